@@ -1,0 +1,344 @@
+//! The one seam between this library and the file system: every change of a file or folder is an
+//! [`Effect`], announced to an optional [`Observer`] before it happens and reported after it did.
+//!
+//! The observer may refuse an effect (the caller then sees that error, as if the disk had failed) or
+//! record it, which is how crash tests rebuild every disk image that a power loss could leave.
+//! Reading is not an effect and uses `std::fs::File::open` directly.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{DiskError, Tried};
+
+/// One change of the disk, in the order in which this process asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect<'a> {
+    /// A new, empty file appears in its folder.
+    Create { path: &'a Path },
+    /// Bytes are written at an offset; a crash may keep any part of them until the file is synced.
+    Write { path: &'a Path, offset: u64, bytes: &'a [u8] },
+    /// The file's length is set; what lay behind is gone.
+    Truncate { path: &'a Path, len: u64 },
+    /// Room is reserved; the file grows to `len` and reads as zeros there.
+    Allocate { path: &'a Path, len: u64 },
+    /// The file's content becomes durable. `data_only`: without times.
+    Sync { path: &'a Path, data_only: bool },
+    /// A name moves; durable once both folders are synced.
+    Rename { from: &'a Path, to: &'a Path, replace: bool },
+    /// A file's name goes away.
+    RemoveFile { path: &'a Path },
+    /// An empty folder appears.
+    CreateDir { path: &'a Path },
+    /// An empty folder goes away.
+    RemoveDir { path: &'a Path },
+    /// The names in a folder become durable.
+    SyncDir { path: &'a Path },
+    /// A file's modification time is set to now (a heartbeat); never synced.
+    Touch { path: &'a Path },
+    /// Permissions change.
+    SetMode { path: &'a Path, mode: u32 },
+}
+
+/// Who watches, or refuses, the effects of a [`Disk`].
+pub trait Observer: Send + Sync {
+    /// Called before the effect.
+    ///
+    /// # Errors
+    /// An error is returned to whoever wanted the effect, which then does not happen.
+    fn before(&self, effect: &Effect<'_>) -> io::Result<()>;
+
+    /// Called after the effect has happened.
+    fn after(&self, effect: &Effect<'_>);
+}
+
+/// The file system, as this library changes it. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Disk {
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("observed", &self.observer.is_some()).finish()
+    }
+}
+
+// The only place where std's file effects may be called: see clippy.toml.
+#[allow(clippy::disallowed_methods)]
+impl Disk {
+    /// The real disk, unobserved.
+    #[must_use]
+    pub fn real() -> Disk {
+        Disk::default()
+    }
+
+    /// The real disk, with an observer of every effect.
+    #[must_use]
+    pub fn observed(observer: Arc<dyn Observer>) -> Disk {
+        Disk { observer: Some(observer) }
+    }
+
+    fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let Some(observer) = &self.observer else { return act() };
+        observer.before(effect)?;
+        let value = act()?;
+        observer.after(effect);
+        Ok(value)
+    }
+
+    /// Makes a new file, open for reading and writing, close-on-exec.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    pub fn create_new(&self, path: &Path, mode: u32) -> Result<DiskFile, DiskError> {
+        self.perform(&Effect::Create { path }, || {
+            OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+        })
+        .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
+        .tried("create", path)
+    }
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; otherwise what the system says.
+    pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
+            .tried("open for writing", path)
+    }
+
+    /// Opens a file for reading and writing and makes it, with owner-only permissions, when it is not
+    /// there. The name is durable only after [`Disk::sync_dir`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        loop {
+            match self.open(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+            match self.create_new(path, 0o600) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Opens a file so that every write lands at its end, whoever else writes; makes it when absent.
+    /// For the output of jobs, which the job itself writes: the content is not seen by the observer.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
+        self.perform(&Effect::Create { path }, || {
+            OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+        })
+        .tried("open for appending", path)
+    }
+
+    /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        self.perform(&Effect::Rename { from, to, replace }, || {
+            if replace {
+                std::fs::rename(from, to)
+            } else {
+                renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
+            }
+        })
+        .tried("rename into place", to)
+    }
+
+    /// Removes a file's name.
+    ///
+    /// # Errors
+    /// `NotFound` when it is already gone; otherwise what the system says.
+    pub fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).tried("remove", path)
+    }
+
+    /// Makes a folder with owner-only permissions.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    pub fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::CreateDir { path }, || std::fs::DirBuilder::new().mode(0o700).create(path))
+            .tried("make the folder", path)
+    }
+
+    /// Makes a folder durably unless it is there; true when it was made now.
+    ///
+    /// # Errors
+    /// What the system says; `NotADirectory` when the name belongs to something else.
+    pub fn ensure_dir(&self, path: &Path) -> Result<bool, DiskError> {
+        match self.create_dir(path) {
+            Ok(()) => {
+                self.sync_dir(parent(path))?;
+                Ok(true)
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if path.is_dir() {
+                    return Ok(false);
+                }
+                Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::RemoveDir { path }, || std::fs::remove_dir(path))
+            .tried("remove the folder", path)
+    }
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::SyncDir { path }, || File::open(path)?.sync_all())
+            .tried("sync the folder", path)
+    }
+
+    /// Sets permissions.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_mode(&self, path: &Path, mode: u32) -> Result<(), DiskError> {
+        self.perform(&Effect::SetMode { path, mode }, || {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        })
+        .tried("set the permissions of", path)
+    }
+}
+
+/// The folder that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+/// An open file whose changes pass the seam.
+#[derive(Debug)]
+pub struct DiskFile {
+    file: File,
+    path: PathBuf,
+    disk: Disk,
+}
+
+#[allow(clippy::disallowed_methods)]
+impl DiskFile {
+    /// The file itself, for reading, locking and descriptors.
+    #[must_use]
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    /// The name it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length, identity and times.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn metadata(&self) -> Result<Metadata, DiskError> {
+        self.file.metadata().tried("look at", &self.path)
+    }
+
+    /// Writes all bytes at an offset.
+    ///
+    /// # Errors
+    /// What the system says; some of the bytes may have been written then.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
+        self.disk
+            .perform(&Effect::Write { path: &self.path, offset, bytes }, || {
+                self.file.write_all_at(bytes, offset)
+            })
+            .tried("write to", &self.path)
+    }
+
+    /// Sets the length.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn truncate(&self, len: u64) -> Result<(), DiskError> {
+        self.disk
+            .perform(&Effect::Truncate { path: &self.path, len }, || self.file.set_len(len))
+            .tried("set the length of", &self.path)
+    }
+
+    /// Reserves room up to `len`, which then reads as zeros; false where the file system cannot.
+    ///
+    /// # Errors
+    /// What the system says, other than that it cannot.
+    pub fn allocate(&self, len: u64) -> Result<bool, DiskError> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+        self.disk
+            .perform(&Effect::Allocate { path: &self.path, len }, || {
+                match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+                    Ok(()) => Ok(true),
+                    // No room for the reserve is no reason to refuse a small record.
+                    Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOSPC | Errno::DQUOT) => Ok(false),
+                    Err(e) => Err(e.into()),
+                }
+            })
+            .tried("reserve room for", &self.path)
+    }
+
+    /// Makes content durable (fdatasync).
+    ///
+    /// # Errors
+    /// What the system says. What was written since the last sync must then be taken as lost.
+    pub fn sync_data(&self) -> Result<(), DiskError> {
+        self.disk
+            .perform(&Effect::Sync { path: &self.path, data_only: true }, || self.file.sync_data())
+            .tried("sync", &self.path)
+    }
+
+    /// Makes content and times durable (fsync).
+    ///
+    /// # Errors
+    /// As [`DiskFile::sync_data`].
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.disk
+            .perform(&Effect::Sync { path: &self.path, data_only: false }, || self.file.sync_all())
+            .tried("sync", &self.path)
+    }
+
+    /// Sets the modification time to the system's present time, in about 5 µs.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn touch(&self) -> Result<(), DiskError> {
+        use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        self.disk
+            .perform(&Effect::Touch { path: &self.path }, || {
+                let times = Timestamps { last_access: now, last_modification: now };
+                futimens(&self.file, &times).map_err(io::Error::from)
+            })
+            .tried("touch", &self.path)
+    }
+}

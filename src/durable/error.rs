@@ -1,0 +1,55 @@
+//! What went wrong on the disk: what was tried, on which path, and the system's own error as source.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An effect or a read that the system refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct DiskError {
+    /// What was tried, as a verb: "sync", "rename into place".
+    pub action: &'static str,
+    /// On which file or folder.
+    pub path: PathBuf,
+    /// The system's reason.
+    #[source]
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// The kind of the system's reason.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// Whether the file or folder was not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Adds what was tried, and on what, to an I/O result.
+pub(crate) trait Tried<T> {
+    /// Names the action and the path.
+    fn tried(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+}
+
+impl<T> Tried<T> for io::Result<T> {
+    fn tried(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { action, path: path.to_owned(), source })
+    }
+}
+
+/// Reads a whole file; `None` when there is none.
+///
+/// # Errors
+/// What the system says, other than that the file is not there.
+pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).tried("read", path),
+    }
+}

@@ -1,0 +1,186 @@
+//! flock with a bounded wait that names the holder.
+//!
+//! The lock file is made once and never renamed, replaced or removed while in use: two processes
+//! could otherwise both hold "the" lock, one on a file that has no name any more. Its content is a
+//! hint about the holder for people; the truth is the kernel's flock, which is gone with the process.
+//!
+//! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which win
+//! silently over the trait's; hence the explicit calls.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::{Disk, DiskFile};
+use super::error::{DiskError, Tried};
+use super::replace::Temporary;
+
+/// Who holds a lock, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// What it does: "recover", "daemon".
+    pub purpose: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+}
+
+/// Why a lock was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else kept it for the whole wait.
+    #[error("{} is held{} (waited {:.1} s)", path.display(), describe(holder.as_ref()), waited.as_secs_f64())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as the file tells.
+        holder: Option<Holder>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The lock file could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn describe(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(h) => format!(" by process {} ({}) since {}", h.pid, h.purpose, h.since),
+        None => " by another process".to_owned(),
+    }
+}
+
+/// An exclusive lock, held until dropped or until the process is gone, however it goes.
+#[derive(Debug)]
+pub struct FileLock {
+    file: DiskFile,
+    /// A child between fork and exec shares the descriptor and must not give the lock away.
+    owner: u32,
+}
+
+impl FileLock {
+    /// Takes the lock if it is free. Makes the lock file when absent.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] at once when somebody holds it.
+    pub fn try_acquire(disk: &Disk, path: &Path) -> Result<FileLock, LockError> {
+        FileLock::acquire(disk, path, Duration::ZERO)
+    }
+
+    /// Takes the lock, waiting at most `wait`.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] with the holder after the wait.
+    pub fn acquire(disk: &Disk, path: &Path, wait: Duration) -> Result<FileLock, LockError> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let file = disk.open_or_create(path)?;
+            if try_exclusive(file.as_file()).tried("lock", path)? {
+                if is_named(file.as_file(), path) {
+                    return Ok(FileLock { file, owner: std::process::id() });
+                }
+                continue; // The name belongs to another file by now: lock that one.
+            }
+            let waited = begun.elapsed();
+            if waited >= wait {
+                return Err(LockError::Held { path: path.to_owned(), holder: holder_of(path), waited });
+            }
+            std::thread::sleep(pause.min(wait - waited));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Makes a lock file that nobody ever sees unlocked: locked under a temporary name, then renamed
+    /// into place. `None` when the name is taken.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn publish(disk: &Disk, path: &Path) -> Result<Option<FileLock>, DiskError> {
+        let temporary = Temporary::new(disk, super::disk::parent(path))?;
+        try_exclusive(temporary.file.as_file()).tried("lock", path)?;
+        match temporary.publish(path, false) {
+            Ok(file) => Ok(Some(FileLock { file, owner: std::process::id() })),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes who holds it into the lock file, for [`LockError::Held`] to tell. Only a hint: not synced.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
+        let mut text = serde_json::to_vec(holder).unwrap_or_default();
+        text.push(b'\n');
+        self.file.truncate(0)?;
+        self.file.write_at(&text, 0)
+    }
+
+    /// The locked file.
+    #[must_use]
+    pub fn file(&self) -> &DiskFile {
+        &self.file
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Unlock before closing: a child of another thread between fork and exec may still have the
+        // descriptor, and closing alone would leave the lock held by it for a while.
+        if std::process::id() == self.owner {
+            let _ = fs2::FileExt::unlock(self.file.as_file());
+        }
+    }
+}
+
+/// Whether somebody holds the lock, as a look that takes nothing for longer than a moment.
+///
+/// # Errors
+/// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
+pub fn is_held(path: &Path) -> Result<bool, DiskError> {
+    let file = File::open(path).tried("open", path)?;
+    probe(&file).tried("probe the lock", path)
+}
+
+/// As [`is_held`], on a file that is open already.
+pub(crate) fn probe(file: &File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_shared(file) {
+        Ok(()) => {
+            fs2::FileExt::unlock(file)?;
+            Ok(false)
+        }
+        Err(e) if would_block(&e) => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+/// Who holds the lock, as far as the lock file tells.
+#[must_use]
+pub fn holder_of(path: &Path) -> Option<Holder> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn try_exclusive(file: &File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_exclusive(file) {
+        Ok(()) => Ok(true),
+        Err(e) if would_block(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn would_block(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::WouldBlock
+}
+
+fn is_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
+        _ => false,
+    }
+}

@@ -1,0 +1,17 @@
+//! Files that survive: atomic replacement, the append-only checksummed log, locks, quarantine.
+//!
+//! Knows nothing of jobs. Every change of the disk passes one seam ([`Disk`]), so that crash tests can
+//! record it, refuse it and rebuild what a power loss would have left.
+
+mod disk;
+mod error;
+mod lock;
+mod quarantine;
+mod replace;
+
+pub use disk::{Disk, DiskFile, Effect, Observer};
+pub(crate) use error::Tried;
+pub use error::{DiskError, read_optional};
+pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
+pub use quarantine::{Quarantine, QuarantineNote};
+pub use replace::{TEMPORARY_PREFIX, create, replace, replace_with};

@@ -1,0 +1,121 @@
+//! Where unreadable files go, each with a note of why; nothing unreadable is ever deleted.
+//!
+//! `quarantine/<time>-<name>` is the file (or the bytes cut from one), `….why.json` the note. A copy of
+//! the same bytes of the same file is kept once, however often recovery runs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::disk::Disk;
+use super::error::{DiskError, Tried};
+use super::replace::replace;
+
+/// Why something is in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineNote {
+    /// The file it came from.
+    pub from: PathBuf,
+    /// Where in that file the bytes lay; `None` for the whole file.
+    pub offset: Option<u64>,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What was wrong.
+    pub reason: String,
+    /// When it was taken, RFC 3339.
+    pub at: String,
+    /// Its name in the quarantine folder.
+    pub kept_as: String,
+}
+
+/// The quarantine folder.
+#[derive(Debug, Clone)]
+pub struct Quarantine {
+    disk: Disk,
+    folder: PathBuf,
+}
+
+impl Quarantine {
+    /// The quarantine in `folder`, which is made when needed.
+    #[must_use]
+    pub fn new(disk: Disk, folder: PathBuf) -> Quarantine {
+        Quarantine { disk, folder }
+    }
+
+    /// Keeps a copy of a whole file and leaves the original in place.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
+        let bytes = std::fs::read(path).tried("read", path)?;
+        self.keep(path, None, &bytes, reason, at)
+    }
+
+    /// Moves a file: the copy is durable before the original goes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
+        let kept = self.keep_file(path, reason, at)?;
+        self.disk.remove_file(path)?;
+        self.disk.sync_dir(super::disk::parent(path))?;
+        Ok(kept)
+    }
+
+    /// Keeps bytes that are cut from, or skipped in, a file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep(
+        &self,
+        from: &Path,
+        offset: Option<u64>,
+        bytes: &[u8],
+        reason: &str,
+        at: &str,
+    ) -> Result<PathBuf, DiskError> {
+        self.disk.ensure_dir(&self.folder)?;
+        let name = kept_name(from, offset, bytes);
+        let path = self.folder.join(&name);
+        let note_path = self.folder.join(format!("{name}.why.json"));
+        if note_path.exists() {
+            return Ok(path);
+        }
+        replace(&self.disk, &path, bytes)?;
+        let note = QuarantineNote {
+            from: from.to_owned(),
+            offset,
+            bytes: bytes.len() as u64,
+            reason: reason.to_owned(),
+            at: at.to_owned(),
+            kept_as: name,
+        };
+        let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
+        replace(&self.disk, &note_path, &text)?;
+        Ok(path)
+    }
+
+    /// The notes of all that is kept, oldest first. A note that cannot be read is left out.
+    #[must_use]
+    pub fn notes(&self) -> Vec<QuarantineNote> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let mut notes: Vec<QuarantineNote> = entries
+            .flatten()
+            .filter(|e| e.file_name().as_encoded_bytes().ends_with(b".why.json"))
+            .filter_map(|e| serde_json::from_slice(&std::fs::read(e.path()).ok()?).ok())
+            .collect();
+        notes.sort_by(|a, b| (&a.at, &a.kept_as).cmp(&(&b.at, &b.kept_as)));
+        notes
+    }
+}
+
+/// The same bytes of the same place give the same name, so that a second look keeps no second copy.
+fn kept_name(from: &Path, offset: Option<u64>, bytes: &[u8]) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(from.as_os_str().as_encoded_bytes());
+    hasher.update(&offset.unwrap_or(u64::MAX).to_le_bytes());
+    hasher.update(bytes);
+    let name = from.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let short: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+    format!("{:08x}-{}-{short}", hasher.finalize(), bytes.len())
+}

@@ -1,0 +1,101 @@
+//! Atomic replacement: after a crash the file is its old or its new whole self.
+//!
+//! Temporary file in the same folder, write, sync, rename, sync the folder: exactly two syncs.
+//! `tempfile` gives the unique name and removes it when something fails; its own `persist` syncs
+//! nothing, so the rename is ours.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::disk::{Disk, DiskFile, parent};
+use super::error::{DiskError, Tried};
+
+/// How the name of every temporary file begins, so that startup can tell what a crash left.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Replaces a file's content.
+///
+/// # Errors
+/// What the system says; the old content is then still there.
+pub fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    replace_with(disk, path, |out| out.write_all(bytes))
+}
+
+/// Replaces a file's content with what `fill` writes.
+///
+/// # Errors
+/// What the system, or `fill`, says; the old content is then still there.
+pub fn replace_with(
+    disk: &Disk,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), DiskError> {
+    place(disk, path, true, fill).map(drop)
+}
+
+/// As [`replace`], but refuses (`AlreadyExists`) when the file is there.
+///
+/// # Errors
+/// What the system says.
+pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    place(disk, path, false, |out| out.write_all(bytes)).map(drop)
+}
+
+fn place(
+    disk: &Disk,
+    path: &Path,
+    replace: bool,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<DiskFile, DiskError> {
+    let temporary = Temporary::new(disk, parent(path))?;
+    let mut out = BufWriter::with_capacity(1 << 16, Appender { file: &temporary.file, at: 0 });
+    fill(&mut out).and_then(|()| out.flush()).tried("write", path)?;
+    drop(out);
+    temporary.file.sync()?;
+    temporary.publish(path, replace)
+}
+
+/// A temporary file that is removed unless it is published.
+pub(crate) struct Temporary {
+    pub(crate) file: DiskFile,
+    name: tempfile::TempPath,
+    disk: Disk,
+}
+
+impl Temporary {
+    /// Makes one, empty, in the folder.
+    pub(crate) fn new(disk: &Disk, folder: &Path) -> Result<Temporary, DiskError> {
+        let made = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .make_in(folder, |path| disk.create_new(path, 0o600).map_err(|e| e.source));
+        let (file, name) = made.tried("make a temporary file in", folder)?.into_parts();
+        Ok(Temporary { file, name, disk: disk.clone() })
+    }
+
+    /// Gives it its name and makes the name durable.
+    pub(crate) fn publish(self, path: &Path, replace: bool) -> Result<DiskFile, DiskError> {
+        self.disk.rename(&self.name, path, replace)?;
+        // From here on the temporary name is gone; nothing to remove.
+        let _ = self.name.keep();
+        self.disk.sync_dir(parent(path))?;
+        Ok(self.file)
+    }
+}
+
+/// Writes one after the other through the seam.
+struct Appender<'a> {
+    file: &'a DiskFile,
+    at: u64,
+}
+
+impl Write for Appender<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(bytes, self.at).map_err(|e| e.source)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
+//! deleted, nothing runs twice at once, and every verdict comes with its evidence.
+//!
+//! The library neither prints nor reads the environment; the edges (`commands/`, `tui/`) do. Start with
+//! `ARCHITECTURE.md`.
+
+pub mod durable;
+pub mod queue;
+pub mod state;
+pub mod system;

@@ -1,0 +1,317 @@
+//! One job as the queue knows it, and its one written form.
+//!
+//! [`JobDocument`] is a line of a snapshot, the body of a `restore` record and the file
+//! `jobs/<id>.job.json`: three uses, one shape. In memory the common, queued job is small ([`Job`]);
+//! what only started jobs have is in a box of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::id::JobId;
+use super::spec::JobSpec;
+use crate::state::Timestamp;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobStatus {
+    /// Waits for its turn, its time (`not_before`) or its repository.
+    Queued,
+    /// An attempt was begun and has not ended as far as is known.
+    Running,
+    /// Ended with exit status 0.
+    Succeeded,
+    /// Ended with another exit status, or by a signal.
+    Failed,
+    /// Ended because its time was over.
+    TimedOut,
+    /// Its process vanished without an exit record, or its server crashed before it could start.
+    Crashed,
+    /// Ended on request.
+    Cancelled,
+}
+
+impl JobStatus {
+    /// All of them, in the order in which reports list them.
+    pub const ALL: [JobStatus; 7] = [
+        JobStatus::Queued,
+        JobStatus::Running,
+        JobStatus::Succeeded,
+        JobStatus::Failed,
+        JobStatus::TimedOut,
+        JobStatus::Crashed,
+        JobStatus::Cancelled,
+    ];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobStatus::Queued => "queued",
+            JobStatus::Running => "running",
+            JobStatus::Succeeded => "succeeded",
+            JobStatus::Failed => "failed",
+            JobStatus::TimedOut => "timed_out",
+            JobStatus::Crashed => "crashed",
+            JobStatus::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether no attempt is under way or waiting.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        !matches!(self, JobStatus::Queued | JobStatus::Running)
+    }
+
+    /// Whether `resume` may start the next attempt.
+    #[must_use]
+    pub const fn is_resumable(self) -> bool {
+        matches!(self, JobStatus::Crashed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Cancelled)
+    }
+}
+
+impl std::fmt::Display for JobStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The place in the line: by priority, then by the submission's sequence number and its place in
+/// that record. A job keeps it over all attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Sequence number of the submission.
+    pub seq: u64,
+    /// Place in that record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub index: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+/// A change of status, with its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Timestamp,
+    /// To what.
+    pub status: JobStatus,
+    /// In which attempt.
+    pub attempt: u32,
+    /// Why, if there is more to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+/// An attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub attempt: u32,
+    /// How it ended.
+    pub status: JobStatus,
+    /// When it was begun.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, as far as is known.
+    pub finished_at: Timestamp,
+    /// Exit status.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// More about the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A job of another server that was running when it was taken over: nobody of ours supervises it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Its process.
+    pub pid: u32,
+    /// When that process started, in clock ticks since boot.
+    pub start_time: u64,
+    /// In which boot.
+    pub boot_id: String,
+    /// Where it writes its output, and at the end a line `Exit code: N`.
+    pub output: PathBuf,
+}
+
+/// What only jobs that were started, ended or taken over have.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Course {
+    /// When the present, or last, attempt was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When the job was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// Exit status of the last attempt that had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Why it is where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Sequence number of the claim that began the present attempt; an end must name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<u64>,
+    /// Somebody asked for its end while it ran.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_requested: bool,
+    /// The next attempt ignores the checkpoint.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
+    /// From what the record was rebuilt, when it had been lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconstructed: Option<Vec<String>>,
+    /// The kind of server it was taken over from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where its output is, when not in its workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+    /// A running process that nobody of ours supervises.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
+    /// Every change of status after the submission.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Transition>,
+    /// The attempts that have ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// A job in memory.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its place in the line.
+    pub place: Place,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The attempt that is next (queued), under way, or was last; the first is 1.
+    pub attempt: u32,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// The repository it works on.
+    pub repository: Option<Arc<str>>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// Not to be started before.
+    pub not_before: Option<Timestamp>,
+    /// What only started or ended jobs have.
+    pub course: Option<Box<Course>>,
+    /// What was asked for, as JSON; see [`Job::spec`].
+    pub(crate) raw_spec: Box<RawValue>,
+}
+
+impl Job {
+    /// What was asked for.
+    ///
+    /// # Errors
+    /// When it cannot be understood: written by a later version.
+    pub fn spec(&self) -> Result<JobSpec, serde_json::Error> {
+        serde_json::from_str(self.raw_spec.get())
+    }
+
+    /// The course, empty for a job that has none yet.
+    #[must_use]
+    pub fn course(&self) -> &Course {
+        static NONE: Course = Course {
+            started_at: None,
+            finished_at: None,
+            exit_code: None,
+            signal: None,
+            reason: None,
+            claim: None,
+            cancel_requested: false,
+            fresh: false,
+            reconstructed: None,
+            source: None,
+            output: None,
+            adopted: None,
+            history: Vec::new(),
+            attempts: Vec::new(),
+        };
+        self.course.as_deref().unwrap_or(&NONE)
+    }
+
+    pub(crate) fn course_mut(&mut self) -> &mut Course {
+        self.course.get_or_insert_with(Box::default)
+    }
+
+    /// Its written form.
+    #[must_use]
+    pub fn to_document(&self) -> JobDocument {
+        JobDocument {
+            job_id: self.id.clone(),
+            status: self.status,
+            attempt: self.attempt,
+            place: self.place,
+            priority: self.priority,
+            repository: self.repository.clone(),
+            submitted_at: self.submitted_at,
+            not_before: self.not_before,
+            course: self.course.clone(),
+            spec: self.raw_spec.clone(),
+        }
+    }
+}
+
+/// A job as it is written. `spec` is last: readers of a million lines take it unparsed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobDocument {
+    /// Its id.
+    pub job_id: JobId,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// The present attempt.
+    pub attempt: u32,
+    /// Its place in the line.
+    pub place: Place,
+    /// Higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// The repository it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Arc<str>>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// Not to be started before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What only started or ended jobs have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<Box<Course>>,
+    /// What was asked for.
+    pub spec: Box<RawValue>,
+}
+
+impl From<JobDocument> for Job {
+    fn from(d: JobDocument) -> Job {
+        Job {
+            id: d.job_id,
+            place: d.place,
+            priority: d.priority,
+            attempt: d.attempt,
+            status: d.status,
+            repository: d.repository,
+            submitted_at: d.submitted_at,
+            not_before: d.not_before,
+            course: d.course,
+            raw_spec: d.spec,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The operations in the queue log, as they are written.
+//!
+//! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, where there is
+//! one, is last, so that replay can take it unparsed.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::JobId;
+use super::job::JobDocument;
+use super::spec::JobSpec;
+use crate::state::Timestamp;
+
+/// Who did something, when and why: rule 7 for the queue, whose log is its own audit trail.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Actor {
+    /// `uid:0 ana` and the command or client: `uid:0 root submit`, `daemon`, `supervisor`.
+    pub by: String,
+    /// What was given with `--reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// A submission: what the line needs to know, and the rest as `spec`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Submission {
+    /// Its id.
+    pub job: JobId,
+    /// Higher goes first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// The repository it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// What was asked for.
+    pub spec: JobSpec,
+}
+
+fn is_zero(n: &i32) -> bool {
+    *n == 0
+}
+
+/// How an attempt ended, as its end record tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The command ended by itself, with an exit status.
+    Exited,
+    /// A signal ended the command.
+    Signaled,
+    /// Its supervisor ended it because its time was over.
+    TimedOut,
+    /// It vanished without an exit record.
+    Crashed,
+}
+
+/// What follows a crash; decided by whoever records it, so that replay need not decide again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "then")]
+pub enum AfterCrash {
+    /// Stays crashed.
+    Hold,
+    /// Next attempt, not before this time.
+    Requeue {
+        /// The pause grows with each attempt.
+        not_before: Timestamp,
+    },
+    /// Counts as failed.
+    Fail,
+}
+
+/// The end of an attempt. The job's callbacks and its cleanup are derived from this one record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Which job.
+    pub job: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began it.
+    pub claim: u64,
+    /// How.
+    pub outcome: Outcome,
+    /// Exit status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// When it ended, if that was not now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// After a crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_crash: Option<AfterCrash>,
+}
+
+/// An operation on the queue.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Operation {
+    /// A job enters the queue.
+    Submit(Submission),
+    /// Several enter together or not at all.
+    SubmitBatch {
+        /// In this order.
+        jobs: Vec<Submission>,
+    },
+    /// An attempt begins: written before anything is started. The record's sequence number is the claim.
+    Claim {
+        /// Which job.
+        job: JobId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// A claim is given back: nothing was started.
+    Unclaim {
+        /// Which job.
+        job: JobId,
+        /// Which claim.
+        claim: u64,
+        /// Why.
+        reason: String,
+        /// Not to be claimed again before.
+        not_before: Option<Timestamp>,
+    },
+    /// An attempt has ended.
+    End(End),
+    /// A job is not wanted any more: a queued one is over, a running one is to be ended.
+    Cancel {
+        /// Which job.
+        job: JobId,
+    },
+    /// The next attempt of a job that is over.
+    Resume {
+        /// Which job.
+        job: JobId,
+        /// Without its checkpoint.
+        fresh: bool,
+    },
+    /// A job enters as it is: taken over from another server, or rebuilt after its record was lost.
+    Restore {
+        /// The job. Its place is this record's when it is queued.
+        document: Box<JobDocument>,
+    },
+    /// Jobs that are over leave the queue for good.
+    Remove {
+        /// Which.
+        jobs: Vec<JobId>,
+    },
+}
+
+/// A whole record.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// Who and why.
+    pub actor: Actor,
+    /// What.
+    pub operation: Operation,
+}

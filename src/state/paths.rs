@@ -1,0 +1,185 @@
+//! Every path in the state directory is spelled here and nowhere else.
+
+use std::path::{Path, PathBuf};
+
+use super::names::{BadName, encode};
+
+/// The paths in one state directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatePaths {
+    root: PathBuf,
+}
+
+macro_rules! paths {
+    ($($(#[$doc:meta])* $name:ident => $relative:expr;)*) => {
+        impl StatePaths {
+            $($(#[$doc])* #[must_use] pub fn $name(&self) -> PathBuf { self.root.join($relative) })*
+
+            /// The folders that every state directory has, parents first.
+            #[must_use]
+            pub fn folders(&self) -> Vec<PathBuf> {
+                FOLDERS.iter().map(|f| self.root.join(f)).collect()
+            }
+        }
+    };
+}
+
+const FOLDERS: &[&str] = &[
+    "queue",
+    "queue/log",
+    "jobs",
+    "locks",
+    "startup",
+    "recovery",
+    "recovery/requests",
+    "audit",
+    "audit/log",
+    "quarantine",
+    "daemon",
+];
+
+paths! {
+    /// Layout version and identity.
+    identity => "state.json";
+    /// The queue: log, snapshots, commit page.
+    queue => "queue";
+    /// The queue log's segments.
+    queue_log => "queue/log";
+    /// Taken while a snapshot is written.
+    checkpoint_lock => "queue/checkpoint.lock";
+    /// Taken while a job with a name given by the user is submitted.
+    names_lock => "queue/names.lock";
+    /// Job records and workspaces.
+    jobs => "jobs";
+    /// Repository locks.
+    locks => "locks";
+    /// Startup marker and history.
+    startup => "startup";
+    /// The startup that is under way.
+    startup_marker => "startup/marker.json";
+    /// The startups that were.
+    startup_history => "startup/history.json";
+    /// What was cleaned after aborted startups.
+    startup_cleanup_log => "startup/cleanup-log.json";
+    /// Live progress of the recovery that runs, or ran last.
+    recovery_current => "recovery/current.json";
+    /// What the last recovery did.
+    recovery_last => "recovery/last.json";
+    /// Recoveries that were.
+    recovery_history => "recovery/history.json";
+    /// Held by the process that recovers.
+    recovery_lock => "recovery/recovery.lock";
+    /// Skip and retry requests of other processes.
+    recovery_requests => "recovery/requests";
+    /// The audit trail's segments.
+    audit_log => "audit/log";
+    /// Unreadable files, each with the reason.
+    quarantine => "quarantine";
+    /// The daemon's own folder.
+    daemon => "daemon";
+    /// Pid and addresses of the daemon that takes jobs.
+    daemon_info => "daemon/daemon.json";
+    /// Held by the daemon as long as it lives.
+    daemon_lock => "daemon/daemon.lock";
+    /// What supervisors say when something goes wrong.
+    supervisor_log => "daemon/supervisors.log";
+}
+
+impl StatePaths {
+    /// The paths below a root.
+    #[must_use]
+    pub fn new(root: PathBuf) -> StatePaths {
+        StatePaths { root }
+    }
+
+    /// The state directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files of one job.
+    ///
+    /// # Errors
+    /// When the id cannot become a file name.
+    pub fn job(&self, id: &str) -> Result<JobPaths, BadName> {
+        let file = encode(id)?;
+        let jobs = self.jobs();
+        Ok(JobPaths { record: jobs.join(format!("{file}.job.json")), workspace: jobs.join(file) })
+    }
+
+    /// The flock target of a repository's lock, and the file that says who holds it.
+    ///
+    /// # Errors
+    /// When the repository's name cannot become a file name.
+    pub fn lock(&self, repository: &str) -> Result<LockPaths, BadName> {
+        let file = encode(repository)?;
+        let locks = self.locks();
+        Ok(LockPaths {
+            flock: locks.join(format!("{file}.lock")),
+            metadata: locks.join(format!("{file}.lock.json")),
+        })
+    }
+}
+
+/// The files of one repository lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockPaths {
+    /// Locked with flock; never renamed or removed.
+    pub flock: PathBuf,
+    /// Who holds it, and for what.
+    pub metadata: PathBuf,
+}
+
+/// The files of one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPaths {
+    /// The job's record in readable form, derived from the queue log.
+    pub record: PathBuf,
+    /// The job's own folder.
+    pub workspace: PathBuf,
+}
+
+impl JobPaths {
+    /// What tells that the job is alive.
+    #[must_use]
+    pub fn sentinel(&self) -> PathBuf {
+        self.workspace.join("sentinel.json")
+    }
+
+    /// The flock target that the supervisor holds.
+    #[must_use]
+    pub fn sentinel_lock(&self) -> PathBuf {
+        self.workspace.join("sentinel.lock")
+    }
+
+    /// The command's process, as the command's process itself wrote it before it became the command.
+    #[must_use]
+    pub fn command(&self) -> PathBuf {
+        self.workspace.join("command.json")
+    }
+
+    /// What the present attempt prints.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.workspace.join("output.log")
+    }
+
+    /// How the present attempt ended.
+    #[must_use]
+    pub fn exit(&self) -> PathBuf {
+        self.workspace.join("exit.json")
+    }
+
+    /// The file that the job may replace to save its progress.
+    #[must_use]
+    pub fn checkpoint(&self) -> PathBuf {
+        self.workspace.join("checkpoint")
+    }
+
+    /// Output and exit of an earlier attempt.
+    #[must_use]
+    pub fn attempt(&self, number: u32) -> PathBuf {
+        self.workspace.join("attempts").join(number.to_string())
+    }
+}

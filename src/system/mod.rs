@@ -1,0 +1,12 @@
+//! The outside world behind narrow types: hosts, processes, file systems.
+
+mod filesystem;
+mod host;
+mod process;
+
+pub use filesystem::is_network;
+pub use host::Host;
+pub use process::{
+    Presence, ProcessIdentity, command_line, end_process, environment_of, marked_processes, presence,
+    signal_process, start_time,
+};
