@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod jobs;
 pub mod queue;
 pub mod state;
 pub mod system;

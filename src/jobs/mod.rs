@@ -1,0 +1,23 @@
+//! Jobs as processes: their supervisors, whether they live, and what became of them.
+
+mod adopted;
+mod command_record;
+mod evidence;
+mod exit_record;
+pub mod marks;
+mod output;
+mod process_table;
+#[cfg(test)]
+mod samples;
+mod sentinel;
+mod stored;
+mod verdict;
+
+pub use command_record::CommandRecord;
+pub use evidence::{Evidence, Judgement, Look, judge};
+pub use exit_record::ExitRecord;
+pub use output::{Output, exit_line};
+pub use process_table::ProcessTable;
+pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
+pub use stored::Stored;
+pub use verdict::{Liveness, Verdict};
