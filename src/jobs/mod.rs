@@ -7,10 +7,12 @@ mod exit_record;
 pub mod marks;
 mod output;
 mod process_table;
+pub mod record;
 #[cfg(test)]
 mod samples;
 mod sentinel;
 mod stored;
+mod supervise;
 mod verdict;
 
 pub use command_record::CommandRecord;
@@ -20,4 +22,8 @@ pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;
+pub use supervise::{
+    CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
+    SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
+};
 pub use verdict::{Liveness, Verdict};

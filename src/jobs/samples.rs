@@ -23,6 +23,6 @@ pub(crate) fn queued(id: &str, spec: &JobSpec) -> Job {
         submitted_at: Timestamp::from_millis(1_000),
         not_before: None,
         course: None,
-        raw_spec: serde_json::value::to_raw_value(spec).unwrap(),
+        raw_spec: serde_json::to_string(spec).unwrap().into(),
     }
 }

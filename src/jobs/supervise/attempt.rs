@@ -79,7 +79,10 @@ impl Attempt<'_> {
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
         if let Err(e) = pulse.command_started(identity) {
-            (self.surroundings.notice)(&format!("the sentinel does not name the command: {}", with_causes(&e)));
+            (self.surroundings.notice)(&format!(
+                "the sentinel does not name the command: {}",
+                with_causes(&e)
+            ));
         }
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
             return not_started(&NotStarted::Empty);

@@ -1,8 +1,8 @@
 //! Whether a claim is still its job's present one, as the log tells.
 
 use super::settings::SuperviseError;
-use crate::queue::{Operation, Queue, Record, records_since};
 use crate::queue::{Job, JobDocument, JobId, JobStatus};
+use crate::queue::{Operation, Queue, Record, records_since};
 use crate::state::StateDir;
 
 /// How a claim stands.
@@ -37,7 +37,9 @@ fn standing_of(records: &[(u64, Record)], claim: u64) -> Option<Standing> {
         let ended_by = |what: &str| Some(Standing::Lost(format!("{what} (record {seq})")));
         match &record.operation {
             Operation::Cancel { .. } => standing = Standing::Cancelled,
-            Operation::Unclaim { claim: other, .. } if *other == claim => return ended_by("it was given back"),
+            Operation::Unclaim { claim: other, .. } if *other == claim => {
+                return ended_by("it was given back");
+            }
             Operation::End(end) if end.claim == claim => return ended_by("its attempt has ended"),
             _ => {}
         }

@@ -50,8 +50,7 @@ pub(super) fn record_end(
 
 fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn Fn(&str)) -> bool {
     // The job may have removed its workspace.
-    let written =
-        dir.disk.ensure_dir(&paths.workspace).and_then(|_| exit.write(&dir.disk, &paths.exit()));
+    let written = dir.disk.ensure_dir(&paths.workspace).and_then(|_| exit.write(&dir.disk, &paths.exit()));
     match written {
         Ok(()) => true,
         Err(e) => {

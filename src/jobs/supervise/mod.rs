@@ -21,7 +21,7 @@ mod trampoline;
 mod tree;
 mod watch;
 
-pub use repository::{HeldRepository, OpenGate, RepositoryGate, RepositoryRefused};
+pub use repository::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
 pub use run::supervise;
 pub use settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
 pub use trampoline::{CommandRequest, NotStarted, exec_command};

@@ -44,7 +44,11 @@ impl Plan {
     ) -> Result<Command, DiskError> {
         let Some((program, first)) = settings.trampoline.split_first() else {
             let source = std::io::Error::from(std::io::ErrorKind::InvalidInput);
-            return Err(DiskError { action: "find the trampoline of", path: paths.workspace.clone(), source });
+            return Err(DiskError {
+                action: "find the trampoline of",
+                path: paths.workspace.clone(),
+                source,
+            });
         };
         let duplicate = || output.try_clone().tried("share", &paths.output());
         let mut process = Command::new(program);
