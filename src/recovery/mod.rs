@@ -38,4 +38,3 @@ pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, 
 pub use requests::{RequestAnswer, RequestError, request_retry, request_skip};
 pub use run::{Observer, RunError, RunOptions, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};
-
