@@ -6,6 +6,7 @@
 
 pub mod durable;
 pub mod queue;
+pub mod recovery;
 pub mod report;
 pub mod state;
 pub mod system;

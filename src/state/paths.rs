@@ -68,6 +68,8 @@ paths! {
     startup_history => "startup/history.json";
     /// What was cleaned after aborted startups.
     startup_cleanup_log => "startup/cleanup-log.json";
+    /// The recovery's own folder.
+    recovery => "recovery";
     /// Live progress of the recovery that runs, or ran last.
     recovery_current => "recovery/current.json";
     /// What the last recovery did.
