@@ -5,6 +5,8 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod locks;
 pub mod queue;
+pub mod startup;
 pub mod state;
 pub mod system;
