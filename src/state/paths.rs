@@ -62,6 +62,8 @@ paths! {
     locks => "locks";
     /// Startup marker and history.
     startup => "startup";
+    /// Held by the process whose startup is under way.
+    startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
     /// The startups that were.
@@ -136,6 +138,7 @@ impl StatePaths {
         Ok(LockPaths {
             flock: locks.join(format!("{file}.lock")),
             metadata: locks.join(format!("{file}.lock.json")),
+            writing: locks.join(format!(".{file}.writing")),
         })
     }
 }
@@ -147,6 +150,8 @@ pub struct LockPaths {
     pub flock: PathBuf,
     /// Who holds it, and for what.
     pub metadata: PathBuf,
+    /// Taken for the moment in which the metadata is replaced.
+    pub writing: PathBuf,
 }
 
 /// The files of one job.
