@@ -5,7 +5,10 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod locks;
 pub mod queue;
+pub mod recovery;
 pub mod report;
+pub mod startup;
 pub mod state;
 pub mod system;
