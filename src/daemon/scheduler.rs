@@ -9,7 +9,7 @@ use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::DiskError;
 use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
-use crate::locks::{self, LockHolder};
+use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
@@ -160,13 +160,22 @@ impl Scheduler {
 
     /// What a job that vanished held is given back at once, if that is provably right.
     fn give_back_repository_of(&self, id: &JobId) {
-        let Some(repository) = self.queue.state().get(id).and_then(|j| j.repository.clone()) else { return };
+        if let Some(repository) = self.queue.state().get(id).and_then(|j| j.repository.clone()) {
+            self.recover_lock(&repository);
+        }
+    }
+
+    /// Whether the lock is free now. Whatever else is wrong with it, the next recovery says so.
+    fn recover_lock(&self, repository: &str) -> bool {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = Look { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
         let running: Vec<_> = self.queue.state().running().cloned().collect();
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
-        // Whatever is wrong with the lock, the next who wants it finds out and says so.
-        let _ = locks::recover_one(&self.dir, &repository, &liveness);
+        match locks::recover_one(&self.dir, repository, &liveness) {
+            Ok(None) => true,
+            Ok(Some(lock)) => lock.outcome == LockOutcome::Released,
+            Err(_) => false,
+        }
     }
 
     fn start_jobs(&mut self) -> Result<bool, WorkError> {
@@ -199,13 +208,21 @@ impl Scheduler {
         Ok(!chosen.is_empty())
     }
 
-    /// Repositories that somebody other than a running job holds, or that nobody can say who holds.
+    /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
     fn held_by_others(&self) -> BTreeSet<String> {
-        let wanted = self.queue.state().queued().any(|j| j.repository.is_some());
-        if !wanted {
-            return BTreeSet::new();
+        let state = self.queue.state();
+        let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
+        let others = wanted.into_iter().filter(|r| state.holder_of(r).is_none());
+        others.filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    fn is_available(&self, repository: &str) -> bool {
+        match locks::availability(&self.dir, repository) {
+            Availability::Free => true,
+            // Its supervisor may have been killed between recording the end and giving the lock back.
+            Availability::LeftByJob => self.recover_lock(repository),
+            Availability::Held | Availability::Unavailable => false,
         }
-        locks::held_by_processes(&self.dir)
     }
 
     fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
@@ -255,12 +272,4 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = e.source();
     }
     text
-}
-
-impl LockHolder {
-    /// Whether a job holds it.
-    #[must_use]
-    pub fn is_job(&self) -> bool {
-        matches!(self, LockHolder::Job { .. })
-    }
 }

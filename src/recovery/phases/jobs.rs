@@ -96,7 +96,7 @@ fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
             Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
         })
         .collect();
-    if let Some(beat) = judgement.heartbeat.filter(|b| b.is_from_the_future()) {
+    if let Some(beat) = judgement.heartbeat.filter(crate::jobs::Heartbeat::is_from_the_future) {
         let sentence = format!("its heartbeat is of {}, which is yet to come", beat.at);
         found.push(Finding::new(&catalogue::CLOCK_SKEW, object, sentence));
     }

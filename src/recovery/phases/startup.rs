@@ -34,7 +34,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
 fn report_aborted(context: &PhaseContext, detection: &Detection) {
     let Detection::Aborted { previous, damage } = detection else { return };
     let phase = previous.phase.as_deref().unwrap_or("no phase yet");
-    let mut sentence = format!("the startup of {} died in phase {phase}", previous.started_at);
+    let when = previous.started_at.map_or_else(|| "before".to_owned(), |t| format!("of {t}"));
+    let mut sentence = format!("the startup {when} died in phase {phase}");
     if let Some(damage) = damage {
         sentence = format!("{sentence}; its marker was damaged: {damage}");
     }
