@@ -145,7 +145,13 @@ impl CheckpointFile {
 impl JobDetail {
     /// One job; `lock` is what is known of its repository's lock while it has it, else `null`.
     #[must_use]
-    pub fn new(dir: &StateDir, state: &QueueState, held: &BTreeSet<String>, job: &Job, lock: Value) -> JobDetail {
+    pub fn new(
+        dir: &StateDir,
+        state: &QueueState,
+        held: &BTreeSet<String>,
+        job: &Job,
+        lock: Value,
+    ) -> JobDetail {
         let spec: JobSpec = job.spec().unwrap_or_default();
         let course = job.course();
         let mut summary = summary(state, held, job);
@@ -168,7 +174,10 @@ impl JobDetail {
             lock,
             callbacks: spec.callbacks,
             checkpoint: CheckpointFile::of(dir, job),
-            workspace: dir.paths.job(&job.id.to_string()).map_or_else(|_| String::new(), |p| p.workspace.display().to_string()),
+            workspace: dir
+                .paths
+                .job(&job.id.to_string())
+                .map_or_else(|_| String::new(), |p| p.workspace.display().to_string()),
             command: spec.command,
         }
     }

@@ -20,7 +20,11 @@ pub struct BadCursor(pub String);
 ///
 /// # Errors
 /// [`BadCursor`].
-pub fn cut<T>(items: Vec<T>, page: &Page, place: impl Fn(&T) -> Place) -> Result<(Vec<T>, Option<String>), BadCursor> {
+pub fn cut<T>(
+    items: Vec<T>,
+    page: &Page,
+    place: impl Fn(&T) -> Place,
+) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let after = page.cursor.as_deref().map(parse).transpose()?;
     let mut rest = items.into_iter().skip_while(|item| after.is_some_and(|a| place(item) <= a)).peekable();
     let mut cut = Vec::new();

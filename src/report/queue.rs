@@ -43,7 +43,12 @@ pub const HEAD: usize = 20;
 impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
     #[must_use]
-    pub fn new(queue: &Queue, recovered: Recovered, held: &BTreeSet<String>, findings: Vec<Finding>) -> QueueStatus {
+    pub fn new(
+        queue: &Queue,
+        recovered: Recovered,
+        held: &BTreeSet<String>,
+        findings: Vec<Finding>,
+    ) -> QueueStatus {
         let state = queue.state();
         let counts = state.counts();
         let damaged = !queue.replayed().is_clean();
@@ -269,7 +274,8 @@ impl WalStatus {
             let last_seq = segment.first_seq.saturating_sub(1);
             let from = Position { segment: segment.first_seq, offset: 0, last_seq };
             let here = (segment.first_seq == until.segment).then_some(until.offset);
-            let end = Position { segment: segment.first_seq, offset: here.unwrap_or(u64::MAX), last_seq: u64::MAX };
+            let end =
+                Position { segment: segment.first_seq, offset: here.unwrap_or(u64::MAX), last_seq: u64::MAX };
             let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(end) };
             let summary = read(request, |_, _| {})?;
             let bytes = std::fs::metadata(&segment.path).tried("look at", &segment.path)?.len();
