@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod jobs;
 pub mod locks;
 pub mod queue;
 pub mod recovery;
