@@ -1,5 +1,5 @@
 //! Startups that are cut short by a real SIGKILL, and what they leave.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)] // Child processes tell by printing.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
