@@ -46,7 +46,7 @@ fn there_is_never_a_second_holder_and_tokens_strictly_rise_under_random_kills() 
         let owner = std::fs::read_to_string(bench.file("owner")).unwrap();
         let of_owner = contenders.iter().position(|c| owner.starts_with(&format!("{} ", c.child.id())));
         let random = usize::try_from(seed % 20).unwrap();
-        let victim = contenders.swap_remove(of_owner.filter(|_| seed % 2 == 0).unwrap_or(random));
+        let victim = contenders.swap_remove(of_owner.filter(|_| seed.is_multiple_of(2)).unwrap_or(random));
         // Another part of the cycle each time.
         for _ in 0..seed % 5_000 {
             std::hint::spin_loop();
