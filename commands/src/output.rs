@@ -44,6 +44,11 @@ impl Output {
     }
 
     /// Whether `--json` was given.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether the result is to be one JSON document.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
