@@ -11,6 +11,7 @@ use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
+use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::interruption::Interruption;
@@ -76,6 +77,7 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(InitArgs),
+    Submit(Box<SubmitArgs>),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -86,6 +88,7 @@ impl Command {
     fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
+            Command::Submit(_) => "submit",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -96,6 +99,7 @@ impl Command {
 fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     match command {
         Command::Init(args) => cmd_init(context, &args),
+        Command::Submit(args) => cmd_submit(context, *args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),

@@ -5,7 +5,9 @@
 
 use std::error::Error;
 
+use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
+use recovery::queue::{QueueError, SubmitError};
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -229,6 +231,37 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("disk")
+    }
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> CliError {
+        match error {
+            LogError::Disk(error) => error.into(),
+            LogError::Lock(error) => error.into(),
+            LogError::TooLong { .. } => CliError::new(ErrorKind::Failed, error).code("record-too-long"),
+            _ => CliError::new(ErrorKind::Failed, error).code("queue-log"),
+        }
+    }
+}
+
+impl From<QueueError> for CliError {
+    fn from(error: QueueError) -> CliError {
+        match error {
+            QueueError::Log(error) => error.into(),
+            QueueError::Disk(error) => error.into(),
+            QueueError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error).code("queue"),
+        }
+    }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> CliError {
+        match error {
+            SubmitError::Queue(error) => error.into(),
+            _ => CliError::new(ErrorKind::Usage, error),
+        }
     }
 }
 

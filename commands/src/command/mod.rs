@@ -4,3 +4,6 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod explain;
 pub(crate) mod init;
+pub(crate) mod submit;
+mod submit_from;
+mod submit_lines;
