@@ -218,6 +218,31 @@ impl From<StateError> for CliError {
     }
 }
 
+impl From<QueueError> for CliError {
+    fn from(error: QueueError) -> CliError {
+        match error {
+            QueueError::Log(error) => error.into(),
+            QueueError::Disk(error) => error.into(),
+            QueueError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> CliError {
+        match error {
+            LogError::Disk(error) => error.into(),
+            LogError::Lock(error) => error.into(),
+            LogError::TooLong { .. } => CliError::new(ErrorKind::Usage, error).code("record-too-long"),
+            LogError::Poisoned { .. } => CliError::new(ErrorKind::Failed, error)
+                .code("log-poisoned")
+                .hint("nothing was acknowledged; check the disk, then run it again"),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<LockError> for CliError {
     fn from(error: LockError) -> CliError {
         match error {
@@ -231,28 +256,6 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("disk")
-    }
-}
-
-impl From<LogError> for CliError {
-    fn from(error: LogError) -> CliError {
-        match error {
-            LogError::Disk(error) => error.into(),
-            LogError::Lock(error) => error.into(),
-            LogError::TooLong { .. } => CliError::new(ErrorKind::Failed, error).code("record-too-long"),
-            _ => CliError::new(ErrorKind::Failed, error).code("queue-log"),
-        }
-    }
-}
-
-impl From<QueueError> for CliError {
-    fn from(error: QueueError) -> CliError {
-        match error {
-            QueueError::Log(error) => error.into(),
-            QueueError::Disk(error) => error.into(),
-            QueueError::Lock(error) => error.into(),
-            _ => CliError::new(ErrorKind::Failed, error).code("queue"),
-        }
     }
 }
 
