@@ -4,8 +4,13 @@
 //! The library neither prints nor reads the environment; the edges (`commands/`, `tui/`) do. Start with
 //! `ARCHITECTURE.md`.
 
+pub mod daemon;
 pub mod durable;
 pub mod jobs;
+pub mod locks;
 pub mod queue;
+pub mod recovery;
+pub mod report;
+pub mod startup;
 pub mod state;
 pub mod system;

@@ -1,1 +1,29 @@
-fn main() {}
+//! The binary: command line in, text or JSON out; everything else is the library's.
+//!
+//! To add a command: a file in `command/` with `<Name>Args` and `cmd_<name>`, a variant and a line of the
+//! match in `cli.rs`. A command takes what it needs from its [`context::Context`], shows its report with
+//! [`output::Output::report`], and returns an [`error::Ending`] or a [`error::CliError`], which the edge
+//! turns into an exit status.
+
+#![allow(dead_code)] // The frame offers more than each command takes.
+
+mod actor;
+mod cli;
+mod command;
+mod configuration;
+mod context;
+mod error;
+mod hidden;
+mod interruption;
+mod output;
+mod paint;
+mod progress;
+mod table;
+mod text;
+mod working;
+
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // Supervisors handle signals in their own way: before anything else takes them over.
+    hidden::run(&arguments).unwrap_or_else(|| cli::run(arguments))
+}
