@@ -498,8 +498,15 @@ fn killed_at_any_moment_nothing_runs_twice() {
     for round in 0..60u32 {
         let (id, ran) = (format!("j{round}"), world.file(&format!("ran{round}")));
         let mut supervisor = world.begin(&id, &format!("echo >> {}; sleep 0.02", ran.display()));
+        let paths = world.paths(&id);
+        match round % 4 {
+            0 => {}
+            1 => wait_until("the sentinel is there", || paths.sentinel().exists()),
+            2 => wait_until("the command is recorded", || paths.command().exists()),
+            _ => wait_until("the command runs", || ran.exists()),
+        }
         // The moment is what is tried here, not waited for.
-        std::thread::sleep(Duration::from_micros(u64::from(round) * 900));
+        std::thread::sleep(Duration::from_micros(u64::from(round / 4) * 600));
         supervisor.kill();
         wait_until("its end is certain", || {
             reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
