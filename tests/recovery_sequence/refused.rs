@@ -40,7 +40,9 @@ fn from_wherever_the_disk_gave_out_the_next_run_finds_its_way() {
         effects += 1;
         assert!(effects < 500, "the run never came to its end");
     }
-    assert!(effects > 20, "only {effects} effects: was anything written?");
+    // The holder's hint 2, three files replaced 5 each, the request removed 2; the progress in between
+    // comes on top, as often as the writer gets to it.
+    assert!(effects >= 19, "only {effects} effects: was everything written?");
 }
 
 /// True when the disk did give out.
