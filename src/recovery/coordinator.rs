@@ -216,5 +216,5 @@ fn unreadable(error: &DiskError) -> Finding {
 
 fn too_late(phase: &str, status: PhaseStatus, asked: &str) -> Finding {
     let sentence = format!("Phase {phase} was {} already when {asked} asked to skip it.", status.word());
-    Finding::new(&catalogue::PHASE_SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
+    Finding::new(&catalogue::SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
 }

@@ -309,71 +309,73 @@ pub const PHASE_RETRIED: Entry = Entry {
     next: Some("recoveryctl recover"),
 };
 
-/// A phase failed in all its tries.
+/// A phase failed in every try.
 pub const PHASE_FAILED: Entry = Entry {
     code: "phase-failed",
     severity: Severity::Error,
     title: "A recovery phase failed",
-    meaning: "Every try of the phase ended with an error, the last one with what the sentence says.",
-    done: "After a critical phase nothing more was begun. After any other the rest of the recovery went on, \
-           and what the phase looks after counts as degraded.",
-    advice: "Deal with the error and recover again.",
+    meaning: "Every try of the phase failed; the sentence gives the last error.",
+    done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
+           after any other the rest went on, also what waits for it.",
+    advice: "Deal with the error, then recover again.",
     next: Some("recoveryctl recover"),
 };
 
-/// A request to skip came when there was nothing left to skip.
-pub const PHASE_SKIP_TOO_LATE: Entry = Entry {
-    code: "phase-skip-too-late",
+/// A request to skip came too late.
+pub const SKIP_TOO_LATE: Entry = Entry {
+    code: "skip-too-late",
     severity: Severity::Info,
     title: "A request to skip a phase came too late",
-    meaning: "The phase was over before it could be told to stop.",
-    done: "The request was dropped; it does not count for a later recovery.",
+    meaning: "The phase had ended when the request was read.",
+    done: "Nothing: the phase's own outcome stands.",
     advice: "Nothing.",
     next: None,
 };
 
-/// Progress could not be shown.
-pub const PROGRESS_NOT_WRITTEN: Entry = Entry {
-    code: "progress-not-written",
+/// Requests of other processes could not be read or taken away.
+pub const RECOVERY_REQUESTS_UNREADABLE: Entry = Entry {
+    code: "recovery-requests-unreadable",
     severity: Severity::Warning,
-    title: "Other processes could not see the progress",
-    meaning: "recovery/current.json could not be replaced: the disk is full or cannot be written.",
-    done: "The recovery went on without it.",
-    advice: "Make room on the disk, or find out why it cannot be written.",
-    next: None,
+    title: "Requests to the recovery cannot be taken",
+    meaning: "The folder recovery/requests, through which other processes ask to skip a phase, could not be \
+              read or emptied.",
+    done: "The recovery went on without listening.",
+    advice: "Check permissions and the disk.",
+    next: Some("recoveryctl status"),
 };
 
-/// The record of past recoveries could not be read.
+/// The history of recoveries was damaged.
 pub const RECOVERY_HISTORY_DAMAGED: Entry = Entry {
     code: "recovery-history-damaged",
     severity: Severity::Warning,
     title: "The record of past recoveries was damaged",
-    meaning: "recovery/history.json or recovery/last.json could not be understood.",
-    done: "The file is in quarantine, and a new one was begun. Jobs and locks do not depend on it.",
-    advice: "Check the disk: these files are replaced as a whole and do not break by a crash.",
+    meaning: "A file below recovery/ that tells of past recoveries cannot be understood.",
+    done: "It was moved to quarantine and a new one begun. Nothing but the memory of those recoveries is \
+           affected.",
+    advice: "Check the disk.",
     next: None,
 };
 
-/// The end of a recovery could not be recorded.
+/// The outcome of the recovery could not be written.
 pub const RECOVERY_NOT_RECORDED: Entry = Entry {
     code: "recovery-not-recorded",
     severity: Severity::Warning,
-    title: "The record of past recoveries is incomplete",
-    meaning: "recovery/last.json or recovery/history.json could not be written, or a later version wrote it.",
-    done: "What the recovery itself did is not affected.",
-    advice: "Make room on the disk, or use the later version.",
-    next: None,
+    title: "The outcome of the recovery was not recorded",
+    meaning: "The recovery ended, but its entry in the history could not be written.",
+    done: "What it recovered stands; only the record of it is missing.",
+    advice: "Check the disk for room and permissions.",
+    next: Some("recoveryctl status"),
 };
 
-/// Requests of other processes could not be taken.
-pub const RECOVERY_REQUESTS_UNREADABLE: Entry = Entry {
-    code: "recovery-requests-unreadable",
+/// Progress could not be written.
+pub const PROGRESS_NOT_WRITTEN: Entry = Entry {
+    code: "progress-not-written",
     severity: Severity::Warning,
-    title: "Requests to skip or retry phases could not be taken",
-    meaning: "Files in recovery/requests could not be read or removed.",
-    done: "The recovery went on without them; a request that could not be removed counts for the next one too.",
-    advice: "Look at the folder's permissions and its disk.",
-    next: None,
+    title: "Progress of the recovery was not written",
+    meaning: "recovery/current.json, from which other processes see the progress, could not be written.",
+    done: "The recovery went on unseen.",
+    advice: "Check the disk for room and permissions.",
+    next: Some("recoveryctl status"),
 };
 
 /// Something is in quarantine.
@@ -460,11 +462,11 @@ pub const ALL: &[&Entry] = &[
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
     &PHASE_FAILED,
-    &PHASE_SKIP_TOO_LATE,
-    &PROGRESS_NOT_WRITTEN,
+    &SKIP_TOO_LATE,
+    &RECOVERY_REQUESTS_UNREADABLE,
     &RECOVERY_HISTORY_DAMAGED,
     &RECOVERY_NOT_RECORDED,
-    &RECOVERY_REQUESTS_UNREADABLE,
+    &PROGRESS_NOT_WRITTEN,
     &QUARANTINE_NOT_EMPTY,
     &IMPORT_JOB_FILE_DAMAGED,
     &IMPORT_JOB_DIRECTORY_WITHOUT_RECORD,
