@@ -315,8 +315,8 @@ pub const PHASE_FAILED: Entry = Entry {
     severity: Severity::Error,
     title: "A recovery phase failed",
     meaning: "Every try of the phase failed; the sentence gives the last error.",
-    done: "What the phase looks after is marked degraded. Phases that depend on it did not run; a critical \
-           phase stops the recovery.",
+    done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
+           after any other the rest went on, also what waits for it.",
     advice: "Deal with the error, then recover again.",
     next: Some("recoveryctl recover"),
 };
