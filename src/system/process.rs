@@ -70,14 +70,17 @@ pub fn start_time(pid: u32) -> Option<u64> {
     Stat::read(pid).ok().map(|s| s.start_time)
 }
 
-struct Stat {
+/// What `/proc/PID/stat` tells.
+pub(super) struct Stat {
     state: u8,
+    pub(super) parent: u32,
+    pub(super) session: u32,
     threads: u32,
-    start_time: u64,
+    pub(super) start_time: u64,
 }
 
 impl Stat {
-    fn read(pid: u32) -> io::Result<Stat> {
+    pub(super) fn read(pid: u32) -> io::Result<Stat> {
         let text = std::fs::read(format!("/proc/{pid}/stat"))?;
         Stat::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
@@ -89,13 +92,15 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         Some(Stat {
             state: *fields.first()?.as_bytes().first()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
             threads: fields.get(17)?.parse().ok()?,
             start_time: fields.get(19)?.parse().ok()?,
         })
     }
 
     /// A leader that ended while another of its threads lives is shown as a zombie with several threads.
-    fn is_dead(&self) -> bool {
+    pub(super) fn is_dead(&self) -> bool {
         matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
     }
 }
