@@ -6,5 +6,6 @@
 
 pub mod durable;
 pub mod queue;
+pub mod report;
 pub mod state;
 pub mod system;

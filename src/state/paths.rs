@@ -1,8 +1,10 @@
 //! Every path in the state directory is spelled here and nowhere else.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::names::{BadName, encode};
+use crate::durable::TEMPORARY_PREFIX;
 
 /// The paths in one state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,12 @@ const FOLDERS: &[&str] = &[
     "daemon",
 ];
 
+/// Files at the top of a state directory: its identity, and the lock of whoever makes it.
+const TOP_FILES: &[&str] = &["state.json", "state.lock"];
+
 paths! {
+    /// Held while the state directory is made or its identity mended.
+    state_lock => "state.lock";
     /// Layout version and identity.
     identity => "state.json";
     /// The queue: log, snapshots, commit page.
@@ -96,6 +103,15 @@ impl StatePaths {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether a name at the top of a folder is one of ours, or one that a new file system has.
+    pub(super) fn is_known_at_top(name: &OsStr) -> bool {
+        let Some(name) = name.to_str() else { return false };
+        TOP_FILES.contains(&name)
+            || FOLDERS.contains(&name)
+            || name.starts_with(TEMPORARY_PREFIX)
+            || name == "lost+found"
     }
 
     /// The files of one job.
