@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod import;
 pub mod queue;
 pub mod report;
 pub mod state;

@@ -117,6 +117,10 @@ impl Workspace {
         if !root.is_dir() {
             return Err(ScanError::NotAWorkspace { path: named(), why: "it is not a folder" });
         }
+        if root.to_str().is_none() {
+            let why = "its path is not valid UTF-8, and jobs are recorded with it";
+            return Err(ScanError::NotAWorkspace { path: named(), why });
+        }
         let workspace = Workspace { root };
         if !["jobs", "staging", "repos"].iter().any(|f| workspace.root.join(f).is_dir()) {
             let why = "it has none of the folders jobs, staging, repos";
