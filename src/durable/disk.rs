@@ -16,6 +16,7 @@ use super::error::{DiskError, Tried};
 /// One change of the disk, in the order in which this process asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(missing_docs)] // The members' names say it.
 pub enum Effect<'a> {
     /// A new, empty file appears in its folder.
     Create { path: &'a Path },

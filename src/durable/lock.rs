@@ -139,6 +139,60 @@ impl Drop for FileLock {
     }
 }
 
+/// A lock file that stays open, for locks that are taken thousands of times a second.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: DiskFile,
+}
+
+impl LockFile {
+    /// Opens it, makes it when absent.
+    pub(crate) fn open(disk: &Disk, path: &Path) -> Result<LockFile, DiskError> {
+        Ok(LockFile { file: disk.open_or_create(path)? })
+    }
+
+    /// Takes the lock if no other process has it. Threads of this process share the descriptor and so
+    /// the lock: they must exclude each other by other means.
+    pub(crate) fn try_acquire(&self) -> Result<Option<HeldFile<'_>>, DiskError> {
+        let got = try_exclusive(self.file.as_file()).tried("lock", self.file.path())?;
+        Ok(got.then(|| HeldFile { file: &self.file, owner: std::process::id() }))
+    }
+
+    /// Takes the lock, waiting at most `wait`. The holders hold it for microseconds: first let others
+    /// run, then sleep for growing moments.
+    pub(crate) fn acquire(&self, wait: Duration) -> Result<HeldFile<'_>, LockError> {
+        let mut pause = Duration::from_micros(20);
+        let mut begun = None;
+        loop {
+            if let Some(held) = self.try_acquire()? {
+                return Ok(held);
+            }
+            let waited = begun.get_or_insert_with(Instant::now).elapsed();
+            if waited >= wait {
+                let path = self.file.path().to_owned();
+                return Err(LockError::Held { holder: holder_of(&path), path, waited });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A [`LockFile`] while it is locked.
+#[derive(Debug)]
+pub(crate) struct HeldFile<'a> {
+    file: &'a DiskFile,
+    owner: u32,
+}
+
+impl Drop for HeldFile<'_> {
+    fn drop(&mut self) {
+        if std::process::id() == self.owner {
+            let _ = fs2::FileExt::unlock(self.file.as_file());
+        }
+    }
+}
+
 /// Whether somebody holds the lock, as a look that takes nothing for longer than a moment.
 ///
 /// # Errors

@@ -6,8 +6,10 @@
 mod disk;
 mod error;
 mod lock;
+pub mod log;
 mod quarantine;
 mod replace;
+mod shared_page;
 
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;

@@ -25,7 +25,6 @@ pub(super) struct Source<'a> {
     pub(super) template: &'a CommandTemplate,
     /// When the job file, or else the folder, was written last.
     pub(super) recorded_at: Timestamp,
-    pub(super) now: Timestamp,
     pub(super) boot_id: &'a str,
     /// Where the running script writes its output.
     pub(super) output_path: PathBuf,

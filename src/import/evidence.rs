@@ -145,7 +145,9 @@ impl Evidence {
         let output = match &self.output {
             OutputTail::Absent => "there is no output".to_owned(),
             OutputTail::Unreadable(why) => format!("the output cannot be read: {why}"),
-            OutputTail::Unfinished(bytes) => format!("the output ({bytes} bytes) has no exit line at its end"),
+            OutputTail::Unfinished(bytes) => {
+                format!("the output ({bytes} bytes) has no exit line at its end")
+            }
             OutputTail::Ended(code) => format!("the output ends with 'Exit code: {code}'"),
         };
         vec![pid_file, output]
@@ -393,7 +395,9 @@ mod tests {
         for text in ["4711\n", " 4711 \r\n", "4711", "\u{feff}4711\n", "4711\n\0\0\0", "0004711"] {
             assert_eq!(parse_pid(text.as_bytes()), PidFile::Pid(4711), "{text:?}");
         }
-        for text in ["", "\n", "\0\0", "0", "-1", "+4711", "4711 4712", "x", "4294967296", "4000000000", "0x12"] {
+        for text in
+            ["", "\n", "\0\0", "0", "-1", "+4711", "4711 4712", "x", "4294967296", "4000000000", "0x12"]
+        {
             assert!(matches!(parse_pid(text.as_bytes()), PidFile::NoPid(_)), "{text:?}");
         }
     }

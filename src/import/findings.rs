@@ -7,7 +7,8 @@ use crate::queue::JobId;
 use crate::report::{Finding, catalogue};
 
 pub(super) fn damaged(path: &Path, reason: &str, is_rebuilt: bool) -> Finding {
-    let then = if is_rebuilt { "its record was rebuilt from its folder" } else { "nothing was taken over for it" };
+    let then =
+        if is_rebuilt { "its record was rebuilt from its folder" } else { "nothing was taken over for it" };
     let sentence = format!("The job file {} cannot be used: {reason}; {then}.", shown(path));
     Finding::new(&catalogue::IMPORT_JOB_FILE_DAMAGED, object(path), sentence)
 }

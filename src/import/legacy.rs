@@ -147,7 +147,8 @@ pub fn parse(bytes: &[u8]) -> Reading {
     let text = &text[..end];
     let mut job = Box::<LegacyJob>::default();
     if text.is_empty() {
-        let reason = if bytes.is_empty() { "the file is empty" } else { "the file holds only blanks or zeros" };
+        let reason =
+            if bytes.is_empty() { "the file is empty" } else { "the file holds only blanks or zeros" };
         return Reading::Damaged { salvaged: job, reason: reason.to_owned() };
     }
     let mut json = serde_json::Deserializer::from_slice(text);
@@ -216,7 +217,6 @@ const USED: [&str; 18] = [
     "gitpullstatus",
     "claudeprocessid",
     "options",
-
 ];
 
 fn is_used(name: &str) -> bool {

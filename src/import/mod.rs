@@ -5,10 +5,11 @@
 //! either nothing in the queue or all of it, and a repeated run finishes or changes nothing. One import
 //! at a time (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
 //!
-//! [`legacy`](mod@self) files are parsed with tolerance, the process of a job is recognised by a strict
-//! rule (`script_process`), and one total function ([`judge`]) turns both into an outcome.
+//! Job files are parsed with tolerance ([`parse`]), the process of a job is recognised by a strict
+//! rule ([`runs_script`]), and one total function ([`judge`]) turns both into an outcome.
 
 mod document;
+mod effects;
 mod evidence;
 mod examine;
 mod findings;
@@ -29,7 +30,7 @@ pub use report::{
 pub use scan::{FoundJob, Scan, ScanError, Workspace};
 pub use script_process::runs_script;
 pub use takeover::{ImportError, ImportOptions, take_over};
-pub use template::{CommandTemplate, TemplateError, Values};
+pub use template::{CommandTemplate, DEFAULT_TEMPLATE, PLACEHOLDERS, TemplateError, Values};
 
 /// The kind of server, as it is written into the jobs' records.
 pub const SOURCE: &str = "claude-batch-server";

@@ -55,6 +55,9 @@ pub enum Unreadable {
     /// A folder, a pipe, a device.
     #[error("it is no regular file")]
     NotAFile,
+    /// Too large to be what it should be.
+    #[error("it has {0} bytes, too many for a job file")]
+    TooLarge(u64),
     /// The system refused: permissions, a failing disk.
     #[error("{0}")]
     System(#[from] io::Error),

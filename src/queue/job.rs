@@ -214,7 +214,7 @@ pub struct Job {
     /// What only started or ended jobs have.
     pub course: Option<Box<Course>>,
     /// What was asked for, as JSON; see [`Job::spec`].
-    pub(crate) raw_spec: Box<RawValue>,
+    pub(crate) raw_spec: Box<str>,
 }
 
 impl Job {
@@ -223,7 +223,7 @@ impl Job {
     /// # Errors
     /// When it cannot be understood: written by a later version.
     pub fn spec(&self) -> Result<JobSpec, serde_json::Error> {
-        serde_json::from_str(self.raw_spec.get())
+        serde_json::from_str(&self.raw_spec)
     }
 
     /// The course, empty for a job that has none yet.
@@ -265,7 +265,9 @@ impl Job {
             submitted_at: self.submitted_at,
             not_before: self.not_before,
             course: self.course.clone(),
-            spec: self.raw_spec.clone(),
+            // The text was JSON when the record's checksum was made.
+            spec: RawValue::from_string(self.raw_spec.to_string())
+                .unwrap_or_else(|_| RawValue::NULL.to_owned()),
         }
     }
 }
@@ -311,7 +313,7 @@ impl From<JobDocument> for Job {
             submitted_at: d.submitted_at,
             not_before: d.not_before,
             course: d.course,
-            raw_spec: d.spec,
+            raw_spec: d.spec.get().into(),
         }
     }
 }

@@ -1,11 +1,28 @@
 //! The queue: jobs in order, as an append-only log and the snapshots of it.
+//!
+//! `queue/log/` is the truth together with the newest snapshot; `queue/snapshot-….log` are the last two.
+//! Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives too.
+//!
+//! - [`append`] enters jobs without reading anything.
+//! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while nobody else can append.
+//! - [`QueueState::apply`] is the one place where a job's status changes.
 
 mod id;
 mod job;
+mod open;
 mod record;
+mod snapshot;
 mod spec;
+mod state;
+mod store;
+mod wire;
 
 pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
+pub use open::{Method, Replayed, replay};
 pub use record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
+pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{Callback, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
+pub use state::{Counts, QueueState, Refusal, Totals};
+pub use store::{Checkpoint, Queue, QueueError, SEGMENT_BYTES, append, open_log, records_since};
+pub use wire::BadRecord;

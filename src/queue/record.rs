@@ -114,6 +114,15 @@ pub enum Operation {
         /// Which attempt.
         attempt: u32,
     },
+    /// An attempt was found, under way or ended, whose claim the log has lost.
+    Found {
+        /// Which job.
+        job: JobId,
+        /// Which attempt.
+        attempt: u32,
+        /// The lost claim.
+        claim: u64,
+    },
     /// A claim is given back: nothing was started.
     Unclaim {
         /// Which job.

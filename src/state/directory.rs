@@ -89,7 +89,12 @@ pub struct StateDir {
     pub disk: Disk,
     /// What time it is.
     pub clock: Clock,
+    /// How long to wait for a lock that another process holds.
+    pub lock_wait: Duration,
 }
+
+/// How long to wait for another process's lock unless told otherwise.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 impl StateDir {
     /// Opens one that exists.
@@ -103,7 +108,7 @@ impl StateDir {
             Some(identity) => identity,
             None => lost_identity(&paths)?,
         };
-        Ok(StateDir { paths, identity, disk, clock })
+        Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT })
     }
 
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
@@ -202,9 +207,9 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     check_folder(root)?;
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
-    let _making = FileLock::acquire(&disk, &paths.state_lock(), Duration::from_secs(10))?;
+    let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if let Some(identity) = Identity::read(&paths.identity())? {
-        return Ok(StateDir { paths, identity, disk, clock });
+        return Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT });
     }
     for folder in paths.folders() {
         disk.ensure_dir(&folder)?;
@@ -212,7 +217,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
     identity.write(&disk, &paths.identity())?;
-    Ok(StateDir { paths, identity, disk, clock })
+    Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT })
 }
 
 fn missing_ancestors(root: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,165 @@
+//! Learning and mending the end of a log: after a reboot, after a killed writer, after a failed sync.
+//!
+//! All of it happens under the append lock. What is cut is first kept in quarantine.
+
+use std::os::unix::fs::FileExt;
+
+use super::LogError;
+use super::frame::{self, Item, Scan};
+use super::segment::{SegmentFile, SegmentHeader};
+use super::write::{Log, Writer};
+use crate::durable::error::Tried;
+use crate::durable::shared_page::End;
+
+/// A cheap look when a log is opened: the file is as long as the page says, and a line ends there.
+/// Finds what happened behind our back (a cut file); recovery verifies thoroughly.
+pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
+    let end = log.page.end();
+    let path = SegmentFile::named(&log.options.folder, end.segment).path;
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
+    let mut last = [0];
+    match file.read_exact_at(&mut last, end.tail.saturating_sub(1)) {
+        Ok(()) => Ok(last == *b"\n"),
+        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e).tried("read", &path)?,
+    }
+}
+
+/// The writer before was killed between beginning to write and publishing.
+pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
+    let end = log.page.end();
+    let newest = SegmentFile::list(&log.options.folder)?.last().map(|s| s.first_seq);
+    if !log.page.is_valid(log.epoch()) || newest != Some(end.segment) || !end_is_plausible(log)? {
+        return rebuild(log, writer);
+    }
+    let segment = SegmentFile::named(&log.options.folder, end.segment);
+    let mut content = Vec::new();
+    segment.read_from(end.tail, &mut content)?;
+    let mended = mend_tail(log, &segment, &content, end)?;
+    log.page.publish_end(mended);
+    log.page.set_writing(false);
+    Ok(())
+}
+
+/// Fills the page anew from the files. Everything is synced before it is published: what was only in
+/// the page cache must not be shown and then vanish.
+pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
+    let (known, valid) = (log.page.end(), log.page.is_valid(log.epoch()));
+    let suspect_from = (valid && log.page.is_poisoned()).then(|| log.page.synced());
+    let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
+    log.page.invalidate();
+    let segments = SegmentFile::list(&log.options.folder)?;
+    let Some(last) = segments.last() else {
+        start_segment(log, writer, floor)?;
+        return finish(log);
+    };
+    let mut content = Vec::new();
+    last.read_from(0, &mut content)?;
+    let header = SegmentHeader::parse(&content).filter(|(h, _)| h.state_id == log.options.state_id);
+    let start = header.as_ref().map_or(0, |(_, len)| *len);
+    let end = End { segment: last.first_seq, tail: start as u64, next_seq: last.first_seq };
+    let found = mend_tail(log, last, &content[start..], end)?;
+    let file = log.disk.open(&last.path)?;
+    file.sync_data()?;
+    log.disk.sync_dir(&log.options.folder)?;
+    let next_seq = found.next_seq.max(floor);
+    // A segment without our header, or one whose numbers do not go on, is left as it is.
+    if header.is_none() || next_seq != found.next_seq {
+        log.page.publish_end(End { next_seq, ..found });
+        start_segment(log, writer, next_seq)?;
+    } else if let Some(synced) = suspect_from {
+        rewrite_suspects(log, writer, last, &content, synced)?;
+    } else {
+        log.page.publish_end(found);
+    }
+    finish(log)
+}
+
+fn finish(log: &Log) -> Result<(), LogError> {
+    log.page.reset_synced(log.page.end().next_seq - 1);
+    log.page.set_writing(false);
+    log.page.set_poisoned(false);
+    log.page.validate(log.epoch());
+    Ok(())
+}
+
+/// Begins an empty segment and publishes it as the end.
+pub(super) fn start_segment(log: &Log, writer: &mut Writer, first_seq: u64) -> Result<(), LogError> {
+    create_segment(log, writer, first_seq, &[], first_seq)
+}
+
+fn create_segment(
+    log: &Log,
+    writer: &mut Writer,
+    first_seq: u64,
+    records: &[u8],
+    next_seq: u64,
+) -> Result<(), LogError> {
+    let reserve = if log.options.preallocate { log.options.segment_bytes } else { 0 };
+    let (file, tail) =
+        SegmentFile::create(&log.disk, &log.options.folder, &log.header(first_seq), records, reserve)?;
+    writer.current = Some((first_seq, file));
+    log.page.publish_end(End { segment: first_seq, tail, next_seq });
+    Ok(())
+}
+
+/// Whole records behind the known end are taken in (their writer was killed before it published them);
+/// an unfinished one is cut off, a copy of it kept.
+fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Result<End, LogError> {
+    let mut mended = end;
+    let mut scan = Scan::new(content, end.tail);
+    for item in scan.by_ref() {
+        match item {
+            Item::Record { frame, .. } => mended.next_seq = mended.next_seq.max(frame.seq + 1),
+            Item::Damaged { .. } => {}
+            Item::Torn { offset, len } => {
+                let from = usize::try_from(offset - end.tail).unwrap_or(0);
+                let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
+                cut(log, segment, offset, torn)?;
+            }
+        }
+    }
+    mended.tail = scan.tail();
+    Ok(mended)
+}
+
+fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
+    let reason = "the end of the log, half written";
+    log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    let file = log.disk.open(&segment.path)?;
+    file.truncate(offset)?;
+    if log.options.preallocate && log.options.segment_bytes > offset {
+        file.allocate(log.options.segment_bytes)?;
+    }
+    Ok(file.sync_data()?)
+}
+
+/// After a failed sync: records that the page cache still shows may not be on disk, and syncing the
+/// same pages again proves nothing. They are written anew, in a segment of their own.
+fn rewrite_suspects(
+    log: &Log,
+    writer: &mut Writer,
+    last: &SegmentFile,
+    content: &[u8],
+    synced: u64,
+) -> Result<(), LogError> {
+    let start = SegmentHeader::parse(content).map_or(0, |(_, len)| len);
+    let (mut records, mut next_seq, mut cut_at) = (Vec::new(), synced + 1, None);
+    for item in Scan::new(&content[start..], start as u64) {
+        let Item::Record { offset, frame } = item else { continue };
+        if frame.seq > synced {
+            cut_at.get_or_insert(offset);
+            frame::encode(&mut records, frame.seq, frame.payload);
+            next_seq = frame.seq + 1;
+        }
+    }
+    let first_seq = (synced + 1).max(last.first_seq);
+    create_segment(log, writer, first_seq, &records, next_seq)?;
+    // Readers skip what they know already, so the old copies do no harm until they are cut.
+    if let Some(offset) = cut_at.filter(|_| first_seq != last.first_seq) {
+        let old = log.disk.open(&last.path)?;
+        old.truncate(offset)?;
+        old.sync_data()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The files of a log: `<first sequence number, 20 digits>.log`, each with a header line.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{self, Frame};
+use crate::durable::disk::{Disk, DiskFile};
+use crate::durable::error::{DiskError, Tried};
+use crate::durable::replace::Temporary;
+
+/// The version of the framing, in every header.
+pub const LOG_VERSION: u32 = 1;
+
+/// The first line of a segment; its sequence number is 0, which no record has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentHeader {
+    /// Which log: `queue`, `audit`.
+    pub log: String,
+    /// Version of the framing.
+    pub version: u32,
+    /// The state directory that it belongs to.
+    pub state_id: String,
+    /// The sequence number of its first record, as in its name.
+    pub first_seq: u64,
+    /// When it was begun, RFC 3339.
+    pub created_at: String,
+}
+
+impl SegmentHeader {
+    /// The header line that a segment's content begins with, and its length.
+    #[must_use]
+    pub fn parse(content: &[u8]) -> Option<(SegmentHeader, usize)> {
+        let Frame { seq: 0, payload, len } = frame::decode(content)? else { return None };
+        Some((serde_json::from_slice(payload).ok()?, len))
+    }
+}
+
+/// A segment as it lies in the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// First sequence number, from its name.
+    pub first_seq: u64,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl SegmentFile {
+    /// The segment of this number in a folder.
+    #[must_use]
+    pub fn named(folder: &Path, first_seq: u64) -> SegmentFile {
+        SegmentFile { first_seq, path: folder.join(format!("{first_seq:020}.log")) }
+    }
+
+    /// The segments in a folder, in order.
+    ///
+    /// # Errors
+    /// What the system says; a missing folder has no segments.
+    pub fn list(folder: &Path) -> Result<Vec<SegmentFile>, DiskError> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e).tried("list", folder),
+        };
+        let mut segments = Vec::new();
+        for entry in entries {
+            let entry = entry.tried("list", folder)?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|n| n.strip_suffix(".log")).filter(|n| n.len() == 20);
+            if let Some(first_seq) = number.and_then(|n| n.parse().ok()) {
+                segments.push(SegmentFile { first_seq, path: entry.path() });
+            }
+        }
+        segments.sort_by_key(|s| s.first_seq);
+        Ok(segments)
+    }
+
+    /// Reads it from an offset on into a buffer, which is emptied first.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
+        use std::io::{Seek, SeekFrom};
+        buffer.clear();
+        let mut file = File::open(&self.path).tried("open", &self.path)?;
+        let len = file.metadata().tried("look at", &self.path)?.len();
+        if offset >= len {
+            return Ok(());
+        }
+        buffer.reserve_exact(usize::try_from(len - offset).unwrap_or(0));
+        file.seek(SeekFrom::Start(offset)).tried("read", &self.path)?;
+        file.read_to_end(buffer).tried("read", &self.path)?;
+        Ok(())
+    }
+
+    /// Makes it, with its header and perhaps records, durably and all at once.
+    pub(super) fn create(
+        disk: &Disk,
+        folder: &Path,
+        header: &SegmentHeader,
+        records: &[u8],
+        reserve: u64,
+    ) -> Result<(DiskFile, u64), DiskError> {
+        let mut content = Vec::with_capacity(256 + records.len());
+        let text = serde_json::to_vec(header).unwrap_or_default();
+        frame::encode(&mut content, 0, &text);
+        content.extend_from_slice(records);
+        let temporary = Temporary::new(disk, folder)?;
+        if reserve > content.len() as u64 {
+            temporary.file.allocate(reserve)?;
+        }
+        temporary.file.write_at(&content, 0)?;
+        temporary.file.sync()?;
+        let path = SegmentFile::named(folder, header.first_seq).path;
+        temporary.publish(&path, true)?;
+        Ok((disk.open(&path)?, content.len() as u64))
+    }
+}

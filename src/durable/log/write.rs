@@ -1,0 +1,352 @@
+//! Appending to a log, from many threads and many processes at once.
+//!
+//! Under the append lock a writer learns the end from the shared page (and mends it if the writer
+//! before it was killed half way), writes all its records in one call and publishes the new end. Then
+//! whoever gets the sync lock without waiting leads: it syncs once for all that was written so far,
+//! publishes how far, and wakes the others, who wait for just that (group commit).
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::frame::{self, HEAD};
+use super::mend;
+use super::read::Position;
+use super::segment::{LOG_VERSION, SegmentFile, SegmentHeader};
+use super::{LogError, LogOptions};
+use crate::durable::disk::{Disk, DiskFile};
+use crate::durable::error::{DiskError, Tried};
+use crate::durable::lock::{HeldFile, LockFile};
+use crate::durable::shared_page::{End, SharedPage};
+
+/// How long a follower sleeps at most before it looks whether its leader is dead.
+const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
+
+/// An open log.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) disk: Disk,
+    pub(super) options: LogOptions,
+    pub(super) page: SharedPage,
+    append_lock: LockFile,
+    sync_lock: LockFile,
+    writer: Mutex<Writer>,
+    leader: Mutex<Option<(u64, DiskFile)>>,
+    /// A sync through this handle failed: it acknowledges nothing any more.
+    poisoned: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    pub(super) current: Option<(u64, DiskFile)>,
+    frames: Vec<u8>,
+}
+
+impl Log {
+    /// Opens the log in `options.folder`; makes what is missing.
+    ///
+    /// # Errors
+    /// What the system says; [`LogError::Lock`] when another process keeps the append lock.
+    pub fn open(disk: &Disk, options: LogOptions) -> Result<Log, LogError> {
+        let append_lock = LockFile::open(disk, &options.folder.join("append.lock"))?;
+        let sync_lock = LockFile::open(disk, &options.folder.join("sync.lock"))?;
+        let page_path = options.folder.join("commit.page");
+        let page_file = disk.open_or_create(&page_path)?;
+        if page_file.metadata()?.len() < SharedPage::LEN {
+            page_file.truncate(SharedPage::LEN)?;
+        }
+        let page = SharedPage::map(page_file.as_file()).tried("map", &page_path)?;
+        let log = Log {
+            disk: disk.clone(),
+            options,
+            page,
+            append_lock,
+            sync_lock,
+            writer: Mutex::default(),
+            leader: Mutex::default(),
+            poisoned: AtomicBool::new(false),
+        };
+        if !log.page.is_valid(log.epoch()) || log.page.is_poisoned() || !mend::end_is_plausible(&log)? {
+            log.verify()?;
+        }
+        Ok(log)
+    }
+
+    /// What the shared page must bear to be believed: this boot, this log.
+    pub(super) fn epoch(&self) -> u64 {
+        let key = format!("{}/{}", self.options.epoch, self.options.state_id);
+        u64::from(crc32fast::hash(key.as_bytes())) << 32 | u64::from(LOG_VERSION)
+    }
+
+    /// Learns the end of the log from its files, mends it, syncs everything, and publishes that. Also
+    /// the way back after a failed sync.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn verify(&self) -> Result<(), LogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _append = self.take_append_lock()?;
+        let _leader = self.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _sync = self.sync_lock.acquire(self.options.lock_wait)?;
+        writer.current = None;
+        mend::rebuild(self, &mut writer)?;
+        self.poisoned.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Appends records and returns when they are synced. Their sequence numbers are consecutive; the
+    /// first is returned.
+    ///
+    /// # Errors
+    /// Nothing is acknowledged then. After [`LogError::Poisoned`] the records may be there or not.
+    pub fn append<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<u64, LogError> {
+        let first = self.locked(|locked| locked.append(payloads))?;
+        self.commit((first + payloads.len() as u64).saturating_sub(1))?;
+        Ok(first)
+    }
+
+    /// Runs `act` while no other process or thread can append. Nothing is acknowledged before
+    /// [`Log::commit`].
+    ///
+    /// # Errors
+    /// As `act`, or when the lock cannot be had.
+    pub fn locked<T, E: From<LogError>>(
+        &self,
+        act: impl FnOnce(&mut Locked<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _held = self.take_append_lock().map_err(E::from)?;
+        self.check_usable().map_err(E::from)?;
+        if self.page.is_writing() || !self.page.is_valid(self.epoch()) {
+            writer.current = None;
+            mend::after_killed_writer(self, &mut writer).map_err(E::from)?;
+        }
+        act(&mut Locked { log: self, writer: &mut writer })
+    }
+
+    fn take_append_lock(&self) -> Result<HeldFile<'_>, LogError> {
+        Ok(self.append_lock.acquire(self.options.lock_wait)?)
+    }
+
+    fn check_usable(&self) -> Result<(), LogError> {
+        if self.poisoned.load(Ordering::Acquire) || self.page.is_poisoned() {
+            return Err(LogError::Poisoned { folder: self.options.folder.clone() });
+        }
+        Ok(())
+    }
+
+    /// Where the log ends now; what lies before is whole, but perhaps not synced.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let end = self.page.end();
+        Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
+    }
+
+    /// Up to which sequence number everything is synced.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
+        self.page.synced()
+    }
+
+    /// Waits until somebody appended or synced, at most `timeout`; `end` is what is known already.
+    pub fn wait_for_change(&self, end: Position, timeout: Duration) {
+        let begun = Instant::now();
+        loop {
+            let ticket = self.page.ticket();
+            let waited = begun.elapsed();
+            if self.end() != end || waited >= timeout {
+                return;
+            }
+            self.page.wait(ticket, timeout - waited);
+        }
+    }
+
+    /// Returns when everything up to `seq` is synced, by whomever.
+    ///
+    /// # Errors
+    /// [`LogError::Poisoned`] when a sync failed.
+    pub fn commit(&self, seq: u64) -> Result<(), LogError> {
+        loop {
+            let ticket = self.page.ticket();
+            self.check_usable()?;
+            if self.page.synced() >= seq {
+                return Ok(());
+            }
+            if self.lead(seq)? {
+                continue;
+            }
+            if self.page.synced() < seq {
+                self.page.wait(ticket, FOLLOWER_PATIENCE);
+            }
+        }
+    }
+
+    /// Syncs for everybody if nobody else is about to; false when somebody is.
+    fn lead(&self, seq: u64) -> Result<bool, LogError> {
+        let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
+        let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
+        if self.page.synced() >= seq {
+            return Ok(true);
+        }
+        // Everything published before this look is covered; older segments were synced when left.
+        let end = self.page.end();
+        let segment = SegmentFile::named(&self.options.folder, end.segment);
+        if cached.as_ref().is_none_or(|(first, _)| *first != end.segment) {
+            *cached = Some((end.segment, self.disk.open(&segment.path)?));
+        }
+        if let Some((_, file)) = cached.as_ref()
+            && let Err(e) = file.sync_data()
+        {
+            return Err(self.poison(e));
+        }
+        self.page.publish_synced(end.next_seq - 1);
+        Ok(true)
+    }
+
+    /// After a failed sync the kernel has marked the pages clean: trying again would "succeed" without
+    /// anything being on disk. So nobody acknowledges anything until the log was verified.
+    pub(super) fn poison(&self, cause: DiskError) -> LogError {
+        self.poisoned.store(true, Ordering::Release);
+        self.page.set_poisoned(true);
+        LogError::Disk(cause)
+    }
+
+    /// Leaves the present segment and begins a new one, so that older ones can be removed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rotate(&self) -> Result<(), LogError> {
+        self.locked(|locked| {
+            let end = locked.log.page.end();
+            if end.next_seq == end.segment { Ok(()) } else { locked.begin_segment(end) }
+        })
+    }
+
+    /// Removes segments of which every record is at or before `seq`. The present one stays.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove_until(&self, seq: u64) -> Result<usize, LogError> {
+        let segments = SegmentFile::list(&self.options.folder)?;
+        let mut removed = 0;
+        for pair in segments.windows(2) {
+            if pair[1].first_seq > seq + 1 {
+                break;
+            }
+            self.disk.remove_file(&pair[0].path)?;
+            removed += 1;
+        }
+        if removed > 0 {
+            self.disk.sync_dir(&self.options.folder)?;
+        }
+        Ok(removed)
+    }
+
+    pub(super) fn header(&self, first_seq: u64) -> SegmentHeader {
+        SegmentHeader {
+            log: self.options.name.to_owned(),
+            version: LOG_VERSION,
+            state_id: self.options.state_id.clone(),
+            first_seq,
+            created_at: (self.options.stamp)(),
+        }
+    }
+}
+
+/// The log while nobody else can append to it.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    log: &'a Log,
+    writer: &'a mut Writer,
+}
+
+impl Locked<'_> {
+    /// Where the log ends; it cannot move while this lives.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.log.end()
+    }
+
+    /// Appends records, not yet synced; returns the first one's sequence number.
+    ///
+    /// # Errors
+    /// What the system says; nothing was appended then. [`LogError::TooLong`] for a payload that no
+    /// record can hold.
+    pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
+        if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
+            return Err(LogError::TooLong { bytes: long });
+        }
+        let first = self.log.page.end().next_seq;
+        let mut rest = payloads;
+        while !rest.is_empty() {
+            let written = self.append_to_one_segment(rest)?;
+            rest = &rest[written..];
+        }
+        Ok(first)
+    }
+
+    /// As many of the records as the present segment holds, at least one; in one write.
+    fn append_to_one_segment<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<usize, LogError> {
+        let mut end = self.log.page.end();
+        let room = self.log.options.segment_bytes;
+        let need = (HEAD + payloads[0].as_ref().len() + 1) as u64;
+        if end.tail + need > room && end.next_seq > end.segment {
+            self.begin_segment(end)?;
+            end = self.log.page.end();
+        }
+        let frames = &mut self.writer.frames;
+        frames.clear();
+        let mut count = 0;
+        for payload in payloads {
+            let len = (HEAD + payload.as_ref().len() + 1 + frames.len()) as u64;
+            if count > 0 && end.tail + len > room {
+                break;
+            }
+            frame::encode(frames, end.next_seq + count, payload.as_ref());
+            count += 1;
+        }
+        let frames = std::mem::take(&mut self.writer.frames);
+        let written = self.write(end, &frames);
+        let after = End { tail: end.tail + frames.len() as u64, next_seq: end.next_seq + count, ..end };
+        self.writer.frames = frames;
+        written?;
+        self.log.page.publish_end(after);
+        self.log.page.set_writing(false);
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn write(&mut self, end: End, frames: &[u8]) -> Result<(), LogError> {
+        let segment = SegmentFile::named(&self.log.options.folder, end.segment);
+        if self.writer.current.as_ref().is_none_or(|(first, _)| *first != end.segment) {
+            self.writer.current = Some((end.segment, self.log.disk.open(&segment.path)?));
+        }
+        let Some((_, file)) = &self.writer.current else { return Ok(()) };
+        self.log.page.set_writing(true);
+        if let Err(e) = file.write_at(frames, end.tail) {
+            // Half a record may be there (a full disk writes what fits): take it back at once. If
+            // that fails too, the mark stays and the next writer mends the end.
+            if file.truncate(end.tail).is_ok() {
+                self.log.page.set_writing(false);
+            }
+            return Err(e.into());
+        }
+        Ok(())
+    }
+
+    fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
+        let old = match self.writer.current.take() {
+            Some((first, file)) if first == end.segment => file,
+            _ => self.log.disk.open(&SegmentFile::named(&self.log.options.folder, end.segment).path)?,
+        };
+        if let Err(e) = old.sync_data() {
+            return Err(self.log.poison(e));
+        }
+        self.log.page.publish_synced(end.next_seq - 1);
+        // Killed between making the file and publishing it, the next writer must notice.
+        self.log.page.set_writing(true);
+        mend::start_segment(self.log, self.writer, end.next_seq)?;
+        self.log.page.set_writing(false);
+        // Give the reserve of the old one back; only now, when nobody writes there any more.
+        Ok(old.truncate(end.tail)?)
+    }
+}

@@ -1,0 +1,205 @@
+//! One page of memory that all processes on a log share: how far it is written, how far it is synced.
+//!
+//! It is a hint, valid within one boot, and rebuilt from the log when in doubt. The only module with
+//! `unsafe`: mapping a file is, because somebody could shrink it meanwhile. Nobody but us may write in
+//! the state directory (that is checked when it is opened), and we never shrink this file.
+//!
+//! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
+//! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing. The slot
+//! with the generation's lowest bit is the valid one: a writer fills the other slot and then raises the
+//! generation, so that a kill between any two stores leaves a consistent page.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::thread::futex;
+
+const PAGE: usize = 4096;
+const MAGIC: u64 = 0x7265_636f_7665_7201;
+
+const WORD_MAGIC: usize = 0;
+const WORD_EPOCH: usize = 1;
+const WORD_GENERATION: usize = 2;
+const WORD_SLOTS: usize = 3;
+const WORD_SYNCED: usize = 9;
+const WORD_WAKE: usize = 10;
+const WORD_POISONED: usize = 11;
+const WORD_WRITING: usize = 12;
+
+/// Where the log ends, as far as was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct End {
+    /// First sequence number, and so the name, of the segment that is written now.
+    pub(crate) segment: u64,
+    /// Where its next record goes.
+    pub(crate) tail: u64,
+    /// The next record's sequence number.
+    pub(crate) next_seq: u64,
+}
+
+/// The mapped page.
+#[derive(Debug)]
+pub(crate) struct SharedPage {
+    base: *mut u8,
+}
+
+// SAFETY: the mapping lives as long as the value, and all access to it is through atomics.
+unsafe impl Send for SharedPage {}
+// SAFETY: as above.
+unsafe impl Sync for SharedPage {}
+
+impl SharedPage {
+    /// Bytes that the file must have before it is mapped.
+    pub(crate) const LEN: u64 = PAGE as u64;
+
+    /// Maps the first page of a file that is open for reading and writing.
+    pub(crate) fn map(file: &File) -> io::Result<SharedPage> {
+        if file.metadata()?.len() < SharedPage::LEN {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice, of a file that has that page.
+        let base = unsafe {
+            let access = ProtFlags::READ | ProtFlags::WRITE;
+            mmap(std::ptr::null_mut(), PAGE, access, MapFlags::SHARED, file, 0)?
+        };
+        Ok(SharedPage { base: base.cast() })
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        debug_assert!(index < PAGE / 8);
+        // SAFETY: within the mapping, aligned (mappings start at a page), never accessed but as atomics.
+        unsafe { &*self.base.cast::<AtomicU64>().add(index) }
+    }
+
+    fn half(&self, index: usize) -> &AtomicU32 {
+        debug_assert!(index < PAGE / 4);
+        // SAFETY: as in `word`.
+        unsafe { &*self.base.cast::<AtomicU32>().add(index) }
+    }
+
+    fn wake_counter(&self) -> &AtomicU32 {
+        self.half(WORD_WAKE * 2)
+    }
+
+    fn waiters(&self) -> &AtomicU32 {
+        self.half(WORD_WAKE * 2 + 1)
+    }
+
+    /// Whether it was filled in this epoch (this boot, this log).
+    pub(crate) fn is_valid(&self, epoch: u64) -> bool {
+        self.word(WORD_MAGIC).load(Ordering::Acquire) == MAGIC
+            && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+    }
+
+    /// Makes it invalid, before it is filled anew.
+    pub(crate) fn invalidate(&self) {
+        self.word(WORD_MAGIC).store(0, Ordering::Release);
+    }
+
+    /// Declares it valid, once everything else is in it.
+    pub(crate) fn validate(&self, epoch: u64) {
+        self.word(WORD_EPOCH).store(epoch, Ordering::Release);
+        self.word(WORD_MAGIC).store(MAGIC, Ordering::Release);
+    }
+
+    /// Where the log ends.
+    pub(crate) fn end(&self) -> End {
+        loop {
+            let generation = self.word(WORD_GENERATION).load(Ordering::Acquire);
+            let slot = WORD_SLOTS + 3 * (generation & 1) as usize;
+            let end = End {
+                segment: self.word(slot).load(Ordering::Relaxed),
+                tail: self.word(slot + 1).load(Ordering::Relaxed),
+                next_seq: self.word(slot + 2).load(Ordering::Relaxed),
+            };
+            std::sync::atomic::fence(Ordering::Acquire);
+            if self.word(WORD_GENERATION).load(Ordering::Relaxed) == generation {
+                return end;
+            }
+        }
+    }
+
+    /// Publishes where the log ends. Only under the append lock.
+    pub(crate) fn publish_end(&self, end: End) {
+        let generation = self.word(WORD_GENERATION).load(Ordering::Relaxed);
+        let slot = WORD_SLOTS + 3 * ((generation + 1) & 1) as usize;
+        self.word(slot).store(end.segment, Ordering::Relaxed);
+        self.word(slot + 1).store(end.tail, Ordering::Relaxed);
+        self.word(slot + 2).store(end.next_seq, Ordering::Relaxed);
+        self.word(WORD_GENERATION).store(generation + 1, Ordering::Release);
+    }
+
+    /// Up to which sequence number everything is synced.
+    pub(crate) fn synced(&self) -> u64 {
+        self.word(WORD_SYNCED).load(Ordering::Acquire)
+    }
+
+    /// Publishes a sync, and wakes whoever waits for one.
+    pub(crate) fn publish_synced(&self, seq: u64) {
+        self.word(WORD_SYNCED).fetch_max(seq, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Sets how far everything is synced; only while the page is being filled anew.
+    pub(crate) fn reset_synced(&self, seq: u64) {
+        self.word(WORD_SYNCED).store(seq, Ordering::Release);
+    }
+
+    /// Whether a sync failed and the log was not verified since.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.word(WORD_POISONED).load(Ordering::Acquire) != 0
+    }
+
+    /// Declares the log unusable until verified, or usable again.
+    pub(crate) fn set_poisoned(&self, poisoned: bool) {
+        self.word(WORD_POISONED).store(u64::from(poisoned), Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether a writer has begun and not published: it is writing, or it was killed.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.word(WORD_WRITING).load(Ordering::Acquire) != 0
+    }
+
+    /// Marks the begin and the end of writing. Only under the append lock.
+    pub(crate) fn set_writing(&self, writing: bool) {
+        self.word(WORD_WRITING).store(u64::from(writing), Ordering::Release);
+    }
+
+    /// The counter to hand to [`SharedPage::wait`], read before the condition is looked at.
+    pub(crate) fn ticket(&self) -> u32 {
+        self.wake_counter().load(Ordering::Acquire)
+    }
+
+    /// Waits until something was published since the ticket was drawn, at most `timeout`.
+    pub(crate) fn wait(&self, ticket: u32, timeout: Duration) {
+        self.waiters().fetch_add(1, Ordering::AcqRel);
+        let timeout = rustix::time::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        // Every return is a reason to look again: woken, timed out, interrupted, or already changed.
+        let _ = futex::wait(self.wake_counter(), futex::Flags::empty(), ticket, Some(&timeout));
+        self.waiters().fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn wake(&self) {
+        self.wake_counter().fetch_add(1, Ordering::AcqRel);
+        // A waiter that was killed stays counted: then a wake-up for nobody costs a system call.
+        if self.waiters().load(Ordering::Acquire) != 0 {
+            let _ = futex::wake(self.wake_counter(), futex::Flags::empty(), i32::MAX as u32);
+        }
+    }
+}
+
+impl Drop for SharedPage {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, and no reference into it outlives `self`.
+        let _ = unsafe { munmap(self.base.cast(), PAGE) };
+    }
+}

@@ -1,0 +1,151 @@
+//! From the files to the queue: snapshot, the one before, the whole log; and what was wrong on the way.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+use super::snapshot::{SnapshotError, SnapshotFile};
+use super::state::{QueueState, Refusal};
+use super::wire;
+use crate::durable::log::{Position, ReadRequest, ReadSummary, read};
+use crate::durable::{DiskError, Tried};
+use crate::state::StateDir;
+
+/// Where the queue came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// The newest snapshot and the log after it.
+    Snapshot,
+    /// The newest was damaged: the one before and the log after that.
+    PreviousSnapshot,
+    /// No snapshot could be used: the whole log.
+    Log,
+    /// Neither could tell everything: what the jobs' own records say was added.
+    JobRecords,
+    /// There was nothing.
+    #[default]
+    Fresh,
+}
+
+/// A queue that was read, and not yet found fit: what was wrong is part of it.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// What could be read.
+    pub state: QueueState,
+    /// Where it came from.
+    pub method: Method,
+    /// The snapshot used; 0 for none.
+    pub snapshot_seq: u64,
+    /// The pass over the log.
+    pub log: ReadSummary,
+    /// Snapshots that cannot be used, and why.
+    pub damaged_snapshots: Vec<(SnapshotFile, String)>,
+    /// Records that do not fit the state before them.
+    pub refused: Vec<(u64, Refusal)>,
+    /// Records that cannot be understood though their checksum is right.
+    pub strange: Vec<(u64, String)>,
+}
+
+impl Replayed {
+    /// Whether anything that was acknowledged may be missing.
+    #[must_use]
+    pub fn may_lack_jobs(&self) -> bool {
+        !self.log.missing.is_empty()
+            || self.log.damaged_records() > 0
+            || !self.strange.is_empty()
+            || self.lost_horizon()
+    }
+
+    /// Whether the log begins after the state that it is to be applied to.
+    fn lost_horizon(&self) -> bool {
+        !self.damaged_snapshots.is_empty() && self.method == Method::Fresh
+    }
+
+    /// Whether all is well.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.log.damage.is_empty()
+            && self.log.missing.is_empty()
+            && self.damaged_snapshots.is_empty()
+            && self.refused.is_empty()
+            && self.strange.is_empty()
+    }
+}
+
+/// Reads the queue up to `until`, or to the end of the files. Changes nothing.
+///
+/// # Errors
+/// What the system says. Damage is not an error; it is in the result.
+pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskError> {
+    let mut replayed = newest_usable_snapshot(dir)?;
+    let from = Position { last_seq: replayed.snapshot_seq, ..Position::default() };
+    let folder = dir.paths.queue_log();
+    let state_id = dir.identity.state_id.to_string();
+    let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until };
+    let mut applier = Applier::default();
+    let Replayed { state, refused, strange, .. } = &mut replayed;
+    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    if replayed.method == Method::Fresh && summary.records > 0 {
+        replayed.method = Method::Log;
+    }
+    replayed.log = summary;
+    Ok(replayed)
+}
+
+fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {
+    let mut replayed = Replayed::default();
+    for file in SnapshotFile::list(&dir.paths.queue())? {
+        match file.read(&dir.identity.state_id.to_string()) {
+            Ok((header, state)) => {
+                let newest = replayed.damaged_snapshots.is_empty();
+                replayed.method = if newest { Method::Snapshot } else { Method::PreviousSnapshot };
+                replayed.snapshot_seq = header.seq;
+                replayed.state = state;
+                return Ok(replayed);
+            }
+            Err(SnapshotError::Damaged { why, .. }) => replayed.damaged_snapshots.push((file, why)),
+            Err(SnapshotError::Disk(e)) if e.is_not_found() => {}
+            Err(SnapshotError::Disk(e)) => return Err(e.source).tried(e.action, &e.path),
+        }
+    }
+    Ok(replayed)
+}
+
+/// Applies lines of the log to a state.
+#[derive(Debug, Default)]
+pub(super) struct Applier {
+    scratch: Vec<u8>,
+}
+
+impl Applier {
+    pub(super) fn apply(
+        &mut self,
+        state: &mut QueueState,
+        seq: u64,
+        payload: &[u8],
+        refused: &mut Vec<(u64, Refusal)>,
+        strange: &mut Vec<(u64, String)>,
+    ) {
+        match Self::apply_line(&mut self.scratch, state, seq, payload) {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => refused.push((seq, refusal)),
+            Err(why) => strange.push((seq, why)),
+        }
+        state.pass(seq);
+    }
+
+    fn apply_line(
+        scratch: &mut Vec<u8>,
+        state: &mut QueueState,
+        seq: u64,
+        payload: &[u8],
+    ) -> Result<Result<(), Refusal>, String> {
+        let Some(wire::RawSubmission { line, spec }) = wire::submission(payload, scratch) else {
+            let record = Record::from_line(payload).map_err(|e| e.to_string())?;
+            return Ok(state.apply(seq, record));
+        };
+        let id = line.job.ok_or("a submission without a job")?;
+        let priority = line.priority.unwrap_or(0);
+        Ok(state.apply_raw_submission(seq, line.at, id, priority, line.repository.as_deref(), spec))
+    }
+}

@@ -1,0 +1,564 @@
+//! The queue in memory, and the one function that changes it.
+//!
+//! [`QueueState::apply`] is total: for every record in every state it either changes the state or says
+//! why not, and it never depends on anything but the state and the record. So replaying the same log
+//! gives the same queue, whoever does it.
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::id::JobId;
+use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
+use super::record::{AfterCrash, End, Operation, Outcome, Record, Submission};
+use crate::state::Timestamp;
+
+/// Jobs by status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[allow(missing_docs)] // One member a status.
+pub struct Counts {
+    pub queued: u64,
+    pub running: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    pub crashed: u64,
+    pub cancelled: u64,
+}
+
+impl Counts {
+    fn of(&mut self, status: JobStatus) -> &mut u64 {
+        match status {
+            JobStatus::Queued => &mut self.queued,
+            JobStatus::Running => &mut self.running,
+            JobStatus::Succeeded => &mut self.succeeded,
+            JobStatus::Failed => &mut self.failed,
+            JobStatus::TimedOut => &mut self.timed_out,
+            JobStatus::Crashed => &mut self.crashed,
+            JobStatus::Cancelled => &mut self.cancelled,
+        }
+    }
+}
+
+/// What has happened since the queue was made, removed jobs included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// Jobs that entered.
+    pub enqueued: u64,
+    /// Attempts begun.
+    pub started: u64,
+    /// Attempts ended, by how; `queued` counts claims given back.
+    pub finished: Counts,
+    /// Next attempts after a crash.
+    pub requeued: u64,
+    /// Next attempts on request.
+    pub resumed: u64,
+    /// Jobs taken over or rebuilt.
+    pub restored: u64,
+}
+
+/// Why a record changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A job of that id is there already.
+    #[error("there is a job {0} already")]
+    Duplicate(JobId),
+    /// No job of that id.
+    #[error("there is no job {0}")]
+    NoSuchJob(JobId),
+    /// The job is not where the operation could apply.
+    #[error("job {job} is {status} (attempt {attempt}), so it cannot be {wanted}")]
+    Illegal {
+        /// Which job.
+        job: JobId,
+        /// Where it stands.
+        status: JobStatus,
+        /// Its attempt.
+        attempt: u32,
+        /// What was wanted: "claimed", "resumed".
+        wanted: &'static str,
+    },
+    /// The claim is not the job's present one.
+    #[error("job {job}: claim {claim} is not its present one")]
+    OldClaim {
+        /// Which job.
+        job: JobId,
+        /// The claim that was named.
+        claim: u64,
+    },
+    /// Another running job has the repository.
+    #[error("job {job}: repository {repository} is held by job {holder}")]
+    RepositoryHeld {
+        /// Which job.
+        job: JobId,
+        /// Which repository.
+        repository: String,
+        /// Who has it.
+        holder: JobId,
+    },
+}
+
+type OrderKey = (Reverse<i32>, Place);
+
+/// Every job, and the order of those that wait.
+#[derive(Debug, Default)]
+pub struct QueueState {
+    jobs: IndexMap<JobId, Job>,
+    /// Built when somebody asks for the order; kept up to date from then on.
+    order: OnceCell<BTreeMap<OrderKey, JobId>>,
+    running: BTreeSet<JobId>,
+    counts: Counts,
+    totals: Totals,
+    last_seq: u64,
+    repositories: HashSet<Arc<str>>,
+}
+
+impl QueueState {
+    /// A job by its id.
+    #[must_use]
+    pub fn get(&self, id: &JobId) -> Option<&Job> {
+        self.jobs.get(id)
+    }
+
+    /// All jobs, in the order in which they entered.
+    pub fn jobs(&self) -> impl ExactSizeIterator<Item = &Job> {
+        self.jobs.values()
+    }
+
+    /// The jobs that wait, in the order in which they are to start.
+    pub fn queued(&self) -> impl Iterator<Item = &Job> {
+        self.order().values().filter_map(|id| self.jobs.get(id))
+    }
+
+    /// The jobs that have an attempt under way.
+    pub fn running(&self) -> impl ExactSizeIterator<Item = &Job> {
+        self.running.iter().filter_map(|id| self.jobs.get(id)).collect::<Vec<_>>().into_iter()
+    }
+
+    /// How many jobs have which status.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The last record's sequence number.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// The running job that has a repository.
+    #[must_use]
+    pub fn holder_of(&self, repository: &str) -> Option<&Job> {
+        self.running
+            .iter()
+            .filter_map(|id| self.jobs.get(id))
+            .find(|j| j.repository.as_deref() == Some(repository))
+    }
+
+    fn order(&self) -> &BTreeMap<OrderKey, JobId> {
+        self.order.get_or_init(|| {
+            let queued = self.jobs.values().filter(|j| j.status == JobStatus::Queued);
+            queued.map(|j| (order_key(j), j.id.clone())).collect()
+        })
+    }
+
+    /// Makes room for so many more jobs.
+    pub(crate) fn reserve(&mut self, jobs: usize) {
+        self.jobs.reserve(jobs);
+    }
+
+    /// What a snapshot says, job by job, before the records after it.
+    pub(crate) fn load(&mut self, document: JobDocument) {
+        let mut job = Job::from(document);
+        job.repository = job.repository.map(|r| self.intern(&r));
+        self.enter(job);
+    }
+
+    /// What a snapshot says of everything else.
+    pub(crate) fn load_totals(&mut self, totals: Totals, last_seq: u64) {
+        self.totals = totals;
+        self.last_seq = last_seq;
+    }
+
+    /// Notes a sequence number whose record changed nothing.
+    pub(crate) fn pass(&mut self, seq: u64) {
+        self.last_seq = self.last_seq.max(seq);
+    }
+
+    /// A submission whose spec was not parsed.
+    pub(crate) fn apply_raw_submission(
+        &mut self,
+        seq: u64,
+        at: Timestamp,
+        id: JobId,
+        priority: i32,
+        repository: Option<&str>,
+        spec: &str,
+    ) -> Result<(), Refusal> {
+        self.pass(seq);
+        let repository = repository.map(|r| self.intern(r));
+        self.submit(Place { seq, index: 0 }, at, id, priority, repository, spec.into())
+    }
+
+    /// Applies a record.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the record does not fit the state, which is then unchanged.
+    pub fn apply(&mut self, seq: u64, record: Record) -> Result<(), Refusal> {
+        self.pass(seq);
+        let Record { at, actor, operation } = record;
+        let by = Some(actor.by).filter(|b| !b.is_empty());
+        match operation {
+            Operation::Submit(submission) => self.submission(Place { seq, index: 0 }, at, submission),
+            Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
+            Operation::Claim { job, attempt } => self.begin(&job, attempt, seq, at, "claimed"),
+            Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
+            Operation::Unclaim { job, claim, reason, not_before } => {
+                self.unclaim(&job, claim, at, reason, not_before)
+            }
+            Operation::End(end) => self.end(at, end),
+            Operation::Cancel { job } => self.cancel(&job, at, by, actor.why),
+            Operation::Resume { job, fresh } => self.resume(&job, at, fresh, by, actor.why),
+            Operation::Restore { document } => self.restore(seq, *document),
+            Operation::Remove { jobs } => {
+                self.remove(&jobs);
+                Ok(())
+            }
+        }
+    }
+
+    fn submission(&mut self, place: Place, at: Timestamp, s: Submission) -> Result<(), Refusal> {
+        let spec = serde_json::to_string(&s.spec).unwrap_or_default();
+        let repository = s.repository.map(|r| self.intern(&r));
+        self.submit(place, at, s.job, s.priority, repository, spec.into())
+    }
+
+    fn submit_batch(&mut self, seq: u64, at: Timestamp, jobs: Vec<Submission>) -> Result<(), Refusal> {
+        if let Some(known) = jobs.iter().find(|s| self.jobs.contains_key(&s.job)) {
+            return Err(Refusal::Duplicate(known.job.clone()));
+        }
+        for (index, submission) in (0..).zip(jobs) {
+            // Twice in the batch: the first counts.
+            let _ = self.submission(Place { seq, index }, at, submission);
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        place: Place,
+        at: Timestamp,
+        id: JobId,
+        priority: i32,
+        repository: Option<Arc<str>>,
+        raw_spec: Box<str>,
+    ) -> Result<(), Refusal> {
+        if self.jobs.contains_key(&id) {
+            return Err(Refusal::Duplicate(id));
+        }
+        self.totals.enqueued += 1;
+        self.enter(Job {
+            id,
+            place,
+            priority,
+            attempt: 1,
+            status: JobStatus::Queued,
+            repository,
+            submitted_at: at,
+            not_before: None,
+            course: None,
+            raw_spec,
+        });
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        id: &JobId,
+        attempt: u32,
+        claim: u64,
+        at: Timestamp,
+        wanted: &'static str,
+    ) -> Result<(), Refusal> {
+        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        if job.status != JobStatus::Queued || job.attempt != attempt {
+            return Err(illegal(job, wanted));
+        }
+        if let Some(repository) = &job.repository
+            && let Some(holder) = self.holder_of(repository)
+        {
+            let (job, holder) = (id.clone(), holder.id.clone());
+            return Err(Refusal::RepositoryHeld { job, repository: repository.to_string(), holder });
+        }
+        self.totals.started += 1;
+        self.change(id, |job| {
+            job.not_before = None;
+            let course = job.course_mut();
+            course.started_at = Some(at);
+            course.claim = Some(claim);
+            (course.finished_at, course.exit_code, course.signal, course.reason) = (None, None, None, None);
+            job.turn(JobStatus::Running, at, None, None);
+        });
+        Ok(())
+    }
+
+    fn unclaim(
+        &mut self,
+        id: &JobId,
+        claim: u64,
+        at: Timestamp,
+        reason: String,
+        not_before: Option<Timestamp>,
+    ) -> Result<(), Refusal> {
+        let cancelled = self.claimed(id, claim, "given back")?.course().cancel_requested;
+        self.totals.finished.queued += 1;
+        self.change(id, |job| {
+            job.not_before = not_before;
+            let course = job.course_mut();
+            (course.started_at, course.claim) = (None, None);
+            let status = if cancelled { JobStatus::Cancelled } else { JobStatus::Queued };
+            if cancelled {
+                course.finished_at = Some(at);
+                course.reason = Some(reason.clone());
+            }
+            job.turn(status, at, Some(reason), None);
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, at: Timestamp, end: End) -> Result<(), Refusal> {
+        let job = self.jobs.get(&end.job).ok_or_else(|| Refusal::NoSuchJob(end.job.clone()))?;
+        if job.status == JobStatus::Queued && job.attempt == end.attempt && job.course().claim.is_none() {
+            // The claim's record was lost; that the attempt has ended is certain all the same.
+            self.begin(&end.job, end.attempt, end.claim, end.ended_at.unwrap_or(at), "ended")?;
+        }
+        self.claimed(&end.job, end.claim, "ended")?;
+        let id = end.job.clone();
+        let mut finished = JobStatus::Crashed;
+        let mut requeued = false;
+        self.change(&id, |job| {
+            (finished, requeued) = job.finish(at, end);
+        });
+        *self.totals.finished.of(finished) += 1;
+        self.totals.requeued += u64::from(requeued);
+        Ok(())
+    }
+
+    fn cancel(
+        &mut self,
+        id: &JobId,
+        at: Timestamp,
+        by: Option<String>,
+        why: Option<String>,
+    ) -> Result<(), Refusal> {
+        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        match job.status {
+            JobStatus::Queued => {
+                *self.totals.finished.of(JobStatus::Cancelled) += 1;
+                self.change(id, |job| {
+                    job.not_before = None;
+                    job.course_mut().finished_at = Some(at);
+                    job.course_mut().reason = Some(why.clone().unwrap_or_else(|| "cancelled".to_owned()));
+                    job.turn(JobStatus::Cancelled, at, why, by);
+                });
+                Ok(())
+            }
+            JobStatus::Running => {
+                self.change(id, |job| job.course_mut().cancel_requested = true);
+                Ok(())
+            }
+            _ => Err(illegal(job, "cancelled")),
+        }
+    }
+
+    fn resume(
+        &mut self,
+        id: &JobId,
+        at: Timestamp,
+        fresh: bool,
+        by: Option<String>,
+        why: Option<String>,
+    ) -> Result<(), Refusal> {
+        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        if !job.status.is_resumable() {
+            return Err(illegal(job, "resumed"));
+        }
+        self.totals.resumed += 1;
+        self.change(id, |job| {
+            // A job that never got as far as an attempt keeps its number.
+            let course = job.course_mut();
+            let begun = course.started_at.is_some();
+            course.fresh = fresh;
+            course.cancel_requested = false;
+            (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
+            job.attempt += u32::from(begun);
+            job.turn(JobStatus::Queued, at, Some(why.unwrap_or_else(|| "resumed".to_owned())), by);
+        });
+        Ok(())
+    }
+
+    fn restore(&mut self, seq: u64, document: JobDocument) -> Result<(), Refusal> {
+        if self.jobs.contains_key(&document.job_id) {
+            return Err(Refusal::Duplicate(document.job_id));
+        }
+        let mut job = Job::from(document);
+        job.repository = job.repository.map(|r| self.intern(&r));
+        job.place = Place { seq, index: 0 };
+        if job.status == JobStatus::Running && job.course().claim.is_none() {
+            job.course_mut().claim = Some(seq);
+        }
+        self.totals.restored += 1;
+        self.enter(job);
+        Ok(())
+    }
+
+    fn remove(&mut self, ids: &[JobId]) {
+        let wanted: HashSet<&JobId> = ids.iter().collect();
+        let counts = &mut self.counts;
+        self.jobs.retain(|id, job| {
+            let goes = job.status.is_over() && wanted.contains(id);
+            *counts.of(job.status) -= u64::from(goes);
+            !goes
+        });
+    }
+
+    /// The job, if it is running by this claim.
+    fn claimed(&self, id: &JobId, claim: u64, wanted: &'static str) -> Result<&Job, Refusal> {
+        let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        if job.status != JobStatus::Running {
+            return Err(illegal(job, wanted));
+        }
+        if job.course().claim != Some(claim) {
+            return Err(Refusal::OldClaim { job: id.clone(), claim });
+        }
+        Ok(job)
+    }
+
+    fn intern(&mut self, repository: &str) -> Arc<str> {
+        if let Some(known) = self.repositories.get(repository) {
+            return known.clone();
+        }
+        let name: Arc<str> = repository.into();
+        self.repositories.insert(name.clone());
+        name
+    }
+
+    fn enter(&mut self, job: Job) {
+        *self.counts.of(job.status) += 1;
+        self.index(&job);
+        self.jobs.insert(job.id.clone(), job);
+    }
+
+    /// Changes one job and keeps counts, order and running set with it.
+    fn change(&mut self, id: &JobId, act: impl FnOnce(&mut Job)) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        *self.counts.of(job.status) -= 1;
+        self.running.remove(id);
+        if let Some(order) = self.order.get_mut() {
+            order.remove(&order_key(job));
+        }
+        act(job);
+        *self.counts.of(job.status) += 1;
+        match job.status {
+            JobStatus::Running => {
+                self.running.insert(id.clone());
+            }
+            JobStatus::Queued => {
+                if let Some(order) = self.order.get_mut() {
+                    order.insert(order_key(job), id.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn index(&mut self, job: &Job) {
+        match job.status {
+            JobStatus::Running => {
+                self.running.insert(job.id.clone());
+            }
+            JobStatus::Queued => {
+                if let Some(order) = self.order.get_mut() {
+                    order.insert(order_key(job), job.id.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn order_key(job: &Job) -> OrderKey {
+    (Reverse(job.priority), job.place)
+}
+
+fn illegal(job: &Job, wanted: &'static str) -> Refusal {
+    Refusal::Illegal { job: job.id.clone(), status: job.status, attempt: job.attempt, wanted }
+}
+
+impl Job {
+    fn turn(&mut self, status: JobStatus, at: Timestamp, reason: Option<String>, by: Option<String>) {
+        self.status = status;
+        let attempt = self.attempt;
+        self.course_mut().history.push(Transition { at, status, attempt, reason, by });
+    }
+
+    /// The end of the present attempt; how it counts, and whether the next one was queued.
+    fn finish(&mut self, at: Timestamp, end: End) -> (JobStatus, bool) {
+        let cancelled = self.course().cancel_requested;
+        let status = status_of(&end, cancelled);
+        let finished_at = end.ended_at.unwrap_or(at);
+        let reason = end.reason.or_else(|| {
+            (end.outcome == Outcome::Crashed && status == JobStatus::Failed).then(|| "crashed".to_owned())
+        });
+        let course = self.course_mut();
+        course.attempts.push(Attempt {
+            attempt: end.attempt,
+            status,
+            started_at: course.started_at,
+            finished_at,
+            exit_code: end.exit_code,
+            signal: end.signal,
+            reason: reason.clone(),
+        });
+        (course.exit_code, course.signal) = (end.exit_code, end.signal);
+        course.reason.clone_from(&reason);
+        course.finished_at = Some(finished_at);
+        (course.claim, course.adopted, course.fresh) = (None, None, false);
+        self.turn(status, finished_at, reason, None);
+        let Some(AfterCrash::Requeue { not_before }) =
+            end.after_crash.filter(|_| status == JobStatus::Crashed)
+        else {
+            return (status, false);
+        };
+        self.attempt += 1;
+        self.not_before = Some(not_before);
+        self.course_mut().finished_at = None;
+        self.turn(JobStatus::Queued, at, Some("requeued after a crash".to_owned()), None);
+        (status, true)
+    }
+}
+
+fn status_of(end: &End, cancelled: bool) -> JobStatus {
+    match (end.outcome, end.after_crash) {
+        _ if cancelled => JobStatus::Cancelled,
+        (Outcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
+        (Outcome::Exited | Outcome::Signaled, _) | (Outcome::Crashed, Some(AfterCrash::Fail)) => {
+            JobStatus::Failed
+        }
+        (Outcome::TimedOut, _) => JobStatus::TimedOut,
+        (Outcome::Crashed, _) => JobStatus::Crashed,
+    }
+}

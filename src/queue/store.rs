@@ -1,0 +1,327 @@
+//! The queue on disk: following it, changing it, checkpointing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::id::JobId;
+use super::open::{Applier, Replayed, replay};
+use super::record::{Actor, Operation, Record};
+use super::snapshot::SnapshotFile;
+use super::state::QueueState;
+use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
+use crate::durable::{DiskError, FileLock, LockError};
+use crate::state::StateDir;
+
+/// Why the queue could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another file.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A lock that somebody keeps.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An operation that cannot be written as JSON.
+    #[error("cannot write an operation as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Size of a segment of the queue log, bytes.
+pub const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// Opens the queue's log.
+///
+/// # Errors
+/// What the system says.
+pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
+    // What a snapshot has covered must not be numbered again, even if the log was cut behind its back.
+    let newest = SnapshotFile::list(&dir.paths.queue())?.first().map_or(0, |s| s.seq);
+    let clock = dir.clock.clone();
+    let options = LogOptions {
+        folder: dir.paths.queue_log(),
+        name: "queue",
+        state_id: dir.identity.state_id.to_string(),
+        epoch: crate::system::Host::this().boot_id,
+        segment_bytes: SEGMENT_BYTES,
+        preallocate: true,
+        min_next_seq: newest + 1,
+        lock_wait: dir.lock_wait,
+        quarantine: dir.quarantine(),
+        stamp: Arc::new(move || clock.now().to_string()),
+    };
+    dir.disk.ensure_dir(&options.folder)?;
+    Ok(Log::open(&dir.disk, options)?)
+}
+
+/// Appends operations durably without reading the queue: the cost does not depend on its length.
+/// Returns the first one's sequence number; they are consecutive.
+///
+/// # Errors
+/// Nothing is acknowledged then.
+pub fn append(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<u64>, QueueError> {
+    let log = open_log(dir)?;
+    let first = log.append(&lines(dir, actor, operations)?)?;
+    Ok((first..).take(operations.len()).collect())
+}
+
+fn lines(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<Vec<u8>>, QueueError> {
+    let at = dir.clock.now();
+    let record = |operation: &Operation| Record { at, actor: actor.clone(), operation: operation.clone() };
+    Ok(operations.iter().map(|o| record(o).to_line()).collect::<Result<_, _>>()?)
+}
+
+/// The records about one job from a sequence number on, synced. Reads the log from there, not the queue.
+///
+/// # Errors
+/// What the system says.
+pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, Record)>, QueueError> {
+    let log = open_log(dir)?;
+    let until = log.end();
+    log.commit(until.last_seq)?;
+    let folder = dir.paths.queue_log();
+    let state_id = dir.identity.state_id.to_string();
+    let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
+    let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
+    let needle = format!("\"{job}\"");
+    let finder = memchr::memmem::Finder::new(&needle);
+    let mut found = Vec::new();
+    read(request, |seq, payload| {
+        if finder.find(payload).is_some()
+            && let Ok(record) = Record::from_line(payload)
+            && record.operation.concerns(job)
+        {
+            found.push((seq, record));
+        }
+    })?;
+    Ok(found)
+}
+
+impl Operation {
+    /// Whether it is about a job.
+    #[must_use]
+    pub fn concerns(&self, id: &JobId) -> bool {
+        match self {
+            Operation::Submit(s) => s.job == *id,
+            Operation::SubmitBatch { jobs } => jobs.iter().any(|s| s.job == *id),
+            Operation::Claim { job, .. }
+            | Operation::Found { job, .. }
+            | Operation::Unclaim { job, .. }
+            | Operation::Cancel { job }
+            | Operation::Resume { job, .. } => job == id,
+            Operation::End(end) => end.job == *id,
+            Operation::Restore { document } => document.job_id == *id,
+            Operation::Remove { jobs } => jobs.contains(id),
+        }
+    }
+}
+
+/// The queue and a place in its log, which a long-lived process follows.
+#[derive(Debug)]
+pub struct Queue {
+    dir: StateDir,
+    log: Log,
+    replayed: Replayed,
+    applier: Applier,
+    snapshot: Option<SnapshotFile>,
+}
+
+/// Applies what the log has between the place reached and `until`.
+fn follow(
+    dir: &StateDir,
+    replayed: &mut Replayed,
+    applier: &mut Applier,
+    until: Position,
+) -> Result<(), QueueError> {
+    if until == replayed.log.position {
+        return Ok(());
+    }
+    let folder = dir.paths.queue_log();
+    let state_id = dir.identity.state_id.to_string();
+    let from = replayed.log.position;
+    let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
+    let Replayed { state, refused, strange, log, .. } = replayed;
+    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    log.records += summary.records;
+    log.damage.extend(summary.damage);
+    log.missing.extend(summary.missing);
+    log.position = until;
+    state.pass(until.last_seq);
+    Ok(())
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The snapshot that was written.
+    pub snapshot: SnapshotFile,
+    /// Old segments that were removed.
+    pub segments_removed: usize,
+}
+
+impl Queue {
+    /// Reads the queue. Everything that is shown afterwards was synced before.
+    ///
+    /// # Errors
+    /// What the system says. Damage is no error; see [`Queue::replayed`].
+    pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
+        let log = open_log(dir)?;
+        let until = log.end();
+        log.commit(until.last_seq)?;
+        let mut queue = Queue {
+            dir: dir.clone(),
+            log,
+            replayed: Replayed::default(),
+            applier: Applier::default(),
+            snapshot: None,
+        };
+        queue.reload(until)?;
+        Ok(queue)
+    }
+
+    /// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs
+    /// while we read: then there is a newer snapshot by now.
+    fn reload(&mut self, until: Position) -> Result<(), QueueError> {
+        loop {
+            self.replayed = replay(&self.dir, Some(until))?;
+            let snapshots = SnapshotFile::list(&self.dir.paths.queue())?;
+            let used = self.replayed.snapshot_seq;
+            let passed =
+                self.replayed.damaged_snapshots.is_empty() && snapshots.first().is_some_and(|s| s.seq > used);
+            if passed && !self.replayed.log.missing.is_empty() {
+                continue;
+            }
+            self.snapshot = snapshots.into_iter().find(|s| s.seq == used);
+            self.replayed.state.pass(until.last_seq);
+            self.replayed.log.position = until;
+            return Ok(());
+        }
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn state(&self) -> &QueueState {
+        &self.replayed.state
+    }
+
+    /// How it was read, and what was wrong.
+    #[must_use]
+    pub fn replayed(&self) -> &Replayed {
+        &self.replayed
+    }
+
+    /// The log behind it.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Records since the newest snapshot.
+    #[must_use]
+    pub fn records_since_checkpoint(&self) -> u64 {
+        self.replayed.state.last_seq().saturating_sub(self.snapshot.as_ref().map_or(0, |s| s.seq))
+    }
+
+    /// Follows the log; true when something was new.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn refresh(&mut self) -> Result<bool, QueueError> {
+        let until = self.log.end();
+        if until == self.replayed.log.position {
+            return Ok(false);
+        }
+        self.log.commit(until.last_seq)?;
+        self.follow(until)?;
+        Ok(true)
+    }
+
+    fn follow(&mut self, until: Position) -> Result<(), QueueError> {
+        let gaps = self.replayed.log.missing.len();
+        follow(&self.dir, &mut self.replayed, &mut self.applier, until)?;
+        // Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
+        if self.replayed.log.missing.len() > gaps { self.reload(until) } else { Ok(()) }
+    }
+
+    /// Decides under the append lock, after following the log: nobody can change the queue meanwhile.
+    /// The operations are appended, synced and applied. Returns their sequence numbers and what `decide`
+    /// said.
+    ///
+    /// # Errors
+    /// Nothing is acknowledged then; open the queue again before going on.
+    pub fn transact<T>(
+        &mut self,
+        actor: &Actor,
+        decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
+    ) -> Result<(Vec<u64>, T), QueueError> {
+        let Queue { dir, log, replayed, applier, .. } = self;
+        let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
+            follow(dir, replayed, applier, locked.end())?;
+            let (operations, value) = decide(&replayed.state);
+            let payloads = lines(dir, actor, &operations)?;
+            let first = locked.append(&payloads)?;
+            for (seq, payload) in (first..).zip(&payloads) {
+                applier.apply(
+                    &mut replayed.state,
+                    seq,
+                    payload,
+                    &mut replayed.refused,
+                    &mut replayed.strange,
+                );
+            }
+            replayed.log.records += payloads.len() as u64;
+            replayed.log.position = locked.end();
+            Ok(((first..).take(payloads.len()).collect::<Vec<u64>>(), value))
+        })?;
+        self.log.commit(self.replayed.state.last_seq())?;
+        Ok((numbers, value))
+    }
+
+    /// Writes a snapshot, begins a new segment, and removes what the snapshot before it does not need
+    /// either. Nothing is removed before the new snapshot is synced. `None` when another process is at it.
+    ///
+    /// # Errors
+    /// What the system says; nothing is lost then.
+    pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+        let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
+            Ok(lock) => lock,
+            Err(LockError::Held { .. }) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        self.refresh()?;
+        let folder = self.dir.paths.queue();
+        let state_id = self.dir.identity.state_id.to_string();
+        let now = self.dir.clock.now();
+        let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
+        self.log.rotate()?;
+        let segments_removed = self.remove_superseded(&snapshot)?;
+        self.snapshot = Some(snapshot.clone());
+        Ok(Some(Checkpoint { snapshot, segments_removed }))
+    }
+
+    /// Keeps the newest two snapshots that can be read, and the log after the older one.
+    fn remove_superseded(&self, newest: &SnapshotFile) -> Result<usize, QueueError> {
+        let folder = self.dir.paths.queue();
+        let mut older = SnapshotFile::list(&folder)?.into_iter().filter(|s| s.seq < newest.seq);
+        let state_id = self.dir.identity.state_id.to_string();
+        let usable = |s: &SnapshotFile| s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq);
+        let Some(previous) = older.find(usable) else { return Ok(0) };
+        let mut removed = false;
+        for old in older {
+            self.dir.disk.remove_file(&old.path)?;
+            removed = true;
+        }
+        if removed {
+            self.dir.disk.sync_dir(&folder)?;
+        }
+        Ok(self.log.remove_until(previous.seq)?)
+    }
+
+    /// Waits until the log changes, at most `timeout`.
+    pub fn wait(&self, timeout: Duration) {
+        self.log.wait_for_change(self.replayed.log.position, timeout);
+    }
+}

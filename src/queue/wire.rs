@@ -1,0 +1,242 @@
+//! Records as they are written: one flat JSON object, the same members in every operation.
+//!
+//! ```json
+//! {"at":"2026-03-01T09:30:00.000Z","op":"submit","by":"uid:0 root submit","job":"0192…","repository":"web","spec":{…}}
+//! {"at":"…","op":"claim","by":"daemon","job":"0192…","attempt":1}
+//! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
+//! ```
+//!
+//! Replay of a million submissions must not parse a million specs: in a submission `spec` is the last
+//! member, everything before it is flat, and inside a JSON string a quotation mark is always escaped.
+//! So the first `,"spec":{` is the member itself, and the bytes from there to the last brace are its
+//! value. The checksum has vouched for the line; the spec is parsed when somebody asks for it.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::id::JobId;
+use super::job::JobDocument;
+use super::record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
+use crate::state::Timestamp;
+
+/// A line of the queue log.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Line<'a> {
+    pub(super) at: Timestamp,
+    #[serde(borrow)]
+    pub(super) op: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub(super) by: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) priority: Option<i32>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(super) repository: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after_crash: Option<AfterCrash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fresh: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jobs: Option<Vec<JobId>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch: Option<Vec<Submission>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    document: Option<Box<JobDocument>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spec: Option<Box<RawValue>>,
+}
+
+const SPEC: &[u8] = b",\"spec\":{";
+/// What a submission's line begins with, behind the time, whose form has a fixed width.
+const SUBMIT: &[u8] = b",\"op\":\"submit\",";
+const SUBMIT_AT: usize = b"{\"at\":\"2026-03-01T09:30:00.000Z\"".len();
+
+/// A submission's line, its spec unparsed.
+pub(super) struct RawSubmission<'a> {
+    pub(super) line: Line<'a>,
+    pub(super) spec: &'a str,
+}
+
+/// The line up to the spec, closed by a brace, in a buffer that is used again for each record.
+pub(super) fn submission<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<RawSubmission<'a>> {
+    if payload.get(SUBMIT_AT..SUBMIT_AT + SUBMIT.len())? != SUBMIT {
+        return None;
+    }
+    let at = memchr::memmem::find(payload, SPEC)?;
+    let spec = std::str::from_utf8(payload.get(at + SPEC.len() - 1..payload.len() - 1)?).ok()?;
+    scratch.clear();
+    scratch.extend_from_slice(&payload[..at]);
+    scratch.push(b'}');
+    Some(RawSubmission { line: serde_json::from_slice(scratch).ok()?, spec })
+}
+
+/// Why a line could not be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRecord {
+    /// No JSON, or a member of the wrong kind.
+    #[error("it is no record: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A member that the operation needs is not there.
+    #[error("'{op}' without '{member}'")]
+    Missing {
+        /// The operation.
+        op: String,
+        /// What it needs.
+        member: &'static str,
+    },
+    /// Written by a later version.
+    #[error("unknown operation '{0}'")]
+    Unknown(String),
+}
+
+impl Record {
+    /// The line of the log.
+    ///
+    /// # Errors
+    /// When a spec cannot be written as JSON.
+    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut line = Line {
+            at: self.at,
+            by: Cow::Borrowed(&self.actor.by),
+            why: self.actor.why.clone(),
+            ..Line::default()
+        };
+        match &self.operation {
+            Operation::Submit(s) => {
+                line.op = "submit".into();
+                line.job = Some(s.job.clone());
+                line.priority = (s.priority != 0).then_some(s.priority);
+                line.repository = s.repository.as_deref().map(Cow::Borrowed);
+                line.spec = Some(serde_json::value::to_raw_value(&s.spec)?);
+            }
+            Operation::SubmitBatch { jobs } => {
+                line.op = "submit_batch".into();
+                line.batch = Some(jobs.clone());
+            }
+            Operation::Claim { job, attempt } => {
+                line.op = "claim".into();
+                line.job = Some(job.clone());
+                line.attempt = Some(*attempt);
+            }
+            Operation::Found { job, attempt, claim } => {
+                line.op = "found".into();
+                line.job = Some(job.clone());
+                line.attempt = Some(*attempt);
+                line.claim = Some(*claim);
+            }
+            Operation::Unclaim { job, claim, reason, not_before } => {
+                line.op = "unclaim".into();
+                line.job = Some(job.clone());
+                line.claim = Some(*claim);
+                line.reason = Some(reason.clone());
+                line.not_before = *not_before;
+            }
+            Operation::End(end) => end_line(&mut line, end),
+            Operation::Cancel { job } => {
+                line.op = "cancel".into();
+                line.job = Some(job.clone());
+            }
+            Operation::Resume { job, fresh } => {
+                line.op = "resume".into();
+                line.job = Some(job.clone());
+                line.fresh = fresh.then_some(true);
+            }
+            Operation::Restore { document } => {
+                line.op = "restore".into();
+                line.document = Some(document.clone());
+            }
+            Operation::Remove { jobs } => {
+                line.op = "remove".into();
+                line.jobs = Some(jobs.clone());
+            }
+        }
+        serde_json::to_vec(&line)
+    }
+
+    /// Understands a line of the log.
+    ///
+    /// # Errors
+    /// [`BadRecord`] says what is wrong with it.
+    pub fn from_line(payload: &[u8]) -> Result<Record, BadRecord> {
+        let line: Line<'_> = serde_json::from_slice(payload)?;
+        let actor = Actor { by: line.by.to_string(), why: line.why.clone() };
+        Ok(Record { at: line.at, actor, operation: operation(line)? })
+    }
+}
+
+fn end_line(line: &mut Line<'_>, end: &End) {
+    line.op = "end".into();
+    line.job = Some(end.job.clone());
+    line.attempt = Some(end.attempt);
+    line.claim = Some(end.claim);
+    line.outcome = Some(end.outcome);
+    line.exit_code = end.exit_code;
+    line.signal = end.signal;
+    line.ended_at = end.ended_at;
+    line.reason.clone_from(&end.reason);
+    line.after_crash = end.after_crash;
+}
+
+fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
+    let op = line.op.into_owned();
+    let missing = |member| BadRecord::Missing { op: op.clone(), member };
+    let job = line.job.ok_or_else(|| missing("job"));
+    Ok(match op.as_str() {
+        "submit" => Operation::Submit(Submission {
+            job: job?,
+            priority: line.priority.unwrap_or(0),
+            repository: line.repository.map(Cow::into_owned),
+            spec: serde_json::from_str(line.spec.ok_or_else(|| missing("spec"))?.get())?,
+        }),
+        "submit_batch" => Operation::SubmitBatch { jobs: line.batch.ok_or_else(|| missing("batch"))? },
+        "claim" => Operation::Claim { job: job?, attempt: line.attempt.ok_or_else(|| missing("attempt"))? },
+        "found" => Operation::Found {
+            job: job?,
+            attempt: line.attempt.ok_or_else(|| missing("attempt"))?,
+            claim: line.claim.ok_or_else(|| missing("claim"))?,
+        },
+        "unclaim" => Operation::Unclaim {
+            job: job?,
+            claim: line.claim.ok_or_else(|| missing("claim"))?,
+            reason: line.reason.unwrap_or_default(),
+            not_before: line.not_before,
+        },
+        "end" => Operation::End(End {
+            job: job?,
+            attempt: line.attempt.ok_or_else(|| missing("attempt"))?,
+            claim: line.claim.ok_or_else(|| missing("claim"))?,
+            outcome: line.outcome.ok_or_else(|| missing("outcome"))?,
+            exit_code: line.exit_code,
+            signal: line.signal,
+            ended_at: line.ended_at,
+            reason: line.reason,
+            after_crash: line.after_crash,
+        }),
+        "cancel" => Operation::Cancel { job: job? },
+        "resume" => Operation::Resume { job: job?, fresh: line.fresh.unwrap_or(false) },
+        "restore" => Operation::Restore { document: line.document.ok_or_else(|| missing("document"))? },
+        "remove" => Operation::Remove { jobs: line.jobs.ok_or_else(|| missing("jobs"))? },
+        _ => return Err(BadRecord::Unknown(op)),
+    })
+}
