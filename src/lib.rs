@@ -6,7 +6,11 @@
 
 pub mod durable;
 pub mod import;
+pub mod jobs;
+pub mod locks;
 pub mod queue;
+pub mod recovery;
 pub mod report;
+pub mod startup;
 pub mod state;
 pub mod system;

@@ -67,12 +67,20 @@ enum Part {
 }
 
 impl CommandTemplate {
-    /// Splits and checks a template.
+    /// Splits a line as a shell would, without expanding anything, and checks it.
     ///
     /// # Errors
     /// See [`TemplateError`].
     pub fn parse(line: &str) -> Result<CommandTemplate, TemplateError> {
         let words = shlex::split(line).ok_or_else(|| TemplateError::Quoting(line.to_owned()))?;
+        CommandTemplate::from_words(&words)
+    }
+
+    /// Checks a template that is split already, as the configuration holds it.
+    ///
+    /// # Errors
+    /// See [`TemplateError`].
+    pub fn from_words(words: &[String]) -> Result<CommandTemplate, TemplateError> {
         if words.first().is_none_or(String::is_empty) {
             return Err(TemplateError::Empty);
         }

@@ -5,5 +5,8 @@
 
 pub mod catalogue;
 mod finding;
+pub mod jobs;
+pub mod page;
+pub mod queue;
 
 pub use finding::{Finding, Severity};

@@ -122,6 +122,17 @@ impl StateDir {
         }
     }
 
+    /// Whether [`StateDir::open_or_create`] would make one in a place where there is none; changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::NotEmpty`] for a folder of somebody's own; see [`StateError`].
+    pub fn check_can_create(root: &Path) -> Result<(), StateError> {
+        match check_folder(root) {
+            Err(StateError::Missing { .. }) => Ok(()),
+            other => other.and_then(|()| check_that_nobody_lives_there(root)),
+        }
+    }
+
     /// The quarantine of this state directory.
     #[must_use]
     pub fn quarantine(&self) -> Quarantine {

@@ -64,12 +64,16 @@ paths! {
     locks => "locks";
     /// Startup marker and history.
     startup => "startup";
+    /// Held by the process whose startup is under way.
+    startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
     /// The startups that were.
     startup_history => "startup/history.json";
     /// What was cleaned after aborted startups.
     startup_cleanup_log => "startup/cleanup-log.json";
+    /// The recovery's own folder.
+    recovery => "recovery";
     /// Live progress of the recovery that runs, or ran last.
     recovery_current => "recovery/current.json";
     /// What the last recovery did.
@@ -136,6 +140,7 @@ impl StatePaths {
         Ok(LockPaths {
             flock: locks.join(format!("{file}.lock")),
             metadata: locks.join(format!("{file}.lock.json")),
+            writing: locks.join(format!(".{file}.writing")),
         })
     }
 }
@@ -147,6 +152,8 @@ pub struct LockPaths {
     pub flock: PathBuf,
     /// Who holds it, and for what.
     pub metadata: PathBuf,
+    /// Taken for the moment in which the metadata is replaced.
+    pub writing: PathBuf,
 }
 
 /// The files of one job.

@@ -93,7 +93,7 @@ pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
 /// Writes a size so that [`parse_size`] reads it back: in the largest unit that leaves no fraction.
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
-    match SIZE.iter().find(|(_, scale)| bytes >= *scale && bytes % scale == 0) {
+    match SIZE.iter().find(|(_, scale)| bytes >= *scale && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", bytes / scale),
         None => bytes.to_string(),
     }

@@ -1,6 +1,6 @@
 //! All processes of this machine at one moment: who started whom, and with which arguments.
 
-use super::process::{ProcessIdentity, Stat, command_line};
+use super::process::{ProcessIdentity, command_line, process_stat};
 
 /// A living process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub fn process_table() -> Vec<ProcessEntry> {
 }
 
 fn entry(pid: u32) -> Option<ProcessEntry> {
-    let stat = Stat::read(pid).ok().filter(|s| !s.is_dead())?;
-    let identity = ProcessIdentity { pid, start_time: stat.start_time };
-    Some(ProcessEntry { identity, parent: stat.parent, session: stat.session, arguments: command_line(pid) })
+    let stat = process_stat(pid).ok().filter(|s| !s.is_dead)?;
+    let arguments = command_line(pid);
+    Some(ProcessEntry { identity: stat.identity, parent: stat.parent, session: stat.session, arguments })
 }
 
 /// A process and all that it started, directly or through others, or that is in the session that it

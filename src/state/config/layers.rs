@@ -26,6 +26,7 @@ pub enum Origin {
     /// The configuration file.
     File {
         /// Which.
+        #[serde(serialize_with = "lossy")]
         path: PathBuf,
         /// Counted from 1.
         line: usize,
@@ -40,6 +41,11 @@ pub enum Origin {
         /// With its dashes.
         name: String,
     },
+}
+
+/// JSON has no other bytes than those of Unicode.
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl fmt::Display for Origin {

@@ -78,6 +78,7 @@ impl Given<'_> {
     /// A folder. The file may be read from any working directory, so a path in it must be absolute.
     pub(super) fn folder(&self) -> Result<PathBuf, Expected> {
         match self {
+            Given::Text(text) if text.is_empty() => Err("a path"),
             Given::Text(text) => Ok(PathBuf::from(text)),
             Given::Toml(value) => {
                 let path = value.as_str().map(Path::new).filter(|p| p.is_absolute());
