@@ -8,9 +8,7 @@ use super::takeover::ImportError;
 use crate::durable::replace;
 use crate::queue::JobId;
 use crate::state::StateDir;
-use crate::system::{
-    Presence, ProcessIdentity, descendants, end_process, marked_processes, presence, process_table,
-};
+use crate::system::{Presence, ProcessIdentity, descendants, end_process, presence, process_table};
 
 /// How long a killed process may take to go.
 const END_WAIT_MS: u64 = 5_000;
@@ -68,11 +66,12 @@ impl Effects<'_> {
             end(process)?;
         }
         for _ in 0..END_ROUNDS {
-            let (left, _) = if leads { marked_processes(&[], Some(script.pid)) } else { (Vec::new(), 0) };
+            let table = if leads { process_table() } else { Vec::new() };
+            let left: Vec<_> = table.iter().filter(|p| p.session == script.pid).collect();
             if left.is_empty() {
                 break;
             }
-            left.into_iter().try_for_each(end)?;
+            left.into_iter().try_for_each(|p| end(p.identity))?;
         }
         Ok(())
     }

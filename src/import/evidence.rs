@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::legacy::exit_code;
 use super::scan::{FoundJob, Unreadable, Workspace};
-use super::script_process::{find_script, is_script, script_names};
+use super::script_process::{Wanted, is_script, script_names};
 use crate::state::Timestamp;
 use crate::system::{Presence, ProcessEntry, ProcessIdentity, command_line, presence, process_table};
 
@@ -198,14 +198,16 @@ pub(super) fn gather(
     let scripts = script_names(&names);
     let Some(folder) = workspace.job_folder(job) else {
         // The folder may be gone and the process not.
-        let process = look_for(recorded_pid, None, &scripts, None, processes);
+        let absent = workspace.root().join("jobs").join(&job.stem);
+        let wanted = Wanted { folder: &absent, scripts: &scripts };
+        let process = look_for(recorded_pid, None, &wanted, processes);
         return Evidence { process, ..Evidence::nothing() };
     };
     let files = Files { workspace, folder: &folder, names: &names };
     let (pid_file, pid_time) = files.pid_file();
     let pid = if let PidFile::Pid(pid) = pid_file { Some(pid) } else { None };
     let (mut output, output_path, mut output_time) = files.output();
-    let process = look_for(recorded_pid, pid, &scripts, Some(&folder), processes);
+    let process = look_for(recorded_pid, pid, &Wanted { folder: &folder, scripts: &scripts }, processes);
     if !matches!(output, OutputTail::Ended(_)) && !matches!(process, ProcessEvidence::Script { .. }) {
         // It may have ended, and said so, between the two looks.
         (output, _, output_time) = files.output();
@@ -218,17 +220,16 @@ pub(super) fn gather(
 fn look_for(
     recorded_pid: Option<u32>,
     pid: Option<u32>,
-    scripts: &[String],
-    folder: Option<&Path>,
+    wanted: &Wanted<'_>,
     processes: &Processes,
 ) -> ProcessEvidence {
     let known = [(pid, "the PID file"), (recorded_pid, "the job file")];
     for (pid, found_by) in known.into_iter().filter_map(|(pid, by)| Some((pid?, by))) {
-        if let Some(process) = ProcessIdentity::of(pid).filter(|p| is_script(*p, scripts, folder)) {
+        if let Some(process) = ProcessIdentity::of(pid).filter(|p| is_script(*p, wanted, true)) {
             return ProcessEvidence::Script { process, found_by };
         }
     }
-    let seen = find_script(processes.related(), scripts).filter(|p| is_script(*p, scripts, folder));
+    let seen = wanted.find(processes.related()).filter(|p| is_script(*p, wanted, false));
     if let Some(process) = seen {
         return ProcessEvidence::Script { process, found_by: "its command line" };
     }

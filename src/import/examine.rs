@@ -24,6 +24,9 @@ use crate::system::Host;
 /// Larger files are no job files.
 const LARGEST_JOB_FILE: u64 = 1 << 30;
 
+/// A job that takes more cannot be written as one record of the log.
+const LARGEST_SPEC: usize = 64 << 20;
+
 /// The place of a job among the records: interrupted ones, then the queued by their position, then the
 /// rest; equal ones by creation, then by id.
 pub(super) type Rank = (u8, u64, jiff::Timestamp, String);
@@ -37,6 +40,14 @@ pub(super) struct Examined {
     pub(super) findings: Vec<Finding>,
     /// It is not in the queue, yet what belongs to it must stay: nobody knows whether it is over.
     pub(super) is_undecided: bool,
+}
+
+impl Examined {
+    /// Nothing is taken over; the next run will look again.
+    fn leave_out(&mut self, found: &FoundJob, why: &str) {
+        self.findings.push(findings::left_out(&found.id, why));
+        self.is_undecided = true;
+    }
 }
 
 /// What all jobs are examined with.
@@ -56,6 +67,14 @@ pub(super) struct Examiner<'a> {
 struct JobFile {
     /// `None` when there is nothing of which a copy could be kept: a link, a folder.
     bytes: Option<Vec<u8>>,
+    written_at: Option<Timestamp>,
+}
+
+/// A job file that was read.
+struct Loaded {
+    job: Box<LegacyJob>,
+    /// What is wrong, when there is no whole job in it.
+    damage: Option<String>,
     written_at: Option<Timestamp>,
 }
 
@@ -79,61 +98,59 @@ impl<'a> Examiner<'a> {
 
     /// Examines a job that the queue does not have.
     pub(super) fn examine(&self, found: &FoundJob) -> Result<Examined, ImportError> {
-        let path = self.workspace.job_file(found);
         let mut result = Examined::default();
-        let (reading, file) = match self.read(&path) {
-            Ok(file) => (parse(file.bytes.as_deref().unwrap_or_default()), file),
-            Err(Unreadable::System(e)) => {
-                result
-                    .findings
-                    .push(findings::left_out(&found.id, &format!("{} cannot be read: {e}", shown(&path))));
-                result.is_undecided = true;
-                return Ok(result);
-            }
-            // Gone since it was listed: then there is nothing to take over.
-            Err(Unreadable::Missing) => return Ok(result),
-            Err(e) => {
-                let damaged = Reading::Damaged { salvaged: Box::default(), reason: e.to_string() };
-                (damaged, JobFile::default())
-            }
-        };
-        let (job, damage) = match reading {
-            Reading::Whole(job) => (job, None),
-            Reading::Trailing(job) => {
-                result.findings.push(findings::trailing(&path));
-                let reason = "bytes behind the job's JSON object";
-                result.quarantined = Some(self.quarantine(found, &path, file.bytes.as_deref(), reason)?);
-                (job, None)
-            }
-            Reading::Damaged { salvaged, reason } => {
-                result.quarantined = Some(self.quarantine(found, &path, file.bytes.as_deref(), &reason)?);
-                (salvaged, Some(reason))
-            }
-        };
-        let JobFile { bytes, written_at } = file;
-        if self.is_copy(found, &job) {
-            let reason = "a copy of another job's file under a name that is no id of this server's";
-            result.quarantined = Some(self.quarantine(found, &path, bytes.as_deref(), reason)?);
-            let sentence = format!("The job file {} was not taken over: it is {reason}.", shown(&path));
-            result.findings.push(findings::id_differs(&path, sentence));
-            return Ok(result);
-        }
-        drop(bytes);
-        self.compare_id(found, &job, &mut result);
-        let evidence = gather(self.workspace, found, job.process_id, &self.processes);
-        if let Some(reason) = &damage {
+        let Some(loaded) = self.load(found, &mut result)? else { return Ok(result) };
+        self.compare_id(found, &loaded.job, &mut result);
+        let evidence = gather(self.workspace, found, loaded.job.process_id, &self.processes);
+        if let Some(reason) = &loaded.damage {
             let lives = matches!(evidence.process, ProcessEvidence::Script { .. });
             let can_be_rebuilt = evidence.folder.is_some() || lives;
+            let path = self.workspace.job_file(found);
             result.findings.push(findings::damaged(&path, reason, can_be_rebuilt));
             if !can_be_rebuilt {
                 result.is_undecided = true;
                 return Ok(result);
             }
         }
-        let record = damage.is_none().then_some(&*job);
-        let judgement = judge(record, &evidence);
-        self.take(found, &job, &evidence, judgement, written_at, damage.is_some(), &mut result)?;
+        self.take(found, &loaded, &evidence, &mut result)?;
         Ok(result)
+    }
+
+    /// Reads a job file, and keeps a copy when something is wrong with it. `None` when it gives no job.
+    fn load(&self, found: &FoundJob, result: &mut Examined) -> Result<Option<Loaded>, ImportError> {
+        let path = self.workspace.job_file(found);
+        let (reading, file) = match self.read(&path) {
+            Ok(file) => (parse(file.bytes.as_deref().unwrap_or_default()), file),
+            Err(Unreadable::System(e)) => {
+                let why = format!("{} cannot be read: {e}", shown(&path));
+                result.leave_out(found, &why);
+                return Ok(None);
+            }
+            // Gone since it was listed: then there is nothing to take over.
+            Err(Unreadable::Missing) => return Ok(None),
+            Err(e) => {
+                let damaged = Reading::Damaged { salvaged: Box::default(), reason: e.to_string() };
+                (damaged, JobFile::default())
+            }
+        };
+        let (job, damage, wrong) = match reading {
+            Reading::Whole(job) => (job, None, None),
+            Reading::Trailing(job) => {
+                result.findings.push(findings::trailing(&path));
+                (job, None, Some("bytes behind the job's JSON object".to_owned()))
+            }
+            Reading::Damaged { salvaged, reason } => (salvaged, Some(reason.clone()), Some(reason)),
+        };
+        let copy = self.is_copy(found, &job).then(|| "it is a copy of another job's file".to_owned());
+        if let Some(reason) = copy.as_ref().or(wrong.as_ref()) {
+            result.quarantined = Some(self.quarantine(found, &path, file.bytes.as_deref(), reason)?);
+        }
+        if let Some(reason) = copy {
+            let sentence = format!("The job file {} was not taken over: {reason}.", shown(&path));
+            result.findings.push(findings::id_differs(&path, sentence));
+            return Ok(None);
+        }
+        Ok(Some(Loaded { job, damage, written_at: file.written_at }))
     }
 
     fn read(&self, path: &Path) -> Result<JobFile, Unreadable> {
@@ -187,21 +204,17 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // One call, right above.
     fn take(
         &self,
         found: &FoundJob,
-        job: &LegacyJob,
+        loaded: &Loaded,
         evidence: &Evidence,
-        judgement: Judgement,
-        written_at: Option<Timestamp>,
-        is_reconstructed: bool,
         result: &mut Examined,
     ) -> Result<(), ImportError> {
+        let job = &*loaded.job;
+        let judgement = judge(loaded.damage.is_none().then_some(job), evidence);
         if judgement.verdict == Verdict::LeftOut {
-            let why = judgement.evidence.join("; ");
-            result.findings.push(findings::left_out(&found.id, &why));
-            result.is_undecided = true;
+            result.leave_out(found, &judgement.evidence.join("; "));
             return Ok(());
         }
         let withstood = self.end_process(&judgement, found, result);
@@ -211,17 +224,22 @@ impl<'a> Examiner<'a> {
             evidence,
             judgement: &judgement,
             template: &self.options.template,
-            recorded_at: written_at.unwrap_or(self.now),
+            recorded_at: loaded.written_at.unwrap_or(self.now),
             boot_id: &self.boot_id,
             output_path: self.output_path(found, evidence),
-            is_reconstructed,
+            is_reconstructed: loaded.damage.is_some(),
             withstood,
         };
+        let document = source.document()?;
+        if document.spec.get().len() > LARGEST_SPEC {
+            let why = format!("it takes {} bytes, more than a record can hold", document.spec.get().len());
+            result.leave_out(found, &why);
+            return Ok(());
+        }
         if let Some(text) = source.recorded_output() {
             self.effects.write_output(&found.id, text)?;
         }
         note_processes(found, evidence, &source, result);
-        let document = source.document()?;
         let shown = self.show(found, &document, &source, &judgement);
         result.taken = Some(Box::new((rank(job, &judgement, &document), document, shown)));
         Ok(())

@@ -49,8 +49,8 @@ pub enum Unreadable {
     /// There is none.
     #[error("there is none")]
     Missing,
-    /// A link to something outside the workspace.
-    #[error("it is a link that leads out of the workspace")]
+    /// A link to something outside the workspace, or to nothing.
+    #[error("it is a link that leads out of the workspace or nowhere")]
     LeadsOut,
     /// A folder, a pipe, a device.
     #[error("it is no regular file")]
@@ -188,7 +188,11 @@ impl Workspace {
         if !std::fs::symlink_metadata(path).map_err(missing)?.is_symlink() {
             return Ok(path.to_owned());
         }
-        let target = std::fs::canonicalize(path).map_err(missing)?;
+        let target = match std::fs::canonicalize(path) {
+            Ok(target) => target,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Unreadable::LeadsOut),
+            Err(e) => return Err(missing(e)),
+        };
         if target.starts_with(&self.root) { Ok(target) } else { Err(Unreadable::LeadsOut) }
     }
 
@@ -222,7 +226,7 @@ impl Workspace {
             job.staging = take_name(&mut staging, id, &job.stem);
         }
         scan.jobs = jobs.into_values().collect();
-        scan.lone_jobs = self.lone("jobs", folders, |path, name| is_job_folder(path, name));
+        scan.lone_jobs = self.lone("jobs", folders, is_job_folder);
         scan.lone_staging = self.lone("staging", staging, |_, _| true);
         Ok(scan)
     }

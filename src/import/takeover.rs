@@ -74,6 +74,10 @@ pub fn take_over(
     check_apart(dir, &workspace)?;
     let _lock = if options.dry_run { None } else { Some(lock(dir)?) };
     let mut queue = Queue::open(dir)?;
+    if !options.dry_run {
+        // The records of an import that was killed while it appended are seen only under the append lock.
+        queue.transact(&options.actor, |_| (Vec::new(), ()))?;
+    }
     let scan = workspace.scan()?;
     let mut import = Import { report: ImportReport::default(), new: Vec::new(), undecided: HashSet::new() };
     import.report.workspace = shown(workspace.root());
@@ -120,7 +124,8 @@ impl Import {
     ) -> Result<(), ImportError> {
         for found in &scan.jobs {
             if let Some(job) = queue.state().get(&found.id) {
-                self.report.jobs.push(unchanged(job, found, examiner.workspace));
+                let staging = examiner.workspace.staging_folder(found).map(|path| shown(&path));
+                self.report.jobs.push(unchanged(job, staging));
                 continue;
             }
             let Examined { taken, quarantined, findings, is_undecided } = examiner.examine(found)?;
@@ -161,8 +166,13 @@ impl Import {
         } else {
             queue.transact(&options.actor, |state| restore(documents, |id| state.get(id).is_some()))?.1
         };
-        let known = jobs.into_iter().filter(|job| imported.contains(&job.job_id));
-        self.report.jobs.extend(known);
+        for mut job in jobs {
+            if !imported.contains(&job.job_id) {
+                let Some(known) = queue.state().get(&job.job_id) else { continue };
+                job = unchanged(known, job.staging);
+            }
+            self.report.jobs.push(job);
+        }
         self.count(imported.len(), queue);
         Ok(())
     }
@@ -255,7 +265,7 @@ fn places(jobs: &[ImportedJob], queue: &Queue) -> BTreeMap<JobId, usize> {
     places
 }
 
-fn unchanged(job: &Job, found: &FoundJob, workspace: &Workspace) -> ImportedJob {
+fn unchanged(job: &Job, staging: Option<String>) -> ImportedJob {
     let course = job.course();
     ImportedJob {
         job_id: job.id.clone(),
@@ -269,7 +279,7 @@ fn unchanged(job: &Job, found: &FoundJob, workspace: &Workspace) -> ImportedJob 
         repository: job.repository.as_deref().map(str::to_owned),
         evidence: Vec::new(),
         reconstructed: course.reconstructed.clone(),
-        staging: workspace.staging_folder(found).map(|path| shown(&path)),
+        staging,
     }
 }
 
