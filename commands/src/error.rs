@@ -5,7 +5,9 @@
 
 use std::error::Error;
 
+use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
+use recovery::queue::QueueError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -213,6 +215,31 @@ impl From<StateError> for CliError {
             _ => return CliError::new(Failed, error),
         };
         CliError::new(kind, error).code(code).hint(hint)
+    }
+}
+
+impl From<QueueError> for CliError {
+    fn from(error: QueueError) -> CliError {
+        match error {
+            QueueError::Log(error) => error.into(),
+            QueueError::Disk(error) => error.into(),
+            QueueError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> CliError {
+        match error {
+            LogError::Disk(error) => error.into(),
+            LogError::Lock(error) => error.into(),
+            LogError::TooLong { .. } => CliError::new(ErrorKind::Usage, error).code("record-too-long"),
+            LogError::Poisoned { .. } => CliError::new(ErrorKind::Failed, error)
+                .code("log-poisoned")
+                .hint("nothing was acknowledged; check the disk, then run it again"),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
     }
 }
 
