@@ -137,9 +137,10 @@ impl Legacy {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = Process::started(command.spawn().unwrap());
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        while !command_line(process.pid()).first().is_some_and(|a| a == "/bin/sh")
-            || !runs_script(&command_line(process.pid()), &name)
-        {
+        let runs = |arguments: &[String]| {
+            arguments.first().is_some_and(|program| program == "/bin/sh") && runs_script(arguments, &name)
+        };
+        while !runs(&command_line(process.pid())) {
             std::thread::yield_now();
         }
         process
