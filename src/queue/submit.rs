@@ -57,6 +57,9 @@ pub struct Submitter<'a> {
     queue: Option<Queue>,
 }
 
+/// All of a batch's jobs, or those whose id is taken, each with its place among the requests.
+pub type Together = Result<Vec<Entered>, Vec<(usize, JobExists)>>;
+
 impl<'a> Submitter<'a> {
     /// Reads nothing yet.
     #[must_use]
@@ -105,7 +108,7 @@ impl<'a> Submitter<'a> {
     pub fn enter_together(
         &mut self,
         requests: Vec<CheckedRequest>,
-    ) -> Result<Result<Vec<Entered>, Vec<(usize, JobExists)>>, SubmitError> {
+    ) -> Result<Together, SubmitError> {
         let _names = self.lock_names(&requests)?;
         let taken = self.taken(&requests)?;
         if !taken.is_empty() {
