@@ -105,10 +105,7 @@ impl<'a> Submitter<'a> {
     ///
     /// # Errors
     /// Nothing is acknowledged then.
-    pub fn enter_together(
-        &mut self,
-        requests: Vec<CheckedRequest>,
-    ) -> Result<Together, SubmitError> {
+    pub fn enter_together(&mut self, requests: Vec<CheckedRequest>) -> Result<Together, SubmitError> {
         let _names = self.lock_names(&requests)?;
         let taken = self.taken(&requests)?;
         if !taken.is_empty() {
