@@ -5,9 +5,12 @@
 
 use std::error::Error;
 
+use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
+use recovery::jobs::RecoverError;
 use recovery::queue::{QueueError, SubmitError};
+use recovery::recovery::{HistoryError, RunError};
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -226,6 +229,65 @@ impl From<QueueError> for CliError {
             QueueError::Lock(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> CliError {
+        match error {
+            RunError::Busy { .. } => {
+                CliError::new(ErrorKind::Held, error).code("recovery-under-way").hint("recoveryctl status")
+            }
+            RunError::Skip(_) => CliError::new(ErrorKind::NotFound, error).code("no-such-phase"),
+            RunError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> CliError {
+        match error {
+            DaemonError::Running { .. } => {
+                CliError::new(ErrorKind::Held, error).code("daemon-running").hint("recoveryctl status")
+            }
+            DaemonError::Lock(error) => error.into(),
+            DaemonError::Recovery(error) => error.into(),
+            DaemonError::Queue(error) => error.into(),
+            DaemonError::Work(error) => error.into(),
+            DaemonError::Disk(error) => error.into(),
+            DaemonError::NotRecovered { .. } => {
+                CliError::new(ErrorKind::Failed, error).code("recovery-failed").hint("recoveryctl recover")
+            }
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<WorkError> for CliError {
+    fn from(error: WorkError) -> CliError {
+        match error {
+            WorkError::Queue(error) => error.into(),
+            WorkError::Disk(error) => error.into(),
+            WorkError::Jobs(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<RecoverError> for CliError {
+    fn from(error: RecoverError) -> CliError {
+        match error {
+            RecoverError::Queue(error) => error.into(),
+            RecoverError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<HistoryError> for CliError {
+    fn from(error: HistoryError) -> CliError {
+        CliError::new(ErrorKind::Failed, error).code("recovery-history")
     }
 }
 

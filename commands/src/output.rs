@@ -43,7 +43,12 @@ impl Output {
         }
     }
 
-    /// Whether `--json` was given.
+    /// Whether `--quiet` was given.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether the result is to be one JSON document.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }

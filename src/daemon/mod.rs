@@ -5,12 +5,14 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod gate;
 mod info;
 mod scheduler;
 mod serve;
 mod supervisors;
 mod watch;
 
+pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};
