@@ -12,6 +12,7 @@ use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
+use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
@@ -82,6 +83,7 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 enum Command {
     Init(InitArgs),
     Submit(Box<SubmitArgs>),
+    Jobs(JobsArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
@@ -98,6 +100,7 @@ impl Command {
         match self {
             Command::Init(_) => "init",
             Command::Submit(_) => "submit",
+            Command::Jobs(_) => "jobs",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
@@ -114,6 +117,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
     match command {
         Command::Init(args) => cmd_init(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
+        Command::Jobs(args) => cmd_jobs(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),
