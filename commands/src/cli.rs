@@ -13,6 +13,7 @@ use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
+use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
@@ -84,6 +85,7 @@ enum Command {
     Init(InitArgs),
     Submit(Box<SubmitArgs>),
     Jobs(JobsArgs),
+    Queue(QueueArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
@@ -101,6 +103,7 @@ impl Command {
             Command::Init(_) => "init",
             Command::Submit(_) => "submit",
             Command::Jobs(_) => "jobs",
+            Command::Queue(_) => "queue",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
@@ -118,6 +121,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Init(args) => cmd_init(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
         Command::Jobs(args) => cmd_jobs(context, &args),
+        Command::Queue(args) => cmd_queue(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),

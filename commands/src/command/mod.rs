@@ -10,6 +10,8 @@ mod jobs_cancel;
 mod jobs_list;
 mod jobs_output;
 mod jobs_show;
+pub(crate) mod queue;
+mod queue_wal;
 pub(crate) mod recover;
 pub(crate) mod status;
 pub(crate) mod submit;
