@@ -5,9 +5,11 @@
 
 pub mod catalogue;
 mod finding;
+mod held;
 pub mod jobs;
 pub mod page;
 pub mod queue;
 pub mod status;
 
 pub use finding::{Finding, Severity};
+pub use held::{held_repositories, lock_of};
