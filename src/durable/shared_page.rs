@@ -138,11 +138,13 @@ impl SharedPage {
     /// Publishes where the log ends. Only under the append lock.
     pub(crate) fn publish_end(&self, end: End) {
         let generation = self.word(WORD_GENERATION).load(Ordering::Relaxed);
-        let slot = WORD_SLOTS + 3 * ((generation + 1) & 1) as usize;
+        // The page may have been garbage: any number may stand there.
+        let next = generation.wrapping_add(1);
+        let slot = WORD_SLOTS + 3 * (next & 1) as usize;
         self.word(slot).store(end.segment, Ordering::Relaxed);
         self.word(slot + 1).store(end.tail, Ordering::Relaxed);
         self.word(slot + 2).store(end.next_seq, Ordering::Relaxed);
-        self.word(WORD_GENERATION).store(generation + 1, Ordering::Release);
+        self.word(WORD_GENERATION).store(next, Ordering::Release);
     }
 
     /// Up to which sequence number everything is synced.
