@@ -1,5 +1,5 @@
 //! The log from outside: rotation, cuts, damage, lost files, failing disks, killed writers.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod common;
 
@@ -43,7 +43,8 @@ fn all(root: &Path) -> (Vec<(u64, String)>, ReadSummary) {
     let request =
         ReadRequest { folder: &folder, state_id: Some("state-1"), from: Position::default(), until: None };
     let summary =
-        read(request, |seq, payload| found.push((seq, String::from_utf8(payload.to_vec()).unwrap()))).unwrap();
+        read(request, |seq, payload| found.push((seq, String::from_utf8(payload.to_vec()).unwrap())))
+            .unwrap();
     (found, summary)
 }
 
@@ -82,7 +83,8 @@ fn segments_follow_one_another_and_keep_total_order() {
         for round in 0..4 {
             let log = Log::open(&Disk::real(), make()).unwrap();
             for size in [10, 700, 30, 399, 400, 401, 0] {
-                let batch: Vec<String> = (0..6).map(|i| format!("{round}-{i}-{}", "x".repeat(size))).collect();
+                let batch: Vec<String> =
+                    (0..6).map(|i| format!("{round}-{i}-{}", "x".repeat(size))).collect();
                 assert_eq!(log.append(&batch).unwrap(), expected.len() as u64 + 1);
                 expected.extend(batch);
             }
@@ -231,7 +233,11 @@ fn every_flipped_byte_costs_one_record_at_most_and_no_number() {
             let (after, summary) = all(root.path());
             assert_eq!(after[..before.len()], before[..], "byte {at} made {wrong}");
             assert_eq!(after.last().unwrap(), &(next, "after".to_owned()));
-            assert_eq!(summary.missing.len(), lost - usize::from(torn), "byte {at} made {wrong}: {summary:?}");
+            assert_eq!(
+                summary.missing.len(),
+                lost - usize::from(torn),
+                "byte {at} made {wrong}: {summary:?}"
+            );
         }
     }
 }
@@ -520,7 +526,10 @@ fn opening_again_verifies_after_a_failed_sync() {
     let again = open(root.path(), 1 << 20);
     assert_eq!(again.append(&["three"]).unwrap(), 3);
     assert_eq!(segments(root.path()).len(), 2, "the suspect was written anew");
-    assert!(matches!(failing.append(&["four"]), Err(LogError::Poisoned { .. })), "its own handle stays closed");
+    assert!(
+        matches!(failing.append(&["four"]), Err(LogError::Poisoned { .. })),
+        "its own handle stays closed"
+    );
     assert_eq!(texts(&all(root.path()).0), ["one", "suspect", "three"]);
 }
 

@@ -1,5 +1,5 @@
 //! A disk that fails on demand.
-#![allow(dead_code, clippy::disallowed_methods)]
+#![allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 
 use std::io;
 use std::os::unix::fs::FileExt;
