@@ -31,7 +31,8 @@ impl World {
     fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::fixed(Timestamp::from_millis(NOW));
-        let dir = StateDir::open_or_create(&folder.path().join("state"), Disk::real(), clock.clone()).unwrap();
+        let dir =
+            StateDir::open_or_create(&folder.path().join("state"), Disk::real(), clock.clone()).unwrap();
         let queue = Queue::open(&dir).unwrap();
         World { _folder: folder, dir, clock, queue }
     }
@@ -55,7 +56,9 @@ impl World {
         let job: JobId = id.parse().unwrap();
         self.queue.refresh().unwrap();
         let attempt = self.queue.state().get(&job).unwrap().attempt;
-        self.queue.transact(&actor(), |_| (vec![Operation::Claim { job: job.clone(), attempt }], ())).unwrap();
+        self.queue
+            .transact(&actor(), |_| (vec![Operation::Claim { job: job.clone(), attempt }], ()))
+            .unwrap();
         self.job(id)
     }
 
@@ -73,8 +76,7 @@ impl World {
     fn sentinel(&self, job: &Job, change: impl FnOnce(&mut Sentinel)) -> JobPaths {
         let paths = self.paths(job);
         let claim = job.course().claim.unwrap();
-        let mut sentinel =
-            Sentinel::of_this_process(job, claim, vec!["true".into()], None, self.clock.now());
+        let mut sentinel = Sentinel::of_this_process(job, claim, vec!["true".into()], None, self.clock.now());
         sentinel.supervisor = gone();
         change(&mut sentinel);
         sentinel.write(&self.dir.disk, &paths.sentinel()).unwrap();
@@ -210,7 +212,10 @@ fn held_by_anybody_else_is_alive_and_unidentified() {
     let paths = world.sentinel(&job, |s| s.supervisor = ProcessIdentity::this());
     std::fs::write(paths.sentinel(), "").unwrap();
     let judgement = world.judge(&job);
-    assert_eq!((&judgement.verdict, &judgement.damaged[..]), (&Verdict::Unidentified, &["sentinel.json"][..]));
+    assert_eq!(
+        (&judgement.verdict, &judgement.damaged[..]),
+        (&Verdict::Unidentified, &["sentinel.json"][..])
+    );
     assert_eq!(world.reattach()[0].quarantined.len(), 1);
     assert!(paths.sentinel().exists(), "its supervisor may still write it");
 }
@@ -315,10 +320,10 @@ fn free_with_a_process_in_the_supervisors_session_is_an_orphan() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(leader.stdout.take().unwrap()), &mut line).unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(leader.stdout.take().unwrap()), &mut line)
+        .unwrap();
     let pids: Vec<u32> = line.split_whitespace().map(|p| p.parse().unwrap()).collect();
-    let (supervisor, member) =
-        (ProcessIdentity::of(pids[0]).unwrap(), ProcessIdentity::of(pids[1]).unwrap());
+    let (supervisor, member) = (ProcessIdentity::of(pids[0]).unwrap(), ProcessIdentity::of(pids[1]).unwrap());
     drop(leader.stdin.take());
     leader.wait().unwrap();
     world.sentinel(&job, |s| s.supervisor = supervisor);

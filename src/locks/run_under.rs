@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -63,9 +63,26 @@ pub enum RunUnderError {
     Wait(#[source] io::Error),
 }
 
-/// Runs a command while holding a repository's lock, and gives the lock back.
-///
-/// `command` is the program and its arguments. `waiting` hears once for whom is waited.
+/// What is to be run under which lock.
+pub struct UnderLock<'a> {
+    /// The repository.
+    pub repository: &'a str,
+    /// The program and its arguments.
+    pub command: &'a [OsString],
+    /// Where the command prints.
+    pub stdout: Stdio,
+    /// How long to wait for the lock.
+    pub wait: Duration,
+    /// Says whether the job that a former grant belongs to is alive.
+    pub job_liveness: &'a JobLivenessOf<'a>,
+    /// Hears once for whom is waited.
+    pub waiting: &'a dyn Fn(&HeldBy),
+    /// Hears of the grant, before the command is started.
+    pub granted: &'a dyn Fn(&LockGrant),
+}
+
+/// Runs a command while holding a repository's lock, and gives the lock back; as [`run_with_lock`], with
+/// the command printing where this process does.
 ///
 /// # Errors
 /// See [`RunUnderError`].
@@ -77,11 +94,23 @@ pub fn run_under(
     job_liveness: &JobLivenessOf<'_>,
     waiting: &dyn Fn(&HeldBy),
 ) -> Result<RanUnder, RunUnderError> {
+    let stdout = Stdio::inherit();
+    let granted = &|_: &LockGrant| {};
+    run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted })
+}
+
+/// Runs a command while holding a repository's lock, and gives the lock back.
+///
+/// # Errors
+/// See [`RunUnderError`].
+pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, RunUnderError> {
+    let UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted } = what;
     let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
     let request =
         LockRequest { holder: LockHolder::Process, operation: in_words(command), job_liveness, waiting };
     let grant = acquire(dir, repository, &request, wait)?;
-    let outcome = run(&grant, program, arguments);
+    granted(&grant);
+    let outcome = run(&grant, program, arguments, stdout);
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
     // An unknown end is like a crash: the lock stays with whatever bears its mark.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
@@ -92,10 +121,16 @@ pub fn run_under(
     Ok(RanUnder { status: outcome?, lock_id, token, given_back })
 }
 
-fn run(grant: &LockGrant, program: &OsString, arguments: &[OsString]) -> Result<i32, RunUnderError> {
+fn run(
+    grant: &LockGrant,
+    program: &OsString,
+    arguments: &[OsString],
+    stdout: Stdio,
+) -> Result<i32, RunUnderError> {
     let _shielded = Shield::up();
     let mut child = Command::new(program)
         .args(arguments)
+        .stdout(stdout)
         .env(LOCK_ID_VARIABLE, &grant.lock_id)
         .env(mark_variable(&grant.lock_id), "1")
         .env(LOCK_TOKEN_VARIABLE, grant.token.to_string())

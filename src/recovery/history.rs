@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.
@@ -32,6 +32,10 @@ pub struct RecoveryRecord {
     /// What phases kept with [`super::PhaseContext::detail`], by name.
     #[serde(default)]
     pub details: BTreeMap<String, Value>,
+    /// What phases counted with [`super::PhaseContext::count`], in this and all recoveries before that
+    /// came to their end.
+    #[serde(default)]
+    pub totals: BTreeMap<String, u64>,
 }
 
 /// A phase of a past recovery.
@@ -166,6 +170,16 @@ fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, HistoryErr
     serde_json::from_slice(&bytes).map(Some).map_err(|source| HistoryError::Damaged { path, source })
 }
 
+/// The counters of all recoveries so far, with what this one counted.
+pub(super) fn totals(dir: &StateDir, counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    // One that cannot be read was put into quarantine at the start: its counters begin anew.
+    let mut totals = read_last(dir).ok().flatten().map(|last| last.totals).unwrap_or_default();
+    for (name, n) in counts {
+        *totals.entry(name).or_default() += n;
+    }
+    totals
+}
+
 /// Records a run that is over: `last.json`, then the history.
 pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), HistoryError> {
     let mut text = serde_json::to_vec(record).unwrap_or_default();
@@ -202,13 +216,8 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
 }
 
 fn damaged(path: &str, reason: &str) -> Finding {
-    Finding {
-        code: "recovery-history-damaged".into(),
-        severity: Severity::Warning,
-        object: format!("file:{path}"),
-        sentence: format!("The record of past recoveries was damaged and is in quarantine now: {reason}."),
-        next: None,
-    }
+    let sentence = format!("The record of past recoveries was damaged and is in quarantine now: {reason}.");
+    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, format!("file:{path}"), sentence)
 }
 
 /// Adds the entries that the history has not yet.

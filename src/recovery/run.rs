@@ -15,7 +15,7 @@ use super::publish::{CurrentFile, not_written, show};
 use super::requests::{RequestError, check_known};
 use super::snapshot::{PhaseProgress, PhaseStatus};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// Sees every change of status, and moving items about twenty times a second, in order; the last call
@@ -109,7 +109,11 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         let outcome = coordinator.drive();
         current.stop();
         tracker.end_run(outcome);
-        let record = RecoveryRecord { snapshot: tracker.snapshot(), details: tracker.details() };
+        let record = RecoveryRecord {
+            snapshot: tracker.snapshot(),
+            details: tracker.details(),
+            totals: history::totals(dir, tracker.counts()),
+        };
         if let Err(e) = history::record(dir, &record) {
             tracker.add_run_finding(not_recorded(&e));
         }
@@ -184,11 +188,6 @@ fn not_begun(phase: &Phase) -> PhaseProgress {
 
 fn not_recorded(error: &HistoryError) -> Finding {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    Finding {
-        code: "recovery-not-recorded".into(),
-        severity: Severity::Warning,
-        object: "recovery".into(),
-        sentence: format!("The record of past recoveries is incomplete: {error}{cause}."),
-        next: None,
-    }
+    let sentence = format!("The record of past recoveries is incomplete: {error}{cause}.");
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "recovery", sentence)
 }

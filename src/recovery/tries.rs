@@ -9,7 +9,7 @@ use super::control::{Control, Woken};
 use super::phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Severity, catalogue};
 
 /// What a phase's thread needs.
 pub(super) struct Attempting<'a> {
@@ -78,13 +78,8 @@ impl Attempting<'_> {
     fn failed(&self, error: &PhaseError) -> PhaseEnd {
         let (name, why) = (self.phase.name, error.in_one_line());
         let severity = if self.phase.critical { Severity::Critical } else { Severity::Error };
-        let finding = Finding {
-            code: "phase-failed".into(),
-            severity,
-            object: object(name),
-            sentence: format!("Phase {name} of the recovery failed: {why}."),
-            next: Some(format!("recoveryctl retry phase {name}")),
-        };
+        let sentence = format!("Phase {name} of the recovery failed: {why}.");
+        let finding = Finding::new(&catalogue::PHASE_FAILED, object(name), sentence).with_severity(severity);
         let degraded = vec![DegradedResource { object: object(name), why: why.clone() }];
         PhaseEnd { status: PhaseStatus::Failed, message: Some(why), findings: vec![finding], degraded }
     }
@@ -107,13 +102,8 @@ fn object(phase: &str) -> String {
 pub(super) fn skipped(phase: &Phase, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
-    let finding = Finding {
-        code: "phase-skipped".into(),
-        severity: Severity::Warning,
-        object: object(name),
-        sentence: format!("Phase {name} of the recovery was skipped{by}."),
-        next: Some(format!("recoveryctl retry phase {name}")),
-    };
+    let sentence = format!("Phase {name} of the recovery was skipped{by}.");
+    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
     // What a critical phase restores cannot be relied on when it did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
     PhaseEnd {
