@@ -14,6 +14,7 @@ use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::status::{StatusArgs, cmd_status};
+use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -85,6 +86,7 @@ enum Command {
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
+    Submit(Box<SubmitArgs>),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -100,6 +102,7 @@ impl Command {
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
+            Command::Submit(_) => "submit",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -115,6 +118,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),
+        Command::Submit(args) => cmd_submit(context, *args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),

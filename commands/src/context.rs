@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use recovery::durable::Disk;
 use recovery::queue::Actor;
 use recovery::state::config::Settings;
-use recovery::state::{Clock, IdentityRepair, StateDir};
+use recovery::state::{Clock, IdentityRepair, StateDir, StateError};
 
 use crate::actor::Invoker;
 use crate::cli::Globals;
@@ -71,6 +71,19 @@ impl Context {
     pub(crate) fn state_dir_or_create(&mut self) -> Result<StateDir, CliError> {
         let dir = StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?;
         self.with_settings(dir)
+    }
+
+    /// Opens the state directory for a dry run: `None` when it would be made.
+    pub(crate) fn state_dir_if_any(&mut self) -> Result<Option<StateDir>, CliError> {
+        let path = self.state_path()?;
+        match StateDir::open(&path, Disk::real(), Clock::system()) {
+            Ok(dir) => self.with_settings(dir).map(Some),
+            Err(StateError::Missing { .. }) => {
+                StateDir::check_can_create(&path)?;
+                Ok(None)
+            }
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Opens the state directory and mends what keeps it from being opened: for recovery.

@@ -9,7 +9,7 @@ use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
 use recovery::jobs::RecoverError;
-use recovery::queue::QueueError;
+use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{HistoryError, RunError};
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
@@ -318,6 +318,15 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("disk")
+    }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> CliError {
+        match error {
+            SubmitError::Queue(error) => error.into(),
+            _ => CliError::new(ErrorKind::Usage, error),
+        }
     }
 }
 

@@ -53,6 +53,11 @@ impl Output {
         self.json
     }
 
+    /// Whether a person seems to read what goes to stderr.
+    pub(crate) fn is_attended(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
     /// The result of a command: the report itself with `--json`, else the text that `render` makes of it.
     pub(crate) fn report<T: Serialize>(&mut self, report: &T, render: impl FnOnce(&mut Text)) {
         if self.json {

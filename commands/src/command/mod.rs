@@ -7,4 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod recover;
 pub(crate) mod status;
+pub(crate) mod submit;
+mod submit_from;
+mod submit_lines;
 pub(crate) mod work;
