@@ -46,6 +46,9 @@ pub enum RunUnderError {
     /// The lock was not granted.
     #[error(transparent)]
     Refused(#[from] LockRefused),
+    /// Whoever heard of the grant objected; the lock was given back.
+    #[error("the command was not run")]
+    Objected(#[source] Objection),
     /// There is no command.
     #[error("no command to run under the lock")]
     NoCommand,
@@ -63,6 +66,11 @@ pub enum RunUnderError {
     Wait(#[source] io::Error),
 }
 
+/// What hears of a grant.
+pub type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
+/// Why a command is not to be run although the lock was granted.
+pub type Objection = Box<dyn std::error::Error + Send + Sync>;
+
 /// What is to be run under which lock.
 pub struct UnderLock<'a> {
     /// The repository.
@@ -77,8 +85,8 @@ pub struct UnderLock<'a> {
     pub job_liveness: &'a JobLivenessOf<'a>,
     /// Hears once for whom is waited.
     pub waiting: &'a dyn Fn(&HeldBy),
-    /// Hears of the grant, before the command is started.
-    pub granted: &'a dyn Fn(&LockGrant),
+    /// Hears of the grant, before the command is started, and may object: then the lock is given back.
+    pub granted: &'a Granted<'a>,
 }
 
 /// Runs a command while holding a repository's lock, and gives the lock back; as [`run_with_lock`], with
@@ -95,7 +103,7 @@ pub fn run_under(
     waiting: &dyn Fn(&HeldBy),
 ) -> Result<RanUnder, RunUnderError> {
     let stdout = Stdio::inherit();
-    let granted = &|_: &LockGrant| {};
+    let granted = &|_: &LockGrant| Ok(());
     run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted })
 }
 
@@ -109,8 +117,10 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
     let request =
         LockRequest { holder: LockHolder::Process, operation: in_words(command), job_liveness, waiting };
     let grant = acquire(dir, repository, &request, wait)?;
-    granted(&grant);
-    let outcome = run(&grant, program, arguments, stdout);
+    let outcome = match granted(&grant) {
+        Ok(()) => run(&grant, program, arguments, stdout),
+        Err(objection) => Err(RunUnderError::Objected(objection)),
+    };
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
     // An unknown end is like a crash: the lock stays with whatever bears its mark.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
