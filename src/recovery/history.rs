@@ -49,6 +49,12 @@ pub struct HistoryPhase {
     pub duration_ms: u64,
     /// Tries begun.
     pub attempts: u32,
+    /// Items done.
+    #[serde(default)]
+    pub done: u64,
+    /// How many findings of which code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub codes: BTreeMap<String, u64>,
 }
 
 /// A past recovery.
@@ -97,7 +103,13 @@ impl HistoryEntry {
 
 impl HistoryPhase {
     fn of(progress: &PhaseProgress) -> HistoryPhase {
+        let mut codes = BTreeMap::new();
+        for finding in &progress.findings {
+            *codes.entry(finding.code.to_string()).or_default() += 1;
+        }
         HistoryPhase {
+            done: progress.done,
+            codes,
             phase: progress.phase.clone(),
             status: progress.status,
             duration_ms: progress.duration_ms,

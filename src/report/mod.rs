@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod failed;
 mod finding;
+mod held;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
@@ -16,3 +17,4 @@ pub mod sentinels;
 pub mod status;
 
 pub use finding::{Finding, Severity};
+pub use held::{held_repositories, lock_of};
