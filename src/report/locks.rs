@@ -78,6 +78,22 @@ pub struct InspectedLock {
     pub metadata: Option<LockMetadata>,
 }
 
+impl InspectedLock {
+    /// Of one lock.
+    #[must_use]
+    pub fn of(info: LockInfo, state: &QueueState, now: Timestamp) -> InspectedLock {
+        InspectedLock {
+            lock: active_lock(&info, state, now),
+            released_at: info.released_at,
+            released_by: info.metadata.as_ref().and_then(|m| m.released_by.clone()),
+            reason: info.reason,
+            evidence: info.evidence,
+            file: info.file,
+            metadata: info.metadata,
+        }
+    }
+}
+
 /// All locks that ever were granted, or one of them.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs)]
@@ -100,18 +116,7 @@ impl InspectedLocks {
     ) -> Result<InspectedLocks, BadCursor> {
         let total = locks.len() as u64;
         let (part, next_cursor) = cut_counted(locks, page)?;
-        let locks = part
-            .into_iter()
-            .map(|info| InspectedLock {
-                lock: active_lock(&info, state, now),
-                released_at: info.released_at,
-                released_by: info.metadata.as_ref().and_then(|m| m.released_by.clone()),
-                reason: info.reason,
-                evidence: info.evidence,
-                file: info.file,
-                metadata: info.metadata,
-            })
-            .collect();
+        let locks = part.into_iter().map(|info| InspectedLock::of(info, state, now)).collect();
         Ok(InspectedLocks { locks, total, next_cursor })
     }
 }
