@@ -215,10 +215,6 @@ fn unreadable(error: &DiskError) -> Finding {
 }
 
 fn too_late(phase: &str, status: PhaseStatus, asked: &str) -> Finding {
-<<<<<<< HEAD
-    let sentence = format!("Phase {phase} was {} already when {asked} asked to skip it.", status.word());
-=======
     let sentence = format!("Phase {phase} had {} when {asked} asked to skip it.", status.word());
->>>>>>> cli2
     Finding::new(&catalogue::SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
 }
