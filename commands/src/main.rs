@@ -18,6 +18,7 @@ mod interruption;
 mod output;
 mod paint;
 mod progress;
+mod shield;
 mod table;
 mod text;
 mod working;
