@@ -13,8 +13,13 @@ use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
+use crate::command::lock::{LockArgs, cmd_lock};
+use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::release::{ReleaseArgs, cmd_release};
+use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
@@ -86,6 +91,11 @@ enum Command {
     Submit(Box<SubmitArgs>),
     Jobs(JobsArgs),
     Queue(QueueArgs),
+    Locks(LocksArgs),
+    Lock(LockArgs),
+    Release(ReleaseArgs),
+    Resume(ResumeArgs),
+    Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
@@ -104,6 +114,11 @@ impl Command {
             Command::Submit(_) => "submit",
             Command::Jobs(_) => "jobs",
             Command::Queue(_) => "queue",
+            Command::Locks(_) => "locks",
+            Command::Lock(_) => "lock",
+            Command::Release(_) => "release",
+            Command::Resume(_) => "resume",
+            Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
@@ -122,6 +137,11 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Submit(args) => cmd_submit(context, *args),
         Command::Jobs(args) => cmd_jobs(context, &args),
         Command::Queue(args) => cmd_queue(context, &args),
+        Command::Locks(args) => cmd_locks(context, &args),
+        Command::Lock(args) => cmd_lock(context, &args),
+        Command::Release(args) => cmd_release(context, &args),
+        Command::Resume(args) => cmd_resume(context, &args),
+        Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::locks::InspectedLock;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, Look, ProcessTable};
 use crate::locks::{self, JobLiveness, LockInfo, LockVerdict};
@@ -36,7 +37,7 @@ pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let lock = with_liveness(dir, state, |liveness| locks::inspect(dir, repository, liveness));
     match lock {
         Ok(Some(lock)) if lock.job_id.as_ref() == Some(&job.id) => {
-            serde_json::to_value(lock).unwrap_or_default()
+            serde_json::to_value(InspectedLock::of(lock, state, dir.clock.now())).unwrap_or_default()
         }
         _ => Value::Null,
     }

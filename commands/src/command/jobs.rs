@@ -5,9 +5,13 @@ use recovery::queue::{Job, JobId, JobStatus, QueueState};
 use recovery::report::page::{BadCursor, Page};
 
 use super::jobs_cancel::{CancelArgs, cancel};
+use super::jobs_failed::failed;
 use super::jobs_list::{ListArgs, list};
+use super::jobs_metrics::metrics;
 use super::jobs_output::{OutputArgs, output};
+use super::jobs_sentinels::sentinels;
 use super::jobs_show::{ShowArgs, show};
+use super::jobs_status::status;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
@@ -25,6 +29,14 @@ enum JobsWord {
     Show(ShowArgs),
     Output(OutputArgs),
     Cancel(CancelArgs),
+    /// Show the running jobs, and what the last recovery made of those that were running
+    Status(PageArgs),
+    /// Show every sentinel, and whether what it says is true
+    Sentinels(PageArgs),
+    /// Show the jobs that failed, timed out or crashed
+    Failed(PageArgs),
+    /// Show figures about re-attachment
+    Metrics,
 }
 
 pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending, CliError> {
@@ -33,6 +45,10 @@ pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending,
         JobsWord::Show(args) => show(context, args),
         JobsWord::Output(args) => output(context, args),
         JobsWord::Cancel(args) => cancel(context, args),
+        JobsWord::Status(page) => status(context, page),
+        JobsWord::Sentinels(page) => sentinels(context, page),
+        JobsWord::Failed(page) => failed(context, page),
+        JobsWord::Metrics => metrics(context),
     }
 }
 
