@@ -115,7 +115,7 @@ pub(crate) fn tone_of(severity: Severity) -> Tone {
     }
 }
 
-/// How long ago, in the two largest units: `3m12s ago`; `in 5s` for the future.
+/// How long ago, in the two largest units, whole seconds: `3m12s ago`; `in 5s` for the future.
 pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
     let ms = now.millis_since(at);
     // Nobody counts the milliseconds of an age.
