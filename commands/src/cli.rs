@@ -11,6 +11,8 @@ use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::demo::{DemoArgs, cmd_demo};
+use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::status::{StatusArgs, cmd_status};
@@ -87,6 +89,8 @@ enum Command {
     Run(RunArgs),
     Daemon(DaemonArgs),
     Submit(Box<SubmitArgs>),
+    Import(ImportArgs),
+    Demo(DemoArgs),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -103,6 +107,8 @@ impl Command {
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
             Command::Submit(_) => "submit",
+            Command::Import(_) => "import",
+            Command::Demo(_) => "demo",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -119,6 +125,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
+        Command::Import(args) => cmd_import(context, &args),
+        Command::Demo(args) => cmd_demo(context, &args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),
