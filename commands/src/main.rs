@@ -19,6 +19,7 @@ mod live;
 mod output;
 mod paint;
 mod progress;
+mod shield;
 mod table;
 mod text;
 mod working;

@@ -2,7 +2,7 @@
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, Settlement, Verdict, reattach, record};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
@@ -17,7 +17,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             reported = done;
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
-        context.detail("jobs", serde_json::to_value(&reattachment).unwrap_or_default());
+        keep(context, &reattachment);
         let mut outcome = outcome(&reattachment);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
@@ -26,6 +26,21 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         }
         Ok(outcome)
     })
+}
+
+/// What reports of this recovery, and of all of them, are made from.
+fn keep(context: &PhaseContext, found: &Reattachment) {
+    context.detail("jobs", serde_json::to_value(found).unwrap_or_default());
+    let settled: Vec<SettledJob> = found.jobs.iter().map(SettledJob::of).collect();
+    context.detail("jobs_settled", serde_json::to_value(settled).unwrap_or_default());
+    let totals = [
+        ("jobs.found", found.found),
+        ("jobs.reattached", found.reattached),
+        ("jobs.finished_while_away", found.finished_while_away),
+        ("jobs.crashed", found.crashed),
+        ("jobs.unknown", found.unknown),
+    ];
+    totals.into_iter().for_each(|(name, n)| context.count(name, n));
 }
 
 fn outcome(found: &Reattachment) -> PhaseOutcome {
