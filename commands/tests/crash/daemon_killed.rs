@@ -80,7 +80,7 @@ fn an_end_that_only_the_exit_file_tells_of_is_recorded_by_recovery() {
     scene.open_gate("open-three");
     wait_for("the exit record", || scene.job_file("three", "exit.json").exists());
     kill(scene.supervisor_of("three"));
-    append_lock.unlock();
+    drop(append_lock);
     assert_eq!(scene.status("three"), JobStatus::Running);
 
     let recovered = scene.recover();
