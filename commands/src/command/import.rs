@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use recovery::import::{
-    CommandTemplate, ImportError, ImportOptions, ImportReport, JobAction, OrphanKind, ScanError, TemplateError,
-    take_over,
+    CommandTemplate, ImportError, ImportOptions, ImportReport, JobAction, OrphanKind, ScanError,
+    TemplateError, take_over,
 };
 use recovery::report::catalogue;
 use recovery::state::StateDir;
@@ -55,10 +55,7 @@ pub(crate) fn cmd_import(context: &mut Context, args: &ImportArgs) -> Result<End
 
 /// The state directory. A dry run must not make one: when there is none it looks at an empty one, which
 /// is removed afterwards.
-fn target(
-    context: &mut Context,
-    dry_run: bool,
-) -> Result<(StateDir, Option<tempfile::TempDir>), CliError> {
+fn target(context: &mut Context, dry_run: bool) -> Result<(StateDir, Option<tempfile::TempDir>), CliError> {
     if !dry_run {
         return Ok((context.state_dir_or_create()?, None));
     }
@@ -97,7 +94,10 @@ fn render(text: &mut Text, report: &ImportReport) {
     }
     if !report.orphans.is_empty() {
         text.gap();
-        text.toned(Tone::Strong, format!("{} folders without an owner, left as they are", report.orphans.len()));
+        text.toned(
+            Tone::Strong,
+            format!("{} folders without an owner, left as they are", report.orphans.len()),
+        );
         for orphan in &report.orphans {
             let kind = match orphan.kind {
                 OrphanKind::JobDirectory => "job folder",

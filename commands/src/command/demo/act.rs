@@ -64,8 +64,7 @@ pub(crate) fn cmd_demo(context: &mut Context, args: &DemoArgs) -> Result<Ending,
 }
 
 fn not_held(report: &DemoReport) -> CliError {
-    let wrong: Vec<&str> =
-        report.checks.iter().flat_map(|c| &c.failures).map(String::as_str).collect();
+    let wrong: Vec<&str> = report.checks.iter().flat_map(|c| &c.failures).map(String::as_str).collect();
     CliError::new(ErrorKind::Failed, format!("not everything held: {}", wrong.join("; ")))
         .code("demo-failed")
         .hint("recoveryctl demo --keep leaves the directory for a closer look")
@@ -117,7 +116,7 @@ fn crash(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result<
         let what = format!("{} has ended alone", role.name);
         stage.wait_for_queue(&what, |queue| is_over(queue, role.name))?;
     }
-    facts.damaged = damage(stage, CAST[CAST.len() - 1].name)?;
+    facts.damaged = damage(stage, CAST[0].name)?;
     context.output.note(&format!("damaged {}", facts.damaged.join(", ")));
     Ok(())
 }
@@ -152,9 +151,8 @@ fn finish(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result
         stage.open_gate(role.name)?;
     }
     stage.end_lock_holder()?;
-    let queue = stage.wait_for_queue("all jobs are over", |queue| {
-        queue.state().jobs().all(|job| job.status.is_over())
-    })?;
+    let queue = stage
+        .wait_for_queue("all jobs are over", |queue| queue.state().jobs().all(|job| job.status.is_over()))?;
     facts.end = jobs_of(queue.state()).0;
     stage.stop_daemon()?;
     facts.witness = read_witness(&stage.read("witness"));

@@ -29,13 +29,8 @@ fn good() -> Facts {
         outcome: outcome.to_owned(),
         holder: String::new(),
     };
-    let locks = [
-        ("api", "released"),
-        ("db", "released"),
-        ("docs", "kept"),
-        ("models", "released"),
-        ("web", "kept"),
-    ];
+    let locks =
+        [("api", "released"), ("db", "released"), ("docs", "kept"), ("models", "released"), ("web", "kept")];
     let counted: String =
         (1..=COUNT_TO).map(|n| format!("{n} {}\n", if n <= COUNTED_BEFORE { 1 } else { 2 })).collect();
     Facts {

@@ -31,7 +31,8 @@ pub(super) fn render(text: &mut Text, report: &DemoReport) {
 }
 
 fn jobs(text: &mut Text, facts: &Facts) {
-    let mut table = Table::new(&["JOB", ">PRIORITY", "REPOSITORY", "BEFORE", "AFTER THE RECOVERY", "AT THE END"]);
+    let mut table =
+        Table::new(&["JOB", ">PRIORITY", "REPOSITORY", "BEFORE", "AFTER THE RECOVERY", "AT THE END"]);
     for id in &facts.acknowledged {
         let role = CAST.iter().find(|r| r.name == id);
         let find = |jobs: &'_ [JobFact]| jobs.iter().find(|j| j.job_id == *id).cloned();
@@ -163,7 +164,8 @@ fn verdict(text: &mut Text, report: &DemoReport) {
     let lost: usize = report.checks.iter().map(|c| c.failures.len()).sum();
     if report.ok {
         let jobs = report.facts.acknowledged.len();
-        let words = format!("ALL HELD in {time}: {jobs} jobs acknowledged, none lost, none run twice at once");
+        let words =
+            format!("ALL HELD in {time}: {jobs} jobs acknowledged, none lost, none run twice at once");
         text.toned(Tone::Good, words);
     } else {
         text.toned(Tone::Bad, format!("NOT ALL HELD in {time}: {lost} failures, named above"));
