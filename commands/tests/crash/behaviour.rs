@@ -55,8 +55,12 @@ fn how_a_command_ends_is_how_its_job_ends() {
 fn what_a_job_leaves_behind_ends_with_it() {
     let scene = Scene::new();
     scene.submit("children", &[], "sleep 600 & echo $! >> $W/left; sleep 600 & echo $! >> $W/left");
-    scene.submit("daemon", &[], "(setsid sh -c 'echo $$ >> $W/left; exec sleep 600' &) ; \
-        until [ $(wc -l < $W/left) -ge 3 ]; do sleep 0.02; done");
+    scene.submit(
+        "daemon",
+        &[],
+        "(setsid sh -c 'echo $$ >> $W/left; exec sleep 600' &) ; \
+        until [ $(wc -l < $W/left) -ge 3 ]; do sleep 0.02; done",
+    );
     scene.work();
     assert_eq!(scene.queue().state().counts().succeeded, 2);
     let left = scene.witnessed("left");
@@ -89,8 +93,12 @@ fn output_of_any_size_and_kind() {
 #[test]
 fn a_job_that_removes_its_own_workspace() {
     let scene = Scene::new();
-    scene.submit("job", &[], "rm -rf \"$RECOVERYCTL_WORKSPACE\"; echo began >> $W/job; \
-        until [ -e $W/open ]; do sleep 0.02; done; exit 5");
+    scene.submit(
+        "job",
+        &[],
+        "rm -rf \"$RECOVERYCTL_WORKSPACE\"; echo began >> $W/job; \
+        until [ -e $W/open ]; do sleep 0.02; done; exit 5",
+    );
     let daemon = scene.daemon(1);
     scene.wait_for_witness("job");
     daemon.kill();

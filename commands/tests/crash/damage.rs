@@ -94,7 +94,8 @@ impl Case {
             assert_eq!(scene.job("bad").course().exit_code, Some(3), "{}", self.name);
         }
         let waiting: Vec<String> = queue.state().queued().map(|j| j.id.to_string()).collect();
-        let in_order: Vec<&str> = ["first", "second"].into_iter().filter(|j| !self.lost.contains(j)).collect();
+        let in_order: Vec<&str> =
+            ["first", "second"].into_iter().filter(|j| !self.lost.contains(j)).collect();
         assert_eq!(waiting, in_order, "{}", self.name);
     }
 
@@ -199,7 +200,9 @@ fn cut(root: &Path, words: &[&str], keep: usize) -> Vec<u8> {
 #[test]
 fn damaged_snapshots() {
     play_all(&[
-        case("the newest is garbage", &["snapshot-damaged"], |root| overwrite(newest_snapshot(root), GARBAGE)),
+        case("the newest is garbage", &["snapshot-damaged"], |root| {
+            overwrite(newest_snapshot(root), GARBAGE)
+        }),
         case("the newest is empty", &["snapshot-damaged"], |root| overwrite(newest_snapshot(root), b"")),
         case("the newest is half", &["snapshot-damaged"], |root| {
             let content = std::fs::read(newest_snapshot(root)).unwrap();

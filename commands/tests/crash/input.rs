@@ -8,7 +8,8 @@ use crate::scene::Scene;
 #[test]
 fn a_state_directory_that_is_none() {
     let place = Place::new();
-    for command in [&["status"][..], &["recover"], &["jobs", "list"], &["queue", "wal"], &["work", "--once"]] {
+    for command in [&["status"][..], &["recover"], &["jobs", "list"], &["queue", "wal"], &["work", "--once"]]
+    {
         let ran = place.run([&["--json"], command].concat()).ends_with(10);
         assert_eq!(ran.error()["exit"], 10);
         assert!(!place.state().exists(), "{command:?} made a state directory");

@@ -1,9 +1,9 @@
 //! What a crash does to a whole product: real daemons, supervisors and jobs, killed and damaged.
 #![allow(unreachable_pub)] // One program of several files.
 
+mod behaviour;
 #[path = "../common/mod.rs"]
 mod common;
-mod behaviour;
 mod daemon_killed;
 mod damage;
 mod damaged_attempts;
