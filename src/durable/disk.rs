@@ -259,6 +259,11 @@ impl DiskFile {
         &self.path
     }
 
+    /// Whether the name it was opened by still means this file.
+    pub(crate) fn has_its_name(&self) -> bool {
+        super::lock::is_named(&self.file, &self.path)
+    }
+
     /// Length, identity and times.
     ///
     /// # Errors

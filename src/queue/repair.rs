@@ -122,6 +122,8 @@ pub fn mend(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
     for (file, why) in &repaired.damaged_snapshots {
         dir.quarantine().keep_file(&file.path, why, &at)?;
     }
+    // Before the checkpoint, which may remove the segment.
+    repaired.queue.log().keep_damage(&repaired.damage)?;
     let newest = repaired.queue.checkpoint()?.map(|c| c.snapshot);
     for (file, why) in &repaired.damaged_snapshots {
         // The new one may have taken the damaged one's name.

@@ -152,7 +152,8 @@ impl SnapshotFile {
             state.load(lines.parse::<JobDocument>(number)?);
         }
         let end: serde_json::Value = lines.parse(header.jobs + 1)?;
-        if end["end"] != true || state.jobs().len() as u64 != header.jobs {
+        let rest = lines.file.fill_buf().tried("read", &self.path)?.len();
+        if rest > 0 || end["end"] != true || state.jobs().len() as u64 != header.jobs {
             return Err(lines.damaged("it does not end where it should"));
         }
         state.load_totals(header.totals, header.seq);

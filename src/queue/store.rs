@@ -86,7 +86,8 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     let state_id = dir.identity.state_id.to_string();
     let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    let needle = format!("\"{job}\"");
+    // As it is written: a name may hold quotation marks.
+    let needle = serde_json::to_string(job)?;
     let finder = memchr::memmem::Finder::new(&needle);
     let mut found = Vec::new();
     read(request, |seq, payload| {
@@ -129,28 +130,67 @@ pub struct Queue {
     snapshot: Option<SnapshotFile>,
 }
 
-/// Applies what the log has between the place reached and `until`.
+/// Applies what the log has between the place reached and `until`; false when some of it is missing.
 fn follow(
     dir: &StateDir,
     replayed: &mut Replayed,
     applier: &mut Applier,
     until: Position,
-) -> Result<(), QueueError> {
+) -> Result<bool, QueueError> {
     if until == replayed.log.position {
-        return Ok(());
+        return Ok(true);
     }
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
-    let from = replayed.log.position;
+    // Never twice, even if the snapshot knew more than `until`, or reading broke off half way.
+    let from = Position { last_seq: replayed.state.last_seq(), ..replayed.log.position };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
     let Replayed { state, refused, strange, log, .. } = replayed;
     let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    let complete = summary.missing.is_empty() && summary.position.last_seq >= until.last_seq;
     log.records += summary.records;
     log.damage.extend(summary.damage);
     log.missing.extend(summary.missing);
     log.position = until;
     state.pass(until.last_seq);
-    Ok(())
+    Ok(complete)
+}
+
+/// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs while
+/// we read: then there is a newer snapshot by now.
+fn reload(
+    dir: &StateDir,
+    replayed: &mut Replayed,
+    snapshot: &mut Option<SnapshotFile>,
+    until: Position,
+) -> Result<(), QueueError> {
+    loop {
+        *replayed = replay(dir, Some(until))?;
+        let Replayed { log, damaged_snapshots, snapshot_seq: used, .. } = replayed;
+        if log.position.last_seq < until.last_seq {
+            log.missing.push((log.position.last_seq + 1, until.last_seq));
+        }
+        let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
+        let usable = |s: &SnapshotFile| damaged_snapshots.iter().all(|(damaged, _)| damaged.seq != s.seq);
+        if !log.missing.is_empty() && snapshots.as_slice().iter().any(|s| s.seq > *used && usable(s)) {
+            continue;
+        }
+        *snapshot = snapshots.find(|s| s.seq == *used);
+        log.position = until;
+        replayed.state.pass(until.last_seq);
+        return Ok(());
+    }
+}
+
+/// Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
+fn catch_up(
+    dir: &StateDir,
+    replayed: &mut Replayed,
+    applier: &mut Applier,
+    snapshot: &mut Option<SnapshotFile>,
+    until: Position,
+) -> Result<(), QueueError> {
+    if follow(dir, replayed, applier, until)? { Ok(()) } else { reload(dir, replayed, snapshot, until) }
 }
 
 /// What a checkpoint did.
@@ -178,27 +218,8 @@ impl Queue {
             applier: Applier::default(),
             snapshot: None,
         };
-        queue.reload(until)?;
+        reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
-    }
-
-    /// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs
-    /// while we read: then there is a newer snapshot by now.
-    fn reload(&mut self, until: Position) -> Result<(), QueueError> {
-        loop {
-            self.replayed = replay(&self.dir, Some(until))?;
-            let snapshots = SnapshotFile::list(&self.dir.paths.queue())?;
-            let used = self.replayed.snapshot_seq;
-            let passed =
-                self.replayed.damaged_snapshots.is_empty() && snapshots.first().is_some_and(|s| s.seq > used);
-            if passed && !self.replayed.log.missing.is_empty() {
-                continue;
-            }
-            self.snapshot = snapshots.into_iter().find(|s| s.seq == used);
-            self.replayed.state.pass(until.last_seq);
-            self.replayed.log.position = until;
-            return Ok(());
-        }
     }
 
     /// The jobs.
@@ -237,19 +258,13 @@ impl Queue {
     /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
         let until = self.log.end();
+        self.log.commit(until.last_seq)?;
         if until == self.replayed.log.position {
             return Ok(false);
         }
-        self.log.commit(until.last_seq)?;
-        self.follow(until)?;
+        let Queue { dir, replayed, applier, snapshot, .. } = self;
+        catch_up(dir, replayed, applier, snapshot, until)?;
         Ok(true)
-    }
-
-    fn follow(&mut self, until: Position) -> Result<(), QueueError> {
-        let gaps = self.replayed.log.missing.len();
-        follow(&self.dir, &mut self.replayed, &mut self.applier, until)?;
-        // Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
-        if self.replayed.log.missing.len() > gaps { self.reload(until) } else { Ok(()) }
     }
 
     /// Decides under the append lock, after following the log: nobody can change the queue meanwhile.
@@ -263,9 +278,9 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, applier, .. } = self;
+        let Queue { dir, log, replayed, applier, snapshot } = self;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
-            follow(dir, replayed, applier, locked.end())?;
+            catch_up(dir, replayed, applier, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
             let payloads = lines(dir, actor, &operations)?;
             let first = locked.append(&payloads)?;

@@ -215,6 +215,6 @@ fn unreadable(error: &DiskError) -> Finding {
 }
 
 fn too_late(phase: &str, status: PhaseStatus, asked: &str) -> Finding {
-    let sentence = format!("Phase {phase} had {} when {asked} asked to skip it.", status.word());
+    let sentence = format!("Phase {phase} was {} already when {asked} asked to skip it.", status.word());
     Finding::new(&catalogue::SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
 }

@@ -24,10 +24,11 @@ impl Attempting<'_> {
     /// Runs the phase until it is over.
     pub(super) fn to_the_end(&self) -> PhaseEnd {
         let mut pauses = self.pauses.iter();
+        let mut failures: Vec<String> = Vec::new();
         loop {
             self.tracker.begin_try(self.index);
             let error = match self.try_once() {
-                Ok(outcome) => return done(outcome),
+                Ok(outcome) => return done(self.phase.name, outcome, &failures),
                 Err(error) => error,
             };
             if let Some(interrupted) = self.interruption(&error) {
@@ -38,6 +39,7 @@ impl Attempting<'_> {
                 _ => pauses.next(),
             };
             let Some(&pause) = pause else { return self.failed(&error) };
+            failures.push(error.in_one_line());
             self.tracker.set_message(self.index, announce(&error, pause));
             match self.control.pause(self.index, pause) {
                 Woken::TryAgain => {}
@@ -89,7 +91,13 @@ fn announce(error: &PhaseError, pause: Duration) -> String {
     format!("{}; next try in {} s", error.in_one_line(), pause.as_secs_f64())
 }
 
-fn done(outcome: PhaseOutcome) -> PhaseEnd {
+fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd {
+    if let Some(why) = failures.last() {
+        let tries = failures.len() + 1;
+        let sentence =
+            format!("Phase {phase} of the recovery needed {tries} tries; before the last one: {why}.");
+        outcome.findings.push(Finding::new(&catalogue::PHASE_RETRIED, object(phase), sentence));
+    }
     let status = if outcome.degraded.is_empty() { PhaseStatus::Succeeded } else { PhaseStatus::Degraded };
     PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
 }
