@@ -216,10 +216,10 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
             format!("cannot be used: {}", names.join(", "))
         }
         State::Healthy if counts.crashed > 0 => {
-            format!("{} crashed jobs wait for an operator", counts.crashed)
+            format!("{} for an operator", wait(counts.crashed, "crashed job"))
         }
         State::Healthy if sources.daemon.is_none() && counts.queued > 0 => {
-            format!("{} jobs are queued and no daemon runs", counts.queued)
+            format!("{}, and no daemon runs", wait(counts.queued, "job"))
         }
         State::Healthy => "all is well".to_owned(),
     }
@@ -232,4 +232,8 @@ fn action(state: State, findings: &[Finding]) -> Option<String> {
         State::Recovering => None,
         State::Degraded | State::Healthy => next(),
     }
+}
+
+fn wait(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what} waits") } else { format!("{number} {what}s wait") }
 }
