@@ -10,7 +10,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
+use crate::command::demo::{DemoArgs, cmd_demo};
 use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
@@ -101,6 +103,8 @@ enum Command {
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
+    Import(ImportArgs),
+    Demo(DemoArgs),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -124,6 +128,8 @@ impl Command {
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
+            Command::Import(_) => "import",
+            Command::Demo(_) => "demo",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -147,6 +153,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),
+        Command::Import(args) => cmd_import(context, &args),
+        Command::Demo(args) => cmd_demo(context, &args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),

@@ -15,6 +15,7 @@ mod context;
 mod error;
 mod hidden;
 mod interruption;
+mod live;
 mod output;
 mod paint;
 mod progress;

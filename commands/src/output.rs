@@ -56,6 +56,11 @@ impl Output {
         self.json
     }
 
+    /// Whether results are painted.
+    pub(crate) fn has_colors(&self) -> bool {
+        self.paint.is_on()
+    }
+
     /// Whether a person seems to read what goes to stderr.
     pub(crate) fn is_attended(&self) -> bool {
         io::stderr().is_terminal()
