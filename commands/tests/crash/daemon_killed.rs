@@ -1,5 +1,4 @@
 //! A daemon that is killed in full work: its jobs go on, and nothing of them is lost.
-#![allow(clippy::disallowed_methods)] // Tests damage files.
 
 use recovery::daemon::running_daemon;
 use recovery::durable::{FileLock, is_held};
