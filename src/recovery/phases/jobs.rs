@@ -22,7 +22,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, queue)?);
+            outcome.findings.extend(rebuild_records(shared, context, queue)?);
         }
         Ok(outcome)
     })
@@ -88,6 +88,10 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             let sentence = format!("attempt {attempt} goes on without its supervisor");
             (&catalogue::JOB_ORPHANED_PROCESS, sentence)
         }
+        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
+            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
+            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
+        }
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))
@@ -134,7 +138,14 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
         .collect()
 }
 
-fn rebuild_records(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>, PhaseError> {
+fn rebuild_records(
+    shared: &Shared,
+    context: &PhaseContext,
+    queue: &Queue,
+) -> Result<Vec<Finding>, PhaseError> {
+    let stop = || context.checkpoint().is_err();
+    record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
+        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
     let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
         .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
     let mut findings: Vec<Finding> = rebuilt
