@@ -210,7 +210,7 @@ fn a_queued_job_says_what_it_waits_for() {
     submit(&place, &["--id", "waiter", "--repo", "web"], &["true"]);
     let mut worker =
         place.command().args(["work", "--once"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until("the first has its lock", || show(&place, "holder")["lock"]["liveness"] == "live");
+    until("the first has its lock", || show(&place, "holder")["lock"]["liveness"] == "alive");
     assert_eq!(show(&place, "waiter")["waiting_for"], "job:holder");
     let text = Ran::of(place.command().args(["jobs", "list"])).stdout;
     assert!(text.contains("waits for job:holder"), "{text}");
