@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::id::JobId;
 use super::open::{Applier, Replayed, replay};
 use super::record::{Actor, Operation, Record};
-use super::snapshot::SnapshotFile;
+use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
 use crate::durable::{DiskError, FileLock, LockError};
@@ -329,7 +329,10 @@ impl Queue {
         let folder = self.dir.paths.queue();
         let mut older = SnapshotFile::list(&folder)?.into_iter().filter(|s| s.seq < newest.seq);
         let state_id = self.dir.identity.state_id.to_string();
-        let usable = |s: &SnapshotFile| s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq);
+        let damaged = |s: &SnapshotFile| self.replayed.damaged_snapshots.iter().any(|(d, _)| d == s);
+        let usable = |s: &SnapshotFile| {
+            !damaged(s) && s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq)
+        };
         let Some(previous) = older.find(usable) else { return Ok(0) };
         let mut removed = false;
         for old in older {
@@ -340,6 +343,28 @@ impl Queue {
             self.dir.disk.sync_dir(&folder)?;
         }
         Ok(self.log.remove_until(previous.seq)?)
+    }
+
+    /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
+    /// is needed. What is wrong with them is in [`Queue::replayed`] afterwards.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
+        let state_id = self.dir.identity.state_id.to_string();
+        let used = self.snapshot_seq();
+        for file in SnapshotFile::list(&self.dir.paths.queue())?.into_iter().filter(|s| s.seq < used) {
+            match file.check(&state_id) {
+                Err(SnapshotError::Damaged { why, .. }) => {
+                    self.replayed.damaged_snapshots.push((file, why));
+                }
+                // A checkpoint of another process has removed it.
+                Err(SnapshotError::Disk(e)) if e.is_not_found() => {}
+                Err(SnapshotError::Disk(e)) => return Err(e.into()),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the log changes, at most `timeout`.

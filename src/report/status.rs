@@ -111,7 +111,7 @@ impl Status {
         Status {
             state,
             status: sentence(state, sources, counts, &degraded_resources),
-            action: action(state, &findings),
+            action: action(state, sources, &findings),
             state_dir: sources.dir.paths.root().display().to_string(),
             daemon: sources.daemon.clone(),
             recovery: sources.current.map(RecoveryStatus::from),
@@ -218,6 +218,14 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Healthy if counts.crashed > 0 => {
             format!("{} for an operator", wait(counts.crashed, "crashed job"))
         }
+        State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
+            let jobs = if counts.running == 1 {
+                "1 job runs".to_owned()
+            } else {
+                format!("{} jobs run", counts.running)
+            };
+            format!("{jobs}, and no daemon watches; what became of them, recovery finds out")
+        }
         State::Healthy if sources.daemon.is_none() && counts.queued > 0 => {
             format!("{}, and no daemon runs", wait(counts.queued, "job"))
         }
@@ -225,12 +233,16 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
     }
 }
 
-fn action(state: State, findings: &[Finding]) -> Option<String> {
+fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<String> {
     let next = || findings.iter().filter(|f| f.severity >= Severity::Warning).find_map(|f| f.next.clone());
     match state {
         State::Damaged => Some("recoveryctl recover".to_owned()),
         State::Recovering => None,
-        State::Degraded | State::Healthy => next(),
+        State::Degraded => next(),
+        State::Healthy => {
+            let unwatched = sources.daemon.is_none() && sources.queue.state().counts().running > 0;
+            next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
+        }
     }
 }
 

@@ -148,15 +148,25 @@ fn files(folder: PathBuf, ending: &str) -> Vec<PathBuf> {
     found
 }
 
+/// The older one, then the newest.
 fn snapshots(root: &Path) -> Vec<PathBuf> {
-    let mut found = files(root.join("queue"), "");
-    found.retain(|p| p.is_file() && p.file_name().unwrap().to_str().unwrap().contains("snapshot"));
+    let found = all_snapshots(root);
     assert_eq!(found.len(), 2, "{found:?}");
+    found
+}
+
+fn all_snapshots(root: &Path) -> Vec<PathBuf> {
+    let mut found = files(root.join("queue"), "");
+    found.retain(|p| p.is_file() && p.file_name().unwrap().to_str().unwrap().starts_with("snapshot-"));
     found
 }
 
 fn newest_snapshot(root: &Path) -> PathBuf {
     snapshots(root).pop().unwrap()
+}
+
+fn newest_of(root: &Path) -> PathBuf {
+    all_snapshots(root).pop().unwrap()
 }
 
 fn segments(root: &Path) -> Vec<PathBuf> {
@@ -214,18 +224,47 @@ fn damaged_snapshots() {
             content[at] ^= 1;
             overwrite(newest_snapshot(root), &content)
         }),
-        case("the older is garbage", &[], |root| {
-            overwrite(snapshots(root).swap_remove(0), GARBAGE);
-            Vec::new()
+        case("the older is garbage", &["snapshot-damaged"], |root| {
+            overwrite(snapshots(root).swap_remove(0), GARBAGE)
+        }),
+        case("one byte of the older", &["snapshot-damaged"], |root| {
+            let older = snapshots(root).swap_remove(0);
+            let mut content = std::fs::read(&older).unwrap();
+            let at = content.len() * 3 / 4;
+            content[at] ^= 1;
+            overwrite(older, &content)
         }),
         case("both are garbage", &["snapshot-damaged"], |root| {
-            snapshots(root).into_iter().map(|s| overwrite(s, GARBAGE)).next().unwrap()
+            snapshots(root).into_iter().for_each(|s| drop(overwrite(s, GARBAGE)));
+            GARBAGE.to_vec()
         }),
         case("both are gone", &[], |root| {
             snapshots(root).into_iter().for_each(|s| std::fs::remove_file(s).unwrap());
             Vec::new()
         }),
     ]);
+}
+
+/// After a recovery from a damaged snapshot the next damage finds a fallback again.
+#[test]
+fn one_snapshot_after_another() {
+    let scene = undamaged();
+    let damage = || {
+        let newest = newest_of(&scene.place.state());
+        let mut content = std::fs::read(&newest).unwrap();
+        let at = content.len() * 3 / 4;
+        content[at] ^= 1;
+        std::fs::write(newest, content).unwrap();
+    };
+    for _ in 0..3 {
+        damage();
+        scene.recover().names("snapshot-damaged");
+        let queue = scene.queue();
+        let found: Vec<_> = queue.state().jobs().map(|j| (j.id.to_string(), j.status)).collect();
+        let wanted: Vec<_> = JOBS.iter().map(|(id, status)| ((*id).to_owned(), *status)).collect();
+        assert_eq!(found, wanted);
+        assert!(queue.state().jobs().all(|j| j.course().reconstructed.is_none()));
+    }
 }
 
 #[test]

@@ -88,6 +88,10 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             let sentence = format!("attempt {attempt} goes on without its supervisor");
             (&catalogue::JOB_ORPHANED_PROCESS, sentence)
         }
+        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
+            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
+            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
+        }
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))

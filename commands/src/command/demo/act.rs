@@ -116,7 +116,7 @@ fn crash(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result<
         let what = format!("{} has ended alone", role.name);
         stage.wait_for_queue(&what, |queue| is_over(queue, role.name))?;
     }
-    facts.damaged = damage(stage, CAST[CAST.len() - 1].name)?;
+    facts.damaged = damage(stage, CAST[0].name)?;
     context.output.note(&format!("damaged {}", facts.damaged.join(", ")));
     Ok(())
 }
