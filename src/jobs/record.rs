@@ -113,7 +113,7 @@ pub struct Rebuilt {
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
-    /// Those of them that have a workspace, so that they had a record once.
+    /// Those of them that had a supervisor, and so a record, once.
     pub missing: Vec<JobId>,
     /// Records that could not be understood, and are in quarantine now.
     pub damaged: Vec<PathBuf>,
@@ -159,7 +159,7 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     if found.as_deref() == Some(wanted.as_slice()) {
         return Ok(());
     }
-    if found.is_none() && paths.workspace.is_dir() {
+    if found.is_none() && paths.sentinel().exists() {
         rebuilt.missing.push(job.id.clone());
     }
     if let Some(reason) = found.and_then(|bytes| serde_json::from_slice::<JobDocument>(&bytes).err()) {

@@ -64,8 +64,8 @@ pub(crate) fn cmd_demo(context: &mut Context, args: &DemoArgs) -> Result<Ending,
 }
 
 fn not_held(report: &DemoReport) -> CliError {
-    let wrong: Vec<&str> = report.checks.iter().flat_map(|c| &c.failures).map(String::as_str).collect();
-    CliError::new(ErrorKind::Failed, format!("not everything held: {}", wrong.join("; ")))
+    let wrong: Vec<&str> = report.checks.iter().filter(|c| !c.held).map(|c| c.promise).collect();
+    CliError::new(ErrorKind::Failed, format!("these promises were not kept: {}", wrong.join("; ")))
         .code("demo-failed")
         .hint("recoveryctl demo --keep leaves the directory for a closer look")
 }
@@ -146,6 +146,8 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
 
 fn finish(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result<(), CliError> {
     context.output.note("a new daemon lets everything finish");
+    let since = Queue::open(&stage.dir)?.state().last_seq();
+    stage.keep_the_log()?;
     stage.start_daemon()?;
     for role in CAST.iter().filter(|r| r.runs_at_the_crash()) {
         stage.open_gate(role.name)?;
@@ -153,7 +155,7 @@ fn finish(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result
     stage.end_lock_holder()?;
     let queue = stage
         .wait_for_queue("all jobs are over", |queue| queue.state().jobs().all(|job| job.status.is_over()))?;
-    facts.end = jobs_of(queue.state()).0;
+    facts.see_end(&stage.dir, &queue, since)?;
     stage.stop_daemon()?;
     facts.witness = read_witness(&stage.read("witness"));
     facts.counted = read_counted(&stage.read("counted"));

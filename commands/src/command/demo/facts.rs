@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use recovery::queue::{Job, JobStatus, Queue, QueueState};
+use recovery::queue::{Job, JobStatus, Operation, Queue, QueueError, QueueState, Record, records_since};
 use recovery::recovery::RecoveryRecord;
 use recovery::state::StateDir;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(super) struct JobFact {
     pub(super) status: JobStatus,
     pub(super) attempt: u32,
     pub(super) exit_code: Option<i32>,
-    /// The sequence number of the claim that began the attempt.
+    /// At the end: the sequence number of the first claim after the recovery.
     pub(super) claim: Option<u64>,
 }
 
@@ -89,7 +89,7 @@ impl JobFact {
             status: job.status,
             attempt: job.attempt,
             exit_code: job.course().exit_code,
-            claim: job.course().claim,
+            claim: None,
         }
     }
 }
@@ -100,6 +100,19 @@ pub(super) fn jobs_of(state: &QueueState) -> (Vec<JobFact>, Vec<String>) {
 }
 
 impl Facts {
+    /// How everything ended. The log tells in which order the jobs were claimed after the record `since`.
+    pub(super) fn see_end(&mut self, dir: &StateDir, queue: &Queue, since: u64) -> Result<(), QueueError> {
+        self.end = jobs_of(queue.state()).0;
+        for (fact, job) in self.end.iter_mut().zip(queue.state().jobs()) {
+            let records = records_since(dir, since, &job.id)?;
+            let claim = |(seq, record): &(u64, Record)| {
+                (*seq > since && matches!(record.operation, Operation::Claim { .. })).then_some(*seq)
+            };
+            fact.claim = records.iter().find_map(claim);
+        }
+        Ok(())
+    }
+
     /// What the recovery did, from its record and from the queue that it handed on.
     pub(super) fn see_recovery(&mut self, dir: &StateDir, record: &RecoveryRecord, queue: Option<&Queue>) {
         let snapshot = &record.snapshot;

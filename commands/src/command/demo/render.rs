@@ -16,6 +16,8 @@ const WIDTH: usize = 100;
 /// The whole report.
 pub(super) fn render(text: &mut Text, report: &DemoReport) {
     let facts = &report.facts;
+    text.toned(Tone::Strong, what_happened(facts));
+    text.gap();
     jobs(text, facts);
     text.gap();
     line(text, "line before", &facts.line_before);
@@ -28,6 +30,16 @@ pub(super) fn render(text: &mut Text, report: &DemoReport) {
     checks(text, &report.checks);
     text.gap();
     verdict(text, report);
+}
+
+fn what_happened(facts: &Facts) -> String {
+    let running = facts.before.iter().filter(|j| j.status == JobStatus::Running).count();
+    let died = CAST.iter().filter(|r| r.dies()).count();
+    let (waiting, damaged) = (facts.line_before.len(), facts.damaged.len());
+    format!(
+        "SIGKILL for the daemon while {running} jobs ran and {waiting} waited, and for {died} of those that ran; \
+         {damaged} files damaged"
+    )
 }
 
 fn jobs(text: &mut Text, facts: &Facts) {

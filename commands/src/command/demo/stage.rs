@@ -34,7 +34,9 @@ const MARK: &str = "RECOVERY_DEMO_STAGE";
 
 const SCRIPT: &[u8] = include_bytes!("job.sh");
 /// Snapshots come soon, so that there is one to damage.
-const CONFIGURATION: &[u8] = b"[queue]\ncheckpoint_records = 8\ncheckpoint_interval = \"200ms\"\n";
+const SNAPSHOTS_SOON: &[u8] = b"[queue]\ncheckpoint_records = 8\ncheckpoint_interval = \"200ms\"\n";
+
+const NO_SNAPSHOTS: &[u8] = b"[queue]\ncheckpoint_records = 100000\ncheckpoint_interval = \"1h\"\n";
 
 /// See the module.
 pub(super) struct Stage {
@@ -55,7 +57,7 @@ impl Stage {
         let root = fs::canonicalize(folder.path()).map_err(|e| failed("find the temporary folder", &e))?;
         let dir = StateDir::open_or_create(&root.join("state"), Disk::real(), Clock::system())?;
         replace(&dir.disk, &root.join("job.sh"), SCRIPT)?;
-        replace(&dir.disk, &root.join("config.toml"), CONFIGURATION)?;
+        replace(&dir.disk, &root.join("config.toml"), SNAPSHOTS_SOON)?;
         let (interruption, begun) = (interruption.clone(), Instant::now());
         Ok(Stage { folder: Some(folder), root, dir, interruption, begun, daemon: None, lock_holder: None })
     }
@@ -83,6 +85,11 @@ impl Stage {
         command.arg("--config").arg(self.root.join("config.toml"));
         command.arg("--state-dir").arg(self.dir.paths.root()).args(arguments);
         command
+    }
+
+    /// The next daemon takes no snapshot, which would remove the records that tell who was started when.
+    pub(super) fn keep_the_log(&self) -> Result<(), CliError> {
+        Ok(replace(&self.dir.disk, &self.root.join("config.toml"), NO_SNAPSHOTS)?)
     }
 
     /// The command line of a job, or of the lock's holder.
