@@ -146,6 +146,23 @@ impl Scene {
         paths.filter(|p| p.is_file()).map(|p| std::fs::read(p).unwrap()).collect()
     }
 
+    /// Damages one byte of the record of this operation about a job, in the newest segment of the log.
+    #[track_caller]
+    pub fn flip_record(&self, operation: &str, job: &str) {
+        let entries = std::fs::read_dir(self.dir().paths.queue_log()).unwrap().map(|e| e.unwrap().path());
+        let segment = entries.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap();
+        let mut content = std::fs::read(&segment).unwrap();
+        let words = [format!("\"op\":\"{operation}\""), format!("\"job\":\"{job}\"")];
+        let mut end = 0;
+        let found = content.split_inclusive(|b| *b == b'\n').find(|line| {
+            end += line.len();
+            words.iter().all(|w| String::from_utf8_lossy(line).contains(w))
+        });
+        assert!(found.is_some(), "no record with {words:?}");
+        content[end - 5] ^= 0x04;
+        std::fs::write(&segment, &content).unwrap();
+    }
+
     /// The supervisor of a running job, as its sentinel names it.
     #[track_caller]
     pub fn supervisor_of(&self, id: &str) -> ProcessIdentity {

@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) startup: Mutex<Option<Startup>>,
     pub(super) queue: Mutex<Option<Queue>>,
-    /// The jobs that were running when the queue was read: what locks are judged by, while `jobs` works.
+    /// The jobs that run, as far as is known: what locks are judged by.
     pub(super) running: Mutex<Vec<Job>>,
 }
 
@@ -82,8 +82,9 @@ impl Recovery {
         let graph = PhaseGraph::new(vec![
             phase("startup", "folders", super::startup::run),
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
-            phase("locks", "locks", super::locks::run).after(&["queue"]),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
+            // Not beside `jobs`: that holds the sentinels' locks while it judges, which looks like life.
+            phase("locks", "locks", super::locks::run).after(&["jobs"]),
         ])?;
         Ok(Recovery { shared, graph })
     }
