@@ -83,8 +83,7 @@ fn a_daemon_that_starts_on_damage_does_not_run_a_job_twice() {
 fn an_end_that_nobody_recorded_and_a_damaged_file() {
     for (file, code) in [("sentinel.json", JobStatus::Crashed), ("command.json", JobStatus::Crashed)] {
         let scene = running();
-        kill(scene.supervisor_of("job"));
-        kill(scene.command_of("job"));
+        scene.kill_all_of("job");
         std::fs::write(scene.job_file("job", file), "garbage").unwrap();
         scene.recover().names("job-crashed");
         assert_kept(&scene, b"garbage");

@@ -53,8 +53,7 @@ fn without_supervisor_the_living_command_still_has_the_lock() {
 fn recovery_gives_it_back_when_all_of_the_job_is_gone() {
     let scene = Scene::new();
     holding(&scene);
-    kill(scene.supervisor_of("holder"));
-    kill(scene.command_of("holder"));
+    scene.kill_all_of("holder");
     scene.recover().names("lock-holder-gone").names("job-crashed");
     assert_eq!(scene.json(&["locks", "active"], 0)["total"], 0);
     assert_eq!(scene.json(&["locks", "recovered"], 0)["locks"][0]["outcome"], "released");
@@ -74,8 +73,7 @@ fn recovery_gives_every_lock_back_of_jobs_that_are_gone() {
     ids.iter().for_each(|id| scene.wait_for_witness(id));
     daemon.kill();
     for id in &ids {
-        kill(scene.supervisor_of(id));
-        kill(scene.command_of(id));
+        scene.kill_all_of(id);
     }
     let recovered = scene.recover();
     assert!(!recovered.codes().contains(&"lock-kept".to_owned()), "{recovered:?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use recovery::durable::Disk;
 use recovery::queue::{Job, JobStatus, Queue};
 use recovery::state::{Clock, StateDir};
-use recovery::system::{ProcessIdentity, end_process, process_table, signal_process};
+use recovery::system::{ProcessIdentity, end_process, marked_processes, process_table, signal_process};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -161,6 +161,20 @@ impl Scene {
         assert!(found.is_some(), "no record with {words:?}");
         content[end - 5] ^= 0x04;
         std::fs::write(&segment, &content).unwrap();
+    }
+
+    /// Kills all of a running job: its supervisor first, then the command and what that has started.
+    #[track_caller]
+    pub fn kill_all_of(&self, id: &str) {
+        let command = self.command_of(id);
+        kill(self.supervisor_of(id));
+        let group = rustix::process::Pid::from_raw(i32::try_from(command.pid).unwrap()).unwrap();
+        rustix::process::kill_process_group(group, Signal::KILL).unwrap();
+        let mark = format!("RECOVERYCTL_WORKSPACE={}", self.job_file(id, "").display());
+        let mark = mark.trim_end_matches('/');
+        wait_for("a killed job to be gone", || {
+            ProcessIdentity::of(command.pid) != Some(command) && marked_processes(&[mark], None).0.is_empty()
+        });
     }
 
     /// The supervisor of a running job, as its sentinel names it.

@@ -18,8 +18,6 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
         keep(context, &reattachment);
-        // With those whose claim the log had lost, and without those that vanished.
-        *Shared::lock(&shared.running) = queue.state().running().cloned().collect();
         let mut outcome = outcome(&reattachment);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {

@@ -1,8 +1,8 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
 //! `startup` → `queue` → `jobs` → `locks`. `startup` and `queue` must be over before anything is judged.
-//! `locks` goes by what `jobs` has found: who holds a sentinel's lock in order to judge looks alive to
-//! others, and a job whose claim the log has lost is known as running only afterwards.
+//! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
+//! whoever asks meanwhile: so the repositories' locks are judged after it.
 
 mod holders;
 mod jobs;
