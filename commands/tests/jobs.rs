@@ -5,7 +5,8 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Place, Ran};
@@ -23,6 +24,35 @@ fn show(place: &Place, id: &str) -> Value {
 fn listed(place: &Place, options: &[&str]) -> Vec<String> {
     let list = place.run([&["jobs", "list", "--json"], options].concat()).ends_with(0).json();
     list["jobs"].as_array().unwrap().iter().map(|j| j["job_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A shell's words for waiting for a file, which end by themselves should the test fail.
+fn wait_for(file: &Path) -> String {
+    format!("n=0; until [ -e {} ] || [ $n -ge 1200 ]; do n=$((n+1)); sleep 0.05; done", file.display())
+}
+
+/// A worker that does not outlive its test.
+struct Worker(Child);
+
+impl Worker {
+    fn start(place: &Place) -> Worker {
+        let mut command = place.command();
+        command.args(["work", "--once"]).stdout(Stdio::null()).stderr(Stdio::null());
+        Worker(command.spawn().unwrap())
+    }
+
+    /// Waits until it has nothing left to do.
+    fn end(mut self) {
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Ended already, unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Waits until something holds, or fails.
@@ -148,10 +178,9 @@ fn what_ran_is_shown_with_its_history_and_its_output() {
 fn following_ends_with_the_job_and_misses_nothing() {
     let place = Place::new();
     let go_on = place.path("go-on");
-    let script = format!("echo first; until [ -e {} ]; do sleep 0.05; done; echo last", go_on.display());
+    let script = format!("echo first; {}; echo last", wait_for(&go_on));
     submit(&place, &["--id", "a"], &["sh", "-c", &script]);
-    let mut worker =
-        place.command().args(["work", "--once"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let worker = Worker::start(&place);
     let mut follower =
         place.command().args(["jobs", "output", "-f", "a"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut printed = BufReader::new(follower.stdout.take().unwrap());
@@ -164,7 +193,7 @@ fn following_ends_with_the_job_and_misses_nothing() {
     printed.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "last\n");
     assert!(follower.wait().unwrap().success());
-    worker.wait().unwrap();
+    worker.end();
     assert_eq!(show(&place, "a")["status"], "succeeded");
 }
 
@@ -192,32 +221,30 @@ fn a_queued_job_is_over_at_once_when_cancelled() {
 #[test]
 fn a_running_job_is_ended_when_cancelled() {
     let place = Place::new();
-    submit(&place, &["--id", "a"], &["sh", "-c", "echo up; exec sleep 600"]);
-    let mut worker =
-        place.command().args(["work", "--once"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    submit(&place, &["--id", "a"], &["sh", "-c", "echo up; exec sleep 60"]);
+    let worker = Worker::start(&place);
     until("the job prints", || place.run(["jobs", "output", "a"]).stdout == "up\n");
     place.run(["jobs", "cancel", "a"]).ends_with(0);
     until("it is over", || show(&place, "a")["status"] == "cancelled");
-    worker.wait().unwrap();
+    worker.end();
 }
 
 #[test]
 fn a_queued_job_says_what_it_waits_for() {
     let place = Place::new();
     let go_on = place.path("go-on");
-    let script = format!("until [ -e {} ]; do sleep 0.05; done", go_on.display());
+    let script = wait_for(&go_on);
     submit(&place, &["--id", "holder", "--repo", "web"], &["sh", "-c", &script]);
     submit(&place, &["--id", "waiter", "--repo", "web"], &["true"]);
-    let mut worker =
-        place.command().args(["work", "--once"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    until("the first has its lock", || show(&place, "holder")["lock"]["liveness"] == "live");
+    let worker = Worker::start(&place);
+    until("the first has its lock", || show(&place, "holder")["lock"]["liveness"] == "alive");
     assert_eq!(show(&place, "waiter")["waiting_for"], "job:holder");
     let text = Ran::of(place.command().args(["jobs", "list"])).stdout;
     assert!(text.contains("waits for job:holder"), "{text}");
     let status = place.run(["queue", "status", "--json"]).ends_with(0).json();
     assert_eq!(status["head"][0]["waiting_for"], "job:holder");
     fs::write(&go_on, "").unwrap();
-    worker.wait().unwrap();
+    worker.end();
     assert_eq!(show(&place, "waiter")["status"], "succeeded");
     assert_eq!(show(&place, "holder")["lock"], Value::Null);
 }

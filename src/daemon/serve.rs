@@ -76,6 +76,8 @@ pub fn serve(
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
     let _lock = take_lock(dir)?;
+    // What a killed daemon left would say that jobs are taken while this one still recovers.
+    DaemonInfo::remove(dir)?;
     let (record, queue) = Recovery::new(dir, settings.recovery)?.run(&settings.run)?;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
@@ -90,10 +92,7 @@ pub fn serve(
     info.write(dir)?;
     ready(&info, &record);
     let worked = work(dir, queue, settings.scheduler, stop);
-    match dir.disk.remove_file(&dir.paths.daemon_info()) {
-        Err(e) if !e.is_not_found() => return Err(e.into()),
-        _ => {}
-    }
+    DaemonInfo::remove(dir)?;
     Ok(worked?)
 }
 

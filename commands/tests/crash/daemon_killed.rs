@@ -1,5 +1,7 @@
 //! A daemon that is killed in full work: its jobs go on, and nothing of them is lost.
 
+use recovery::daemon::running_daemon;
+use recovery::durable::{FileLock, is_held};
 use recovery::queue::JobStatus;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -71,12 +73,9 @@ fn an_end_that_only_the_exit_file_tells_of_is_recorded_by_recovery() {
     five_running(&scene);
     daemon.kill();
     // The append lock keeps the supervisor from recording the end.
-    let append_lock = recovery::durable::FileLock::acquire(
-        &scene.dir().disk,
-        &scene.dir().paths.queue_log().join("append.lock"),
-        std::time::Duration::from_secs(10),
-    )
-    .unwrap();
+    let (dir, patience) = (scene.dir(), std::time::Duration::from_secs(10));
+    let append_lock = dir.paths.queue_log().join("append.lock");
+    let append_lock = FileLock::acquire(&dir.disk, &append_lock, patience).unwrap();
     scene.open_gate("open-three");
     wait_for("the exit record", || scene.job_file("three", "exit.json").exists());
     kill(scene.supervisor_of("three"));
@@ -154,4 +153,32 @@ fn a_daemon_finds_out_by_itself_that_a_job_died_after_its_re_attachment() {
     scene.wait_for_status("job", JobStatus::Succeeded);
     assert_eq!(scene.job("job").attempt, 2);
     assert_eq!(scene.witnessed("job"), ["began", "began", "went on"]);
+}
+
+#[test]
+fn a_daemon_that_still_recovers_takes_no_jobs_whatever_the_one_before_left() {
+    let scene = Scene::new();
+    scene.daemon(1).kill();
+    let dir = scene.dir();
+    assert!(dir.paths.daemon_info().exists());
+    let recovery_lock = FileLock::try_acquire(&dir.disk, &dir.paths.recovery_lock()).unwrap();
+    let daemon = scene.start_daemon(1);
+    wait_for("the daemon to begin", || is_held(&dir.paths.daemon_lock()).unwrap());
+    wait_for("the old file to go", || !dir.paths.daemon_info().exists());
+    assert_eq!(running_daemon(&dir).unwrap(), None);
+    drop(recovery_lock);
+    wait_for("the daemon to take jobs", || {
+        running_daemon(&dir).unwrap().is_some_and(|d| d.pid == daemon.child.id())
+    });
+}
+
+#[test]
+fn a_living_daemon_is_known_by_its_lock_when_its_file_is_damaged() {
+    let scene = Scene::new();
+    let daemon = scene.daemon(1);
+    for content in ["", "garbage"] {
+        std::fs::write(scene.dir().paths.daemon_info(), content).unwrap();
+        assert_eq!(scene.json(&["recover"], 11)["error"]["exit"], 11);
+        assert_eq!(running_daemon(&scene.dir()).unwrap().unwrap().pid, daemon.child.id());
+    }
 }

@@ -38,11 +38,14 @@ fn undamaged() -> Scene {
     scene
 }
 
+/// Damages a state directory, and gives bytes that must be in quarantine afterwards; none when there is
+/// nothing to keep.
+type Damage = Box<dyn Fn(&Path) -> Vec<u8>>;
+
 /// A damage, and what is to be said about it.
 struct Case {
     name: &'static str,
-    /// Does it, and gives bytes that must be in quarantine afterwards; none when there is nothing to keep.
-    damage: Box<dyn Fn(&Path) -> Vec<u8>>,
+    damage: Damage,
     codes: &'static [&'static str],
     /// Jobs of which no other copy tells.
     lost: &'static [&'static str],
@@ -136,12 +139,12 @@ fn copy(from: &Path, to: &Path) {
 
 const GARBAGE: &[u8] = b"\x00\xffthis is no file of ours {]";
 
-fn overwrite(path: PathBuf, content: &[u8]) -> Vec<u8> {
-    std::fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+fn overwrite(path: impl AsRef<Path>, content: &[u8]) -> Vec<u8> {
+    std::fs::write(path, content).unwrap();
     content.to_vec()
 }
 
-fn files(folder: PathBuf, ending: &str) -> Vec<PathBuf> {
+fn files(folder: impl AsRef<Path>, ending: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     found.retain(|p| p.to_str().unwrap().ends_with(ending));
     found.sort();

@@ -1,5 +1,4 @@
 //! A state directory of its own with daemons that can be killed, and ways to wait for what they do.
-#![allow(clippy::disallowed_methods)] // Tests damage files and look at the clock.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};

@@ -80,7 +80,7 @@ impl Recovery {
             phase("startup", "folders", super::startup::run),
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
-            phase("locks", "locks", super::locks::run).after(&["jobs"]),
+            phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
         ])?;
         Ok(Recovery { shared, graph })
     }
@@ -158,7 +158,7 @@ mod tests {
         let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
         let (record, queue) = Recovery::new(&dir, settings).unwrap().run(&RunOptions::default()).unwrap();
         assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
-        assert_eq!(record.snapshot.phase("locks").unwrap().depends_on, ["jobs"]);
+        assert_eq!(record.snapshot.phase("locks").unwrap().depends_on, ["queue", "jobs"]);
         assert!(queue.is_some());
     }
 }
