@@ -115,8 +115,9 @@ fn order(facts: &Facts) -> Vec<String> {
         for second in &waited[at + 1..] {
             let comparable = first.repository == second.repository && first.priority == second.priority;
             let claim = |r: &Role| job(&facts.end, r.name).and_then(|j| j.claim);
-            if comparable && claim(first) >= claim(second) {
-                wrong.push(format!("{} was started before {}", second.name, first.name));
+            let in_order = matches!((claim(first), claim(second)), (Some(a), Some(b)) if a < b);
+            if comparable && !in_order {
+                wrong.push(format!("{} was not started before {}", first.name, second.name));
             }
         }
     }

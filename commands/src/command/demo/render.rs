@@ -73,19 +73,17 @@ fn after(job: &JobFact, role: Option<&'static Role>) -> Cell {
     let was_waiting = role.is_some_and(|r| r.fate == Fate::Waits);
     match job.status {
         JobStatus::Running => Cell::toned("re-attached", Tone::Good),
-        JobStatus::Queued if job.attempt > 1 => {
-            Cell::toned(format!("crashed, queued as attempt {}", job.attempt), Tone::Warning)
-        }
+        JobStatus::Queued if job.attempt > 1 => Cell::toned("crashed, queued again", Tone::Warning),
         JobStatus::Queued if was_waiting => Cell::toned("waiting", Tone::Faint),
         JobStatus::Queued => Cell::toned("not started, waiting again", Tone::Warning),
         JobStatus::Crashed => Cell::toned("crashed, on hold", Tone::Warning),
-        _ => Cell::from(format!("ended alone: {}", ended(job))),
+        _ => Cell::from(format!("ended alone{}", exit_status(job))),
     }
 }
 
 fn at_the_end(job: &JobFact, facts: &Facts) -> Cell {
     match job.status {
-        JobStatus::Crashed => Cell::toned("on hold: the operator decides", Tone::Warning),
+        JobStatus::Crashed => Cell::toned("crashed, on hold", Tone::Warning),
         _ if CAST.iter().any(|r| r.counts && r.name == job.job_id) => {
             let first = facts.counted.iter().find(|(_, attempt)| *attempt > 1).map_or(0, |(n, _)| *n);
             Cell::from(format!("{}, went on at {first}", ended(job)))
@@ -95,10 +93,13 @@ fn at_the_end(job: &JobFact, facts: &Facts) -> Cell {
 }
 
 fn ended(job: &JobFact) -> String {
-    match job.exit_code {
-        Some(code) if code != 0 => format!("{}, exit status {code}", job.status),
-        _ => job.status.to_string(),
-    }
+    let attempt = if job.attempt > 1 { format!(", attempt {}", job.attempt) } else { String::new() };
+    format!("{}{}{attempt}", job.status, exit_status(job))
+}
+
+/// Behind another word; nothing for 0 and for none.
+fn exit_status(job: &JobFact) -> String {
+    job.exit_code.filter(|code| *code != 0).map_or_else(String::new, |code| format!(", exit status {code}"))
 }
 
 /// A name, then words broken behind it.
