@@ -5,6 +5,11 @@
 //! `ARCHITECTURE.md`.
 
 pub mod durable;
+pub mod jobs;
+pub mod locks;
 pub mod queue;
+pub mod recovery;
+pub mod report;
+pub mod startup;
 pub mod state;
 pub mod system;

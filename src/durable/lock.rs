@@ -220,7 +220,21 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn try_exclusive(file: &File) -> io::Result<bool> {
+/// Locks a file that was just made; false when another process locked it first or took its name away.
+/// Where the file system has no locks nobody else can lock it either, so that it counts as ours.
+pub(super) fn claim_new(file: &File, path: &Path) -> bool {
+    match try_exclusive(file) {
+        Ok(locked) => locked && is_named(file, path),
+        Err(_) => true,
+    }
+}
+
+/// Gives a lock back before the file is closed.
+pub(super) fn unlock(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
+pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {
     match fs2::FileExt::try_lock_exclusive(file) {
         Ok(()) => Ok(true),
         Err(e) if would_block(&e) => Ok(false),
@@ -232,7 +246,7 @@ fn would_block(e: &io::Error) -> bool {
     e.kind() == io::ErrorKind::WouldBlock
 }
 
-fn is_named(file: &File, path: &Path) -> bool {
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
         (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
         _ => false,

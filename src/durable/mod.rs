@@ -3,6 +3,7 @@
 //! Knows nothing of jobs. Every change of the disk passes one seam ([`Disk`]), so that crash tests can
 //! record it, refuse it and rebuild what a power loss would have left.
 
+mod abandoned;
 mod disk;
 mod error;
 mod lock;
@@ -11,6 +12,7 @@ mod quarantine;
 mod replace;
 mod shared_page;
 
+pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};

@@ -3,12 +3,16 @@
 //! Temporary file in the same folder, write, sync, rename, sync the folder: exactly two syncs.
 //! `tempfile` gives the unique name and removes it when something fails; its own `persist` syncs
 //! nothing, so the rename is ours.
+//!
+//! A temporary file is flocked from its creation to its publication, so that what a crash left can be
+//! told from what is being written; see [`super::remove_abandoned`].
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::disk::{Disk, DiskFile, parent};
 use super::error::{DiskError, Tried};
+use super::lock::{claim_new, unlock};
 
 /// How the name of every temporary file begins, so that startup can tell what a crash left.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -52,7 +56,9 @@ fn place(
     fill(&mut out).and_then(|()| out.flush()).tried("write", path)?;
     drop(out);
     temporary.file.sync()?;
-    temporary.publish(path, replace)
+    let file = temporary.publish(path, replace)?;
+    unlock(file.as_file());
+    Ok(file)
 }
 
 /// A temporary file that is removed unless it is published.
@@ -63,16 +69,22 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes one, empty, in the folder.
+    /// Makes one, empty and flocked, in the folder.
     pub(crate) fn new(disk: &Disk, folder: &Path) -> Result<Temporary, DiskError> {
-        let made = tempfile::Builder::new()
-            .prefix(TEMPORARY_PREFIX)
-            .make_in(folder, |path| disk.create_new(path, 0o600).map_err(|e| e.source));
-        let (file, name) = made.tried("make a temporary file in", folder)?.into_parts();
-        Ok(Temporary { file, name, disk: disk.clone() })
+        loop {
+            let made = tempfile::Builder::new()
+                .prefix(TEMPORARY_PREFIX)
+                .make_in(folder, |path| disk.create_new(path, 0o600).map_err(|e| e.source));
+            let (file, name) = made.tried("make a temporary file in", folder)?.into_parts();
+            if claim_new(file.as_file(), &name) {
+                return Ok(Temporary { file, name, disk: disk.clone() });
+            }
+            // A sweep of abandoned files came between creation and lock: it is theirs to remove.
+            let _ = name.keep();
+        }
     }
 
-    /// Gives it its name and makes the name durable.
+    /// Gives it its name and makes the name durable. The file stays flocked.
     pub(crate) fn publish(self, path: &Path, replace: bool) -> Result<DiskFile, DiskError> {
         self.disk.rename(&self.name, path, replace)?;
         // From here on the temporary name is gone; nothing to remove.

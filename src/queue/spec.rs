@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::config::OnCrash;
+
 /// What happens to a job whose process vanished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -16,6 +18,16 @@ pub enum CrashPolicy {
     Requeue,
     /// It is `failed`, with the reason `crashed`.
     Fail,
+}
+
+impl From<OnCrash> for CrashPolicy {
+    fn from(configured: OnCrash) -> CrashPolicy {
+        match configured {
+            OnCrash::Hold => CrashPolicy::Hold,
+            OnCrash::Requeue => CrashPolicy::Requeue,
+            OnCrash::Fail => CrashPolicy::Fail,
+        }
+    }
 }
 
 /// A callback to deliver when the job has ended.

@@ -60,6 +60,8 @@ pub struct Totals {
     pub resumed: u64,
     /// Jobs taken over or rebuilt.
     pub restored: u64,
+    /// Snapshots taken.
+    pub checkpoints: u64,
 }
 
 /// Why a record changed nothing.
@@ -191,6 +193,11 @@ impl QueueState {
     pub(crate) fn load_totals(&mut self, totals: Totals, last_seq: u64) {
         self.totals = totals;
         self.last_seq = last_seq;
+    }
+
+    /// Counts a snapshot, which is then part of what it says.
+    pub(crate) fn count_checkpoint(&mut self) {
+        self.totals.checkpoints += 1;
     }
 
     /// Notes a sequence number whose record changed nothing.

@@ -219,10 +219,16 @@ impl Queue {
         &self.log
     }
 
+    /// The newest snapshot that was read or taken; 0 for none.
+    #[must_use]
+    pub fn snapshot_seq(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |s| s.seq)
+    }
+
     /// Records since the newest snapshot.
     #[must_use]
     pub fn records_since_checkpoint(&self) -> u64 {
-        self.replayed.state.last_seq().saturating_sub(self.snapshot.as_ref().map_or(0, |s| s.seq))
+        self.replayed.state.last_seq().saturating_sub(self.snapshot_seq())
     }
 
     /// Follows the log; true when something was new.
@@ -295,6 +301,7 @@ impl Queue {
         let folder = self.dir.paths.queue();
         let state_id = self.dir.identity.state_id.to_string();
         let now = self.dir.clock.now();
+        self.replayed.state.count_checkpoint();
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
         self.log.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;

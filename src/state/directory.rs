@@ -1,5 +1,6 @@
 //! Opening and making a state directory: permissions, layout, identity.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -26,6 +27,20 @@ pub enum StateError {
     #[error("{} is not a folder", path.display())]
     NotAFolder {
         /// What was named.
+        path: PathBuf,
+    },
+    /// A folder of somebody's own files, which we will not settle in.
+    #[error("{} is no state directory and not empty: it holds '{found}'", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the things in it.
+        found: String,
+    },
+    /// `state.json` is gone from a state directory that holds state.
+    #[error("{} has lost its state.json but still holds state", path.display())]
+    IdentityLost {
+        /// The state directory.
         path: PathBuf,
     },
     /// Somebody else could change it under us.
@@ -107,6 +122,17 @@ impl StateDir {
         }
     }
 
+    /// Whether [`StateDir::open_or_create`] would make one in a place where there is none; changes nothing.
+    ///
+    /// # Errors
+    /// [`StateError::NotEmpty`] for a folder of somebody's own; see [`StateError`].
+    pub fn check_can_create(root: &Path) -> Result<(), StateError> {
+        match check_folder(root) {
+            Err(StateError::Missing { .. }) => Ok(()),
+            other => other.and_then(|()| check_that_nobody_lives_there(root)),
+        }
+    }
+
     /// The quarantine of this state directory.
     #[must_use]
     pub fn quarantine(&self) -> Quarantine {
@@ -141,9 +167,47 @@ fn check_folder(root: &Path) -> Result<(), StateError> {
     Ok(())
 }
 
-/// `state.json` is gone but the log is there: the id is in every segment's first line.
+/// `state.json` is not there: nothing was ever made here, or it was lost.
 fn lost_identity(paths: &StatePaths) -> Result<Identity, StateError> {
-    Err(StateError::Missing { path: paths.root().to_owned(), why: "it has no state.json" })
+    let path = paths.root().to_owned();
+    if !holds_state(paths)? {
+        return Err(StateError::Missing { path, why: "it has no state.json" });
+    }
+    // The identity is written before anything else. If it is there now, somebody was making the state
+    // directory and using it since we looked first.
+    Identity::read(&paths.identity())?.ok_or(StateError::IdentityLost { path })
+}
+
+/// Whether one of our folders holds anything but our folders: only a finished state directory does.
+fn holds_state(paths: &StatePaths) -> Result<bool, StateError> {
+    let folders = paths.folders();
+    for folder in &folders {
+        let names = entries(folder)?;
+        if names.iter().any(|name| !folders.contains(&folder.join(name))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The names in a folder; none when there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<OsString>, StateError> {
+    let listed = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.and_then(|names| names.map(|n| n.map(|n| n.file_name())).collect()),
+    };
+    Ok(listed.tried("list", folder)?)
+}
+
+/// Refuses a folder with anything in it that an interrupted creation would not have left.
+fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
+    match entries(root)?.iter().find(|name| !StatePaths::is_known_at_top(name)) {
+        Some(stranger) => {
+            let found = stranger.to_string_lossy().into_owned();
+            Err(StateError::NotEmpty { path: root.to_owned(), found })
+        }
+        None => Ok(()),
+    }
 }
 
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
@@ -153,8 +217,8 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     disk.ensure_dir(root)?;
     check_folder(root)?;
     let paths = StatePaths::new(absolute(root)?);
-    let folder_lock = paths.root().join("state.lock");
-    let _making = FileLock::acquire(&disk, &folder_lock, LOCK_WAIT)?;
+    check_that_nobody_lives_there(paths.root())?;
+    let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if let Some(identity) = Identity::read(&paths.identity())? {
         return Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT });
     }
@@ -176,4 +240,104 @@ fn missing_ancestors(root: &Path) -> Vec<PathBuf> {
         .collect();
     missing.reverse();
     missing
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use std::fs;
+
+    use super::*;
+
+    fn make(root: &Path) -> Result<StateDir, StateError> {
+        StateDir::open_or_create(root, Disk::real(), Clock::system())
+    }
+
+    fn open(root: &Path) -> Result<StateDir, StateError> {
+        StateDir::open(root, Disk::real(), Clock::system())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_one_is_private_and_found_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("a/b/state");
+        assert!(matches!(open(&root), Err(StateError::Missing { .. })));
+        let made = make(&root).unwrap();
+        assert_eq!(open(&root).unwrap().identity, made.identity);
+        assert_eq!(make(&root).unwrap().identity, made.identity);
+        assert_eq!(mode(&root), 0o700);
+        assert_eq!(mode(&made.paths.queue_log()), 0o700);
+        assert_eq!(mode(&made.paths.identity()), 0o600);
+    }
+
+    #[test]
+    fn several_at_once_make_one() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("state");
+        let ids: std::collections::BTreeSet<_> = std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| make(&root).unwrap())).collect();
+            makers.into_iter().map(|m| m.join().unwrap().identity.state_id).collect()
+        });
+        assert_eq!(ids.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_left_alone() {
+        let temporary = tempfile::tempdir().unwrap();
+        fs::write(temporary.path().join("thesis.txt"), "years of work").unwrap();
+        let Err(StateError::NotEmpty { found, .. }) = make(temporary.path()) else { panic!() };
+        assert_eq!(found, "thesis.txt");
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_interrupted_creation_is_finished_at_every_step() {
+        let steps = StatePaths::new(PathBuf::from("/")).folders().len();
+        for made in 0..=steps {
+            let temporary = tempfile::tempdir().unwrap();
+            let root = temporary.path().join("state");
+            let disk = Disk::real();
+            disk.create_dir(&root).unwrap();
+            fs::write(root.join("state.lock"), "").unwrap();
+            fs::write(root.join(".tmp-Ab3x"), "{\"lay").unwrap();
+            for folder in StatePaths::new(root.clone()).folders().iter().take(made) {
+                disk.create_dir(folder).unwrap();
+            }
+            assert!(matches!(open(&root), Err(StateError::Missing { .. })), "{made}");
+            assert_eq!(make(&root).unwrap().identity, open(&root).unwrap().identity);
+        }
+    }
+
+    #[test]
+    fn a_lost_identity_is_never_replaced_by_a_new_one() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("state");
+        let made = make(&root).unwrap();
+        fs::write(made.paths.queue_log().join("0001.log"), "records").unwrap();
+        fs::write(made.paths.identity(), "").unwrap();
+        assert!(matches!(make(&root), Err(StateError::Damaged { .. })));
+        fs::remove_file(made.paths.identity()).unwrap();
+        assert!(matches!(open(&root), Err(StateError::IdentityLost { .. })));
+        assert!(matches!(make(&root), Err(StateError::IdentityLost { .. })));
+    }
+
+    #[test]
+    fn what_others_can_write_and_what_is_no_folder_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("state");
+        make(&root).unwrap();
+        for exposed in [0o777, 0o770, 0o702] {
+            fs::set_permissions(&root, fs::Permissions::from_mode(exposed)).unwrap();
+            assert!(matches!(open(&root), Err(StateError::Exposed { .. })), "{exposed:o}");
+        }
+        let file = temporary.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(make(&file), Err(StateError::NotAFolder { .. })));
+        assert!(matches!(make(&file.join("below")), Err(StateError::NotAFolder { .. })));
+    }
 }

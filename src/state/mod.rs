@@ -1,12 +1,16 @@
 //! The state directory: paths, identity, layout version, permissions, configuration, time, names.
 
 mod clock;
+pub mod config;
 mod directory;
 mod identity;
 pub mod names;
 mod paths;
+pub mod suggest;
+mod units;
 
 pub use clock::{Clock, NotATime, Timestamp};
 pub use directory::{StateDir, StateError};
 pub use identity::{Identity, LAYOUT_VERSION};
 pub use paths::{JobPaths, LockPaths, StatePaths};
+pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};

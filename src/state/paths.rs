@@ -1,8 +1,10 @@
 //! Every path in the state directory is spelled here and nowhere else.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::names::{BadName, encode};
+use crate::durable::TEMPORARY_PREFIX;
 
 /// The paths in one state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,12 @@ const FOLDERS: &[&str] = &[
     "daemon",
 ];
 
+/// Files at the top of a state directory: its identity, and the lock of whoever makes it.
+const TOP_FILES: &[&str] = &["state.json", "state.lock"];
+
 paths! {
+    /// Held while the state directory is made or its identity mended.
+    state_lock => "state.lock";
     /// Layout version and identity.
     identity => "state.json";
     /// The queue: log, snapshots, commit page.
@@ -55,12 +62,16 @@ paths! {
     locks => "locks";
     /// Startup marker and history.
     startup => "startup";
+    /// Held by the process whose startup is under way.
+    startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
     /// The startups that were.
     startup_history => "startup/history.json";
     /// What was cleaned after aborted startups.
     startup_cleanup_log => "startup/cleanup-log.json";
+    /// The recovery's own folder.
+    recovery => "recovery";
     /// Live progress of the recovery that runs, or ran last.
     recovery_current => "recovery/current.json";
     /// What the last recovery did.
@@ -98,6 +109,15 @@ impl StatePaths {
         &self.root
     }
 
+    /// Whether a name at the top of a folder is one of ours, or one that a new file system has.
+    pub(super) fn is_known_at_top(name: &OsStr) -> bool {
+        let Some(name) = name.to_str() else { return false };
+        TOP_FILES.contains(&name)
+            || FOLDERS.contains(&name)
+            || name.starts_with(TEMPORARY_PREFIX)
+            || name == "lost+found"
+    }
+
     /// The files of one job.
     ///
     /// # Errors
@@ -118,6 +138,7 @@ impl StatePaths {
         Ok(LockPaths {
             flock: locks.join(format!("{file}.lock")),
             metadata: locks.join(format!("{file}.lock.json")),
+            writing: locks.join(format!(".{file}.writing")),
         })
     }
 }
@@ -129,6 +150,8 @@ pub struct LockPaths {
     pub flock: PathBuf,
     /// Who holds it, and for what.
     pub metadata: PathBuf,
+    /// Taken for the moment in which the metadata is replaced.
+    pub writing: PathBuf,
 }
 
 /// The files of one job.

@@ -7,6 +7,6 @@ mod process;
 pub use filesystem::is_network;
 pub use host::Host;
 pub use process::{
-    Presence, ProcessIdentity, command_line, end_process, environment_of, marked_processes, presence,
-    signal_process, start_time,
+    Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, marked_processes,
+    presence, process_stat, signal_process, start_time,
 };

@@ -70,8 +70,44 @@ pub fn start_time(pid: u32) -> Option<u64> {
     Stat::read(pid).ok().map(|s| s.start_time)
 }
 
+/// A process as `/proc/PID/stat` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// Which process.
+    pub identity: ProcessIdentity,
+    /// Who would be told of its end.
+    pub parent: u32,
+    /// Its session: the PID of the process that opened it.
+    pub session: u32,
+    /// Whether it is stopped by a signal or a debugger.
+    pub is_stopped: bool,
+    /// Whether it has ended and only waits to be reaped.
+    pub is_dead: bool,
+    /// Processor time that it and its reaped children used, in clock ticks.
+    pub cpu_ticks: u64,
+}
+
+/// A process as it is now; a zombie is shown too.
+///
+/// # Errors
+/// `NotFound` when there is none, or it is hidden.
+pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
+    let stat = Stat::read(pid)?;
+    Ok(ProcessStat {
+        identity: ProcessIdentity { pid, start_time: stat.start_time },
+        parent: stat.parent,
+        session: stat.session,
+        is_stopped: matches!(stat.state, b'T' | b't'),
+        is_dead: stat.is_dead(),
+        cpu_ticks: stat.cpu_ticks,
+    })
+}
+
 struct Stat {
     state: u8,
+    parent: u32,
+    session: u32,
+    cpu_ticks: u64,
     threads: u32,
     start_time: u64,
 }
@@ -87,8 +123,12 @@ impl Stat {
         let end = text.iter().rposition(|&b| b == b')')?;
         let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
         Some(Stat {
             state: *fields.first()?.as_bytes().first()?,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            cpu_ticks: ticks(11)? + ticks(12)? + ticks(13)? + ticks(14)?,
             threads: fields.get(17)?.parse().ok()?,
             start_time: fields.get(19)?.parse().ok()?,
         })

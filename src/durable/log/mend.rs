@@ -2,13 +2,17 @@
 //!
 //! All of it happens under the append lock. What is cut is first kept in quarantine.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 
 use super::LogError;
 use super::frame::{self, Item, Scan};
+use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, Writer};
-use crate::durable::error::Tried;
+use crate::durable::error::{Tried, read_optional};
+use crate::durable::replace::replace;
 use crate::durable::shared_page::End;
 
 /// A cheap look when a log is opened: the file is as long as the page says, and a line ends there.
@@ -126,6 +130,7 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
 fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
     let reason = "the end of the log, half written";
     log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    log.cut_bytes.fetch_add(torn.len() as u64, Ordering::Relaxed);
     let file = log.disk.open(&segment.path)?;
     file.truncate(offset)?;
     if log.options.preallocate && log.options.segment_bytes > offset {
@@ -162,4 +167,43 @@ fn rewrite_suspects(
         old.sync_data()?;
     }
     Ok(())
+}
+
+/// Sealed segments with damage, written again without it.
+pub(super) fn drop_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
+    let at = (log.options.stamp)();
+    let present = SegmentFile::named(&log.options.folder, log.page.end().segment).path;
+    let sealed = damage.iter().filter(|d| d.path != present);
+    for path in sealed.clone().map(|d| &d.path).collect::<BTreeSet<_>>() {
+        let Some(content) = read_optional(path)? else { continue };
+        let of_this = || sealed.clone().filter(|d| d.path == *path);
+        if of_this().any(|d| d.kind == DamageKind::Foreign) {
+            log.options.quarantine.take_file(path, "a segment of another state directory", &at)?;
+            continue;
+        }
+        for place in of_this() {
+            let from = usize::try_from(place.offset).unwrap_or(usize::MAX);
+            let to = from.saturating_add(usize::try_from(place.len).unwrap_or(usize::MAX)).min(content.len());
+            if let Some(bytes) = content.get(from..to) {
+                log.options.quarantine.keep(path, Some(place.offset), bytes, "no record of the log", &at)?;
+            }
+        }
+        replace(&log.disk, path, &without_damage(log, path, &content))?;
+    }
+    Ok(())
+}
+
+fn without_damage(log: &Log, path: &std::path::Path, content: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(content.len());
+    let name = path.file_stem().and_then(|n| n.to_str()).and_then(|n| n.parse().ok());
+    let header = SegmentHeader::parse(content);
+    let start = header.as_ref().map_or(0, |(_, len)| *len);
+    let header = header.map_or_else(|| log.header(name.unwrap_or(0)), |(h, _)| h);
+    frame::encode(&mut clean, 0, &serde_json::to_vec(&header).unwrap_or_default());
+    for item in Scan::new(&content[start..], 0) {
+        if let Item::Record { frame, .. } = item {
+            frame::encode(&mut clean, frame.seq, frame.payload);
+        }
+    }
+    clean
 }

@@ -6,12 +6,12 @@
 //! publishes how far, and wakes the others, who wait for just that (group commit).
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::frame::{self, HEAD};
 use super::mend;
-use super::read::Position;
+use super::read::{Damage, Position};
 use super::segment::{LOG_VERSION, SegmentFile, SegmentHeader};
 use super::{LogError, LogOptions};
 use crate::durable::disk::{Disk, DiskFile};
@@ -34,6 +34,8 @@ pub struct Log {
     leader: Mutex<Option<(u64, DiskFile)>>,
     /// A sync through this handle failed: it acknowledges nothing any more.
     poisoned: AtomicBool,
+    /// Bytes of half-written records that this handle cut off.
+    pub(super) cut_bytes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,7 @@ impl Log {
             writer: Mutex::default(),
             leader: Mutex::default(),
             poisoned: AtomicBool::new(false),
+            cut_bytes: AtomicU64::new(0),
         };
         if !log.page.is_valid(log.epoch()) || log.page.is_poisoned() || !mend::end_is_plausible(&log)? {
             log.verify()?;
@@ -240,6 +243,21 @@ impl Log {
             self.disk.sync_dir(&self.options.folder)?;
         }
         Ok(removed)
+    }
+
+    /// Bytes of half-written records that this handle has cut off since it was opened.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes segments that are not written any more again without what cannot be read in them; a copy
+    /// of that is kept in quarantine first. The present segment is left alone: [`Log::rotate`] before.
+    ///
+    /// # Errors
+    /// What the system says; the rest is then left as it was.
+    pub fn drop_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
+        self.locked(|_| mend::drop_damage(self, damage))
     }
 
     pub(super) fn header(&self, first_seq: u64) -> SegmentHeader {

@@ -1,0 +1,212 @@
+//! The command line: global flags, the commands, and the match that runs them.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as ClapKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::command::completions::{CompletionsArgs, cmd_completions};
+use crate::command::config::{ConfigArgs, cmd_config};
+use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::init::{InitArgs, cmd_init};
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind, status_table};
+use crate::interruption::Interruption;
+use crate::output::Output;
+use crate::paint::ColorChoice;
+
+/// Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
+/// deleted, nothing runs twice at once.
+#[derive(Debug, Parser)]
+#[command(name = "recoveryctl", version, propagate_version = true, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command, before or after its word.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// The state directory [env: RECOVERYCTL_STATE_DIR]
+    ///
+    /// Without it: the configured one, else /var/lib/recoveryctl for root and the XDG state folder
+    /// (~/.local/state/recoveryctl) otherwise.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The configuration file [env: RECOVERYCTL_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print exactly one JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Tell more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(crate) color: ColorChoice,
+    /// Answer yes to every question
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+    /// Show what would be done and change nothing
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    /// Why it is done, for the audit trail
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// How long to wait for a lock, such as 30s [default: 10s]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration_text)]
+    pub(crate) lock_wait: Option<String>,
+}
+
+/// Checked here for the message of a wrong flag, read with the other layers.
+fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
+    recovery::state::parse_duration(text).map(|_| text.to_owned())
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(InitArgs),
+    Config(ConfigArgs),
+    Explain(ExplainArgs),
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// The word, for the audit trail.
+    fn word(&self) -> &'static str {
+        match self {
+            Command::Init(_) => "init",
+            Command::Config(_) => "config",
+            Command::Explain(_) => "explain",
+            Command::Completions(_) => "completions",
+        }
+    }
+}
+
+fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
+    match command {
+        Command::Init(args) => cmd_init(context, &args),
+        Command::Config(args) => cmd_config(context, &args),
+        Command::Explain(args) => cmd_explain(context, &args),
+        Command::Completions(args) => cmd_completions(context, &args),
+    }
+}
+
+/// The command line's definition, with the table of exit statuses at the end of the long help.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command().after_long_help(status_table())
+}
+
+/// Parses, runs, and turns the outcome into an exit status.
+pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
+    let guessed = Guess::from(&arguments);
+    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return answer_without_command(&error, guessed),
+    };
+    let globals = cli.globals;
+    let mut output = Output::new(globals.json, globals.quiet, globals.verbose, globals.color);
+    let interruption = match Interruption::install() {
+        Ok(interruption) => interruption,
+        Err(error) => return end(&mut output, Err(error)),
+    };
+    let mut context = Context::new(output, interruption, globals, cli.command.word());
+    let outcome = dispatch(&mut context, cli.command);
+    end(&mut context.output, outcome)
+}
+
+/// The edge: tells the failure, empties the buffers, decides the status.
+fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
+    let mut status = match outcome {
+        Ok(ending) => ending.status(),
+        Err(error) => {
+            output.error(&error);
+            error.status()
+        }
+    };
+    if let Err(error) = output.finish() {
+        output.error(&error);
+        status = if status == 0 { error.status() } else { status };
+    }
+    ExitCode::from(status)
+}
+
+/// What the command line seems to ask for, for the time when it could not be parsed.
+#[derive(Debug, Clone, Copy)]
+struct Guess {
+    json: bool,
+    color: ColorChoice,
+}
+
+impl Guess {
+    fn from(arguments: &[OsString]) -> Guess {
+        let ours: Vec<&OsStr> =
+            arguments.iter().map(OsString::as_os_str).take_while(|a| *a != "--").collect();
+        let given = |joined: &str, word: &str| {
+            ours.iter().any(|a| *a == joined) || ours.windows(2).any(|w| w[0] == "--color" && w[1] == word)
+        };
+        let color = match () {
+            () if given("--color=never", "never") => ColorChoice::Never,
+            () if given("--color=always", "always") => ColorChoice::Always,
+            () => ColorChoice::Auto,
+        };
+        Guess { json: ours.iter().any(|a| *a == "--json"), color }
+    }
+
+    fn clap_color(self) -> clap::ColorChoice {
+        match self.color {
+            ColorChoice::Auto => clap::ColorChoice::Auto,
+            ColorChoice::Always => clap::ColorChoice::Always,
+            ColorChoice::Never => clap::ColorChoice::Never,
+        }
+    }
+}
+
+/// Help and version, which are results, or what is wrong with the command line.
+fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
+    let mut output = Output::new(guessed.json, false, 0, guessed.color);
+    let rendered = error.render();
+    if matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion) {
+        output.report(&serde_json::json!({ "text": rendered.to_string() }), |text| text.styled(&rendered));
+        return end(&mut output, Ok(Ending::Done));
+    }
+    if guessed.json {
+        let usage = match error.kind() {
+            ClapKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                CliError::new(ErrorKind::Usage, "a command is missing").hint("recoveryctl --help")
+            }
+            _ => usage_error(&rendered.to_string()),
+        };
+        return end(&mut output, Err(usage));
+    }
+    output.usage(&rendered);
+    ExitCode::from(ErrorKind::Usage.status())
+}
+
+/// Message and tips out of clap's text: the first line, and the lines that begin with `tip:`.
+fn usage_error(rendered: &str) -> CliError {
+    let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
+    let rest: Vec<&str> = lines.collect();
+    // A list of missing arguments stands below the first line.
+    let listed = rest.iter().take_while(|_| message.ends_with(':')).take_while(|l| is_listed(l));
+    let message = listed.fold(message.clone(), |all, argument| format!("{all} {argument}"));
+    let error = CliError::new(ErrorKind::Usage, message);
+    let hints = rest.iter().filter_map(|line| line.strip_prefix("tip: "));
+    hints.fold(error, CliError::hint).hint("recoveryctl --help")
+}
+
+fn is_listed(line: &str) -> bool {
+    !line.starts_with("Usage:") && !line.starts_with("tip:")
+}

@@ -1,0 +1,28 @@
+//! `completions SHELL`: a script that teaches a shell our words.
+
+use clap::Args;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::cli;
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+
+/// Print a completion script for a shell
+///
+/// For bash: recoveryctl completions bash > ~/.local/share/bash-completion/completions/recoveryctl
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(crate) fn cmd_completions(context: &mut Context, args: &CompletionsArgs) -> Result<Ending, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut cli::definition(), "recoveryctl", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    let report = json!({ "shell": args.shell.to_string(), "script": script });
+    context.output.report(&report, |text| text.raw(&script));
+    Ok(Ending::Done)
+}

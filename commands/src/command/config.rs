@@ -1,0 +1,148 @@
+//! `config show|check`: what is configured, by whom, and whether all of it makes sense.
+
+use clap::{Args, Subcommand};
+use recovery::state::config::{KEYS, Origin};
+use recovery::state::suggest::closest;
+use serde::Serialize;
+
+use crate::configuration::our_variables;
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::paint::Tone;
+use crate::table::{Cell, Table};
+
+/// Variables of ours that are no settings: two that name files, and what jobs get.
+const OTHER_VARIABLES: [&str; 6] = [
+    "RECOVERYCTL_CONFIG",
+    "RECOVERYCTL_JOB_ID",
+    "RECOVERYCTL_ATTEMPT",
+    "RECOVERYCTL_WORKSPACE",
+    "RECOVERYCTL_CHECKPOINT",
+    "RECOVERYCTL_RESUMED",
+];
+
+/// Show or check the configuration
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    word: ConfigWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigWord {
+    /// Show every setting and where it comes from
+    Show,
+    /// Check file and variables; exits with 3 when a variable of ours is no setting
+    Check,
+}
+
+pub(crate) fn cmd_config(context: &mut Context, args: &ConfigArgs) -> Result<Ending, CliError> {
+    match args.word {
+        ConfigWord::Show => show(context),
+        ConfigWord::Check => check(context),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct ShowReport {
+    /// The file that is looked for.
+    file: Option<String>,
+    file_read: bool,
+    settings: Vec<Setting>,
+    total: usize,
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Setting {
+    key: &'static str,
+    value: String,
+    origin: Origin,
+    variable: String,
+    about: &'static str,
+}
+
+fn show(context: &mut Context) -> Result<Ending, CliError> {
+    let loaded = context.configuration()?;
+    let configuration = &loaded.configuration;
+    let setting = |key: &'static recovery::state::config::Key| Setting {
+        key: key.name,
+        value: (key.show)(configuration.settings()),
+        origin: configuration.origin(key.name),
+        variable: key.variable(),
+        about: key.about,
+    };
+    let settings: Vec<Setting> = KEYS.iter().map(setting).collect();
+    let report = ShowReport {
+        file: loaded.file.as_ref().map(|f| f.display().to_string()),
+        file_read: loaded.file_read,
+        total: settings.len(),
+        settings,
+        next_cursor: None,
+    };
+    context.output.report(&report, |text| {
+        let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
+        for setting in &report.settings {
+            let faint = if setting.origin == Origin::Default { Tone::Faint } else { Tone::Plain };
+            let origin = Cell::toned(describe(&setting.origin), faint);
+            table.row([setting.key.into(), Cell::from(&setting.value), origin]);
+        }
+        text.table(&table);
+    });
+    if let (Some(file), false) = (&report.file, report.file_read) {
+        context.output.hint(&format!("there is no {file}; settings may be put there"));
+    }
+    Ok(Ending::Done)
+}
+
+/// `file /etc/…:3`, `env RECOVERYCTL_…`, `flag --…`, `default`.
+fn describe(origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "default".to_owned(),
+        Origin::File { .. } => format!("file {origin}"),
+        Origin::Environment { .. } => format!("env {origin}"),
+        Origin::Flag { .. } => format!("flag {origin}"),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct CheckReport {
+    file: Option<String>,
+    file_read: bool,
+    unknown_variables: Vec<UnknownVariable>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnknownVariable {
+    name: String,
+    suggestion: Option<String>,
+}
+
+fn check(context: &mut Context) -> Result<Ending, CliError> {
+    let loaded = context.configuration()?;
+    let (file, file_read) = (loaded.file.as_ref().map(|f| f.display().to_string()), loaded.file_read);
+    let report = CheckReport { file, file_read, unknown_variables: unknown_variables() };
+    context.output.report(&report, |text| match (&report.file, report.file_read) {
+        (Some(file), true) => text.line(format!("{file} is in order")),
+        (Some(file), false) => text.line(format!("there is no {file}; defaults hold")),
+        (None, _) => text.line("no configuration file; defaults hold"),
+    });
+    for unknown in &report.unknown_variables {
+        let meant = unknown.suggestion.as_ref().map_or_else(String::new, |s| format!("; did you mean {s}?"));
+        context.output.warning(&format!("{} sets nothing{meant}", unknown.name));
+    }
+    Ok(if report.unknown_variables.is_empty() { Ending::Done } else { Ending::Degraded })
+}
+
+fn unknown_variables() -> Vec<UnknownVariable> {
+    let settings: Vec<String> = KEYS.iter().map(recovery::state::config::Key::variable).collect();
+    let known = |name: &str| settings.iter().any(|s| s == name) || OTHER_VARIABLES.contains(&name);
+    let names = our_variables().into_iter().map(|(name, _)| name.to_string_lossy().into_owned());
+    names
+        .filter(|name| !known(name))
+        .map(|name| {
+            let suggestion = closest(&name, settings.iter().map(String::as_str)).map(str::to_owned);
+            UnknownVariable { name, suggestion }
+        })
+        .collect()
+}

@@ -1,0 +1,94 @@
+//! Finds and reads the configuration: the file, our variables, the flags. The library merges them.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use recovery::state::config::{Configuration, ENVIRONMENT_PREFIX};
+
+use crate::cli::Globals;
+use crate::error::{CliError, ErrorKind};
+
+/// The configuration, and the file that it was read from.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    /// All layers.
+    pub(crate) configuration: Configuration,
+    /// The file that is looked for.
+    pub(crate) file: Option<PathBuf>,
+    /// Whether it was there.
+    pub(crate) file_read: bool,
+}
+
+/// Reads all layers.
+pub(crate) fn load(globals: &Globals, is_root: bool) -> Result<Loaded, CliError> {
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut configuration = Configuration::with_defaults(default_state_dir(is_root), workers);
+    let (file, named) = file_to_read(globals, is_root);
+    let mut file_read = false;
+    if let Some(path) = &file
+        && let Some(text) = read(path, named)?
+    {
+        configuration.apply_file(path, &text)?;
+        file_read = true;
+    }
+    configuration.apply_environment(our_variables())?;
+    if let Some(dir) = &globals.state_dir {
+        configuration.apply_flag("state_dir", "--state-dir", dir.as_os_str())?;
+    }
+    if let Some(wait) = &globals.lock_wait {
+        configuration.apply_flag("lock_wait", "--lock-wait", wait.as_ref())?;
+    }
+    configuration.check()?;
+    Ok(Loaded { configuration, file, file_read })
+}
+
+/// The variables that begin with our prefix.
+pub(crate) fn our_variables() -> Vec<(OsString, OsString)> {
+    let ours = |name: &OsString| name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes());
+    std::env::vars_os().filter(|(name, _)| ours(name)).collect()
+}
+
+/// The file, and whether somebody named it: then it must exist.
+fn file_to_read(globals: &Globals, is_root: bool) -> (Option<PathBuf>, bool) {
+    if let Some(path) = globals.config.clone().or_else(|| variable("RECOVERYCTL_CONFIG")) {
+        return (Some(path), true);
+    }
+    if is_root {
+        return (Some("/etc/recoveryctl/config.toml".into()), false);
+    }
+    let folder = absolute_variable("XDG_CONFIG_HOME").or_else(|| Some(home()?.join(".config")));
+    (folder.map(|f| f.join("recoveryctl/config.toml")), false)
+}
+
+fn read(path: &Path, named: bool) -> Result<Option<String>, CliError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => Ok(None),
+        Err(e) => {
+            let message = format!("cannot read the configuration {}: {e}", path.display());
+            Err(CliError::new(ErrorKind::Usage, message).code("configuration"))
+        }
+    }
+}
+
+fn default_state_dir(is_root: bool) -> Option<PathBuf> {
+    if is_root {
+        return Some("/var/lib/recoveryctl".into());
+    }
+    let folder = absolute_variable("XDG_STATE_HOME").or_else(|| Some(home()?.join(".local/state")));
+    folder.map(|f| f.join("recoveryctl"))
+}
+
+fn home() -> Option<PathBuf> {
+    absolute_variable("HOME")
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// The XDG rules: a path that is not absolute counts as not set.
+fn absolute_variable(name: &str) -> Option<PathBuf> {
+    variable(name).filter(|p| p.is_absolute())
+}

@@ -1,0 +1,101 @@
+//! What a command works with: settings, state directory, output, who asks, signals.
+
+use std::path::PathBuf;
+
+use recovery::durable::Disk;
+use recovery::queue::Actor;
+use recovery::state::config::Settings;
+use recovery::state::{Clock, StateDir};
+
+use crate::actor::Invoker;
+use crate::cli::Globals;
+use crate::configuration::{self, Loaded};
+use crate::error::{CliError, ErrorKind};
+use crate::interruption::Interruption;
+use crate::output::Output;
+
+/// One call of the program.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where results and notes go.
+    pub(crate) output: Output,
+    /// What the signals ask for.
+    pub(crate) interruption: Interruption,
+    globals: Globals,
+    invoker: Invoker,
+    word: &'static str,
+    loaded: Option<Loaded>,
+}
+
+impl Context {
+    /// Reads nothing yet: `explain` must work whatever the configuration says. `word` is the command's,
+    /// for the audit trail.
+    pub(crate) fn new(
+        output: Output,
+        interruption: Interruption,
+        globals: Globals,
+        word: &'static str,
+    ) -> Context {
+        Context { output, interruption, globals, invoker: Invoker::this(), word, loaded: None }
+    }
+
+    /// The configuration with its origins; read at the first call.
+    pub(crate) fn configuration(&mut self) -> Result<&Loaded, CliError> {
+        let loaded = match self.loaded.take() {
+            Some(loaded) => loaded,
+            None => configuration::load(&self.globals, self.invoker.is_root())?,
+        };
+        Ok(self.loaded.insert(loaded))
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&mut self) -> Result<&Settings, CliError> {
+        Ok(self.configuration()?.configuration.settings())
+    }
+
+    /// Where the state directory is, or would be.
+    pub(crate) fn state_path(&mut self) -> Result<PathBuf, CliError> {
+        self.settings()?.state_dir.clone().ok_or_else(|| {
+            CliError::new(ErrorKind::NoStateDirectory, "no state directory is named, and HOME is not set")
+                .hint("name one with --state-dir")
+        })
+    }
+
+    /// Opens the state directory, which must exist: for commands that look at what is there.
+    pub(crate) fn state_dir(&mut self) -> Result<StateDir, CliError> {
+        Ok(StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?)
+    }
+
+    /// Opens the state directory and makes it if need be: for commands that put something in.
+    pub(crate) fn state_dir_or_create(&mut self) -> Result<StateDir, CliError> {
+        Ok(StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?)
+    }
+
+    /// Who does what, and why: for queue records and the audit trail.
+    pub(crate) fn actor(&self) -> Actor {
+        self.invoker.actor(self.word, self.globals.reason.as_deref())
+    }
+
+    /// Whether nothing may be changed.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.globals.dry_run
+    }
+
+    /// Goes on only if the user agrees: by `--yes`, or by an answer on the terminal.
+    ///
+    /// # Errors
+    /// With exit status 16 when nobody can be asked, with 1 when the answer is no.
+    pub(crate) fn confirm(&mut self, question: &str) -> Result<(), CliError> {
+        if self.globals.yes {
+            return Ok(());
+        }
+        match self.output.ask(question).as_deref() {
+            Some("y" | "yes") => Ok(()),
+            Some(_) => {
+                Err(CliError::new(ErrorKind::Failed, "not confirmed; nothing was changed").code("declined"))
+            }
+            None => Err(CliError::new(ErrorKind::Unconfirmed, format!("confirmation needed: {question}"))
+                .hint("there is no terminal to ask on; give --yes")),
+        }
+    }
+}

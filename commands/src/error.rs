@@ -1,0 +1,250 @@
+//! Errors at the edge: what kind, hence which exit status, and what to do about it. Decided here, once.
+//!
+//! Errors of the library come in through `From`; add one for each error type of a command's calls. The
+//! cause stays a source and is printed once.
+
+use std::error::Error;
+
+use recovery::durable::{DiskError, LockError};
+use recovery::state::StateError;
+use recovery::state::config::ConfigError;
+use serde::Serialize;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All of it.
+    Done,
+    /// Some items failed, or the state is degraded.
+    Degraded,
+    /// There are findings, and `--exit-code` asks to tell.
+    Findings,
+}
+
+impl Ending {
+    /// The exit status.
+    pub(crate) const fn status(self) -> u8 {
+        match self {
+            Ending::Done => 0,
+            Ending::Degraded => 3,
+            Ending::Findings => 4,
+        }
+    }
+}
+
+/// What kind of failure; each has its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    Failed,
+    Usage,
+    NotFound,
+    NoStateDirectory,
+    Held,
+    Refused,
+    PlanOutOfDate,
+    DaemonUnreachable,
+    StateDamaged,
+    Unconfirmed,
+    NotAuthorised,
+    Interrupted,
+    Terminated,
+}
+
+impl ErrorKind {
+    const ALL: [ErrorKind; 13] = [
+        ErrorKind::Failed,
+        ErrorKind::Usage,
+        ErrorKind::NotFound,
+        ErrorKind::NoStateDirectory,
+        ErrorKind::Held,
+        ErrorKind::Refused,
+        ErrorKind::PlanOutOfDate,
+        ErrorKind::DaemonUnreachable,
+        ErrorKind::StateDamaged,
+        ErrorKind::Unconfirmed,
+        ErrorKind::NotAuthorised,
+        ErrorKind::Interrupted,
+        ErrorKind::Terminated,
+    ];
+
+    /// The exit status, the code unless a more exact one is given, and the meaning.
+    const fn row(self) -> (u8, &'static str, &'static str) {
+        match self {
+            ErrorKind::Failed => (1, "failed", "failed"),
+            ErrorKind::Usage => (2, "usage", "wrong usage, or a configuration that cannot be used"),
+            ErrorKind::NotFound => (5, "not-found", "no such job, lock, phase or code"),
+            ErrorKind::NoStateDirectory => (10, "no-state-directory", "no state directory there"),
+            ErrorKind::Held => (11, "held", "held by a live owner"),
+            ErrorKind::Refused => (12, "refused", "refused: unsafe, or liveness unknown"),
+            ErrorKind::PlanOutOfDate => (13, "plan-out-of-date", "the plan is out of date"),
+            ErrorKind::DaemonUnreachable => (14, "daemon-unreachable", "the daemon cannot be reached"),
+            ErrorKind::StateDamaged => (15, "state-damaged", "the state is damaged and must be repaired"),
+            ErrorKind::Unconfirmed => (16, "unconfirmed", "confirmation needed but no terminal: give --yes"),
+            ErrorKind::NotAuthorised => (17, "not-authorised", "not authorised"),
+            ErrorKind::Interrupted => (130, "interrupted", "ended by SIGINT"),
+            ErrorKind::Terminated => (143, "terminated", "ended by SIGTERM"),
+        }
+    }
+
+    /// The exit status.
+    pub(crate) const fn status(self) -> u8 {
+        self.row().0
+    }
+}
+
+/// The table of exit statuses, for `--help`.
+pub(crate) fn status_table() -> String {
+    let endings = [
+        (Ending::Done.status(), "done"),
+        (Ending::Degraded.status(), "done, but some items failed or the state is degraded"),
+        (Ending::Findings.status(), "there are findings (only with --exit-code)"),
+    ];
+    let failures = ErrorKind::ALL.map(|kind| (kind.status(), kind.row().2));
+    let mut rows: Vec<_> = endings.into_iter().chain(failures).collect();
+    rows.sort_unstable();
+    let lines = rows.iter().map(|(status, meaning)| format!("\n  {status:>3}  {meaning}"));
+    format!("Exit status:{}", lines.collect::<String>())
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    kind: ErrorKind,
+    code: &'static str,
+    hints: Vec<String>,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl CliError {
+    /// A failure that says all by itself: a message, or an error with its causes.
+    pub(crate) fn new(kind: ErrorKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
+        CliError { kind, code: kind.row().1, hints: Vec::new(), error: error.into() }
+    }
+
+    /// With a more exact code than that of its kind, in kebab-case.
+    pub(crate) fn code(mut self, code: &'static str) -> CliError {
+        self.code = code;
+        self
+    }
+
+    /// With something to try next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> CliError {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        self.kind.status()
+    }
+
+    /// What to try next.
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The message.
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
+    /// What caused it, the nearest first; one that only repeats what is above it is left out.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut causes = vec![self.message()];
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        causes.dedup();
+        causes.split_off(1)
+    }
+
+    /// The document that `--json` prints.
+    pub(crate) fn document(&self) -> ErrorDocument {
+        let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
+        let (message, causes) = (self.message(), self.causes());
+        let exit = self.status();
+        ErrorDocument { error: ErrorBody { code: self.code, message, causes, hint, exit } }
+    }
+}
+
+/// `{"error":{…}}`
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorDocument {
+    error: ErrorBody,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    code: &'static str,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    exit: u8,
+}
+
+impl From<StateError> for CliError {
+    fn from(error: StateError) -> CliError {
+        use ErrorKind::{Failed, NoStateDirectory, Refused, StateDamaged};
+        let recover = || "mend it with: recoveryctl recover".to_owned();
+        let (kind, code, hint) = match error {
+            StateError::Missing { .. } => {
+                let hint = "name another with --state-dir, or make one with: recoveryctl init";
+                (NoStateDirectory, "no-state-directory", hint.to_owned())
+            }
+            StateError::NotAFolder { .. } => {
+                (NoStateDirectory, "not-a-folder", "name a folder with --state-dir".to_owned())
+            }
+            StateError::NotEmpty { .. } => {
+                (Failed, "folder-not-empty", "name a new or an empty folder with --state-dir".to_owned())
+            }
+            StateError::IdentityLost { .. } => (StateDamaged, "state-identity-lost", recover()),
+            StateError::Damaged { .. } => (StateDamaged, "state-identity-damaged", recover()),
+            StateError::Exposed { ref path, .. } => {
+                let hint = format!("if it is yours, make it so: chmod go-w {}", quoted(path));
+                (Refused, "state-directory-exposed", hint)
+            }
+            StateError::Newer { .. } => {
+                (Refused, "layout-newer", "use the version of recoveryctl that made it".to_owned())
+            }
+            StateError::Disk(error) => return error.into(),
+            StateError::Lock(error) => return error.into(),
+            _ => return CliError::new(Failed, error),
+        };
+        CliError::new(kind, error).code(code).hint(hint)
+    }
+}
+
+impl From<LockError> for CliError {
+    fn from(error: LockError) -> CliError {
+        match error {
+            LockError::Held { .. } => CliError::new(ErrorKind::Held, error)
+                .hint("wait longer with --lock-wait, or look at the process that holds it"),
+            LockError::Disk(error) => error.into(),
+        }
+    }
+}
+
+impl From<DiskError> for CliError {
+    fn from(error: DiskError) -> CliError {
+        CliError::new(ErrorKind::Failed, error).code("disk")
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> CliError {
+        let hint = match &error {
+            ConfigError::UnknownKey { suggestion: Some(meant), .. } => format!("did you mean '{meant}'?"),
+            ConfigError::UnknownKey { .. } => "recoveryctl config show lists all keys".to_owned(),
+            _ => return CliError::new(ErrorKind::Usage, error).code("configuration"),
+        };
+        CliError::new(ErrorKind::Usage, error).code("configuration").hint(hint)
+    }
+}
+
+/// A path for a command line in a hint.
+fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned)
+}

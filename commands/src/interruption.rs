@@ -1,0 +1,60 @@
+//! SIGINT and SIGTERM.
+//!
+//! Until a command asks for them, a signal ends the process at once, with status 130 or 143: every file
+//! is safe at every instruction, so there is nothing to tidy. A command that wants to end in order calls
+//! [`Interruption::catch`] and looks from time to time; a second signal then ends it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::error::{CliError, ErrorKind};
+
+/// The two flags of the two signals.
+#[derive(Debug, Clone)]
+pub(crate) struct Interruption {
+    interrupted: Arc<AtomicBool>,
+    terminated: Arc<AtomicBool>,
+}
+
+impl Interruption {
+    /// Takes the signals over.
+    pub(crate) fn install() -> Result<Interruption, CliError> {
+        Interruption::register()
+            .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))
+    }
+
+    fn register() -> std::io::Result<Interruption> {
+        let flag_for = |signal, kind: ErrorKind| {
+            // While the flag is up the signal ends the process. It is up from the start; `catch` lowers
+            // it, and the first signal after that raises it again.
+            let flag = Arc::new(AtomicBool::new(true));
+            let status = i32::from(kind.status());
+            signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&flag))?;
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            Ok::<_, std::io::Error>(flag)
+        };
+        Ok(Interruption {
+            interrupted: flag_for(SIGINT, ErrorKind::Interrupted)?,
+            terminated: flag_for(SIGTERM, ErrorKind::Terminated)?,
+        })
+    }
+
+    /// From now on the first signal only asks.
+    pub(crate) fn catch(&self) {
+        self.interrupted.store(false, Ordering::SeqCst);
+        self.terminated.store(false, Ordering::SeqCst);
+    }
+
+    /// After [`Interruption::catch`]: the error to end with, once a signal came.
+    pub(crate) fn requested(&self) -> Option<CliError> {
+        if self.interrupted.load(Ordering::SeqCst) {
+            Some(CliError::new(ErrorKind::Interrupted, "interrupted"))
+        } else if self.terminated.load(Ordering::SeqCst) {
+            Some(CliError::new(ErrorKind::Terminated, "asked to end by SIGTERM"))
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A report as text: lines, fields, tables, findings.
+
+use std::fmt::{Display, Write as _};
+
+use clap::builder::StyledStr;
+use recovery::report::{Finding, Severity};
+use recovery::state::{Timestamp, format_duration};
+use unicode_width::UnicodeWidthStr;
+
+use crate::paint::{Paint, Tone};
+use crate::table::{Table, printable};
+
+/// Text under construction. What comes from outside (names, commands, sentences) passes [`printable`]
+/// in every method but [`Text::raw`].
+#[derive(Debug)]
+pub(crate) struct Text {
+    text: String,
+    paint: Paint,
+}
+
+impl Text {
+    pub(crate) fn new(paint: Paint) -> Text {
+        Text { text: String::new(), paint }
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.text
+    }
+
+    /// A line.
+    pub(crate) fn line(&mut self, line: impl Display) {
+        self.toned(Tone::Plain, line);
+    }
+
+    /// A line in a tone.
+    pub(crate) fn toned(&mut self, tone: Tone, line: impl Display) {
+        let line = self.paint.tone(tone, &printable(&line.to_string()));
+        self.raw(&line);
+        self.raw("\n");
+    }
+
+    /// An empty line between two parts; none at the start.
+    pub(crate) fn gap(&mut self) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+    }
+
+    /// Names and values below each other; fields without a value are left out.
+    pub(crate) fn fields(&mut self, fields: &[(&str, Option<String>)]) {
+        let present = || fields.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?)));
+        let width = present().map(|(name, _)| name.width()).max().unwrap_or(0);
+        for (name, value) in present() {
+            let blanks = " ".repeat(width - name.width() + 2);
+            let name = self.paint.tone(Tone::Strong, name);
+            let _ = writeln!(self.text, "{name}{blanks}{}", printable(value));
+        }
+    }
+
+    /// A table.
+    pub(crate) fn table(&mut self, table: &Table) {
+        let lines = table.render(self.paint);
+        self.raw(&lines);
+    }
+
+    /// A paragraph, broken between words at `width` columns, behind blanks.
+    pub(crate) fn paragraph(&mut self, indent: usize, width: usize, paragraph: &str) {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && indent + line.width() + 1 + word.width() > width {
+                self.line(format!("{:indent$}{line}", ""));
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(format!("{:indent$}{line}", ""));
+    }
+
+    /// Findings, the worst first, each with its code and the command that deals with it.
+    pub(crate) fn findings<'a>(&mut self, findings: impl IntoIterator<Item = &'a Finding>) {
+        let mut findings: Vec<&Finding> = findings.into_iter().collect();
+        findings.sort_by_key(|f| std::cmp::Reverse(f.severity));
+        for finding in findings {
+            let severity = self.paint.tone(tone_of(finding.severity), finding.severity.as_str());
+            let object = self.paint.tone(Tone::Strong, &printable(&finding.object));
+            let sentence = printable(&finding.sentence);
+            let _ = writeln!(self.text, "{severity}: {object}: {sentence} [{}]", finding.code);
+            if let Some(next) = &finding.next {
+                self.toned(Tone::Faint, format!("  next: {next}"));
+            }
+        }
+    }
+
+    /// Help or usage as clap wrote it.
+    pub(crate) fn styled(&mut self, styled: &StyledStr) {
+        let text = if self.paint.is_on() { styled.ansi().to_string() } else { styled.to_string() };
+        self.raw(&text);
+    }
+
+    /// As it is, control characters included.
+    pub(crate) fn raw(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+}
+
+/// The tone of a severity.
+pub(crate) fn tone_of(severity: Severity) -> Tone {
+    match severity {
+        Severity::Info => Tone::Plain,
+        Severity::Warning => Tone::Warning,
+        Severity::Error | Severity::Critical => Tone::Bad,
+    }
+}
+
+/// How long ago, in the two largest units: `3m12s ago`; `in 5s` for the future.
+pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
+    let ms = now.millis_since(at);
+    let distance = coarse(ms.unsigned_abs());
+    match ms {
+        -999..=999 => "now".to_owned(),
+        1000.. => format!("{distance} ago"),
+        _ => format!("in {distance}"),
+    }
+}
+
+/// A duration in milliseconds in its two largest units, exact below ten seconds.
+pub(crate) fn coarse(ms: u64) -> String {
+    let step = match ms {
+        0..10_000 => 1,
+        10_000..3_600_000 => 1000,
+        3_600_000..86_400_000 => 60_000,
+        _ => 3_600_000,
+    };
+    format_duration(std::time::Duration::from_millis(ms / step * step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_coarsely() {
+        let now = Timestamp::from_millis(1_000_000_000);
+        assert_eq!(ago(now, now), "now");
+        assert_eq!(ago(now, now.plus_millis(-192_345)), "3m12s ago");
+        assert_eq!(ago(now, now.plus_millis(-90_061_000)), "1d1h ago");
+        assert_eq!(ago(now, now.plus_millis(5000)), "in 5s");
+        assert_eq!(coarse(1234), "1s234ms");
+    }
+}

@@ -1,0 +1,113 @@
+//! Runs the built binary, cut off from the user's files and variables.
+#![allow(dead_code)] // Each test file takes what it needs.
+#![allow(clippy::disallowed_methods)] // Tests write their own files.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A place of its own: a home, and below it a path for the state directory.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// An empty one.
+    pub fn new() -> Place {
+        Place { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path below it.
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().join(relative)
+    }
+
+    /// The state directory that every command of this place gets.
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    /// Writes a file below it and says where.
+    pub fn write(&self, relative: &str, text: &str) -> PathBuf {
+        let path = self.path(relative);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The binary with a cleared environment and no arguments yet.
+    pub fn bare_command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_recoveryctl"));
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// The binary with this place's state directory, and no file of the machine read.
+    pub fn command(&self) -> Command {
+        let mut command = self.bare_command();
+        let config = self.path("config.toml");
+        if !config.exists() {
+            self.write("config.toml", "");
+        }
+        command.env("RECOVERYCTL_STATE_DIR", self.state()).env("RECOVERYCTL_CONFIG", config);
+        command
+    }
+
+    /// Runs to the end.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        Ran::of(self.command().args(arguments))
+    }
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub struct Ran {
+    pub stdout: String,
+    pub stderr: String,
+    pub status: i32,
+}
+
+impl Ran {
+    /// Runs a command to the end.
+    pub fn of(command: &mut Command) -> Ran {
+        let output = command.output().unwrap();
+        Ran {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            status: output.status.code().unwrap_or(-1),
+        }
+    }
+
+    /// Asserts the exit status.
+    #[track_caller]
+    pub fn ends_with(self, status: i32) -> Ran {
+        assert_eq!(self.status, status, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Stdout, which must be exactly one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        match serde_json::from_str(&self.stdout) {
+            Ok(document) => document,
+            Err(e) => panic!("stdout is not one JSON document ({e}): {}", self.stdout),
+        }
+    }
+
+    /// The error document of a failed run; its exit status must be the run's own.
+    #[track_caller]
+    pub fn error(&self) -> Value {
+        let error = self.json()["error"].clone();
+        assert_eq!(error["exit"], self.status, "{error}");
+        assert!(error["code"].is_string() && error["message"].is_string(), "{error}");
+        error
+    }
+}
+
+/// Whether a folder holds nothing, or is not there.
+pub fn is_untouched(folder: &Path) -> bool {
+    std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none())
+}

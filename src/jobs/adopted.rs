@@ -1,0 +1,75 @@
+//! Jobs that another server started and that were running when they were taken over.
+//!
+//! Nobody of ours supervises them: PID, start time and boot id alone say whether they live, and the last
+//! line of their output, `Exit code: N`, how they ended.
+
+use super::evidence::{Evidence, Judgement, Look, blank};
+use super::exit_record::ExitRecord;
+use super::output::exit_line;
+use super::stored::DOCUMENT_VERSION;
+use super::verdict::Verdict;
+use crate::queue::{Adopted, Job, Outcome};
+use crate::state::Timestamp;
+use crate::system::{Presence, ProcessIdentity, presence};
+
+/// What became of a job that was taken over; `Unknown` for one that was not.
+pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
+    let Some(adopted) = job.course().adopted.as_ref() else {
+        return blank(job, Verdict::Unknown { why: "it was not taken over".to_owned() });
+    };
+    let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
+    let is_this_boot = adopted.boot_id == look.host.boot_id;
+    let (verdict, detail) = match presence(process) {
+        _ if !is_this_boot => (None, "was started in another boot and is gone".to_owned()),
+        Presence::Alive => (Some(Verdict::Adopted { process }), "lives".to_owned()),
+        Presence::Gone => (None, "is gone".to_owned()),
+        Presence::Hidden => {
+            let why = format!("process {} may not be looked at", adopted.pid);
+            (Some(Verdict::Unknown { why }), "may not be looked at".to_owned())
+        }
+    };
+    let mut evidence =
+        vec![Evidence { kind: "command", detail: format!("process {} {detail}", adopted.pid) }];
+    let verdict = verdict.unwrap_or_else(|| outcome_of(job, adopted, is_this_boot, &mut evidence));
+    Judgement { evidence, command: Some(process), ..blank(job, verdict) }
+}
+
+fn outcome_of(job: &Job, adopted: &Adopted, is_this_boot: bool, evidence: &mut Vec<Evidence>) -> Verdict {
+    let mut saw = |detail: String| evidence.push(Evidence { kind: "output", detail });
+    match exit_line(&adopted.output) {
+        Ok(Some(code)) => {
+            saw(format!("the last line of its output says exit code {code}"));
+            Verdict::Ended(Box::new(exit_record(job, adopted, code)))
+        }
+        Ok(None) => {
+            saw("its output has no exit line".to_owned());
+            if is_this_boot { Verdict::Crashed } else { Verdict::DeadByReboot }
+        }
+        Err(e) if e.is_not_found() => {
+            saw("it has no output".to_owned());
+            if is_this_boot { Verdict::Crashed } else { Verdict::DeadByReboot }
+        }
+        Err(e) => Verdict::Unknown { why: format!("{e}: {}", e.source) },
+    }
+}
+
+fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
+    let started_at = job.course().started_at.unwrap_or(job.submitted_at);
+    // The exit line is the last thing written.
+    let written = std::fs::metadata(&adopted.output).and_then(|m| m.modified()).map(Timestamp::from);
+    ExitRecord {
+        version: DOCUMENT_VERSION,
+        job_id: job.id.clone(),
+        attempt: job.attempt,
+        claim: job.course().claim.unwrap_or(0),
+        outcome: Outcome::Exited,
+        exit_code: Some(code),
+        signal: None,
+        reason: None,
+        started_at,
+        finished_at: written.unwrap_or(started_at),
+        tree_empty: false,
+        leftovers_ended: 0,
+        cpu_ms: None,
+    }
+}

@@ -1,0 +1,63 @@
+//! `command.json`: the command's own process, written by that process before it became the command.
+//!
+//! So no command runs unrecorded, whenever its supervisor is killed.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
+use crate::durable::{Disk, DiskError};
+use crate::queue::JobId;
+use crate::system::{Host, ProcessIdentity};
+
+/// Which process the command of an attempt is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    /// Version of this form.
+    pub version: u32,
+    /// Which job.
+    pub job_id: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began the attempt.
+    pub claim: u64,
+    /// The process.
+    pub command: ProcessIdentity,
+    /// What its PID and start time are relative to.
+    pub host: Host,
+    /// The user that it runs as.
+    pub uid: u32,
+}
+
+impl CommandRecord {
+    /// This process, about to become the command.
+    #[must_use]
+    pub fn of_this_process(job_id: JobId, attempt: u32, claim: u64) -> CommandRecord {
+        CommandRecord {
+            version: DOCUMENT_VERSION,
+            job_id,
+            attempt,
+            claim,
+            command: ProcessIdentity::this(),
+            host: Host::this(),
+            uid: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When there is a file that may not be read.
+    pub fn read(path: &Path) -> Result<Stored<CommandRecord>, DiskError> {
+        read_stored(path)
+    }
+
+    /// Writes it durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        write_stored(disk, path, self)
+    }
+}

@@ -1,0 +1,81 @@
+//! `exit.json`: how an attempt ended. Written durably by its supervisor after the command and all its
+//! descendants are gone, before the queue hears of it: so no exit status is lost between two files.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::stored::{Stored, read_stored, write_stored};
+use crate::durable::{Disk, DiskError};
+use crate::queue::{End, JobId, Outcome};
+use crate::state::Timestamp;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// Version of this form.
+    pub version: u32,
+    /// Which job.
+    pub job_id: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began the attempt.
+    pub claim: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Exit status of the command.
+    #[serde(default)]
+    pub exit_code: Option<i32>,
+    /// The signal that ended the command.
+    #[serde(default)]
+    pub signal: Option<i32>,
+    /// More about the end.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// When the attempt was begun.
+    pub started_at: Timestamp,
+    /// When the command ended.
+    pub finished_at: Timestamp,
+    /// Whether the supervisor saw all descendants gone.
+    pub tree_empty: bool,
+    /// How many descendants outlived the command and were ended.
+    #[serde(default)]
+    pub leftovers_ended: u32,
+    /// Processor time of the command and its reaped children, in milliseconds.
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+}
+
+impl ExitRecord {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When there is a file that may not be read.
+    pub fn read(path: &Path) -> Result<Stored<ExitRecord>, DiskError> {
+        read_stored(path)
+    }
+
+    /// Writes it durably.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        write_stored(disk, path, self)
+    }
+
+    /// The end to record in the queue.
+    #[must_use]
+    pub fn to_end(&self) -> End {
+        End {
+            job: self.job_id.clone(),
+            attempt: self.attempt,
+            claim: self.claim,
+            outcome: self.outcome,
+            exit_code: self.exit_code,
+            signal: self.signal,
+            ended_at: Some(self.finished_at),
+            reason: self.reason.clone(),
+            after_crash: None,
+        }
+    }
+}

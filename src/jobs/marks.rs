@@ -1,0 +1,42 @@
+//! The environment of a job: what it is told, and by what its processes are known again.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::queue::JobId;
+use crate::state::JobPaths;
+
+/// Names the job; inherited by its descendants.
+pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
+/// Names the state directory: the same job id may exist in another one.
+pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
+/// Which attempt, from 1.
+pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
+/// The job's own folder.
+pub const WORKSPACE: &str = "RECOVERYCTL_WORKSPACE";
+/// The file that the job may replace to save its progress.
+pub const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
+/// `1` when the attempt continues from a checkpoint.
+pub const RESUMED: &str = "RECOVERYCTL_RESUMED";
+
+/// What is set in the environment of a job's command.
+#[must_use]
+pub fn environment(
+    root: &Path,
+    paths: &JobPaths,
+    job: &JobId,
+    attempt: u32,
+    resumed: bool,
+) -> Vec<(&'static str, OsString)> {
+    let mut variables = vec![
+        (JOB_ID, job.to_string().into()),
+        (ATTEMPT, attempt.to_string().into()),
+        (STATE_DIR, root.as_os_str().to_owned()),
+        (WORKSPACE, paths.workspace.as_os_str().to_owned()),
+        (CHECKPOINT, paths.checkpoint().into_os_string()),
+    ];
+    if resumed {
+        variables.push((RESUMED, "1".into()));
+    }
+    variables
+}

@@ -1,0 +1,29 @@
+//! Jobs as processes: their supervisors, whether they live, and what became of them.
+
+mod adopted;
+mod command_record;
+mod evidence;
+mod exit_record;
+pub mod marks;
+mod output;
+mod process_table;
+pub mod record;
+#[cfg(test)]
+mod samples;
+mod sentinel;
+mod stored;
+mod supervise;
+mod verdict;
+
+pub use command_record::CommandRecord;
+pub use evidence::{Evidence, Judgement, Look, judge};
+pub use exit_record::ExitRecord;
+pub use output::{Output, exit_line};
+pub use process_table::ProcessTable;
+pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
+pub use stored::Stored;
+pub use supervise::{
+    CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
+    SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
+};
+pub use verdict::{Liveness, Verdict};

@@ -1,0 +1,176 @@
+//! What a job printed: the present attempt, an earlier one, or the file of a job that was taken over.
+//!
+//! Jobs print what they like: any bytes, of any length. Readers here take a tail and never the whole
+//! file unless asked, and decode with replacement characters.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::durable::{DiskError, Tried};
+use crate::queue::Job;
+use crate::state::StateDir;
+use crate::state::names::BadName;
+
+/// How far from the end an exit line is looked for, in bytes.
+const EXIT_LINE_REACH: u64 = 256;
+
+/// A job's output file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Where it is. It need not be there: a job that has not started printed nothing.
+    pub path: PathBuf,
+    /// Whether another server wrote it, with a last line `Exit code: N` that is not the job's.
+    pub has_exit_line: bool,
+}
+
+impl Output {
+    /// The output of the present attempt, or of an earlier one.
+    ///
+    /// # Errors
+    /// When the job's id cannot become a file name.
+    pub fn of(dir: &StateDir, job: &Job, attempt: Option<u32>) -> Result<Output, BadName> {
+        let paths = dir.paths.job(&job.id.to_string())?;
+        let course = job.course();
+        let foreign = course.output.as_ref().or_else(|| course.adopted.as_ref().map(|a| &a.output));
+        let attempt = attempt.unwrap_or(job.attempt);
+        // The first attempt of a job that was taken over was another server's.
+        if let Some(path) = foreign.filter(|_| attempt == 1 || !paths.output().exists()) {
+            return Ok(Output { path: path.clone(), has_exit_line: true });
+        }
+        let moved = paths.attempt(attempt).join("output.log");
+        let is_moved = attempt < job.attempt || moved.exists();
+        let path = if is_moved { moved } else { paths.output() };
+        Ok(Output { path, has_exit_line: false })
+    }
+
+    /// Where the job's own output ends in the file: before the exit line, if there is one.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing was printed; otherwise what the system says.
+    pub fn len(&self) -> Result<u64, DiskError> {
+        let file = File::open(&self.path).tried("open", &self.path)?;
+        let len = file.metadata().tried("look at", &self.path)?.len();
+        if !self.has_exit_line {
+            return Ok(len);
+        }
+        let cut = find_exit_line(&file, len).tried("read", &self.path)?;
+        Ok(cut.map_or(len, |(at, _)| at))
+    }
+
+    /// Whether the job printed nothing.
+    ///
+    /// # Errors
+    /// As [`Output::len`].
+    pub fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The bytes from an offset to the end, at most `most` of them.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing was printed; otherwise what the system says.
+    pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
+        let len = self.len()?;
+        let wanted = len.saturating_sub(offset).min(most);
+        let mut file = File::open(&self.path).tried("open", &self.path)?;
+        read_at(&mut file, offset, wanted).tried("read", &self.path)
+    }
+
+    /// The last `most` bytes as text; empty when nothing was printed.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn tail(&self, most: u64) -> Result<String, DiskError> {
+        let len = match self.len() {
+            Err(e) if e.is_not_found() => return Ok(String::new()),
+            other => other?,
+        };
+        let bytes = self.read_from(len.saturating_sub(most), most)?;
+        Ok(String::from_utf8_lossy(whole_characters(&bytes, len > most)).into_owned())
+    }
+}
+
+/// The exit code in the last line, `Exit code: N`; `None` when the last line is another.
+///
+/// # Errors
+/// `NotFound` when there is no file; otherwise what the system says.
+pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
+    let file = File::open(path).tried("open", path)?;
+    let len = file.metadata().tried("look at", path)?.len();
+    Ok(find_exit_line(&file, len).tried("read", path)?.map(|(_, code)| code))
+}
+
+/// Where the exit line begins, and what it says.
+fn find_exit_line(mut file: &File, len: u64) -> io::Result<Option<(u64, i32)>> {
+    let from = len.saturating_sub(EXIT_LINE_REACH);
+    let bytes = read_at(&mut file, from, len - from)?;
+    let text = bytes.trim_ascii_end();
+    let start = text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    if start == 0 && from > 0 {
+        return Ok(None); // The line is longer than any exit line.
+    }
+    let line = std::str::from_utf8(&text[start..]).ok();
+    let code = line.and_then(|l| l.trim().strip_prefix("Exit code:")?.trim().parse().ok());
+    Ok(code.map(|code| (from + start as u64, code)))
+}
+
+fn read_at(file: &mut (impl Read + Seek), offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Without the rest of a character that was cut at the front.
+fn whole_characters(bytes: &[u8], is_cut: bool) -> &[u8] {
+    let rest = bytes.iter().take(3).take_while(|b| (0x80..0xC0).contains(*b)).count();
+    if is_cut { &bytes[rest..] } else { bytes }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    fn written(text: &[u8]) -> (tempfile::TempDir, Output) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        std::fs::write(&path, text).unwrap();
+        (folder, Output { path, has_exit_line: true })
+    }
+
+    #[test]
+    fn the_exit_line_is_read_and_left_out() {
+        let cases: [(&str, Option<i32>, &str); 7] = [
+            ("done\nExit code: 0\n", Some(0), "done\n"),
+            ("done\r\nExit code: 137\r\n", Some(137), "done\r\n"),
+            ("Exit code: -1", Some(-1), ""),
+            ("Exit code: 3\nmore\n", None, "Exit code: 3\nmore\n"),
+            ("I saw Exit code: 3\n", None, "I saw Exit code: 3\n"),
+            ("Exit code: many\n", None, "Exit code: many\n"),
+            ("", None, ""),
+        ];
+        for (text, code, own) in cases {
+            let (_folder, output) = written(text.as_bytes());
+            assert_eq!(exit_line(&output.path).unwrap(), code, "{text:?}");
+            assert_eq!(output.tail(100).unwrap(), own, "{text:?}");
+        }
+        let long = format!("{}Exit code: 5\n", "x".repeat(400));
+        assert_eq!(exit_line(&written(long.as_bytes()).1.path).ok(), None, "its folder is gone");
+        let (_folder, output) = written(long.as_bytes());
+        assert_eq!(exit_line(&output.path).unwrap(), None);
+    }
+
+    #[test]
+    fn a_tail_begins_with_a_whole_character_and_bad_bytes_are_replaced() {
+        let (_folder, output) = written("aé€x".as_bytes());
+        assert_eq!(output.tail(3).unwrap(), "x");
+        assert_eq!(output.tail(4).unwrap(), "€x");
+        assert_eq!(output.tail(100).unwrap(), "aé€x");
+        let (_folder, output) = written(b"a\xFFb");
+        assert_eq!(output.tail(100).unwrap(), "a\u{FFFD}b");
+        let none = Output { path: output.path.with_file_name("none"), has_exit_line: false };
+        assert_eq!(none.tail(10).unwrap(), "");
+    }
+}

@@ -1,0 +1,207 @@
+//! All processes of this machine with the marks of jobs, read once for many jobs.
+//!
+//! A scan costs about 30 µs a process of the machine and is made when the first question needs it.
+//! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
+//! job's lock.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::marks;
+use crate::queue::JobId;
+use crate::system::{ProcessIdentity, process_stat};
+
+/// The processes of this machine, scanned at most once.
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    scan: OnceCell<Scan>,
+}
+
+#[derive(Debug)]
+struct Scan {
+    processes: Vec<Seen>,
+    by_job: HashMap<Vec<u8>, Vec<usize>>,
+    by_session: HashMap<u32, Vec<usize>>,
+    /// Whether `/proc` shows the processes of other users.
+    shows_all: bool,
+}
+
+#[derive(Debug)]
+struct Seen {
+    identity: ProcessIdentity,
+    parent: u32,
+    marks: Marks,
+}
+
+#[derive(Debug)]
+enum Marks {
+    Read { job: Option<Vec<u8>>, state_dir: Option<Vec<u8>> },
+    Unreadable { uid: Option<u32> },
+}
+
+/// What is known of a job whose processes are looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) job: &'a JobId,
+    pub(crate) root: &'a Path,
+    /// Its supervisor led the session in which the command started.
+    pub(crate) supervisor: Option<ProcessIdentity>,
+    /// The user it ran as.
+    pub(crate) uid: Option<u32>,
+}
+
+impl ProcessTable {
+    /// A table that scans when it is first asked.
+    #[must_use]
+    pub fn new() -> ProcessTable {
+        ProcessTable::default()
+    }
+
+    /// Whether the scan was made.
+    #[must_use]
+    pub fn was_scanned(&self) -> bool {
+        self.scan.get().is_some()
+    }
+
+    fn scan(&self) -> &Scan {
+        self.scan.get_or_init(Scan::make)
+    }
+
+    /// The living processes that bear the job's marks, or are in the session of its supervisor.
+    pub(crate) fn of_job(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
+        let scan = self.scan();
+        let id = wanted.job.to_string();
+        let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten();
+        let mut found: Vec<ProcessIdentity> = marked
+            .map(|&at| &scan.processes[at])
+            .filter(|seen| seen.is_of_state_dir(wanted.root))
+            .chain(scan.in_session(wanted, &id))
+            .map(|seen| seen.identity)
+            .collect();
+        found.sort_by_key(|p| p.pid);
+        found.dedup();
+        found
+    }
+
+    /// A process that could be the job's, for all that may be seen of it; `None` when there is none.
+    ///
+    /// A descendant started no earlier than its supervisor. As another user than the job's it could run
+    /// only when the job was root's or had changed its user: with root's job, and with a job that ran
+    /// as somebody else than we do, every process that hides its environment counts.
+    pub(crate) fn doubt(&self, wanted: &Wanted<'_>) -> Option<String> {
+        let scan = self.scan();
+        let own = rustix::process::geteuid().as_raw();
+        let same_user = wanted.uid == Some(own);
+        if !scan.shows_all && !same_user {
+            return Some("processes of other users are hidden here".to_owned());
+        }
+        let earliest = wanted.supervisor.map_or(0, |s| s.start_time);
+        let could_be = |uid: &Option<u32>| !same_user || own == 0 || uid.is_none() || *uid == wanted.uid;
+        let seen = scan.processes.iter().find(|seen| {
+            matches!(&seen.marks, Marks::Unreadable { uid } if could_be(uid))
+                && seen.identity.start_time >= earliest
+        })?;
+        Some(format!("the environment of process {}, which could be the job's, is hidden", seen.identity.pid))
+    }
+
+    /// A process and all that descend from it by living parents.
+    pub(crate) fn tree_of(&self, top: ProcessIdentity) -> Vec<ProcessIdentity> {
+        let scan = self.scan();
+        let mut tree = vec![top];
+        let mut next = 0;
+        while let Some(parent) = tree.get(next).copied() {
+            next += 1;
+            let children = scan.processes.iter().filter(|s| s.parent == parent.pid).map(|s| s.identity);
+            for child in children {
+                if !tree.contains(&child) {
+                    tree.push(child);
+                }
+            }
+        }
+        tree
+    }
+}
+
+impl Seen {
+    fn is_of_state_dir(&self, root: &Path) -> bool {
+        let Marks::Read { state_dir: Some(marked), .. } = &self.marks else { return true };
+        let marked = Path::new(OsStr::from_bytes(marked));
+        if marked == root {
+            return true;
+        }
+        // One directory may have two names. A name that leads nowhere may be ours from before it was moved.
+        match (std::fs::canonicalize(marked), std::fs::canonicalize(root)) {
+            (Ok(theirs), Ok(ours)) => theirs == ours,
+            _ => true,
+        }
+    }
+
+    fn is_marked_for_another(&self, id: &str) -> bool {
+        matches!(&self.marks, Marks::Read { job: Some(job), .. } if job != id.as_bytes())
+    }
+}
+
+impl Scan {
+    fn make() -> Scan {
+        let mut processes = Vec::new();
+        let (mut by_job, mut by_session) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        let own = std::process::id();
+        for pid in pids().filter(|&pid| pid != own) {
+            let Ok(stat) = process_stat(pid) else { continue };
+            if stat.is_dead {
+                continue;
+            }
+            let Some(marks) = marks_of(pid) else { continue };
+            if let Marks::Read { job: Some(job), .. } = &marks {
+                by_job.entry(job.clone()).or_default().push(processes.len());
+            }
+            by_session.entry(stat.session).or_default().push(processes.len());
+            processes.push(Seen { identity: stat.identity, parent: stat.parent, marks });
+        }
+        // With hidepid, the first process is the surest one not to be ours.
+        Scan { processes, by_job, by_session, shows_all: process_stat(1).is_ok() }
+    }
+
+    fn in_session<'a>(&'a self, wanted: &Wanted<'_>, id: &'a str) -> impl Iterator<Item = &'a Seen> {
+        let session = wanted.supervisor.filter(|supervisor| {
+            // The number is given again only after the session is empty: another leader, another session.
+            process_stat(supervisor.pid).map_or(true, |now| now.identity == *supervisor)
+        });
+        let members = session.and_then(|s| self.by_session.get(&s.pid)).into_iter().flatten();
+        members.map(|&at| &self.processes[at]).filter(move |seen| !seen.is_marked_for_another(id))
+    }
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+}
+
+/// `None` when the process is gone meanwhile.
+fn marks_of(pid: u32) -> Option<Marks> {
+    let text = match std::fs::read(format!("/proc/{pid}/environ")) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return None,
+        Err(_) => return Some(Marks::Unreadable { uid: uid_of(pid) }),
+    };
+    let value = |name: &str| {
+        text.split(|&b| b == 0)
+            .find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+            .map(<[u8]>::to_vec)
+    };
+    Some(Marks::Read { job: value(marks::JOB_ID), state_dir: value(marks::STATE_DIR) })
+}
+
+/// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
+fn uid_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}

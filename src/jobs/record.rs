@@ -1,0 +1,177 @@
+//! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
+//!
+//! Kept for jobs that were begun, and never the truth: a missing, damaged or old one is written anew
+//! from the queue. When log and snapshots are lost, these files are the last source
+//! ([`read_all`]). A job that waits for its first attempt has none: a submission is one record and
+//! one sync.
+
+use std::path::{Path, PathBuf};
+
+use super::stored::{DOCUMENT_VERSION, Stored, read_stored};
+use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since};
+use crate::state::StateDir;
+use crate::state::names::BadName;
+
+/// How the name of a record ends.
+const SUFFIX: &str = ".job.json";
+
+/// Why a record could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The job's id cannot become a file name.
+    #[error("the id of the job cannot be a file name")]
+    BadName(#[from] BadName),
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// Writes a job's record durably. A claimer does so between the claim and the start of the supervisor,
+/// which reads there what to run.
+///
+/// # Errors
+/// What the system says; [`RecordError::BadName`].
+pub fn write(dir: &StateDir, job: &Job) -> Result<(), RecordError> {
+    let paths = dir.paths.job(&job.id.to_string())?;
+    Ok(replace(&dir.disk, &paths.record, &text_of(&job.to_document()))?)
+}
+
+/// Reads a job's record.
+///
+/// # Errors
+/// When there is a file that may not be read.
+pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError> {
+    match dir.paths.job(&id.to_string()) {
+        Ok(paths) => read_stored(&paths.record),
+        Err(_) => Ok(Stored::Missing),
+    }
+}
+
+/// Brings a job's record up to date with the records about it after `seq`, without reading the queue.
+/// A record that is missing or damaged is left to [`rebuild`].
+///
+/// # Errors
+/// What the system says, or the log.
+pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> {
+    let Stored::Whole(document) = read(dir, id)? else { return Ok(()) };
+    let mut state = QueueState::default();
+    state.load(document);
+    for (seq, record) in records_since(dir, seq.saturating_add(1), id)? {
+        // What does not fit was refused in the queue too.
+        let _ = state.apply(seq, record);
+    }
+    state.get(id).map_or(Ok(()), |job| write(dir, job))
+}
+
+/// What was done about the records.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rebuilt {
+    /// How many records were looked at.
+    pub looked_at: u64,
+    /// Jobs whose record was written, because it was missing, damaged or behind.
+    pub written: Vec<JobId>,
+    /// Records that could not be understood, and are in quarantine now.
+    pub damaged: Vec<PathBuf>,
+    /// Records of jobs that the queue does not know; left where they are.
+    pub unknown: Vec<PathBuf>,
+    /// Records that could not be written or read, with the reason.
+    pub failed: Vec<(PathBuf, String)>,
+}
+
+/// Writes all records of begun jobs anew that are missing, damaged or behind. `progress` is told how
+/// many of how many were looked at.
+///
+/// # Errors
+/// When the folder of the jobs cannot be read; a single record that fails is only named.
+pub fn rebuild(
+    dir: &StateDir,
+    state: &QueueState,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Rebuilt, DiskError> {
+    let mut rebuilt = Rebuilt::default();
+    let begun: Vec<&Job> = state.jobs().filter(|job| job.course.is_some()).collect();
+    let total = begun.len() as u64;
+    for job in begun {
+        if let Err((path, why)) = rebuild_one(dir, job, &mut rebuilt) {
+            rebuilt.failed.push((path, why));
+        }
+        rebuilt.looked_at += 1;
+        progress(rebuilt.looked_at, total);
+    }
+    rebuilt.unknown = list(dir)?
+        .into_iter()
+        .filter(|(id, _)| id.as_ref().is_none_or(|id| state.get(id).is_none()))
+        .map(|(_, path)| path)
+        .collect();
+    Ok(rebuilt)
+}
+
+fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (PathBuf, String)> {
+    let paths = dir.paths.job(&job.id.to_string()).map_err(|e| (dir.paths.jobs(), e.to_string()))?;
+    let failed = |e: DiskError| (paths.record.clone(), format!("{e}: {}", e.source));
+    let wanted = text_of(&job.to_document());
+    let found = read_optional(&paths.record).map_err(failed)?;
+    if found.as_deref() == Some(wanted.as_slice()) {
+        return Ok(());
+    }
+    if let Some(reason) = found.and_then(|bytes| serde_json::from_slice::<JobDocument>(&bytes).err()) {
+        let at = dir.clock.now().to_string();
+        let reason = format!("not a job's record: {reason}");
+        dir.quarantine().keep_file(&paths.record, &reason, &at).map_err(failed)?;
+        rebuilt.damaged.push(paths.record.clone());
+    }
+    replace(&dir.disk, &paths.record, &wanted).map_err(failed)?;
+    rebuilt.written.push(job.id.clone());
+    Ok(())
+}
+
+/// All records that can be understood, and the paths of those that cannot: for a queue whose log and
+/// snapshots are lost.
+///
+/// # Errors
+/// When the folder of the jobs cannot be read.
+pub fn read_all(dir: &StateDir) -> Result<(Vec<JobDocument>, Vec<PathBuf>), DiskError> {
+    let (mut documents, mut damaged) = (Vec::new(), Vec::new());
+    for (id, path) in list(dir)? {
+        match read_stored::<JobDocument>(&path) {
+            // A copy under another name is not that job's record.
+            Ok(Stored::Whole(document)) if Some(&document.job_id) == id.as_ref() => documents.push(document),
+            Ok(Stored::Missing) => {}
+            _ => damaged.push(path),
+        }
+    }
+    documents.sort_by_key(|d| d.place);
+    Ok((documents, damaged))
+}
+
+/// The records there are, each with the id that its name stands for.
+fn list(dir: &StateDir) -> Result<Vec<(Option<JobId>, PathBuf)>, DiskError> {
+    let folder = dir.paths.jobs();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", &folder)?,
+    };
+    let mut records: Vec<_> = entries.flatten().filter_map(|e| named(&e.path())).collect();
+    records.sort_by(|a, b| a.1.cmp(&b.1));
+    Ok(records)
+}
+
+fn named(path: &Path) -> Option<(Option<JobId>, PathBuf)> {
+    let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let id = crate::state::names::decode(name).and_then(|name| name.parse().ok());
+    Some((id, path.to_owned()))
+}
+
+/// The document with its version in front.
+fn text_of(document: &JobDocument) -> Vec<u8> {
+    let mut text = format!("{{\"version\":{DOCUMENT_VERSION},").into_bytes();
+    let body = serde_json::to_vec(document).unwrap_or_default();
+    text.extend_from_slice(body.strip_prefix(b"{").unwrap_or(&body));
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,226 @@
+//! `sentinel.json`: which attempt of which job a supervisor watches over, and from which process.
+//!
+//! Written by the supervisor alone, with atomic replacement, while it holds `sentinel.lock`. The
+//! heartbeat is the file's modification time. The age of a heartbeat is shown to people and never
+//! decides whether a job lives: clocks jump and machines sleep.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
+use crate::durable::{Disk, DiskError};
+use crate::queue::{Job, JobId};
+use crate::state::Timestamp;
+use crate::system::{Host, ProcessIdentity};
+
+/// What a supervisor tells about its attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sentinel {
+    /// Version of this form.
+    pub version: u32,
+    /// Which job.
+    pub job_id: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began the attempt.
+    pub claim: u64,
+    /// The supervisor, which also leads the session that the command starts in.
+    pub supervisor: ProcessIdentity,
+    /// The command; `None` until it was started.
+    #[serde(default)]
+    pub command: Option<ProcessIdentity>,
+    /// What PIDs and start times are relative to.
+    pub host: Host,
+    /// The user that the job runs as.
+    pub uid: u32,
+    /// Program and arguments.
+    pub command_line: Vec<String>,
+    /// The repository it works on.
+    #[serde(default)]
+    pub repository: Option<String>,
+    /// The repository's lock, held in the job's name.
+    #[serde(default)]
+    pub lock_id: Option<String>,
+    /// When the attempt was begun.
+    pub started_at: Timestamp,
+}
+
+impl Sentinel {
+    /// The sentinel of an attempt that this process supervises; its command is not started yet.
+    #[must_use]
+    pub fn of_this_process(
+        job: &Job,
+        claim: u64,
+        command_line: Vec<String>,
+        lock_id: Option<String>,
+        at: Timestamp,
+    ) -> Sentinel {
+        Sentinel {
+            version: DOCUMENT_VERSION,
+            job_id: job.id.clone(),
+            attempt: job.attempt,
+            claim,
+            supervisor: ProcessIdentity::this(),
+            command: None,
+            host: Host::this(),
+            uid: rustix::process::geteuid().as_raw(),
+            command_line,
+            repository: job.repository.as_deref().map(str::to_owned),
+            lock_id,
+            started_at: at,
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When there is a file that may not be read.
+    pub fn read(path: &Path) -> Result<Stored<Sentinel>, DiskError> {
+        read_stored(path)
+    }
+
+    /// Writes it durably; that is a heartbeat too.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        write_stored(disk, path, self)
+    }
+}
+
+/// When a supervisor last touched its sentinel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Heartbeat {
+    /// When.
+    #[serde(rename = "heartbeat_at")]
+    pub at: Timestamp,
+    /// How long ago, in milliseconds; negative when it lies in the future.
+    #[serde(rename = "heartbeat_age_ms")]
+    pub age_ms: i64,
+}
+
+impl Heartbeat {
+    /// The heartbeat of a sentinel; `None` when there is no file.
+    #[must_use]
+    pub fn read(path: &Path, now: Timestamp) -> Option<Heartbeat> {
+        let at = Timestamp::from(std::fs::metadata(path).ok()?.modified().ok()?);
+        Some(Heartbeat { at, age_ms: now.millis_since(at) })
+    }
+
+    /// Whether the clock went back since it was written.
+    #[must_use]
+    pub fn is_from_the_future(&self) -> bool {
+        self.age_ms < 0
+    }
+}
+
+/// How old a heartbeat is, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// Recent.
+    Fresh,
+    /// Overdue, or from the future.
+    Stale,
+    /// So old that the supervisor hardly lives.
+    Dead,
+}
+
+impl Freshness {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Freshness::Fresh => "fresh",
+            Freshness::Stale => "stale",
+            Freshness::Dead => "dead",
+        }
+    }
+}
+
+/// From which age on a heartbeat is stale, and dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreshnessLimits {
+    /// Stale from this age on, in milliseconds.
+    pub stale_after_ms: i64,
+    /// Dead from this age on, in milliseconds.
+    pub dead_after_ms: i64,
+}
+
+impl Default for FreshnessLimits {
+    fn default() -> FreshnessLimits {
+        FreshnessLimits { stale_after_ms: 120_000, dead_after_ms: 600_000 }
+    }
+}
+
+impl FreshnessLimits {
+    /// The freshness at an age. Both limits are inclusive; from the future is clock skew: stale.
+    #[must_use]
+    pub fn freshness(&self, age_ms: i64) -> Freshness {
+        if age_ms < 0 {
+            Freshness::Stale
+        } else if age_ms >= self.dead_after_ms {
+            Freshness::Dead
+        } else if age_ms >= self.stale_after_ms {
+            Freshness::Stale
+        } else {
+            Freshness::Fresh
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_inclusive_and_the_future_is_stale() {
+        let limits = FreshnessLimits::default();
+        let expected = [
+            (0, Freshness::Fresh),
+            (119_999, Freshness::Fresh),
+            (120_000, Freshness::Stale),
+            (599_999, Freshness::Stale),
+            (600_000, Freshness::Dead),
+            (-1, Freshness::Stale),
+        ];
+        for (age, freshness) in expected {
+            assert_eq!(limits.freshness(age), freshness, "{age} ms");
+        }
+    }
+
+    #[test]
+    fn missing_damaged_and_whole_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.json");
+        assert_eq!(Sentinel::read(&path).unwrap(), Stored::Missing);
+        for garbage in ["", "\0\0\0\0", "{\"version\":1,\"job_id\":\"a\"", "[]"] {
+            std::fs::write(&path, garbage).unwrap();
+            assert!(Sentinel::read(&path).unwrap().is_damaged(), "{garbage:?}");
+        }
+        let job = crate::jobs::samples::job("a", 7);
+        let at = Timestamp::from_millis(5);
+        let sentinel = Sentinel::of_this_process(&job, 7, vec!["true".to_owned()], None, at);
+        sentinel.write(&Disk::real(), &path).unwrap();
+        assert_eq!(Sentinel::read(&path).unwrap(), Stored::Whole(sentinel));
+        let now = crate::state::Clock::system().now();
+        let heartbeat = Heartbeat::read(&path, now.plus_millis(3_000)).unwrap();
+        assert!((3_000..60_000).contains(&heartbeat.age_ms), "{heartbeat:?}");
+        assert!(Heartbeat::read(&path, now.plus_millis(-60_000)).unwrap().is_from_the_future());
+    }
+
+    #[test]
+    fn members_of_a_later_version_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sentinel.json");
+        let job = crate::jobs::samples::job("a", 7);
+        let sentinel = Sentinel::of_this_process(&job, 7, Vec::new(), None, Timestamp::from_millis(5));
+        let mut value = serde_json::to_value(&sentinel).unwrap();
+        value["version"] = 9.into();
+        value["cgroup"] = "later".into();
+        std::fs::write(&path, value.to_string()).unwrap();
+        assert_eq!(Sentinel::read(&path).unwrap().whole().unwrap().supervisor, sentinel.supervisor);
+    }
+}

@@ -1,0 +1,165 @@
+//! One attempt, from its sentinel to its recorded end, with the lock held throughout.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::claim::{Standing, standing};
+use super::finish::{record_end, with_causes};
+use super::pulse::Pulse;
+use super::repository::HeldRepository;
+use super::run::give_back;
+use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
+use super::signals::Signals;
+use super::stage::Plan;
+use super::trampoline::{NotStarted, tell};
+use super::tree::{Leftovers, end_leftovers};
+use super::watch::{CommandEnd, Watch, wait_for};
+use crate::durable::FileLock;
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::record;
+use crate::jobs::sentinel::Sentinel;
+use crate::jobs::stored::DOCUMENT_VERSION;
+use crate::queue::{Job, Outcome};
+use crate::state::{JobPaths, StateDir};
+use crate::system::{ProcessIdentity, start_time};
+
+/// An attempt whose claim was verified.
+pub(super) struct Attempt<'a> {
+    pub(super) dir: &'a StateDir,
+    pub(super) settings: &'a SuperviseSettings,
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) paths: &'a JobPaths,
+    pub(super) job: &'a Job,
+    pub(super) plan: Plan,
+    pub(super) signals: &'a Signals,
+}
+
+impl Attempt<'_> {
+    pub(super) fn run(
+        &self,
+        lock: FileLock,
+        repository: Option<Box<dyn HeldRepository>>,
+    ) -> Result<Supervised, SuperviseError> {
+        let sentinel = self.sentinel(repository.as_deref());
+        let mut pulse = Pulse::start(self.dir, self.paths, sentinel, lock, self.settings.heartbeat)?;
+        // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
+        if standing(self.dir, &self.job.id, self.settings.claim)? != Standing::Current {
+            self.return_repository(repository);
+            self.dir.disk.remove_file(&self.paths.sentinel())?;
+            return give_back(self.dir, self.settings, "cancelled before it started", None);
+        }
+        let end = self.run_command(&mut pulse);
+        let leftovers = self.end_leftovers(&mut pulse);
+        let exit = self.exit_record(&pulse, end, leftovers);
+        record_end(self.dir, self.paths, &exit, &mut pulse, self.signals, self.surroundings)?;
+        self.return_repository(repository);
+        if let Err(e) = record::advance(self.dir, &self.job.id, self.settings.claim) {
+            // Derived from the log: a recovery writes it anew.
+            (self.surroundings.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
+        }
+        Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
+    }
+
+    fn sentinel(&self, repository: Option<&dyn HeldRepository>) -> Sentinel {
+        let lock_id = repository.map(|r| r.lock_id().to_owned());
+        let now = self.dir.clock.now();
+        Sentinel::of_this_process(self.job, self.settings.claim, self.plan.command.clone(), lock_id, now)
+    }
+
+    /// A command that cannot be started has ended with 126 or 127, as with a shell.
+    fn run_command(&self, pulse: &mut Pulse<'_>) -> CommandEnd {
+        let child = match self.start() {
+            Ok(child) => child,
+            Err(why) => {
+                tell(&self.dir.disk, &self.paths.output(), &why);
+                return not_started(&why);
+            }
+        };
+        let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
+        if let Err(e) = pulse.command_started(identity) {
+            (self.surroundings.notice)(&format!(
+                "the sentinel does not name the command: {}",
+                with_causes(&e)
+            ));
+        }
+        let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
+            return not_started(&NotStarted::Empty);
+        };
+        let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
+        let kill_grace = self.settings.kill_grace;
+        let (signals, notice) = (self.signals, self.surroundings.notice);
+        Watch { command, signals, pulse, notice, time_limit, kill_grace }.until_the_end()
+    }
+
+    fn start(&self) -> Result<u32, NotStarted> {
+        let folder = &self.plan.folder;
+        if !folder.is_dir() {
+            let program = format!("the command in {}", folder.display());
+            let source = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(NotStarted::Exec { program, source });
+        }
+        let output = self.dir.disk.open_append(&self.paths.output())?;
+        let mut process = self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+        match process.spawn() {
+            Ok(child) => Ok(child.id()),
+            Err(e) => {
+                let program = "the process that becomes the command".to_owned();
+                // 127 would say that the job's program is missing.
+                Err(NotStarted::Exec { program, source: io::Error::other(e) })
+            }
+        }
+    }
+
+    fn end_leftovers(&self, pulse: &mut Pulse<'_>) -> Leftovers {
+        let (signals, notice) = (self.signals, self.surroundings.notice);
+        end_leftovers(self.settings.kill_grace, |longest| wait_for(signals, None, pulse, notice, longest))
+    }
+
+    fn exit_record(&self, pulse: &Pulse<'_>, end: CommandEnd, leftovers: Leftovers) -> ExitRecord {
+        let (outcome, reason) = outcome_of(&end, self.plan.spec.timeout_ms);
+        ExitRecord {
+            version: DOCUMENT_VERSION,
+            job_id: self.job.id.clone(),
+            attempt: self.job.attempt,
+            claim: self.settings.claim,
+            outcome,
+            exit_code: end.exit_code,
+            signal: end.signal,
+            reason,
+            started_at: pulse.sentinel().started_at,
+            finished_at: self.dir.clock.now(),
+            tree_empty: leftovers.tree_empty,
+            leftovers_ended: leftovers.ended,
+            cpu_ms: end.cpu_ms,
+        }
+    }
+
+    fn return_repository(&self, repository: Option<Box<dyn HeldRepository>>) {
+        let Some(repository) = repository else { return };
+        if let Err(why) = repository.give_back() {
+            (self.surroundings.notice)(&format!("the repository is not given back: {why}"));
+        }
+    }
+}
+
+fn not_started(why: &NotStarted) -> CommandEnd {
+    CommandEnd {
+        exit_code: Some(why.exit_code()),
+        signal: None,
+        timed_out: false,
+        end_wanted: false,
+        cpu_ms: None,
+    }
+}
+
+fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<String>) {
+    if end.timed_out {
+        let limit = timeout_ms.unwrap_or_default();
+        return (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")));
+    }
+    let reason = end.end_wanted.then(|| "its end was asked for".to_owned());
+    let outcome = if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited };
+    (outcome, reason)
+}

@@ -1,0 +1,78 @@
+//! The end of an attempt, recorded so that no exit status is ever lost.
+//!
+//! `exit.json` first, then the `end` record. A disk that refuses (full, read-only) is asked again with
+//! growing pauses, with the lock held and the heart beating: to whoever looks, the job is not over.
+
+use std::time::Duration;
+
+use super::pulse::Pulse;
+use super::settings::{SuperviseError, Surroundings};
+use super::signals::Signals;
+use super::watch::wait_for;
+use crate::jobs::exit_record::ExitRecord;
+use crate::queue::{Actor, Operation, append};
+use crate::state::{JobPaths, StateDir};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Who records what a supervisor records.
+pub(super) fn actor() -> Actor {
+    Actor { by: "supervisor".to_owned(), why: None }
+}
+
+/// Records the end, however long that takes.
+pub(super) fn record_end(
+    dir: &StateDir,
+    paths: &JobPaths,
+    exit: &ExitRecord,
+    pulse: &mut Pulse<'_>,
+    signals: &Signals,
+    surroundings: &Surroundings<'_>,
+) -> Result<(), SuperviseError> {
+    let mut pause = FIRST_PAUSE;
+    let mut is_written = false;
+    loop {
+        is_written = is_written || write_exit(dir, paths, exit, surroundings.notice);
+        // The log is the truth: with the end in it, exit.json is not needed any more.
+        match append(dir, &actor(), &[Operation::End(exit.to_end())]) {
+            Ok(_) => return Ok(()),
+            Err(e) => (surroundings.notice)(&format!("the end cannot be recorded yet: {}", with_causes(&e))),
+        }
+        if !dir.paths.identity().exists() && !dir.paths.root().exists() {
+            let path = dir.paths.root().to_owned();
+            return Err(SuperviseError::StateGone { job: exit.job_id.clone(), path });
+        }
+        rest(pause, pulse, signals, surroundings.notice);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn Fn(&str)) -> bool {
+    // The job may have removed its workspace.
+    let written = dir.disk.ensure_dir(&paths.workspace).and_then(|_| exit.write(&dir.disk, &paths.exit()));
+    match written {
+        Ok(()) => true,
+        Err(e) => {
+            notice(&format!("the exit record cannot be written yet: {e}: {}", e.source));
+            false
+        }
+    }
+}
+
+fn rest(pause: Duration, pulse: &mut Pulse<'_>, signals: &Signals, notice: &dyn Fn(&str)) {
+    let begun = std::time::Instant::now();
+    while let Some(left) = pause.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        wait_for(signals, None, pulse, notice, left);
+    }
+}
+
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    text
+}

@@ -1,0 +1,27 @@
+//! The supervisor: one small process a job, which outlives whoever started it.
+//!
+//! Order of an attempt (see `ARCHITECTURE.md`): own session and subreaper, `sentinel.lock`, the claim
+//! verified in the log, the repository, the previous attempt's files out of the way, the sentinel, a
+//! last look whether somebody cancelled, the command; then heartbeats until it ends, the end of what it
+//! left behind, `exit.json`, the `end` record, the repository given back, the lock.
+//!
+//! Killed at any of these, it leaves what `jobs::judge` tells apart. Nothing here runs in a thread: a
+//! supervisor must be a process of its own, for it reaps every child that the process has.
+
+mod attempt;
+mod claim;
+mod finish;
+mod pulse;
+mod repository;
+mod run;
+mod settings;
+mod signals;
+mod stage;
+mod trampoline;
+mod tree;
+mod watch;
+
+pub use repository::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
+pub use run::supervise;
+pub use settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
+pub use trampoline::{CommandRequest, NotStarted, exec_command};

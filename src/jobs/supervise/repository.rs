@@ -1,0 +1,48 @@
+//! The seam to the repository locks: a job with a repository holds its lock from start to end.
+
+use crate::queue::JobId;
+use crate::state::StateDir;
+
+/// Why a job did not get its repository; the claim is given back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct RepositoryRefused {
+    /// Who has it, or what stands in the way.
+    pub why: String,
+}
+
+/// Gives repositories to jobs.
+pub trait RepositoryGate {
+    /// Takes the repository's lock in the name of a job's attempt.
+    ///
+    /// # Errors
+    /// When it is not to be had within `wait`.
+    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused>;
+}
+
+/// Who wants which repository, and for how long it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Visit<'a> {
+    /// Which repository.
+    pub repository: &'a str,
+    /// Which job.
+    pub job: &'a JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began it.
+    pub claim: u64,
+    /// How long to wait.
+    pub wait: std::time::Duration,
+}
+
+/// A repository that a job holds; when it is dropped without being given back, that is as in a crash.
+pub trait HeldRepository {
+    /// The id of the lock.
+    fn lock_id(&self) -> &str;
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// A sentence that says why it could not; recovery gives it back then.
+    fn give_back(self: Box<Self>) -> Result<(), String>;
+}

@@ -1,0 +1,114 @@
+//! A supervisor's way from its start to its leave.
+
+use super::attempt::Attempt;
+use super::claim::{Standing, claimed_job, standing};
+use super::finish::actor;
+use super::repository::{HeldRepository, Visit};
+use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings, SystemTried};
+use super::signals::Signals;
+use super::stage::{Plan, clear_away};
+use crate::durable::{Disk, FileLock, LockError};
+use crate::jobs::record;
+use crate::queue::{Job, Operation, append};
+use crate::state::{JobPaths, StateDir, Timestamp};
+
+/// Supervises one attempt of a job from its claim to its end. The calling process must have been made
+/// for this: it gets a session of its own, and every child that it has is reaped and ended.
+///
+/// # Errors
+/// See [`SuperviseError`]. When the end of an attempt cannot be recorded, it tries for ever.
+pub fn supervise(
+    dir: &StateDir,
+    settings: &SuperviseSettings,
+    surroundings: &Surroundings<'_>,
+) -> Result<Supervised, SuperviseError> {
+    let signals = Signals::catch().system_tried("catch signals")?;
+    detach()?;
+    let paths = dir.paths.job(&settings.job.to_string())?;
+    dir.disk.ensure_dir(&paths.workspace)?;
+    let lock = take_lock(&dir.disk, &paths, settings)?;
+    match standing(dir, &settings.job, settings.claim)? {
+        Standing::Lost(why) => return Ok(Supervised::ClaimLost { why }),
+        Standing::Cancelled => return give_back(dir, settings, "cancelled before it started", None),
+        Standing::Current => {}
+    }
+    let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
+        return Ok(Supervised::ClaimLost { why: "the job is not in the queue by this claim".to_owned() });
+    };
+    let repository = match take_repository(dir, settings, surroundings, &job) {
+        Ok(repository) => repository,
+        Err(why) => {
+            let pause = i64::try_from(settings.repository_pause.as_millis()).unwrap_or(i64::MAX);
+            return give_back(dir, settings, &why, Some(dir.clock.now().plus_millis(pause)));
+        }
+    };
+    clear_away(&dir.disk, &paths, &job, settings.claim)?;
+    let plan = Plan::of(&job, &paths)?;
+    let attempt = Attempt { dir, settings, surroundings, paths: &paths, job: &job, plan, signals: &signals };
+    let outcome = attempt.run(lock, repository)?;
+    Ok(outcome)
+}
+
+/// An own session, so that nothing sent to the starter's group or terminal arrives here, and part as
+/// the parent of all orphans among the descendants.
+fn detach() -> Result<(), SuperviseError> {
+    let own = rustix::process::getpid();
+    if rustix::process::getsid(None).system_tried("look at the session")? != own {
+        rustix::process::setsid().system_tried("open a session (a supervisor must not lead a group)")?;
+    }
+    // Any PID switches it on.
+    rustix::process::set_child_subreaper(Some(own)).system_tried("become the reaper of the job's processes")
+}
+
+/// Published locked for a first attempt; nobody sees it unlocked while its supervisor lives.
+fn take_lock(
+    disk: &Disk,
+    paths: &JobPaths,
+    settings: &SuperviseSettings,
+) -> Result<FileLock, SuperviseError> {
+    let path = paths.sentinel_lock();
+    if !path.exists()
+        && let Some(lock) = FileLock::publish(disk, &path)?
+    {
+        return Ok(lock);
+    }
+    FileLock::acquire(disk, &path, settings.lock_wait).map_err(|e| match e {
+        LockError::Disk(e) => SuperviseError::Disk(e),
+        held => SuperviseError::Lock(held),
+    })
+}
+
+fn take_repository(
+    dir: &StateDir,
+    settings: &SuperviseSettings,
+    surroundings: &Surroundings<'_>,
+    job: &Job,
+) -> Result<Option<Box<dyn HeldRepository>>, String> {
+    let Some(repository) = job.repository.as_deref() else { return Ok(None) };
+    let visit = Visit {
+        repository,
+        job: &job.id,
+        attempt: job.attempt,
+        claim: settings.claim,
+        wait: settings.repository_wait,
+    };
+    surroundings.gate.take(dir, &visit).map(Some).map_err(|e| e.to_string())
+}
+
+pub(super) fn give_back(
+    dir: &StateDir,
+    settings: &SuperviseSettings,
+    why: &str,
+    not_before: Option<Timestamp>,
+) -> Result<Supervised, SuperviseError> {
+    let unclaim = Operation::Unclaim {
+        job: settings.job.clone(),
+        claim: settings.claim,
+        reason: why.to_owned(),
+        not_before,
+    };
+    append(dir, &actor(), &[unclaim])?;
+    // Derived from the log: a recovery writes it when this fails.
+    let _ = record::advance(dir, &settings.job, settings.claim);
+    Ok(Supervised::GivenBack { why: why.to_owned() })
+}

@@ -1,0 +1,133 @@
+//! What a supervisor is told, and how its work can come out.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use super::repository::RepositoryGate;
+use crate::durable::{DiskError, LockError};
+use crate::queue::{JobId, QueueError};
+use crate::state::names::BadName;
+
+/// What to supervise, and how.
+#[derive(Debug, Clone)]
+pub struct SuperviseSettings {
+    /// Which job.
+    pub job: JobId,
+    /// The claim that begins the attempt.
+    pub claim: u64,
+    /// Program and first arguments of the trampoline, which ends in [`super::exec_command`]. What it is
+    /// to do is appended: `--job ID --attempt N --claim SEQ --supervisor PID -- COMMAND…`.
+    pub trampoline: Vec<OsString>,
+    /// Between SIGTERM and SIGKILL.
+    pub kill_grace: Duration,
+    /// Between two heartbeats.
+    pub heartbeat: Duration,
+    /// How long to wait for `sentinel.lock`; those who look or judge hold it for moments only.
+    pub lock_wait: Duration,
+    /// How long to wait for the repository.
+    pub repository_wait: Duration,
+    /// How long the claim rests after its repository was not to be had.
+    pub repository_pause: Duration,
+}
+
+impl SuperviseSettings {
+    /// With the usual times.
+    #[must_use]
+    pub fn new(job: JobId, claim: u64, trampoline: Vec<OsString>) -> SuperviseSettings {
+        SuperviseSettings {
+            job,
+            claim,
+            trampoline,
+            kill_grace: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            lock_wait: Duration::from_secs(5),
+            repository_wait: Duration::from_secs(2),
+            repository_pause: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a supervisor needs from outside this module.
+pub struct Surroundings<'a> {
+    /// Gives repositories to jobs.
+    pub gate: &'a dyn RepositoryGate,
+    /// Told of troubles that do not stop the supervisor: a sentence each.
+    pub notice: &'a dyn Fn(&str),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Supervised {
+    /// The attempt ran, and its end is recorded.
+    Ended {
+        /// Exit status of the command.
+        exit_code: Option<i32>,
+        /// The signal that ended it.
+        signal: Option<i32>,
+    },
+    /// The claim is not the job's present one: nothing was run.
+    ClaimLost {
+        /// What stands in its way.
+        why: String,
+    },
+    /// The claim was given back: nothing was run.
+    GivenBack {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why nothing could be supervised. Whoever judges the claim finds it never started, or crashed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuperviseError {
+    /// The job's id cannot become a file name.
+    #[error("the id of the job cannot be a file name")]
+    BadName(#[from] BadName),
+    /// No session of its own, no part of the tree, no signals.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Another supervisor of the job lives, or the lock cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The system refused a file.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The queue could not be read, or changed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// What was asked for cannot be understood.
+    #[error("what job {job} is to run cannot be understood")]
+    Spec {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The state directory went away while the job ran.
+    #[error("the state directory {} is gone: the end of job {job} cannot be recorded", path.display())]
+    StateGone {
+        /// Which job.
+        job: JobId,
+        /// Where it was.
+        path: std::path::PathBuf,
+    },
+}
+
+pub(super) trait SystemTried<T> {
+    fn system_tried(self, action: &'static str) -> Result<T, SuperviseError>;
+}
+
+impl<T, E: Into<io::Error>> SystemTried<T> for Result<T, E> {
+    fn system_tried(self, action: &'static str) -> Result<T, SuperviseError> {
+        self.map_err(|e| SuperviseError::System { action, source: e.into() })
+    }
+}

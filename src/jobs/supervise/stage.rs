@@ -1,0 +1,124 @@
+//! Before the command starts: the previous attempt's files out of the way, and what is to be run.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::settings::{SuperviseError, SuperviseSettings};
+use crate::durable::{Disk, DiskError, Tried};
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::marks;
+use crate::jobs::sentinel::Sentinel;
+use crate::queue::{Job, JobSpec};
+use crate::state::{JobPaths, StateDir};
+
+/// What an attempt runs, and where.
+pub(super) struct Plan {
+    pub(super) spec: JobSpec,
+    /// Program and arguments of this attempt.
+    pub(super) command: Vec<String>,
+    pub(super) folder: PathBuf,
+    /// It continues from a checkpoint.
+    pub(super) resumed: bool,
+}
+
+impl Plan {
+    pub(super) fn of(job: &Job, paths: &JobPaths) -> Result<Plan, SuperviseError> {
+        let spec = job.spec().map_err(|source| SuperviseError::Spec { job: job.id.clone(), source })?;
+        let resumed = job.attempt > 1 && !job.course().fresh && paths.checkpoint().exists();
+        let other = spec.resume_command.as_ref().filter(|_| resumed);
+        let command = other.unwrap_or(&spec.command).clone();
+        let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
+        Ok(Plan { spec, command, folder, resumed })
+    }
+
+    /// The process that will become the command.
+    pub(super) fn process(
+        &self,
+        dir: &StateDir,
+        paths: &JobPaths,
+        job: &Job,
+        settings: &SuperviseSettings,
+        output: &File,
+    ) -> Result<Command, DiskError> {
+        let Some((program, first)) = settings.trampoline.split_first() else {
+            let source = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+            return Err(DiskError {
+                action: "find the trampoline of",
+                path: paths.workspace.clone(),
+                source,
+            });
+        };
+        let duplicate = || output.try_clone().tried("share", &paths.output());
+        let mut process = Command::new(program);
+        process
+            .args(first)
+            .args(self.arguments(job, settings.claim))
+            .current_dir(&self.folder)
+            .env_remove(marks::RESUMED)
+            .envs(&self.spec.env)
+            .envs(marks::environment(dir.paths.root(), paths, &job.id, job.attempt, self.resumed))
+            .stdin(Stdio::null())
+            .stdout(duplicate()?)
+            .stderr(duplicate()?);
+        std::os::unix::process::CommandExt::process_group(&mut process, 0);
+        Ok(process)
+    }
+
+    fn arguments(&self, job: &Job, claim: u64) -> Vec<OsString> {
+        let named = [
+            ("--job", job.id.to_string()),
+            ("--attempt", job.attempt.to_string()),
+            ("--claim", claim.to_string()),
+            ("--supervisor", std::process::id().to_string()),
+        ];
+        let named = named.into_iter().flat_map(|(name, value)| [name.into(), value.into()]);
+        named.chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
+    }
+}
+
+/// Moves what an earlier attempt left to `attempts/<n>/`. May be killed at any point and run again: the
+/// sentinel, which names the attempt, moves last.
+pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -> Result<(), DiskError> {
+    let sentinel = Sentinel::read(&paths.sentinel())?;
+    let exit = ExitRecord::read(&paths.exit())?;
+    let is_ours = sentinel.whole().is_some_and(|s| s.claim == claim);
+    if is_ours {
+        return Ok(());
+    }
+    let named = sentinel.whole().map(|s| s.attempt).or_else(|| exit.whole().map(|e| e.attempt));
+    let folder = paths.attempt(named.unwrap_or_else(|| job.attempt.saturating_sub(1)));
+    let mut leaving = vec![paths.output(), paths.exit(), paths.command()];
+    if job.course().fresh {
+        leaving.push(paths.checkpoint());
+    }
+    leaving.push(paths.sentinel());
+    for file in leaving {
+        move_into(disk, &file, &folder, claim)?;
+    }
+    Ok(())
+}
+
+fn move_into(disk: &Disk, file: &Path, folder: &Path, claim: u64) -> Result<(), DiskError> {
+    let (Some(name), Some(attempts), Some(home)) = (file.file_name(), folder.parent(), file.parent()) else {
+        return Ok(());
+    };
+    if std::fs::symlink_metadata(file).is_err() {
+        return Ok(());
+    }
+    disk.ensure_dir(attempts)?;
+    disk.ensure_dir(folder)?;
+    let moved = disk.rename(file, &folder.join(name), false);
+    match moved {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            // Never over what is kept there.
+            let mut other = name.to_owned();
+            other.push(format!(".{claim}"));
+            disk.rename(file, &folder.join(other), true)?;
+        }
+        other => other?,
+    }
+    disk.sync_dir(folder)?;
+    disk.sync_dir(home)
+}

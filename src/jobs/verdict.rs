@@ -1,0 +1,207 @@
+//! Whether a job lives: the decision table as one total function of the facts.
+//!
+//! | sentinel.lock | facts | verdict |
+//! | --- | --- | --- |
+//! | cannot be used, or on a network file system | | unknown |
+//! | held | its supervisor is the one in the sentinel | supervised, or stalled when stopped or silent |
+//! | held | anything else | unidentified, alive |
+//! | free | `exit.json` of this claim, tree seen empty | ended |
+//! | free | a process of the job lives | orphaned process, alive |
+//! | free | neither sentinel nor `command.json` of this claim | never started |
+//! | free | both of them damaged | unknown |
+//! | free | an earlier boot of this machine | ended, else dead by reboot |
+//! | free | another machine, another process namespace | unknown |
+//! | free | same boot, a process that could be the job's is hidden | unknown |
+//! | free | same boot, all gone | ended, else crashed |
+//!
+//! Neither the wall clock nor the age of a heartbeat decides between alive and dead.
+
+use super::exit_record::ExitRecord;
+use super::sentinel::Freshness;
+use crate::system::ProcessIdentity;
+
+/// Whether a job lives, as reports say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// Something of it lives, or may not be told from living.
+    Alive,
+    /// Provably nothing of it lives.
+    Dead,
+    /// Neither can be proven: hands off.
+    Unknown,
+}
+
+impl Liveness {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Liveness::Alive => "alive",
+            Liveness::Dead => "dead",
+            Liveness::Unknown => "unknown",
+        }
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its supervisor watches over it.
+    Supervised,
+    /// Its supervisor lives, but is stopped or has been silent for long.
+    Stalled,
+    /// Somebody holds its lock who is not the supervisor that the sentinel names.
+    Unidentified,
+    /// Taken over from another server: its process lives, and nobody of ours supervises it.
+    Adopted {
+        /// The process.
+        process: ProcessIdentity,
+    },
+    /// Its supervisor is gone, but these processes of it live: alive for every purpose.
+    OrphanedProcess {
+        /// Those that were found.
+        processes: Vec<ProcessIdentity>,
+    },
+    /// It ended, and how is on record.
+    Ended(Box<ExitRecord>),
+    /// All of it is gone and nobody recorded how it ended.
+    Crashed,
+    /// The machine was started anew since.
+    DeadByReboot,
+    /// The claim was made, and nothing was begun.
+    NeverStarted,
+    /// Neither life nor death can be proven.
+    Unknown {
+        /// What is missing for a proof.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// The verdict in one of three words.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        match self {
+            Verdict::Supervised
+            | Verdict::Stalled
+            | Verdict::Unidentified
+            | Verdict::Adopted { .. }
+            | Verdict::OrphanedProcess { .. } => Liveness::Alive,
+            Verdict::Ended(_) | Verdict::Crashed | Verdict::DeadByReboot | Verdict::NeverStarted => {
+                Liveness::Dead
+            }
+            Verdict::Unknown { .. } => Liveness::Unknown,
+        }
+    }
+
+    /// Its stable name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Verdict::Supervised => "supervised",
+            Verdict::Stalled => "stalled",
+            Verdict::Unidentified => "unidentified",
+            Verdict::Adopted { .. } => "adopted",
+            Verdict::OrphanedProcess { .. } => "orphaned_process",
+            Verdict::Ended(_) => "ended",
+            Verdict::Crashed => "crashed",
+            Verdict::DeadByReboot => "dead_by_reboot",
+            Verdict::NeverStarted => "never_started",
+            Verdict::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// The state of `sentinel.lock`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LockFact {
+    /// Somebody else holds it.
+    Held,
+    /// Nobody holds it, or the one who asks does.
+    Free,
+    /// It proves nothing.
+    Unusable(String),
+}
+
+/// What the files tell of the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// Neither sentinel nor `command.json` of this claim.
+    Nothing,
+    /// The sentinel is damaged, and no command of this claim was recorded.
+    SentinelDamaged,
+    /// Both are damaged.
+    AllDamaged,
+    /// One of them is whole, and was written here.
+    Here(Origin),
+}
+
+/// Where the attempt ran, seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In this boot and process namespace.
+    Same,
+    /// Before this machine was last started.
+    EarlierBoot,
+    /// In this boot, where its processes cannot be seen.
+    OtherNamespace,
+    /// On another machine, or on this one for all that can be told.
+    OtherMachine,
+}
+
+/// Everything that the table looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) lock: LockFact,
+    pub(crate) begun: Begun,
+    /// The record of this claim's end.
+    pub(crate) exit: Option<ExitRecord>,
+    /// Whether the supervisor in the sentinel lives; false when there is none.
+    pub(crate) supervisor_lives: bool,
+    pub(crate) supervisor_stopped: bool,
+    pub(crate) freshness: Option<Freshness>,
+    /// Living processes of the job.
+    pub(crate) survivors: Vec<ProcessIdentity>,
+    /// Why a process of the job may have been missed.
+    pub(crate) doubt: Option<String>,
+}
+
+pub(crate) fn decide(facts: Facts) -> Verdict {
+    match facts.lock {
+        LockFact::Unusable(why) => Verdict::Unknown { why },
+        LockFact::Held if !facts.supervisor_lives => Verdict::Unidentified,
+        LockFact::Held if facts.supervisor_stopped || facts.freshness != Some(Freshness::Fresh) => {
+            Verdict::Stalled
+        }
+        LockFact::Held => Verdict::Supervised,
+        LockFact::Free => decide_free(facts),
+    }
+}
+
+fn decide_free(facts: Facts) -> Verdict {
+    if let Some(exit) = facts.exit.as_ref().filter(|exit| exit.tree_empty) {
+        return Verdict::Ended(Box::new(exit.clone()));
+    }
+    if !facts.survivors.is_empty() {
+        return Verdict::OrphanedProcess { processes: facts.survivors };
+    }
+    let unknown = |why: &str| Verdict::Unknown { why: why.to_owned() };
+    match facts.begun {
+        Begun::Nothing if facts.exit.is_none() => return Verdict::NeverStarted,
+        Begun::AllDamaged if facts.exit.is_none() => {
+            return unknown("sentinel and command record are damaged: its process cannot be told");
+        }
+        Begun::Here(Origin::EarlierBoot) => {
+            return facts.exit.map_or(Verdict::DeadByReboot, |exit| Verdict::Ended(Box::new(exit)));
+        }
+        Begun::Here(Origin::OtherNamespace) => return unknown("it ran in another process namespace"),
+        Begun::Here(Origin::OtherMachine) => return unknown("it ran on another machine"),
+        Begun::Nothing | Begun::AllDamaged | Begun::SentinelDamaged | Begun::Here(Origin::Same) => {}
+    }
+    match (facts.doubt, facts.exit) {
+        (Some(why), _) => Verdict::Unknown { why },
+        (None, Some(exit)) => Verdict::Ended(Box::new(exit)),
+        (None, None) => Verdict::Crashed,
+    }
+}

@@ -1,0 +1,96 @@
+//! The fencing number's second copy: the content of the `.lock` file itself.
+//!
+//! Always 30 bytes: twenty digits, a space, the digits' CRC-32 as eight hexadecimal ones, a line feed;
+//! or empty, when the lock was never granted. Written in place by whoever holds the flock, and synced
+//! *before* the metadata that grants the number: so the number here is never below a granted one, and a
+//! torn write costs nothing, because the metadata then still has the last number that was granted.
+
+use std::os::unix::fs::FileExt;
+
+use super::metadata::MetadataRead;
+use crate::durable::{DiskError, DiskFile, Tried};
+use crate::state::Timestamp;
+
+const LENGTH: usize = 30;
+
+/// What the `.lock` file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// Nothing was ever written.
+    Nothing,
+    /// Something that is no fencing number of ours.
+    Damaged,
+    /// The number of the last grant, or of one that was not completed.
+    Number(u64),
+}
+
+pub(super) fn read(file: &DiskFile) -> Result<Stored, DiskError> {
+    let mut bytes = [0u8; LENGTH];
+    let length = file.metadata()?.len();
+    if length == 0 {
+        return Ok(Stored::Nothing);
+    }
+    if length != LENGTH as u64 {
+        return Ok(Stored::Damaged);
+    }
+    file.as_file().read_exact_at(&mut bytes, 0).tried("read", file.path())?;
+    Ok(parse(&bytes).map_or(Stored::Damaged, Stored::Number))
+}
+
+pub(super) fn write(file: &DiskFile, token: u64) -> Result<(), DiskError> {
+    file.write_at(format(token).as_bytes(), 0)?;
+    if file.metadata()?.len() != LENGTH as u64 {
+        file.truncate(LENGTH as u64)?;
+    }
+    file.sync_data()
+}
+
+fn format(token: u64) -> String {
+    let digits = format!("{token:020}");
+    format!("{digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
+}
+
+fn parse(bytes: &[u8; LENGTH]) -> Option<u64> {
+    let token = std::str::from_utf8(&bytes[..20]).ok()?.parse().ok()?;
+    (format(token).as_bytes() == bytes).then_some(token)
+}
+
+/// The number of the last grant, as far as the two copies tell. With both copies lost nobody knows how
+/// far they had risen; the present time in milliseconds is then far above any count of grants.
+pub(super) fn last(stored: Stored, metadata: &MetadataRead, now: Timestamp) -> u64 {
+    let unknowable = u64::try_from(now.as_millis()).unwrap_or(0);
+    match (stored, metadata) {
+        (Stored::Number(n), MetadataRead::Whole(m)) => n.max(m.token),
+        (Stored::Number(n), _) => n,
+        (_, MetadataRead::Whole(m)) => m.token,
+        (Stored::Nothing, MetadataRead::Missing) => 0,
+        (Stored::Nothing | Stored::Damaged, _) => unknowable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_comes_back_and_a_flipped_digit_is_seen() {
+        for token in [0, 1, 42, u64::MAX] {
+            let text = format(token);
+            let mut bytes: [u8; LENGTH] = text.as_bytes().try_into().unwrap();
+            assert_eq!(parse(&bytes), Some(token));
+            bytes[19] ^= 1;
+            assert_eq!(parse(&bytes), None);
+        }
+    }
+
+    #[test]
+    fn the_number_does_not_fall_when_one_or_both_copies_are_lost() {
+        let now = Timestamp::from_millis(1_772_000_000_000);
+        let damaged = MetadataRead::Damaged { why: String::new() };
+        assert_eq!(last(Stored::Nothing, &MetadataRead::Missing, now), 0);
+        assert_eq!(last(Stored::Number(9), &MetadataRead::Missing, now), 9);
+        assert_eq!(last(Stored::Number(9), &damaged, now), 9);
+        assert_eq!(last(Stored::Damaged, &damaged, now), 1_772_000_000_000);
+        assert_eq!(last(Stored::Nothing, &damaged, now), 1_772_000_000_000);
+    }
+}

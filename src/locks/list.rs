@@ -1,0 +1,125 @@
+//! What there is to show about locks. Looks only: takes no lock and changes nothing, so that what it
+//! says may be outdated in the next moment; nothing is decided by it.
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::repositories;
+use super::look::Look;
+use super::metadata::{LockMetadata, MetadataRead, read_metadata};
+use super::verdict::{Flock, JobLivenessOf, LockVerdict};
+use crate::durable::{DiskError, is_held};
+use crate::queue::JobId;
+use crate::state::names::BadName;
+use crate::state::{StateDir, Timestamp};
+
+/// One lock, with its verdict and what that rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockInfo {
+    /// Which repository; known from the file's name also when the metadata is damaged.
+    pub repository: String,
+    /// Which grant.
+    pub lock_id: Option<String>,
+    /// Its fencing number.
+    pub token: Option<u64>,
+    /// Whose it is, or was, in words.
+    pub holder: Option<String>,
+    /// The job that it belongs to.
+    pub job_id: Option<JobId>,
+    /// For what.
+    pub operation: Option<String>,
+    /// Since when.
+    pub acquired_at: Option<Timestamp>,
+    /// When it was given back.
+    pub released_at: Option<Timestamp>,
+    /// The process that took it.
+    pub pid: Option<u32>,
+    /// Where that process runs.
+    pub host: Option<String>,
+    /// `live`, `free`, `stale` or `unknown`.
+    pub liveness: String,
+    /// A recovery gave it back, or this grant took over what a dead holder had left.
+    pub recovered: bool,
+    /// Nobody is granted it until an operator decides.
+    pub unavailable: bool,
+    /// Why it is unavailable.
+    pub reason: Option<String>,
+    /// The metadata file.
+    pub file: String,
+    /// The metadata, when it is whole.
+    pub metadata: Option<LockMetadata>,
+    /// The verdict.
+    pub verdict: LockVerdict,
+    /// What the verdict rests on.
+    pub evidence: Vec<String>,
+}
+
+impl LockInfo {
+    /// Whether it is anything but free.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.verdict != LockVerdict::Free
+    }
+}
+
+/// All locks that ever were granted, in order of the repositories' names.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<LockInfo>, DiskError> {
+    let names = repositories(&dir.paths.locks())?;
+    let look = Look::new(dir, job_liveness);
+    Ok(names.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten()).collect())
+}
+
+/// The lock of one repository; `None` when it never had one.
+///
+/// # Errors
+/// When the repository's name cannot become a file name.
+pub fn inspect(
+    dir: &StateDir,
+    repository: &str,
+    job_liveness: &JobLivenessOf<'_>,
+) -> Result<Option<LockInfo>, BadName> {
+    inspect_with(dir, &Look::new(dir, job_liveness), repository)
+}
+
+fn inspect_with(dir: &StateDir, look: &Look<'_>, repository: &str) -> Result<Option<LockInfo>, BadName> {
+    let paths = dir.paths.lock(repository)?;
+    let flock = match is_held(&paths.flock) {
+        Ok(true) => Flock::Held,
+        Ok(false) => Flock::Free,
+        // Without a lock file nobody can hold it.
+        Err(e) if e.is_not_found() => Flock::Free,
+        Err(e) => Flock::Unusable(format!("{e}: {}", e.source)),
+    };
+    let metadata = read_metadata(&paths.metadata, repository);
+    if metadata == MetadataRead::Missing && !paths.flock.exists() {
+        return Ok(None);
+    }
+    let judgement = look.judge(flock, &metadata);
+    let reason = match &judgement.verdict {
+        LockVerdict::Unknown { why } => Some(why.clone()),
+        _ => None,
+    };
+    let whole = metadata.whole();
+    Ok(Some(LockInfo {
+        repository: repository.to_owned(),
+        lock_id: whole.map(|m| m.lock_id.clone()),
+        token: whole.map(|m| m.token),
+        holder: whole.map(LockMetadata::holder_text),
+        job_id: whole.and_then(LockMetadata::job_id).cloned(),
+        operation: whole.map(|m| m.operation.clone()),
+        acquired_at: whole.map(|m| m.acquired_at),
+        released_at: whole.and_then(|m| m.released_at),
+        pid: whole.map(|m| m.process.pid),
+        host: whole.map(|m| m.host.host.clone()),
+        liveness: judgement.verdict.as_str().to_owned(),
+        recovered: whole.is_some_and(|m| m.recovered),
+        unavailable: reason.is_some(),
+        reason,
+        file: paths.metadata.display().to_string(),
+        metadata: whole.cloned(),
+        verdict: judgement.verdict,
+        evidence: judgement.evidence,
+    }))
+}

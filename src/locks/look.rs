@@ -1,0 +1,93 @@
+//! Gathers the evidence that a verdict needs, and no more: most locks need no look at processes.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
+use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
+use super::scan::ProcessScan;
+use super::verdict::{Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, Origin, Survivors, judge};
+use crate::state::StateDir;
+use crate::system::{Host, Presence, is_network, presence};
+
+/// One look at the world, from which any number of locks can be judged.
+pub(super) struct Look<'a> {
+    here: Host,
+    network: Option<&'static str>,
+    jobs: &'a JobLivenessOf<'a>,
+    scan: OnceCell<ProcessScan>,
+    /// The grants whose holder was gone before the scan; `None`: the scan is taken when first needed.
+    covered: Option<HashSet<String>>,
+}
+
+impl<'a> Look<'a> {
+    /// A look that scans the processes when, and if, a verdict first needs it.
+    pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> Look<'a> {
+        let network = is_network(&dir.paths.locks());
+        Look { here: Host::this(), network, jobs, scan: OnceCell::new(), covered: None }
+    }
+
+    /// Whether flocks prove nothing here, and may block.
+    pub(super) fn is_on_network(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// Takes the one scan that all of these locks share. A scan proves something about a lock only when
+    /// its holder, which alone can start the marked command, was gone before; so that is found out
+    /// first, and [`Look::covers`] tells for which grants the scan counts.
+    pub(super) fn scan_for<'m>(&mut self, locks: impl Iterator<Item = &'m LockMetadata>) {
+        let covered: HashSet<String> =
+            locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id.clone()).collect();
+        if !covered.is_empty() {
+            let _ = self.scan.set(ProcessScan::take());
+        }
+        self.covered = Some(covered);
+    }
+
+    fn needs_scan(&self, m: &LockMetadata) -> bool {
+        m.state != LockState::Released
+            && m.holder == LockHolder::Process
+            && Origin::of(&m.host, &self.here) == Origin::Here
+            && presence(m.process) == Presence::Gone
+    }
+
+    /// Whether the shared scan counts for this lock.
+    pub(super) fn covers(&self, metadata: &MetadataRead) -> bool {
+        match (&self.covered, metadata) {
+            (Some(covered), MetadataRead::Whole(m)) => covered.contains(&m.lock_id) || !self.needs_scan(m),
+            _ => true,
+        }
+    }
+
+    /// Judges a lock.
+    pub(super) fn judge(&self, flock: Flock, metadata: &MetadataRead) -> Judgement {
+        let holder = match metadata.whole() {
+            Some(m) if m.state != LockState::Released && self.network.is_none() => self.gather(&flock, m),
+            _ => HolderEvidence::default(),
+        };
+        judge(&Evidence { network: self.network, flock, metadata, here: &self.here, holder })
+    }
+
+    fn gather(&self, flock: &Flock, m: &LockMetadata) -> HolderEvidence {
+        let origin = Origin::of(&m.host, &self.here);
+        let seen = (origin == Origin::Here).then(|| presence(m.process));
+        let mut evidence = HolderEvidence { presence: seen, job: None, survivors: None };
+        if *flock != Flock::Free || origin == Origin::EarlierBoot {
+            return evidence;
+        }
+        match &m.holder {
+            LockHolder::Job { job_id, claim, .. } => evidence.job = Some((self.jobs)(job_id, *claim)),
+            LockHolder::Process if seen == Some(Presence::Gone) => {
+                evidence.survivors = self.survivors(m);
+            }
+            LockHolder::Process => {}
+        }
+        evidence
+    }
+
+    fn survivors(&self, m: &LockMetadata) -> Option<Survivors> {
+        match &self.covered {
+            Some(covered) if !covered.contains(&m.lock_id) => None,
+            _ => Some(self.scan.get_or_init(ProcessScan::take).survivors_of(m)),
+        }
+    }
+}

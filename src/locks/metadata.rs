@@ -1,0 +1,201 @@
+//! `locks/<repository>.lock.json`: who holds, or held, a repository's lock, and for what.
+//!
+//! ```json
+//! {"version":1,"repository":"web","lock_id":"0192…","token":7,"state":"held",
+//!  "holder":{"kind":"job","job_id":"…","attempt":1,"claim":41},
+//!  "process":{"pid":4711,"start_time":88123},"host":{…},"uid":0,"operation":"job",
+//!  "acquired_at":"2026-03-01T09:30:00.000Z","recovered":false}
+//! ```
+//!
+//! Replaced atomically, by the holder of the flock; the one exception is a forced release, which may
+//! come from outside. Therefore every replacement happens under the small `.<repository>.writing` lock
+//! and after a second look at whose grant the file tells of.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
+use crate::queue::JobId;
+use crate::state::{LockPaths, Timestamp};
+use crate::system::{Host, ProcessIdentity};
+
+/// The version that this code writes, and the latest that it reads.
+pub const METADATA_VERSION: u32 = 1;
+
+/// How long another process may take to replace the metadata.
+const WRITER_WAIT: Duration = Duration::from_secs(10);
+
+/// Whether the grant that the metadata tells of still stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockState {
+    /// Granted and not given back.
+    Held,
+    /// A recovery found the holder gone and is giving it back; repeated when it is cut short.
+    Recovering,
+    /// Given back.
+    Released,
+}
+
+impl LockState {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LockState::Held => "held",
+            LockState::Recovering => "recovering",
+            LockState::Released => "released",
+        }
+    }
+}
+
+/// Whose lock it is. A job's lock belongs to the job, whichever process takes it in the job's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum LockHolder {
+    /// An attempt of a job.
+    Job {
+        /// The job.
+        job_id: JobId,
+        /// Its attempt.
+        attempt: u32,
+        /// The claim that began the attempt.
+        claim: u64,
+    },
+    /// The process itself, and the command that it runs.
+    Process,
+}
+
+/// Who gave a lock back in its holder's stead, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseNote {
+    /// Who did it.
+    pub by: String,
+    /// The reason that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Whether it was done although the holder was alive, or might have been.
+    pub forced: bool,
+}
+
+/// What the metadata file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockMetadata {
+    /// Of this form.
+    pub version: u32,
+    /// Which repository.
+    pub repository: String,
+    /// Names this grant; the next grant has another.
+    pub lock_id: String,
+    /// The fencing number; rises with every grant of this repository.
+    pub token: u64,
+    /// Whether the grant still stands.
+    pub state: LockState,
+    /// Whose lock it is.
+    pub holder: LockHolder,
+    /// The process that took it and holds the flock.
+    pub process: ProcessIdentity,
+    /// Where that process runs.
+    pub host: Host,
+    /// As which user.
+    pub uid: u32,
+    /// For what: `job`, or a command line.
+    pub operation: String,
+    /// When it was granted.
+    pub acquired_at: Timestamp,
+    /// When it was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Timestamp>,
+    /// Released: a recovery gave it back. Held: this grant took over what a dead holder had left.
+    #[serde(default)]
+    pub recovered: bool,
+    /// Why a recovery took the holder for gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Who gave it back, when that was not its holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_by: Option<ReleaseNote>,
+}
+
+impl LockMetadata {
+    /// The holder in words.
+    #[must_use]
+    pub fn holder_text(&self) -> String {
+        let process = format!("process {} on {}", self.process.pid, self.host.host);
+        match &self.holder {
+            LockHolder::Job { job_id, attempt, .. } => {
+                format!("job {job_id} (attempt {attempt}, supervisor {process})")
+            }
+            LockHolder::Process => format!("{process} ({})", self.operation),
+        }
+    }
+
+    /// The job whose lock it is.
+    #[must_use]
+    pub fn job_id(&self) -> Option<&JobId> {
+        match &self.holder {
+            LockHolder::Job { job_id, .. } => Some(job_id),
+            LockHolder::Process => None,
+        }
+    }
+
+    /// Replaces the file durably. The caller holds a [`writing`] lock.
+    pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        text.push(b'\n');
+        replace(disk, path, &text)
+    }
+}
+
+/// What could be learnt from a metadata file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataRead {
+    /// There is none.
+    Missing,
+    /// There is one that cannot be believed.
+    Damaged {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It is whole.
+    Whole(Box<LockMetadata>),
+}
+
+impl MetadataRead {
+    /// What it says, when it is whole.
+    #[must_use]
+    pub fn whole(&self) -> Option<&LockMetadata> {
+        match self {
+            MetadataRead::Whole(metadata) => Some(metadata),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the metadata of a repository's lock.
+#[must_use]
+pub fn read_metadata(path: &Path, repository: &str) -> MetadataRead {
+    let damaged = |why: String| MetadataRead::Damaged { why };
+    let bytes = match read_optional(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return MetadataRead::Missing,
+        Err(e) => return damaged(format!("it cannot be read: {}", e.source)),
+    };
+    if bytes.is_empty() {
+        return damaged("it is empty".to_owned());
+    }
+    match serde_json::from_slice::<LockMetadata>(&bytes) {
+        Err(e) => damaged(format!("it is no lock metadata: {e}")),
+        Ok(m) if m.version > METADATA_VERSION => damaged(format!("its version {} is later", m.version)),
+        Ok(m) if m.repository != repository => damaged(format!("it tells of repository '{}'", m.repository)),
+        Ok(m) if m.lock_id.is_empty() => damaged("it has no lock id".to_owned()),
+        Ok(m) => MetadataRead::Whole(Box::new(m)),
+    }
+}
+
+/// The right to replace the metadata, for a moment.
+pub(super) fn writing(disk: &Disk, paths: &LockPaths) -> Result<FileLock, LockError> {
+    FileLock::acquire(disk, &paths.writing, WRITER_WAIT)
+}

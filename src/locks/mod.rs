@@ -1,0 +1,37 @@
+//! Repository locks: the right of one holder at a time to work on a named repository.
+//!
+//! Two files a repository in `locks/`: `<repository>.lock`, the flock target, which also keeps the fencing
+//! number, and `<repository>.lock.json`, who holds it and for what. The flock serialises; the metadata is
+//! what survives a crash; [`judge`] decides from both what a lock is. A third, `.<repository>.writing`, is
+//! locked for the moment in which the metadata is replaced.
+//!
+//! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a
+//! [`JobLivenessOf`] function: this module knows nothing of supervisors and sentinels.
+
+mod fencing;
+mod folder;
+mod grant;
+mod list;
+mod look;
+mod metadata;
+mod recover;
+mod release;
+mod run_under;
+mod scan;
+mod verdict;
+
+pub use grant::{
+    GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire, acquire_for_job, try_acquire,
+};
+pub use list::{LockInfo, inspect, list};
+pub use metadata::{
+    LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
+};
+pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
+pub use release::{Effective, ReleaseRefused, Released, release};
+pub use run_under::{LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE, RanUnder, RunUnderError, run_under};
+pub use scan::{LOCK_ID_VARIABLE, mark_variable};
+pub use verdict::{
+    Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,
+    judge,
+};

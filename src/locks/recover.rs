@@ -1,0 +1,215 @@
+//! What a recovery does with the locks that a crash left: keeps those of living holders, gives back
+//! those of dead ones, and leaves alone, as unavailable, what cannot be judged.
+//!
+//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is
+//! written in two steps, `recovering` with the evidence and then `released`, and begun anew when it is
+//! cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
+//! processes; only for a holder that dies during the recovery itself is there another.
+//! Damaged metadata stays where it is, so that the repository remains unavailable until somebody decides
+//! (`release` with force); a copy goes to quarantine.
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::repositories;
+use super::grant::LOOK_GRACE;
+use super::look::Look;
+use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
+use crate::durable::{DiskError, FileLock, LockError};
+use crate::queue::JobId;
+use crate::state::names::BadName;
+use crate::state::{LockPaths, StateDir};
+
+/// What a recovery did with a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockOutcome {
+    /// Its holder lives and keeps it.
+    Kept,
+    /// Its holder was gone; it was given back.
+    Released,
+    /// It could not be judged; nobody is granted it until an operator decides.
+    Unavailable,
+}
+
+/// One lock that a recovery found held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredLock {
+    /// Which repository.
+    pub repository: String,
+    /// Which grant; `None` when the metadata does not tell.
+    pub lock_id: Option<String>,
+    /// Whose, in words.
+    pub holder: Option<String>,
+    /// The job that it belongs to.
+    pub job_id: Option<JobId>,
+    /// What was done.
+    pub outcome: LockOutcome,
+    /// What that rests on.
+    pub evidence: Vec<String>,
+}
+
+/// What a recovery did with all locks.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LocksRecovered {
+    /// How many holders live.
+    pub kept: usize,
+    /// How many locks were given back.
+    pub released: usize,
+    /// How many repositories are unavailable.
+    pub unavailable: usize,
+    /// How many locks nobody held.
+    pub free: usize,
+    /// Those that were held, in order of the repositories' names.
+    pub locks: Vec<RecoveredLock>,
+}
+
+impl LocksRecovered {
+    fn count(&mut self, lock: Option<RecoveredLock>) {
+        let Some(lock) = lock else {
+            self.free += 1;
+            return;
+        };
+        match lock.outcome {
+            LockOutcome::Kept => self.kept += 1,
+            LockOutcome::Released => self.released += 1,
+            LockOutcome::Unavailable => self.unavailable += 1,
+        }
+        self.locks.push(lock);
+    }
+}
+
+/// Recovers every lock; `progress` hears how many of how many are done.
+///
+/// # Errors
+/// When the locks cannot be listed. What goes wrong with one lock makes that one unavailable.
+pub fn recover_all(
+    dir: &StateDir,
+    job_liveness: &JobLivenessOf<'_>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<LocksRecovered, DiskError> {
+    let names = repositories(&dir.paths.locks())?;
+    let mut look = Look::new(dir, job_liveness);
+    let read: Vec<MetadataRead> = names
+        .iter()
+        .filter_map(|name| Some(read_metadata(&dir.paths.lock(name).ok()?.metadata, name)))
+        .collect();
+    look.scan_for(read.iter().filter_map(MetadataRead::whole));
+    drop(read);
+    let mut recovered = LocksRecovered::default();
+    progress(0, names.len());
+    for (done, name) in names.iter().enumerate() {
+        let Ok(paths) = dir.paths.lock(name) else { continue };
+        recovered.count(recover_with(dir, &look, job_liveness, name, &paths));
+        progress(done + 1, names.len());
+    }
+    Ok(recovered)
+}
+
+/// Recovers one lock; `None` when nobody holds it.
+///
+/// # Errors
+/// When the repository's name cannot become a file name.
+pub fn recover_one(
+    dir: &StateDir,
+    repository: &str,
+    job_liveness: &JobLivenessOf<'_>,
+) -> Result<Option<RecoveredLock>, BadName> {
+    let paths = dir.paths.lock(repository)?;
+    if !paths.flock.exists() && !paths.metadata.exists() {
+        return Ok(None);
+    }
+    let look = Look::new(dir, job_liveness);
+    Ok(recover_with(dir, &look, job_liveness, repository, &paths))
+}
+
+fn recover_with(
+    dir: &StateDir,
+    look: &Look<'_>,
+    jobs: &JobLivenessOf<'_>,
+    repository: &str,
+    paths: &LockPaths,
+) -> Option<RecoveredLock> {
+    let recovering = Recovering { dir, repository, paths };
+    if look.is_on_network() {
+        let metadata = read_metadata(&paths.metadata, repository);
+        let judgement = look.judge(Flock::Free, &metadata);
+        return recovering.conclude(&metadata, judgement);
+    }
+    let flock = FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE);
+    let metadata = read_metadata(&paths.metadata, repository);
+    let judgement = match &flock {
+        Ok(_) if look.covers(&metadata) => look.judge(Flock::Free, &metadata),
+        // Its holder was alive when the processes were scanned and is gone now.
+        Ok(_) => Look::new(dir, jobs).judge(Flock::Free, &metadata),
+        Err(LockError::Held { .. }) => look.judge(Flock::Held, &metadata),
+        Err(LockError::Disk(e)) => look.judge(Flock::Unusable(with_cause(e)), &metadata),
+    };
+    recovering.conclude(&metadata, judgement)
+}
+
+fn with_cause(e: &DiskError) -> String {
+    format!("{e}: {}", e.source)
+}
+
+struct Recovering<'a> {
+    dir: &'a StateDir,
+    repository: &'a str,
+    paths: &'a LockPaths,
+}
+
+impl Recovering<'_> {
+    fn conclude(&self, metadata: &MetadataRead, judgement: Judgement) -> Option<RecoveredLock> {
+        let mut evidence = judgement.evidence;
+        let outcome = match judgement.verdict {
+            LockVerdict::Free => return None,
+            LockVerdict::Live | LockVerdict::LiveUnidentified => LockOutcome::Kept,
+            LockVerdict::Unknown { .. } => {
+                evidence.extend(self.keep_damaged(metadata));
+                LockOutcome::Unavailable
+            }
+            LockVerdict::Stale => match metadata.whole().map(|m| self.give_back(m, &evidence)) {
+                Some(Ok(())) => LockOutcome::Released,
+                Some(Err(why)) => {
+                    evidence.push(format!("it could not be given back: {why}"));
+                    LockOutcome::Unavailable
+                }
+                None => LockOutcome::Unavailable,
+            },
+        };
+        let whole = metadata.whole();
+        Some(RecoveredLock {
+            repository: self.repository.to_owned(),
+            lock_id: whole.map(|m| m.lock_id.clone()),
+            holder: whole.map(LockMetadata::holder_text),
+            job_id: whole.and_then(LockMetadata::job_id).cloned(),
+            outcome,
+            evidence,
+        })
+    }
+
+    /// A sentence about the copy in quarantine.
+    fn keep_damaged(&self, metadata: &MetadataRead) -> Option<String> {
+        let MetadataRead::Damaged { why } = metadata else { return None };
+        let at = self.dir.clock.now().to_string();
+        Some(match self.dir.quarantine().keep_file(&self.paths.metadata, why, &at) {
+            Ok(kept) => format!("a copy is kept in {}", kept.display()),
+            Err(e) => format!("no copy could be kept: {}", with_cause(&e)),
+        })
+    }
+
+    /// The caller holds the flock, so that the metadata is still the one that was judged.
+    fn give_back(&self, judged: &LockMetadata, evidence: &[String]) -> Result<(), String> {
+        let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
+        let mut metadata = judged.clone();
+        metadata.state = LockState::Recovering;
+        metadata.evidence = evidence.to_vec();
+        let write =
+            |m: &LockMetadata| m.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e));
+        write(&metadata)?;
+        metadata.state = LockState::Released;
+        metadata.released_at = Some(self.dir.clock.now());
+        metadata.recovered = true;
+        write(&metadata)
+    }
+}

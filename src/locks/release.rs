@@ -1,0 +1,290 @@
+//! Giving a lock back in its holder's stead, on an operator's word.
+//!
+//! A stale lock is given back without more. One whose holder is alive, or whose state is unknown, needs
+//! force. What force can and cannot do:
+//!
+//! - The flock cannot be taken from a living process by another one, nor replaced without danger: two
+//!   processes would each hold "the" lock. So while the former holder has the flock, the metadata says
+//!   released and **every acquire is still refused**; at most one process ever holds the flock. What
+//!   force achieves then is that the repository is free in the moment in which that process lets go or
+//!   is ended, without a recovery and whatever it leaves behind ([`Effective::WhenTheFlockIsFree`]).
+//! - When nobody has the flock (a command that outlived its `lock` process, an orphaned job, unknown
+//!   metadata) the repository is free at once ([`Effective::Now`]). Whatever still works on it was not
+//!   stopped. The next grant has another id and a higher fencing number; a tool that compares the number
+//!   in its environment with the metadata can tell that its own is old. A tool that does not is not
+//!   held up by anything: [`Released::breaks`] says so.
+//! - The former holder's own giving back finds its grant released and leaves the note in place; it can
+//!   never give back a later grant, for the id is compared.
+
+use super::fencing;
+use super::grant::{HeldBy, LOOK_GRACE};
+use super::look::Look;
+use super::metadata::{
+    LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata, writing,
+};
+use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
+use crate::durable::{DiskError, FileLock, LockError};
+use crate::queue::Actor;
+use crate::state::names::BadName;
+use crate::state::{LockPaths, StateDir};
+use crate::system::{Host, ProcessIdentity};
+
+/// From when on the repository is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effective {
+    /// It is free.
+    Now,
+    /// As soon as the former holder's process lets go of the flock, or is ended.
+    WhenTheFlockIsFree,
+}
+
+/// A lock that was given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// Which repository.
+    pub repository: String,
+    /// Which grant; `None` when the metadata was damaged.
+    pub lock_id: Option<String>,
+    /// What the metadata said; `None` when it was damaged.
+    pub was: Option<LockMetadata>,
+    /// Whether force was needed.
+    pub forced: bool,
+    /// From when on the repository is free.
+    pub effective: Effective,
+    /// What this breaks, one sentence each; empty for a stale lock.
+    pub breaks: Vec<String>,
+    /// What the verdict rested on.
+    pub evidence: Vec<String>,
+}
+
+/// Why a lock was not given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReleaseRefused {
+    /// There is no lock to give back.
+    #[error("the lock of repository '{repository}' is not held")]
+    NotHeld {
+        /// Which repository.
+        repository: String,
+    },
+    /// Another grant than the one that was named.
+    #[error("the lock of repository '{repository}' has the id {held}, not the one that was named")]
+    WrongId {
+        /// Which repository.
+        repository: String,
+        /// The grant that stands.
+        held: String,
+    },
+    /// Its holder is alive.
+    #[error("the lock of repository '{}' is held by {who}, which is alive", who.repository)]
+    HeldByLiveOwner {
+        /// Who.
+        who: Box<HeldBy>,
+    },
+    /// Whether its holder is alive cannot be said.
+    #[error("the lock of repository '{repository}' cannot be judged: {why}")]
+    Unknown {
+        /// Which repository.
+        repository: String,
+        /// What stands against a verdict.
+        why: String,
+        /// What is known.
+        evidence: Vec<String>,
+    },
+    /// The repository's name cannot become a file name.
+    #[error("bad repository name: {0}")]
+    BadName(#[from] BadName),
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Another process keeps replacing the metadata.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// Gives back the lock of a repository. `lock_id`: only this grant, never a successor's.
+///
+/// # Errors
+/// See [`ReleaseRefused`].
+pub fn release(
+    dir: &StateDir,
+    repository: &str,
+    lock_id: Option<&str>,
+    force: bool,
+    actor: &Actor,
+    job_liveness: &JobLivenessOf<'_>,
+) -> Result<Released, ReleaseRefused> {
+    let paths = dir.paths.lock(repository)?;
+    if !paths.flock.exists() && !paths.metadata.exists() {
+        return Err(ReleaseRefused::NotHeld { repository: repository.to_owned() });
+    }
+    let look = Look::new(dir, job_liveness);
+    let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor };
+    if look.is_on_network() {
+        let metadata = read_metadata(&paths.metadata, repository);
+        let judgement = look.judge(Flock::Free, &metadata);
+        return release.decide(None, metadata, judgement);
+    }
+    match FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE) {
+        Ok(flock) => {
+            let metadata = read_metadata(&paths.metadata, repository);
+            let judgement = look.judge(Flock::Free, &metadata);
+            release.decide(Some(&flock), metadata, judgement)
+        }
+        Err(LockError::Held { .. }) => {
+            let metadata = read_metadata(&paths.metadata, repository);
+            let judgement = look.judge(Flock::Held, &metadata);
+            release.decide(None, metadata, judgement)
+        }
+        Err(LockError::Disk(e)) => Err(e.into()),
+    }
+}
+
+struct Releasing<'a> {
+    dir: &'a StateDir,
+    repository: &'a str,
+    paths: &'a LockPaths,
+    lock_id: Option<&'a str>,
+    force: bool,
+    actor: &'a Actor,
+}
+
+impl Releasing<'_> {
+    fn decide(
+        &self,
+        flock: Option<&FileLock>,
+        metadata: MetadataRead,
+        judgement: Judgement,
+    ) -> Result<Released, ReleaseRefused> {
+        if judgement.verdict == LockVerdict::Free {
+            return Err(ReleaseRefused::NotHeld { repository: self.repository.to_owned() });
+        }
+        self.check_id(&metadata, &judgement)?;
+        let forced = match &judgement.verdict {
+            LockVerdict::Stale | LockVerdict::Free => false,
+            _ if self.force => true,
+            LockVerdict::Unknown { why } => return Err(self.unknown(why.clone(), judgement.evidence)),
+            LockVerdict::Live | LockVerdict::LiveUnidentified => {
+                let who = Box::new(HeldBy::new(self.repository, &metadata, judgement.evidence));
+                return Err(ReleaseRefused::HeldByLiveOwner { who });
+            }
+        };
+        self.write(flock, &metadata, forced, &judgement)?;
+        let effective = if flock.is_some() { Effective::Now } else { Effective::WhenTheFlockIsFree };
+        let was = metadata.whole().cloned();
+        Ok(Released {
+            repository: self.repository.to_owned(),
+            lock_id: was.as_ref().map(|m| m.lock_id.clone()),
+            breaks: if forced { self.breaks(&metadata, effective) } else { Vec::new() },
+            was,
+            forced,
+            effective,
+            evidence: judgement.evidence,
+        })
+    }
+
+    /// Force does not overrule an id: who names one wants that grant or nothing.
+    fn check_id(&self, metadata: &MetadataRead, judgement: &Judgement) -> Result<(), ReleaseRefused> {
+        let Some(wanted) = self.lock_id else { return Ok(()) };
+        match metadata.whole() {
+            Some(m) if m.lock_id == wanted => Ok(()),
+            Some(m) => Err(ReleaseRefused::WrongId {
+                repository: self.repository.to_owned(),
+                held: m.lock_id.clone(),
+            }),
+            None => Err(self
+                .unknown("the metadata does not tell the lock's id".to_owned(), judgement.evidence.clone())),
+        }
+    }
+
+    fn unknown(&self, why: String, evidence: Vec<String>) -> ReleaseRefused {
+        ReleaseRefused::Unknown { repository: self.repository.to_owned(), why, evidence }
+    }
+
+    fn write(
+        &self,
+        flock: Option<&FileLock>,
+        judged: &MetadataRead,
+        forced: bool,
+        judgement: &Judgement,
+    ) -> Result<(), ReleaseRefused> {
+        let _writing = writing(&self.dir.disk, self.paths)?;
+        let now = read_metadata(&self.paths.metadata, self.repository);
+        match (judged.whole(), now.whole()) {
+            (Some(then), Some(now)) if then.lock_id == now.lock_id => {
+                if now.state == LockState::Released {
+                    return Ok(()); // Given back, or forced before, in the meantime.
+                }
+            }
+            (None, None) => {}
+            (_, other) => {
+                // The lock changed hands between the verdict and now: that is another one's.
+                let held = other.map_or_else(|| "(damaged)".to_owned(), |m| m.lock_id.clone());
+                return Err(ReleaseRefused::WrongId { repository: self.repository.to_owned(), held });
+            }
+        }
+        if matches!(now, MetadataRead::Damaged { .. }) {
+            self.keep_damaged()?;
+        }
+        let mut metadata = self.basis(flock, now)?;
+        metadata.state = LockState::Released;
+        metadata.released_at = Some(self.dir.clock.now());
+        metadata.evidence.clone_from(&judgement.evidence);
+        let Actor { by, why } = self.actor.clone();
+        metadata.released_by = Some(ReleaseNote { by, why, forced });
+        metadata.write(&self.dir.disk, &self.paths.metadata)?;
+        Ok(())
+    }
+
+    fn keep_damaged(&self) -> Result<(), DiskError> {
+        let at = self.dir.clock.now().to_string();
+        let reason = "lock metadata that could not be read when the lock was released by force";
+        self.dir.quarantine().keep_file(&self.paths.metadata, reason, &at).map(drop)
+    }
+
+    /// The metadata as it was; for one that was lost, a new one that keeps the fencing number.
+    fn basis(&self, flock: Option<&FileLock>, now: MetadataRead) -> Result<LockMetadata, DiskError> {
+        let at = self.dir.clock.now();
+        let stored = match flock {
+            Some(flock) => fencing::read(flock.file())?,
+            None => fencing::read(&self.dir.disk.open_or_create(&self.paths.flock)?)?,
+        };
+        let token = fencing::last(stored, &now, at);
+        Ok(match now {
+            MetadataRead::Whole(metadata) => *metadata,
+            _ => LockMetadata {
+                version: METADATA_VERSION,
+                repository: self.repository.to_owned(),
+                lock_id: uuid::Uuid::now_v7().to_string(),
+                token,
+                state: LockState::Released,
+                holder: LockHolder::Process,
+                process: ProcessIdentity::this(),
+                host: Host::this(),
+                uid: rustix::process::geteuid().as_raw(),
+                operation: "release".to_owned(),
+                acquired_at: at,
+                released_at: None,
+                recovered: false,
+                evidence: Vec::new(),
+                released_by: None,
+            },
+        })
+    }
+
+    fn breaks(&self, metadata: &MetadataRead, effective: Effective) -> Vec<String> {
+        let who = metadata.whole().map_or_else(|| "whoever holds it".to_owned(), LockMetadata::holder_text);
+        let repository = self.repository;
+        let mut breaks = vec![format!(
+            "{who} was not stopped and may go on working on '{repository}' believing that it holds the lock"
+        )];
+        breaks.push(match effective {
+            Effective::Now => "the lock can be granted to another holder at once".to_owned(),
+            Effective::WhenTheFlockIsFree => {
+                "the lock is granted to nobody else until that process lets go of the flock or is ended"
+                    .to_owned()
+            }
+        });
+        breaks
+    }
+}

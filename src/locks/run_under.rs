@@ -1,0 +1,139 @@
+//! `lock REPO -- CMD`: a command that runs while this process holds the repository's lock.
+//!
+//! The command inherits stdin, stdout and stderr and stays in the terminal's process group, so that the
+//! terminal's signals reach both. This process outlives an interrupt or quit from the terminal, to give
+//! the lock back when the command has ended, as system(3) does. Other signals are not passed on: when
+//! this process is ended by one, the command goes on, and the lock stays with it by its mark.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGQUIT};
+
+use super::grant::{GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire};
+use super::metadata::LockHolder;
+use super::scan::{LOCK_ID_VARIABLE, mark_variable};
+use super::verdict::JobLivenessOf;
+use crate::state::StateDir;
+
+/// The variable that holds the fencing number.
+pub const LOCK_TOKEN_VARIABLE: &str = "RECOVERYCTL_LOCK_TOKEN";
+/// The variable that holds the repository's name.
+pub const REPOSITORY_VARIABLE: &str = "RECOVERYCTL_REPOSITORY";
+
+/// A command that was run.
+#[derive(Debug)]
+pub struct RanUnder {
+    /// Its exit status; 128 and the signal's number when a signal ended it.
+    pub status: i32,
+    /// The grant it ran under.
+    pub lock_id: String,
+    /// The grant's fencing number.
+    pub token: u64,
+    /// Whether the lock was given back in order; if not, it is judged stale once this process is gone.
+    pub given_back: Result<(), GiveBackError>,
+}
+
+/// Why a command was not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunUnderError {
+    /// The lock was not granted.
+    #[error(transparent)]
+    Refused(#[from] LockRefused),
+    /// There is no command.
+    #[error("no command to run under the lock")]
+    NoCommand,
+    /// The command could not be started; the lock was given back.
+    #[error("cannot start {}", program.display())]
+    Start {
+        /// The program.
+        program: OsString,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The command was started, but its end could not be learnt.
+    #[error("cannot wait for the command")]
+    Wait(#[source] io::Error),
+}
+
+/// Runs a command while holding a repository's lock, and gives the lock back.
+///
+/// `command` is the program and its arguments. `waiting` hears once for whom is waited.
+///
+/// # Errors
+/// See [`RunUnderError`].
+pub fn run_under(
+    dir: &StateDir,
+    repository: &str,
+    command: &[OsString],
+    wait: Duration,
+    job_liveness: &JobLivenessOf<'_>,
+    waiting: &dyn Fn(&HeldBy),
+) -> Result<RanUnder, RunUnderError> {
+    let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
+    let request =
+        LockRequest { holder: LockHolder::Process, operation: in_words(command), job_liveness, waiting };
+    let grant = acquire(dir, repository, &request, wait)?;
+    let outcome = run(&grant, program, arguments);
+    let (lock_id, token) = (grant.lock_id.clone(), grant.token);
+    // An unknown end is like a crash: the lock stays with whatever bears its mark.
+    if matches!(outcome, Err(RunUnderError::Wait(_))) {
+        drop(grant);
+        return outcome.map(|status| RanUnder { status, lock_id, token, given_back: Ok(()) });
+    }
+    let given_back = grant.release();
+    Ok(RanUnder { status: outcome?, lock_id, token, given_back })
+}
+
+fn run(grant: &LockGrant, program: &OsString, arguments: &[OsString]) -> Result<i32, RunUnderError> {
+    let _shielded = Shield::up();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env(LOCK_ID_VARIABLE, &grant.lock_id)
+        .env(mark_variable(&grant.lock_id), "1")
+        .env(LOCK_TOKEN_VARIABLE, grant.token.to_string())
+        .env(REPOSITORY_VARIABLE, grant.repository())
+        .spawn()
+        .map_err(|source| RunUnderError::Start { program: program.clone(), source })?;
+    child.wait().map(exit_status).map_err(RunUnderError::Wait)
+}
+
+fn exit_status(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// The command as a shell would take it.
+fn in_words(command: &[OsString]) -> String {
+    let words: Vec<String> = command.iter().map(|w| w.to_string_lossy().replace('\0', "")).collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
+/// While it is up, an interrupt from the terminal does not end this process; afterwards it does again.
+/// A handler, unlike an ignored signal, is not inherited by the command.
+struct Shield {
+    lowered: Arc<AtomicBool>,
+}
+
+impl Shield {
+    fn up() -> Shield {
+        let lowered = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGQUIT] {
+            // Refused only for signals that cannot be handled, which these are not.
+            let _ = signal_hook::flag::register_conditional_default(signal, lowered.clone());
+        }
+        Shield { lowered }
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        self.lowered.store(true, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,306 @@
+//! The decision table of repository locks, as one total function over evidence.
+//!
+//! | flock | metadata and evidence | verdict |
+//! | --- | --- | --- |
+//! | any, on a network file system | | unknown |
+//! | held | recorded process lives here | live |
+//! | held | anything else (metadata not yet written, another machine's, damaged) | live, unidentified |
+//! | free | absent, or says released | free |
+//! | free | damaged | unknown |
+//! | free | an earlier boot of this machine | stale |
+//! | free | another machine | live when the job is known to be, else unknown |
+//! | free | this boot, a job | what the job's own evidence says: live, stale, unknown |
+//! | free | this boot, a process that lives, or one that is gone but left marked processes | live |
+//! | free | this boot, a process that is gone, and no marked process | stale |
+//! | free | this boot, another process namespace, or processes that may not be looked at | unknown |
+//!
+//! Evidence that was not gathered counts for caution: unknown, never stale. No clock is asked.
+
+use serde::{Deserialize, Serialize};
+
+use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
+use crate::queue::JobId;
+use crate::system::{Host, Presence, ProcessIdentity};
+
+/// What is known about the job that a lock belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobLiveness {
+    /// That attempt runs, with or without its supervisor.
+    Alive,
+    /// That attempt is provably over.
+    Over,
+    /// Neither can be said.
+    Unknown,
+}
+
+/// Says whether the attempt that this claim began is alive.
+pub type JobLivenessOf<'a> = dyn Fn(&JobId, u64) -> JobLiveness + 'a;
+
+/// Whether a lock may be granted, or given back in its holder's stead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum LockVerdict {
+    /// Its holder is alive.
+    Live,
+    /// Somebody holds it; who, cannot be said.
+    LiveUnidentified,
+    /// Nobody holds it.
+    Free,
+    /// Its holder is provably gone and has not given it back.
+    Stale,
+    /// It cannot be said; the repository is unavailable until an operator decides.
+    Unknown {
+        /// What stands against a verdict.
+        why: String,
+    },
+}
+
+impl LockVerdict {
+    /// In one word: `live`, `free`, `stale` or `unknown`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            LockVerdict::Live | LockVerdict::LiveUnidentified => "live",
+            LockVerdict::Free => "free",
+            LockVerdict::Stale => "stale",
+            LockVerdict::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// Whether somebody alive has it.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self, LockVerdict::Live | LockVerdict::LiveUnidentified)
+    }
+}
+
+/// A verdict, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: LockVerdict,
+    /// What it rests on, one sentence each.
+    pub evidence: Vec<String>,
+}
+
+/// What was found about the flock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flock {
+    /// Somebody holds it.
+    Held,
+    /// Nobody held it, or we took it.
+    Free,
+    /// It could not be looked at.
+    Unusable(String),
+}
+
+/// Where a holder ran, seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This boot, this process namespace.
+    Here,
+    /// This boot, another process namespace: its PIDs mean nothing here.
+    OtherNamespace,
+    /// An earlier boot of this machine.
+    EarlierBoot,
+    /// Another machine, or one that cannot be told from another.
+    Elsewhere,
+}
+
+impl Origin {
+    /// Where `host` is, seen from `here`.
+    #[must_use]
+    pub fn of(host: &Host, here: &Host) -> Origin {
+        if here.shares_processes_with(host) {
+            Origin::Here
+        } else if !here.boot_id.is_empty() && here.boot_id == host.boot_id {
+            Origin::OtherNamespace
+        } else if here.is_later_boot_of(host) {
+            Origin::EarlierBoot
+        } else {
+            Origin::Elsewhere
+        }
+    }
+}
+
+/// What a look at all processes found about one lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Survivors {
+    /// Processes that bear the lock's mark.
+    Found(Vec<ProcessIdentity>),
+    /// None was found, but not all could be looked at; why.
+    Unseen(String),
+    /// There is none.
+    Absent,
+}
+
+/// What was gathered about a holder; `None` is "not looked at".
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HolderEvidence {
+    /// The process that took the lock.
+    pub presence: Option<Presence>,
+    /// The job it belongs to.
+    pub job: Option<JobLiveness>,
+    /// What it left behind.
+    pub survivors: Option<Survivors>,
+}
+
+/// All that a verdict rests on.
+#[derive(Debug)]
+pub struct Evidence<'a> {
+    /// The network file system that the lock files are on.
+    pub network: Option<&'static str>,
+    /// The flock.
+    pub flock: Flock,
+    /// The metadata.
+    pub metadata: &'a MetadataRead,
+    /// The present host.
+    pub here: &'a Host,
+    /// What was gathered about the holder.
+    pub holder: HolderEvidence,
+}
+
+/// Decides by the table.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>) -> Judgement {
+    let mut said = Vec::new();
+    let verdict = decide(evidence, &mut said);
+    if let LockVerdict::Unknown { why } = &verdict
+        && !said.contains(why)
+    {
+        said.push(why.clone());
+    }
+    Judgement { verdict, evidence: said }
+}
+
+fn decide(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
+    if let Some(kind) = evidence.network {
+        return unknown(format!("the lock files are on a network file system ({kind})"));
+    }
+    match &evidence.flock {
+        Flock::Unusable(why) => unknown(format!("the lock file cannot be looked at: {why}")),
+        Flock::Held => {
+            said.push("the flock is held".to_owned());
+            held(evidence, said)
+        }
+        Flock::Free => {
+            said.push("nobody holds the flock".to_owned());
+            free(evidence, said)
+        }
+    }
+}
+
+fn held(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
+    match evidence.metadata {
+        MetadataRead::Missing => said.push("there is no metadata (yet)".to_owned()),
+        MetadataRead::Damaged { why } => said.push(format!("the metadata is damaged: {why}")),
+        MetadataRead::Whole(m) if m.state == LockState::Released => said.push(released_text(m)),
+        MetadataRead::Whole(m) => {
+            said.push(format!("the metadata names {}", m.holder_text()));
+            let here = Origin::of(&m.host, evidence.here) == Origin::Here;
+            if here && evidence.holder.presence == Some(Presence::Alive) {
+                said.push(format!("process {} with that start time lives", m.process.pid));
+                return LockVerdict::Live;
+            }
+            said.push("but that process is not to be seen here: somebody else holds it".to_owned());
+        }
+    }
+    LockVerdict::LiveUnidentified
+}
+
+fn free(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
+    match evidence.metadata {
+        MetadataRead::Missing => {
+            said.push("there is no metadata".to_owned());
+            LockVerdict::Free
+        }
+        MetadataRead::Damaged { why } => unknown(format!("the metadata is damaged: {why}")),
+        MetadataRead::Whole(m) if m.state == LockState::Released => {
+            said.push(released_text(m));
+            LockVerdict::Free
+        }
+        MetadataRead::Whole(m) => {
+            said.push(format!("the metadata says {} by {}", m.state.as_str(), m.holder_text()));
+            not_given_back(m, evidence, said)
+        }
+    }
+}
+
+fn not_given_back(m: &LockMetadata, evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
+    match Origin::of(&m.host, evidence.here) {
+        Origin::EarlierBoot => {
+            said.push(format!("that was an earlier boot ({}) of this machine", m.host.boot_id));
+            LockVerdict::Stale
+        }
+        Origin::Elsewhere => {
+            let verdict = evidence.holder.job.map(|job| of_job(m, job, said));
+            match verdict {
+                Some(LockVerdict::Live) => LockVerdict::Live,
+                _ => unknown(format!("it was taken on another machine ({})", m.host.host)),
+            }
+        }
+        origin => match (&m.holder, evidence.holder.job) {
+            (LockHolder::Job { .. }, Some(job)) => of_job(m, job, said),
+            (LockHolder::Job { job_id, .. }, None) => {
+                unknown(format!("whether job {job_id} is alive was not looked at"))
+            }
+            (LockHolder::Process, _) if origin == Origin::OtherNamespace => {
+                unknown(format!("process {} belongs to another process namespace", m.process.pid))
+            }
+            (LockHolder::Process, _) => of_process(m, &evidence.holder, said),
+        },
+    }
+}
+
+fn of_job(m: &LockMetadata, job: JobLiveness, said: &mut Vec<String>) -> LockVerdict {
+    let name = m.job_id().map_or_else(String::new, ToString::to_string);
+    match job {
+        JobLiveness::Alive => {
+            said.push(format!("job {name} is alive: the lock stays with it"));
+            LockVerdict::Live
+        }
+        JobLiveness::Over => {
+            said.push(format!("that attempt of job {name} is over"));
+            LockVerdict::Stale
+        }
+        JobLiveness::Unknown => unknown(format!("whether job {name} is alive cannot be said")),
+    }
+}
+
+fn of_process(m: &LockMetadata, holder: &HolderEvidence, said: &mut Vec<String>) -> LockVerdict {
+    let pid = m.process.pid;
+    match holder.presence {
+        Some(Presence::Alive) => {
+            said.push(format!("process {pid} with that start time lives, though without the flock"));
+            return LockVerdict::Live;
+        }
+        Some(Presence::Gone) => said.push(format!("process {pid} with that start time is gone")),
+        Some(Presence::Hidden) => return unknown(format!("process {pid} may not be looked at")),
+        None => return unknown(format!("process {pid} was not looked at")),
+    }
+    match &holder.survivors {
+        Some(Survivors::Found(processes)) => {
+            let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+            said.push(format!("its command lives on: processes {} bear the lock's mark", pids.join(", ")));
+            LockVerdict::Live
+        }
+        Some(Survivors::Absent) => {
+            said.push("no process bears the lock's mark".to_owned());
+            LockVerdict::Stale
+        }
+        Some(Survivors::Unseen(why)) => unknown(format!("what its command left cannot be seen: {why}")),
+        None => unknown("what its command left was not looked at".to_owned()),
+    }
+}
+
+fn released_text(m: &LockMetadata) -> String {
+    match &m.released_by {
+        Some(note) if note.forced => format!("the metadata says released, by force, by {}", note.by),
+        Some(note) => format!("the metadata says released, by {}", note.by),
+        None => "the metadata says released".to_owned(),
+    }
+}
+
+fn unknown(why: String) -> LockVerdict {
+    LockVerdict::Unknown { why }
+}

@@ -1,0 +1,67 @@
+//! What a phase holds in its hand while it runs: progress out, interruption in.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::control::{Cancel, Control};
+use super::phase::Interrupted;
+use super::progress::Tracker;
+use crate::report::Finding;
+use crate::state::Clock;
+
+/// The running phase's link to its recovery. Clones are one, for a phase with threads of its own.
+#[derive(Clone)]
+pub struct PhaseContext {
+    phase: usize,
+    tracker: Arc<Tracker>,
+    control: Arc<Control>,
+}
+
+impl PhaseContext {
+    pub(super) fn new(phase: usize, tracker: Arc<Tracker>, control: Arc<Control>) -> PhaseContext {
+        PhaseContext { phase, tracker, control }
+    }
+
+    /// Of no recovery at all, for doing a phase's work by itself: nobody sees the progress, nothing but
+    /// `cancel` interrupts.
+    #[must_use]
+    pub fn alone(cancel: Cancel) -> PhaseContext {
+        let tracker = Tracker::new(&Clock::system(), "", Vec::new());
+        PhaseContext { phase: 0, tracker: Arc::new(tracker), control: Arc::new(Control::new(cancel, 1)) }
+    }
+
+    /// How many items there are. Without it the phase shows no bar.
+    pub fn total(&self, items: u64) {
+        self.tracker.set_total(self.phase, items);
+    }
+
+    /// So many more items are done. Costs two atomic additions: call it for every item.
+    pub fn advance(&self, items: u64) {
+        self.tracker.advance(self.phase, items);
+    }
+
+    /// What it does now, in a few words.
+    pub fn message(&self, text: impl Into<String>) {
+        self.tracker.set_message(self.phase, text.into());
+    }
+
+    /// Something found; shown at once.
+    pub fn finding(&self, finding: Finding) {
+        self.tracker.add_finding(self.phase, finding);
+    }
+
+    /// Keeps a value with the recovery's record, for the reports of what it did. A later one of the same
+    /// name replaces it.
+    pub fn detail(&self, name: impl Into<String>, value: Value) {
+        self.tracker.set_detail(name.into(), value);
+    }
+
+    /// A safe point: everything begun is whole here, the phase could end. Costs two atomic loads.
+    ///
+    /// # Errors
+    /// When the phase is to be skipped or the recovery is to end. Hand the error on.
+    pub fn checkpoint(&self) -> Result<(), Interrupted> {
+        self.control.check(self.phase)
+    }
+}

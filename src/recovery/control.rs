@@ -1,0 +1,150 @@
+//! How a run is steered: cancel, skip, try at once. Flags that phases look at, and a bell for those
+//! that wait.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::phase::Interrupted;
+
+/// How often the flags that nobody rings for (a signal handler's) are looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Asks a recovery to end at its next safe point. Clones are one; it never goes back.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Not cancelled yet.
+    #[must_use]
+    pub fn new() -> Cancel {
+        Cancel::default()
+    }
+
+    /// Asks.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// The flag itself, for a signal handler to set.
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+#[derive(Debug, Default)]
+struct PhaseFlags {
+    skip: AtomicBool,
+    /// Who asked to skip it, and why; set before the flag.
+    asked: OnceLock<String>,
+    try_at_once: AtomicBool,
+}
+
+/// Why a wait for the next try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// The pause is over, or somebody asked to try at once.
+    TryAgain,
+    /// The phase or the whole run is to be given up.
+    Interrupted(Interrupted),
+    /// A critical phase failed: no further tries.
+    Stopped,
+}
+
+/// The flags of one run.
+#[derive(Debug)]
+pub(super) struct Control {
+    cancel: Cancel,
+    stop: AtomicBool,
+    phases: Vec<PhaseFlags>,
+    bell: Condvar,
+    lock: Mutex<()>,
+}
+
+impl Control {
+    pub(super) fn new(cancel: Cancel, phases: usize) -> Control {
+        Control {
+            cancel,
+            stop: AtomicBool::new(false),
+            phases: (0..phases).map(|_| PhaseFlags::default()).collect(),
+            bell: Condvar::new(),
+            lock: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_skipped(&self, phase: usize) -> bool {
+        self.phases[phase].skip.load(Ordering::SeqCst)
+    }
+
+    /// Asks to skip a phase; of several who ask, the first is remembered.
+    pub(super) fn skip(&self, phase: usize, asked: String) {
+        let _ = self.phases[phase].asked.set(asked);
+        self.raise(&self.phases[phase].skip);
+    }
+
+    /// Who asked to skip a phase, and why.
+    pub(super) fn asked(&self, phase: usize) -> Option<&str> {
+        self.phases[phase].asked.get().map(String::as_str)
+    }
+
+    pub(super) fn try_at_once(&self, phase: usize) {
+        self.raise(&self.phases[phase].try_at_once);
+    }
+
+    pub(super) fn stop(&self) {
+        self.raise(&self.stop);
+    }
+
+    /// Under the lock, so that nobody misses the bell between a look and falling asleep.
+    fn raise(&self, flag: &AtomicBool) {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        flag.store(true, Ordering::SeqCst);
+        self.bell.notify_all();
+    }
+
+    /// The safe point of a phase.
+    pub(super) fn check(&self, phase: usize) -> Result<(), Interrupted> {
+        if self.is_cancelled() {
+            return Err(Interrupted::Cancelled);
+        }
+        if self.is_skipped(phase) {
+            return Err(Interrupted::Skipped);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next try of a phase.
+    pub(super) fn pause(&self, phase: usize, pause: Duration) -> Woken {
+        let until = Instant::now() + pause;
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Err(why) = self.check(phase) {
+                return Woken::Interrupted(why);
+            }
+            if self.is_stopped() {
+                return Woken::Stopped;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.phases[phase].try_at_once.swap(false, Ordering::SeqCst) {
+                return Woken::TryAgain;
+            }
+            let turn = self.bell.wait_timeout(guard, left.min(LOOK_EVERY));
+            guard = turn.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

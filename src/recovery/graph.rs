@@ -1,0 +1,146 @@
+//! From declared dependencies to an order. What cannot be ordered is refused before anything runs.
+
+use super::phase::Phase;
+
+/// Why phases make no sequence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Two phases have one name.
+    #[error("there are two phases named '{name}'")]
+    Duplicate {
+        /// The name.
+        name: &'static str,
+    },
+    /// A phase waits for one that is not there.
+    #[error("phase '{phase}' waits for '{missing}', and there is no such phase")]
+    Unknown {
+        /// Who waits.
+        phase: &'static str,
+        /// For what.
+        missing: &'static str,
+    },
+    /// Phases wait for one another in a circle.
+    #[error("phases wait for one another: {}", circle(phases))]
+    Cycle {
+        /// The circle: each waits for the next, the last for the first.
+        phases: Vec<&'static str>,
+    },
+}
+
+fn circle(phases: &[&str]) -> String {
+    let mut text = phases.join(" → ");
+    if let Some(first) = phases.first() {
+        text.push_str(" → ");
+        text.push_str(first);
+    }
+    text
+}
+
+/// Phases whose dependencies are known to be in order.
+#[derive(Debug)]
+pub struct PhaseGraph {
+    phases: Vec<Phase>,
+    waits_for: Vec<Vec<usize>>,
+    order: Vec<usize>,
+}
+
+impl PhaseGraph {
+    /// Orders the phases. Of those that could come next, the first one handed in does.
+    ///
+    /// # Errors
+    /// For two phases of one name, an unknown name, a cycle.
+    pub fn new(phases: Vec<Phase>) -> Result<PhaseGraph, GraphError> {
+        let waits_for = resolve(&phases)?;
+        let order = sort(&phases, &waits_for)?;
+        Ok(PhaseGraph { phases, waits_for, order })
+    }
+
+    /// The phases, as they were handed in.
+    #[must_use]
+    pub fn phases(&self) -> &[Phase] {
+        &self.phases
+    }
+
+    /// The phases in an order in which each comes after all that it waits for.
+    pub fn in_order(&self) -> impl Iterator<Item = &Phase> {
+        self.order.iter().map(|&i| &self.phases[i])
+    }
+
+    /// Their names, in that order.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.in_order().map(|p| p.name).collect()
+    }
+
+    /// Only the named phases and all that wait for them, directly or not. For trying again what failed:
+    /// what the others did is taken as done. Unknown names select nothing.
+    #[must_use]
+    pub fn from_phases(self, names: &[&str]) -> PhaseGraph {
+        let mut wanted = vec![false; self.phases.len()];
+        for &i in &self.order {
+            wanted[i] = names.contains(&self.phases[i].name) || self.waits_for[i].iter().any(|&d| wanted[d]);
+        }
+        let mut moved_to = vec![None; self.phases.len()];
+        let kept = (0..self.phases.len()).filter(|&i| wanted[i]);
+        kept.enumerate().for_each(|(to, from)| moved_to[from] = Some(to));
+        let follow = |list: &[usize]| -> Vec<usize> { list.iter().filter_map(|&i| moved_to[i]).collect() };
+        let kept = (0..self.phases.len()).filter(|&i| wanted[i]);
+        PhaseGraph {
+            order: follow(&self.order),
+            waits_for: kept.map(|i| follow(&self.waits_for[i])).collect(),
+            phases: self.phases.into_iter().zip(wanted).filter_map(|(p, w)| w.then_some(p)).collect(),
+        }
+    }
+
+    pub(super) fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    pub(super) fn waits_for(&self, index: usize) -> &[usize] {
+        &self.waits_for[index]
+    }
+
+    pub(super) fn index_of(&self, name: &str) -> Option<usize> {
+        self.phases.iter().position(|p| p.name == name)
+    }
+}
+
+fn resolve(phases: &[Phase]) -> Result<Vec<Vec<usize>>, GraphError> {
+    for (i, phase) in phases.iter().enumerate() {
+        if phases[..i].iter().any(|p| p.name == phase.name) {
+            return Err(GraphError::Duplicate { name: phase.name });
+        }
+    }
+    let find = |phase: &Phase, name: &'static str| {
+        let found = phases.iter().position(|p| p.name == name);
+        found.ok_or(GraphError::Unknown { phase: phase.name, missing: name })
+    };
+    phases.iter().map(|phase| phase.depends_on.iter().map(|name| find(phase, name)).collect()).collect()
+}
+
+fn sort(phases: &[Phase], waits_for: &[Vec<usize>]) -> Result<Vec<usize>, GraphError> {
+    let mut order: Vec<usize> = Vec::with_capacity(phases.len());
+    while order.len() < phases.len() {
+        let is_next = |i: &usize| !order.contains(i) && waits_for[*i].iter().all(|d| order.contains(d));
+        match (0..phases.len()).find(is_next) {
+            Some(next) => order.push(next),
+            None => return Err(GraphError::Cycle { phases: find_circle(phases, waits_for, &order) }),
+        }
+    }
+    Ok(order)
+}
+
+/// Whatever is not in the order yet waits for something that is not in it either: walking along comes
+/// back to a phase that was seen, and the circle begins there.
+fn find_circle(phases: &[Phase], waits_for: &[Vec<usize>], order: &[usize]) -> Vec<&'static str> {
+    let mut walked: Vec<usize> = Vec::new();
+    let mut here = (0..phases.len()).find(|i| !order.contains(i));
+    while let Some(i) = here {
+        if let Some(begin) = walked.iter().position(|&w| w == i) {
+            return walked[begin..].iter().map(|&w| phases[w].name).collect();
+        }
+        walked.push(i);
+        here = waits_for[i].iter().copied().find(|d| !order.contains(d));
+    }
+    Vec::new()
+}

@@ -1,0 +1,231 @@
+//! What recoveries did: `recovery/last.json`, the last one that came to its end with all its details,
+//! and `recovery/history.json`, the last hundred in short, oldest first.
+//!
+//! Written only by the holder of the recovery lock, in this order at the end of a run: last, history,
+//! current. A kill between any two of them is made good by the next run's [`reconcile`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
+use crate::durable::{DiskError, read_optional, replace};
+use crate::report::{Finding, Severity};
+use crate::state::{StateDir, Timestamp};
+
+/// The form of `history.json` that is written; a later one is left alone.
+const VERSION: u32 = 1;
+
+/// How many recoveries the history keeps.
+const KEPT: usize = 100;
+
+/// A recovery that came to its end, with what its phases kept of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryRecord {
+    /// How it ended.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// What phases kept with [`super::PhaseContext::detail`], by name.
+    #[serde(default)]
+    pub details: BTreeMap<String, Value>,
+}
+
+/// A phase of a past recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryPhase {
+    /// Its name.
+    pub phase: String,
+    /// How it ended.
+    pub status: PhaseStatus,
+    /// From its first try to its end.
+    pub duration_ms: u64,
+    /// Tries begun.
+    pub attempts: u32,
+}
+
+/// A past recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Names the run.
+    pub recovery_id: Uuid,
+    /// What ran it.
+    pub purpose: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it was over; `None` for an aborted one.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: RecoveryOutcome,
+    /// From begin to end; for an aborted one, to the last progress that it wrote.
+    pub duration_ms: u64,
+    /// Its phases, in their order.
+    pub phases: Vec<HistoryPhase>,
+    /// Resources that were unusable afterwards.
+    pub degraded: u64,
+    /// Phases passed over.
+    pub skipped: u64,
+    /// Tries beyond each phase's first.
+    pub retried: u64,
+}
+
+impl HistoryEntry {
+    pub(super) fn of(snapshot: &Snapshot) -> HistoryEntry {
+        let phases = &snapshot.phases;
+        let skipped = phases.iter().filter(|p| p.status == PhaseStatus::Skipped).count();
+        HistoryEntry {
+            recovery_id: snapshot.recovery_id,
+            purpose: snapshot.purpose.clone(),
+            started_at: snapshot.started_at,
+            ended_at: snapshot.ended_at,
+            outcome: snapshot.outcome,
+            duration_ms: snapshot.duration_ms,
+            degraded: snapshot.degraded_resources().count() as u64,
+            skipped: skipped as u64,
+            retried: phases.iter().map(|p| u64::from(p.attempts.saturating_sub(1))).sum(),
+            phases: phases.iter().map(HistoryPhase::of).collect(),
+        }
+    }
+}
+
+impl HistoryPhase {
+    fn of(progress: &PhaseProgress) -> HistoryPhase {
+        HistoryPhase {
+            phase: progress.phase.clone(),
+            status: progress.status,
+            duration_ms: progress.duration_ms,
+            attempts: progress.attempts,
+        }
+    }
+}
+
+/// Why what was recorded of past recoveries cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The file cannot be understood; the next recovery puts it into quarantine and begins a new one.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A later version wrote it.
+    #[error("{} has form {version}; this version knows up to {VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        version: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct HistoryFile {
+    version: u32,
+    recoveries: Vec<HistoryEntry>,
+}
+
+/// The past recoveries, oldest first, at most a hundred.
+///
+/// # Errors
+/// See [`HistoryError`].
+pub fn read_history(dir: &StateDir) -> Result<Vec<HistoryEntry>, HistoryError> {
+    #[derive(Deserialize)]
+    struct Form {
+        version: u32,
+    }
+    let path = dir.paths.recovery_history();
+    // The form first: a later one need not have the members that this version knows.
+    if let Some(Form { version }) = read_json::<Form>(path.clone())?
+        && version > VERSION
+    {
+        return Err(HistoryError::Newer { path, version });
+    }
+    Ok(read_json::<HistoryFile>(path)?.map_or_else(Vec::new, |file| file.recoveries))
+}
+
+/// The last recovery that came to its end.
+///
+/// # Errors
+/// See [`HistoryError`].
+pub fn read_last(dir: &StateDir) -> Result<Option<RecoveryRecord>, HistoryError> {
+    read_json(dir.paths.recovery_last())
+}
+
+fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, HistoryError> {
+    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| HistoryError::Damaged { path, source })
+}
+
+/// Records a run that is over: `last.json`, then the history.
+pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), HistoryError> {
+    let mut text = serde_json::to_vec(record).unwrap_or_default();
+    text.push(b'\n');
+    replace(&dir.disk, &dir.paths.recovery_last(), &text)?;
+    add(dir, &[HistoryEntry::of(&record.snapshot)])
+}
+
+/// Makes good what runs that were killed left out: the one that never ended, and the one that was
+/// killed between writing its end and its place in the history. The caller holds the recovery lock, so
+/// no earlier run can still be at work. Returns what could not be read.
+pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
+    let mut findings = Vec::new();
+    for path in [dir.paths.recovery_history(), dir.paths.recovery_last()] {
+        let readable = match path == dir.paths.recovery_history() {
+            true => read_history(dir).map(drop),
+            false => read_last(dir).map(drop),
+        };
+        match readable {
+            Err(HistoryError::Damaged { path, source }) => {
+                let reason = source.to_string();
+                dir.quarantine().take_file(&path, &reason, &dir.clock.now().to_string())?;
+                findings.push(damaged(&path.display().to_string(), &reason));
+            }
+            other => other?,
+        }
+    }
+    let left = parse(&dir.paths.recovery_current()).map(|current| without_writer(dir, current));
+    let last = read_last(dir)?.map(|record| record.snapshot);
+    let mut missed: Vec<HistoryEntry> = [last, left].iter().flatten().map(HistoryEntry::of).collect();
+    missed.sort_by_key(|entry| entry.recovery_id);
+    add(dir, &missed)?;
+    Ok(findings)
+}
+
+fn damaged(path: &str, reason: &str) -> Finding {
+    Finding {
+        code: "recovery-history-damaged".into(),
+        severity: Severity::Warning,
+        object: format!("file:{path}"),
+        sentence: format!("The record of past recoveries was damaged and is in quarantine now: {reason}."),
+        next: None,
+    }
+}
+
+/// Adds the entries that the history has not yet.
+fn add(dir: &StateDir, entries: &[HistoryEntry]) -> Result<(), HistoryError> {
+    let mut recoveries = read_history(dir)?;
+    let before = recoveries.len();
+    for entry in entries {
+        if recoveries.iter().all(|known| known.recovery_id != entry.recovery_id) {
+            recoveries.push(entry.clone());
+        }
+    }
+    if recoveries.len() == before {
+        return Ok(());
+    }
+    recoveries.drain(..recoveries.len().saturating_sub(KEPT));
+    let file = HistoryFile { version: VERSION, recoveries };
+    let mut text = serde_json::to_vec(&file).unwrap_or_default();
+    text.push(b'\n');
+    Ok(replace(&dir.disk, &dir.paths.recovery_history(), &text)?)
+}

@@ -1,0 +1,40 @@
+//! The recovery sequence: phases that wait for one another, run side by side, are tried again, can be
+//! skipped, and show their progress to every process. Knows nothing of queue, jobs or locks: whoever
+//! assembles a sequence hands the phases in.
+//!
+//! **Files** (all by atomic replacement, so a reader sees an old or a new whole file):
+//! `recovery/current.json` a [`Snapshot`], about four times a second while progress moves;
+//! `recovery/last.json` a [`RecoveryRecord`], the last recovery that came to its end;
+//! `recovery/history.json` the last hundred, aborted ones too; `recovery/requests/` what other processes
+//! ask of the recovery that runs, or of the next one.
+//!
+//! **Lock**: `recovery/recovery.lock` is held for the whole run. Only its holder writes the first three.
+//!
+//! **Pitfalls**: a snapshot that says `running` proves nothing, its writer may be gone: read it with
+//! [`read_current`]. A phase that never calls [`PhaseContext::checkpoint`] can be neither skipped nor
+//! cancelled while it runs.
+//!
+//! **To add a phase**: make a [`Phase`] with a name, what it waits for and a closure, and hand it to
+//! [`PhaseGraph::new`] with the others.
+
+mod context;
+mod control;
+mod coordinator;
+mod graph;
+mod history;
+mod phase;
+mod progress;
+mod publish;
+mod requests;
+mod run;
+mod snapshot;
+mod tries;
+
+pub use context::PhaseContext;
+pub use control::Cancel;
+pub use graph::{GraphError, PhaseGraph};
+pub use history::{HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, read_history, read_last};
+pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, PhaseRun};
+pub use requests::{RequestAnswer, RequestError, request_retry, request_skip};
+pub use run::{Observer, RunError, RunOptions, run};
+pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};

@@ -1,0 +1,279 @@
+//! The progress that all threads of a run share.
+//!
+//! What changes for every item (`done`, `total`) is atomic and costs a phase nanoseconds; what changes
+//! rarely is behind one mutex. Followers (the file's writer, the progress bar) are woken by a change of
+//! status and look for moved items at their own pace.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::phase::DegradedResource;
+use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
+use crate::report::Finding;
+use crate::state::Clock;
+use crate::system::{Host, ProcessIdentity};
+
+/// A phase's total when it is not known.
+const UNKNOWN: u64 = u64::MAX;
+
+/// How many of a phase's findings a snapshot of a running recovery carries: it is written four times a
+/// second and must stay small. The last one has all.
+const FINDINGS_SHOWN: usize = 50;
+
+#[derive(Default)]
+struct Counter {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+struct Shared {
+    /// The snapshot but for its phases.
+    head: Snapshot,
+    phases: Vec<PhaseProgress>,
+    /// When each phase began, by the clock that does not jump; `None` before and after.
+    begun: Vec<Option<Instant>>,
+    details: BTreeMap<String, Value>,
+    statuses_changed: u64,
+    closed: bool,
+}
+
+/// See the module.
+pub(super) struct Tracker {
+    shared: Mutex<Shared>,
+    counters: Vec<Counter>,
+    items_moved: AtomicU64,
+    bell: Condvar,
+    begun: Instant,
+    clock: Clock,
+}
+
+/// What a follower has seen already.
+#[derive(Default)]
+pub(super) struct Seen {
+    statuses_changed: u64,
+    items_moved: u64,
+}
+
+impl Tracker {
+    /// For phases that have not begun.
+    pub(super) fn new(clock: &Clock, purpose: &str, phases: Vec<PhaseProgress>) -> Tracker {
+        let process = ProcessIdentity::this();
+        let head = Snapshot {
+            recovery_id: Uuid::now_v7(),
+            outcome: RecoveryOutcome::Running,
+            purpose: purpose.to_owned(),
+            started_at: clock.now(),
+            ended_at: None,
+            duration_ms: 0,
+            phases_done: 0,
+            phases_total: u32::try_from(phases.len()).unwrap_or(u32::MAX),
+            pid: process.pid,
+            process_start_time: process.start_time,
+            host: Host::this(),
+            phases: Vec::new(),
+            findings: Vec::new(),
+        };
+        let count = phases.len();
+        let counter = || Counter { done: AtomicU64::new(0), total: AtomicU64::new(UNKNOWN) };
+        Tracker {
+            counters: (0..count).map(|_| counter()).collect(),
+            shared: Mutex::new(Shared {
+                head,
+                phases,
+                begun: vec![None; count],
+                details: BTreeMap::new(),
+                // One ahead of what a new follower has seen: the first look is never empty.
+                statuses_changed: 1,
+                closed: false,
+            }),
+            items_moved: AtomicU64::new(0),
+            bell: Condvar::new(),
+            begun: Instant::now(),
+            clock: clock.clone(),
+        }
+    }
+
+    /// A panic of a phase is caught elsewhere; every change here leaves the data whole.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_total(&self, phase: usize, total: u64) {
+        if let Some(counter) = self.counters.get(phase) {
+            counter.total.store(total.min(UNKNOWN - 1), Ordering::Relaxed);
+            self.items_moved.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    pub(super) fn advance(&self, phase: usize, items: u64) {
+        if let Some(counter) = self.counters.get(phase) {
+            counter.done.fetch_add(items, Ordering::Relaxed);
+            self.items_moved.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Changes a phase without waking anybody; followers see it at their next look.
+    fn quietly(&self, phase: usize, change: impl FnOnce(&mut PhaseProgress)) {
+        if let Some(progress) = self.lock().phases.get_mut(phase) {
+            change(progress);
+            self.items_moved.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    pub(super) fn set_message(&self, phase: usize, message: String) {
+        self.quietly(phase, |p| p.message = Some(message));
+    }
+
+    pub(super) fn add_finding(&self, phase: usize, finding: Finding) {
+        self.quietly(phase, |p| p.findings.push(finding));
+    }
+
+    pub(super) fn set_detail(&self, name: String, value: Value) {
+        self.lock().details.insert(name, value);
+    }
+
+    /// A finding about the run itself; the same one again is left out.
+    pub(super) fn add_run_finding(&self, finding: Finding) {
+        let mut shared = self.lock();
+        if !shared.head.findings.contains(&finding) {
+            shared.head.findings.push(finding);
+        }
+    }
+
+    pub(super) fn status(&self, phase: usize) -> PhaseStatus {
+        self.lock().phases[phase].status
+    }
+
+    pub(super) fn statuses(&self) -> Vec<PhaseStatus> {
+        self.lock().phases.iter().map(|p| p.status).collect()
+    }
+
+    /// A try begins: what the one before it counted and found is forgotten.
+    pub(super) fn begin_try(&self, phase: usize) {
+        self.counters[phase].done.store(0, Ordering::Relaxed);
+        self.counters[phase].total.store(UNKNOWN, Ordering::Relaxed);
+        let now = self.clock.now();
+        let mut shared = self.lock();
+        shared.begun[phase].get_or_insert_with(Instant::now);
+        let progress = &mut shared.phases[phase];
+        progress.started_at.get_or_insert(now);
+        progress.status = PhaseStatus::Running;
+        progress.attempts += 1;
+        progress.message = None;
+        progress.findings.clear();
+        self.ring(&mut shared);
+    }
+
+    /// The phase is over.
+    pub(super) fn end_phase(&self, phase: usize, end: PhaseEnd) {
+        let mut shared = self.lock();
+        let elapsed = shared.begun[phase].take().map_or(0, |b| millis(b.elapsed()));
+        let progress = &mut shared.phases[phase];
+        progress.status = end.status;
+        progress.duration_ms = elapsed;
+        progress.message = end.message.or_else(|| progress.message.take());
+        progress.findings.extend(end.findings);
+        progress.degraded_resources = end.degraded;
+        self.ring(&mut shared);
+    }
+
+    /// The run is over; followers see that when they are woken by [`Tracker::close`].
+    pub(super) fn end_run(&self, outcome: RecoveryOutcome) {
+        let mut shared = self.lock();
+        shared.head.outcome = outcome;
+        shared.head.ended_at = Some(self.clock.now());
+        shared.head.duration_ms = millis(self.begun.elapsed());
+    }
+
+    /// No more changes: followers get the last snapshot and leave.
+    pub(super) fn close(&self) {
+        let mut shared = self.lock();
+        shared.closed = true;
+        self.ring(&mut shared);
+    }
+
+    fn ring(&self, shared: &mut Shared) {
+        shared.statuses_changed += 1;
+        self.bell.notify_all();
+    }
+
+    /// What was kept with [`Tracker::set_detail`].
+    pub(super) fn details(&self) -> BTreeMap<String, Value> {
+        self.lock().details.clone()
+    }
+
+    /// How it stands now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.compose(&self.lock())
+    }
+
+    fn compose(&self, shared: &Shared) -> Snapshot {
+        let mut snapshot = shared.head.clone();
+        let running = snapshot.outcome == RecoveryOutcome::Running;
+        let most = if running { FINDINGS_SHOWN } else { usize::MAX };
+        let phases = shared.phases.iter().enumerate();
+        snapshot.phases =
+            phases.map(|(i, p)| compose_phase(p, &self.counters[i], shared.begun[i], most)).collect();
+        let done = snapshot.phases.iter().filter(|p| p.status.is_over()).count();
+        snapshot.phases_done = u32::try_from(done).unwrap_or(u32::MAX);
+        if running {
+            snapshot.duration_ms = millis(self.begun.elapsed());
+        }
+        snapshot
+    }
+
+    /// Waits until a status changed, or items moved and `every` has passed since `last`. `None` when the
+    /// run is closed and everything was seen.
+    pub(super) fn wait(&self, seen: &mut Seen, last: Instant, every: Duration) -> Option<Snapshot> {
+        let mut shared = self.lock();
+        loop {
+            let moved = self.items_moved.load(Ordering::Acquire);
+            let status_changed = shared.statuses_changed != seen.statuses_changed;
+            let items_moved = moved != seen.items_moved && last.elapsed() >= every;
+            if status_changed || items_moved {
+                *seen = Seen { statuses_changed: shared.statuses_changed, items_moved: moved };
+                return Some(self.compose(&shared));
+            }
+            if shared.closed {
+                return None;
+            }
+            let turn = self.bell.wait_timeout(shared, every);
+            shared = turn.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// How a phase ended.
+#[derive(Debug)]
+pub(super) struct PhaseEnd {
+    pub(super) status: PhaseStatus,
+    pub(super) message: Option<String>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) degraded: Vec<DegradedResource>,
+}
+
+fn compose_phase(p: &PhaseProgress, counter: &Counter, begun: Option<Instant>, most: usize) -> PhaseProgress {
+    let total = counter.total.load(Ordering::Relaxed);
+    PhaseProgress {
+        phase: p.phase.clone(),
+        depends_on: p.depends_on.clone(),
+        unit: p.unit.clone(),
+        done: counter.done.load(Ordering::Relaxed),
+        total: (total != UNKNOWN).then_some(total),
+        duration_ms: begun.map_or(p.duration_ms, |b| millis(b.elapsed())),
+        message: p.message.clone(),
+        findings: p.findings[p.findings.len().saturating_sub(most)..].to_vec(),
+        findings_total: p.findings.len() as u64,
+        degraded_resources: p.degraded_resources.clone(),
+        ..*p
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,83 @@
+//! The two threads that follow a run: one writes `recovery/current.json`, one calls the observer.
+//!
+//! They are apart because a write costs two syncs, and a progress bar must not stand still for them;
+//! the phases wait for neither. Changes of status that come faster than the disk syncs share a write.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::progress::{Seen, Tracker};
+use super::run::Observer;
+use super::snapshot::Snapshot;
+use crate::durable::replace;
+use crate::report::{Finding, Severity};
+use crate::state::StateDir;
+
+/// How often `current.json` follows moving items.
+const WRITE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the observer follows moving items.
+const SHOW_EVERY: Duration = Duration::from_millis(50);
+
+/// `current.json` of one run.
+pub(super) struct CurrentFile<'a> {
+    dir: &'a StateDir,
+    tracker: &'a Tracker,
+    /// Held while writing: after [`CurrentFile::stop`] no older snapshot can come on top of the last one.
+    stopped: Mutex<bool>,
+}
+
+impl<'a> CurrentFile<'a> {
+    pub(super) fn new(dir: &'a StateDir, tracker: &'a Tracker) -> CurrentFile<'a> {
+        CurrentFile { dir, tracker, stopped: Mutex::new(false) }
+    }
+
+    /// Writes what changes until the run is closed.
+    pub(super) fn follow(&self) {
+        follow(self.tracker, WRITE_EVERY, |snapshot| {
+            let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*stopped {
+                self.write(snapshot);
+            }
+        });
+    }
+
+    /// From here on only [`CurrentFile::write`] writes.
+    pub(super) fn stop(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Writes a snapshot. That it cannot be written is no reason to stop a recovery: it becomes a finding.
+    pub(super) fn write(&self, snapshot: &Snapshot) {
+        let mut text = serde_json::to_vec(snapshot).unwrap_or_default();
+        text.push(b'\n');
+        if let Err(e) = replace(&self.dir.disk, &self.dir.paths.recovery_current(), &text) {
+            self.tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
+        }
+    }
+}
+
+/// Progress that other processes do not see.
+pub(super) fn not_written(why: &str) -> Finding {
+    Finding {
+        code: "progress-not-written".into(),
+        severity: Severity::Warning,
+        object: "recovery".into(),
+        sentence: format!("Progress cannot be shown to other processes: {why}."),
+        next: None,
+    }
+}
+
+/// Calls the observer until the run is closed; its last call is the last snapshot.
+pub(super) fn show(observer: &Observer, tracker: &Tracker) {
+    follow(tracker, SHOW_EVERY, |snapshot| observer(snapshot));
+}
+
+fn follow(tracker: &Tracker, every: Duration, mut act: impl FnMut(&Snapshot)) {
+    let mut seen = Seen::default();
+    let mut last = Instant::now();
+    while let Some(snapshot) = tracker.wait(&mut seen, last, every) {
+        act(&snapshot);
+        last = Instant::now();
+    }
+}

@@ -1,0 +1,194 @@
+//! One run of a sequence: takes the lock, lets the coordinator work, records what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{Builder, Scope};
+use std::time::Duration;
+
+use super::control::{Cancel, Control};
+use super::coordinator::Coordinator;
+use super::graph::PhaseGraph;
+use super::history::{self, HistoryError, RecoveryRecord};
+use super::phase::Phase;
+use super::progress::Tracker;
+use super::publish::{CurrentFile, not_written, show};
+use super::requests::{RequestError, check_known};
+use super::snapshot::{PhaseProgress, PhaseStatus};
+use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::report::{Finding, Severity};
+use crate::state::StateDir;
+
+/// Sees every change of status, and moving items about twenty times a second, in order; the last call
+/// has the final snapshot. Called from a thread of its own; a slow one misses steps and delays nobody
+/// until the end.
+pub type Observer = Arc<dyn Fn(&super::Snapshot) + Send + Sync>;
+
+/// How to run a sequence.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// What runs it, for whoever finds the lock held: "recover", "daemon".
+    pub purpose: String,
+    /// Who runs it, for the record of what is skipped.
+    pub by: String,
+    /// Phases to pass over.
+    pub skip: Vec<String>,
+    /// The pauses between tries; their number is how often a failed phase is tried again.
+    pub pauses: Vec<Duration>,
+    /// How many phases run side by side, at least one.
+    pub side_by_side: usize,
+    /// How long to wait for another recovery to end. Not zero: whoever probes the lock takes it for a moment.
+    pub lock_wait: Duration,
+    /// Ends the run at the next safe points.
+    pub cancel: Cancel,
+    /// Who watches in this process.
+    pub observer: Option<Observer>,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            purpose: "recover".to_owned(),
+            by: "recover".to_owned(),
+            skip: Vec::new(),
+            pauses: [1, 2, 4].map(Duration::from_secs).to_vec(),
+            side_by_side: 4,
+            lock_wait: Duration::from_millis(250),
+            cancel: Cancel::new(),
+            observer: None,
+        }
+    }
+}
+
+/// Why a sequence was not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// One at a time.
+    #[error("another recovery is under way{}", described(holder.as_ref()))]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// Who runs it, as far as the lock file tells.
+        holder: Option<Holder>,
+    },
+    /// A phase to skip does not exist.
+    #[error(transparent)]
+    Skip(#[from] RequestError),
+    /// The lock could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn described(holder: Option<&Holder>) -> String {
+    holder.map_or_else(String::new, |h| format!(": process {} ({}) since {}", h.pid, h.purpose, h.since))
+}
+
+/// Runs the phases of `graph` and waits until all are over. How they ended is in the record's snapshot;
+/// a recovery that failed is `Ok` here.
+///
+/// # Errors
+/// When nothing was run: another recovery is under way, an unknown phase is to be skipped, or the lock
+/// cannot be used.
+pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<RecoveryRecord, RunError> {
+    let names = graph.names();
+    options.skip.iter().try_for_each(|name| check_known(&names, name))?;
+    let _lock = take_lock(dir, options)?;
+    let phases = graph.phases().iter().map(not_begun).collect();
+    let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, phases));
+    let control = Arc::new(Control::new(options.cancel.clone(), graph.phases().len()));
+    match history::reconcile(dir) {
+        Ok(findings) => findings.into_iter().for_each(|f| tracker.add_run_finding(f)),
+        Err(e) => tracker.add_run_finding(not_recorded(&e)),
+    }
+    let current = CurrentFile::new(dir, &tracker);
+    std::thread::scope(|scope| {
+        // Also when this thread panics: the followers would wait for ever.
+        let _close = CloseAtTheEnd(&tracker);
+        start_followers(scope, &current, &tracker, options);
+        let mut coordinator = Coordinator::new(dir, graph, options, &tracker, &control);
+        let outcome = coordinator.drive();
+        current.stop();
+        tracker.end_run(outcome);
+        let record = RecoveryRecord { snapshot: tracker.snapshot(), details: tracker.details() };
+        if let Err(e) = history::record(dir, &record) {
+            tracker.add_run_finding(not_recorded(&e));
+        }
+        current.write(&tracker.snapshot());
+        coordinator.consume_requests();
+        Ok(RecoveryRecord { snapshot: tracker.snapshot(), ..record })
+    })
+}
+
+struct CloseAtTheEnd<'a>(&'a Tracker);
+
+impl Drop for CloseAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn start_followers<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    current: &'scope CurrentFile<'_>,
+    tracker: &'scope Tracker,
+    options: &'scope RunOptions,
+) {
+    let begun = Builder::new().name("recovery-current".into()).spawn_scoped(scope, || current.follow());
+    if let Err(e) = begun {
+        tracker.add_run_finding(not_written(&e.to_string()));
+    }
+    if let Some(observer) = &options.observer {
+        let shown =
+            Builder::new().name("recovery-show".into()).spawn_scoped(scope, || show(observer, tracker));
+        if let Err(e) = shown {
+            tracker.add_run_finding(not_written(&e.to_string()));
+        }
+    }
+}
+
+fn take_lock(dir: &StateDir, options: &RunOptions) -> Result<FileLock, RunError> {
+    dir.disk.ensure_dir(&dir.paths.recovery())?;
+    match FileLock::acquire(&dir.disk, &dir.paths.recovery_lock(), options.lock_wait) {
+        Ok(lock) => {
+            let holder = Holder {
+                pid: std::process::id(),
+                purpose: options.purpose.clone(),
+                since: dir.clock.now().to_string(),
+            };
+            lock.describe(&holder)?;
+            Ok(lock)
+        }
+        Err(LockError::Held { path, holder, .. }) => Err(RunError::Busy { path, holder }),
+        Err(LockError::Disk(e)) => Err(e.into()),
+    }
+}
+
+fn not_begun(phase: &Phase) -> PhaseProgress {
+    PhaseProgress {
+        phase: phase.name.to_owned(),
+        depends_on: phase.depends_on.iter().map(|&name| name.to_owned()).collect(),
+        critical: phase.critical,
+        status: PhaseStatus::Pending,
+        done: 0,
+        total: None,
+        unit: phase.unit.to_owned(),
+        attempts: 0,
+        started_at: None,
+        duration_ms: 0,
+        message: None,
+        findings: Vec::new(),
+        findings_total: 0,
+        degraded_resources: Vec::new(),
+    }
+}
+
+fn not_recorded(error: &HistoryError) -> Finding {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
+    Finding {
+        code: "recovery-not-recorded".into(),
+        severity: Severity::Warning,
+        object: "recovery".into(),
+        sentence: format!("The record of past recoveries is incomplete: {error}{cause}."),
+        next: None,
+    }
+}

@@ -1,0 +1,230 @@
+//! How far a recovery is, as it is shown and as it lies in `recovery/current.json`.
+//!
+//! A snapshot that says `running` is a claim of its writer, who may be gone. [`read_current`] checks it
+//! by the writer's identity (PID, start time, boot, namespace) and by the recovery lock, which a living
+//! run holds from before its first snapshot until after its last.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::history::read_last;
+use super::phase::DegradedResource;
+use crate::durable::{is_held, read_optional};
+use crate::report::Finding;
+use crate::state::{StateDir, Timestamp};
+use crate::system::{Host, Presence, ProcessIdentity, presence};
+
+/// Where a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseStatus {
+    /// Not begun.
+    Pending,
+    /// At work, or waiting for its next try.
+    Running,
+    /// Done, all well.
+    Succeeded,
+    /// Done, but some resources are unusable.
+    Degraded,
+    /// Not done after all tries, or cancelled in the middle.
+    Failed,
+    /// Passed over on request.
+    Skipped,
+    /// Not begun, and will not: a critical phase failed, or the recovery was cancelled.
+    Blocked,
+}
+
+impl PhaseStatus {
+    /// Whether nothing more happens to the phase in this recovery.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, PhaseStatus::Pending | PhaseStatus::Running)
+    }
+
+    /// Its word, as in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            PhaseStatus::Pending => "pending",
+            PhaseStatus::Running => "running",
+            PhaseStatus::Succeeded => "succeeded",
+            PhaseStatus::Degraded => "degraded",
+            PhaseStatus::Failed => "failed",
+            PhaseStatus::Skipped => "skipped",
+            PhaseStatus::Blocked => "blocked",
+        }
+    }
+}
+
+/// How a recovery stands or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryOutcome {
+    /// Not over.
+    Running,
+    /// Every phase succeeded, or was skipped and is not critical.
+    Completed,
+    /// Over, but named resources are unusable, or a critical phase was skipped.
+    Degraded,
+    /// A critical phase failed.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+    /// Its process is gone and left it unfinished.
+    Aborted,
+}
+
+impl RecoveryOutcome {
+    /// Its word, as in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            RecoveryOutcome::Running => "running",
+            RecoveryOutcome::Completed => "completed",
+            RecoveryOutcome::Degraded => "degraded",
+            RecoveryOutcome::Failed => "failed",
+            RecoveryOutcome::Cancelled => "cancelled",
+            RecoveryOutcome::Aborted => "aborted",
+        }
+    }
+}
+
+/// One phase in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseProgress {
+    /// Its name.
+    pub phase: String,
+    /// What it waits for.
+    pub depends_on: Vec<String>,
+    /// Whether the sequence stops when it fails.
+    pub critical: bool,
+    /// Where it stands.
+    pub status: PhaseStatus,
+    /// Items done in the present try.
+    pub done: u64,
+    /// Items in all; `None` when not known.
+    pub total: Option<u64>,
+    /// What an item is.
+    pub unit: String,
+    /// Tries begun.
+    pub attempts: u32,
+    /// When the first try began.
+    pub started_at: Option<Timestamp>,
+    /// Since then, until it was over.
+    pub duration_ms: u64,
+    /// What it does, or why it ended as it did.
+    pub message: Option<String>,
+    /// What it found in the present try; the newest only while the recovery runs.
+    pub findings: Vec<Finding>,
+    /// How many findings there are in all.
+    #[serde(default)]
+    pub findings_total: u64,
+    /// What is unusable because of it.
+    #[serde(default)]
+    pub degraded_resources: Vec<DegradedResource>,
+}
+
+/// A recovery at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Names the run; sorts by time.
+    pub recovery_id: Uuid,
+    /// How it stands.
+    pub outcome: RecoveryOutcome,
+    /// What runs it: "recover", "daemon".
+    pub purpose: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+    /// Since it began, by a clock that does not jump.
+    pub duration_ms: u64,
+    /// Phases that are over.
+    pub phases_done: u32,
+    /// All phases.
+    pub phases_total: u32,
+    /// The process that runs it.
+    pub pid: u32,
+    /// When that process started, in clock ticks since boot.
+    pub process_start_time: u64,
+    /// Where that process runs.
+    pub host: Host,
+    /// The phases, in their order.
+    pub phases: Vec<PhaseProgress>,
+    /// What was found about the run itself, not by a phase.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
+}
+
+impl Snapshot {
+    /// Everything that is unusable, phase after phase.
+    pub fn degraded_resources(&self) -> impl Iterator<Item = &DegradedResource> {
+        self.phases.iter().flat_map(|p| &p.degraded_resources)
+    }
+
+    /// Every finding: the run's own, then phase after phase.
+    pub fn all_findings(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().chain(self.phases.iter().flat_map(|p| &p.findings))
+    }
+
+    /// One phase by name.
+    #[must_use]
+    pub fn phase(&self, name: &str) -> Option<&PhaseProgress> {
+        self.phases.iter().find(|p| p.phase == name)
+    }
+}
+
+/// The recovery that runs, or ran last; `None` when there was none yet, or the file cannot be
+/// understood (it is only a view: the next run replaces it). A run whose process is gone is `aborted`.
+#[must_use]
+pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
+    let path = dir.paths.recovery_current();
+    let seen = parse(&path)?;
+    if seen.outcome != RecoveryOutcome::Running || may_run(dir, &seen) {
+        return Some(seen);
+    }
+    // It may have come to its end between the look at the file and the look at its process.
+    let again = parse(&path)?;
+    if again.recovery_id != seen.recovery_id {
+        return Some(again);
+    }
+    Some(without_writer(dir, again))
+}
+
+/// What a snapshot means whose writer is certainly gone. The record of the end is written before the
+/// last snapshot: the writer may have died between the two.
+pub(super) fn without_writer(dir: &StateDir, mut snapshot: Snapshot) -> Snapshot {
+    if snapshot.outcome != RecoveryOutcome::Running {
+        return snapshot;
+    }
+    match read_last(dir) {
+        Ok(Some(last)) if last.snapshot.recovery_id == snapshot.recovery_id => last.snapshot,
+        _ => {
+            snapshot.outcome = RecoveryOutcome::Aborted;
+            snapshot
+        }
+    }
+}
+
+pub(super) fn parse(path: &Path) -> Option<Snapshot> {
+    serde_json::from_slice(&read_optional(path).ok()??).ok()
+}
+
+/// Whether the writer may be alive; false only on evidence.
+fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
+    let here = Host::this();
+    if here.is_later_boot_of(&snapshot.host) {
+        return false;
+    }
+    if !here.shares_processes_with(&snapshot.host) {
+        return true;
+    }
+    let writer = ProcessIdentity { pid: snapshot.pid, start_time: snapshot.process_start_time };
+    if presence(writer) == Presence::Gone {
+        return false;
+    }
+    // The process lives, but is its run over, with a last snapshot that could not be written?
+    is_held(&dir.paths.recovery_lock()).unwrap_or(true)
+}

@@ -1,0 +1,130 @@
+//! One phase from its first try to its end: tries, pauses between them, panics, interruption.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::PhaseContext;
+use super::control::{Control, Woken};
+use super::phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome};
+use super::progress::{PhaseEnd, Tracker};
+use super::snapshot::PhaseStatus;
+use crate::report::{Finding, Severity};
+
+/// What a phase's thread needs.
+pub(super) struct Attempting<'a> {
+    pub(super) phase: &'a Phase,
+    pub(super) index: usize,
+    pub(super) tracker: &'a Arc<Tracker>,
+    pub(super) control: &'a Arc<Control>,
+    pub(super) pauses: &'a [Duration],
+}
+
+impl Attempting<'_> {
+    /// Runs the phase until it is over.
+    pub(super) fn to_the_end(&self) -> PhaseEnd {
+        let mut pauses = self.pauses.iter();
+        loop {
+            self.tracker.begin_try(self.index);
+            let error = match self.try_once() {
+                Ok(outcome) => return done(outcome),
+                Err(error) => error,
+            };
+            if let Some(interrupted) = self.interruption(&error) {
+                return self.interrupted(interrupted);
+            }
+            let pause = match &error {
+                PhaseError::Hopeless { .. } => None,
+                _ => pauses.next(),
+            };
+            let Some(&pause) = pause else { return self.failed(&error) };
+            self.tracker.set_message(self.index, announce(&error, pause));
+            match self.control.pause(self.index, pause) {
+                Woken::TryAgain => {}
+                Woken::Interrupted(why) => return self.interrupted(why),
+                Woken::Stopped => return self.failed(&error),
+            }
+        }
+    }
+
+    fn try_once(&self) -> Result<PhaseOutcome, PhaseError> {
+        // Asked for before it began: no need to begin.
+        self.control.check(self.index)?;
+        let context = PhaseContext::new(self.index, Arc::clone(self.tracker), Arc::clone(self.control));
+        catch_unwind(AssertUnwindSafe(|| (self.phase.run)(&context)))
+            .unwrap_or_else(|panic| Err(PhaseError::Panicked { message: text_of(&*panic) }))
+    }
+
+    /// A phase that was told to stop and answers with an error of its own was stopped all the same.
+    fn interruption(&self, error: &PhaseError) -> Option<Interrupted> {
+        match error {
+            PhaseError::Interrupted(why) => Some(*why),
+            _ => self.control.check(self.index).err(),
+        }
+    }
+
+    fn interrupted(&self, why: Interrupted) -> PhaseEnd {
+        match why {
+            Interrupted::Skipped => skipped(self.phase, self.control.asked(self.index)),
+            Interrupted::Cancelled => PhaseEnd {
+                status: PhaseStatus::Failed,
+                message: Some("cancelled before it was done".to_owned()),
+                findings: Vec::new(),
+                degraded: Vec::new(),
+            },
+        }
+    }
+
+    fn failed(&self, error: &PhaseError) -> PhaseEnd {
+        let (name, why) = (self.phase.name, error.in_one_line());
+        let severity = if self.phase.critical { Severity::Critical } else { Severity::Error };
+        let finding = Finding {
+            code: "phase-failed".into(),
+            severity,
+            object: object(name),
+            sentence: format!("Phase {name} of the recovery failed: {why}."),
+            next: Some(format!("recoveryctl retry phase {name}")),
+        };
+        let degraded = vec![DegradedResource { object: object(name), why: why.clone() }];
+        PhaseEnd { status: PhaseStatus::Failed, message: Some(why), findings: vec![finding], degraded }
+    }
+}
+
+fn announce(error: &PhaseError, pause: Duration) -> String {
+    format!("{}; next try in {} s", error.in_one_line(), pause.as_secs_f64())
+}
+
+fn done(outcome: PhaseOutcome) -> PhaseEnd {
+    let status = if outcome.degraded.is_empty() { PhaseStatus::Succeeded } else { PhaseStatus::Degraded };
+    PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
+}
+
+fn object(phase: &str) -> String {
+    format!("phase:{phase}")
+}
+
+/// The end of a phase that is passed over; `asked` says by whom and why.
+pub(super) fn skipped(phase: &Phase, asked: Option<&str>) -> PhaseEnd {
+    let name = phase.name;
+    let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
+    let finding = Finding {
+        code: "phase-skipped".into(),
+        severity: Severity::Warning,
+        object: object(name),
+        sentence: format!("Phase {name} of the recovery was skipped{by}."),
+        next: Some(format!("recoveryctl retry phase {name}")),
+    };
+    // What a critical phase restores cannot be relied on when it did not run.
+    let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
+    PhaseEnd {
+        status: PhaseStatus::Skipped,
+        message: Some(format!("skipped{by}")),
+        findings: vec![finding],
+        degraded: phase.critical.then_some(missing).into_iter().collect(),
+    }
+}
+
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|t| (*t).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

@@ -1,0 +1,441 @@
+//! The catalogue of finding codes. A code, once published, keeps its meaning.
+
+use serde::Serialize;
+
+use super::finding::Severity;
+use crate::state::suggest::closest;
+
+/// A kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Stable, in kebab-case.
+    pub code: &'static str,
+    /// How bad it usually is.
+    pub severity: Severity,
+    /// In a few words.
+    pub title: &'static str,
+    /// What it means and how it comes about.
+    pub meaning: &'static str,
+    /// What was done about it already.
+    pub done: &'static str,
+    /// What is left to do.
+    pub advice: &'static str,
+    /// The command that deals with it; see [`Finding::new`](super::Finding::new) for the placeholders.
+    pub next: Option<&'static str>,
+}
+
+/// A record of the queue log does not match its checksum.
+pub const LOG_RECORD_DAMAGED: Entry = Entry {
+    code: "log-record-damaged",
+    severity: Severity::Error,
+    title: "A record of the queue log is damaged",
+    meaning: "The bytes of a record in the middle of the log do not match its checksum: the disk, or \
+              somebody with an editor, changed them after they were synced.",
+    done: "The record was skipped, its bytes were kept in quarantine with the reason, and everything before \
+           and behind it was used. What it said is taken from the snapshot or the job records where they \
+           have it.",
+    advice: "Compare the jobs near it with what you expect, and check the disk: a synced record does not \
+             change by itself.",
+    next: Some("recoveryctl queue wal"),
+};
+
+/// Sequence numbers are missing in the queue log.
+pub const LOG_RECORDS_MISSING: Entry = Entry {
+    code: "log-records-missing",
+    severity: Severity::Critical,
+    title: "Records of the queue log are missing",
+    meaning: "The sequence numbers of the log have a gap: a segment was removed or cut, or a damaged place \
+              swallowed several records.",
+    done: "Replay went on behind the gap. Jobs whose submission lay in it were rebuilt from their job \
+           records and workspaces where those exist.",
+    advice: "Look for a copy of the missing segment; jobs submitted in the gap that left no other trace must \
+             be submitted again.",
+    next: Some("recoveryctl queue wal"),
+};
+
+/// The log ended in the middle of a record.
+pub const LOG_TORN_TAIL: Entry = Entry {
+    code: "log-torn-tail",
+    severity: Severity::Info,
+    title: "The queue log ended in the middle of a record",
+    meaning: "Somebody was killed while writing, or the power failed. Such a record was never acknowledged.",
+    done: "The half record was cut off; a copy of its bytes is in quarantine.",
+    advice: "Nothing: this is what a crash leaves. Whoever was submitting then got no id and may submit again.",
+    next: None,
+};
+
+/// A record is whole but does not fit the state it meets.
+pub const LOG_RECORD_REFUSED: Entry = Entry {
+    code: "log-record-refused",
+    severity: Severity::Warning,
+    title: "A record of the queue log had no effect",
+    meaning: "The record is whole, but what it asks for is impossible where it stands: the end of a claim \
+              that is not the current one, or a record about a job that is not known.",
+    done: "It was passed over; the job stayed as it was.",
+    advice: "If records are missing or damaged as well, deal with those first; otherwise look at the job.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A snapshot cannot be read.
+pub const SNAPSHOT_DAMAGED: Entry = Entry {
+    code: "snapshot-damaged",
+    severity: Severity::Warning,
+    title: "A snapshot of the queue is damaged",
+    meaning: "The snapshot does not match its checksum, or cannot be understood.",
+    done: "It was moved to quarantine. The snapshot before it, or the whole log, was used instead, so \
+           nothing is lost by this alone.",
+    advice: "Check the disk. A new snapshot is written at the next checkpoint.",
+    next: Some("recoveryctl queue status"),
+};
+
+/// Neither snapshot nor log could give the queue back.
+pub const QUEUE_REBUILT_FROM_JOB_RECORDS: Entry = Entry {
+    code: "queue-rebuilt-from-job-records",
+    severity: Severity::Critical,
+    title: "The queue was rebuilt from the job records",
+    meaning: "Neither a snapshot nor the log was usable. The readable records jobs/<id>.job.json, which are \
+              written from the queue, were the best copy left.",
+    done: "Every job that has such a record is back, in the order of its submission. Jobs that were never \
+           started may have had none.",
+    advice: "Compare the list with what was submitted last, and submit again what is missing.",
+    next: Some("recoveryctl jobs list"),
+};
+
+/// `state.json` was lost or damaged.
+pub const STATE_IDENTITY_REBUILT: Entry = Entry {
+    code: "state-identity-rebuilt",
+    severity: Severity::Warning,
+    title: "The state directory's identity was rebuilt",
+    meaning: "state.json, which names layout and id of the state directory, was lost or damaged.",
+    done: "It was written anew with the id that the queue log bears; a damaged file is in quarantine.",
+    advice: "Find out what removed or changed the file: no command of recoveryctl does.",
+    next: Some("recoveryctl status"),
+};
+
+/// A job's readable record was damaged.
+pub const JOB_RECORD_DAMAGED: Entry = Entry {
+    code: "job-record-damaged",
+    severity: Severity::Warning,
+    title: "A job's record file is damaged",
+    meaning: "jobs/<id>.job.json cannot be understood. It is a copy for people and for emergencies; the \
+              queue has the truth.",
+    done: "It was moved to quarantine and written anew from the queue or, if the queue does not know the \
+           job, rebuilt from its workspace; the job then says that it was reconstructed.",
+    advice: "Look at the job if it was reconstructed.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A workspace has no job.
+pub const JOB_RECORD_MISSING: Entry = Entry {
+    code: "job-record-missing",
+    severity: Severity::Warning,
+    title: "A workspace had no job in the queue",
+    meaning: "A folder below jobs/ holds the traces of a job that neither queue nor record file knows.",
+    done: "The job was rebuilt from its sentinel, exit file, output, checkpoint and git repository.",
+    advice: "Check what was reconstructed; resume the job if it is wanted.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job's process vanished.
+pub const JOB_CRASHED: Entry = Entry {
+    code: "job-crashed",
+    severity: Severity::Warning,
+    title: "A job's process vanished without an exit record",
+    meaning: "The job was running; its supervisor and all its processes are provably gone, and nobody wrote \
+              how it ended: they were killed, or the machine went down.",
+    done: "The attempt was recorded as crashed and the job's policy applied: hold, requeue or fail.",
+    advice: "Read its output. A job on hold waits for you to resume it.",
+    next: Some("recoveryctl resume {name}"),
+};
+
+/// A job crashed as often as it may.
+pub const JOB_ATTEMPTS_EXHAUSTED: Entry = Entry {
+    code: "job-attempts-exhausted",
+    severity: Severity::Error,
+    title: "A job crashed in every attempt that it may make",
+    meaning: "Its policy is requeue, and the last of its attempts crashed too.",
+    done: "The job stays crashed; it is not started again by itself.",
+    advice: "Find out why it crashes before you resume it: its output and those of earlier attempts are in \
+             its workspace.",
+    next: Some("recoveryctl jobs output {name}"),
+};
+
+/// It cannot be known whether a job lives.
+pub const JOB_LIVENESS_UNKNOWN: Entry = Entry {
+    code: "job-liveness-unknown",
+    severity: Severity::Error,
+    title: "It cannot be told whether a job is alive",
+    meaning: "The evidence does not decide: another machine wrote it, locks mean nothing on this file \
+              system, or processes are hidden from us.",
+    done: "Nothing: the job stays running and its repository stays closed, since it may be alive.",
+    advice: "Look where it ran. Once you know that it is over, cancel it.",
+    next: Some("recoveryctl jobs sentinels"),
+};
+
+/// The supervisor is gone, the command is not.
+pub const JOB_ORPHANED_PROCESS: Entry = Entry {
+    code: "job-orphaned-process",
+    severity: Severity::Warning,
+    title: "A job runs without its supervisor",
+    meaning: "The supervisor is gone, but the command or one of its children is alive.",
+    done: "The job counts as running and its repository stays closed. When the last process goes, the end \
+           is recorded; its exit status is lost.",
+    advice: "Wait for it, or cancel it.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A running job's heartbeat is old.
+pub const JOB_HEARTBEAT_STALE: Entry = Entry {
+    code: "job-heartbeat-stale",
+    severity: Severity::Warning,
+    title: "A running job's heartbeat is old",
+    meaning: "The supervisor is alive but has not touched the sentinel for a while: it is stopped, starved, \
+              or its disk hangs.",
+    done: "Nothing: an old heartbeat alone proves nothing, the job counts as running.",
+    advice: "Look at the machine's load, and whether the supervisor was stopped (state T).",
+    next: Some("recoveryctl jobs sentinels"),
+};
+
+/// A time lies in the future.
+pub const CLOCK_SKEW: Entry = Entry {
+    code: "clock-skew",
+    severity: Severity::Warning,
+    title: "A heartbeat lies in the future",
+    meaning: "The clock went back, or another machine with another clock wrote the file.",
+    done: "The heartbeat counts as stale. No verdict rests on it.",
+    advice: "Check the time synchronisation of the machine.",
+    next: Some("recoveryctl jobs sentinels"),
+};
+
+/// A sentinel cannot be read.
+pub const SENTINEL_DAMAGED: Entry = Entry {
+    code: "sentinel-damaged",
+    severity: Severity::Warning,
+    title: "A job's sentinel is damaged",
+    meaning: "sentinel.json, which tells who runs the job, is empty or cannot be understood.",
+    done: "It was copied to quarantine. Whether the job lives was decided by the lock its supervisor holds \
+           and by the processes that bear its mark.",
+    advice: "Look at the job if its liveness is unknown.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job ended while nobody watched.
+pub const JOB_FINISHED_WHILE_AWAY: Entry = Entry {
+    code: "job-finished-while-away",
+    severity: Severity::Info,
+    title: "A job ended while no daemon was there",
+    meaning: "Its supervisor wrote how it ended but could not record it in the queue.",
+    done: "The end was recorded with the exit status and time of the exit file.",
+    advice: "Nothing.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A lock's holder is gone.
+pub const LOCK_HOLDER_GONE: Entry = Entry {
+    code: "lock-holder-gone",
+    severity: Severity::Info,
+    title: "The holder of a repository lock was gone",
+    meaning: "The process that held the lock, and everything it started, is provably gone; it did not give \
+              the lock back.",
+    done: "The lock was given back and its fencing number raised, so that a late holder is recognised.",
+    advice: "Check the repository for work that was left half done.",
+    next: Some("recoveryctl locks inspect {name}"),
+};
+
+/// A lock is kept closed because its holder is unknown.
+pub const LOCK_UNAVAILABLE: Entry = Entry {
+    code: "lock-unavailable",
+    severity: Severity::Error,
+    title: "A repository is unavailable",
+    meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
+              machine wrote it, or the file system does not lock.",
+    done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
+    advice: "Look at the evidence. Once you know that nobody works on the repository, release it.",
+    next: Some("recoveryctl locks inspect {name}"),
+};
+
+/// A lock survived with its job.
+pub const LOCK_KEPT: Entry = Entry {
+    code: "lock-kept",
+    severity: Severity::Info,
+    title: "A repository lock was kept",
+    meaning: "The daemon that granted it is gone, but its holder is alive.",
+    done: "The lock stays with its holder until that ends.",
+    advice: "Nothing.",
+    next: Some("recoveryctl locks inspect {name}"),
+};
+
+/// The startup before this one did not end.
+pub const STARTUP_ABORTED: Entry = Entry {
+    code: "startup-aborted",
+    severity: Severity::Warning,
+    title: "The startup before this one was aborted",
+    meaning: "A startup or recovery wrote its marker and vanished in the phase that the sentence names.",
+    done: "It was entered in the history; the interrupted phase and those behind it ran again.",
+    advice: "If it happens again in the same phase, read that phase's findings.",
+    next: Some("recoveryctl status"),
+};
+
+/// Leftovers were removed.
+pub const TEMPORARY_FILES_REMOVED: Entry = Entry {
+    code: "temporary-files-removed",
+    severity: Severity::Info,
+    title: "Temporary files of a crash were removed",
+    meaning: "Whoever was writing them was killed before they were renamed into place.",
+    done: "Those that nobody has open were removed. The files that they were to replace are whole.",
+    advice: "Nothing.",
+    next: None,
+};
+
+/// A phase was passed over.
+pub const PHASE_SKIPPED: Entry = Entry {
+    code: "phase-skipped",
+    severity: Severity::Warning,
+    title: "A recovery phase was skipped",
+    meaning: "An operator asked for it; the sentence says who and why.",
+    done: "The phase did not run, or stopped where it was; what it would have found is not known.",
+    advice: "Run the recovery again when the reason is gone.",
+    next: Some("recoveryctl recover"),
+};
+
+/// A phase needed several tries.
+pub const PHASE_RETRIED: Entry = Entry {
+    code: "phase-retried",
+    severity: Severity::Warning,
+    title: "A recovery phase needed more than one try",
+    meaning: "A try failed with the error that the sentence names.",
+    done: "It was tried again after a pause.",
+    advice: "If it succeeded in the end, nothing; otherwise deal with the error and recover again.",
+    next: Some("recoveryctl recover"),
+};
+
+/// Something is in quarantine.
+pub const QUARANTINE_NOT_EMPTY: Entry = Entry {
+    code: "quarantine-not-empty",
+    severity: Severity::Info,
+    title: "The quarantine holds files",
+    meaning: "Unreadable files and cut bytes are kept in quarantine/, each with a note of where it came from \
+              and why.",
+    done: "Nothing is ever removed from there.",
+    advice: "Look at the notes; remove the files yourself when you do not need them any more.",
+    next: None,
+};
+
+/// A job file of the other server is damaged.
+pub const IMPORT_JOB_FILE_DAMAGED: Entry = Entry {
+    code: "import-job-file-damaged",
+    severity: Severity::Error,
+    title: "A job file of the imported workspace is damaged",
+    meaning: "The other server's job file is empty, cut or no JSON.",
+    done: "A copy is in quarantine, the original is untouched. What its folder tells was taken over.",
+    advice: "Restore the file from a backup and import again; what was imported already is not changed.",
+    next: None,
+};
+
+/// A job folder of the other server has no job file.
+pub const IMPORT_JOB_DIRECTORY_WITHOUT_RECORD: Entry = Entry {
+    code: "import-job-directory-without-record",
+    severity: Severity::Warning,
+    title: "A job folder of the imported workspace has no job file",
+    meaning: "The other server left the folder of a job whose file is gone.",
+    done: "The folder is untouched; no job was made of it, since nothing says what was to be run.",
+    advice: "Look into the folder for work that is worth keeping.",
+    next: None,
+};
+
+/// A job of the other server was being prepared.
+pub const IMPORT_STAGING_LEFT: Entry = Entry {
+    code: "import-staging-left",
+    severity: Severity::Info,
+    title: "The imported workspace holds staged files",
+    meaning: "The other server was preparing files for a job when it crashed.",
+    done: "They are untouched.",
+    advice: "Upload them again with the job if it is resumed.",
+    next: None,
+};
+
+/// A PID of the other server belongs to another process now.
+pub const IMPORT_PID_REUSED: Entry = Entry {
+    code: "import-pid-reused",
+    severity: Severity::Info,
+    title: "The PID of an imported job belongs to another process",
+    meaning: "The job's process is gone and its number was given to a process that has nothing to do with \
+              it: it started later, or runs something else.",
+    done: "The job counts as crashed; the other process was not touched.",
+    advice: "Resume the job if it is wanted.",
+    next: Some("recoveryctl resume {name}"),
+};
+
+/// Every entry, in the order in which they are listed.
+pub const ALL: &[&Entry] = &[
+    &LOG_RECORD_DAMAGED,
+    &LOG_RECORDS_MISSING,
+    &LOG_TORN_TAIL,
+    &LOG_RECORD_REFUSED,
+    &SNAPSHOT_DAMAGED,
+    &QUEUE_REBUILT_FROM_JOB_RECORDS,
+    &STATE_IDENTITY_REBUILT,
+    &JOB_RECORD_DAMAGED,
+    &JOB_RECORD_MISSING,
+    &JOB_CRASHED,
+    &JOB_ATTEMPTS_EXHAUSTED,
+    &JOB_LIVENESS_UNKNOWN,
+    &JOB_ORPHANED_PROCESS,
+    &JOB_HEARTBEAT_STALE,
+    &CLOCK_SKEW,
+    &SENTINEL_DAMAGED,
+    &JOB_FINISHED_WHILE_AWAY,
+    &LOCK_HOLDER_GONE,
+    &LOCK_UNAVAILABLE,
+    &LOCK_KEPT,
+    &STARTUP_ABORTED,
+    &TEMPORARY_FILES_REMOVED,
+    &PHASE_SKIPPED,
+    &PHASE_RETRIED,
+    &QUARANTINE_NOT_EMPTY,
+    &IMPORT_JOB_FILE_DAMAGED,
+    &IMPORT_JOB_DIRECTORY_WITHOUT_RECORD,
+    &IMPORT_STAGING_LEFT,
+    &IMPORT_PID_REUSED,
+];
+
+/// The entry of a code.
+#[must_use]
+pub fn find(code: &str) -> Option<&'static Entry> {
+    ALL.iter().find(|e| e.code == code).copied()
+}
+
+/// The code that may have been meant by one that does not exist.
+#[must_use]
+pub fn suggest(code: &str) -> Option<&'static str> {
+    let written = code.to_ascii_lowercase().replace(['_', ' '], "-");
+    let contained = || ALL.iter().map(|e| e.code).find(|c| written.len() > 3 && c.contains(&written));
+    closest(&written, ALL.iter().map(|e| e.code)).or_else(contained)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_listed_once_and_whole() {
+        let defined = include_str!("catalogue.rs").matches(": Entry = Entry {").count() - 1; // This line.
+        assert_eq!(ALL.len(), defined);
+        for entry in ALL {
+            let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
+            assert!(entry.code.chars().all(kebab), "{}", entry.code);
+            assert_eq!(find(entry.code), Some(*entry), "{} is there twice", entry.code);
+            for text in [entry.title, entry.meaning, entry.done, entry.advice] {
+                assert!(text.len() > 7 && !text.contains("  "), "{}: {text}", entry.code);
+            }
+        }
+    }
+
+    #[test]
+    fn slips_are_understood() {
+        assert_eq!(suggest("lock-holder-gon"), Some("lock-holder-gone"));
+        assert_eq!(suggest("LOCK_KEPT"), Some("lock-kept"));
+        assert_eq!(suggest("torn"), Some("log-torn-tail"));
+        assert_eq!(suggest("weather"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! A finding: something that an operator should know, with the command that deals with it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::Entry;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Nothing is lost; somebody should look at it.
+    Warning,
+    /// Something does not work until somebody acts.
+    Error,
+    /// Something that was acknowledged may be lost.
+    Critical,
+}
+
+impl Severity {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One finding, as it is shown and stored.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Finding {
+    /// A code of the catalogue.
+    pub code: Cow<'static, str>,
+    /// The catalogue's, unless this case is worse or better.
+    pub severity: Severity,
+    /// What it is about: `job:ID`, `lock:REPOSITORY`, `queue`, `file:PATH`.
+    pub object: String,
+    /// What is the matter, in one sentence.
+    pub sentence: String,
+    /// The command that deals with it.
+    pub next: Option<String>,
+}
+
+impl Finding {
+    /// A finding of this kind; severity and next command are the catalogue's.
+    ///
+    /// In the next command `{object}` stands for the object and `{name}` for what is behind its colon,
+    /// both quoted for a shell.
+    #[must_use]
+    pub fn new(entry: &'static Entry, object: impl Into<String>, sentence: impl Into<String>) -> Finding {
+        let object = object.into();
+        Finding {
+            code: Cow::Borrowed(entry.code),
+            severity: entry.severity,
+            next: entry.next.map(|template| fill(template, &object)),
+            object,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// The same finding with another severity.
+    #[must_use]
+    pub fn with_severity(mut self, severity: Severity) -> Finding {
+        self.severity = severity;
+        self
+    }
+
+    /// The same finding with another next command.
+    #[must_use]
+    pub fn with_next(mut self, command: impl Into<String>) -> Finding {
+        self.next = Some(command.into());
+        self
+    }
+}
+
+fn fill(template: &str, object: &str) -> String {
+    let name = object.split_once(':').map_or(object, |(_, name)| name);
+    let quoted = |text| shlex::try_quote(text).map_or_else(|_| "…".to_owned(), Cow::into_owned);
+    // Piece by piece, so that a name that looks like a placeholder stays a name.
+    let mut command = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        command.push_str(&rest[..at]);
+        let end = rest[at..].find('}').map_or(rest.len(), |n| at + n + 1);
+        match &rest[at..end] {
+            "{object}" => command.push_str(&quoted(object)),
+            "{name}" => command.push_str(&quoted(name)),
+            other => command.push_str(other),
+        }
+        rest = &rest[end..];
+    }
+    command + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::catalogue;
+
+    #[test]
+    fn next_commands_are_filled_and_quoted() {
+        assert_eq!(fill("x {object} {name}", "lock:web"), "x lock:web web");
+        assert_eq!(fill("x {name}", "queue"), "x queue");
+        assert_eq!(fill("x {name} y", "lock:my repo;rm"), "x 'my repo;rm' y");
+        assert_eq!(fill("{name} {other}", "lock:{name}{object}"), "'{name}{object}' {other}");
+        assert_eq!(fill("{name", "lock:web"), "{name");
+    }
+
+    #[test]
+    fn a_finding_comes_back_as_it_was_written() {
+        let finding = Finding::new(&catalogue::LOCK_UNAVAILABLE, "lock:web", "Its metadata is damaged.")
+            .with_severity(Severity::Critical);
+        let json = serde_json::to_string(&finding).unwrap();
+        assert!(json.starts_with(r#"{"code":"lock-unavailable","severity":"critical","object":"lock:web","#));
+        assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), finding);
+    }
+}

@@ -1,0 +1,191 @@
+//! Reports about jobs: the list and one job.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::page::{BadCursor, Page, cut};
+use super::queue::waiting_for;
+use crate::queue::{Attempt, Callback, Job, JobSpec, JobStatus, QueueState, Transition};
+use crate::state::{StateDir, Timestamp};
+
+/// A line of the list.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct JobSummary {
+    pub job_id: String,
+    pub status: &'static str,
+    pub attempt: u32,
+    pub repository: Option<String>,
+    pub priority: i32,
+    pub position: Option<u64>,
+    pub waiting_for: Option<String>,
+    pub not_before: Option<Timestamp>,
+    pub submitted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub reason: Option<String>,
+    pub title: Option<String>,
+}
+
+/// A list of jobs.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct JobList {
+    pub jobs: Vec<JobSummary>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+/// Which jobs.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Of this status.
+    pub status: Option<JobStatus>,
+    /// On this repository.
+    pub repository: Option<String>,
+}
+
+impl JobList {
+    /// The jobs in the order in which they entered.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        state: &QueueState,
+        held: &BTreeSet<String>,
+        filter: &JobFilter,
+        page: &Page,
+    ) -> Result<JobList, BadCursor> {
+        let wanted: Vec<&Job> = state
+            .jobs()
+            .filter(|j| filter.status.is_none_or(|s| j.status == s))
+            .filter(|j| filter.repository.as_deref().is_none_or(|r| j.repository.as_deref() == Some(r)))
+            .collect();
+        let total = wanted.len() as u64;
+        let (part, next_cursor) = cut(wanted, page, |j| j.place)?;
+        Ok(JobList { jobs: part.into_iter().map(|j| summary(state, held, j)).collect(), total, next_cursor })
+    }
+}
+
+/// A job in a line.
+#[must_use]
+pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
+    let course = job.course();
+    let queued = job.status == JobStatus::Queued;
+    JobSummary {
+        job_id: job.id.to_string(),
+        status: job.status.as_str(),
+        attempt: job.attempt,
+        repository: job.repository.as_deref().map(str::to_owned),
+        priority: job.priority,
+        position: None,
+        waiting_for: if queued { waiting_for(state, held, job) } else { None },
+        not_before: job.not_before,
+        submitted_at: job.submitted_at,
+        started_at: course.started_at,
+        finished_at: course.finished_at,
+        exit_code: course.exit_code,
+        signal: course.signal,
+        reason: course.reason.clone(),
+        title: job.spec().ok().and_then(|s| s.title),
+    }
+}
+
+/// Everything about one job.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct JobDetail {
+    #[serde(flatten)]
+    pub summary: JobSummary,
+    pub command: Vec<String>,
+    pub resume_command: Option<Vec<String>>,
+    /// Names only: values may be secrets.
+    pub env: BTreeMap<String, &'static str>,
+    pub cwd: Option<String>,
+    pub timeout_ms: Option<u64>,
+    pub on_crash: Value,
+    pub max_attempts: u32,
+    pub auto_cleanup: bool,
+    pub resumable: bool,
+    pub cancel_requested: bool,
+    pub history: Vec<Transition>,
+    pub attempts: Vec<Attempt>,
+    pub reconstructed: Option<Vec<String>>,
+    pub source: Option<String>,
+    pub lock: Value,
+    pub callbacks: Vec<Callback>,
+    pub checkpoint: Option<CheckpointFile>,
+    pub workspace: String,
+}
+
+/// The file in which a job saves its progress.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CheckpointFile {
+    pub path: String,
+    pub bytes: u64,
+    pub modified_at: Timestamp,
+}
+
+impl CheckpointFile {
+    /// The job's, if it has one.
+    #[must_use]
+    pub fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
+        let path = dir.paths.job(&job.id.to_string()).ok()?.checkpoint();
+        let metadata = std::fs::metadata(&path).ok()?;
+        let modified_at = metadata.modified().ok()?.into();
+        Some(CheckpointFile { path: path.display().to_string(), bytes: metadata.len(), modified_at })
+    }
+}
+
+impl JobDetail {
+    /// One job; `lock` is what is known of its repository's lock while it has it, else `null`.
+    #[must_use]
+    pub fn new(
+        dir: &StateDir,
+        state: &QueueState,
+        held: &BTreeSet<String>,
+        job: &Job,
+        lock: Value,
+    ) -> JobDetail {
+        let spec: JobSpec = job.spec().unwrap_or_default();
+        let course = job.course();
+        let mut summary = summary(state, held, job);
+        summary.position = (1..).zip(state.queued()).find(|(_, j)| j.id == job.id).map(|(n, _)| n);
+        JobDetail {
+            summary,
+            resume_command: spec.resume_command,
+            env: spec.env.into_keys().map(|name| (name, "***")).collect(),
+            cwd: spec.cwd.map(|c| c.display().to_string()),
+            timeout_ms: spec.timeout_ms,
+            on_crash: serde_json::to_value(spec.on_crash).unwrap_or_default(),
+            max_attempts: spec.max_attempts,
+            auto_cleanup: spec.auto_cleanup,
+            resumable: job.status.is_resumable(),
+            cancel_requested: course.cancel_requested,
+            history: history(job),
+            attempts: course.attempts.clone(),
+            reconstructed: course.reconstructed.clone(),
+            source: course.source.clone(),
+            lock,
+            callbacks: spec.callbacks,
+            checkpoint: CheckpointFile::of(dir, job),
+            workspace: dir
+                .paths
+                .job(&job.id.to_string())
+                .map_or_else(|_| String::new(), |p| p.workspace.display().to_string()),
+            command: spec.command,
+        }
+    }
+}
+
+/// Every change of status, the submission first.
+fn history(job: &Job) -> Vec<Transition> {
+    let entered =
+        Transition { at: job.submitted_at, status: JobStatus::Queued, attempt: 1, reason: None, by: None };
+    std::iter::once(entered).chain(job.course().history.iter().cloned()).collect()
+}

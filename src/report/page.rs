@@ -1,0 +1,71 @@
+//! Paging, the same in every list: so many after a cursor, and the cursor of what comes next.
+
+use crate::queue::Place;
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many; `None` for all.
+    pub limit: Option<usize>,
+    /// What `next_cursor` said.
+    pub cursor: Option<String>,
+}
+
+/// A cursor that no list has given out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no cursor of this list")]
+pub struct BadCursor(pub String);
+
+/// Cuts a page out of a list that is in order of `place`.
+///
+/// # Errors
+/// [`BadCursor`].
+pub fn cut<T>(
+    items: Vec<T>,
+    page: &Page,
+    place: impl Fn(&T) -> Place,
+) -> Result<(Vec<T>, Option<String>), BadCursor> {
+    let after = page.cursor.as_deref().map(parse).transpose()?;
+    let mut rest = items.into_iter().skip_while(|item| after.is_some_and(|a| place(item) <= a)).peekable();
+    let mut cut = Vec::new();
+    while cut.len() < page.limit.unwrap_or(usize::MAX) {
+        match rest.next() {
+            Some(item) => cut.push(item),
+            None => break,
+        }
+    }
+    let more = rest.peek().is_some();
+    let next = cut.last().filter(|_| more).map(|last| text(place(last)));
+    Ok((cut, next))
+}
+
+fn text(place: Place) -> String {
+    format!("{}.{}", place.seq, place.index)
+}
+
+fn parse(cursor: &str) -> Result<Place, BadCursor> {
+    let bad = || BadCursor(cursor.to_owned());
+    let (seq, index) = cursor.split_once('.').ok_or_else(bad)?;
+    Ok(Place { seq: seq.parse().map_err(|_| bad())?, index: index.parse().map_err(|_| bad())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_cover_a_list_once() {
+        let items: Vec<Place> = (1..=7).map(|seq| Place { seq, index: 0 }).collect();
+        let (mut page, mut seen) = (Page { limit: Some(3), cursor: None }, Vec::new());
+        loop {
+            let (part, next) = cut(items.clone(), &page, |p| *p).unwrap();
+            seen.extend(part);
+            page.cursor = next;
+            if page.cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, items);
+        assert!(cut(items, &Page { limit: None, cursor: Some("x".to_owned()) }, |p| *p).is_err());
+    }
+}

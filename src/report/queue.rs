@@ -1,0 +1,310 @@
+//! Reports about the queue: status, metrics, snapshot, write-ahead log.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::jobs::{JobSummary, summary};
+use super::page::{BadCursor, Page, cut};
+use crate::durable::log::{DamageKind, Position, ReadRequest, SegmentFile, read};
+use crate::durable::{DiskError, Tried};
+use crate::queue::{Counts, Job, Queue, QueueState, Recovered};
+use crate::state::{StateDir, Timestamp};
+
+/// The queue at a glance.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct QueueStatus {
+    pub state: &'static str,
+    pub depth: u64,
+    pub counts: Counts,
+    pub head: Vec<Waiting>,
+    pub recovered: Recovered,
+    pub last_seq: u64,
+    pub findings: Vec<Finding>,
+}
+
+/// A job in the line.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Waiting {
+    pub job_id: String,
+    pub position: u64,
+    pub priority: i32,
+    pub repository: Option<String>,
+    pub waiting_for: Option<String>,
+    pub not_before: Option<Timestamp>,
+}
+
+/// How many jobs `head` shows.
+pub const HEAD: usize = 20;
+
+impl QueueStatus {
+    /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
+    #[must_use]
+    pub fn new(
+        queue: &Queue,
+        recovered: Recovered,
+        held: &BTreeSet<String>,
+        findings: Vec<Finding>,
+    ) -> QueueStatus {
+        let state = queue.state();
+        let counts = state.counts();
+        let damaged = !queue.replayed().is_clean();
+        QueueStatus {
+            state: if damaged { "damaged" } else { "healthy" },
+            depth: counts.queued,
+            counts,
+            head: line(state, held).take(HEAD).collect(),
+            recovered,
+            last_seq: state.last_seq(),
+            findings,
+        }
+    }
+}
+
+/// The waiting line, in the order in which jobs are to start.
+pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Iterator<Item = Waiting> + 'a {
+    (1..).zip(state.queued()).map(move |(position, job)| Waiting {
+        job_id: job.id.to_string(),
+        position,
+        priority: job.priority,
+        repository: job.repository.as_deref().map(str::to_owned),
+        waiting_for: waiting_for(state, held, job),
+        not_before: job.not_before,
+    })
+}
+
+/// What keeps a queued job from starting, other than its turn: who has its repository.
+#[must_use]
+pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Option<String> {
+    let repository = job.repository.as_deref()?;
+    match state.holder_of(repository) {
+        Some(holder) => Some(format!("job:{}", holder.id)),
+        None => held.contains(repository).then(|| format!("lock:{repository}")),
+    }
+}
+
+/// Counters since the queue was made, and how long jobs wait and run.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct QueueMetrics {
+    pub enqueued_total: u64,
+    pub started_total: u64,
+    pub finished_total: Finished,
+    pub requeued_total: u64,
+    pub resumed_total: u64,
+    pub restored_total: u64,
+    pub recoveries_total: u64,
+    pub records_replayed_total: u64,
+    pub records_damaged_total: u64,
+    pub checkpoints_total: u64,
+    pub wait_ms: Percentiles,
+    pub run_ms: Percentiles,
+}
+
+/// Ended attempts by outcome.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Finished {
+    pub succeeded: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    pub crashed: u64,
+    pub cancelled: u64,
+}
+
+/// What recoveries and checkpoints have counted so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct RecoveryTotals {
+    pub recoveries: u64,
+    pub records_replayed: u64,
+    pub records_damaged: u64,
+}
+
+/// Nearest-rank percentiles, milliseconds; `null` without a value.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Percentiles {
+    pub p50: Option<i64>,
+    pub p90: Option<i64>,
+    pub p99: Option<i64>,
+}
+
+impl Percentiles {
+    /// Of these values.
+    #[must_use]
+    pub fn of(mut values: Vec<i64>) -> Percentiles {
+        values.sort_unstable();
+        let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
+        Percentiles { p50: rank(50), p90: rank(90), p99: rank(99) }
+    }
+}
+
+impl QueueMetrics {
+    /// From the jobs that are still known and the totals.
+    #[must_use]
+    pub fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
+        let totals = state.totals();
+        let (mut waits, mut runs) = (Vec::new(), Vec::new());
+        for job in state.jobs() {
+            let course = job.course();
+            let Some(started) = course.started_at else { continue };
+            if job.attempt == 1 {
+                waits.push(started.millis_since(job.submitted_at).max(0));
+            }
+            if let Some(finished) = course.finished_at {
+                runs.push(finished.millis_since(started).max(0));
+            }
+        }
+        let f = totals.finished;
+        QueueMetrics {
+            enqueued_total: totals.enqueued + totals.restored,
+            started_total: totals.started,
+            finished_total: Finished {
+                succeeded: f.succeeded,
+                failed: f.failed,
+                timed_out: f.timed_out,
+                crashed: f.crashed,
+                cancelled: f.cancelled,
+            },
+            requeued_total: totals.requeued,
+            resumed_total: totals.resumed,
+            restored_total: totals.restored,
+            recoveries_total: recoveries.recoveries,
+            records_replayed_total: recoveries.records_replayed,
+            records_damaged_total: recoveries.records_damaged,
+            checkpoints_total: totals.checkpoints,
+            wait_ms: Percentiles::of(waits),
+            run_ms: Percentiles::of(runs),
+        }
+    }
+}
+
+/// Every job, in queue order: what waits first, as it is to start; then the rest as it entered.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct QueueSnapshot {
+    pub seq: u64,
+    pub taken_at: Timestamp,
+    pub jobs: Vec<JobSummary>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+impl QueueSnapshot {
+    /// The queue as it is now.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        state: &QueueState,
+        held: &BTreeSet<String>,
+        at: Timestamp,
+        page: &Page,
+    ) -> Result<QueueSnapshot, BadCursor> {
+        let waiting = state.queued();
+        let rest = state.jobs().filter(|j| j.status != crate::queue::JobStatus::Queued);
+        // The cursor counts places in this very order.
+        let ordered: Vec<(u64, &Job)> = (1..).zip(waiting.chain(rest)).collect();
+        let total = ordered.len() as u64;
+        let place = |(n, _): &(u64, &Job)| crate::queue::Place { seq: *n, index: 0 };
+        let (part, next_cursor) = cut(ordered, page, place)?;
+        let jobs = part.into_iter().map(|(n, job)| {
+            let mut job = summary(state, held, job);
+            job.position = job.position.or((job.status == "queued").then_some(n));
+            job
+        });
+        Ok(QueueSnapshot { seq: state.last_seq(), taken_at: at, jobs: jobs.collect(), total, next_cursor })
+    }
+}
+
+/// The log on disk.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct WalStatus {
+    pub segments: Vec<SegmentStatus>,
+    pub last_seq: u64,
+    pub synced_seq: u64,
+    pub snapshot_seq: u64,
+    pub records_since_checkpoint: u64,
+    pub bytes: u64,
+    pub torn_bytes: u64,
+    pub damaged_records: u64,
+    pub missing: Vec<(u64, u64)>,
+}
+
+/// One segment.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct SegmentStatus {
+    pub file: String,
+    pub first_seq: u64,
+    pub last_seq: u64,
+    pub records: u64,
+    pub bytes: u64,
+    pub damaged_records: u64,
+}
+
+impl WalStatus {
+    /// Reads every segment there is, whether a snapshot covers it or not.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
+        let folder = dir.paths.queue_log();
+        let state_id = dir.identity.state_id.to_string();
+        let until = queue.log().end();
+        let mut status = WalStatus {
+            segments: Vec::new(),
+            last_seq: until.last_seq,
+            synced_seq: queue.log().synced(),
+            snapshot_seq: queue.snapshot_seq(),
+            records_since_checkpoint: queue.records_since_checkpoint(),
+            bytes: 0,
+            torn_bytes: 0,
+            damaged_records: 0,
+            missing: queue.replayed().log.missing.clone(),
+        };
+        let segments = SegmentFile::list(&folder)?;
+        for segment in &segments {
+            let last_seq = segment.first_seq.saturating_sub(1);
+            let from = Position { segment: segment.first_seq, offset: 0, last_seq };
+            let here = (segment.first_seq == until.segment).then_some(until.offset);
+            let end =
+                Position { segment: segment.first_seq, offset: here.unwrap_or(u64::MAX), last_seq: u64::MAX };
+            let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(end) };
+            let summary = read(request, |_, _| {})?;
+            let bytes = std::fs::metadata(&segment.path).tried("look at", &segment.path)?.len();
+            let damaged = summary.damage.iter().filter(|d| d.kind != DamageKind::TornTail).count() as u64;
+            status.bytes += bytes;
+            status.torn_bytes += summary.torn_bytes();
+            status.damaged_records += damaged;
+            status.segments.push(SegmentStatus {
+                file: segment.path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+                first_seq: segment.first_seq,
+                last_seq: summary.position.last_seq,
+                records: summary.records,
+                bytes,
+                damaged_records: damaged,
+            });
+        }
+        Ok(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        assert_eq!(Percentiles::of(Vec::new()), Percentiles::default());
+        let p = Percentiles::of((1..=100).rev().collect());
+        assert_eq!((p.p50, p.p90, p.p99), (Some(50), Some(90), Some(99)));
+        assert_eq!(Percentiles::of(vec![7]).p99, Some(7));
+    }
+}

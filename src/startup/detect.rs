@@ -1,0 +1,69 @@
+//! Whether a startup is under way, and how the one before ended. Looks only.
+
+use super::history::{StartupEntry, StartupOutcome, history};
+use super::marker::{MarkerRead, read};
+use crate::durable::{DiskError, is_held};
+use crate::state::StateDir;
+
+/// What a look at the marker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detection {
+    /// No startup was cut short: there is no marker, or its startup had ended before its removal.
+    Clean,
+    /// The last startup's process died in it.
+    Aborted {
+        /// What is known of it; its outcome is `aborted`.
+        previous: Box<StartupEntry>,
+        /// What is wrong with the marker, when it is damaged.
+        damage: Option<String>,
+    },
+    /// One is under way.
+    Running {
+        /// What is known of it; `None` while it has not written its marker.
+        current: Option<Box<StartupEntry>>,
+    },
+}
+
+impl Detection {
+    /// Whether the last startup was cut short.
+    #[must_use]
+    pub const fn is_aborted(&self) -> bool {
+        matches!(self, Detection::Aborted { .. })
+    }
+}
+
+/// Looks at the marker and at whether its owner lives.
+///
+/// # Errors
+/// When a file is there and cannot be opened.
+pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
+    let running = match is_held(&dir.paths.startup_lock()) {
+        Ok(held) => held,
+        Err(e) if e.is_not_found() => false,
+        Err(e) => return Err(e),
+    };
+    let marker = read(&dir.paths.startup_marker())?;
+    if running {
+        let current = match marker {
+            MarkerRead::Whole(m) => Some(Box::new(StartupEntry::of(&m, StartupOutcome::Running))),
+            _ => None,
+        };
+        return Ok(Detection::Running { current });
+    }
+    judge_left(dir, &marker)
+}
+
+/// What a marker without a living owner means.
+pub(super) fn judge_left(dir: &StateDir, marker: &MarkerRead) -> Result<Detection, DiskError> {
+    let (entry, damage) = match marker {
+        MarkerRead::Missing => return Ok(Detection::Clean),
+        MarkerRead::Whole(m) => (StartupEntry::of(m, StartupOutcome::Aborted), None),
+        MarkerRead::Damaged { why, bytes } => (StartupEntry::unreadable(bytes), Some(why.clone())),
+    };
+    // A crash between the entry in the history and the removal of the marker.
+    let known = history(dir)?.into_iter().find(|e| e.startup_id == entry.startup_id);
+    if known.is_some_and(|e| e.outcome != StartupOutcome::Aborted) {
+        return Ok(Detection::Clean);
+    }
+    Ok(Detection::Aborted { previous: Box::new(entry), damage })
+}

@@ -1,0 +1,53 @@
+//! What is wrong with the configuration, and where.
+
+use std::path::PathBuf;
+
+use super::layers::Origin;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is no TOML.
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: unknown key '{key}'")]
+    UnknownKey {
+        /// Where it was given.
+        origin: Origin,
+        /// With its table.
+        key: String,
+        /// What may have been meant, with its table.
+        suggestion: Option<&'static str>,
+    },
+    /// A value of another type or outside its range.
+    #[error("{origin}: {key} must be {expected}, but is {found}")]
+    BadValue {
+        /// Where it was given.
+        origin: Origin,
+        /// Its key.
+        key: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// Values that do not fit together.
+    #[error("{origin}: {key} contradicts another setting: {why}")]
+    Contradiction {
+        /// Where it was given.
+        origin: Origin,
+        /// Its key.
+        key: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+}

@@ -1,0 +1,130 @@
+//! The table of keys.
+
+use super::settings::Settings;
+use super::value::{Expected, Given};
+use crate::state::units::{format_duration, format_size};
+
+/// A key of the configuration.
+pub struct Key {
+    /// As in the file, with its table: `jobs.heartbeat`.
+    pub name: &'static str,
+    /// What it sets, in a few words.
+    pub about: &'static str,
+    pub(super) set: fn(&mut Settings, &Given<'_>) -> Result<(), Expected>,
+    /// Its value in the form in which it is written.
+    pub show: fn(&Settings) -> String,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+const COUNT: Expected = "a whole number from 1 to 1000000";
+const WORKERS: Expected = "a whole number from 1 to 4096";
+const TRIES: Expected = "a whole number from 1 to 1000";
+const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
+
+/// Every key, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "state_dir",
+        about: "the state directory",
+        set: |s, v| v.folder().map(|p| s.state_dir = Some(p)),
+        show: |s| s.state_dir.as_ref().map_or_else(String::new, |p| p.display().to_string()),
+    },
+    Key {
+        name: "lock_wait",
+        about: "how long a lock is waited for",
+        set: |s, v| v.wait().map(|d| s.lock_wait = d),
+        show: |s| format_duration(s.lock_wait),
+    },
+    Key {
+        name: "daemon.workers",
+        about: "how many jobs run at a time",
+        set: |s, v| v.count(1..=4096, WORKERS).map(|n| s.daemon.workers = usize::try_from(n).unwrap_or(1)),
+        show: |s| s.daemon.workers.to_string(),
+    },
+    Key {
+        name: "daemon.poll",
+        about: "the longest time until a change is noticed",
+        set: |s, v| v.interval().map(|d| s.daemon.poll = d),
+        show: |s| format_duration(s.daemon.poll),
+    },
+    Key {
+        name: "jobs.heartbeat",
+        about: "how often a running job's sentinel is touched",
+        set: |s, v| v.interval().map(|d| s.jobs.heartbeat = d),
+        show: |s| format_duration(s.jobs.heartbeat),
+    },
+    Key {
+        name: "jobs.stale_after",
+        about: "the age from which a heartbeat is stale",
+        set: |s, v| v.interval().map(|d| s.jobs.stale_after = d),
+        show: |s| format_duration(s.jobs.stale_after),
+    },
+    Key {
+        name: "jobs.dead_after",
+        about: "the age from which a heartbeat is dead",
+        set: |s, v| v.interval().map(|d| s.jobs.dead_after = d),
+        show: |s| format_duration(s.jobs.dead_after),
+    },
+    Key {
+        name: "jobs.kill_grace",
+        about: "the time between the request to end and SIGKILL",
+        set: |s, v| v.wait().map(|d| s.jobs.kill_grace = d),
+        show: |s| format_duration(s.jobs.kill_grace),
+    },
+    Key {
+        name: "jobs.on_crash",
+        about: "what happens to a crashed job: hold, requeue or fail",
+        set: |s, v| v.on_crash().map(|p| s.jobs.on_crash = p),
+        show: |s| s.jobs.on_crash.as_str().to_owned(),
+    },
+    Key {
+        name: "jobs.max_attempts",
+        about: "how many attempts requeue makes in all",
+        set: |s, v| v.count(1..=1000, TRIES).map(|n| s.jobs.max_attempts = u32::try_from(n).unwrap_or(1)),
+        show: |s| s.jobs.max_attempts.to_string(),
+    },
+    Key {
+        name: "queue.segment_bytes",
+        about: "the size of a log segment",
+        set: |s, v| v.size(4 << 10..=1 << 30, SEGMENT).map(|n| s.queue.segment_bytes = n),
+        show: |s| format_size(s.queue.segment_bytes),
+    },
+    Key {
+        name: "queue.checkpoint_records",
+        about: "a checkpoint is due after so many records",
+        set: |s, v| v.count(1..=1_000_000, COUNT).map(|n| s.queue.checkpoint_records = n),
+        show: |s| s.queue.checkpoint_records.to_string(),
+    },
+    Key {
+        name: "queue.checkpoint_interval",
+        about: "a checkpoint is due after this time",
+        set: |s, v| v.interval().map(|d| s.queue.checkpoint_interval = d),
+        show: |s| format_duration(s.queue.checkpoint_interval),
+    },
+    Key {
+        name: "recovery.tries",
+        about: "how often a phase is tried in all",
+        set: |s, v| v.count(1..=1000, TRIES).map(|n| s.recovery.tries = u32::try_from(n).unwrap_or(1)),
+        show: |s| s.recovery.tries.to_string(),
+    },
+    Key {
+        name: "recovery.pause",
+        about: "the pause before a phase's second try; doubles with each",
+        set: |s, v| v.wait().map(|d| s.recovery.pause = d),
+        show: |s| format_duration(s.recovery.pause),
+    },
+    Key {
+        name: "import.claude_batch_server.command",
+        about: "runs an imported job again; {prompt} is its prompt",
+        set: |s, v| v.command().map(|c| s.import.command = c),
+        show: |s| {
+            shlex::try_join(s.import.command.iter().map(String::as_str))
+                .unwrap_or_else(|_| s.import.command.join(" "))
+        },
+    },
+];

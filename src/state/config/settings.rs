@@ -1,0 +1,143 @@
+//! The settings, typed, with their defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings, after every layer was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The state directory; `None` when nothing names one.
+    pub state_dir: Option<PathBuf>,
+    /// How long a lock is waited for.
+    pub lock_wait: Duration,
+    /// `[daemon]`
+    pub daemon: DaemonSettings,
+    /// `[jobs]`
+    pub jobs: JobSettings,
+    /// `[queue]`
+    pub queue: QueueSettings,
+    /// `[recovery]`
+    pub recovery: RecoverySettings,
+    /// `[import.claude_batch_server]`
+    pub import: ImportSettings,
+}
+
+/// `[daemon]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// How many jobs run at a time.
+    pub workers: usize,
+    /// The longest time until a change is noticed.
+    pub poll: Duration,
+}
+
+/// `[jobs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSettings {
+    /// How often a supervisor touches its sentinel.
+    pub heartbeat: Duration,
+    /// From this age on a heartbeat is stale.
+    pub stale_after: Duration,
+    /// From this age on a heartbeat is dead.
+    pub dead_after: Duration,
+    /// Between the request to end and SIGKILL.
+    pub kill_grace: Duration,
+    /// What happens to a crashed job that does not say so itself.
+    pub on_crash: OnCrash,
+    /// How many attempts `requeue` makes in all, for a job that does not say so itself.
+    pub max_attempts: u32,
+}
+
+/// What happens to a crashed job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCrash {
+    /// It waits for an operator.
+    Hold,
+    /// It is queued again.
+    Requeue,
+    /// It is failed.
+    Fail,
+}
+
+impl OnCrash {
+    /// All of them, with their words.
+    pub(super) const WORDS: [(&'static str, OnCrash); 3] =
+        [("hold", OnCrash::Hold), ("requeue", OnCrash::Requeue), ("fail", OnCrash::Fail)];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnCrash::Hold => "hold",
+            OnCrash::Requeue => "requeue",
+            OnCrash::Fail => "fail",
+        }
+    }
+}
+
+/// `[queue]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Size of a log segment, in bytes.
+    pub segment_bytes: u64,
+    /// A checkpoint is due after so many records.
+    pub checkpoint_records: u64,
+    /// A checkpoint is due after this time.
+    pub checkpoint_interval: Duration,
+}
+
+/// `[recovery]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoverySettings {
+    /// How often a phase is tried in all.
+    pub tries: u32,
+    /// Before the second try; doubles with each further one.
+    pub pause: Duration,
+}
+
+/// `[import.claude_batch_server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportSettings {
+    /// The command that runs an imported job again, word by word; `{prompt}` stands for its prompt.
+    pub command: Vec<String>,
+}
+
+impl Settings {
+    /// What holds when nothing is configured.
+    ///
+    /// `state_dir` and `workers` depend on user and machine, which the edge knows.
+    #[must_use]
+    pub fn with_defaults(state_dir: Option<PathBuf>, workers: usize) -> Settings {
+        Settings {
+            state_dir,
+            lock_wait: Duration::from_secs(10),
+            daemon: DaemonSettings { workers, poll: Duration::from_secs(1) },
+            jobs: JobSettings {
+                heartbeat: Duration::from_secs(10),
+                stale_after: Duration::from_secs(2 * 60),
+                dead_after: Duration::from_secs(10 * 60),
+                kill_grace: Duration::from_secs(10),
+                on_crash: OnCrash::Hold,
+                max_attempts: 3,
+            },
+            queue: QueueSettings {
+                segment_bytes: 4 << 20,
+                checkpoint_records: 10_000,
+                checkpoint_interval: Duration::from_secs(10 * 60),
+            },
+            recovery: RecoverySettings { tries: 3, pause: Duration::from_secs(1) },
+            import: ImportSettings { command: ["claude", "--print", "{prompt}"].map(str::to_owned).to_vec() },
+        }
+    }
+
+    /// The key whose value contradicts another, and why; `None` when all fit together.
+    pub(super) fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        if self.jobs.heartbeat >= self.jobs.stale_after {
+            Some(("jobs.stale_after", "it must be longer than jobs.heartbeat"))
+        } else if self.jobs.stale_after > self.jobs.dead_after {
+            Some(("jobs.dead_after", "it must not be shorter than jobs.stale_after"))
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A value as a layer gives it, and how each kind of setting is read from it.
+//!
+//! Variables and flags are text; a TOML value has a type, and a wrong one is an error even where the
+//! text would do, so that a file means the same to every reader of TOML.
+
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::settings::OnCrash;
+use crate::state::units::{parse_duration, parse_size};
+
+/// A value that was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Given<'a> {
+    /// By a variable or a flag.
+    Text(&'a OsStr),
+    /// By the file.
+    Toml(&'a DeValue<'a>),
+}
+
+/// What was expected instead.
+pub(super) type Expected = &'static str;
+
+impl Given<'_> {
+    /// What was found, for an error.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Given::Text(text) => format!("'{}'", text.display()),
+            Given::Toml(DeValue::String(text)) => format!("\"{text}\""),
+            Given::Toml(DeValue::Integer(number)) => number.to_string(),
+            Given::Toml(value) => format!("a value of type {}", value.type_str()),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Given::Text(text) => text.to_str(),
+            Given::Toml(value) => value.as_str(),
+        }
+    }
+
+    fn integer(&self) -> Option<u64> {
+        match self {
+            Given::Text(text) => text.to_str()?.parse().ok(),
+            Given::Toml(value) => {
+                let number = value.as_integer()?;
+                u64::from_str_radix(number.as_str(), number.radix()).ok()
+            }
+        }
+    }
+
+    /// A time that may be zero.
+    pub(super) fn wait(&self) -> Result<Duration, Expected> {
+        self.text().and_then(|t| parse_duration(t).ok()).ok_or("a duration in quotes, such as \"30s\"")
+    }
+
+    /// A time above zero.
+    pub(super) fn interval(&self) -> Result<Duration, Expected> {
+        let interval = self.text().and_then(|t| parse_duration(t).ok()).filter(|d| !d.is_zero());
+        interval.ok_or("a duration above zero in quotes, such as \"30s\"")
+    }
+
+    /// A whole number in a range, which `expected` tells.
+    pub(super) fn count(&self, range: RangeInclusive<u64>, expected: Expected) -> Result<u64, Expected> {
+        self.integer().filter(|n| range.contains(n)).ok_or(expected)
+    }
+
+    /// Bytes in a range, which `expected` tells.
+    pub(super) fn size(&self, range: RangeInclusive<u64>, expected: Expected) -> Result<u64, Expected> {
+        let bytes = self.integer().or_else(|| parse_size(self.text()?).ok());
+        bytes.filter(|n| range.contains(n)).ok_or(expected)
+    }
+
+    /// A folder. The file may be read from any working directory, so a path in it must be absolute.
+    pub(super) fn folder(&self) -> Result<PathBuf, Expected> {
+        match self {
+            Given::Text(text) if text.is_empty() => Err("a path"),
+            Given::Text(text) => Ok(PathBuf::from(text)),
+            Given::Toml(value) => {
+                let path = value.as_str().map(Path::new).filter(|p| p.is_absolute());
+                path.map(Path::to_owned).ok_or("an absolute path in quotes")
+            }
+        }
+    }
+
+    /// A policy for crashed jobs.
+    pub(super) fn on_crash(&self) -> Result<OnCrash, Expected> {
+        let word = self.text();
+        let found = OnCrash::WORDS.iter().find(|(name, _)| Some(*name) == word);
+        found.map(|(_, policy)| *policy).ok_or("\"hold\", \"requeue\" or \"fail\"")
+    }
+
+    /// Words of a command: a text that is split as a shell does, or a list of texts.
+    pub(super) fn command(&self) -> Result<Vec<String>, Expected> {
+        let words = match self {
+            Given::Toml(DeValue::Array(words)) => {
+                words.iter().map(|w| w.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => self.text().and_then(shlex::split),
+        };
+        words.filter(|w: &Vec<String>| !w.is_empty()).ok_or("a command as text or as a list of words")
+    }
+}
