@@ -27,6 +27,7 @@ fn main() {
         Some((role, arguments)) if role == "floor" => {
             floor(Path::new(&arguments[0]), arguments[1].parse().expect("a number"));
         }
+        Some((role, arguments)) if role == "make" => drop(library::queue_of(Path::new(&arguments[0]), JOBS)),
         _ => measure(),
     }
 }

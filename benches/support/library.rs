@@ -78,11 +78,10 @@ pub fn actor() -> Actor {
 /// A submission whose record takes [`RECORD`] bytes.
 pub fn submission() -> Operation {
     let spec = JobSpec {
-        command: ["/usr/local/bin/render", "--quality", "high", "--frames", "1-240", "shot.blend"]
+        command: ["/usr/local/bin/render", "--quality", "high", "--frames", "1-240", "a.blend"]
             .map(str::to_owned)
             .to_vec(),
         max_attempts: DEFAULT_MAX_ATTEMPTS,
-        auto_cleanup: true,
         ..JobSpec::default()
     };
     let repository = Some("web".to_owned());
@@ -93,12 +92,16 @@ pub fn submission() -> Operation {
 pub fn queue_of(root: &Path, jobs: usize) -> StateDir {
     let dir = StateDir::open_or_create(root, Disk::real(), Clock::system()).expect("a state directory");
     let log = open_log(&dir).expect("a log");
+    let mut empty = Vec::new();
+    encode(&mut empty, 1, b"");
     let mut left = jobs;
     while left > 0 {
         let batch = left.min(10_000);
         let line = |_| {
             let record = Record { at: dir.clock.now(), actor: actor(), operation: submission() };
-            record.to_line().expect("a line")
+            let line = record.to_line().expect("a line");
+            assert_eq!(empty.len() + line.len(), RECORD);
+            line
         };
         log.append(&(0..batch).map(line).collect::<Vec<_>>()).expect("an append");
         left -= batch;

@@ -16,6 +16,7 @@ mod snapshot;
 mod spec;
 mod state;
 mod store;
+mod submission;
 mod wire;
 
 pub use id::JobId;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::{QueueState, Refusal};
-use super::wire;
+use super::submission::RawSubmission;
 use crate::durable::log::{Position, ReadRequest, ReadSummary, read};
 use crate::durable::{DiskError, Tried};
 use crate::state::StateDir;
@@ -70,6 +70,20 @@ impl Replayed {
             && self.refused.is_empty()
             && self.strange.is_empty()
     }
+
+    /// Applies a line of the log.
+    pub(super) fn apply(&mut self, seq: u64, payload: &[u8]) {
+        let applied = match RawSubmission::parse(payload) {
+            Some(submission) => Ok(self.state.apply_raw_submission(seq, submission)),
+            None => Record::from_line(payload).map(|record| self.state.apply(seq, record)),
+        };
+        match applied {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => self.refused.push((seq, refusal)),
+            Err(why) => self.strange.push((seq, why.to_string())),
+        }
+        self.state.pass(seq);
+    }
 }
 
 /// Reads the queue up to `until`, or to the end of the files. Changes nothing.
@@ -82,9 +96,7 @@ pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskE
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until };
-    let mut applier = Applier::default();
-    let Replayed { state, refused, strange, .. } = &mut replayed;
-    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
     if replayed.method == Method::Fresh && summary.records > 0 {
         replayed.method = Method::Log;
     }
@@ -109,43 +121,4 @@ fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {
         }
     }
     Ok(replayed)
-}
-
-/// Applies lines of the log to a state.
-#[derive(Debug, Default)]
-pub(super) struct Applier {
-    scratch: Vec<u8>,
-}
-
-impl Applier {
-    pub(super) fn apply(
-        &mut self,
-        state: &mut QueueState,
-        seq: u64,
-        payload: &[u8],
-        refused: &mut Vec<(u64, Refusal)>,
-        strange: &mut Vec<(u64, String)>,
-    ) {
-        match Self::apply_line(&mut self.scratch, state, seq, payload) {
-            Ok(Ok(())) => {}
-            Ok(Err(refusal)) => refused.push((seq, refusal)),
-            Err(why) => strange.push((seq, why)),
-        }
-        state.pass(seq);
-    }
-
-    fn apply_line(
-        scratch: &mut Vec<u8>,
-        state: &mut QueueState,
-        seq: u64,
-        payload: &[u8],
-    ) -> Result<Result<(), Refusal>, String> {
-        let Some(wire::RawSubmission { line, spec }) = wire::submission(payload, scratch) else {
-            let record = Record::from_line(payload).map_err(|e| e.to_string())?;
-            return Ok(state.apply(seq, record));
-        };
-        let id = line.job.ok_or("a submission without a job")?;
-        let priority = line.priority.unwrap_or(0);
-        Ok(state.apply_raw_submission(seq, line.at, id, priority, line.repository.as_deref(), spec))
-    }
 }

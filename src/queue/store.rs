@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::JobId;
-use super::open::{Applier, Replayed, replay};
+use super::open::{Replayed, replay};
 use super::record::{Actor, Operation, Record};
 use super::snapshot::SnapshotFile;
 use super::state::QueueState;
@@ -125,17 +125,11 @@ pub struct Queue {
     dir: StateDir,
     log: Log,
     replayed: Replayed,
-    applier: Applier,
     snapshot: Option<SnapshotFile>,
 }
 
 /// Applies what the log has between the place reached and `until`.
-fn follow(
-    dir: &StateDir,
-    replayed: &mut Replayed,
-    applier: &mut Applier,
-    until: Position,
-) -> Result<(), QueueError> {
+fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<(), QueueError> {
     if until == replayed.log.position {
         return Ok(());
     }
@@ -143,8 +137,8 @@ fn follow(
     let state_id = dir.identity.state_id.to_string();
     let from = replayed.log.position;
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    let Replayed { state, refused, strange, log, .. } = replayed;
-    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
+    let Replayed { state, log, .. } = replayed;
     log.records += summary.records;
     log.damage.extend(summary.damage);
     log.missing.extend(summary.missing);
@@ -171,13 +165,7 @@ impl Queue {
         let log = open_log(dir)?;
         let until = log.end();
         log.commit(until.last_seq)?;
-        let mut queue = Queue {
-            dir: dir.clone(),
-            log,
-            replayed: Replayed::default(),
-            applier: Applier::default(),
-            snapshot: None,
-        };
+        let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
         queue.reload(until)?;
         Ok(queue)
     }
@@ -247,7 +235,7 @@ impl Queue {
 
     fn follow(&mut self, until: Position) -> Result<(), QueueError> {
         let gaps = self.replayed.log.missing.len();
-        follow(&self.dir, &mut self.replayed, &mut self.applier, until)?;
+        follow(&self.dir, &mut self.replayed, until)?;
         // Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
         if self.replayed.log.missing.len() > gaps { self.reload(until) } else { Ok(()) }
     }
@@ -263,20 +251,14 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, applier, .. } = self;
+        let Queue { dir, log, replayed, .. } = self;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
-            follow(dir, replayed, applier, locked.end())?;
+            follow(dir, replayed, locked.end())?;
             let (operations, value) = decide(&replayed.state);
             let payloads = lines(dir, actor, &operations)?;
             let first = locked.append(&payloads)?;
             for (seq, payload) in (first..).zip(&payloads) {
-                applier.apply(
-                    &mut replayed.state,
-                    seq,
-                    payload,
-                    &mut replayed.refused,
-                    &mut replayed.strange,
-                );
+                replayed.apply(seq, payload);
             }
             replayed.log.records += payloads.len() as u64;
             replayed.log.position = locked.end();

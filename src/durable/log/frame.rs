@@ -74,16 +74,27 @@ fn number(field: &[u8]) -> Option<u64> {
     })
 }
 
+/// By table: a test of each digit's kind would be a branch that nobody can predict.
 fn hexadecimal(field: &[u8]) -> Option<u32> {
-    field.iter().try_fold(0u32, |n, &b| {
-        let digit = match b {
-            b'0'..=b'9' => b - b'0',
-            b'a'..=b'f' => b - b'a' + 10,
-            _ => return None,
-        };
-        Some(n << 4 | u32::from(digit))
-    })
+    let mut wrong = 0;
+    let value = field.iter().fold(0u32, |n, &b| {
+        let digit = NIBBLES[usize::from(b)];
+        wrong |= digit;
+        n << 4 | u32::from(digit)
+    });
+    (wrong < 16).then_some(value)
 }
+
+/// What each byte means as a hexadecimal digit in small letters; 255 for none.
+const NIBBLES: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 /// What lies in a segment, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
