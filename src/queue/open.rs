@@ -1,14 +1,19 @@
 //! From the files to the queue: snapshot, the one before, the whole log; and what was wrong on the way.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::{QueueState, Refusal};
 use super::submission::RawSubmission;
-use crate::durable::log::{Position, ReadRequest, ReadSummary, read};
+use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read};
 use crate::durable::{DiskError, Tried};
 use crate::state::StateDir;
+
+/// Bytes of a record of a submission, more or less.
+const TYPICAL_SUBMISSION: u64 = 300;
 
 /// Where the queue came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -96,12 +101,22 @@ pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskE
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until };
+    replayed.state.reserve(expected_jobs(&folder, replayed.snapshot_seq)?);
     let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
     if replayed.method == Method::Fresh && summary.records > 0 {
         replayed.method = Method::Log;
     }
     replayed.log = summary;
     Ok(replayed)
+}
+
+/// About how many jobs enter with the records after `seq`, were they all submissions: growing by
+/// doubling would look at every job again each time. Room that is not used is never touched.
+fn expected_jobs(folder: &Path, seq: u64) -> Result<usize, DiskError> {
+    let segments = SegmentFile::list(folder)?;
+    let begin = segments.partition_point(|s| s.first_seq <= seq + 1).saturating_sub(1);
+    let sizes = segments[begin..].iter().filter_map(|s| std::fs::metadata(&s.path).ok()).map(|m| m.len());
+    Ok(usize::try_from(sizes.sum::<u64>() / TYPICAL_SUBMISSION).unwrap_or(0))
 }
 
 fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {

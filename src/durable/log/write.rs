@@ -186,15 +186,24 @@ impl Log {
 
     /// Syncs for everybody if nobody else is about to; false when somebody is.
     fn lead(&self, seq: u64) -> Result<bool, LogError> {
-        let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
-        let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
-        if self.page.synced() >= seq {
-            return Ok(true);
+        {
+            let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
+            let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
+            if self.page.synced() < seq {
+                self.sync_what_is_written(&mut cached)?;
+            }
         }
-        // Everything published before this look is covered; older segments were synced when left.
+        // Only now that the lead is given up: whoever is not covered wakes to take it. Woken before, he
+        // would find it still taken and sleep on, with nobody left to wake him.
+        self.page.wake();
+        Ok(true)
+    }
+
+    /// Everything published before the look at the end is covered; older segments were synced when left.
+    fn sync_what_is_written(&self, cached: &mut Option<(u64, DiskFile)>) -> Result<(), LogError> {
         let end = self.page.end();
-        let segment = SegmentFile::named(&self.options.folder, end.segment);
         if cached.as_ref().is_none_or(|(first, _)| *first != end.segment) {
+            let segment = SegmentFile::named(&self.options.folder, end.segment);
             *cached = Some((end.segment, self.disk.open(&segment.path)?));
         }
         if let Some((_, file)) = cached.as_ref()
@@ -203,7 +212,7 @@ impl Log {
             return Err(self.poison(e));
         }
         self.page.publish_synced(end.next_seq - 1);
-        Ok(true)
+        Ok(())
     }
 
     /// After a failed sync the kernel has marked the pages clean: trying again would "succeed" without
@@ -360,6 +369,7 @@ impl Locked<'_> {
             return Err(self.log.poison(e));
         }
         self.log.page.publish_synced(end.next_seq - 1);
+        self.log.page.wake();
         // Killed between making the file and publishing it, the next writer must notice.
         self.log.page.set_writing(true);
         mend::start_segment(self.log, self.writer, end.next_seq)?;
