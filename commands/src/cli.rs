@@ -9,8 +9,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
+use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::init::{InitArgs, cmd_init};
+use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::status::{StatusArgs, cmd_status};
+use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::interruption::Interruption;
@@ -76,6 +81,12 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(InitArgs),
+    Status(StatusArgs),
+    Recover(RecoverArgs),
+    Work(WorkArgs),
+    Run(RunArgs),
+    Daemon(DaemonArgs),
+    Submit(Box<SubmitArgs>),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -86,6 +97,12 @@ impl Command {
     fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
+            Command::Status(_) => "status",
+            Command::Recover(_) => "recover",
+            Command::Work(_) => "work",
+            Command::Run(_) => "run",
+            Command::Daemon(_) => "daemon",
+            Command::Submit(_) => "submit",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -96,6 +113,12 @@ impl Command {
 fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     match command {
         Command::Init(args) => cmd_init(context, &args),
+        Command::Status(args) => cmd_status(context, &args),
+        Command::Recover(args) => cmd_recover(context, &args),
+        Command::Work(args) => cmd_work(context, &args),
+        Command::Run(args) => cmd_run(context, &args),
+        Command::Daemon(args) => cmd_daemon(context, &args),
+        Command::Submit(args) => cmd_submit(context, *args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use recovery::durable::Disk;
 use recovery::queue::Actor;
 use recovery::state::config::Settings;
-use recovery::state::{Clock, StateDir};
+use recovery::state::{Clock, IdentityRepair, StateDir, StateError};
 
 use crate::actor::Invoker;
 use crate::cli::Globals;
@@ -63,12 +63,38 @@ impl Context {
 
     /// Opens the state directory, which must exist: for commands that look at what is there.
     pub(crate) fn state_dir(&mut self) -> Result<StateDir, CliError> {
-        Ok(StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?)
+        let dir = StateDir::open(&self.state_path()?, Disk::real(), Clock::system())?;
+        self.with_settings(dir)
     }
 
     /// Opens the state directory and makes it if need be: for commands that put something in.
     pub(crate) fn state_dir_or_create(&mut self) -> Result<StateDir, CliError> {
-        Ok(StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?)
+        let dir = StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?;
+        self.with_settings(dir)
+    }
+
+    /// Opens the state directory for a dry run: `None` when it would be made.
+    pub(crate) fn state_dir_if_any(&mut self) -> Result<Option<StateDir>, CliError> {
+        let path = self.state_path()?;
+        match StateDir::open(&path, Disk::real(), Clock::system()) {
+            Ok(dir) => self.with_settings(dir).map(Some),
+            Err(StateError::Missing { .. }) => {
+                StateDir::check_can_create(&path)?;
+                Ok(None)
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Opens the state directory and mends what keeps it from being opened: for recovery.
+    pub(crate) fn state_dir_for_repair(&mut self) -> Result<(StateDir, Option<IdentityRepair>), CliError> {
+        let path = self.state_path()?;
+        let (dir, repair) = StateDir::open_for_repair(&path, Disk::real(), Clock::system())?;
+        Ok((self.with_settings(dir)?, repair))
+    }
+
+    fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
+        Ok(StateDir { lock_wait: self.settings()?.lock_wait, ..dir })
     }
 
     /// Who does what, and why: for queue records and the audit trail.

@@ -5,7 +5,12 @@
 
 use std::error::Error;
 
+use recovery::daemon::{DaemonError, WorkError};
+use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
+use recovery::jobs::RecoverError;
+use recovery::queue::{QueueError, SubmitError};
+use recovery::recovery::{HistoryError, RunError};
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -216,6 +221,90 @@ impl From<StateError> for CliError {
     }
 }
 
+impl From<QueueError> for CliError {
+    fn from(error: QueueError) -> CliError {
+        match error {
+            QueueError::Log(error) => error.into(),
+            QueueError::Disk(error) => error.into(),
+            QueueError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> CliError {
+        match error {
+            RunError::Busy { .. } => {
+                CliError::new(ErrorKind::Held, error).code("recovery-under-way").hint("recoveryctl status")
+            }
+            RunError::Skip(_) => CliError::new(ErrorKind::NotFound, error).code("no-such-phase"),
+            RunError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<DaemonError> for CliError {
+    fn from(error: DaemonError) -> CliError {
+        match error {
+            DaemonError::Running { .. } => {
+                CliError::new(ErrorKind::Held, error).code("daemon-running").hint("recoveryctl status")
+            }
+            DaemonError::Lock(error) => error.into(),
+            DaemonError::Recovery(error) => error.into(),
+            DaemonError::Queue(error) => error.into(),
+            DaemonError::Work(error) => error.into(),
+            DaemonError::Disk(error) => error.into(),
+            DaemonError::NotRecovered { .. } => {
+                CliError::new(ErrorKind::Failed, error).code("recovery-failed").hint("recoveryctl recover")
+            }
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<WorkError> for CliError {
+    fn from(error: WorkError) -> CliError {
+        match error {
+            WorkError::Queue(error) => error.into(),
+            WorkError::Disk(error) => error.into(),
+            WorkError::Jobs(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<RecoverError> for CliError {
+    fn from(error: RecoverError) -> CliError {
+        match error {
+            RecoverError::Queue(error) => error.into(),
+            RecoverError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<HistoryError> for CliError {
+    fn from(error: HistoryError) -> CliError {
+        CliError::new(ErrorKind::Failed, error).code("recovery-history")
+    }
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> CliError {
+        match error {
+            LogError::Disk(error) => error.into(),
+            LogError::Lock(error) => error.into(),
+            LogError::TooLong { .. } => CliError::new(ErrorKind::Usage, error).code("record-too-long"),
+            LogError::Poisoned { .. } => CliError::new(ErrorKind::Failed, error)
+                .code("log-poisoned")
+                .hint("nothing was acknowledged; check the disk, then run it again"),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<LockError> for CliError {
     fn from(error: LockError) -> CliError {
         match error {
@@ -229,6 +318,15 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("disk")
+    }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> CliError {
+        match error {
+            SubmitError::Queue(error) => error.into(),
+            _ => CliError::new(ErrorKind::Usage, error),
+        }
     }
 }
 

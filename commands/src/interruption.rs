@@ -58,3 +58,20 @@ impl Interruption {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_signal_asks_and_names_its_status() {
+        let interruption = Interruption::install().unwrap();
+        interruption.catch();
+        assert!(interruption.requested().is_none());
+        signal_hook::low_level::raise(SIGTERM).unwrap();
+        assert_eq!(interruption.requested().map(|e| e.status()), Some(143));
+        interruption.catch();
+        signal_hook::low_level::raise(SIGINT).unwrap();
+        assert_eq!(interruption.requested().map(|e| e.status()), Some(130));
+    }
+}

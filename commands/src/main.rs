@@ -13,12 +13,17 @@ mod command;
 mod configuration;
 mod context;
 mod error;
+mod hidden;
 mod interruption;
 mod output;
 mod paint;
+mod progress;
 mod table;
 mod text;
+mod working;
 
 fn main() -> std::process::ExitCode {
-    cli::run(std::env::args_os().collect())
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // Supervisors handle signals in their own way: before anything else takes them over.
+    hidden::run(&arguments).unwrap_or_else(|| cli::run(arguments))
 }

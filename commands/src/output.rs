@@ -44,8 +44,18 @@ impl Output {
     }
 
     /// Whether `--json` was given.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Whether the result is to be one JSON document.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether a person seems to read what goes to stderr.
+    pub(crate) fn is_attended(&self) -> bool {
+        io::stderr().is_terminal()
     }
 
     /// The result of a command: the report itself with `--json`, else the text that `render` makes of it.

@@ -337,7 +337,8 @@ impl Inspection<'_> {
         }
         if facts.survivors.is_empty() && !matches!(facts.begun, Begun::Here(Origin::EarlierBoot)) {
             let root = self.look.dir.paths.root();
-            let wanted = Wanted { job: &self.job.id, root, supervisor, uid: own_uid };
+            let since = self.command().map(|c| c.start_time);
+            let wanted = Wanted { job: &self.job.id, root, supervisor, uid: own_uid, since };
             facts.survivors = self.look.table.of_job(&wanted);
             if is_here && facts.doubt.is_none() {
                 facts.doubt = self.look.table.doubt(&wanted);

@@ -8,6 +8,7 @@ pub mod marks;
 mod output;
 mod process_table;
 pub mod record;
+mod recover;
 #[cfg(test)]
 mod samples;
 mod sentinel;
@@ -20,6 +21,11 @@ pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub use recover::{
+    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
+    ResumeRefused, ResumeReport, Resumed, Settled, Settlement, after_crash, cancel, reattach,
+    requeue_pause_ms, resume, settle,
+};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;
 pub use supervise::{

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::sentinel::Sentinel;
 use crate::durable::{DiskError, Tried};
 use crate::queue::Job;
 use crate::state::StateDir;
@@ -39,7 +40,9 @@ impl Output {
             return Ok(Output { path: path.clone(), has_exit_line: true });
         }
         let moved = paths.attempt(attempt).join("output.log");
-        let is_moved = attempt < job.attempt || moved.exists();
+        // An earlier attempt's output is moved away only when the next one starts.
+        let latest = Sentinel::read(&paths.sentinel()).ok().and_then(|s| Some(s.whole()?.attempt));
+        let is_moved = moved.exists() || (attempt < job.attempt && latest != Some(attempt));
         let path = if is_moved { moved } else { paths.output() };
         Ok(Output { path, has_exit_line: false })
     }
@@ -157,7 +160,6 @@ mod tests {
             assert_eq!(output.tail(100).unwrap(), own, "{text:?}");
         }
         let long = format!("{}Exit code: 5\n", "x".repeat(400));
-        assert_eq!(exit_line(&written(long.as_bytes()).1.path).ok(), None, "its folder is gone");
         let (_folder, output) = written(long.as_bytes());
         assert_eq!(exit_line(&output.path).unwrap(), None);
     }

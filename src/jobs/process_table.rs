@@ -52,6 +52,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) supervisor: Option<ProcessIdentity>,
     /// The user it ran as.
     pub(crate) uid: Option<u32>,
+    /// When its first process started, in clock ticks since boot: nothing of it is older.
+    pub(crate) since: Option<u64>,
 }
 
 impl ProcessTable {
@@ -89,7 +91,7 @@ impl ProcessTable {
 
     /// A process that could be the job's, for all that may be seen of it; `None` when there is none.
     ///
-    /// A descendant started no earlier than its supervisor. As another user than the job's it could run
+    /// A descendant started no earlier than the command. As another user than the job's it could run
     /// only when the job was root's or had changed its user: with root's job, and with a job that ran
     /// as somebody else than we do, every process that hides its environment counts.
     pub(crate) fn doubt(&self, wanted: &Wanted<'_>) -> Option<String> {
@@ -99,11 +101,12 @@ impl ProcessTable {
         if !scan.shows_all && !same_user {
             return Some("processes of other users are hidden here".to_owned());
         }
-        let earliest = wanted.supervisor.map_or(0, |s| s.start_time);
+        let earliest = wanted.since.or(wanted.supervisor.map(|s| s.start_time)).unwrap_or(0);
         let could_be = |uid: &Option<u32>| !same_user || own == 0 || uid.is_none() || *uid == wanted.uid;
         let seen = scan.processes.iter().find(|seen| {
             matches!(&seen.marks, Marks::Unreadable { uid } if could_be(uid))
                 && seen.identity.start_time >= earliest
+                && seen.identity.pid != 1
         })?;
         Some(format!("the environment of process {}, which could be the job's, is hidden", seen.identity.pid))
     }

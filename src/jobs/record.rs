@@ -75,6 +75,8 @@ pub struct Rebuilt {
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
+    /// Those of them that have a workspace, so that they had a record once.
+    pub missing: Vec<JobId>,
     /// Records that could not be understood, and are in quarantine now.
     pub damaged: Vec<PathBuf>,
     /// Records of jobs that the queue does not know; left where they are.
@@ -118,6 +120,9 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     let found = read_optional(&paths.record).map_err(failed)?;
     if found.as_deref() == Some(wanted.as_slice()) {
         return Ok(());
+    }
+    if found.is_none() && paths.workspace.is_dir() {
+        rebuilt.missing.push(job.id.clone());
     }
     if let Some(reason) = found.and_then(|bytes| serde_json::from_slice::<JobDocument>(&bytes).err()) {
         let at = dir.clock.now().to_string();

@@ -8,6 +8,7 @@
 //! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a
 //! [`JobLivenessOf`] function: this module knows nothing of supervisors and sentinels.
 
+mod availability;
 mod fencing;
 mod folder;
 mod grant;
@@ -20,6 +21,7 @@ mod run_under;
 mod scan;
 mod verdict;
 
+pub use availability::{Availability, availability};
 pub use grant::{
     GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire, acquire_for_job, try_acquire,
 };

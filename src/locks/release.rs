@@ -123,18 +123,18 @@ pub fn release(
     if look.is_on_network() {
         let metadata = read_metadata(&paths.metadata, repository);
         let judgement = look.judge(Flock::Free, &metadata);
-        return release.decide(None, metadata, judgement);
+        return release.decide(None, &metadata, judgement);
     }
     match FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE) {
         Ok(flock) => {
             let metadata = read_metadata(&paths.metadata, repository);
             let judgement = look.judge(Flock::Free, &metadata);
-            release.decide(Some(&flock), metadata, judgement)
+            release.decide(Some(&flock), &metadata, judgement)
         }
         Err(LockError::Held { .. }) => {
             let metadata = read_metadata(&paths.metadata, repository);
             let judgement = look.judge(Flock::Held, &metadata);
-            release.decide(None, metadata, judgement)
+            release.decide(None, &metadata, judgement)
         }
         Err(LockError::Disk(e)) => Err(e.into()),
     }
@@ -153,29 +153,29 @@ impl Releasing<'_> {
     fn decide(
         &self,
         flock: Option<&FileLock>,
-        metadata: MetadataRead,
+        metadata: &MetadataRead,
         judgement: Judgement,
     ) -> Result<Released, ReleaseRefused> {
         if judgement.verdict == LockVerdict::Free {
             return Err(ReleaseRefused::NotHeld { repository: self.repository.to_owned() });
         }
-        self.check_id(&metadata, &judgement)?;
+        self.check_id(metadata, &judgement)?;
         let forced = match &judgement.verdict {
             LockVerdict::Stale | LockVerdict::Free => false,
             _ if self.force => true,
             LockVerdict::Unknown { why } => return Err(self.unknown(why.clone(), judgement.evidence)),
             LockVerdict::Live | LockVerdict::LiveUnidentified => {
-                let who = Box::new(HeldBy::new(self.repository, &metadata, judgement.evidence));
+                let who = Box::new(HeldBy::new(self.repository, metadata, judgement.evidence));
                 return Err(ReleaseRefused::HeldByLiveOwner { who });
             }
         };
-        self.write(flock, &metadata, forced, &judgement)?;
+        self.write(flock, metadata, forced, &judgement)?;
         let effective = if flock.is_some() { Effective::Now } else { Effective::WhenTheFlockIsFree };
         let was = metadata.whole().cloned();
         Ok(Released {
             repository: self.repository.to_owned(),
             lock_id: was.as_ref().map(|m| m.lock_id.clone()),
-            breaks: if forced { self.breaks(&metadata, effective) } else { Vec::new() },
+            breaks: if forced { self.breaks(metadata, effective) } else { Vec::new() },
             was,
             forced,
             effective,

@@ -71,7 +71,8 @@ impl ProcessScan {
         let environment = match environment_of(pid) {
             Ok(environment) => environment,
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-                if let Some(process) = ProcessIdentity::of(pid) {
+                // Process 1 was there before any lock.
+                if let Some(process) = ProcessIdentity::of(pid).filter(|p| p.pid != 1) {
                     let start_time = process.start_time;
                     self.unreadable.push(Unreadable { start_time, real_uid: real_uid(pid) });
                 }

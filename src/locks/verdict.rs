@@ -304,3 +304,121 @@ fn released_text(m: &LockMetadata) -> String {
 fn unknown(why: String) -> LockVerdict {
     LockVerdict::Unknown { why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Timestamp;
+
+    fn host(boot: &str, machine: &str, namespace: u64) -> Host {
+        Host {
+            boot_id: boot.to_owned(),
+            machine_id: machine.to_owned(),
+            host: "box".to_owned(),
+            pid_namespace: namespace,
+        }
+    }
+
+    fn metadata(state: LockState, holder: LockHolder, host: Host) -> MetadataRead {
+        MetadataRead::Whole(Box::new(LockMetadata {
+            version: 1,
+            repository: "web".to_owned(),
+            lock_id: "id".to_owned(),
+            token: 1,
+            state,
+            holder,
+            process: ProcessIdentity { pid: 7, start_time: 9 },
+            host,
+            uid: 0,
+            operation: "test".to_owned(),
+            acquired_at: Timestamp::from_millis(0),
+            released_at: None,
+            recovered: false,
+            evidence: Vec::new(),
+            released_by: None,
+        }))
+    }
+
+    fn metadatas() -> Vec<MetadataRead> {
+        let mut all = vec![MetadataRead::Missing, MetadataRead::Damaged { why: "torn".to_owned() }];
+        let job = LockHolder::Job { job_id: "build".parse().unwrap(), attempt: 1, claim: 3 };
+        for state in [LockState::Held, LockState::Recovering, LockState::Released] {
+            for holder in [LockHolder::Process, job.clone()] {
+                for origin in [("b", "m", 1), ("b", "m", 2), ("old", "m", 1), ("x", "y", 1), ("", "", 0)] {
+                    all.push(metadata(state, holder.clone(), host(origin.0, origin.1, origin.2)));
+                }
+            }
+        }
+        all
+    }
+
+    fn holders() -> Vec<HolderEvidence> {
+        let mut all = Vec::new();
+        let survivors = [
+            None,
+            Some(Survivors::Absent),
+            Some(Survivors::Unseen("hidden".to_owned())),
+            Some(Survivors::Found(vec![ProcessIdentity { pid: 8, start_time: 9 }])),
+        ];
+        for presence in [None, Some(Presence::Alive), Some(Presence::Gone), Some(Presence::Hidden)] {
+            for job in [None, Some(JobLiveness::Alive), Some(JobLiveness::Over), Some(JobLiveness::Unknown)] {
+                for survivors in &survivors {
+                    all.push(HolderEvidence { presence, job, survivors: survivors.clone() });
+                }
+            }
+        }
+        all
+    }
+
+    /// Every combination has a verdict, and a lock is given to somebody else only on the positive proofs
+    /// that the table names.
+    #[test]
+    fn of_all_combinations_only_the_tables_give_a_lock_away() {
+        let here = host("b", "m", 1);
+        let flocks = [Flock::Held, Flock::Free, Flock::Unusable("denied".to_owned())];
+        for metadata in &metadatas() {
+            for holder in &holders() {
+                for flock in &flocks {
+                    for network in [None, Some("nfs")] {
+                        let holder = holder.clone();
+                        let evidence =
+                            Evidence { network, flock: flock.clone(), metadata, here: &here, holder };
+                        check(&evidence, &judge(&evidence));
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(evidence: &Evidence<'_>, judgement: &Judgement) {
+        let case = format!("{evidence:?} gives {judgement:?}");
+        assert!(!judgement.evidence.is_empty(), "{case}");
+        let given_away = matches!(judgement.verdict, LockVerdict::Free | LockVerdict::Stale);
+        if evidence.network.is_some() || evidence.flock != Flock::Free {
+            assert!(!given_away, "{case}");
+            assert_eq!(
+                judgement.verdict.is_live(),
+                evidence.network.is_none() && evidence.flock == Flock::Held,
+                "{case}"
+            );
+            return;
+        }
+        let holder = &evidence.holder;
+        let proven = match evidence.metadata {
+            MetadataRead::Missing => true,
+            MetadataRead::Damaged { .. } => false,
+            MetadataRead::Whole(m) if m.state == LockState::Released => true,
+            MetadataRead::Whole(m) => match (m.host.boot_id.as_str(), &m.holder) {
+                ("old", _) => true,
+                ("b", LockHolder::Job { .. }) => holder.job == Some(JobLiveness::Over),
+                ("b", LockHolder::Process) => {
+                    m.host.pid_namespace == 1
+                        && holder.presence == Some(Presence::Gone)
+                        && holder.survivors == Some(Survivors::Absent)
+                }
+                _ => false,
+            },
+        };
+        assert_eq!(given_away, proven, "{case}");
+    }
+}

@@ -3,20 +3,25 @@
 //! `queue/log/` is the truth together with the newest snapshot; `queue/snapshot-….log` are the last two.
 //! Jobs that wait for a repository are simply queued: the waiting line is the queue, so it survives too.
 //!
+//! - [`JobRequest`] is what somebody asks for; checked, a [`Submitter`] enters it.
 //! - [`append`] enters jobs without reading anything.
 //! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while nobody else can append.
 //! - [`QueueState::apply`] is the one place where a job's status changes.
 
+mod callback_url;
 mod id;
 mod job;
 mod open;
+mod raw_submission;
 mod record;
 mod repair;
+mod request;
+mod request_json;
 mod snapshot;
 mod spec;
 mod state;
 mod store;
-mod submission;
+mod submit;
 mod wire;
 
 pub use id::JobId;
@@ -24,8 +29,10 @@ pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Tran
 pub use open::{Method, Replayed, replay};
 pub use record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
 pub use repair::{Recovered, Repaired, mend, recover};
+pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{Callback, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueState, Refusal, Totals};
 pub use store::{Checkpoint, Queue, QueueError, SEGMENT_BYTES, append, open_log, records_since};
+pub use submit::{Entered, JobExists, SubmitError, Submitter};
 pub use wire::BadRecord;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::raw_submission::RawSubmission;
 use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::{QueueState, Refusal};
-use super::submission::RawSubmission;
 use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read};
 use crate::durable::{DiskError, Tried};
 use crate::state::StateDir;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::id::JobId;
 use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
+use super::raw_submission::RawSubmission;
 use super::record::{AfterCrash, End, Operation, Outcome, Record, Submission};
-use super::submission::RawSubmission;
 use crate::state::Timestamp;
 
 /// Jobs by status.

@@ -6,7 +6,7 @@
 //! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
 //! ```
 //!
-//! Replay takes the commonest line, a submission, by a way of its own: see `submission`.
+//! Replay takes the commonest line, a submission, by a way of its own: see `raw_submission`.
 
 use std::borrow::Cow;
 

@@ -8,5 +8,6 @@ mod finding;
 pub mod jobs;
 pub mod page;
 pub mod queue;
+pub mod status;
 
 pub use finding::{Finding, Severity};

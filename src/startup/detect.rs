@@ -55,13 +55,14 @@ pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
 
 /// What a marker without a living owner means.
 pub(super) fn judge_left(dir: &StateDir, marker: &MarkerRead) -> Result<Detection, DiskError> {
+    let history = history(dir)?;
     let (entry, damage) = match marker {
         MarkerRead::Missing => return Ok(Detection::Clean),
         MarkerRead::Whole(m) => (StartupEntry::of(m, StartupOutcome::Aborted), None),
-        MarkerRead::Damaged { why, bytes } => (StartupEntry::unreadable(bytes), Some(why.clone())),
+        MarkerRead::Damaged { why, bytes } => (StartupEntry::unreadable(bytes, &history), Some(why.clone())),
     };
     // A crash between the entry in the history and the removal of the marker.
-    let known = history(dir)?.into_iter().find(|e| e.startup_id == entry.startup_id);
+    let known = history.into_iter().find(|e| e.startup_id == entry.startup_id);
     if known.is_some_and(|e| e.outcome != StartupOutcome::Aborted) {
         return Ok(Detection::Clean);
     }

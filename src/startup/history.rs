@@ -81,10 +81,16 @@ impl StartupEntry {
         }
     }
 
-    /// One whose marker was damaged. The same bytes give the same name, so that it is counted once.
-    pub(super) fn unreadable(bytes: &[u8]) -> StartupEntry {
+    /// One whose marker was damaged. Its name is made from the bytes; when the newest entry has that name
+    /// it is the same one, whose marker was not overwritten yet, and is counted once.
+    pub(super) fn unreadable(bytes: &[u8], history: &[StartupEntry]) -> StartupEntry {
+        let name = format!("unreadable-{:08x}-", crc32fast::hash(bytes));
+        let startup_id = match history.last() {
+            Some(newest) if newest.startup_id.starts_with(&name) => newest.startup_id.clone(),
+            _ => format!("{name}{}", uuid::Uuid::now_v7().simple()),
+        };
         StartupEntry {
-            startup_id: format!("unreadable-{:08x}", crc32fast::hash(bytes)),
+            startup_id,
             by: None,
             started_at: None,
             ended_at: None,

@@ -94,7 +94,7 @@ pub struct StateDir {
 }
 
 /// How long to wait for another process's lock unless told otherwise.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 impl StateDir {
     /// Opens one that exists.
@@ -191,7 +191,7 @@ fn holds_state(paths: &StatePaths) -> Result<bool, StateError> {
 }
 
 /// The names in a folder; none when there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<OsString>, StateError> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<OsString>, StateError> {
     let listed = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.and_then(|names| names.map(|n| n.map(|n| n.file_name())).collect()),

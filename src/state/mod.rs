@@ -6,6 +6,7 @@ mod directory;
 mod identity;
 pub mod names;
 mod paths;
+mod repair;
 pub mod suggest;
 mod units;
 
@@ -13,4 +14,5 @@ pub use clock::{Clock, NotATime, Timestamp};
 pub use directory::{StateDir, StateError};
 pub use identity::{Identity, LAYOUT_VERSION};
 pub use paths::{JobPaths, LockPaths, StatePaths};
+pub use repair::IdentityRepair;
 pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};

@@ -1,5 +1,5 @@
 //! Runs the built binary, cut off from the user's files and variables.
-#![allow(dead_code)] // Each test file takes what it needs.
+#![allow(dead_code, unreachable_pub)] // Each test file takes what it needs.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::ffi::OsStr;

@@ -45,10 +45,15 @@ impl Attempt<'_> {
         let sentinel = self.sentinel(repository.as_deref());
         let mut pulse = Pulse::start(self.dir, self.paths, sentinel, lock, self.settings.heartbeat)?;
         // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
-        if standing(self.dir, &self.job.id, self.settings.claim)? != Standing::Current {
+        let now = standing(self.dir, &self.job.id, self.settings.claim);
+        if !matches!(now, Ok(Standing::Current)) {
             self.return_repository(repository);
+            // Nothing was begun, and nothing is to look as if it had been.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
-            return give_back(self.dir, self.settings, "cancelled before it started", None);
+            return match now? {
+                Standing::Lost(why) => Ok(Supervised::ClaimLost { why }),
+                _ => give_back(self.dir, self.settings, "cancelled before it started", None),
+            };
         }
         let end = self.run_command(&mut pulse);
         let leftovers = self.end_leftovers(&mut pulse);

@@ -16,7 +16,8 @@ pub(super) struct Pulse<'a> {
     dir: &'a StateDir,
     paths: &'a JobPaths,
     sentinel: Sentinel,
-    file: Option<DiskFile>,
+    /// The sentinel, and how long it was when it was written.
+    file: Option<(DiskFile, u64)>,
     /// The lock, and those that had to be published after it.
     locks: Vec<FileLock>,
     interval: Duration,
@@ -52,7 +53,9 @@ impl<'a> Pulse<'a> {
 
     fn write(&mut self) -> Result<(), DiskError> {
         self.sentinel.write(&self.dir.disk, &self.paths.sentinel())?;
-        self.file = Some(self.dir.disk.open(&self.paths.sentinel())?);
+        let file = self.dir.disk.open(&self.paths.sentinel())?;
+        let len = file.metadata()?.len();
+        self.file = Some((file, len));
         self.last = Instant::now();
         Ok(())
     }
@@ -71,7 +74,7 @@ impl<'a> Pulse<'a> {
         self.last = Instant::now();
         self.keep_lock()?;
         match &self.file {
-            Some(file) if is_whole(file) => file.touch(),
+            Some((file, len)) if is_whole(file, *len) => file.touch(),
             _ => self.write(),
         }
     }
@@ -90,10 +93,10 @@ impl<'a> Pulse<'a> {
     }
 }
 
-/// Whether the file has still its name and its content.
-fn is_whole(file: &DiskFile) -> bool {
+/// Whether the file has still its name and its length.
+fn is_whole(file: &DiskFile, len: u64) -> bool {
     match (file.metadata(), std::fs::metadata(file.path())) {
-        (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino() && named.len() > 0,
+        (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino() && named.len() == len,
         _ => false,
     }
 }

@@ -1,0 +1,43 @@
+//! `daemon`: recovers, then runs and watches jobs until it is told to end.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use recovery::daemon::{DaemonSettings, serve};
+use recovery::startup::StartedBy;
+
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::progress;
+use crate::working::{cancellable, recovering, run_options, scheduling};
+
+/// Recover, then run and watch jobs, in the foreground; SIGTERM ends it and leaves the jobs running
+#[derive(Debug, Args)]
+pub(crate) struct DaemonArgs {
+    /// How many jobs run at a time [default: as configured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+}
+
+pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
+    let dir =
+        context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
+    let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;
+    let cancel = run.cancel.clone();
+    let settings = DaemonSettings {
+        recovery: recovering(context, StartedBy::Daemon, false)?,
+        run,
+        scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
+    };
+    let interruption = context.interruption.clone();
+    let output = &mut context.output;
+    let mut ready = |info: &recovery::daemon::DaemonInfo, record: &recovery::recovery::RecoveryRecord| {
+        let outcome = record.snapshot.outcome.word();
+        output.note(&format!("ready: process {}, recovery {outcome}", info.pid));
+    };
+    let served = cancellable(&interruption, &cancel, || {
+        serve(&dir, settings, &mut ready, &|| interruption.requested().is_some())
+    });
+    served?;
+    Ok(Ending::Done)
+}

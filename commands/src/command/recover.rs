@@ -1,0 +1,107 @@
+//! `recover`: runs the recovery sequence, with its progress.
+
+use clap::Args;
+use recovery::daemon::running_daemon;
+use recovery::recovery::{PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord};
+use recovery::report::{Finding, Severity, catalogue};
+use recovery::startup::StartedBy;
+
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
+use crate::progress;
+use crate::table::{Cell, Table};
+use crate::text::{Text, coarse};
+use crate::working::{cancellable, recovering, run_options};
+
+/// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Pass a phase over
+    #[arg(long, value_name = "PHASE")]
+    skip: Vec<String>,
+}
+
+pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
+    let (dir, repair) = context.state_dir_for_repair()?;
+    if let Some(daemon) = running_daemon(&dir)? {
+        let message =
+            format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);
+        return Err(CliError::new(ErrorKind::Held, message).hint("recoveryctl status"));
+    }
+    let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
+        .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
+    let options = run_options(context, "recover", &args.skip, progress::observer(&context.output))?;
+    let cancel = options.cancel.clone();
+    let (mut record, _) = cancellable(&context.interruption, &cancel, || recovery.run(&options))?;
+    if let Some(repair) = repair {
+        let from = repair.source.map_or_else(|| "nowhere: it is new".to_owned(), |p| p.display().to_string());
+        let sentence = format!("state.json was lost or damaged; its id was taken from {from}");
+        record
+            .snapshot
+            .findings
+            .insert(0, Finding::new(&catalogue::STATE_IDENTITY_REBUILT, "state", sentence));
+    }
+    context.output.report(&record, |text| render(text, &record));
+    ending(context, &record)
+}
+
+/// How the command ends, by how the recovery did.
+pub(crate) fn ending(context: &Context, record: &RecoveryRecord) -> Result<Ending, CliError> {
+    match record.snapshot.outcome {
+        RecoveryOutcome::Completed if !lost_something(record) => Ok(Ending::Done),
+        RecoveryOutcome::Completed | RecoveryOutcome::Degraded => Ok(Ending::Degraded),
+        RecoveryOutcome::Cancelled => {
+            Err(context.interruption.requested().unwrap_or_else(|| failed("the recovery was cancelled")))
+        }
+        _ => Err(failed(&format!("the recovery {}", why_failed(record)))),
+    }
+}
+
+fn lost_something(record: &RecoveryRecord) -> bool {
+    record.snapshot.all_findings().any(|f| f.severity >= Severity::Error)
+}
+
+fn failed(message: &str) -> CliError {
+    CliError::new(ErrorKind::Failed, message).code("recovery-failed").hint("recoveryctl recover")
+}
+
+fn why_failed(record: &RecoveryRecord) -> String {
+    let failed = record.snapshot.phases.iter().filter(|p| p.status == PhaseStatus::Failed);
+    let why: Vec<String> = failed
+        .map(|p| {
+            format!("failed in phase {}: {}", p.phase, p.message.as_deref().unwrap_or("no reason given"))
+        })
+        .collect();
+    if why.is_empty() { record.snapshot.outcome.word().to_owned() } else { why.join("; ") }
+}
+
+/// The phases, what is degraded, what was found.
+pub(crate) fn render(text: &mut Text, record: &RecoveryRecord) {
+    let snapshot = &record.snapshot;
+    let tone = match snapshot.outcome {
+        RecoveryOutcome::Completed => Tone::Good,
+        RecoveryOutcome::Failed | RecoveryOutcome::Aborted => Tone::Bad,
+        _ => Tone::Warning,
+    };
+    text.toned(tone, format!("recovery {} in {}", snapshot.outcome.word(), coarse(snapshot.duration_ms)));
+    let mut table = Table::new(&["PHASE", "STATUS", ">DONE", "MESSAGE"]);
+    for phase in &snapshot.phases {
+        table.row([
+            Cell::from(phase.phase.clone()),
+            Cell::from(phase.status.word()),
+            Cell::from(format!("{} {}", phase.done, phase.unit)),
+            Cell::from(phase.message.clone().unwrap_or_default()),
+        ]);
+    }
+    text.table(&table);
+    let degraded: Vec<_> = snapshot.degraded_resources().collect();
+    if !degraded.is_empty() {
+        text.gap();
+        for resource in degraded {
+            text.toned(Tone::Warning, format!("unusable: {}: {}", resource.object, resource.why));
+        }
+    }
+    text.gap();
+    text.findings(snapshot.all_findings());
+}

@@ -1,0 +1,276 @@
+//! `submit -- CMD ARG…`: one job enters the queue; `submit --from FILE` is in [`super::submit_from`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use recovery::queue::{
+    BadRequest, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter,
+};
+use recovery::state::config::OnCrash;
+use recovery::state::{BadUnit, parse_duration};
+use serde::Serialize;
+
+use super::submit_from::submit_from;
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::text::coarse;
+
+/// Put a job into the queue, durably, and print its id
+///
+/// The id is printed after the job's record is on disk. It starts when a daemon, or
+/// `recoveryctl work --once`, takes it.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "recoveryctl submit [OPTIONS] -- CMD [ARG]...\n       recoveryctl submit --from FILE"
+)]
+pub(crate) struct SubmitArgs {
+    /// A name for the job, which no other job may have [default: a new UUID]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    id: Option<String>,
+    /// The repository it works on: one job at a time has it
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+    /// Higher goes first; may be negative
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    priority: Option<i32>,
+    /// An http or https address to tell when it has ended; may be given several times
+    #[arg(long = "callback", value_name = "URL")]
+    callbacks: Vec<String>,
+    /// A variable for its environment; may be given several times
+    #[arg(long = "env", value_name = "K=V", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// Where it runs [default: its workspace]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Time limit of an attempt, such as 90s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Duration>,
+    /// What happens when its process vanishes [default: the configured jobs.on_crash]
+    #[arg(long, value_name = "POLICY", value_parser = policy())]
+    on_crash: Option<String>,
+    /// How many attempts `requeue` may make in all [default: the configured jobs.max_attempts]
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+    /// Runs instead of CMD when it continues from a checkpoint
+    ///
+    /// One argument, split into words as a POSIX shell does, without expanding anything:
+    /// --resume-command 'make resume "FROM=last good"'
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    resume_command: Option<Words>,
+    /// Remove what it left when it has ended
+    #[arg(long)]
+    auto_cleanup: bool,
+    /// A title for people
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// Submit many jobs: JSON Lines, an object a line; - reads stdin
+    ///
+    /// Members: command (a list of words), id, repository, priority, env, cwd, timeout or timeout_ms,
+    /// on_crash, max_attempts, callbacks, resume_command (a list of words), auto_cleanup, title.
+    /// Bad lines are told with their numbers, and the good ones go in (exit status 3).
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "id", "repo", "priority", "callbacks", "variables", "cwd", "timeout", "on_crash", "max_attempts",
+        "resume_command", "auto_cleanup", "title", "command",
+    ])]
+    from: Option<PathBuf>,
+    /// With --from: one bad line, and nothing goes in
+    #[arg(long, requires = "from")]
+    all_or_nothing: bool,
+    /// Program and arguments
+    #[arg(last = true, value_name = "CMD", required_unless_present = "from")]
+    command: Vec<String>,
+}
+
+/// Words out of one argument; a type of its own, because clap takes a `Vec` for several arguments.
+#[derive(Debug, Clone)]
+struct Words(Vec<String>);
+
+fn words(text: &str) -> Result<Words, &'static str> {
+    shlex::split(text).map(Words).ok_or("a quotation mark or a backslash has no partner")
+}
+
+fn variable(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("a variable is written as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn timeout(text: &str) -> Result<Duration, BadUnit> {
+    parse_duration(text)
+}
+
+fn policy() -> clap::builder::PossibleValuesParser {
+    [OnCrash::Hold, OnCrash::Requeue, OnCrash::Fail].map(OnCrash::as_str).into()
+}
+
+pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Ending, CliError> {
+    let defaults = defaults(context)?;
+    match &args.from {
+        Some(file) => submit_from(context, file, args.all_or_nothing, &defaults),
+        None => submit_one(context, request(args).check(&defaults)?),
+    }
+}
+
+fn defaults(context: &mut Context) -> Result<RequestDefaults, CliError> {
+    let jobs = &context.settings()?.jobs;
+    let (on_crash, max_attempts) = (jobs.on_crash.into(), jobs.max_attempts);
+    Ok(RequestDefaults { on_crash, max_attempts, base: std::env::current_dir().ok() })
+}
+
+fn request(args: SubmitArgs) -> JobRequest {
+    let on_crash = args.on_crash.as_deref().map(|word| match word {
+        "requeue" => CrashPolicy::Requeue,
+        "fail" => CrashPolicy::Fail,
+        _ => CrashPolicy::Hold,
+    });
+    JobRequest {
+        command: args.command,
+        id: args.id,
+        repository: args.repo,
+        priority: args.priority.unwrap_or(0),
+        env: args.variables.into_iter().collect::<BTreeMap<_, _>>(),
+        cwd: args.cwd,
+        timeout: args.timeout,
+        on_crash,
+        max_attempts: args.max_attempts,
+        callbacks: args.callbacks,
+        resume_command: args.resume_command.map(|Words(words)| words),
+        auto_cleanup: args.auto_cleanup,
+        title: args.title,
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct SubmitReport {
+    /// None in a dry run of a job without a name: its id is not given yet.
+    job_id: Option<String>,
+    /// Sequence number of its record; none in a dry run.
+    seq: Option<u64>,
+    dry_run: bool,
+    status: &'static str,
+    repository: Option<String>,
+    priority: i32,
+    command: Vec<String>,
+    resume_command: Option<Vec<String>>,
+    cwd: Option<String>,
+    timeout_ms: Option<u64>,
+    on_crash: CrashPolicy,
+    max_attempts: u32,
+    callbacks: Vec<String>,
+    /// Names only: values may be secrets.
+    env: Vec<String>,
+    auto_cleanup: bool,
+    title: Option<String>,
+}
+
+impl SubmitReport {
+    fn new(request: &CheckedRequest, seq: Option<u64>) -> SubmitReport {
+        let (job, spec) = (&request.submission, &request.submission.spec);
+        SubmitReport {
+            job_id: (seq.is_some() || request.is_named).then(|| job.job.to_string()),
+            seq,
+            dry_run: seq.is_none(),
+            status: "queued",
+            repository: job.repository.clone(),
+            priority: job.priority,
+            command: spec.command.clone(),
+            resume_command: spec.resume_command.clone(),
+            cwd: spec.cwd.as_ref().map(|cwd| cwd.display().to_string()),
+            timeout_ms: spec.timeout_ms,
+            on_crash: spec.on_crash,
+            max_attempts: spec.max_attempts,
+            callbacks: spec.callbacks.iter().map(|c| c.url.clone()).collect(),
+            env: spec.env.keys().cloned().collect(),
+            auto_cleanup: spec.auto_cleanup,
+            title: spec.title.clone(),
+        }
+    }
+}
+
+fn submit_one(context: &mut Context, request: CheckedRequest) -> Result<Ending, CliError> {
+    let actor = context.actor();
+    if context.is_dry_run() {
+        return rehearse(context, &request);
+    }
+    let dir = context.state_dir_or_create()?;
+    let mut report = SubmitReport::new(&request, Some(0));
+    let answers = Submitter::new(&dir, &actor).enter(vec![request])?;
+    for answer in answers {
+        report.seq = Some(answer?.seq);
+    }
+    let id = report.job_id.as_deref().unwrap_or_default();
+    context.output.report(&report, |text| text.line(id));
+    if context.output.is_attended() {
+        context.output.hint(&format!("recoveryctl jobs show {}", quoted(id)));
+    }
+    Ok(Ending::Done)
+}
+
+/// Everything but the append.
+fn rehearse(context: &mut Context, request: &CheckedRequest) -> Result<Ending, CliError> {
+    if let Some(dir) = context.state_dir_if_any()? {
+        let job = &request.submission.job;
+        if request.is_named && Submitter::new(&dir, &context.actor()).is_taken(job)? {
+            return Err(JobExists(job.clone()).into());
+        }
+    }
+    let report = SubmitReport::new(request, None);
+    context.output.report(&report, |text| {
+        text.line("would submit:");
+        text.fields(&fields(&report));
+    });
+    Ok(Ending::Done)
+}
+
+fn fields(report: &SubmitReport) -> Vec<(&'static str, Option<String>)> {
+    let list = |words: &[String]| (!words.is_empty()).then(|| words.join(" "));
+    vec![
+        ("  job", Some(report.job_id.clone().unwrap_or_else(|| "(a new id)".to_owned()))),
+        ("  command", Some(command_line(&report.command))),
+        ("  resume command", report.resume_command.as_deref().map(command_line)),
+        ("  title", report.title.clone()),
+        ("  repository", report.repository.clone()),
+        ("  priority", (report.priority != 0).then(|| report.priority.to_string())),
+        ("  folder", report.cwd.clone()),
+        ("  time limit", report.timeout_ms.map(coarse)),
+        ("  on crash", Some(crash_policy(report.on_crash, report.max_attempts))),
+        ("  variables", list(&report.env)),
+        ("  callbacks", list(&report.callbacks)),
+        ("  cleanup", report.auto_cleanup.then(|| "automatic".to_owned())),
+    ]
+}
+
+/// `requeue, up to 3 attempts`
+pub(super) fn crash_policy(policy: CrashPolicy, max_attempts: u32) -> String {
+    match policy {
+        CrashPolicy::Hold => "hold".to_owned(),
+        CrashPolicy::Fail => "fail".to_owned(),
+        CrashPolicy::Requeue => format!("requeue, up to {max_attempts} attempts"),
+    }
+}
+
+/// Words as a shell would take them.
+pub(super) fn command_line(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
+/// A word for a command line in a hint.
+pub(super) fn quoted(word: &str) -> String {
+    command_line(&[word.to_owned()])
+}
+
+impl From<BadRequest> for CliError {
+    fn from(error: BadRequest) -> CliError {
+        let no_command = matches!(error, BadRequest::NoCommand);
+        let error = CliError::new(ErrorKind::Usage, error).code("bad-request");
+        if no_command { error.hint("recoveryctl submit -- CMD ARG…") } else { error }
+    }
+}
+
+impl From<JobExists> for CliError {
+    fn from(error: JobExists) -> CliError {
+        let hint = format!("see it with: recoveryctl jobs show {}", quoted(&error.0.to_string()));
+        CliError::new(ErrorKind::Failed, error).code("job-exists").hint(hint)
+    }
+}

@@ -1,0 +1,142 @@
+//! `work`: recovers, then runs what is queued, without a daemon.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use recovery::daemon::{Scheduler, running_daemon};
+use recovery::queue::{JobId, Queue, QueueState};
+use recovery::recovery::{Recovery, RecoveryOutcome};
+use recovery::startup::StartedBy;
+use recovery::state::StateDir;
+use serde::Serialize;
+
+use super::recover::ending;
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::working::{cancellable, recovering, run_options, scheduling};
+
+/// Run queued jobs without a daemon
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// Run what can be started now, wait for it, and end
+    #[arg(long, required = true)]
+    once: bool,
+    /// How many jobs run at a time [default: as configured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+}
+
+/// Run these queued jobs without a daemon, and wait for them
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Which jobs
+    #[arg(required = true, value_name = "JOB_ID")]
+    jobs: Vec<String>,
+}
+
+/// What was run.
+#[derive(Debug, Serialize)]
+struct WorkReport {
+    started: Vec<Outcome>,
+    /// Still waiting: for a time, a repository, or a worker.
+    left_queued: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    job_id: String,
+    status: &'static str,
+    attempt: u32,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+}
+
+pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
+    debug_assert!(args.once);
+    let dir = context.state_dir()?;
+    run(context, &dir, args.workers.map(usize::from), BTreeSet::new())
+}
+
+pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let queue = Queue::open(&dir)?;
+    let mut only = BTreeSet::new();
+    for text in &args.jobs {
+        let id: Option<JobId> = text.parse().ok();
+        let known = id.filter(|id| queue.state().get(id).is_some());
+        only.insert(known.ok_or_else(|| {
+            CliError::new(ErrorKind::NotFound, format!("there is no job {text}"))
+                .hint("recoveryctl jobs list")
+        })?);
+    }
+    run(context, &dir, None, only)
+}
+
+fn run(
+    context: &mut Context,
+    dir: &StateDir,
+    workers: Option<usize>,
+    only: BTreeSet<JobId>,
+) -> Result<Ending, CliError> {
+    let settings = scheduling(context, dir, workers, only)?;
+    let queue = recovered_queue(context, dir)?;
+    let mut scheduler = Scheduler::new(dir.clone(), queue, settings);
+    context.interruption.catch();
+    let interruption = context.interruption.clone();
+    scheduler.run_until_idle(&|| interruption.requested().is_some())?;
+    if let Some(error) = context.interruption.requested() {
+        return Err(error.hint("the jobs that were started go on; recoveryctl jobs list"));
+    }
+    let report = report(&scheduler);
+    context.output.report(&report, |text| {
+        for job in &report.started {
+            let how = match (job.exit_code, job.signal) {
+                (Some(code), _) => format!("exit status {code}"),
+                (None, Some(signal)) => format!("signal {signal}"),
+                (None, None) => format!("attempt {}", job.attempt),
+            };
+            text.line(format!("{}  {}  {how}", job.job_id, job.status));
+        }
+        if report.started.is_empty() {
+            text.line("nothing to start");
+        }
+    });
+    Ok(Ending::Done)
+}
+
+/// With a living daemon the queue is recovered already.
+fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliError> {
+    if running_daemon(dir)?.is_some() {
+        return Ok(Queue::open(dir)?);
+    }
+    let recovery = Recovery::new(dir, recovering(context, StartedBy::Work, true)?)
+        .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
+    let options = run_options(context, "work", &[], None)?;
+    let cancel = options.cancel.clone();
+    let (record, queue) = cancellable(&context.interruption, &cancel, || recovery.run(&options))?;
+    if !matches!(record.snapshot.outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
+        ending(context, &record)?;
+    }
+    match queue {
+        Some(queue) => Ok(queue),
+        None => Ok(Queue::open(dir)?),
+    }
+}
+
+fn report(scheduler: &Scheduler) -> WorkReport {
+    let state: &QueueState = scheduler.queue().state();
+    let outcome = |id: &JobId| {
+        let job = state.get(id)?;
+        Some(Outcome {
+            job_id: id.to_string(),
+            status: job.status.as_str(),
+            attempt: job.attempt,
+            exit_code: job.course().exit_code,
+            signal: job.course().signal,
+        })
+    };
+    WorkReport {
+        started: scheduler.started().iter().filter_map(outcome).collect(),
+        left_queued: state.counts().queued,
+    }
+}

@@ -1,0 +1,131 @@
+//! The words that only this program says to itself: `supervise` and `exec-command`.
+//!
+//! Not in the help, and no promise to anybody. They take neither configuration nor environment: whoever
+//! starts them hands on what it had read.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use recovery::daemon::LockGate;
+use recovery::durable::Disk;
+use recovery::jobs::{CommandRequest, SuperviseSettings, Surroundings, exec_command, supervise};
+use recovery::queue::JobId;
+use recovery::state::{Clock, StateDir};
+
+/// The supervisor of one attempt.
+#[derive(Debug, Parser)]
+struct SuperviseArgs {
+    #[arg(long)]
+    state_dir: PathBuf,
+    #[arg(long)]
+    job: JobId,
+    #[arg(long)]
+    claim: u64,
+    #[arg(long)]
+    heartbeat_ms: u64,
+    #[arg(long)]
+    kill_grace_ms: u64,
+}
+
+/// The process that becomes the command.
+#[derive(Debug, Parser)]
+struct ExecCommandArgs {
+    #[arg(long)]
+    state_dir: PathBuf,
+    #[arg(long)]
+    job: JobId,
+    #[arg(long)]
+    attempt: u32,
+    #[arg(long)]
+    claim: u64,
+    #[arg(long)]
+    supervisor: u32,
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs a hidden word, if the arguments begin with one.
+pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
+    match arguments.get(1)?.to_str()? {
+        "supervise" => Some(run_supervise(SuperviseArgs::parse_from(&arguments[1..]))),
+        "exec-command" => Some(run_exec_command(ExecCommandArgs::parse_from(&arguments[1..]))),
+        _ => None,
+    }
+}
+
+/// How a supervisor for this state directory is started; job and claim are appended.
+pub(crate) fn supervisor_command(dir: &StateDir, heartbeat: Duration, kill_grace: Duration) -> Vec<OsString> {
+    let ms = |d: Duration| OsString::from(d.as_millis().to_string());
+    vec![
+        own_program(),
+        "supervise".into(),
+        "--state-dir".into(),
+        dir.paths.root().into(),
+        "--heartbeat-ms".into(),
+        ms(heartbeat),
+        "--kill-grace-ms".into(),
+        ms(kill_grace),
+    ]
+}
+
+/// This very program, also when its file was replaced meanwhile.
+fn own_program() -> OsString {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path.into_os_string(),
+        _ => "/proc/self/exe".into(),
+    }
+}
+
+fn run_supervise(args: SuperviseArgs) -> ExitCode {
+    let dir = match open(&args.state_dir) {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    let trampoline =
+        vec![own_program(), "exec-command".into(), "--state-dir".into(), dir.paths.root().into()];
+    let settings = SuperviseSettings {
+        heartbeat: Duration::from_millis(args.heartbeat_ms),
+        kill_grace: Duration::from_millis(args.kill_grace_ms),
+        ..SuperviseSettings::new(args.job.clone(), args.claim, trampoline)
+    };
+    let job = args.job;
+    let surroundings = Surroundings { gate: &LockGate, notice: &|line| tell(&format!("job {job}: {line}")) };
+    match supervise(&dir, &settings, &surroundings) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("job {job}"), &e),
+    }
+}
+
+fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
+    let dir = match open(&args.state_dir) {
+        Ok(dir) => dir,
+        Err(status) => return status,
+    };
+    let ExecCommandArgs { job, attempt, claim, supervisor, command, .. } = args;
+    let not_started = exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, command });
+    ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
+}
+
+fn open(root: &Path) -> Result<StateDir, ExitCode> {
+    StateDir::open(root, Disk::real(), Clock::system()).map_err(|e| fail("the state directory", &e))
+}
+
+fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
+    let mut line = format!("{what}: {error}");
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        line = format!("{line}: {e}");
+        cause = e.source();
+    }
+    tell(&line);
+    ExitCode::FAILURE
+}
+
+/// Standard error is `daemon/supervisors.log`.
+#[allow(clippy::print_stderr)]
+fn tell(line: &str) {
+    eprintln!("{} {line}", Clock::system().now());
+}

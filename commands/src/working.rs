@@ -1,0 +1,102 @@
+//! What `recover`, `work` and `daemon` have in common: settings for the library, and recovering with
+//! progress.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use recovery::daemon::SchedulerSettings;
+use recovery::jobs::{FreshnessLimits, RecoverSettings};
+use recovery::queue::JobId;
+use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
+use recovery::startup::StartedBy;
+use recovery::state::StateDir;
+use recovery::state::config;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::hidden::supervisor_command;
+use crate::interruption::Interruption;
+
+/// Who judges jobs, and by which limits.
+pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError> {
+    let actor = context.actor();
+    let jobs = &context.settings()?.jobs;
+    let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+    Ok(RecoverSettings {
+        actor,
+        limits: FreshnessLimits { stale_after_ms: ms(jobs.stale_after), dead_after_ms: ms(jobs.dead_after) },
+        kill_grace: jobs.kill_grace,
+    })
+}
+
+/// How a recovery is assembled.
+pub(crate) fn recovering(
+    context: &mut Context,
+    by: StartedBy,
+    write_records: bool,
+) -> Result<Settings, CliError> {
+    Ok(Settings { by, jobs: judging(context)?, write_records })
+}
+
+/// How a recovery is run.
+pub(crate) fn run_options(
+    context: &mut Context,
+    purpose: &str,
+    skip: &[String],
+    observer: Option<Observer>,
+) -> Result<RunOptions, CliError> {
+    let by = context.actor().by;
+    let config::RecoverySettings { tries, pause } = context.settings()?.recovery;
+    let pauses = (1..tries).map(|n| pause * 2u32.saturating_pow(n - 1)).collect();
+    let purpose = purpose.to_owned();
+    Ok(RunOptions { purpose, by, skip: skip.to_vec(), pauses, observer, ..RunOptions::default() })
+}
+
+/// How jobs are run.
+pub(crate) fn scheduling(
+    context: &mut Context,
+    dir: &StateDir,
+    workers: Option<usize>,
+    only: BTreeSet<JobId>,
+) -> Result<SchedulerSettings, CliError> {
+    let jobs = judging(context)?;
+    let settings = context.settings()?;
+    Ok(SchedulerSettings {
+        workers: workers.unwrap_or(settings.daemon.workers),
+        supervisor: supervisor_command(dir, settings.jobs.heartbeat, settings.jobs.kill_grace),
+        only,
+        poll: settings.daemon.poll,
+        checkpoint_records: settings.queue.checkpoint_records,
+        checkpoint_interval: settings.queue.checkpoint_interval,
+        jobs,
+    })
+}
+
+/// Runs `act` while a thread hands an interruption on to `cancel`.
+pub(crate) fn cancellable<T>(interruption: &Interruption, cancel: &Cancel, act: impl FnOnce() -> T) -> T {
+    interruption.catch();
+    let over = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                if interruption.requested().is_some() {
+                    cancel.cancel();
+                }
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        // Also when `act` panics: the scope waits for the thread.
+        let _over = RaiseAtTheEnd(&over);
+        act()
+    })
+}
+
+struct RaiseAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for RaiseAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}

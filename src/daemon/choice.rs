@@ -1,0 +1,95 @@
+//! Which queued jobs may start now: a pure function of the queue, the time and what others hold.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::queue::{JobId, QueueState};
+use crate::state::Timestamp;
+
+/// At most `slots` jobs, in the order of the queue. A repository that a running job has, that somebody
+/// else holds, or that an earlier job of this choice takes, keeps its other jobs waiting.
+pub(super) fn startable(
+    state: &QueueState,
+    held: &BTreeSet<String>,
+    now: Timestamp,
+    slots: usize,
+) -> Vec<(JobId, u32)> {
+    let running = state.running().filter_map(|j| j.repository.clone());
+    let mut taken: HashSet<_> = running.collect();
+    let mut chosen = Vec::new();
+    for job in state.queued() {
+        if chosen.len() >= slots {
+            break;
+        }
+        if job.not_before.is_some_and(|t| t > now) {
+            continue;
+        }
+        if let Some(repository) = &job.repository
+            && (held.contains(&**repository) || !taken.insert(repository.clone()))
+        {
+            continue;
+        }
+        chosen.push((job.id.clone(), job.attempt));
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::{Actor, JobSpec, Operation, Record, Submission};
+
+    fn state(jobs: &[(&str, Option<&str>, i32)]) -> QueueState {
+        let mut state = QueueState::default();
+        for (seq, (name, repository, priority)) in (1..).zip(jobs) {
+            let operation = Operation::Submit(Submission {
+                job: name.parse().unwrap(),
+                priority: *priority,
+                repository: repository.map(str::to_owned),
+                spec: JobSpec::default(),
+            });
+            state
+                .apply(seq, Record { at: Timestamp::default(), actor: Actor::default(), operation })
+                .unwrap();
+        }
+        state
+    }
+
+    fn names(chosen: &[(JobId, u32)]) -> Vec<String> {
+        chosen.iter().map(|(id, _)| id.to_string()).collect()
+    }
+
+    #[test]
+    fn one_job_a_repository_by_priority_then_order() {
+        let state =
+            state(&[("a", Some("web"), 0), ("b", Some("web"), 5), ("c", None, 0), ("d", Some("api"), 0)]);
+        let none = BTreeSet::new();
+        assert_eq!(names(&startable(&state, &none, Timestamp::default(), 9)), ["b", "c", "d"]);
+        assert_eq!(names(&startable(&state, &none, Timestamp::default(), 1)), ["b"]);
+        let held = BTreeSet::from(["api".to_owned(), "web".to_owned()]);
+        assert_eq!(names(&startable(&state, &held, Timestamp::default(), 9)), ["c"]);
+    }
+
+    #[test]
+    fn a_running_job_keeps_its_repository_and_a_pause_is_kept() {
+        let mut state = state(&[("a", Some("web"), 0), ("b", Some("web"), 0), ("c", None, 0)]);
+        let mut apply = |seq, ms, operation| {
+            let record = Record { at: Timestamp::from_millis(ms), actor: Actor::default(), operation };
+            state.apply(seq, record).unwrap();
+        };
+        apply(4, 0, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
+        apply(5, 0, Operation::Claim { job: "c".parse().unwrap(), attempt: 1 });
+        apply(
+            6,
+            0,
+            Operation::Unclaim {
+                job: "c".parse().unwrap(),
+                claim: 5,
+                reason: String::new(),
+                not_before: Some(Timestamp::from_millis(100)),
+            },
+        );
+        let none = BTreeSet::new();
+        assert!(startable(&state, &none, Timestamp::from_millis(99), 9).is_empty());
+        assert_eq!(names(&startable(&state, &none, Timestamp::from_millis(100), 9)), ["c"]);
+    }
+}

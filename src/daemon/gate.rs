@@ -1,0 +1,31 @@
+//! Gives repositories to jobs: where the modules of jobs and of locks meet.
+
+use crate::jobs::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
+use crate::locks::{LockGrant, acquire_for_job};
+use crate::state::StateDir;
+
+/// The locks of a state directory, as a supervisor sees them.
+#[derive(Debug, Clone, Copy)]
+pub struct LockGate;
+
+impl RepositoryGate for LockGate {
+    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
+        let Visit { repository, job, attempt, claim, wait } = *visit;
+        match acquire_for_job(dir, repository, job, attempt, claim, wait) {
+            Ok(grant) => Ok(Box::new(Held(grant))),
+            Err(refused) => Err(RepositoryRefused { why: refused.to_string() }),
+        }
+    }
+}
+
+struct Held(LockGrant);
+
+impl HeldRepository for Held {
+    fn lock_id(&self) -> &str {
+        &self.0.lock_id
+    }
+
+    fn give_back(self: Box<Self>) -> Result<(), String> {
+        self.0.release().map_err(|e| e.to_string())
+    }
+}

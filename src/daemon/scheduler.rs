@@ -1,0 +1,275 @@
+//! Claims queued jobs, starts their supervisors, watches what runs, takes checkpoints.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use super::choice::startable;
+use super::supervisors::Supervisors;
+use super::watch::Watch;
+use crate::durable::DiskError;
+use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
+use crate::locks::{self, Availability, LockOutcome};
+use crate::queue::{JobId, Operation, Queue, QueueError};
+use crate::recovery::liveness_of;
+use crate::state::StateDir;
+use crate::system::Host;
+
+/// How a scheduler works.
+#[derive(Debug, Clone)]
+pub struct SchedulerSettings {
+    /// How many jobs run at a time.
+    pub workers: usize,
+    /// Program and first arguments of a supervisor; `--job ID --claim SEQ` is appended.
+    pub supervisor: Vec<OsString>,
+    /// Only these jobs; all when empty.
+    pub only: BTreeSet<JobId>,
+    /// At most so long between two looks.
+    pub poll: Duration,
+    /// Records since the last snapshot that make a new one due.
+    pub checkpoint_records: u64,
+    /// Time since the last snapshot that makes a new one due, if there are new records.
+    pub checkpoint_interval: Duration,
+    /// Who records, and by which limits.
+    pub jobs: RecoverSettings,
+}
+
+/// Why a scheduler cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkError {
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Judging jobs.
+    #[error(transparent)]
+    Jobs(#[from] RecoverError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Runs jobs.
+pub struct Scheduler {
+    dir: StateDir,
+    queue: Queue,
+    settings: SchedulerSettings,
+    supervisors: Supervisors,
+    watch: Watch,
+    last_checkpoint: Instant,
+    started: Vec<JobId>,
+}
+
+impl Scheduler {
+    /// A scheduler on a recovered queue.
+    #[must_use]
+    pub fn new(dir: StateDir, queue: Queue, settings: SchedulerSettings) -> Scheduler {
+        Scheduler {
+            dir,
+            queue,
+            settings,
+            supervisors: Supervisors::default(),
+            watch: Watch::default(),
+            last_checkpoint: Instant::now(),
+            started: Vec::new(),
+        }
+    }
+
+    /// The queue as this scheduler knows it.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The jobs that this scheduler has started so far.
+    #[must_use]
+    pub fn started(&self) -> &[JobId] {
+        &self.started
+    }
+
+    /// Runs until `stop` says so.
+    ///
+    /// # Errors
+    /// When the queue cannot be used any more.
+    pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
+        while !stop() {
+            if !self.step()? {
+                self.rest();
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until nothing can be started and all that was started here has ended.
+    ///
+    /// # Errors
+    /// As [`Scheduler::run`].
+    pub fn run_until_idle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
+        while !stop() {
+            let moved = self.step()?;
+            if !moved && self.supervisors.is_empty() {
+                return Ok(());
+            }
+            if !moved {
+                self.rest();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a change of the queue. A supervisor records its job's end there before it leaves, so
+    /// while some live the rest is short: the moment of leaving itself changes nothing in the queue.
+    fn rest(&self) {
+        let longest =
+            if self.supervisors.is_empty() { self.settings.poll } else { Duration::from_millis(20) };
+        self.queue.wait(longest.min(self.settings.poll));
+    }
+
+    /// One round; true when something happened.
+    ///
+    /// # Errors
+    /// As [`Scheduler::run`].
+    pub fn step(&mut self) -> Result<bool, WorkError> {
+        let changed = self.queue.refresh()?;
+        let reaped = self.supervisors.reap();
+        let settled = self.settle_the_lost()?;
+        let started = self.start_jobs()?;
+        self.checkpoint_if_due()?;
+        Ok(changed || reaped || settled || started)
+    }
+
+    fn settle_the_lost(&mut self) -> Result<bool, WorkError> {
+        let supervisors = &self.supervisors;
+        let others = self.queue.state().running().filter(|j| !supervisors.watches(&j.id));
+        let due = self.watch.due(&self.dir, others);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| {})?;
+        let mut changed = false;
+        for job in settled {
+            let is_over = !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
+            changed |= is_over;
+            if is_over {
+                self.give_back_repository_of(&job.job_id);
+                self.write_record(&job.job_id);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What a job that vanished held is given back at once, if that is provably right.
+    fn give_back_repository_of(&self, id: &JobId) {
+        if let Some(repository) = self.queue.state().get(id).and_then(|j| j.repository.clone()) {
+            self.recover_lock(&repository);
+        }
+    }
+
+    /// Whether the lock is free now. Whatever else is wrong with it, the next recovery says so.
+    fn recover_lock(&self, repository: &str) -> bool {
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
+        let running: Vec<_> = self.queue.state().running().cloned().collect();
+        let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+        match locks::recover_one(&self.dir, repository, &liveness) {
+            Ok(None) => true,
+            Ok(Some(lock)) => lock.outcome == LockOutcome::Released,
+            Err(_) => false,
+        }
+    }
+
+    fn start_jobs(&mut self) -> Result<bool, WorkError> {
+        let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
+        if slots == 0 || self.queue.state().counts().queued == 0 {
+            return Ok(false);
+        }
+        let held = self.held_by_others();
+        let (now, only) = (self.dir.clock.now(), &self.settings.only);
+        let choose = |state: &crate::queue::QueueState| {
+            let slots = self.settings.workers.saturating_sub(state.running().len());
+            if only.is_empty() {
+                return startable(state, &held, now, slots);
+            }
+            let all = startable(state, &held, now, usize::MAX);
+            all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
+        };
+        if choose(self.queue.state()).is_empty() {
+            return Ok(false);
+        }
+        let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
+            let chosen = choose(state);
+            let claim =
+                |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
+            (chosen.iter().map(claim).collect(), chosen)
+        })?;
+        for (claim, (id, _)) in claims.into_iter().zip(&chosen) {
+            self.start(id, claim)?;
+        }
+        Ok(!chosen.is_empty())
+    }
+
+    /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
+    fn held_by_others(&self) -> BTreeSet<String> {
+        let state = self.queue.state();
+        let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
+        let others = wanted.into_iter().filter(|r| state.holder_of(r).is_none());
+        others.filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    fn is_available(&self, repository: &str) -> bool {
+        match locks::availability(&self.dir, repository) {
+            Availability::Free => true,
+            // Its supervisor may have been killed between recording the end and giving the lock back.
+            Availability::LeftByJob => self.recover_lock(repository),
+            Availability::Held | Availability::Unavailable => false,
+        }
+    }
+
+    fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
+        let started = self.write_record_of(id).and_then(|()| {
+            self.supervisors.start(&self.dir, &self.settings.supervisor, id, claim).map_err(|e| describe(&e))
+        });
+        let Err(reason) = started else {
+            self.started.push(id.clone());
+            return Ok(());
+        };
+        // Nothing was started: the claim is given back, and the job is tried again later.
+        let not_before = Some(self.dir.clock.now().plus_millis(5_000));
+        let back = Operation::Unclaim { job: id.clone(), claim, reason, not_before };
+        self.queue.transact(&self.settings.jobs.actor, |_| (vec![back], ()))?;
+        Ok(())
+    }
+
+    fn write_record_of(&self, id: &JobId) -> Result<(), String> {
+        let Some(job) = self.queue.state().get(id) else { return Ok(()) };
+        record::write(&self.dir, job).map_err(|e| describe(&e))
+    }
+
+    /// Derived, so that a failure to write it is for the next recovery to mend.
+    fn write_record(&self, id: &JobId) {
+        let _ = self.write_record_of(id);
+    }
+
+    fn checkpoint_if_due(&mut self) -> Result<(), WorkError> {
+        let new = self.queue.records_since_checkpoint();
+        let jobs = self.queue.state().jobs().len() as u64;
+        // A snapshot costs as much as there are jobs: not before the log has grown in proportion.
+        let many = new >= self.settings.checkpoint_records.max(jobs / 2);
+        let late = new > 0 && self.last_checkpoint.elapsed() >= self.settings.checkpoint_interval;
+        if many || late {
+            self.queue.checkpoint()?;
+            self.last_checkpoint = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text = format!("{text}: {e}");
+        cause = e.source();
+    }
+    text
+}

@@ -1,0 +1,62 @@
+//! Starting supervisors, and reaping those that we started.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::process::{Child, Command, Stdio};
+
+use crate::durable::{DiskError, Tried};
+use crate::queue::JobId;
+use crate::state::StateDir;
+
+/// The supervisors that this process started and that live.
+#[derive(Debug, Default)]
+pub(super) struct Supervisors {
+    children: HashMap<JobId, Child>,
+}
+
+impl Supervisors {
+    /// Starts `program… --job ID --claim SEQ`, detached in all but parentage: it makes a session of its
+    /// own, and what it inherits are no terminals or pipes of ours.
+    pub(super) fn start(
+        &mut self,
+        dir: &StateDir,
+        program: &[OsString],
+        job: &JobId,
+        claim: u64,
+    ) -> Result<(), DiskError> {
+        let log_path = dir.paths.supervisor_log();
+        let log = dir.disk.open_append(&log_path)?;
+        let Some((binary, arguments)) = program.split_first() else {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput))
+                .tried("start a supervisor for", &log_path);
+        };
+        let child = Command::new(binary)
+            .args(arguments)
+            .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .tried("start the supervisor", binary.as_ref())?;
+        self.children.insert(job.clone(), child);
+        Ok(())
+    }
+
+    /// Takes note of those that have ended; true when one has.
+    pub(super) fn reap(&mut self) -> bool {
+        let before = self.children.len();
+        self.children.retain(|_, child| matches!(child.try_wait(), Ok(None)));
+        self.children.len() != before
+    }
+
+    /// Whether we started the job's supervisor and it lives.
+    pub(super) fn watches(&self, job: &JobId) -> bool {
+        self.children.contains_key(job)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+}

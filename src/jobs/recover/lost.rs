@@ -1,0 +1,94 @@
+//! Attempts whose claim the log has lost: a queued job whose workspace tells of its present attempt.
+//!
+//! Without this, a damaged `claim` record would let a job that runs, or has run, start again.
+
+use super::settle::{RecoverError, RecoverSettings, lock_job, settlement_of};
+use crate::durable::Tried;
+use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::sentinel::Sentinel;
+use crate::jobs::verdict::Liveness;
+use crate::queue::{Job, JobId, JobStatus, Operation, Queue, QueueState};
+use crate::state::StateDir;
+use crate::state::names::decode;
+use crate::system::Host;
+
+/// Records every such attempt as found; the jobs that are running again by that.
+pub(super) fn find_lost_claims(
+    dir: &StateDir,
+    queue: &mut Queue,
+    settings: &RecoverSettings,
+) -> Result<Vec<JobId>, RecoverError> {
+    let suspects = suspects(dir, queue.state())?;
+    let mut found = Vec::new();
+    for (job, claim) in suspects {
+        if find(dir, queue, settings, &job, claim)? {
+            found.push(job.id);
+        }
+    }
+    Ok(found)
+}
+
+/// Queued jobs with a trace of their present attempt, which was begun after they entered the queue.
+fn suspects(dir: &StateDir, state: &QueueState) -> Result<Vec<(Job, u64)>, RecoverError> {
+    let folder = dir.paths.jobs();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", &folder)?,
+    };
+    let ids = entries.flatten().filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok());
+    let queued = ids.filter_map(|id| state.get(&id)).filter(|job| job.status == JobStatus::Queued);
+    Ok(queued.filter_map(|job| Some((job.clone(), trace_of(dir, job)?))).collect())
+}
+
+/// The claim in the workspace, if it is of the job's present attempt.
+fn trace_of(dir: &StateDir, job: &Job) -> Option<u64> {
+    let paths = dir.paths.job(&job.id.to_string()).ok()?;
+    let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
+    let exit = ExitRecord::read(&paths.exit()).ok()?;
+    let named = sentinel.whole().map(|s| (&s.job_id, s.attempt, s.claim));
+    let named = named.or_else(|| exit.whole().map(|e| (&e.job_id, e.attempt, e.claim)));
+    // An earlier job of the same name was claimed before this one was submitted.
+    named
+        .filter(|(id, attempt, claim)| **id == job.id && *attempt == job.attempt && *claim > job.place.seq)
+        .map(|(_, _, claim)| claim)
+}
+
+fn find(
+    dir: &StateDir,
+    queue: &mut Queue,
+    settings: &RecoverSettings,
+    job: &Job,
+    claim: u64,
+) -> Result<bool, RecoverError> {
+    let mut claimed = job.clone();
+    claimed.course_mut().claim = Some(claim);
+    let host = Host::this();
+    let look = |table: &ProcessTable, judge: fn(&Look<'_>, &Job) -> Judgement| {
+        judge(&Look { dir, host: &host, table, limits: settings.limits }, &claimed)
+    };
+    let mut judgement = look(&ProcessTable::new(), judge);
+    let lock = match judgement.liveness() {
+        Liveness::Dead => match lock_job(dir, &job.id) {
+            Ok(lock) => Some(lock),
+            Err(_) => return Ok(false), // Somebody begins it, or judges it: the next look tells.
+        },
+        Liveness::Alive | Liveness::Unknown => None,
+    };
+    if lock.is_some() {
+        judgement = look(&ProcessTable::new(), judge_locked);
+    }
+    let operation = settlement_of(&claimed, &judgement.verdict, dir.clock.now()).1;
+    let (_, is_found) = queue.transact(&settings.actor, |state| {
+        let is_unchanged = state
+            .get(&job.id)
+            .is_some_and(|now| now.status == JobStatus::Queued && now.attempt == job.attempt);
+        if !is_unchanged {
+            return (Vec::new(), false);
+        }
+        let found = Operation::Found { job: job.id.clone(), attempt: job.attempt, claim };
+        (std::iter::once(found).chain(operation).collect(), true)
+    })?;
+    Ok(is_found)
+}

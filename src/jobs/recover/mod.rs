@@ -1,0 +1,18 @@
+//! What is done about verdicts: re-attach, record ends and crashes, cancel, resume.
+//!
+//! Whoever acts on a verdict of death holds `sentinel.lock` exclusively, has looked again since, and
+//! records what it found before it lets go: no supervisor can begin anything meanwhile. The queue
+//! refuses an end of a claim that is not the present one, so that two recoveries record it once.
+
+mod cancel;
+mod lost;
+mod policy;
+mod reattach;
+mod resume;
+mod settle;
+
+pub use cancel::{CancelOutcome, Cancellation, cancel};
+pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
+pub use reattach::{Reattachment, reattach};
+pub use resume::{ResumeRefused, ResumeReport, Resumed, resume};
+pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};

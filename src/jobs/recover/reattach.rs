@@ -1,0 +1,78 @@
+//! Re-attachment: every running job is judged, and what became of it while nobody looked is recorded.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::lost::find_lost_claims;
+use super::settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+use crate::queue::{JobId, Queue};
+use crate::state::StateDir;
+
+/// What a re-attachment found.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Reattachment {
+    /// Jobs that were running as far as the queue knew.
+    pub found: u64,
+    /// Those that live.
+    pub reattached: u64,
+    /// Those that had ended.
+    pub finished_while_away: u64,
+    /// Those that vanished.
+    pub crashed: u64,
+    /// Those that had never started, and wait again.
+    pub given_back: u64,
+    /// Those of which neither life nor death can be proven.
+    pub unknown: u64,
+    /// Queued jobs whose attempt was found although the log had lost its claim.
+    pub claims_found: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Job by job.
+    #[serde(skip)]
+    pub jobs: Vec<Settled>,
+}
+
+/// Judges every running job and records what became of it. `progress` is told how many of how many
+/// were judged.
+///
+/// # Errors
+/// When the queue cannot be read or changed.
+pub fn reattach(
+    dir: &StateDir,
+    queue: &mut Queue,
+    settings: &RecoverSettings,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Reattachment, RecoverError> {
+    let begun = Instant::now();
+    queue.refresh()?;
+    let claims_found = find_lost_claims(dir, queue, settings)?.len() as u64;
+    let running: Vec<JobId> = queue.state().running().map(|job| job.id.clone()).collect();
+    let jobs = settle(dir, queue, &running, settings, progress)?;
+    let mut summary = Reattachment { claims_found, found: jobs.len() as u64, ..Reattachment::default() };
+    for job in &jobs {
+        *summary.count_of(&job.settlement) += 1;
+    }
+    // Overtaken: another process saw to it, and counts it.
+    summary.found = summary.reattached
+        + summary.finished_while_away
+        + summary.crashed
+        + summary.given_back
+        + summary.unknown;
+    summary.jobs = jobs;
+    summary.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(summary)
+}
+
+impl Reattachment {
+    fn count_of(&mut self, settlement: &Settlement) -> &mut u64 {
+        match settlement {
+            Settlement::Reattached => &mut self.reattached,
+            Settlement::FinishedWhileAway { .. } => &mut self.finished_while_away,
+            Settlement::Crashed { .. } => &mut self.crashed,
+            Settlement::GivenBack => &mut self.given_back,
+            Settlement::Unknown { .. } => &mut self.unknown,
+            Settlement::Overtaken => &mut self.found,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Resuming: the next attempt of a job that is over, once nothing of the last one lives.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::settle::{RecoverError, RecoverSettings};
+use crate::jobs::evidence::{Judgement, Look, judge};
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::verdict::{Liveness, Verdict};
+use crate::queue::{Job, JobId, Operation, Queue};
+use crate::state::StateDir;
+use crate::system::Host;
+
+/// A supervisor that has recorded the end is gone within this.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// A job that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Resumed {
+    /// Which job.
+    pub job_id: JobId,
+    /// The attempt that is next.
+    pub attempt: u32,
+    /// Whether it continues from a checkpoint.
+    pub from_checkpoint: bool,
+}
+
+/// A job that does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResumeRefused {
+    /// Which job.
+    pub job_id: JobId,
+    /// `no-such-job`, `job-not-resumable`, `job-still-alive` or `job-liveness-unknown`.
+    pub code: &'static str,
+    /// In words.
+    pub detail: String,
+}
+
+/// What came of a resume.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ResumeReport {
+    /// Queued again.
+    pub resumed: Vec<Resumed>,
+    /// Left as they are.
+    pub refused: Vec<ResumeRefused>,
+}
+
+/// Queues the next attempt of jobs that are crashed, failed, timed out or cancelled, from their
+/// checkpoint or, `fresh`, without it.
+///
+/// # Errors
+/// When the queue cannot be changed.
+pub fn resume(
+    dir: &StateDir,
+    queue: &mut Queue,
+    ids: &[JobId],
+    fresh: bool,
+    settings: &RecoverSettings,
+) -> Result<ResumeReport, RecoverError> {
+    queue.refresh()?;
+    let alive = survivors(dir, queue, ids, settings);
+    let (_, answers) = queue.transact(&settings.actor, |state| {
+        let mut operations = Vec::new();
+        let mut answer = |id: &JobId| {
+            check(state.get(id), id, &alive)?;
+            operations.push(Operation::Resume { job: id.clone(), fresh });
+            Ok(id.clone())
+        };
+        let mut seen = std::collections::HashSet::new();
+        let wanted = ids.iter().filter(|id| seen.insert(*id));
+        let answers: Vec<Result<JobId, ResumeRefused>> = wanted.map(&mut answer).collect();
+        (operations, answers)
+    })?;
+    let mut report = ResumeReport::default();
+    for answer in answers {
+        match answer {
+            Ok(id) => report.resumed.push(resumed(dir, queue, id, fresh)),
+            Err(refused) => report.refused.push(refused),
+        }
+    }
+    Ok(report)
+}
+
+/// Why some of the jobs may not be resumed: something of them lives, or that cannot be said.
+fn survivors(
+    dir: &StateDir,
+    queue: &Queue,
+    ids: &[JobId],
+    settings: &RecoverSettings,
+) -> HashMap<JobId, ResumeRefused> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let over = ids.iter().filter_map(|id| queue.state().get(id)).filter(|job| job.status.is_resumable());
+    let judged = over.map(|job| (job.id.clone(), judge_when_left(&look, job)));
+    judged.filter_map(|(id, judgement)| Some((id, refusal_of(&judgement)?))).collect()
+}
+
+/// Waits for a supervisor that has recorded the end and is about to leave.
+fn judge_when_left(look: &Look<'_>, job: &Job) -> Judgement {
+    let begun = Instant::now();
+    loop {
+        let judgement = judge(look, job);
+        if !judgement.lock_held || begun.elapsed() >= LEAVING {
+            return judgement;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn refusal_of(judgement: &Judgement) -> Option<ResumeRefused> {
+    let refused =
+        |code, detail: String| Some(ResumeRefused { job_id: judgement.job_id.clone(), code, detail });
+    match (&judgement.verdict, judgement.liveness()) {
+        (_, Liveness::Dead) => None,
+        (Verdict::Unknown { why }, _) => refused("job-liveness-unknown", why.clone()),
+        (Verdict::OrphanedProcess { processes }, _) => {
+            let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+            refused("job-still-alive", format!("processes of its last attempt live: {}", pids.join(", ")))
+        }
+        _ => refused("job-still-alive", "its supervisor lives".to_owned()),
+    }
+}
+
+fn check(job: Option<&Job>, id: &JobId, alive: &HashMap<JobId, ResumeRefused>) -> Result<(), ResumeRefused> {
+    let refused = |code, detail: &str| ResumeRefused { job_id: id.clone(), code, detail: detail.to_owned() };
+    let Some(job) = job else { return Err(refused("no-such-job", "there is no such job")) };
+    if !job.status.is_resumable() {
+        return Err(refused("job-not-resumable", &format!("it is {}", job.status)));
+    }
+    alive.get(id).cloned().map_or(Ok(()), Err)
+}
+
+fn resumed(dir: &StateDir, queue: &Queue, id: JobId, fresh: bool) -> Resumed {
+    let attempt = queue.state().get(&id).map_or(0, |job| job.attempt);
+    let checkpoint = dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.checkpoint().exists());
+    Resumed { job_id: id, attempt, from_checkpoint: checkpoint && !fresh && attempt > 1 }
+}

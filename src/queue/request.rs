@@ -1,0 +1,316 @@
+//! What somebody asks to be run, and whether it can be: the same checks for every door that jobs come in by.
+//!
+//! A [`JobRequest`] is anything that was written; a [`CheckedRequest`] can be entered with
+//! [`super::Submitter`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::callback_url::check_callback_url;
+use super::id::JobId;
+use super::record::Submission;
+use super::spec::{Callback, CrashPolicy, JobSpec};
+use crate::state::names::{BadName, encode};
+
+/// A job as somebody asks for it, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobRequest {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// A name for it; without one it gets a new id.
+    pub id: Option<String>,
+    /// The repository it works on.
+    pub repository: Option<String>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Added to the environment.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; its workspace when not given.
+    pub cwd: Option<PathBuf>,
+    /// Time limit of an attempt.
+    pub timeout: Option<Duration>,
+    /// What happens when its process vanishes; the configured policy when not given.
+    pub on_crash: Option<CrashPolicy>,
+    /// How many attempts `requeue` may make in all; the configured number when not given.
+    pub max_attempts: Option<u32>,
+    /// Whom to tell when it has ended.
+    pub callbacks: Vec<String>,
+    /// Run instead of `command` when it continues from a checkpoint.
+    pub resume_command: Option<Vec<String>>,
+    /// Remove what it left when it has ended.
+    pub auto_cleanup: bool,
+    /// For people.
+    pub title: Option<String>,
+}
+
+/// What holds for requests that do not say so themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestDefaults {
+    /// What happens when a job's process vanishes.
+    pub on_crash: CrashPolicy,
+    /// How many attempts `requeue` may make in all.
+    pub max_attempts: u32,
+    /// What a relative `cwd` is relative to; `None` refuses relative ones.
+    pub base: Option<PathBuf>,
+}
+
+/// A request that can be entered.
+#[derive(Debug, Clone)]
+pub struct CheckedRequest {
+    /// What is to be entered.
+    pub submission: Submission,
+    /// Whether the id was given by the user, so that it may be taken.
+    pub is_named: bool,
+}
+
+/// What is wrong with a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadRequest {
+    /// Bytes that are no text.
+    #[error("it is not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// The first such byte, counted from 1.
+        at: usize,
+    },
+    /// Text that is no JSON.
+    #[error("it is no JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("it must be a JSON object, such as {{\"command\":[\"make\",\"all\"]}}")]
+    NotAnObject,
+    /// A member that no request has.
+    #[error("there is no member '{name}'; {}", meant.map_or_else(
+        || format!("members are: {}", super::request_json::names()),
+        |m| format!("did you mean '{m}'?"),
+    ))]
+    UnknownMember {
+        /// As written.
+        name: String,
+        /// The member that may have been meant.
+        meant: Option<&'static str>,
+    },
+    /// Which of the two counts cannot be known.
+    #[error("member '{0}' is given twice")]
+    Twice(String),
+    /// A value of another kind.
+    #[error("'{member}' must be {expected}, not {found}")]
+    Kind {
+        /// Which member.
+        member: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// No command, or one without a program.
+    #[error("the command is empty")]
+    NoCommand,
+    /// A value that cannot be used.
+    #[error("{what} cannot be used: {why}")]
+    Value {
+        /// What: "the callback 'x'".
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// A name that cannot become a file name.
+    #[error("the {what} cannot be used: {name}")]
+    Name {
+        /// Whose name: "repository", "id".
+        what: &'static str,
+        /// Why not.
+        name: BadName,
+    },
+}
+
+/// Variables that every job gets from its supervisor; a request that sets one would be ignored in part.
+const SET_BY_SUPERVISORS: [&str; 6] = [
+    "RECOVERYCTL_JOB_ID",
+    "RECOVERYCTL_ATTEMPT",
+    "RECOVERYCTL_STATE_DIR",
+    "RECOVERYCTL_WORKSPACE",
+    "RECOVERYCTL_CHECKPOINT",
+    "RECOVERYCTL_RESUMED",
+];
+
+impl JobRequest {
+    /// Checks everything that can be checked without looking at the queue.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(self, defaults: &RequestDefaults) -> Result<CheckedRequest, BadRequest> {
+        check_words("the command", &self.command)?;
+        if let Some(command) = &self.resume_command {
+            check_words("the resume command", command)?;
+        }
+        if let Some(repository) = &self.repository {
+            encode(repository).map_err(|name| BadRequest::Name { what: "repository", name })?;
+        }
+        check_environment(&self.env)?;
+        for url in &self.callbacks {
+            check_callback_url(url).map_err(|why| BadRequest::Value {
+                what: format!("the callback '{url}'"),
+                why: why.into(),
+            })?;
+        }
+        let is_named = self.id.is_some();
+        let job = self.id.as_deref().map_or_else(|| Ok(JobId::new()), named_id)?;
+        let spec = JobSpec {
+            env: self.env,
+            cwd: self.cwd.map(|cwd| absolute(cwd, defaults)).transpose()?,
+            timeout_ms: self.timeout.map(milliseconds).transpose()?,
+            on_crash: self.on_crash.unwrap_or(defaults.on_crash),
+            max_attempts: attempts(self.max_attempts.unwrap_or(defaults.max_attempts))?,
+            resume_command: self.resume_command,
+            callbacks: self.callbacks.into_iter().map(|url| Callback { url }).collect(),
+            auto_cleanup: self.auto_cleanup,
+            title: self.title,
+            command: self.command,
+        };
+        let (priority, repository) = (self.priority, self.repository);
+        Ok(CheckedRequest { submission: Submission { job, priority, repository, spec }, is_named })
+    }
+}
+
+fn unusable(what: impl Into<String>, why: &str) -> BadRequest {
+    BadRequest::Value { what: what.into(), why: why.to_owned() }
+}
+
+fn check_words(what: &str, words: &[String]) -> Result<(), BadRequest> {
+    match words.first().map(String::as_str) {
+        None | Some("") if what == "the command" => Err(BadRequest::NoCommand),
+        None | Some("") => Err(unusable(what, "it is empty")),
+        // A program gets its words as C strings.
+        _ if words.iter().any(|w| w.contains('\0')) => Err(unusable(what, "it contains a NUL character")),
+        _ => Ok(()),
+    }
+}
+
+fn check_environment(env: &BTreeMap<String, String>) -> Result<(), BadRequest> {
+    for (name, value) in env {
+        let what = || format!("the variable '{name}'");
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(unusable(what(), "a name is not empty and has neither '=' nor NUL"));
+        }
+        if value.contains('\0') {
+            return Err(unusable(what(), "its value contains a NUL character"));
+        }
+        if SET_BY_SUPERVISORS.contains(&name.as_str()) {
+            return Err(unusable(what(), "every job gets it from its supervisor"));
+        }
+    }
+    Ok(())
+}
+
+/// An id that a user gives must also be safe to type and to put into an address.
+fn named_id(text: &str) -> Result<JobId, BadRequest> {
+    let id = text.parse().map_err(|name| BadRequest::Name { what: "id", name })?;
+    let what = || format!("the id '{text}'");
+    if text.contains('/') || text == "." || text == ".." {
+        return Err(unusable(what(), "it is no path: no '/', not '.' or '..'"));
+    }
+    if text.starts_with('-') {
+        return Err(unusable(what(), "it begins with '-' as flags do"));
+    }
+    if text.ends_with(".job.json") {
+        return Err(unusable(what(), "names of job records end like that"));
+    }
+    Ok(id)
+}
+
+fn absolute(cwd: PathBuf, defaults: &RequestDefaults) -> Result<PathBuf, BadRequest> {
+    let what = format!("the folder '{}'", cwd.display());
+    if cwd.as_os_str().is_empty() || cwd.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(unusable(what, "it is empty or contains a NUL character"));
+    }
+    match &defaults.base {
+        _ if cwd.is_absolute() => Ok(cwd),
+        Some(base) => Ok(base.join(cwd).components().collect()),
+        None => Err(unusable(what, "it is not absolute")),
+    }
+}
+
+fn milliseconds(timeout: Duration) -> Result<u64, BadRequest> {
+    match u64::try_from(timeout.as_millis()) {
+        Ok(0) => Err(unusable("a timeout of 0", "it must be at least 1ms; leave it out for no limit")),
+        // Clocks count milliseconds in signed numbers.
+        Ok(ms) if ms <= i64::MAX as u64 / 2 => Ok(ms),
+        _ => Err(unusable("the timeout", "it is too long to count")),
+    }
+}
+
+fn attempts(number: u32) -> Result<u32, BadRequest> {
+    if number == 0 { Err(unusable("a limit of 0 attempts", "at least 1 is needed")) } else { Ok(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> RequestDefaults {
+        RequestDefaults { on_crash: CrashPolicy::Fail, max_attempts: 7, base: Some("/base".into()) }
+    }
+
+    fn request() -> JobRequest {
+        JobRequest { command: vec!["true".to_owned()], ..JobRequest::default() }
+    }
+
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut JobRequest)) -> String {
+        let mut request = request();
+        change(&mut request);
+        request.check(&defaults()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_default() {
+        let checked = request().check(&defaults()).unwrap();
+        assert!(!checked.is_named && checked.submission.job.is_uuid());
+        let spec = checked.submission.spec;
+        assert_eq!((spec.on_crash, spec.max_attempts), (CrashPolicy::Fail, 7));
+    }
+
+    #[test]
+    fn a_relative_folder_becomes_absolute_or_is_refused() {
+        let relative = JobRequest { cwd: Some("./a".into()), ..request() };
+        let spec = relative.clone().check(&defaults()).unwrap().submission.spec;
+        assert_eq!(spec.cwd.unwrap(), PathBuf::from("/base/a"));
+        let without = RequestDefaults { base: None, ..defaults() };
+        assert!(relative.check(&without).is_err());
+    }
+
+    #[test]
+    fn what_could_not_run_is_refused() {
+        assert_eq!(refused(|r| r.command.clear()), "the command is empty");
+        assert_eq!(refused(|r| r.command[0].clear()), "the command is empty");
+        assert!(refused(|r| r.command.push("a\0b".to_owned())).contains("NUL"));
+        assert!(refused(|r| r.resume_command = Some(Vec::new())).contains("the resume command"));
+        assert!(refused(|r| r.timeout = Some(Duration::ZERO)).contains("timeout"));
+        assert!(refused(|r| r.max_attempts = Some(0)).contains("attempts"));
+        assert!(refused(|r| drop(r.env.insert(String::new(), String::new()))).contains("variable"));
+        assert!(refused(|r| drop(r.env.insert("A=B".into(), String::new()))).contains("A=B"));
+        assert!(
+            refused(|r| drop(r.env.insert("RECOVERYCTL_ATTEMPT".into(), "9".into()))).contains("supervisor")
+        );
+    }
+
+    #[test]
+    fn names_are_refused_that_files_or_flags_could_not_have() {
+        for name in ["", "a\nb", "a\0b"] {
+            assert!(
+                refused(|r| r.repository = Some(name.to_owned())).starts_with("the repository"),
+                "{name:?}"
+            );
+        }
+        assert!(refused(|r| r.repository = Some("x".repeat(300))).contains("300 bytes"));
+        for name in ["", "../x", "..", "a/b", "-x", "x.job.json", "a\u{7}"] {
+            assert!(refused(|r| r.id = Some(name.to_owned())).starts_with("the id"), "{name:?}");
+        }
+        for name in ["web app", "a/b", "../x", "日本語", "a%b", "x.lock"] {
+            let request = JobRequest { repository: Some(name.to_owned()), ..request() };
+            assert!(request.check(&defaults()).is_ok(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Jobs enter: appended without reading the queue, unless an id that a user gave may be taken.
+//!
+//! An id that a user gives is reserved by its workspace, made durably before the record is appended, and
+//! `queue/names.lock` is held from the look to the sync. So the usual case, a name that nobody had, costs
+//! a look into one folder, whatever the queue holds. A name whose workspace or record is there may be a
+//! job, or what a killed submission left: then the queue is asked. So it is for an id of the form that
+//! we give ourselves, because those get their workspace later.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::id::JobId;
+use super::record::{Actor, Operation, Submission};
+use super::request::CheckedRequest;
+use super::store::{Queue, QueueError, append};
+use crate::durable::{DiskError, FileLock, Tried};
+use crate::state::StateDir;
+use crate::state::names::BadName;
+
+/// A job that is in the queue, durably.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entered {
+    /// Its id.
+    pub job: JobId,
+    /// The sequence number of its record.
+    pub seq: u64,
+}
+
+/// The id that a request gives belongs to a job already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is a job '{0}' already")]
+pub struct JobExists(pub JobId);
+
+/// Why jobs could not be entered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// An id that cannot become a file name.
+    #[error("an id cannot be used")]
+    Name(#[from] BadName),
+}
+
+impl From<DiskError> for SubmitError {
+    fn from(error: DiskError) -> SubmitError {
+        QueueError::from(error).into()
+    }
+}
+
+/// Enters jobs. Keeps the queue, once it had to be read, for the next call.
+#[derive(Debug)]
+pub struct Submitter<'a> {
+    dir: &'a StateDir,
+    actor: &'a Actor,
+    queue: Option<Queue>,
+}
+
+impl<'a> Submitter<'a> {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(dir: &'a StateDir, actor: &'a Actor) -> Submitter<'a> {
+        Submitter { dir, actor, queue: None }
+    }
+
+    /// Enters each job whose id is not taken, all with one sync; the answers are in the order of the
+    /// requests.
+    ///
+    /// # Errors
+    /// Nothing is acknowledged then.
+    pub fn enter(
+        &mut self,
+        requests: Vec<CheckedRequest>,
+    ) -> Result<Vec<Result<Entered, JobExists>>, SubmitError> {
+        let _names = self.lock_names(&requests)?;
+        let taken = self.taken(&requests)?;
+        let is_free = |at: &usize| !taken.contains(at);
+        self.reserve(requests.iter().enumerate().filter(|(at, _)| is_free(at)).map(|(_, r)| r))?;
+        let mut answers: Vec<Result<Entered, JobExists>> = Vec::with_capacity(requests.len());
+        let mut operations = Vec::with_capacity(requests.len());
+        for (at, request) in requests.into_iter().enumerate() {
+            let job = request.submission.job.clone();
+            if is_free(&at) {
+                operations.push(Operation::Submit(request.submission));
+                answers.push(Ok(Entered { job, seq: 0 }));
+            } else {
+                answers.push(Err(JobExists(job)));
+            }
+        }
+        if !operations.is_empty() {
+            let numbers = append(self.dir, self.actor, &operations)?;
+            for (entered, seq) in answers.iter_mut().flatten().zip(numbers) {
+                entered.seq = seq;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Enters all jobs as one record, or none when an id is taken: then the answer says which, each with
+    /// its place among the requests.
+    ///
+    /// # Errors
+    /// Nothing is acknowledged then.
+    pub fn enter_together(
+        &mut self,
+        requests: Vec<CheckedRequest>,
+    ) -> Result<Result<Vec<Entered>, Vec<(usize, JobExists)>>, SubmitError> {
+        let _names = self.lock_names(&requests)?;
+        let taken = self.taken(&requests)?;
+        if !taken.is_empty() {
+            let named = |at: usize| (at, JobExists(requests[at].submission.job.clone()));
+            let mut taken: Vec<(usize, JobExists)> = taken.into_iter().map(named).collect();
+            taken.sort_by_key(|(at, _)| *at);
+            return Ok(Err(taken));
+        }
+        if requests.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        self.reserve(&requests)?;
+        let jobs: Vec<Submission> = requests.into_iter().map(|r| r.submission).collect();
+        let ids: Vec<JobId> = jobs.iter().map(|s| s.job.clone()).collect();
+        let numbers = append(self.dir, self.actor, &[Operation::SubmitBatch { jobs }])?;
+        let seq = numbers.first().copied().unwrap_or_default();
+        Ok(Ok(ids.into_iter().map(|job| Entered { job, seq }).collect()))
+    }
+
+    /// Whether a job has this id; for a look before anything is entered.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_taken(&mut self, id: &JobId) -> Result<bool, SubmitError> {
+        let paths = self.dir.paths.job(&id.to_string())?;
+        if !id.is_uuid() && !may_exist(&paths.workspace)? && !may_exist(&paths.record)? {
+            return Ok(false);
+        }
+        if let Some(queue) = &mut self.queue {
+            queue.refresh()?;
+        }
+        let queue = match self.queue.take() {
+            Some(queue) => queue,
+            None => Queue::open(self.dir)?,
+        };
+        Ok(self.queue.insert(queue).state().get(id).is_some())
+    }
+
+    /// Nobody else may enter a name between our look and our append.
+    fn lock_names(&self, requests: &[CheckedRequest]) -> Result<Option<FileLock>, SubmitError> {
+        if !requests.iter().any(|r| r.is_named) {
+            return Ok(None);
+        }
+        let dir = self.dir;
+        let lock = FileLock::acquire(&dir.disk, &dir.paths.names_lock(), dir.lock_wait);
+        Ok(Some(lock.map_err(QueueError::from)?))
+    }
+
+    /// The places of the requests whose ids are taken, by a job or by a request before them.
+    fn taken(&mut self, requests: &[CheckedRequest]) -> Result<HashSet<usize>, SubmitError> {
+        let (mut taken, mut seen) = (HashSet::new(), HashSet::new());
+        for (at, request) in requests.iter().enumerate().filter(|(_, r)| r.is_named) {
+            let id = &request.submission.job;
+            if !seen.insert(id) || self.is_taken(id)? {
+                taken.insert(at);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Makes the workspaces of the names that users gave, with one sync for all.
+    fn reserve<'r>(&self, requests: impl IntoIterator<Item = &'r CheckedRequest>) -> Result<(), SubmitError> {
+        let (disk, jobs) = (&self.dir.disk, self.dir.paths.jobs());
+        let mut made = false;
+        for request in requests {
+            let id = &request.submission.job;
+            if !request.is_named || id.is_uuid() {
+                continue;
+            }
+            if !made {
+                disk.ensure_dir(&jobs)?;
+            }
+            match disk.create_dir(&self.dir.paths.job(&id.to_string())?.workspace) {
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+            made = true;
+        }
+        if made {
+            disk.sync_dir(&jobs)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether something has this name; what cannot be looked at counts as an error, never as free.
+fn may_exist(path: &Path) -> Result<bool, DiskError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).tried("look at", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use super::*;
+    use crate::durable::Disk;
+    use crate::queue::{CrashPolicy, JobRequest, RequestDefaults};
+    use crate::state::Clock;
+
+    fn place() -> (tempfile::TempDir, StateDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        (folder, StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap())
+    }
+
+    fn request(id: Option<&str>) -> CheckedRequest {
+        let request = JobRequest {
+            command: vec!["true".to_owned()],
+            id: id.map(str::to_owned),
+            ..JobRequest::default()
+        };
+        let defaults = RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None };
+        request.check(&defaults).unwrap()
+    }
+
+    fn ids(dir: &StateDir) -> Vec<String> {
+        Queue::open(dir).unwrap().state().jobs().map(|j| j.id.to_string()).collect()
+    }
+
+    #[test]
+    fn names_are_given_once_within_and_between_calls() {
+        let (_folder, dir) = place();
+        let actor = Actor::default();
+        let mut submitter = Submitter::new(&dir, &actor);
+        let answers =
+            submitter.enter(vec![request(Some("a")), request(Some("a")), request(Some("b"))]).unwrap();
+        let seqs: Vec<_> =
+            answers.iter().map(|a| a.as_ref().map(|e| e.seq).map_err(ToString::to_string)).collect();
+        assert_eq!(seqs, [Ok(1), Err("there is a job 'a' already".to_owned()), Ok(2)]);
+        let again = Submitter::new(&dir, &actor).enter(vec![request(Some("b"))]).unwrap();
+        assert_eq!(again, [Err(JobExists("b".parse().unwrap()))]);
+        assert_eq!(ids(&dir), ["a", "b"]);
+    }
+
+    #[test]
+    fn an_id_of_our_own_form_is_looked_for_in_the_queue() {
+        let (_folder, dir) = place();
+        let actor = Actor::default();
+        let mut submitter = Submitter::new(&dir, &actor);
+        let id = submitter.enter(vec![request(None)]).unwrap()[0].clone().unwrap().job.to_string();
+        assert!(submitter.enter(vec![request(Some(&id))]).unwrap()[0].is_err());
+        assert_eq!(ids(&dir), [id]);
+    }
+
+    #[test]
+    fn what_a_killed_submission_left_is_no_job() {
+        let (_folder, dir) = place();
+        let actor = Actor::default();
+        std::fs::create_dir(dir.paths.job("a").unwrap().workspace).unwrap();
+        assert!(Submitter::new(&dir, &actor).enter(vec![request(Some("a"))]).unwrap()[0].is_ok());
+        assert_eq!(ids(&dir), ["a"]);
+    }
+
+    #[test]
+    fn together_means_one_record_or_none() {
+        let (_folder, dir) = place();
+        let actor = Actor::default();
+        let mut submitter = Submitter::new(&dir, &actor);
+        let entered = submitter.enter_together(vec![request(Some("a")), request(None)]).unwrap().unwrap();
+        assert_eq!(entered.iter().map(|e| e.seq).collect::<Vec<_>>(), [1, 1]);
+        let refused = submitter.enter_together(vec![request(Some("b")), request(Some("a"))]).unwrap();
+        assert_eq!(refused.unwrap_err(), [(1, JobExists("a".parse().unwrap()))]);
+        assert_eq!(ids(&dir).len(), 2);
+        assert!(!dir.paths.job("b").unwrap().workspace.exists());
+    }
+}

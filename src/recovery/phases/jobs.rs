@@ -1,0 +1,139 @@
+//! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
+//! crashed and goes by its policy; the jobs' own records follow the queue.
+
+use super::sequence::Shared;
+use crate::jobs::{Judgement, Reattachment, Settled, Settlement, Verdict, reattach, record};
+use crate::queue::{AfterCrash, JobStatus, Queue};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
+use crate::report::{Finding, catalogue};
+
+pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
+    context.checkpoint()?;
+    shared.with_queue(|queue| {
+        let mut reported = 0;
+        let reattachment = reattach(&shared.dir, queue, &shared.settings.jobs, &mut |done, total| {
+            context.total(total);
+            context.advance(done.saturating_sub(reported));
+            reported = done;
+        })
+        .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
+        context.detail("jobs", serde_json::to_value(&reattachment).unwrap_or_default());
+        let mut outcome = outcome(&reattachment);
+        outcome.findings.extend(exhausted(&reattachment, queue));
+        if shared.settings.write_records {
+            context.checkpoint()?;
+            outcome.findings.extend(rebuild_records(shared, queue)?);
+        }
+        Ok(outcome)
+    })
+}
+
+fn outcome(found: &Reattachment) -> PhaseOutcome {
+    let mut outcome = PhaseOutcome::with_message(format!(
+        "{} running: {} re-attached, {} had ended, {} crashed, {} had not started, {} unknown",
+        found.found,
+        found.reattached,
+        found.finished_while_away,
+        found.crashed,
+        found.given_back,
+        found.unknown
+    ));
+    for job in &found.jobs {
+        outcome.findings.extend(of_settlement(job));
+        outcome.findings.extend(of_evidence(&job.judgement));
+        if let Settlement::Unknown { why } = &job.settlement {
+            outcome.degraded.push(DegradedResource { object: object(job), why: why.clone() });
+        }
+    }
+    outcome
+}
+
+fn object(job: &Settled) -> String {
+    format!("job:{}", job.job_id)
+}
+
+fn of_settlement(job: &Settled) -> Option<Finding> {
+    let attempt = job.attempt;
+    let (entry, sentence) = match &job.settlement {
+        Settlement::FinishedWhileAway { exit_code: Some(code), .. } => (
+            &catalogue::JOB_FINISHED_WHILE_AWAY,
+            format!("attempt {attempt} had ended with exit status {code}"),
+        ),
+        Settlement::FinishedWhileAway { signal, .. } => {
+            let how =
+                signal.map_or_else(|| "without an exit status".to_owned(), |s| format!("by signal {s}"));
+            (&catalogue::JOB_FINISHED_WHILE_AWAY, format!("attempt {attempt} had ended {how}"))
+        }
+        Settlement::Crashed { then } => (
+            &catalogue::JOB_CRASHED,
+            format!("attempt {attempt} vanished without an exit record; {}", next(*then)),
+        ),
+        Settlement::Unknown { why } => (&catalogue::JOB_LIVENESS_UNKNOWN, why.clone()),
+        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::OrphanedProcess { .. }) => {
+            let sentence = format!("attempt {attempt} goes on without its supervisor");
+            (&catalogue::JOB_ORPHANED_PROCESS, sentence)
+        }
+        Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
+    };
+    Some(Finding::new(entry, object(job), sentence))
+}
+
+fn next(then: AfterCrash) -> String {
+    match then {
+        AfterCrash::Hold => "it stays crashed until it is resumed".to_owned(),
+        AfterCrash::Requeue { not_before } => format!("its next attempt is queued, not before {not_before}"),
+        AfterCrash::Fail => "it counts as failed".to_owned(),
+    }
+}
+
+fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
+    let object = format!("job:{}", judgement.job_id);
+    let mut found: Vec<Finding> = judgement
+        .damaged
+        .iter()
+        .map(|file| {
+            let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
+            Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
+        })
+        .collect();
+    if let Some(beat) = judgement.heartbeat.filter(crate::jobs::Heartbeat::is_from_the_future) {
+        let sentence = format!("its heartbeat is of {}, which is yet to come", beat.at);
+        found.push(Finding::new(&catalogue::CLOCK_SKEW, object, sentence));
+    }
+    found
+}
+
+/// Jobs that would have been tried again, had they not used up their attempts.
+fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
+    let crashed =
+        found.jobs.iter().filter(|j| matches!(j.settlement, Settlement::Crashed { then: AfterCrash::Hold }));
+    crashed
+        .filter_map(|settled| {
+            let job = queue.state().get(&settled.job_id).filter(|j| j.status == JobStatus::Crashed)?;
+            let spec = job.spec().ok()?;
+            (spec.on_crash == crate::queue::CrashPolicy::Requeue).then(|| {
+                let sentence = format!("it crashed in the last of its {} attempts", spec.max_attempts);
+                Finding::new(&catalogue::JOB_ATTEMPTS_EXHAUSTED, object(settled), sentence)
+            })
+        })
+        .collect()
+}
+
+fn rebuild_records(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>, PhaseError> {
+    let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
+        .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
+    let mut findings: Vec<Finding> = rebuilt
+        .damaged
+        .iter()
+        .map(|path| {
+            let sentence =
+                "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
+            Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
+        })
+        .collect();
+    findings.extend(rebuilt.missing.iter().map(|id| {
+        let sentence = "its record was lost; it was written anew from the queue".to_owned();
+        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
+    }));
+    Ok(findings)
+}

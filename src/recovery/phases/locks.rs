@@ -1,0 +1,69 @@
+//! Phase `locks`: every repository lock is kept by its living holder, given back, or unavailable.
+
+use super::sequence::Shared;
+use crate::jobs::{Liveness, Look, ProcessTable, judge};
+use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
+use crate::queue::{Job, JobId};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
+use crate::report::{Finding, catalogue};
+use crate::system::Host;
+
+pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
+    context.checkpoint()?;
+    let running = Shared::lock(&shared.running).clone();
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
+    let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+    let recovered = recover_all(&shared.dir, &liveness, &mut |done, total| {
+        context.total(total as u64);
+        if done > 0 {
+            context.advance(1);
+        }
+    })
+    .map_err(|e| PhaseError::failed("list the locks", e))?;
+    context.detail("locks", serde_json::to_value(&recovered).unwrap_or_default());
+    Ok(outcome(&recovered))
+}
+
+/// A lock belongs to an attempt: when that is not the job's present one, it is over.
+#[must_use]
+pub fn liveness_of(look: &Look<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
+    match running.iter().find(|j| j.id == *id && j.course().claim == Some(claim)) {
+        None => JobLiveness::Over,
+        Some(job) => match judge(look, job).liveness() {
+            Liveness::Alive => JobLiveness::Alive,
+            Liveness::Dead => JobLiveness::Over,
+            Liveness::Unknown => JobLiveness::Unknown,
+        },
+    }
+}
+
+fn outcome(recovered: &LocksRecovered) -> PhaseOutcome {
+    let (kept, released, unavailable) = (recovered.kept, recovered.released, recovered.unavailable);
+    let message = format!("{kept} kept, {released} given back, {unavailable} unavailable");
+    let lost = recovered.locks.iter().filter(|l| l.outcome == LockOutcome::Unavailable);
+    PhaseOutcome {
+        degraded: lost.map(|l| DegradedResource { object: object(l), why: l.evidence.join("; ") }).collect(),
+        findings: recovered.locks.iter().map(finding).collect(),
+        message: Some(message),
+    }
+}
+
+fn object(lock: &RecoveredLock) -> String {
+    format!("lock:{}", lock.repository)
+}
+
+fn finding(lock: &RecoveredLock) -> Finding {
+    let holder = lock.holder.as_deref().unwrap_or("somebody unknown");
+    let evidence = lock.evidence.join("; ");
+    let (entry, sentence) = match lock.outcome {
+        LockOutcome::Kept => (&catalogue::LOCK_KEPT, format!("{holder} lives and keeps it: {evidence}")),
+        LockOutcome::Released => {
+            (&catalogue::LOCK_HOLDER_GONE, format!("{holder} is gone; it was given back: {evidence}"))
+        }
+        LockOutcome::Unavailable => {
+            (&catalogue::LOCK_UNAVAILABLE, format!("it cannot be judged: {evidence}"))
+        }
+    };
+    Finding::new(entry, object(lock), sentence)
+}

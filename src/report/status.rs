@@ -1,0 +1,235 @@
+//! The report on one screen: state, what is the matter, what to do.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::catalogue;
+use super::finding::{Finding, Severity};
+use crate::queue::{Counts, Job, JobStatus, Queue};
+use crate::recovery::{DegradedResource, RecoveryOutcome, RecoveryRecord, Snapshot};
+use crate::state::{StateDir, Timestamp};
+
+/// How the whole stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// All well.
+    Healthy,
+    /// Up, but named resources cannot be used.
+    Degraded,
+    /// A recovery is under way.
+    Recovering,
+    /// Something cannot be read; `recover` mends it.
+    Damaged,
+}
+
+/// Health on one screen.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct Status {
+    pub state: State,
+    pub status: String,
+    pub action: Option<String>,
+    pub state_dir: String,
+    pub daemon: Option<DaemonStatus>,
+    pub recovery: Option<RecoveryStatus>,
+    pub degraded_resources: Vec<DegradedResource>,
+    pub counts: Counts,
+    pub findings: Vec<Finding>,
+}
+
+/// The daemon that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct DaemonStatus {
+    pub pid: u32,
+    pub started_at: Timestamp,
+}
+
+/// The recovery that runs, or ran last.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RecoveryStatus {
+    pub recovery_id: String,
+    pub outcome: RecoveryOutcome,
+    pub purpose: String,
+    pub started_at: Timestamp,
+    pub duration_ms: u64,
+    pub phases_done: u32,
+    pub phases_total: u32,
+}
+
+impl From<&Snapshot> for RecoveryStatus {
+    fn from(s: &Snapshot) -> RecoveryStatus {
+        RecoveryStatus {
+            recovery_id: s.recovery_id.to_string(),
+            outcome: s.outcome,
+            purpose: s.purpose.clone(),
+            started_at: s.started_at,
+            duration_ms: s.duration_ms,
+            phases_done: s.phases_done,
+            phases_total: s.phases_total,
+        }
+    }
+}
+
+/// What a status is made of.
+pub struct Sources<'a> {
+    /// The state directory.
+    pub dir: &'a StateDir,
+    /// The queue.
+    pub queue: &'a Queue,
+    /// The recovery that runs, or ran last.
+    pub current: Option<&'a Snapshot>,
+    /// The last recovery that came to its end.
+    pub last: Option<&'a RecoveryRecord>,
+    /// The daemon that lives.
+    pub daemon: Option<DaemonStatus>,
+    /// Repositories that cannot be used now, with the reason.
+    pub unavailable: &'a [DegradedResource],
+}
+
+/// How many crashed jobs are named one by one.
+const NAMED: usize = 20;
+
+impl Status {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(sources: &Sources<'_>) -> Status {
+        let degraded_resources = degraded(sources);
+        let findings = findings(sources);
+        let running = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
+        let damaged = !sources.queue.replayed().is_clean();
+        let state = match () {
+            () if running => State::Recovering,
+            () if damaged => State::Damaged,
+            () if !degraded_resources.is_empty() => State::Degraded,
+            () => State::Healthy,
+        };
+        let counts = sources.queue.state().counts();
+        Status {
+            state,
+            status: sentence(state, sources, counts, &degraded_resources),
+            action: action(state, &findings),
+            state_dir: sources.dir.paths.root().display().to_string(),
+            daemon: sources.daemon.clone(),
+            recovery: sources.current.map(RecoveryStatus::from),
+            degraded_resources,
+            counts,
+            findings,
+        }
+    }
+}
+
+/// What the last recovery called unusable and still is, and what is unusable now.
+fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+    let mut seen = BTreeSet::new();
+    let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
+    let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
+    still.chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
+}
+
+/// Whether it is about a job that is running or crashed no more.
+fn is_settled(queue: &Queue, object: &str) -> bool {
+    let Some(id) = object.strip_prefix("job:").and_then(|id| id.parse().ok()) else { return false };
+    queue.state().get(&id).is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
+}
+
+fn findings(sources: &Sources<'_>) -> Vec<Finding> {
+    let mut found = damage(sources.queue);
+    let crashed = || sources.queue.state().jobs().filter(|j| j.status == JobStatus::Crashed);
+    found.extend(crashed().take(NAMED).map(crashed_finding));
+    let more = crashed().count().saturating_sub(NAMED);
+    if more > 0 {
+        found.push(Finding::new(&catalogue::JOB_CRASHED, "jobs", format!("{more} more jobs crashed")));
+    }
+    for resource in sources.unavailable {
+        found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
+    }
+    if let Some(last) = sources.last {
+        let worth = |f: &&Finding| f.severity >= Severity::Warning;
+        let fresh = |f: &&Finding| !f.object.starts_with("lock:") && !is_settled(sources.queue, &f.object);
+        let known: BTreeSet<(String, String)> =
+            found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
+        let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
+        found.extend(last.snapshot.all_findings().filter(worth).filter(fresh).filter(is_new).cloned());
+    }
+    let kept = sources.dir.quarantine().notes().len();
+    if kept > 0 {
+        let sentence = format!("{kept} unreadable pieces are kept in quarantine");
+        found.push(Finding::new(&catalogue::QUARANTINE_NOT_EMPTY, "quarantine", sentence));
+    }
+    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    found
+}
+
+fn crashed_finding(job: &Job) -> Finding {
+    let reason = job.course().reason.as_deref().unwrap_or("its process vanished without an exit record");
+    Finding::new(
+        &catalogue::JOB_CRASHED,
+        format!("job:{}", job.id),
+        format!("attempt {}: {reason}", job.attempt),
+    )
+}
+
+/// What an open queue says is wrong with its files.
+#[must_use]
+pub fn damage(queue: &Queue) -> Vec<Finding> {
+    let replayed = queue.replayed();
+    let mut found: Vec<Finding> = replayed
+        .log
+        .damage
+        .iter()
+        .map(|place| {
+            let sentence = format!("{} bytes at offset {} are no record", place.len, place.offset);
+            Finding::new(&catalogue::LOG_RECORD_DAMAGED, format!("file:{}", place.path.display()), sentence)
+        })
+        .collect();
+    for (first, last) in &replayed.log.missing {
+        let sentence = format!("records {first} to {last} are in no file that can be read");
+        found.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
+    }
+    for (file, why) in &replayed.damaged_snapshots {
+        found.push(Finding::new(
+            &catalogue::SNAPSHOT_DAMAGED,
+            format!("file:{}", file.path.display()),
+            why.clone(),
+        ));
+    }
+    for (seq, why) in &replayed.refused {
+        let sentence = format!("record {seq} changed nothing: {why}");
+        found.push(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence));
+    }
+    found
+}
+
+fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[DegradedResource]) -> String {
+    match state {
+        State::Recovering => {
+            let done = sources.current.map_or((0, 0), |s| (s.phases_done, s.phases_total));
+            format!("a recovery is under way: {} of {} phases are done", done.0, done.1)
+        }
+        State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
+        State::Degraded => {
+            let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
+            format!("cannot be used: {}", names.join(", "))
+        }
+        State::Healthy if counts.crashed > 0 => {
+            format!("{} crashed jobs wait for an operator", counts.crashed)
+        }
+        State::Healthy if sources.daemon.is_none() && counts.queued > 0 => {
+            format!("{} jobs are queued and no daemon runs", counts.queued)
+        }
+        State::Healthy => "all is well".to_owned(),
+    }
+}
+
+fn action(state: State, findings: &[Finding]) -> Option<String> {
+    let next = || findings.iter().filter(|f| f.severity >= Severity::Warning).find_map(|f| f.next.clone());
+    match state {
+        State::Damaged => Some("recoveryctl recover".to_owned()),
+        State::Recovering => None,
+        State::Degraded | State::Healthy => next(),
+    }
+}

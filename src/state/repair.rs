@@ -1,0 +1,195 @@
+//! Opens a state directory whose `state.json` was lost or damaged, and writes it anew.
+//!
+//! The id is in the first line of every segment of the queue log and the audit log, and of every snapshot
+//! of the queue. If files of several state directories were thrown together, the id that most of them
+//! bear wins; readers leave the others aside.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::clock::{Clock, Timestamp};
+use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
+use super::identity::Identity;
+use super::paths::StatePaths;
+use crate::durable::{Disk, FileLock, Quarantine, Tried, log};
+
+/// The longest first line that is looked for, in bytes; real ones have about 200.
+const LONGEST_FIRST_LINE: u64 = 4096;
+
+/// What was done to `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRepair {
+    /// Where the damaged file was put; `None` when there was no file at all.
+    pub quarantined: Option<PathBuf>,
+    /// A file that bears the id; `None` when none did and a new id was made.
+    pub source: Option<PathBuf>,
+}
+
+impl StateDir {
+    /// As [`StateDir::open`], but mends what keeps it from being opened: `state.json` and missing folders.
+    ///
+    /// # Errors
+    /// [`StateError::Missing`] when there is no state at all; see [`StateError`].
+    pub fn open_for_repair(
+        root: &Path,
+        disk: Disk,
+        clock: Clock,
+    ) -> Result<(StateDir, Option<IdentityRepair>), StateError> {
+        let repair = match StateDir::open(root, disk.clone(), clock.clone()) {
+            Ok(_) => None,
+            Err(StateError::Damaged { .. } | StateError::IdentityLost { .. }) => {
+                rebuild_identity(root, &disk, &clock)?
+            }
+            Err(other) => return Err(other),
+        };
+        let dir = StateDir::open(root, disk, clock)?;
+        for folder in dir.paths.folders() {
+            dir.disk.ensure_dir(&folder)?;
+        }
+        Ok((dir, repair))
+    }
+}
+
+fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<IdentityRepair>, StateError> {
+    let paths = StatePaths::new(std::path::absolute(root).tried("find the path of", root)?);
+    let _mending = FileLock::acquire(disk, &paths.state_lock(), LOCK_WAIT)?;
+    let now = clock.now();
+    let damage = match Identity::read(&paths.identity()) {
+        Ok(Some(_)) => return Ok(None), // Somebody else was faster.
+        Ok(None) => None,
+        Err(StateError::Damaged { source, .. }) => Some(source.to_string()),
+        Err(other) => return Err(other),
+    };
+    let quarantine = Quarantine::new(disk.clone(), paths.quarantine());
+    let keep = |why: String| quarantine.keep_file(&paths.identity(), &why, &now.to_string());
+    let quarantined = damage.map(keep).transpose()?;
+    let (identity, source) = match most_frequent(first_lines(&paths)?) {
+        Some((state_id, path, since)) => {
+            let created_at = since.unwrap_or(now);
+            (Identity { state_id, created_at, ..Identity::new(now) }, Some(path))
+        }
+        None => (Identity::new(now), None),
+    };
+    identity.write(disk, &paths.identity())?;
+    Ok(Some(IdentityRepair { quarantined, source }))
+}
+
+/// What the first lines of all our logs have in common.
+#[derive(Debug, Deserialize)]
+struct FirstLine {
+    state_id: Uuid,
+    #[serde(default, alias = "taken_at")]
+    created_at: Option<Timestamp>,
+}
+
+/// A file and its first line, for every file that has one that can be read.
+fn first_lines(paths: &StatePaths) -> Result<Vec<(PathBuf, FirstLine)>, StateError> {
+    let mut found = Vec::new();
+    for folder in [paths.queue_log(), paths.queue(), paths.audit_log()] {
+        for name in entries(&folder)? {
+            let path = folder.join(name);
+            if let Some(line) = first_line(&path) {
+                found.push((path, line));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn first_line(path: &Path) -> Option<FirstLine> {
+    let mut start = Vec::new();
+    std::fs::File::open(path).ok()?.take(LONGEST_FIRST_LINE).read_to_end(&mut start).ok()?;
+    let frame = log::decode(&start).filter(|frame| frame.seq == 0)?;
+    serde_json::from_slice(frame.payload).ok()
+}
+
+/// The id that most files bear, one of them, and the earliest time that they tell.
+fn most_frequent(lines: Vec<(PathBuf, FirstLine)>) -> Option<(Uuid, PathBuf, Option<Timestamp>)> {
+    let mut by_id: BTreeMap<Uuid, Vec<(PathBuf, FirstLine)>> = BTreeMap::new();
+    for (path, line) in lines {
+        by_id.entry(line.state_id).or_default().push((path, line));
+    }
+    let (id, files) = by_id.into_iter().max_by_key(|(_, files)| files.len())?;
+    let since = files.iter().filter_map(|(_, line)| line.created_at).min();
+    let (path, _) = files.into_iter().next()?;
+    Some((id, path, since))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+
+    use std::fs;
+
+    use super::*;
+
+    fn repair(root: &Path) -> Result<(StateDir, Option<IdentityRepair>), StateError> {
+        StateDir::open_for_repair(root, Disk::real(), Clock::system())
+    }
+
+    fn made() -> (tempfile::TempDir, StateDir) {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&temporary.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        (temporary, dir)
+    }
+
+    /// A file as every log begins.
+    fn begin_log(path: &Path, state_id: Uuid, at: &str) {
+        let mut content = Vec::new();
+        let header = format!(r#"{{"version":1,"state_id":"{state_id}","created_at":"{at}"}}"#);
+        log::encode(&mut content, 0, header.as_bytes());
+        content.extend_from_slice(b"damaged from here on");
+        fs::write(path, content).unwrap();
+    }
+
+    #[test]
+    fn the_id_comes_back_from_the_log() {
+        for damage in [None, Some(""), Some("{\"layout\":1,\"sta")] {
+            let (_temporary, dir) = made();
+            let id = dir.identity.state_id;
+            let log = dir.paths.queue_log();
+            begin_log(&log.join("1.log"), id, "2026-03-01T09:30:00.000Z");
+            begin_log(&log.join("2.log"), id, "2026-03-02T09:30:00.000Z");
+            begin_log(&log.join("0.log"), Uuid::now_v7(), "2020-01-01T00:00:00.000Z");
+            fs::write(log.join("3.log"), "garbage").unwrap();
+            fs::remove_file(dir.paths.identity()).unwrap();
+            if let Some(content) = damage {
+                fs::write(dir.paths.identity(), content).unwrap();
+            }
+            let (mended, repair_done) = repair(dir.paths.root()).unwrap();
+            let repair_done = repair_done.unwrap();
+            assert_eq!(mended.identity.state_id, id);
+            assert_eq!(mended.identity.created_at.to_string(), "2026-03-01T09:30:00.000Z");
+            assert!(repair_done.source.is_some());
+            assert_eq!(repair_done.quarantined.is_some(), damage.is_some());
+            assert_eq!(dir.quarantine().notes().len(), usize::from(damage.is_some()));
+            assert_eq!(repair(dir.paths.root()).unwrap().1, None);
+        }
+    }
+
+    #[test]
+    fn without_any_witness_a_new_id_is_made() {
+        let (_temporary, dir) = made();
+        fs::write(dir.paths.jobs().join("a.job.json"), "{}").unwrap();
+        fs::remove_file(dir.paths.identity()).unwrap();
+        let (mended, done) = repair(dir.paths.root()).unwrap();
+        assert_ne!(mended.identity.state_id, dir.identity.state_id);
+        assert_eq!(done, Some(IdentityRepair { quarantined: None, source: None }));
+    }
+
+    #[test]
+    fn missing_folders_come_back_and_nothing_is_made_where_nothing_was() {
+        let (temporary, dir) = made();
+        fs::remove_dir(dir.paths.locks()).unwrap();
+        repair(dir.paths.root()).unwrap();
+        assert!(dir.paths.locks().is_dir());
+        let nothing = temporary.path().join("nothing");
+        assert!(matches!(repair(&nothing), Err(StateError::Missing { .. })));
+        assert!(!nothing.exists());
+    }
+}

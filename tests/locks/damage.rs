@@ -1,0 +1,108 @@
+//! Edited, damaged and lost files; other boots and machines; names.
+
+use crate::bench::{Bench, REPOSITORY, request};
+use recovery::locks::{
+    Effective, JobLiveness, LockOutcome, LockRefused, LockVerdict, ReleaseRefused, inspect, list,
+    recover_all, try_acquire,
+};
+use recovery::queue::JobId;
+
+#[test]
+fn an_earlier_boot_is_stale_even_where_the_pid_lives() {
+    let bench = Bench::new();
+    drop(bench.take().unwrap());
+    if bench.metadata().host.machine_id.is_empty() {
+        bench.edit(|m| m["host"]["boot_id"] = "earlier".into());
+        assert!(matches!(bench.verdict(JobLiveness::Unknown), LockVerdict::Unknown { .. }));
+        return; // Without a machine id no earlier boot can be told from another machine.
+    }
+    bench.edit(|m| m["host"]["boot_id"] = "earlier".into());
+    assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
+    assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
+}
+
+#[test]
+fn another_machine_and_another_namespace_are_unknown() {
+    let bench = Bench::new();
+    drop(bench.take().unwrap());
+    bench.edit(|m| m["host"]["pid_namespace"] = 1.into());
+    assert!(matches!(bench.verdict(JobLiveness::Unknown), LockVerdict::Unknown { .. }));
+    bench.edit(|m| {
+        m["host"]["boot_id"] = "foreign".into();
+        m["host"]["machine_id"] = "foreign".into();
+    });
+    assert!(matches!(bench.verdict(JobLiveness::Over), LockVerdict::Unknown { .. }));
+    assert_eq!(bench.recover(JobLiveness::Over), Some(LockOutcome::Unavailable));
+    assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })));
+    assert!(matches!(bench.release(None, false), Err(ReleaseRefused::Unknown { .. })));
+    let released = bench.release(None, true).unwrap();
+    assert!(released.forced && released.effective == Effective::Now);
+    assert_eq!(bench.take().unwrap().token, 2);
+}
+
+#[test]
+fn damaged_metadata_costs_its_own_repository_only_and_keeps_the_token() {
+    for content in [&b""[..], b"{\"version\":1,\"repo", b"\0\0\0\0", b"{\"version\":99}"] {
+        let bench = Bench::new();
+        bench.take().unwrap().release().unwrap();
+        bench.take().unwrap().release().unwrap();
+        let jobs = |_: &JobId, _| JobLiveness::Unknown;
+        try_acquire(&bench.dir, "other", &request(&jobs)).unwrap().release().unwrap();
+        let paths = bench.dir.paths.lock(REPOSITORY).unwrap();
+        std::fs::write(&paths.metadata, content).unwrap();
+
+        assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })));
+        let recovered = recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+        assert_eq!((recovered.unavailable, recovered.free, recovered.kept), (1, 1, 0));
+        assert_eq!(recovered.locks[0].repository, REPOSITORY);
+        assert_eq!(bench.dir.quarantine().notes().len(), 1);
+        assert_eq!(std::fs::read(&paths.metadata).unwrap(), content, "the original stays");
+        recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+        assert_eq!(bench.dir.quarantine().notes().len(), 1, "the same bytes are kept once");
+        try_acquire(&bench.dir, "other", &request(&jobs)).unwrap().release().unwrap();
+
+        let info = inspect(&bench.dir, REPOSITORY, &jobs).unwrap().unwrap();
+        assert!(info.unavailable && info.repository == REPOSITORY && info.lock_id.is_none());
+        assert!(matches!(bench.release(None, false), Err(ReleaseRefused::Unknown { .. })));
+        assert!(matches!(bench.release(Some("x"), true), Err(ReleaseRefused::Unknown { .. })));
+        assert!(bench.release(None, true).unwrap().lock_id.is_none());
+        assert_eq!(bench.take().unwrap().token, 3, "the second copy kept the number");
+    }
+}
+
+#[test]
+fn the_token_rises_whichever_copy_is_lost() {
+    let bench = Bench::new();
+    let paths = bench.dir.paths.lock(REPOSITORY).unwrap();
+    for _ in 0..3 {
+        bench.take().unwrap().release().unwrap();
+    }
+    std::fs::remove_file(&paths.metadata).unwrap();
+    assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Free);
+    let grant = bench.take().unwrap();
+    assert_eq!(grant.token, 4);
+    grant.release().unwrap();
+    std::fs::write(&paths.flock, b"garbage that is longer than the thirty bytes of a number").unwrap();
+    let grant = bench.take().unwrap();
+    assert_eq!(grant.token, 5);
+    grant.release().unwrap();
+    assert_eq!(std::fs::metadata(&paths.flock).unwrap().len(), 30);
+    std::fs::write(&paths.flock, b"garbage").unwrap();
+    std::fs::write(&paths.metadata, b"garbage").unwrap();
+    bench.release(None, true).unwrap();
+    assert!(bench.take().unwrap().token > 1_000_000, "far above what either copy can have said");
+}
+
+#[test]
+fn names_are_checked_before_anything_is_touched() {
+    let bench = Bench::new();
+    let jobs = |_: &JobId, _| JobLiveness::Unknown;
+    for name in ["", "a\nb", &"x".repeat(300)] {
+        assert!(matches!(try_acquire(&bench.dir, name, &request(&jobs)), Err(LockRefused::BadName(_))));
+    }
+    for name in ["../../etc", "web space", "büro/日本", ".hidden", "a.lock", "a.lock.json"] {
+        try_acquire(&bench.dir, name, &request(&jobs)).unwrap().release().unwrap();
+    }
+    let names: Vec<String> = list(&bench.dir, &jobs).unwrap().into_iter().map(|l| l.repository).collect();
+    assert_eq!(names, ["../../etc", ".hidden", "a.lock", "a.lock.json", "büro/日本", "web space"]);
+}

@@ -1,0 +1,80 @@
+//! What a recovery keeps and gives back.
+
+use crate::bench::{Bench, job, request};
+use crate::other::Other;
+use recovery::locks::{
+    JobLiveness, LockOutcome, LockState, LockVerdict, acquire_for_job, recover_all, try_acquire,
+};
+use recovery::queue::JobId;
+use std::time::Duration;
+
+#[test]
+fn a_killed_holder_leaves_a_stale_lock_that_is_taken_over_or_given_back() {
+    let bench = Bench::new();
+    let mut other = Other::start(&bench, &["hold"]);
+    other.hear("held");
+    other.kill();
+    assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
+    let grant = bench.take().unwrap();
+    assert!(grant.took_over());
+    assert_eq!(grant.token, 2);
+    grant.release().unwrap();
+
+    let mut other = Other::start(&bench, &["hold"]);
+    other.hear("held");
+    other.kill();
+    assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
+    let metadata = bench.metadata();
+    assert_eq!((metadata.state, metadata.recovered, metadata.token), (LockState::Released, true, 3));
+    assert!(metadata.evidence.iter().any(|e| e.contains("is gone")), "{:?}", metadata.evidence);
+    assert_eq!(bench.recover(JobLiveness::Unknown), None, "the second recovery finds nothing to do");
+    assert_eq!(bench.take().unwrap().token, 4);
+}
+
+#[test]
+fn a_recovery_that_was_cut_short_is_repeated() {
+    let bench = Bench::new();
+    let mut other = Other::start(&bench, &["hold"]);
+    other.hear("held");
+    other.kill();
+    bench.edit(|m| m["state"] = "recovering".into());
+    assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
+    assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
+}
+
+/// One recovery of many locks: those of the living are kept, those of the dead given back, and each is
+/// told with its evidence.
+#[test]
+fn a_recovery_tells_the_living_from_the_dead_among_many() {
+    let bench = Bench::new();
+    let jobs = |id: &JobId, _| match id.to_string().as_str() {
+        "alive" => JobLiveness::Alive,
+        _ => JobLiveness::Over,
+    };
+    for i in 0..200 {
+        let name = format!("repository-{i:03}");
+        if i % 4 == 0 {
+            try_acquire(&bench.dir, &name, &request(&jobs)).unwrap().release().unwrap();
+        } else {
+            let id = job(if i % 4 == 1 { "alive" } else { "dead" });
+            drop(acquire_for_job(&bench.dir, &name, &id, 1, 1, Duration::ZERO).unwrap());
+        }
+        if i % 4 == 3 {
+            // As if a process that is gone had taken it.
+            let path = bench.dir.paths.lock(&name).unwrap().metadata;
+            let mut value: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            value["holder"] = serde_json::json!({"kind": "process"});
+            let start = value["process"]["start_time"].as_u64().unwrap();
+            value["process"]["start_time"] = (start + 1).into();
+            std::fs::write(&path, value.to_string()).unwrap();
+        }
+    }
+    let mut steps = Vec::new();
+    let recovered = recover_all(&bench.dir, &jobs, &mut |done, total| steps.push((done, total))).unwrap();
+    assert_eq!((recovered.free, recovered.kept, recovered.released, recovered.unavailable), (50, 50, 100, 0));
+    assert!(recovered.locks.iter().all(|lock| !lock.evidence.is_empty()));
+    assert_eq!((steps.first(), steps.last()), (Some(&(0, 200)), Some(&(200, 200))));
+    let again = recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+    assert_eq!((again.free, again.kept, again.released), (150, 50, 0));
+}

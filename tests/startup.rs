@@ -1,0 +1,205 @@
+//! Startups that are cut short by a real SIGKILL, and what they leave.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)] // Child processes tell by printing.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use recovery::durable::Disk;
+use recovery::queue::JobId;
+use recovery::startup::{
+    Detection, StartedBy, Startup, StartupError, StartupOutcome, clean_up, cleanup_log, consecutive_aborts,
+    detect, history,
+};
+use recovery::state::{Clock, StateDir, Timestamp};
+
+fn open(root: &Path) -> StateDir {
+    StateDir::open_or_create(root, Disk::real(), Clock::system()).unwrap()
+}
+
+fn begin(dir: &StateDir) -> (Startup, Detection) {
+    Startup::begin(dir, StartedBy::Recover).unwrap()
+}
+
+/// Another process that begins a startup, does phase `queue`, and is in `locks` and `jobs`.
+fn start_and_stay(dir: &StateDir) -> (Child, String) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "role", "--ignored", "--nocapture"])
+        .env("STARTUP_TEST_STATE", dir.paths.root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let id = lines.map(Result::unwrap).find_map(|l| l.strip_prefix("in ").map(str::to_owned)).unwrap();
+    (child, id)
+}
+
+#[test]
+#[ignore = "what the other tests' child processes run"]
+fn role() {
+    let dir = open(Path::new(&std::env::var("STARTUP_TEST_STATE").unwrap()));
+    let (startup, _) = Startup::begin(&dir, StartedBy::Daemon).unwrap();
+    startup.enter("queue").unwrap();
+    startup.done("queue").unwrap();
+    startup.enter("locks").unwrap();
+    startup.enter("jobs").unwrap();
+    println!("\nin {}", startup.id());
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn a_killed_startup_is_in_the_history_once_with_the_phase_it_died_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let (mut child, id) = start_and_stay(&dir);
+    match detect(&dir).unwrap() {
+        Detection::Running { current: Some(current) } => assert_eq!(current.startup_id, id),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(Startup::begin(&dir, StartedBy::Work), Err(StartupError::Running(_))));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(detect(&dir).unwrap().is_aborted());
+    assert!(history(&dir).unwrap().is_empty(), "a look changes nothing");
+
+    let marker = std::fs::read(dir.paths.startup_marker()).unwrap();
+    let (startup, detection) = begin(&dir);
+    let Detection::Aborted { previous, damage: None } = detection else { panic!("{detection:?}") };
+    assert_eq!((previous.startup_id.as_str(), previous.phase.as_deref()), (id.as_str(), Some("jobs")));
+    assert_eq!(
+        (previous.phases_done, previous.phases_entered),
+        (vec!["queue".to_owned()], vec!["locks".to_owned(), "jobs".to_owned()])
+    );
+    // As if this one had died between its entry in the history and its own marker.
+    drop(startup);
+    std::fs::write(dir.paths.startup_marker(), marker).unwrap();
+    let (startup, detection) = begin(&dir);
+    assert!(detection.is_aborted());
+    let entries = history(&dir).unwrap();
+    assert_eq!(entries.iter().filter(|e| e.startup_id == id).count(), 1);
+    assert_eq!(consecutive_aborts(&entries), entries.len());
+
+    let own = startup.id().to_owned();
+    let entry = startup.finish(StartupOutcome::Degraded, 3).unwrap();
+    assert_eq!((entry.findings_total, entry.outcome), (3, StartupOutcome::Degraded));
+    assert!(!dir.paths.startup_marker().exists());
+    assert_eq!(detect(&dir).unwrap(), Detection::Clean);
+    let entries = history(&dir).unwrap();
+    assert_eq!(entries.last().unwrap().startup_id, own);
+    assert_eq!(consecutive_aborts(&entries), 0);
+}
+
+#[test]
+fn a_finished_startup_whose_marker_was_left_is_not_aborted() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let (startup, detection) = begin(&dir);
+    assert_eq!(detection, Detection::Clean);
+    let marker = std::fs::read(dir.paths.startup_marker()).unwrap();
+    startup.finish(StartupOutcome::Completed, 0).unwrap();
+    std::fs::write(dir.paths.startup_marker(), marker).unwrap();
+    assert_eq!(detect(&dir).unwrap(), Detection::Clean);
+    let (startup, detection) = begin(&dir);
+    assert_eq!(detection, Detection::Clean);
+    startup.finish(StartupOutcome::Completed, 0).unwrap();
+    assert_eq!(history(&dir).unwrap().len(), 2);
+}
+
+#[test]
+fn a_damaged_marker_is_an_aborted_startup_and_kept_in_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    for (round, content) in [&b""[..], b"{\"version\":1,", b""].iter().enumerate() {
+        std::fs::write(dir.paths.startup_marker(), content).unwrap();
+        let (startup, detection) = begin(&dir);
+        assert!(matches!(detection, Detection::Aborted { damage: Some(_), .. }), "{detection:?}");
+        startup.finish(StartupOutcome::Completed, 0).unwrap();
+        assert_eq!(history(&dir).unwrap().len(), 2 * (round + 1));
+    }
+    assert_eq!(dir.quarantine().notes().len(), 2, "two different contents");
+}
+
+#[test]
+fn a_marker_from_the_future_is_as_good_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dir = open(&folder.path().join("state"));
+    let now = dir.clock.now();
+    dir.clock = Clock::fixed(now.plus_millis(86_400_000 * 365));
+    let (startup, _) = begin(&dir);
+    startup.enter("queue").unwrap();
+    drop(startup);
+    dir.clock = Clock::fixed(Timestamp::from_millis(0));
+    let (startup, detection) = begin(&dir);
+    assert!(detection.is_aborted());
+    dir.clock.set(Timestamp::from_millis(-5_000));
+    assert_eq!(startup.finish(StartupOutcome::Completed, 0).unwrap().duration_ms, Some(0));
+}
+
+#[test]
+fn history_is_bounded_and_a_damaged_one_is_kept_in_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let mut ids = Vec::new();
+    for _ in 0..103 {
+        let (startup, _) = begin(&dir);
+        ids.push(startup.id().to_owned());
+        startup.finish(StartupOutcome::Completed, 0).unwrap();
+    }
+    let kept: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
+    assert_eq!(kept, ids[3..]);
+    std::fs::write(dir.paths.startup_history(), b"{\"version\":1,\"entries\":[").unwrap();
+    assert!(history(&dir).unwrap().is_empty());
+    begin(&dir).0.finish(StartupOutcome::Failed, 1).unwrap();
+    assert_eq!(history(&dir).unwrap().len(), 1);
+    assert_eq!(dir.quarantine().notes().len(), 1);
+}
+
+#[test]
+fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let workspace = |id: &str| dir.paths.job(id).unwrap().workspace;
+    for id in ["known", "unknown", "full"] {
+        std::fs::create_dir(workspace(id)).unwrap();
+    }
+    std::fs::create_dir(workspace("full").join("deep")).unwrap();
+    let left = [
+        dir.paths.root().join(".tmp-aaaaaa"),
+        dir.paths.locks().join(".tmp-bbbbbb"),
+        dir.paths.queue_log().join(".tmp-cccccc"),
+        workspace("full").join(".tmp-dddddd"),
+        workspace("unknown").join(".tmp-eeeeee"),
+    ];
+    let not_ours = [
+        workspace("full").join("deep/.tmp-aaaaaa"),
+        workspace("full").join(".tmp-of-the-job"),
+        workspace("full").join("output.log"),
+    ];
+    for path in left.iter().chain(&not_ours) {
+        std::fs::write(path, b"12345").unwrap();
+    }
+    let outside = folder.path().join("outside");
+    std::fs::write(&outside, b"x").unwrap();
+    std::os::unix::fs::symlink(&outside, dir.paths.queue().join(".tmp-ffffff")).unwrap();
+
+    let (startup, _) = begin(&dir);
+    let mut last = (0, 0);
+    let known = |id: &JobId| id.to_string() == "known";
+    let found = clean_up(&startup, &known, &mut |done, total| last = (done, total)).unwrap();
+    assert_eq!((found.removed.len(), found.bytes_freed), (5, 25));
+    assert_eq!(found.half_made, [workspace("unknown")]);
+    assert!(found.failed.is_empty() && found.in_use.is_empty());
+    assert_eq!(last.0, last.1);
+    assert!(left.iter().all(|p| !p.exists()));
+    assert!(not_ours.iter().all(|p| p.exists()) && outside.exists() && workspace("unknown").exists());
+    let log = cleanup_log(&dir).unwrap();
+    assert_eq!(log.len(), 6);
+    assert!(log.iter().all(|e| e.startup_id == startup.id()));
+    assert!(log.iter().any(|e| e.object == "locks/.tmp-bbbbbb" && e.result == "done"));
+    assert!(log.iter().any(|e| e.object == "jobs/unknown" && e.action == "report_half_made_workspace"));
+
+    let again = clean_up(&startup, &known, &mut |_, _| {}).unwrap();
+    assert!(again.removed.is_empty());
+    startup.finish(StartupOutcome::Completed, 0).unwrap();
+}
