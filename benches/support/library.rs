@@ -70,6 +70,9 @@ pub fn payload() -> Vec<u8> {
     vec![b'x'; RECORD - empty.len()]
 }
 
+/// What every job here works on.
+pub const REPOSITORY: &str = "web";
+
 /// Who submits here.
 pub fn actor() -> Actor {
     Actor { by: "uid:0 root submit".to_owned(), why: None }
@@ -84,7 +87,7 @@ pub fn submission() -> Operation {
         max_attempts: DEFAULT_MAX_ATTEMPTS,
         ..JobSpec::default()
     };
-    let repository = Some("web".to_owned());
+    let repository = Some(REPOSITORY.to_owned());
     Operation::Submit(Submission { job: JobId::new(), priority: 0, repository, spec })
 }
 
