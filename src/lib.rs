@@ -6,6 +6,7 @@
 
 pub mod daemon;
 pub mod durable;
+pub mod import;
 pub mod jobs;
 pub mod locks;
 pub mod queue;

@@ -382,6 +382,8 @@ fn damaged_files_are_kept_and_judged_by_what_is_left() {
     assert_eq!(world.judge(&job).verdict, Verdict::Crashed);
     std::fs::write(paths.command(), "{").unwrap();
     assert_eq!(world.judge(&job).liveness(), Liveness::Unknown, "nothing tells its process");
+    world.reattach();
+    assert!(paths.command().exists() && paths.sentinel().exists(), "that they are there is evidence");
     record.write(&world.dir.disk, &paths.command()).unwrap();
     let settled = &world.reattach()[0];
     assert!(matches!(settled.settlement, Settlement::Crashed { .. }));

@@ -205,3 +205,46 @@ fn decide_free(facts: Facts) -> Verdict {
         (None, None) => Verdict::Crashed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(lock: LockFact) -> Facts {
+        Facts {
+            lock,
+            begun: Begun::Here(Origin::Same),
+            exit: None,
+            supervisor_lives: false,
+            supervisor_stopped: false,
+            freshness: Some(Freshness::Fresh),
+            survivors: Vec::new(),
+            doubt: None,
+        }
+    }
+
+    #[test]
+    fn a_lock_that_proves_nothing_is_unknown_whatever_else_is_seen() {
+        let lock = LockFact::Unusable("a network file system".to_owned());
+        for begun in [Begun::Nothing, Begun::Here(Origin::Same), Begun::Here(Origin::EarlierBoot)] {
+            let verdict = decide(Facts { begun, ..facts(lock.clone()) });
+            assert_eq!(verdict.liveness(), Liveness::Unknown, "{begun:?}");
+        }
+    }
+
+    #[test]
+    fn a_stopped_supervisor_is_stalled_and_alive() {
+        let held = Facts { supervisor_lives: true, supervisor_stopped: true, ..facts(LockFact::Held) };
+        assert_eq!(decide(held), Verdict::Stalled);
+    }
+
+    #[test]
+    fn a_hidden_process_forbids_a_verdict_of_death() {
+        assert_eq!(decide(facts(LockFact::Free)), Verdict::Crashed);
+        let hidden = Facts { doubt: Some("hidden".to_owned()), ..facts(LockFact::Free) };
+        assert_eq!(decide(hidden.clone()).liveness(), Liveness::Unknown);
+        // Before this machine was last started nothing can have been missed.
+        let rebooted = Facts { begun: Begun::Here(Origin::EarlierBoot), ..hidden };
+        assert_eq!(decide(rebooted), Verdict::DeadByReboot);
+    }
+}

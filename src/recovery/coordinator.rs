@@ -19,7 +19,7 @@ use super::run::RunOptions;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
 use super::tries::{Attempting, skipped};
 use crate::durable::DiskError;
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
 type Ended = (usize, PhaseEnd);
@@ -210,21 +210,11 @@ impl<'a> Coordinator<'a> {
 }
 
 fn unreadable(error: &DiskError) -> Finding {
-    Finding {
-        code: "recovery-requests-unreadable".into(),
-        severity: Severity::Warning,
-        object: "recovery".into(),
-        sentence: format!("Requests of other processes cannot be taken: {error}: {}.", error.source),
-        next: None,
-    }
+    let sentence = format!("Requests of other processes cannot be taken: {error}: {}.", error.source);
+    Finding::new(&catalogue::RECOVERY_REQUESTS_UNREADABLE, "recovery", sentence)
 }
 
 fn too_late(phase: &str, status: PhaseStatus, asked: &str) -> Finding {
-    Finding {
-        code: "skip-too-late".into(),
-        severity: Severity::Info,
-        object: format!("phase:{phase}"),
-        sentence: format!("Phase {phase} had {} when {asked} asked to skip it.", status.word()),
-        next: None,
-    }
+    let sentence = format!("Phase {phase} was {} already when {asked} asked to skip it.", status.word());
+    Finding::new(&catalogue::SKIP_TOO_LATE, format!("phase:{phase}"), sentence)
 }

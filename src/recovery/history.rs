@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.
@@ -202,13 +202,8 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
 }
 
 fn damaged(path: &str, reason: &str) -> Finding {
-    Finding {
-        code: "recovery-history-damaged".into(),
-        severity: Severity::Warning,
-        object: format!("file:{path}"),
-        sentence: format!("The record of past recoveries was damaged and is in quarantine now: {reason}."),
-        next: None,
-    }
+    let sentence = format!("The record of past recoveries was damaged and is in quarantine now: {reason}.");
+    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, format!("file:{path}"), sentence)
 }
 
 /// Adds the entries that the history has not yet.

@@ -10,7 +10,7 @@ use super::progress::{Seen, Tracker};
 use super::run::Observer;
 use super::snapshot::Snapshot;
 use crate::durable::replace;
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// How often `current.json` follows moving items.
@@ -59,13 +59,8 @@ impl<'a> CurrentFile<'a> {
 
 /// Progress that other processes do not see.
 pub(super) fn not_written(why: &str) -> Finding {
-    Finding {
-        code: "progress-not-written".into(),
-        severity: Severity::Warning,
-        object: "recovery".into(),
-        sentence: format!("Progress cannot be shown to other processes: {why}."),
-        next: None,
-    }
+    let sentence = format!("Progress cannot be shown to other processes: {why}.");
+    Finding::new(&catalogue::PROGRESS_NOT_WRITTEN, "recovery", sentence)
 }
 
 /// Calls the observer until the run is closed; its last call is the last snapshot.

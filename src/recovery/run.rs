@@ -15,7 +15,7 @@ use super::publish::{CurrentFile, not_written, show};
 use super::requests::{RequestError, check_known};
 use super::snapshot::{PhaseProgress, PhaseStatus};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
 /// Sees every change of status, and moving items about twenty times a second, in order; the last call
@@ -92,10 +92,14 @@ fn described(holder: Option<&Holder>) -> String {
 pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<RecoveryRecord, RunError> {
     let names = graph.names();
     options.skip.iter().try_for_each(|name| check_known(&names, name))?;
-    let _lock = take_lock(dir, options)?;
+    let lock = take_lock(dir, options)?;
     let phases = graph.phases().iter().map(not_begun).collect();
     let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, phases));
     let control = Arc::new(Control::new(options.cancel.clone(), graph.phases().len()));
+    // Who holds the lock is a hint for others: a full disk must not keep a recovery from running.
+    if let Err(e) = describe(&lock, dir, options) {
+        tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
+    }
     match history::reconcile(dir) {
         Ok(findings) => findings.into_iter().for_each(|f| tracker.add_run_finding(f)),
         Err(e) => tracker.add_run_finding(not_recorded(&e)),
@@ -149,18 +153,18 @@ fn start_followers<'scope>(
 fn take_lock(dir: &StateDir, options: &RunOptions) -> Result<FileLock, RunError> {
     dir.disk.ensure_dir(&dir.paths.recovery())?;
     match FileLock::acquire(&dir.disk, &dir.paths.recovery_lock(), options.lock_wait) {
-        Ok(lock) => {
-            let holder = Holder {
-                pid: std::process::id(),
-                purpose: options.purpose.clone(),
-                since: dir.clock.now().to_string(),
-            };
-            lock.describe(&holder)?;
-            Ok(lock)
-        }
+        Ok(lock) => Ok(lock),
         Err(LockError::Held { path, holder, .. }) => Err(RunError::Busy { path, holder }),
         Err(LockError::Disk(e)) => Err(e.into()),
     }
+}
+
+fn describe(lock: &FileLock, dir: &StateDir, options: &RunOptions) -> Result<(), DiskError> {
+    lock.describe(&Holder {
+        pid: std::process::id(),
+        purpose: options.purpose.clone(),
+        since: dir.clock.now().to_string(),
+    })
 }
 
 fn not_begun(phase: &Phase) -> PhaseProgress {
@@ -184,11 +188,6 @@ fn not_begun(phase: &Phase) -> PhaseProgress {
 
 fn not_recorded(error: &HistoryError) -> Finding {
     let cause = std::error::Error::source(error).map_or_else(String::new, |e| format!(": {e}"));
-    Finding {
-        code: "recovery-not-recorded".into(),
-        severity: Severity::Warning,
-        object: "recovery".into(),
-        sentence: format!("The record of past recoveries is incomplete: {error}{cause}."),
-        next: None,
-    }
+    let sentence = format!("The record of past recoveries is incomplete: {error}{cause}.");
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "recovery", sentence)
 }

@@ -9,7 +9,7 @@ use super::control::{Control, Woken};
 use super::phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
-use crate::report::{Finding, Severity};
+use crate::report::{Finding, Severity, catalogue};
 
 /// What a phase's thread needs.
 pub(super) struct Attempting<'a> {
@@ -24,10 +24,11 @@ impl Attempting<'_> {
     /// Runs the phase until it is over.
     pub(super) fn to_the_end(&self) -> PhaseEnd {
         let mut pauses = self.pauses.iter();
+        let mut failures: Vec<String> = Vec::new();
         loop {
             self.tracker.begin_try(self.index);
             let error = match self.try_once() {
-                Ok(outcome) => return done(outcome),
+                Ok(outcome) => return done(self.phase.name, outcome, &failures),
                 Err(error) => error,
             };
             if let Some(interrupted) = self.interruption(&error) {
@@ -38,6 +39,7 @@ impl Attempting<'_> {
                 _ => pauses.next(),
             };
             let Some(&pause) = pause else { return self.failed(&error) };
+            failures.push(error.in_one_line());
             self.tracker.set_message(self.index, announce(&error, pause));
             match self.control.pause(self.index, pause) {
                 Woken::TryAgain => {}
@@ -78,13 +80,8 @@ impl Attempting<'_> {
     fn failed(&self, error: &PhaseError) -> PhaseEnd {
         let (name, why) = (self.phase.name, error.in_one_line());
         let severity = if self.phase.critical { Severity::Critical } else { Severity::Error };
-        let finding = Finding {
-            code: "phase-failed".into(),
-            severity,
-            object: object(name),
-            sentence: format!("Phase {name} of the recovery failed: {why}."),
-            next: Some(format!("recoveryctl retry phase {name}")),
-        };
+        let sentence = format!("Phase {name} of the recovery failed: {why}.");
+        let finding = Finding::new(&catalogue::PHASE_FAILED, object(name), sentence).with_severity(severity);
         let degraded = vec![DegradedResource { object: object(name), why: why.clone() }];
         PhaseEnd { status: PhaseStatus::Failed, message: Some(why), findings: vec![finding], degraded }
     }
@@ -94,7 +91,13 @@ fn announce(error: &PhaseError, pause: Duration) -> String {
     format!("{}; next try in {} s", error.in_one_line(), pause.as_secs_f64())
 }
 
-fn done(outcome: PhaseOutcome) -> PhaseEnd {
+fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd {
+    if let Some(why) = failures.last() {
+        let tries = failures.len() + 1;
+        let sentence =
+            format!("Phase {phase} of the recovery needed {tries} tries; before the last one: {why}.");
+        outcome.findings.push(Finding::new(&catalogue::PHASE_RETRIED, object(phase), sentence));
+    }
     let status = if outcome.degraded.is_empty() { PhaseStatus::Succeeded } else { PhaseStatus::Degraded };
     PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
 }
@@ -107,13 +110,8 @@ fn object(phase: &str) -> String {
 pub(super) fn skipped(phase: &Phase, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
-    let finding = Finding {
-        code: "phase-skipped".into(),
-        severity: Severity::Warning,
-        object: object(name),
-        sentence: format!("Phase {name} of the recovery was skipped{by}."),
-        next: Some(format!("recoveryctl retry phase {name}")),
-    };
+    let sentence = format!("Phase {name} of the recovery was skipped{by}.");
+    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
     // What a critical phase restores cannot be relied on when it did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
     PhaseEnd {

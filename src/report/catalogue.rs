@@ -315,8 +315,8 @@ pub const PHASE_FAILED: Entry = Entry {
     severity: Severity::Error,
     title: "A recovery phase failed",
     meaning: "Every try of the phase failed; the sentence gives the last error.",
-    done: "What the phase looks after is marked degraded. Phases that depend on it did not run; a critical \
-           phase stops the recovery.",
+    done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
+           after any other the rest went on, also what waits for it.",
     advice: "Deal with the error, then recover again.",
     next: Some("recoveryctl recover"),
 };
@@ -435,6 +435,43 @@ pub const IMPORT_PID_REUSED: Entry = Entry {
     next: Some("recoveryctl resume {name}"),
 };
 
+/// A job of the other server was not taken over, for what it needs could not be seen.
+pub const IMPORT_JOB_LEFT_OUT: Entry = Entry {
+    code: "import-job-left-out",
+    severity: Severity::Error,
+    title: "A job of the imported workspace was left out",
+    meaning: "Its job file, its output or its process may not be looked at by this user, so nobody can tell \
+              whether it runs.",
+    done: "Nothing was taken over for it and nothing was changed.",
+    advice: "Import again as the user that owns the workspace, or as root: the other jobs are not changed.",
+    next: None,
+};
+
+/// Job files of the other server contradict each other about an id.
+pub const IMPORT_JOB_ID_DIFFERS: Entry = Entry {
+    code: "import-job-id-differs",
+    severity: Severity::Warning,
+    title: "A job file of the imported workspace has another id than its name",
+    meaning: "The file was renamed or copied: the id inside is not the one in its name, its name cannot be an \
+              id, or two names differ only in upper and lower case.",
+    done: "The name of the file counts as the id. Of two files with one id the one in lower case was taken \
+           over; a copy of the other is in quarantine.",
+    advice: "Compare the files and submit again what is missing.",
+    next: None,
+};
+
+/// A process of the other server lives although its job is over or has no record.
+pub const IMPORT_PROCESS_ALIVE: Entry = Entry {
+    code: "import-process-alive",
+    severity: Severity::Error,
+    title: "A process of the imported workspace still lives",
+    meaning: "The script of a job runs although its job file says that it is over, or is missing, or the \
+              process could not be ended.",
+    done: "The process was not touched, or withstood; the sentence tells which.",
+    advice: "Look at the process, and end it or let it finish.",
+    next: None,
+};
+
 /// Every entry, in the order in which they are listed.
 pub const ALL: &[&Entry] = &[
     &LOG_RECORD_DAMAGED,
@@ -472,6 +509,9 @@ pub const ALL: &[&Entry] = &[
     &IMPORT_JOB_DIRECTORY_WITHOUT_RECORD,
     &IMPORT_STAGING_LEFT,
     &IMPORT_PID_REUSED,
+    &IMPORT_JOB_LEFT_OUT,
+    &IMPORT_JOB_ID_DIFFERS,
+    &IMPORT_PROCESS_ALIVE,
 ];
 
 /// The entry of a code.

@@ -56,6 +56,8 @@ paths! {
     checkpoint_lock => "queue/checkpoint.lock";
     /// Taken while a job with a name given by the user is submitted.
     names_lock => "queue/names.lock";
+    /// Held by the process that takes over another server's workspace.
+    import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
     /// Repository locks.

@@ -3,6 +3,7 @@
 mod filesystem;
 mod host;
 mod process;
+mod process_table;
 
 pub use filesystem::is_network;
 pub use host::Host;
@@ -10,3 +11,4 @@ pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, marked_processes,
     presence, process_stat, signal_process, start_time,
 };
+pub use process_table::{ProcessEntry, descendants, process_table};

@@ -233,9 +233,9 @@ pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIde
     (found, hidden)
 }
 
+/// From `/proc`: getsid(2) says 0 for processes of outside our PID namespace, which is no PID.
 fn session_of(pid: u32) -> Option<u32> {
-    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    u32::try_from(rustix::process::getsid(Some(pid)).ok()?.as_raw_nonzero().get()).ok()
+    Stat::read(pid).ok().map(|s| s.session)
 }
 
 #[cfg(test)]

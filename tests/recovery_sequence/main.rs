@@ -6,6 +6,7 @@
 mod order;
 mod outcome;
 mod processes;
+mod refused;
 mod skip;
 mod tries;
 

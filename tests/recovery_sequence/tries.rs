@@ -46,7 +46,8 @@ fn a_phase_that_recovers_in_a_later_try_has_succeeded() {
     assert_eq!(phase.message.as_deref(), Some("3 locks"));
     // What the tries before it found would be told twice.
     let sentences: Vec<&str> = phase.findings.iter().map(|f| f.sentence.as_str()).collect();
-    assert_eq!(sentences, ["Seen in try 2."]);
+    let retried = "Phase locks of the recovery needed 3 tries; before the last one: cannot read the locks: disk asleep.";
+    assert_eq!(sentences, ["Seen in try 2.", retried]);
     assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
 }
 
@@ -61,7 +62,7 @@ fn after_the_last_pause_it_has_failed_and_says_why() {
     assert_eq!(phase.message.as_deref(), Some("cannot read the locks: disk asleep"));
     let failed = phase.findings.iter().find(|f| f.code == "phase-failed").unwrap();
     assert_eq!((failed.severity, failed.object.as_str()), (Severity::Error, "phase:locks"));
-    assert_eq!(failed.next.as_deref(), Some("recoveryctl retry phase locks"));
+    assert_eq!(failed.next.as_deref(), Some("recoveryctl recover"));
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn settle_batch(
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
-        let quarantined = quarantine(dir, &case);
+        let quarantined = quarantine(dir, &case, &settlement);
         let Case { job, judgement, .. } = case;
         Settled { job_id: job.id, attempt: job.attempt, settlement, judgement, quarantined }
     });
@@ -264,17 +264,18 @@ fn crashed(
     (Settlement::Crashed { then }, Some(Operation::End(end)))
 }
 
-/// Damaged files go to quarantine: moved when the job is over, copied while it lives and may still
-/// write them. One that cannot be kept stays where it is.
-fn quarantine(dir: &StateDir, case: &Case) -> Vec<std::path::PathBuf> {
+/// Damaged files go to quarantine: moved when the attempt is over, else copied: it may still write them,
+/// and that they are there is evidence. One that cannot be kept stays where it is.
+fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::path::PathBuf> {
+    let is_over = matches!(settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. });
     let Ok(paths) = dir.paths.job(&case.job.id.to_string()) else { return Vec::new() };
     let (quarantine, at) = (dir.quarantine(), dir.clock.now().to_string());
     let kept = case.judgement.damaged.iter().filter_map(|name| {
         let file = paths.workspace.join(name);
         let reason = "cannot be understood";
         let kept = match case.lock {
-            Some(_) => quarantine.take_file(&file, reason, &at),
-            None => quarantine.keep_file(&file, reason, &at),
+            Some(_) if is_over => quarantine.take_file(&file, reason, &at),
+            _ => quarantine.keep_file(&file, reason, &at),
         };
         kept.ok()
     });

@@ -85,16 +85,15 @@ impl NotStarted {
 /// then in the job's output too.
 #[must_use]
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
-    let why = match dir.paths.job(&request.job.to_string()) {
-        Ok(paths) => match become_command(dir, &paths, request) {
-            why @ (NotStarted::Alone { .. } | NotStarted::Late { .. }) => return why,
-            why => {
-                tell(&dir.disk, &paths.output(), &why);
-                why
-            }
-        },
-        Err(e) => e.into(),
+    let paths = match dir.paths.job(&request.job.to_string()) {
+        Ok(paths) => paths,
+        Err(e) => return e.into(),
     };
+    let why = become_command(dir, &paths, request);
+    // A straggler has no part in the output of the attempt that is under way.
+    if !matches!(why, NotStarted::Alone { .. } | NotStarted::Late { .. }) {
+        tell(&dir.disk, &paths.output(), &why);
+    }
     why
 }
 

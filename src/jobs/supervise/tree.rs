@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
 
 use crate::system::{ProcessIdentity, signal_process};
 
@@ -28,7 +28,7 @@ pub(super) struct Leftovers {
 pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
     let mut ended = HashMap::new();
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 ended.insert(pid.as_raw_nonzero().get().unsigned_abs(), status);
             }

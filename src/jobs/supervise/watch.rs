@@ -48,7 +48,10 @@ impl Watch<'_, '_> {
         let mut ending: Option<Ending> = None;
         loop {
             let cpu_ms = pidfd.as_ref().and_then(|fd| self.cpu_ms_of_zombie(fd));
-            if let Some(status) = tree::reap().0.remove(&self.command.as_raw_nonzero().get().unsigned_abs()) {
+            let (mut ended, is_child_left) = tree::reap();
+            let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
+            // Without a child there is nothing to wait for, even if its status went astray.
+            if status.is_some() || !is_child_left {
                 return self.conclude(status, ending, cpu_ms);
             }
             let deadline = self.time_limit.map(|limit| begun + limit);
@@ -103,10 +106,15 @@ impl Watch<'_, '_> {
         Some(stat.cpu_ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
     }
 
-    fn conclude(&self, status: WaitStatus, ending: Option<Ending>, cpu_ms: Option<u64>) -> CommandEnd {
+    fn conclude(
+        &self,
+        status: Option<WaitStatus>,
+        ending: Option<Ending>,
+        cpu_ms: Option<u64>,
+    ) -> CommandEnd {
         CommandEnd {
-            exit_code: status.exit_status(),
-            signal: status.terminating_signal(),
+            exit_code: status.and_then(WaitStatus::exit_status),
+            signal: status.and_then(WaitStatus::terminating_signal),
             timed_out: ending.is_some_and(|e| e.timed_out),
             end_wanted: self.signals.end_wanted(),
             cpu_ms,

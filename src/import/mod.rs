@@ -1,0 +1,36 @@
+//! Takes over the workspace of a crashed C#/.NET batch server: `import claude-batch-server WORKSPACE`.
+//!
+//! The workspace is only read. What is found becomes `restore` records, all in one durable append, and a
+//! few files in the state directory that are written before it: so a run that is killed anywhere leaves
+//! either nothing in the queue or all of it, and a repeated run finishes or changes nothing. One import
+//! at a time (`queue/import.lock`). What each thing becomes is in `docs/import.md`.
+//!
+//! Job files are parsed with tolerance ([`parse`]), the process of a job is recognised by a strict
+//! rule ([`runs_script`]), and one total function ([`judge`]) turns both into an outcome.
+
+mod document;
+mod effects;
+mod evidence;
+mod examine;
+mod findings;
+mod legacy;
+mod outcome;
+mod report;
+mod scan;
+mod script_process;
+mod takeover;
+mod template;
+
+pub use evidence::{Evidence, OutputTail, PidFile, ProcessEvidence};
+pub use legacy::{LegacyJob, LegacyStatus, Reading, parse};
+pub use outcome::{Judgement, Verdict, judge};
+pub use report::{
+    ImportCounts, ImportReport, ImportedJob, JobAction, OrphanCandidate, OrphanKind, QuarantinedFile,
+};
+pub use scan::{FoundJob, Scan, ScanError, Workspace};
+pub use script_process::runs_script;
+pub use takeover::{ImportError, ImportOptions, take_over};
+pub use template::{CommandTemplate, DEFAULT_TEMPLATE, PLACEHOLDERS, TemplateError, Values};
+
+/// The kind of server, as it is written into the jobs' records.
+pub const SOURCE: &str = "claude-batch-server";
