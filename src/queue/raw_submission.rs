@@ -28,73 +28,65 @@ pub(super) struct RawSubmission<'a> {
 impl<'a> RawSubmission<'a> {
     /// Understands a submission's line; `None` for every other line.
     pub(super) fn parse(payload: &'a [u8]) -> Option<RawSubmission<'a>> {
-        let mut line = Cursor(payload);
-        line.literal(b"{\"at\":\"")?;
+        let mut line = Cursor(std::str::from_utf8(payload).ok()?);
+        line.literal("{\"at\":\"")?;
         let at = line.text()?;
-        line.literal(b",\"op\":\"submit\",\"by\":\"")?;
+        line.literal(",\"op\":\"submit\",\"by\":\"")?;
         line.skip_text()?;
-        if line.literal(b",\"why\":\"").is_some() {
+        if line.literal(",\"why\":\"").is_some() {
             line.skip_text()?;
         }
-        line.literal(b",\"job\":\"")?;
+        line.literal(",\"job\":\"")?;
         let job = line.text()?;
-        let priority = match line.literal(b",\"priority\":") {
+        let priority = match line.literal(",\"priority\":") {
             Some(()) => line.integer()?,
             None => 0,
         };
-        let repository = match line.literal(b",\"repository\":\"") {
+        let repository = match line.literal(",\"repository\":\"") {
             Some(()) => Some(line.text()?),
             None => None,
         };
-        line.literal(b",\"spec\":")?;
-        let spec = line.0.strip_suffix(b"}").filter(|s| s.starts_with(b"{") && s.ends_with(b"}"))?;
-        Some(RawSubmission {
-            at: at.parse().ok()?,
-            job: job.parse().ok()?,
-            priority,
-            repository,
-            spec: std::str::from_utf8(spec).ok()?,
-        })
+        line.literal(",\"spec\":")?;
+        let spec = line.0.strip_suffix('}').filter(|s| s.starts_with('{') && s.ends_with('}'))?;
+        Some(RawSubmission { at: at.parse().ok()?, job: job.parse().ok()?, priority, repository, spec })
     }
 }
 
 /// What is left of a line.
-struct Cursor<'a>(&'a [u8]);
+struct Cursor<'a>(&'a str);
 
 impl<'a> Cursor<'a> {
     /// Passes over exactly this.
-    fn literal(&mut self, expected: &[u8]) -> Option<()> {
+    fn literal(&mut self, expected: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(expected)?;
         Some(())
     }
 
     /// The text up to its closing quotation mark; only one without escapes.
     fn text(&mut self) -> Option<&'a str> {
-        let end = self.0.iter().position(|&b| b == b'"' || b == b'\\')?;
+        let end = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
         let (text, rest) = self.0.split_at(end);
-        self.0 = rest.strip_prefix(b"\"")?;
-        std::str::from_utf8(text).ok()
+        self.0 = rest.strip_prefix('"')?;
+        Some(text)
     }
 
     /// Passes over a text and its closing quotation mark, whatever it says.
     fn skip_text(&mut self) -> Option<()> {
-        let mut at = 0;
         loop {
-            match self.0.get(at)? {
-                b'"' => break,
-                b'\\' => at += 2,
-                _ => at += 1,
+            let at = memchr::memchr2(b'"', b'\\', self.0.as_bytes())?;
+            let is_escape = self.0.as_bytes()[at] == b'\\';
+            self.0 = self.0.get(at + 1 + usize::from(is_escape)..)?;
+            if !is_escape {
+                return Some(());
             }
         }
-        self.0 = &self.0[at + 1..];
-        Some(())
     }
 
     fn integer(&mut self) -> Option<i32> {
-        let digits = self.0.iter().take_while(|b| b.is_ascii_digit() || **b == b'-').count();
-        let (number, rest) = self.0.split_at(digits);
+        let end = self.0.find(|c: char| !c.is_ascii_digit() && c != '-')?;
+        let (number, rest) = self.0.split_at(end);
         self.0 = rest;
-        std::str::from_utf8(number).ok()?.parse().ok()
+        number.parse().ok()
     }
 }
 

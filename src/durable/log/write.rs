@@ -22,6 +22,9 @@ use crate::durable::shared_page::{End, SharedPage};
 /// How long a follower sleeps at most before it looks whether its leader is dead.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
 
+/// How often a leader lets others go first, at most.
+const GATHER_MOMENTS: usize = 16;
+
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
@@ -190,6 +193,7 @@ impl Log {
             let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
             let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
             if self.page.synced() < seq {
+                self.gather();
                 self.sync_what_is_written(&mut cached)?;
             }
         }
@@ -197,6 +201,23 @@ impl Log {
         // would find it still taken and sleep on, with nobody left to wake him.
         self.page.wake();
         Ok(true)
+    }
+
+    /// Lets those who are about to append do so first, as long as each moment brings more of them: woken
+    /// together by the last sync they come back together. Who is alone does not wait.
+    fn gather(&self) {
+        let mut end = self.page.end().next_seq;
+        if end <= self.page.synced() + 2 {
+            return;
+        }
+        for _ in 0..GATHER_MOMENTS {
+            std::thread::yield_now();
+            let now = self.page.end().next_seq;
+            if now == end {
+                return;
+            }
+            end = now;
+        }
     }
 
     /// Everything published before the look at the end is covered; older segments were synced when left.
