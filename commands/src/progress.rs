@@ -19,7 +19,7 @@ pub(crate) fn observer(output: &Output) -> Option<Observer> {
     if is_terminal && !output.is_json() {
         let bars = Mutex::new(Bars::default());
         return Some(Arc::new(move |s: &Snapshot| {
-            bars.lock().unwrap_or_else(PoisonError::into_inner).show(s)
+            bars.lock().unwrap_or_else(PoisonError::into_inner).show(s);
         }));
     }
     let lines = Mutex::new(Lines::default());

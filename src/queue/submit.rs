@@ -57,6 +57,9 @@ pub struct Submitter<'a> {
     queue: Option<Queue>,
 }
 
+/// All of a batch's jobs, or those whose id is taken, each with its place among the requests.
+pub type Together = Result<Vec<Entered>, Vec<(usize, JobExists)>>;
+
 impl<'a> Submitter<'a> {
     /// Reads nothing yet.
     #[must_use]
@@ -102,10 +105,7 @@ impl<'a> Submitter<'a> {
     ///
     /// # Errors
     /// Nothing is acknowledged then.
-    pub fn enter_together(
-        &mut self,
-        requests: Vec<CheckedRequest>,
-    ) -> Result<Result<Vec<Entered>, Vec<(usize, JobExists)>>, SubmitError> {
+    pub fn enter_together(&mut self, requests: Vec<CheckedRequest>) -> Result<Together, SubmitError> {
         let _names = self.lock_names(&requests)?;
         let taken = self.taken(&requests)?;
         if !taken.is_empty() {
