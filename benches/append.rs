@@ -41,7 +41,7 @@ fn single_writer(what: &str, folder: &Path, target: Target) {
     let log = library::log(&Disk::real(), &folder.join("log"));
     let mut bare = BareFile::open(&folder.join("bare"));
     let payload = library::payload();
-    let append = || drop(log.append(&[&payload]).expect("an append"));
+    let append = || library::append(&log, &payload);
     let (ours, floor) = alternate(OPERATIONS, append, || bare.append());
     let (ours, floor) = (median(&ours), median(&floor));
     row(what, &time(ours), &time(floor), floor.as_secs_f64() / ours.as_secs_f64(), target);
@@ -51,7 +51,7 @@ fn appends(arguments: &[String]) {
     let log = library::log(&Disk::real(), Path::new(&arguments[0]));
     let payload = library::payload();
     for _ in 0..arguments[1].parse().expect("a number") {
-        log.append(&[&payload]).expect("an append");
+        library::append(&log, &payload);
     }
 }
 

@@ -108,7 +108,7 @@ fn threads_of_ours(folder: &Path) -> Burst {
     let log = library::log(&disk, &folder.join("log-threads"));
     let payload = library::payload();
     let before = syncs.count();
-    let burst = threads(|| drop(log.append(&[&payload]).expect("an append")));
+    let burst = threads(|| library::append(&log, &payload));
     Burst { syncs: syncs.count() - before, ..burst }
 }
 
@@ -117,7 +117,7 @@ fn one_of_ours(folder: &Path) {
     let log = library::log(&disk, folder);
     let payload = library::payload();
     let before = syncs.count();
-    burst_on_signal(|| drop(log.append(&[&payload]).expect("an append")), || syncs.count() - before);
+    burst_on_signal(|| library::append(&log, &payload), || syncs.count() - before);
 }
 
 fn one_of_the_floor(path: &Path) {

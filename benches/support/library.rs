@@ -63,6 +63,11 @@ pub fn log(disk: &Disk, folder: &Path) -> Log {
     Log::open(disk, options).expect("a log")
 }
 
+/// Appends one record and waits for its sync.
+pub fn append(log: &Log, payload: &[u8]) {
+    log.append(&[payload]).expect("an append");
+}
+
 /// A payload whose record takes [`RECORD`] bytes.
 pub fn payload() -> Vec<u8> {
     let mut empty = Vec::new();
