@@ -445,6 +445,11 @@ impl QueueState {
     }
 
     fn intern(&mut self, repository: &str) -> Arc<str> {
+        // Neighbours often work on the same.
+        let last = self.jobs.last().and_then(|(_, job)| job.repository.as_ref());
+        if let Some(known) = last.filter(|last| ***last == *repository) {
+            return known.clone();
+        }
         if let Some(known) = self.repositories.get(repository) {
             return known.clone();
         }

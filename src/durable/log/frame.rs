@@ -67,11 +67,15 @@ pub fn decode(buffer: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { seq: number(&head[18..34])?, payload: &buffer[HEAD..end], len: end + 1 })
 }
 
+/// Of at most 16 digits, so that it cannot overflow.
 fn number(field: &[u8]) -> Option<u64> {
-    field.iter().try_fold(0u64, |n, &b| {
+    let mut wrong = 0;
+    let value = field.iter().fold(0u64, |n, &b| {
         let digit = b.wrapping_sub(b'0');
-        (digit < 10).then(|| n * 10 + u64::from(digit))
-    })
+        wrong |= u8::from(digit > 9);
+        n.wrapping_mul(10).wrapping_add(u64::from(digit))
+    });
+    (wrong == 0).then_some(value)
 }
 
 /// By table: a test of each digit's kind would be a branch that nobody can predict.
