@@ -4,6 +4,7 @@
 //! The library neither prints nor reads the environment; the edges (`commands/`, `tui/`) do. Start with
 //! `ARCHITECTURE.md`.
 
+pub mod audit;
 pub mod daemon;
 pub mod durable;
 pub mod import;

@@ -1,8 +1,11 @@
 //! The queue on disk, from outside: many writers, cuts, damage, checkpoints.
 #![allow(clippy::disallowed_methods)]
 
+mod common;
+
 use std::path::Path;
 
+use common::scratch;
 use recovery::durable::Disk;
 use recovery::queue::{Actor, JobId, JobSpec, JobStatus, Method, Operation, Queue, Submission, append};
 use recovery::state::{Clock, StateDir};
@@ -26,7 +29,7 @@ fn ids(queue: &Queue) -> Vec<String> {
 
 #[test]
 fn what_was_submitted_is_there_in_order_after_reopening() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let dir = state(&folder.path().join("s"));
     let first = append(&dir, &actor(), &[submit("a"), submit("b")]).unwrap();
     let second = append(&dir, &actor(), &[submit("c")]).unwrap();
@@ -39,7 +42,7 @@ fn what_was_submitted_is_there_in_order_after_reopening() {
 
 #[test]
 fn threads_append_without_losing_or_doubling() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let dir = state(&folder.path().join("s"));
     std::thread::scope(|scope| {
         for t in 0..16 {
@@ -59,7 +62,7 @@ fn threads_append_without_losing_or_doubling() {
 
 #[test]
 fn a_checkpoint_and_a_follower() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let dir = state(&folder.path().join("s"));
     append(&dir, &actor(), &[submit("a"), submit("b")]).unwrap();
     let mut follower = Queue::open(&dir).unwrap();

@@ -10,9 +10,18 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
+use crate::command::demo::{DemoArgs, cmd_demo};
 use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
+use crate::command::jobs::{JobsArgs, cmd_jobs};
+use crate::command::lock::{LockArgs, cmd_lock};
+use crate::command::locks::{LocksArgs, cmd_locks};
+use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::release::{ReleaseArgs, cmd_release};
+use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
@@ -81,12 +90,21 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(InitArgs),
+    Submit(Box<SubmitArgs>),
+    Jobs(JobsArgs),
+    Queue(QueueArgs),
+    Locks(LocksArgs),
+    Lock(LockArgs),
+    Release(ReleaseArgs),
+    Resume(ResumeArgs),
+    Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
-    Submit(Box<SubmitArgs>),
+    Import(ImportArgs),
+    Demo(DemoArgs),
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
@@ -97,12 +115,21 @@ impl Command {
     fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
+            Command::Submit(_) => "submit",
+            Command::Jobs(_) => "jobs",
+            Command::Queue(_) => "queue",
+            Command::Locks(_) => "locks",
+            Command::Lock(_) => "lock",
+            Command::Release(_) => "release",
+            Command::Resume(_) => "resume",
+            Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
-            Command::Submit(_) => "submit",
+            Command::Import(_) => "import",
+            Command::Demo(_) => "demo",
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
@@ -113,12 +140,21 @@ impl Command {
 fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     match command {
         Command::Init(args) => cmd_init(context, &args),
+        Command::Submit(args) => cmd_submit(context, *args),
+        Command::Jobs(args) => cmd_jobs(context, &args),
+        Command::Queue(args) => cmd_queue(context, &args),
+        Command::Locks(args) => cmd_locks(context, &args),
+        Command::Lock(args) => cmd_lock(context, &args),
+        Command::Release(args) => cmd_release(context, &args),
+        Command::Resume(args) => cmd_resume(context, &args),
+        Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),
-        Command::Submit(args) => cmd_submit(context, *args),
+        Command::Import(args) => cmd_import(context, &args),
+        Command::Demo(args) => cmd_demo(context, &args),
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),

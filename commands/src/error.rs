@@ -5,12 +5,15 @@
 
 use std::error::Error;
 
+use recovery::audit::AuditError;
 use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
 use recovery::jobs::RecoverError;
+use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
-use recovery::recovery::{HistoryError, RunError};
+use recovery::recovery::{GraphError, HistoryError, RequestError, RunError};
+use recovery::report::sentinels::SentinelsError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -24,6 +27,8 @@ pub(crate) enum Ending {
     Degraded,
     /// There are findings, and `--exit-code` asks to tell.
     Findings,
+    /// A command that was run for the user ended with this status.
+    Command(u8),
 }
 
 impl Ending {
@@ -33,6 +38,7 @@ impl Ending {
             Ending::Done => 0,
             Ending::Degraded => 3,
             Ending::Findings => 4,
+            Ending::Command(status) => status,
         }
     }
 }
@@ -288,6 +294,99 @@ impl From<RecoverError> for CliError {
 impl From<HistoryError> for CliError {
     fn from(error: HistoryError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("recovery-history")
+    }
+}
+
+impl From<GraphError> for CliError {
+    fn from(error: GraphError) -> CliError {
+        CliError::new(ErrorKind::Failed, error)
+    }
+}
+
+impl From<RequestError> for CliError {
+    fn from(error: RequestError) -> CliError {
+        match error {
+            RequestError::UnknownPhase { .. } => {
+                CliError::new(ErrorKind::NotFound, error).code("no-such-phase")
+            }
+            RequestError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<ReleaseRefused> for CliError {
+    fn from(error: ReleaseRefused) -> CliError {
+        use ErrorKind::{Failed, Held, NotFound, Refused, Usage};
+        let force = "if you know that nobody works on it any more: --force";
+        let (kind, code, hints) = match &error {
+            ReleaseRefused::NotHeld { .. } => {
+                (NotFound, "lock-not-held", vec!["recoveryctl locks active".to_owned()])
+            }
+            ReleaseRefused::WrongId { repository, .. } => {
+                (Refused, "lock-id-mismatch", vec![inspect(repository)])
+            }
+            ReleaseRefused::HeldByLiveOwner { who } => {
+                (Held, "lock-held", vec![inspect(&who.repository), force.to_owned()])
+            }
+            ReleaseRefused::Unknown { repository, .. } => {
+                (Refused, "lock-unavailable", vec![inspect(repository), force.to_owned()])
+            }
+            ReleaseRefused::BadName(_) => (Usage, "bad-repository-name", Vec::new()),
+            ReleaseRefused::Disk(_) => (Failed, "disk", Vec::new()),
+            _ => (Failed, "failed", Vec::new()),
+        };
+        hints.into_iter().fold(CliError::new(kind, error).code(code), CliError::hint)
+    }
+}
+
+impl From<LockRefused> for CliError {
+    fn from(error: LockRefused) -> CliError {
+        use ErrorKind::{Failed, Held, Refused, Usage};
+        let (kind, code, hints) = match &error {
+            LockRefused::Held { by, .. } => {
+                (Held, "lock-held", vec!["wait for it with --wait 10m".to_owned(), inspect(&by.repository)])
+            }
+            LockRefused::Unavailable { repository, .. } => {
+                (Refused, "lock-unavailable", vec![inspect(repository)])
+            }
+            LockRefused::BadName(_) => (Usage, "bad-repository-name", Vec::new()),
+            LockRefused::Disk(_) => (Failed, "disk", Vec::new()),
+            _ => (Failed, "failed", Vec::new()),
+        };
+        hints.into_iter().fold(CliError::new(kind, error).code(code), CliError::hint)
+    }
+}
+
+fn inspect(repository: &str) -> String {
+    format!("recoveryctl locks inspect {}", quoted(repository.as_ref()))
+}
+
+impl From<RunUnderError> for CliError {
+    fn from(error: RunUnderError) -> CliError {
+        match error {
+            RunUnderError::Refused(error) => error.into(),
+            RunUnderError::Start { .. } => {
+                CliError::new(ErrorKind::Failed, error).code("command-not-started")
+            }
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(error: AuditError) -> CliError {
+        CliError::new(ErrorKind::Failed, error).code("audit-trail")
+    }
+}
+
+impl From<SentinelsError> for CliError {
+    fn from(error: SentinelsError) -> CliError {
+        match error {
+            SentinelsError::Disk(error) => error.into(),
+            SentinelsError::Cursor(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn supervisor_command(dir: &StateDir, heartbeat: Duration, kill_grace
 }
 
 /// This very program, also when its file was replaced meanwhile.
-fn own_program() -> OsString {
+pub(crate) fn own_program() -> OsString {
     match std::env::current_exe() {
         Ok(path) if path.exists() => path.into_os_string(),
         _ => "/proc/self/exe".into(),

@@ -47,6 +47,12 @@ impl Interruption {
         self.terminated.store(false, Ordering::SeqCst);
     }
 
+    /// From now on the first SIGINT does nothing here: the terminal sends it to a command of ours too, and
+    /// we are to outlive that command. SIGTERM ends us as before.
+    pub(crate) fn leave_interrupts_to_the_command(&self) {
+        self.interrupted.store(false, Ordering::SeqCst);
+    }
+
     /// After [`Interruption::catch`]: the error to end with, once a signal came.
     pub(crate) fn requested(&self) -> Option<CliError> {
         if self.interrupted.load(Ordering::SeqCst) {

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::error::{CliError, ErrorKind};
 use crate::paint::{ColorChoice, Paint, Tone};
+use crate::shield::Shield;
 use crate::table::printable;
 use crate::text::Text;
 
@@ -27,6 +28,7 @@ pub(crate) struct Output {
     /// A JSON document was printed; there must not be a second.
     document_printed: bool,
     failure: Option<io::Error>,
+    shield: Shield,
 }
 
 impl Output {
@@ -40,10 +42,11 @@ impl Output {
             paint_notes: Paint::for_stream(color, &io::stderr()),
             document_printed: false,
             failure: None,
+            shield: Shield::default(),
         }
     }
 
-    /// Whether `--json` was given.
+    /// Whether `--quiet` was given.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
@@ -51,6 +54,11 @@ impl Output {
     /// Whether the result is to be one JSON document.
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether results are painted.
+    pub(crate) fn has_colors(&self) -> bool {
+        self.paint.is_on()
     }
 
     /// Whether a person seems to read what goes to stderr.
@@ -90,6 +98,16 @@ impl Output {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if self.failure.is_none() {
             self.failure = self.stdout.write_all(bytes).err();
+        }
+    }
+
+    /// Bytes that somebody else's program printed: as they are, unless a terminal would obey them.
+    pub(crate) fn foreign_bytes(&mut self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            let shown = self.shield.shown(bytes);
+            self.bytes(&shown);
+        } else {
+            self.bytes(bytes);
         }
     }
 

@@ -115,10 +115,11 @@ pub(crate) fn tone_of(severity: Severity) -> Tone {
     }
 }
 
-/// How long ago, in the two largest units: `3m12s ago`; `in 5s` for the future.
+/// How long ago, in the two largest units, whole seconds: `3m12s ago`; `in 5s` for the future.
 pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
     let ms = now.millis_since(at);
-    let distance = coarse(ms.unsigned_abs());
+    // Nobody counts the milliseconds of an age.
+    let distance = coarse(ms.unsigned_abs() / 1000 * 1000);
     match ms {
         -999..=999 => "now".to_owned(),
         1000.. => format!("{distance} ago"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
 use recovery::jobs::{FreshnessLimits, RecoverSettings};
-use recovery::queue::JobId;
+use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
@@ -38,6 +38,11 @@ pub(crate) fn recovering(
     write_records: bool,
 ) -> Result<Settings, CliError> {
     Ok(Settings { by, jobs: judging(context)?, write_records })
+}
+
+/// How a recovery is assembled where no configuration counts: with the usual limits.
+pub(crate) fn recovery_settings(actor: &Actor, by: StartedBy) -> Settings {
+    Settings { by, jobs: RecoverSettings::new(actor.clone()), write_records: true }
 }
 
 /// How a recovery is run.

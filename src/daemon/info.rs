@@ -1,11 +1,12 @@
 //! `daemon/daemon.json`: which daemon takes jobs. There from the end of its recovery until it ends; after
-//! a crash it may be left, so whoever reads it asks whether the daemon's lock is held.
+//! a crash it is left until the next daemon begins, so whoever reads it asks whether the daemon's lock is
+//! held.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{DiskError, is_held, read_optional, replace};
+use crate::durable::{DiskError, holder_of, is_held, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
 /// A daemon, as others find it.
@@ -26,6 +27,14 @@ impl DaemonInfo {
         let text = serde_json::to_vec(self).unwrap_or_default();
         replace(&dir.disk, &dir.paths.daemon_info(), &text)
     }
+
+    /// Takes the file away, if it is there.
+    pub(super) fn remove(dir: &StateDir) -> Result<(), DiskError> {
+        match dir.disk.remove_file(&dir.paths.daemon_info()) {
+            Err(e) if !e.is_not_found() => Err(e),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The daemon that lives, if one does and is past its recovery.
@@ -40,5 +49,12 @@ pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
         Err(e) => return Err(e),
     }
     let bytes = read_optional(&dir.paths.daemon_info())?;
-    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()))
+    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok().or_else(|| named_by_lock(dir))))
+}
+
+/// Its file is damaged: the lock file tells the most important of it.
+fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
+    let holder = holder_of(&dir.paths.daemon_lock())?;
+    let started_at = holder.since.parse().unwrap_or_default();
+    Some(DaemonInfo { pid: holder.pid, address: None, socket: None, started_at })
 }

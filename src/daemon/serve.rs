@@ -1,6 +1,9 @@
 //! The daemon's life: its lock, its recovery, then jobs until it is told to end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::jobs::record;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings,
@@ -73,6 +76,8 @@ pub fn serve(
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
     let _lock = take_lock(dir)?;
+    // What a killed daemon left would say that jobs are taken while this one still recovers.
+    DaemonInfo::remove(dir)?;
     let (record, queue) = Recovery::new(dir, settings.recovery)?.run(&settings.run)?;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
@@ -86,12 +91,27 @@ pub fn serve(
         DaemonInfo { pid: std::process::id(), address: None, socket: None, started_at: dir.clock.now() };
     info.write(dir)?;
     ready(&info, &record);
-    let worked = Scheduler::new(dir.clone(), queue, settings.scheduler).run(stop);
-    match dir.disk.remove_file(&dir.paths.daemon_info()) {
-        Err(e) if !e.is_not_found() => return Err(e.into()),
-        _ => {}
-    }
+    let worked = work(dir, queue, settings.scheduler, stop);
+    DaemonInfo::remove(dir)?;
     Ok(worked?)
+}
+
+/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before.
+fn work(
+    dir: &StateDir,
+    queue: Queue,
+    settings: SchedulerSettings,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), WorkError> {
+    let over = AtomicBool::new(false);
+    let waiting = record::waiting(queue.state());
+    std::thread::scope(|scope| {
+        // Derived: what cannot be written now, the next recovery writes.
+        scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
+        let worked = Scheduler::new(dir.clone(), queue, settings).run(stop);
+        over.store(true, Ordering::Relaxed);
+        worked
+    })
 }
 
 fn take_lock(dir: &StateDir) -> Result<FileLock, DaemonError> {

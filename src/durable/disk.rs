@@ -38,6 +38,8 @@ pub enum Effect<'a> {
     RemoveDir { path: &'a Path },
     /// The names in a folder become durable.
     SyncDir { path: &'a Path },
+    /// Everything on the file system of this folder becomes durable.
+    SyncFilesystem { path: &'a Path },
     /// A file's modification time is set to now (a heartbeat); never synced.
     Touch { path: &'a Path },
     /// Permissions change.
@@ -217,6 +219,16 @@ impl Disk {
             .tried("sync the folder", path)
     }
 
+    /// Makes everything durable that was written to the file system a folder is on: one call for many
+    /// files.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::SyncFilesystem { path }, || Ok(rustix::fs::syncfs(File::open(path)?)?))
+            .tried("sync the file system of", path)
+    }
+
     /// Sets permissions.
     ///
     /// # Errors
@@ -257,6 +269,11 @@ impl DiskFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the name it was opened by still means this file.
+    pub(crate) fn has_its_name(&self) -> bool {
+        super::lock::is_named(&self.file, &self.path)
     }
 
     /// Length, identity and times.

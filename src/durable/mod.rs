@@ -18,4 +18,4 @@ pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
 pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
-pub use replace::{TEMPORARY_PREFIX, create, replace, replace_with};
+pub use replace::{TEMPORARY_PREFIX, create, create_many, replace, replace_with};

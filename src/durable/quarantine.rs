@@ -1,6 +1,6 @@
 //! Where unreadable files go, each with a note of why; nothing unreadable is ever deleted.
 //!
-//! `quarantine/<time>-<name>` is the file (or the bytes cut from one), `….why.json` the note. A copy of
+//! `quarantine/<checksum>-<bytes>-<name>` is the file (or the bytes cut from one), `….why.json` the note. A copy of
 //! the same bytes of the same file is kept once, however often recovery runs.
 
 use std::path::{Path, PathBuf};
@@ -116,6 +116,8 @@ fn kept_name(from: &Path, offset: Option<u64>, bytes: &[u8]) -> String {
     hasher.update(&offset.unwrap_or(u64::MAX).to_le_bytes());
     hasher.update(bytes);
     let name = from.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let short: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
+    // A file name has 255 bytes at most, and the note's is longer still.
+    let mut short: String = name.chars().filter(|c| !c.is_control()).collect();
+    short.truncate(short.floor_char_boundary(120));
     format!("{:08x}-{}-{short}", hasher.finalize(), bytes.len())
 }

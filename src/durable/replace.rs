@@ -8,7 +8,7 @@
 //! told from what is being written; see [`super::remove_abandoned`].
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, parent};
 use super::error::{DiskError, Tried};
@@ -43,6 +43,37 @@ pub fn replace_with(
 /// What the system says.
 pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
+}
+
+/// Makes many files at once, all in one folder, with two syncs in all. Those that are there already are
+/// left as they are; the others' number is returned. After a crash each is whole or not there.
+///
+/// # Errors
+/// What the system says; some may have been made then.
+pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> Result<usize, DiskError> {
+    let mut written = Vec::with_capacity(files.len());
+    for (path, bytes) in files {
+        let temporary = Temporary::new(disk, folder)?;
+        temporary.file.write_at(bytes, 0)?;
+        written.push((temporary, path));
+    }
+    if written.is_empty() {
+        return Ok(0);
+    }
+    disk.sync_filesystem(folder)?;
+    let mut made = 0;
+    for (temporary, path) in written {
+        match disk.rename(&temporary.name, path, false) {
+            Ok(()) => {
+                let _ = temporary.name.keep();
+                made += 1;
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    disk.sync_dir(folder)?;
+    Ok(made)
 }
 
 fn place(

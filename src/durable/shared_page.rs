@@ -5,9 +5,9 @@
 //! the state directory (that is checked when it is opened), and we never shrink this file.
 //!
 //! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
-//! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing. The slot
-//! with the generation's lowest bit is the valid one: a writer fills the other slot and then raises the
-//! generation, so that a kill between any two stores leaves a consistent page.
+//! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments
+//! made. The slot with the generation's lowest bit is the valid one: a writer fills the other slot and then
+//! raises the generation, so that a kill between any two stores leaves a consistent page.
 
 #![allow(unsafe_code)]
 
@@ -21,6 +21,8 @@ use rustix::thread::futex;
 
 const PAGE: usize = 4096;
 const MAGIC: u64 = 0x7265_636f_7665_7201;
+/// Was valid, and is being filled anew: what it says is old, but it is no garbage.
+const MAGIC_STALE: u64 = 0x7265_636f_7665_72ff;
 
 const WORD_MAGIC: usize = 0;
 const WORD_EPOCH: usize = 1;
@@ -30,6 +32,7 @@ const WORD_SYNCED: usize = 9;
 const WORD_WAKE: usize = 10;
 const WORD_POISONED: usize = 11;
 const WORD_WRITING: usize = 12;
+const WORD_SEGMENTS_MADE: usize = 13;
 
 /// Where the log ends, as far as was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,9 +99,17 @@ impl SharedPage {
             && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
     }
 
+    /// Whether it was ever filled in this epoch, valid now or not: if filling it anew failed half way,
+    /// what is known of a failed sync and of numbers that were given must not be forgotten.
+    pub(crate) fn was_valid(&self, epoch: u64) -> bool {
+        let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
+        (magic == MAGIC || magic == MAGIC_STALE) && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+    }
+
     /// Makes it invalid, before it is filled anew.
-    pub(crate) fn invalidate(&self) {
-        self.word(WORD_MAGIC).store(0, Ordering::Release);
+    pub(crate) fn invalidate(&self, epoch: u64) {
+        let magic = if self.was_valid(epoch) { MAGIC_STALE } else { 0 };
+        self.word(WORD_MAGIC).store(magic, Ordering::Release);
     }
 
     /// Declares it valid, once everything else is in it.
@@ -127,13 +138,15 @@ impl SharedPage {
     /// Publishes where the log ends. Only under the append lock.
     pub(crate) fn publish_end(&self, end: End) {
         let generation = self.word(WORD_GENERATION).load(Ordering::Relaxed);
-        let slot = WORD_SLOTS + 3 * ((generation + 1) & 1) as usize;
+        // The page may have been garbage: any number may stand there.
+        let next = generation.wrapping_add(1);
+        let slot = WORD_SLOTS + 3 * (next & 1) as usize;
         // Whoever sees any of these stores sees at least this generation, and so reads again.
         std::sync::atomic::fence(Ordering::Release);
         self.word(slot).store(end.segment, Ordering::Relaxed);
         self.word(slot + 1).store(end.tail, Ordering::Relaxed);
         self.word(slot + 2).store(end.next_seq, Ordering::Relaxed);
-        self.word(WORD_GENERATION).store(generation + 1, Ordering::Release);
+        self.word(WORD_GENERATION).store(next, Ordering::Release);
     }
 
     /// Up to which sequence number everything is synced.
@@ -170,6 +183,17 @@ impl SharedPage {
     /// Marks the begin and the end of writing. Only under the append lock.
     pub(crate) fn set_writing(&self, writing: bool) {
         self.word(WORD_WRITING).store(u64::from(writing), Ordering::Release);
+    }
+
+    /// How many segments were made so far. An open file of a segment is good for as long as this stays:
+    /// after a failed sync a segment may be made anew under the same name.
+    pub(crate) fn segments_made(&self) -> u64 {
+        self.word(WORD_SEGMENTS_MADE).load(Ordering::Acquire)
+    }
+
+    /// Counts a segment, before it is published as the end. Only under the append lock.
+    pub(crate) fn count_segment(&self) {
+        self.word(WORD_SEGMENTS_MADE).fetch_add(1, Ordering::AcqRel);
     }
 
     /// The counter to hand to [`SharedPage::wait`], read before the condition is looked at.
@@ -248,8 +272,8 @@ mod tests {
         one.set_writing(true);
         one.set_poisoned(true);
         assert!(other.is_writing() && other.is_poisoned());
-        other.invalidate();
-        assert!(!one.is_valid(7));
+        other.invalidate(7);
+        assert!(!one.is_valid(7) && one.was_valid(7) && !one.was_valid(8));
     }
 
     #[test]

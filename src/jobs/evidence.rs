@@ -318,10 +318,7 @@ impl Inspection<'_> {
         let state = match (facts.supervisor_lives, facts.supervisor_stopped) {
             (true, true) => "lives and is stopped",
             (true, false) => "lives",
-            (false, _) => match process_stat(supervisor.pid) {
-                Ok(now) if now.identity != supervisor => "is gone; its number belongs to another process now",
-                _ => "is gone",
-            },
+            (false, _) => gone(supervisor),
         };
         self.saw("supervisor", format!("supervisor {} {state}", supervisor.pid));
     }
@@ -357,13 +354,21 @@ impl Inspection<'_> {
                 facts.survivors.push(command);
                 "lives"
             }
-            Presence::Gone => "is gone",
+            Presence::Gone => gone(command),
             Presence::Hidden => {
                 facts.doubt = Some(format!("process {} may not be looked at", command.pid));
                 "may not be looked at"
             }
         };
         self.saw("command", format!("command {} {state}", command.pid));
+    }
+}
+
+/// What is said of a process that is gone.
+fn gone(process: ProcessIdentity) -> &'static str {
+    match process_stat(process.pid) {
+        Ok(now) if now.identity != process => "is gone; its number belongs to another process now",
+        _ => "is gone",
     }
 }
 

@@ -23,8 +23,8 @@ pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use recover::{
     CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle,
+    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
+    requeue_pause_ms, resume, settle, would_resume,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

@@ -1,14 +1,13 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
-//! Kept for jobs that were begun, and never the truth: a missing, damaged or old one is written anew
-//! from the queue. When log and snapshots are lost, these files are the last source
-//! ([`read_all`]). A job that waits for its first attempt has none: a submission is one record and
-//! one sync.
+//! Never the truth: a missing, damaged or old one is written anew from the queue. When log and snapshots
+//! are lost, these files are the last source ([`read_all`]). A submission is one record and one sync, so
+//! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]).
 
 use std::path::{Path, PathBuf};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored};
-use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::durable::{DiskError, Tried, create_many, read_optional, replace};
 use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since};
 use crate::state::StateDir;
 use crate::state::names::BadName;
@@ -68,6 +67,45 @@ pub fn advance(dir: &StateDir, id: &JobId, seq: u64) -> Result<(), RecordError> 
     state.get(id).map_or(Ok(()), |job| write(dir, job))
 }
 
+/// How many jobs that wait for their first attempt have a file: the next in line.
+pub const WAITING_WITH_RECORD: usize = 10_000;
+/// How many files are made with one sync; each is open until then.
+const AT_ONCE: usize = 256;
+
+/// The next jobs in line that have not begun, for [`write_waiting`].
+#[must_use]
+pub fn waiting(state: &QueueState) -> Vec<JobDocument> {
+    let unbegun = state.queued().filter(|job| job.course.is_none());
+    unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect()
+}
+
+/// Gives jobs that have no file one. What is there is left alone: it is of a later moment.
+///
+/// # Errors
+/// What the system says; `stop` ends it early.
+pub fn write_waiting(
+    dir: &StateDir,
+    documents: &[JobDocument],
+    stop: &dyn Fn() -> bool,
+) -> Result<usize, RecordError> {
+    let mut missing = Vec::new();
+    for document in documents {
+        let path = dir.paths.job(&document.job_id.to_string())?.record;
+        if !path.exists() {
+            missing.push((path, document));
+        }
+    }
+    let mut made = 0;
+    for batch in missing.chunks(AT_ONCE) {
+        if stop() {
+            break;
+        }
+        let files: Vec<_> = batch.iter().map(|(path, d)| (path.clone(), text_of(d))).collect();
+        made += create_many(&dir.disk, &dir.paths.jobs(), &files)?;
+    }
+    Ok(made)
+}
+
 /// What was done about the records.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rebuilt {
@@ -75,7 +113,7 @@ pub struct Rebuilt {
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
-    /// Those of them that have a workspace, so that they had a record once.
+    /// Those of them that had a supervisor, and so a record, once.
     pub missing: Vec<JobId>,
     /// Records that could not be understood, and are in quarantine now.
     pub damaged: Vec<PathBuf>,
@@ -121,7 +159,7 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     if found.as_deref() == Some(wanted.as_slice()) {
         return Ok(());
     }
-    if found.is_none() && paths.workspace.is_dir() {
+    if found.is_none() && paths.sentinel().exists() {
         rebuilt.missing.push(job.id.clone());
     }
     if let Some(reason) = found.and_then(|bytes| serde_json::from_slice::<JobDocument>(&bytes).err()) {

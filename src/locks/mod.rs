@@ -30,8 +30,11 @@ pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
 };
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
-pub use release::{Effective, ReleaseRefused, Released, release};
-pub use run_under::{LOCK_TOKEN_VARIABLE, REPOSITORY_VARIABLE, RanUnder, RunUnderError, run_under};
+pub use release::{Effective, ReleaseRefused, Released, release, would_release};
+pub use run_under::{
+    Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
+    run_under, run_with_lock,
+};
 pub use scan::{LOCK_ID_VARIABLE, mark_variable};
 pub use verdict::{
     Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,

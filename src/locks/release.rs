@@ -23,7 +23,7 @@ use super::metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata, writing,
 };
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
-use crate::durable::{DiskError, FileLock, LockError};
+use crate::durable::{DiskError, FileLock, LockError, is_held};
 use crate::queue::Actor;
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
@@ -140,6 +140,40 @@ pub fn release(
     }
 }
 
+/// What [`release`] would answer now; changes nothing.
+///
+/// # Errors
+/// See [`ReleaseRefused`].
+pub fn would_release(
+    dir: &StateDir,
+    repository: &str,
+    lock_id: Option<&str>,
+    force: bool,
+    job_liveness: &JobLivenessOf<'_>,
+) -> Result<Released, ReleaseRefused> {
+    let paths = dir.paths.lock(repository)?;
+    if !paths.flock.exists() && !paths.metadata.exists() {
+        return Err(ReleaseRefused::NotHeld { repository: repository.to_owned() });
+    }
+    let look = Look::new(dir, job_liveness);
+    let actor = Actor::default();
+    let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor: &actor };
+    let flock = match look.is_on_network() {
+        true => Flock::Held, // There even a look may block; the verdict is unknown whatever the flock.
+        false => match is_held(&paths.flock) {
+            Ok(true) => Flock::Held,
+            Ok(false) => Flock::Free,
+            Err(e) if e.is_not_found() => Flock::Free,
+            Err(e) => return Err(e.into()),
+        },
+    };
+    let effective = if flock == Flock::Free { Effective::Now } else { Effective::WhenTheFlockIsFree };
+    let metadata = read_metadata(&paths.metadata, repository);
+    let judgement = look.judge(flock, &metadata);
+    let forced = release.check(&metadata, &judgement)?;
+    Ok(release.released(&metadata, judgement, forced, effective))
+}
+
 struct Releasing<'a> {
     dir: &'a StateDir,
     repository: &'a str,
@@ -156,23 +190,38 @@ impl Releasing<'_> {
         metadata: &MetadataRead,
         judgement: Judgement,
     ) -> Result<Released, ReleaseRefused> {
+        let forced = self.check(metadata, &judgement)?;
+        self.write(flock, metadata, forced, &judgement)?;
+        let effective = if flock.is_some() { Effective::Now } else { Effective::WhenTheFlockIsFree };
+        Ok(self.released(metadata, judgement, forced, effective))
+    }
+
+    /// Whether the lock may be given back; true when only by force.
+    fn check(&self, metadata: &MetadataRead, judgement: &Judgement) -> Result<bool, ReleaseRefused> {
         if judgement.verdict == LockVerdict::Free {
             return Err(ReleaseRefused::NotHeld { repository: self.repository.to_owned() });
         }
-        self.check_id(metadata, &judgement)?;
-        let forced = match &judgement.verdict {
-            LockVerdict::Stale | LockVerdict::Free => false,
-            _ if self.force => true,
-            LockVerdict::Unknown { why } => return Err(self.unknown(why.clone(), judgement.evidence)),
+        self.check_id(metadata, judgement)?;
+        match &judgement.verdict {
+            LockVerdict::Stale | LockVerdict::Free => Ok(false),
+            _ if self.force => Ok(true),
+            LockVerdict::Unknown { why } => Err(self.unknown(why.clone(), judgement.evidence.clone())),
             LockVerdict::Live | LockVerdict::LiveUnidentified => {
-                let who = Box::new(HeldBy::new(self.repository, metadata, judgement.evidence));
-                return Err(ReleaseRefused::HeldByLiveOwner { who });
+                let who = Box::new(HeldBy::new(self.repository, metadata, judgement.evidence.clone()));
+                Err(ReleaseRefused::HeldByLiveOwner { who })
             }
-        };
-        self.write(flock, metadata, forced, &judgement)?;
-        let effective = if flock.is_some() { Effective::Now } else { Effective::WhenTheFlockIsFree };
+        }
+    }
+
+    fn released(
+        &self,
+        metadata: &MetadataRead,
+        judgement: Judgement,
+        forced: bool,
+        effective: Effective,
+    ) -> Released {
         let was = metadata.whole().cloned();
-        Ok(Released {
+        Released {
             repository: self.repository.to_owned(),
             lock_id: was.as_ref().map(|m| m.lock_id.clone()),
             breaks: if forced { self.breaks(metadata, effective) } else { Vec::new() },
@@ -180,7 +229,7 @@ impl Releasing<'_> {
             forced,
             effective,
             evidence: judgement.evidence,
-        })
+        }
     }
 
     /// Force does not overrule an id: who names one wants that grant or nothing.

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,6 +46,9 @@ pub enum RunUnderError {
     /// The lock was not granted.
     #[error(transparent)]
     Refused(#[from] LockRefused),
+    /// Whoever heard of the grant objected; the lock was given back.
+    #[error("the command was not run")]
+    Objected(#[source] Objection),
     /// There is no command.
     #[error("no command to run under the lock")]
     NoCommand,
@@ -63,9 +66,31 @@ pub enum RunUnderError {
     Wait(#[source] io::Error),
 }
 
-/// Runs a command while holding a repository's lock, and gives the lock back.
-///
-/// `command` is the program and its arguments. `waiting` hears once for whom is waited.
+/// What hears of a grant.
+pub type Granted<'a> = dyn Fn(&LockGrant) -> Result<(), Objection> + 'a;
+/// Why a command is not to be run although the lock was granted.
+pub type Objection = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is to be run under which lock.
+pub struct UnderLock<'a> {
+    /// The repository.
+    pub repository: &'a str,
+    /// The program and its arguments.
+    pub command: &'a [OsString],
+    /// Where the command prints.
+    pub stdout: Stdio,
+    /// How long to wait for the lock.
+    pub wait: Duration,
+    /// Says whether the job that a former grant belongs to is alive.
+    pub job_liveness: &'a JobLivenessOf<'a>,
+    /// Hears once for whom is waited.
+    pub waiting: &'a dyn Fn(&HeldBy),
+    /// Hears of the grant, before the command is started, and may object: then the lock is given back.
+    pub granted: &'a Granted<'a>,
+}
+
+/// Runs a command while holding a repository's lock, and gives the lock back; as [`run_with_lock`], with
+/// the command printing where this process does.
 ///
 /// # Errors
 /// See [`RunUnderError`].
@@ -77,11 +102,25 @@ pub fn run_under(
     job_liveness: &JobLivenessOf<'_>,
     waiting: &dyn Fn(&HeldBy),
 ) -> Result<RanUnder, RunUnderError> {
+    let stdout = Stdio::inherit();
+    let granted = &|_: &LockGrant| Ok(());
+    run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted })
+}
+
+/// Runs a command while holding a repository's lock, and gives the lock back.
+///
+/// # Errors
+/// See [`RunUnderError`].
+pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, RunUnderError> {
+    let UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted } = what;
     let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
     let request =
         LockRequest { holder: LockHolder::Process, operation: in_words(command), job_liveness, waiting };
     let grant = acquire(dir, repository, &request, wait)?;
-    let outcome = run(&grant, program, arguments);
+    let outcome = match granted(&grant) {
+        Ok(()) => run(&grant, program, arguments, stdout),
+        Err(objection) => Err(RunUnderError::Objected(objection)),
+    };
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
     // An unknown end is like a crash: the lock stays with whatever bears its mark.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
@@ -92,10 +131,16 @@ pub fn run_under(
     Ok(RanUnder { status: outcome?, lock_id, token, given_back })
 }
 
-fn run(grant: &LockGrant, program: &OsString, arguments: &[OsString]) -> Result<i32, RunUnderError> {
+fn run(
+    grant: &LockGrant,
+    program: &OsString,
+    arguments: &[OsString],
+    stdout: Stdio,
+) -> Result<i32, RunUnderError> {
     let _shielded = Shield::up();
     let mut child = Command::new(program)
         .args(arguments)
+        .stdout(stdout)
         .env(LOCK_ID_VARIABLE, &grant.lock_id)
         .env(mark_variable(&grant.lock_id), "1")
         .env(LOCK_TOKEN_VARIABLE, grant.token.to_string())

@@ -75,7 +75,8 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
     log.verify()?;
     let torn_bytes = log.cut_bytes().max(pass.torn_bytes());
     drop(log);
-    let queue = Queue::open(dir)?;
+    let mut queue = Queue::open(dir)?;
+    queue.check_older_snapshots()?;
     let replayed = queue.replayed();
     let recovered = Recovered {
         method: replayed.method,
@@ -122,10 +123,12 @@ pub fn mend(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
     for (file, why) in &repaired.damaged_snapshots {
         dir.quarantine().keep_file(&file.path, why, &at)?;
     }
+    // Before the checkpoint, which may remove the segment.
+    repaired.queue.log().keep_damage(&repaired.damage)?;
     let newest = repaired.queue.checkpoint()?.map(|c| c.snapshot);
     for (file, why) in &repaired.damaged_snapshots {
-        // The new one may have taken the damaged one's name.
-        if newest.as_ref().is_none_or(|n| n.path != file.path) {
+        // The new one may have taken the damaged one's name, or the checkpoint removed it.
+        if newest.as_ref().is_none_or(|n| n.path != file.path) && file.path.exists() {
             dir.quarantine().take_file(&file.path, why, &at)?;
         }
     }

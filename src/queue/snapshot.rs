@@ -140,23 +140,40 @@ impl SnapshotFile {
     /// # Errors
     /// [`SnapshotError::Damaged`] for anything but exactly what was written.
     pub fn read(&self, state_id: &str) -> Result<(SnapshotHeader, QueueState), SnapshotError> {
-        let mut lines = Lines::open(&self.path)?;
-        let header: SnapshotHeader = lines.parse(0)?;
-        let own = header.state_id == state_id && header.seq == self.seq;
-        if !own || header.version > SNAPSHOT_VERSION {
-            return Err(lines.damaged("its header belongs to another state directory, version or file"));
-        }
+        let (mut lines, header) = self.begin(state_id)?;
         let mut state = QueueState::default();
         state.reserve(usize::try_from(header.jobs.min(1 << 24)).unwrap_or(0));
         for number in 1..=header.jobs {
             state.load(lines.parse::<JobDocument>(number)?);
         }
         let end: serde_json::Value = lines.parse(header.jobs + 1)?;
-        if end["end"] != true || state.jobs().len() as u64 != header.jobs {
+        if !lines.is_at_end()? || end["end"] != true || state.jobs().len() as u64 != header.jobs {
             return Err(lines.damaged("it does not end where it should"));
         }
         state.load_totals(header.totals, header.seq);
         Ok((header, state))
+    }
+
+    /// Reads it to its end by the checksums alone: whether it could be used if it had to be.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Damaged`] when a line is not what was written.
+    pub fn check(&self, state_id: &str) -> Result<(), SnapshotError> {
+        let (mut lines, header) = self.begin(state_id)?;
+        for number in 1..=header.jobs + 1 {
+            lines.payload(number)?;
+        }
+        if lines.is_at_end()? { Ok(()) } else { Err(lines.damaged("it does not end where it should")) }
+    }
+
+    fn begin(&self, state_id: &str) -> Result<(Lines, SnapshotHeader), SnapshotError> {
+        let mut lines = Lines::open(&self.path)?;
+        let header: SnapshotHeader = lines.parse(0)?;
+        let own = header.state_id == state_id && header.seq == self.seq;
+        if !own || header.version > SNAPSHOT_VERSION {
+            return Err(lines.damaged("its header belongs to another state directory, version or file"));
+        }
+        Ok((lines, header))
     }
 }
 
@@ -176,17 +193,30 @@ impl Lines {
         SnapshotError::Damaged { path: self.path.clone(), why: why.to_owned() }
     }
 
+    fn is_at_end(&mut self) -> Result<bool, SnapshotError> {
+        Ok(self.file.fill_buf().tried("read", &self.path)?.is_empty())
+    }
+
     fn parse<T: serde::de::DeserializeOwned>(&mut self, number: u64) -> Result<T, SnapshotError> {
+        let payload = self.payload(number)?;
+        serde_json::from_slice(payload).map_err(|e| SnapshotError::Damaged {
+            path: self.path.clone(),
+            why: format!("line {number} cannot be understood: {e}"),
+        })
+    }
+
+    fn payload(&mut self, number: u64) -> Result<&[u8], SnapshotError> {
         self.line.clear();
         let longest = crate::durable::log::LONGEST_LINE;
         io::Read::take(&mut self.file, longest)
             .read_until(b'\n', &mut self.line)
             .tried("read", &self.path)?;
-        let frame = decode(&self.line).filter(|f| f.seq == number && f.len == self.line.len());
-        let Some(frame) = frame else {
-            return Err(self.damaged(&format!("line {number} does not check out")));
-        };
-        serde_json::from_slice(frame.payload)
-            .map_err(|e| self.damaged(&format!("line {number} cannot be understood: {e}")))
+        match decode(&self.line) {
+            Some(frame) if frame.seq == number && frame.len == self.line.len() => Ok(frame.payload),
+            _ => Err(SnapshotError::Damaged {
+                path: self.path.clone(),
+                why: format!("line {number} does not check out"),
+            }),
+        }
     }
 }

@@ -211,7 +211,7 @@ impl QueueState {
     /// A submission whose spec was not parsed.
     pub(super) fn apply_raw_submission(&mut self, seq: u64, raw: RawSubmission<'_>) -> Result<(), Refusal> {
         self.pass(seq);
-        let repository = raw.repository.map(|r| self.intern(r));
+        let repository = raw.repository.map(|r| self.intern(&r));
         let place = Place { seq, index: 0 };
         self.submit(place, raw.at, raw.job, raw.priority, repository, raw.spec.into())
     }
@@ -303,6 +303,11 @@ impl QueueState {
             let (job, holder) = (id.clone(), holder.id.clone());
             return Err(Refusal::RepositoryHeld { job, repository: repository.to_string(), holder });
         }
+        self.start(id, claim, at);
+        Ok(())
+    }
+
+    fn start(&mut self, id: &JobId, claim: u64, at: Timestamp) {
         self.totals.started += 1;
         self.change(id, |job| {
             job.not_before = None;
@@ -312,7 +317,6 @@ impl QueueState {
             (course.finished_at, course.exit_code, course.signal, course.reason) = (None, None, None, None);
             job.turn(JobStatus::Running, at, None, None);
         });
-        Ok(())
     }
 
     fn unclaim(
@@ -342,8 +346,9 @@ impl QueueState {
     fn end(&mut self, at: Timestamp, end: End) -> Result<(), Refusal> {
         let job = self.jobs.get(&end.job).ok_or_else(|| Refusal::NoSuchJob(end.job.clone()))?;
         if job.status == JobStatus::Queued && job.attempt == end.attempt && job.course().claim.is_none() {
-            // The claim's record was lost; that the attempt has ended is certain all the same.
-            self.begin(&end.job, end.attempt, end.claim, end.ended_at.unwrap_or(at), "ended")?;
+            // The claim's record was lost; that the attempt has ended is certain all the same, whoever
+            // has its repository by now.
+            self.start(&end.job, end.claim, end.ended_at.unwrap_or(at));
         }
         self.claimed(&end.job, end.claim, "ended")?;
         let id = end.job.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::id::JobId;
 use super::open::{Replayed, replay};
 use super::record::{Actor, Operation, Record};
-use super::snapshot::SnapshotFile;
+use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
 use crate::durable::{DiskError, FileLock, LockError};
@@ -86,7 +86,8 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     let state_id = dir.identity.state_id.to_string();
     let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    let needle = format!("\"{job}\"");
+    // As it is written: a name may hold quotation marks.
+    let needle = serde_json::to_string(job)?;
     let finder = memchr::memmem::Finder::new(&needle);
     let mut found = Vec::new();
     read(request, |seq, payload| {
@@ -128,23 +129,61 @@ pub struct Queue {
     snapshot: Option<SnapshotFile>,
 }
 
-/// Applies what the log has between the place reached and `until`.
-fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<(), QueueError> {
+/// Applies what the log has between the place reached and `until`; false when some of it is missing.
+fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<bool, QueueError> {
     if until == replayed.log.position {
-        return Ok(());
+        return Ok(true);
     }
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
-    let from = replayed.log.position;
+    // Never twice, even if the snapshot knew more than `until`, or reading broke off half way.
+    let from = Position { last_seq: replayed.state.last_seq(), ..replayed.log.position };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
     let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
     let Replayed { state, log, .. } = replayed;
+    let complete = summary.missing.is_empty() && summary.position.last_seq >= until.last_seq;
     log.records += summary.records;
     log.damage.extend(summary.damage);
     log.missing.extend(summary.missing);
     log.position = until;
     state.pass(until.last_seq);
-    Ok(())
+    Ok(complete)
+}
+
+/// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs while
+/// we read: then there is a newer snapshot by now.
+fn reload(
+    dir: &StateDir,
+    replayed: &mut Replayed,
+    snapshot: &mut Option<SnapshotFile>,
+    until: Position,
+) -> Result<(), QueueError> {
+    loop {
+        *replayed = replay(dir, Some(until))?;
+        let Replayed { log, damaged_snapshots, snapshot_seq: used, .. } = replayed;
+        if log.position.last_seq < until.last_seq {
+            log.missing.push((log.position.last_seq + 1, until.last_seq));
+        }
+        let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
+        let usable = |s: &SnapshotFile| damaged_snapshots.iter().all(|(damaged, _)| damaged.seq != s.seq);
+        if !log.missing.is_empty() && snapshots.as_slice().iter().any(|s| s.seq > *used && usable(s)) {
+            continue;
+        }
+        *snapshot = snapshots.find(|s| s.seq == *used);
+        log.position = until;
+        replayed.state.pass(until.last_seq);
+        return Ok(());
+    }
+}
+
+/// Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
+fn catch_up(
+    dir: &StateDir,
+    replayed: &mut Replayed,
+    snapshot: &mut Option<SnapshotFile>,
+    until: Position,
+) -> Result<(), QueueError> {
+    if follow(dir, replayed, until)? { Ok(()) } else { reload(dir, replayed, snapshot, until) }
 }
 
 /// What a checkpoint did.
@@ -166,27 +205,8 @@ impl Queue {
         let until = log.end();
         log.commit(until.last_seq)?;
         let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
-        queue.reload(until)?;
+        reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
-    }
-
-    /// Reads everything anew. Checkpoints of others may remove segments that an older snapshot needs
-    /// while we read: then there is a newer snapshot by now.
-    fn reload(&mut self, until: Position) -> Result<(), QueueError> {
-        loop {
-            self.replayed = replay(&self.dir, Some(until))?;
-            let snapshots = SnapshotFile::list(&self.dir.paths.queue())?;
-            let used = self.replayed.snapshot_seq;
-            let passed =
-                self.replayed.damaged_snapshots.is_empty() && snapshots.first().is_some_and(|s| s.seq > used);
-            if passed && !self.replayed.log.missing.is_empty() {
-                continue;
-            }
-            self.snapshot = snapshots.into_iter().find(|s| s.seq == used);
-            self.replayed.state.pass(until.last_seq);
-            self.replayed.log.position = until;
-            return Ok(());
-        }
     }
 
     /// The jobs.
@@ -225,19 +245,13 @@ impl Queue {
     /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
         let until = self.log.end();
+        self.log.commit(until.last_seq)?;
         if until == self.replayed.log.position {
             return Ok(false);
         }
-        self.log.commit(until.last_seq)?;
-        self.follow(until)?;
+        let Queue { dir, replayed, snapshot, .. } = self;
+        catch_up(dir, replayed, snapshot, until)?;
         Ok(true)
-    }
-
-    fn follow(&mut self, until: Position) -> Result<(), QueueError> {
-        let gaps = self.replayed.log.missing.len();
-        follow(&self.dir, &mut self.replayed, until)?;
-        // Left behind by two checkpoints, the segments that were needed are gone: a snapshot has it all.
-        if self.replayed.log.missing.len() > gaps { self.reload(until) } else { Ok(()) }
     }
 
     /// Decides under the append lock, after following the log: nobody can change the queue meanwhile.
@@ -251,9 +265,9 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, .. } = self;
+        let Queue { dir, log, replayed, snapshot } = self;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
-            follow(dir, replayed, locked.end())?;
+            catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
             let payloads = lines(dir, actor, &operations)?;
             let first = locked.append(&payloads)?;
@@ -296,7 +310,10 @@ impl Queue {
         let folder = self.dir.paths.queue();
         let mut older = SnapshotFile::list(&folder)?.into_iter().filter(|s| s.seq < newest.seq);
         let state_id = self.dir.identity.state_id.to_string();
-        let usable = |s: &SnapshotFile| s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq);
+        let damaged = |s: &SnapshotFile| self.replayed.damaged_snapshots.iter().any(|(d, _)| d == s);
+        let usable = |s: &SnapshotFile| {
+            !damaged(s) && s.header().is_ok_and(|h| h.state_id == state_id && h.seq == s.seq)
+        };
         let Some(previous) = older.find(usable) else { return Ok(0) };
         let mut removed = false;
         for old in older {
@@ -307,6 +324,28 @@ impl Queue {
             self.dir.disk.sync_dir(&folder)?;
         }
         Ok(self.log.remove_until(previous.seq)?)
+    }
+
+    /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
+    /// is needed. What is wrong with them is in [`Queue::replayed`] afterwards.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
+        let state_id = self.dir.identity.state_id.to_string();
+        let used = self.snapshot_seq();
+        for file in SnapshotFile::list(&self.dir.paths.queue())?.into_iter().filter(|s| s.seq < used) {
+            match file.check(&state_id) {
+                Err(SnapshotError::Damaged { why, .. }) => {
+                    self.replayed.damaged_snapshots.push((file, why));
+                }
+                // A checkpoint of another process has removed it.
+                Err(SnapshotError::Disk(e)) if e.is_not_found() => {}
+                Err(SnapshotError::Disk(e)) => return Err(e.into()),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the log changes, at most `timeout`.

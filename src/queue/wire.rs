@@ -213,3 +213,6 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
         _ => return Err(BadRecord::Unknown(op)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,13 @@ impl PhaseContext {
         self.tracker.set_detail(name.into(), value);
     }
 
+    /// Adds to a counter that lives as long as the state directory; see
+    /// [`super::RecoveryRecord::totals`]. Call it once, when the phase's work is done: a try that fails
+    /// afterwards would count twice.
+    pub fn count(&self, name: &str, n: u64) {
+        self.tracker.add_count(name, n);
+    }
+
     /// A safe point: everything begun is whole here, the phase could end. Costs two atomic loads.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ pub struct RecoveryRecord {
     /// What phases kept with [`super::PhaseContext::detail`], by name.
     #[serde(default)]
     pub details: BTreeMap<String, Value>,
+    /// What phases counted with [`super::PhaseContext::count`], in this and all recoveries before that
+    /// came to their end.
+    #[serde(default)]
+    pub totals: BTreeMap<String, u64>,
 }
 
 /// A phase of a past recovery.
@@ -45,6 +49,12 @@ pub struct HistoryPhase {
     pub duration_ms: u64,
     /// Tries begun.
     pub attempts: u32,
+    /// Items done.
+    #[serde(default)]
+    pub done: u64,
+    /// How many findings of which code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub codes: BTreeMap<String, u64>,
 }
 
 /// A past recovery.
@@ -93,7 +103,13 @@ impl HistoryEntry {
 
 impl HistoryPhase {
     fn of(progress: &PhaseProgress) -> HistoryPhase {
+        let mut codes = BTreeMap::new();
+        for finding in &progress.findings {
+            *codes.entry(finding.code.to_string()).or_default() += 1;
+        }
         HistoryPhase {
+            done: progress.done,
+            codes,
             phase: progress.phase.clone(),
             status: progress.status,
             duration_ms: progress.duration_ms,
@@ -164,6 +180,16 @@ pub fn read_last(dir: &StateDir) -> Result<Option<RecoveryRecord>, HistoryError>
 fn read_json<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, HistoryError> {
     let Some(bytes) = read_optional(&path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|source| HistoryError::Damaged { path, source })
+}
+
+/// The counters of all recoveries so far, with what this one counted.
+pub(super) fn totals(dir: &StateDir, counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    // One that cannot be read was put into quarantine at the start: its counters begin anew.
+    let mut totals = read_last(dir).ok().flatten().map(|last| last.totals).unwrap_or_default();
+    for (name, n) in counts {
+        *totals.entry(name).or_default() += n;
+    }
+    totals
 }
 
 /// Records a run that is over: `last.json`, then the history.

@@ -38,6 +38,7 @@ struct Shared {
     /// When each phase began, by the clock that does not jump; `None` before and after.
     begun: Vec<Option<Instant>>,
     details: BTreeMap<String, Value>,
+    counts: BTreeMap<String, u64>,
     statuses_changed: u64,
     closed: bool,
 }
@@ -87,6 +88,7 @@ impl Tracker {
                 phases,
                 begun: vec![None; count],
                 details: BTreeMap::new(),
+                counts: BTreeMap::new(),
                 // One ahead of what a new follower has seen: the first look is never empty.
                 statuses_changed: 1,
                 closed: false,
@@ -135,6 +137,10 @@ impl Tracker {
 
     pub(super) fn set_detail(&self, name: String, value: Value) {
         self.lock().details.insert(name, value);
+    }
+
+    pub(super) fn add_count(&self, name: &str, n: u64) {
+        *self.lock().counts.entry(name.to_owned()).or_default() += n;
     }
 
     /// A finding about the run itself; the same one again is left out.
@@ -205,6 +211,10 @@ impl Tracker {
     /// What was kept with [`Tracker::set_detail`].
     pub(super) fn details(&self) -> BTreeMap<String, Value> {
         self.lock().details.clone()
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
+        self.lock().counts.clone()
     }
 
     /// How it stands now.

@@ -113,7 +113,11 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         let outcome = coordinator.drive();
         current.stop();
         tracker.end_run(outcome);
-        let record = RecoveryRecord { snapshot: tracker.snapshot(), details: tracker.details() };
+        let record = RecoveryRecord {
+            snapshot: tracker.snapshot(),
+            details: tracker.details(),
+            totals: history::totals(dir, tracker.counts()),
+        };
         if let Err(e) = history::record(dir, &record) {
             tracker.add_run_finding(not_recorded(&e));
         }

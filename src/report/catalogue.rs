@@ -129,10 +129,10 @@ pub const JOB_RECORD_DAMAGED: Entry = Entry {
 pub const JOB_RECORD_MISSING: Entry = Entry {
     code: "job-record-missing",
     severity: Severity::Warning,
-    title: "A workspace had no job in the queue",
-    meaning: "A folder below jobs/ holds the traces of a job that neither queue nor record file knows.",
-    done: "The job was rebuilt from its sentinel, exit file, output, checkpoint and git repository.",
-    advice: "Check what was reconstructed; resume the job if it is wanted.",
+    title: "A job's record file was gone",
+    meaning: "jobs/<id>.job.json, the readable copy of what the queue knows of a job, was not there.",
+    done: "It was written anew from the queue. Nothing is lost.",
+    advice: "Nothing, unless it happens again: then find out who removes files below jobs/.",
     next: Some("recoveryctl jobs show {name}"),
 };
 

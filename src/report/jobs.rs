@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{Attempt, Callback, Job, JobSpec, JobStatus, QueueState, Transition};
+use crate::queue::{Attempt, Callback, CrashPolicy, Job, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
@@ -107,7 +107,7 @@ pub struct JobDetail {
     pub env: BTreeMap<String, &'static str>,
     pub cwd: Option<String>,
     pub timeout_ms: Option<u64>,
-    pub on_crash: Value,
+    pub on_crash: CrashPolicy,
     pub max_attempts: u32,
     pub auto_cleanup: bool,
     pub resumable: bool,
@@ -162,7 +162,7 @@ impl JobDetail {
             env: spec.env.into_keys().map(|name| (name, "***")).collect(),
             cwd: spec.cwd.map(|c| c.display().to_string()),
             timeout_ms: spec.timeout_ms,
-            on_crash: serde_json::to_value(spec.on_crash).unwrap_or_default(),
+            on_crash: spec.on_crash,
             max_attempts: spec.max_attempts,
             auto_cleanup: spec.auto_cleanup,
             resumable: job.status.is_resumable(),

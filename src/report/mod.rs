@@ -4,10 +4,17 @@
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
 pub mod catalogue;
+pub mod failed;
 mod finding;
+mod held;
+pub mod job_metrics;
 pub mod jobs;
+pub mod locks;
 pub mod page;
 pub mod queue;
+pub mod reattachment;
+pub mod sentinels;
 pub mod status;
 
 pub use finding::{Finding, Severity};
+pub use held::{held_repositories, lock_of};

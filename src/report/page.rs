@@ -39,6 +39,16 @@ pub fn cut<T>(
     Ok((cut, next))
 }
 
+/// As [`cut`], for a list that is made anew each time: the cursor counts.
+///
+/// # Errors
+/// [`BadCursor`].
+pub fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
+    let counted = (1..).zip(items).collect();
+    let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| Place { seq: *seq, index: 0 })?;
+    Ok((part.into_iter().map(|(_, item)| item).collect(), next))
+}
+
 fn text(place: Place) -> String {
     format!("{}.{}", place.seq, place.index)
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::catalogue;
 use super::finding::Finding;
 use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, Tried};
-use crate::queue::{Counts, Job, Queue, QueueState, Recovered};
+use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
+use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
 
 /// The queue at a glance.
@@ -142,6 +144,57 @@ impl Percentiles {
         let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
         Percentiles { p50: rank(50), p90: rank(90), p99: rank(99) }
     }
+}
+
+impl RecoveryTotals {
+    /// Of the recoveries that the history keeps, the last hundred.
+    #[must_use]
+    pub fn of(history: &[HistoryEntry]) -> RecoveryTotals {
+        let phases = history.iter().flat_map(|recovery| &recovery.phases).filter(|p| p.phase == "queue");
+        let mut totals = RecoveryTotals::default();
+        for phase in phases.filter(|p| matches!(p.status, PhaseStatus::Succeeded | PhaseStatus::Degraded)) {
+            totals.recoveries += 1;
+            totals.records_replayed += phase.done;
+            totals.records_damaged +=
+                phase.codes.get(catalogue::LOG_RECORD_DAMAGED.code).copied().unwrap_or(0);
+        }
+        totals
+    }
+}
+
+/// How the queue came back the last time; nothing when there was no recovery yet.
+#[must_use]
+pub fn last_recovered(last: Option<&RecoveryRecord>) -> Recovered {
+    let detail = last.and_then(|record| record.details.get("queue"));
+    detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
+}
+
+/// What is wrong with the queue's files now, as far as reading the queue met it.
+#[must_use]
+pub fn findings(replayed: &Replayed) -> Vec<Finding> {
+    let mend = |finding: Finding| finding.with_next("recoveryctl recover");
+    let mut found = Vec::new();
+    for place in replayed.log.damage.iter().filter(|d| d.kind != DamageKind::TornTail) {
+        let sentence =
+            format!("{} bytes at offset {} cannot be read and are passed over", place.len, place.offset);
+        let file = format!("file:{}", place.path.display());
+        found.push(mend(Finding::new(&catalogue::LOG_RECORD_DAMAGED, file, sentence)));
+    }
+    for (first, last) in &replayed.log.missing {
+        let sentence = format!("records {first} to {last} are in no file that can be read");
+        found.push(mend(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)));
+    }
+    for (file, why) in &replayed.damaged_snapshots {
+        let object = format!("file:{}", file.path.display());
+        found.push(mend(Finding::new(&catalogue::SNAPSHOT_DAMAGED, object, why.clone())));
+    }
+    let refused = replayed.refused.iter().map(|(seq, why)| (seq, why.to_string()));
+    let strange = replayed.strange.iter().map(|(seq, why)| (seq, why.clone()));
+    for (seq, why) in refused.chain(strange) {
+        let sentence = format!("record {seq} changes nothing: {why}");
+        found.push(mend(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence)));
+    }
+    found
 }
 
 impl QueueMetrics {

@@ -111,7 +111,7 @@ impl Status {
         Status {
             state,
             status: sentence(state, sources, counts, &degraded_resources),
-            action: action(state, &findings),
+            action: action(state, sources, &findings),
             state_dir: sources.dir.paths.root().display().to_string(),
             daemon: sources.daemon.clone(),
             recovery: sources.current.map(RecoveryStatus::from),
@@ -216,20 +216,36 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
             format!("cannot be used: {}", names.join(", "))
         }
         State::Healthy if counts.crashed > 0 => {
-            format!("{} crashed jobs wait for an operator", counts.crashed)
+            format!("{} for an operator", wait(counts.crashed, "crashed job"))
+        }
+        State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
+            let jobs = if counts.running == 1 {
+                "1 job runs".to_owned()
+            } else {
+                format!("{} jobs run", counts.running)
+            };
+            format!("{jobs}, and no daemon watches; what became of them, recovery finds out")
         }
         State::Healthy if sources.daemon.is_none() && counts.queued > 0 => {
-            format!("{} jobs are queued and no daemon runs", counts.queued)
+            format!("{}, and no daemon runs", wait(counts.queued, "job"))
         }
         State::Healthy => "all is well".to_owned(),
     }
 }
 
-fn action(state: State, findings: &[Finding]) -> Option<String> {
+fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<String> {
     let next = || findings.iter().filter(|f| f.severity >= Severity::Warning).find_map(|f| f.next.clone());
     match state {
         State::Damaged => Some("recoveryctl recover".to_owned()),
         State::Recovering => None,
-        State::Degraded | State::Healthy => next(),
+        State::Degraded => next(),
+        State::Healthy => {
+            let unwatched = sources.daemon.is_none() && sources.queue.state().counts().running > 0;
+            next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
+        }
     }
+}
+
+fn wait(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what} waits") } else { format!("{number} {what}s wait") }
 }

@@ -4,6 +4,7 @@ mod filesystem;
 mod host;
 mod process;
 mod process_table;
+mod usage;
 
 pub use filesystem::is_network;
 pub use host::Host;
@@ -12,3 +13,4 @@ pub use process::{
     presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub use usage::{Usage, usage_of};

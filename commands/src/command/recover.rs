@@ -8,8 +8,8 @@ use recovery::startup::StartedBy;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::live;
 use crate::paint::Tone;
-use crate::progress;
 use crate::table::{Cell, Table};
 use crate::text::{Text, coarse};
 use crate::working::{cancellable, recovering, run_options};
@@ -20,6 +20,9 @@ pub(crate) struct RecoverArgs {
     /// Pass a phase over
     #[arg(long, value_name = "PHASE")]
     skip: Vec<String>,
+    /// Watch it full screen, when standard output is a terminal
+    #[arg(long)]
+    tui: bool,
 }
 
 pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
@@ -31,9 +34,12 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     }
     let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
-    let options = run_options(context, "recover", &args.skip, progress::observer(&context.output))?;
+    let options = run_options(context, "recover", &args.skip, None)?;
     let cancel = options.cancel.clone();
-    let (mut record, _) = cancellable(&context.interruption, &cancel, || recovery.run(&options))?;
+    let interruption = context.interruption.clone();
+    let (mut record, _) = cancellable(&interruption, &cancel, || {
+        live::run(&mut context.output, &dir, recovery, options, args.tui)
+    })?;
     if let Some(repair) = repair {
         let from = repair.source.map_or_else(|| "nowhere: it is new".to_owned(), |p| p.display().to_string());
         let sentence = format!("state.json was lost or damaged; its id was taken from {from}");

@@ -76,7 +76,7 @@ pub(crate) struct SubmitArgs {
     ])]
     from: Option<PathBuf>,
     /// With --from: one bad line, and nothing goes in
-    #[arg(long, requires = "from")]
+    #[arg(long, requires = "from", conflicts_with = "command")]
     all_or_nothing: bool,
     /// Program and arguments
     #[arg(last = true, value_name = "CMD", required_unless_present = "from")]

@@ -111,3 +111,73 @@ impl Ran {
 pub fn is_untouched(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none())
 }
+
+/// Waits until something is so, at most half a minute.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 30, "waited too long: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// A process in the background; killed when it goes out of scope.
+#[derive(Debug)]
+pub struct Background {
+    child: std::process::Child,
+}
+
+impl Background {
+    /// Starts it, with its output thrown away.
+    pub fn start(command: &mut Command) -> Background {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Background { child }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill(); // Gone already.
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end: its exit status.
+    pub fn wait(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A process that a test did not start itself; killed when it goes out of scope.
+#[derive(Debug)]
+pub struct Foreign(recovery::system::ProcessIdentity);
+
+impl Foreign {
+    /// The process that has this PID now.
+    #[track_caller]
+    pub fn of(pid: u64) -> Foreign {
+        let pid = u32::try_from(pid).unwrap();
+        Foreign(recovery::system::ProcessIdentity::of(pid).unwrap_or_else(|| panic!("no process {pid}")))
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&self) {
+        assert!(recovery::system::end_process(self.0, 10_000).unwrap(), "{:?} stays", self.0);
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _ = recovery::system::end_process(self.0, 10_000);
+    }
+}

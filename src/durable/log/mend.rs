@@ -10,23 +10,23 @@ use super::LogError;
 use super::frame::{self, Item, Scan};
 use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
-use super::write::{Log, Writer};
+use super::write::{Log, OpenSegment, Writer};
 use crate::durable::error::{Tried, read_optional};
 use crate::durable::replace::replace;
 use crate::durable::shared_page::End;
 
-/// A cheap look when a log is opened: the file is as long as the page says, and a line ends there.
-/// Finds what happened behind our back (a cut file); recovery verifies thoroughly.
+/// A cheap look when a log is opened: the file is as long as the page says, a line ends there, and
+/// nothing follows that nobody is writing now. Finds what happened behind our back (a cut file, a page
+/// that is older than the log); recovery verifies thoroughly.
 pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
     let end = log.page.end();
     let path = SegmentFile::named(&log.options.folder, end.segment).path;
     let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
-    let mut last = [0];
-    match file.read_exact_at(&mut last, end.tail.saturating_sub(1)) {
-        Ok(()) => Ok(last == *b"\n"),
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(e) => Err(e).tried("read", &path)?,
-    }
+    let mut around = [0; 2];
+    let read = file.read_at(&mut around, end.tail.saturating_sub(1)).tried("read", &path)?;
+    let behind = read == 2 && around[1] != 0;
+    // The end is looked at once more last: a writer publishes it before it takes its mark away.
+    Ok(around[0] == b'\n' && (!behind || log.page.is_writing() || log.page.end() != end))
 }
 
 /// The writer before was killed between beginning to write and publishing.
@@ -48,10 +48,12 @@ pub(super) fn after_killed_writer(log: &Log, writer: &mut Writer) -> Result<(), 
 /// Fills the page anew from the files. Everything is synced before it is published: what was only in
 /// the page cache must not be shown and then vanish.
 pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
-    let (known, valid) = (log.page.end(), log.page.is_valid(log.epoch()));
+    let _leader = log.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _sync = log.sync_lock.acquire(log.options.lock_wait)?;
+    let (known, valid) = (log.page.end(), log.page.was_valid(log.epoch()));
     let suspect_from = (valid && log.page.is_poisoned()).then(|| log.page.synced());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
-    log.page.invalidate();
+    log.page.invalidate(log.epoch());
     let segments = SegmentFile::list(&log.options.folder)?;
     let Some(last) = segments.last() else {
         start_segment(log, writer, floor)?;
@@ -59,16 +61,12 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     };
     let mut content = Vec::new();
     last.read_from(0, &mut content)?;
-    let header = SegmentHeader::parse(&content).filter(|(h, _)| h.state_id == log.options.state_id);
-    let start = header.as_ref().map_or(0, |(_, len)| *len);
-    let end = End { segment: last.first_seq, tail: start as u64, next_seq: last.first_seq };
-    let found = mend_tail(log, last, &content[start..], end)?;
+    let (found, goes_on) = look_at_last(log, last, &content)?;
     let file = log.disk.open(&last.path)?;
     file.sync_data()?;
     log.disk.sync_dir(&log.options.folder)?;
     let next_seq = found.next_seq.max(floor);
-    // A segment without our header, or one whose numbers do not go on, is left as it is.
-    if header.is_none() || next_seq != found.next_seq {
+    if !goes_on || next_seq != found.next_seq {
         log.page.publish_end(End { next_seq, ..found });
         start_segment(log, writer, next_seq)?;
     } else if let Some(synced) = suspect_from {
@@ -77,6 +75,37 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
         log.page.publish_end(found);
     }
     finish(log)
+}
+
+/// Where the last segment ends, and whether it can be written on. A segment without our header, or that
+/// ends in a damaged record, is left as it is, and its name and numbers are not given again.
+fn look_at_last(log: &Log, last: &SegmentFile, content: &[u8]) -> Result<(End, bool), LogError> {
+    let header = SegmentHeader::parse(content);
+    let start = header.as_ref().map_or(0, |(_, len)| *len);
+    let is_ours = header.as_ref().is_some_and(|(h, _)| h.state_id == log.options.state_id);
+    let end = End { segment: last.first_seq, tail: start as u64, next_seq: last.first_seq };
+    let mut scan = Scan::new(&content[start..], end.tail);
+    let mut next_seq = end.next_seq;
+    let mut damaged_end = false;
+    for item in scan.by_ref() {
+        match item {
+            Item::Record { frame, .. } => next_seq = next_seq.max(frame.seq + 1),
+            Item::Torn { offset, len } => {
+                // A line that ends was whole once, and may have been acknowledged.
+                let from = usize::try_from(offset).unwrap_or(0);
+                let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
+                let lines = memchr::memchr_iter(b'\n', torn).count() as u64;
+                damaged_end = lines > 0;
+                next_seq += lines;
+            }
+            Item::Damaged { .. } => {}
+        }
+    }
+    if is_ours && !damaged_end {
+        return Ok((mend_tail(log, last, &content[start..], end)?, true));
+    }
+    let next_seq = next_seq.max(last.first_seq + 1);
+    Ok((End { tail: scan.tail(), next_seq, ..end }, false))
 }
 
 fn finish(log: &Log) -> Result<(), LogError> {
@@ -102,7 +131,8 @@ fn create_segment(
     let reserve = if log.options.preallocate { log.options.segment_bytes } else { 0 };
     let (file, tail) =
         SegmentFile::create(&log.disk, &log.options.folder, &log.header(first_seq), records, reserve)?;
-    writer.current = Some((first_seq, file));
+    log.page.count_segment();
+    writer.current = Some(OpenSegment::new(log, first_seq, file));
     log.page.publish_end(End { segment: first_seq, tail, next_seq });
     Ok(())
 }
@@ -169,8 +199,27 @@ fn rewrite_suspects(
     Ok(())
 }
 
+/// What cannot be read goes to quarantine. A torn end was kept when it was cut.
+pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
+    let at = (log.options.stamp)();
+    for place in damage.iter().filter(|d| d.kind != DamageKind::TornTail) {
+        let Some(content) = read_optional(&place.path)? else { continue };
+        let (reason, offset) = match place.kind {
+            DamageKind::Foreign => ("a segment of another state directory", None),
+            _ => ("no record of the log", Some(place.offset)),
+        };
+        let from = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        let to = from.saturating_add(usize::try_from(place.len).unwrap_or(usize::MAX)).min(content.len());
+        if let Some(bytes) = content.get(from..to) {
+            log.options.quarantine.keep(&place.path, offset, bytes, reason, &at)?;
+        }
+    }
+    Ok(())
+}
+
 /// Sealed segments with damage, written again without it.
 pub(super) fn drop_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
+    keep_damage(log, damage)?;
     let at = (log.options.stamp)();
     let present = SegmentFile::named(&log.options.folder, log.page.end().segment).path;
     let sealed = damage.iter().filter(|d| d.path != present);
@@ -180,13 +229,6 @@ pub(super) fn drop_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
         if of_this().any(|d| d.kind == DamageKind::Foreign) {
             log.options.quarantine.take_file(path, "a segment of another state directory", &at)?;
             continue;
-        }
-        for place in of_this() {
-            let from = usize::try_from(place.offset).unwrap_or(usize::MAX);
-            let to = from.saturating_add(usize::try_from(place.len).unwrap_or(usize::MAX)).min(content.len());
-            if let Some(bytes) = content.get(from..to) {
-                log.options.quarantine.keep(path, Some(place.offset), bytes, "no record of the log", &at)?;
-            }
         }
         replace(&log.disk, path, &without_damage(log, path, &content))?;
     }

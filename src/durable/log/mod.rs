@@ -77,6 +77,20 @@ pub enum LogError {
         /// Which log.
         folder: PathBuf,
     },
+    /// A record that should be synced is not in the log; somebody cut it.
+    #[error("record {seq} is not in the log in {}", folder.display())]
+    Gone {
+        /// Which log.
+        folder: PathBuf,
+        /// Which record.
+        seq: u64,
+    },
+    /// Somebody removed or replaced the page that all writers share.
+    #[error("{} was replaced while the log was in use; it must be opened again", path.display())]
+    PageReplaced {
+        /// The page.
+        path: PathBuf,
+    },
     /// No record can hold that much.
     #[error("a record of {bytes} bytes; at most {} fit", frame::LONGEST_PAYLOAD)]
     TooLong {

@@ -148,6 +148,8 @@ impl Pass<'_> {
                 None => {}
             }
         }
+        // Its name tells what comes before it: a loss is seen even if nothing follows.
+        self.expect(segment.first_seq);
         let had_header = start > 0 || begin > 0;
         let mut scan = Scan::new(&content[start..], begin + start as u64);
         for item in scan.by_ref() {
@@ -176,12 +178,19 @@ impl Pass<'_> {
         if frame.seq <= last {
             return; // Known already: a snapshot's, or written again after a failed sync.
         }
-        if frame.seq != last + 1 {
-            self.summary.missing.push((last + 1, frame.seq - 1));
-        }
+        self.expect(frame.seq);
         self.summary.position.last_seq = frame.seq;
         self.summary.records += 1;
         each(frame.seq, frame.payload);
+    }
+
+    /// The next record is this one, or was known already; what should lie before it is missing.
+    fn expect(&mut self, seq: u64) {
+        let last = &mut self.summary.position.last_seq;
+        if seq > *last + 1 {
+            self.summary.missing.push((*last + 1, seq - 1));
+            *last = seq - 1;
+        }
     }
 
     fn damage(&mut self, segment: &SegmentFile, offset: u64, len: u64, kind: DamageKind) {

@@ -21,6 +21,8 @@ use crate::durable::shared_page::{End, SharedPage};
 
 /// How long a follower sleeps at most before it looks whether its leader is dead.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
+/// How long nothing may become durable before a follower syncs by itself: its leader may be stopped.
+const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a leader lets others go first, at most.
 const GATHER_MOMENTS: usize = 16;
@@ -31,19 +33,52 @@ pub struct Log {
     pub(super) disk: Disk,
     pub(super) options: LogOptions,
     pub(super) page: SharedPage,
+    page_file: DiskFile,
     append_lock: LockFile,
-    sync_lock: LockFile,
+    pub(super) sync_lock: LockFile,
     writer: Mutex<Writer>,
-    leader: Mutex<Option<(u64, DiskFile)>>,
+    pub(super) leader: Mutex<Option<OpenSegment>>,
     /// A sync through this handle failed: it acknowledges nothing any more.
     poisoned: AtomicBool,
     /// Bytes of half-written records that this handle cut off.
     pub(super) cut_bytes: AtomicU64,
 }
 
+/// A segment that is kept open.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    first_seq: u64,
+    /// [`SharedPage::segments_made`] when it was opened: its name may mean another file since.
+    made: u64,
+    pub(super) file: DiskFile,
+}
+
+impl OpenSegment {
+    pub(super) fn new(log: &Log, first_seq: u64, file: DiskFile) -> OpenSegment {
+        OpenSegment { first_seq, made: log.page.segments_made(), file }
+    }
+
+    /// Opens a segment, or keeps it open if it is the one.
+    fn find<'a>(
+        kept: &'a mut Option<OpenSegment>,
+        log: &Log,
+        first_seq: u64,
+    ) -> Result<&'a DiskFile, DiskError> {
+        let made = log.page.segments_made();
+        let segment = match kept.take().filter(|s| s.first_seq == first_seq && s.made == made) {
+            Some(open) => open,
+            None => {
+                let path = SegmentFile::named(&log.options.folder, first_seq).path;
+                OpenSegment { first_seq, made, file: log.disk.open(&path)? }
+            }
+        };
+        Ok(&kept.insert(segment).file)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Writer {
-    pub(super) current: Option<(u64, DiskFile)>,
+    pub(super) current: Option<OpenSegment>,
     frames: Vec<u8>,
 }
 
@@ -58,13 +93,18 @@ impl Log {
         let page_path = options.folder.join("commit.page");
         let page_file = disk.open_or_create(&page_path)?;
         if page_file.metadata()?.len() < SharedPage::LEN {
-            page_file.truncate(SharedPage::LEN)?;
+            let _append = append_lock.acquire(options.lock_wait)?;
+            // Written, not only made longer: a store into a hole of a full disk would kill the process.
+            if page_file.metadata()?.len() < SharedPage::LEN {
+                page_file.write_at(&[0; SharedPage::LEN as usize], 0)?;
+            }
         }
         let page = SharedPage::map(page_file.as_file()).tried("map", &page_path)?;
         let log = Log {
             disk: disk.clone(),
             options,
             page,
+            page_file,
             append_lock,
             sync_lock,
             writer: Mutex::default(),
@@ -72,7 +112,11 @@ impl Log {
             poisoned: AtomicBool::new(false),
             cut_bytes: AtomicU64::new(0),
         };
-        if !log.page.is_valid(log.epoch()) || log.page.is_poisoned() || !mend::end_is_plausible(&log)? {
+        // The end is behind what a snapshot knows when the log was cut, or replaced by an older one.
+        let usable = log.page.is_valid(log.epoch())
+            && !log.page.is_poisoned()
+            && log.page.end().next_seq >= log.options.min_next_seq;
+        if !usable || !mend::end_is_plausible(&log)? {
             log.verify()?;
         }
         Ok(log)
@@ -92,8 +136,6 @@ impl Log {
     pub fn verify(&self) -> Result<(), LogError> {
         let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _append = self.take_append_lock()?;
-        let _leader = self.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let _sync = self.sync_lock.acquire(self.options.lock_wait)?;
         writer.current = None;
         mend::rebuild(self, &mut writer)?;
         self.poisoned.store(false, Ordering::Release);
@@ -131,7 +173,12 @@ impl Log {
     }
 
     fn take_append_lock(&self) -> Result<HeldFile<'_>, LogError> {
-        Ok(self.append_lock.acquire(self.options.lock_wait)?)
+        let held = self.append_lock.acquire(self.options.lock_wait)?;
+        // Writers that do not share the page would write over each other's records.
+        if !self.page_file.has_its_name() {
+            return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
+        }
+        Ok(held)
     }
 
     fn check_usable(&self) -> Result<(), LogError> {
@@ -170,13 +217,26 @@ impl Log {
     /// Returns when everything up to `seq` is synced, by whomever.
     ///
     /// # Errors
-    /// [`LogError::Poisoned`] when a sync failed.
+    /// [`LogError::Poisoned`] when a sync failed; [`LogError::Gone`] when there is no such record.
     pub fn commit(&self, seq: u64) -> Result<(), LogError> {
+        let (mut reached, mut since) = (self.page.synced(), Instant::now());
         loop {
             let ticket = self.page.ticket();
             self.check_usable()?;
-            if self.page.synced() >= seq {
+            let synced = self.page.synced();
+            if synced >= seq {
                 return Ok(());
+            }
+            if self.page.end().next_seq <= seq {
+                return Err(LogError::Gone { folder: self.options.folder.clone(), seq });
+            }
+            if synced != reached {
+                (reached, since) = (synced, Instant::now());
+            } else if since.elapsed() >= LEADER_PATIENCE {
+                // The sync lock only saves syncs; a leader that does not move must not stop everybody.
+                self.sync_to_end(&mut None)?;
+                self.page.wake();
+                continue;
             }
             if self.lead(seq)? {
                 continue;
@@ -194,7 +254,7 @@ impl Log {
             let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
             if self.page.synced() < seq {
                 self.gather();
-                self.sync_what_is_written(&mut cached)?;
+                self.sync_to_end(&mut cached)?;
             }
         }
         // Only now that the lead is given up: whoever is not covered wakes to take it. Woken before, he
@@ -207,7 +267,7 @@ impl Log {
     /// together by the last sync they come back together. Who is alone does not wait.
     fn gather(&self) {
         let mut end = self.page.end().next_seq;
-        if end <= self.page.synced() + 2 {
+        if end <= self.page.synced().saturating_add(2) {
             return;
         }
         for _ in 0..GATHER_MOMENTS {
@@ -220,18 +280,17 @@ impl Log {
         }
     }
 
-    /// Everything published before the look at the end is covered; older segments were synced when left.
-    fn sync_what_is_written(&self, cached: &mut Option<(u64, DiskFile)>) -> Result<(), LogError> {
+    /// Everything published before this is covered: older segments were synced when they were left.
+    fn sync_to_end(&self, kept: &mut Option<OpenSegment>) -> Result<(), LogError> {
         let end = self.page.end();
-        if cached.as_ref().is_none_or(|(first, _)| *first != end.segment) {
-            let segment = SegmentFile::named(&self.options.folder, end.segment);
-            *cached = Some((end.segment, self.disk.open(&segment.path)?));
-        }
-        if let Some((_, file)) = cached.as_ref()
-            && let Err(e) = file.sync_data()
-        {
-            return Err(self.poison(e));
-        }
+        let file = OpenSegment::find(kept, self, end.segment)?;
+        file.sync_data().map_err(|e| self.poison(e))?;
+        self.publish_synced(end)
+    }
+
+    /// Another's sync may have failed meanwhile, and ours succeeded on pages that it left marked clean.
+    fn publish_synced(&self, end: End) -> Result<(), LogError> {
+        self.check_usable()?;
         self.page.publish_synced(end.next_seq - 1);
         Ok(())
     }
@@ -281,6 +340,14 @@ impl Log {
         self.cut_bytes.load(Ordering::Relaxed)
     }
 
+    /// Keeps a copy of what cannot be read in quarantine.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
+        mend::keep_damage(self, damage)
+    }
+
     /// Writes segments that are not written any more again without what cannot be read in them; a copy
     /// of that is kept in quarantine first. The present segment is left alone: [`Log::rotate`] before.
     ///
@@ -318,7 +385,8 @@ impl Locked<'_> {
     /// Appends records, not yet synced; returns the first one's sequence number.
     ///
     /// # Errors
-    /// What the system says; nothing was appended then. [`LogError::TooLong`] for a payload that no
+    /// What the system says; nothing was appended then, or, of records that do not fit in one segment,
+    /// the first few. [`LogError::TooLong`] for a payload that no
     /// record can hold.
     pub fn append<P: AsRef<[u8]>>(&mut self, payloads: &[P]) -> Result<u64, LogError> {
         if let Some(long) = payloads.iter().map(|p| p.as_ref().len()).find(|&l| l > frame::LONGEST_PAYLOAD) {
@@ -364,11 +432,7 @@ impl Locked<'_> {
     }
 
     fn write(&mut self, end: End, frames: &[u8]) -> Result<(), LogError> {
-        let segment = SegmentFile::named(&self.log.options.folder, end.segment);
-        if self.writer.current.as_ref().is_none_or(|(first, _)| *first != end.segment) {
-            self.writer.current = Some((end.segment, self.log.disk.open(&segment.path)?));
-        }
-        let Some((_, file)) = &self.writer.current else { return Ok(()) };
+        let file = OpenSegment::find(&mut self.writer.current, self.log, end.segment)?;
         self.log.page.set_writing(true);
         if let Err(e) = file.write_at(frames, end.tail) {
             // Half a record may be there (a full disk writes what fits): take it back at once. If
@@ -382,14 +446,10 @@ impl Locked<'_> {
     }
 
     fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
-        let old = match self.writer.current.take() {
-            Some((first, file)) if first == end.segment => file,
-            _ => self.log.disk.open(&SegmentFile::named(&self.log.options.folder, end.segment).path)?,
-        };
-        if let Err(e) = old.sync_data() {
-            return Err(self.log.poison(e));
-        }
-        self.log.page.publish_synced(end.next_seq - 1);
+        let mut leaving = self.writer.current.take();
+        let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
+        old.sync_data().map_err(|e| self.log.poison(e))?;
+        self.log.publish_synced(end)?;
         self.log.page.wake();
         // Killed between making the file and publishing it, the next writer must notice.
         self.log.page.set_writing(true);

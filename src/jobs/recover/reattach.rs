@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::lost::find_lost_claims;
 use super::settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
@@ -10,7 +10,8 @@ use crate::queue::{JobId, Queue};
 use crate::state::StateDir;
 
 /// What a re-attachment found.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Reattachment {
     /// Jobs that were running as far as the queue knew.
     pub found: u64,

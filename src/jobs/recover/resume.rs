@@ -68,19 +68,53 @@ pub fn resume(
             operations.push(Operation::Resume { job: id.clone(), fresh });
             Ok(id.clone())
         };
-        let mut seen = std::collections::HashSet::new();
-        let wanted = ids.iter().filter(|id| seen.insert(*id));
-        let answers: Vec<Result<JobId, ResumeRefused>> = wanted.map(&mut answer).collect();
+        let answers: Vec<Result<JobId, ResumeRefused>> = each_once(ids).map(&mut answer).collect();
         (operations, answers)
     })?;
     let mut report = ResumeReport::default();
     for answer in answers {
         match answer {
-            Ok(id) => report.resumed.push(resumed(dir, queue, id, fresh)),
+            Ok(id) => {
+                let attempt = queue.state().get(&id).map_or(0, |job| job.attempt);
+                report.resumed.push(resumed(dir, id, attempt, fresh));
+            }
             Err(refused) => report.refused.push(refused),
         }
     }
     Ok(report)
+}
+
+/// What [`resume`] would answer now; changes nothing.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub fn would_resume(
+    dir: &StateDir,
+    queue: &mut Queue,
+    ids: &[JobId],
+    fresh: bool,
+    settings: &RecoverSettings,
+) -> Result<ResumeReport, RecoverError> {
+    queue.refresh()?;
+    let alive = survivors(dir, queue, ids, settings);
+    let mut report = ResumeReport::default();
+    for id in each_once(ids) {
+        let job = queue.state().get(id);
+        match check(job, id, &alive) {
+            Ok(()) => {
+                // A job that never got as far as an attempt keeps its number.
+                let next = job.map_or(1, |j| j.attempt + u32::from(j.course().started_at.is_some()));
+                report.resumed.push(resumed(dir, id.clone(), next, fresh));
+            }
+            Err(refused) => report.refused.push(refused),
+        }
+    }
+    Ok(report)
+}
+
+fn each_once(ids: &[JobId]) -> impl Iterator<Item = &JobId> {
+    let mut seen = std::collections::HashSet::new();
+    ids.iter().filter(move |id| seen.insert(*id))
 }
 
 /// Why some of the jobs may not be resumed: something of them lives, or that cannot be said.
@@ -132,8 +166,7 @@ fn check(job: Option<&Job>, id: &JobId, alive: &HashMap<JobId, ResumeRefused>) -
     alive.get(id).cloned().map_or(Ok(()), Err)
 }
 
-fn resumed(dir: &StateDir, queue: &Queue, id: JobId, fresh: bool) -> Resumed {
-    let attempt = queue.state().get(&id).map_or(0, |job| job.attempt);
+fn resumed(dir: &StateDir, id: JobId, attempt: u32, fresh: bool) -> Resumed {
     let checkpoint = dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.checkpoint().exists());
     Resumed { job_id: id, attempt, from_checkpoint: checkpoint && !fresh && attempt > 1 }
 }

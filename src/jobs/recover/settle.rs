@@ -77,6 +77,21 @@ pub enum Settlement {
     Overtaken,
 }
 
+impl Settlement {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Settlement::Reattached => "reattached",
+            Settlement::FinishedWhileAway { .. } => "finished_while_away",
+            Settlement::Crashed { .. } => "crashed",
+            Settlement::GivenBack => "given_back",
+            Settlement::Unknown { .. } => "unknown",
+            Settlement::Overtaken => "overtaken",
+        }
+    }
+}
+
 /// A job that was judged, and what was done about it.
 #[derive(Debug, Clone)]
 pub struct Settled {

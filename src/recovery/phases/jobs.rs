@@ -2,7 +2,7 @@
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, Settlement, Verdict, reattach, record};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
@@ -17,15 +17,30 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             reported = done;
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
-        context.detail("jobs", serde_json::to_value(&reattachment).unwrap_or_default());
+        keep(context, &reattachment);
         let mut outcome = outcome(&reattachment);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, queue)?);
+            outcome.findings.extend(rebuild_records(shared, context, queue)?);
         }
         Ok(outcome)
     })
+}
+
+/// What reports of this recovery, and of all of them, are made from.
+fn keep(context: &PhaseContext, found: &Reattachment) {
+    context.detail("jobs", serde_json::to_value(found).unwrap_or_default());
+    let settled: Vec<SettledJob> = found.jobs.iter().map(SettledJob::of).collect();
+    context.detail("jobs_settled", serde_json::to_value(settled).unwrap_or_default());
+    let totals = [
+        ("jobs.found", found.found),
+        ("jobs.reattached", found.reattached),
+        ("jobs.finished_while_away", found.finished_while_away),
+        ("jobs.crashed", found.crashed),
+        ("jobs.unknown", found.unknown),
+    ];
+    totals.into_iter().for_each(|(name, n)| context.count(name, n));
 }
 
 fn outcome(found: &Reattachment) -> PhaseOutcome {
@@ -73,6 +88,10 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             let sentence = format!("attempt {attempt} goes on without its supervisor");
             (&catalogue::JOB_ORPHANED_PROCESS, sentence)
         }
+        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
+            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
+            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
+        }
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))
@@ -119,7 +138,14 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
         .collect()
 }
 
-fn rebuild_records(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>, PhaseError> {
+fn rebuild_records(
+    shared: &Shared,
+    context: &PhaseContext,
+    queue: &Queue,
+) -> Result<Vec<Finding>, PhaseError> {
+    let stop = || context.checkpoint().is_err();
+    record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
+        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
     let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
         .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
     let mut findings: Vec<Finding> = rebuilt

@@ -1,0 +1,15 @@
+//! `demo`: a real crash and a real recovery in a temporary directory, with a report that can fail.
+//!
+//! [`cast`] says which jobs there are and what has to become of each; [`stage`] runs daemons and jobs;
+//! [`crash`] kills and damages; [`facts`] is what was seen; [`check`] judges the facts and nothing else, so
+//! that its tests can feed it wrong ones; [`render`] shows them.
+
+mod act;
+mod cast;
+mod check;
+mod crash;
+mod facts;
+mod render;
+mod stage;
+
+pub(crate) use act::{DemoArgs, cmd_demo};

@@ -1,0 +1,47 @@
+//! `jobs failed`: what needs somebody's attention.
+
+use recovery::queue::Queue;
+use recovery::report::failed::{FailedJob, FailedJobs};
+use recovery::state::Timestamp;
+
+use super::jobs::{PageArgs, status_of, tone_of};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::paint::Tone;
+use crate::text::{Text, ago};
+
+pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let queue = Queue::open(&dir)?;
+    let report = FailedJobs::new(&dir, queue.state(), &page.page())?;
+    let now = dir.clock.now();
+    context.output.report(&report, |text| {
+        for job in &report.jobs {
+            text.gap();
+            describe(text, job, now);
+        }
+    });
+    match report.total {
+        0 => context.output.note("no job has failed, timed out or crashed"),
+        _ => context.output.hint("recoveryctl resume JOB starts the next attempt"),
+    }
+    Ok(Ending::Done)
+}
+
+fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {
+    let when = job.finished_at.map_or_else(String::new, |at| format!(", {}", ago(now, at)));
+    let status = job.status.replace('_', " ");
+    let tone = status_of(job.status).map_or(Tone::Plain, tone_of);
+    text.toned(tone, format!("{}  {status}: {}{when}", job.job_id, job.reason));
+    text.fields(&[
+        ("attempt", Some(format!("{} of {}", job.attempt, job.max_attempts))),
+        ("repository", job.repository.clone()),
+        (
+            "checkpoint",
+            job.checkpoint.as_ref().map(|c| format!("{} bytes, {}", c.bytes, ago(now, c.modified_at))),
+        ),
+    ]);
+    for line in job.output_tail.lines() {
+        text.toned(Tone::Faint, format!("  | {line}"));
+    }
+}

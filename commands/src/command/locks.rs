@@ -1,0 +1,175 @@
+//! `locks …`: who has which repository.
+
+use clap::{Args, Subcommand};
+use recovery::locks::{inspect, list};
+use recovery::queue::Queue;
+use recovery::recovery::{JobHolders, read_last};
+use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
+use recovery::state::{StateDir, Timestamp};
+
+use super::jobs::PageArgs;
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
+use crate::table::{Cell, Table};
+use crate::text::{Text, ago};
+use crate::working::judging;
+
+/// Show repository locks: who has them, who waits, what the last recovery did
+#[derive(Debug, Args)]
+pub(crate) struct LocksArgs {
+    #[command(subcommand)]
+    word: LocksWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocksWord {
+    /// List the locks that are not free
+    Active(PageArgs),
+    /// List what the last recovery did with the locks that it found held
+    Recovered(PageArgs),
+    Inspect(InspectArgs),
+}
+
+/// Show all that is known of locks, with the evidence
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// Only the lock of this repository
+    #[arg(value_name = "REPO")]
+    repository: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Ending, CliError> {
+    match &args.word {
+        LocksWord::Active(page) => active(context, page),
+        LocksWord::Recovered(page) => recovered(context, page),
+        LocksWord::Inspect(args) => inspected(context, args),
+    }
+}
+
+/// Answers for the jobs that locks belong to.
+pub(super) fn holders(context: &mut Context, dir: &StateDir) -> Result<JobHolders, CliError> {
+    Ok(JobHolders::new(dir, judging(context)?.limits))
+}
+
+fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let holders = holders(context, &dir)?;
+    let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
+    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
+    let report = ActiveLocks::new(locks, queue.state(), now, &page.page())?;
+    context.output.report(&report, |text| text.table(&table(&report.locks, now)));
+    if report.total == 0 {
+        context.output.note("no repository is locked");
+    }
+    Ok(Ending::Done)
+}
+
+fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
+    let mut table = Table::new(&["REPOSITORY", "LOCK", "HOLDER", "SINCE", ">WAITING", "HOLDER'S ID"]);
+    for lock in locks {
+        table.row([
+            Cell::from(&lock.repository),
+            Cell::toned(lock.verdict, tone_of(lock.verdict)),
+            Cell::from(lock.holder.as_deref().unwrap_or("not known")),
+            Cell::from(lock.acquired_at.map_or_else(String::new, |at| ago(now, at))),
+            Cell::from(if lock.waiting.is_empty() { String::new() } else { lock.waiting.len().to_string() }),
+            Cell::toned(lock.lock_id.as_deref().unwrap_or_default(), Tone::Faint),
+        ]);
+    }
+    table
+}
+
+fn tone_of(verdict: &str) -> Tone {
+    match verdict {
+        "live" => Tone::Good,
+        "stale" => Tone::Warning,
+        "unknown" => Tone::Bad,
+        _ => Tone::Plain,
+    }
+}
+
+fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let report = RecoveredLocks::new(read_last(&dir)?.as_ref(), &page.page())?;
+    context.output.report(&report, |text| {
+        let mut table = Table::new(&["REPOSITORY", "OUTCOME", "HOLDER", "BECAUSE"]);
+        for lock in &report.locks {
+            let outcome = serde_json::to_value(lock.outcome).unwrap_or_default();
+            table.row([
+                Cell::from(&lock.repository),
+                Cell::from(outcome.as_str().unwrap_or_default()),
+                Cell::from(lock.holder.as_deref().unwrap_or("not known")),
+                Cell::toned(lock.evidence.last().map_or("", String::as_str), Tone::Faint),
+            ]);
+        }
+        text.table(&table);
+    });
+    match (&report.recovery_id, report.total) {
+        (None, _) => context.output.note("there was no recovery yet"),
+        (_, 0) => context.output.note("the last recovery found no lock held"),
+        _ => {}
+    }
+    Ok(Ending::Done)
+}
+
+fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let holders = holders(context, &dir)?;
+    let liveness = |id: &_, claim| holders.liveness(id, claim);
+    let locks = match &args.repository {
+        None => list(&dir, &liveness)?,
+        // A text that no repository has is simply no lock: it never becomes a path.
+        Some(name) => match inspect(&dir, name, &liveness) {
+            Ok(Some(lock)) => vec![lock],
+            Ok(None) | Err(_) => return Err(no_such_lock(name)),
+        },
+    };
+    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
+    let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
+    context.output.report(&report, |text| {
+        for lock in &report.locks {
+            text.gap();
+            describe(text, lock, now);
+        }
+    });
+    if report.total == 0 {
+        context.output.note("no repository was ever locked");
+    }
+    Ok(Ending::Done)
+}
+
+fn no_such_lock(repository: &str) -> CliError {
+    CliError::new(ErrorKind::NotFound, format!("no lock of a repository '{repository}' was ever granted"))
+        .code("no-such-lock")
+        .hint("recoveryctl locks inspect")
+}
+
+fn describe(text: &mut Text, lock: &InspectedLock, now: Timestamp) {
+    let about = &lock.lock;
+    text.toned(tone_of(about.verdict), format!("{}  {}", about.repository, about.verdict));
+    let at = |at: Timestamp| format!("{at} ({})", ago(now, at));
+    let note = lock.released_by.as_ref().map(|note| {
+        let force = if note.forced { ", by force" } else { "" };
+        note.why
+            .as_ref()
+            .map_or_else(|| format!("{}{force}", note.by), |why| format!("{}{force}: {why}", note.by))
+    });
+    text.fields(&[
+        ("holder", about.holder.clone()),
+        ("lock id", about.lock_id.clone()),
+        ("fencing number", about.token.map(|n| n.to_string())),
+        ("operation", about.operation.clone()),
+        ("since", about.acquired_at.map(at)),
+        ("given back", lock.released_at.map(at)),
+        ("given back by", note),
+        ("unavailable", lock.reason.clone()),
+        ("waiting", (!about.waiting.is_empty()).then(|| about.waiting.join(", "))),
+        ("file", Some(lock.file.clone())),
+    ]);
+    for piece in &lock.evidence {
+        text.toned(Tone::Faint, format!("  - {piece}"));
+    }
+}

@@ -1,0 +1,191 @@
+//! `queue status|metrics|snapshot|wal`.
+
+use clap::{Args, Subcommand};
+use recovery::queue::{Method, Queue};
+use recovery::recovery::{HistoryError, RecoveryRecord, read_history, read_last};
+use recovery::report::held_repositories;
+use recovery::report::queue::{
+    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered,
+};
+use recovery::state::{StateDir, Timestamp};
+
+use super::jobs::PageArgs;
+use super::jobs_list::table;
+use super::queue_wal::{WalArgs, wal};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::output::Output;
+use crate::paint::Tone;
+use crate::table::{Cell, Table};
+use crate::text::{Text, ago, coarse};
+
+/// Look at the queue: who waits for what, and how its log stands
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    #[command(subcommand)]
+    word: QueueWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum QueueWord {
+    /// Show how long the line is, who is at its head, and how the queue came back the last time
+    Status,
+    /// Show counters, and how long jobs wait and run
+    Metrics,
+    /// Show every job: those that wait in the order in which they are to start, then the rest
+    Snapshot(PageArgs),
+    Wal(WalArgs),
+}
+
+pub(crate) fn cmd_queue(context: &mut Context, args: &QueueArgs) -> Result<Ending, CliError> {
+    match &args.word {
+        QueueWord::Status => status(context),
+        QueueWord::Metrics => metrics(context),
+        QueueWord::Snapshot(page) => snapshot(context, page),
+        QueueWord::Wal(args) => wal(context, args),
+    }
+}
+
+/// What a past recovery left may be damaged; what is asked for here does not depend on it.
+fn told<T: Default>(output: &mut Output, read: Result<T, HistoryError>) -> T {
+    read.unwrap_or_else(|e| {
+        output.warning(&format!("{e}; what past recoveries did is not known"));
+        T::default()
+    })
+}
+
+fn last_recovery(output: &mut Output, dir: &StateDir) -> Option<RecoveryRecord> {
+    told(output, read_last(dir))
+}
+
+fn status(context: &mut Context) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let queue = Queue::open(&dir)?;
+    let held = held_repositories(&dir, queue.state())?;
+    let last = last_recovery(&mut context.output, &dir);
+    let recovered = last_recovered(last.as_ref());
+    let report = QueueStatus::new(&queue, recovered, &held, findings(queue.replayed()));
+    let now = dir.clock.now();
+    context.output.report(&report, |text| render_status(text, &report, now));
+    if report.depth > report.head.len() as u64 {
+        context.output.hint("recoveryctl queue snapshot shows the whole line");
+    }
+    Ok(if report.findings.is_empty() { Ending::Done } else { Ending::Degraded })
+}
+
+fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
+    let tone = if report.state == "healthy" { Tone::Good } else { Tone::Bad };
+    text.toned(tone, report.state.to_uppercase());
+    let c = &report.counts;
+    let ended = [
+        (c.succeeded, "succeeded"),
+        (c.failed, "failed"),
+        (c.timed_out, "timed out"),
+        (c.crashed, "crashed"),
+        (c.cancelled, "cancelled"),
+    ];
+    let ended: Vec<String> =
+        ended.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    text.fields(&[
+        ("queued", Some(report.depth.to_string())),
+        ("running", Some(c.running.to_string())),
+        ("ended", (!ended.is_empty()).then(|| ended.join(", "))),
+        ("last record", Some(report.last_seq.to_string())),
+        ("recovered", Some(recovered(report, now))),
+    ]);
+    if !report.head.is_empty() {
+        text.gap();
+        let mut line = Table::new(&[">PLACE", "JOB", ">PRIO", "REPOSITORY", "WAITS FOR"]);
+        for job in &report.head {
+            let not_before =
+                job.not_before.filter(|at| *at > now).map(|at| format!("its time, {}", ago(now, at)));
+            line.row([
+                Cell::from(job.position.to_string()),
+                Cell::from(&job.job_id),
+                Cell::from(if job.priority == 0 { String::new() } else { job.priority.to_string() }),
+                Cell::from(job.repository.as_deref().unwrap_or_default()),
+                Cell::from(job.waiting_for.clone().or(not_before).unwrap_or_default()),
+            ]);
+        }
+        text.table(&line);
+    }
+    if !report.findings.is_empty() {
+        text.gap();
+        text.findings(&report.findings);
+    }
+}
+
+fn recovered(report: &QueueStatus, now: Timestamp) -> String {
+    let r = &report.recovered;
+    let from = match r.method {
+        Method::Snapshot => "from the newest snapshot",
+        Method::PreviousSnapshot => "from the snapshot before the newest",
+        Method::Log => "from the whole log",
+        Method::JobRecords => "with the jobs' own records",
+        // Without a time there was no recovery.
+        Method::Fresh if r.at == Timestamp::default() => return "no recovery yet".to_owned(),
+        Method::Fresh => "from nothing: it was new",
+    };
+    let damaged = match (r.records_damaged, r.torn_bytes) {
+        (0, 0) => String::new(),
+        (records, torn) => format!(", {records} damaged, {torn} bytes cut"),
+    };
+    let records = r.records_replayed;
+    format!("{} {from}, {records} records{damaged}, in {}", ago(now, r.at), coarse(r.duration_ms))
+}
+
+fn metrics(context: &mut Context) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let queue = Queue::open(&dir)?;
+    let history = told(&mut context.output, read_history(&dir));
+    let report = QueueMetrics::new(queue.state(), RecoveryTotals::of(&history));
+    context.output.report(&report, |text| render_metrics(text, &report));
+    Ok(Ending::Done)
+}
+
+fn render_metrics(text: &mut Text, report: &QueueMetrics) {
+    let f = &report.finished_total;
+    let time = |p: Option<i64>| p.map_or_else(String::new, |ms| coarse(u64::try_from(ms).unwrap_or(0)));
+    let counters = [
+        ("enqueued", report.enqueued_total),
+        ("started", report.started_total),
+        ("succeeded", f.succeeded),
+        ("failed", f.failed),
+        ("timed out", f.timed_out),
+        ("crashed", f.crashed),
+        ("cancelled", f.cancelled),
+        ("requeued", report.requeued_total),
+        ("resumed", report.resumed_total),
+        ("restored", report.restored_total),
+        ("recoveries", report.recoveries_total),
+        ("records replayed", report.records_replayed_total),
+        ("records damaged", report.records_damaged_total),
+        ("checkpoints", report.checkpoints_total),
+    ];
+    let mut table = Table::new(&["COUNTER", ">TOTAL"]);
+    counters.iter().for_each(|(name, n)| table.row([(*name).into(), n.to_string().into()]));
+    text.table(&table);
+    text.gap();
+    let mut times = Table::new(&["TIME", ">MEDIAN", ">90%", ">99%"]);
+    for (name, p) in [("waiting", &report.wait_ms), ("running", &report.run_ms)] {
+        times.row([name.into(), time(p.p50).into(), time(p.p90).into(), time(p.p99).into()]);
+    }
+    text.table(&times);
+}
+
+fn snapshot(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let queue = Queue::open(&dir)?;
+    let held = held_repositories(&dir, queue.state())?;
+    let now = dir.clock.now();
+    let report = QueueSnapshot::new(queue.state(), &held, now, &page.page())?;
+    context.output.report(&report, |text| text.table(&table(&report.jobs, now)));
+    if report.jobs.is_empty() {
+        context.output.note("no jobs");
+    }
+    if let Some(cursor) = &report.next_cursor {
+        let shown = format!("{} of {} jobs", report.jobs.len(), report.total);
+        context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,15 @@
+//! What a crash does to a whole product: real daemons, supervisors and jobs, killed and damaged.
+#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::disallowed_methods)] // Tests damage files.
+#![allow(clippy::print_stdout)] // Which case of a table it was.
+
+mod behaviour;
+#[path = "../common/mod.rs"]
+mod common;
+mod daemon_killed;
+mod damage;
+mod damaged_attempts;
+mod input;
+mod repository;
+mod scene;
+mod storm;

@@ -1,0 +1,63 @@
+//! One act, as it is written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::queue::Actor;
+use crate::state::Timestamp;
+
+/// How an act ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It failed half way: whether it took effect is for its own files to say.
+    Failed,
+}
+
+impl Outcome {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// One act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Who, and by which command or client.
+    pub by: String,
+    /// What was given with `--reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What was done: `release`, `skip`, `lock`.
+    pub action: String,
+    /// To what: `lock:web`, `phase:orphans`.
+    pub object: String,
+    /// How it ended.
+    pub result: Outcome,
+    /// More about it; holds no secrets.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+impl Entry {
+    /// An act of somebody's that was done.
+    #[must_use]
+    pub fn done(at: Timestamp, actor: &Actor, action: &str, object: String, detail: String) -> Entry {
+        let Actor { by, why } = actor.clone();
+        Entry { at, by, why, action: action.to_owned(), object, result: Outcome::Done, detail }
+    }
+
+    /// The same act, if it failed half way.
+    #[must_use]
+    pub fn failed(self) -> Entry {
+        Entry { result: Outcome::Failed, ..self }
+    }
+}

@@ -1,0 +1,168 @@
+//! Writing and reading the trail.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::durable::DiskError;
+use crate::durable::log::{Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest};
+use crate::state::StateDir;
+use crate::system::Host;
+
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// Why an act could not be entered. It must not be acknowledged then.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit trail in {} cannot be written", folder.display())]
+pub struct AuditError {
+    /// The trail's folder.
+    pub folder: std::path::PathBuf,
+    /// Why.
+    #[source]
+    pub source: LogError,
+}
+
+/// An open trail.
+#[derive(Debug)]
+pub struct Trail {
+    log: Log,
+    folder: std::path::PathBuf,
+}
+
+impl Trail {
+    /// Opens the trail, before the act that is to be entered.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open(dir: &StateDir) -> Result<Trail, AuditError> {
+        let folder = dir.paths.audit_log();
+        let log = open_log(dir).map_err(|source| AuditError { folder: folder.clone(), source })?;
+        Ok(Trail { log, folder })
+    }
+
+    /// Enters an act; it is on disk when this returns. The sequence number is returned.
+    ///
+    /// # Errors
+    /// The entry may be there or not.
+    pub fn record(&self, entry: &Entry) -> Result<u64, AuditError> {
+        let line = serde_json::to_vec(entry).unwrap_or_default(); // Text and a time: always JSON.
+        self.log.append(&[line]).map_err(|source| AuditError { folder: self.folder.clone(), source })
+    }
+}
+
+fn open_log(dir: &StateDir) -> Result<Log, LogError> {
+    let clock = dir.clock.clone();
+    let options = LogOptions {
+        folder: dir.paths.audit_log(),
+        name: "audit",
+        state_id: dir.identity.state_id.to_string(),
+        epoch: Host::this().boot_id,
+        segment_bytes: SEGMENT_BYTES,
+        preallocate: false,
+        min_next_seq: 1,
+        lock_wait: dir.lock_wait,
+        quarantine: dir.quarantine(),
+        stamp: Arc::new(move || clock.now().to_string()),
+    };
+    dir.disk.ensure_dir(&options.folder)?;
+    Log::open(&dir.disk, options)
+}
+
+/// Enters an act. Where the act can still be refused, [`Trail::open`] comes first.
+///
+/// # Errors
+/// The entry may be there or not.
+pub fn record(dir: &StateDir, entry: &Entry) -> Result<u64, AuditError> {
+    Trail::open(dir)?.record(entry)
+}
+
+/// What a trail tells.
+#[derive(Debug, Clone, Default)]
+pub struct TrailRead {
+    /// The acts by sequence number, in order.
+    pub entries: Vec<(u64, Entry)>,
+    /// Bytes that are no record, without a half-written end, which may be in the making.
+    pub damage: Vec<Damage>,
+    /// Whole records that are no entry this version knows.
+    pub unknown: Vec<u64>,
+}
+
+/// Reads the whole trail. Changes nothing; an entry of this very moment may not be synced yet.
+///
+/// # Errors
+/// What the system says. Damage is no error.
+pub fn read(dir: &StateDir) -> Result<TrailRead, DiskError> {
+    let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
+    let mut trail = TrailRead::default();
+    if !folder.exists() {
+        return Ok(trail);
+    }
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    let summary = crate::durable::log::read(request, |seq, line| match serde_json::from_slice(line) {
+        Ok(entry) => trail.entries.push((seq, entry)),
+        Err(_) => trail.unknown.push(seq),
+    })?;
+    trail.damage = summary.damage;
+    trail.damage.retain(|d| d.kind != DamageKind::TornTail);
+    Ok(trail)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::queue::Actor;
+    use crate::state::{Clock, Timestamp};
+
+    fn entry(n: i64) -> Entry {
+        let actor = Actor { by: "uid:0 root release".to_owned(), why: Some(format!("reason {n}")) };
+        Entry::done(Timestamp::from_millis(n), &actor, "release", format!("lock:{n}"), String::new())
+    }
+
+    fn segment(dir: &StateDir) -> std::path::PathBuf {
+        let names = std::fs::read_dir(dir.paths.audit_log()).unwrap().map(|e| e.unwrap().path());
+        names.into_iter().find(|p| p.extension().is_some_and(|e| e == "log")).unwrap()
+    }
+
+    #[test]
+    fn entries_come_back_in_order_and_a_damaged_one_costs_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        assert!(read(&dir).unwrap().entries.is_empty());
+        let trail = Trail::open(&dir).unwrap();
+        assert_eq!(trail.record(&entry(1)).unwrap(), 1);
+        assert_eq!(record(&dir, &entry(2).failed()).unwrap(), 2);
+        assert_eq!(trail.record(&entry(3)).unwrap(), 3);
+        let whole = read(&dir).unwrap();
+        assert_eq!(whole.entries, [(1, entry(1)), (2, entry(2).failed()), (3, entry(3))]);
+        assert!(whole.damage.is_empty() && whole.unknown.is_empty());
+
+        let path = segment(&dir);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("reason 2", "reason 9")).unwrap();
+        let damaged = read(&dir).unwrap();
+        assert_eq!(damaged.entries, [(1, entry(1)), (3, entry(3))]);
+        assert_eq!(damaged.damage.len(), 1);
+    }
+
+    #[test]
+    fn a_half_written_end_is_cut_by_the_next_writer() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        record(&dir, &entry(1)).unwrap();
+        let mut file = std::fs::OpenOptions::new().append(true).open(segment(&dir)).unwrap();
+        file.write_all(b"0badc0de 0000").unwrap();
+        drop(file);
+        assert_eq!(read(&dir).unwrap().entries.len(), 1);
+        // Another boot: what processes shared is not believed any more.
+        std::fs::remove_file(dir.paths.audit_log().join("commit.page")).unwrap();
+        assert_eq!(record(&dir, &entry(2)).unwrap(), 2);
+        let whole = read(&dir).unwrap();
+        assert_eq!(whole.entries.len(), 2);
+        assert!(whole.damage.is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+//! What is written is read, and the short cut past a submission's spec agrees with the full parser.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::super::open::Replayed;
+use super::super::raw_submission::RawSubmission;
+use super::super::spec::{Callback, CrashPolicy, JobSpec};
+use super::super::state::QueueState;
+use super::*;
+
+/// Strings that look like the borders that the short cut looks for.
+fn odd() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(
+        &[
+            ",\"spec\":{",
+            "\"",
+            "\\",
+            "\\\"",
+            "}",
+            "{",
+            ",",
+            ":",
+            "spec",
+            "\"spec\":{}",
+            "\n",
+            "\u{0}",
+            "\u{1f}",
+            "é",
+            "𝄞",
+            "\u{2028}",
+            " ",
+            "a",
+            "\\u0022",
+            ",\\\"spec\\\":{",
+            "\"op\":\"submit\",",
+            "/",
+            "null",
+        ][..],
+    );
+    prop_oneof![
+        4 => prop::collection::vec(pieces, 0..8).prop_map(|p| p.concat()),
+        1 => any::<String>(),
+    ]
+}
+
+fn name() -> impl Strategy<Value = JobId> {
+    let given = odd().prop_filter_map("a name that can be a file name", |n| n.parse().ok());
+    prop_oneof![1 => any::<u128>().prop_map(|n| uuid::Uuid::from_u128(n).to_string().parse().unwrap()), 3 => given]
+}
+
+fn spec() -> impl Strategy<Value = JobSpec> {
+    let texts = || prop::collection::vec(odd(), 0..3);
+    let env = prop::collection::vec((odd(), odd()), 0..3);
+    let rest =
+        (any::<Option<u64>>(), any::<u32>(), prop::option::of(texts()), texts(), prop::option::of(odd()));
+    (texts(), env, prop::option::of(odd()), any::<bool>(), rest).prop_map(
+        |(command, env, cwd, auto_cleanup, (timeout_ms, max_attempts, resume_command, urls, title))| {
+            JobSpec {
+                command,
+                env: env.into_iter().collect::<BTreeMap<_, _>>(),
+                cwd: cwd.map(PathBuf::from),
+                timeout_ms,
+                on_crash: if auto_cleanup { CrashPolicy::Requeue } else { CrashPolicy::Hold },
+                max_attempts,
+                resume_command,
+                callbacks: urls.into_iter().map(|url| Callback { url }).collect(),
+                auto_cleanup,
+                title,
+            }
+        },
+    )
+}
+
+fn submission_of() -> impl Strategy<Value = Submission> {
+    (name(), any::<i32>(), prop::option::of(odd()), spec())
+        .prop_map(|(job, priority, repository, spec)| Submission { job, priority, repository, spec })
+}
+
+fn actor() -> impl Strategy<Value = Actor> {
+    (odd(), prop::option::of(odd())).prop_map(|(by, why)| Actor { by, why })
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    let times = ["2026-03-01T09:30:00.000Z", "1970-01-01T00:00:00.000Z", "9999-12-01T23:59:59.999Z"];
+    prop::sample::select(times.map(|t| t.parse::<Timestamp>().unwrap()).to_vec())
+}
+
+fn other_operation() -> impl Strategy<Value = Operation> {
+    let after = (time(), 0..4u8).prop_map(|(not_before, n)| match n {
+        0 => None,
+        1 => Some(AfterCrash::Hold),
+        2 => Some(AfterCrash::Fail),
+        _ => Some(AfterCrash::Requeue { not_before }),
+    });
+    let outcomes = [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed];
+    let how = (prop::sample::select(outcomes.to_vec()), any::<Option<i32>>(), any::<Option<i32>>(), after);
+    let end = (name(), any::<u32>(), any::<u64>(), how, prop::option::of(time()), prop::option::of(odd()))
+        .prop_map(|(job, attempt, claim, (outcome, exit_code, signal, after_crash), ended_at, reason)| {
+            Operation::End(End {
+                job,
+                attempt,
+                claim,
+                outcome,
+                exit_code,
+                signal,
+                ended_at,
+                reason,
+                after_crash,
+            })
+        });
+    let document = submission_of().prop_map(|s| {
+        let mut state = QueueState::default();
+        let id = s.job.clone();
+        let record =
+            Record { at: Timestamp::default(), actor: Actor::default(), operation: Operation::Submit(s) };
+        state.apply(1, record).unwrap();
+        Operation::Restore { document: Box::new(state.get(&id).unwrap().to_document()) }
+    });
+    prop_oneof![
+        prop::collection::vec(submission_of(), 0..3).prop_map(|jobs| Operation::SubmitBatch { jobs }),
+        (name(), any::<u32>()).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
+        (name(), any::<u32>(), any::<u64>()).prop_map(|(job, attempt, claim)| Operation::Found {
+            job,
+            attempt,
+            claim
+        }),
+        (name(), any::<u64>(), odd(), prop::option::of(time())).prop_map(
+            |(job, claim, reason, not_before)| { Operation::Unclaim { job, claim, reason, not_before } }
+        ),
+        end,
+        name().prop_map(|job| Operation::Cancel { job }),
+        (name(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh }),
+        document,
+        prop::collection::vec(name(), 0..4).prop_map(|jobs| Operation::Remove { jobs }),
+    ]
+}
+
+/// A line applied as replay does it.
+fn replayed(line: &[u8]) -> Replayed {
+    let mut replayed = Replayed::default();
+    replayed.apply(1, line);
+    replayed
+}
+
+fn jobs_of(state: &QueueState) -> (Vec<String>, Vec<Option<JobSpec>>) {
+    let text = state.jobs().map(|j| serde_json::to_string(&j.to_document()).unwrap()).collect();
+    (text, state.jobs().map(|j| j.spec().ok()).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_short_cut_agrees_with_the_full_parser(s in submission_of(), actor in actor(), at in time()) {
+        let record = Record { at, actor, operation: Operation::Submit(s.clone()) };
+        let payload = record.to_line().unwrap();
+        prop_assert!(!payload.contains(&b'\n'));
+        let raw = RawSubmission::parse(&payload).expect("every submission takes the short cut");
+        prop_assert_eq!(serde_json::from_str::<JobSpec>(raw.spec).unwrap(), s.spec.clone());
+        prop_assert_eq!((raw.at, &raw.job, raw.priority), (at, &s.job, s.priority));
+        prop_assert_eq!(raw.repository.as_deref(), s.repository.as_deref());
+        let short = replayed(&payload);
+        prop_assert!(short.refused.is_empty() && short.strange.is_empty(), "{:?}", short.strange);
+        let short = jobs_of(&short.state);
+        let mut full = QueueState::default();
+        full.apply(1, Record::from_line(&payload).unwrap()).unwrap();
+        prop_assert_eq!(&short, &jobs_of(&full));
+        prop_assert_eq!(short.1, [Some(s.spec)]);
+    }
+
+    #[test]
+    fn every_operation_comes_back(operation in other_operation(), actor in actor(), at in time()) {
+        let record = Record { at, actor, operation };
+        let line = record.to_line().unwrap();
+        prop_assert!(!line.contains(&b'\n'));
+        prop_assert!(RawSubmission::parse(&line).is_none(), "only submissions take the short cut");
+        let back = Record::from_line(&line).unwrap();
+        prop_assert_eq!(format!("{back:?}"), format!("{record:?}"));
+        prop_assert_eq!(back.to_line().unwrap(), line);
+    }
+
+    #[test]
+    fn nothing_that_is_read_panics(mut line in submission_of().prop_map(|s| {
+        let actor = Actor::default();
+        Record { at: Timestamp::default(), actor, operation: Operation::Submit(s) }.to_line().unwrap()
+    }), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let at = at.index(line.len());
+        if cut { line.truncate(at) } else { line[at] = byte }
+        replayed(&line);
+        let _ = Record::from_line(&line);
+    }
+}
+
+#[test]
+fn a_line_with_its_members_in_another_order_takes_the_full_parser() {
+    let line = br#"{"op":"submit","at":"2026-03-01T09:30:00Z","by":"x","spec":{"command":["a"]},"job":"j"}"#;
+    assert!(RawSubmission::parse(line).is_none());
+    let replayed = replayed(line);
+    let (documents, specs) = jobs_of(&replayed.state);
+    assert_eq!((documents.len(), replayed.strange.len()), (1, 0));
+    assert_eq!(specs[0].as_ref().unwrap().command, ["a"]);
+}
+
+#[test]
+fn a_record_of_a_later_version_is_strange_and_counts_as_passed() {
+    let lines: [&[u8]; 4] = [
+        br#"{"at":"2026-03-01T09:30:00.000Z","op":"teleport","by":"x","job":"j"}"#,
+        br#"{"at":"2026-03-01T09:30:00.000Z","op":"claim","by":"x","job":"j"}"#,
+        br#"{"at":"2026-03-01T09:30:00.000Z","op":"submit","by":"x","spec":{}}"#,
+        b"no JSON",
+    ];
+    for line in lines {
+        let mut replayed = Replayed::default();
+        replayed.apply(5, line);
+        let Replayed { refused, strange, state, .. } = replayed;
+        assert_eq!((refused.len(), strange.len(), state.last_seq()), (0, 1, 5));
+    }
+}

@@ -1,0 +1,94 @@
+//! The report on jobs that need somebody's attention: failed, timed out, crashed.
+
+use serde::Serialize;
+
+use super::jobs::CheckpointFile;
+use super::page::{BadCursor, Page, cut};
+use crate::jobs::Output;
+use crate::queue::{Job, JobStatus, QueueState};
+use crate::state::{StateDir, Timestamp};
+
+/// How much of the end of its output a job is shown with, bytes.
+const TAIL_BYTES: u64 = 2048;
+/// And how many lines of that.
+const TAIL_LINES: usize = 10;
+
+/// One job.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct FailedJob {
+    pub job_id: String,
+    pub status: &'static str,
+    pub reason: String,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub attempt: u32,
+    pub max_attempts: u32,
+    pub repository: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub resumable: bool,
+    pub checkpoint: Option<CheckpointFile>,
+    pub output_tail: String,
+}
+
+/// The jobs, as they entered the queue. Cancelled ones are not among them: somebody wanted that.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct FailedJobs {
+    pub jobs: Vec<FailedJob>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+impl FailedJobs {
+    /// From the queue, with what the jobs printed last.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(dir: &StateDir, state: &QueueState, page: &Page) -> Result<FailedJobs, BadCursor> {
+        let failed =
+            |job: &&Job| matches!(job.status, JobStatus::Failed | JobStatus::TimedOut | JobStatus::Crashed);
+        let jobs: Vec<&Job> = state.jobs().filter(failed).collect();
+        let total = jobs.len() as u64;
+        let (part, next_cursor) = cut(jobs, page, |job| job.place)?;
+        Ok(FailedJobs { jobs: part.into_iter().map(|job| report(dir, job)).collect(), total, next_cursor })
+    }
+}
+
+fn report(dir: &StateDir, job: &Job) -> FailedJob {
+    let course = job.course();
+    FailedJob {
+        job_id: job.id.to_string(),
+        status: job.status.as_str(),
+        reason: reason(job),
+        exit_code: course.exit_code,
+        signal: course.signal,
+        attempt: job.attempt,
+        max_attempts: job.spec().map_or(0, |spec| spec.max_attempts),
+        repository: job.repository.as_deref().map(str::to_owned),
+        started_at: course.started_at,
+        finished_at: course.finished_at,
+        resumable: job.status.is_resumable(),
+        checkpoint: CheckpointFile::of(dir, job),
+        output_tail: output_tail(dir, job),
+    }
+}
+
+fn reason(job: &Job) -> String {
+    let course = job.course();
+    match (&course.reason, course.exit_code, course.signal) {
+        (Some(reason), ..) => reason.clone(),
+        (None, Some(code), _) => format!("exit status {code}"),
+        (None, None, Some(signal)) => format!("signal {signal}"),
+        (None, None, None) => job.status.as_str().replace('_', " "),
+    }
+}
+
+/// The last lines; empty when it printed nothing or that cannot be read.
+fn output_tail(dir: &StateDir, job: &Job) -> String {
+    let output = Output::of(dir, job, None).ok();
+    let text = output.and_then(|output| output.tail(TAIL_BYTES).ok()).unwrap_or_default();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].concat()
+}

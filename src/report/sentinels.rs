@@ -1,0 +1,173 @@
+//! The report on sentinels: every workspace that has one, with what it says and whether that is true.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::page::{BadCursor, Page, cut_counted};
+use crate::durable::{DiskError, Tried};
+use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Sentinel, judge};
+use crate::queue::{Job, JobDocument, JobId, JobStatus, Place, QueueState};
+use crate::state::names::decode;
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+/// One sentinel. What the file does not tell, because it is damaged, is `null`.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct SentinelReport {
+    pub job_id: String,
+    /// Where the queue has the job; `null` when it knows none of that id.
+    pub status: Option<&'static str>,
+    pub attempt: Option<u32>,
+    pub claim: Option<u64>,
+    /// The command's process.
+    pub pid: Option<u32>,
+    /// In clock ticks since boot, as `/proc/PID/stat` has it.
+    pub process_start_time: Option<u64>,
+    pub supervisor_pid: Option<u32>,
+    pub supervisor_start_time: Option<u64>,
+    pub boot_id: Option<String>,
+    pub host: Option<String>,
+    pub repository: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub heartbeat_at: Option<Timestamp>,
+    pub heartbeat_age_ms: Option<i64>,
+    pub freshness: Option<&'static str>,
+    pub lock_held: bool,
+    pub liveness: &'static str,
+    pub verdict: &'static str,
+    pub evidence: Vec<String>,
+    pub damaged: bool,
+    pub path: String,
+}
+
+/// All sentinels: of known jobs as they entered the queue, then the others by name.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct Sentinels {
+    pub sentinels: Vec<SentinelReport>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SentinelsError {
+    /// The workspaces cannot be listed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The page does not exist.
+    #[error(transparent)]
+    Cursor(#[from] BadCursor),
+}
+
+impl Sentinels {
+    /// Looks at every sentinel of the page.
+    ///
+    /// # Errors
+    /// See [`SentinelsError`].
+    pub fn new(
+        dir: &StateDir,
+        state: &QueueState,
+        limits: FreshnessLimits,
+        page: &Page,
+    ) -> Result<Sentinels, SentinelsError> {
+        let mut ids = with_sentinel(dir)?;
+        ids.sort_by_cached_key(|id| {
+            (state.get(id).map_or(Place { seq: u64::MAX, index: 0 }, |j| j.place), id.to_string())
+        });
+        let total = ids.len() as u64;
+        let (part, next_cursor) = cut_counted(ids, page)?;
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir, host: &host, table: &table, limits };
+        let sentinels = part.iter().map(|id| report(&look, state, id)).collect();
+        Ok(Sentinels { sentinels, total, next_cursor })
+    }
+}
+
+/// The jobs whose workspaces have a sentinel.
+fn with_sentinel(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
+    let folder = dir.paths.jobs();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.tried("list", &folder)?,
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.tried("list", &folder)?.file_name();
+        let id = name.to_str().and_then(decode).and_then(|id| id.parse::<JobId>().ok());
+        let Some(id) = id else { continue };
+        if dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel().exists()) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+fn report(look: &Look<'_>, state: &QueueState, id: &JobId) -> SentinelReport {
+    let path = look.dir.paths.job(&id.to_string()).map(|paths| paths.sentinel());
+    let said = path.as_ref().ok().and_then(|p| Sentinel::read(p).ok()?.whole().cloned());
+    let judgement = judge(look, &attempt_of(state.get(id), id, said.as_ref()));
+    of_judgement(
+        &judgement,
+        state.get(id).map(|job| job.status),
+        path.map_or_else(|_| String::new(), |p| p.display().to_string()),
+    )
+}
+
+/// The attempt that the sentinel tells of, which need not be the job's present one.
+fn attempt_of(job: Option<&Job>, id: &JobId, said: Option<&Sentinel>) -> Job {
+    let mut job = job.cloned().unwrap_or_else(|| unknown_job(id, said));
+    if let Some(said) = said.filter(|s| s.job_id == *id && job.course().adopted.is_none()) {
+        job.attempt = said.attempt;
+        job.course_mut().claim = Some(said.claim);
+    }
+    job
+}
+
+/// What stands for a job that the queue does not know.
+fn unknown_job(id: &JobId, said: Option<&Sentinel>) -> Job {
+    Job::from(JobDocument {
+        job_id: id.clone(),
+        status: JobStatus::Running,
+        attempt: said.map_or(1, |s| s.attempt),
+        place: Place { seq: 0, index: 0 },
+        priority: 0,
+        repository: None,
+        submitted_at: said.map_or_else(Timestamp::default, |s| s.started_at),
+        not_before: None,
+        course: None,
+        spec: RawValue::NULL.to_owned(),
+    })
+}
+
+fn of_judgement(judgement: &Judgement, status: Option<JobStatus>, path: String) -> SentinelReport {
+    let said = judgement.sentinel.whole();
+    let command = judgement.command.or_else(|| said?.command);
+    SentinelReport {
+        job_id: judgement.job_id.to_string(),
+        status: status.map(JobStatus::as_str),
+        attempt: said.map(|s| s.attempt),
+        claim: said.map(|s| s.claim),
+        pid: command.map(|c| c.pid),
+        process_start_time: command.map(|c| c.start_time),
+        supervisor_pid: said.map(|s| s.supervisor.pid),
+        supervisor_start_time: said.map(|s| s.supervisor.start_time),
+        boot_id: said.map(|s| s.host.boot_id.clone()),
+        host: said.map(|s| s.host.host.clone()),
+        repository: said.and_then(|s| s.repository.clone()),
+        started_at: said.map(|s| s.started_at),
+        heartbeat_at: judgement.heartbeat.map(|h| h.at),
+        heartbeat_age_ms: judgement.heartbeat.map(|h| h.age_ms),
+        freshness: judgement.freshness.map(crate::jobs::Freshness::as_str),
+        lock_held: judgement.lock_held,
+        liveness: judgement.liveness().as_str(),
+        verdict: judgement.verdict.as_str(),
+        evidence: judgement.evidence.iter().map(|e| e.detail.clone()).collect(),
+        damaged: judgement.sentinel.is_damaged(),
+        path,
+    }
+}

@@ -1,0 +1,45 @@
+//! What processes use, for what is shown. No verdict rests on it.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::process::{Presence, ProcessIdentity, presence};
+
+/// What one process uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Resident memory, bytes.
+    pub memory_bytes: u64,
+    /// Processor time since it started, milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// What these processes use; those that are gone, or hidden, are left out. Only these are looked at.
+#[must_use]
+pub fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
+    let pids: Vec<Pid> = processes.iter().map(|p| Pid::from_u32(p.pid)).collect();
+    let Ok(mut system) = System::new() else { return HashMap::new() };
+    let wanted = ProcessRefreshKind::nothing().with_memory().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&pids), false, wanted);
+    let seen = processes.iter().filter_map(|identity| {
+        let process = system.process(Pid::from_u32(identity.pid))?;
+        let usage = Usage { memory_bytes: process.memory(), cpu_ms: process.accumulated_cpu_time() };
+        // Compared after it was read: then it was this process that was read.
+        (presence(*identity) == Presence::Alive).then_some((identity.pid, usage))
+    });
+    seen.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_living_process_uses_memory_and_a_successor_is_not_taken_for_it() {
+        let this = ProcessIdentity::this();
+        assert!(usage_of(&[this])[&this.pid].memory_bytes > 0);
+        assert!(usage_of(&[ProcessIdentity { start_time: this.start_time + 1, ..this }]).is_empty());
+    }
+}

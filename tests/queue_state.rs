@@ -1,0 +1,367 @@
+//! The one function that changes the queue: every operation in every status, and what always holds.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::scratch;
+use proptest::prelude::*;
+use recovery::durable::Disk;
+use recovery::queue::{
+    Actor, AfterCrash, Counts, End, Job, JobId, JobSpec, JobStatus, Operation, Outcome, QueueState, Record,
+    Refusal, SnapshotFile, Submission,
+};
+use recovery::state::Timestamp;
+
+fn at() -> Timestamp {
+    "2026-03-01T09:30:00.000Z".parse().unwrap()
+}
+
+fn id(name: &str) -> JobId {
+    name.parse().unwrap()
+}
+
+fn submission(name: &str, priority: i32, repository: Option<&str>) -> Submission {
+    let spec = JobSpec { command: vec!["true".to_owned()], max_attempts: 3, ..JobSpec::default() };
+    Submission { job: id(name), priority, repository: repository.map(str::to_owned), spec }
+}
+
+fn record(operation: Operation) -> Record {
+    Record { at: at(), actor: Actor { by: "test".to_owned(), why: None }, operation }
+}
+
+fn end(name: &str, attempt: u32, claim: u64, outcome: Outcome) -> End {
+    let exit_code = (outcome == Outcome::Exited).then_some(0);
+    End {
+        job: id(name),
+        attempt,
+        claim,
+        outcome,
+        exit_code,
+        signal: None,
+        ended_at: None,
+        reason: None,
+        after_crash: None,
+    }
+}
+
+/// A queue with one job `j`, in a status; its claim, where it is running, is 2.
+fn with(status: JobStatus) -> QueueState {
+    let mut state = QueueState::default();
+    let mut seq = 0;
+    let mut apply = |operation| {
+        seq += 1;
+        state.apply(seq, record(operation)).unwrap();
+    };
+    apply(Operation::Submit(submission("j", 0, Some("repo"))));
+    let exit = |outcome, exit_code| End { exit_code, ..end("j", 1, 2, outcome) };
+    let ended = match status {
+        JobStatus::Queued => None,
+        JobStatus::Cancelled => {
+            apply(Operation::Cancel { job: id("j") });
+            None
+        }
+        JobStatus::Running => Some(None),
+        JobStatus::Succeeded => Some(Some(exit(Outcome::Exited, Some(0)))),
+        JobStatus::Failed => Some(Some(exit(Outcome::Exited, Some(3)))),
+        JobStatus::TimedOut => Some(Some(exit(Outcome::TimedOut, None))),
+        JobStatus::Crashed => Some(Some(exit(Outcome::Crashed, None))),
+    };
+    if let Some(ended) = ended {
+        apply(Operation::Claim { job: id("j"), attempt: 1 });
+        if let Some(ended) = ended {
+            apply(Operation::End(ended));
+        }
+    }
+    assert_eq!(state.get(&id("j")).unwrap().status, status);
+    state
+}
+
+fn operations(job: &str) -> Vec<(&'static str, Operation)> {
+    let with_after =
+        |after| Operation::End(End { after_crash: Some(after), ..end(job, 1, 2, Outcome::Crashed) });
+    let mut other = QueueState::default();
+    other.apply(1, record(Operation::Submit(submission(job, 0, None)))).unwrap();
+    let document = Box::new(other.get(&id(job)).unwrap().to_document());
+    let unclaim =
+        |claim| Operation::Unclaim { job: id(job), claim, reason: "not now".to_owned(), not_before: None };
+    vec![
+        ("submit", Operation::Submit(submission(job, 0, None))),
+        ("batch", Operation::SubmitBatch { jobs: vec![submission("k", 0, None), submission(job, 0, None)] }),
+        ("claim", Operation::Claim { job: id(job), attempt: 1 }),
+        ("claim 2nd", Operation::Claim { job: id(job), attempt: 2 }),
+        ("found", Operation::Found { job: id(job), attempt: 1, claim: 2 }),
+        ("unclaim", unclaim(2)),
+        ("unclaim old", unclaim(1)),
+        ("end", Operation::End(end(job, 1, 2, Outcome::Exited))),
+        ("end old", Operation::End(end(job, 1, 1, Outcome::Exited))),
+        ("end 2nd", Operation::End(end(job, 2, 9, Outcome::Exited))),
+        ("crash", with_after(AfterCrash::Hold)),
+        ("crash fail", with_after(AfterCrash::Fail)),
+        ("crash again", with_after(AfterCrash::Requeue { not_before: at() })),
+        ("cancel", Operation::Cancel { job: id(job) }),
+        ("resume", Operation::Resume { job: id(job), fresh: true }),
+        ("restore", Operation::Restore { document }),
+        ("remove", Operation::Remove { jobs: vec![id(job)] }),
+    ]
+}
+
+/// What becomes of `j`: its status and attempt, or the refusal.
+fn outcome(state: &mut QueueState, operation: Operation) -> String {
+    let seq = state.last_seq() + 1;
+    let refusal = match state.apply(seq, record(operation)) {
+        Ok(()) => {
+            return state.get(&id("j")).map_or("gone".to_owned(), |j| format!("{} {}", j.status, j.attempt));
+        }
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        Refusal::Duplicate(_) => "duplicate",
+        Refusal::NoSuchJob(_) => "no such job",
+        Refusal::Illegal { .. } => "illegal",
+        Refusal::OldClaim { .. } => "old claim",
+        Refusal::RepositoryHeld { .. } => "held",
+        _ => "?",
+    }
+    .to_owned()
+}
+
+#[test]
+fn every_operation_in_every_status() {
+    let illegal = "illegal";
+    // queued, running, succeeded, failed, timed out, crashed, cancelled, no such job
+    let over = |to: [&'static str; 5]| to;
+    let same = |what: &'static str| over([what; 5]);
+    let resumed = ["illegal", "queued 2", "queued 2", "queued 2", "queued 1"];
+    let table: [(&str, &str, &str, [&str; 5], &str); 17] = [
+        ("submit", "duplicate", "duplicate", same("duplicate"), "queued 1"),
+        ("batch", "duplicate", "duplicate", same("duplicate"), "queued 1"),
+        ("claim", "running 1", illegal, same(illegal), "no such job"),
+        ("claim 2nd", illegal, illegal, same(illegal), "no such job"),
+        ("found", "running 1", illegal, same(illegal), "no such job"),
+        ("unclaim", illegal, "queued 1", same(illegal), "no such job"),
+        ("unclaim old", illegal, "old claim", same(illegal), "no such job"),
+        // A queued job whose claim was lost has ended all the same, whatever the claim's number was.
+        ("end", "succeeded 1", "succeeded 1", same(illegal), "no such job"),
+        ("end old", "succeeded 1", "old claim", same(illegal), "no such job"),
+        ("end 2nd", illegal, "old claim", same(illegal), "no such job"),
+        ("crash", "crashed 1", "crashed 1", same(illegal), "no such job"),
+        ("crash fail", "failed 1", "failed 1", same(illegal), "no such job"),
+        ("crash again", "queued 2", "queued 2", same(illegal), "no such job"),
+        ("cancel", "cancelled 1", "running 1", same(illegal), "no such job"),
+        ("resume", illegal, illegal, resumed, "no such job"),
+        ("restore", "duplicate", "duplicate", same("duplicate"), "queued 1"),
+        ("remove", "queued 1", "running 1", same("gone"), "gone"),
+    ];
+    for (row, (name, queued, running, over, nobody)) in table.into_iter().enumerate() {
+        let expected = [&[queued, running], over.as_slice()].concat();
+        for (status, expected) in JobStatus::ALL.into_iter().zip(expected) {
+            let mut state = with(status);
+            let before = documents(&state);
+            let totals = state.totals();
+            let (known_as, operation) = operations("j").swap_remove(row);
+            assert_eq!(known_as, name);
+            let seq = state.last_seq();
+            let got = outcome(&mut state, operation);
+            assert_eq!(got, expected, "{name} of a job that is {status}");
+            assert_eq!(state.last_seq(), seq + 1);
+            if !got.contains(|c: char| c.is_ascii_digit()) && got != "gone" {
+                assert_eq!(
+                    (documents(&state), state.totals()),
+                    (before, totals),
+                    "a refusal changes nothing"
+                );
+            }
+            check(&state);
+        }
+        let mut nothing = QueueState::default();
+        assert_eq!(outcome(&mut nothing, operations("j").swap_remove(row).1), nobody, "{name}");
+        check(&nothing);
+    }
+}
+
+#[test]
+fn a_repository_has_one_running_job() {
+    let mut state = with(JobStatus::Running);
+    state.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
+    let claim = || record(Operation::Claim { job: id("k"), attempt: 1 });
+    let refused = state.apply(4, claim()).unwrap_err();
+    assert!(matches!(&refused, Refusal::RepositoryHeld { holder, .. } if *holder == id("j")), "{refused}");
+    assert_eq!(state.holder_of("repo").unwrap().id, id("j"));
+    // That an attempt whose claim was lost has ended is certain, whoever has the repository.
+    let mut lost = with(JobStatus::Running);
+    lost.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
+    lost.apply(5, record(Operation::End(end("k", 1, 4, Outcome::Exited)))).unwrap();
+    assert_eq!(lost.get(&id("k")).unwrap().status, JobStatus::Succeeded);
+    assert_eq!(lost.holder_of("repo").unwrap().id, id("j"));
+    check(&lost);
+    state.apply(5, record(Operation::End(end("j", 1, 2, Outcome::Exited)))).unwrap();
+    state.apply(6, claim()).unwrap();
+    assert_eq!(state.holder_of("repo").unwrap().id, id("k"));
+}
+
+#[test]
+fn a_cancelled_job_does_not_run_again() {
+    let cancel = || record(Operation::Cancel { job: id("j") });
+    for crash in [false, true] {
+        let mut state = with(JobStatus::Running);
+        state.apply(3, cancel()).unwrap();
+        assert!(state.get(&id("j")).unwrap().course().cancel_requested);
+        let operation = if crash {
+            let after_crash = Some(AfterCrash::Requeue { not_before: at() });
+            Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) })
+        } else {
+            Operation::Unclaim { job: id("j"), claim: 2, reason: "not started".to_owned(), not_before: None }
+        };
+        state.apply(4, record(operation)).unwrap();
+        assert_eq!(state.get(&id("j")).unwrap().status, JobStatus::Cancelled);
+        check(&state);
+    }
+}
+
+fn documents(state: &QueueState) -> Vec<String> {
+    state.jobs().map(|j| serde_json::to_string(&j.to_document()).unwrap()).collect()
+}
+
+fn ids<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId> {
+    jobs.map(|j| j.id.clone()).collect()
+}
+
+/// What holds for every queue.
+fn check(state: &QueueState) {
+    let mut counts = Counts::default();
+    for job in state.jobs() {
+        let count = match job.status {
+            JobStatus::Queued => &mut counts.queued,
+            JobStatus::Running => &mut counts.running,
+            JobStatus::Succeeded => &mut counts.succeeded,
+            JobStatus::Failed => &mut counts.failed,
+            JobStatus::TimedOut => &mut counts.timed_out,
+            JobStatus::Crashed => &mut counts.crashed,
+            JobStatus::Cancelled => &mut counts.cancelled,
+        };
+        *count += 1;
+        assert_eq!(job.course().claim.is_some(), job.status == JobStatus::Running, "{}", job.id);
+        assert_eq!(state.get(&job.id).unwrap().place, job.place);
+    }
+    assert_eq!(state.counts(), counts);
+    let mut waiting: Vec<&Job> = state.jobs().filter(|j| j.status == JobStatus::Queued).collect();
+    waiting.sort_by_key(|j| (std::cmp::Reverse(j.priority), j.place));
+    assert_eq!(ids(state.queued()), ids(waiting.into_iter()));
+    let mut running = ids(state.running());
+    let mut expected = ids(state.jobs().filter(|j| j.status == JobStatus::Running));
+    running.sort();
+    expected.sort();
+    assert_eq!(running, expected);
+    let mut holders: HashMap<&str, &JobId> = HashMap::new();
+    for job in state.running() {
+        if let Some(repository) = &job.repository {
+            let other = holders.insert(repository, &job.id);
+            assert!(other.is_none(), "{repository} is held by {other:?} and {}", job.id);
+        }
+    }
+}
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "0192f0c1-2345-7abc-8def-0123456789ab", "é\"\\ %"];
+
+fn one_operation() -> impl Strategy<Value = Operation> {
+    let name = || prop::sample::select(&NAMES[..]);
+    let job = move || name().prop_map(id);
+    let entering = move || {
+        (name(), -1i32..2, prop::sample::select(&[None, Some("r"), Some("s")][..]))
+            .prop_map(|(name, priority, repository)| submission(name, priority, repository))
+    };
+    let outcome =
+        prop::sample::select(&[Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed][..]);
+    let requeue = AfterCrash::Requeue { not_before: at() };
+    let after = [None, Some(AfterCrash::Hold), Some(AfterCrash::Fail), Some(requeue)];
+    let after = prop::sample::select(after.to_vec());
+    // Claims are 0 here: which number they need is known when the operation is applied.
+    let ends =
+        (job(), outcome, after, 1u32..4, 0i32..2).prop_map(|(job, outcome, after_crash, attempt, code)| {
+            let exit_code = (outcome == Outcome::Exited).then_some(code);
+            Operation::End(End { job, attempt, exit_code, after_crash, ..end("x", 1, 0, outcome) })
+        });
+    prop_oneof![
+        3 => entering().prop_map(Operation::Submit),
+        1 => prop::collection::vec(entering(), 1..4).prop_map(|jobs| Operation::SubmitBatch { jobs }),
+        5 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
+        1 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Found { job, attempt, claim: 0 }),
+        1 => job().prop_map(|job| {
+            Operation::Unclaim { job, claim: 0, reason: ",\"spec\":{".to_owned(), not_before: Some(at()) }
+        }),
+        4 => ends,
+        1 => job().prop_map(|job| Operation::Cancel { job }),
+        2 => (job(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh }),
+        1 => prop::collection::vec(job(), 0..3).prop_map(|jobs| Operation::Remove { jobs }),
+        1 => (name(), -1i32..2).prop_map(|(name, priority)| {
+            let mut other = QueueState::default();
+            other.apply(7, record(Operation::Submit(submission(name, priority, Some("r"))))).unwrap();
+            Operation::Restore { document: Box::new(other.get(&id(name)).unwrap().to_document()) }
+        }),
+    ]
+}
+
+/// Names the job's present claim where the operation needs one, mostly.
+fn aim(operation: Operation, state: &QueueState, seq: u64) -> Operation {
+    let claim = |job: &JobId| state.get(job).and_then(|j| j.course().claim).unwrap_or(seq);
+    let attempt = |job: &JobId, n: u32| state.get(job).map_or(n, |j| if n == 3 { 3 } else { j.attempt });
+    match operation {
+        Operation::Claim { job, attempt: n } => Operation::Claim { attempt: attempt(&job, n), job },
+        Operation::Found { job, attempt: n, .. } => {
+            Operation::Found { attempt: attempt(&job, n), claim: seq, job }
+        }
+        Operation::Unclaim { job, reason, not_before, .. } => {
+            Operation::Unclaim { claim: claim(&job), job, reason, not_before }
+        }
+        Operation::End(e) => {
+            let (claim, attempt) = (claim(&e.job), attempt(&e.job, e.attempt));
+            Operation::End(End { claim, attempt, ..e })
+        }
+        other => other,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_keeps_the_counts_and_the_order_and_reads_back(
+        history in prop::collection::vec(one_operation(), 1..60),
+        cut in 0usize..60,
+    ) {
+        let folder = scratch();
+        // One is asked for the order all the time, one is not before the end; one reads every line.
+        let (mut asked, mut silent, mut reading) =
+            (QueueState::default(), QueueState::default(), QueueState::default());
+        let mut snapshot = None;
+        for (n, operation) in history.into_iter().enumerate() {
+            let seq = n as u64 + 1;
+            let record = record(aim(operation, &asked, seq));
+            let line = record.to_line().unwrap();
+            let first = asked.apply(seq, record.clone());
+            prop_assert_eq!(&silent.apply(seq, record), &first);
+            prop_assert_eq!(&reading.apply(seq, Record::from_line(&line).unwrap()), &first);
+            check(&asked);
+            if n == cut {
+                snapshot = Some(SnapshotFile::write(&Disk::real(), folder.path(), "id", &asked, at()).unwrap());
+            } else if let Some(snapshot) = &snapshot && n == cut + 1 {
+                // Half way: what the snapshot says, and the same operations on it.
+                reading = snapshot.read("id").unwrap().1;
+                reading.apply(seq, Record::from_line(&line).unwrap()).ok();
+            }
+        }
+        check(&silent);
+        check(&reading);
+        let last = SnapshotFile::write(&Disk::real(), folder.path(), "id", &silent, at()).unwrap();
+        let (header, read) = last.read("id").unwrap();
+        check(&read);
+        prop_assert_eq!(header.jobs, asked.jobs().len() as u64);
+        for other in [&silent, &reading, &read] {
+            prop_assert_eq!(documents(other), documents(&asked));
+            prop_assert_eq!(ids(other.queued()), ids(asked.queued()));
+            prop_assert_eq!((other.totals(), other.last_seq()), (asked.totals(), asked.last_seq()));
+        }
+    }
+}
