@@ -10,7 +10,10 @@ use crate::system::Host;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
-    let running = Shared::lock(&shared.running).clone();
+    let running: Vec<Job> = shared.with_queue(|queue| {
+        queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
+        Ok(queue.state().running().cloned().collect())
+    })?;
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
     let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);

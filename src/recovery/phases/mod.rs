@@ -1,7 +1,8 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
-//! `startup` → `queue` → `locks`, `jobs`. `startup` and `queue` must be over before anything is judged;
-//! `locks` and `jobs` rest on evidence alone and so run side by side.
+//! `startup` → `queue` → `jobs` → `locks`. `startup` and `queue` must be over before anything is judged.
+//! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
+//! whoever asks meanwhile: so the repositories' locks are judged after it.
 
 mod holders;
 mod jobs;

@@ -27,7 +27,6 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let jobs = repaired.queue.state().jobs().len();
     let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
-    *Shared::lock(&shared.running) = repaired.queue.state().running().cloned().collect();
     *Shared::lock(&shared.queue) = Some(repaired.queue);
     Ok(PhaseOutcome { findings, message: Some(message), ..PhaseOutcome::default() })
 }

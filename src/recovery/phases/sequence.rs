@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::jobs::RecoverSettings;
-use crate::queue::{Job, Queue};
+use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
@@ -28,8 +28,6 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) startup: Mutex<Option<Startup>>,
     pub(super) queue: Mutex<Option<Queue>>,
-    /// The jobs that were running when the queue was read: what locks are judged by, while `jobs` works.
-    pub(super) running: Mutex<Vec<Job>>,
 }
 
 impl Shared {
@@ -73,7 +71,6 @@ impl Recovery {
             settings,
             startup: Mutex::default(),
             queue: Mutex::default(),
-            running: Mutex::default(),
         });
         let phase = |name, unit, act: Act| {
             let shared = shared.clone();
@@ -82,8 +79,8 @@ impl Recovery {
         let graph = PhaseGraph::new(vec![
             phase("startup", "folders", super::startup::run),
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
-            phase("locks", "locks", super::locks::run).after(&["queue"]),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
+            phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
         ])?;
         Ok(Recovery { shared, graph })
     }
@@ -142,4 +139,26 @@ fn named(
 #[must_use]
 pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::Recovered> {
     serde_json::from_value(record.details.get("queue")?.clone()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::queue::Actor;
+    use crate::state::Clock;
+
+    /// Side by side, the lock that `jobs` holds on a dead job's sentinel would pass for a supervisor's.
+    #[test]
+    fn locks_are_judged_when_the_jobs_are_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        let jobs = RecoverSettings::new(Actor::default());
+        let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+        let (record, queue) = Recovery::new(&dir, settings).unwrap().run(&RunOptions::default()).unwrap();
+        assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
+        assert_eq!(record.snapshot.phase("locks").unwrap().depends_on, ["queue", "jobs"]);
+        assert!(queue.is_some());
+    }
 }
