@@ -87,10 +87,11 @@ fn before(context: &mut Context, stage: &mut Stage, facts: &mut Facts) -> Result
         facts.acknowledged.push(stage.submit(role)?);
     }
     stage.wait_until("all workers are at work", |stage| {
-        let running = CAST.iter().filter(|r| r.runs_at_the_crash());
-        let counted = read_counted(&stage.read("counted")).len();
+        let mut running = CAST.iter().filter(|r| r.runs_at_the_crash());
         let all = running.clone().count() == WORKERS && running.clone().all(|r| stage.has_begun(r.name));
-        Ok((all && counted >= COUNTED_BEFORE as usize).then_some(()))
+        // The checkpoint, not what was counted: between the two the job would count a number again.
+        let saved = running.find(|r| r.counts).and_then(|r| stage.checkpoint_of(r.name));
+        Ok((all && saved == Some(COUNTED_BEFORE)).then_some(()))
     })?;
     stage.wait_until("there are snapshots of the queue", |stage| {
         Ok((SnapshotFile::list(&stage.dir.paths.queue())?.len() >= 2).then_some(()))

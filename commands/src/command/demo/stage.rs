@@ -184,6 +184,12 @@ impl Stage {
         fs::read_to_string(self.root.join(name)).unwrap_or_default()
     }
 
+    /// The number that the counting job has saved.
+    pub(super) fn checkpoint_of(&self, name: &str) -> Option<u32> {
+        let path = self.dir.paths.job(name).ok()?.checkpoint();
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+
     /// Adds a line to the witness file, as the jobs do.
     pub(super) fn witness(&self, line: &str) -> Result<(), CliError> {
         let mut file = self.dir.disk.open_append(&self.root.join("witness"))?;
