@@ -14,7 +14,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     match slot.as_ref() {
         // Tried again.
         Some(startup) => {
-            startup.enter("startup").map_err(|e| PhaseError::failed("write the startup's marker", e))?
+            startup.enter("startup").map_err(|e| PhaseError::failed("write the startup's marker", e))?;
         }
         None => {
             let (startup, detection) = Startup::begin_in(dir, shared.settings.by, Some("startup"))
