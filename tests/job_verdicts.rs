@@ -367,6 +367,137 @@ fn free_without_a_trace_was_never_started_and_waits_again() {
     assert_eq!((job.status, job.attempt, job.course().claim), (JobStatus::Queued, 1, None));
 }
 
+/// A process whose arguments are these and which bears no mark: a script of the name of the first.
+fn called(folder: &Path, arguments: &[&str]) -> Living {
+    std::fs::write(folder.join(arguments[0]), "read line").unwrap();
+    let mut command = Command::new("sh");
+    Living(command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn free_without_a_file_and_with_a_process_called_for_the_claim_is_alive() {
+    let mut world = World::new();
+    let job = world.claimed("a");
+    let scripts = tempfile::tempdir().unwrap();
+    let root = world.dir.paths.root().to_owned();
+    let (own, other) = (job.course().claim.unwrap().to_string(), "77");
+    let call = |word: &str, root: &Path, id: &str, claim: &str| {
+        let root = root.to_str().unwrap();
+        let arguments = [word, "--state-dir", root, "--heartbeat-ms", "9", "--job", id, "--claim", claim];
+        called(scripts.path(), &arguments)
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (word, root, id, claim) in [
+        ("supervise", elsewhere.path(), "a", own.as_str()),
+        ("supervise", &root, "b", &own),
+        ("supervise", &root, "a", other),
+        ("submit", &root, "a", &own),
+    ] {
+        let _stranger = call(word, root, id, claim);
+        assert_eq!(world.judge(&job).verdict, Verdict::NeverStarted, "{word} {root:?} {id} {claim}");
+    }
+    let link = elsewhere.path().join("another-name");
+    std::os::unix::fs::symlink(&root, &link).unwrap();
+    for (word, root) in [("supervise", &root), ("exec-command", &root), ("supervise", &link)] {
+        let ours = call(word, root, "a", &own);
+        let judgement = world.judge(&job);
+        assert_eq!(judgement.verdict, Verdict::Unidentified, "{word} {root:?}");
+        assert!(said(&judgement, &ours.identity().pid.to_string()), "{judgement:?}");
+        assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
+        assert_eq!(world.job("a").course().claim, job.course().claim);
+    }
+    assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack);
+}
+
+#[test]
+fn free_with_a_process_that_writes_the_removed_output_is_an_orphan() {
+    let mut world = World::new();
+    let job = world.claimed("a");
+    let paths = world.paths(&job);
+    let output = std::fs::File::create(paths.output()).unwrap();
+    let mut command = Command::new("sleep");
+    let command = Living(command.arg("60").env_clear().stdout(output).spawn().unwrap());
+    assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
+    std::fs::remove_dir_all(world.dir.paths.jobs()).unwrap();
+    assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()), "its files were removed");
+    assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
+    assert_eq!(world.job("a").status, JobStatus::Running);
+    drop(command);
+    assert_eq!(world.judge(&job).verdict, Verdict::NeverStarted);
+}
+
+#[test]
+fn free_with_an_output_alone_is_unknown() {
+    let mut world = World::new();
+    let job = world.claimed("a");
+    let paths = world.paths(&job);
+    drop(world.lock(&job));
+    assert_eq!(world.judge(&job).verdict, Verdict::NeverStarted, "a lock is taken before anything is begun");
+    std::fs::write(paths.output(), "").unwrap();
+    assert_eq!(world.judge(&job).liveness(), Liveness::Unknown);
+    assert!(matches!(world.reattach()[0].settlement, Settlement::Unknown { .. }));
+    assert_eq!(world.job("a").course().claim, job.course().claim);
+}
+
+#[test]
+fn a_second_attempt_that_never_started_waits_again() {
+    let mut world = World::new();
+    let job = world.claimed_with("a", JobSpec { on_crash: CrashPolicy::Requeue, ..JobSpec::default() });
+    let paths = world.sentinel(&job, |_| {});
+    CommandRecord { command: gone(), ..CommandRecord::of_this_process(job.id.clone(), 1, 1) }
+        .write(&world.dir.disk, &paths.command())
+        .unwrap();
+    std::fs::write(paths.output(), "of the first attempt").unwrap();
+    world.reattach();
+    assert_eq!(world.claim("a").attempt, 2);
+    // Killed before a supervisor was there, and while it moved the first attempt's files away.
+    assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack);
+    std::fs::create_dir_all(paths.attempt(1)).unwrap();
+    for file in [paths.output(), paths.command(), paths.sentinel()] {
+        world.claim("a");
+        std::fs::rename(&file, paths.attempt(1).join(file.file_name().unwrap())).unwrap();
+        assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack, "{file:?}");
+    }
+    assert_eq!(world.job("a").attempt, 2);
+}
+
+/// Two jobs of one repository, one after the other: the log has lost the end of the first and the claim
+/// of the second.
+#[test]
+fn a_claim_is_found_after_the_end_of_the_job_before_it() {
+    for first_has_ended in [true, false] {
+        let mut world = World::new();
+        let jobs = ["first", "second"].map(|id| Submission {
+            job: id.parse().unwrap(),
+            priority: 0,
+            repository: Some("web".into()),
+            spec: JobSpec::default(),
+        });
+        append(&world.dir, &actor(), &[Operation::SubmitBatch { jobs: jobs.into() }]).unwrap();
+        let first = world.claim("first");
+        let paths = world.sentinel(&first, |_| {});
+        let living = Living::unmarked();
+        if first_has_ended {
+            world.exit(&first, 0, true).write(&world.dir.disk, &paths.exit()).unwrap();
+        } else {
+            world.sentinel(&first, |s| s.command = Some(living.identity()));
+        }
+        let mut second = world.job("second");
+        second.course_mut().claim = Some(90);
+        world.sentinel(&second, |s| s.command = Some(living.identity()));
+        let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+        let status = |id: &str| world.job(id).status;
+        if first_has_ended {
+            assert_eq!((status("first"), status("second")), (JobStatus::Succeeded, JobStatus::Running));
+            assert_eq!((report.claims_found, report.found), (1, 2), "{report:?}");
+            assert_eq!((report.finished_while_away, report.reattached), (1, 1), "{report:?}");
+        } else {
+            assert_eq!((status("first"), status("second")), (JobStatus::Running, JobStatus::Queued));
+            assert_eq!((report.claims_found, report.found), (0, 1), "{report:?}");
+        }
+    }
+}
+
 #[test]
 fn damaged_files_are_kept_and_judged_by_what_is_left() {
     let mut world = World::new();

@@ -1,5 +1,8 @@
 //! Gathers the facts about one attempt, and says each of them in words.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::command_record::CommandRecord;
@@ -249,6 +252,8 @@ impl Inspection<'_> {
             supervisor_stopped: supervisor.is_some_and(|s| process_stat(s.pid).is_ok_and(|p| p.is_stopped)),
             freshness,
             survivors: Vec::new(),
+            is_attended: false,
+            has_lone_output: self.has_lone_output(),
             doubt: None,
             lock,
             exit,
@@ -323,8 +328,15 @@ impl Inspection<'_> {
         self.saw("supervisor", format!("supervisor {} {state}", supervisor.pid));
     }
 
+    /// The output is opened after the sentinel was written, and moved before it: without any other file, of
+    /// whichever claim, those were removed.
+    fn has_lone_output(&self) -> bool {
+        let Files { sentinel, command, exit, .. } = &self.files;
+        let others = matches!((sentinel, command, exit), (Stored::Missing, Stored::Missing, Stored::Missing));
+        others && self.paths.output().exists()
+    }
+
     fn look_for_processes(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
-        let own_uid = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
         let is_here = matches!(facts.begun, Begun::Here(Origin::Same));
         if let Some(command) = self.command().filter(|_| is_here) {
             self.look_at_command(command, facts);
@@ -333,19 +345,46 @@ impl Inspection<'_> {
             facts.survivors.extend(supervisor);
         }
         if facts.survivors.is_empty() && !matches!(facts.begun, Begun::Here(Origin::EarlierBoot)) {
-            let root = self.look.dir.paths.root();
-            let since = self.command().map(|c| c.start_time);
-            let wanted = Wanted { job: &self.job.id, root, supervisor, uid: own_uid, since };
-            facts.survivors = self.look.table.of_job(&wanted);
-            if is_here && facts.doubt.is_none() {
-                facts.doubt = self.look.table.doubt(&wanted);
-            }
-            let detail = match facts.survivors.as_slice() {
-                [] => "no living process bears the job's marks or is in its session".to_owned(),
-                found => format!("living processes of the job: {}", pids(found)),
-            };
-            self.saw("processes", detail);
+            self.look_at_table(supervisor, facts);
         }
+    }
+
+    fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
+        let is_begun = facts.begun != Begun::Nothing;
+        let output = real_path(&self.paths);
+        let wanted = Wanted {
+            job: &self.job.id,
+            root: self.look.dir.paths.root(),
+            output: &output,
+            claim: self.job.course().claim,
+            is_begun,
+            supervisor,
+            uid: self.uid(),
+            since: self.command().map(|c| c.start_time),
+        };
+        facts.survivors = self.look.table.of_job(&wanted);
+        // The one in a sentinel is known by its identity.
+        let attendants = if supervisor.is_none() { self.look.table.attendants(&wanted) } else { Vec::new() };
+        facts.is_attended = !attendants.is_empty();
+        if (matches!(facts.begun, Begun::Here(Origin::Same)) || !is_begun) && facts.doubt.is_none() {
+            facts.doubt = self.look.table.doubt(&wanted);
+        }
+        let detail = match facts.survivors.as_slice() {
+            [] => {
+                "no living process bears the job's marks, is in its session or writes its output".to_owned()
+            }
+            found => format!("living processes of the job: {}", pids(found)),
+        };
+        self.saw("processes", detail);
+        if facts.is_attended {
+            self.saw("supervisor", format!("called for this very attempt: {}", pids(&attendants)));
+        }
+    }
+
+    /// The user that the attempt ran as; whom the state directory belongs to when nothing tells.
+    fn uid(&self) -> Option<u32> {
+        let recorded = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
+        recorded.or_else(|| Some(std::fs::metadata(self.look.dir.paths.root()).ok()?.uid()))
     }
 
     fn look_at_command(&mut self, command: ProcessIdentity, facts: &mut Facts) {
@@ -362,6 +401,14 @@ impl Inspection<'_> {
         };
         self.saw("command", format!("command {} {state}", command.pid));
     }
+}
+
+/// The output's path as the system names open files, also when the workspace is gone.
+fn real_path(paths: &JobPaths) -> PathBuf {
+    let output = paths.output();
+    let folder = paths.workspace.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
+    let real = folder.and_then(|(named, real)| Some(real.join(output.strip_prefix(named).ok()?)));
+    real.unwrap_or(output)
 }
 
 /// What is said of a process that is gone.

@@ -14,6 +14,7 @@ mod samples;
 mod sentinel;
 mod stored;
 mod supervise;
+mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;

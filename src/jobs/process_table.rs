@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::marks;
+use super::traces::{Errand, output_files};
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, process_stat};
 
@@ -21,11 +22,15 @@ pub struct ProcessTable {
     scan: OnceCell<Scan>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Scan {
     processes: Vec<Seen>,
     by_job: HashMap<Vec<u8>, Vec<usize>>,
     by_session: HashMap<u32, Vec<usize>>,
+    /// Those that write to a file of the name that a job's output has.
+    by_output: HashMap<PathBuf, Vec<usize>>,
+    /// Supervisors, and processes that are about to become commands.
+    errands: Vec<(usize, Errand)>,
     /// Whether `/proc` shows the processes of other users.
     shows_all: bool,
 }
@@ -34,6 +39,7 @@ struct Scan {
 struct Seen {
     identity: ProcessIdentity,
     parent: u32,
+    session: u32,
     marks: Marks,
 }
 
@@ -48,6 +54,12 @@ enum Marks {
 pub(crate) struct Wanted<'a> {
     pub(crate) job: &'a JobId,
     pub(crate) root: &'a Path,
+    /// Where its output goes.
+    pub(crate) output: &'a Path,
+    /// The claim of its present attempt; `None` when the queue names none.
+    pub(crate) claim: Option<u64>,
+    /// Whether anything tells of its present attempt.
+    pub(crate) is_begun: bool,
     /// Its supervisor led the session in which the command started.
     pub(crate) supervisor: Option<ProcessIdentity>,
     /// The user it ran as.
@@ -73,7 +85,8 @@ impl ProcessTable {
         self.scan.get_or_init(Scan::make)
     }
 
-    /// The living processes that bear the job's marks, or are in the session of its supervisor.
+    /// The living processes that bear the job's marks, are in the session of its supervisor, or write to
+    /// its output.
     pub(crate) fn of_job(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
@@ -82,6 +95,7 @@ impl ProcessTable {
             .map(|&at| &scan.processes[at])
             .filter(|seen| seen.is_of_state_dir(wanted.root))
             .chain(scan.in_session(wanted, &id))
+            .chain(scan.writing_to(wanted.output))
             .map(|seen| seen.identity)
             .collect();
         found.sort_by_key(|p| p.pid);
@@ -89,11 +103,26 @@ impl ProcessTable {
         found
     }
 
+    /// The living processes that were called to supervise this very attempt, or to become its command.
+    pub(crate) fn attendants(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
+        let scan = self.scan();
+        let id = wanted.job.to_string();
+        let ours = scan.errands.iter().filter(|(_, errand)| {
+            errand.job == id.as_bytes()
+                && wanted.claim.is_none_or(|claim| claim == errand.claim)
+                && is_same_place(&errand.state_dir, wanted.root)
+        });
+        ours.map(|&(at, _)| scan.processes[at].identity).collect()
+    }
+
     /// A process that could be the job's, for all that may be seen of it; `None` when there is none.
     ///
     /// A descendant started no earlier than the command. As another user than the job's it could run
     /// only when the job was root's or had changed its user: with root's job, and with a job that ran
-    /// as somebody else than we do, every process that hides its environment counts.
+    /// as somebody else than we do, every process that hides its environment counts. When nothing tells of
+    /// the attempt, not even since when it could be there, only those count whose session has lost its
+    /// leader, as that of a job has with its supervisor: on most machines something of the same user hides
+    /// its environment, and a claim whose supervisor was never spawned would be in doubt for ever.
     pub(crate) fn doubt(&self, wanted: &Wanted<'_>) -> Option<String> {
         let scan = self.scan();
         let own = rustix::process::geteuid().as_raw();
@@ -107,6 +136,7 @@ impl ProcessTable {
             matches!(&seen.marks, Marks::Unreadable { uid } if could_be(uid))
                 && seen.identity.start_time >= earliest
                 && seen.identity.pid != 1
+                && (wanted.is_begun || seen.is_without_leader())
         })?;
         Some(format!("the environment of process {}, which could be the job's, is hidden", seen.identity.pid))
     }
@@ -132,15 +162,12 @@ impl ProcessTable {
 impl Seen {
     fn is_of_state_dir(&self, root: &Path) -> bool {
         let Marks::Read { state_dir: Some(marked), .. } = &self.marks else { return true };
-        let marked = Path::new(OsStr::from_bytes(marked));
-        if marked == root {
-            return true;
-        }
-        // One directory may have two names. A name that leads nowhere may be ours from before it was moved.
-        match (std::fs::canonicalize(marked), std::fs::canonicalize(root)) {
-            (Ok(theirs), Ok(ours)) => theirs == ours,
-            _ => true,
-        }
+        is_same_place(Path::new(OsStr::from_bytes(marked)), root)
+    }
+
+    /// Whether the process that led its session is gone.
+    fn is_without_leader(&self) -> bool {
+        self.session != 0 && process_stat(self.session).map_or(true, |leader| leader.is_dead)
     }
 
     fn is_marked_for_another(&self, id: &str) -> bool {
@@ -148,25 +175,46 @@ impl Seen {
     }
 }
 
+/// One directory may have two names. A name that leads nowhere may be ours from before it was moved.
+fn is_same_place(named: &Path, root: &Path) -> bool {
+    if named == root {
+        return true;
+    }
+    match (std::fs::canonicalize(named), std::fs::canonicalize(root)) {
+        (Ok(theirs), Ok(ours)) => theirs == ours,
+        _ => true,
+    }
+}
+
 impl Scan {
     fn make() -> Scan {
-        let mut processes = Vec::new();
-        let (mut by_job, mut by_session) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
-        let own = std::process::id();
-        for pid in pids().filter(|&pid| pid != own) {
-            let Ok(stat) = process_stat(pid) else { continue };
-            if stat.is_dead {
-                continue;
-            }
-            let Some(marks) = marks_of(pid) else { continue };
-            if let Marks::Read { job: Some(job), .. } = &marks {
-                by_job.entry(job.clone()).or_default().push(processes.len());
-            }
-            by_session.entry(stat.session).or_default().push(processes.len());
-            processes.push(Seen { identity: stat.identity, parent: stat.parent, marks });
-        }
         // With hidepid, the first process is the surest one not to be ours.
-        Scan { processes, by_job, by_session, shows_all: process_stat(1).is_ok() }
+        let shows_all = process_stat(1).is_ok();
+        let mut scan = Scan { shows_all, ..Scan::default() };
+        let own = std::process::id();
+        pids().filter(|&pid| pid != own).for_each(|pid| scan.add(pid));
+        scan
+    }
+
+    fn add(&mut self, pid: u32) {
+        let Some(stat) = process_stat(pid).ok().filter(|stat| !stat.is_dead) else { return };
+        let Some(marks) = marks_of(pid) else { return };
+        let at = self.processes.len();
+        if let Marks::Read { job: Some(job), .. } = &marks {
+            self.by_job.entry(job.clone()).or_default().push(at);
+        }
+        self.by_session.entry(stat.session).or_default().push(at);
+        for file in output_files(pid) {
+            self.by_output.entry(file).or_default().push(at);
+        }
+        self.errands.extend(Errand::of(pid).map(|errand| (at, errand)));
+        let (identity, parent, session) = (stat.identity, stat.parent, stat.session);
+        self.processes.push(Seen { identity, parent, session, marks });
+    }
+
+    fn writing_to(&self, output: &Path) -> impl Iterator<Item = &Seen> {
+        let writers = self.by_output.get(output).into_iter().flatten();
+        writers.map(|&at| &self.processes[at])
     }
 
     fn in_session<'a>(&'a self, wanted: &Wanted<'_>, id: &'a str) -> impl Iterator<Item = &'a Seen> {
@@ -207,4 +255,40 @@ fn marks_of(pid: u32) -> Option<Marks> {
 fn uid_of(pid: u32) -> Option<u32> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(session: u32) -> ProcessTable {
+        let uid = Some(rustix::process::geteuid().as_raw());
+        let identity = ProcessIdentity { pid: 7, start_time: 100 };
+        let seen = Seen { identity, parent: 1, session, marks: Marks::Unreadable { uid } };
+        let scan = Scan { processes: vec![seen], shows_all: true, ..Scan::default() };
+        ProcessTable { scan: OnceCell::from(scan) }
+    }
+
+    #[test]
+    fn of_an_attempt_without_a_trace_only_a_session_without_leader_is_in_doubt() {
+        let job = "a".parse().unwrap();
+        let (root, output) = (Path::new("/s"), Path::new("/s/jobs/a/output.log"));
+        let uid = Some(rustix::process::geteuid().as_raw());
+        let begun = Wanted {
+            job: &job,
+            root,
+            output,
+            claim: None,
+            is_begun: true,
+            supervisor: None,
+            uid,
+            since: None,
+        };
+        let claimed = Wanted { is_begun: false, ..begun };
+        let (led, leaderless) = (table(std::process::id()), table(u32::MAX / 4));
+        assert!(led.doubt(&begun).is_some() && led.doubt(&claimed).is_none());
+        assert!(leaderless.doubt(&begun).is_some() && leaderless.doubt(&claimed).is_some());
+        let later = Wanted { since: Some(101), ..begun };
+        assert!(led.doubt(&later).is_none());
+    }
 }

@@ -7,6 +7,9 @@
 //! | held | anything else | unidentified, alive |
 //! | free | `exit.json` of this claim, tree seen empty | ended |
 //! | free | a process of the job lives | orphaned process, alive |
+//! | free | a process was called to supervise this claim | unidentified, alive |
+//! | free | an output, and none of the files that are written before it | unknown |
+//! | free | nothing of this claim, a process that could be the job's is hidden | unknown |
 //! | free | neither sentinel nor `command.json` of this claim | never started |
 //! | free | both of them damaged | unknown |
 //! | free | an earlier boot of this machine | ended, else dead by reboot |
@@ -51,7 +54,8 @@ pub enum Verdict {
     Supervised,
     /// Its supervisor lives, but is stopped or has been silent for long.
     Stalled,
-    /// Somebody holds its lock who is not the supervisor that the sentinel names.
+    /// Somebody holds its lock, or was called to supervise it, who is not the supervisor that the sentinel
+    /// names.
     Unidentified,
     /// Taken over from another server: its process lives, and nobody of ours supervises it.
     Adopted {
@@ -163,6 +167,10 @@ pub(crate) struct Facts {
     pub(crate) freshness: Option<Freshness>,
     /// Living processes of the job.
     pub(crate) survivors: Vec<ProcessIdentity>,
+    /// Whether a process that the files do not name was called for this very attempt.
+    pub(crate) is_attended: bool,
+    /// Whether there is an output without any of the files that are written before it.
+    pub(crate) has_lone_output: bool,
     /// Why a process of the job may have been missed.
     pub(crate) doubt: Option<String>,
 }
@@ -186,9 +194,17 @@ fn decide_free(facts: Facts) -> Verdict {
     if !facts.survivors.is_empty() {
         return Verdict::OrphanedProcess { processes: facts.survivors };
     }
+    if facts.is_attended {
+        return Verdict::Unidentified;
+    }
     let unknown = |why: &str| Verdict::Unknown { why: why.to_owned() };
     match facts.begun {
-        Begun::Nothing if facts.exit.is_none() => return Verdict::NeverStarted,
+        Begun::Nothing if facts.has_lone_output => {
+            return unknown("it has an output, and the files that tell its process were removed");
+        }
+        Begun::Nothing if facts.exit.is_none() => {
+            return facts.doubt.map_or(Verdict::NeverStarted, |why| Verdict::Unknown { why });
+        }
         Begun::AllDamaged if facts.exit.is_none() => {
             return unknown("sentinel and command record are damaged: its process cannot be told");
         }
@@ -219,8 +235,22 @@ mod tests {
             supervisor_stopped: false,
             freshness: Some(Freshness::Fresh),
             survivors: Vec::new(),
+            is_attended: false,
+            has_lone_output: false,
             doubt: None,
         }
+    }
+
+    #[test]
+    fn never_started_is_what_nothing_speaks_against() {
+        let claimed = Facts { begun: Begun::Nothing, freshness: None, ..facts(LockFact::Free) };
+        assert_eq!(decide(claimed.clone()), Verdict::NeverStarted);
+        let attended = Facts { is_attended: true, ..claimed.clone() };
+        assert_eq!(decide(attended), Verdict::Unidentified);
+        let output = Facts { has_lone_output: true, ..claimed.clone() };
+        assert_eq!(decide(output).liveness(), Liveness::Unknown);
+        let hidden = Facts { doubt: Some("hidden".to_owned()), ..claimed };
+        assert_eq!(decide(hidden).liveness(), Liveness::Unknown);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod daemon_killed;
 mod damage;
 mod damaged_attempts;
 mod input;
+mod removed_files;
 mod repository;
 mod scene;
 mod storm;

@@ -14,7 +14,7 @@ use crate::state::StateDir;
 use crate::state::names::decode;
 use crate::system::Host;
 
-/// Records every such attempt as found; the jobs that are running again by that.
+/// Records every such attempt as found, with what became of it; the jobs of those that were applied.
 pub(super) fn find_lost_claims(
     dir: &StateDir,
     queue: &mut Queue,
@@ -80,15 +80,15 @@ fn find(
         judgement = look(&ProcessTable::new(), judge_locked);
     }
     let operation = settlement_of(&claimed, &judgement.verdict, dir.clock.now()).1;
-    let (_, is_found) = queue.transact(&settings.actor, |state| {
-        let is_unchanged = state
-            .get(&job.id)
-            .is_some_and(|now| now.status == JobStatus::Queued && now.attempt == job.attempt);
-        if !is_unchanged {
+    let is_waiting =
+        |now: Option<&Job>| now.is_some_and(|n| n.status == JobStatus::Queued && n.attempt == job.attempt);
+    let (_, is_recorded) = queue.transact(&settings.actor, |state| {
+        if !is_waiting(state.get(&job.id)) {
             return (Vec::new(), false);
         }
         let found = Operation::Found { job: job.id.clone(), attempt: job.attempt, claim };
         (std::iter::once(found).chain(operation).collect(), true)
     })?;
-    Ok(is_found)
+    // The record is without effect while another job has the repository.
+    Ok(is_recorded && !is_waiting(queue.state().get(&job.id)))
 }

@@ -47,10 +47,15 @@ pub fn reattach(
 ) -> Result<Reattachment, RecoverError> {
     let begun = Instant::now();
     queue.refresh()?;
-    let claims_found = find_lost_claims(dir, queue, settings)?.len() as u64;
     let running: Vec<JobId> = queue.state().running().map(|job| job.id.clone()).collect();
-    let jobs = settle(dir, queue, &running, settings, progress)?;
-    let mut summary = Reattachment { claims_found, found: jobs.len() as u64, ..Reattachment::default() };
+    let mut jobs = settle(dir, queue, &running, settings, progress)?;
+    // Only now: a job whose end was lost too would still have the repository of one that came after it.
+    let found = find_lost_claims(dir, queue, settings)?;
+    if !found.is_empty() {
+        let (first, total) = (running.len() as u64, (running.len() + found.len()) as u64);
+        jobs.extend(settle(dir, queue, &found, settings, &mut |done, _| progress(first + done, total))?);
+    }
+    let mut summary = Reattachment { claims_found: found.len() as u64, ..Reattachment::default() };
     for job in &jobs {
         *summary.count_of(&job.settlement) += 1;
     }

@@ -1,0 +1,98 @@
+//! What tells a process of a job apart from others without its environment and without its files: how the
+//! program was called, and where its output goes.
+//!
+//! A job may remove its whole workspace, and a command may clear its environment. What is left is that a
+//! supervisor, and a process that is about to become a command, name state directory, job and claim in
+//! their arguments; and that a command writes to the output file of its job, also when that has no name
+//! any more. A command that has cleared its environment and sent its output elsewhere, and whose
+//! supervisor was killed, is not found once its files are gone.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The words by which supervisors and trampolines are called.
+const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
+/// What the system appends to the name of a file that was removed.
+const REMOVED: &[u8] = b" (deleted)";
+/// The name of every job's output.
+const OUTPUT: &str = "output.log";
+/// Standard output and standard error.
+const STREAMS: [u32; 2] = [1, 2];
+
+/// For whom a supervisor, or a process that is about to become a command, was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Errand {
+    pub(super) job: Vec<u8>,
+    pub(super) claim: u64,
+    pub(super) state_dir: PathBuf,
+}
+
+impl Errand {
+    /// The errand of a process; `None` when it has another one, or may not be looked at.
+    pub(super) fn of(pid: u32) -> Option<Errand> {
+        Errand::parse(&std::fs::read(format!("/proc/{pid}/cmdline")).ok()?)
+    }
+
+    fn parse(command_line: &[u8]) -> Option<Errand> {
+        let mut arguments = command_line.split(|&b| b == 0).skip(1);
+        let word = arguments.next()?;
+        if !WORDS.contains(&word) {
+            return None;
+        }
+        let (mut job, mut claim, mut state_dir) = (None, None, None);
+        // Behind `--` is the command, which may say anything.
+        while let Some(name) = arguments.next().filter(|name| *name != b"--") {
+            match name {
+                b"--job" => job = arguments.next(),
+                b"--claim" => claim = arguments.next(),
+                b"--state-dir" => state_dir = arguments.next(),
+                _ => {}
+            }
+        }
+        let claim = std::str::from_utf8(claim?).ok()?.parse().ok()?;
+        Some(Errand { job: job?.to_vec(), claim, state_dir: Path::new(OsStr::from_bytes(state_dir?)).into() })
+    }
+}
+
+/// The files with the name of a job's output to which a process writes its own, whether they still have
+/// that name or not.
+pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let links =
+        STREAMS.into_iter().filter_map(move |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).ok());
+    links.map(without_removal).filter(|file| file.ends_with(OUTPUT))
+}
+
+fn without_removal(file: PathBuf) -> PathBuf {
+    match file.as_os_str().as_bytes().strip_suffix(REMOVED) {
+        Some(named) => PathBuf::from(OsStr::from_bytes(named)),
+        None => file,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Option<Errand> {
+        Errand::parse(arguments.join("\0").as_bytes())
+    }
+
+    #[test]
+    fn only_our_own_words_with_all_that_is_needed_are_an_errand() {
+        let named = ["--state-dir", "/s", "--heartbeat-ms", "5", "--job", "a", "--claim", "7"];
+        let call = |word: &str| parse(&[&["recoveryctl", word], &named[..], &["--", "--job", "b"]].concat());
+        let errand = Errand { job: b"a".to_vec(), claim: 7, state_dir: "/s".into() };
+        assert_eq!(call("supervise"), Some(errand.clone()));
+        assert_eq!(call("exec-command"), Some(errand));
+        assert_eq!(call("submit"), None);
+        assert_eq!(parse(&["recoveryctl", "supervise", "--job", "a", "--claim", "7"]), None);
+        assert_eq!(parse(&["recoveryctl", "supervise", "--state-dir", "/s", "--job", "a"]), None);
+    }
+
+    #[test]
+    fn a_removed_file_is_known_by_its_name() {
+        assert_eq!(without_removal("/s/output.log (deleted)".into()), Path::new("/s/output.log"));
+        assert_eq!(without_removal("/s/output.log".into()), Path::new("/s/output.log"));
+    }
+}
