@@ -483,7 +483,7 @@ fn a_claim_is_found_after_the_end_of_the_job_before_it() {
             world.sentinel(&first, |s| s.command = Some(living.identity()));
         }
         let mut second = world.job("second");
-        second.course_mut().claim = Some(90);
+        second.course = Some(Box::new(recovery::queue::Course { claim: Some(90), ..Default::default() }));
         world.sentinel(&second, |s| s.command = Some(living.identity()));
         let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
         let status = |id: &str| world.job(id).status;

@@ -1,7 +1,6 @@
 //! Gathers the facts about one attempt, and says each of them in words.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -10,7 +9,8 @@ use super::exit_record::ExitRecord;
 use super::process_table::{ProcessTable, Wanted};
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 use super::stored::Stored;
-use super::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide};
+use super::traces::real_output;
+use super::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::durable::{DiskError, is_held};
 use crate::queue::{Job, JobId};
 use crate::state::{JobPaths, StateDir};
@@ -351,7 +351,7 @@ impl Inspection<'_> {
 
     fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
         let is_begun = facts.begun != Begun::Nothing;
-        let output = real_path(&self.paths);
+        let output = real_output(&self.paths);
         let wanted = Wanted {
             job: &self.job.id,
             root: self.look.dir.paths.root(),
@@ -403,14 +403,6 @@ impl Inspection<'_> {
     }
 }
 
-/// The output's path as the system names open files, also when the workspace is gone.
-fn real_path(paths: &JobPaths) -> PathBuf {
-    let output = paths.output();
-    let folder = paths.workspace.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
-    let real = folder.and_then(|(named, real)| Some(real.join(output.strip_prefix(named).ok()?)));
-    real.unwrap_or(output)
-}
-
 /// What is said of a process that is gone.
 fn gone(process: ProcessIdentity) -> &'static str {
     match process_stat(process.pid) {
@@ -423,17 +415,4 @@ fn pids(processes: &[ProcessIdentity]) -> String {
     let shown: Vec<String> = processes.iter().take(8).map(|p| p.pid.to_string()).collect();
     let more = if processes.len() > 8 { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
-}
-
-fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
-    let name = &recorded.host;
-    if this.shares_processes_with(recorded) {
-        (Origin::Same, format!("written in this boot of {name}"))
-    } else if this.is_later_boot_of(recorded) {
-        (Origin::EarlierBoot, format!("written in an earlier boot of this machine ({name})"))
-    } else if !this.boot_id.is_empty() && this.boot_id == recorded.boot_id {
-        (Origin::OtherNamespace, format!("written in another process namespace of this boot ({name})"))
-    } else {
-        (Origin::OtherMachine, format!("written on another machine ({name}), for all that can be told"))
-    }
 }

@@ -11,6 +11,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::state::JobPaths;
+
 /// The words by which supervisors and trampolines are called.
 const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
 /// What the system appends to the name of a file that was removed.
@@ -61,6 +63,14 @@ pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
     let links =
         STREAMS.into_iter().filter_map(move |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).ok());
     links.map(without_removal).filter(|file| file.ends_with(OUTPUT))
+}
+
+/// The output's path as the system names open files, also when the workspace is gone.
+pub(super) fn real_output(paths: &JobPaths) -> PathBuf {
+    let output = paths.output();
+    let folder = paths.workspace.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
+    let real = folder.and_then(|(named, real)| Some(real.join(output.strip_prefix(named).ok()?)));
+    real.unwrap_or(output)
 }
 
 fn without_removal(file: PathBuf) -> PathBuf {

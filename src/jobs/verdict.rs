@@ -21,7 +21,7 @@
 
 use super::exit_record::ExitRecord;
 use super::sentinel::Freshness;
-use crate::system::ProcessIdentity;
+use crate::system::{Host, ProcessIdentity};
 
 /// Whether a job lives, as reports say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -152,6 +152,20 @@ pub(crate) enum Origin {
     OtherNamespace,
     /// On another machine, or on this one for all that can be told.
     OtherMachine,
+}
+
+/// Where something was recorded, seen from here, and that in words.
+pub(crate) fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
+    let name = &recorded.host;
+    if this.shares_processes_with(recorded) {
+        (Origin::Same, format!("written in this boot of {name}"))
+    } else if this.is_later_boot_of(recorded) {
+        (Origin::EarlierBoot, format!("written in an earlier boot of this machine ({name})"))
+    } else if !this.boot_id.is_empty() && this.boot_id == recorded.boot_id {
+        (Origin::OtherNamespace, format!("written in another process namespace of this boot ({name})"))
+    } else {
+        (Origin::OtherMachine, format!("written on another machine ({name}), for all that can be told"))
+    }
 }
 
 /// Everything that the table looks at.
