@@ -141,6 +141,8 @@ impl SharedPage {
         // The page may have been garbage: any number may stand there.
         let next = generation.wrapping_add(1);
         let slot = WORD_SLOTS + 3 * (next & 1) as usize;
+        // Whoever sees any of these stores sees at least this generation, and so reads again.
+        std::sync::atomic::fence(Ordering::Release);
         self.word(slot).store(end.segment, Ordering::Relaxed);
         self.word(slot + 1).store(end.tail, Ordering::Relaxed);
         self.word(slot + 2).store(end.next_seq, Ordering::Relaxed);
@@ -152,10 +154,9 @@ impl SharedPage {
         self.word(WORD_SYNCED).load(Ordering::Acquire)
     }
 
-    /// Publishes a sync, and wakes whoever waits for one.
+    /// Publishes a sync; [`SharedPage::wake`] is for the caller, when he has let go of his locks.
     pub(crate) fn publish_synced(&self, seq: u64) {
         self.word(WORD_SYNCED).fetch_max(seq, Ordering::AcqRel);
-        self.wake();
     }
 
     /// Sets how far everything is synced; only while the page is being filled anew.
@@ -202,7 +203,9 @@ impl SharedPage {
 
     /// Waits until something was published since the ticket was drawn, at most `timeout`.
     pub(crate) fn wait(&self, ticket: u32, timeout: Duration) {
-        self.waiters().fetch_add(1, Ordering::AcqRel);
+        // Sequentially consistent, as in `wake`: either he is counted before the look at the waiters, or
+        // he sees the counter raised.
+        self.waiters().fetch_add(1, Ordering::SeqCst);
         let timeout = rustix::time::Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -212,10 +215,11 @@ impl SharedPage {
         self.waiters().fetch_sub(1, Ordering::AcqRel);
     }
 
-    fn wake(&self) {
-        self.wake_counter().fetch_add(1, Ordering::AcqRel);
+    /// Wakes whoever waits for something to be published.
+    pub(crate) fn wake(&self) {
+        self.wake_counter().fetch_add(1, Ordering::SeqCst);
         // A waiter that was killed stays counted: then a wake-up for nobody costs a system call.
-        if self.waiters().load(Ordering::Acquire) != 0 {
+        if self.waiters().load(Ordering::SeqCst) != 0 {
             let _ = futex::wake(self.wake_counter(), futex::Flags::empty(), i32::MAX as u32);
         }
     }
@@ -225,5 +229,106 @@ impl Drop for SharedPage {
     fn drop(&mut self) {
         // SAFETY: mapped by `map`, and no reference into it outlives `self`.
         let _ = unsafe { munmap(self.base.cast(), PAGE) };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    /// The page's file, and the page mapped twice, as two processes would have it.
+    fn mapped_twice() -> (File, SharedPage, SharedPage) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(SharedPage::LEN).unwrap();
+        let (one, other) = (SharedPage::map(&file).unwrap(), SharedPage::map(&file).unwrap());
+        (file, one, other)
+    }
+
+    /// An end whose members follow from one number, so that a mixture of two is seen.
+    fn end_of(n: u64) -> End {
+        End { segment: n, tail: n * 3 + 1, next_seq: n * 7 + 2 }
+    }
+
+    #[test]
+    fn a_file_that_is_too_short_is_refused() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(SharedPage::LEN - 1).unwrap();
+        assert_eq!(SharedPage::map(&file).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_one_mapping_publishes_the_other_sees() {
+        let (_file, one, other) = mapped_twice();
+        assert!(!other.is_valid(7));
+        one.publish_end(end_of(5));
+        one.reset_synced(3);
+        one.validate(7);
+        assert!(other.is_valid(7) && !other.is_valid(8));
+        assert_eq!((other.end(), other.synced()), (end_of(5), 3));
+        one.publish_synced(9);
+        one.publish_synced(4);
+        assert_eq!(other.synced(), 9, "how far it is synced never goes back");
+        one.set_writing(true);
+        one.set_poisoned(true);
+        assert!(other.is_writing() && other.is_poisoned());
+        other.invalidate(7);
+        assert!(!one.is_valid(7) && one.was_valid(7) && !one.was_valid(8));
+    }
+
+    #[test]
+    fn a_writer_killed_before_the_generation_leaves_the_end_before() {
+        let (_file, one, other) = mapped_twice();
+        one.publish_end(end_of(1));
+        one.publish_end(end_of(2));
+        // The stores of `publish_end` up to, but without, the last.
+        let generation = one.word(WORD_GENERATION).load(Ordering::Relaxed);
+        let slot = WORD_SLOTS + 3 * ((generation + 1) & 1) as usize;
+        for (i, value) in [3, 10, 23].into_iter().enumerate() {
+            one.word(slot + i).store(value, Ordering::Relaxed);
+            assert_eq!(other.end(), end_of(2));
+        }
+    }
+
+    #[test]
+    fn readers_never_see_a_mixture_of_two_ends() {
+        let (_file, one, other) = mapped_twice();
+        one.publish_end(end_of(0));
+        const LAST: u64 = 200_000;
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..=LAST).for_each(|n| one.publish_end(end_of(n))));
+            let mut known = 0;
+            while known < LAST {
+                let end = other.end();
+                assert_eq!(end, end_of(end.segment));
+                assert!(end.segment >= known, "{} after {known}", end.segment);
+                known = end.segment;
+            }
+        });
+    }
+
+    #[test]
+    fn a_waiter_returns_when_something_was_published_after_its_ticket() {
+        let (_file, one, other) = mapped_twice();
+        let ever = Duration::from_secs(3600);
+        let ticket = other.ticket();
+        one.publish_synced(1);
+        one.wake();
+        other.wait(ticket, ever); // Published already: returns at once, or this test never ends.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while other.synced() < 1_000 {
+                    let ticket = other.ticket();
+                    if other.synced() < 1_000 {
+                        other.wait(ticket, ever);
+                    }
+                }
+            });
+            for n in 2..=1_000 {
+                one.publish_synced(n);
+                one.wake();
+            }
+        });
+        assert_eq!(one.waiters().load(Ordering::SeqCst), 0);
     }
 }

@@ -313,7 +313,7 @@ impl From<JobDocument> for Job {
             submitted_at: d.submitted_at,
             not_before: d.not_before,
             course: d.course,
-            raw_spec: d.spec.get().into(),
+            raw_spec: d.spec.into(),
         }
     }
 }

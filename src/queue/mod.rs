@@ -12,6 +12,7 @@ mod callback_url;
 mod id;
 mod job;
 mod open;
+mod raw_submission;
 mod record;
 mod repair;
 mod request;

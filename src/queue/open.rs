@@ -1,14 +1,19 @@
 //! From the files to the queue: snapshot, the one before, the whole log; and what was wrong on the way.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use super::raw_submission::RawSubmission;
 use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::{QueueState, Refusal};
-use super::wire;
-use crate::durable::log::{Position, ReadRequest, ReadSummary, read};
+use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read};
 use crate::durable::{DiskError, Tried};
 use crate::state::StateDir;
+
+/// Bytes of a record of a submission, more or less.
+const TYPICAL_SUBMISSION: u64 = 300;
 
 /// Where the queue came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,6 +75,20 @@ impl Replayed {
             && self.refused.is_empty()
             && self.strange.is_empty()
     }
+
+    /// Applies a line of the log.
+    pub(super) fn apply(&mut self, seq: u64, payload: &[u8]) {
+        let applied = match RawSubmission::parse(payload) {
+            Some(submission) => Ok(self.state.apply_raw_submission(seq, submission)),
+            None => Record::from_line(payload).map(|record| self.state.apply(seq, record)),
+        };
+        match applied {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => self.refused.push((seq, refusal)),
+            Err(why) => self.strange.push((seq, why.to_string())),
+        }
+        self.state.pass(seq);
+    }
 }
 
 /// Reads the queue up to `until`, or to the end of the files. Changes nothing.
@@ -82,14 +101,22 @@ pub fn replay(dir: &StateDir, until: Option<Position>) -> Result<Replayed, DiskE
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until };
-    let mut applier = Applier::default();
-    let Replayed { state, refused, strange, .. } = &mut replayed;
-    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    replayed.state.reserve(expected_jobs(&folder, replayed.snapshot_seq)?);
+    let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
     if replayed.method == Method::Fresh && summary.records > 0 {
         replayed.method = Method::Log;
     }
     replayed.log = summary;
     Ok(replayed)
+}
+
+/// About how many jobs enter with the records after `seq`, were they all submissions: growing by
+/// doubling would look at every job again each time. Room that is not used is never touched.
+fn expected_jobs(folder: &Path, seq: u64) -> Result<usize, DiskError> {
+    let segments = SegmentFile::list(folder)?;
+    let begin = segments.partition_point(|s| s.first_seq <= seq + 1).saturating_sub(1);
+    let sizes = segments[begin..].iter().filter_map(|s| std::fs::metadata(&s.path).ok()).map(|m| m.len());
+    Ok(usize::try_from(sizes.sum::<u64>() / TYPICAL_SUBMISSION).unwrap_or(0))
 }
 
 fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {
@@ -109,43 +136,4 @@ fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {
         }
     }
     Ok(replayed)
-}
-
-/// Applies lines of the log to a state.
-#[derive(Debug, Default)]
-pub(super) struct Applier {
-    scratch: Vec<u8>,
-}
-
-impl Applier {
-    pub(super) fn apply(
-        &mut self,
-        state: &mut QueueState,
-        seq: u64,
-        payload: &[u8],
-        refused: &mut Vec<(u64, Refusal)>,
-        strange: &mut Vec<(u64, String)>,
-    ) {
-        match Self::apply_line(&mut self.scratch, state, seq, payload) {
-            Ok(Ok(())) => {}
-            Ok(Err(refusal)) => refused.push((seq, refusal)),
-            Err(why) => strange.push((seq, why)),
-        }
-        state.pass(seq);
-    }
-
-    fn apply_line(
-        scratch: &mut Vec<u8>,
-        state: &mut QueueState,
-        seq: u64,
-        payload: &[u8],
-    ) -> Result<Result<(), Refusal>, String> {
-        let Some(wire::RawSubmission { line, spec }) = wire::submission(payload, scratch) else {
-            let record = Record::from_line(payload).map_err(|e| e.to_string())?;
-            return Ok(state.apply(seq, record));
-        };
-        let id = line.job.ok_or("a submission without a job")?;
-        let priority = line.priority.unwrap_or(0);
-        Ok(state.apply_raw_submission(seq, line.at, id, priority, line.repository.as_deref(), spec))
-    }
 }

@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::id::JobId;
 use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
+use super::raw_submission::RawSubmission;
 use super::record::{AfterCrash, End, Operation, Outcome, Record, Submission};
 use crate::state::Timestamp;
 
@@ -186,7 +188,8 @@ impl QueueState {
     pub(crate) fn load(&mut self, document: JobDocument) {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
-        self.enter(job);
+        // A second document of the same job counts for nothing; the reader of the snapshot counts them.
+        let _ = self.enter(job);
     }
 
     /// What a snapshot says of everything else.
@@ -206,18 +209,11 @@ impl QueueState {
     }
 
     /// A submission whose spec was not parsed.
-    pub(crate) fn apply_raw_submission(
-        &mut self,
-        seq: u64,
-        at: Timestamp,
-        id: JobId,
-        priority: i32,
-        repository: Option<&str>,
-        spec: &str,
-    ) -> Result<(), Refusal> {
+    pub(super) fn apply_raw_submission(&mut self, seq: u64, raw: RawSubmission<'_>) -> Result<(), Refusal> {
         self.pass(seq);
-        let repository = repository.map(|r| self.intern(r));
-        self.submit(Place { seq, index: 0 }, at, id, priority, repository, spec.into())
+        let repository = raw.repository.map(|r| self.intern(&r));
+        let place = Place { seq, index: 0 };
+        self.submit(place, raw.at, raw.job, raw.priority, repository, raw.spec.into())
     }
 
     /// Applies a record.
@@ -273,10 +269,6 @@ impl QueueState {
         repository: Option<Arc<str>>,
         raw_spec: Box<str>,
     ) -> Result<(), Refusal> {
-        if self.jobs.contains_key(&id) {
-            return Err(Refusal::Duplicate(id));
-        }
-        self.totals.enqueued += 1;
         self.enter(Job {
             id,
             place,
@@ -288,7 +280,8 @@ impl QueueState {
             not_before: None,
             course: None,
             raw_spec,
-        });
+        })?;
+        self.totals.enqueued += 1;
         Ok(())
     }
 
@@ -423,17 +416,14 @@ impl QueueState {
     }
 
     fn restore(&mut self, seq: u64, document: JobDocument) -> Result<(), Refusal> {
-        if self.jobs.contains_key(&document.job_id) {
-            return Err(Refusal::Duplicate(document.job_id));
-        }
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
         job.place = Place { seq, index: 0 };
         if job.status == JobStatus::Running && job.course().claim.is_none() {
             job.course_mut().claim = Some(seq);
         }
+        self.enter(job)?;
         self.totals.restored += 1;
-        self.enter(job);
         Ok(())
     }
 
@@ -460,6 +450,11 @@ impl QueueState {
     }
 
     fn intern(&mut self, repository: &str) -> Arc<str> {
+        // Neighbours often work on the same.
+        let last = self.jobs.last().and_then(|(_, job)| job.repository.as_ref());
+        if let Some(known) = last.filter(|last| ***last == *repository) {
+            return known.clone();
+        }
         if let Some(known) = self.repositories.get(repository) {
             return known.clone();
         }
@@ -468,10 +463,14 @@ impl QueueState {
         name
     }
 
-    fn enter(&mut self, job: Job) {
+    fn enter(&mut self, job: Job) -> Result<(), Refusal> {
+        let Entry::Vacant(free) = self.jobs.entry(job.id.clone()) else {
+            return Err(Refusal::Duplicate(job.id));
+        };
         *self.counts.of(job.status) += 1;
-        self.index(&job);
-        self.jobs.insert(job.id.clone(), job);
+        index(&mut self.running, &mut self.order, &job);
+        free.insert(job);
+        Ok(())
     }
 
     /// Changes one job and keeps counts, order and running set with it.
@@ -484,31 +483,20 @@ impl QueueState {
         }
         act(job);
         *self.counts.of(job.status) += 1;
-        match job.status {
-            JobStatus::Running => {
-                self.running.insert(id.clone());
-            }
-            JobStatus::Queued => {
-                if let Some(order) = self.order.get_mut() {
-                    order.insert(order_key(job), id.clone());
-                }
-            }
-            _ => {}
-        }
+        index(&mut self.running, &mut self.order, job);
     }
+}
 
-    fn index(&mut self, job: &Job) {
-        match job.status {
-            JobStatus::Running => {
-                self.running.insert(job.id.clone());
+/// Notes a job that has just got its status, where the state is asked for it.
+fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeMap<OrderKey, JobId>>, job: &Job) {
+    match job.status {
+        JobStatus::Running => drop(running.insert(job.id.clone())),
+        JobStatus::Queued => {
+            if let Some(order) = order.get_mut() {
+                order.insert(order_key(job), job.id.clone());
             }
-            JobStatus::Queued => {
-                if let Some(order) = self.order.get_mut() {
-                    order.insert(order_key(job), job.id.clone());
-                }
-            }
-            _ => {}
         }
+        _ => {}
     }
 }
 

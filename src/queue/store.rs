@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::id::JobId;
-use super::open::{Applier, Replayed, replay};
+use super::open::{Replayed, replay};
 use super::record::{Actor, Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
@@ -126,17 +126,11 @@ pub struct Queue {
     dir: StateDir,
     log: Log,
     replayed: Replayed,
-    applier: Applier,
     snapshot: Option<SnapshotFile>,
 }
 
 /// Applies what the log has between the place reached and `until`; false when some of it is missing.
-fn follow(
-    dir: &StateDir,
-    replayed: &mut Replayed,
-    applier: &mut Applier,
-    until: Position,
-) -> Result<bool, QueueError> {
+fn follow(dir: &StateDir, replayed: &mut Replayed, until: Position) -> Result<bool, QueueError> {
     if until == replayed.log.position {
         return Ok(true);
     }
@@ -145,8 +139,8 @@ fn follow(
     // Never twice, even if the snapshot knew more than `until`, or reading broke off half way.
     let from = Position { last_seq: replayed.state.last_seq(), ..replayed.log.position };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-    let Replayed { state, refused, strange, log, .. } = replayed;
-    let summary = read(request, |seq, payload| applier.apply(state, seq, payload, refused, strange))?;
+    let summary = read(request, |seq, payload| replayed.apply(seq, payload))?;
+    let Replayed { state, log, .. } = replayed;
     let complete = summary.missing.is_empty() && summary.position.last_seq >= until.last_seq;
     log.records += summary.records;
     log.damage.extend(summary.damage);
@@ -186,11 +180,10 @@ fn reload(
 fn catch_up(
     dir: &StateDir,
     replayed: &mut Replayed,
-    applier: &mut Applier,
     snapshot: &mut Option<SnapshotFile>,
     until: Position,
 ) -> Result<(), QueueError> {
-    if follow(dir, replayed, applier, until)? { Ok(()) } else { reload(dir, replayed, snapshot, until) }
+    if follow(dir, replayed, until)? { Ok(()) } else { reload(dir, replayed, snapshot, until) }
 }
 
 /// What a checkpoint did.
@@ -211,13 +204,7 @@ impl Queue {
         let log = open_log(dir)?;
         let until = log.end();
         log.commit(until.last_seq)?;
-        let mut queue = Queue {
-            dir: dir.clone(),
-            log,
-            replayed: Replayed::default(),
-            applier: Applier::default(),
-            snapshot: None,
-        };
+        let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
     }
@@ -262,8 +249,8 @@ impl Queue {
         if until == self.replayed.log.position {
             return Ok(false);
         }
-        let Queue { dir, replayed, applier, snapshot, .. } = self;
-        catch_up(dir, replayed, applier, snapshot, until)?;
+        let Queue { dir, replayed, snapshot, .. } = self;
+        catch_up(dir, replayed, snapshot, until)?;
         Ok(true)
     }
 
@@ -278,20 +265,14 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, applier, snapshot } = self;
+        let Queue { dir, log, replayed, snapshot } = self;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
-            catch_up(dir, replayed, applier, snapshot, locked.end())?;
+            catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
             let payloads = lines(dir, actor, &operations)?;
             let first = locked.append(&payloads)?;
             for (seq, payload) in (first..).zip(&payloads) {
-                applier.apply(
-                    &mut replayed.state,
-                    seq,
-                    payload,
-                    &mut replayed.refused,
-                    &mut replayed.strange,
-                );
+                replayed.apply(seq, payload);
             }
             replayed.log.records += payloads.len() as u64;
             replayed.log.position = locked.end();

@@ -6,10 +6,7 @@
 //! {"at":"…","op":"end","by":"supervisor","job":"0192…","attempt":1,"claim":7,"outcome":"exited","exit_code":0}
 //! ```
 //!
-//! Replay of a million submissions must not parse a million specs: in a submission `spec` is the last
-//! member, everything before it is flat, and inside a JSON string a quotation mark is always escaped.
-//! So the first `,"spec":{` is the member itself, and the bytes from there to the last brace are its
-//! value. The checksum has vouched for the line; the spec is parsed when somebody asks for it.
+//! Replay takes the commonest line, a submission, by a way of its own: see `raw_submission`.
 
 use std::borrow::Cow;
 
@@ -23,20 +20,20 @@ use crate::state::Timestamp;
 
 /// A line of the queue log.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Line<'a> {
-    pub(super) at: Timestamp,
+struct Line<'a> {
+    at: Timestamp,
     #[serde(borrow)]
-    pub(super) op: Cow<'a, str>,
+    op: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub(super) by: Cow<'a, str>,
+    by: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) job: Option<JobId>,
+    job: Option<JobId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) priority: Option<i32>,
+    priority: Option<i32>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub(super) repository: Option<Cow<'a, str>>,
+    repository: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,30 +62,6 @@ pub(super) struct Line<'a> {
     document: Option<Box<JobDocument>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spec: Option<Box<RawValue>>,
-}
-
-const SPEC: &[u8] = b",\"spec\":{";
-/// What a submission's line begins with, behind the time, whose form has a fixed width.
-const SUBMIT: &[u8] = b",\"op\":\"submit\",";
-const SUBMIT_AT: usize = b"{\"at\":\"2026-03-01T09:30:00.000Z\"".len();
-
-/// A submission's line, its spec unparsed.
-pub(super) struct RawSubmission<'a> {
-    pub(super) line: Line<'a>,
-    pub(super) spec: &'a str,
-}
-
-/// The line up to the spec, closed by a brace, in a buffer that is used again for each record.
-pub(super) fn submission<'a>(payload: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<RawSubmission<'a>> {
-    if payload.get(SUBMIT_AT..SUBMIT_AT + SUBMIT.len())? != SUBMIT {
-        return None;
-    }
-    let at = memchr::memmem::find(payload, SPEC)?;
-    let spec = std::str::from_utf8(payload.get(at + SPEC.len() - 1..payload.len() - 1)?).ok()?;
-    scratch.clear();
-    scratch.extend_from_slice(&payload[..at]);
-    scratch.push(b'}');
-    Some(RawSubmission { line: serde_json::from_slice(scratch).ok()?, spec })
 }
 
 /// Why a line could not be understood.

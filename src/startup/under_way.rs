@@ -41,6 +41,18 @@ impl Startup {
     /// # Errors
     /// [`StartupError::Running`] while another process is at it.
     pub fn begin(dir: &StateDir, by: StartedBy) -> Result<(Startup, Detection), StartupError> {
+        Startup::begin_in(dir, by, None)
+    }
+
+    /// As [`Startup::begin`], and enters its first phase with the same write of the marker.
+    ///
+    /// # Errors
+    /// As [`Startup::begin`].
+    pub fn begin_in(
+        dir: &StateDir,
+        by: StartedBy,
+        phase: Option<&str>,
+    ) -> Result<(Startup, Detection), StartupError> {
         dir.disk.ensure_dir(&dir.paths.startup())?;
         let lock = match FileLock::acquire(&dir.disk, &dir.paths.startup_lock(), LOOK_GRACE) {
             Ok(lock) => lock,
@@ -48,7 +60,8 @@ impl Startup {
             Err(held) => return Err(StartupError::Running(held)),
         };
         let detection = settle_previous(dir)?;
-        let marker = Marker::new(by, dir.clock.now());
+        let mut marker = Marker::new(by, dir.clock.now());
+        marker.phases_entered.extend(phase.map(str::to_owned));
         let holder = Holder {
             pid: marker.process.pid,
             purpose: by.as_str().to_owned(),
@@ -82,16 +95,13 @@ impl Startup {
         })
     }
 
-    /// Says, durably, that a phase is over.
-    ///
-    /// # Errors
-    /// When the marker cannot be replaced.
-    pub fn done(&self, phase: &str) -> Result<(), DiskError> {
-        self.change(|marker| {
-            marker.phases_entered.retain(|p| p != phase);
-            marker.phases_done.retain(|p| p != phase);
-            marker.phases_done.push(phase.to_owned());
-        })
+    /// Says that a phase is over. That is written with whatever the marker says next: killed before, the
+    /// startup is taken to have died in this phase, at its very end, and every phase may be run again.
+    pub fn done(&self, phase: &str) {
+        let mut marker = self.marker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        marker.phases_entered.retain(|p| p != phase);
+        marker.phases_done.retain(|p| p != phase);
+        marker.phases_done.push(phase.to_owned());
     }
 
     fn change(&self, change: impl FnOnce(&mut Marker)) -> Result<(), DiskError> {

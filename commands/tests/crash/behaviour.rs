@@ -5,7 +5,7 @@ use std::time::Duration;
 use recovery::queue::{Job, JobStatus};
 use recovery::system::{ProcessIdentity, process_stat};
 
-use crate::scene::{Scene, kill, wait_for};
+use crate::scene::{Scene, wait_for};
 
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done";
 
@@ -157,9 +157,7 @@ fn attempts_run_out() {
     let daemon = scene.daemon(1);
     for attempt in 1..=2 {
         wait_for("the attempt", || scene.witnessed("job").len() == attempt);
-        let (supervisor, command) = (scene.supervisor_of("job"), scene.command_of("job"));
-        kill(supervisor);
-        kill(command);
+        scene.kill_all_of("job");
         wait_for("the crash to be seen", || scene.job("job").course().attempts.len() == attempt);
     }
     let job = scene.job("job");

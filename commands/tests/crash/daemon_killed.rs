@@ -113,8 +113,7 @@ fn a_sentinel_whose_number_belongs_to_another_process_is_dead() {
     scene.submit("job", &[], GATED);
     scene.wait_for_witness("job");
     daemon.kill();
-    kill(scene.supervisor_of("job"));
-    kill(scene.command_of("job"));
+    scene.kill_all_of("job");
     // As after a wrap-around: the numbers are those of this test's process now.
     for (file, members) in [("sentinel.json", ["supervisor", "command"]), ("command.json", ["command"; 2])] {
         let path = scene.job_file("job", file);
@@ -145,9 +144,7 @@ fn a_daemon_finds_out_by_itself_that_a_job_died_after_its_re_attachment() {
     scene.wait_for_witness("job");
     daemon.kill();
     let _daemon = scene.daemon(1);
-    let (supervisor, command) = (scene.supervisor_of("job"), scene.command_of("job"));
-    kill(supervisor);
-    kill(command);
+    scene.kill_all_of("job");
     wait_for("the second attempt", || scene.witnessed("job").len() == 2);
     scene.open_gate("open-job");
     scene.wait_for_status("job", JobStatus::Succeeded);

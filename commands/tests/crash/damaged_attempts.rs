@@ -58,7 +58,7 @@ fn a_living_jobs_claim_submission_and_record() {
             if *word == "record" {
                 std::fs::remove_file(scene.place.state().join("jobs/job.job.json")).unwrap();
             } else {
-                flip(&scene, word);
+                scene.flip_record(word, "job");
             }
         }
         scene.recover().names("log-record-damaged");
@@ -70,7 +70,7 @@ fn a_living_jobs_claim_submission_and_record() {
 #[test]
 fn a_daemon_that_starts_on_damage_does_not_run_a_job_twice() {
     let scene = running();
-    flip(&scene, "claim");
+    scene.flip_record("claim", "job");
     let daemon = scene.daemon(2);
     scene.open_gate("open");
     scene.wait_for_status("job", JobStatus::Failed);
@@ -83,8 +83,7 @@ fn a_daemon_that_starts_on_damage_does_not_run_a_job_twice() {
 fn an_end_that_nobody_recorded_and_a_damaged_file() {
     for (file, code) in [("sentinel.json", JobStatus::Crashed), ("command.json", JobStatus::Crashed)] {
         let scene = running();
-        kill(scene.supervisor_of("job"));
-        kill(scene.command_of("job"));
+        scene.kill_all_of("job");
         std::fs::write(scene.job_file("job", file), "garbage").unwrap();
         scene.recover().names("job-crashed");
         assert_kept(&scene, b"garbage");
@@ -117,24 +116,4 @@ fn an_exit_record_that_was_emptied() {
     let job = scene.job("job");
     assert_eq!((job.status, job.attempt), (JobStatus::Failed, 2));
     assert_eq!(scene.witnessed("next"), ["ran"]);
-}
-
-/// One byte of the record of this operation about `job`.
-fn flip(scene: &Scene, operation: &str) {
-    let folder = scene.place.state().join("queue/log");
-    let segment = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    let segment = segment.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap();
-    let mut content = std::fs::read(&segment).unwrap();
-    let mut start = 0;
-    let (operation, job) = (format!("\"op\":\"{operation}\""), "\"job\":\"job\"");
-    for line in content.clone().split_inclusive(|b| *b == b'\n') {
-        let text = String::from_utf8_lossy(line);
-        if text.contains(&operation) && text.contains(job) {
-            content[start + line.len() - 5] ^= 0x04;
-            std::fs::write(&segment, &content).unwrap();
-            return;
-        }
-        start += line.len();
-    }
-    panic!("no record {operation}");
 }

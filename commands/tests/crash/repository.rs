@@ -53,13 +53,43 @@ fn without_supervisor_the_living_command_still_has_the_lock() {
 fn recovery_gives_it_back_when_all_of_the_job_is_gone() {
     let scene = Scene::new();
     holding(&scene);
-    kill(scene.supervisor_of("holder"));
-    kill(scene.command_of("holder"));
+    scene.kill_all_of("holder");
     scene.recover().names("lock-holder-gone").names("job-crashed");
     assert_eq!(scene.json(&["locks", "active"], 0)["total"], 0);
     assert_eq!(scene.json(&["locks", "recovered"], 0)["locks"][0]["outcome"], "released");
     scene.work();
     assert_eq!(scene.status("next"), JobStatus::Succeeded);
+}
+
+/// Many at once: what one phase of the recovery does to judge a job is no life to another phase.
+#[test]
+fn recovery_gives_every_lock_back_of_jobs_that_are_gone() {
+    let scene = Scene::new();
+    let ids: Vec<String> = (0..8).map(|n| format!("holder-{n}")).collect();
+    let daemon = scene.daemon(ids.len());
+    for id in &ids {
+        scene.submit(id, &["--repo", id], GATED);
+    }
+    ids.iter().for_each(|id| scene.wait_for_witness(id));
+    daemon.kill();
+    for id in &ids {
+        scene.kill_all_of(id);
+    }
+    let recovered = scene.recover();
+    assert!(!recovered.codes().contains(&"lock-kept".to_owned()), "{recovered:?}");
+    assert_eq!(scene.json(&["locks", "active"], 0)["total"], 0);
+}
+
+/// The log has lost the claim, and the supervisor is gone: the command still has the repository.
+#[test]
+fn a_lock_is_kept_for_a_command_whose_claim_is_damaged() {
+    let scene = Scene::new();
+    holding(&scene);
+    kill(scene.supervisor_of("holder"));
+    scene.flip_record("claim", "holder");
+    scene.recover().names("log-record-damaged").names("lock-kept");
+    scene.json(&["release", "web"], 11);
+    assert_eq!((scene.status("holder"), scene.status("next")), (JobStatus::Running, JobStatus::Queued));
 }
 
 /// Its metadata emptied, a held lock stays held; a free one is unavailable until somebody decides.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use recovery::durable::Disk;
 use recovery::queue::{Job, JobStatus, Queue};
 use recovery::state::{Clock, StateDir};
-use recovery::system::{ProcessIdentity, end_process, process_table, signal_process};
+use recovery::system::{ProcessIdentity, end_process, marked_processes, process_table, signal_process};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -144,6 +144,37 @@ impl Scene {
         let entries = std::fs::read_dir(folder).map_or_else(|_| Vec::new(), |e| e.flatten().collect());
         let paths = entries.iter().map(std::fs::DirEntry::path);
         paths.filter(|p| p.is_file()).map(|p| std::fs::read(p).unwrap()).collect()
+    }
+
+    /// Damages one byte of the record of this operation about a job, in the newest segment of the log.
+    #[track_caller]
+    pub fn flip_record(&self, operation: &str, job: &str) {
+        let entries = std::fs::read_dir(self.dir().paths.queue_log()).unwrap().map(|e| e.unwrap().path());
+        let segment = entries.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap();
+        let mut content = std::fs::read(&segment).unwrap();
+        let words = [format!("\"op\":\"{operation}\""), format!("\"job\":\"{job}\"")];
+        let mut end = 0;
+        let found = content.split_inclusive(|b| *b == b'\n').find(|line| {
+            end += line.len();
+            words.iter().all(|w| String::from_utf8_lossy(line).contains(w))
+        });
+        assert!(found.is_some(), "no record with {words:?}");
+        content[end - 5] ^= 0x04;
+        std::fs::write(&segment, &content).unwrap();
+    }
+
+    /// Kills all of a running job: its supervisor first, then the command and what that has started.
+    #[track_caller]
+    pub fn kill_all_of(&self, id: &str) {
+        let command = self.command_of(id);
+        kill(self.supervisor_of(id));
+        let group = rustix::process::Pid::from_raw(i32::try_from(command.pid).unwrap()).unwrap();
+        rustix::process::kill_process_group(group, Signal::KILL).unwrap();
+        let mark = format!("RECOVERYCTL_WORKSPACE={}", self.job_file(id, "").display());
+        let mark = mark.trim_end_matches('/');
+        wait_for("a killed job to be gone", || {
+            ProcessIdentity::of(command.pid) != Some(command) && marked_processes(&[mark], None).0.is_empty()
+        });
     }
 
     /// The supervisor of a running job, as its sentinel names it.

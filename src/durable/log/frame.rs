@@ -67,23 +67,38 @@ pub fn decode(buffer: &[u8]) -> Option<Frame<'_>> {
     Some(Frame { seq: number(&head[18..34])?, payload: &buffer[HEAD..end], len: end + 1 })
 }
 
+/// Of at most 16 digits, so that it cannot overflow.
 fn number(field: &[u8]) -> Option<u64> {
-    field.iter().try_fold(0u64, |n, &b| {
+    let mut wrong = 0;
+    let value = field.iter().fold(0u64, |n, &b| {
         let digit = b.wrapping_sub(b'0');
-        (digit < 10).then(|| n * 10 + u64::from(digit))
-    })
+        wrong |= u8::from(digit > 9);
+        n.wrapping_mul(10).wrapping_add(u64::from(digit))
+    });
+    (wrong == 0).then_some(value)
 }
 
+/// By table: a test of each digit's kind would be a branch that nobody can predict.
 fn hexadecimal(field: &[u8]) -> Option<u32> {
-    field.iter().try_fold(0u32, |n, &b| {
-        let digit = match b {
-            b'0'..=b'9' => b - b'0',
-            b'a'..=b'f' => b - b'a' + 10,
-            _ => return None,
-        };
-        Some(n << 4 | u32::from(digit))
-    })
+    let mut wrong = 0;
+    let value = field.iter().fold(0u32, |n, &b| {
+        let digit = NIBBLES[usize::from(b)];
+        wrong |= digit;
+        n << 4 | u32::from(digit)
+    });
+    (wrong < 16).then_some(value)
 }
+
+/// What each byte means as a hexadecimal digit in small letters; 255 for none.
+const NIBBLES: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
 
 /// What lies in a segment, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,9 @@ const FOLLOWER_PATIENCE: Duration = Duration::from_millis(50);
 /// How long nothing may become durable before a follower syncs by itself: its leader may be stopped.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often a leader lets others go first, at most.
+const GATHER_MOMENTS: usize = 16;
+
 /// An open log.
 #[derive(Debug)]
 pub struct Log {
@@ -232,6 +235,7 @@ impl Log {
             } else if since.elapsed() >= LEADER_PATIENCE {
                 // The sync lock only saves syncs; a leader that does not move must not stop everybody.
                 self.sync_to_end(&mut None)?;
+                self.page.wake();
                 continue;
             }
             if self.lead(seq)? {
@@ -245,13 +249,35 @@ impl Log {
 
     /// Syncs for everybody if nobody else is about to; false when somebody is.
     fn lead(&self, seq: u64) -> Result<bool, LogError> {
-        let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
-        let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
-        if self.page.synced() >= seq {
-            return Ok(true);
+        {
+            let Ok(mut cached) = self.leader.try_lock() else { return Ok(false) };
+            let Some(_held) = self.sync_lock.try_acquire()? else { return Ok(false) };
+            if self.page.synced() < seq {
+                self.gather();
+                self.sync_to_end(&mut cached)?;
+            }
         }
-        self.sync_to_end(&mut cached)?;
+        // Only now that the lead is given up: whoever is not covered wakes to take it. Woken before, he
+        // would find it still taken and sleep on, with nobody left to wake him.
+        self.page.wake();
         Ok(true)
+    }
+
+    /// Lets those who are about to append do so first, as long as each moment brings more of them: woken
+    /// together by the last sync they come back together. Who is alone does not wait.
+    fn gather(&self) {
+        let mut end = self.page.end().next_seq;
+        if end <= self.page.synced().saturating_add(2) {
+            return;
+        }
+        for _ in 0..GATHER_MOMENTS {
+            std::thread::yield_now();
+            let now = self.page.end().next_seq;
+            if now == end {
+                return;
+            }
+            end = now;
+        }
     }
 
     /// Everything published before this is covered: older segments were synced when they were left.
@@ -424,6 +450,7 @@ impl Locked<'_> {
         let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
         old.sync_data().map_err(|e| self.log.poison(e))?;
         self.log.publish_synced(end)?;
+        self.log.page.wake();
         // Killed between making the file and publishing it, the next writer must notice.
         self.log.page.set_writing(true);
         mend::start_segment(self.log, self.writer, end.next_seq)?;

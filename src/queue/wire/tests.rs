@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::super::open::Applier;
+use super::super::open::Replayed;
+use super::super::raw_submission::RawSubmission;
 use super::super::spec::{Callback, CrashPolicy, JobSpec};
 use super::super::state::QueueState;
 use super::*;
@@ -137,9 +138,14 @@ fn other_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-fn applied(act: impl FnOnce(&mut QueueState)) -> (Vec<String>, Vec<Option<JobSpec>>) {
-    let mut state = QueueState::default();
-    act(&mut state);
+/// A line applied as replay does it.
+fn replayed(line: &[u8]) -> Replayed {
+    let mut replayed = Replayed::default();
+    replayed.apply(1, line);
+    replayed
+}
+
+fn jobs_of(state: &QueueState) -> (Vec<String>, Vec<Option<JobSpec>>) {
     let text = state.jobs().map(|j| serde_json::to_string(&j.to_document()).unwrap()).collect();
     (text, state.jobs().map(|j| j.spec().ok()).collect())
 }
@@ -152,18 +158,16 @@ proptest! {
         let record = Record { at, actor, operation: Operation::Submit(s.clone()) };
         let payload = record.to_line().unwrap();
         prop_assert!(!payload.contains(&b'\n'));
-        let mut scratch = Vec::new();
-        let raw = submission(&payload, &mut scratch).expect("every submission takes the short cut");
+        let raw = RawSubmission::parse(&payload).expect("every submission takes the short cut");
         prop_assert_eq!(serde_json::from_str::<JobSpec>(raw.spec).unwrap(), s.spec.clone());
-        prop_assert_eq!(raw.line.job.as_ref(), Some(&s.job));
-        prop_assert_eq!(raw.line.priority.unwrap_or(0), s.priority);
-        prop_assert_eq!(raw.line.repository.as_deref(), s.repository.as_deref());
-        prop_assert_eq!(raw.line.by.as_ref(), record.actor.by.as_str());
-        let (mut refused, mut strange) = (Vec::new(), Vec::new());
-        let short = applied(|state| Applier::default().apply(state, 1, &payload, &mut refused, &mut strange));
-        prop_assert!(refused.is_empty() && strange.is_empty(), "{:?}", strange);
-        let full = applied(|state| state.apply(1, Record::from_line(&payload).unwrap()).unwrap());
-        prop_assert_eq!(&short, &full);
+        prop_assert_eq!((raw.at, &raw.job, raw.priority), (at, &s.job, s.priority));
+        prop_assert_eq!(raw.repository.as_deref(), s.repository.as_deref());
+        let short = replayed(&payload);
+        prop_assert!(short.refused.is_empty() && short.strange.is_empty(), "{:?}", short.strange);
+        let short = jobs_of(&short.state);
+        let mut full = QueueState::default();
+        full.apply(1, Record::from_line(&payload).unwrap()).unwrap();
+        prop_assert_eq!(&short, &jobs_of(&full));
         prop_assert_eq!(short.1, [Some(s.spec)]);
     }
 
@@ -172,7 +176,7 @@ proptest! {
         let record = Record { at, actor, operation };
         let line = record.to_line().unwrap();
         prop_assert!(!line.contains(&b'\n'));
-        prop_assert!(submission(&line, &mut Vec::new()).is_none(), "only submissions take the short cut");
+        prop_assert!(RawSubmission::parse(&line).is_none(), "only submissions take the short cut");
         let back = Record::from_line(&line).unwrap();
         prop_assert_eq!(format!("{back:?}"), format!("{record:?}"));
         prop_assert_eq!(back.to_line().unwrap(), line);
@@ -185,20 +189,18 @@ proptest! {
     }), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         let at = at.index(line.len());
         if cut { line.truncate(at) } else { line[at] = byte }
-        let (mut refused, mut strange) = (Vec::new(), Vec::new());
-        applied(|state| Applier::default().apply(state, 1, &line, &mut refused, &mut strange));
+        replayed(&line);
         let _ = Record::from_line(&line);
     }
 }
 
 #[test]
-fn a_time_of_another_width_takes_the_full_parser() {
-    let line = br#"{"at":"2026-03-01T09:30:00Z","op":"submit","by":"x","job":"j","spec":{"command":["a"]}}"#;
-    assert!(submission(line, &mut Vec::new()).is_none());
-    let (mut refused, mut strange) = (Vec::new(), Vec::new());
-    let (documents, specs) =
-        applied(|state| Applier::default().apply(state, 1, line, &mut refused, &mut strange));
-    assert_eq!((documents.len(), strange.len()), (1, 0));
+fn a_line_with_its_members_in_another_order_takes_the_full_parser() {
+    let line = br#"{"op":"submit","at":"2026-03-01T09:30:00Z","by":"x","spec":{"command":["a"]},"job":"j"}"#;
+    assert!(RawSubmission::parse(line).is_none());
+    let replayed = replayed(line);
+    let (documents, specs) = jobs_of(&replayed.state);
+    assert_eq!((documents.len(), replayed.strange.len()), (1, 0));
     assert_eq!(specs[0].as_ref().unwrap().command, ["a"]);
 }
 
@@ -211,9 +213,9 @@ fn a_record_of_a_later_version_is_strange_and_counts_as_passed() {
         b"no JSON",
     ];
     for line in lines {
-        let mut state = QueueState::default();
-        let (mut refused, mut strange) = (Vec::new(), Vec::new());
-        Applier::default().apply(&mut state, 5, line, &mut refused, &mut strange);
+        let mut replayed = Replayed::default();
+        replayed.apply(5, line);
+        let Replayed { refused, strange, state, .. } = replayed;
         assert_eq!((refused.len(), strange.len(), state.last_seq()), (0, 1, 5));
     }
 }

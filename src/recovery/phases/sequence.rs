@@ -130,7 +130,7 @@ fn named(
     }
     let outcome = act(shared, context)?;
     if let Some(startup) = Shared::lock(&shared.startup).as_ref() {
-        startup.done(name).map_err(marked)?;
+        startup.done(name);
     }
     Ok(outcome)
 }

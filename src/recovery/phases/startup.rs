@@ -11,14 +11,19 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         dir.disk.ensure_dir(&folder).map_err(|e| PhaseError::failed("make the folders", e))?;
     }
     let mut slot = Shared::lock(&shared.startup);
-    if slot.is_none() {
-        let (startup, detection) = Startup::begin(dir, shared.settings.by)
-            .map_err(|e| PhaseError::failed("begin the startup", e))?;
-        report_aborted(context, &detection);
-        *slot = Some(startup);
+    match slot.as_ref() {
+        // Tried again.
+        Some(startup) => {
+            startup.enter("startup").map_err(|e| PhaseError::failed("write the startup's marker", e))?;
+        }
+        None => {
+            let (startup, detection) = Startup::begin_in(dir, shared.settings.by, Some("startup"))
+                .map_err(|e| PhaseError::failed("begin the startup", e))?;
+            report_aborted(context, &detection);
+            *slot = Some(startup);
+        }
     }
     let Some(startup) = slot.as_ref() else { return Ok(PhaseOutcome::default()) };
-    startup.enter("startup").map_err(|e| PhaseError::failed("write the startup's marker", e))?;
     context.checkpoint()?;
     // Which workspaces belong to nobody is the orphan scan's to say, when the queue is known.
     let cleanup = clean_up(startup, &|_| true, &mut |done, total| {
