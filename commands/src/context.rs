@@ -107,6 +107,20 @@ impl Context {
         self.globals.dry_run
     }
 
+    /// Refuses `--dry-run` where nobody can say beforehand what will happen: a recovery decides by what it
+    /// meets while it mends. Comes before anything is touched.
+    pub(crate) fn refuse_dry_run(&self) -> Result<(), CliError> {
+        if !self.is_dry_run() {
+            return Ok(());
+        }
+        let message =
+            format!("'{}' cannot be rehearsed: --dry-run is not for it; nothing was done", self.word);
+        Err(CliError::new(ErrorKind::Usage, message)
+            .code("no-dry-run")
+            .hint("see how things stand with: recoveryctl status")
+            .hint("see what waits with: recoveryctl queue status"))
+    }
+
     /// Goes on only if the user agrees: by `--yes`, or by an answer on the terminal.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub(crate) struct DaemonArgs {
 }
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
     let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;

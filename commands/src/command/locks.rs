@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use recovery::locks::{inspect, list};
 use recovery::queue::Queue;
-use recovery::recovery::{JobHolders, read_last};
+use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
 use recovery::state::{StateDir, Timestamp};
 
@@ -11,6 +11,7 @@ use super::jobs::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
+use crate::past::last_recovery;
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago};
 use crate::working::judging;
@@ -93,7 +94,8 @@ fn tone_of(verdict: &str) -> Tone {
 
 fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let report = RecoveredLocks::new(read_last(&dir)?.as_ref(), &page.page())?;
+    let last = last_recovery(&mut context.output, &dir);
+    let report = RecoveredLocks::new(last.as_ref(), &page.page())?;
     context.output.report(&report, |text| {
         let mut table = Table::new(&["REPOSITORY", "OUTCOME", "HOLDER", "BECAUSE"]);
         for lock in &report.locks {

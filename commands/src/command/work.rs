@@ -53,11 +53,13 @@ struct Outcome {
 
 pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
     debug_assert!(args.once);
+    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
     run(context, &dir, args.workers.map(usize::from), BTreeSet::new())
 }
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
