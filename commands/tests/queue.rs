@@ -59,8 +59,11 @@ fn a_recovery_is_told_and_counted() {
     let place = Place::new();
     submit(&place, "a", "0");
     submit(&place, "b", "0");
+    assert_eq!(queue(&place, "status", 0)["recovered"]["at"], Value::Null);
+    assert!(place.run(["queue", "status"]).ends_with(0).stdout.contains("no recovery yet"));
     place.run(["recover"]).ends_with(0);
     let recovered = queue(&place, "status", 0)["recovered"].clone();
+    assert!(recovered["at"].is_string(), "{recovered}");
     assert_eq!((&recovered["method"], &recovered["records_replayed"]), (&json!("log"), &json!(2)));
     let metrics = queue(&place, "metrics", 0);
     assert_eq!((&metrics["recoveries_total"], &metrics["records_replayed_total"]), (&json!(1), &json!(2)));

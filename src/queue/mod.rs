@@ -24,6 +24,7 @@ mod store;
 mod submit;
 mod wire;
 
+pub use callback_url::masked_url;
 pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
 pub use open::{Method, Replayed, replay};

@@ -104,13 +104,12 @@ fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
 
 fn recovered(report: &QueueStatus, now: Timestamp) -> String {
     let r = &report.recovered;
+    let Some(at) = r.at else { return "no recovery yet".to_owned() };
     let from = match r.method {
         Method::Snapshot => "from the newest snapshot",
         Method::PreviousSnapshot => "from the snapshot before the newest",
         Method::Log => "from the whole log",
         Method::JobRecords => "with the jobs' own records",
-        // Without a time there was no recovery.
-        Method::Fresh if r.at == Timestamp::default() => return "no recovery yet".to_owned(),
         Method::Fresh => "from nothing: it was new",
     };
     let damaged = match (r.records_damaged, r.torn_bytes) {
@@ -118,7 +117,7 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
         (records, torn) => format!(", {records} damaged, {torn} bytes cut"),
     };
     let records = r.records_replayed;
-    format!("{} {from}, {records} records{damaged}, in {}", ago(now, r.at), coarse(r.duration_ms))
+    format!("{} {from}, {records} records{damaged}, in {}", ago(now, at), coarse(r.duration_ms))
 }
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
