@@ -94,7 +94,8 @@ impl Context {
     }
 
     fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
-        Ok(StateDir { lock_wait: self.settings()?.lock_wait, ..dir })
+        let settings = self.settings()?;
+        Ok(StateDir { lock_wait: settings.lock_wait, segment_bytes: settings.queue.segment_bytes, ..dir })
     }
 
     /// Who does what, and why: for queue records and the audit trail.

@@ -158,3 +158,19 @@ fn damage_is_told_until_it_is_mended() {
     assert_eq!((&after["state"], &after["recovered"]["records_damaged"]), (&json!("healthy"), &json!(1)));
     assert_eq!(queue(&place, "metrics", 0)["records_damaged_total"], 1);
 }
+
+#[test]
+fn segments_have_the_configured_size() {
+    let place = Place::new();
+    place.write("config.toml", "[queue]\nsegment_bytes = '4KiB'\n");
+    let line = |n: usize| format!("{{\"command\":[\"true\"],\"id\":\"job-{n}\",\"title\":\"{n:0>100}\"}}\n");
+    let input = place.write("jobs", &(0..60).map(line).collect::<String>());
+    place.run(["submit".as_ref(), "--from".as_ref(), input.as_os_str()]).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
+    let wal = queue(&place, "wal", 0);
+    let segments = wal["segments"].as_array().unwrap();
+    assert!(segments.len() > 4, "{wal}");
+    // Supervisors write there too, and with the same size.
+    assert!(segments.iter().all(|s| s["bytes"].as_u64().unwrap() <= 4096), "{wal}");
+    assert_eq!(queue(&place, "status", 0)["counts"]["succeeded"], 60);
+}

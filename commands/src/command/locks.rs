@@ -1,7 +1,7 @@
 //! `locks …`: who has which repository.
 
 use clap::{Args, Subcommand};
-use recovery::locks::{inspect, list};
+use recovery::locks::{LockRefused, inspect, list};
 use recovery::queue::Queue;
 use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
@@ -123,11 +123,10 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
     let liveness = |id: &_, claim| holders.liveness(id, claim);
     let locks = match &args.repository {
         None => list(&dir, &liveness)?,
-        // A text that no repository has is simply no lock: it never becomes a path.
-        Some(name) => match inspect(&dir, name, &liveness) {
-            Ok(Some(lock)) => vec![lock],
-            Ok(None) | Err(_) => return Err(no_such_lock(name)),
-        },
+        Some(name) => {
+            let lock = inspect(&dir, name, &liveness).map_err(LockRefused::from)?;
+            vec![lock.ok_or_else(|| no_such_lock(name))?]
+        }
     };
     let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
     let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
