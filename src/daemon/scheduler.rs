@@ -8,9 +8,10 @@ use super::choice::startable;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::DiskError;
+use crate::durable::log::LogError;
 use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
 use crate::locks::{self, Availability, LockOutcome};
-use crate::queue::{JobId, Operation, Queue, QueueError};
+use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
@@ -47,6 +48,17 @@ pub enum WorkError {
     /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+impl WorkError {
+    fn leaves_the_log_in_doubt(&self) -> bool {
+        let log = match self {
+            WorkError::Queue(QueueError::Log(e))
+            | WorkError::Jobs(RecoverError::Queue(QueueError::Log(e))) => e,
+            _ => return false,
+        };
+        matches!(log, LogError::Poisoned { .. } | LogError::PageReplaced { .. } | LogError::Gone { .. })
+    }
 }
 
 /// Runs jobs.
@@ -93,7 +105,7 @@ impl Scheduler {
     /// When the queue cannot be used any more.
     pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
-            if !self.step()? {
+            if !self.step_or_reopen()? {
                 self.rest();
             }
         }
@@ -106,8 +118,8 @@ impl Scheduler {
     /// As [`Scheduler::run`].
     pub fn run_until_idle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
-            let moved = self.step()?;
-            if !moved && self.supervisors.is_empty() {
+            let moved = self.step_or_reopen()?;
+            if !moved && self.supervisors.is_empty() && !self.is_any_running() {
                 return Ok(());
             }
             if !moved {
@@ -117,12 +129,30 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Whether something that was started here has not ended: also when its supervisor has.
+    fn is_any_running(&self) -> bool {
+        let status = |id| self.queue.state().get(id).map(|j| j.status);
+        self.started.iter().any(|id| status(id) == Some(JobStatus::Running))
+    }
+
     /// Waits for a change of the queue. A supervisor records its job's end there before it leaves, so
     /// while some live the rest is short: the moment of leaving itself changes nothing in the queue.
     fn rest(&self) {
         let longest =
             if self.supervisors.is_empty() { self.settings.poll } else { Duration::from_millis(20) };
         self.queue.wait(longest.min(self.settings.poll));
+    }
+
+    /// One round. When the log's end is in doubt (a sync failed, somebody removed the files that writers
+    /// share) the queue is read anew: what was recorded is seen then, what was not is decided again.
+    fn step_or_reopen(&mut self) -> Result<bool, WorkError> {
+        match self.step() {
+            Err(e) if e.leaves_the_log_in_doubt() => {
+                self.queue = Queue::open(&self.dir)?;
+                Ok(true)
+            }
+            other => other,
+        }
     }
 
     /// One round; true when something happened.

@@ -151,6 +151,11 @@ impl LockFile {
         Ok(LockFile { file: disk.open_or_create(path)? })
     }
 
+    /// The locked file.
+    pub(crate) fn file(&self) -> &DiskFile {
+        &self.file
+    }
+
     /// Takes the lock if no other process has it. Threads of this process share the descriptor and so
     /// the lock: they must exclude each other by other means.
     pub(crate) fn try_acquire(&self) -> Result<Option<HeldFile<'_>>, DiskError> {

@@ -1,7 +1,8 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
 //! Never the truth: a missing, damaged or old one is written anew from the queue. When log and snapshots
-//! are lost, these files are the last source ([`read_all`]). A submission is one record and one sync, so
+//! are lost, these files are the last source ([`read_those`]): so whoever removes a job from the queue
+//! removes its record first. A submission is one record and one sync, so
 //! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]).
 
 use std::path::{Path, PathBuf};
@@ -79,31 +80,47 @@ pub fn waiting(state: &QueueState) -> Vec<JobDocument> {
     unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect()
 }
 
-/// Gives jobs that have no file one. What is there is left alone: it is of a later moment.
+/// What [`write_waiting`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WaitingRecords {
+    /// How many were made.
+    pub made: usize,
+    /// Those that could not be understood: in quarantine, and made anew.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// Gives waiting jobs that have no file, or a damaged one, a new one. A whole one is left alone: it may be
+/// of a later moment. `stop` ends it early.
 ///
 /// # Errors
-/// What the system says; `stop` ends it early.
+/// What the system says.
 pub fn write_waiting(
     dir: &StateDir,
     documents: &[JobDocument],
     stop: &dyn Fn() -> bool,
-) -> Result<usize, RecordError> {
-    let mut missing = Vec::new();
-    for document in documents {
-        let path = dir.paths.job(&document.job_id.to_string())?.record;
-        if !path.exists() {
-            missing.push((path, document));
-        }
-    }
-    let mut made = 0;
-    for batch in missing.chunks(AT_ONCE) {
+) -> Result<WaitingRecords, RecordError> {
+    let mut written = WaitingRecords::default();
+    for batch in documents.chunks(AT_ONCE) {
         if stop() {
             break;
         }
-        let files: Vec<_> = batch.iter().map(|(path, d)| (path.clone(), text_of(d))).collect();
-        made += create_many(&dir.disk, &dir.paths.jobs(), &files)?;
+        let mut files = Vec::new();
+        for document in batch {
+            let path = dir.paths.job(&document.job_id.to_string())?.record;
+            match read_stored::<JobDocument>(&path)? {
+                Stored::Whole(_) => continue,
+                Stored::Missing => {}
+                Stored::Damaged { .. } => {
+                    let at = dir.clock.now().to_string();
+                    dir.quarantine().take_file(&path, "not a job's record", &at)?;
+                    written.damaged.push(path.clone());
+                }
+            }
+            files.push((path, text_of(document)));
+        }
+        written.made += create_many(&dir.disk, &dir.paths.jobs(), &files)?;
     }
-    Ok(made)
+    Ok(written)
 }
 
 /// What was done about the records.
@@ -173,17 +190,21 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     Ok(())
 }
 
-/// All records that can be understood, and the paths of those that cannot: for a queue whose log and
-/// snapshots are lost.
+/// The records of those jobs that can be understood, in the order of their places, and the paths of those
+/// that cannot.
 ///
 /// # Errors
 /// When the folder of the jobs cannot be read.
-pub fn read_all(dir: &StateDir) -> Result<(Vec<JobDocument>, Vec<PathBuf>), DiskError> {
+pub fn read_those(
+    dir: &StateDir,
+    wanted: impl Fn(&JobId) -> bool,
+) -> Result<(Vec<JobDocument>, Vec<PathBuf>), DiskError> {
     let (mut documents, mut damaged) = (Vec::new(), Vec::new());
     for (id, path) in list(dir)? {
+        let Some(id) = id.filter(&wanted) else { continue };
         match read_stored::<JobDocument>(&path) {
             // A copy under another name is not that job's record.
-            Ok(Stored::Whole(document)) if Some(&document.job_id) == id.as_ref() => documents.push(document),
+            Ok(Stored::Whole(document)) if document.job_id == id => documents.push(document),
             Ok(Stored::Missing) => {}
             _ => damaged.push(path),
         }

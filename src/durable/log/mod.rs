@@ -85,10 +85,10 @@ pub enum LogError {
         /// Which record.
         seq: u64,
     },
-    /// Somebody removed or replaced the page that all writers share.
+    /// Somebody removed or replaced the lock or the page that all writers share.
     #[error("{} was replaced while the log was in use; it must be opened again", path.display())]
     PageReplaced {
-        /// The page.
+        /// Which of them.
         path: PathBuf,
     },
     /// No record can hold that much.

@@ -174,9 +174,11 @@ impl Log {
 
     fn take_append_lock(&self) -> Result<HeldFile<'_>, LogError> {
         let held = self.append_lock.acquire(self.options.lock_wait)?;
-        // Writers that do not share the page would write over each other's records.
-        if !self.page_file.has_its_name() {
-            return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
+        // Writers that do not share lock and page would write over each other's records.
+        for shared in [&self.page_file, self.append_lock.file()] {
+            if !shared.has_its_name() {
+                return Err(LogError::PageReplaced { path: shared.path().to_owned() });
+            }
         }
         Ok(held)
     }

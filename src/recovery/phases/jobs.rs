@@ -144,13 +144,12 @@ fn rebuild_records(
     queue: &Queue,
 ) -> Result<Vec<Finding>, PhaseError> {
     let stop = || context.checkpoint().is_err();
-    record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
+    let waiting = record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
         .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
     let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
         .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
-    let mut findings: Vec<Finding> = rebuilt
-        .damaged
-        .iter()
+    let damaged = rebuilt.damaged.iter().chain(&waiting.damaged);
+    let mut findings: Vec<Finding> = damaged
         .map(|path| {
             let sentence =
                 "it could not be understood; it was written anew, a copy is in quarantine".to_owned();

@@ -5,6 +5,7 @@
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
 mod holders;
+mod job_records;
 mod jobs;
 mod locks;
 mod queue;

@@ -3,8 +3,7 @@
 
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
-use crate::jobs::record;
-use crate::queue::{self, JobDocument, JobId, Method, Operation, QueueState, Repaired};
+use crate::queue::{self, Method, Repaired};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 
@@ -15,9 +14,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.advance(repaired.recovered.records_replayed);
     let mut findings = findings(&repaired);
     context.checkpoint()?;
-    if repaired.may_lack_jobs {
-        findings.extend(restore_from_records(shared, &mut repaired)?);
-    }
+    findings.extend(super::job_records::restore(shared, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
     queue::mend(dir, &mut repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     // Twice, so that the one before is whole again too.
@@ -89,57 +86,4 @@ fn findings(repaired: &Repaired) -> Vec<Finding> {
         found.push(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence));
     }
     found
-}
-
-/// Jobs that only their own records tell of enter the queue again, in their old order.
-fn restore_from_records(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
-    let (mut documents, damaged) =
-        record::read_all(&shared.dir).map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
-    let mut findings = Vec::new();
-    for path in damaged {
-        let at = shared.dir.clock.now().to_string();
-        let kept = shared.dir.quarantine().keep_file(&path, "not a job's record", &at);
-        kept.map_err(|e| PhaseError::failed("keep a damaged job record", e))?;
-        let sentence = "it cannot be understood; a copy is in quarantine".to_owned();
-        findings.push(Finding::new(
-            &catalogue::JOB_RECORD_DAMAGED,
-            format!("file:{}", path.display()),
-            sentence,
-        ));
-    }
-    documents.sort_by_key(|d| d.place);
-    let unknown = |state: &QueueState, d: &JobDocument| state.get(&d.job_id).is_none();
-    documents.retain(|d| unknown(repaired.queue.state(), d));
-    if documents.is_empty() {
-        return Ok(findings);
-    }
-    let decide = |state: &QueueState| {
-        let lost = documents.into_iter().filter(|d| unknown(state, d)).map(reconstructed);
-        let operations: Vec<Operation> = lost.map(|d| Operation::Restore { document: Box::new(d) }).collect();
-        let ids: Vec<JobId> = operations.iter().filter_map(restored_id).collect();
-        (operations, ids)
-    };
-    let (_, ids) = repaired
-        .queue
-        .transact(&shared.settings.jobs.actor, decide)
-        .map_err(|e| PhaseError::failed("restore jobs from their own records", e))?;
-    repaired.recovered.method = Method::JobRecords;
-    findings.extend(ids.iter().map(|id| {
-        let sentence = "the queue had lost it; it was rebuilt from its own record".to_owned();
-        Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
-    }));
-    Ok(findings)
-}
-
-fn reconstructed(mut document: JobDocument) -> JobDocument {
-    let course = document.course.get_or_insert_with(Box::default);
-    course.reconstructed = Some(vec!["job record".to_owned()]);
-    document
-}
-
-fn restored_id(operation: &Operation) -> Option<JobId> {
-    match operation {
-        Operation::Restore { document } => Some(document.job_id.clone()),
-        _ => None,
-    }
 }

@@ -130,3 +130,15 @@ pub(super) fn in_order(of: impl Fn(&Role) -> bool) -> Vec<&'static str> {
     waiting.sort_by_key(|r| std::cmp::Reverse(r.priority)); // Stable: within a priority as submitted.
     waiting.iter().map(|r| r.name).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_run_at_the_crash_come_first_and_are_as_many_as_workers() {
+        let running = CAST.iter().take_while(|r| r.runs_at_the_crash()).count();
+        assert_eq!(running, WORKERS);
+        assert!(CAST[running..].iter().all(|r| r.fate == Fate::Waits));
+    }
+}

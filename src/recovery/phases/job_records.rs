@@ -1,0 +1,137 @@
+//! What the jobs' own records tell that the queue does not: the last source, after log and snapshots.
+//!
+//! A record whose job the queue does not know is a job that was lost with the log: whoever removes a job
+//! from the queue removes its record first. A record that knows more of a job than the queue does tells
+//! of an end, or a cancellation, whose log record was lost: without it the job would run again.
+
+use super::sequence::Shared;
+use crate::jobs::record;
+use crate::queue::{
+    AfterCrash, End, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState, Repaired,
+};
+use crate::recovery::PhaseError;
+use crate::report::{Finding, catalogue};
+
+pub(super) fn restore(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+    let mut findings = restore_unknown(shared, repaired)?;
+    if repaired.may_lack_jobs {
+        findings.extend(catch_up(shared, repaired)?);
+    }
+    Ok(findings)
+}
+
+/// Jobs that only their own records tell of enter the queue again, in their old order.
+fn restore_unknown(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+    let is_unknown = |state: &QueueState, id: &JobId| state.get(id).is_none();
+    let (documents, damaged) = record::read_those(&shared.dir, |id| is_unknown(repaired.queue.state(), id))
+        .map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
+    let mut findings = Vec::new();
+    for path in damaged {
+        let at = shared.dir.clock.now().to_string();
+        let kept = shared.dir.quarantine().take_file(
+            &path,
+            "not a job's record, and the queue knows no such job",
+            &at,
+        );
+        kept.map_err(|e| PhaseError::failed("keep a damaged job record", e))?;
+        let sentence =
+            "it cannot be understood and the queue knows no such job; it is in quarantine".to_owned();
+        let object = format!("file:{}", path.display());
+        findings.push(Finding::new(&catalogue::JOB_RECORD_DAMAGED, object, sentence));
+    }
+    if documents.is_empty() {
+        return Ok(findings);
+    }
+    let ids = transact(shared, repaired, |state| {
+        let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
+        lost.map(|d| (d.job_id.clone(), vec![Operation::Restore { document: Box::new(d) }])).collect()
+    })?;
+    if !ids.is_empty() {
+        repaired.recovered.method = Method::JobRecords;
+    }
+    findings.extend(ids.iter().map(|id| {
+        let sentence = "the queue had lost it; it was rebuilt from its own record".to_owned();
+        Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
+    }));
+    Ok(findings)
+}
+
+fn reconstructed(mut document: JobDocument) -> JobDocument {
+    let course = document.course.get_or_insert_with(Box::default);
+    course.reconstructed = Some(vec!["job record".to_owned()]);
+    document
+}
+
+/// Jobs that wait as far as the log tells, whose own record says that they have begun or are over.
+fn catch_up(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+    let waits = |state: &QueueState, id: &JobId| state.get(id).is_some_and(|j| j.status == JobStatus::Queued);
+    let (documents, _) = record::read_those(&shared.dir, |id| waits(repaired.queue.state(), id))
+        .map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
+    let ids = transact(shared, repaired, |state| {
+        let later = |d: &JobDocument| Some((d.job_id.clone(), what_was_lost(state.get(&d.job_id)?, d)?));
+        documents.iter().filter_map(later).collect()
+    })?;
+    Ok(ids
+        .iter()
+        .map(|id| {
+            let sentence = "its own record knew more of it than the queue; the queue follows".to_owned();
+            Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
+        })
+        .collect())
+}
+
+/// The operations that bring a waiting job where its record says that it was; `None` when the record says
+/// no more than the queue does.
+fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
+    let course = document.course.as_deref()?;
+    let is_later = course.history.len() > job.course().history.len() && document.attempt == job.attempt;
+    if job.status != JobStatus::Queued || !is_later {
+        return None;
+    }
+    let id = job.id.clone();
+    match document.status {
+        JobStatus::Queued => None,
+        JobStatus::Running => {
+            Some(vec![Operation::Found { job: id, attempt: document.attempt, claim: course.claim? }])
+        }
+        JobStatus::Cancelled => Some(vec![Operation::Cancel { job: id }]),
+        over => {
+            let last = course.attempts.last().filter(|a| a.attempt == document.attempt)?;
+            let (outcome, after_crash) = match over {
+                JobStatus::TimedOut => (Outcome::TimedOut, None),
+                JobStatus::Crashed => (Outcome::Crashed, Some(AfterCrash::Hold)),
+                _ if last.signal.is_some() => (Outcome::Signaled, None),
+                _ if last.exit_code.is_some() => (Outcome::Exited, None),
+                _ => (Outcome::Crashed, Some(AfterCrash::Fail)),
+            };
+            Some(vec![Operation::End(End {
+                job: id,
+                attempt: document.attempt,
+                // Which claim it was, nothing tells any more; the queue takes any for a job that waits.
+                claim: 0,
+                outcome,
+                exit_code: last.exit_code,
+                signal: last.signal,
+                ended_at: Some(last.finished_at),
+                reason: last.reason.clone(),
+                after_crash,
+            })])
+        }
+    }
+}
+
+/// Records the operations of each job; the jobs for which there were any.
+fn transact(
+    shared: &Shared,
+    repaired: &mut Repaired,
+    decide: impl FnOnce(&QueueState) -> Vec<(JobId, Vec<Operation>)>,
+) -> Result<Vec<JobId>, PhaseError> {
+    let (_, ids) = repaired
+        .queue
+        .transact(&shared.settings.jobs.actor, |state| {
+            let (ids, operations): (Vec<JobId>, Vec<Vec<Operation>>) = decide(state).into_iter().unzip();
+            (operations.into_iter().flatten().collect(), ids)
+        })
+        .map_err(|e| PhaseError::failed("record what the jobs' own records tell", e))?;
+    Ok(ids)
+}
