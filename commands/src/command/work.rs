@@ -76,7 +76,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     debug_assert!(args.once);
     context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    run(context, &dir, args.workers.map(usize::from), BTreeSet::new())?;
+    run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
     Ok(Ending::Done)
 }
@@ -94,7 +94,7 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
                 .hint("recoveryctl jobs list")
         })?);
     }
-    let report = run(context, &dir, None, only)?;
+    let report = run(context, &dir, None, &only)?;
     Ok(if report.is_as_asked() { Ending::Done } else { Ending::Degraded })
 }
 
@@ -102,7 +102,7 @@ fn run(
     context: &mut Context,
     dir: &StateDir,
     workers: Option<usize>,
-    only: BTreeSet<JobId>,
+    only: &BTreeSet<JobId>,
 ) -> Result<WorkReport, CliError> {
     let settings = scheduling(context, dir, workers, only.clone())?;
     let queue = recovered_queue(context, dir)?;
@@ -113,7 +113,7 @@ fn run(
     if let Some(error) = context.interruption.requested() {
         return Err(error.hint("the jobs that were started go on; recoveryctl jobs list"));
     }
-    let report = report(dir, &scheduler, &only)?;
+    let report = report(dir, &scheduler, only)?;
     context.output.report(&report, |text| render(text, &report));
     Ok(report)
 }
