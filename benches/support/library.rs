@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use recovery::durable::log::{Log, LogOptions, encode};
 use recovery::durable::{Disk, Effect, Observer, Quarantine};
-use recovery::queue::{
-    Actor, DEFAULT_MAX_ATTEMPTS, JobId, JobSpec, Operation, Record, SEGMENT_BYTES, Submission, open_log,
-};
-use recovery::state::{Clock, StateDir};
+use recovery::queue::{Actor, DEFAULT_MAX_ATTEMPTS, JobId, JobSpec, Operation, Record, Submission, open_log};
+use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 
 use super::floor::RECORD;
 

@@ -94,7 +94,8 @@ impl Context {
     }
 
     fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
-        Ok(StateDir { lock_wait: self.settings()?.lock_wait, ..dir })
+        let settings = self.settings()?;
+        Ok(StateDir { lock_wait: settings.lock_wait, segment_bytes: settings.queue.segment_bytes, ..dir })
     }
 
     /// Who does what, and why: for queue records and the audit trail.
@@ -105,6 +106,20 @@ impl Context {
     /// Whether nothing may be changed.
     pub(crate) fn is_dry_run(&self) -> bool {
         self.globals.dry_run
+    }
+
+    /// Refuses `--dry-run` where nobody can say beforehand what will happen: a recovery decides by what it
+    /// meets while it mends. Comes before anything is touched.
+    pub(crate) fn refuse_dry_run(&self) -> Result<(), CliError> {
+        if !self.is_dry_run() {
+            return Ok(());
+        }
+        let message =
+            format!("'{}' cannot be rehearsed: --dry-run is not for it; nothing was done", self.word);
+        Err(CliError::new(ErrorKind::Usage, message)
+            .code("no-dry-run")
+            .hint("see how things stand with: recoveryctl status")
+            .hint("see what waits with: recoveryctl queue status"))
     }
 
     /// Goes on only if the user agrees: by `--yes`, or by an answer on the terminal.

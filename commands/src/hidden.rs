@@ -13,7 +13,7 @@ use recovery::daemon::LockGate;
 use recovery::durable::Disk;
 use recovery::jobs::{CommandRequest, SuperviseSettings, Surroundings, exec_command, supervise};
 use recovery::queue::JobId;
-use recovery::state::{Clock, StateDir};
+use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 
 /// The supervisor of one attempt.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ struct SuperviseArgs {
     heartbeat_ms: u64,
     #[arg(long)]
     kill_grace_ms: u64,
+    #[arg(long, default_value_t = SEGMENT_BYTES)]
+    segment_bytes: u64,
 }
 
 /// The process that becomes the command.
@@ -68,6 +70,8 @@ pub(crate) fn supervisor_command(dir: &StateDir, heartbeat: Duration, kill_grace
         ms(heartbeat),
         "--kill-grace-ms".into(),
         ms(kill_grace),
+        "--segment-bytes".into(),
+        dir.segment_bytes.to_string().into(),
     ]
 }
 
@@ -81,7 +85,7 @@ pub(crate) fn own_program() -> OsString {
 
 fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let dir = match open(&args.state_dir) {
-        Ok(dir) => dir,
+        Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
         Err(status) => return status,
     };
     let trampoline =

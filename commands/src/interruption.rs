@@ -53,6 +53,14 @@ impl Interruption {
         self.interrupted.store(false, Ordering::SeqCst);
     }
 
+    /// After [`Interruption::catch`]: the signal that came.
+    pub(crate) fn signal(&self) -> Option<&'static str> {
+        match self.requested()?.status() {
+            status if status == ErrorKind::Interrupted.status() => Some("SIGINT"),
+            _ => Some("SIGTERM"),
+        }
+    }
+
     /// After [`Interruption::catch`]: the error to end with, once a signal came.
     pub(crate) fn requested(&self) -> Option<CliError> {
         if self.interrupted.load(Ordering::SeqCst) {
@@ -76,6 +84,7 @@ mod tests {
         assert!(interruption.requested().is_none());
         signal_hook::low_level::raise(SIGTERM).unwrap();
         assert_eq!(interruption.requested().map(|e| e.status()), Some(143));
+        assert_eq!(interruption.signal(), Some("SIGTERM"));
         interruption.catch();
         signal_hook::low_level::raise(SIGINT).unwrap();
         assert_eq!(interruption.requested().map(|e| e.status()), Some(130));

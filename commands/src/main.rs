@@ -18,6 +18,7 @@ mod interruption;
 mod live;
 mod output;
 mod paint;
+mod past;
 mod progress;
 mod shield;
 mod table;

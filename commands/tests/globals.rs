@@ -115,3 +115,20 @@ fn quiet_says_results_and_errors_only() {
     assert!(quiet.stdout.contains("lock-kept"));
     assert!(place.run(["-q", "explain", "nope"]).ends_with(5).stderr.contains("error: there is no code"));
 }
+
+#[test]
+fn what_cannot_be_rehearsed_refuses_a_dry_run_before_it_acts() {
+    let place = Place::new();
+    let words = [&["daemon"][..], &["recover"], &["work", "--once"], &["run", "a"]];
+    let refused = |word: &[&str]| {
+        let error = place.run(word.iter().chain(&["--dry-run", "--json"])).ends_with(2).error();
+        assert_eq!(error["code"], "no-dry-run", "{word:?}");
+    };
+    words.iter().for_each(|word| refused(word));
+    assert!(!place.state().exists());
+    place.run(["submit", "--id", "a", "--", "true"]).ends_with(0);
+    words.iter().for_each(|word| refused(word));
+    let job = place.run(["jobs", "show", "a", "--json"]).ends_with(0).json();
+    assert_eq!(job["status"], "queued");
+    assert!(!place.state().join("recovery/current.json").exists());
+}

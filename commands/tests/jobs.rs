@@ -248,3 +248,33 @@ fn a_queued_job_says_what_it_waits_for() {
     assert_eq!(show(&place, "waiter")["status"], "succeeded");
     assert_eq!(show(&place, "holder")["lock"], Value::Null);
 }
+
+#[test]
+fn a_queued_job_has_its_place_in_the_line() {
+    let place = Place::new();
+    for (id, priority) in [("a", "0"), ("b", "5"), ("c", "9"), ("d", "0")] {
+        submit(&place, &["--id", id, "--priority", priority], &["true"]);
+    }
+    place.run(["jobs", "cancel", "c"]).ends_with(0);
+    let list = place.run(["jobs", "list", "--json"]).ends_with(0).json();
+    let places: Vec<&Value> = list["jobs"].as_array().unwrap().iter().map(|j| &j["position"]).collect();
+    assert_eq!(places, [&json!(2), &json!(1), &Value::Null, &json!(3)]);
+    assert_eq!(show(&place, "d")["position"], 3);
+    let page = place.run(["jobs", "list", "--json", "--status", "queued", "--limit", "1"]).json();
+    assert_eq!(page["jobs"][0]["position"], 2);
+}
+
+#[test]
+fn the_password_of_a_callback_is_never_shown() {
+    let place = Place::new();
+    let callback = ["--callback", "http://user:hunter2@hooks.example/x"];
+    for options in [&["--dry-run"][..], &["--id", "a"]] {
+        let ran = place.run([&["submit", "--json"], options, &callback, &["--", "true"]].concat());
+        assert_eq!(ran.ends_with(0).json()["callbacks"], json!(["http://***@hooks.example/x"]));
+    }
+    assert_eq!(show(&place, "a")["callbacks"][0]["url"], "http://***@hooks.example/x");
+    let refused = place.run(["submit", "--callback", "ftp://user:hunter2@x", "--", "true"]).ends_with(2);
+    assert!(refused.stderr.contains("***@x") && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let text = place.run(["jobs", "show", "a"]).ends_with(0).stdout;
+    assert!(text.contains("***@hooks.example") && !text.contains("hunter2"), "{text}");
+}

@@ -170,3 +170,31 @@ fn two_commands_never_work_on_one_repository_at_once() {
     let last = place.run(["locks", "inspect", "web", "--json"]).ends_with(0).json();
     assert_eq!(last["locks"][0]["token"], 8);
 }
+
+#[test]
+fn what_cannot_be_a_repositorys_name_is_wrong_usage_everywhere_and_told_once() {
+    let place = Place::new();
+    let long = "x".repeat(300);
+    for name in ["", &long, "a\nb"] {
+        for before_there_is_a_state in
+            [&["lock", name, "--", "true"][..], &["lock", name, "--dry-run", "--", "true"]]
+        {
+            place.run(before_there_is_a_state).ends_with(2);
+            assert!(!place.state().exists());
+        }
+    }
+    place.run(["init"]).ends_with(0);
+    for (name, why) in [("", "an empty name"), (&*long, "a name of 300 bytes")] {
+        for words in [
+            &["lock", name, "--json", "--", "true"][..],
+            &["lock", name, "--json", "--dry-run", "--", "true"],
+            &["release", name, "--json"],
+            &["locks", "inspect", name, "--json"],
+        ] {
+            let error = place.run(words).ends_with(2).error();
+            assert_eq!(error["code"], "bad-repository-name", "{words:?}");
+            assert_eq!(error.to_string().matches(why).count(), 1, "{error}");
+        }
+    }
+    place.run(["locks", "inspect", "never"]).ends_with(5);
+}

@@ -59,8 +59,11 @@ fn a_recovery_is_told_and_counted() {
     let place = Place::new();
     submit(&place, "a", "0");
     submit(&place, "b", "0");
+    assert_eq!(queue(&place, "status", 0)["recovered"]["at"], Value::Null);
+    assert!(place.run(["queue", "status"]).ends_with(0).stdout.contains("no recovery yet"));
     place.run(["recover"]).ends_with(0);
     let recovered = queue(&place, "status", 0)["recovered"].clone();
+    assert!(recovered["at"].is_string(), "{recovered}");
     assert_eq!((&recovered["method"], &recovered["records_replayed"]), (&json!("log"), &json!(2)));
     let metrics = queue(&place, "metrics", 0);
     assert_eq!((&metrics["recoveries_total"], &metrics["records_replayed_total"]), (&json!(1), &json!(2)));
@@ -154,4 +157,20 @@ fn damage_is_told_until_it_is_mended() {
     let after = queue(&place, "status", 0);
     assert_eq!((&after["state"], &after["recovered"]["records_damaged"]), (&json!("healthy"), &json!(1)));
     assert_eq!(queue(&place, "metrics", 0)["records_damaged_total"], 1);
+}
+
+#[test]
+fn segments_have_the_configured_size() {
+    let place = Place::new();
+    place.write("config.toml", "[queue]\nsegment_bytes = '4KiB'\n");
+    let line = |n: usize| format!("{{\"command\":[\"true\"],\"id\":\"job-{n}\",\"title\":\"{n:0>100}\"}}\n");
+    let input = place.write("jobs", &(0..60).map(line).collect::<String>());
+    place.run(["submit".as_ref(), "--from".as_ref(), input.as_os_str()]).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
+    let wal = queue(&place, "wal", 0);
+    let segments = wal["segments"].as_array().unwrap();
+    assert!(segments.len() > 4, "{wal}");
+    // Supervisors write there too, and with the same size.
+    assert!(segments.iter().all(|s| s["bytes"].as_u64().unwrap() <= 4096), "{wal}");
+    assert_eq!(queue(&place, "status", 0)["counts"]["succeeded"], 60);
 }

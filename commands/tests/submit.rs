@@ -285,6 +285,15 @@ fn all_or_nothing_enters_all_as_one_record_or_nothing() {
     assert_eq!(report["submitted"].as_array().unwrap().len(), 2);
     assert_eq!(ids(&place), ["a", "b"]);
     assert_eq!(place.run(["queue", "wal", "--json"]).ends_with(0).json()["last_seq"], 1);
+
+    // One entered before, one bad in itself, one that is good, and one that is in the input twice.
+    let taken = b"{\"command\":[\"true\"],\"id\":\"a\"}\n{\"command\":[]}\n\
+        {\"command\":[\"true\"],\"id\":\"c\"}\n{\"command\":[\"true\"],\"id\":\"c\"}\n";
+    let refused = with_input(&place, &arguments, taken).ends_with(1).json();
+    let lines: Vec<&Value> = refused["errors"].as_array().unwrap().iter().map(|e| &e["line"]).collect();
+    assert_eq!(lines, [1, 2, 4]);
+    assert_eq!(refused["errors_total"], 3);
+    assert_eq!(ids(&place), ["a", "b"]);
 }
 
 #[test]

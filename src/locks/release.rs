@@ -92,7 +92,7 @@ pub enum ReleaseRefused {
         evidence: Vec<String>,
     },
     /// The repository's name cannot become a file name.
-    #[error("bad repository name: {0}")]
+    #[error("that cannot be the name of a repository")]
     BadName(#[from] BadName),
     /// The system refused.
     #[error(transparent)]

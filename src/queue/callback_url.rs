@@ -1,5 +1,17 @@
 //! Whether a callback's address could ever be called.
 
+/// The address as reports show it: a user's name and password are `***`.
+#[must_use]
+pub fn masked_url(url: &str) -> String {
+    // What is no address may hold a secret all the same: whatever stands before an `@` is masked.
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| start + at);
+    match url[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
+        None => url.to_owned(),
+    }
+}
+
 /// Checks scheme, host and port; the rest is the receiver's business.
 ///
 /// # Errors
@@ -45,7 +57,7 @@ fn split_port(place: &str) -> Result<(&str, Option<&str>), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_callback_url;
+    use super::{check_callback_url, masked_url};
 
     #[test]
     fn addresses_that_can_be_called() {
@@ -57,6 +69,21 @@ mod tests {
             "https://hooks.example/a@b:c",
         ] {
             assert_eq!(check_callback_url(url), Ok(()), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_and_a_password_are_masked_and_nothing_else_is() {
+        for (url, shown) in [
+            ("http://u:pw@x", "http://***@x"),
+            ("https://u:p@w@x:1/a?b=c@d", "https://***@x:1/a?b=c@d"),
+            ("u:pw@x/a", "***@x/a"),
+            ("ftp://token@x", "ftp://***@x"),
+            ("http://x/a@b", "http://x/a@b"),
+            ("http://x?to=a@b", "http://x?to=a@b"),
+            ("", ""),
+        ] {
+            assert_eq!(masked_url(url), shown);
         }
     }
 

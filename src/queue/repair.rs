@@ -29,8 +29,8 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// How long it took, milliseconds.
     pub duration_ms: u64,
-    /// When.
-    pub at: Timestamp,
+    /// When; `None` when there was no recovery yet.
+    pub at: Option<Timestamp>,
 }
 
 /// A queue that was recovered, and what had been wrong.
@@ -68,7 +68,7 @@ impl Repaired {
 /// # Errors
 /// What the system says.
 pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
-    let (begun, at) = (Instant::now(), dir.clock.now());
+    let (begun, at) = (Instant::now(), Some(dir.clock.now()));
     let log = open_log(dir)?;
     // What the shared page says is a hint; after a crash only the files count.
     let pass = log.locked(|_| -> Result<ReadSummary, QueueError> { whole_log(dir) })?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::callback_url::check_callback_url;
+use super::callback_url::{check_callback_url, masked_url};
 use super::id::JobId;
 use super::record::Submission;
 use super::spec::{Callback, CrashPolicy, JobSpec};
@@ -151,7 +151,7 @@ impl JobRequest {
         check_environment(&self.env)?;
         for url in &self.callbacks {
             check_callback_url(url).map_err(|why| BadRequest::Value {
-                what: format!("the callback '{url}'"),
+                what: format!("the callback '{}'", masked_url(url)),
                 why: why.into(),
             })?;
         }

@@ -30,9 +30,6 @@ pub enum QueueError {
     Json(#[from] serde_json::Error),
 }
 
-/// Size of a segment of the queue log, bytes.
-pub const SEGMENT_BYTES: u64 = 4 << 20;
-
 /// Opens the queue's log.
 ///
 /// # Errors
@@ -46,7 +43,7 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
         name: "queue",
         state_id: dir.identity.state_id.to_string(),
         epoch: crate::system::Host::this().boot_id,
-        segment_bytes: SEGMENT_BYTES,
+        segment_bytes: dir.segment_bytes,
         preallocate: true,
         min_next_seq: newest + 1,
         lock_wait: dir.lock_wait,

@@ -1,13 +1,15 @@
 //! Reports about jobs: the list and one job.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{Attempt, Callback, CrashPolicy, Job, JobSpec, JobStatus, QueueState, Transition};
+use crate::queue::{
+    Attempt, Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition, masked_url,
+};
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
@@ -67,7 +69,13 @@ impl JobList {
             .collect();
         let total = wanted.len() as u64;
         let (part, next_cursor) = cut(wanted, page, |j| j.place)?;
-        Ok(JobList { jobs: part.into_iter().map(|j| summary(state, held, j)).collect(), total, next_cursor })
+        let is_queued = |j: &&Job| j.status == JobStatus::Queued;
+        // One pass over the line for the whole page, and none when nobody on it waits.
+        let line = part.iter().any(is_queued).then(|| (1..).zip(state.queued()).map(|(n, j)| (&j.id, n)));
+        let places: HashMap<&JobId, u64> = line.into_iter().flatten().collect();
+        let numbered =
+            |j: &Job| JobSummary { position: places.get(&j.id).copied(), ..summary(state, held, j) };
+        Ok(JobList { jobs: part.into_iter().map(numbered).collect(), total, next_cursor })
     }
 }
 
@@ -172,7 +180,7 @@ impl JobDetail {
             reconstructed: course.reconstructed.clone(),
             source: course.source.clone(),
             lock,
-            callbacks: spec.callbacks,
+            callbacks: spec.callbacks.iter().map(|c| Callback { url: masked_url(&c.url) }).collect(),
             checkpoint: CheckpointFile::of(dir, job),
             workspace: dir
                 .paths

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::catalogue;
 use super::finding::{Finding, Severity};
 use crate::queue::{Counts, Job, JobStatus, Queue};
-use crate::recovery::{DegradedResource, RecoveryOutcome, RecoveryRecord, Snapshot};
+use crate::recovery::{DegradedResource, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot};
 use crate::state::{StateDir, Timestamp};
 
 /// How the whole stands.
@@ -84,6 +84,8 @@ pub struct Sources<'a> {
     pub current: Option<&'a Snapshot>,
     /// The last recovery that came to its end.
     pub last: Option<&'a RecoveryRecord>,
+    /// Why what past recoveries left could not be read.
+    pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
     /// Repositories that cannot be used now, with the reason.
@@ -100,11 +102,12 @@ impl Status {
         let degraded_resources = degraded(sources);
         let findings = findings(sources);
         let running = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
+        let unfinished = unfinished(sources.current).is_some();
         let damaged = !sources.queue.replayed().is_clean();
         let state = match () {
             () if running => State::Recovering,
             () if damaged => State::Damaged,
-            () if !degraded_resources.is_empty() => State::Degraded,
+            () if unfinished || !degraded_resources.is_empty() => State::Degraded,
             () => State::Healthy,
         };
         let counts = sources.queue.state().counts();
@@ -119,6 +122,16 @@ impl Status {
             counts,
             findings,
         }
+    }
+}
+
+/// How the last recovery ended, when it did not do all it was to do.
+fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
+    match current?.outcome {
+        RecoveryOutcome::Failed => Some("the last recovery failed"),
+        RecoveryOutcome::Cancelled => Some("the last recovery was cancelled"),
+        RecoveryOutcome::Aborted => Some("the last recovery was aborted: its process is gone"),
+        RecoveryOutcome::Running | RecoveryOutcome::Completed | RecoveryOutcome::Degraded => None,
     }
 }
 
@@ -147,6 +160,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     for resource in sources.unavailable {
         found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
     }
+    found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
         let worth = |f: &&Finding| f.severity >= Severity::Warning;
         let fresh = |f: &&Finding| !f.object.starts_with("lock:") && !is_settled(sources.queue, &f.object);
@@ -162,6 +176,17 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
+}
+
+/// Nothing but memory is lost: what past recoveries found is not shown.
+fn unreadable(error: &HistoryError) -> Finding {
+    let path = match error {
+        HistoryError::Damaged { path, .. } | HistoryError::Newer { path, .. } => path,
+        HistoryError::Disk(e) => &e.path,
+    };
+    let sentence = format!("{error}; what it told of past recoveries is not shown");
+    let object = format!("file:{}", path.display());
+    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, object, sentence).with_next("recoveryctl recover")
 }
 
 fn crashed_finding(job: &Job) -> Finding {
@@ -213,7 +238,9 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
         State::Degraded => {
             let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
-            format!("cannot be used: {}", names.join(", "))
+            let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", names.join(", ")));
+            let parts = unfinished(sources.current).map(str::to_owned).into_iter().chain(unusable);
+            parts.collect::<Vec<_>>().join("; ")
         }
         State::Healthy if counts.crashed > 0 => {
             format!("{} for an operator", wait(counts.crashed, "crashed job"))
@@ -238,6 +265,7 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
     match state {
         State::Damaged => Some("recoveryctl recover".to_owned()),
         State::Recovering => None,
+        State::Degraded if unfinished(sources.current).is_some() => Some("recoveryctl recover".to_owned()),
         State::Degraded => next(),
         State::Healthy => {
             let unwatched = sources.daemon.is_none() && sources.queue.state().counts().running > 0;

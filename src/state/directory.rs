@@ -91,10 +91,15 @@ pub struct StateDir {
     pub clock: Clock,
     /// How long to wait for a lock that another process holds.
     pub lock_wait: Duration,
+    /// Size of a segment of the queue's log, bytes. Processes with different sizes may share a log.
+    pub segment_bytes: u64,
 }
 
 /// How long to wait for another process's lock unless told otherwise.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// Size of a segment of the queue's log unless told otherwise, bytes.
+pub const SEGMENT_BYTES: u64 = 4 << 20;
 
 impl StateDir {
     /// Opens one that exists.
@@ -108,7 +113,7 @@ impl StateDir {
             Some(identity) => identity,
             None => lost_identity(&paths)?,
         };
-        Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT })
+        Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
     }
 
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
@@ -220,7 +225,14 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     check_that_nobody_lives_there(paths.root())?;
     let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if let Some(identity) = Identity::read(&paths.identity())? {
-        return Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT });
+        return Ok(StateDir {
+            paths,
+            identity,
+            disk,
+            clock,
+            lock_wait: LOCK_WAIT,
+            segment_bytes: SEGMENT_BYTES,
+        });
     }
     for folder in paths.folders() {
         disk.ensure_dir(&folder)?;
@@ -228,7 +240,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
     identity.write(&disk, &paths.identity())?;
-    Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT })
+    Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
 }
 
 fn missing_ancestors(root: &Path) -> Vec<PathBuf> {

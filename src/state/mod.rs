@@ -11,7 +11,7 @@ pub mod suggest;
 mod units;
 
 pub use clock::{Clock, NotATime, Timestamp};
-pub use directory::{StateDir, StateError};
+pub use directory::{SEGMENT_BYTES, StateDir, StateError};
 pub use identity::{Identity, LAYOUT_VERSION};
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use recovery::daemon::{DaemonSettings, serve};
+use recovery::daemon::{DaemonInfo, DaemonSettings, serve};
+use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
 use crate::working::{cancellable, recovering, run_options, scheduling};
 
-/// Recover, then run and watch jobs, in the foreground; SIGTERM ends it and leaves the jobs running
+/// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
 pub(crate) struct DaemonArgs {
     /// How many jobs run at a time [default: as configured]
@@ -19,7 +21,18 @@ pub(crate) struct DaemonArgs {
     workers: Option<u16>,
 }
 
+/// Told at the end.
+#[derive(Debug, Serialize)]
+struct DaemonReport {
+    pid: u32,
+    /// How its own recovery ended.
+    recovery: Option<&'static str>,
+    /// The signal's name.
+    stopped_by: Option<&'static str>,
+}
+
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
     let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;
@@ -31,13 +44,17 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     };
     let interruption = context.interruption.clone();
     let output = &mut context.output;
-    let mut ready = |info: &recovery::daemon::DaemonInfo, record: &recovery::recovery::RecoveryRecord| {
+    let mut recovery = None;
+    let mut ready = |info: &DaemonInfo, record: &RecoveryRecord| {
         let outcome = record.snapshot.outcome.word();
+        recovery = Some(outcome);
         output.note(&format!("ready: process {}, recovery {outcome}", info.pid));
     };
     let served = cancellable(&interruption, &cancel, || {
         serve(&dir, settings, &mut ready, &|| interruption.requested().is_some())
     });
     served?;
+    let report = DaemonReport { pid: std::process::id(), recovery, stopped_by: interruption.signal() };
+    context.output.report(&report, |_| {}); // As text, its end says all.
     Ok(Ending::Done)
 }

@@ -1,17 +1,18 @@
 //! `jobs metrics`: figures about re-attachment.
 
 use recovery::queue::Queue;
-use recovery::recovery::{read_history, read_last};
 use recovery::report::job_metrics::JobMetrics;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::past::{last_recovery, past_recoveries};
 use crate::text::coarse;
 
 pub(super) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
-    let (last, history) = (read_last(&dir)?, read_history(&dir)?);
+    let last = last_recovery(&mut context.output, &dir);
+    let history = past_recoveries(&mut context.output, &dir);
     let report = JobMetrics::new(queue.state(), last.as_ref(), &history);
     context.output.report(&report, |text| {
         let number = |n: u64| Some(n.to_string());

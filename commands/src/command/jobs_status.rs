@@ -1,7 +1,6 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
 use recovery::queue::Queue;
-use recovery::recovery::read_last;
 use recovery::report::reattachment::{JobStanding, JobsStatus};
 use recovery::state::Timestamp;
 
@@ -9,6 +8,7 @@ use super::jobs::{PageArgs, status_of, tone_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::past::last_recovery;
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago, coarse};
 use crate::working::judging;
@@ -16,7 +16,7 @@ use crate::working::judging;
 pub(super) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
-    let (queue, last) = (Queue::open(&dir)?, read_last(&dir)?);
+    let (queue, last) = (Queue::open(&dir)?, last_recovery(&mut context.output, &dir));
     let report = JobsStatus::new(&dir, queue.state(), last.as_ref(), limits, &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| render(text, &report, now));

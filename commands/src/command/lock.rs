@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::locks::{HeldBy, LockGrant, RunUnderError, UnderLock, run_with_lock};
+use recovery::locks::{HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock, run_with_lock};
+use recovery::state::names::encode;
 use recovery::state::{StateDir, parse_duration};
 use serde::Serialize;
 
@@ -44,6 +45,8 @@ struct LockReport {
 }
 
 pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending, CliError> {
+    // Before a state directory is made for it.
+    encode(&args.repository).map_err(LockRefused::from)?;
     if context.is_dry_run() {
         return rehearse(context, args);
     }
@@ -114,7 +117,7 @@ fn rehearse(context: &mut Context, args: &LockArgs) -> Result<Ending, CliError> 
     if let Some(dir) = dir {
         let holders = holders(context, &dir)?;
         let lock = recovery::locks::inspect(&dir, &args.repository, &|id, claim| holders.liveness(id, claim))
-            .map_err(|e| CliError::new(ErrorKind::Usage, format!("bad repository name: {e}")))?;
+            .map_err(LockRefused::from)?;
         if let Some(lock) = lock.filter(|l| l.verdict.is_live() || l.unavailable) {
             let kind = if lock.unavailable { ErrorKind::Refused } else { ErrorKind::Held };
             let holder = lock.holder.as_deref().unwrap_or("a process not named yet");

@@ -1,9 +1,9 @@
 //! `locks …`: who has which repository.
 
 use clap::{Args, Subcommand};
-use recovery::locks::{inspect, list};
+use recovery::locks::{LockRefused, inspect, list};
 use recovery::queue::Queue;
-use recovery::recovery::{JobHolders, read_last};
+use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
 use recovery::state::{StateDir, Timestamp};
 
@@ -11,6 +11,7 @@ use super::jobs::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
+use crate::past::last_recovery;
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago};
 use crate::working::judging;
@@ -93,7 +94,8 @@ fn tone_of(verdict: &str) -> Tone {
 
 fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let report = RecoveredLocks::new(read_last(&dir)?.as_ref(), &page.page())?;
+    let last = last_recovery(&mut context.output, &dir);
+    let report = RecoveredLocks::new(last.as_ref(), &page.page())?;
     context.output.report(&report, |text| {
         let mut table = Table::new(&["REPOSITORY", "OUTCOME", "HOLDER", "BECAUSE"]);
         for lock in &report.locks {
@@ -121,11 +123,10 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
     let liveness = |id: &_, claim| holders.liveness(id, claim);
     let locks = match &args.repository {
         None => list(&dir, &liveness)?,
-        // A text that no repository has is simply no lock: it never becomes a path.
-        Some(name) => match inspect(&dir, name, &liveness) {
-            Ok(Some(lock)) => vec![lock],
-            Ok(None) | Err(_) => return Err(no_such_lock(name)),
-        },
+        Some(name) => {
+            let lock = inspect(&dir, name, &liveness).map_err(LockRefused::from)?;
+            vec![lock.ok_or_else(|| no_such_lock(name))?]
+        }
     };
     let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
     let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;

@@ -2,20 +2,19 @@
 
 use clap::{Args, Subcommand};
 use recovery::queue::{Method, Queue};
-use recovery::recovery::{HistoryError, RecoveryRecord, read_history, read_last};
 use recovery::report::held_repositories;
 use recovery::report::queue::{
     QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered,
 };
-use recovery::state::{StateDir, Timestamp};
+use recovery::state::Timestamp;
 
 use super::jobs::PageArgs;
 use super::jobs_list::table;
 use super::queue_wal::{WalArgs, wal};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::output::Output;
 use crate::paint::Tone;
+use crate::past::{last_recovery, past_recoveries};
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago, coarse};
 
@@ -44,18 +43,6 @@ pub(crate) fn cmd_queue(context: &mut Context, args: &QueueArgs) -> Result<Endin
         QueueWord::Snapshot(page) => snapshot(context, page),
         QueueWord::Wal(args) => wal(context, args),
     }
-}
-
-/// What a past recovery left may be damaged; what is asked for here does not depend on it.
-fn told<T: Default>(output: &mut Output, read: Result<T, HistoryError>) -> T {
-    read.unwrap_or_else(|e| {
-        output.warning(&format!("{e}; what past recoveries did is not known"));
-        T::default()
-    })
-}
-
-fn last_recovery(output: &mut Output, dir: &StateDir) -> Option<RecoveryRecord> {
-    told(output, read_last(dir))
 }
 
 fn status(context: &mut Context) -> Result<Ending, CliError> {
@@ -117,13 +104,12 @@ fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
 
 fn recovered(report: &QueueStatus, now: Timestamp) -> String {
     let r = &report.recovered;
+    let Some(at) = r.at else { return "no recovery yet".to_owned() };
     let from = match r.method {
         Method::Snapshot => "from the newest snapshot",
         Method::PreviousSnapshot => "from the snapshot before the newest",
         Method::Log => "from the whole log",
         Method::JobRecords => "with the jobs' own records",
-        // Without a time there was no recovery.
-        Method::Fresh if r.at == Timestamp::default() => return "no recovery yet".to_owned(),
         Method::Fresh => "from nothing: it was new",
     };
     let damaged = match (r.records_damaged, r.torn_bytes) {
@@ -131,13 +117,13 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
         (records, torn) => format!(", {records} damaged, {torn} bytes cut"),
     };
     let records = r.records_replayed;
-    format!("{} {from}, {records} records{damaged}, in {}", ago(now, r.at), coarse(r.duration_ms))
+    format!("{} {from}, {records} records{damaged}, in {}", ago(now, at), coarse(r.duration_ms))
 }
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
-    let history = told(&mut context.output, read_history(&dir));
+    let history = past_recoveries(&mut context.output, &dir);
     let report = QueueMetrics::new(queue.state(), RecoveryTotals::of(&history));
     context.output.report(&report, |text| render_metrics(text, &report));
     Ok(Ending::Done)

@@ -26,6 +26,7 @@ pub(crate) struct RecoverArgs {
 }
 
 pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
     let (dir, repair) = context.state_dir_for_repair()?;
     if let Some(daemon) = running_daemon(&dir)? {
         let message =

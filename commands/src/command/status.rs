@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::daemon::running_daemon;
 use recovery::locks::{Availability, availability};
 use recovery::queue::Queue;
-use recovery::recovery::{DegradedResource, read_current, read_last};
+use recovery::recovery::{DegradedResource, read_current, read_history, read_last};
 use recovery::report::status::{DaemonStatus, Sources, State, Status};
 use recovery::state::StateDir;
 use recovery::state::names::decode;
@@ -21,7 +21,9 @@ pub(crate) struct StatusArgs {}
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
-    let last = read_last(&dir)?;
+    // A damaged file costs at most itself: it becomes a finding.
+    let (last, history) = (read_last(&dir), read_history(&dir));
+    let unreadable: Vec<_> = last.as_ref().err().into_iter().chain(history.as_ref().err()).collect();
     let current = read_current(&dir);
     let daemon = running_daemon(&dir)?.map(|d| DaemonStatus { pid: d.pid, started_at: d.started_at });
     let unavailable = unavailable_repositories(&dir);
@@ -29,7 +31,8 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
         dir: &dir,
         queue: &queue,
         current: current.as_ref(),
-        last: last.as_ref(),
+        last: last.as_ref().ok().and_then(Option::as_ref),
+        unreadable: &unreadable,
         daemon,
         unavailable: &unavailable,
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::queue::{
-    BadRequest, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter,
+    BadRequest, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter, masked_url,
 };
 use recovery::state::config::OnCrash;
 use recovery::state::{BadUnit, parse_duration};
@@ -180,7 +180,7 @@ impl SubmitReport {
             timeout_ms: spec.timeout_ms,
             on_crash: spec.on_crash,
             max_attempts: spec.max_attempts,
-            callbacks: spec.callbacks.iter().map(|c| c.url.clone()).collect(),
+            callbacks: spec.callbacks.iter().map(|c| masked_url(&c.url)).collect(),
             env: spec.env.keys().cloned().collect(),
             auto_cleanup: spec.auto_cleanup,
             title: spec.title.clone(),

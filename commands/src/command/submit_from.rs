@@ -4,11 +4,12 @@
 //! whoever kills us midway knows from our output which lines are in. Memory is bounded by a batch; with
 //! `--all-or-nothing` by what one record of the queue log holds.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::Path;
 
-use recovery::queue::{CheckedRequest, JobRequest, RequestDefaults, SubmitError, Submitter};
+use recovery::queue::{CheckedRequest, JobExists, JobRequest, RequestDefaults, SubmitError, Submitter};
 use recovery::state::StateDir;
 use serde::Serialize;
 
@@ -207,10 +208,10 @@ impl Intake<'_> {
 
     fn together(&mut self, input: Box<dyn BufRead>, submitter: &mut Submitter<'_>) -> Result<(), CliError> {
         self.read_all(input)?;
-        if self.report.errors_total > 0 {
-            return Ok(());
-        }
         let Batch { lines, requests, .. } = std::mem::take(&mut self.batch);
+        if self.report.errors_total > 0 {
+            return self.refuse_taken(&lines, &requests, submitter);
+        }
         match submitter.enter_together(requests)? {
             Ok(entered) => {
                 for (line, entered) in lines.into_iter().zip(entered) {
@@ -219,6 +220,23 @@ impl Intake<'_> {
             }
             Err(taken) => {
                 taken.into_iter().for_each(|(at, exists)| self.refuse(lines[at], exists.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing goes in, and whoever mends the lines is to know of all that are bad.
+    fn refuse_taken(
+        &mut self,
+        lines: &[u64],
+        requests: &[CheckedRequest],
+        submitter: &mut Submitter<'_>,
+    ) -> Result<(), CliError> {
+        let mut seen = HashSet::new();
+        for (line, request) in lines.iter().zip(requests).filter(|(_, r)| r.is_named) {
+            let job = &request.submission.job;
+            if !seen.insert(job) || submitter.is_taken(job)? {
+                self.refuse(*line, JobExists(job.clone()).to_string());
             }
         }
         Ok(())
@@ -244,7 +262,7 @@ impl Intake<'_> {
         input: Box<dyn BufRead>,
         mut submitter: Option<&mut Submitter<'_>>,
     ) -> Result<(), CliError> {
-        let (mut lines, mut seen) = (Lines::new(input), std::collections::HashSet::new());
+        let (mut lines, mut seen) = (Lines::new(input), HashSet::new());
         while self.take(&mut lines)? {
             let Batch { lines, requests, .. } = std::mem::take(&mut self.batch);
             for (line, request) in lines.into_iter().zip(requests) {
@@ -254,7 +272,7 @@ impl Intake<'_> {
                 } else if !seen.insert(job.clone())
                     || submitter.as_mut().map_or(Ok(false), |s| s.is_taken(&job))?
                 {
-                    self.refuse(line, recovery::queue::JobExists(job).to_string());
+                    self.refuse(line, JobExists(job).to_string());
                 } else {
                     self.accept(line, Some(job.to_string()), None);
                 }

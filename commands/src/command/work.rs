@@ -4,15 +4,19 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use recovery::daemon::{Scheduler, running_daemon};
-use recovery::queue::{JobId, Queue, QueueState};
+use recovery::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use recovery::recovery::{Recovery, RecoveryOutcome};
+use recovery::report::held_repositories;
+use recovery::report::queue::waiting_for;
 use recovery::startup::StartedBy;
-use recovery::state::StateDir;
+use recovery::state::{StateDir, Timestamp};
 use serde::Serialize;
 
 use super::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
+use crate::text::Text;
 use crate::working::{cancellable, recovering, run_options, scheduling};
 
 /// Run queued jobs without a daemon
@@ -38,6 +42,8 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Serialize)]
 struct WorkReport {
     started: Vec<Outcome>,
+    /// Jobs that were named and not run here.
+    not_started: Vec<NotStarted>,
     /// Still waiting: for a time, a repository, or a worker.
     left_queued: u64,
 }
@@ -51,13 +57,32 @@ struct Outcome {
     signal: Option<i32>,
 }
 
+#[derive(Debug, Serialize)]
+struct NotStarted {
+    job_id: String,
+    status: &'static str,
+    reason: String,
+}
+
+impl WorkReport {
+    /// Whether every named job ran here and succeeded.
+    fn is_as_asked(&self) -> bool {
+        let succeeded = |job: &Outcome| job.status == JobStatus::Succeeded.as_str();
+        self.not_started.is_empty() && self.started.iter().all(succeeded)
+    }
+}
+
 pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
     debug_assert!(args.once);
+    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    run(context, &dir, args.workers.map(usize::from), BTreeSet::new())
+    run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
+    // What became of the jobs is theirs: the queue was worked off.
+    Ok(Ending::Done)
 }
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
@@ -69,16 +94,17 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
                 .hint("recoveryctl jobs list")
         })?);
     }
-    run(context, &dir, None, only)
+    let report = run(context, &dir, None, &only)?;
+    Ok(if report.is_as_asked() { Ending::Done } else { Ending::Degraded })
 }
 
 fn run(
     context: &mut Context,
     dir: &StateDir,
     workers: Option<usize>,
-    only: BTreeSet<JobId>,
-) -> Result<Ending, CliError> {
-    let settings = scheduling(context, dir, workers, only)?;
+    only: &BTreeSet<JobId>,
+) -> Result<WorkReport, CliError> {
+    let settings = scheduling(context, dir, workers, only.clone())?;
     let queue = recovered_queue(context, dir)?;
     let mut scheduler = Scheduler::new(dir.clone(), queue, settings);
     context.interruption.catch();
@@ -87,21 +113,26 @@ fn run(
     if let Some(error) = context.interruption.requested() {
         return Err(error.hint("the jobs that were started go on; recoveryctl jobs list"));
     }
-    let report = report(&scheduler);
-    context.output.report(&report, |text| {
-        for job in &report.started {
-            let how = match (job.exit_code, job.signal) {
-                (Some(code), _) => format!("exit status {code}"),
-                (None, Some(signal)) => format!("signal {signal}"),
-                (None, None) => format!("attempt {}", job.attempt),
-            };
-            text.line(format!("{}  {}  {how}", job.job_id, job.status));
-        }
-        if report.started.is_empty() {
-            text.line("nothing to start");
-        }
-    });
-    Ok(Ending::Done)
+    let report = report(dir, &scheduler, only)?;
+    context.output.report(&report, |text| render(text, &report));
+    Ok(report)
+}
+
+fn render(text: &mut Text, report: &WorkReport) {
+    for job in &report.started {
+        let how = match (job.exit_code, job.signal) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => format!("attempt {}", job.attempt),
+        };
+        text.line(format!("{}  {}  {how}", job.job_id, job.status));
+    }
+    for job in &report.not_started {
+        text.toned(Tone::Warning, format!("{}  {}  not started: {}", job.job_id, job.status, job.reason));
+    }
+    if report.started.is_empty() && report.not_started.is_empty() {
+        text.line("nothing to start");
+    }
 }
 
 /// With a living daemon the queue is recovered already.
@@ -123,7 +154,7 @@ fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliEr
     }
 }
 
-fn report(scheduler: &Scheduler) -> WorkReport {
+fn report(dir: &StateDir, scheduler: &Scheduler, only: &BTreeSet<JobId>) -> Result<WorkReport, CliError> {
     let state: &QueueState = scheduler.queue().state();
     let outcome = |id: &JobId| {
         let job = state.get(id)?;
@@ -135,8 +166,26 @@ fn report(scheduler: &Scheduler) -> WorkReport {
             signal: job.course().signal,
         })
     };
-    WorkReport {
+    let (held, now) = (held_repositories(dir, state)?, dir.clock.now());
+    let missed = only.iter().filter(|id| !scheduler.started().contains(id)).filter_map(|id| state.get(id));
+    let not_started = missed.map(|job| NotStarted {
+        job_id: job.id.to_string(),
+        status: job.status.as_str(),
+        reason: why_not(state, &held, job, now),
+    });
+    Ok(WorkReport {
         started: scheduler.started().iter().filter_map(outcome).collect(),
+        not_started: not_started.collect(),
         left_queued: state.counts().queued,
+    })
+}
+
+fn why_not(state: &QueueState, held: &BTreeSet<String>, job: &Job, now: Timestamp) -> String {
+    match (job.status, job.not_before.filter(|at| *at > now), waiting_for(state, held, job)) {
+        (JobStatus::Running, ..) => "it is running already".to_owned(),
+        (JobStatus::Queued, Some(at), _) => format!("it is not to start before {at}"),
+        (JobStatus::Queued, None, Some(holder)) => format!("its repository is taken, by {holder}"),
+        (JobStatus::Queued, None, None) => "no worker was free, or its turn had not come".to_owned(),
+        _ => "it is over".to_owned(),
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::state::SEGMENT_BYTES;
+
 /// All settings, after every layer was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -121,7 +123,7 @@ impl Settings {
                 max_attempts: 3,
             },
             queue: QueueSettings {
-                segment_bytes: 4 << 20,
+                segment_bytes: SEGMENT_BYTES,
                 checkpoint_records: 10_000,
                 checkpoint_interval: Duration::from_secs(10 * 60),
             },

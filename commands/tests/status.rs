@@ -1,0 +1,60 @@
+//! `status`, and the other reports that tell of past recoveries.
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::fs;
+
+use common::Place;
+use serde_json::{Value, json};
+
+fn recovered() -> Place {
+    let place = Place::new();
+    place.run(["submit", "--id", "a", "--", "true"]).ends_with(0);
+    place.run(["recover"]).ends_with(0);
+    place
+}
+
+fn status(place: &Place, exit: i32) -> Value {
+    place.run(["status", "--json"]).ends_with(exit).json()
+}
+
+#[test]
+fn a_damaged_record_of_recoveries_costs_only_itself() {
+    for file in ["last.json", "history.json"] {
+        let place = recovered();
+        let path = place.state().join("recovery").join(file);
+        assert!(path.exists(), "{file}");
+        fs::write(&path, "{\"half").unwrap();
+        for words in ["jobs status", "jobs metrics", "locks recovered", "queue status", "queue metrics"] {
+            let ran = place.run(words.split(' ').chain(["--json"])).ends_with(0);
+            assert!(ran.json().is_object(), "{words}");
+        }
+        let status = status(&place, 0);
+        let codes: Vec<&Value> = status["findings"].as_array().unwrap().iter().map(|f| &f["code"]).collect();
+        assert_eq!(codes, ["recovery-history-damaged"], "{file}: {status}");
+        assert_eq!(status["findings"][0]["object"], format!("file:{}", path.display()));
+        assert_eq!(status["action"], "recoveryctl recover");
+    }
+}
+
+#[test]
+fn a_recovery_that_did_not_end_well_is_no_health() {
+    let place = recovered();
+    assert_eq!(status(&place, 0)["state"], "healthy");
+    let path = place.state().join("recovery/current.json");
+    let mut current: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    current["recovery_id"] = json!("01900000-0000-7000-8000-000000000000");
+    for (left, shown) in
+        [("failed", "failed"), ("cancelled", "cancelled"), ("aborted", "aborted"), ("running", "aborted")]
+    {
+        current["outcome"] = json!(left);
+        fs::write(&path, current.to_string()).unwrap();
+        let status = status(&place, 3);
+        assert_eq!((&status["state"], &status["recovery"]["outcome"]), (&json!("degraded"), &json!(shown)));
+        assert!(status["status"].as_str().unwrap().contains(shown), "{status}");
+        assert_eq!(status["action"], "recoveryctl recover");
+    }
+    place.run(["recover"]).ends_with(0);
+    assert_eq!(status(&place, 0)["state"], "healthy");
+}
