@@ -275,6 +275,9 @@ fn the_password_of_a_callback_is_never_shown() {
     assert_eq!(show(&place, "a")["callbacks"][0]["url"], "http://***@hooks.example/x");
     let refused = place.run(["submit", "--callback", "ftp://user:hunter2@x", "--", "true"]).ends_with(2);
     assert!(refused.stderr.contains("***@x") && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    let line = place.write("line", "{\"command\":[\"true\"],\"callbacks\":\"http://user:hunter2@x\"}");
+    let refused = place.run(["submit".as_ref(), "--from".as_ref(), line.as_os_str()]).ends_with(1);
+    assert!(refused.stderr.contains("***@x") && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
     let text = place.run(["jobs", "show", "a"]).ends_with(0).stdout;
     assert!(text.contains("***@hooks.example") && !text.contains("hunter2"), "{text}");
 }

@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::callback_url::masked_url;
 use super::request::{BadRequest, JobRequest};
 use super::spec::CrashPolicy;
 use crate::state::parse_duration;
@@ -190,7 +191,7 @@ fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => format!("the text \"{}\"", shortened(text)),
+        Value::String(text) => format!("the text \"{}\"", shortened(&masked_url(text))),
         Value::Array(_) => "such a list".to_owned(),
         Value::Object(_) => "such an object".to_owned(),
     }
