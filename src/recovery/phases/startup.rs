@@ -50,7 +50,9 @@ fn report_aborted(context: &PhaseContext, detection: &Detection) {
 
 fn outcome(cleanup: &Cleanup) -> PhaseOutcome {
     let mut outcome = PhaseOutcome::default();
-    if !cleanup.removed.is_empty() {
+    // An empty one may be a living process's, made this very moment and not yet locked (our own progress
+    // writer's, say): that process makes another, and there is nothing to tell anybody.
+    if cleanup.bytes_freed > 0 {
         let (files, bytes) = (cleanup.removed.len(), cleanup.bytes_freed);
         let sentence = format!("{files} temporary files of dead processes were removed ({bytes} bytes)");
         outcome.findings.push(Finding::new(&catalogue::TEMPORARY_FILES_REMOVED, "state", sentence.clone()));
