@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Place, until};
+use common::{Place, Ran, until};
 use serde_json::{Value, json};
 
 fn submit(place: &Place, options: &[&str], command: &[&str]) {
@@ -99,4 +99,30 @@ fn a_daemon_that_is_told_to_end_says_so_in_one_document() {
         let expected = json!({ "pid": pid, "recovery": "completed", "stopped_by": format!("SIG{signal}") });
         assert_eq!(report, expected);
     }
+}
+
+/// As in a container that was given a terminal's or another program's session: no process of it can
+/// name the leader.
+#[test]
+fn a_session_from_outside_the_pid_namespace_is_no_obstacle() {
+    let inside = |command: &mut Command| {
+        command.args(["--pid", "--fork", "--mount-proc", "--"]).stdin(Stdio::null());
+    };
+    let mut probe = Command::new("unshare");
+    inside(&mut probe);
+    if !probe.arg("true").stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
+        eprintln!("SKIPPED: unshare(1) may not make a PID namespace here (it needs root)");
+        return;
+    }
+    let place = Place::new();
+    submit(&place, &["--id", "a"], &["sh", "-c", "echo ran"]);
+    let ours = place.command();
+    // A supervisor that cannot come up would be waited for, so the wait has an end.
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "60", "unshare"]);
+    inside(&mut command);
+    command.arg(ours.get_program()).args(["work", "--once"]).env_clear();
+    command.envs(ours.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    Ran::of(&mut command).ends_with(0);
+    assert_eq!(place.run(["jobs", "output", "a"]).ends_with(0).stdout, "ran\n");
 }

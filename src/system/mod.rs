@@ -9,8 +9,8 @@ mod usage;
 pub use filesystem::is_network;
 pub use host::Host;
 pub use process::{
-    Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, marked_processes,
-    presence, process_stat, signal_process, start_time,
+    Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
+    marked_processes, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub use usage::{Usage, usage_of};

@@ -233,7 +233,15 @@ pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIde
     (found, hidden)
 }
 
-/// From `/proc`: getsid(2) says 0 for processes of outside our PID namespace, which is no PID.
+/// Whether this process leads its session.
+#[must_use]
+pub fn leads_a_session() -> bool {
+    let own = std::process::id();
+    session_of(own) == Some(own)
+}
+
+/// From `/proc`: getsid(2) says 0 for a session from outside our PID namespace, which is no PID (and
+/// which rustix 1.1 answers with a panic).
 fn session_of(pid: u32) -> Option<u32> {
     Stat::read(pid).ok().map(|s| s.session)
 }

@@ -11,6 +11,7 @@ use crate::durable::{Disk, FileLock, LockError};
 use crate::jobs::record;
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
+use rustix::io::Errno;
 
 /// Supervises one attempt of a job from its claim to its end. The calling process must have been made
 /// for this: it gets a session of its own, and every child that it has is reaped and ended.
@@ -53,8 +54,11 @@ pub fn supervise(
 /// the parent of all orphans among the descendants.
 fn detach() -> Result<(), SuperviseError> {
     let own = rustix::process::getpid();
-    if rustix::process::getsid(None).system_tried("look at the session")? != own {
-        rustix::process::setsid().system_tried("open a session (a supervisor must not lead a group)")?;
+    match rustix::process::setsid() {
+        Err(Errno::PERM) if crate::system::leads_a_session() => (),
+        opened => {
+            opened.system_tried("open a session (a supervisor must not lead a group)")?;
+        }
     }
     // Any PID switches it on.
     rustix::process::set_child_subreaper(Some(own)).system_tried("become the reaper of the job's processes")
