@@ -2,8 +2,10 @@
 
 mod adopted;
 mod command_record;
+mod conditions;
 mod evidence;
 mod exit_record;
+mod fence;
 pub mod marks;
 mod output;
 mod process_table;
@@ -18,14 +20,16 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
+pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle, would_resume,
+    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    RecoverSettings, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,
+    cancel, end_orphan, reattach, requeue_pause_ms, resume, settle, would_resume,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

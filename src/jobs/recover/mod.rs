@@ -6,15 +6,19 @@
 
 mod cancel;
 mod lost;
+mod orphan;
 mod policy;
 mod reattach;
 mod resume;
 mod settle;
 mod settled_job;
+mod side_by_side;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel};
+pub use orphan::{OrphanEnd, end_orphan};
+pub(crate) use policy::after_failed_start;
 pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
 pub use reattach::{Reattachment, reattach};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
-pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+pub use settle::{OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle};
 pub use settled_job::SettledJob;
