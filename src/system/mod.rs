@@ -18,5 +18,5 @@ pub use process::{
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
-pub use sighting::{Sighting, sight, user_of};
+pub use sighting::{Sighting, other_user_of, sight};
 pub use usage::{Usage, usage_of};

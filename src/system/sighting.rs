@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::process::{Presence, ProcessIdentity, presence, process_stat};
+use super::process::{Presence, ProcessIdentity, presence_unseen, process_stat};
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,16 +27,18 @@ pub fn sight(process: ProcessIdentity) -> Sighting {
         Ok(stat) if stat.is_dead => Sighting { is_zombie: true, ..nothing },
         Ok(stat) => Sighting { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
         // Gone, or hidden by the mount options of /proc.
-        Err(_) => Sighting { presence: presence(process), ..nothing },
+        Err(_) => Sighting { presence: presence_unseen(process), ..nothing },
     }
 }
 
-/// The user a process acts as; `None` when it is gone or may not be looked at.
+/// The user a process acts as, when that is another than `expected`.
 #[must_use]
-pub fn user_of(pid: u32) -> Option<u32> {
+pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    // Root owns what is shown of a process that may not be dumped, whoever it acts as.
-    if owner != 0 { Some(owner) } else { effective_user(pid) }
+    // Root owns what is shown of a process that may not be dumped, whoever it acts as; that costs a look
+    // into a file which the kernel takes long to write.
+    let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
+    (user != expected).then_some(user)
 }
 
 fn effective_user(pid: u32) -> Option<u32> {
@@ -64,7 +66,9 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = ProcessIdentity { pid: child.id(), start_time: start_time(child.id()).unwrap() };
         assert_eq!(sight(process).presence, Presence::Alive);
-        assert_eq!(user_of(process.pid), Some(rustix::process::geteuid().as_raw()));
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(other_user_of(process.pid, own), None);
+        assert_eq!(other_user_of(process.pid, own + 1), Some(own));
         let successor = ProcessIdentity { start_time: process.start_time - 1, ..process };
         assert!(sight(successor).is_succeeded);
         assert!(signal_process(process, Signal::STOP).unwrap());

@@ -225,13 +225,13 @@ fn settle_batch(
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
     let cases = side_by_side(jobs, |job| Case::begin(&look, job));
     // Nothing has asked for the table so far: it is made when all locks are held.
-    let cases = side_by_side(cases, |mut case| {
-        case.look_again(&look);
-        case
-    });
     let now = dir.clock.now();
-    let settle = |c: &Case| settlement_of(dir, &c.job, &c.judgement.verdict, now, settings.start_tries);
-    let wanted: Vec<_> = cases.iter().map(settle).collect();
+    let decided = side_by_side(cases, |mut case| {
+        case.look_again(&look);
+        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings.start_tries);
+        (case, wanted)
+    });
+    let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
