@@ -43,6 +43,7 @@ pub fn try_scenario(
     let whole = traced(&place, scenario, None)?;
     place.wait_until_nobody_works().map_err(io::Error::other)?;
     tally.note("undisturbed", check::all(&place, scenario, &whole));
+    tally.effects = whole.calls;
     let numbers = numbers(points, whole.calls);
     for (done, &number) in numbers.iter().enumerate() {
         place.end_all();
