@@ -23,7 +23,7 @@ impl Seed {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,7 +33,7 @@ impl Seed {
 
     /// One of 0 to `end` - 1; 0 when there is none.
     pub fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or(0)
+        usize::try_from(self.number() % (end.max(1) as u64)).unwrap_or(0)
     }
 
     /// One of these, which are not none.
@@ -55,7 +55,7 @@ mod tests {
     fn a_seed_repeats_its_numbers_and_no_other_seeds() {
         let numbers = |seed| std::iter::repeat_with({
             let mut seed = Seed::new(seed);
-            move || seed.next()
+            move || seed.number()
         });
         let some = |seed| numbers(seed).take(100).collect::<Vec<_>>();
         assert_eq!(some(7), some(7));
