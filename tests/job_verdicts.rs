@@ -552,7 +552,8 @@ fn adopted(world: &mut World, id: &str, adopted: Adopted) -> Job {
         course: Some(Box::new(course)),
         spec,
     };
-    append(&world.dir, &actor(), &[Operation::Restore { document: Box::new(document) }]).unwrap();
+    append(&world.dir, &actor(), &[Operation::Restore { document: Box::new(document), keeps_place: false }])
+        .unwrap();
     world.queue.refresh().unwrap();
     world.job(id)
 }

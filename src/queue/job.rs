@@ -226,6 +226,18 @@ impl Job {
         serde_json::from_str(&self.raw_spec)
     }
 
+    /// The attempt that a resume would begin: the present one as long as it was not begun.
+    #[must_use]
+    pub fn next_attempt(&self) -> u32 {
+        let course = self.course();
+        let begun = match course.attempts.last() {
+            Some(last) => last.attempt >= self.attempt,
+            // Taken over from another server, which kept no attempts.
+            None => course.started_at.is_some(),
+        };
+        self.attempt.saturating_add(u32::from(begun))
+    }
+
     /// The course, empty for a job that has none yet.
     #[must_use]
     pub fn course(&self) -> &Course {

@@ -13,7 +13,7 @@ mod settle;
 mod settled_job;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel};
-pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
+pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};

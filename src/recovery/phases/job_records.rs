@@ -44,7 +44,10 @@ fn restore_unknown(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Findi
     }
     let ids = transact(shared, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
-        lost.map(|d| (d.job_id.clone(), vec![Operation::Restore { document: Box::new(d) }])).collect()
+        lost.map(|d| {
+            (d.job_id.clone(), vec![Operation::Restore { document: Box::new(d), keeps_place: false }])
+        })
+        .collect()
     })?;
     if !ids.is_empty() {
         repaired.recovered.method = Method::JobRecords;
