@@ -218,6 +218,28 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job that waits for its first attempt.
+    #[must_use]
+    pub fn new(id: JobId, place: Place, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+        let raw_spec = serde_json::to_string(spec).unwrap_or_default();
+        Job::queued(id, place, submitted_at, raw_spec.into())
+    }
+
+    pub(super) fn queued(id: JobId, place: Place, submitted_at: Timestamp, raw_spec: Box<str>) -> Job {
+        Job {
+            id,
+            place,
+            priority: 0,
+            attempt: 1,
+            status: JobStatus::Queued,
+            repository: None,
+            submitted_at,
+            not_before: None,
+            course: None,
+            raw_spec,
+        }
+    }
+
     /// What was asked for.
     ///
     /// # Errors

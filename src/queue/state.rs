@@ -282,18 +282,7 @@ impl QueueState {
         repository: Option<Arc<str>>,
         raw_spec: Box<str>,
     ) -> Result<(), Refusal> {
-        self.enter(Job {
-            id,
-            place,
-            priority,
-            attempt: 1,
-            status: JobStatus::Queued,
-            repository,
-            submitted_at: at,
-            not_before: None,
-            course: None,
-            raw_spec,
-        })?;
+        self.enter(Job { priority, repository, ..Job::queued(id, place, at, raw_spec) })?;
         self.totals.enqueued += 1;
         Ok(())
     }

@@ -15,6 +15,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut findings = findings(&repaired);
     context.checkpoint()?;
     findings.extend(super::job_records::restore(shared, &mut repaired)?);
+    findings.extend(super::lost_jobs::find(shared, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
     queue::mend(dir, &mut repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     // Twice, so that the one before is whole again too.
