@@ -129,9 +129,10 @@ impl Operation {
             | Operation::Found { job, .. }
             | Operation::Unclaim { job, .. }
             | Operation::Cancel { job }
-            | Operation::Resume { job, .. } => job == id,
+            | Operation::Resume { job, .. }
+            | Operation::Rebuilt { job, .. } => job == id,
             Operation::End(end) => end.job == *id,
-            Operation::Restore { document } => document.job_id == *id,
+            Operation::Restore { document, .. } => document.job_id == *id,
             Operation::Remove { jobs } => jobs.contains(id),
         }
     }

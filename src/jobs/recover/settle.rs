@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::policy::after_crash;
+use super::policy::{RequeuePauses, after_crash};
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
@@ -27,13 +27,20 @@ pub struct RecoverSettings {
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
+    /// How long a crashed job rests before its next attempt.
+    pub requeue: RequeuePauses,
 }
 
 impl RecoverSettings {
     /// With the usual limits.
     #[must_use]
     pub fn new(actor: Actor) -> RecoverSettings {
-        RecoverSettings { actor, limits: FreshnessLimits::default(), kill_grace: Duration::from_secs(10) }
+        RecoverSettings {
+            actor,
+            limits: FreshnessLimits::default(),
+            kill_grace: Duration::from_secs(10),
+            requeue: RequeuePauses::default(),
+        }
     }
 }
 
@@ -193,7 +200,8 @@ fn settle_batch(
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
     cases.iter_mut().for_each(|case| case.look_again(&look));
     let now = dir.clock.now();
-    let wanted: Vec<_> = cases.iter().map(|c| settlement_of(&c.job, &c.judgement.verdict, now)).collect();
+    let settlement = |c: &Case| settlement_of(&c.job, &c.judgement.verdict, now, settings.requeue);
+    let wanted: Vec<_> = cases.iter().map(settlement).collect();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
@@ -238,8 +246,10 @@ pub(super) fn settlement_of(
     job: &Job,
     verdict: &Verdict,
     now: crate::state::Timestamp,
+    requeue: RequeuePauses,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
+    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
         Verdict::Ended(exit) => {
@@ -252,19 +262,13 @@ pub(super) fn settlement_of(
             let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None };
             (Settlement::GivenBack, Some(unclaim))
         }
-        Verdict::Crashed => crashed(job, claim, "its processes vanished without an exit record", now),
-        Verdict::DeadByReboot => crashed(job, claim, "the machine was started anew while it ran", now),
+        Verdict::Crashed => crashed("its processes vanished without an exit record"),
+        Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
 }
 
-fn crashed(
-    job: &Job,
-    claim: u64,
-    reason: &str,
-    now: crate::state::Timestamp,
-) -> (Settlement, Option<Operation>) {
-    let then = after_crash(job, now);
+fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,
