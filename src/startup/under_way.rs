@@ -7,6 +7,7 @@ use super::cleanup_log::{self, CleanupEntry};
 use super::detect::{Detection, judge_left};
 use super::history::{self, StartupEntry, StartupOutcome};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::StateDir;
 
@@ -59,8 +60,11 @@ impl Startup {
             Err(LockError::Disk(e)) => return Err(e.into()),
             Err(held) => return Err(StartupError::Running(held)),
         };
-        let detection = settle_previous(dir)?;
         let mut marker = Marker::new(by, dir.clock.now());
+        if Mutation::MarkerBeforeHistory.is_on() {
+            marker.write(dir)?;
+        }
+        let detection = settle_previous(dir)?;
         marker.phases_entered.extend(phase.map(str::to_owned));
         let holder = Holder {
             pid: marker.process.pid,

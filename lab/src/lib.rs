@@ -1,0 +1,40 @@
+//! The crash laboratory: records every effect of a real operation on the disk, makes every disk that a
+//! power loss could have left, recovers each twice, and checks what must hold.
+//!
+//! An operation is played by processes of their own (`play`), because recovery has to find the processes
+//! dead that did it. Their effects come back as a [`Recording`]. `model` knows what of them is durable
+//! at each moment; `image` chooses what a crash keeps of the rest; `check` recovers the image and looks.
+//! `operations` is the list of all operations, and a test sees to it that between them they take every
+//! write path of the library ([`write_paths`]). `ARCHITECTURE.md` tells how to add one.
+
+// The laboratory makes disks by hand; what it examines does not.
+#![allow(clippy::disallowed_methods)]
+
+mod check;
+mod event;
+mod facts;
+mod image;
+mod invariants;
+mod kinds;
+mod model;
+mod mutations;
+pub mod operations;
+mod play;
+mod record;
+mod recovering;
+mod run;
+pub mod table;
+mod tree;
+mod view;
+pub mod write_paths;
+
+pub use event::{Bytes, Change, Event};
+pub use facts::Fact;
+pub use image::Detail;
+pub use play::{Orders, Player, Recording, play};
+pub use record::Recorder;
+pub use recovering::SEGMENT_BYTES;
+pub use run::{Failure, Limits, Report, Step, Which, run_operation};
+
+/// What goes wrong in the laboratory itself.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
