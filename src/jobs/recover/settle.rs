@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
@@ -252,6 +253,9 @@ pub(super) fn settlement_of(
     let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+            crashed("its processes vanished without an exit record")
+        }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
