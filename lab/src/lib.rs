@@ -5,10 +5,13 @@
 //! full run takes everything. What is random comes from a seed that is printed and repeats the run.
 #![allow(clippy::disallowed_methods)] // The laboratory itself breaks files; it looks at them from outside.
 
+pub mod bytes;
+pub mod faults;
 pub mod kill;
 pub mod place;
 pub mod seed;
 pub mod tally;
+pub mod torture;
 pub mod witness;
 
 pub use place::{Place, Ran};

@@ -6,7 +6,7 @@ mod process;
 mod process_table;
 mod usage;
 
-pub use filesystem::is_network;
+pub use filesystem::{is_full, is_network};
 pub use host::Host;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,

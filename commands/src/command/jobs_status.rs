@@ -1,6 +1,5 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
-use recovery::queue::Queue;
 use recovery::report::reattachment::{JobStanding, JobsStatus};
 use recovery::state::Timestamp;
 

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use recovery::locks::{LockRefused, inspect, list};
-use recovery::queue::Queue;
 use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
 use recovery::state::{StateDir, Timestamp};

@@ -3,7 +3,6 @@
 use clap::Args;
 use recovery::daemon::running_daemon;
 use recovery::locks::{Availability, availability};
-use recovery::queue::Queue;
 use recovery::recovery::{DegradedResource, read_current, read_history, read_last};
 use recovery::report::status::{DaemonStatus, Sources, State, Status};
 use recovery::state::StateDir;
