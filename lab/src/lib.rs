@@ -18,6 +18,7 @@
 mod check;
 mod event;
 mod facts;
+pub mod faults;
 mod image;
 mod invariants;
 pub mod kill;

@@ -38,16 +38,21 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// What the disk said, if it is that.
+    #[must_use]
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | QueueError::Disk(e)
+            | QueueError::Lock(LockError::Disk(e)) => Some(e),
+            _ => None,
+        }
+    }
+
     /// The disk's refusal behind it, if it is one that leaves reading possible.
     #[must_use]
     pub fn refused_change(&self) -> Option<&DiskError> {
-        let disk = match self {
-            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
-            | QueueError::Disk(e)
-            | QueueError::Lock(LockError::Disk(e)) => e,
-            _ => return None,
-        };
-        disk.is_refused_change().then_some(disk)
+        self.disk().filter(|e| e.is_refused_change())
     }
 }
 
@@ -269,6 +274,12 @@ impl Queue {
         let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
         let snapshot = snapshots.find(|s| s.seq == replayed.snapshot_seq);
         Ok(Queue { dir: dir.clone(), access: Access::Look(why), replayed, snapshot })
+    }
+
+    /// The state directory that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
     }
 
     /// Why the queue can only be looked at; `None` when it can be changed.

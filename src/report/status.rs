@@ -143,8 +143,8 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
-    let unwritable = sources.queue.unwritable();
-    let disk = unwritable.map(|why| DegradedResource { object: DISK.to_owned(), why: why.to_owned() });
+    let disk = super::queue::not_writable(sources.queue)
+        .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
     // Whether it can be written is known now, whatever the last recovery said.
     let still = still.filter(|r| r.object != DISK).chain(&disk);
     let still = still.cloned().collect::<Vec<_>>();

@@ -7,7 +7,7 @@ mod process;
 mod process_table;
 mod usage;
 
-pub use filesystem::is_network;
+pub use filesystem::{is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{

@@ -262,8 +262,9 @@ pub(super) fn settlement_of(
             (Settlement::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
         }
         Verdict::NeverStarted => {
-            let reason = "its supervisor never started it".to_owned();
-            let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None };
+            let not_before = pause_after_give_backs(job).map(|ms| now.plus_millis(ms));
+            let reason = NEVER_STARTED.to_owned();
+            let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before };
             (Settlement::GivenBack, Some(unclaim))
         }
         Verdict::Crashed => crashed("its processes vanished without an exit record"),
@@ -303,4 +304,17 @@ fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::
         kept.ok()
     });
     kept.collect()
+}
+/// The reason of a claim that came to nothing.
+const NEVER_STARTED: &str = "its supervisor never started it";
+
+/// Once may be a server's crash between the claim and the start: then the job goes back to its place at
+/// once. Again and again it is the supervisor that cannot start (too few open files, say), and without a
+/// pause claims and give-backs would fill the log. Milliseconds.
+fn pause_after_give_backs(job: &Job) -> Option<i64> {
+    let history = job.course().history.iter().rev();
+    // The present claim, and the one before that came to nothing, and so on.
+    let turns = history.filter(|t| t.status != JobStatus::Running);
+    let before = turns.take_while(|t| t.reason.as_deref() == Some(NEVER_STARTED)).count();
+    (before > 0).then(|| 5_000 << (before - 1).min(6))
 }
