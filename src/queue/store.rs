@@ -9,6 +9,7 @@ use super::record::{Actor, Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::StateDir;
 
@@ -84,7 +85,9 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
 ///
 /// # Errors
 /// Nothing is acknowledged then.
+#[track_caller]
 pub fn append(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<u64>, QueueError> {
+    dir.disk.reached();
     let log = open_log(dir)?;
     let first = log.append(&lines(dir, actor, operations)?)?;
     Ok((first..).take(operations.len()).collect())
@@ -243,7 +246,9 @@ impl Queue {
     pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
         let log = open_log(dir)?;
         let until = log.end();
-        log.commit(until.last_seq)?;
+        if !Mutation::ShowBeforeSync.is_on() {
+            log.commit(until.last_seq)?;
+        }
         let access = Access::Log(Box::new(log));
         let mut queue = Queue { dir: dir.clone(), access, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
@@ -345,12 +350,14 @@ impl Queue {
     ///
     /// # Errors
     /// Nothing is acknowledged then; open the queue again before going on.
+    #[track_caller]
     pub fn transact<T>(
         &mut self,
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
         let Queue { dir, access, replayed, snapshot } = self;
+        dir.disk.reached();
         let log = access.log()?;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
@@ -373,7 +380,9 @@ impl Queue {
     ///
     /// # Errors
     /// What the system says; nothing is lost then.
+    #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+        self.dir.disk.reached();
         self.log()?;
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
@@ -385,6 +394,10 @@ impl Queue {
         let state_id = self.dir.identity.state_id.to_string();
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
+        if Mutation::RemoveSegmentsBeforeSnapshot.is_on() {
+            self.log()?.rotate()?;
+            self.log()?.remove_until(self.replayed.state.last_seq())?;
+        }
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
         self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::policy::after_crash;
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
@@ -242,6 +243,9 @@ pub(super) fn settlement_of(
     let claim = job.course().claim.unwrap_or(0);
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+            crashed(job, claim, "its processes vanished without an exit record", now)
+        }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
