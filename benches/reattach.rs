@@ -134,8 +134,12 @@ fn living() {
 /// The next attempt of every crashed job: its files stay where they are, and are written anew.
 fn claim_again(dir: &StateDir, queue: &mut Queue) {
     let next: Vec<(JobId, u32)> = queue.state().jobs().map(|j| (j.id.clone(), j.attempt + 1)).collect();
-    let resumed = next.iter().map(|(job, _)| Operation::Resume { job: job.clone(), fresh: false });
-    append(dir, &library::actor(), &resumed.collect::<Vec<_>>()).expect("a resume");
+    let resume = |(job, attempt): &(JobId, u32)| Operation::Resume {
+        job: job.clone(),
+        fresh: false,
+        attempt: Some(*attempt),
+    };
+    append(dir, &library::actor(), &next.iter().map(resume).collect::<Vec<_>>()).expect("a resume");
     let claims = next.iter().map(|(job, attempt)| Operation::Claim { job: job.clone(), attempt: *attempt });
     append(dir, &library::actor(), &claims.collect::<Vec<_>>()).expect("claims");
     queue.refresh().expect("the queue");

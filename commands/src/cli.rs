@@ -17,6 +17,7 @@ use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
+use crate::command::man::{ManArgs, cmd_man};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
@@ -24,6 +25,7 @@ use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -99,6 +101,7 @@ enum Command {
     Resume(ResumeArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
+    Why(WhyArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -108,6 +111,7 @@ enum Command {
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Command {
@@ -124,6 +128,7 @@ impl Command {
             Command::Resume(_) => "resume",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
+            Command::Why(_) => "why",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -133,6 +138,7 @@ impl Command {
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 }
@@ -149,6 +155,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
+        Command::Why(args) => cmd_why(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
@@ -158,6 +165,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),
+        Command::Man(args) => cmd_man(context, &args),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
-use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings};
+use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings, RequeuePauses};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -33,6 +33,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
             config::OnOrphan::End => OnOrphan::End,
         },
         start_tries: jobs.start_tries,
+        requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
     })
 }
 

@@ -10,6 +10,7 @@ pub mod marks;
 mod output;
 mod process_table;
 pub mod record;
+mod record_text;
 mod recover;
 #[cfg(test)]
 mod samples;
@@ -27,9 +28,10 @@ pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, OnOrphan, OrphanEnd, Reattachment, RecoverError,
-    RecoverSettings, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,
-    cancel, end_orphan, reattach, requeue_pause_ms, resume, settle, would_resume,
+    CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
+    Settlement, after_crash, cancel, damaged_files, end_orphan, reattach, remains, resume, settle,
+    would_resume,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

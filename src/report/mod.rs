@@ -16,6 +16,7 @@ pub mod queue;
 pub mod reattachment;
 pub mod sentinels;
 pub mod status;
+pub mod why_job;
 
 pub use finding::{Finding, Severity};
 pub use held::{held_repositories, lock_of};

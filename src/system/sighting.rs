@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use crate::durable::mutation::Mutation;
+
 use super::process::{Presence, ProcessIdentity, presence_unseen, process_stat};
 
 /// A process as it was seen.
@@ -23,7 +25,9 @@ pub fn sight(process: ProcessIdentity) -> Sighting {
     let nothing =
         Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
     match process_stat(process.pid) {
-        Ok(stat) if stat.identity != process => Sighting { is_succeeded: true, ..nothing },
+        Ok(stat) if stat.identity != process && !Mutation::TrustPidAlone.is_on() => {
+            Sighting { is_succeeded: true, ..nothing }
+        }
         Ok(stat) if stat.is_dead => Sighting { is_zombie: true, ..nothing },
         Ok(stat) => Sighting { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
         // Gone, or hidden by the mount options of /proc.
@@ -39,6 +43,12 @@ pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     // into a file which the kernel takes long to write.
     let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
     (user != expected).then_some(user)
+}
+
+/// The user a process acts as; `None` when it is gone or may not be looked at.
+#[must_use]
+pub fn user_of(pid: u32) -> Option<u32> {
+    effective_user(pid)
 }
 
 fn effective_user(pid: u32) -> Option<u32> {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::policy::{after_crash, after_failed_start};
+use super::policy::{RequeuePauses, after_crash, after_failed_start};
 use super::side_by_side::side_by_side;
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge_locked};
 use crate::jobs::fence;
@@ -21,6 +22,8 @@ const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 /// How much of the supervisors' log is looked at, bytes from its end.
 const LOG_TAIL: u64 = 64 << 10;
+/// The reason of a crash that nothing else is known of.
+const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct RecoverSettings {
     pub on_orphan: OnOrphan,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
+    /// How long a crashed job rests before its next attempt.
+    pub requeue: RequeuePauses,
 }
 
 /// What is done about a job that lives on without its supervisor.
@@ -60,6 +65,7 @@ impl RecoverSettings {
             kill_grace: Duration::from_secs(10),
             on_orphan: OnOrphan::Adopt,
             start_tries: START_TRIES,
+            requeue: RequeuePauses::default(),
         }
     }
 }
@@ -228,7 +234,7 @@ fn settle_batch(
     let now = dir.clock.now();
     let decided = side_by_side(cases, |mut case| {
         case.look_again(&look);
-        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings.start_tries);
+        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings);
         (case, wanted)
     });
     let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
@@ -278,11 +284,15 @@ pub(super) fn settlement_of(
     job: &Job,
     verdict: &Verdict,
     now: crate::state::Timestamp,
-    start_tries: u32,
+    settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
+    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, settings.requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+            crashed("its processes vanished without an exit record")
+        }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
@@ -290,17 +300,12 @@ pub(super) fn settlement_of(
         }
         Verdict::NeverStarted => {
             let why = why_not_started(dir, &job.id);
-            let operation = after_failed_start(job, &why, now, start_tries);
+            let operation = after_failed_start(job, &why, now, settings.start_tries);
             let is_over = matches!(operation, Operation::End(_));
             (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
-        Verdict::Crashed => crashed(
-            job,
-            claim,
-            "its processes vanished without an exit record: its exit status is unknown",
-            now,
-        ),
-        Verdict::DeadByReboot => crashed(job, claim, "the machine was started anew while it ran", now),
+        Verdict::Crashed => crashed(VANISHED),
+        Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
 }
@@ -327,13 +332,7 @@ fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
     Some(said.chars().take(300).collect())
 }
 
-fn crashed(
-    job: &Job,
-    claim: u64,
-    reason: &str,
-    now: crate::state::Timestamp,
-) -> (Settlement, Option<Operation>) {
-    let then = after_crash(job, now);
+fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,
