@@ -70,6 +70,19 @@ pub const DISK_NOT_WRITABLE: Entry = Entry {
     next: Some("recoveryctl recover"),
 };
 
+/// A folder, pipe or device in a state file's place.
+pub const NO_STATE_FILE: Entry = Entry {
+    code: "no-state-file",
+    severity: Severity::Error,
+    title: "Something that is no file had the name of a state file",
+    meaning: "A folder, a pipe or a device stood where a file of the state directory belongs, so that the file \
+              could be neither read nor written. This program makes none.",
+    done: "It was moved to quarantine with all that is in it. What the file had said is taken from elsewhere, as \
+           if the file had been lost.",
+    advice: "Find out who put it there, and see whether anything in it is yours.",
+    next: Some("recoveryctl status"),
+};
+
 /// The readable form of a job could not be written.
 pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {
     code: "job-record-not-written",
@@ -576,6 +589,7 @@ pub const ALL: &[&Entry] = &[
     &PHASE_RETRIED,
     &DISK_NOT_WRITABLE,
     &JOB_RECORD_NOT_WRITTEN,
+    &NO_STATE_FILE,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,
