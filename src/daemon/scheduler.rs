@@ -1,14 +1,15 @@
 //! Claims queued jobs, starts their supervisors, watches what runs, takes checkpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
-use crate::durable::DiskError;
 use crate::durable::log::LogError;
+use crate::durable::{DiskError, FileLock};
 use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -70,6 +71,8 @@ pub struct Scheduler {
     watch: Watch,
     last_checkpoint: Instant,
     started: Vec<JobId>,
+    /// Held while this scheduler starts whatever job is next.
+    announced: Option<FileLock>,
 }
 
 impl Scheduler {
@@ -84,6 +87,7 @@ impl Scheduler {
             watch: Watch::default(),
             last_checkpoint: Instant::now(),
             started: Vec::new(),
+            announced: None,
         }
     }
 
@@ -213,14 +217,17 @@ impl Scheduler {
         if slots == 0 || self.queue.state().counts().queued == 0 {
             return Ok(false);
         }
+        self.announce();
+        // In this order: whoever gives its ticket up in between has the lock by then.
+        let line = self.waiting_with_tickets();
         let held = self.held_by_others();
         let (now, only) = (self.dir.clock.now(), &self.settings.only);
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
             if only.is_empty() {
-                return startable(state, &held, now, slots);
+                return startable(state, &held, &line, now, slots);
             }
-            let all = startable(state, &held, now, usize::MAX);
+            let all = startable(state, &held, &line, now, usize::MAX);
             all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
         };
         if choose(self.queue.state()).is_empty() {
@@ -240,10 +247,29 @@ impl Scheduler {
 
     /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
     fn held_by_others(&self) -> BTreeSet<String> {
+        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    /// The repositories that queued jobs wait for and no running job has.
+    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
         let state = self.queue.state();
         let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
-        let others = wanted.into_iter().filter(|r| state.holder_of(r).is_none());
-        others.filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
+    }
+
+    /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
+    /// order. One of several schedulers tells it; when that one is gone, the next does.
+    fn announce(&mut self) {
+        if self.settings.only.is_empty() && self.announced.is_none() {
+            let path = self.dir.paths.scheduling_lock();
+            self.announced = FileLock::try_acquire(&self.dir.disk, &path).ok();
+        }
+    }
+
+    /// Behind which record the first ticket of each wanted repository stands.
+    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
+        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
+        self.wanted().filter_map(first).collect()
     }
 
     fn is_available(&self, repository: &str) -> bool {

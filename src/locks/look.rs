@@ -26,6 +26,11 @@ impl<'a> Look<'a> {
         Look { here: Host::this(), network, jobs, scan: OnceCell::new(), covered: None }
     }
 
+    /// A new look with the same questions.
+    pub(super) fn anew(&self, dir: &StateDir) -> Look<'a> {
+        Look::new(dir, self.jobs)
+    }
+
     /// Whether flocks prove nothing here, and may block.
     pub(super) fn is_on_network(&self) -> bool {
         self.network.is_some()

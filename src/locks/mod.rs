@@ -8,10 +8,13 @@
 //! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a
 //! [`JobLivenessOf`] function: this module knows nothing of supervisors and sentinels.
 
+mod acquire;
 mod availability;
 mod fencing;
 mod folder;
 mod grant;
+mod held_by;
+mod line;
 mod list;
 mod look;
 mod metadata;
@@ -19,12 +22,14 @@ mod recover;
 mod release;
 mod run_under;
 mod scan;
+mod sight;
 mod verdict;
 
+pub use acquire::{QueuedJobs, acquire, acquire_for_job, try_acquire};
 pub use availability::{Availability, availability};
-pub use grant::{
-    GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire, acquire_for_job, try_acquire,
-};
+pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
+pub use held_by::HeldBy;
+pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
 pub use list::{LockInfo, inspect, list};
 pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,

@@ -1,9 +1,8 @@
 //! What a recovery does with the locks that a crash left: keeps those of living holders, gives back
 //! those of dead ones, and leaves alone, as unavailable, what cannot be judged.
 //!
-//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is
-//! written in two steps, `recovering` with the evidence and then `released`, and begun anew when it is
-//! cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
+//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is one
+//! replacement of the metadata, with the evidence, and begun anew when it is cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
 //! processes; only for a holder that dies during the recovery itself is there another.
 //! Damaged metadata stays where it is, so that the repository remains unavailable until somebody decides
 //! (`release` with force); a copy goes to quarantine.
@@ -11,11 +10,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::folder::repositories;
-use super::grant::LOOK_GRACE;
+use super::line::sweep_line;
 use super::look::Look;
-use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::metadata::{LockMetadata, MetadataRead, read_metadata, writing};
+use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
-use crate::durable::{DiskError, FileLock, LockError};
+use crate::durable::DiskError;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
@@ -100,7 +100,7 @@ pub fn recover_all(
     progress(0, names.len());
     for (done, name) in names.iter().enumerate() {
         let Ok(paths) = dir.paths.lock(name) else { continue };
-        recovered.count(recover_with(dir, &look, job_liveness, name, &paths));
+        recovered.count(recover_with(dir, &look, name, &paths));
         progress(done + 1, names.len());
     }
     Ok(recovered)
@@ -120,32 +120,30 @@ pub fn recover_one(
         return Ok(None);
     }
     let look = Look::new(dir, job_liveness);
-    Ok(recover_with(dir, &look, job_liveness, repository, &paths))
+    Ok(recover_with(dir, &look, repository, &paths))
 }
 
 fn recover_with(
     dir: &StateDir,
     look: &Look<'_>,
-    jobs: &JobLivenessOf<'_>,
     repository: &str,
     paths: &LockPaths,
 ) -> Option<RecoveredLock> {
     let recovering = Recovering { dir, repository, paths };
-    if look.is_on_network() {
-        let metadata = read_metadata(&paths.metadata, repository);
-        let judgement = look.judge(Flock::Free, &metadata);
-        return recovering.conclude(&metadata, judgement);
+    // Tickets of the dead count for nothing, also while they are there.
+    let _ = sweep_line(dir, paths);
+    match see(dir, look, repository, paths, LOOK_GRACE) {
+        Ok(Sight { metadata, judgement, flock }) => {
+            let recovered = recovering.conclude(&metadata, judgement);
+            drop(flock);
+            recovered
+        }
+        Err(e) => {
+            let metadata = read_metadata(&paths.metadata, repository);
+            let judgement = look.judge(Flock::Unusable(with_cause(&e)), &metadata);
+            recovering.conclude(&metadata, judgement)
+        }
     }
-    let flock = FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE);
-    let metadata = read_metadata(&paths.metadata, repository);
-    let judgement = match &flock {
-        Ok(_) if look.covers(&metadata) => look.judge(Flock::Free, &metadata),
-        // Its holder was alive when the processes were scanned and is gone now.
-        Ok(_) => Look::new(dir, jobs).judge(Flock::Free, &metadata),
-        Err(LockError::Held { .. }) => look.judge(Flock::Held, &metadata),
-        Err(LockError::Disk(e)) => look.judge(Flock::Unusable(with_cause(e)), &metadata),
-    };
-    recovering.conclude(&metadata, judgement)
 }
 
 fn with_cause(e: &DiskError) -> String {
@@ -198,18 +196,13 @@ impl Recovering<'_> {
         })
     }
 
-    /// The caller holds the flock, so that the metadata is still the one that was judged.
+    /// The caller holds the flock, so that the metadata is still the one that was judged. One replacement:
+    /// killed before it, the lock is as stale as it was.
     fn give_back(&self, judged: &LockMetadata, evidence: &[String]) -> Result<(), String> {
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
-        let mut metadata = judged.clone();
-        metadata.state = LockState::Recovering;
+        let mut metadata = judged.clone().given_back(self.dir.clock.now());
         metadata.evidence = evidence.to_vec();
-        let write =
-            |m: &LockMetadata| m.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e));
-        write(&metadata)?;
-        metadata.state = LockState::Released;
-        metadata.released_at = Some(self.dir.clock.now());
         metadata.recovered = true;
-        write(&metadata)
+        metadata.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e))
     }
 }

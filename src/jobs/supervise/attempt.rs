@@ -18,6 +18,7 @@ use super::tree::{Leftovers, end_leftovers};
 use super::watch::{CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::marks;
 use crate::jobs::record;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
@@ -55,7 +56,7 @@ impl Attempt<'_> {
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse);
+        let end = self.run_command(&mut pulse, repository.as_deref());
         let leftovers = self.end_leftovers(&mut pulse);
         let exit = self.exit_record(&pulse, end, leftovers);
         record_end(self.dir, self.paths, &exit, &mut pulse, self.signals, self.surroundings)?;
@@ -74,8 +75,8 @@ impl Attempt<'_> {
     }
 
     /// A command that cannot be started has ended with 126 or 127, as with a shell.
-    fn run_command(&self, pulse: &mut Pulse<'_>) -> CommandEnd {
-        let child = match self.start() {
+    fn run_command(&self, pulse: &mut Pulse<'_>, repository: Option<&dyn HeldRepository>) -> CommandEnd {
+        let child = match self.start(repository) {
             Ok(child) => child,
             Err(why) => {
                 tell(&self.dir.disk, &self.paths.output(), &why);
@@ -98,7 +99,7 @@ impl Attempt<'_> {
         Watch { command, signals, pulse, notice, time_limit, kill_grace }.until_the_end()
     }
 
-    fn start(&self) -> Result<u32, NotStarted> {
+    fn start(&self, repository: Option<&dyn HeldRepository>) -> Result<u32, NotStarted> {
         let folder = &self.plan.folder;
         if !folder.is_dir() {
             let program = format!("the command in {}", folder.display());
@@ -107,6 +108,9 @@ impl Attempt<'_> {
         }
         let output = self.dir.disk.open_append(&self.paths.output())?;
         let mut process = self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+        if let (Some(held), Some(name)) = (repository, &self.job.repository) {
+            process.envs(marks::of_repository(name, held.lock_id(), held.token()));
+        }
         match process.spawn() {
             Ok(child) => Ok(child.id()),
             Err(e) => {
