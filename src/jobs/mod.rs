@@ -23,9 +23,9 @@ pub use exit_record::ExitRecord;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle, would_resume,
+    AssumeRefused, CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError,
+    RecoverSettings, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,
+    assume_dead, cancel, reattach, requeue_pause_ms, resume, settle, would_resume, would_settle,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

@@ -39,9 +39,8 @@ impl<'a> Look<'a> {
     /// Takes the one scan that all of these locks share. A scan proves something about a lock only when
     /// its holder, which alone can start the marked command, was gone before; so that is found out
     /// first, and [`Look::covers`] tells for which grants the scan counts.
-    pub(super) fn scan_for<'m>(&mut self, locks: impl Iterator<Item = &'m LockMetadata>) {
-        let covered: HashSet<String> =
-            locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id.clone()).collect();
+    pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
+        let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {
             let _ = self.scan.set(ProcessScan::take());
         }

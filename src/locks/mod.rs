@@ -20,9 +20,11 @@ mod look;
 mod metadata;
 mod recover;
 mod release;
+mod repair;
 mod run_under;
 mod scan;
 mod sight;
+mod stale;
 mod verdict;
 
 pub use acquire::{QueuedJobs, acquire, acquire_for_job, try_acquire};
@@ -36,11 +38,13 @@ pub use metadata::{
 };
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
 pub use release::{Effective, ReleaseRefused, Released, release, would_release};
+pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_repair, repair};
 pub use run_under::{
     Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
     run_under, run_with_lock,
 };
 pub use scan::{LOCK_ID_VARIABLE, mark_variable};
+pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub use verdict::{
     Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,
     judge,

@@ -9,14 +9,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fencing::last_grant;
 use super::folder::repositories;
 use super::line::sweep_line;
 use super::look::Look;
-use super::metadata::{LockMetadata, MetadataRead, read_metadata, writing};
+use super::metadata::{LockMetadata, MetadataRead, ReleaseNote, read_metadata, writing};
 use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
 use crate::durable::DiskError;
-use crate::queue::JobId;
+use crate::queue::{Actor, JobId};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 
@@ -88,14 +89,8 @@ pub fn recover_all(
     job_liveness: &JobLivenessOf<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<LocksRecovered, DiskError> {
-    let names = repositories(&dir.paths.locks())?;
-    let mut look = Look::new(dir, job_liveness);
-    let read: Vec<MetadataRead> = names
-        .iter()
-        .filter_map(|name| Some(read_metadata(&dir.paths.lock(name).ok()?.metadata, name)))
-        .collect();
-    look.scan_for(read.iter().filter_map(MetadataRead::whole));
-    drop(read);
+    let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
+    let look = look_at_many(dir, job_liveness, &names);
     let mut recovered = LocksRecovered::default();
     progress(0, names.len());
     for (done, name) in names.iter().enumerate() {
@@ -104,6 +99,26 @@ pub fn recover_all(
         progress(done + 1, names.len());
     }
     Ok(recovered)
+}
+
+/// One look for many locks, with one scan of the processes that counts for all of them.
+pub(super) fn look_at_many<'a>(
+    dir: &StateDir,
+    job_liveness: &'a JobLivenessOf<'a>,
+    names: &[String],
+) -> Look<'a> {
+    let mut look = Look::new(dir, job_liveness);
+    let read = names.iter().filter_map(|name| {
+        let paths = dir.paths.lock(name).ok()?;
+        match read_metadata(&paths.metadata, name) {
+            MetadataRead::Whole(metadata) => Some(*metadata),
+            // What a repair judges by.
+            MetadataRead::Damaged { .. } => last_grant(&paths.flock, name),
+            MetadataRead::Missing => None,
+        }
+    });
+    look.scan_for(read);
+    look
 }
 
 /// Recovers one lock; `None` when nobody holds it.
@@ -146,7 +161,7 @@ fn recover_with(
     }
 }
 
-fn with_cause(e: &DiskError) -> String {
+pub(super) fn with_cause(e: &DiskError) -> String {
     format!("{e}: {}", e.source)
 }
 
@@ -196,13 +211,27 @@ impl Recovering<'_> {
         })
     }
 
-    /// The caller holds the flock, so that the metadata is still the one that was judged. One replacement:
-    /// killed before it, the lock is as stale as it was.
     fn give_back(&self, judged: &LockMetadata, evidence: &[String]) -> Result<(), String> {
-        let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
-        let mut metadata = judged.clone().given_back(self.dir.clock.now());
-        metadata.evidence = evidence.to_vec();
-        metadata.recovered = true;
-        metadata.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e))
+        give_back(self.dir, self.paths, judged, evidence, None)
     }
+}
+
+/// Gives back what a dead holder left. The caller holds the flock, so that the metadata is still the one
+/// that was judged. One replacement: killed before it, the lock is as stale as it was.
+pub(super) fn give_back(
+    dir: &StateDir,
+    paths: &LockPaths,
+    judged: &LockMetadata,
+    evidence: &[String],
+    actor: Option<&Actor>,
+) -> Result<(), String> {
+    let _writing = writing(&dir.disk, paths).map_err(|e| e.to_string())?;
+    let mut metadata = judged.clone().given_back(dir.clock.now());
+    metadata.evidence = evidence.to_vec();
+    metadata.recovered = true;
+    metadata.released_by = actor.map(|actor| {
+        let Actor { by, why, .. } = actor.clone();
+        ReleaseNote { by, why, forced: false }
+    });
+    metadata.write(&dir.disk, &paths.metadata).map_err(|e| with_cause(&e))
 }

@@ -29,7 +29,7 @@ pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
 pub use open::{Method, Replayed, replay};
 pub use record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
-pub use repair::{Recovered, Repaired, mend, recover};
+pub use repair::{Examined, Recovered, Repaired, examine, mend, recover};
 pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{Callback, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};

@@ -60,7 +60,7 @@ fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let holders = holders(context, &dir)?;
     let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
     let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
-    let report = ActiveLocks::new(locks, queue.state(), now, &page.page())?;
+    let report = ActiveLocks::new(&dir, locks, queue.state(), &page.page())?;
     context.output.report(&report, |text| text.table(&table(&report.locks, now)));
     if report.total == 0 {
         context.output.note("no repository is locked");
@@ -129,7 +129,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
         }
     };
     let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
-    let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
+    let report = InspectedLocks::new(&dir, locks, queue.state(), &args.page.page())?;
     context.output.report(&report, |text| {
         for lock in &report.locks {
             text.gap();

@@ -4,6 +4,7 @@
 //! records what it found before it lets go: no supervisor can begin anything meanwhile. The queue
 //! refuses an end of a claim that is not the present one, so that two recoveries record it once.
 
+mod assume;
 mod cancel;
 mod lost;
 mod policy;
@@ -12,9 +13,10 @@ mod resume;
 mod settle;
 mod settled_job;
 
+pub use assume::{AssumeRefused, assume_dead};
 pub use cancel::{CancelOutcome, Cancellation, cancel};
 pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
 pub use reattach::{Reattachment, reattach};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
-pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle, would_settle};
 pub use settled_job::SettledJob;

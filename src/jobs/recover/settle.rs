@@ -9,7 +9,9 @@ use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError};
+use crate::queue::{
+    Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+};
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -135,6 +137,21 @@ pub fn settle(
     Ok(settled)
 }
 
+/// What [`settle`] would do about every running job, at first sight. Changes nothing.
+#[must_use]
+pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let now = dir.clock.now();
+    let running = state.running().map(|job| {
+        let judgement = judge(&look, job);
+        let (settlement, _) = settlement_of(job, &judgement.verdict, now);
+        let (job_id, attempt) = (job.id.clone(), job.attempt);
+        Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
+    });
+    running.collect()
+}
+
 /// A job under judgement, with its lock when its death was likely at first sight.
 struct Case {
     job: Job,
@@ -258,7 +275,7 @@ pub(super) fn settlement_of(
     }
 }
 
-fn crashed(
+pub(super) fn crashed(
     job: &Job,
     claim: u64,
     reason: &str,

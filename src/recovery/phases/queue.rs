@@ -3,9 +3,11 @@
 
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
-use crate::queue::{self, Method, Repaired};
+use crate::jobs::RecoverSettings;
+use crate::queue::{self, Method, Queue, Repaired};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
+use crate::state::StateDir;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
@@ -14,18 +16,38 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.advance(repaired.recovered.records_replayed);
     let mut findings = findings(&repaired);
     context.checkpoint()?;
-    findings.extend(super::job_records::restore(shared, &mut repaired)?);
-    let needed_mending = repaired.needs_mending();
-    queue::mend(dir, &mut repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
-    // Twice, so that the one before is whole again too.
-    if needed_mending {
-        repaired.queue.checkpoint().map_err(|e| PhaseError::failed("take a snapshot", e))?;
-    }
+    findings.extend(mend(dir, &shared.settings.jobs, &mut repaired)?);
     let jobs = repaired.queue.state().jobs().len();
     let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
     *Shared::lock(&shared.queue) = Some(repaired.queue);
     Ok(PhaseOutcome { findings, message: Some(message), ..PhaseOutcome::default() })
+}
+
+/// Brings back what only the jobs' own records tell, and leaves files that read clean.
+fn mend(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
+    let found = super::job_records::restore(dir, settings, repaired)?;
+    let needed_mending = repaired.needs_mending();
+    queue::mend(dir, repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
+    // Twice, so that the one before is whole again too.
+    if needed_mending {
+        repaired.queue.checkpoint().map_err(|e| PhaseError::failed("take a snapshot", e))?;
+    }
+    Ok(found)
+}
+
+/// What the phase `queue` does, without a recovery around it: for `repair queue`.
+///
+/// # Errors
+/// What the system says; the next run finds the rest.
+pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
+    let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
+    mend(dir, settings, &mut repaired)?;
+    Ok(repaired.queue)
 }
 
 fn method_in_words(method: Method) -> &'static str {
