@@ -28,6 +28,26 @@ pub enum QueueError {
     /// An operation that cannot be written as JSON.
     #[error("cannot write an operation as JSON")]
     Json(#[from] serde_json::Error),
+    /// The queue was opened only to be looked at, because its disk cannot be written.
+    #[error("the queue can only be looked at: {why}")]
+    LookOnly {
+        /// What was tried, on which object, and what the system said.
+        why: String,
+    },
+}
+
+impl QueueError {
+    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    #[must_use]
+    pub fn refused_change(&self) -> Option<&DiskError> {
+        let disk = match self {
+            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | QueueError::Disk(e)
+            | QueueError::Lock(LockError::Disk(e)) => e,
+            _ => return None,
+        };
+        disk.is_refused_change().then_some(disk)
+    }
 }
 
 /// Opens the queue's log.
@@ -121,9 +141,27 @@ impl Operation {
 #[derive(Debug)]
 pub struct Queue {
     dir: StateDir,
-    log: Log,
+    access: Access,
     replayed: Replayed,
     snapshot: Option<SnapshotFile>,
+}
+
+/// By what the queue's files are reached.
+#[derive(Debug)]
+enum Access {
+    /// As one of the writers.
+    Log(Box<Log>),
+    /// Reading only, because the disk cannot be written; the reason.
+    Look(String),
+}
+
+impl Access {
+    fn log(&self) -> Result<&Log, QueueError> {
+        match self {
+            Access::Log(log) => Ok(log),
+            Access::Look(why) => Err(QueueError::LookOnly { why: why.clone() }),
+        }
+    }
 }
 
 /// Applies what the log has between the place reached and `until`; false when some of it is missing.
@@ -201,9 +239,39 @@ impl Queue {
         let log = open_log(dir)?;
         let until = log.end();
         log.commit(until.last_seq)?;
-        let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
+        let access = Access::Log(Box::new(log));
+        let mut queue = Queue { dir: dir.clone(), access, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
+    }
+
+    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and nothing is
+    /// touched. [`Queue::unwritable`] tells then. For reports: what is shown may include records that were
+    /// never synced, and nothing may be started by it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
+        let why = match Queue::open(dir) {
+            Ok(queue) => return Ok(queue),
+            Err(e) => match e.refused_change() {
+                Some(refused) => format!("{refused}: {}", refused.source),
+                None => return Err(e),
+            },
+        };
+        let replayed = replay(dir, None)?;
+        let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
+        let snapshot = snapshots.find(|s| s.seq == replayed.snapshot_seq);
+        Ok(Queue { dir: dir.clone(), access: Access::Look(why), replayed, snapshot })
+    }
+
+    /// Why the queue can only be looked at; `None` when it can be changed.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<&str> {
+        match &self.access {
+            Access::Log(_) => None,
+            Access::Look(why) => Some(why),
+        }
     }
 
     /// The jobs.
@@ -219,9 +287,17 @@ impl Queue {
     }
 
     /// The log behind it.
+    ///
+    /// # Errors
+    /// [`QueueError::LookOnly`] when the disk cannot be written.
+    pub fn log(&self) -> Result<&Log, QueueError> {
+        self.access.log()
+    }
+
+    /// Where the log ends, as far as this process knows without the log.
     #[must_use]
-    pub fn log(&self) -> &Log {
-        &self.log
+    pub fn position(&self) -> Position {
+        self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
@@ -241,8 +317,9 @@ impl Queue {
     /// # Errors
     /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
-        let until = self.log.end();
-        self.log.commit(until.last_seq)?;
+        let Ok(log) = self.access.log() else { return Ok(false) };
+        let until = log.end();
+        log.commit(until.last_seq)?;
         if until == self.replayed.log.position {
             return Ok(false);
         }
@@ -262,7 +339,8 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, snapshot } = self;
+        let Queue { dir, access, replayed, snapshot } = self;
+        let log = access.log()?;
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
@@ -275,7 +353,7 @@ impl Queue {
             replayed.log.position = locked.end();
             Ok(((first..).take(payloads.len()).collect::<Vec<u64>>(), value))
         })?;
-        self.log.commit(self.replayed.state.last_seq())?;
+        log.commit(replayed.state.last_seq())?;
         Ok((numbers, value))
     }
 
@@ -285,6 +363,7 @@ impl Queue {
     /// # Errors
     /// What the system says; nothing is lost then.
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+        self.log()?;
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),
@@ -296,7 +375,7 @@ impl Queue {
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
-        self.log.rotate()?;
+        self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;
         self.snapshot = Some(snapshot.clone());
         Ok(Some(Checkpoint { snapshot, segments_removed }))
@@ -320,7 +399,7 @@ impl Queue {
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        Ok(self.log.remove_until(previous.seq)?)
+        Ok(self.log()?.remove_until(previous.seq)?)
     }
 
     /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
@@ -347,6 +426,10 @@ impl Queue {
 
     /// Waits until the log changes, at most `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        self.log.wait_for_change(self.replayed.log.position, timeout);
+        match &self.access {
+            Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
+            // Nobody who can be waited for: the caller looks again after a moment.
+            Access::Look(_) => std::thread::sleep(timeout),
+        }
     }
 }

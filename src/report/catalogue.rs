@@ -53,6 +53,31 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
     next: Some("recoveryctl queue wal"),
 };
 
+/// The disk refuses to be written.
+pub const DISK_NOT_WRITABLE: Entry = Entry {
+    code: "disk-not-writable",
+    severity: Severity::Error,
+    title: "The disk of the state directory cannot be written",
+    meaning: "It is full, a quota is reached, it is mounted read-only, or the device fails: what was tried, and \
+              what the system said, is in the sentence.",
+    done: "What can be read is shown, and may include records that never reached the disk. What could not be \
+           written was left as it was; nothing was acknowledged that is not on disk.",
+    advice: "Free room or make the disk writable, then recover: what was left undone is done then.",
+    next: Some("recoveryctl recover"),
+};
+
+/// The readable form of a job could not be written.
+pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {
+    code: "job-record-not-written",
+    severity: Severity::Warning,
+    title: "The record of a job could not be written",
+    meaning: "jobs/ID.job.json is made from the queue, for readers and as the last resort when the queue's own \
+              files are lost. The system refused to write it.",
+    done: "The queue itself is whole and was used; the record is written by the next recovery.",
+    advice: "Deal with what the system said: free room, or clear away what has the file's name.",
+    next: Some("recoveryctl recover"),
+};
+
 /// The log ended in the middle of a record.
 pub const LOG_TORN_TAIL: Entry = Entry {
     code: "log-torn-tail",
@@ -498,6 +523,8 @@ pub const ALL: &[&Entry] = &[
     &TEMPORARY_FILES_REMOVED,
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
+    &DISK_NOT_WRITABLE,
+    &JOB_RECORD_NOT_WRITTEN,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,

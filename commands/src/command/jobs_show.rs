@@ -24,7 +24,7 @@ pub(super) struct ShowArgs {
 
 pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;
     let held = held_repositories(&dir, queue.state())?;
     let lock = lock_of(&dir, queue.state(), job);

@@ -16,7 +16,7 @@ use crate::working::judging;
 pub(super) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
-    let (queue, last) = (Queue::open(&dir)?, last_recovery(&mut context.output, &dir));
+    let (queue, last) = (context.queue_to_look(&dir)?, last_recovery(&mut context.output, &dir));
     let report = JobsStatus::new(&dir, queue.state(), last.as_ref(), limits, &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| render(text, &report, now));

@@ -1,11 +1,16 @@
 //! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
+use std::path::Path;
+
 use super::sequence::Shared;
 use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
+
+/// How many records that could not be written are named one by one.
+const NAMED: usize = 20;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
@@ -22,7 +27,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, context, queue)?);
+            rebuild_records(shared, context, queue, &mut outcome);
         }
         Ok(outcome)
     })
@@ -138,27 +143,53 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
         .collect()
 }
 
-fn rebuild_records(
-    shared: &Shared,
-    context: &PhaseContext,
-    queue: &Queue,
-) -> Result<Vec<Finding>, PhaseError> {
+/// The queue is the truth and the records follow it: that one cannot be written is told, and stops nothing.
+fn rebuild_records(shared: &Shared, context: &PhaseContext, queue: &Queue, outcome: &mut PhaseOutcome) {
     let stop = || context.checkpoint().is_err();
-    let waiting = record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
-        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
-    let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
-        .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
-    let damaged = rebuilt.damaged.iter().chain(&waiting.damaged);
-    let mut findings: Vec<Finding> = damaged
-        .map(|path| {
-            let sentence =
-                "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
-            Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
-        })
-        .collect();
-    findings.extend(rebuilt.missing.iter().map(|id| {
-        let sentence = "its record was lost; it was written anew from the queue".to_owned();
-        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
-    }));
-    Ok(findings)
+    match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
+        Ok(waiting) => outcome.findings.extend(waiting.damaged.iter().map(|p| damaged_record(p))),
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+    match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
+        Ok(rebuilt) => {
+            outcome.findings.extend(rebuilt.damaged.iter().map(|p| damaged_record(p)));
+            outcome.findings.extend(rebuilt.missing.iter().map(|id| {
+                let sentence = "its record was lost; it was written anew from the queue".to_owned();
+                Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
+            }));
+            for (path, why) in rebuilt.failed {
+                not_written(outcome, &format!("file:{}", path.display()), why);
+            }
+        }
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+}
+
+fn damaged_record(path: &Path) -> Finding {
+    let sentence = "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
+    Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
+}
+
+fn not_written(outcome: &mut PhaseOutcome, object: &str, why: String) {
+    let known = outcome.findings.iter().filter(|f| f.code == catalogue::JOB_RECORD_NOT_WRITTEN.code).count();
+    if known == 0 {
+        outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+    }
+    // One that is full says the same of each.
+    if known < NAMED {
+        outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
+    }
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
 }

@@ -4,8 +4,8 @@
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
 use crate::jobs::RecoverSettings;
-use crate::queue::{self, Method, Queue, Repaired};
-use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::queue::{self, Method, Queue, QueueError, Repaired};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
@@ -16,28 +16,32 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.advance(repaired.recovered.records_replayed);
     let mut findings = findings(&repaired);
     context.checkpoint()?;
-    findings.extend(mend(dir, &shared.settings.jobs, &mut repaired)?);
+    findings.extend(super::job_records::restore(dir, &shared.settings.jobs, &mut repaired)?);
+    let needed_mending = repaired.needs_mending();
+    let mut degraded = Vec::new();
+    if let Err(e) = mend(dir, &mut repaired, needed_mending) {
+        // The queue was read, and it is right: that its files stay damaged is for later.
+        let Some(refused) = e.refused_change() else {
+            return Err(PhaseError::failed("mend the queue's files", e));
+        };
+        let why = format!("the queue's files stay as damaged as they are: {refused}: {}", refused.source);
+        degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+        findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
+    }
     let jobs = repaired.queue.state().jobs().len();
     let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
     *Shared::lock(&shared.queue) = Some(repaired.queue);
-    Ok(PhaseOutcome { findings, message: Some(message), ..PhaseOutcome::default() })
+    Ok(PhaseOutcome { findings, degraded, message: Some(message) })
 }
 
-/// Brings back what only the jobs' own records tell, and leaves files that read clean.
-fn mend(
-    dir: &StateDir,
-    settings: &RecoverSettings,
-    repaired: &mut Repaired,
-) -> Result<Vec<Finding>, PhaseError> {
-    let found = super::job_records::restore(dir, settings, repaired)?;
-    let needed_mending = repaired.needs_mending();
-    queue::mend(dir, repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
+fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result<(), QueueError> {
+    queue::mend(dir, repaired)?;
     // Twice, so that the one before is whole again too.
     if needed_mending {
-        repaired.queue.checkpoint().map_err(|e| PhaseError::failed("take a snapshot", e))?;
+        repaired.queue.checkpoint()?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// What the phase `queue` does, without a recovery around it: for `repair queue`.
@@ -46,7 +50,10 @@ fn mend(
 /// What the system says; the next run finds the rest.
 pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
-    mend(dir, settings, &mut repaired)?;
+    super::job_records::restore(dir, settings, &mut repaired)?;
+    let needed_mending = repaired.needs_mending();
+    mend(dir, &mut repaired, needed_mending)
+        .map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     Ok(repaired.queue)
 }
 
