@@ -62,7 +62,8 @@ impl Place {
     /// # Errors
     /// What the system says.
     pub fn configure(&self, more: &str) -> io::Result<()> {
-        let text = "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"16KiB\"\n[daemon]\npoll = \"100ms\"\n";
+        let text =
+            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"16KiB\"\n[daemon]\npoll = \"100ms\"\n";
         fs::write(self.root().join("config.toml"), format!("{text}{more}"))
     }
 

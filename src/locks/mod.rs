@@ -32,13 +32,15 @@ pub use availability::{Availability, availability};
 pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 pub use held_by::HeldBy;
 pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
-pub use list::{LockInfo, inspect, list};
+pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list};
 pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
 };
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
 pub use release::{Effective, ReleaseRefused, Released, release, would_release};
-pub use repair::{JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_repair, repair};
+pub use repair::{
+    JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_one, plan_repair, repair,
+};
 pub use run_under::{
     Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
     run_under, run_with_lock,

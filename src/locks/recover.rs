@@ -230,7 +230,7 @@ pub(super) fn give_back(
     metadata.evidence = evidence.to_vec();
     metadata.recovered = true;
     metadata.released_by = actor.map(|actor| {
-        let Actor { by, why, .. } = actor.clone();
+        let Actor { by, why } = actor.clone();
         ReleaseNote { by, why, forced: false }
     });
     metadata.write(&dir.disk, &paths.metadata).map_err(|e| with_cause(&e))

@@ -100,18 +100,25 @@ pub struct JobWitness<'a> {
 pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepair>, DiskError> {
     let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
     let look = look_at_many(dir, jobs.liveness, &names);
-    let plan = |name: &String| {
-        let paths = dir.paths.lock(name).ok()?;
-        let flock = match is_held(&paths.flock) {
-            Ok(true) => Flock::Held,
-            Ok(false) => Flock::Free,
-            Err(e) if e.is_not_found() => Flock::Free,
-            Err(e) => Flock::Unusable(with_cause(&e)),
-        };
-        let case = Case { dir, look: &look, jobs, repository: name, paths: &paths };
-        case.decide(&flock, &read_metadata(&paths.metadata, name)).map(|plan| plan.repair)
+    Ok(names.iter().filter_map(|name| plan_with(dir, &look, jobs, name)).collect())
+}
+
+/// As [`plan_repair`], for one repository.
+#[must_use]
+pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
+    plan_with(dir, &Look::new(dir, jobs.liveness), jobs, repository)
+}
+
+fn plan_with(dir: &StateDir, look: &Look<'_>, jobs: JobWitness<'_>, repository: &str) -> Option<LockRepair> {
+    let paths = dir.paths.lock(repository).ok()?;
+    let flock = match is_held(&paths.flock) {
+        Ok(true) => Flock::Held,
+        Ok(false) => Flock::Free,
+        Err(e) if e.is_not_found() => Flock::Free,
+        Err(e) => Flock::Unusable(with_cause(&e)),
     };
-    Ok(names.iter().filter_map(plan).collect())
+    let case = Case { dir, look, jobs, repository, paths: &paths };
+    case.decide(&flock, &read_metadata(&paths.metadata, repository)).map(|plan| plan.repair)
 }
 
 /// Does what [`plan_repair`] says for one repository, judged anew with the flock taken. `None` when there
@@ -334,7 +341,7 @@ impl Case<'_> {
                 give_back(self.dir, self.paths, &metadata, evidence, Some(actor)).map(|()| kept)
             }
             Some(LockAct::RestoreMetadata) => {
-                self.restore(read, LockMetadata { state: LockState::Held, ..metadata })
+                self.restore(read, &LockMetadata { state: LockState::Held, ..metadata })
             }
         }
     }
@@ -342,7 +349,7 @@ impl Case<'_> {
     fn restore(
         &self,
         read: &MetadataRead,
-        metadata: LockMetadata,
+        metadata: &LockMetadata,
     ) -> Result<Option<std::path::PathBuf>, String> {
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
         if read_metadata(&self.paths.metadata, self.repository) != *read {

@@ -66,7 +66,8 @@ fn of_settlement(job: &Settled) -> Option<RepairAction> {
 
 fn of_unknown(job: &Settled) -> Option<Left> {
     let Settlement::Unknown { why } = &job.settlement else { return None };
-    let id = shlex::try_quote(&job.job_id.to_string()).map_or_else(|_| "…".into(), |id| id.into_owned());
+    let id =
+        shlex::try_quote(&job.job_id.to_string()).map_or_else(|_| "…".into(), std::borrow::Cow::into_owned);
     Some(Left {
         object: format!("job:{}", job.job_id),
         reason: why.clone(),

@@ -1,10 +1,11 @@
 //! The repository locks.
 
 use super::action::{Left, LocksCondition, RepairAction};
-use super::run::{RepairError, RepairSettings};
-use crate::jobs::{Sentinel, Stored};
+use super::run::RepairError;
+use crate::jobs::{RecoverSettings, Sentinel, Stored};
 use crate::locks::{
-    JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_repair, repair,
+    JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_one, plan_repair,
+    repair,
 };
 use crate::queue::JobId;
 use crate::recovery::JobHolders;
@@ -12,7 +13,7 @@ use crate::state::StateDir;
 
 pub(super) fn look(
     dir: &StateDir,
-    settings: &RepairSettings,
+    settings: &RecoverSettings,
 ) -> Result<(LocksCondition, Vec<RepairAction>, Vec<Left>), RepairError> {
     with_witness(dir, settings, |jobs| {
         let mut condition = LocksCondition::default();
@@ -38,24 +39,36 @@ pub(super) fn look(
 /// Repairs one lock after the other, and enters why, where it was not done.
 pub(super) fn mend(
     dir: &StateDir,
-    settings: &RepairSettings,
+    settings: &RecoverSettings,
     actions: &mut [RepairAction],
 ) -> Result<(), RepairError> {
     with_witness(dir, settings, |jobs| {
         for action in actions {
             let Some(repository) = action.object.strip_prefix("lock:") else { continue };
-            action.error = repair(dir, repository, jobs, &settings.jobs.actor)?.and_then(|done| done.error);
+            action.error = repair(dir, repository, jobs, &settings.actor)?.and_then(|done| done.error);
         }
         Ok(())
     })
 }
 
+/// What a repair would do about the lock of one repository; `None` when there is nothing to do.
+///
+/// # Errors
+/// What the system says.
+pub fn would_repair_lock(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repository: &str,
+) -> Result<Option<LockRepair>, RepairError> {
+    with_witness(dir, settings, |jobs| Ok(plan_one(dir, repository, jobs)))
+}
+
 fn with_witness<T>(
     dir: &StateDir,
-    settings: &RepairSettings,
+    settings: &RecoverSettings,
     act: impl FnOnce(JobWitness<'_>) -> Result<T, RepairError>,
 ) -> Result<T, RepairError> {
-    let holders = JobHolders::new(dir, settings.jobs.limits);
+    let holders = JobHolders::new(dir, settings.limits);
     let liveness = |id: &JobId, claim: u64| -> JobLiveness { holders.liveness(id, claim) };
     let running = |repository: &str| running_on(dir, &holders, repository);
     act(JobWitness { liveness: &liveness, running: &running })
@@ -84,7 +97,7 @@ fn action_of(plan: &LockRepair) -> Option<RepairAction> {
 }
 
 fn left_of(plan: LockRepair) -> Left {
-    let name = shlex::try_quote(&plan.repository).map_or_else(|_| "…".into(), |name| name.into_owned());
+    let name = shlex::try_quote(&plan.repository).map_or_else(|_| "…".into(), std::borrow::Cow::into_owned);
     Left {
         object: format!("lock:{}", plan.repository),
         reason: plan.reason,

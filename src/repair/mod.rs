@@ -19,4 +19,5 @@ mod run;
 pub use action::{
     Condition, JobsCondition, Left, LocksCondition, Part, QueueCondition, RepairAction, RepairReport,
 };
+pub use locks::would_repair_lock;
 pub use run::{RepairError, RepairSettings, repair};

@@ -120,7 +120,7 @@ fn look(
             (actions, left)
         }
         Part::Locks => {
-            let (locks, actions, left) = locks::look(dir, settings)?;
+            let (locks, actions, left) = locks::look(dir, &settings.jobs)?;
             condition.locks = Some(locks);
             (actions, left)
         }
@@ -138,7 +138,7 @@ fn mend(
     match part {
         Part::Queue => repair_queue(dir, &settings.jobs).map(drop)?,
         Part::Jobs => jobs::mend(dir, settings)?,
-        Part::Locks => locks::mend(dir, settings, actions)?,
+        Part::Locks => locks::mend(dir, &settings.jobs, actions)?,
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedL
 use recovery::state::{StateDir, Timestamp};
 
 use super::jobs::PageArgs;
+use super::locks_stale::{StaleArgs, detect_stale};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
@@ -29,6 +30,7 @@ enum LocksWord {
     /// List what the last recovery did with the locks that it found held
     Recovered(PageArgs),
     Inspect(InspectArgs),
+    DetectStale(StaleArgs),
 }
 
 /// Show all that is known of locks, with the evidence
@@ -46,6 +48,7 @@ pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Endin
         LocksWord::Active(page) => active(context, page),
         LocksWord::Recovered(page) => recovered(context, page),
         LocksWord::Inspect(args) => inspected(context, args),
+        LocksWord::DetectStale(args) => detect_stale(context, args),
     }
 }
 
@@ -82,7 +85,7 @@ fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
     table
 }
 
-fn tone_of(verdict: &str) -> Tone {
+pub(super) fn tone_of(verdict: &str) -> Tone {
     match verdict {
         "live" => Tone::Good,
         "stale" => Tone::Warning,
@@ -141,7 +144,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
     Ok(Ending::Done)
 }
 
-fn no_such_lock(repository: &str) -> CliError {
+pub(super) fn no_such_lock(repository: &str) -> CliError {
     CliError::new(ErrorKind::NotFound, format!("no lock of a repository '{repository}' was ever granted"))
         .code("no-such-lock")
         .hint("recoveryctl locks inspect")

@@ -52,8 +52,7 @@ pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue,
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     super::job_records::restore(dir, settings, &mut repaired)?;
     let needed_mending = repaired.needs_mending();
-    mend(dir, &mut repaired, needed_mending)
-        .map_err(|e| PhaseError::failed("mend the queue's files", e))?;
+    mend(dir, &mut repaired, needed_mending).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     Ok(repaired.queue)
 }
 
