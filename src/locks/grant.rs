@@ -119,6 +119,7 @@ impl LockGrant {
     /// See [`GiveBackError`]; the flock is free then too, and the metadata still says held.
     pub fn release(self) -> Result<(), GiveBackError> {
         let _writing = writing(&self.dir.disk, &self.paths)?;
+        let mut token = self.token;
         if let MetadataRead::Whole(found) = read_metadata(&self.paths.metadata, self.repository()) {
             if found.lock_id != self.lock_id {
                 let repository = self.repository().to_owned();
@@ -128,8 +129,11 @@ impl LockGrant {
             if found.state == LockState::Released {
                 return Ok(()); // Somebody forced it; that note is to stay.
             }
+            // A repair may have raised it above all that can have been granted: it never falls.
+            token = token.max(found.token);
         }
-        let metadata = self.metadata.given_back(self.dir.clock.now());
+        let mut metadata = self.metadata.given_back(self.dir.clock.now());
+        metadata.token = token;
         metadata.write(&self.dir.disk, &self.paths.metadata)?;
         drop(self.flock);
         Ok(())

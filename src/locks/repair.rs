@@ -32,6 +32,8 @@ pub struct RunningHolder {
     pub claim: u64,
     /// The grant that its sentinel names.
     pub lock_id: Option<String>,
+    /// The fencing number that its command was given.
+    pub token: Option<u64>,
     /// Its supervisor, and where that ran.
     pub supervisor: Option<(ProcessIdentity, Host)>,
 }
@@ -267,7 +269,7 @@ impl Case<'_> {
     }
 
     fn by_the_job(&self, damaged: String, mut evidence: Vec<String>, holder: &RunningHolder) -> Plan {
-        let RunningHolder { job_id, attempt, claim, lock_id, supervisor } = holder;
+        let RunningHolder { job_id, attempt, claim, lock_id, token, supervisor } = holder;
         evidence.push(format!("job {job_id} runs on this repository (attempt {attempt}, claim {claim})"));
         let (Some(lock_id), Some((process, host))) = (lock_id, supervisor) else {
             return self.left(format!("{damaged}; the job's sentinel does not name the lock"), evidence);
@@ -280,6 +282,10 @@ impl Case<'_> {
         let of_job = LockHolder::Job { job_id: job_id.clone(), attempt: *attempt, claim: *claim };
         let mut metadata = self.anew(of_job, "job");
         (metadata.lock_id, metadata.process, metadata.host) = (lock_id.clone(), *process, host.clone());
+        if let Some(token) = token {
+            evidence.push(format!("its command was given the fencing number {token}"));
+            metadata.token = *token;
+        }
         self.plan(LockAct::RestoreMetadata, damaged, evidence, Some(Box::new(metadata)))
     }
 

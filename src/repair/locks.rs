@@ -2,7 +2,7 @@
 
 use super::action::{Left, LocksCondition, RepairAction};
 use super::run::RepairError;
-use crate::jobs::{RecoverSettings, Sentinel, Stored};
+use crate::jobs::{RecoverSettings, Sentinel, Stored, marks};
 use crate::locks::{
     JobLiveness, JobWitness, LockInfo, LockRepair, LockVerdict, RunningHolder, list, plan_one, plan_repair,
     repair,
@@ -10,6 +10,7 @@ use crate::locks::{
 use crate::queue::JobId;
 use crate::recovery::JobHolders;
 use crate::state::StateDir;
+use crate::system::{Presence, environment_of, presence};
 
 pub(super) fn look(
     dir: &StateDir,
@@ -86,9 +87,25 @@ fn running_on(dir: &StateDir, holders: &JobHolders, repository: &str) -> Option<
         job_id: job.id.clone(),
         attempt: job.attempt,
         claim,
+        token: sentinel.as_ref().and_then(token_of),
         lock_id: sentinel.as_ref().and_then(|s| s.lock_id.clone()),
         supervisor: sentinel.map(|s| (s.supervisor, s.host)),
     })
+}
+
+/// The number in the environment of the command, if that is of the lock that the sentinel names.
+fn token_of(sentinel: &Sentinel) -> Option<u64> {
+    let command = sentinel.command.filter(|c| presence(*c) == Presence::Alive)?;
+    let environment = environment_of(command.pid).ok()?;
+    let value = |name: &str| {
+        let prefix = format!("{name}=");
+        let found = environment.iter().find_map(|entry| entry.strip_prefix(prefix.as_bytes()))?;
+        std::str::from_utf8(found).ok().map(str::to_owned)
+    };
+    if value(marks::LOCK_ID) != sentinel.lock_id {
+        return None;
+    }
+    value(marks::LOCK_TOKEN)?.parse().ok()
 }
 
 fn action_of(plan: &LockRepair) -> Option<RepairAction> {

@@ -1,14 +1,18 @@
 //! An operator's decision that a job is dead of which neither life nor death can be proven.
 //!
 //! Whatever can be proven wins over the decision: what lives is never declared dead, and what is provably
-//! over is recorded as it ended.
+//! over is recorded as it ended. The decision itself is written down as the attempt's `exit.json`, with the
+//! reason, so that everybody who judges the job afterwards (`resume`, the supervisor of its next attempt)
+//! finds it; then the end is recorded. Killed in between, the next recovery records it.
 
 use super::settle::{RecoverError, RecoverSettings, Settlement, crashed, lock_job, settlement_of};
-use crate::durable::LockError;
+use crate::durable::{DiskError, LockError};
 use crate::jobs::evidence::{Look, judge, judge_locked};
+use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::process_table::ProcessTable;
+use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{JobId, JobStatus, Operation, Queue};
+use crate::queue::{End, Job, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
 use crate::system::{Host, is_network};
 
@@ -80,6 +84,9 @@ pub fn assume_dead(
         proven => settlement_of(&job, proven, now),
     };
     if !dry_run {
+        if let (Verdict::Unknown { .. }, Some(Operation::End(end))) = (&judgement.verdict, &operation) {
+            write_decision(dir, &job, end)?;
+        }
         queue.transact(&settings.actor, |state| {
             let is_unchanged = state.get(id).is_some_and(|now| {
                 now.status == JobStatus::Running && now.course().claim == job.course().claim
@@ -89,4 +96,26 @@ pub fn assume_dead(
         })?;
     }
     Ok(Ok(settlement))
+}
+
+fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError> {
+    let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
+    let now = dir.clock.now();
+    let decision = ExitRecord {
+        version: DOCUMENT_VERSION,
+        job_id: end.job.clone(),
+        attempt: end.attempt,
+        claim: end.claim,
+        outcome: end.outcome,
+        exit_code: None,
+        signal: None,
+        reason: end.reason.clone(),
+        started_at: job.course().started_at.unwrap_or(now),
+        finished_at: now,
+        tree_empty: true,
+        leftovers_ended: 0,
+        cpu_ms: None,
+    };
+    dir.disk.ensure_dir(&paths.workspace)?;
+    decision.write(&dir.disk, &paths.exit())
 }
