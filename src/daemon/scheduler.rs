@@ -9,7 +9,7 @@ use super::choice::startable;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock};
+use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -263,6 +263,12 @@ impl Scheduler {
         if self.settings.only.is_empty() && self.announced.is_none() {
             let path = self.dir.paths.scheduling_lock();
             self.announced = FileLock::try_acquire(&self.dir.disk, &path).ok();
+            if let Some(lock) = &self.announced {
+                // What a crash leaves there says that a scheduler is to be expected back.
+                let since = self.dir.clock.now().to_string();
+                let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
+                let _ = lock.describe(&holder);
+            }
         }
     }
 
@@ -317,6 +323,15 @@ impl Scheduler {
             self.last_checkpoint = Instant::now();
         }
         Ok(())
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.announced {
+            // In order: nobody need wait for this one to come back.
+            let _ = lock.file().truncate(0);
+        }
     }
 }
 
