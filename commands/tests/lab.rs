@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use recovery_lab::Seed;
 use recovery_lab::kill::{self, Points, Scenario};
+use recovery_lab::{Seed, faults};
 
 /// The binary that is tried.
 fn binary() -> PathBuf {
@@ -57,4 +57,24 @@ fn commands_killed_at_any_system_call_lose_nothing() {
 #[test]
 fn recoveries_supervisors_and_daemons_killed_at_any_system_call_lose_nothing() {
     kill_all(is_long, 8);
+}
+
+/// Says why a test does not run here; where everything must run, that is a failure.
+#[allow(clippy::print_stderr)]
+fn skipped(why: &str) {
+    assert!(std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_none(), "cannot run here: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+#[test]
+fn a_full_and_a_read_only_disk_cost_nothing() {
+    match faults::disk::try_disks(&binary()).unwrap() {
+        Some(tally) => tally.assert_none_failed(),
+        None => skipped("a file system cannot be mounted (it needs root)"),
+    }
+}
+
+#[test]
+fn few_open_files_and_small_files_cost_nothing() {
+    faults::limits::try_limits(&binary(), 5).unwrap().assert_none_failed();
 }

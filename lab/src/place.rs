@@ -39,6 +39,28 @@ impl Place {
         Ok(place)
     }
 
+    /// Puts a small file system of its own under the state directory; false where that is not permitted.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn mount_small_disk(&self, kib: u32) -> io::Result<bool> {
+        fs::create_dir(self.state())?;
+        let size = format!("size={kib}k,mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(self.state());
+        Ok(run(&mut mount, PATIENCE)?.status == 0)
+    }
+
+    /// Makes that file system read-only, or writable again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remount(&self, read_only: bool) -> io::Result<()> {
+        let how = if read_only { "remount,ro" } else { "remount,rw" };
+        let ran = run(Command::new("mount").args(["-o", how]).arg(self.state()), PATIENCE)?;
+        if ran.status == 0 { Ok(()) } else { Err(io::Error::other(ran.stderr)) }
+    }
+
     /// Everything that a run may see: the state directory and what lies beside it.
     #[must_use]
     pub fn root(&self) -> PathBuf {
@@ -182,7 +204,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.end_all();
+        if is_mount_point(&self.state()) {
+            let _ = run(Command::new("umount").arg(self.state()), PATIENCE);
+        }
     }
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
+    path.parent().is_some_and(|parent| device(path).is_some() && device(path) != device(parent))
 }
 
 fn command_line_of(pid: u32) -> String {

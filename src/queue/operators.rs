@@ -81,13 +81,14 @@ pub fn entries_of(seq: u64, record: &Record) -> Vec<Entry> {
             vec![job("end", &end.job, format!("attempt {} {how}{why}", end.attempt))]
         }
         Operation::Cancel { job: id } => vec![job("cancel", id, String::new())],
-        Operation::Resume { job: id, fresh } => {
+        Operation::Resume { job: id, fresh, .. } => {
             let from = if *fresh { "from the start" } else { "from its checkpoint, if it has one" };
             vec![job("resume", id, from.to_owned())]
         }
-        Operation::Restore { document } => {
+        Operation::Restore { document, .. } => {
             vec![job("restore", &document.job_id, format!("as {}", document.status))]
         }
+        Operation::Rebuilt { job: id, .. } => vec![job("rebuilt", id, "its own record was lost".to_owned())],
         Operation::Remove { jobs } => jobs.iter().map(|id| job("remove", id, String::new())).collect(),
     }
 }

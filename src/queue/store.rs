@@ -9,6 +9,7 @@ use super::record::{Actor, Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::StateDir;
 
@@ -37,16 +38,21 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// What the disk said, if it is that.
+    #[must_use]
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | QueueError::Disk(e)
+            | QueueError::Lock(LockError::Disk(e)) => Some(e),
+            _ => None,
+        }
+    }
+
     /// The disk's refusal behind it, if it is one that leaves reading possible.
     #[must_use]
     pub fn refused_change(&self) -> Option<&DiskError> {
-        let disk = match self {
-            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
-            | QueueError::Disk(e)
-            | QueueError::Lock(LockError::Disk(e)) => e,
-            _ => return None,
-        };
-        disk.is_refused_change().then_some(disk)
+        self.disk().filter(|e| e.is_refused_change())
     }
 }
 
@@ -79,7 +85,9 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
 ///
 /// # Errors
 /// Nothing is acknowledged then.
+#[track_caller]
 pub fn append(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<u64>, QueueError> {
+    dir.disk.reached();
     let log = open_log(dir)?;
     let first = log.append(&lines(dir, actor, operations)?)?;
     Ok((first..).take(operations.len()).collect())
@@ -129,9 +137,10 @@ impl Operation {
             | Operation::Found { job, .. }
             | Operation::Unclaim { job, .. }
             | Operation::Cancel { job }
-            | Operation::Resume { job, .. } => job == id,
+            | Operation::Resume { job, .. }
+            | Operation::Rebuilt { job, .. } => job == id,
             Operation::End(end) => end.job == *id,
-            Operation::Restore { document } => document.job_id == *id,
+            Operation::Restore { document, .. } => document.job_id == *id,
             Operation::Remove { jobs } => jobs.contains(id),
         }
     }
@@ -238,7 +247,9 @@ impl Queue {
     pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
         let log = open_log(dir)?;
         let until = log.end();
-        log.commit(until.last_seq)?;
+        if !Mutation::ShowBeforeSync.is_on() {
+            log.commit(until.last_seq)?;
+        }
         let access = Access::Log(Box::new(log));
         let mut queue = Queue { dir: dir.clone(), access, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
@@ -263,6 +274,12 @@ impl Queue {
         let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
         let snapshot = snapshots.find(|s| s.seq == replayed.snapshot_seq);
         Ok(Queue { dir: dir.clone(), access: Access::Look(why), replayed, snapshot })
+    }
+
+    /// The state directory that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
     }
 
     /// Why the queue can only be looked at; `None` when it can be changed.
@@ -334,6 +351,7 @@ impl Queue {
     ///
     /// # Errors
     /// Nothing is acknowledged then; open the queue again before going on.
+    #[track_caller]
     pub fn transact<T>(
         &mut self,
         actor: &Actor,
@@ -341,6 +359,7 @@ impl Queue {
     ) -> Result<(Vec<u64>, T), QueueError> {
         let Queue { dir, access, replayed, snapshot } = self;
         let log = access.log()?;
+        dir.disk.reached();
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
@@ -362,8 +381,10 @@ impl Queue {
     ///
     /// # Errors
     /// What the system says; nothing is lost then.
+    #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
         self.log()?;
+        self.dir.disk.reached();
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),
@@ -374,6 +395,10 @@ impl Queue {
         let state_id = self.dir.identity.state_id.to_string();
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
+        if Mutation::RemoveSegmentsBeforeSnapshot.is_on() {
+            self.log()?.rotate()?;
+            self.log()?.remove_until(self.replayed.state.last_seq())?;
+        }
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
         self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;

@@ -56,6 +56,7 @@ fn of_settlement(job: &Settled) -> Option<RepairAction> {
         Settlement::Crashed { .. } => {
             ("record-crash", "record that it crashed; its policy says what follows".to_owned())
         }
+        Settlement::NotStarted => ("record-crash", "record that it could not be started".to_owned()),
         Settlement::GivenBack => ("give-claim-back", "put it back in its place, it never started".to_owned()),
         Settlement::Reattached | Settlement::Unknown { .. } | Settlement::Overtaken => return None,
     };

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod failed;
 mod finding;
 mod held;
+pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
@@ -16,6 +17,7 @@ pub mod queue;
 pub mod reattachment;
 pub mod sentinels;
 pub mod status;
+pub mod why_job;
 pub mod why_lock;
 
 pub use finding::{Finding, Severity};

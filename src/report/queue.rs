@@ -57,7 +57,7 @@ impl QueueStatus {
         QueueStatus {
             state: match () {
                 () if damaged => "damaged",
-                () if queue.unwritable().is_some() => "degraded",
+                () if not_writable(queue).is_some() => "degraded",
                 () => "healthy",
             },
             depth: counts.queued,
@@ -201,10 +201,15 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     found
 }
 
-/// That the queue can only be looked at, if so.
+/// That the disk cannot be written, if so.
 #[must_use]
 pub fn not_writable(queue: &Queue) -> Option<Finding> {
-    let sentence = format!("the queue can only be looked at: {}", queue.unwritable()?);
+    let root = queue.dir().paths.root();
+    let sentence = match queue.unwritable() {
+        Some(why) => format!("the queue can only be looked at: {why}"),
+        None if crate::system::is_full(root) => format!("no room is left on the disk of {}", root.display()),
+        None => return None,
+    };
     Some(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence))
 }
 

@@ -8,6 +8,7 @@ use super::cleanup_log::{self, CleanupEntry};
 use super::detect::{Detection, judge_left};
 use super::history::{self, StartupEntry, StartupOutcome};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::StateDir;
 
@@ -63,6 +64,10 @@ impl Startup {
             Err(LockError::Disk(e)) => return Err(e.into()),
             Err(held) => return Err(StartupError::Running(held)),
         };
+        let mut marker = Marker::new(by, dir.clock.now());
+        if Mutation::MarkerBeforeHistory.is_on() {
+            marker.write(dir)?;
+        }
         // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
         let (detection, unsettled) = match settle_previous(dir) {
             Ok(detection) => (detection, None),
@@ -71,7 +76,6 @@ impl Startup {
             }
             Err(e) => return Err(e.into()),
         };
-        let mut marker = Marker::new(by, dir.clock.now());
         marker.phases_entered.extend(phase.map(str::to_owned));
         let holder = Holder {
             pid: marker.process.pid,

@@ -1,6 +1,5 @@
 //! `jobs failed`: what needs somebody's attention.
 
-use recovery::queue::Queue;
 use recovery::report::failed::{FailedJob, FailedJobs};
 use recovery::state::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use recovery::queue::{JobStatus, Queue};
+use recovery::queue::JobStatus;
 use recovery::report::held_repositories;
 use recovery::report::jobs::{JobFilter, JobList, JobSummary};
 use recovery::state::Timestamp;

@@ -1,6 +1,5 @@
 //! `jobs metrics`: figures about re-attachment.
 
-use recovery::queue::Queue;
 use recovery::report::job_metrics::JobMetrics;
 
 use crate::context::Context;

@@ -1,6 +1,5 @@
 //! `jobs sentinels`: every sentinel, and whether what it says is true.
 
-use recovery::queue::Queue;
 use recovery::report::sentinels::{SentinelReport, Sentinels};
 use recovery::state::Timestamp;
 

@@ -1,7 +1,6 @@
 //! `jobs show ID`: everything about one job.
 
 use clap::Args;
-use recovery::queue::Queue;
 use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
 use recovery::state::Timestamp;

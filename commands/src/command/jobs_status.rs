@@ -1,6 +1,5 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
-use recovery::queue::Queue;
 use recovery::report::reattachment::{JobStanding, JobsStatus};
 use recovery::state::Timestamp;
 
@@ -43,6 +42,10 @@ fn render(text: &mut Text, report: &JobsStatus, now: Timestamp) {
     if !report.jobs.is_empty() {
         text.gap();
         text.table(&table(&report.jobs, now));
+    }
+    if !report.findings.is_empty() {
+        text.gap();
+        text.findings(&report.findings);
     }
 }
 

@@ -33,5 +33,6 @@ pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
 pub(crate) mod why;
+mod why_job;
 mod why_lock;
 pub(crate) mod work;

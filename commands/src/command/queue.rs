@@ -1,7 +1,7 @@
 //! `queue status|metrics|snapshot|wal`.
 
 use clap::{Args, Subcommand};
-use recovery::queue::{Method, Queue};
+use recovery::queue::Method;
 use recovery::report::held_repositories;
 use recovery::report::queue::{
     QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered, not_writable,

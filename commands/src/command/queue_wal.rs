@@ -1,7 +1,6 @@
 //! `queue wal`: the log on disk, segment by segment.
 
 use clap::Args;
-use recovery::queue::Queue;
 use recovery::report::queue::WalStatus;
 use recovery::state::format_size;
 

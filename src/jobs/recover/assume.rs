@@ -5,6 +5,7 @@
 //! reason, so that everybody who judges the job afterwards (`resume`, the supervisor of its next attempt)
 //! finds it; then the end is recorded. Killed in between, the next recovery records it.
 
+use super::policy::after_crash;
 use super::settle::{RecoverError, RecoverSettings, Settlement, crashed, lock_job, settlement_of};
 use crate::durable::{DiskError, LockError};
 use crate::jobs::evidence::{Look, judge, judge_locked};
@@ -79,9 +80,10 @@ pub fn assume_dead(
     let (settlement, operation) = match &judgement.verdict {
         Verdict::Unknown { why } => {
             let reason = format!("declared dead by an operator; {why}");
-            crashed(&job, job.course().claim.unwrap_or(0), &reason, now)
+            let then = after_crash(&job, now, settings.requeue);
+            crashed(&job, job.course().claim.unwrap_or(0), &reason, then)
         }
-        proven => settlement_of(&job, proven, now),
+        proven => settlement_of(dir, &job, proven, now, settings),
     };
     if !dry_run {
         if let (Verdict::Unknown { .. }, Some(Operation::End(end))) = (&judgement.verdict, &operation) {
@@ -115,6 +117,7 @@ fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError>
         tree_empty: true,
         leftovers_ended: 0,
         cpu_ms: None,
+        resources: None,
     };
     dir.disk.ensure_dir(&paths.workspace)?;
     decision.write(&dir.disk, &paths.exit())

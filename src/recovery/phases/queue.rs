@@ -17,6 +17,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut findings = findings(&repaired);
     context.checkpoint()?;
     findings.extend(super::job_records::restore(dir, &shared.settings.jobs, &mut repaired)?);
+    findings.extend(super::lost_jobs::find(dir, &shared.settings.jobs, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
     let mut degraded = Vec::new();
     if let Err(e) = mend(dir, &mut repaired, needed_mending) {
@@ -51,6 +52,7 @@ fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result
 pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     super::job_records::restore(dir, settings, &mut repaired)?;
+    super::lost_jobs::find(dir, settings, &mut repaired)?;
     let needed_mending = repaired.needs_mending();
     mend(dir, &mut repaired, needed_mending).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     Ok(repaired.queue)
