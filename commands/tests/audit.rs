@@ -35,8 +35,6 @@ struct Mutation {
     told: &'static [&'static str],
 }
 
-const TRUE: &[&str] = &["--", "true"];
-
 fn nothing(_: &Scene) {}
 
 fn queued(scene: &Scene) {
@@ -46,6 +44,11 @@ fn queued(scene: &Scene) {
 fn failed(scene: &Scene) {
     scene.submit("a", &[], "exit 1");
     scene.work();
+}
+
+fn two_jobs_in_a_file(scene: &Scene) {
+    let line = |id: &str| format!("{{\"id\":\"{id}\",\"command\":[\"true\"]}}\n");
+    scene.place.write("jobs.jsonl", &[line("x"), line("y")].concat());
 }
 
 fn stale_lock(scene: &Scene) {
@@ -81,12 +84,7 @@ const MUTATIONS: &[Mutation] = &[
         told: &["submit job:new"],
     },
     Mutation {
-        prepare: |scene| {
-            drop(scene.place.write(
-                "jobs.jsonl",
-                "{\"id\":\"x\",\"command\":[\"true\"]}\n{\"id\":\"y\",\"command\":[\"true\"]}\n",
-            ))
-        },
+        prepare: two_jobs_in_a_file,
         words: &["submit", "--from", "jobs.jsonl"],
         status: 0,
         told: &["submit job:x", "submit job:y"],
@@ -272,8 +270,11 @@ fn trail(scene: &Scene) -> PathBuf {
     names.filter(|p| p.extension().is_some_and(|e| e == "log")).min().unwrap()
 }
 
+/// Does the damage.
+type Damage = fn(&Scene);
+
 /// What can be wrong with the trail.
-const DAMAGE: &[(&str, fn(&Scene))] = &[
+const DAMAGE: &[(&str, Damage)] = &[
     ("a byte is flipped", |scene| {
         let path = trail(scene);
         let mut bytes = std::fs::read(&path).unwrap();
