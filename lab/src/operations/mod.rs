@@ -24,7 +24,8 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] =
+    &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT, attempt::LONG_OUTPUT];
 
 /// The operation of this name.
 ///
