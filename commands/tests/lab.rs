@@ -4,8 +4,10 @@
 //! of each operation, `RECOVERYCTL_LAB_ONLY=NAME` one operation.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use recovery_lab::bytes::{self, Extent};
+use recovery_lab::torture::{Ordeal, torture};
 use recovery_lab::{Seed, Tally, faults};
 use recovery_lab::kill::{self, Points, Scenario};
 
@@ -101,4 +103,16 @@ fn a_folder_in_place_of_any_state_file_is_put_away() {
     let rows = bytes::folders::try_folders(&binary()).unwrap();
     rows.assert_none_failed();
     assert!(rows.faults > 10, "{rows:?}");
+}
+
+/// `RECOVERYCTL_TORTURE_SECONDS=N` tortures longer.
+#[test]
+#[allow(clippy::print_stderr)]
+fn what_was_acknowledged_survives_torture() {
+    let seconds = std::env::var("RECOVERYCTL_TORTURE_SECONDS").ok().map_or(12, |text| text.parse().unwrap());
+    let ordeal = Ordeal { seed: seed(), length: Duration::from_secs(seconds), actors: 5 };
+    let tally = torture(&binary(), ordeal, &|_| ()).unwrap();
+    eprintln!("{} processes, {} kills", tally.faults, tally.kills);
+    tally.assert_none_failed();
+    assert!(tally.kills > seconds && tally.faults > 2 * seconds, "{tally:?}");
 }
