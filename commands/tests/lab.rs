@@ -109,7 +109,7 @@ fn a_folder_in_place_of_any_state_file_is_put_away() {
 #[test]
 #[allow(clippy::print_stderr)]
 fn what_was_acknowledged_survives_torture() {
-    let seconds = std::env::var("RECOVERYCTL_TORTURE_SECONDS").ok().map_or(12, |text| text.parse().unwrap());
+    let seconds = std::env::var("RECOVERYCTL_TORTURE_SECONDS").ok().map_or(8, |text| text.parse().unwrap());
     let ordeal = Ordeal { seed: seed(), length: Duration::from_secs(seconds), actors: 5 };
     let tally = torture(&binary(), ordeal, &|_| ()).unwrap();
     eprintln!("{} processes, {} kills", tally.faults, tally.kills);

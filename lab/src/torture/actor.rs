@@ -19,12 +19,22 @@ use crate::{Place, Seed, witness};
 pub(super) struct Known {
     acknowledged: Mutex<Vec<Vec<String>>>,
     cancelled: Mutex<BTreeSet<String>>,
+    most_jobs: usize,
     complaints: Mutex<Vec<String>>,
     kills: AtomicU64,
     runs: AtomicU64,
 }
 
 impl Known {
+    /// Nothing yet; jobs are submitted until there are about so many.
+    pub(super) fn up_to(most_jobs: usize) -> Known {
+        Known { most_jobs, ..Known::default() }
+    }
+
+    fn is_full(&self) -> bool {
+        lock(&self.acknowledged).iter().map(Vec::len).sum::<usize>() >= self.most_jobs
+    }
+
     pub(super) fn kills(&self) -> u64 {
         self.kills.load(Ordering::Relaxed)
     }
@@ -86,7 +96,9 @@ impl<'a> Actor<'a> {
         }
         // A process that is killed is killed early or late; most live.
         let life = self.seed.once_in(3).then(|| Duration::from_micros(self.seed.below(60_000) as u64));
-        match self.seed.below(14) {
+        // More than can be run afterwards would only wait.
+        let submissions = if self.known.is_full() { 7 } else { 0 };
+        match submissions + self.seed.below(14 - submissions) {
             0..=4 => self.submit(life),
             5 | 6 => self.submit_many(life),
             7 => self.cancel(life),

@@ -35,7 +35,7 @@ pub fn torture(binary: &Path, ordeal: Ordeal, progress: &(dyn Fn(Duration) + Syn
     let place = Place::new(binary)?;
     place.configure("[jobs]\nkill_grace = \"200ms\"\nheartbeat = \"200ms\"\n")?;
     place.run(["init"])?.expect(0).map_err(io::Error::other)?;
-    let known = Known::default();
+    let known = Known::up_to(24 + 4 * usize::try_from(ordeal.length.as_secs()).unwrap_or(60));
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for number in 0..ordeal.actors + 2 {

@@ -1,11 +1,16 @@
 //! What must hold when the last process is gone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::actor::Known;
 use crate::{Place, witness};
+
+/// To work off all that waits takes at most.
+const LONGEST: Duration = Duration::from_secs(600);
+
 
 /// Recovers, lets everything come to its end, and compares with what was acknowledged.
 pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
@@ -18,7 +23,7 @@ pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
         if !matches!(code, 0 | 3) {
             return Err(format!("recover ended with {code}: {report}"));
         }
-        let (report, code) = place.json(&["work", "--once", "--workers", "4"])?;
+        let (report, code) = place.json_within(&["work", "--once", "--workers", "6"], LONGEST)?;
         if code != 0 {
             return Err(format!("work ended with {code}: {report}"));
         }
