@@ -343,7 +343,7 @@ fn a_checkpoint_while_the_queue_is_opened_is_not_applied_again() {
     open_log(&dir).unwrap().locked::<_, LogError>(|l| l.append(&[line])).unwrap();
     let meanwhile = dir.clone();
     let act = move || {
-        let resume = Operation::Resume { job: "a".parse().unwrap(), fresh: false };
+        let resume = Operation::Resume { job: "a".parse().unwrap(), fresh: false, attempt: None };
         let operations = [resume, claim("a", 2), crash("a", 2, 6)];
         let mut other = Queue::open(&meanwhile).unwrap();
         other.transact(&actor(), |_| (operations.to_vec(), ())).unwrap();

@@ -25,6 +25,7 @@ use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -100,6 +101,7 @@ enum Command {
     Resume(ResumeArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
+    Why(WhyArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -126,6 +128,7 @@ impl Command {
             Command::Resume(_) => "resume",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
+            Command::Why(_) => "why",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -152,6 +155,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
+        Command::Why(args) => cmd_why(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),

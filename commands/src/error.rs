@@ -419,9 +419,10 @@ impl From<DiskError> for CliError {
         let refused = error.is_refused_change();
         let error = CliError::new(ErrorKind::Failed, error).code("disk");
         match refused {
-            true => error
-                .hint("free room, or make the disk writable, then run it again; what can be read is shown by: \
-                       recoveryctl status"),
+            true => error.hint(
+                "free room, or make the disk writable, then run it again; what can be read is shown by: \
+                       recoveryctl status",
+            ),
             false => error,
         }
     }

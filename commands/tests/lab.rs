@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use recovery_lab::bytes::{self, Extent};
+use recovery_lab::kill::{self, Points, Scenario};
 use recovery_lab::torture::{Ordeal, torture};
 use recovery_lab::{Seed, Tally, faults};
-use recovery_lab::kill::{self, Points, Scenario};
 
 /// The binary that is tried.
 fn binary() -> PathBuf {

@@ -53,10 +53,12 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_its_numbers_and_no_other_seeds() {
-        let numbers = |seed| std::iter::repeat_with({
-            let mut seed = Seed::new(seed);
-            move || seed.number()
-        });
+        let numbers = |seed| {
+            std::iter::repeat_with({
+                let mut seed = Seed::new(seed);
+                move || seed.number()
+            })
+        };
         let some = |seed| numbers(seed).take(100).collect::<Vec<_>>();
         assert_eq!(some(7), some(7));
         assert_ne!(some(7), some(8));

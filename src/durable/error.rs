@@ -28,15 +28,8 @@ impl DiskError {
     #[must_use]
     pub fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
-        let refusals = [
-            Errno::ROFS,
-            Errno::NOSPC,
-            Errno::DQUOT,
-            Errno::FBIG,
-            Errno::ACCESS,
-            Errno::PERM,
-            Errno::IO,
-        ];
+        let refusals =
+            [Errno::ROFS, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ACCESS, Errno::PERM, Errno::IO];
         self.source.raw_os_error().is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
     }
 

@@ -2,12 +2,15 @@
 
 mod adopted;
 mod command_record;
+mod conditions;
 mod evidence;
 mod exit_record;
+mod fence;
 pub mod marks;
 mod output;
 mod process_table;
 pub mod record;
+mod record_text;
 mod recover;
 #[cfg(test)]
 mod samples;
@@ -18,14 +21,17 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
+pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle, would_resume,
+    CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
+    Settlement, after_crash, cancel, damaged_files, end_orphan, reattach, remains, resume, settle,
+    would_resume,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

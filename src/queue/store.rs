@@ -137,9 +137,10 @@ impl Operation {
             | Operation::Found { job, .. }
             | Operation::Unclaim { job, .. }
             | Operation::Cancel { job }
-            | Operation::Resume { job, .. } => job == id,
+            | Operation::Resume { job, .. }
+            | Operation::Rebuilt { job, .. } => job == id,
             Operation::End(end) => end.job == *id,
-            Operation::Restore { document } => document.job_id == *id,
+            Operation::Restore { document, .. } => document.job_id == *id,
             Operation::Remove { jobs } => jobs.contains(id),
         }
     }
@@ -357,8 +358,8 @@ impl Queue {
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
         let Queue { dir, access, replayed, snapshot } = self;
-        dir.disk.reached();
         let log = access.log()?;
+        dir.disk.reached();
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
@@ -382,8 +383,8 @@ impl Queue {
     /// What the system says; nothing is lost then.
     #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
-        self.dir.disk.reached();
         self.log()?;
+        self.dir.disk.reached();
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),

@@ -1,9 +1,13 @@
 //! The catalogue of finding codes. A code, once published, keeps its meaning.
 
+mod live_jobs;
+
 use serde::Serialize;
 
 use super::finding::Severity;
 use crate::state::suggest::closest;
+
+pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -174,6 +178,44 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
     next: Some("recoveryctl jobs show {name}"),
 };
 
+/// A job was rebuilt from its workspace.
+pub const JOB_RECONSTRUCTED: Entry = Entry {
+    code: "job-reconstructed",
+    severity: Severity::Error,
+    title: "A job was rebuilt from its workspace",
+    meaning: "Neither the queue nor a record file knew the job any more; only files in its workspace told \
+              of it: sentinel, command record, exit file, output, checkpoint, a git repository.",
+    done: "The job is back as far as those files tell; the sentence says from what. What became of it was \
+           found out as for every job. It is on hold if it did not end.",
+    advice: "Look at it. What the files do not tell (variables, limits, callbacks, without a sentinel also \
+             the command) is lost: submit the job again if it is needed.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job of which only a damaged record told.
+pub const JOB_LOST: Entry = Entry {
+    code: "job-lost",
+    severity: Severity::Critical,
+    title: "A job is lost",
+    meaning: "A damaged record of the queue log named the job, and neither a snapshot, nor its own record, \
+              nor a workspace tells of it: most likely it was waiting for its first attempt.",
+    done: "The bytes of the damaged record are in quarantine; what can be read of the submission is there.",
+    advice: "Submit it again. The name is as far as it could be read.",
+    next: Some("recoveryctl jobs list"),
+};
+
+/// A file of a job that is over is damaged.
+pub const JOB_FILE_DAMAGED: Entry = Entry {
+    code: "job-file-damaged",
+    severity: Severity::Warning,
+    title: "A file in the workspace of a job that is over is damaged",
+    meaning: "A sentinel, command record or exit file of the job cannot be understood. How the job ended is in \
+              the queue; nothing is decided by these files any more.",
+    done: "It was moved to quarantine.",
+    advice: "Check the disk: these files are replaced whole, so a crash does not damage them.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
 /// A job's process vanished.
 pub const JOB_CRASHED: Entry = Entry {
     code: "job-crashed",
@@ -227,8 +269,8 @@ pub const JOB_HEARTBEAT_STALE: Entry = Entry {
     code: "job-heartbeat-stale",
     severity: Severity::Warning,
     title: "A running job's heartbeat is old",
-    meaning: "The supervisor is alive but has not touched the sentinel for a while: it is stopped, starved, \
-              or its disk hangs.",
+    meaning: "The supervisor is alive but has not touched the sentinel for a while (jobs.stale_after): it is \
+              stopped, starved, or its disk hangs.",
     done: "Nothing: an old heartbeat alone proves nothing, the job counts as running.",
     advice: "Look at the machine's load, and whether the supervisor was stopped (state T).",
     next: Some("recoveryctl jobs sentinels"),
@@ -521,11 +563,20 @@ pub const ALL: &[&Entry] = &[
     &STATE_IDENTITY_REBUILT,
     &JOB_RECORD_DAMAGED,
     &JOB_RECORD_MISSING,
+    &JOB_RECONSTRUCTED,
+    &JOB_LOST,
+    &JOB_FILE_DAMAGED,
     &JOB_CRASHED,
     &JOB_ATTEMPTS_EXHAUSTED,
     &JOB_LIVENESS_UNKNOWN,
     &JOB_ORPHANED_PROCESS,
     &JOB_HEARTBEAT_STALE,
+    &JOB_HUNG,
+    &JOB_STOPPED,
+    &JOB_ZOMBIE,
+    &JOB_OTHER_USER,
+    &JOB_START_FAILING,
+    &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
     &JOB_FINISHED_WHILE_AWAY,
@@ -575,7 +626,9 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let defined = include_str!("catalogue.rs").matches(": Entry = Entry {").count() - 1; // This line.
+        let sources = [include_str!("catalogue.rs"), include_str!("catalogue/live_jobs.rs")];
+        let count = |source: &str| source.matches(": Entry = Entry {").count();
+        let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);
         for entry in ALL {
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod failed;
 mod finding;
 mod held;
+pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
@@ -15,6 +16,7 @@ pub mod queue;
 pub mod reattachment;
 pub mod sentinels;
 pub mod status;
+pub mod why_job;
 
 pub use finding::{Finding, Severity};
 pub use held::{held_repositories, lock_of};

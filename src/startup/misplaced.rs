@@ -50,9 +50,5 @@ fn is_misplaced(path: &Path) -> bool {
 fn named(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let ours = |name: &str| endings.iter().any(|ending| name.len() > ending.len() && name.ends_with(ending));
-    entries
-        .flatten()
-        .filter(|e| e.file_name().to_str().is_some_and(ours))
-        .map(|e| e.path())
-        .collect()
+    entries.flatten().filter(|e| e.file_name().to_str().is_some_and(ours)).map(|e| e.path()).collect()
 }

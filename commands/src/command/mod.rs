@@ -29,4 +29,6 @@ pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
+pub(crate) mod why;
+mod why_job;
 pub(crate) mod work;

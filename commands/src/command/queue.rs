@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use recovery::queue::Method;
 use recovery::report::held_repositories;
 use recovery::report::queue::{
-    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, not_writable, last_recovered,
+    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered, not_writable,
 };
 use recovery::state::Timestamp;
 

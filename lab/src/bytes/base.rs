@@ -12,8 +12,13 @@ use super::StateFile;
 use crate::{Place, witness};
 
 /// Jobs of the base, and how they stand after recovery when nothing is damaged.
-pub(super) const JOBS: &[(&str, &str)] =
-    &[("done", "succeeded"), ("failed", "failed"), ("held", "crashed"), ("away", "succeeded"), ("waits", "queued")];
+pub(super) const JOBS: &[(&str, &str)] = &[
+    ("done", "succeeded"),
+    ("failed", "failed"),
+    ("held", "crashed"),
+    ("away", "succeeded"),
+    ("waits", "queued"),
+];
 
 pub(super) fn make(place: &Place) -> io::Result<()> {
     let run = |arguments: &[&str], status: i32| {
@@ -43,7 +48,10 @@ pub(super) fn make(place: &Place) -> io::Result<()> {
     fs::rename(kept, record)?;
     submit("waits", ":")?;
     let _ = place.run(["lock", "stale", "--", "/bin/sh", "-c", "kill -9 $PPID"])?;
-    fs::write(place.state().join("daemon/daemon.json"), "{\"pid\":1,\"address\":null,\"socket\":null,\"started_at\":\"2026-03-01T09:30:00.000Z\"}")?;
+    fs::write(
+        place.state().join("daemon/daemon.json"),
+        "{\"pid\":1,\"address\":null,\"socket\":null,\"started_at\":\"2026-03-01T09:30:00.000Z\"}",
+    )?;
     let dir = StateDir::open(&place.state(), Disk::real(), Clock::system()).map_err(io::Error::other)?;
     // Dropped before its end, as if killed.
     drop(Startup::begin(&dir, StartedBy::Recover).map_err(io::Error::other)?);

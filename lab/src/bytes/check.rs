@@ -138,7 +138,9 @@ fn is_readable(file: &Path, content: &[u8]) -> bool {
 
 fn changed(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) -> Vec<String> {
     let told = |path: &Path| {
-        path.starts_with("recovery") || path.starts_with("startup") || path.ends_with("commit.page")
+        path.starts_with("recovery")
+            || path.starts_with("startup")
+            || path.ends_with("commit.page")
             || path.extension().is_some_and(|e| e == "lock")
     };
     let all = crate::place::differences(before, after);

@@ -84,7 +84,10 @@ pub fn every(content: &[u8]) -> Vec<Damage> {
     let used = used(content);
     let bytes = (0..used).flat_map(|at| {
         let was = content[at];
-        [was ^ (1 << (at % 8)), 0, 0xff].into_iter().filter(move |is| *is != was).map(move |is| Damage::Byte { at, is })
+        [was ^ (1 << (at % 8)), 0, 0xff]
+            .into_iter()
+            .filter(move |is| *is != was)
+            .map(move |is| Damage::Byte { at, is })
     });
     bytes.chain((0..used).map(|len| Damage::Cut { len })).collect()
 }

@@ -43,5 +43,9 @@ fn check(place: &Place) -> Result<(), String> {
         return Err(format!("jobs list: {code} {list}"));
     }
     let all = tree(&place.state(), &|_| false).map_err(|e| e.to_string())?;
-    if all.values().any(|seen| seen.content == b"precious") { Ok(()) } else { Err("what was in it is gone".into()) }
+    if all.values().any(|seen| seen.content == b"precious") {
+        Ok(())
+    } else {
+        Err("what was in it is gone".into())
+    }
 }

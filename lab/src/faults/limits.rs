@@ -27,9 +27,9 @@ pub fn try_limits(binary: &Path, step: usize) -> io::Result<Tally> {
     let mut tally = Tally::new("limits: open files, file size");
     let files = (3..24).step_by(step).map(|n| format!("ulimit -n {n}"));
     // Ignored, the signal leaves EFBIG to be met; else it ends the process where it writes.
-    let sizes = [0, 1, 2, 3, 8].into_iter().flat_map(|blocks| {
-        [format!("trap '' XFSZ; ulimit -f {blocks}"), format!("ulimit -f {blocks}")]
-    });
+    let sizes = [0, 1, 2, 3, 8]
+        .into_iter()
+        .flat_map(|blocks| [format!("trap '' XFSZ; ulimit -f {blocks}"), format!("ulimit -f {blocks}")]);
     let place = Place::new(binary)?;
     prepare(&place)?;
     for limit in files.chain(sizes.step_by(step.min(2))) {
@@ -58,7 +58,10 @@ fn limited(place: &Place, limit: &str, arguments: &[&str]) -> io::Result<Ran> {
     place.surround(&mut shell);
     // The output goes through pipes: what it writes there has no size.
     let script = format!("({limit}; exec \"$@\") 2>&1 >&3 3>&- | cat >&2");
-    shell.args(["-c", &format!("exec 3>&1; {{ {script}; }} | cat"), "sh"]).arg(place.binary()).args(arguments);
+    shell
+        .args(["-c", &format!("exec 3>&1; {{ {script}; }} | cat"), "sh"])
+        .arg(place.binary())
+        .args(arguments);
     run(&mut shell, Duration::from_secs(60))
 }
 

@@ -85,8 +85,11 @@ pub(super) fn unchanged_outside(place: &Place, before: &BTreeMap<PathBuf, Seen>)
 fn lasting(place: &Place) -> Result<BTreeMap<PathBuf, Seen>, String> {
     let told = |path: &Path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        path.starts_with("recovery") || path.starts_with("startup") || name.ends_with(".lock")
-            || name == "commit.page" || path.starts_with("daemon")
+        path.starts_with("recovery")
+            || path.starts_with("startup")
+            || name.ends_with(".lock")
+            || name == "commit.page"
+            || path.starts_with("daemon")
     };
     tree(&place.state(), &told).map_err(|e| e.to_string())
 }

@@ -45,19 +45,31 @@ pub fn scenarios() -> Vec<Scenario> {
     };
     vec![
         plain("submit", |place| submit(place, &[]), printed_ids_are_there),
-        plain("submit --id", |place| submit(place, &["--id", "named", "--repo", "web"]), printed_ids_are_there),
+        plain(
+            "submit --id",
+            |place| submit(place, &["--id", "named", "--repo", "web"]),
+            printed_ids_are_there,
+        ),
         plain("submit --from", |place| words(&["submit", "--from", &batch(place)]), printed_ids_are_there),
         Scenario {
             may: &[("held", &["crashed", "queued"])],
-            ..plain("resume", |_| words(&["resume", "held"]), |_, out, jobs| {
-                if out.contains("queued again") { jobs.expect("held", "queued", 2) } else { Ok(()) }
-            })
+            ..plain(
+                "resume",
+                |_| words(&["resume", "held"]),
+                |_, out, jobs| {
+                    if out.contains("queued again") { jobs.expect("held", "queued", 2) } else { Ok(()) }
+                },
+            )
         },
         Scenario {
             may: &[("first", &["queued", "cancelled"])],
-            ..plain("jobs cancel", |_| words(&["jobs", "cancel", "first"]), |_, out, jobs| {
-                if out.ends_with('\n') { jobs.expect("first", "cancelled", 0) } else { Ok(()) }
-            })
+            ..plain(
+                "jobs cancel",
+                |_| words(&["jobs", "cancel", "first"]),
+                |_, out, jobs| {
+                    if out.ends_with('\n') { jobs.expect("first", "cancelled", 0) } else { Ok(()) }
+                },
+            )
         },
         plain("release", |_| words(&["release", "stale"]), nothing),
         plain("lock", |_| words(&["lock", "other", "--", "true"]), nothing),

@@ -98,7 +98,9 @@ pub fn run(place: &Place, arguments: &[String], plan: &Plan<'_>) -> io::Result<T
 fn watch(main: Pid, plan: &Plan<'_>, is_done: &std::sync::mpsc::Receiver<()>) {
     let begun = std::time::Instant::now();
     let mut asked = false;
-    while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = is_done.recv_timeout(Duration::from_millis(20)) {
+    while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) =
+        is_done.recv_timeout(Duration::from_millis(20))
+    {
         if begun.elapsed() > plan.patience {
             let _ = kill(main, Signal::SIGKILL);
         } else if !asked && plan.is_enough.is_some_and(|is_enough| is_enough()) {

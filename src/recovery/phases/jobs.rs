@@ -1,16 +1,12 @@
 //! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
-use std::path::Path;
-
+use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, reattach};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
-
-/// How many records that could not be written are named one by one.
-const NAMED: usize = 20;
+use crate::report::{Finding, catalogue, job_findings};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
@@ -28,6 +24,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         if shared.settings.write_records {
             context.checkpoint()?;
             rebuild_records(shared, context, queue, &mut outcome);
+            outcome.findings.extend(check_ended(shared, queue)?);
         }
         Ok(outcome)
     })
@@ -55,7 +52,7 @@ fn outcome(found: &Reattachment) -> PhaseOutcome {
         found.reattached,
         found.finished_while_away,
         found.crashed,
-        found.given_back,
+        found.given_back + found.not_started,
         found.unknown
     ));
     for job in &found.jobs {
@@ -88,15 +85,11 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             &catalogue::JOB_CRASHED,
             format!("attempt {attempt} vanished without an exit record; {}", next(*then)),
         ),
-        Settlement::Unknown { why } => (&catalogue::JOB_LIVENESS_UNKNOWN, why.clone()),
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::OrphanedProcess { .. }) => {
-            let sentence = format!("attempt {attempt} goes on without its supervisor");
-            (&catalogue::JOB_ORPHANED_PROCESS, sentence)
-        }
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
-            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
-            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
-        }
+        Settlement::NotStarted => (
+            &catalogue::JOB_NOT_STARTED,
+            "no supervisor came up for it, as often as that was tried".to_owned(),
+        ),
+        Settlement::Unknown { .. } => return None, // Told with the judgement.
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))
@@ -112,19 +105,11 @@ fn next(then: AfterCrash) -> String {
 
 fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
-    let mut found: Vec<Finding> = judgement
-        .damaged
-        .iter()
-        .map(|file| {
-            let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
-            Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
-        })
-        .collect();
-    if let Some(beat) = judgement.heartbeat.filter(crate::jobs::Heartbeat::is_from_the_future) {
-        let sentence = format!("its heartbeat is of {}, which is yet to come", beat.at);
-        found.push(Finding::new(&catalogue::CLOCK_SKEW, object, sentence));
-    }
-    found
+    let damaged = judgement.damaged.iter().map(|file| {
+        let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
+        Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
+    });
+    damaged.chain(job_findings::of_judgement(judgement)).collect()
 }
 
 /// Jobs that would have been tried again, had they not used up their attempts.
@@ -141,55 +126,4 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
             })
         })
         .collect()
-}
-
-/// The queue is the truth and the records follow it: that one cannot be written is told, and stops nothing.
-fn rebuild_records(shared: &Shared, context: &PhaseContext, queue: &Queue, outcome: &mut PhaseOutcome) {
-    let stop = || context.checkpoint().is_err();
-    match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
-        Ok(waiting) => outcome.findings.extend(waiting.damaged.iter().map(|p| damaged_record(p))),
-        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
-    }
-    match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
-        Ok(rebuilt) => {
-            outcome.findings.extend(rebuilt.damaged.iter().map(|p| damaged_record(p)));
-            outcome.findings.extend(rebuilt.missing.iter().map(|id| {
-                let sentence = "its record was lost; it was written anew from the queue".to_owned();
-                Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
-            }));
-            for (path, why) in rebuilt.failed {
-                not_written(outcome, &format!("file:{}", path.display()), why);
-            }
-        }
-        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
-    }
-}
-
-fn damaged_record(path: &Path) -> Finding {
-    let sentence = "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
-    Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
-}
-
-fn not_written(outcome: &mut PhaseOutcome, object: &str, why: String) {
-    let known = outcome.findings.iter().filter(|f| f.code == catalogue::JOB_RECORD_NOT_WRITTEN.code).count();
-    if known == 0 {
-        outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
-    }
-    // One that is full says the same of each.
-    if known < NAMED {
-        outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
-    }
-}
-
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = error.source();
-    }
-    line
 }

@@ -16,6 +16,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut findings = findings(&repaired);
     context.checkpoint()?;
     findings.extend(super::job_records::restore(shared, &mut repaired)?);
+    findings.extend(super::lost_jobs::find(shared, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
     let mut degraded = Vec::new();
     if let Err(e) = mend(dir, &mut repaired, needed_mending) {
