@@ -116,3 +116,14 @@ fn what_was_acknowledged_survives_torture() {
     tally.assert_none_failed();
     assert!(tally.kills > seconds && tally.faults > 2 * seconds, "{tally:?}");
 }
+
+#[test]
+fn whatever_effect_is_refused_nothing_acknowledged_is_lost() {
+    let stride = std::env::var("RECOVERYCTL_LAB_STRIDE").ok().map_or(40, |text| text.parse().unwrap());
+    let mut all = Tally::new("effects");
+    for row in faults::effects::try_effects(&binary(), seed(), stride).unwrap() {
+        assert!(row.effects > 3, "{row:?}");
+        all.failures.extend(row.failures.iter().map(|f| format!("{}: {f}", row.operation)));
+    }
+    all.assert_none_failed();
+}

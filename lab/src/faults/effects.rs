@@ -192,8 +192,14 @@ fn checkpoint(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
 }
 
 fn lock(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
-    let grant = locks::grant_to_this_process(dir, "other").map_err(|e| with_causes(&e))?;
-    grant.give_back().map_err(|e| with_causes(&e))?;
+    let request = locks::LockRequest {
+        holder: locks::LockHolder::Process,
+        operation: "try".to_owned(),
+        job_liveness: &|_, _| locks::JobLiveness::Over,
+        waiting: &|_| (),
+    };
+    let grant = locks::try_acquire(dir, "other", &request).map_err(|e| with_causes(&e))?;
+    grant.release().map_err(|e| with_causes(&e))?;
     Ok(Vec::new())
 }
 
