@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::locks;
-use recovery::queue::{Actor, CheckedRequest, CrashPolicy, JobRequest, Operation, Queue, RequestDefaults, Submitter};
+use recovery::queue::{
+    Actor, CheckedRequest, CrashPolicy, JobRequest, Operation, Queue, RequestDefaults, Submitter,
+};
 use recovery::state::{Clock, StateDir};
 
 use crate::kill;
@@ -196,6 +198,7 @@ fn lock(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
         holder: locks::LockHolder::Process,
         operation: "try".to_owned(),
         job_liveness: &|_, _| locks::JobLiveness::Over,
+        queue: None,
         waiting: &|_| (),
     };
     let grant = locks::try_acquire(dir, "other", &request).map_err(|e| with_causes(&e))?;
