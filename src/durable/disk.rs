@@ -85,7 +85,11 @@ impl Disk {
         Disk { observer: Some(observer) }
     }
 
-    fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn perform<T>(
+        &self,
+        effect: &Effect<'_>,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let Some(observer) = &self.observer else { return act() };
         observer.before(effect)?;
         let value = act()?;
