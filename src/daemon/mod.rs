@@ -7,6 +7,7 @@
 mod choice;
 mod gate;
 mod info;
+mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
@@ -14,5 +15,6 @@ mod watch;
 
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
+pub use retention::still_needed;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::DiskError;
 use crate::durable::log::LogError;
-use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
+use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settlement, record, settle};
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
@@ -69,6 +70,7 @@ pub struct Scheduler {
     supervisors: Supervisors,
     watch: Watch,
     last_checkpoint: Instant,
+    retainer: Retainer,
     started: Vec<JobId>,
 }
 
@@ -83,8 +85,16 @@ impl Scheduler {
             supervisors: Supervisors::default(),
             watch: Watch::default(),
             last_checkpoint: Instant::now(),
+            retainer: Retainer::default(),
             started: Vec::new(),
         }
+    }
+
+    /// The same, which removes jobs that are old enough once a day.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
+        self.retainer = Retainer::new(retention);
+        self
     }
 
     /// The queue as this scheduler knows it.
@@ -164,6 +174,7 @@ impl Scheduler {
         let reaped = self.supervisors.reap();
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         Ok(changed || reaped || settled || started)
     }

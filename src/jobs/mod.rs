@@ -7,6 +7,7 @@ mod exit_record;
 pub mod marks;
 mod output;
 mod process_table;
+mod prune;
 pub mod record;
 mod record_text;
 mod recover;
@@ -23,6 +24,10 @@ pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub use prune::{
+    KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
+    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune,
+};
 pub use recover::{
     CancelOutcome, Cancellation, DamagedFile, Reattachment, RecoverError, RecoverSettings, Remains,
     RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,

@@ -20,5 +20,6 @@ pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
+pub(crate) use settle::lock_job;
 pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
 pub use settled_job::SettledJob;
