@@ -86,6 +86,7 @@ mod tests {
                 claim: 5,
                 reason: String::new(),
                 not_before: Some(Timestamp::from_millis(100)),
+                failed_start: false,
             },
         );
         let none = BTreeSet::new();

@@ -5,8 +5,10 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod exits;
 mod gate;
 mod info;
+mod orphans;
 mod retention;
 mod scheduler;
 mod serve;

@@ -5,12 +5,16 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::DiskError;
 use crate::durable::log::LogError;
-use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settlement, record, settle};
+use crate::jobs::{
+    Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
+    after_failed_start, record, settle,
+};
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
@@ -69,6 +73,7 @@ pub struct Scheduler {
     settings: SchedulerSettings,
     supervisors: Supervisors,
     watch: Watch,
+    orphans: Orphans,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -83,7 +88,8 @@ impl Scheduler {
             queue,
             settings,
             supervisors: Supervisors::default(),
-            watch: Watch::default(),
+            watch: Watch::new(),
+            orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
@@ -145,11 +151,11 @@ impl Scheduler {
         self.started.iter().any(|id| status(id) == Some(JobStatus::Running))
     }
 
-    /// Waits for a change of the queue. A supervisor records its job's end there before it leaves, so
-    /// while some live the rest is short: the moment of leaving itself changes nothing in the queue.
+    /// Waits for a change of the queue. While something runs the rest is short: that a supervisor leaves,
+    /// or is killed, changes nothing in the queue.
     fn rest(&self) {
-        let longest =
-            if self.supervisors.is_empty() { self.settings.poll } else { Duration::from_millis(20) };
+        let is_idle = self.supervisors.is_empty() && self.watch.is_empty();
+        let longest = if is_idle { self.settings.poll } else { Duration::from_millis(20) };
         self.queue.wait(longest.min(self.settings.poll));
     }
 
@@ -171,12 +177,13 @@ impl Scheduler {
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
         let changed = self.queue.refresh()?;
-        let reaped = self.supervisors.reap();
+        let ended = self.supervisors.reap();
+        ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
-        Ok(changed || reaped || settled || started)
+        Ok(changed || !ended.is_empty() || settled || started)
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {
@@ -189,6 +196,7 @@ impl Scheduler {
         let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| {})?;
         let mut changed = false;
         for job in settled {
+            self.watch_on(&job);
             let is_over = !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
             changed |= is_over;
             if is_over {
@@ -197,6 +205,16 @@ impl Scheduler {
             }
         }
         Ok(changed)
+    }
+
+    /// A job that was judged, and lives, is watched by what the judgement has found.
+    fn watch_on(&mut self, settled: &Settled) {
+        let Some(job) = self.queue.state().get(&settled.job_id) else { return };
+        self.watch.judged(settled, time_left(&self.dir, job));
+        let is_orphan = matches!(settled.judgement.verdict, Verdict::OrphanedProcess { .. });
+        if is_orphan && settled.settlement == Settlement::Reattached {
+            self.orphans.see_to(&self.dir, job, &self.settings.jobs);
+        }
     }
 
     /// What a job that vanished held is given back at once, if that is provably right.
@@ -275,9 +293,11 @@ impl Scheduler {
             return Ok(());
         };
         // Nothing was started: the claim is given back, and the job is tried again later.
-        let not_before = Some(self.dir.clock.now().plus_millis(5_000));
-        let back = Operation::Unclaim { job: id.clone(), claim, reason, not_before };
-        self.queue.transact(&self.settings.jobs.actor, |_| (vec![back], ()))?;
+        let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
+        self.queue.transact(&self.settings.jobs.actor, |state| {
+            let job = state.get(id).filter(|job| job.course().claim == Some(claim));
+            (job.map(|job| after_failed_start(job, &reason, now, most)).into_iter().collect(), ())
+        })?;
         Ok(())
     }
 

@@ -4,22 +4,22 @@
 //! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
 //! job's lock.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::marks;
 use super::traces::{Errand, output_files};
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, process_stat};
 
-/// The processes of this machine, scanned at most once.
+/// The processes of this machine, scanned at most once, by whichever thread asks first.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
-    scan: OnceCell<Scan>,
+    scan: OnceLock<Scan>,
 }
 
 #[derive(Debug, Default)]
@@ -266,7 +266,7 @@ mod tests {
         let identity = ProcessIdentity { pid: 7, start_time: 100 };
         let seen = Seen { identity, parent: 1, session, marks: Marks::Unreadable { uid } };
         let scan = Scan { processes: vec![seen], shows_all: true, ..Scan::default() };
-        ProcessTable { scan: OnceCell::from(scan) }
+        ProcessTable { scan: OnceLock::from(scan) }
     }
 
     #[test]

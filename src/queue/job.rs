@@ -166,6 +166,9 @@ pub struct Course {
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<u64>,
+    /// How often in a row no supervisor could come up for it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_starts: u32,
     /// Somebody asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
@@ -252,11 +255,10 @@ impl Job {
     #[must_use]
     pub fn next_attempt(&self) -> u32 {
         let course = self.course();
-        let begun = match course.attempts.last() {
-            Some(last) => last.attempt >= self.attempt,
-            // Taken over from another server, which kept no attempts.
-            None => course.started_at.is_some(),
-        };
+        // A job that was taken over from another server has begun and has no attempts. One whose supervisor
+        // never came up has an attempt that was not begun.
+        let is_present = course.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
+        let begun = course.started_at.is_some() && is_present;
         self.attempt.saturating_add(u32::from(begun))
     }
 
@@ -270,6 +272,7 @@ impl Job {
             signal: None,
             reason: None,
             claim: None,
+            failed_starts: 0,
             cancel_requested: false,
             fresh: false,
             reconstructed: None,

@@ -1,9 +1,13 @@
 //! The catalogue of finding codes. A code, once published, keeps its meaning.
 
+mod live_jobs;
+
 use serde::Serialize;
 
 use super::finding::Severity;
 use crate::state::suggest::closest;
+
+pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -227,8 +231,8 @@ pub const JOB_HEARTBEAT_STALE: Entry = Entry {
     code: "job-heartbeat-stale",
     severity: Severity::Warning,
     title: "A running job's heartbeat is old",
-    meaning: "The supervisor is alive but has not touched the sentinel for a while: it is stopped, starved, \
-              or its disk hangs.",
+    meaning: "The supervisor is alive but has not touched the sentinel for a while (jobs.stale_after): it is \
+              stopped, starved, or its disk hangs.",
     done: "Nothing: an old heartbeat alone proves nothing, the job counts as running.",
     advice: "Look at the machine's load, and whether the supervisor was stopped (state T).",
     next: Some("recoveryctl jobs sentinels"),
@@ -529,6 +533,12 @@ pub const ALL: &[&Entry] = &[
     &JOB_LIVENESS_UNKNOWN,
     &JOB_ORPHANED_PROCESS,
     &JOB_HEARTBEAT_STALE,
+    &JOB_HUNG,
+    &JOB_STOPPED,
+    &JOB_ZOMBIE,
+    &JOB_OTHER_USER,
+    &JOB_START_FAILING,
+    &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
     &JOB_FINISHED_WHILE_AWAY,
@@ -575,7 +585,9 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let defined = include_str!("catalogue.rs").matches(": Entry = Entry {").count() - 1; // This line.
+        let sources = [include_str!("catalogue.rs"), include_str!("catalogue/live_jobs.rs")];
+        let count = |source: &str| source.matches(": Entry = Entry {").count();
+        let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);
         for entry in ALL {
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod failed;
 mod finding;
 mod held;
+pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;

@@ -191,7 +191,7 @@ mod tests {
         std::fs::write(at.join("new"), "new").unwrap();
         std::fs::rename(at.join("moved"), at.join("? moved")).unwrap();
         let _ = std::fs::remove_file(&ran);
-        assert_eq!(git_repositories(folder.path()), [at.clone()]);
+        assert_eq!(git_repositories(folder.path()), std::slice::from_ref(&at));
         let state = git_state(&at).unwrap();
         assert_eq!((state.head.as_ref().map(String::len), state.changes), (Some(40), 4), "{state}");
         assert!(!ran.exists(), "the monitor of the repository was run");

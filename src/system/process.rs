@@ -172,8 +172,11 @@ pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-/// A descriptor of exactly this process; `None` when it is gone.
-fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
+/// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.
+///
+/// # Errors
+/// When the system has no such descriptors, or none left.
+pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(fd) => fd,

@@ -7,19 +7,23 @@
 mod cancel;
 mod ended_files;
 mod lost;
+mod orphan;
 mod policy;
 mod reattach;
 mod remains;
 mod resume;
 mod settle;
 mod settled_job;
+mod side_by_side;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel};
 pub use ended_files::{DamagedFile, damaged_files};
+pub use orphan::{OrphanEnd, end_orphan};
+pub(crate) use policy::after_failed_start;
 pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub(crate) use settle::lock_job;
-pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+pub use settle::{OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle};
 pub use settled_job::SettledJob;

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) folder: PathBuf,
     /// It continues from a checkpoint.
     pub(super) resumed: bool,
+    /// The control group that the command is to join.
+    pub(super) cgroup: Option<PathBuf>,
 }
 
 impl Plan {
@@ -30,7 +32,7 @@ impl Plan {
         let other = spec.resume_command.as_ref().filter(|_| resumed);
         let command = other.unwrap_or(&spec.command).clone();
         let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
-        Ok(Plan { spec, command, folder, resumed })
+        Ok(Plan { spec, command, folder, resumed, cgroup: None })
     }
 
     /// The process that will become the command.
@@ -74,7 +76,8 @@ impl Plan {
             ("--supervisor", std::process::id().to_string()),
         ];
         let named = named.into_iter().flat_map(|(name, value)| [name.into(), value.into()]);
-        named.chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
+        let group = self.cgroup.iter().flat_map(|group| ["--cgroup".into(), group.as_os_str().to_owned()]);
+        named.chain(group).chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
     }
 }
 

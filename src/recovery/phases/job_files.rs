@@ -19,7 +19,7 @@ pub(super) fn rebuild_records(
         .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
     let damaged = || rebuilt.damaged.iter().chain(&waiting.damaged);
     let lost: Vec<JobId> = damaged().map(|(id, _)| id).chain(&rebuilt.missing).cloned().collect();
-    tell_records(shared, queue, lost)?;
+    tell_records(shared, queue, &lost)?;
     let mut findings: Vec<Finding> = damaged()
         .map(|(id, path)| {
             let sentence = format!(
@@ -36,7 +36,7 @@ pub(super) fn rebuild_records(
 }
 
 /// A record that had been lost says so.
-fn tell_records(shared: &Shared, queue: &mut Queue, lost: Vec<JobId>) -> Result<(), PhaseError> {
+fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<(), PhaseError> {
     if lost.is_empty() {
         return Ok(());
     }
