@@ -6,6 +6,7 @@ mod conditions;
 mod evidence;
 mod exit_record;
 mod fence;
+mod follow;
 pub mod marks;
 mod output;
 mod process_table;
@@ -25,6 +26,7 @@ pub use command_record::CommandRecord;
 pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use follow::Follower;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use prune::{
