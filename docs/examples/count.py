@@ -8,6 +8,7 @@ was with it; what stands behind that is cut off and written again.
 import json
 import os
 import sys
+import time
 
 SAVE_EVERY = 10
 
@@ -41,6 +42,7 @@ def main():
     with open(results, "ab") as file:
         file.truncate(progress["length"])
         for number in range(progress["number"] + 1, last + 1):
+            time.sleep(0.003)  # The work itself.
             file.write(f"{number}\n".encode())
             if number % SAVE_EVERY == 0 or number == last:
                 # What was written first, then what says so.

@@ -19,6 +19,7 @@ fi
 truncate -s "$length" "$results"
 
 while [ "$number" -lt "$last" ]; do
+    sleep 0.003 # The work itself.
     number=$((number + 1))
     echo "$number" >> "$results"
     length=$((length + ${#number} + 1))
