@@ -746,10 +746,8 @@ fn records_are_written_anew_when_missing_damaged_or_behind() {
     let mut written: Vec<String> = rebuilt.written.iter().map(ToString::to_string).collect();
     written.sort();
     assert_eq!(written, ["behind", "damaged", "missing"]);
-    assert_eq!(
-        (rebuilt.damaged, rebuilt.unknown),
-        (vec![("damaged".parse().unwrap(), path("damaged"))], vec![path("stranger")])
-    );
+    let damaged = vec![("damaged".parse().unwrap(), path("damaged"))];
+    assert_eq!((rebuilt.damaged, rebuilt.unknown), (damaged, vec![path("stranger")]));
     let (documents, damaged) = record::read_those(&world.dir, |_| true).unwrap();
     assert_eq!((documents.len(), damaged), (4, vec![path("stranger")]));
     let behind = documents.iter().find(|d| d.job_id == behind).unwrap();

@@ -152,7 +152,7 @@ fn a_lost_beginning_is_noticed_even_if_nothing_follows() {
         append(&dir, &actor(), &[Operation::Remove { jobs: Vec::new() }]).unwrap();
     }
     Queue::open(&dir).unwrap().checkpoint().unwrap().unwrap();
-    Queue::open(&dir).unwrap().log().remove_until(u64::MAX - 1).unwrap();
+    Queue::open(&dir).unwrap().log().unwrap().remove_until(u64::MAX - 1).unwrap();
     snapshots(&dir).iter().for_each(|s| fs::remove_file(&s.path).unwrap());
     let queue = Queue::open(&dir).unwrap();
     assert_eq!(queue.state().jobs().len(), 0);

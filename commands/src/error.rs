@@ -13,6 +13,8 @@ use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RequestError, RunError};
+use recovery::repair::RepairError;
+use recovery::report::audit::AuditReportError;
 use recovery::report::sentinels::SentinelsError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
@@ -281,6 +283,20 @@ impl From<WorkError> for CliError {
     }
 }
 
+impl From<RepairError> for CliError {
+    fn from(error: RepairError) -> CliError {
+        match error {
+            RepairError::Busy(_) => {
+                CliError::new(ErrorKind::Held, error).code("recovery-under-way").hint("recoveryctl status")
+            }
+            RepairError::Queue(error) => error.into(),
+            RepairError::Jobs(error) => error.into(),
+            RepairError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<RecoverError> for CliError {
     fn from(error: RecoverError) -> CliError {
         match error {
@@ -384,6 +400,16 @@ impl From<RunUnderError> for CliError {
     }
 }
 
+impl From<AuditReportError> for CliError {
+    fn from(error: AuditReportError) -> CliError {
+        match error {
+            AuditReportError::Disk(error) => error.into(),
+            AuditReportError::Cursor(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<AuditError> for CliError {
     fn from(error: AuditError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("audit-trail")
@@ -426,7 +452,15 @@ impl From<LockError> for CliError {
 
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
-        CliError::new(ErrorKind::Failed, error).code("disk")
+        let refused = error.is_refused_change();
+        let error = CliError::new(ErrorKind::Failed, error).code("disk");
+        match refused {
+            true => error.hint(
+                "free room, or make the disk writable, then run it again; what can be read is shown by: \
+                       recoveryctl status",
+            ),
+            false => error,
+        }
     }
 }
 

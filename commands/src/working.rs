@@ -28,12 +28,12 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         actor,
         limits: FreshnessLimits { stale_after_ms: ms(jobs.stale_after), dead_after_ms: ms(jobs.dead_after) },
         kill_grace: jobs.kill_grace,
-        requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
         on_orphan: match jobs.on_orphan {
             config::OnOrphan::Adopt => OnOrphan::Adopt,
             config::OnOrphan::End => OnOrphan::End,
         },
         start_tries: jobs.start_tries,
+        requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
     })
 }
 

@@ -3,7 +3,7 @@
 //! None of it decides between alive and dead; each is something that an operator should know.
 
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat};
-use crate::system::{ProcessIdentity, Sighting, user_of};
+use crate::system::{Presence, ProcessIdentity, Sighting, other_user_of};
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +74,9 @@ pub(super) fn conditions(seen: &Seen, limits: FreshnessLimits) -> Vec<Condition>
         if sighting.is_zombie {
             found.push(Condition::Zombie { process });
         }
-        let uid = user_of(process.pid).filter(|_| sighting.presence == crate::system::Presence::Alive);
-        if let (Some(uid), Some(started_as)) = (uid, seen.uid)
-            && uid != started_as
+        if sighting.presence == Presence::Alive
+            && let Some(started_as) = seen.uid
+            && let Some(uid) = other_user_of(process.pid, started_as)
         {
             found.push(Condition::OtherUser { process, uid, started_as });
         }

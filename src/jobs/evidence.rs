@@ -127,7 +127,7 @@ pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
 }
 
 fn inspect(look: &Look<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: String) -> Judgement {
-    match Files::read(look, &paths) {
+    match Files::read(look, &paths, &lock) {
         Err(e) => unknown(job, format!("{e}: {}", e.source)),
         Ok(files) => Inspection::new(look, job, paths, files).conclude(lock, how),
     }

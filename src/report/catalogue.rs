@@ -57,6 +57,44 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
     next: Some("recoveryctl queue wal"),
 };
 
+/// The disk refuses to be written.
+pub const DISK_NOT_WRITABLE: Entry = Entry {
+    code: "disk-not-writable",
+    severity: Severity::Error,
+    title: "The disk of the state directory cannot be written",
+    meaning: "It is full, a quota is reached, it is mounted read-only, or the device fails: what was tried, and \
+              what the system said, is in the sentence.",
+    done: "What can be read is shown, and may include records that never reached the disk. What could not be \
+           written was left as it was; nothing was acknowledged that is not on disk.",
+    advice: "Free room or make the disk writable, then recover: what was left undone is done then.",
+    next: Some("recoveryctl recover"),
+};
+
+/// A folder, pipe or device in a state file's place.
+pub const NO_STATE_FILE: Entry = Entry {
+    code: "no-state-file",
+    severity: Severity::Error,
+    title: "Something that is no file had the name of a state file",
+    meaning: "A folder, a pipe or a device stood where a file of the state directory belongs, so that the file \
+              could be neither read nor written. This program makes none.",
+    done: "It was moved to quarantine with all that is in it. What the file had said is taken from elsewhere, as \
+           if the file had been lost.",
+    advice: "Find out who put it there, and see whether anything in it is yours.",
+    next: Some("recoveryctl status"),
+};
+
+/// The readable form of a job could not be written.
+pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {
+    code: "job-record-not-written",
+    severity: Severity::Warning,
+    title: "The record of a job could not be written",
+    meaning: "jobs/ID.job.json is made from the queue, for readers and as the last resort when the queue's own \
+              files are lost. The system refused to write it.",
+    done: "The queue itself is whole and was used; the record is written by the next recovery.",
+    advice: "Deal with what the system said: free room, or clear away what has the file's name.",
+    next: Some("recoveryctl recover"),
+};
+
 /// The log ended in the middle of a record.
 pub const LOG_TORN_TAIL: Entry = Entry {
     code: "log-torn-tail",
@@ -284,6 +322,20 @@ pub const LOCK_HOLDER_GONE: Entry = Entry {
     next: Some("recoveryctl locks inspect {name}"),
 };
 
+/// The audit trail cannot be read whole.
+pub const AUDIT_DAMAGED: Entry = Entry {
+    code: "audit-damaged",
+    severity: Severity::Error,
+    title: "The audit trail is damaged",
+    meaning: "Bytes of the audit trail are no record of it, entries are missing, or it cannot be read at all: \
+              the disk, or somebody with an editor, changed it after it was synced.",
+    done: "What can be read is shown, and new entries are written behind the damage. Nothing that is asked \
+           for is held up by it.",
+    advice: "Compare with a copy of the folder audit, and find out who could write there: a trail does not \
+             change by itself.",
+    next: Some("recoveryctl audit"),
+};
+
 /// A lock is kept closed because its holder is unknown.
 pub const LOCK_UNAVAILABLE: Entry = Entry {
     code: "lock-unavailable",
@@ -292,8 +344,9 @@ pub const LOCK_UNAVAILABLE: Entry = Entry {
     meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
               machine wrote it, or the file system does not lock.",
     done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
-    advice: "Look at the evidence. Once you know that nobody works on the repository, release it.",
-    next: Some("recoveryctl locks inspect {name}"),
+    advice: "Look at the evidence. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
+             nobody works on the repository, release it with --force.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A lock survived with its job.
@@ -544,11 +597,15 @@ pub const ALL: &[&Entry] = &[
     &JOB_FINISHED_WHILE_AWAY,
     &LOCK_HOLDER_GONE,
     &LOCK_UNAVAILABLE,
+    &AUDIT_DAMAGED,
     &LOCK_KEPT,
     &STARTUP_ABORTED,
     &TEMPORARY_FILES_REMOVED,
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
+    &DISK_NOT_WRITABLE,
+    &JOB_RECORD_NOT_WRITTEN,
+    &NO_STATE_FILE,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,

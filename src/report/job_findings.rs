@@ -2,12 +2,39 @@
 
 use super::catalogue;
 use super::finding::Finding;
-use crate::jobs::{Condition, Judgement, Verdict};
+use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, judge};
 use crate::queue::{Job, JobStatus, QueueState};
-use crate::system::ProcessIdentity;
+use crate::state::StateDir;
+use crate::system::{Host, ProcessIdentity};
 
 /// So many failed starts in a row are not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
+
+/// The codes of what is the matter with a job only as long as somebody sees it.
+const OF_THE_MOMENT: [&catalogue::Entry; 8] = [
+    &catalogue::JOB_LIVENESS_UNKNOWN,
+    &catalogue::JOB_ORPHANED_PROCESS,
+    &catalogue::JOB_HEARTBEAT_STALE,
+    &catalogue::JOB_HUNG,
+    &catalogue::CLOCK_SKEW,
+    &catalogue::JOB_STOPPED,
+    &catalogue::JOB_ZOMBIE,
+    &catalogue::JOB_OTHER_USER,
+];
+
+/// Whether a look now tells the same anew, if it is still so.
+#[must_use]
+pub fn is_of_the_moment(finding: &Finding) -> bool {
+    OF_THE_MOMENT.iter().any(|entry| entry.code == finding.code)
+}
+
+/// What is the matter with the jobs that run, as a look at each of them shows now.
+#[must_use]
+pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits };
+    state.running().flat_map(|job| of_judgement(&judge(&look, job))).collect()
+}
 
 /// What is the matter with a running job, as it was judged.
 #[must_use]
@@ -76,9 +103,14 @@ fn processes_of(processes: &[ProcessIdentity]) -> String {
 /// What keeps queued jobs from starting, or has kept crashed ones.
 #[must_use]
 pub fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
-    let queued = state.queued().filter(|job| job.course().failed_starts >= FAILING).map(start_failing);
-    let given_up = state.jobs().filter(|job| is_not_started(job)).map(not_started);
-    queued.chain(given_up).collect()
+    state.jobs().filter_map(of_failed_start).collect()
+}
+
+/// The same of one job.
+#[must_use]
+pub fn of_failed_start(job: &Job) -> Option<Finding> {
+    let is_failing = job.status == JobStatus::Queued && job.course().failed_starts >= FAILING;
+    is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
 }
 
 /// Whether the job was given up because no supervisor came up for it.

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
+use super::job_findings;
+use crate::jobs::FreshnessLimits;
 use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{DegradedResource, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot};
 use crate::state::{StateDir, Timestamp};
@@ -88,9 +90,14 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// When a heartbeat is old.
+    pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
 }
+
+/// The object of findings about a disk that cannot be written.
+const DISK: &str = "disk";
 
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
@@ -140,7 +147,12 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
-    still.chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
+    let disk = super::queue::not_writable(sources.queue)
+        .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
+    // Whether it can be written is known now, whatever the last recovery said.
+    let still = still.filter(|r| r.object != DISK).chain(&disk);
+    let still = still.cloned().collect::<Vec<_>>();
+    still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
 
 /// Whether it is about a job that is running or crashed no more.
@@ -151,7 +163,11 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
-    let crashed = || sources.queue.state().jobs().filter(|j| j.status == JobStatus::Crashed);
+    found.extend(super::queue::not_writable(sources.queue));
+    found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_failed_starts(sources.queue.state()));
+    let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
+    let crashed = || sources.queue.state().jobs().filter(is_crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));
     let more = crashed().count().saturating_sub(NAMED);
     if more > 0 {
@@ -167,7 +183,9 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
-        found.extend(last.snapshot.all_findings().filter(worth).filter(fresh).filter(is_new).cloned());
+        let is_past = |f: &&Finding| !job_findings::is_of_the_moment(f);
+        let all = last.snapshot.all_findings().filter(worth).filter(fresh);
+        found.extend(all.filter(is_new).filter(is_past).cloned());
     }
     let kept = sources.dir.quarantine().notes().len();
     if kept > 0 {

@@ -186,6 +186,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::print_stderr)]
     fn nobody_elses_group_is_taken_for_a_jobs_own() {
         assert_eq!(Cgroup::recorded(Path::new("/tmp/job-7"), "job-7"), None, "no control group");
         let Some(own) = own_group() else {

@@ -12,7 +12,7 @@ mod usage;
 
 pub use cgroup::Cgroup;
 pub use children::{ResourceUse, use_of_children};
-pub use filesystem::is_network;
+pub use filesystem::{is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{
@@ -20,5 +20,5 @@ pub use process::{
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
-pub use sighting::{Sighting, sight, user_of};
+pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub use usage::{Usage, usage_of};

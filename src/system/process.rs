@@ -4,11 +4,14 @@
 //! proc_pid_stat(5)), within one boot and one process namespace. Signals go through a pidfd that was
 //! opened before the identity was compared, so that they cannot reach a successor.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+
+use crate::durable::mutation::Mutation;
 
 /// A process that cannot be confused with a later one of the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,17 +53,24 @@ pub enum Presence {
 #[must_use]
 pub fn presence(process: ProcessIdentity) -> Presence {
     match Stat::read(process.pid) {
-        Ok(stat) if stat.start_time != process.start_time || stat.is_dead() => Presence::Gone,
+        Ok(stat) if stat.is_dead() => Presence::Gone,
+        Ok(stat) if stat.start_time != process.start_time && !Mutation::TrustPidAlone.is_on() => {
+            Presence::Gone
+        }
         Ok(_) => Presence::Alive,
-        // With hidepid, /proc hides what kill(2) still sees.
-        Err(_) => match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {
-            Some(pid) => match rustix::process::test_kill_process(pid) {
-                Err(rustix::io::Errno::SRCH) => Presence::Gone,
-                _ if Stat::read(process.pid).is_ok() => presence(process),
-                _ => Presence::Hidden,
-            },
-            None => Presence::Gone,
+        Err(_) => presence_unseen(process),
+    }
+}
+
+/// With hidepid, /proc hides what kill(2) still sees.
+pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
+    match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {
+        Some(pid) => match rustix::process::test_kill_process(pid) {
+            Err(rustix::io::Errno::SRCH) => Presence::Gone,
+            _ if Stat::read(process.pid).is_ok() => presence(process),
+            _ => Presence::Hidden,
         },
+        None => Presence::Gone,
     }
 }
 
@@ -103,6 +113,9 @@ pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
     })
 }
 
+/// Longer than the line can be: some fifty numbers and a name of 64 characters at most.
+const STAT_LENGTH: usize = 2048;
+
 struct Stat {
     state: u8,
     parent: u32,
@@ -114,8 +127,10 @@ struct Stat {
 
 impl Stat {
     fn read(pid: u32) -> io::Result<Stat> {
-        let text = std::fs::read(format!("/proc/{pid}/stat"))?;
-        Stat::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        // At one go: the kernel writes it anew for every read.
+        let mut text = [0; STAT_LENGTH];
+        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+        Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     /// The name in brackets may hold anything, brackets too: count from the last one.

@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::process::{Presence, ProcessIdentity, presence, process_stat};
+use crate::durable::mutation::Mutation;
+
+use super::process::{Presence, ProcessIdentity, presence_unseen, process_stat};
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,20 +25,30 @@ pub fn sight(process: ProcessIdentity) -> Sighting {
     let nothing =
         Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
     match process_stat(process.pid) {
-        Ok(stat) if stat.identity != process => Sighting { is_succeeded: true, ..nothing },
+        Ok(stat) if stat.identity != process && !Mutation::TrustPidAlone.is_on() => {
+            Sighting { is_succeeded: true, ..nothing }
+        }
         Ok(stat) if stat.is_dead => Sighting { is_zombie: true, ..nothing },
         Ok(stat) => Sighting { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
         // Gone, or hidden by the mount options of /proc.
-        Err(_) => Sighting { presence: presence(process), ..nothing },
+        Err(_) => Sighting { presence: presence_unseen(process), ..nothing },
     }
+}
+
+/// The user a process acts as, when that is another than `expected`.
+#[must_use]
+pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
+    let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    // Root owns what is shown of a process that may not be dumped, whoever it acts as; that costs a look
+    // into a file which the kernel takes long to write.
+    let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
+    (user != expected).then_some(user)
 }
 
 /// The user a process acts as; `None` when it is gone or may not be looked at.
 #[must_use]
 pub fn user_of(pid: u32) -> Option<u32> {
-    let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    // Root owns what is shown of a process that may not be dumped, whoever it acts as.
-    if owner != 0 { Some(owner) } else { effective_user(pid) }
+    effective_user(pid)
 }
 
 fn effective_user(pid: u32) -> Option<u32> {
@@ -64,7 +76,9 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = ProcessIdentity { pid: child.id(), start_time: start_time(child.id()).unwrap() };
         assert_eq!(sight(process).presence, Presence::Alive);
-        assert_eq!(user_of(process.pid), Some(rustix::process::geteuid().as_raw()));
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(other_user_of(process.pid, own), None);
+        assert_eq!(other_user_of(process.pid, own + 1), Some(own));
         let successor = ProcessIdentity { start_time: process.start_time - 1, ..process };
         assert!(sight(successor).is_succeeded);
         assert!(signal_process(process, Signal::STOP).unwrap());

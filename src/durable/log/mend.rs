@@ -12,6 +12,7 @@ use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, OpenSegment, Writer};
 use crate::durable::error::{Tried, read_optional};
+use crate::durable::mutation::Mutation;
 use crate::durable::replace::replace;
 use crate::durable::shared_page::End;
 
@@ -63,18 +64,40 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     last.read_from(0, &mut content)?;
     let (found, goes_on) = look_at_last(log, last, &content)?;
     let file = log.disk.open(&last.path)?;
-    file.sync_data()?;
+    if !Mutation::ShowBeforeSync.is_on() {
+        file.sync_data()?;
+    }
     log.disk.sync_dir(&log.options.folder)?;
     let next_seq = found.next_seq.max(floor);
-    if !goes_on || next_seq != found.next_seq {
+    if let Some(synced) = suspect_from.filter(|_| !is_foreign(log, &content)) {
+        if !goes_on {
+            // What is damaged in it goes with the suspects.
+            let used = content.iter().rposition(|b| *b != 0).map_or(0, |end| end + 1);
+            let reason = "the log's end, damaged, when a sync had failed";
+            log.options.quarantine.keep(
+                &last.path,
+                None,
+                &content[..used],
+                reason,
+                &(log.options.stamp)(),
+            )?;
+        }
+        rewrite_suspects(log, writer, last, &content, synced)?;
+        if next_seq > log.page.end().next_seq {
+            start_segment(log, writer, next_seq)?;
+        }
+    } else if !goes_on || next_seq != found.next_seq {
         log.page.publish_end(End { next_seq, ..found });
         start_segment(log, writer, next_seq)?;
-    } else if let Some(synced) = suspect_from {
-        rewrite_suspects(log, writer, last, &content, synced)?;
     } else {
         log.page.publish_end(found);
     }
     finish(log)
+}
+
+/// Whether a segment says that it belongs to another state directory.
+fn is_foreign(log: &Log, content: &[u8]) -> bool {
+    SegmentHeader::parse(content).is_some_and(|(header, _)| header.state_id != log.options.state_id)
 }
 
 /// Where the last segment ends, and whether it can be written on. A segment without our header, or that
@@ -148,6 +171,9 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
             Item::Damaged { .. } => {}
             Item::Torn { offset, len } => {
                 let from = usize::try_from(offset - end.tail).unwrap_or(0);
+                if Mutation::KeepTornTail.is_on() {
+                    return Ok(End { tail: offset + len, ..mended });
+                }
                 let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
                 cut(log, segment, offset, torn)?;
             }
@@ -159,7 +185,9 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
 
 fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
     let reason = "the end of the log, half written";
-    log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    if !Mutation::NoQuarantineOfTornTail.is_on() {
+        log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    }
     log.cut_bytes.fetch_add(torn.len() as u64, Ordering::Relaxed);
     let file = log.disk.open(&segment.path)?;
     file.truncate(offset)?;
@@ -201,6 +229,9 @@ fn rewrite_suspects(
 
 /// What cannot be read goes to quarantine. A torn end was kept when it was cut.
 pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
+    if Mutation::DropDamageWithoutQuarantine.is_on() {
+        return Ok(());
+    }
     let at = (log.options.stamp)();
     for place in damage.iter().filter(|d| d.kind != DamageKind::TornTail) {
         let Some(content) = read_optional(&place.path)? else { continue };

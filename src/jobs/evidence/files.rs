@@ -6,6 +6,7 @@ use crate::jobs::evidence::Look;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::sentinel::{Heartbeat, Sentinel};
 use crate::jobs::stored::Stored;
+use crate::jobs::verdict::LockFact;
 use crate::state::JobPaths;
 
 pub(super) struct Files {
@@ -16,13 +17,17 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn read(look: &Look<'_>, paths: &JobPaths) -> Result<Files, DiskError> {
-        Ok(Files {
-            sentinel: Sentinel::read(&paths.sentinel())?,
-            command: CommandRecord::read(&paths.command())?,
-            exit: ExitRecord::read(&paths.exit())?,
-            heartbeat: Heartbeat::read(&paths.sentinel(), look.dir.clock.now()),
-        })
+    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others can
+    /// tell nothing more and are not looked for.
+    pub(super) fn read(look: &Look<'_>, paths: &JobPaths, lock: &LockFact) -> Result<Files, DiskError> {
+        let path = paths.sentinel();
+        let (sentinel, heartbeat) = (Sentinel::read(&path)?, Heartbeat::read(&path, look.dir.clock.now()));
+        let is_told = *lock == LockFact::Held && sentinel.whole().is_some_and(|s| s.command.is_some());
+        if is_told {
+            return Ok(Files { sentinel, command: Stored::Missing, exit: Stored::Missing, heartbeat });
+        }
+        let (command, exit) = (CommandRecord::read(&paths.command())?, ExitRecord::read(&paths.exit())?);
+        Ok(Files { sentinel, command, exit, heartbeat })
     }
 
     pub(super) fn damaged(&self) -> Vec<&'static str> {

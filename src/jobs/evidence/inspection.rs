@@ -131,7 +131,7 @@ impl<'a> Inspection<'a> {
             self.look_for_processes(supervisor.map(|(process, _)| process), command, &mut facts);
         }
         let heartbeat = self.files.heartbeat;
-        let uid = self.command_record().map(|c| c.uid);
+        let uid = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
         (facts, Seen { heartbeat, supervisor, command, uid, is_supervised: false })
     }
 
@@ -244,7 +244,7 @@ impl<'a> Inspection<'a> {
 
     fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
         let is_begun = facts.begun != Begun::Nothing;
-        let output = real_output(&self.paths);
+        let output = real_output(&self.paths, &self.look.table.real_jobs(&self.look.dir.paths.jobs()));
         let wanted = Wanted {
             job: &self.job.id,
             root: self.look.dir.paths.root(),

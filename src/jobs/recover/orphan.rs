@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::policy::after_crash;
+use super::policy::{RequeuePauses, after_crash};
 use super::settle::{RecoverError, RecoverSettings, lock_job};
 use crate::jobs::evidence::{Judgement, Look, judge_locked};
 use crate::jobs::fence;
@@ -98,7 +98,7 @@ fn record_end(
     let claim = job.course().claim.unwrap_or(0);
     let end = match verdict {
         Verdict::Ended(exit) => End { claim, attempt: job.attempt, ..exit.to_end() },
-        _ => end_of(dir, job, claim, why, settings),
+        _ => end_of(dir, job, claim, why, settings.requeue),
     };
     queue.transact(&settings.actor, |state| {
         let is_unchanged = state.get(&job.id).is_some_and(|now| now.course().claim == Some(claim));
@@ -107,7 +107,7 @@ fn record_end(
     Ok(())
 }
 
-fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, settings: &RecoverSettings) -> End {
+fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: RequeuePauses) -> End {
     let (outcome, signal, reason) = match why {
         OrphanEnd::Cancelled => {
             let signal = Some(Signal::TERM.as_raw());
@@ -127,6 +127,6 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, settings: &Reco
         signal,
         ended_at: None,
         reason: Some(reason.to_owned()),
-        after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), settings.requeue)),
+        after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
     }
 }

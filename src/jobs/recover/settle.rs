@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start};
 use super::side_by_side::side_by_side;
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
-use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge_locked};
+use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge, judge_locked};
 use crate::jobs::fence;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::verdict::Verdict;
-use crate::queue::{Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError};
+use crate::queue::{
+    Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+};
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -21,6 +24,8 @@ const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
 const LOOK_GRACE: Duration = Duration::from_millis(50);
 /// How much of the supervisors' log is looked at, bytes from its end.
 const LOG_TAIL: u64 = 64 << 10;
+/// The reason of a crash that nothing else is known of.
+const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
@@ -31,12 +36,12 @@ pub struct RecoverSettings {
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
-    /// How long a crashed job rests before its next attempt.
-    pub requeue: RequeuePauses,
     /// What is done about a job whose supervisor alone was killed, by whoever watches it.
     pub on_orphan: OnOrphan,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
+    /// How long a crashed job rests before its next attempt.
+    pub requeue: RequeuePauses,
 }
 
 /// What is done about a job that lives on without its supervisor.
@@ -60,9 +65,9 @@ impl RecoverSettings {
             actor,
             limits: FreshnessLimits::default(),
             kill_grace: Duration::from_secs(10),
-            requeue: RequeuePauses::default(),
             on_orphan: OnOrphan::Adopt,
             start_tries: START_TRIES,
+            requeue: RequeuePauses::default(),
         }
     }
 }
@@ -164,6 +169,21 @@ pub fn settle(
     Ok(settled)
 }
 
+/// What [`settle`] would do about every running job, at first sight. Changes nothing.
+#[must_use]
+pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let now = dir.clock.now();
+    let running = state.running().map(|job| {
+        let judgement = judge(&look, job);
+        let (settlement, _) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        let (job_id, attempt) = (job.id.clone(), job.attempt);
+        Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
+    });
+    running.collect()
+}
+
 /// Half of the descriptors that this process may have: the other half is for everything else.
 fn batch() -> usize {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
@@ -228,12 +248,13 @@ fn settle_batch(
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
     let cases = side_by_side(jobs, |job| Case::begin(&look, job));
     // Nothing has asked for the table so far: it is made when all locks are held.
-    let cases = side_by_side(cases, |mut case| {
+    let now = dir.clock.now();
+    let decided = side_by_side(cases, |mut case| {
         case.look_again(&look);
-        case
+        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings);
+        (case, wanted)
     });
-    let settle = |c: &Case| settlement_of(dir, &c.job, &c.judgement.verdict, settings);
-    let wanted: Vec<_> = cases.iter().map(settle).collect();
+    let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
@@ -279,12 +300,16 @@ pub(super) fn settlement_of(
     dir: &StateDir,
     job: &Job,
     verdict: &Verdict,
+    now: crate::state::Timestamp,
     settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
-    let (claim, now) = (job.course().claim.unwrap_or(0), dir.clock.now());
+    let claim = job.course().claim.unwrap_or(0);
     let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, settings.requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+            crashed("its processes vanished without an exit record")
+        }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
@@ -296,9 +321,7 @@ pub(super) fn settlement_of(
             let is_over = matches!(operation, Operation::End(_));
             (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
-        Verdict::Crashed => {
-            crashed("its processes vanished without an exit record: its exit status is unknown")
-        }
+        Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
@@ -326,7 +349,12 @@ fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
     Some(said.chars().take(300).collect())
 }
 
-fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
+pub(super) fn crashed(
+    job: &Job,
+    claim: u64,
+    reason: &str,
+    then: AfterCrash,
+) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,

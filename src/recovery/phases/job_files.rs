@@ -3,36 +3,51 @@
 use super::sequence::Shared;
 use crate::jobs::{damaged_files, record};
 use crate::queue::{JobId, Operation, Queue, QueueState};
-use crate::recovery::{PhaseContext, PhaseError};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 
-/// Writes records that are missing, damaged or behind.
+/// How many records that could not be written are named one by one.
+const NAMED: usize = 20;
+
+/// Writes records that are missing, damaged or behind. The queue is the truth and the records follow it:
+/// that one cannot be written is told, and stops nothing.
 pub(super) fn rebuild_records(
     shared: &Shared,
     context: &PhaseContext,
     queue: &mut Queue,
-) -> Result<Vec<Finding>, PhaseError> {
+    outcome: &mut PhaseOutcome,
+) {
     let stop = || context.checkpoint().is_err();
-    let waiting = record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
-        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
-    let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
-        .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
-    let damaged = || rebuilt.damaged.iter().chain(&waiting.damaged);
-    let lost: Vec<JobId> = damaged().map(|(id, _)| id).chain(&rebuilt.missing).cloned().collect();
-    tell_records(shared, queue, &lost)?;
-    let mut findings: Vec<Finding> = damaged()
-        .map(|(id, path)| {
-            let sentence = format!(
-                "the record of job {id} could not be understood; it was written anew, a copy is in quarantine"
-            );
-            Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
-        })
-        .collect();
-    findings.extend(rebuilt.missing.iter().map(|id| {
+    let mut damaged = Vec::new();
+    match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
+        Ok(waiting) => damaged.extend(waiting.damaged),
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+    let mut missing = Vec::new();
+    match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
+        Ok(rebuilt) => {
+            damaged.extend(rebuilt.damaged);
+            missing = rebuilt.missing;
+            for (path, why) in rebuilt.failed {
+                not_written(outcome, &format!("file:{}", path.display()), why);
+            }
+        }
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+    let lost: Vec<JobId> = damaged.iter().map(|(id, _)| id).chain(&missing).cloned().collect();
+    if let Err(e) = tell_records(shared, queue, &lost) {
+        not_written(outcome, "queue", in_one_line(&e));
+    }
+    outcome.findings.extend(damaged.iter().map(|(id, path)| {
+        let sentence = format!(
+            "the record of job {id} could not be understood; it was written anew, a copy is in quarantine"
+        );
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
+    }));
+    outcome.findings.extend(missing.iter().map(|id| {
         let sentence = "its record was lost; it was written anew from the queue".to_owned();
         Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
     }));
-    Ok(findings)
 }
 
 /// A record that had been lost says so.
@@ -70,4 +85,28 @@ pub(super) fn check_ended(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>
         Finding::new(&catalogue::JOB_FILE_DAMAGED, format!("job:{}", file.job), sentence)
     });
     Ok(told.collect())
+}
+
+fn not_written(outcome: &mut PhaseOutcome, object: &str, why: String) {
+    let known = outcome.findings.iter().filter(|f| f.code == catalogue::JOB_RECORD_NOT_WRITTEN.code).count();
+    if known == 0 {
+        outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+    }
+    // One that is full says the same of each.
+    if known < NAMED {
+        outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
+    }
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
 }

@@ -25,7 +25,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, context, queue)?);
+            rebuild_records(shared, context, queue, &mut outcome);
             outcome.findings.extend(check_ended(shared, queue)?);
         }
         Ok(outcome)

@@ -8,7 +8,8 @@ use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
-use crate::startup::{StartedBy, Startup, StartupOutcome};
+use crate::report::{Finding, catalogue};
+use crate::startup::{StartedBy, Startup, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
 /// How a state directory is to be recovered.
@@ -96,10 +97,20 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
-        let record = run(&self.shared.dir, &self.graph, options)?;
+        // Before anything is read: the first file may be one of them.
+        let misplaced = put_misplaced_away(&self.shared.dir)?;
+        let mut record = run(&self.shared.dir, &self.graph, options)?;
+        record.snapshot.findings.extend(misplaced.iter().map(|path| {
+            let sentence = "what had its name is no file, and is in quarantine now".to_owned();
+            Finding::new(&catalogue::NO_STATE_FILE, format!("file:{}", path.display()), sentence)
+        }));
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
-            startup.finish(startup_outcome(record.snapshot.outcome), findings)?;
+            // All is done: that it cannot be written down does not undo it.
+            if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
+                let sentence = format!("the next startup will call this one aborted: {e}: {}", e.source);
+                record.snapshot.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence));
+            }
         }
         let queue = Shared::lock(&self.shared.queue).take();
         Ok((record, queue))

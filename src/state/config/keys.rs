@@ -24,9 +24,9 @@ impl std::fmt::Debug for Key {
 const COUNT: Expected = "a whole number from 1 to 1000000";
 const WORKERS: Expected = "a whole number from 1 to 4096";
 const TRIES: Expected = "a whole number from 1 to 1000";
+const OUTPUT: Expected = "a size from 64KiB to 1024TiB, such as \"1GiB\"";
 const DAYS: Expected = "a whole number from 0 to 36500";
 const KEPT: Expected = "a whole number from 0 to 1000000000";
-const OUTPUT: Expected = "a size from 64KiB to 1024TiB, such as \"1GiB\"";
 const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
 
 /// Every key, in the order in which they are shown.
