@@ -60,6 +60,15 @@ pub enum Fact {
         /// What it may hold.
         any_of: Vec<String>,
     },
+    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
+    Removal {
+        /// Its id.
+        id: String,
+        /// A file in its workspace; `None` for a job without one.
+        file: Option<PathBuf>,
+        /// It must be gone.
+        is_done: bool,
+    },
     /// A startup is in the history, once.
     Startup {
         /// Its id.
@@ -91,6 +100,7 @@ impl Fact {
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
+            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

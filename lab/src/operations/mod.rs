@@ -3,7 +3,9 @@
 //! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
+mod again;
 mod attempt;
+mod prune;
 mod stage;
 mod submit;
 pub(crate) mod supervisor;
@@ -24,7 +26,8 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] =
+    &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT, again::RESUME, prune::PRUNE];
 
 /// The operation of this name.
 ///

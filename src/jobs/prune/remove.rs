@@ -12,7 +12,7 @@ use crate::jobs::evidence::{Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::recover::{RecoverSettings, lock_job};
 use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{Job, JobId, Operation, Queue, QueueError};
+use crate::queue::{Job, JobId, Operation, Queue, QueueError, QueueState};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -135,7 +135,7 @@ pub fn finish_removals(
     let (_, removed) = queue.transact(&settings.actor, |state| {
         let is_begun = |job: &&Job| job.status.is_over() && begun.contains_key(&slot_name(job));
         let jobs: Vec<JobId> = state.jobs().filter(is_begun).map(|job| job.id.clone()).collect();
-        match remove_records(dir, &jobs) {
+        match end_moves(dir, state, &jobs).and_then(|()| remove_records(dir, &jobs)) {
             Ok(()) => (removal(&jobs), Ok(jobs)),
             Err(e) => (Vec::new(), Err(e)),
         }
@@ -260,6 +260,25 @@ fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let told = |e: DiskError| refused(format!("{e}: {}", e.source));
     dir.disk.ensure_dir(&dir.paths.trash()).map_err(told)?;
     dir.disk.rename(&paths.workspace, &slot_of(dir, job), false).map_err(told)
+}
+
+/// A power loss between the two syncs of a rename can leave both names on some file systems: the old one
+/// goes too. No attempt can have begun since, for the job is not resumed while it is in the trash.
+fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), DiskError> {
+    let mut moved = Vec::new();
+    for job in jobs.iter().filter_map(|id| state.get(id)) {
+        let Ok(paths) = dir.paths.job(&job.id.to_string()) else { continue };
+        if std::fs::symlink_metadata(&paths.workspace).is_err() {
+            continue;
+        }
+        let free = (2..).map(|n| dir.paths.trash().join(format!("{}-{n}", slot_name(job))));
+        let slot = free.into_iter().find(|slot| std::fs::symlink_metadata(slot).is_err());
+        if let Some(slot) = slot {
+            dir.disk.rename(&paths.workspace, &slot, false)?;
+            moved.push(job.id.clone());
+        }
+    }
+    sync_moves(dir, &moved)
 }
 
 fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
