@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::record;
+use crate::jobs::{Retention, record};
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings,
@@ -21,6 +21,8 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// Which jobs that are over it keeps; all when not given.
+    pub retention: Option<Retention>,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -91,7 +93,7 @@ pub fn serve(
         DaemonInfo { pid: std::process::id(), address: None, socket: None, started_at: dir.clock.now() };
     info.write(dir)?;
     ready(&info, &record);
-    let worked = work(dir, queue, settings.scheduler, stop);
+    let worked = work(dir, queue, settings.scheduler, settings.retention, stop);
     DaemonInfo::remove(dir)?;
     Ok(worked?)
 }
@@ -101,6 +103,7 @@ fn work(
     dir: &StateDir,
     queue: Queue,
     settings: SchedulerSettings,
+    retention: Option<Retention>,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), WorkError> {
     let over = AtomicBool::new(false);
@@ -108,7 +111,12 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let worked = Scheduler::new(dir.clone(), queue, settings).run(stop);
+        let scheduler = Scheduler::new(dir.clone(), queue, settings);
+        let mut scheduler = match retention {
+            Some(retention) => scheduler.with_retention(retention),
+            None => scheduler,
+        };
+        let worked = scheduler.run(stop);
         over.store(true, Ordering::Relaxed);
         worked
     })

@@ -3,10 +3,12 @@
 //! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
+mod again;
 mod attempt;
 mod daemon;
 mod import;
 mod lock;
+mod prune;
 mod queue;
 mod recover;
 mod small;
@@ -39,6 +41,8 @@ pub const ALL: &[Operation] = &[
     attempt::ATTEMPT,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    again::RESUME,
+    prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,
