@@ -190,7 +190,7 @@ impl Inspection<'_> {
         // Before any flock: on some network file systems it blocks for ever.
         let place =
             if self.paths.workspace.exists() { &self.paths.workspace } else { self.look.dir.paths.root() };
-        if let Some(kind) = is_network(place) {
+        if let Some(kind) = is_network(&self.look.dir.paths.as_known(place)) {
             let why = format!("the workspace is on a network file system ({kind})");
             self.saw("lock", why.clone());
             return LockFact::Unusable(why);
@@ -351,10 +351,11 @@ impl Inspection<'_> {
 
     fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
         let is_begun = facts.begun != Begun::Nothing;
-        let output = real_output(&self.paths);
+        let paths = &self.look.dir.paths;
+        let (output, root) = (paths.as_known(&real_output(&self.paths)), paths.as_known(paths.root()));
         let wanted = Wanted {
             job: &self.job.id,
-            root: self.look.dir.paths.root(),
+            root: &root,
             output: &output,
             claim: self.job.course().claim,
             is_begun,

@@ -37,7 +37,7 @@ pub struct ActiveLock {
 }
 
 /// The locks that are not free, in order of the repositories' names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct ActiveLocks {
     pub locks: Vec<ActiveLock>,

@@ -4,6 +4,7 @@
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
 pub mod catalogue;
+pub mod dashboard;
 pub mod failed;
 mod finding;
 mod held;
@@ -13,8 +14,11 @@ pub mod locks;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
+pub mod recovery;
 pub mod sentinels;
+pub mod startup;
 pub mod status;
 
 pub use finding::{Finding, Severity};
+use held::with_liveness;
 pub use held::{held_repositories, lock_of};
