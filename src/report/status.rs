@@ -8,7 +8,7 @@ use super::catalogue;
 use super::finding::{Finding, Severity};
 use crate::durable::DiskError;
 use crate::locks::{Availability, availability};
-use crate::queue::{Counts, Job, JobStatus, Queue, QueueError};
+use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
@@ -125,20 +125,19 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding.
-    ///
-    /// # Errors
-    /// When the queue or the startup's files cannot be read.
-    pub fn read(dir: &StateDir) -> Result<Gathered, QueueError> {
-        Ok(Gathered {
+    /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
+    /// opened by the caller, who can tell that it can only be looked at.
+    #[must_use]
+    pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
+        Gathered {
             dir: dir.clone(),
             current: read_current(dir),
             last: read_last(dir),
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
-            queue: Queue::open(dir)?,
-        })
+            queue,
+        }
     }
 
     /// The last recovery that came to its end, if that can be told.
@@ -177,6 +176,9 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
     found.sort_by(|a, b| a.object.cmp(&b.object));
     found
 }
+
+/// The object of findings about a disk that cannot be written.
+const DISK: &str = "disk";
 
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
@@ -227,7 +229,12 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
-    still.chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
+    let disk = super::queue::not_writable(sources.queue)
+        .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
+    // Whether it can be written is known now, whatever the last recovery said.
+    let still = still.filter(|r| r.object != DISK).chain(&disk);
+    let still = still.cloned().collect::<Vec<_>>();
+    still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
 
 /// Whether it is about a job that is running or crashed no more.
@@ -238,6 +245,7 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);

@@ -32,7 +32,8 @@ pub struct Cleanup {
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// Removes the temporary files that dead processes left, and writes every act into the log. `progress`
+/// Removes the temporary files that dead processes left, and writes every act into the log; that a living
+/// process is writing a file (our own progress, say) is no act. `progress`
 /// hears how many of how many folders are done, and says when to stop: what was done until then is logged.
 ///
 /// # Errors
@@ -163,9 +164,8 @@ fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {
         startup.act(action, &startup.relative(path), result, detail)
     };
     let removed = found.removed.iter().map(|p| act(p, "done", "no process was writing it"));
-    let in_use = found.in_use.iter().map(|p| act(p, "kept", "a living process is writing it"));
     let failed = found.failed.iter().map(|(p, why)| act(p, "failed", why));
-    removed.chain(in_use).chain(failed).collect()
+    removed.chain(failed).collect()
 }
 
 /// What lies half written beside the snapshots was to become one.

@@ -13,6 +13,7 @@ use super::layout_1::{Migrated, migrate};
 use super::log::{StartupLog, StartupRecord, Writer};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
 use crate::durable::log::{Damage, LogError};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::{LAYOUT_VERSION, StateDir, StateError};
 
@@ -41,6 +42,30 @@ pub enum StartupError {
     /// The layout cannot be brought up to date.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl StartupError {
+    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    #[must_use]
+    pub fn refused_change(&self) -> Option<&DiskError> {
+        let disk = match self {
+            StartupError::Disk(e)
+            | StartupError::Running(LockError::Disk(e))
+            | StartupError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | StartupError::State(StateError::Disk(e) | StateError::Lock(LockError::Disk(e))) => e,
+            _ => return None,
+        };
+        Some(disk).filter(|e| e.is_refused_change())
+    }
+
+    /// The error and the disk's reason in one line, for people.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match self.refused_change() {
+            Some(refused) => format!("{refused}: {}", refused.source),
+            None => self.to_string(),
+        }
+    }
 }
 
 /// What a startup is to be.
@@ -75,13 +100,16 @@ pub struct Met {
 pub struct Startup {
     dir: StateDir,
     id: String,
-    writer: Writer,
     under_way: Mutex<UnderWay>,
 }
 
 #[derive(Debug)]
 struct UnderWay {
     marker: Marker,
+    /// There once the log knows of the startup before, so that its marker may be overwritten.
+    writer: Option<Writer>,
+    /// Why this startup is not on disk as it is.
+    unrecorded: Option<StartupError>,
     /// Given back at the end, though a phase that was left behind may keep the startup itself longer.
     lock: Option<FileLock>,
 }
@@ -120,14 +148,32 @@ impl Startup {
             purpose: by.as_str().to_owned(),
             since: marker.started_at.to_string(),
         };
-        lock.describe(&holder)?;
-        let (writer, met) = settle_previous(dir)?;
-        marker.write(dir)?;
+        // Who holds the lock is a hint for people.
+        let _ = lock.describe(&holder);
+        if Mutation::MarkerBeforeHistory.is_on() {
+            marker.write(dir)?;
+        }
+        // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
+        let (writer, met, unrecorded) = match settle_previous(dir) {
+            Ok((writer, met)) => (Some(writer), met, None),
+            Err(e) if e.refused_change().is_some() => (None, Met::by_looking(dir)?, Some(e)),
+            Err(e) => return Err(e),
+        };
         let id = marker.startup_id.clone();
-        let under_way = Mutex::new(UnderWay { marker, lock: Some(lock) });
-        let startup = Startup { dir: dir.clone(), id, writer, under_way };
-        startup.log(&startup.acts_of_beginning(&met))?;
-        Ok((startup, met))
+        let under_way = Mutex::new(UnderWay { marker, writer, unrecorded, lock: Some(lock) });
+        let startup = Startup { dir: dir.clone(), id, under_way };
+        startup.change(|_| ())?;
+        let acts = startup.acts_of_beginning(&met);
+        match startup.log(&acts) {
+            Err(e) if e.refused_change().is_none() => Err(e),
+            _ => Ok((startup, met)),
+        }
+    }
+
+    /// Why this startup is not on disk as it is: killed now, nobody would know of it, or of how far it got.
+    #[must_use]
+    pub fn unrecorded(&self) -> Option<String> {
+        self.under_way().unrecorded.as_ref().map(StartupError::in_one_line)
     }
 
     /// Names this startup.
@@ -140,20 +186,45 @@ impl Startup {
         &self.dir
     }
 
-    /// Says, durably, that a phase is about to begin.
+    /// Says, durably, that a phase is about to begin. A disk that refuses to be written is noted, see
+    /// [`Startup::unrecorded`], and keeps no phase from beginning.
     ///
     /// # Errors
-    /// When the marker cannot be replaced; the phase must not begin then.
+    /// When the marker cannot be replaced for another reason; the phase must not begin then.
     pub fn enter(&self, phase: &str) -> Result<(), StartupError> {
+        self.change(|marker| {
+            marker.phases_done.retain(|p| p != phase); // Tried again.
+            marker.phases_entered.retain(|p| p != phase);
+            marker.phases_entered.push(phase.to_owned());
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Marker)) -> Result<(), StartupError> {
         let mut now = self.under_way();
         if now.lock.is_none() {
             return Err(StartupError::Over);
         }
-        let marker = &mut now.marker;
-        marker.phases_done.retain(|p| p != phase); // Tried again.
-        marker.phases_entered.retain(|p| p != phase);
-        marker.phases_entered.push(phase.to_owned());
-        Ok(marker.write(&self.dir)?)
+        change(&mut now.marker);
+        let written = self.writer(&mut now).map(drop).and_then(|()| Ok(now.marker.write(&self.dir)?));
+        now.unrecorded = match written {
+            Err(e) if e.refused_change().is_none() => return Err(e),
+            other => other.err(),
+        };
+        Ok(())
+    }
+
+    /// The log, once it knows of the startup before.
+    fn writer<'a>(&self, now: &'a mut UnderWay) -> Result<&'a Writer, StartupError> {
+        let writer = match now.writer.take() {
+            Some(writer) => writer,
+            None => settle_previous(&self.dir)?.0,
+        };
+        Ok(now.writer.insert(writer))
+    }
+
+    fn append(&self, records: &[StartupRecord]) -> Result<(), StartupError> {
+        let mut now = self.under_way();
+        Ok(self.writer(&mut now)?.append(records)?)
     }
 
     /// Says that a phase is over. That is written with whatever the marker says next: killed before, the
@@ -184,7 +255,7 @@ impl Startup {
 
     fn acts_of_beginning(&self, met: &Met) -> Vec<CleanupEntry> {
         let mut acts = Vec::new();
-        let cut = self.writer.cut_bytes();
+        let cut = self.under_way().writer.as_ref().map_or(0, Writer::cut_bytes);
         if cut > 0 {
             let detail = format!("{cut} bytes that a killed writer left; a copy is in quarantine");
             acts.push(self.act("cut_torn_tail", "startup/log", "done", detail));
@@ -222,7 +293,10 @@ impl Startup {
             let detail = format!("{} more acts of this kind and others", rest.len());
             records.push(StartupRecord::Act(self.act(&first.action, "…", &first.result, detail)));
         }
-        Ok(self.writer.append(&records)?)
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.append(&records)
     }
 
     /// Says, durably, that this startup comes up in safe mode.
@@ -234,7 +308,7 @@ impl Startup {
             return Ok(());
         }
         let because = safe.because.iter().map(|e| e.startup_id.clone()).collect();
-        Ok(self.writer.append(&[StartupRecord::SafeMode { at: self.dir.clock.now(), because }])?)
+        self.append(&[StartupRecord::SafeMode { at: self.dir.clock.now(), because }])
     }
 
     /// Ends the startup: into the log first, then the marker goes.
@@ -272,10 +346,25 @@ impl Startup {
             safe_mode,
             ..StartupEntry::of(marker, outcome)
         };
-        self.writer.append(&[StartupRecord::Startup(entry.clone())])?;
+        self.writer(&mut under_way)?.append(&[StartupRecord::Startup(entry.clone())])?;
         remove_marker(&self.dir)?;
         under_way.lock = None;
         Ok(entry)
+    }
+}
+
+impl Met {
+    /// Where nothing can be written.
+    fn by_looking(dir: &StateDir) -> Result<Met, StartupError> {
+        let log = StartupLog::read(dir)?;
+        let history: Vec<StartupEntry> = log.startups().cloned().collect();
+        let detection = judge_by(&history, &read(&dir.paths.startup_marker())?);
+        let left = match &detection {
+            Detection::Aborted { previous, .. } => Some(&**previous),
+            _ => None,
+        };
+        let safe_mode = SafeMode::of(&log, left, dir.clock.now());
+        Ok(Met { detection, migrated: None, damage: Vec::new(), damaged_files: Vec::new(), safe_mode })
     }
 }
 

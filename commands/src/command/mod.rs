@@ -18,6 +18,7 @@ mod jobs_show;
 mod jobs_status;
 pub(crate) mod lock;
 pub(crate) mod locks;
+pub(crate) mod man;
 pub(crate) mod queue;
 mod queue_wal;
 pub(crate) mod recover;

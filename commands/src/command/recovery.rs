@@ -151,7 +151,8 @@ fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let declared = declared(context, &dir)?;
     let limits = judging(context)?.limits;
-    let report = Dashboard::new(&Gathered::read(&dir)?, daemon_of(&dir)?, declared.graph(), limits)?;
+    let gathered = Gathered::read(&dir, context.queue_to_look(&dir)?);
+    let report = Dashboard::new(&gathered, daemon_of(&dir)?, declared.graph(), limits)?;
     context.output.report(&report, |text| {
         render_status(text, &report.status);
         text.gap();

@@ -16,7 +16,8 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let status = Gathered::read(&dir)?.status(daemon_of(&dir)?);
+    let queue = context.queue_to_look(&dir)?;
+    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?);
     context.output.report(&status, |text| render(text, &status));
     Ok(ending(&status))
 }

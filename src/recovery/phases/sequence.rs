@@ -150,6 +150,7 @@ impl Recovery {
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
             if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
+                // All is done: that it cannot be written down does not undo it.
                 record.snapshot.findings.push(not_ended(&e));
             }
         }
@@ -188,8 +189,11 @@ fn named(
 }
 
 fn not_ended(error: &StartupError) -> Finding {
-    let sentence = format!("The end of this startup could not be recorded: {error}.");
-    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "startup", sentence)
+    let sentence = format!("the next startup will call this one aborted: {}", error.in_one_line());
+    match error.refused_change() {
+        Some(_) => Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence),
+        None => Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "startup", sentence),
+    }
 }
 
 /// What a recovery's record says of the queue; `None` when it says nothing.

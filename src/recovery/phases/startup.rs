@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::sequence::Shared;
-use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
 use crate::state::LAYOUT_VERSION;
@@ -19,15 +19,31 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let startup = begin(shared, context)?;
     context.checkpoint()?;
     let mut stopped = None;
-    let cleanup = clean_up(&startup, &mut |done, total| {
+    let cleaned = clean_up(&startup, &mut |done, total| {
         context.total(total as u64);
         context.advance(u64::from(done > 0));
         stopped = context.checkpoint().err();
         stopped.is_none()
-    })
-    .map_err(|e| PhaseError::failed("clean up what a crash left half made", e))?;
+    });
     stopped.map_or(Ok(()), Err)?;
-    Ok(outcome(&cleanup))
+    let mut outcome = match cleaned {
+        Ok(cleanup) => outcome(&cleanup),
+        Err(e) if e.refused_change().is_some() => {
+            let mut outcome = PhaseOutcome::default();
+            unrecorded(&mut outcome, format!("what was cleaned up is not in its log: {}", e.in_one_line()));
+            outcome
+        }
+        Err(e) => return Err(PhaseError::failed("clean up what a crash left half made", e)),
+    };
+    if let Some(why) = startup.unrecorded() {
+        unrecorded(&mut outcome, format!("a crash during this startup would not be noticed: {why}"));
+    }
+    Ok(outcome)
+}
+
+fn unrecorded(outcome: &mut PhaseOutcome, why: String) {
+    outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+    outcome.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
 }
 
 fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseError> {
