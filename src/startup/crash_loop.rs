@@ -58,7 +58,7 @@ impl SafeMode {
                     StartupOutcome::Aborted if Some(entry) == left => {}
                     StartupOutcome::Aborted => because.push(entry.clone()),
                     // It gave up by itself: that is no crash, and no proof that the loop is over.
-                    StartupOutcome::Failed if !because.is_empty() || since.is_some() => {}
+                    StartupOutcome::Failed => {}
                     _ => break,
                 },
             }

@@ -3,8 +3,8 @@
 //! Whoever reads also reads what layout 1 kept in two files, as long as they are there: so every command
 //! can look at a state directory that no startup has migrated yet, or whose migration was cut short.
 //!
-//! At least the last [`STARTUPS_KEPT`] startups and the last [`ACTS_KEPT`] acts are kept; segments that
-//! hold only older records are removed.
+//! At least the last [`STARTUPS_KEPT`] startups are kept with all that they did; segments that hold only older
+//! records are removed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,10 +24,7 @@ use crate::system::Host;
 const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// How many startups are kept at least.
-pub const STARTUPS_KEPT: usize = 100;
-
-/// How many acts are kept at least.
-pub const ACTS_KEPT: usize = 1000;
+pub const STARTUPS_KEPT: usize = 200;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,21 +109,11 @@ impl StartupLog {
         })
     }
 
-    /// Up to which record everything may go: neither of the startups nor of the acts to keep.
+    /// Up to which record everything may go: what came before the startups to keep.
     fn expendable(&self) -> u64 {
-        let seqs = |wanted: fn(&StartupRecord) -> bool| {
-            let wanted = move |(seq, record): &(Option<u64>, StartupRecord)| seq.filter(|_| wanted(record));
-            self.records.iter().rev().filter_map(wanted)
-        };
-        let startup = seqs(|r| matches!(r, StartupRecord::Startup(_))).nth(STARTUPS_KEPT - 1);
-        let act = seqs(|r| matches!(r, StartupRecord::Act(_))).nth(ACTS_KEPT - 1);
-        // Safe mode rests on the newest startups only: those are kept.
-        let first_act = seqs(|r| matches!(r, StartupRecord::Act(_))).last();
-        match (startup, act.or(first_act)) {
-            (Some(startup), Some(act)) => startup.min(act).saturating_sub(1),
-            (Some(startup), None) => startup.saturating_sub(1),
-            (None, _) => 0,
-        }
+        let mut startups = self.records.iter().rev().filter(|(_, r)| matches!(r, StartupRecord::Startup(_)));
+        // The one before: its record is its end, and what it did comes ahead of that.
+        startups.nth(STARTUPS_KEPT).and_then(|(seq, _)| *seq).unwrap_or_default()
     }
 }
 

@@ -27,6 +27,6 @@ pub use crash_loop::{ABORTS, SafeMode, WINDOW_MS, safe_mode};
 pub use detect::{Detection, detect};
 pub use history::{StartupEntry, StartupOutcome, consecutive_aborts, history};
 pub use layout_1::Migrated;
-pub use log::{ACTS_KEPT, STARTUPS_KEPT, StartupLog, StartupRecord, clear};
+pub use log::{STARTUPS_KEPT, StartupLog, StartupRecord, clear};
 pub use marker::{Marker, StartedBy};
 pub use under_way::{Beginning, Met, Startup, StartupError};
