@@ -336,7 +336,7 @@ pub const STARTUP_ABORTED: Entry = Entry {
     meaning: "A startup or recovery wrote its marker and vanished in the phase that the sentence names.",
     done: "It was entered in the history; the interrupted phase and those behind it ran again.",
     advice: "If it happens again in the same phase, read that phase's findings.",
-    next: Some("recoveryctl status"),
+    next: Some("recoveryctl startup detection"),
 };
 
 /// Leftovers were removed.
