@@ -252,6 +252,7 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<MadeGood, HistoryError> {
             other => other?,
         }
     }
+    findings.extend(keep_damaged_progress(dir)?);
     let left = parse(&dir.paths.recovery_current()).map(|current| without_writer(dir, current));
     let last = read_last(dir)?.map(|record| record.snapshot);
     let mut missed: Vec<HistoryEntry> = [last, left].iter().flatten().map(HistoryEntry::of).collect();
@@ -261,6 +262,16 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     let aborted = missed.iter().filter(is_new).filter(|e| e.outcome == RecoveryOutcome::Aborted).count();
     add(dir, &missed)?;
     Ok(MadeGood { findings, aborted: aborted as u64 })
+}
+
+/// The progress of the run before is written over by this run's: a copy of what cannot be understood stays.
+fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError> {
+    let path = dir.paths.recovery_current();
+    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+    let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
+    let reason = source.to_string();
+    dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
+    Ok(Some(damaged(&path.display().to_string(), &reason)))
 }
 
 fn damaged(path: &str, reason: &str) -> Finding {

@@ -61,12 +61,12 @@ impl Dashboard {
         let held = held_repositories(dir, state)?;
         let locks = with_liveness(dir, state, |liveness| crate::locks::list(dir, liveness))?;
         // Without a cursor there is none that could be wrong.
-        let locks = ActiveLocks::new(locks, state, at, &page).unwrap_or_default();
+        let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default();
         let jobs = JobsStatus::new(dir, state, gathered.last(), limits, &page).unwrap_or_default();
         Ok(Dashboard {
             at,
             last_seq: state.last_seq(),
-            status: gathered.status(daemon),
+            status: gathered.status(daemon, limits),
             phases: Phases::new(gathered.current.as_ref(), declared),
             queue: QueueStatus::new(
                 queue,

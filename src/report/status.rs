@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
+use super::job_findings;
 use crate::durable::DiskError;
+use crate::jobs::FreshnessLimits;
 use crate::locks::{Availability, availability};
 use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{
@@ -99,6 +101,8 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// When a heartbeat is old.
+    pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
     /// The crash loop that keeps jobs from being started.
@@ -148,7 +152,7 @@ impl Gathered {
 
     /// Health on one screen.
     #[must_use]
-    pub fn status(&self, daemon: Option<DaemonStatus>) -> Status {
+    pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
         let unreadable: Vec<_> =
             self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
         Status::new(&Sources {
@@ -158,6 +162,7 @@ impl Gathered {
             last: self.last(),
             unreadable: &unreadable,
             daemon,
+            limits,
             unavailable: &self.unavailable,
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
@@ -251,7 +256,10 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
         Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
     }));
-    let crashed = || sources.queue.state().jobs().filter(|j| j.status == JobStatus::Crashed);
+    found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_failed_starts(sources.queue.state()));
+    let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
+    let crashed = || sources.queue.state().jobs().filter(is_crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));
     let more = crashed().count().saturating_sub(NAMED);
     if more > 0 {
@@ -267,7 +275,9 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
-        found.extend(last.snapshot.all_findings().filter(worth).filter(fresh).filter(is_new).cloned());
+        let is_past = |f: &&Finding| !job_findings::is_of_the_moment(f);
+        let all = last.snapshot.all_findings().filter(worth).filter(fresh);
+        found.extend(all.filter(is_new).filter(is_past).cloned());
     }
     let kept = sources.dir.quarantine().notes().len();
     if kept > 0 {

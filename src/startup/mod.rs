@@ -19,6 +19,7 @@ mod history;
 mod layout_1;
 mod log;
 mod marker;
+mod misplaced;
 mod under_way;
 
 pub use cleanup::{Cleanup, clean_up, remove_half_made};
@@ -29,4 +30,5 @@ pub use history::{StartupEntry, StartupOutcome, consecutive_aborts, history};
 pub use layout_1::Migrated;
 pub use log::{STARTUPS_KEPT, StartupLog, StartupRecord, clear};
 pub use marker::{Marker, StartedBy};
+pub use misplaced::put_misplaced_away;
 pub use under_way::{Beginning, Met, Startup, StartupError};

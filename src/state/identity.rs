@@ -54,7 +54,15 @@ impl Identity {
         struct Form {
             layout: u32,
         }
-        let Some(bytes) = read_optional(path)? else { return Ok(None) };
+        let bytes = match read_optional(path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
+                let source = serde::de::Error::custom("it is a folder");
+                return Err(StateError::Damaged { path: path.to_owned(), source });
+            }
+            Err(e) => return Err(e.into()),
+        };
         let damaged = |source| StateError::Damaged { path: path.to_owned(), source };
         // The layout first: a later one need not have the members that this version knows, and must not
         // pass for a damaged one, which would be written anew.

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
+use crate::working::judging;
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
@@ -16,8 +17,9 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
+    let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
-    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?);
+    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?, limits);
     context.output.report(&status, |text| render(text, &status));
     Ok(ending(&status))
 }

@@ -44,7 +44,13 @@ impl Stop {
             }
             "queue" => Stop::at_log(scene, &dir.paths.queue_log()),
             "jobs" => Stop::at_pipe(scene.job_file("gone", "exit.json")),
-            "locks" => Stop::at_pipe(dir.paths.locks().join("slow.lock.json")),
+            // A link: a pipe with the name of a state file would be put away.
+            "locks" => {
+                let stop = Stop::at_pipe(scene.place.path("slow"));
+                let link = dir.paths.locks().join("slow.lock.json");
+                std::os::unix::fs::symlink(scene.place.path("slow"), &link).unwrap();
+                Stop { pipe: Some(link), ..stop }
+            }
             other => panic!("no phase {other}"),
         }
     }

@@ -1,9 +1,11 @@
 //! Assembles the phases around what they hand on to one another.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use uuid::Uuid;
 
+use crate::durable::DiskError;
 use crate::jobs::RecoverSettings;
 use crate::queue::Queue;
 use crate::recovery::{
@@ -11,7 +13,7 @@ use crate::recovery::{
     RunError, RunOptions, run,
 };
 use crate::report::{Finding, catalogue};
-use crate::startup::{Beginning, StartedBy, Startup, StartupError, StartupOutcome};
+use crate::startup::{Beginning, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
 /// How a state directory is to be recovered.
@@ -146,7 +148,10 @@ impl Recovery {
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
         let _ = self.shared.retried.set(options.only.clone());
+        // Before anything is read: the first file may be one of them.
+        let misplaced = put_misplaced_away(&self.shared.dir);
         let mut record = run(&self.shared.dir, &self.graph, options)?;
+        record.snapshot.findings.extend(told(misplaced));
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
             if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
@@ -157,6 +162,21 @@ impl Recovery {
         // A phase that was left behind may have it still.
         let queue = self.shared.queue.try_lock().ok().and_then(|mut queue| queue.take());
         Ok((record, queue))
+    }
+}
+
+/// What was put away; that it could not be is no reason not to recover.
+fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
+    let file = |path: &Path| format!("file:{}", path.display());
+    match misplaced {
+        Ok(moved) => {
+            let sentence = "what had its name is no file, and is in quarantine now";
+            moved.iter().map(|path| Finding::new(&catalogue::NO_STATE_FILE, file(path), sentence)).collect()
+        }
+        Err(e) => {
+            let sentence = format!("{e}: {}", e.source);
+            vec![Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, file(&e.path), sentence)]
+        }
     }
 }
 
