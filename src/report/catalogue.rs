@@ -462,7 +462,7 @@ pub const PHASE_FAILED: Entry = Entry {
     done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
            after any other the rest went on, also what waits for it.",
     advice: "Deal with the error, then recover again.",
-    next: Some("recoveryctl recover"),
+    next: Some("recoveryctl retry phase {name}"),
 };
 
 /// A request to skip came too late.

@@ -98,13 +98,15 @@ fn a_phase_that_always_fails_degrades_and_jobs_run_all_the_same() {
     let locks = &recovered["phases"][3];
     assert_eq!((&locks["status"], &locks["attempts"]), (&json!("failed"), &json!(3)), "{recovered:#}");
     let status = scene.json(&["status"], 3);
-    assert_eq!(status["degraded_resources"][0]["object"], "phase:locks", "{status:#}");
+    let degraded = status["degraded_resources"].as_array().unwrap();
+    assert!(degraded.iter().any(|r| r["object"] == "phase:locks"), "{status:#}");
 
     let mut daemon = scene.command().arg("daemon").spawn().unwrap();
     let succeeded = || scene.json(&["jobs", "show", "a"], 0)["status"] == JobStatus::Succeeded.as_str();
     wait_for("the job to run under a daemon that came up degraded", succeeded);
     scene.allow("locks");
-    let mended = scene.json(&["retry", "phase", "locks"], 0);
+    // The cleaning could not look into it either; what waits for it is tried again too.
+    let mended = scene.json(&["retry", "phase", "startup"], 0);
     assert_eq!((&mended["status"], &mended["by"]), (&json!("succeeded"), &json!("daemon")));
     let status = scene.json(&["status"], 0);
     assert_eq!(

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod stage;
+mod startup;
 mod submit;
 pub(crate) mod supervisor;
 
@@ -24,7 +25,16 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] = &[
+    submit::ONE,
+    submit::BATCH,
+    submit::NAMED,
+    attempt::ATTEMPT,
+    startup::STARTUP,
+    startup::SAFE_MODE,
+    startup::MIGRATE,
+    startup::REQUESTS,
+];
 
 /// The operation of this name.
 ///
