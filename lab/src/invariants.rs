@@ -12,15 +12,16 @@ use crate::view::View;
 /// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
 /// may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 6] = [
+    const FILES: [&str; 5] = [
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
         "state/recovery/recovery.lock",
-        "state/startup/history.json",
         "state/startup/startup.lock",
     ];
-    FILES.iter().any(|f| path == Path::new(f)) || path.ends_with("commit.page")
+    FILES.iter().any(|f| path == Path::new(f))
+        || path.ends_with("commit.page")
+        || path.starts_with("state/startup/log")
 }
 
 /// Every acknowledged thing is visible, once; what is not acknowledged is there whole or not at all.

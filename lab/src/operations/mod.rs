@@ -13,6 +13,7 @@ mod queue;
 mod recover;
 mod small;
 mod stage;
+mod startup;
 mod submit;
 pub(crate) mod supervisor;
 
@@ -63,6 +64,10 @@ pub const ALL: &[Operation] = &[
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
+    startup::STARTUP,
+    startup::SAFE_MODE,
+    startup::MIGRATE,
+    startup::REQUESTS,
 ];
 
 /// The operation of this name.
