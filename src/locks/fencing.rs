@@ -8,7 +8,6 @@
 use std::os::unix::fs::FileExt;
 
 use super::metadata::MetadataRead;
-use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, DiskFile, Tried};
 use crate::state::Timestamp;
 
@@ -43,7 +42,7 @@ pub(super) fn write(file: &DiskFile, token: u64) -> Result<(), DiskError> {
     if file.metadata()?.len() != LENGTH as u64 {
         file.truncate(LENGTH as u64)?;
     }
-    if Mutation::FencingNumberWithoutSync.is_on() { Ok(()) } else { file.sync_data() }
+    file.sync_data()
 }
 
 fn format(token: u64) -> String {

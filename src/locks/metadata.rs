@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable::mutation::Mutation;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, Timestamp};
@@ -145,6 +146,12 @@ impl LockMetadata {
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.push(b'\n');
+        if Mutation::LockMetadataInPlace.is_on() {
+            let file = disk.open_or_create(path)?;
+            file.truncate(0)?;
+            file.write_at(&text, 0)?;
+            return file.sync();
+        }
         replace(disk, path, &text)
     }
 }
