@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::Entry;
-use crate::durable::DiskError;
 use crate::durable::log::{Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest};
 use crate::state::StateDir;
 use crate::system::Host;
@@ -112,7 +111,10 @@ fn open_log(dir: &StateDir) -> Result<Log, LogError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.disk.ensure_dir(&options.folder)?;
+    // As for the queue's log.
+    if !options.folder.is_dir() {
+        dir.disk.ensure_dir(&options.folder)?;
+    }
     Log::open(&dir.disk, options)
 }
 
