@@ -4,6 +4,7 @@
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
 mod attempt;
+mod repair;
 mod stage;
 mod submit;
 pub(crate) mod supervisor;
@@ -24,7 +25,18 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] = &[
+    submit::ONE,
+    submit::BATCH,
+    submit::NAMED,
+    attempt::ATTEMPT,
+    repair::TICKET,
+    repair::STALE,
+    repair::LOCKS,
+    repair::QUEUE,
+    repair::AUDIT_KEPT,
+    repair::AUDIT_IN_THE_WAY,
+];
 
 /// The operation of this name.
 ///
