@@ -11,6 +11,7 @@ mod lock;
 mod prune;
 mod queue;
 mod recover;
+mod repair;
 mod small;
 mod stage;
 mod startup;
@@ -68,6 +69,12 @@ pub const ALL: &[Operation] = &[
     startup::SAFE_MODE,
     startup::MIGRATE,
     startup::REQUESTS,
+    repair::TICKET,
+    repair::STALE,
+    repair::LOCKS,
+    repair::QUEUE,
+    repair::AUDIT_KEPT,
+    repair::AUDIT_IN_THE_WAY,
 ];
 
 /// The operation of this name.
