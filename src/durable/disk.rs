@@ -244,6 +244,8 @@ impl Disk {
                 }
                 Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path)
             }
+            // No folder could be made; none has to be.
+            Err(e) if e.is_refused_change() && path.is_dir() => Ok(false),
             Err(e) => Err(e),
         }
     }

@@ -19,7 +19,7 @@ use super::run::RunOptions;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
 use super::tries::{Attempting, skipped};
 use crate::durable::DiskError;
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, Severity, catalogue};
 use crate::state::StateDir;
 
 type Ended = (usize, PhaseEnd);
@@ -152,7 +152,7 @@ impl<'a> Coordinator<'a> {
             RecoveryOutcome::Failed
         } else if self.control.is_cancelled() && snapshot.phases.iter().any(cut_short) {
             RecoveryOutcome::Cancelled
-        } else if snapshot.degraded_resources().next().is_some() {
+        } else if snapshot.degraded_resources().next().is_some() || lost_something(&snapshot) {
             RecoveryOutcome::Degraded
         } else {
             RecoveryOutcome::Completed
@@ -207,6 +207,11 @@ impl<'a> Coordinator<'a> {
             }
         }
     }
+}
+
+/// A recovery that has to say that something acknowledged may be lost is not simply completed.
+fn lost_something(snapshot: &super::snapshot::Snapshot) -> bool {
+    snapshot.all_findings().any(|f| f.severity >= Severity::Critical)
 }
 
 fn unreadable(error: &DiskError) -> Finding {
