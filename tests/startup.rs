@@ -220,7 +220,11 @@ fn a_full_disk_stops_no_startup_and_the_aborted_one_before_is_remembered() {
     let full = StateDir::open(&root, disk, Clock::system()).unwrap();
     let (startup, detection) = begin(&full);
     assert!(detection.is_aborted());
-    assert!(startup.unrecorded().is_some_and(|why| why.contains("No space left")), "{:?}", startup.unrecorded());
+    assert!(
+        startup.unrecorded().is_some_and(|why| why.contains("No space left")),
+        "{:?}",
+        startup.unrecorded()
+    );
     startup.enter("queue").unwrap();
     assert!(history(&dir).unwrap().is_empty());
     // Its marker is the only trace of it until there is room.

@@ -54,12 +54,12 @@ fn is_long(scenario: &Scenario) -> bool {
 
 #[test]
 fn commands_killed_at_any_system_call_lose_nothing() {
-    kill_all(|s| !is_long(s), 8);
+    kill_all(|s| !is_long(s), 5);
 }
 
 #[test]
 fn recoveries_supervisors_and_daemons_killed_at_any_system_call_lose_nothing() {
-    kill_all(is_long, 8);
+    kill_all(is_long, 5);
 }
 
 /// Says why a test does not run here; where everything must run, that is a failure.
@@ -126,4 +126,9 @@ fn whatever_effect_is_refused_nothing_acknowledged_is_lost() {
         all.failures.extend(row.failures.iter().map(|f| format!("{}: {f}", row.operation)));
     }
     all.assert_none_failed();
+}
+
+#[test]
+fn no_clock_reboot_or_host_changes_a_verdict_wrongly() {
+    faults::clocks::try_clocks(&binary()).unwrap().assert_none_failed();
 }

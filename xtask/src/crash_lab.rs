@@ -103,7 +103,9 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
     let context = Context { arguments, player, bar };
     let mut rows = Vec::new();
     let only = if arguments.operation.is_some() { Some("crash-images") } else { arguments.only.as_deref() };
-    for part in PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name)) {
+    for part in
+        PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
+    {
         rows.extend((part.run)(&context)?);
     }
     context.bar.finish_and_clear();

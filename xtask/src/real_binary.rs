@@ -82,6 +82,7 @@ fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
         }),
     }
     rows.push(row(context, &faults::limits::try_limits(&binary, if full { 1 } else { 5 })?));
+    rows.push(row(context, &faults::clocks::try_clocks(&binary)?));
     let all = faults::effects::try_effects(&binary, seed(context), if full { 1 } else { 20 })?;
     rows.extend(all.iter().map(|tally| row(context, tally)));
     Ok(rows)

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::locks;
-use recovery::queue::{Actor, CheckedRequest, CrashPolicy, JobRequest, Operation, Queue, RequestDefaults, Submitter};
+use recovery::queue::{
+    Actor, CheckedRequest, CrashPolicy, JobRequest, Operation, Queue, RequestDefaults, Submitter,
+};
 use recovery::state::{Clock, StateDir};
 
 use crate::kill;

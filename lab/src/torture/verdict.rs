@@ -11,7 +11,6 @@ use crate::{Place, witness};
 /// To work off all that waits takes at most.
 const LONGEST: Duration = Duration::from_secs(600);
 
-
 /// Recovers, lets everything come to its end, and compares with what was acknowledged.
 pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
     let begun = std::time::Instant::now();
