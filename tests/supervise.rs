@@ -84,6 +84,10 @@ impl HeldRepository for Held {
         "lock-7"
     }
 
+    fn token(&self) -> u64 {
+        7
+    }
+
     fn give_back(self: Box<Self>) -> Result<(), String> {
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::command::audit::{AuditArgs, cmd_audit};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
@@ -21,6 +22,7 @@ use crate::command::man::{ManArgs, cmd_man};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
+use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
@@ -98,10 +100,12 @@ enum Command {
     Locks(LocksArgs),
     Lock(LockArgs),
     Release(ReleaseArgs),
+    Repair(RepairArgs),
+    Why(WhyArgs),
+    Audit(AuditArgs),
     Resume(ResumeArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
-    Why(WhyArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -125,10 +129,12 @@ impl Command {
             Command::Locks(_) => "locks",
             Command::Lock(_) => "lock",
             Command::Release(_) => "release",
+            Command::Repair(_) => "repair",
+            Command::Why(_) => "why",
+            Command::Audit(_) => "audit",
             Command::Resume(_) => "resume",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
-            Command::Why(_) => "why",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -152,10 +158,12 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Locks(args) => cmd_locks(context, &args),
         Command::Lock(args) => cmd_lock(context, &args),
         Command::Release(args) => cmd_release(context, &args),
+        Command::Repair(args) => cmd_repair(context, &args),
+        Command::Why(args) => cmd_why(context, &args),
+        Command::Audit(args) => cmd_audit(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
-        Command::Why(args) => cmd_why(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),

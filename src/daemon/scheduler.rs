@@ -1,15 +1,16 @@
 //! Claims queued jobs, starts their supervisors, watches what runs, takes checkpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
 use super::orphans::{Orphans, time_left};
 use super::supervisors::Supervisors;
 use super::watch::Watch;
-use crate::durable::DiskError;
 use crate::durable::log::LogError;
+use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
     Look, ProcessTable, RecoverError, RecoverSettings, Settled, Settlement, Verdict, after_failed_start,
     record, settle,
@@ -75,6 +76,8 @@ pub struct Scheduler {
     orphans: Orphans,
     last_checkpoint: Instant,
     started: Vec<JobId>,
+    /// Held while this scheduler starts whatever job is next.
+    announced: Option<FileLock>,
 }
 
 impl Scheduler {
@@ -90,6 +93,7 @@ impl Scheduler {
             orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
             started: Vec::new(),
+            announced: None,
         }
     }
 
@@ -231,14 +235,17 @@ impl Scheduler {
         if slots == 0 || self.queue.state().counts().queued == 0 {
             return Ok(false);
         }
+        self.announce();
+        // In this order: whoever gives its ticket up in between has the lock by then.
+        let line = self.waiting_with_tickets();
         let held = self.held_by_others();
         let (now, only) = (self.dir.clock.now(), &self.settings.only);
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
             if only.is_empty() {
-                return startable(state, &held, now, slots);
+                return startable(state, &held, &line, now, slots);
             }
-            let all = startable(state, &held, now, usize::MAX);
+            let all = startable(state, &held, &line, now, usize::MAX);
             all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
         };
         if choose(self.queue.state()).is_empty() {
@@ -258,10 +265,35 @@ impl Scheduler {
 
     /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
     fn held_by_others(&self) -> BTreeSet<String> {
+        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    /// The repositories that queued jobs wait for and no running job has.
+    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
         let state = self.queue.state();
         let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
-        let others = wanted.into_iter().filter(|r| state.holder_of(r).is_none());
-        others.filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
+    }
+
+    /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
+    /// order. One of several schedulers tells it; when that one is gone, the next does.
+    fn announce(&mut self) {
+        if self.settings.only.is_empty() && self.announced.is_none() {
+            let path = self.dir.paths.scheduling_lock();
+            self.announced = FileLock::try_acquire(&self.dir.disk, &path).ok();
+            if let Some(lock) = &self.announced {
+                // What a crash leaves there says that a scheduler is to be expected back.
+                let since = self.dir.clock.now().to_string();
+                let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
+                let _ = lock.describe(&holder);
+            }
+        }
+    }
+
+    /// Behind which record the first ticket of each wanted repository stands.
+    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
+        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
+        self.wanted().filter_map(first).collect()
     }
 
     fn is_available(&self, repository: &str) -> bool {
@@ -311,6 +343,15 @@ impl Scheduler {
             self.last_checkpoint = Instant::now();
         }
         Ok(())
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.announced {
+            // In order: nobody need wait for this one to come back.
+            let _ = lock.file().truncate(0);
+        }
     }
 }
 

@@ -28,10 +28,10 @@ pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
     RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
-    Settlement, after_crash, cancel, damaged_files, end_orphan, reattach, remains, resume, settle,
-    would_resume,
+    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
+    settle, would_resume, would_settle,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

@@ -322,6 +322,20 @@ pub const LOCK_HOLDER_GONE: Entry = Entry {
     next: Some("recoveryctl locks inspect {name}"),
 };
 
+/// The audit trail cannot be read whole.
+pub const AUDIT_DAMAGED: Entry = Entry {
+    code: "audit-damaged",
+    severity: Severity::Error,
+    title: "The audit trail is damaged",
+    meaning: "Bytes of the audit trail are no record of it, entries are missing, or it cannot be read at all: \
+              the disk, or somebody with an editor, changed it after it was synced.",
+    done: "What can be read is shown, and new entries are written behind the damage. Nothing that is asked \
+           for is held up by it.",
+    advice: "Compare with a copy of the folder audit, and find out who could write there: a trail does not \
+             change by itself.",
+    next: Some("recoveryctl audit"),
+};
+
 /// A lock is kept closed because its holder is unknown.
 pub const LOCK_UNAVAILABLE: Entry = Entry {
     code: "lock-unavailable",
@@ -330,8 +344,9 @@ pub const LOCK_UNAVAILABLE: Entry = Entry {
     meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
               machine wrote it, or the file system does not lock.",
     done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
-    advice: "Look at the evidence. Once you know that nobody works on the repository, release it.",
-    next: Some("recoveryctl locks inspect {name}"),
+    advice: "Look at the evidence. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
+             nobody works on the repository, release it with --force.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A lock survived with its job.
@@ -582,6 +597,7 @@ pub const ALL: &[&Entry] = &[
     &JOB_FINISHED_WHILE_AWAY,
     &LOCK_HOLDER_GONE,
     &LOCK_UNAVAILABLE,
+    &AUDIT_DAMAGED,
     &LOCK_KEPT,
     &STARTUP_ABORTED,
     &TEMPORARY_FILES_REMOVED,

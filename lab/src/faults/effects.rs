@@ -198,6 +198,7 @@ fn lock(dir: &StateDir) -> Result<Vec<(String, &'static str)>, String> {
         holder: locks::LockHolder::Process,
         operation: "try".to_owned(),
         job_liveness: &|_, _| locks::JobLiveness::Over,
+        queue: None,
         waiting: &|_| (),
     };
     let grant = locks::try_acquire(dir, "other", &request).map_err(|e| with_causes(&e))?;

@@ -7,12 +7,14 @@ use super::policy::{RequeuePauses, after_crash, after_failed_start};
 use super::side_by_side::side_by_side;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
-use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge_locked};
+use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge, judge_locked};
 use crate::jobs::fence;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::verdict::Verdict;
-use crate::queue::{Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError};
+use crate::queue::{
+    Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+};
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -165,6 +167,21 @@ pub fn settle(
     }
     progress(ids.len() as u64, ids.len() as u64);
     Ok(settled)
+}
+
+/// What [`settle`] would do about every running job, at first sight. Changes nothing.
+#[must_use]
+pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let now = dir.clock.now();
+    let running = state.running().map(|job| {
+        let judgement = judge(&look, job);
+        let (settlement, _) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        let (job_id, attempt) = (job.id.clone(), job.attempt);
+        Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
+    });
+    running.collect()
 }
 
 /// Half of the descriptors that this process may have: the other half is for everything else.
@@ -332,7 +349,12 @@ fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
     Some(said.chars().take(300).collect())
 }
 
-fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
+pub(super) fn crashed(
+    job: &Job,
+    claim: u64,
+    reason: &str,
+    then: AfterCrash,
+) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,

@@ -19,6 +19,7 @@ use super::tree::{Leftovers, end_leftovers};
 use super::watch::{CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::marks;
 use crate::jobs::record;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
@@ -59,7 +60,7 @@ impl Attempt<'_> {
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse);
+        let end = self.run_command(&mut pulse, repository.as_deref());
         let leftovers = self.end_leftovers(&mut pulse);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
@@ -84,8 +85,8 @@ impl Attempt<'_> {
     }
 
     /// A command that cannot be started has ended with 126 or 127, as with a shell.
-    fn run_command(&self, pulse: &mut Pulse<'_>) -> CommandEnd {
-        let child = match self.start(pulse) {
+    fn run_command(&self, pulse: &mut Pulse<'_>, repository: Option<&dyn HeldRepository>) -> CommandEnd {
+        let child = match self.start(pulse, repository) {
             Ok(child) => child,
             Err(why) => {
                 tell(&self.dir.disk, &self.paths.output(), &why);
@@ -109,7 +110,11 @@ impl Attempt<'_> {
         Watch { command, signals, pulse, notice, time_limit, kill_grace, group }.until_the_end()
     }
 
-    fn start(&self, pulse: &mut Pulse<'_>) -> Result<u32, NotStarted> {
+    fn start(
+        &self,
+        pulse: &mut Pulse<'_>,
+        repository: Option<&dyn HeldRepository>,
+    ) -> Result<u32, NotStarted> {
         let folder = &self.plan.folder;
         if !folder.is_dir() {
             let program = format!("the command in {}", folder.display());
@@ -120,6 +125,9 @@ impl Attempt<'_> {
         let limited = self.dir.disk.open(&self.paths.output())?;
         pulse.limit_output(OutputLimit::new(limited, self.settings.output_limit));
         let mut process = self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+        if let (Some(held), Some(name)) = (repository, &self.job.repository) {
+            process.envs(marks::of_repository(name, held.lock_id(), held.token()));
+        }
         match process.spawn() {
             Ok(child) => Ok(child.id()),
             Err(e) => {

@@ -59,6 +59,10 @@ impl Plan {
             .args(self.arguments(job, settings.claim))
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
+            // Whoever started us may have been given a lock.
+            .env_remove(marks::LOCK_ID)
+            .env_remove(marks::LOCK_TOKEN)
+            .env_remove(marks::REPOSITORY)
             .envs(&self.spec.env)
             .envs(marks::environment(dir.paths.root(), paths, &job.id, job.attempt, self.resumed))
             .stdin(Stdio::null())
