@@ -3,6 +3,8 @@
 //! `RECOVERYCTL_LAB_SEED=N` repeats a sample, `RECOVERYCTL_LAB_POINTS=N` (or `all`) takes so many kill points
 //! of each operation, `RECOVERYCTL_LAB_ONLY=NAME` one operation.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,18 +64,11 @@ fn recoveries_supervisors_and_daemons_killed_at_any_system_call_lose_nothing() {
     kill_all(is_long, 5);
 }
 
-/// Says why a test does not run here; where everything must run, that is a failure.
-#[allow(clippy::print_stderr)]
-fn skipped(why: &str) {
-    assert!(std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_none(), "cannot run here: {why}");
-    eprintln!("SKIPPED: {why}");
-}
-
 #[test]
 fn a_full_and_a_read_only_disk_cost_nothing() {
     match faults::disk::try_disks(&binary(), &["disk-not-writable", "job-record-not-written"]).unwrap() {
         Some(tally) => tally.assert_none_failed(),
-        None => skipped("a file system cannot be mounted (it needs root)"),
+        None => common::skipped("a file system cannot be mounted (it needs root)"),
     }
 }
 

@@ -7,9 +7,7 @@ use crate::startup::{Cleanup, Detection, Startup, clean_up};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
-    for folder in dir.paths.folders() {
-        dir.disk.ensure_dir(&folder).map_err(|e| PhaseError::failed("make the folders", e))?;
-    }
+    dir.disk.ensure_dirs(&dir.paths.folders()).map_err(|e| PhaseError::failed("make the folders", e))?;
     let mut slot = Shared::lock(&shared.startup);
     match slot.as_ref() {
         // Tried again.
