@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::Entry;
+use crate::durable::DiskError;
 use crate::durable::log::{Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest};
 use crate::state::StateDir;
 use crate::system::Host;
