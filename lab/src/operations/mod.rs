@@ -43,6 +43,7 @@ pub const ALL: &[Operation] = &[
     attempt::ATTEMPT,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    attempt::LONG_OUTPUT,
     again::RESUME,
     prune::PRUNE,
     queue::CANCEL,
