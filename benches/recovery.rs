@@ -86,7 +86,8 @@ fn recover(root: &Path) {
     // As a daemon: records of waiting jobs are written when it is ready.
     let settings = Settings { by: StartedBy::Daemon, jobs, write_records: false };
     let begun = Instant::now();
-    let (record, _) = Recovery::new(&dir, settings).expect("phases").run(&RunOptions::default()).expect("a run");
+    let (record, _) =
+        Recovery::new(&dir, settings).expect("phases").run(&RunOptions::default()).expect("a run");
     let whole = begun.elapsed().as_nanos();
     let phases = PHASES.map(|name| record.snapshot.phase(name).expect("a phase").duration_ms.to_string());
     let peak = memory(std::process::id(), "VmHWM").expect("its memory");

@@ -63,6 +63,16 @@ impl Output {
         Ok(cut.map_or(len, |(at, _)| at))
     }
 
+    /// The offset of the first byte at or behind this one that is kept; what lies before was dropped by
+    /// an output limit.
+    ///
+    /// # Errors
+    /// As [`Output::len`].
+    pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
+        let file = File::open(&self.path).tried("open", &self.path)?;
+        Ok(offset.max(beginning(&file).tried("read", &self.path)?))
+    }
+
     /// Whether the job printed nothing.
     ///
     /// # Errors
@@ -78,7 +88,6 @@ impl Output {
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let len = self.len()?;
         let mut file = File::open(&self.path).tried("open", &self.path)?;
-        let offset = offset.max(beginning(&file).tried("read", &self.path)?);
         let wanted = len.saturating_sub(offset).min(most);
         read_at(&mut file, offset, wanted).tried("read", &self.path)
     }
@@ -92,8 +101,9 @@ impl Output {
             Err(e) if e.is_not_found() => return Ok(String::new()),
             other => other?,
         };
-        let bytes = self.read_from(len.saturating_sub(most), most)?;
-        Ok(String::from_utf8_lossy(whole_characters(&bytes, len > most)).into_owned())
+        let from = self.kept_from(len.saturating_sub(most))?;
+        let bytes = self.read_from(from, most)?;
+        Ok(String::from_utf8_lossy(whole_characters(&bytes, from > 0)).into_owned())
     }
 }
 
