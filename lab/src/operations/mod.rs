@@ -6,6 +6,7 @@
 mod again;
 mod attempt;
 mod prune;
+mod rebuild;
 mod stage;
 mod submit;
 pub(crate) mod supervisor;
@@ -26,8 +27,16 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] =
-    &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT, again::RESUME, prune::PRUNE];
+pub const ALL: &[Operation] = &[
+    submit::ONE,
+    submit::BATCH,
+    submit::NAMED,
+    attempt::ATTEMPT,
+    again::RESUME,
+    prune::PRUNE,
+    rebuild::RECORDS,
+    rebuild::WORKSPACES,
+];
 
 /// The operation of this name.
 ///
