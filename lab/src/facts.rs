@@ -69,6 +69,16 @@ pub enum Fact {
         /// It must be gone.
         is_done: bool,
     },
+    /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
+    MayBeDegraded {
+        /// As recovery names it.
+        object: String,
+    },
+    /// The state directory is this one.
+    StateId {
+        /// As its identity says.
+        id: String,
+    },
     /// A startup is in the history, once.
     Startup {
         /// Its id.
@@ -101,6 +111,8 @@ impl Fact {
             Fact::Audit { object } => format!("audit {object}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
             Fact::Removal { id, .. } => format!("removal of {id}"),
+            Fact::MayBeDegraded { object } => format!("degraded {object}"),
+            Fact::StateId { .. } => "state".to_owned(),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

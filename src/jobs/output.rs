@@ -64,6 +64,16 @@ impl Output {
         Ok(cut.map_or(len, |(at, _)| at))
     }
 
+    /// The offset of the first byte at or behind this one that is kept; what lies before was dropped by
+    /// an output limit.
+    ///
+    /// # Errors
+    /// As [`Output::len`].
+    pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
+        let file = File::open(&self.path).tried("open", &self.path)?;
+        Ok(offset.max(beginning(&file).tried("read", &self.path)?))
+    }
+
     /// Whether the job printed nothing.
     ///
     /// # Errors
@@ -90,8 +100,9 @@ impl Output {
             Err(e) if e.is_not_found() => return Ok(String::new()),
             other => other?,
         };
-        let bytes = self.read_from(len.saturating_sub(most), most)?;
-        Ok(String::from_utf8_lossy(whole_characters(&bytes, len > most)).into_owned())
+        let from = self.kept_from(len.saturating_sub(most))?;
+        let bytes = self.read_from(from, most)?;
+        Ok(String::from_utf8_lossy(whole_characters(&bytes, from > 0)).into_owned())
     }
 }
 

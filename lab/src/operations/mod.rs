@@ -5,8 +5,14 @@
 
 mod again;
 mod attempt;
+mod daemon;
+mod import;
+mod lock;
 mod prune;
+mod queue;
 mod rebuild;
+mod recover;
+mod small;
 mod stage;
 mod submit;
 pub(crate) mod supervisor;
@@ -28,14 +34,38 @@ pub struct Operation {
 
 /// All operations.
 pub const ALL: &[Operation] = &[
+    small::INIT,
+    small::INIT_DEEP,
     submit::ONE,
     submit::BATCH,
     submit::NAMED,
     attempt::ATTEMPT,
-    again::RESUME,
+    again::ATTEMPTS,
     prune::PRUNE,
     rebuild::RECORDS,
     rebuild::WORKSPACES,
+    attempt::ATTEMPT_ODD,
+    attempt::ATTEMPT_CANCELLED,
+    queue::CANCEL,
+    queue::CANCEL_RUNNING,
+    queue::CANCEL_ORPHAN,
+    queue::RESUME,
+    queue::CHECKPOINT,
+    queue::CHECKPOINT_DAMAGED,
+    lock::GRANT,
+    lock::TAKE_OVER,
+    lock::NUMBER_DAMAGED,
+    lock::RELEASE,
+    lock::RELEASE_DAMAGED,
+    small::AUDIT,
+    small::REQUEST,
+    import::IMPORT,
+    daemon::DAEMON,
+    daemon::DAEMON_ALONE,
+    recover::RECOVER,
+    recover::RECOVER_DAMAGED,
+    recover::RECOVER_LOST,
+    recover::RECOVER_REUSED,
 ];
 
 /// The operation of this name.

@@ -248,6 +248,31 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
     Ok(())
 }
 
+/// Before a segment is removed: what in it is no record goes to quarantine, for a damaged record may be all
+/// that is left of something.
+pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
+    if Mutation::DropDamageWithoutQuarantine.is_on() {
+        return Ok(());
+    }
+    let mut content = Vec::new();
+    segment.read_from(0, &mut content)?;
+    let at = (log.options.stamp)();
+    let header = SegmentHeader::parse(&content);
+    if header.as_ref().is_none_or(|(h, _)| h.state_id != log.options.state_id) {
+        let reason = "a segment of another state directory, or without its first line";
+        log.options.quarantine.keep(&segment.path, None, &content, reason, &at)?;
+        return Ok(());
+    }
+    let start = header.map_or(0, |(_, len)| len);
+    for item in Scan::new(&content[start..], start as u64) {
+        let (Item::Damaged { offset, len } | Item::Torn { offset, len }) = item else { continue };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = &content[from..from + usize::try_from(len).unwrap_or(0)];
+        log.options.quarantine.keep(&segment.path, Some(offset), bytes, "no record of the log", &at)?;
+    }
+    Ok(())
+}
+
 /// Sealed segments with damage, written again without it.
 pub(super) fn drop_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
     keep_damage(log, damage)?;
