@@ -148,6 +148,8 @@ fn phase(name: &str, after: &[&str], unit: &str, status: PhaseStatus) -> PhasePr
         attempts: u32::from(has_begun),
         started_at: has_begun.then(|| Timestamp::from_millis(1_772_357_400_000)),
         duration_ms: if has_begun { 412 } else { 0 },
+        remaining_ms: None,
+        carried_over: false,
         message: None,
         findings: Vec::new(),
         findings_total: 0,
@@ -180,6 +182,7 @@ fn snapshot(outcome: RecoveryOutcome, phases: Vec<PhaseProgress>) -> Snapshot {
         host,
         phases,
         findings: Vec::new(),
+        only: Vec::new(),
     }
 }
 
