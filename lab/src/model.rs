@@ -247,7 +247,7 @@ impl Model {
 
     /// Makes changes of names durable, and what they imply.
     fn sync_names(&mut self, wanted: impl Fn(&NameChange) -> bool) {
-        let chosen = self.closed(self.names.iter().map(|c| wanted(c)).collect());
+        let chosen = self.closed(self.names.iter().map(wanted).collect());
         let mut left = Vec::new();
         for (change, durable) in std::mem::take(&mut self.names).into_iter().zip(chosen) {
             if durable {
@@ -371,12 +371,16 @@ impl NameChange {
 impl Inode {
     fn sync(&mut self) {
         let mut bytes = self.durable.to_vec();
-        let mut left = Vec::new();
+        let mut left: Vec<Pending> = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             // Shared memory is dirtied again at any moment: never counted as synced.
             if pending.dropped || matches!(pending.change, DataChange::Page(_)) {
                 left.push(pending);
             } else {
+                // Pages behind a new end are gone, whatever became of them before.
+                if let DataChange::Truncate(len) = pending.change {
+                    left.retain(|p| !matches!(p.change, DataChange::Write { offset, .. } if offset >= len));
+                }
                 pending.change.apply(&mut bytes);
             }
         }

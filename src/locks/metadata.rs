@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::mutation::Mutation;
+use crate::durable::mutation::{Mutation, write_in_place};
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, Timestamp};
@@ -147,10 +147,7 @@ impl LockMetadata {
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.push(b'\n');
         if Mutation::LockMetadataInPlace.is_on() {
-            let file = disk.open_or_create(path)?;
-            file.truncate(0)?;
-            file.write_at(&text, 0)?;
-            return file.sync();
+            return write_in_place(disk, path, &text);
         }
         replace(disk, path, &text)
     }

@@ -56,6 +56,7 @@ pub const ALL: &[Operation] = &[
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     recover::RECOVER,
+    recover::RECOVER_SKIPPING,
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
