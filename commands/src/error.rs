@@ -9,7 +9,7 @@ use recovery::audit::AuditError;
 use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
-use recovery::jobs::RecoverError;
+use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
@@ -306,6 +306,16 @@ impl From<RecoverError> for CliError {
         match error {
             RecoverError::Queue(error) => error.into(),
             RecoverError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<PruneError> for CliError {
+    fn from(error: PruneError) -> CliError {
+        match error {
+            PruneError::Queue(error) => error.into(),
+            PruneError::Disk(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }

@@ -10,6 +10,7 @@ mod exits;
 mod gate;
 mod info;
 mod orphans;
+mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
@@ -17,5 +18,6 @@ mod watch;
 
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
+pub use retention::still_needed;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::record;
+use crate::jobs::{Retention, record};
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
@@ -21,6 +21,8 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// Which jobs that are over it keeps; all when not given.
+    pub retention: Option<Retention>,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -85,17 +87,23 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler } = settings;
+    let DaemonSettings { recovery, run, scheduler, retention } = settings;
     let again = Again { dir, recovery, run };
-    let served = serve_on(dir, &again, scheduler, ready, stop);
+    let served = serve_on(dir, &again, WorkSettings { scheduler, retention }, ready, stop);
     DaemonInfo::remove(dir)?;
     served
+}
+
+/// What a daemon does once it has recovered.
+struct WorkSettings {
+    scheduler: SchedulerSettings,
+    retention: Option<Retention>,
 }
 
 fn serve_on(
     dir: &StateDir,
     again: &Again<'_>,
-    scheduler: SchedulerSettings,
+    work_settings: WorkSettings,
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
@@ -132,7 +140,7 @@ fn serve_on(
     let info = info(false);
     info.write(dir)?;
     ready(&info, Some(&record));
-    work(dir, queue, scheduler, again, stop)
+    work(dir, queue, work_settings, again, stop)
 }
 
 /// History and log say that this start came up, and how.
@@ -148,7 +156,7 @@ fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
 fn work(
     dir: &StateDir,
     queue: Queue,
-    settings: SchedulerSettings,
+    settings: WorkSettings,
     again: &Again<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
@@ -157,7 +165,12 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let worked = schedule(Scheduler::new(dir.clone(), queue, settings), again, stop);
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler);
+        let scheduler = match settings.retention {
+            Some(retention) => scheduler.with_retention(retention),
+            None => scheduler,
+        };
+        let worked = schedule(scheduler, again, stop);
         over.store(true, Ordering::Relaxed);
         worked
     })

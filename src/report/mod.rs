@@ -3,6 +3,7 @@
 //! Findings have stable codes from [`catalogue`], which `recoveryctl explain` prints. To add a code, add
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
+pub mod attempts;
 pub mod audit;
 pub mod catalogue;
 pub mod dashboard;

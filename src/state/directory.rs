@@ -248,9 +248,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
             segment_bytes: SEGMENT_BYTES,
         });
     }
-    for folder in paths.folders() {
-        disk.ensure_dir(&folder)?;
-    }
+    disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
     identity.write(&disk, &paths.identity())?;

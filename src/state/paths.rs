@@ -63,6 +63,8 @@ paths! {
     import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
+    /// Workspaces of removed jobs, until they are deleted; no job's name begins with a dot.
+    trash => "jobs/.trash";
     /// Repository locks.
     locks => "locks";
     /// Startup marker and history.

@@ -47,8 +47,8 @@ impl StateDir {
             Err(other) => return Err(other),
         };
         let dir = StateDir::open(root, disk, clock)?;
-        for folder in dir.paths.folders() {
-            dir.disk.ensure_dir(&folder)?;
+        for folder in dir.paths.folders().iter().filter(|folder| !folder.is_dir()) {
+            dir.disk.ensure_dir(folder)?;
         }
         Ok((dir, repair))
     }

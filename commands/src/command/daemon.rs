@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
-use crate::working::{cancellable, recovering, run_options, scheduling};
+use crate::working::{cancellable, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -41,6 +41,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let settings = DaemonSettings {
         recovery: recovering(context, StartedBy::Daemon, false)?,
         run,
+        retention: Some(retention(context)?),
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
     };
     let interruption = context.interruption.clone();

@@ -14,6 +14,7 @@ mod jobs_failed;
 mod jobs_list;
 mod jobs_metrics;
 mod jobs_output;
+mod jobs_prune;
 mod jobs_sentinels;
 mod jobs_show;
 mod jobs_status;

@@ -13,9 +13,7 @@ const PHASE: &str = "startup";
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
-    for folder in dir.paths.folders() {
-        dir.disk.ensure_dir(&folder).map_err(|e| PhaseError::failed("make the folders", e))?;
-    }
+    dir.disk.ensure_dirs(&dir.paths.folders()).map_err(|e| PhaseError::failed("make the folders", e))?;
     let startup = begin(shared, context)?;
     context.checkpoint()?;
     let mut stopped = None;
