@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::command::audit::{AuditArgs, cmd_audit};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
@@ -17,13 +18,19 @@ use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
+use crate::command::man::{ManArgs, cmd_man};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::recovery::{RecoveryArgs, cmd_recovery};
 use crate::command::release::{ReleaseArgs, cmd_release};
+use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::skip::{SkipArgs, cmd_skip};
+use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -96,10 +103,16 @@ enum Command {
     Locks(LocksArgs),
     Lock(LockArgs),
     Release(ReleaseArgs),
+    Repair(RepairArgs),
+    Why(WhyArgs),
+    Audit(AuditArgs),
     Resume(ResumeArgs),
+    Retry(RetryArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Recovery(RecoveryArgs),
+    Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -108,6 +121,7 @@ enum Command {
     Config(ConfigArgs),
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 impl Command {
@@ -121,10 +135,16 @@ impl Command {
             Command::Locks(_) => "locks",
             Command::Lock(_) => "lock",
             Command::Release(_) => "release",
+            Command::Repair(_) => "repair",
+            Command::Why(_) => "why",
+            Command::Audit(_) => "audit",
             Command::Resume(_) => "resume",
+            Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Recovery(_) => "recovery",
+            Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -133,6 +153,7 @@ impl Command {
             Command::Config(_) => "config",
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 }
@@ -146,10 +167,16 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Locks(args) => cmd_locks(context, &args),
         Command::Lock(args) => cmd_lock(context, &args),
         Command::Release(args) => cmd_release(context, &args),
+        Command::Repair(args) => cmd_repair(context, &args),
+        Command::Why(args) => cmd_why(context, &args),
+        Command::Audit(args) => cmd_audit(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
+        Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),
@@ -158,6 +185,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Config(args) => cmd_config(context, &args),
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),
+        Command::Man(args) => cmd_man(context, &args),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use recovery::audit::{self, Entry};
 use recovery::durable::Disk;
-use recovery::queue::Actor;
+use recovery::queue::{Actor, Queue};
 use recovery::state::config::Settings;
 use recovery::state::{Clock, IdentityRepair, StateDir, StateError};
 
@@ -93,6 +94,15 @@ impl Context {
         Ok((self.with_settings(dir)?, repair))
     }
 
+    /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
+    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<Queue, CliError> {
+        let queue = Queue::open_to_look(dir)?;
+        if let Some(why) = queue.unwritable() {
+            self.output.warning(&format!("the queue can only be looked at: {why}"));
+        }
+        Ok(queue)
+    }
+
     fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {
         let settings = self.settings()?;
         Ok(StateDir { lock_wait: settings.lock_wait, segment_bytes: settings.queue.segment_bytes, ..dir })
@@ -101,6 +111,15 @@ impl Context {
     /// Who does what, and why: for queue records and the audit trail.
     pub(crate) fn actor(&self) -> Actor {
         self.invoker.actor(self.word, self.globals.reason.as_deref())
+    }
+
+    /// Enters into the audit trail what was done, or begun, and cannot be refused any more: that the trail
+    /// cannot be written is told, and stops nothing.
+    pub(crate) fn enter(&mut self, dir: &StateDir, action: &str, object: &str, detail: String) {
+        let entry = Entry::done(dir.clock.now(), &self.actor(), action, object.to_owned(), detail);
+        if let Err(e) = audit::record(dir, &entry) {
+            self.output.warning(&format!("{e}: {}", e.source));
+        }
     }
 
     /// Whether nothing may be changed.

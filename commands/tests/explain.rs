@@ -1,4 +1,4 @@
-//! `explain` and `completions`: what can be known offline.
+//! `explain`, `completions` and `man`: what can be known offline.
 
 mod common;
 
@@ -39,4 +39,30 @@ fn each_shell_gets_its_script() {
         assert_eq!(place.run(["completions", shell, "--json"]).json()["script"], script);
     }
     place.run(["completions", "cobol"]).ends_with(2);
+}
+
+#[test]
+fn there_is_a_manual_page_a_command() {
+    let place = Place::new();
+    assert!(place.run(["man"]).ends_with(0).stdout.contains(".TH recoveryctl 1"));
+    let folder = place.path("man");
+    let error = place.run(["man", "man", "--json"]).ends_with(5).error();
+    assert!(error["message"].as_str().unwrap().contains("man: it is no folder"), "{error}");
+    place.write("man/other", "kept");
+    let report = place.run(["man", "man", "--json"]).ends_with(0).json();
+    let pages: Vec<&str> = report["pages"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+    for (page, says) in [
+        ("recoveryctl.1", "EXIT STATUS"),
+        ("recoveryctl-submit.1", "max\\-attempts"),
+        ("recoveryctl-jobs-output.1", "recoveryctl jobs output"),
+    ] {
+        assert!(pages.contains(&page), "{pages:?}");
+        let text = std::fs::read_to_string(folder.join(page)).unwrap();
+        assert!(text.to_uppercase().contains(&says.to_uppercase()), "{page}: {text}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &std::fs::metadata(folder.join(page)).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o644);
+    }
+    assert!(!pages.iter().any(|p| p.contains("supervise") || p.contains("-help")), "{pages:?}");
 }

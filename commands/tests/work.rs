@@ -111,8 +111,7 @@ fn a_session_from_outside_the_pid_namespace_is_no_obstacle() {
     let mut probe = Command::new("unshare");
     inside(&mut probe);
     if !probe.arg("true").stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
-        eprintln!("SKIPPED: unshare(1) may not make a PID namespace here (it needs root)");
-        return;
+        return common::skipped("unshare(1) may not make a PID namespace here (it needs root)");
     }
     let place = Place::new();
     submit(&place, &["--id", "a"], &["sh", "-c", "echo ran"]);

@@ -28,6 +28,8 @@ pub enum Effect<'a> {
     Truncate { path: &'a Path, len: u64 },
     /// Room is reserved; the file grows to `len` and reads as zeros there.
     Allocate { path: &'a Path, len: u64 },
+    /// The room of the first `len` bytes is given back; they read as zeros from then on.
+    Punch { path: &'a Path, len: u64 },
     /// The file's content becomes durable. `data_only`: without times.
     Sync { path: &'a Path, data_only: bool },
     /// A name moves; durable once both folders are synced.
@@ -93,7 +95,11 @@ impl Disk {
     }
 
     #[track_caller]
-    fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn perform<T>(
+        &self,
+        effect: &Effect<'_>,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let Some(observer) = &self.observer else { return act() };
         observer.reached(Location::caller());
         observer.before(effect)?;
@@ -248,6 +254,8 @@ impl Disk {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path);
                 }
+                // No folder could be made; none has to be.
+                Err(e) if e.is_refused_change() && path.is_dir() => continue,
                 Err(e) => return Err(e),
             }
             if !around.contains(&parent(path)) {
@@ -410,6 +418,20 @@ impl DiskFile {
                 }
             })
             .tried("reserve room for", &self.path)
+    }
+
+    /// Gives the room of the first `len` bytes back; they read as zeros then, and the length stays.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` where the file system knows no holes.
+    pub fn punch(&self, len: u64) -> Result<(), DiskError> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        self.disk
+            .perform(&Effect::Punch { path: &self.path, len }, || {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                fallocate(&self.file, hole, 0, len).map_err(io::Error::from)
+            })
+            .tried("give back the room of", &self.path)
     }
 
     /// Makes content durable (fdatasync).

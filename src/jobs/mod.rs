@@ -2,12 +2,17 @@
 
 mod adopted;
 mod command_record;
+mod conditions;
 mod evidence;
 mod exit_record;
+mod fence;
+mod follow;
 pub mod marks;
 mod output;
 mod process_table;
+mod prune;
 pub mod record;
+mod record_text;
 mod recover;
 #[cfg(test)]
 mod samples;
@@ -18,14 +23,22 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
+pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use follow::Follower;
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub use prune::{
+    KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
+    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune,
+};
+pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle, would_resume,
+    AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
+    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
+    settle, would_resume, would_settle,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

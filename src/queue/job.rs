@@ -166,6 +166,9 @@ pub struct Course {
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<u64>,
+    /// How often in a row no supervisor could come up for it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_starts: u32,
     /// Somebody asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
@@ -218,12 +221,45 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job that waits for its first attempt.
+    #[must_use]
+    pub fn new(id: JobId, place: Place, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+        let raw_spec = serde_json::to_string(spec).unwrap_or_default();
+        Job::queued(id, place, submitted_at, raw_spec.into())
+    }
+
+    pub(super) fn queued(id: JobId, place: Place, submitted_at: Timestamp, raw_spec: Box<str>) -> Job {
+        Job {
+            id,
+            place,
+            priority: 0,
+            attempt: 1,
+            status: JobStatus::Queued,
+            repository: None,
+            submitted_at,
+            not_before: None,
+            course: None,
+            raw_spec,
+        }
+    }
+
     /// What was asked for.
     ///
     /// # Errors
     /// When it cannot be understood: written by a later version.
     pub fn spec(&self) -> Result<JobSpec, serde_json::Error> {
         serde_json::from_str(&self.raw_spec)
+    }
+
+    /// The attempt that a resume would begin: the present one as long as it was not begun.
+    #[must_use]
+    pub fn next_attempt(&self) -> u32 {
+        let course = self.course();
+        // A job that was taken over from another server has begun and has no attempts. One whose supervisor
+        // never came up has an attempt that was not begun.
+        let is_present = course.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
+        let begun = course.started_at.is_some() && is_present;
+        self.attempt.saturating_add(u32::from(begun))
     }
 
     /// The course, empty for a job that has none yet.
@@ -236,6 +272,7 @@ impl Job {
             signal: None,
             reason: None,
             claim: None,
+            failed_starts: 0,
             cancel_requested: false,
             fresh: false,
             reconstructed: None,

@@ -51,6 +51,8 @@ pub enum Outcome {
     TimedOut,
     /// It vanished without an exit record.
     Crashed,
+    /// No supervisor could come up for it, as often as that was tried.
+    NotStarted,
 }
 
 /// What follows a crash; decided by whoever records it, so that replay need not decide again.
@@ -133,6 +135,8 @@ pub enum Operation {
         reason: String,
         /// Not to be claimed again before.
         not_before: Option<Timestamp>,
+        /// Whether its supervisor could not come up.
+        failed_start: bool,
     },
     /// An attempt has ended.
     End(End),
@@ -147,11 +151,23 @@ pub enum Operation {
         job: JobId,
         /// Without its checkpoint.
         fresh: bool,
+        /// The attempt that is next. `None` in logs that are older than this member: then the number after
+        /// the present one if the job was ever begun.
+        attempt: Option<u32>,
     },
     /// A job enters as it is: taken over from another server, or rebuilt after its record was lost.
     Restore {
-        /// The job. Its place is this record's when it is queued.
+        /// The job.
         document: Box<JobDocument>,
+        /// Whether it keeps the place that the document tells; else its place is this record's.
+        keeps_place: bool,
+    },
+    /// A job's own record was lost or damaged and was written anew.
+    Rebuilt {
+        /// Which job.
+        job: JobId,
+        /// From what.
+        from: Vec<String>,
     },
     /// Jobs that are over leave the queue for good.
     Remove {

@@ -6,7 +6,7 @@
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -108,14 +108,23 @@ pub enum Refusal {
     },
 }
 
-type OrderKey = (Reverse<i32>, Place);
+/// The id is last: two jobs could have one place only after the log was lost and its numbers began anew.
+type OrderKey = (Reverse<i32>, Place, JobId);
+
+/// How a job is to go on.
+struct Wish {
+    fresh: bool,
+    attempt: Option<u32>,
+    by: Option<String>,
+    why: Option<String>,
+}
 
 /// Every job, and the order of those that wait.
 #[derive(Debug, Default)]
 pub struct QueueState {
     jobs: IndexMap<JobId, Job>,
     /// Built when somebody asks for the order; kept up to date from then on.
-    order: OnceCell<BTreeMap<OrderKey, JobId>>,
+    order: OnceCell<BTreeSet<OrderKey>>,
     running: BTreeSet<JobId>,
     counts: Counts,
     totals: Totals,
@@ -137,7 +146,7 @@ impl QueueState {
 
     /// The jobs that wait, in the order in which they are to start.
     pub fn queued(&self) -> impl Iterator<Item = &Job> {
-        self.order().values().filter_map(|id| self.jobs.get(id))
+        self.order().iter().filter_map(|(_, _, id)| self.jobs.get(id))
     }
 
     /// The jobs that have an attempt under way.
@@ -172,10 +181,10 @@ impl QueueState {
             .find(|j| j.repository.as_deref() == Some(repository))
     }
 
-    fn order(&self) -> &BTreeMap<OrderKey, JobId> {
+    fn order(&self) -> &BTreeSet<OrderKey> {
         self.order.get_or_init(|| {
             let queued = self.jobs.values().filter(|j| j.status == JobStatus::Queued);
-            queued.map(|j| (order_key(j), j.id.clone())).collect()
+            queued.map(order_key).collect()
         })
     }
 
@@ -229,13 +238,17 @@ impl QueueState {
             Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
             Operation::Claim { job, attempt } => self.begin(&job, attempt, seq, at, "claimed"),
             Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
-            Operation::Unclaim { job, claim, reason, not_before } => {
-                self.unclaim(&job, claim, at, reason, not_before)
+            Operation::Unclaim { job, claim, reason, not_before, failed_start } => {
+                self.unclaim(&job, claim, at, reason, not_before, failed_start)
             }
             Operation::End(end) => self.end(at, end),
             Operation::Cancel { job } => self.cancel(&job, at, by, actor.why),
-            Operation::Resume { job, fresh } => self.resume(&job, at, fresh, by, actor.why),
-            Operation::Restore { document } => self.restore(seq, *document),
+            Operation::Resume { job, fresh, attempt } => {
+                let wish = Wish { fresh, attempt, by, why: actor.why };
+                self.resume(&job, at, wish)
+            }
+            Operation::Restore { document, keeps_place } => self.restore(seq, *document, keeps_place),
+            Operation::Rebuilt { job, from } => self.rebuilt(&job, from),
             Operation::Remove { jobs } => {
                 self.remove(&jobs);
                 Ok(())
@@ -269,18 +282,7 @@ impl QueueState {
         repository: Option<Arc<str>>,
         raw_spec: Box<str>,
     ) -> Result<(), Refusal> {
-        self.enter(Job {
-            id,
-            place,
-            priority,
-            attempt: 1,
-            status: JobStatus::Queued,
-            repository,
-            submitted_at: at,
-            not_before: None,
-            course: None,
-            raw_spec,
-        })?;
+        self.enter(Job { priority, repository, ..Job::queued(id, place, at, raw_spec) })?;
         self.totals.enqueued += 1;
         Ok(())
     }
@@ -326,6 +328,7 @@ impl QueueState {
         at: Timestamp,
         reason: String,
         not_before: Option<Timestamp>,
+        failed_start: bool,
     ) -> Result<(), Refusal> {
         let cancelled = self.claimed(id, claim, "given back")?.course().cancel_requested;
         self.totals.finished.queued += 1;
@@ -333,6 +336,7 @@ impl QueueState {
             job.not_before = not_before;
             let course = job.course_mut();
             (course.started_at, course.claim) = (None, None);
+            course.failed_starts = if failed_start { course.failed_starts + 1 } else { 0 };
             let status = if cancelled { JobStatus::Cancelled } else { JobStatus::Queued };
             if cancelled {
                 course.finished_at = Some(at);
@@ -389,36 +393,39 @@ impl QueueState {
         }
     }
 
-    fn resume(
-        &mut self,
-        id: &JobId,
-        at: Timestamp,
-        fresh: bool,
-        by: Option<String>,
-        why: Option<String>,
-    ) -> Result<(), Refusal> {
+    fn resume(&mut self, id: &JobId, at: Timestamp, wish: Wish) -> Result<(), Refusal> {
         let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
-        if !job.status.is_resumable() {
+        let begun_once = job.attempt.saturating_add(u32::from(job.course().started_at.is_some()));
+        let next = wish.attempt.unwrap_or(begun_once);
+        if !job.status.is_resumable() || next.checked_sub(job.attempt).is_none_or(|skipped| skipped > 1) {
             return Err(illegal(job, "resumed"));
         }
         self.totals.resumed += 1;
         self.change(id, |job| {
-            // A job that never got as far as an attempt keeps its number.
             let course = job.course_mut();
-            let begun = course.started_at.is_some();
-            course.fresh = fresh;
+            course.fresh = wish.fresh;
             course.cancel_requested = false;
             (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
-            job.attempt += u32::from(begun);
-            job.turn(JobStatus::Queued, at, Some(why.unwrap_or_else(|| "resumed".to_owned())), by);
+            course.failed_starts = 0;
+            job.attempt = next;
+            let why = wish.why.unwrap_or_else(|| "resumed".to_owned());
+            job.turn(JobStatus::Queued, at, Some(why), wish.by);
         });
         Ok(())
     }
 
-    fn restore(&mut self, seq: u64, document: JobDocument) -> Result<(), Refusal> {
+    fn rebuilt(&mut self, id: &JobId, from: Vec<String>) -> Result<(), Refusal> {
+        let job = self.jobs.get_mut(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        job.course_mut().reconstructed = Some(from);
+        Ok(())
+    }
+
+    fn restore(&mut self, seq: u64, document: JobDocument, keeps_place: bool) -> Result<(), Refusal> {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
-        job.place = Place { seq, index: 0 };
+        if !keeps_place {
+            job.place = Place { seq, index: 0 };
+        }
         if job.status == JobStatus::Running && job.course().claim.is_none() {
             job.course_mut().claim = Some(seq);
         }
@@ -488,12 +495,12 @@ impl QueueState {
 }
 
 /// Notes a job that has just got its status, where the state is asked for it.
-fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeMap<OrderKey, JobId>>, job: &Job) {
+fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeSet<OrderKey>>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),
         JobStatus::Queued => {
             if let Some(order) = order.get_mut() {
-                order.insert(order_key(job), job.id.clone());
+                order.insert(order_key(job));
             }
         }
         _ => {}
@@ -501,7 +508,7 @@ fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeMap<OrderKey, 
 }
 
 fn order_key(job: &Job) -> OrderKey {
-    (Reverse(job.priority), job.place)
+    (Reverse(job.priority), job.place, job.id.clone())
 }
 
 fn illegal(job: &Job, wanted: &'static str) -> Refusal {
@@ -524,19 +531,27 @@ impl Job {
             (end.outcome == Outcome::Crashed && status == JobStatus::Failed).then(|| "crashed".to_owned())
         });
         let course = self.course_mut();
-        course.attempts.push(Attempt {
-            attempt: end.attempt,
-            status,
-            started_at: course.started_at,
-            finished_at,
-            exit_code: end.exit_code,
-            signal: end.signal,
-            reason: reason.clone(),
-        });
+        if end.outcome != Outcome::NotStarted {
+            course.attempts.push(Attempt {
+                attempt: end.attempt,
+                status,
+                started_at: course.started_at,
+                finished_at,
+                exit_code: end.exit_code,
+                signal: end.signal,
+                reason: reason.clone(),
+            });
+        }
         (course.exit_code, course.signal) = (end.exit_code, end.signal);
         course.reason.clone_from(&reason);
         course.finished_at = Some(finished_at);
         (course.claim, course.adopted, course.fresh) = (None, None, false);
+        if end.outcome == Outcome::NotStarted {
+            course.started_at = None;
+            course.failed_starts += 1;
+        } else {
+            course.failed_starts = 0;
+        }
         self.turn(status, finished_at, reason, None);
         let Some(AfterCrash::Requeue { not_before }) =
             end.after_crash.filter(|_| status == JobStatus::Crashed)
@@ -559,6 +574,6 @@ fn status_of(end: &End, cancelled: bool) -> JobStatus {
             JobStatus::Failed
         }
         (Outcome::TimedOut, _) => JobStatus::TimedOut,
-        (Outcome::Crashed, _) => JobStatus::Crashed,
+        (Outcome::Crashed | Outcome::NotStarted, _) => JobStatus::Crashed,
     }
 }

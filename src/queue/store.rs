@@ -1,5 +1,6 @@
 //! The queue on disk: following it, changing it, checkpointing it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,31 @@ pub enum QueueError {
     /// An operation that cannot be written as JSON.
     #[error("cannot write an operation as JSON")]
     Json(#[from] serde_json::Error),
+    /// The queue was opened only to be looked at, because its disk cannot be written.
+    #[error("the queue can only be looked at: {why}")]
+    LookOnly {
+        /// What was tried, on which object, and what the system said.
+        why: String,
+    },
+}
+
+impl QueueError {
+    /// What the disk said, if it is that.
+    #[must_use]
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | QueueError::Disk(e)
+            | QueueError::Lock(LockError::Disk(e)) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    #[must_use]
+    pub fn refused_change(&self) -> Option<&DiskError> {
+        self.disk().filter(|e| e.is_refused_change())
+    }
 }
 
 /// Opens the queue's log.
@@ -104,6 +130,29 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     Ok(found)
 }
 
+/// The jobs that left the queue with a record after `seq`. Asked under the append lock: whoever removes jobs,
+/// and their files, holds it meanwhile, so that a removal is over now or has not begun.
+///
+/// # Errors
+/// What the system says.
+pub fn removed_since(dir: &StateDir, seq: u64) -> Result<HashSet<JobId>, QueueError> {
+    let folder = dir.paths.queue_log();
+    let state_id = dir.identity.state_id.to_string();
+    let from = Position { last_seq: seq, ..Position::default() };
+    open_log(dir)?.locked(|locked| {
+        let until = Some(locked.end());
+        let mut removed = HashSet::new();
+        read(ReadRequest { folder: &folder, state_id: Some(&state_id), from, until }, |_, payload| {
+            if memchr::memmem::find(payload, b"\"op\":\"remove\"").is_some()
+                && let Ok(Record { operation: Operation::Remove { jobs }, .. }) = Record::from_line(payload)
+            {
+                removed.extend(jobs);
+            }
+        })?;
+        Ok(removed)
+    })
+}
+
 impl Operation {
     /// Whether it is about a job.
     #[must_use]
@@ -115,9 +164,10 @@ impl Operation {
             | Operation::Found { job, .. }
             | Operation::Unclaim { job, .. }
             | Operation::Cancel { job }
-            | Operation::Resume { job, .. } => job == id,
+            | Operation::Resume { job, .. }
+            | Operation::Rebuilt { job, .. } => job == id,
             Operation::End(end) => end.job == *id,
-            Operation::Restore { document } => document.job_id == *id,
+            Operation::Restore { document, .. } => document.job_id == *id,
             Operation::Remove { jobs } => jobs.contains(id),
         }
     }
@@ -127,9 +177,27 @@ impl Operation {
 #[derive(Debug)]
 pub struct Queue {
     dir: StateDir,
-    log: Log,
+    access: Access,
     replayed: Replayed,
     snapshot: Option<SnapshotFile>,
+}
+
+/// By what the queue's files are reached.
+#[derive(Debug)]
+enum Access {
+    /// As one of the writers.
+    Log(Box<Log>),
+    /// Reading only, because the disk cannot be written; the reason.
+    Look(String),
+}
+
+impl Access {
+    fn log(&self) -> Result<&Log, QueueError> {
+        match self {
+            Access::Log(log) => Ok(log),
+            Access::Look(why) => Err(QueueError::LookOnly { why: why.clone() }),
+        }
+    }
 }
 
 /// Applies what the log has between the place reached and `until`; false when some of it is missing.
@@ -209,9 +277,45 @@ impl Queue {
         if !Mutation::ShowBeforeSync.is_on() {
             log.commit(until.last_seq)?;
         }
-        let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
+        let access = Access::Log(Box::new(log));
+        let mut queue = Queue { dir: dir.clone(), access, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
+    }
+
+    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and nothing is
+    /// touched. [`Queue::unwritable`] tells then. For reports: what is shown may include records that were
+    /// never synced, and nothing may be started by it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
+        let why = match Queue::open(dir) {
+            Ok(queue) => return Ok(queue),
+            Err(e) => match e.refused_change() {
+                Some(refused) => format!("{refused}: {}", refused.source),
+                None => return Err(e),
+            },
+        };
+        let replayed = replay(dir, None)?;
+        let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
+        let snapshot = snapshots.find(|s| s.seq == replayed.snapshot_seq);
+        Ok(Queue { dir: dir.clone(), access: Access::Look(why), replayed, snapshot })
+    }
+
+    /// The state directory that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// Why the queue can only be looked at; `None` when it can be changed.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<&str> {
+        match &self.access {
+            Access::Log(_) => None,
+            Access::Look(why) => Some(why),
+        }
     }
 
     /// The jobs.
@@ -227,9 +331,17 @@ impl Queue {
     }
 
     /// The log behind it.
+    ///
+    /// # Errors
+    /// [`QueueError::LookOnly`] when the disk cannot be written.
+    pub fn log(&self) -> Result<&Log, QueueError> {
+        self.access.log()
+    }
+
+    /// Where the log ends, as far as this process knows without the log.
     #[must_use]
-    pub fn log(&self) -> &Log {
-        &self.log
+    pub fn position(&self) -> Position {
+        self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
@@ -249,8 +361,9 @@ impl Queue {
     /// # Errors
     /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
-        let until = self.log.end();
-        self.log.commit(until.last_seq)?;
+        let Ok(log) = self.access.log() else { return Ok(false) };
+        let until = log.end();
+        log.commit(until.last_seq)?;
         if until == self.replayed.log.position {
             return Ok(false);
         }
@@ -271,7 +384,8 @@ impl Queue {
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, snapshot } = self;
+        let Queue { dir, access, replayed, snapshot } = self;
+        let log = access.log()?;
         dir.disk.reached();
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
@@ -285,7 +399,7 @@ impl Queue {
             replayed.log.position = locked.end();
             Ok(((first..).take(payloads.len()).collect::<Vec<u64>>(), value))
         })?;
-        self.log.commit(self.replayed.state.last_seq())?;
+        log.commit(replayed.state.last_seq())?;
         Ok((numbers, value))
     }
 
@@ -296,6 +410,7 @@ impl Queue {
     /// What the system says; nothing is lost then.
     #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+        self.log()?;
         self.dir.disk.reached();
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
@@ -308,11 +423,11 @@ impl Queue {
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
         if Mutation::RemoveSegmentsBeforeSnapshot.is_on() {
-            self.log.rotate()?;
-            self.log.remove_until(self.replayed.state.last_seq())?;
+            self.log()?.rotate()?;
+            self.log()?.remove_until(self.replayed.state.last_seq())?;
         }
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
-        self.log.rotate()?;
+        self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;
         self.snapshot = Some(snapshot.clone());
         Ok(Some(Checkpoint { snapshot, segments_removed }))
@@ -337,7 +452,11 @@ impl Queue {
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        Ok(self.log.remove_until(previous.seq)?)
+        // What operators did must outlive the old segments; while it cannot be kept, they stay.
+        match super::operators::keep_operator_records(&self.dir, previous.seq) {
+            Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
+            Err(_) => Ok(0),
+        }
     }
 
     /// Nothing unreadable is removed before a copy of it is in quarantine.
@@ -377,6 +496,10 @@ impl Queue {
 
     /// Waits until the log changes, at most `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        self.log.wait_for_change(self.replayed.log.position, timeout);
+        match &self.access {
+            Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
+            // Nobody who can be waited for: the caller looks again after a moment.
+            Access::Look(_) => std::thread::sleep(timeout),
+        }
     }
 }

@@ -1,9 +1,13 @@
 //! The catalogue of finding codes. A code, once published, keeps its meaning.
 
+mod live_jobs;
+
 use serde::Serialize;
 
 use super::finding::Severity;
 use crate::state::suggest::closest;
+
+pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,6 +55,44 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
     advice: "Look for a copy of the missing segment; jobs submitted in the gap that left no other trace must \
              be submitted again.",
     next: Some("recoveryctl queue wal"),
+};
+
+/// The disk refuses to be written.
+pub const DISK_NOT_WRITABLE: Entry = Entry {
+    code: "disk-not-writable",
+    severity: Severity::Error,
+    title: "The disk of the state directory cannot be written",
+    meaning: "It is full, a quota is reached, it is mounted read-only, or the device fails: what was tried, and \
+              what the system said, is in the sentence.",
+    done: "What can be read is shown, and may include records that never reached the disk. What could not be \
+           written was left as it was; nothing was acknowledged that is not on disk.",
+    advice: "Free room or make the disk writable, then recover: what was left undone is done then.",
+    next: Some("recoveryctl recover"),
+};
+
+/// A folder, pipe or device in a state file's place.
+pub const NO_STATE_FILE: Entry = Entry {
+    code: "no-state-file",
+    severity: Severity::Error,
+    title: "Something that is no file had the name of a state file",
+    meaning: "A folder, a pipe or a device stood where a file of the state directory belongs, so that the file \
+              could be neither read nor written. This program makes none.",
+    done: "It was moved to quarantine with all that is in it. What the file had said is taken from elsewhere, as \
+           if the file had been lost.",
+    advice: "Find out who put it there, and see whether anything in it is yours.",
+    next: Some("recoveryctl status"),
+};
+
+/// The readable form of a job could not be written.
+pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {
+    code: "job-record-not-written",
+    severity: Severity::Warning,
+    title: "The record of a job could not be written",
+    meaning: "jobs/ID.job.json is made from the queue, for readers and as the last resort when the queue's own \
+              files are lost. The system refused to write it.",
+    done: "The queue itself is whole and was used; the record is written by the next recovery.",
+    advice: "Deal with what the system said: free room, or clear away what has the file's name.",
+    next: Some("recoveryctl recover"),
 };
 
 /// The log ended in the middle of a record.
@@ -136,6 +178,44 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
     next: Some("recoveryctl jobs show {name}"),
 };
 
+/// A job was rebuilt from its workspace.
+pub const JOB_RECONSTRUCTED: Entry = Entry {
+    code: "job-reconstructed",
+    severity: Severity::Error,
+    title: "A job was rebuilt from its workspace",
+    meaning: "Neither the queue nor a record file knew the job any more; only files in its workspace told \
+              of it: sentinel, command record, exit file, output, checkpoint, a git repository.",
+    done: "The job is back as far as those files tell; the sentence says from what. What became of it was \
+           found out as for every job. It is on hold if it did not end.",
+    advice: "Look at it. What the files do not tell (variables, limits, callbacks, without a sentinel also \
+             the command) is lost: submit the job again if it is needed.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job of which only a damaged record told.
+pub const JOB_LOST: Entry = Entry {
+    code: "job-lost",
+    severity: Severity::Critical,
+    title: "A job is lost",
+    meaning: "A damaged record of the queue log named the job, and neither a snapshot, nor its own record, \
+              nor a workspace tells of it: most likely it was waiting for its first attempt.",
+    done: "The bytes of the damaged record are in quarantine; what can be read of the submission is there.",
+    advice: "Submit it again. The name is as far as it could be read.",
+    next: Some("recoveryctl jobs list"),
+};
+
+/// A file of a job that is over is damaged.
+pub const JOB_FILE_DAMAGED: Entry = Entry {
+    code: "job-file-damaged",
+    severity: Severity::Warning,
+    title: "A file in the workspace of a job that is over is damaged",
+    meaning: "A sentinel, command record or exit file of the job cannot be understood. How the job ended is in \
+              the queue; nothing is decided by these files any more.",
+    done: "It was moved to quarantine.",
+    advice: "Check the disk: these files are replaced whole, so a crash does not damage them.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
 /// A job's process vanished.
 pub const JOB_CRASHED: Entry = Entry {
     code: "job-crashed",
@@ -189,8 +269,8 @@ pub const JOB_HEARTBEAT_STALE: Entry = Entry {
     code: "job-heartbeat-stale",
     severity: Severity::Warning,
     title: "A running job's heartbeat is old",
-    meaning: "The supervisor is alive but has not touched the sentinel for a while: it is stopped, starved, \
-              or its disk hangs.",
+    meaning: "The supervisor is alive but has not touched the sentinel for a while (jobs.stale_after): it is \
+              stopped, starved, or its disk hangs.",
     done: "Nothing: an old heartbeat alone proves nothing, the job counts as running.",
     advice: "Look at the machine's load, and whether the supervisor was stopped (state T).",
     next: Some("recoveryctl jobs sentinels"),
@@ -242,6 +322,20 @@ pub const LOCK_HOLDER_GONE: Entry = Entry {
     next: Some("recoveryctl locks inspect {name}"),
 };
 
+/// The audit trail cannot be read whole.
+pub const AUDIT_DAMAGED: Entry = Entry {
+    code: "audit-damaged",
+    severity: Severity::Error,
+    title: "The audit trail is damaged",
+    meaning: "Bytes of the audit trail are no record of it, entries are missing, or it cannot be read at all: \
+              the disk, or somebody with an editor, changed it after it was synced.",
+    done: "What can be read is shown, and new entries are written behind the damage. Nothing that is asked \
+           for is held up by it.",
+    advice: "Compare with a copy of the folder audit, and find out who could write there: a trail does not \
+             change by itself.",
+    next: Some("recoveryctl audit"),
+};
+
 /// A lock is kept closed because its holder is unknown.
 pub const LOCK_UNAVAILABLE: Entry = Entry {
     code: "lock-unavailable",
@@ -250,8 +344,9 @@ pub const LOCK_UNAVAILABLE: Entry = Entry {
     meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
               machine wrote it, or the file system does not lock.",
     done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
-    advice: "Look at the evidence. Once you know that nobody works on the repository, release it.",
-    next: Some("recoveryctl locks inspect {name}"),
+    advice: "Look at the evidence. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
+             nobody works on the repository, release it with --force.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A lock survived with its job.
@@ -273,7 +368,7 @@ pub const STARTUP_ABORTED: Entry = Entry {
     meaning: "A startup or recovery wrote its marker and vanished in the phase that the sentence names.",
     done: "It was entered in the history; the interrupted phase and those behind it ran again.",
     advice: "If it happens again in the same phase, read that phase's findings.",
-    next: Some("recoveryctl status"),
+    next: Some("recoveryctl startup detection"),
 };
 
 /// Leftovers were removed.
@@ -285,6 +380,55 @@ pub const TEMPORARY_FILES_REMOVED: Entry = Entry {
     done: "Those that nobody has open were removed. The files that they were to replace are whole.",
     advice: "Nothing.",
     next: None,
+};
+
+/// Leftovers could not be looked at or removed.
+pub const LEFTOVERS_NOT_REMOVED: Entry = Entry {
+    code: "leftovers-not-removed",
+    severity: Severity::Error,
+    title: "What a crash left could not be looked at or removed",
+    meaning: "The system refused: permissions were changed, or the disk is read-only or damaged.",
+    done: "The folder or file was left as it is; everything else was cleaned.",
+    advice: "Give the folder back to the user that recoveryctl runs as, then try the phase again.",
+    next: Some("recoveryctl retry phase startup"),
+};
+
+/// Records of past startups cannot be read.
+pub const STARTUP_LOG_DAMAGED: Entry = Entry {
+    code: "startup-log-damaged",
+    severity: Severity::Warning,
+    title: "A record of past startups is damaged",
+    meaning: "Bytes of the startup log do not match their checksum, or a file of an earlier layout cannot be \
+              understood. Nothing but memory is lost.",
+    done: "They are in quarantine; what could be read was kept.",
+    advice: "Check the disk: a synced record does not change by itself.",
+    next: Some("recoveryctl startup history"),
+};
+
+/// The state directory got a new layout.
+pub const LAYOUT_MIGRATED: Entry = Entry {
+    code: "layout-migrated",
+    severity: Severity::Info,
+    title: "The state directory was brought to the layout of this version",
+    meaning: "An earlier version of recoveryctl made it.",
+    done: "What the layout changes was taken over, record by record; nothing was lost. Earlier versions \
+           refuse the state directory from now on.",
+    advice: "Nothing, but see that all machines that share it have this version.",
+    next: Some("recoveryctl startup cleanup-log"),
+};
+
+/// Several startups in a row died.
+pub const SAFE_MODE: Entry = Entry {
+    code: "safe-mode",
+    severity: Severity::Error,
+    title: "Several startups in a row died: no job is started",
+    meaning: "Three startups within ten minutes were cut short. To go on by itself would most likely kill the \
+              next one too.",
+    done: "A daemon comes up, recovers nothing and starts no job. Jobs that run go on; jobs can be submitted.",
+    advice: "Find out why the named phase kills its process (memory, a damaged disk), then try that phase \
+             again: when it and what waits for it come to their end, all goes on. Or clear the startups, \
+             when you know that the cause is gone.",
+    next: Some("recoveryctl startup clear"),
 };
 
 /// A phase was passed over.
@@ -318,7 +462,7 @@ pub const PHASE_FAILED: Entry = Entry {
     done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
            after any other the rest went on, also what waits for it.",
     advice: "Deal with the error, then recover again.",
-    next: Some("recoveryctl recover"),
+    next: Some("recoveryctl retry phase {name}"),
 };
 
 /// A request to skip came too late.
@@ -483,21 +627,38 @@ pub const ALL: &[&Entry] = &[
     &STATE_IDENTITY_REBUILT,
     &JOB_RECORD_DAMAGED,
     &JOB_RECORD_MISSING,
+    &JOB_RECONSTRUCTED,
+    &JOB_LOST,
+    &JOB_FILE_DAMAGED,
     &JOB_CRASHED,
     &JOB_ATTEMPTS_EXHAUSTED,
     &JOB_LIVENESS_UNKNOWN,
     &JOB_ORPHANED_PROCESS,
     &JOB_HEARTBEAT_STALE,
+    &JOB_HUNG,
+    &JOB_STOPPED,
+    &JOB_ZOMBIE,
+    &JOB_OTHER_USER,
+    &JOB_START_FAILING,
+    &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
     &JOB_FINISHED_WHILE_AWAY,
     &LOCK_HOLDER_GONE,
     &LOCK_UNAVAILABLE,
+    &AUDIT_DAMAGED,
     &LOCK_KEPT,
     &STARTUP_ABORTED,
     &TEMPORARY_FILES_REMOVED,
+    &LEFTOVERS_NOT_REMOVED,
+    &STARTUP_LOG_DAMAGED,
+    &LAYOUT_MIGRATED,
+    &SAFE_MODE,
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
+    &DISK_NOT_WRITABLE,
+    &JOB_RECORD_NOT_WRITTEN,
+    &NO_STATE_FILE,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,
@@ -534,7 +695,9 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let defined = include_str!("catalogue.rs").matches(": Entry = Entry {").count() - 1; // This line.
+        let sources = [include_str!("catalogue.rs"), include_str!("catalogue/live_jobs.rs")];
+        let count = |source: &str| source.matches(": Entry = Entry {").count();
+        let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);
         for entry in ALL {
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';

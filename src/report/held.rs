@@ -37,13 +37,13 @@ pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let lock = with_liveness(dir, state, |liveness| locks::inspect(dir, repository, liveness));
     match lock {
         Ok(Some(lock)) if lock.job_id.as_ref() == Some(&job.id) => {
-            serde_json::to_value(InspectedLock::of(lock, state, dir.clock.now())).unwrap_or_default()
+            serde_json::to_value(InspectedLock::of(dir, lock, state)).unwrap_or_default()
         }
         _ => Value::Null,
     }
 }
 
-fn with_liveness<T>(
+pub(super) fn with_liveness<T>(
     dir: &StateDir,
     state: &QueueState,
     look_at: impl FnOnce(&dyn Fn(&JobId, u64) -> JobLiveness) -> T,

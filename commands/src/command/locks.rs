@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 use recovery::locks::{LockRefused, inspect, list};
-use recovery::queue::Queue;
 use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
 use recovery::state::{StateDir, Timestamp};
 
 use super::jobs::PageArgs;
+use super::locks_stale::{StaleArgs, detect_stale};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
@@ -30,6 +30,7 @@ enum LocksWord {
     /// List what the last recovery did with the locks that it found held
     Recovered(PageArgs),
     Inspect(InspectArgs),
+    DetectStale(StaleArgs),
 }
 
 /// Show all that is known of locks, with the evidence
@@ -47,6 +48,7 @@ pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Endin
         LocksWord::Active(page) => active(context, page),
         LocksWord::Recovered(page) => recovered(context, page),
         LocksWord::Inspect(args) => inspected(context, args),
+        LocksWord::DetectStale(args) => detect_stale(context, args),
     }
 }
 
@@ -59,8 +61,8 @@ fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let holders = holders(context, &dir)?;
     let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
-    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
-    let report = ActiveLocks::new(locks, queue.state(), now, &page.page())?;
+    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
+    let report = ActiveLocks::new(&dir, locks, queue.state(), &page.page())?;
     context.output.report(&report, |text| text.table(&table(&report.locks, now)));
     if report.total == 0 {
         context.output.note("no repository is locked");
@@ -83,7 +85,7 @@ fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
     table
 }
 
-fn tone_of(verdict: &str) -> Tone {
+pub(super) fn tone_of(verdict: &str) -> Tone {
     match verdict {
         "live" => Tone::Good,
         "stale" => Tone::Warning,
@@ -128,8 +130,8 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
             vec![lock.ok_or_else(|| no_such_lock(name))?]
         }
     };
-    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
-    let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
+    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
+    let report = InspectedLocks::new(&dir, locks, queue.state(), &args.page.page())?;
     context.output.report(&report, |text| {
         for lock in &report.locks {
             text.gap();
@@ -142,7 +144,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
     Ok(Ending::Done)
 }
 
-fn no_such_lock(repository: &str) -> CliError {
+pub(super) fn no_such_lock(repository: &str) -> CliError {
     CliError::new(ErrorKind::NotFound, format!("no lock of a repository '{repository}' was ever granted"))
         .code("no-such-lock")
         .hint("recoveryctl locks inspect")

@@ -1,5 +1,6 @@
 //! A file a command: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
@@ -13,19 +14,30 @@ mod jobs_failed;
 mod jobs_list;
 mod jobs_metrics;
 mod jobs_output;
+mod jobs_prune;
 mod jobs_sentinels;
 mod jobs_show;
 mod jobs_status;
 pub(crate) mod lock;
 pub(crate) mod locks;
+mod locks_stale;
+pub(crate) mod man;
 pub(crate) mod queue;
 mod queue_wal;
 pub(crate) mod recover;
+pub(crate) mod recovery;
 pub(crate) mod release;
+pub(crate) mod repair;
 pub(crate) mod resume;
+pub(crate) mod retry;
+mod retry_phase;
 pub(crate) mod skip;
+pub(crate) mod startup;
 pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
+pub(crate) mod why;
+mod why_job;
+mod why_lock;
 pub(crate) mod work;

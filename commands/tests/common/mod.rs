@@ -62,6 +62,19 @@ impl Place {
     }
 }
 
+/// Says that a test cannot run here, past what the test harness catches.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+/// Says something past what the test harness catches: a figure that was measured.
+pub fn told(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// What a run left.
 #[derive(Debug)]
 pub struct Ran {

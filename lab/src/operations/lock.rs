@@ -15,6 +15,7 @@ fn grant(stage: &Stage) -> Result<recovery::locks::LockGrant, Error> {
         holder: LockHolder::Process,
         operation: "deploy".to_owned(),
         job_liveness: &|_, _| JobLiveness::Over,
+        queue: None,
         waiting: &|_| {},
     };
     let grant = acquire(&stage.dir()?, "web", &request, Duration::ZERO)?;

@@ -4,7 +4,7 @@ use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
 use recovery::queue::{CrashPolicy, Queue};
 use recovery::recovery::{RecoveryOutcome, request_skip};
-use recovery::startup::{StartedBy, Startup};
+use recovery::startup::{Beginning, StartedBy, Startup};
 
 use super::queue::damage_oldest;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -41,7 +41,7 @@ fn crashed(stage: &Stage) -> Result<(), Error> {
     for id in ["waits-1", "waits-2"] {
         stage.submit(Some(id), |_| {})?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
     std::fs::write(dir.paths.jobs().join(".tmp-aB3dE9"), "half a record")?;
     tear_the_log(stage)
 }
@@ -51,7 +51,7 @@ fn tear_the_log(stage: &Stage) -> Result<(), Error> {
     use std::os::unix::fs::FileExt;
     let dir = stage.dir()?;
     let queue = Queue::open(&dir)?;
-    let end = queue.log().end();
+    let end = queue.log()?.end();
     let segment = dir.paths.queue_log().join(format!("{:020}.log", end.segment));
     let file = std::fs::OpenOptions::new().write(true).open(segment)?;
     file.write_all_at(b"0f0f0f0f 00000099 0000000000000099 {\"at\":\"2026-", end.offset)?;
@@ -134,12 +134,11 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
     for job in queue.state().jobs() {
         record::write(&dir, job)?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
     damage_oldest(stage)?;
     let paths = &dir.paths;
     let cut = [
         paths.startup_marker(),
-        paths.startup_history(),
         paths.recovery_history(),
         paths.recovery_last(),
         paths.job("job-0-0")?.record,
@@ -196,7 +195,7 @@ fn lost_records(stage: &Stage) -> Result<(), Error> {
     // The claim's effect is in no record of its own either.
     std::fs::remove_file(dir.paths.job("claimed")?.record)?;
     stage.submit(Some("last"), |_| {})?;
-    let segment = dir.paths.queue_log().join(format!("{:020}.log", queue.log().end().segment));
+    let segment = dir.paths.queue_log().join(format!("{:020}.log", queue.log()?.end().segment));
     let mut bytes = std::fs::read(&segment)?;
     for damaged in [2, claim] {
         let number = format!(" {damaged:016} ");
@@ -244,4 +243,9 @@ fn recover_reused(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["crashed"]));
     sequence(&stage.dir()?)?;
     Ok(())
+}
+
+/// In the phase that it dies in.
+fn beginning() -> Beginning<'static> {
+    Beginning { phase: Some("jobs"), ..Beginning::default() }
 }

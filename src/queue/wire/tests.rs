@@ -95,7 +95,8 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         2 => Some(AfterCrash::Fail),
         _ => Some(AfterCrash::Requeue { not_before }),
     });
-    let outcomes = [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed];
+    let outcomes =
+        [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed, Outcome::NotStarted];
     let how = (prop::sample::select(outcomes.to_vec()), any::<Option<i32>>(), any::<Option<i32>>(), after);
     let end = (name(), any::<u32>(), any::<u64>(), how, prop::option::of(time()), prop::option::of(odd()))
         .prop_map(|(job, attempt, claim, (outcome, exit_code, signal, after_crash), ended_at, reason)| {
@@ -117,7 +118,10 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         let record =
             Record { at: Timestamp::default(), actor: Actor::default(), operation: Operation::Submit(s) };
         state.apply(1, record).unwrap();
-        Operation::Restore { document: Box::new(state.get(&id).unwrap().to_document()) }
+        Operation::Restore {
+            document: Box::new(state.get(&id).unwrap().to_document()),
+            keeps_place: id.is_uuid(),
+        }
     });
     prop_oneof![
         prop::collection::vec(submission_of(), 0..3).prop_map(|jobs| Operation::SubmitBatch { jobs }),
@@ -127,13 +131,17 @@ fn other_operation() -> impl Strategy<Value = Operation> {
             attempt,
             claim
         }),
-        (name(), any::<u64>(), odd(), prop::option::of(time())).prop_map(
-            |(job, claim, reason, not_before)| { Operation::Unclaim { job, claim, reason, not_before } }
+        (name(), any::<u64>(), odd(), prop::option::of(time()), any::<bool>()).prop_map(
+            |(job, claim, reason, not_before, failed_start)| {
+                Operation::Unclaim { job, claim, reason, not_before, failed_start }
+            }
         ),
         end,
         name().prop_map(|job| Operation::Cancel { job }),
-        (name(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh }),
+        (name(), any::<bool>(), prop::option::of(any::<u32>()))
+            .prop_map(|(job, fresh, attempt)| Operation::Resume { job, fresh, attempt }),
         document,
+        (name(), prop::collection::vec(odd(), 0..3)).prop_map(|(job, from)| Operation::Rebuilt { job, from }),
         prop::collection::vec(name(), 0..4).prop_map(|jobs| Operation::Remove { jobs }),
     ]
 }

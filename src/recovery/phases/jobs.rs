@@ -1,15 +1,18 @@
 //! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
+use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, catalogue, job_findings};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
     shared.with_queue(|queue| {
+        finish_removals(&shared.dir, queue, &shared.settings.jobs)
+            .map_err(|e| PhaseError::failed("end a removal of jobs that was cut short", e))?;
         let mut reported = 0;
         let reattachment = reattach(&shared.dir, queue, &shared.settings.jobs, &mut |done, total| {
             context.total(total);
@@ -22,7 +25,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, context, queue)?);
+            rebuild_records(shared, context, queue, &mut outcome);
+            outcome.findings.extend(check_ended(shared, queue)?);
         }
         Ok(outcome)
     })
@@ -50,7 +54,7 @@ fn outcome(found: &Reattachment) -> PhaseOutcome {
         found.reattached,
         found.finished_while_away,
         found.crashed,
-        found.given_back,
+        found.given_back + found.not_started,
         found.unknown
     ));
     for job in &found.jobs {
@@ -83,15 +87,11 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             &catalogue::JOB_CRASHED,
             format!("attempt {attempt} vanished without an exit record; {}", next(*then)),
         ),
-        Settlement::Unknown { why } => (&catalogue::JOB_LIVENESS_UNKNOWN, why.clone()),
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::OrphanedProcess { .. }) => {
-            let sentence = format!("attempt {attempt} goes on without its supervisor");
-            (&catalogue::JOB_ORPHANED_PROCESS, sentence)
-        }
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
-            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
-            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
-        }
+        Settlement::NotStarted => (
+            &catalogue::JOB_NOT_STARTED,
+            "no supervisor came up for it, as often as that was tried".to_owned(),
+        ),
+        Settlement::Unknown { .. } => return None, // Told with the judgement.
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))
@@ -107,19 +107,11 @@ fn next(then: AfterCrash) -> String {
 
 fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
-    let mut found: Vec<Finding> = judgement
-        .damaged
-        .iter()
-        .map(|file| {
-            let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
-            Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
-        })
-        .collect();
-    if let Some(beat) = judgement.heartbeat.filter(crate::jobs::Heartbeat::is_from_the_future) {
-        let sentence = format!("its heartbeat is of {}, which is yet to come", beat.at);
-        found.push(Finding::new(&catalogue::CLOCK_SKEW, object, sentence));
-    }
-    found
+    let damaged = judgement.damaged.iter().map(|file| {
+        let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
+        Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
+    });
+    damaged.chain(job_findings::of_judgement(judgement)).collect()
 }
 
 /// Jobs that would have been tried again, had they not used up their attempts.
@@ -136,29 +128,4 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
             })
         })
         .collect()
-}
-
-fn rebuild_records(
-    shared: &Shared,
-    context: &PhaseContext,
-    queue: &Queue,
-) -> Result<Vec<Finding>, PhaseError> {
-    let stop = || context.checkpoint().is_err();
-    let waiting = record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
-        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
-    let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
-        .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
-    let damaged = rebuilt.damaged.iter().chain(&waiting.damaged);
-    let mut findings: Vec<Finding> = damaged
-        .map(|path| {
-            let sentence =
-                "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
-            Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
-        })
-        .collect();
-    findings.extend(rebuilt.missing.iter().map(|id| {
-        let sentence = "its record was lost; it was written anew from the queue".to_owned();
-        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
-    }));
-    Ok(findings)
 }

@@ -5,13 +5,16 @@
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
 mod holders;
+mod job_files;
 mod job_records;
 mod jobs;
 mod locks;
+mod lost_jobs;
 mod queue;
 mod sequence;
 mod startup;
 
 pub use holders::JobHolders;
 pub use locks::liveness_of;
+pub use queue::repair_queue;
 pub use sequence::{Recovery, Settings, recover_queue_of};

@@ -18,5 +18,5 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
-    DaemonSettings, ImportSettings, JobSettings, OnCrash, QueueSettings, RecoverySettings, Settings,
+    DaemonSettings, ImportSettings, JobSettings, OnCrash, OnOrphan, QueueSettings, RecoverySettings, Settings,
 };
