@@ -33,5 +33,6 @@ fn every_write_path_is_tried(passed: &BTreeSet<String>) {
          laboratory\":\n{}",
         untried.join("\n")
     );
+    assert!(!passed.is_empty(), "nothing was passed");
     assert!(stale.is_empty(), "these need no excuse:\n{}", stale.join("\n"));
 }
