@@ -70,6 +70,15 @@ pub enum Fact {
         /// As its identity says.
         id: String,
     },
+    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
+    Removal {
+        /// Its id.
+        id: String,
+        /// A file in its workspace; `None` for a job without one.
+        file: Option<PathBuf>,
+        /// It must be gone.
+        is_done: bool,
+    },
     /// A startup is in the history, once.
     Startup {
         /// Its id.
@@ -103,6 +112,7 @@ impl Fact {
             Fact::Content { path, .. } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
+            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

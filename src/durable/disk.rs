@@ -95,7 +95,11 @@ impl Disk {
     }
 
     #[track_caller]
-    fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn perform<T>(
+        &self,
+        effect: &Effect<'_>,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let Some(observer) = &self.observer else { return act() };
         observer.reached(Location::caller());
         observer.before(effect)?;

@@ -104,7 +104,7 @@ struct FirstLine {
 /// A file and its first line, for every file that has one that can be read.
 fn first_lines(paths: &StatePaths) -> Result<Vec<(PathBuf, FirstLine)>, StateError> {
     let mut found = Vec::new();
-    for folder in [paths.queue_log(), paths.queue(), paths.audit_log()] {
+    for folder in [paths.queue_log(), paths.queue(), paths.audit_log(), paths.startup_log()] {
         for name in entries(&folder)? {
             let path = folder.join(name);
             if let Some(line) = first_line(&path) {
