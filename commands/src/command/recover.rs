@@ -101,7 +101,7 @@ fn render_rehearsal(text: &mut Text, rehearsal: &Rehearsal) {
     let (files, short) = (proof.files, &proof.after[..proof.after.len().min(16)]);
     match proof.unchanged {
         true => {
-            text.toned(Tone::Good, format!("unchanged: {files} files, SHA-256 {short}… before and after"))
+            text.toned(Tone::Good, format!("unchanged: {files} files, SHA-256 {short}… before and after"));
         }
         false => {
             text.toned(Tone::Warning, "others wrote meanwhile, not this process:");
