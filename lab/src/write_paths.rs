@@ -71,7 +71,7 @@ const FUNCTIONS: [&str; 6] =
     ["replace", "replace_with", "create", "create_many", "remove_abandoned", "append"];
 
 /// Methods of `Disk`, `DiskFile`, `Quarantine` and `Queue` that nothing else has.
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 20] = [
     "create_new",
     "create_locked",
     "open_or_create",
@@ -87,6 +87,7 @@ const METHODS: [&str; 19] = [
     "set_mode",
     "write_at",
     "allocate",
+    "punch",
     "sync_data",
     "touch",
     "transact",
