@@ -1,6 +1,6 @@
 //! One line for a repository: those who wait in `lock` and the queued jobs are served in the order in which
 //! they came, whatever is killed meanwhile.
-#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::print_stdout, unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::process::{Child, Stdio};

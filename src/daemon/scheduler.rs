@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::choice::startable;
 use super::orphans::{Orphans, time_left};
+use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
-    Look, ProcessTable, RecoverError, RecoverSettings, Settled, Settlement, Verdict, after_failed_start,
-    record, settle,
+    Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
+    after_failed_start, record, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -75,6 +76,7 @@ pub struct Scheduler {
     watch: Watch,
     orphans: Orphans,
     last_checkpoint: Instant,
+    retainer: Retainer,
     started: Vec<JobId>,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
@@ -92,9 +94,17 @@ impl Scheduler {
             watch: Watch::new(),
             orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
+            retainer: Retainer::default(),
             started: Vec::new(),
             announced: None,
         }
+    }
+
+    /// The same, which removes jobs that are old enough once a day.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
+        self.retainer = Retainer::new(retention);
+        self
     }
 
     /// The queue as this scheduler knows it.
@@ -175,6 +185,7 @@ impl Scheduler {
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         Ok(changed || !ended.is_empty() || settled || started)
     }

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable::mutation::Mutation;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, Timestamp};
@@ -194,7 +195,14 @@ impl LockMetadata {
 
     /// Replaces the file durably. The caller holds a [`writing`] lock.
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        replace(disk, path, &self.to_bytes())
+        let text = self.to_bytes();
+        if Mutation::LockMetadataInPlace.is_on() {
+            let file = disk.open_or_create(path)?;
+            file.truncate(0)?;
+            file.write_at(&text, 0)?;
+            return file.sync();
+        }
+        replace(disk, path, &text)
     }
 
     /// The document, with its checksum.

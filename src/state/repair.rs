@@ -47,8 +47,8 @@ impl StateDir {
             Err(other) => return Err(other),
         };
         let dir = StateDir::open(root, disk, clock)?;
-        for folder in dir.paths.folders() {
-            dir.disk.ensure_dir(&folder)?;
+        for folder in dir.paths.folders().iter().filter(|folder| !folder.is_dir()) {
+            dir.disk.ensure_dir(folder)?;
         }
         Ok((dir, repair))
     }
@@ -65,7 +65,10 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
         Err(other) => return Err(other),
     };
     let quarantine = Quarantine::new(disk.clone(), paths.quarantine());
-    let keep = |why: String| quarantine.keep_file(&paths.identity(), &why, &now.to_string());
+    let keep = |why: String| match paths.identity().is_dir() {
+        true => quarantine.take_other(&paths.identity(), &why, &now.to_string()),
+        false => quarantine.keep_file(&paths.identity(), &why, &now.to_string()),
+    };
     let quarantined = damage.map(keep).transpose()?;
     let (identity, source) = match most_frequent(first_lines(&paths)?) {
         Some((state_id, path, since)) => {
@@ -89,7 +92,7 @@ struct FirstLine {
 /// A file and its first line, for every file that has one that can be read.
 fn first_lines(paths: &StatePaths) -> Result<Vec<(PathBuf, FirstLine)>, StateError> {
     let mut found = Vec::new();
-    for folder in [paths.queue_log(), paths.queue(), paths.audit_log()] {
+    for folder in [paths.queue_log(), paths.queue(), paths.audit_log(), paths.startup_log()] {
         for name in entries(&folder)? {
             let path = folder.join(name);
             if let Some(line) = first_line(&path) {
