@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use common::{ENOSPC, Faults, Refuse};
 use recovery::durable::{Disk, FileLock};
 use recovery::queue::JobId;
 use recovery::startup::{
@@ -353,4 +354,33 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
     let again = clean_up(&startup, &mut |_, _| true).unwrap();
     assert!(again.removed.is_empty());
     startup.finish(StartupOutcome::Completed, 0).unwrap();
+}
+
+/// A full disk stopped every recovery at its marker, also the one whose cleaning up would have made room.
+#[test]
+fn a_full_disk_stops_no_startup_and_the_aborted_one_before_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let dir = open(&root);
+    let (before, _) = begin(&dir);
+    let aborted = before.id().to_owned();
+    drop(before); // Without its end: as if killed.
+    let (faults, disk) = Faults::new(ENOSPC, Refuse::From(0));
+    let full = StateDir::open(&root, disk, Clock::system()).unwrap();
+    let (startup, detection) = begin(&full);
+    assert!(detection.is_aborted());
+    assert!(
+        startup.unrecorded().is_some_and(|why| why.contains("No space left")),
+        "{:?}",
+        startup.unrecorded()
+    );
+    startup.enter("queue").unwrap();
+    assert!(history(&dir).unwrap().is_empty());
+    // Its marker is the only trace of it until there is room.
+    faults.set(Refuse::Nothing);
+    startup.enter("jobs").unwrap();
+    assert_eq!(startup.unrecorded(), None);
+    let (id, _) = (startup.id().to_owned(), startup.finish(StartupOutcome::Completed, 0).unwrap());
+    let ids: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
+    assert_eq!(ids, [aborted, id]);
 }

@@ -247,7 +247,7 @@ impl Model {
 
     /// Makes changes of names durable, and what they imply.
     fn sync_names(&mut self, wanted: impl Fn(&NameChange) -> bool) {
-        let chosen = self.closed(self.names.iter().map(|c| wanted(c)).collect());
+        let chosen = self.closed(self.names.iter().map(wanted).collect());
         let mut left = Vec::new();
         for (change, durable) in std::mem::take(&mut self.names).into_iter().zip(chosen) {
             if durable {

@@ -254,6 +254,8 @@ impl Disk {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path);
                 }
+                // No folder could be made; none has to be.
+                Err(e) if e.is_refused_change() && path.is_dir() => continue,
                 Err(e) => return Err(e),
             }
             if !around.contains(&parent(path)) {

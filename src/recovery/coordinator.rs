@@ -257,10 +257,11 @@ impl<'a> Coordinator<'a> {
     }
 }
 
-/// Whether something cannot be used, or the run itself found an error.
+/// Whether something cannot be used, the run itself found an error, or something acknowledged may be lost.
 fn is_degraded(snapshot: &Snapshot) -> bool {
     snapshot.degraded_resources().next().is_some()
         || snapshot.findings.iter().any(|f| f.severity >= Severity::Error)
+        || snapshot.all_findings().any(|f| f.severity >= Severity::Critical)
 }
 
 fn unreadable(error: &DiskError) -> Finding {

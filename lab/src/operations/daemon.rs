@@ -28,6 +28,7 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
 
 fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
     DaemonSettings {
+        retention: None,
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
@@ -43,7 +44,6 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             checkpoint_interval: Duration::from_secs(3600),
             jobs: RecoverSettings::new(actor()),
         },
-        retention: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod import;
 mod lock;
 mod prune;
 mod queue;
+mod rebuild;
 mod recover;
 mod repair;
 mod small;
@@ -41,10 +42,13 @@ pub const ALL: &[Operation] = &[
     submit::BATCH,
     submit::NAMED,
     attempt::ATTEMPT,
+    again::ATTEMPTS,
+    prune::PRUNE,
+    rebuild::RECORDS,
+    rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
-    again::RESUME,
-    prune::PRUNE,
+    attempt::LONG_OUTPUT,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,
