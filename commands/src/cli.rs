@@ -21,10 +21,13 @@ use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::recovery::{RecoveryArgs, cmd_recovery};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::skip::{SkipArgs, cmd_skip};
+use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::why::{WhyArgs, cmd_why};
@@ -104,9 +107,12 @@ enum Command {
     Why(WhyArgs),
     Audit(AuditArgs),
     Resume(ResumeArgs),
+    Retry(RetryArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Recovery(RecoveryArgs),
+    Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -133,9 +139,12 @@ impl Command {
             Command::Why(_) => "why",
             Command::Audit(_) => "audit",
             Command::Resume(_) => "resume",
+            Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Recovery(_) => "recovery",
+            Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -162,9 +171,12 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Why(args) => cmd_why(context, &args),
         Command::Audit(args) => cmd_audit(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
+        Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),

@@ -60,15 +60,6 @@ pub enum Fact {
         /// What it may hold.
         any_of: Vec<String>,
     },
-    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
-    Removal {
-        /// Its id.
-        id: String,
-        /// A file in its workspace; `None` for a job without one.
-        file: Option<PathBuf>,
-        /// It must be gone.
-        is_done: bool,
-    },
     /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
     MayBeDegraded {
         /// As recovery names it.
@@ -78,6 +69,15 @@ pub enum Fact {
     StateId {
         /// As its identity says.
         id: String,
+    },
+    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
+    Removal {
+        /// Its id.
+        id: String,
+        /// A file in its workspace; `None` for a job without one.
+        file: Option<PathBuf>,
+        /// It must be gone.
+        is_done: bool,
     },
     /// A startup is in the history, once.
     Startup {
@@ -110,9 +110,9 @@ impl Fact {
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
-            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
+            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

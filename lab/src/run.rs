@@ -22,14 +22,14 @@ pub struct Limits {
     pub detail: Detail,
     /// Whether each sync is made to fail once.
     pub failing_syncs: bool,
+    /// At most so many disks of each of those recordings.
+    pub most_after_failed_sync: usize,
     /// At most so many disks of one recording, evenly taken from all.
     pub most_images: usize,
     /// After so many of the kills, evenly taken, recovery is recorded too and the power cut after it.
     pub power_losses_after_kills: usize,
     /// At most so many disks of each of those.
     pub most_after_kill: usize,
-    /// Of so many disks the recovery is recorded and the power cut in it again.
-    pub crashes_in_recovery: usize,
     /// Stop an operation at its first failure.
     pub stop_at_first: bool,
     /// How many disks are tried side by side.
@@ -43,13 +43,20 @@ impl Limits {
         Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
-            most_images: 150,
-            power_losses_after_kills: 3,
-            most_after_kill: 25,
-            crashes_in_recovery: 0,
+            most_after_failed_sync: 2,
+            most_images: 60,
+            power_losses_after_kills: 2,
+            most_after_kill: 8,
             stop_at_first: false,
             workers: 2,
         }
+    }
+
+    /// As [`Limits::bounded`], for this operation: some write paths are those of a log whose sync failed, and
+    /// one operation is enough to take them.
+    #[must_use]
+    pub fn bounded_for(operation: &Operation) -> Limits {
+        Limits { failing_syncs: operation.name == "submit", ..Limits::bounded() }
     }
 
     /// Everything.
@@ -58,10 +65,10 @@ impl Limits {
         Limits {
             detail: Detail::FULL,
             failing_syncs: true,
+            most_after_failed_sync: 150,
             most_images: usize::MAX,
             power_losses_after_kills: usize::MAX,
             most_after_kill: 400,
-            crashes_in_recovery: 12,
             stop_at_first: false,
             workers: 2,
         }
@@ -127,6 +134,8 @@ struct Case {
     facts: BTreeMap<String, Fact>,
     /// What recovery may show; `None` for anything that fits the facts.
     shown: Option<Arc<Shown>>,
+    /// Nothing is lost: other disks are compared with it.
+    is_kill: bool,
 }
 
 type Objects = BTreeMap<String, String>;
@@ -181,6 +190,8 @@ pub fn run_operation(
     let recorded = place.path().join("recorded");
     let base = player.prepare(operation, &recorded)?;
     let mut run = Run {
+        player,
+        orders,
         operation,
         limits,
         which,
@@ -202,6 +213,7 @@ pub fn run_operation(
             let orders = Orders { failing_sync, ..orders.clone() };
             let recording = player.record(operation, &base, &recorded, &orders)?;
             run.report.faults += 1;
+            run.note_sites(&recording);
             run.recording(&recording, &format!("sync {failing_sync} failed, "))?;
         }
     }
@@ -225,6 +237,8 @@ impl Recording {
 }
 
 struct Run<'a> {
+    player: &'a Player,
+    orders: &'a Orders,
     operation: &'a Operation,
     limits: &'a Limits,
     which: Which,
@@ -242,6 +256,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn is_over(&self) -> bool {
         self.limits.stop_at_first && !self.report.failures.is_empty()
+    }
+
+    fn note_sites(&mut self, recording: &Recording) {
+        for event in &recording.events {
+            if let Event::Changed { site, .. } | Event::Reached { site } = event {
+                self.report.sites.insert(site.clone());
+            }
+        }
     }
 
     fn note(&mut self, recording: &Recording) {
@@ -268,12 +290,22 @@ impl Run<'_> {
     /// Kills at every event, then power losses at every event.
     fn recording(&mut self, recording: &Recording, how: &str) -> Result<(), Error> {
         let boot_id = recovery::system::Host::this().boot_id;
-        let moments = moments(recording);
+        let mut moments = moments(recording);
+        let mut most = self.limits.most_images;
+        if !how.is_empty() {
+            most = self.limits.most_after_failed_sync;
+            // Before the failure it is the recording that was tried already.
+            let failed = |e: &Event| matches!(e, Event::SyncFailed { .. });
+            let failed_at = recording.events.iter().position(failed).unwrap_or(recording.events.len());
+            moments.retain(|m| m.at > failed_at);
+            moments = evenly(moments, most);
+        }
         let kills = moments.iter().map(|m| Case {
             tree: m.model.everything(),
             moment: format!("{how}killed after event {}", m.at),
             facts: m.facts.clone(),
             shown: None,
+            is_kill: true,
         });
         let views = self.try_all(&kills.collect::<Vec<_>>())?;
         if self.is_over() {
@@ -297,6 +329,7 @@ impl Run<'_> {
                     moment: format!("{how}power loss after event {}", moment.at),
                     facts: moment.facts.clone(),
                     shown: shown.clone(),
+                    is_kill: false,
                 };
                 match known.get(&fingerprint) {
                     Some(&at) => cases[at] = case,
@@ -307,7 +340,7 @@ impl Run<'_> {
                 }
             });
         }
-        let mut cases = evenly(cases, self.limits.most_images);
+        let mut cases = evenly(cases, most);
         cases.iter_mut().for_each(|case| case.tree = case.tree.after_reboot(&boot_id));
         self.try_all(&cases)?;
         if how.is_empty() {
@@ -316,6 +349,7 @@ impl Run<'_> {
                     break;
                 }
                 self.power_loss_after_kill(&moment, &boot_id)?;
+                self.power_loss_after_second_try(&moment, &boot_id)?;
             }
         }
         Ok(())
@@ -344,6 +378,35 @@ impl Run<'_> {
                 moment: format!("{how}then power loss"),
                 facts: moment.facts.clone(),
                 shown: Some(Arc::new(Shown::of(&[&view.objects()]))),
+                is_kill: false,
+            });
+        });
+        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
+        Ok(())
+    }
+
+    /// Killed at this moment, done again by another process, and then the power loss: what the first one left
+    /// unsynced must not take with it what the second acknowledged.
+    fn power_loss_after_second_try(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
+        let world = self.place.join("again");
+        let orders = Orders { may_be_refused: true, ..self.orders.clone() };
+        let second = self.player.record(self.operation, &moment.model.everything(), &world, &orders)?;
+        let (mut model, mut facts) = (moment.model.clone(), moment.facts.clone());
+        for event in &second.events {
+            model.play(event);
+            if let Event::Acknowledged(fact) = event {
+                facts.insert(fact.key(), fact.clone());
+            }
+        }
+        let mut cases = Vec::new();
+        disks(&model, &self.limits.detail, &mut self.random, &mut |tree| {
+            let moment = format!("killed after event {}, done again, then power loss", moment.at);
+            cases.push(Case {
+                tree: tree.after_reboot(boot_id),
+                moment,
+                facts: facts.clone(),
+                shown: None,
+                is_kill: false,
             });
         });
         self.try_all(&evenly(cases, self.limits.most_after_kill))?;
@@ -365,7 +428,7 @@ impl Run<'_> {
             // What was killed is always looked at: other disks are compared with it.
             let is_chosen = match self.which {
                 Which::All => true,
-                Which::One(number) => case.shown.is_none() || first + index == number,
+                Which::One(number) => case.is_kill || first + index == number,
             };
             if is_chosen && !self.seen.contains_key(&keys[index]) {
                 self.seen.insert(keys[index], None);

@@ -4,6 +4,7 @@
 //! runs it without a daemon. [`serve`] is the daemon itself. Ending it, however it ends, touches no job:
 //! supervisors are processes of their own.
 
+mod again;
 mod choice;
 mod exits;
 mod gate;

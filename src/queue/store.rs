@@ -77,7 +77,10 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.disk.ensure_dir(&options.folder)?;
+    // Its name is made durable when the log is verified, before anything in it counts.
+    if !options.folder.is_dir() {
+        dir.disk.ensure_dir(&options.folder)?;
+    }
     Ok(Log::open(&dir.disk, options)?)
 }
 

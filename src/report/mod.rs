@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod dashboard;
 pub mod failed;
 mod finding;
 mod held;
@@ -16,10 +17,13 @@ pub mod locks;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
+pub mod recovery;
 pub mod sentinels;
+pub mod startup;
 pub mod status;
 pub mod why_job;
 pub mod why_lock;
 
 pub use finding::{Finding, Severity};
+use held::with_liveness;
 pub use held::{held_repositories, lock_of};

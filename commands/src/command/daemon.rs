@@ -48,7 +48,15 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let actor = context.actor();
     let output = &mut context.output;
     let mut recovery = None;
-    let mut ready = |info: &DaemonInfo, record: &RecoveryRecord| {
+    let mut ready = |info: &DaemonInfo, record: Option<&RecoveryRecord>| {
+        let Some(record) = record else {
+            output.warning(&format!(
+                "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
+                info.pid
+            ));
+            output.hint("see why with: recoveryctl status; go on with: recoveryctl startup clear");
+            return;
+        };
         let outcome = record.snapshot.outcome.word();
         recovery = Some(outcome);
         let detail = format!("process {}, recovery {outcome}", info.pid);

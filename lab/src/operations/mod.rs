@@ -12,8 +12,10 @@ mod prune;
 mod queue;
 mod rebuild;
 mod recover;
+mod repair;
 mod small;
 mod stage;
+mod startup;
 mod submit;
 pub(crate) mod supervisor;
 
@@ -46,6 +48,9 @@ pub const ALL: &[Operation] = &[
     rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    attempt::LONG_OUTPUT,
+    again::ATTEMPTS,
+    prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,
@@ -63,9 +68,20 @@ pub const ALL: &[Operation] = &[
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     recover::RECOVER,
+    recover::RECOVER_SKIPPING,
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
+    startup::STARTUP,
+    startup::SAFE_MODE,
+    startup::MIGRATE,
+    startup::REQUESTS,
+    repair::TICKET,
+    repair::STALE,
+    repair::LOCKS,
+    repair::QUEUE,
+    repair::AUDIT_KEPT,
+    repair::AUDIT_IN_THE_WAY,
 ];
 
 /// The operation of this name.

@@ -3,8 +3,8 @@
 use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
 use recovery::queue::{CrashPolicy, Queue};
-use recovery::recovery::RecoveryOutcome;
-use recovery::startup::{StartedBy, Startup};
+use recovery::recovery::{RecoveryOutcome, request_skip};
+use recovery::startup::{Beginning, StartedBy, Startup};
 
 use super::queue::damage_oldest;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -41,7 +41,7 @@ fn crashed(stage: &Stage) -> Result<(), Error> {
     for id in ["waits-1", "waits-2"] {
         stage.submit(Some(id), |_| {})?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
     std::fs::write(dir.paths.jobs().join(".tmp-aB3dE9"), "half a record")?;
     tear_the_log(stage)
 }
@@ -94,6 +94,23 @@ fn recover(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
+/// A phase is passed over because somebody asked for it; the request is used up.
+pub(super) const RECOVER_SKIPPING: Operation =
+    Operation { name: "recover-skipping", prepare: asked_to_skip, run: recover_skipping };
+
+fn asked_to_skip(stage: &Stage) -> Result<(), Error> {
+    stage.submit(Some("a"), |_| {})?;
+    request_skip(&stage.dir()?, &["locks"], "locks", "ana", None)?;
+    Ok(())
+}
+
+fn recover_skipping(stage: &Stage) -> Result<(), Error> {
+    stage.acknowledge(Fact::job("a", 1, &["queued"]));
+    let (record, _) = sequence(&stage.dir()?)?;
+    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
+    Ok(())
+}
+
 /// One of each file that can be damaged is.
 pub(super) const RECOVER_DAMAGED: Operation =
     Operation { name: "recover-damaged", prepare: damaged, run: recover_damaged };
@@ -117,11 +134,11 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
     for job in queue.state().jobs() {
         record::write(&dir, job)?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
+    damage_oldest(stage)?;
     let paths = &dir.paths;
     let cut = [
         paths.startup_marker(),
-        paths.startup_history(),
         paths.recovery_history(),
         paths.recovery_last(),
         paths.job("job-0-0")?.record,
@@ -133,7 +150,6 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
         cut_in_half(&path)?;
     }
     std::fs::write(paths.lock("web")?.metadata, "{\"version\": 1, \"lock_")?;
-    damage_oldest(stage)?;
     std::fs::write(paths.job("nobody")?.record, "{\"job_id\": \"nobody\"")?;
     Ok(())
 }
@@ -227,4 +243,9 @@ fn recover_reused(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["crashed"]));
     sequence(&stage.dir()?)?;
     Ok(())
+}
+
+/// In the phase that it dies in.
+fn beginning() -> Beginning<'static> {
+    Beginning { phase: Some("jobs"), ..Beginning::default() }
 }

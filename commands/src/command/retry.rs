@@ -1,0 +1,25 @@
+//! `retry …`: tries again what failed.
+
+use clap::{Args, Subcommand};
+
+use super::retry_phase::{PhaseArgs, retry_phase};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+
+/// Try again what failed
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    #[command(subcommand)]
+    word: RetryWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum RetryWord {
+    Phase(PhaseArgs),
+}
+
+pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
+    match &args.word {
+        RetryWord::Phase(args) => retry_phase(context, args),
+    }
+}
