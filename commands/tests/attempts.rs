@@ -231,7 +231,7 @@ fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
     assert!((200..=401).contains(&waits[1]) && (402..=701).contains(&waits[2]), "{waits:?}");
     scene.recover().names("job-attempts-exhausted");
     assert_eq!(scene.status(id), JobStatus::Crashed);
-    let status = scene.json(&["status"], 0);
+    let status = scene.run(&["--json", "status"]).json();
     assert!(status["findings"].to_string().contains("job-attempts-exhausted"), "{status}");
     let failed = scene.json(&["jobs", "failed"], 0);
     assert_eq!((&failed["jobs"][0]["attempt"], &failed["jobs"][0]["max_attempts"]), (&json!(4), &json!(4)));
