@@ -152,6 +152,8 @@ fn phase(name: &str, after: &[&str], unit: &str, status: PhaseStatus) -> PhasePr
         findings: Vec::new(),
         findings_total: 0,
         degraded_resources: Vec::new(),
+        remaining_ms: None,
+        carried_over: false,
     }
 }
 
@@ -180,6 +182,7 @@ fn snapshot(outcome: RecoveryOutcome, phases: Vec<PhaseProgress>) -> Snapshot {
         host,
         phases,
         findings: Vec::new(),
+        only: Vec::new(),
     }
 }
 
