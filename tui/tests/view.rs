@@ -171,6 +171,7 @@ fn snapshot(outcome: RecoveryOutcome, phases: Vec<PhaseProgress>) -> Snapshot {
     Snapshot {
         recovery_id: "0195a000-0000-7000-8000-000000000000".parse().unwrap(),
         outcome,
+        only: Vec::new(),
         purpose: "recover".into(),
         started_at: Timestamp::from_millis(1_772_357_400_000),
         ended_at: None,

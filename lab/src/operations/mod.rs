@@ -10,6 +10,7 @@ mod import;
 mod lock;
 mod prune;
 mod queue;
+mod rebuild;
 mod recover;
 mod repair;
 mod small;
@@ -41,10 +42,14 @@ pub const ALL: &[Operation] = &[
     submit::BATCH,
     submit::NAMED,
     attempt::ATTEMPT,
+    again::ATTEMPTS,
+    prune::PRUNE,
+    rebuild::RECORDS,
+    rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
     attempt::LONG_OUTPUT,
-    again::RESUME,
+    again::ATTEMPTS,
     prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
@@ -63,6 +68,7 @@ pub const ALL: &[Operation] = &[
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     recover::RECOVER,
+    recover::RECOVER_SKIPPING,
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
