@@ -183,7 +183,6 @@ fn snapshot(outcome: RecoveryOutcome, phases: Vec<PhaseProgress>) -> Snapshot {
         host,
         phases,
         findings: Vec::new(),
-        only: Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             checkpoint_interval: Duration::from_secs(3600),
             jobs: RecoverSettings::new(actor()),
         },
+        retention: None,
     }
 }
 
