@@ -244,7 +244,17 @@ fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
 }
 
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
-    for ancestor in missing_ancestors(root) {
+    let missing = missing_ancestors(root);
+    // Folders are made one after the other: of those that are there, the innermost may have been made by
+    // somebody who ended before its name was durable. What only others may list was not made like this.
+    let innermost = missing.first().map_or(root, PathBuf::as_path).parent();
+    if let Some(around) = innermost.and_then(Path::parent).filter(|a| !a.as_os_str().is_empty()) {
+        match disk.sync_dir(around) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    for ancestor in missing {
         disk.ensure_dir(&ancestor)?;
     }
     disk.ensure_dir(root)?;
