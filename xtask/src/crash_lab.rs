@@ -11,7 +11,7 @@ use recovery_lab::table::{Row, render};
 use recovery_lab::write_paths::Untried;
 use recovery_lab::{Error, Limits, Orders, Player, Report, Step, Which, run_operation};
 
-use crate::real_binary;
+use crate::{real_binary, shutdown};
 
 /// What to run.
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Only this part: see the table's first column, or `crash-images`.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Only this operation's crash images.
+    /// Only this operation's crash images, or with `--only shutdown` its power losses.
     #[arg(long, value_name = "NAME")]
     operation: Option<String>,
     /// Only this one of the operation's images, by the number that a failure names.
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
 /// What a part is given.
 pub(crate) struct Context<'a> {
     arguments: &'a Arguments,
-    player: Player,
+    pub(crate) player: Player,
     pub(crate) bar: ProgressBar,
 }
 
@@ -53,6 +53,11 @@ impl Context<'_> {
     /// Whether everything is to be tried.
     pub(crate) fn is_full(&self) -> bool {
         self.arguments.full
+    }
+
+    /// The only operation that is wanted, and the fault of the library that is switched on.
+    pub(crate) fn operation_and_mutation(&self) -> (Option<String>, Option<String>) {
+        (self.arguments.operation.clone(), self.arguments.mutation.clone())
     }
 
     /// The seed that was asked for.
@@ -75,7 +80,8 @@ pub(crate) struct Part {
 }
 
 /// All parts, in the order in which they run.
-const PARTS: &[Part] = &[Part { name: "crash-images", run: crash_images }];
+const PARTS: &[Part] =
+    &[Part { name: "crash-images", run: crash_images }, Part { name: "shutdown", run: shutdown::shut_down }];
 
 /// Runs what was asked for; success when nothing failed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -104,7 +110,8 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
     bar.set_style(ProgressStyle::with_template(style)?);
     let context = Context { arguments, player, bar };
     let mut rows = Vec::new();
-    let only = if arguments.operation.is_some() { Some("crash-images") } else { arguments.only.as_deref() };
+    let of_operations = arguments.operation.is_some().then_some("crash-images");
+    let only = arguments.only.as_deref().or(of_operations);
     for part in
         PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
     {

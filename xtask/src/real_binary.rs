@@ -107,7 +107,7 @@ fn seed(context: &Context<'_>) -> u64 {
     seed
 }
 
-fn row(context: &Context<'_>, tally: &Tally) -> Row {
+pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {
     tally.failures.iter().take(20).for_each(|failure| context.bar.suspend(|| tell(failure)));
     Row {
         operation: tally.operation.clone(),

@@ -112,7 +112,9 @@ pub(super) fn end_others(spare: u32) -> io::Result<()> {
     let own = fs::read_link("/proc/thread-self/ns/mnt")?;
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let is_other = pid != spare && pid != std::process::id();
         // A process that is gone has none.
         if is_other && fs::read_link(entry.path().join("ns/mnt")).is_ok_and(|theirs| theirs == own) {
