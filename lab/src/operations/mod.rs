@@ -50,7 +50,6 @@ pub const ALL: &[Operation] = &[
     attempt::ATTEMPT_CANCELLED,
     attempt::LONG_OUTPUT,
     again::ATTEMPTS,
-    prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,
