@@ -58,7 +58,7 @@ pub fn try_file_system(
             let recording = place.path().join("recorded");
             let hand = match Hand::take(&recording, mount.folder()) {
                 Ok(hand) => hand,
-                Err(e) => return Ok(Tried::Skipped(format!("python3: {e}"))),
+                Err(e) => return Ok(Tried::Skipped(format!("setpriv or python3: {e}"))),
             };
             let world = mount.folder().join("world");
             let boot_id = recovery::system::Host::this().boot_id;
@@ -121,7 +121,7 @@ impl Bench<'_> {
     }
 
     /// Everything as it was before the operation, and durable.
-    fn begin(&self, at: u64) -> Result<(), Error> {
+    fn begin(&mut self, at: u64) -> Result<(), Error> {
         self.base[0].restore(&self.world)?;
         rustix::fs::syncfs(std::fs::File::open(&self.world)?)?;
         let _ = std::fs::remove_file(&self.recording);

@@ -1,8 +1,8 @@
 //! The plug of a mounted file system: pulled when so many effects have been begun, whichever process of an
 //! operation begins the last of them.
 //!
-//! It is a folder beside the recording, on another file system: `at` holds the number, `count` a byte for each
-//! effect, `pull` is a pipe behind which a process waits that makes the ioctl (there is no way to call it
+//! It is a folder beside the recording, on another file system: `at` holds the number and the turn, `count` a byte
+//! for each effect, `pull` is a pipe behind which a process waits that makes the ioctl (there is no way to call it
 //! without `unsafe`), and `pulled` is there once it has.
 
 use std::fs::{File, OpenOptions};
@@ -24,8 +24,12 @@ const PULL: &str = "
 import fcntl, os, struct, sys
 mount, plug = sys.argv[1:]
 open(plug + '/waits', 'w').close()
+last = ''
 while True:
-    open(plug + '/pull').read()
+    turn = open(plug + '/pull').read().split('.')[0]
+    if turn in ('', last):
+        continue
+    last = turn
     folder = os.open(mount, os.O_RDONLY)
     fcntl.ioctl(folder, 0x8004587D, struct.pack('I', 2))
     os.close(folder)
@@ -48,6 +52,7 @@ pub(super) fn wait_until(mut is_so: impl FnMut() -> io::Result<bool>) -> io::Res
 pub(crate) struct Plug {
     folder: PathBuf,
     at: u64,
+    turn: u64,
 }
 
 impl Plug {
@@ -58,7 +63,11 @@ impl Plug {
     pub(crate) fn beside(recording: &Path) -> io::Result<Option<Plug>> {
         let folder = recording.with_extension("plug");
         match std::fs::read_to_string(folder.join("at")) {
-            Ok(at) => Ok(Some(Plug { at: at.parse().map_err(io::Error::other)?, folder })),
+            Ok(text) => {
+                let (at, turn) = text.split_once(' ').ok_or_else(|| io::Error::other("half a plug"))?;
+                let number = |text: &str| text.parse::<u64>().map_err(io::Error::other);
+                Ok(Some(Plug { at: number(at)?, turn: number(turn)?, folder }))
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
@@ -75,19 +84,21 @@ impl Plug {
         if count.stream_position()? != self.at {
             return Ok(());
         }
-        pull(&self.folder)?;
+        pull(&self.folder, self.turn)?;
         kill(Pid::this(), Signal::SIGKILL)?;
         Err(io::Error::other("SIGKILL has come back"))
     }
 }
 
-/// Pulls, and returns when it is out.
-fn pull(folder: &Path) -> io::Result<()> {
+/// Pulls, and returns when it is out. In one turn it is pulled once, whoever asks: the one that asks later, or is
+/// killed while it asks, must not shut down what is mounted next.
+fn pull(folder: &Path, turn: u64) -> io::Result<()> {
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut pipe = OpenOptions::new();
     pipe.write(true).custom_flags(nonblock);
     // Without blocking it is refused while nobody waits there: a wait for ever would be none that ends.
-    let is_heard = wait_until(|| Ok(pipe.open(folder.join("pull")).is_ok()))?;
+    let ask = || pipe.open(folder.join("pull")).and_then(|mut pipe| write!(pipe, "{turn}."));
+    let is_heard = wait_until(|| Ok(ask().is_ok()))?;
     if is_heard && wait_until(|| Ok(folder.join("pulled").exists()))? {
         return Ok(());
     }
@@ -98,6 +109,7 @@ fn pull(folder: &Path) -> io::Result<()> {
 pub(super) struct Hand {
     folder: PathBuf,
     process: Child,
+    turn: u64,
 }
 
 impl Hand {
@@ -113,9 +125,14 @@ impl Hand {
             rustix::fs::Mode::from_raw_mode(0o600),
             0,
         )?;
-        let mut command = Command::new("python3");
-        command.args(["-c", PULL]).args([mount, &folder]).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut hand = Hand { process: command.spawn()?, folder };
+        // It would wait for ever, and keep the mounts, if the laboratory were killed.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "python3", "-c", PULL])
+            .args([mount, &folder])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut hand = Hand { process: command.spawn()?, folder, turn: 0 };
         let waits = hand.folder.join("waits");
         // Before that, `python3` may be a script that still looks for it.
         if wait_until(|| Ok(waits.exists() || hand.process.try_wait()?.is_some()))? && waits.exists() {
@@ -125,10 +142,11 @@ impl Hand {
     }
 
     /// From here on effects are counted, and before the `at`-th the power goes; 0 for never.
-    pub(super) fn set(&self, at: u64) -> io::Result<()> {
+    pub(super) fn set(&mut self, at: u64) -> io::Result<()> {
         let _ = std::fs::remove_file(self.folder.join("pulled"));
         File::create(self.folder.join("count"))?;
-        std::fs::write(self.folder.join("at"), at.to_string())
+        self.turn += 1;
+        std::fs::write(self.folder.join("at"), format!("{at} {}", self.turn))
     }
 
     /// How many effects were begun.
@@ -143,7 +161,7 @@ impl Hand {
 
     /// Pulls it now, unless it is out.
     pub(super) fn pull(&self) -> io::Result<()> {
-        if self.is_pulled() { Ok(()) } else { pull(&self.folder) }
+        if self.is_pulled() { Ok(()) } else { pull(&self.folder, self.turn) }
     }
 
     /// The process behind the pipe.
