@@ -7,9 +7,9 @@
 //! again and replays its journal, the boot id becomes another, and the same checks follow as for every disk.
 //! Only the disk of one moment comes of one run, so this finds less; what it finds no model can argue away.
 //!
-//! It needs root, loop devices, a kernel that knows the file system, its `mkfs`, and `python3`, which calls the
-//! ioctl. Where one of them is missing, [`Tried::Skipped`] says which. The mounts are in a mount namespace of
-//! the thread that works with them and end with it.
+//! It needs root, loop devices, a kernel that knows the file system, its `mkfs`, `setpriv`, and `python3`, which
+//! calls the ioctl. Where one of them is missing, [`Tried::Skipped`] says which. The mounts are in a mount
+//! namespace of the thread that works with them and end with it.
 
 mod mount;
 mod operation;
