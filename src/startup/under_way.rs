@@ -356,7 +356,11 @@ impl Startup {
 impl Met {
     /// Where nothing can be written.
     fn by_looking(dir: &StateDir) -> Result<Met, StartupError> {
-        let log = StartupLog::read(dir)?;
+        let log = match StartupLog::read(dir) {
+            // What cannot be read tells nothing; that it cannot be written either is told by the phase.
+            Err(e) if e.is_refused_change() => StartupLog::default(),
+            other => other?,
+        };
         let history: Vec<StartupEntry> = log.startups().cloned().collect();
         let detection = judge_by(&history, &read(&dir.paths.startup_marker())?);
         let left = match &detection {
