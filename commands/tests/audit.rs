@@ -108,6 +108,19 @@ const MUTATIONS: &[Mutation] = &[
     Mutation { prepare: damaged_lock, words: &["repair", "locks"], status: 0, told: &["repair lock:web"] },
     Mutation { prepare: nothing, words: &["skip", "locks"], status: 0, told: &["skip phase:locks"] },
     Mutation { prepare: nothing, words: &["recover"], status: 0, told: &["recover state"] },
+    Mutation {
+        prepare: failed,
+        words: &["jobs", "prune", "--keep-days", "0", "--yes"],
+        status: 0,
+        told: &["remove job:a"],
+    },
+    Mutation {
+        prepare: nothing,
+        words: &["retry", "phase", "locks"],
+        status: 0,
+        told: &["retry phase:locks"],
+    },
+    Mutation { prepare: nothing, words: &["startup", "clear"], status: 0, told: &["startup clear startup"] },
     Mutation { prepare: queued, words: &["work", "--once"], status: 0, told: &["work queue"] },
     Mutation { prepare: queued, words: &["run", "a"], status: 0, told: &["run queue"] },
     Mutation {

@@ -124,8 +124,9 @@ fn without_a_scheduler_queued_jobs_hold_nobody_up() {
     let scene = Scene::new();
     submit(&scene, "queued", &[]);
     scene.place.run(["lock", "web", "--wait", "0s", "--", "true"]).ends_with(0);
-    scene.daemon(1).signal_group(rustix::process::Signal::TERM);
+    let daemon = scene.daemon(1);
     scene.wait_for_status("queued", JobStatus::Succeeded);
+    daemon.signal_group(rustix::process::Signal::TERM);
     submit(&scene, "another", &[]);
     scene.place.run(["lock", "web", "--wait", "0s", "--", "true"]).ends_with(0);
 }

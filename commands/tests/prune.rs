@@ -42,6 +42,9 @@ fn trash(scene: &Scene) -> Vec<String> {
 #[test]
 fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     let scene = Scene::new();
+    // A process that an earlier, killed run left would be taken for one of a job of the same name.
+    let (dies, runs) = (format!("dies-{}", std::process::id()), format!("runs-{}", std::process::id()));
+    let (dies, runs) = (dies.as_str(), runs.as_str());
     for n in 0..6 {
         scene.submit(&format!("done-{n}"), &[], "echo printed; mkdir -p deep/er; echo x > deep/er/file");
     }
@@ -49,11 +52,11 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     scene.submit("cleaned", &["--auto-cleanup"], "true");
     scene.work();
     let daemon = scene.daemon(4);
-    scene.submit("dies", &[], "echo began >> $W/dies; exec sleep 600");
+    scene.submit(dies, &[], "echo began >> $W/dies; exec sleep 600");
     scene.wait_for_witness("dies");
-    scene.kill_all_of("dies");
-    scene.wait_for_status("dies", JobStatus::Crashed);
-    scene.submit("runs", &["--repo", "web"], "echo began >> $W/runs; exec sleep 600");
+    scene.kill_all_of(dies);
+    scene.wait_for_status(dies, JobStatus::Crashed);
+    scene.submit(runs, &["--repo", "web"], "echo began >> $W/runs; exec sleep 600");
     scene.wait_for_witness("runs");
     scene.submit("waits", &["--repo", "web"], "true");
     daemon.kill();
@@ -76,7 +79,7 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
         .map(|k| (k["job_id"].as_str().unwrap(), k["code"].as_str().unwrap()))
         .collect();
     for kept in
-        [("called", "job-callback-pending"), ("cleaned", "job-cleanup-pending"), ("dies", "job-resumable")]
+        [("called", "job-callback-pending"), ("cleaned", "job-cleanup-pending"), (dies, "job-resumable")]
     {
         assert!(codes.contains(&kept), "{codes:?}");
     }
@@ -88,15 +91,15 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     }
     assert_eq!(trash(&scene), Vec::<String>::new());
     let left: Vec<String> = ids(&scene.json(&["jobs", "list"], 0), "jobs");
-    assert_eq!(left, ["called", "cleaned", "dies", "runs", "waits"]);
-    assert_eq!(scene.status("runs"), JobStatus::Running);
+    assert_eq!(left, ["called", "cleaned", dies, runs, "waits"]);
+    assert_eq!(scene.status(runs), JobStatus::Running);
     // They stay gone, also when the whole queue has to come back from the jobs' own records.
     scene.recover();
     std::fs::remove_dir_all(scene.place.state().join("queue")).unwrap();
     scene.recover();
     assert_eq!(ids(&scene.json(&["jobs", "list"], 0), "jobs"), left);
     let report = scene.json(&["jobs", "prune", "--keep-days", "0", "--crashed"], 0);
-    assert_eq!(ids(&report, "removed"), ["dies"]);
+    assert_eq!(ids(&report, "removed"), [dies]);
     // A name is free again.
     scene.submit("done-0", &[], "true");
     assert_eq!(scene.status("done-0"), JobStatus::Queued);

@@ -1,7 +1,7 @@
 //! What a recording consists of, and how it lies in its file: one JSON line an event, followed by the
 //! bytes it speaks of.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,21 +144,39 @@ impl Event {
     /// Reads a file of events.
     pub(crate) fn read_all(path: &Path) -> Result<Vec<Event>, Error> {
         let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
-        let (mut events, mut line) = (Vec::new(), String::new());
+        let mut events = Vec::new();
         loop {
-            line.clear();
-            if file.read_line(&mut line)? == 0 {
-                return Ok(events);
+            match Event::read(&mut file)? {
+                Some(event) => events.push(event),
+                None => return Ok(events),
             }
-            let (mut event, len): (Event, usize) = serde_json::from_str(&line)?;
-            let mut content = vec![0; len];
-            file.read_exact(&mut content)?;
-            if let Event::Changed { change: Change::Write { bytes, .. }, .. } | Event::Page { bytes, .. } =
-                &mut event
-            {
-                *bytes = Arc::new(content);
-            }
-            events.push(event);
         }
+    }
+
+    /// As [`Event::read_all`], of processes that were killed, perhaps while they wrote: as far as it can be
+    /// read.
+    pub(crate) fn read_until_torn(path: &Path) -> Result<Vec<Event>, Error> {
+        // A process may have been killed before it began one.
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
+        Ok(std::iter::from_fn(|| Event::read(&mut file).ok().flatten()).collect())
+    }
+
+    fn read(file: &mut impl BufRead) -> Result<Option<Event>, Error> {
+        let mut line = String::new();
+        if file.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let (mut event, len): (Event, usize) = serde_json::from_str(&line)?;
+        let mut content = vec![0; len];
+        file.read_exact(&mut content)?;
+        if let Event::Changed { change: Change::Write { bytes, .. }, .. } | Event::Page { bytes, .. } =
+            &mut event
+        {
+            *bytes = Arc::new(content);
+        }
+        Ok(Some(event))
     }
 }

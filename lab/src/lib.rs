@@ -8,6 +8,9 @@
 //! that between them they take every write path of the library ([`write_paths`]). `ARCHITECTURE.md` tells
 //! how to add one.
 //!
+//! *Real file systems that lose power.* `shutdown` plays the same operations on an ext4 and an xfs and shuts
+//! them down at each effect.
+//!
 //! *The real binary, killed and starved.* `kill` kills it at its n-th system call and checks from outside;
 //! each part is a function that gives a [`Tally`] for the table. `cargo test` runs a sample of each, the
 //! full run takes everything. What is random comes from a seed that is printed and repeats the run.
@@ -33,6 +36,7 @@ mod record;
 mod recovering;
 mod run;
 pub mod seed;
+pub mod shutdown;
 pub mod table;
 pub mod tally;
 pub mod torture;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use recovery::queue::{JobStatus, Queue};
@@ -68,11 +68,7 @@ impl Player {
         base.restore(world)?;
         let events = world.with_extension("events");
         let _ = std::fs::remove_file(&events);
-        let fail = orders.failing_sync.to_string();
-        let mutation = orders.mutation.clone().unwrap_or_default();
-        let what = ["run".into(), operation.name.into(), world.into()];
-        let how = [events.clone().into_os_string(), fail.into(), mutation.into()];
-        self.start(&[what, how].concat())?;
+        self.start(&run_arguments(operation, world, &events, orders))?;
         let events = Event::read_all(&events)?;
         let ended = events.iter().rev().find_map(|e| match e {
             Event::Ended { error } => Some(error.clone()),
@@ -85,6 +81,19 @@ impl Player {
             None => Err(format!("{}: its process did not come to its end", operation.name).into()),
             _ => Ok(Recording { base: base.clone(), events }),
         }
+    }
+
+    /// Begins the operation on a world that is prepared, recorded to `events`.
+    pub(crate) fn begin(
+        &self,
+        operation: &Operation,
+        world: &Path,
+        events: &Path,
+        orders: &Orders,
+    ) -> Result<Child, Error> {
+        let mut command = Command::new(&self.program);
+        command.arg(PLAY).args(run_arguments(operation, world, events, orders)).stdin(Stdio::null());
+        Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
     fn start(&self, arguments: &[OsString]) -> Result<(), Error> {
@@ -101,6 +110,12 @@ impl Player {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         Err(format!("{arguments:?} ended with {}: {said}", output.status).into())
     }
+}
+
+fn run_arguments(operation: &Operation, world: &Path, events: &Path, orders: &Orders) -> Vec<OsString> {
+    let fail = orders.failing_sync.to_string();
+    let mutation = orders.mutation.clone().unwrap_or_default();
+    vec!["run".into(), operation.name.into(), world.into(), events.into(), fail.into(), mutation.into()]
 }
 
 /// Plays, when the arguments (without the program's name) say so; else `None`.

@@ -13,6 +13,7 @@ use recovery::durable::{Effect, Observer};
 use crate::Error;
 use crate::event::{Bytes, Change, Event};
 use crate::facts::Fact;
+use crate::shutdown::Plug;
 
 const EIO: i32 = 5;
 
@@ -34,6 +35,8 @@ pub struct Recorder {
     syncs: AtomicU64,
     /// Which sync fails, counted from 1 in each process; 0 for none.
     failing_sync: u64,
+    /// The power goes at an effect.
+    plug: Option<Plug>,
 }
 
 thread_local! {
@@ -47,7 +50,8 @@ impl Recorder {
     /// What the system says.
     pub fn to_file(world: &Path, path: &Path, failing_sync: u64) -> Result<Recorder, Error> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Recorder::new(world, Sink::File(file), failing_sync))
+        let plug = Plug::beside(path)?;
+        Ok(Recorder { plug, ..Recorder::new(world, Sink::File(file), failing_sync) })
     }
 
     /// Keeps the events, for [`Recorder::take`].
@@ -62,6 +66,7 @@ impl Recorder {
             inner: Mutex::new(Inner { sink, pages: BTreeMap::new() }),
             syncs: AtomicU64::new(0),
             failing_sync,
+            plug: None,
         }
     }
 
@@ -117,6 +122,9 @@ fn site() -> String {
 
 impl Observer for Recorder {
     fn before(&self, effect: &Effect<'_>) -> io::Result<()> {
+        if let Some(plug) = &self.plug {
+            plug.effect_begins()?;
+        }
         let mut inner = self.lock();
         self.look_at_pages(&mut inner);
         let Some(change) = Change::of(effect, &self.world).filter(Change::is_sync) else { return Ok(()) };

@@ -244,7 +244,7 @@ pub fn run_operation(
 }
 
 /// In memory where that can be: a hundred thousand disks are written.
-fn scratch() -> Result<tempfile::TempDir, Error> {
+pub(crate) fn scratch() -> Result<tempfile::TempDir, Error> {
     let memory = Path::new("/dev/shm");
     Ok(tempfile::Builder::new()
         .prefix("recovery-lab-")

@@ -11,7 +11,7 @@ use recovery_lab::table::{Row, render};
 use recovery_lab::write_paths::Untried;
 use recovery_lab::{Error, Limits, Orders, Player, Report, Seed, Step, Which, run_operation};
 
-use crate::real_binary;
+use crate::{real_binary, shutdown};
 
 /// What to run.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Only this part: see the table's first column, or `crash-images`.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Only this operation's crash images.
+    /// Only this operation's crash images, or with `--only shutdown` its power losses.
     #[arg(long, value_name = "NAME")]
     operation: Option<String>,
     /// Only this one of the operation's images, by the number that a failure names.
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 /// What a part is given.
 pub(crate) struct Context<'a> {
     arguments: &'a Arguments,
-    player: Player,
+    pub(crate) player: Player,
     pub(crate) bar: ProgressBar,
     seed: u64,
 }
@@ -63,6 +63,11 @@ impl Context<'_> {
     /// Whether there are no limits for an operation.
     pub(crate) fn is_every(&self) -> bool {
         self.arguments.every
+    }
+
+    /// The only operation that is wanted, and the fault of the library that is switched on.
+    pub(crate) fn operation_and_mutation(&self) -> (Option<String>, Option<String>) {
+        (self.arguments.operation.clone(), self.arguments.mutation.clone())
     }
 
     /// What is random follows from it, in all parts.
@@ -85,7 +90,8 @@ pub(crate) struct Part {
 }
 
 /// All parts, in the order in which they run.
-const PARTS: &[Part] = &[Part { name: "crash-images", run: crash_images }];
+const PARTS: &[Part] =
+    &[Part { name: "crash-images", run: crash_images }, Part { name: "shutdown", run: shutdown::shut_down }];
 
 /// Runs what was asked for; success when nothing failed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -116,7 +122,8 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
     tell(&format!("--seed {seed} repeats this run"));
     let context = Context { arguments, player, bar, seed };
     let mut rows = Vec::new();
-    let only = if arguments.operation.is_some() { Some("crash-images") } else { arguments.only.as_deref() };
+    let of_operations = arguments.operation.is_some().then_some("crash-images");
+    let only = arguments.only.as_deref().or(of_operations);
     for part in
         PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
     {

@@ -2,6 +2,7 @@
 
 mod crash_lab;
 mod real_binary;
+mod shutdown;
 
 use std::process::ExitCode;
 

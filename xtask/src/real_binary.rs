@@ -111,7 +111,7 @@ fn damaged(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     Ok(all.iter().map(|tally| row(context, tally)).collect())
 }
 
-fn row(context: &Context<'_>, tally: &Tally) -> Row {
+pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {
     tally.failures.iter().take(20).for_each(|failure| context.bar.suspend(|| tell(failure)));
     Row {
         operation: tally.operation.clone(),

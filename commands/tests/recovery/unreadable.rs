@@ -101,7 +101,7 @@ fn a_phase_that_always_fails_degrades_and_jobs_run_all_the_same() {
     let degraded = status["degraded_resources"].as_array().unwrap();
     assert!(degraded.iter().any(|r| r["object"] == "phase:locks"), "{status:#}");
 
-    let mut daemon = scene.command().arg("daemon").spawn().unwrap();
+    let mut daemon = scene.command().args(["--quiet", "daemon"]).spawn().unwrap();
     let succeeded = || scene.json(&["jobs", "show", "a"], 0)["status"] == JobStatus::Succeeded.as_str();
     wait_for("the job to run under a daemon that came up degraded", succeeded);
     scene.allow("locks");
