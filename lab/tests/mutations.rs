@@ -11,13 +11,15 @@ use recovery_lab::{Limits, Orders, Player, Which, run_operation};
 /// Which operation shows a fault.
 fn operation_for(mutation: Mutation) -> &'static str {
     match mutation {
-        Mutation::NoFolderSyncAfterRename
-        | Mutation::AcknowledgeBeforeSync
-        | Mutation::ShowBeforeSync
-        | Mutation::ForgetFailedSync => "submit",
+        Mutation::NoFolderSyncAfterRename | Mutation::AcknowledgeBeforeSync | Mutation::ForgetFailedSync => {
+            "submit"
+        }
         Mutation::NoSyncBeforeNextSegment => "submit-batch",
         Mutation::RemoveSegmentsBeforeSnapshot => "checkpoint",
-        Mutation::NoFolderSyncForNewFolder | Mutation::DropDamageWithoutQuarantine => "checkpoint-damaged",
+        // Of the queue's log a recovery syncs more than it shows; nothing else syncs the audit trail.
+        Mutation::ShowBeforeSync => "audit",
+        Mutation::NoFolderSyncForNewFolder => "init-deep",
+        Mutation::DropDamageWithoutQuarantine => "checkpoint-damaged",
         Mutation::RenameBeforeSync | Mutation::LockMetadataInPlace => "lock",
         Mutation::NoSyncOfManyFiles
         | Mutation::NoQuarantineOfTornTail

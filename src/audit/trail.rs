@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::entry::Entry;
 use crate::durable::DiskError;
 use crate::durable::log::{Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest};
+use crate::durable::mutation::Mutation;
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -160,7 +161,9 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
             // it would come to light after the next power loss. Where somebody holds the lock, he lives.
             let _ = log.locked(|_| Ok::<(), LogError>(()));
             let end = log.end();
-            log.commit(end.last_seq).map_err(failed)?;
+            if !Mutation::ShowBeforeSync.is_on() {
+                log.commit(end.last_seq).map_err(failed)?;
+            }
             Some(end)
         }
         Err(_) => None,
