@@ -36,31 +36,31 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
     let dirty = model.dirty();
     let variants: Vec<(Id, Vec<Bytes>)> =
         dirty.iter().map(|&id| (id, contents(model, id, detail, random))).collect();
+    let choices = choices_of_names(model.unsynced_names(), detail, random);
     let mut left = detail.most_per_moment;
-    let mut each = |tree: Tree| {
-        each(tree);
-        left = left.saturating_sub(1);
-        left > 0
-    };
-    for kept in choices_of_names(model.unsynced_names(), detail, random) {
-        let kept_files = |id: Id| model.kept(id);
-        let lost_files = |id: Id| model.lost(id);
-        let mut zeroed = |id: Id| zeros_of(model, id);
-        if !each(model.disk(&kept, &mut |id| kept_files(id)))
-            || !each(model.disk(&kept, &mut |id| lost_files(id)))
-            || !each(model.disk(&kept, &mut zeroed))
-        {
-            return;
+    // First what is lost or kept as a whole, for every choice of names.
+    for kept in &choices {
+        for content in [Model::kept, Model::lost, zeros_of] {
+            if left == 0 {
+                return;
+            }
+            each(model.disk(kept, &mut |id| content(model, id)));
+            left -= 1;
         }
+    }
+    // Then one file at a time, the others kept or lost. Where these are too many, some of all of them.
+    let mut others = variants.iter().map(|(_, contents)| contents.len()).sum::<usize>() * choices.len() * 2;
+    for kept in &choices {
         for (chosen, contents) in &variants {
             for content in contents {
-                let mut with = |id: Id| if id == *chosen { content.clone() } else { kept_files(id) };
-                if !each(model.disk(&kept, &mut with)) {
-                    return;
-                }
-                let mut alone = |id: Id| if id == *chosen { content.clone() } else { lost_files(id) };
-                if variants.len() > 1 && !each(model.disk(&kept, &mut alone)) {
-                    return;
+                for rest in [Model::kept, Model::lost] {
+                    let is_wanted = random.below(others) < left;
+                    others -= 1;
+                    if is_wanted {
+                        let mut with = |id: Id| if id == *chosen { content.clone() } else { rest(model, id) };
+                        each(model.disk(kept, &mut with));
+                        left -= 1;
+                    }
                 }
             }
         }

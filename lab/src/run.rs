@@ -24,8 +24,10 @@ pub struct Limits {
     pub failing_syncs: bool,
     /// At most so many disks of each of those recordings.
     pub most_after_failed_sync: usize,
-    /// At most so many disks of one recording, evenly taken from all.
+    /// At most so many disks of one recording.
     pub most_images: usize,
+    /// Beyond the limits the choice follows from this seed; without one it is made at equal distances.
+    pub seed: Option<u64>,
     /// After so many of the kills, evenly taken, recovery is recorded too and the power cut after it.
     pub power_losses_after_kills: usize,
     /// At most so many disks of each of those.
@@ -44,7 +46,8 @@ impl Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
             most_after_failed_sync: 2,
-            most_images: 60,
+            most_images: 40,
+            seed: None,
             power_losses_after_kills: 2,
             most_after_kill: 8,
             stop_at_first: false,
@@ -59,19 +62,39 @@ impl Limits {
         Limits { failing_syncs: operation.name == "submit", ..Limits::bounded() }
     }
 
-    /// Everything.
+    /// For the full run: a choice from a seed where there are more disks than a quarter of an hour allows.
     #[must_use]
-    pub fn full() -> Limits {
+    pub fn full(seed: u64) -> Limits {
         Limits {
             detail: Detail::FULL,
             failing_syncs: true,
+            most_after_failed_sync: 30,
+            most_images: 2500,
+            seed: Some(seed),
+            power_losses_after_kills: 12,
+            most_after_kill: 40,
+            stop_at_first: false,
+            workers: 2,
+        }
+    }
+
+    /// Everything: many hours.
+    #[must_use]
+    pub fn every(seed: u64) -> Limits {
+        Limits {
             most_after_failed_sync: 150,
             most_images: usize::MAX,
             power_losses_after_kills: usize::MAX,
             most_after_kill: 400,
-            stop_at_first: false,
-            workers: 2,
+            ..Limits::full(seed)
         }
+    }
+
+    /// How fine to go at one of so many moments, of which at most so many disks are tried: several times as
+    /// many are made as are needed, for many are equal.
+    fn detail_of(&self, moments: usize, most: usize) -> Detail {
+        let wanted = most.saturating_mul(4) / moments.max(1) + 20;
+        Detail { most_per_moment: self.detail.most_per_moment.min(wanted), ..self.detail }
     }
 }
 
@@ -201,7 +224,7 @@ pub fn run_operation(
         seen: HashMap::new(),
         number: 0,
         report: Report::default(),
-        random: Random::new(0x5eed_0001),
+        random: Random::new(limits.seed.unwrap_or(0x5eed_0001)),
     };
     crate::mutations::switch_on(orders.mutation.as_deref().unwrap_or_default())?;
     let recording = player.record(operation, &base, &recorded, orders)?;
@@ -276,6 +299,8 @@ impl Run<'_> {
                 Event::Reached { site } => {
                     self.report.sites.insert(site.clone());
                 }
+                // To make a new folder durable is to sync the one around it.
+                Event::Outside { effect } if effect.starts_with("SyncDir") => {}
                 Event::Outside { effect } => self.report.failures.push(Failure {
                     operation: self.operation.name.to_owned(),
                     image: 0,
@@ -315,6 +340,7 @@ impl Run<'_> {
         let mut cases: Vec<Case> = Vec::new();
         let mut known: HashMap<u64, usize> = HashMap::new();
         let mut seeds = self.random.clone();
+        let detail = self.limits.detail_of(moments.len(), most);
         for (index, moment) in moments.iter().enumerate() {
             // What is being written now may be there as it will be when it is written.
             let next = (index + 2).min(views.len() - 1);
@@ -322,7 +348,7 @@ impl Run<'_> {
             // What a kill showed wrong is a failure already.
             let shown = (how.is_empty() && since.iter().all(Option::is_some))
                 .then(|| Arc::new(Shown::of(&since.iter().flatten().collect::<Vec<_>>())));
-            disks(&moment.model, &self.limits.detail, &mut seeds, &mut |tree| {
+            disks(&moment.model, &detail, &mut seeds, &mut |tree| {
                 let fingerprint = tree.fingerprint();
                 let case = Case {
                     tree,
@@ -340,7 +366,7 @@ impl Run<'_> {
                 }
             });
         }
-        let mut cases = evenly(cases, most);
+        let mut cases = self.chosen(cases, most);
         cases.iter_mut().for_each(|case| case.tree = case.tree.after_reboot(&boot_id));
         self.try_all(&cases)?;
         if how.is_empty() {
@@ -372,7 +398,8 @@ impl Run<'_> {
         let mut model = moment.model.clone();
         recorder.take().iter().for_each(|event| model.play(event));
         let mut cases = Vec::new();
-        disks(&model, &self.limits.detail, &mut self.random, &mut |tree| {
+        let detail = self.limits.detail_of(1, self.limits.most_after_kill);
+        disks(&model, &detail, &mut self.random, &mut |tree| {
             cases.push(Case {
                 tree: tree.after_reboot(boot_id),
                 moment: format!("{how}then power loss"),
@@ -381,7 +408,8 @@ impl Run<'_> {
                 is_kill: false,
             });
         });
-        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
+        let cases = self.chosen(cases, self.limits.most_after_kill);
+        self.try_all(&cases)?;
         Ok(())
     }
 
@@ -399,7 +427,8 @@ impl Run<'_> {
             }
         }
         let mut cases = Vec::new();
-        disks(&model, &self.limits.detail, &mut self.random, &mut |tree| {
+        let detail = self.limits.detail_of(1, self.limits.most_after_kill);
+        disks(&model, &detail, &mut self.random, &mut |tree| {
             let moment = format!("killed after event {}, done again, then power loss", moment.at);
             cases.push(Case {
                 tree: tree.after_reboot(boot_id),
@@ -409,8 +438,24 @@ impl Run<'_> {
                 is_kill: false,
             });
         });
-        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
+        let cases = self.chosen(cases, self.limits.most_after_kill);
+        self.try_all(&cases)?;
         Ok(())
+    }
+
+    /// At most so many of them; see [`Limits::seed`].
+    fn chosen(&mut self, cases: Vec<Case>, most: usize) -> Vec<Case> {
+        if self.limits.seed.is_none() || cases.len() <= most {
+            return evenly(cases, most);
+        }
+        let (mut left, mut wanted) = (cases.len(), most);
+        let mut is_chosen = |_: &Case| {
+            let is_chosen = self.random.below(left) < wanted;
+            left -= 1;
+            wanted -= usize::from(is_chosen);
+            is_chosen
+        };
+        cases.into_iter().filter(|case| is_chosen(case)).collect()
     }
 
     fn fail(&mut self, image: usize, moment: &str, why: String) {

@@ -113,6 +113,7 @@ fn open_log(dir: &StateDir) -> Result<Log, LogError> {
         stamp: Arc::new(move || clock.now().to_string()),
     };
     // As for the queue's log.
+    dir.settle_identity(&options.folder)?;
     if !options.folder.is_dir() {
         dir.disk.ensure_dir(&options.folder)?;
     }
@@ -155,6 +156,9 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
     // Where the log cannot be opened, nobody writes either: what is there is shown.
     let until = match open_log(dir) {
         Ok(log) => {
+            // An entry whose writer was killed before it counted is taken in now, or cut off: hidden today,
+            // it would come to light after the next power loss. Where somebody holds the lock, he lives.
+            let _ = log.locked(|_| Ok::<(), LogError>(()));
             let end = log.end();
             log.commit(end.last_seq).map_err(failed)?;
             Some(end)

@@ -175,7 +175,8 @@ impl<'a> Submitter<'a> {
             if !request.is_named || id.is_uuid() {
                 continue;
             }
-            if !made {
+            // Its own name was synced by whoever made it; should he have been killed before, it is made anew.
+            if !made && !jobs.is_dir() {
                 disk.ensure_dir(&jobs)?;
             }
             match disk.create_dir(&self.dir.paths.job(&id.to_string())?.workspace) {

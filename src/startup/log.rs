@@ -147,6 +147,7 @@ impl Writer {
             quarantine: dir.quarantine(),
             stamp: Arc::new(move || clock.now().to_string()),
         };
+        dir.settle_identity(&options.folder)?;
         dir.disk.ensure_dir(&dir.paths.startup())?;
         dir.disk.ensure_dir(&options.folder)?;
         Ok(Writer(Log::open(&dir.disk, options)?))

@@ -123,7 +123,11 @@ impl StateDir {
     pub fn open_or_create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         match StateDir::open(root, disk.clone(), clock.clone()) {
             Err(StateError::Missing { .. }) => create(root, disk, clock),
-            other => other,
+            Ok(dir) => {
+                dir.settle_identity(&dir.paths.queue_log())?;
+                Ok(dir)
+            }
+            Err(other) => Err(other),
         }
     }
 
@@ -150,6 +154,16 @@ impl StateDir {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Before a log is first opened, and before the identity is given out: whoever wrote `state.json` may
+    /// have been killed before its name was durable, and with another identity the log would be a
+    /// stranger's. Where the log's page is, somebody has done this before.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn settle_identity(&self, log: &Path) -> Result<(), DiskError> {
+        if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
     }
 
     /// The quarantine of this state directory.
@@ -230,7 +244,17 @@ fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
 }
 
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
-    for ancestor in missing_ancestors(root) {
+    let missing = missing_ancestors(root);
+    // Folders are made one after the other: of those that are there, the innermost may have been made by
+    // somebody who ended before its name was durable. What only others may list was not made like this.
+    let innermost = missing.first().map_or(root, PathBuf::as_path).parent();
+    if let Some(around) = innermost.and_then(Path::parent).filter(|a| !a.as_os_str().is_empty()) {
+        match disk.sync_dir(around) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    for ancestor in missing {
         disk.ensure_dir(&ancestor)?;
     }
     disk.ensure_dir(root)?;
@@ -238,15 +262,10 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
     let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
-    if let Some(identity) = Identity::read(&paths.identity())? {
-        return Ok(StateDir {
-            paths,
-            identity,
-            disk,
-            clock,
-            lock_wait: LOCK_WAIT,
-            segment_bytes: SEGMENT_BYTES,
-        });
+    if Identity::read(&paths.identity())?.is_some() {
+        let dir = StateDir::open(root, disk, clock)?;
+        dir.settle_identity(&dir.paths.queue_log())?;
+        return Ok(dir);
     }
     disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.

@@ -9,16 +9,20 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use recovery_lab::operations::{self, Operation};
 use recovery_lab::table::{Row, render};
 use recovery_lab::write_paths::Untried;
-use recovery_lab::{Error, Limits, Orders, Player, Report, Step, Which, run_operation};
+use recovery_lab::{Error, Limits, Orders, Player, Report, Seed, Step, Which, run_operation};
 
 use crate::{real_binary, shutdown};
 
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Everything: takes a while. Without it the bounded part that the tests run too.
+    /// A hundred thousand crash images and thousands of kills, in a quarter of an hour. Without it the
+    /// bounded part that the tests run too.
     #[arg(long)]
     full: bool,
+    /// With --full: no limits for an operation, every crash image and kill point that there is. Many hours.
+    #[arg(long, requires = "full")]
+    every: bool,
     /// Only this part: see the table's first column, or `crash-images`.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -34,7 +38,7 @@ pub(crate) struct Arguments {
     /// What is random follows from it; without it another each time, which is printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How long to torture, in seconds [default: 60, with --full 300].
+    /// How long to torture, in seconds [default: 60].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// Write the table to this file too.
@@ -47,6 +51,7 @@ pub(crate) struct Context<'a> {
     arguments: &'a Arguments,
     pub(crate) player: Player,
     pub(crate) bar: ProgressBar,
+    seed: u64,
 }
 
 impl Context<'_> {
@@ -55,19 +60,24 @@ impl Context<'_> {
         self.arguments.full
     }
 
+    /// Whether there are no limits for an operation.
+    pub(crate) fn is_every(&self) -> bool {
+        self.arguments.every
+    }
+
     /// The only operation that is wanted, and the fault of the library that is switched on.
     pub(crate) fn operation_and_mutation(&self) -> (Option<String>, Option<String>) {
         (self.arguments.operation.clone(), self.arguments.mutation.clone())
     }
 
-    /// The seed that was asked for.
-    pub(crate) fn seed(&self) -> Option<u64> {
-        self.arguments.seed
+    /// What is random follows from it, in all parts.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// How long to torture.
     pub(crate) fn seconds(&self) -> u64 {
-        self.arguments.seconds.unwrap_or(if self.arguments.full { 300 } else { 60 })
+        self.arguments.seconds.unwrap_or(60)
     }
 }
 
@@ -108,7 +118,9 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let style = "{elapsed_precise} {wide_bar} {human_pos}/{human_len} {msg}";
     bar.set_style(ProgressStyle::with_template(style)?);
-    let context = Context { arguments, player, bar };
+    let seed = arguments.seed.unwrap_or_else(|| Seed::from_environment("RECOVERYCTL_LAB_SEED"));
+    tell(&format!("--seed {seed} repeats this run"));
+    let context = Context { arguments, player, bar, seed };
     let mut rows = Vec::new();
     let of_operations = arguments.operation.is_some().then_some("crash-images");
     let only = arguments.only.as_deref().or(of_operations);
@@ -130,7 +142,11 @@ fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     let (mut rows, mut passed) = (Vec::new(), BTreeSet::new());
     for operation in operations::ALL.iter().filter(wanted) {
         context.bar.set_message(operation.name);
-        let limits = if arguments.full { Limits::full() } else { Limits::bounded_for(operation) };
+        let limits = match (arguments.full, arguments.every) {
+            (_, true) => Limits::every(context.seed()),
+            (true, _) => Limits::full(context.seed()),
+            _ => Limits::bounded_for(operation),
+        };
         let which = arguments.image.map_or(Which::All, Which::One);
         let orders = Orders { mutation: arguments.mutation.clone(), ..Orders::default() };
         let progress = |step| match step {

@@ -11,7 +11,7 @@ use recovery_lab::faults;
 use recovery_lab::kill::{self, Points};
 use recovery_lab::table::Row;
 use recovery_lab::torture::{Ordeal, torture};
-use recovery_lab::{Error, Seed, Tally};
+use recovery_lab::{Error, Tally};
 
 use crate::crash_lab::{Context, Part, tell};
 
@@ -23,12 +23,17 @@ pub(crate) const PARTS: [Part; 4] = [
     Part { name: "bytes", run: damaged },
 ];
 
-/// How many kill points of each operation, without `--full`.
-const KILL_POINTS: usize = 10;
+/// How many kill points of each operation, without `--full` and with it.
+const KILL_POINTS: [usize; 2] = [10, 300];
+/// How many damages of each file.
+const DAMAGES: [usize; 2] = [12, 100];
 
 fn killed(context: &Context<'_>) -> Result<Vec<Row>, Error> {
-    let (binary, seed) = (binary()?, seed(context));
-    let points = if context.is_full() { Points::All } else { Points::Sample { seed, points: KILL_POINTS } };
+    let (binary, seed) = (binary()?, context.seed());
+    let points = match context.is_every() {
+        true => Points::All,
+        false => Points::Sample { seed, points: KILL_POINTS[usize::from(context.is_full())] },
+    };
     let scenarios = kill::scenarios();
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -61,7 +66,7 @@ fn killed(context: &Context<'_>) -> Result<Vec<Row>, Error> {
 
 fn tortured(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     let length = Duration::from_secs(context.seconds());
-    let ordeal = Ordeal { seed: seed(context), length, actors: 6 };
+    let ordeal = Ordeal { seed: context.seed(), length, actors: 6 };
     context.bar.set_message("torture");
     context.bar.inc_length(length.as_secs());
     let begun = context.bar.position();
@@ -70,7 +75,12 @@ fn tortured(context: &Context<'_>) -> Result<Vec<Row>, Error> {
 }
 
 fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
-    let (binary, full) = (binary()?, context.is_full());
+    let binary = binary()?;
+    let step = match (context.is_every(), context.is_full()) {
+        (true, _) => 1,
+        (_, true) => 4,
+        _ => 20,
+    };
     context.bar.set_message("faults");
     let mut rows = Vec::new();
     match faults::disk::try_disks(&binary, &["disk-not-writable", "job-record-not-written"])? {
@@ -81,30 +91,24 @@ fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
             ..Row::default()
         }),
     }
-    rows.push(row(context, &faults::limits::try_limits(&binary, if full { 1 } else { 5 })?));
+    rows.push(row(context, &faults::limits::try_limits(&binary, if context.is_full() { 1 } else { 5 })?));
     rows.push(row(context, &faults::clocks::try_clocks(&binary)?));
-    let all = faults::effects::try_effects(&binary, seed(context), if full { 1 } else { 20 })?;
+    let all = faults::effects::try_effects(&binary, context.seed(), step)?;
     rows.extend(all.iter().map(|tally| row(context, tally)));
     Ok(rows)
 }
 
 fn damaged(context: &Context<'_>) -> Result<Vec<Row>, Error> {
-    let (binary, seed) = (binary()?, seed(context));
-    let extent = match context.is_full() {
+    let (binary, seed) = (binary()?, context.seed());
+    let extent = match context.is_every() {
         true => Extent::All { seed },
-        false => Extent::Sample { seed, damages: 12 },
+        false => Extent::Sample { seed, damages: DAMAGES[usize::from(context.is_full())] },
     };
     context.bar.set_message("bytes");
     let mut all = bytes::try_files(&binary, extent, &|| context.bar.tick())?;
     all.push(bytes::folders::try_folders(&binary, "no-state-file")?);
     all.extend(bytes::parsers::try_parsers(seed, if context.is_full() { 300_000 } else { 3_000 }));
     Ok(all.iter().map(|tally| row(context, tally)).collect())
-}
-
-fn seed(context: &Context<'_>) -> u64 {
-    let seed = context.seed().unwrap_or_else(|| Seed::from_environment("RECOVERYCTL_LAB_SEED"));
-    context.bar.suspend(|| tell(&format!("--seed {seed} repeats this part")));
-    seed
 }
 
 pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {

@@ -34,6 +34,8 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
     };
     let created = existing.is_none();
     let dir = match existing {
+        // Opened so that what is said of it lasts.
+        Some(_) if !context.is_dry_run() => Some(context.state_dir_or_create()?),
         Some(dir) => Some(dir),
         None if context.is_dry_run() => {
             StateDir::check_can_create(&path)?;

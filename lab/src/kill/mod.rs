@@ -78,13 +78,20 @@ fn traced(place: &Place, scenario: &Scenario, kill_at: Option<u64>) -> io::Resul
 }
 
 fn numbers(points: Points, calls: u64) -> Vec<u64> {
+    let count = usize::try_from(calls).unwrap_or(usize::MAX);
     match points {
-        Points::All => (1..=calls).collect(),
-        Points::Sample { seed, points } => {
+        Points::Sample { seed, points } if points < count => {
             let mut seed = Seed::new(seed);
-            let end = usize::try_from(calls).unwrap_or(usize::MAX);
-            (0..points).map(|_| 1 + seed.below(end) as u64).collect()
+            let (mut left, mut wanted) = (count, points);
+            let mut is_chosen = |_: &u64| {
+                let is_chosen = seed.below(left) < wanted;
+                left -= 1;
+                wanted -= usize::from(is_chosen);
+                is_chosen
+            };
+            (1..=calls).filter(|number| is_chosen(number)).collect()
         }
+        _ => (1..=calls).collect(),
     }
 }
 

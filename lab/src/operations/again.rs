@@ -14,8 +14,7 @@ pub(super) const ATTEMPTS: Operation = Operation { name: "attempts", prepare: a_
 
 fn a_failed_job(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("a"), |request| {
-        let script =
-            "echo $RECOVERYCTL_ATTEMPT; echo half > \"$RECOVERYCTL_CHECKPOINT\"; exit $RECOVERYCTL_ATTEMPT";
+        let script = "echo $RECOVERYCTL_ATTEMPT; echo half > \"$RECOVERYCTL_CHECKPOINT\"; exit 3";
         request.command = ["sh", "-c", script].map(str::to_owned).to_vec();
     })?;
     let claim = stage.claim("a")?;

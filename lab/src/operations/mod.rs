@@ -49,7 +49,6 @@ pub const ALL: &[Operation] = &[
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
     attempt::LONG_OUTPUT,
-    again::ATTEMPTS,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,

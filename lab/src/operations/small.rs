@@ -1,5 +1,7 @@
 //! What is done in one or two files: a new state directory, the audit trail, requests to a recovery.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use recovery::audit;
 use recovery::recovery::{request_retry, request_skip};
 use recovery::state::{Clock, StateDir};
@@ -13,7 +15,7 @@ use crate::facts::Fact;
 pub(super) const INIT: Operation = Operation { name: "init", prepare: nothing, run: init };
 
 fn init(stage: &Stage) -> Result<(), Error> {
-    let dir = stage.dir()?;
+    let dir = StateDir::open_or_create(&stage.world().join("state"), stage.disk().clone(), Clock::system())?;
     stage.acknowledge(Fact::StateId { id: dir.identity.state_id.to_string() });
     Ok(())
 }
@@ -34,15 +36,21 @@ pub(super) const AUDIT: Operation = Operation { name: "audit", prepare: nothing,
 
 fn entries(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
-    for number in 0..4 {
-        // Done again, they are other entries.
-        let object = format!("lock:{}-{number}", std::process::id());
+    for _ in 0..4 {
+        let object = another("lock");
         let entry =
             audit::Entry::done(dir.clock.now(), &actor(), "release", object.clone(), "by hand".to_owned());
         audit::record(&dir, &entry)?;
         stage.acknowledge(Fact::Audit { object });
     }
     Ok(())
+}
+
+/// What an entry is about: done again, by this process after a failed sync or by another, it is another
+/// entry.
+pub(super) fn another(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}:{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Requests to the next recovery: a phase that it is to pass over.
