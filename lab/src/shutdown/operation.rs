@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use super::mount::{Kind, Mount, end_others};
 use super::plug::{Hand, wait_until};
@@ -47,6 +48,10 @@ pub fn try_file_system(
     extent: &Extent,
     progress: &(dyn Fn(&str, u64) + Sync),
 ) -> Result<Tried, Error> {
+    // Two that play one operation at the same time have jobs of one name and claim, and a recovery may take a
+    // process of the other for one of its own that is left.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The namespace of the mounts is a thread's own, from which it does not come back.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
