@@ -237,7 +237,11 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let disk = super::queue::not_writable(sources.queue)
         .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
     // Whether it can be written is known now, whatever the last recovery said.
-    let still = still.filter(|r| r.object != DISK).chain(&disk);
+    let startups = sources.startups_unreadable.map(|e| DegradedResource {
+        object: format!("file:{}", e.path.display()),
+        why: format!("{e}: {}", e.source),
+    });
+    let still = still.filter(|r| r.object != DISK).chain(&disk).chain(&startups);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }

@@ -40,7 +40,7 @@ impl StateDir {
         clock: Clock,
     ) -> Result<(StateDir, Option<IdentityRepair>), StateError> {
         let repair = match StateDir::open(root, disk.clone(), clock.clone()) {
-            Ok(dir) if is_contradicted(&dir.paths, &dir.identity)? => rebuild_identity(root, &disk, &clock)?,
+            Ok(dir) if is_contradicted(&dir.paths, &dir.identity) => rebuild_identity(root, &disk, &clock)?,
             Ok(_) => None,
             Err(StateError::Damaged { .. } | StateError::IdentityLost { .. }) => {
                 rebuild_identity(root, &disk, &clock)?
@@ -60,7 +60,7 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
     let _mending = FileLock::acquire(disk, &paths.state_lock(), LOCK_WAIT)?;
     let now = clock.now();
     let damage = match Identity::read(&paths.identity()) {
-        Ok(Some(identity)) if is_contradicted(&paths, &identity)? => {
+        Ok(Some(identity)) if is_contradicted(&paths, &identity) => {
             Some(format!("no other file bears its id, {}, and all bear another", identity.state_id))
         }
         Ok(Some(_)) => return Ok(None), // Somebody else was faster.
@@ -87,10 +87,13 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
 
 /// Whether all files bear one id and it is not this: one changed digit in `state.json` would make strangers
 /// of them all, and the whole log would be left out.
-fn is_contradicted(paths: &StatePaths, identity: &Identity) -> Result<bool, StateError> {
-    let mut ids = first_lines(paths)?.into_iter().map(|(_, line)| line.state_id);
-    let Some(first) = ids.next() else { return Ok(false) };
-    Ok(first != identity.state_id && ids.all(|id| id == first))
+fn is_contradicted(paths: &StatePaths, identity: &Identity) -> bool {
+    // Not all of them can be seen: no contradiction is certain. Whoever needs the folder says that it cannot
+    // be read.
+    let Ok(lines) = first_lines(paths) else { return false };
+    let mut ids = lines.into_iter().map(|(_, line)| line.state_id);
+    let Some(first) = ids.next() else { return false };
+    first != identity.state_id && ids.all(|id| id == first)
 }
 
 /// What the first lines of all our logs have in common.
