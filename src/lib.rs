@@ -16,3 +16,4 @@ pub mod report;
 pub mod startup;
 pub mod state;
 pub mod system;
+pub mod webhooks;

@@ -7,9 +7,7 @@ use serde_json::Value;
 
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{
-    Attempt, Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition, masked_url,
-};
+use crate::queue::{Attempt, Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
@@ -180,7 +178,7 @@ impl JobDetail {
             reconstructed: course.reconstructed.clone(),
             source: course.source.clone(),
             lock,
-            callbacks: spec.callbacks.iter().map(|c| Callback { url: masked_url(&c.url) }).collect(),
+            callbacks: spec.callbacks.iter().map(Callback::masked).collect(),
             checkpoint: CheckpointFile::of(dir, job),
             workspace: dir
                 .paths
