@@ -22,9 +22,11 @@ use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -98,9 +100,11 @@ enum Command {
     Lock(LockArgs),
     Release(ReleaseArgs),
     Resume(ResumeArgs),
+    Retry(RetryArgs),
     Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Webhooks(WebhooksArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -124,9 +128,11 @@ impl Command {
             Command::Lock(_) => "lock",
             Command::Release(_) => "release",
             Command::Resume(_) => "resume",
+            Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Webhooks(_) => "webhooks",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -150,9 +156,11 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Lock(args) => cmd_lock(context, &args),
         Command::Release(args) => cmd_release(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
+        Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),

@@ -5,6 +5,7 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod deliveries;
 mod gate;
 mod info;
 mod scheduler;
@@ -12,6 +13,7 @@ mod serve;
 mod supervisors;
 mod watch;
 
+pub use deliveries::Trouble;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};

@@ -70,7 +70,11 @@ pub struct Scheduler {
     watch: Watch,
     last_checkpoint: Instant,
     started: Vec<JobId>,
+    follower: Option<Follower>,
 }
+
+/// Looks at the queue in every round; true when it wants the next one at once.
+pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool>;
 
 impl Scheduler {
     /// A scheduler on a recovered queue.
@@ -84,7 +88,15 @@ impl Scheduler {
             watch: Watch::default(),
             last_checkpoint: Instant::now(),
             started: Vec::new(),
+            follower: None,
         }
+    }
+
+    /// The same, with somebody who follows the queue.
+    #[must_use]
+    pub(super) fn followed_by(mut self, follower: Follower) -> Scheduler {
+        self.follower = Some(follower);
+        self
     }
 
     /// The queue as this scheduler knows it.
@@ -165,7 +177,8 @@ impl Scheduler {
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
         self.checkpoint_if_due()?;
-        Ok(changed || reaped || settled || started)
+        let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
+        Ok(changed || reaped || settled || started || more)
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {

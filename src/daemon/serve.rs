@@ -9,7 +9,9 @@ use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings,
 };
 use crate::state::StateDir;
+use crate::webhooks;
 
+use super::deliveries::{Deliveries, Trouble};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 
@@ -21,6 +23,10 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// How it delivers.
+    pub webhooks: webhooks::Settings,
+    /// Who hears what keeps it from recording deliveries.
+    pub trouble: Trouble,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -91,7 +97,8 @@ pub fn serve(
         DaemonInfo { pid: std::process::id(), address: None, socket: None, started_at: dir.clock.now() };
     info.write(dir)?;
     ready(&info, &record);
-    let worked = work(dir, queue, settings.scheduler, stop);
+    let deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
+    let worked = work(dir, queue, settings.scheduler, deliveries, stop);
     DaemonInfo::remove(dir)?;
     Ok(worked?)
 }
@@ -101,6 +108,7 @@ fn work(
     dir: &StateDir,
     queue: Queue,
     settings: SchedulerSettings,
+    mut deliveries: Deliveries,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), WorkError> {
     let over = AtomicBool::new(false);
@@ -108,7 +116,8 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let worked = Scheduler::new(dir.clone(), queue, settings).run(stop);
+        let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
+        let worked = Scheduler::new(dir.clone(), queue, settings).followed_by(follower).run(stop);
         over.store(true, Ordering::Relaxed);
         worked
     })

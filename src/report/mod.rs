@@ -15,6 +15,7 @@ pub mod queue;
 pub mod reattachment;
 pub mod sentinels;
 pub mod status;
+pub mod webhooks;
 
 pub use finding::{Finding, Severity};
 pub use held::{held_repositories, lock_of};

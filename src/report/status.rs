@@ -36,6 +36,7 @@ pub struct Status {
     pub recovery: Option<RecoveryStatus>,
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
+    pub webhooks: Option<super::webhooks::DeliveryCounts>,
     pub findings: Vec<Finding>,
 }
 
@@ -88,6 +89,8 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// What is undelivered; `None` when that cannot be read.
+    pub webhooks: Option<&'a crate::webhooks::Survey>,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
 }
@@ -120,6 +123,7 @@ impl Status {
             recovery: sources.current.map(RecoveryStatus::from),
             degraded_resources,
             counts,
+            webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
             findings,
         }
     }
@@ -160,10 +164,17 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     for resource in sources.unavailable {
         found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
     }
+    if let Some(survey) = sources.webhooks {
+        found.extend(super::webhooks::findings(survey, sources.daemon.is_some()));
+    }
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
         let worth = |f: &&Finding| f.severity >= Severity::Warning;
-        let fresh = |f: &&Finding| !f.object.starts_with("lock:") && !is_settled(sources.queue, &f.object);
+        let fresh = |f: &&Finding| {
+            !f.object.starts_with("lock:")
+                && !f.code.starts_with("webhook-")
+                && !is_settled(sources.queue, &f.object)
+        };
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));

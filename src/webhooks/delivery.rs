@@ -22,6 +22,13 @@ use crate::state::Timestamp;
 pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
+    /// A new one, for what is told only once.
+    #[must_use]
+    #[allow(clippy::new_without_default)] // Each is another.
+    pub fn new() -> DeliveryId {
+        DeliveryId(Uuid::now_v7())
+    }
+
     /// The id of what `occasion` names, for the receiver that `receiver` names.
     pub(super) fn derived(state_id: Uuid, occasion: &str, receiver: &str) -> DeliveryId {
         DeliveryId(Uuid::new_v5(&state_id, format!("{occasion}/{receiver}").as_bytes()))

@@ -173,6 +173,9 @@ pub enum Operation {
     KeptSettled {
         /// Which.
         deliveries: Vec<DeliveryId>,
+        /// Whether they were given up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        discarded: bool,
     },
     /// Part of a compaction: since when an endpoint is told of things.
     KeptEndpoint {

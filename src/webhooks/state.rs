@@ -53,6 +53,8 @@ pub struct Circuit {
 pub struct DeliveryState {
     courses: HashMap<DeliveryId, Course>,
     settled: HashSet<DeliveryId>,
+    /// Of these, those that were given up.
+    discarded: HashSet<DeliveryId>,
     circuits: BTreeMap<String, Circuit>,
     endpoints: BTreeMap<String, Timestamp>,
     compaction: Option<Box<Compaction>>,
@@ -76,6 +78,12 @@ impl DeliveryState {
     #[must_use]
     pub fn is_settled(&self, id: DeliveryId) -> bool {
         self.settled.contains(&id)
+    }
+
+    /// Whether an operator has given it up.
+    #[must_use]
+    pub fn is_discarded(&self, id: DeliveryId) -> bool {
+        self.discarded.contains(&id)
     }
 
     /// The deliveries that were tried and have not arrived.
@@ -213,16 +221,24 @@ impl DeliveryState {
         }
     }
 
-    fn discard(&mut self, id: DeliveryId) -> Result<(), Refusal> {
+    /// Whether an operator can give it up.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the reason.
+    pub fn check_discard(&self, id: DeliveryId) -> Result<(), Refusal> {
         match self.courses.get(&id).map(|c| c.standing) {
             Some(Standing::InFlight { .. }) => Err(Refusal::InFlight(id)),
             _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
-            _ => {
-                self.courses.remove(&id);
-                self.settled.insert(id);
-                Ok(())
-            }
+            _ => Ok(()),
         }
+    }
+
+    fn discard(&mut self, id: DeliveryId) -> Result<(), Refusal> {
+        self.check_discard(id)?;
+        self.courses.remove(&id);
+        self.settled.insert(id);
+        self.discarded.insert(id);
+        Ok(())
     }
 
     fn retry(&mut self, id: DeliveryId, at: Timestamp) -> Result<(), Refusal> {
@@ -253,7 +269,12 @@ impl DeliveryState {
         let state = &mut compaction.state;
         match operation {
             Operation::Kept { delivery, course } => drop(state.courses.insert(delivery, course)),
-            Operation::KeptSettled { deliveries } => state.settled.extend(deliveries),
+            Operation::KeptSettled { deliveries, discarded } => {
+                if discarded {
+                    state.discarded.extend(&deliveries);
+                }
+                state.settled.extend(deliveries);
+            }
             Operation::KeptEndpoint { name, since } => drop(state.endpoints.insert(name, since)),
             _ => {}
         }
@@ -279,9 +300,14 @@ impl DeliveryState {
             endpoints.map(|(name, since)| Operation::KeptEndpoint { name: name.clone(), since: *since });
         let courses = self.courses.iter();
         let courses = courses.map(|(id, c)| Operation::Kept { delivery: *id, course: c.clone() });
-        let delivered: Vec<DeliveryId> = self.settled.iter().copied().filter(|id| is_wanted(*id)).collect();
-        let delivered = delivered.chunks(500).map(|ids| Operation::KeptSettled { deliveries: ids.to_vec() });
-        endpoints.chain(courses).chain(delivered).collect()
+        let wanted = self.settled().filter(|id| is_wanted(*id));
+        let (discarded, arrived): (Vec<_>, Vec<_>) = wanted.partition(|id| self.is_discarded(*id));
+        let settled = |ids: &[DeliveryId], discarded| {
+            let pieces = ids.chunks(500).map(<[DeliveryId]>::to_vec);
+            pieces.map(|deliveries| Operation::KeptSettled { deliveries, discarded }).collect::<Vec<_>>()
+        };
+        let settled = [settled(&arrived, false), settled(&discarded, true)].concat();
+        endpoints.chain(courses).chain(settled).collect()
     }
 }
 
@@ -373,7 +399,7 @@ mod tests {
     fn seen(state: &DeliveryState) -> (Vec<Operation>, bool) {
         let mut kept = state.kept(&|_| true);
         for operation in &mut kept {
-            if let Operation::KeptSettled { deliveries } = operation {
+            if let Operation::KeptSettled { deliveries, .. } = operation {
                 deliveries.sort();
             }
         }

@@ -4,15 +4,17 @@ use clap::Args;
 use recovery::daemon::running_daemon;
 use recovery::locks::{Availability, availability};
 use recovery::queue::Queue;
-use recovery::recovery::{DegradedResource, read_current, read_history, read_last};
+use recovery::recovery::{DegradedResource, read_current, read_history, read_last, recovery_ends};
 use recovery::report::status::{DaemonStatus, Sources, State, Status};
 use recovery::state::StateDir;
 use recovery::state::names::decode;
+use recovery::webhooks::Survey;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
+use crate::working::delivering;
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
@@ -27,6 +29,15 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
     let current = read_current(&dir);
     let daemon = running_daemon(&dir)?.map(|d| DaemonStatus { pid: d.pid, started_at: d.started_at });
     let unavailable = unavailable_repositories(&dir);
+    // Deliveries that cannot be read must not hide the rest.
+    let webhooks = match delivering(context) {
+        Ok(settings) => Survey::take(&dir, queue.state(), &settings.endpoints, &recovery_ends(&dir))
+            .map_err(CliError::from),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = &webhooks {
+        context.output.warning(&format!("what is undelivered cannot be told: {}", e.message()));
+    }
     let status = Status::new(&Sources {
         dir: &dir,
         queue: &queue,
@@ -34,6 +45,7 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
         last: last.as_ref().ok().and_then(Option::as_ref),
         unreadable: &unreadable,
         daemon,
+        webhooks: webhooks.as_ref().ok(),
         unavailable: &unavailable,
     });
     context.output.report(&status, |text| render(text, &status));
@@ -80,6 +92,13 @@ fn render(text: &mut Text, status: &Status) {
         ("daemon", Some(daemon)),
         ("recovery", Some(recovery)),
         ("jobs", Some(format!("{} queued, {} running{over}", c.queued, c.running))),
+        (
+            "webhooks",
+            status
+                .webhooks
+                .filter(|w| w.total() > 0)
+                .map(|w| format!("{} undelivered, {} of them parked", w.total(), w.parked)),
+        ),
     ]);
     if !status.findings.is_empty() {
         text.gap();
