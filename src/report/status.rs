@@ -256,6 +256,9 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Healthy if counts.crashed > 0 => {
             format!("{} for an operator", wait(counts.crashed, "crashed job"))
         }
+        State::Healthy if parked(sources) > 0 => {
+            format!("{} for an operator", wait(parked(sources), "parked webhook"))
+        }
         State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
             let jobs = if counts.running == 1 {
                 "1 job runs".to_owned()
@@ -283,6 +286,10 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
             next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
         }
     }
+}
+
+fn parked(sources: &Sources<'_>) -> u64 {
+    sources.webhooks.map_or(0, |survey| super::webhooks::DeliveryCounts::of(survey).parked)
 }
 
 fn wait(number: u64, what: &str) -> String {
