@@ -1,12 +1,14 @@
-//! The outside world behind narrow types: hosts, processes, file systems.
+//! The outside world behind narrow types: hosts, processes, file systems, git.
 
 mod filesystem;
+mod git;
 mod host;
 mod process;
 mod process_table;
 mod usage;
 
-pub use filesystem::is_network;
+pub use filesystem::{is_full, is_network};
+pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,

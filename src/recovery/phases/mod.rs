@@ -5,9 +5,11 @@
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
 mod holders;
+mod job_files;
 mod job_records;
 mod jobs;
 mod locks;
+mod lost_jobs;
 mod queue;
 mod sequence;
 mod startup;

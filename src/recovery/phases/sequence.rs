@@ -8,6 +8,7 @@ use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
+use crate::report::{Finding, catalogue};
 use crate::startup::{StartedBy, Startup, StartupOutcome};
 use crate::state::StateDir;
 
@@ -99,10 +100,14 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
-        let record = run(&self.shared.dir, &self.graph, options)?;
+        let mut record = run(&self.shared.dir, &self.graph, options)?;
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
-            startup.finish(startup_outcome(record.snapshot.outcome), findings)?;
+            // All is done: that it cannot be written down does not undo it.
+            if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
+                let sentence = format!("the next startup will call this one aborted: {e}: {}", e.source);
+                record.snapshot.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence));
+            }
         }
         let queue = Shared::lock(&self.shared.queue).take();
         Ok((record, queue))
