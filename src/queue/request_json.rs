@@ -82,7 +82,8 @@ const MEMBERS: &[Member] = &[
     },
     Member {
         name: "callbacks",
-        expected: "a list of addresses, such as [\"https://example.org/done\"]",
+        expected: "a list of addresses, or of objects with url, method, headers and body, such as \
+                   [\"https://example.org/done\"]",
         read: |r, m, v| {
             let callbacks: Vec<Address> = m.typed(v)?;
             r.callbacks = callbacks.into_iter().map(Address::into_callback).collect();
@@ -117,14 +118,28 @@ const OTHER_WORDS: [(&str, &str); 6] = [
 #[serde(untagged)]
 enum Address {
     Text(String),
-    Object(Callback),
+    Object(CallbackObject),
+}
+
+/// What is stored may have members of a later version; what is asked for may not have any that we would
+/// ignore.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallbackObject {
+    url: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
 }
 
 impl Address {
     fn into_callback(self) -> Callback {
         match self {
             Address::Text(url) => Callback::to(url),
-            Address::Object(callback) => callback,
+            Address::Object(CallbackObject { url, method, headers, body }) => {
+                Callback { url, method, headers, body }
+            }
         }
     }
 }
