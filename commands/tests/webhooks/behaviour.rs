@@ -123,8 +123,8 @@ fn secrets_are_nowhere_to_be_seen() {
         "[[webhooks.endpoints]]\nname = 'ops'\nurl = 'http://127.0.0.1:1/ops'\nevents = ['job.ended']\nheaders = { x-key = 'hunter2' }",
     );
     let url = receiver.url("/x?token=hunter3").replace("http://", "http://user:hunter4@");
-    office.one("secret", &url);
     let daemon = office.scene.daemon(1);
+    office.one("secret", &url);
     wait_for("both attempts", || {
         let outcomes = office.outcomes("secret");
         ["retry", "parked"].iter().all(|o| outcomes.iter().any(|found| found == o))

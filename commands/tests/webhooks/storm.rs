@@ -16,6 +16,7 @@ const PLACES: usize = 16;
 
 /// Posts of the same size and number at a time with reqwest alone: requests a second.
 fn bare_rate(receiver: &Receiver, bodies: usize) -> f64 {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // Once is enough.
     let client = reqwest::Client::builder().no_proxy().tls_certs_only(Vec::new()).build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = receiver.url("/bare");
