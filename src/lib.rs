@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod locks;
 pub mod queue;
 pub mod recovery;
+pub mod repair;
 pub mod report;
 pub mod startup;
 pub mod state;

@@ -15,6 +15,7 @@
 // The laboratory makes and breaks disks by hand; what it examines does not.
 #![allow(clippy::disallowed_methods)]
 
+pub mod bytes;
 mod check;
 mod event;
 mod facts;
@@ -34,6 +35,7 @@ mod run;
 pub mod seed;
 pub mod table;
 pub mod tally;
+pub mod torture;
 mod tree;
 mod view;
 pub mod witness;

@@ -84,9 +84,22 @@ impl Place {
     /// # Errors
     /// What the system says.
     pub fn configure(&self, more: &str) -> io::Result<()> {
-        let text =
-            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"16KiB\"\n[daemon]\npoll = \"100ms\"\n";
-        fs::write(self.root().join("config.toml"), format!("{text}{more}"))
+        self.write_configuration("16KiB", more)
+    }
+
+    /// Sets the size of the log's segments.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn configure_segments(&self, size: &str) -> io::Result<()> {
+        self.write_configuration(size, "")
+    }
+
+    fn write_configuration(&self, segment: &str, more: &str) -> io::Result<()> {
+        let text = format!(
+            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"{segment}\"\n[daemon]\npoll = \"100ms\"\n{more}"
+        );
+        fs::write(self.root().join("config.toml"), text)
     }
 
     /// The program and its surroundings; no arguments yet.
@@ -124,7 +137,16 @@ impl Place {
     /// # Errors
     /// When it is no JSON, or it panicked or hung.
     pub fn json(&self, arguments: &[&str]) -> Result<(Value, i32), String> {
-        let ran = self.run(["--json"].iter().chain(arguments)).map_err(|e| e.to_string())?;
+        self.json_within(arguments, PATIENCE)
+    }
+
+    /// The same for what may take longer than usual.
+    ///
+    /// # Errors
+    /// As [`Place::json`].
+    pub fn json_within(&self, arguments: &[&str], patience: Duration) -> Result<(Value, i32), String> {
+        let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
+        let ran = run(self.command().args(&arguments), patience).map_err(|e| e.to_string())?;
         let about = format!("{arguments:?}: status {}: {}{}", ran.status, ran.stdout, ran.stderr);
         if ran.stderr.contains("panicked") || ran.status < 0 {
             return Err(about);
@@ -137,9 +159,14 @@ impl Place {
     /// # Errors
     /// What the system says.
     pub fn keep_as_base(&self) -> io::Result<()> {
-        let base = self.folder.path().join("base");
-        fs::rename(self.root(), base)?;
+        fs::rename(self.root(), self.base())?;
         self.back_to_base()
+    }
+
+    /// Where that state is kept.
+    #[must_use]
+    pub fn base(&self) -> PathBuf {
+        self.folder.path().join("base")
     }
 
     /// Everything as it was when it was kept.
@@ -150,7 +177,7 @@ impl Place {
         if self.root().exists() {
             fs::remove_dir_all(self.root())?;
         }
-        copy_tree(&self.folder.path().join("base"), &self.root())
+        copy_tree(&self.base(), &self.root())
     }
 
     /// The processes that work on this place: its jobs, their supervisors, daemons.

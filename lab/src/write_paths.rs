@@ -172,6 +172,6 @@ mod tests {
             disk.remove_file(&path)?;
         ";
         let found: Vec<usize> = in_source("x.rs", source).iter().map(|s| s.line).collect();
-        assert_eq!(found, [2, 7, 8, 9, 11, 12, 20]);
+        assert_eq!(found, [2, 7, 8, 9, 11, 12, 21]);
     }
 }

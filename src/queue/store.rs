@@ -423,13 +423,31 @@ impl Queue {
         let Some(previous) = older.find(usable) else { return Ok(0) };
         let mut removed = false;
         for old in older {
+            self.keep_if_damaged(&old)?;
             self.dir.disk.remove_file(&old.path)?;
             removed = true;
         }
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        Ok(self.log()?.remove_until(previous.seq)?)
+        // What operators did must outlive the old segments; while it cannot be kept, they stay.
+        match super::operators::keep_operator_records(&self.dir, previous.seq) {
+            Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
+            Err(_) => Ok(0),
+        }
+    }
+
+    /// Nothing unreadable is removed before a copy of it is in quarantine.
+    fn keep_if_damaged(&self, snapshot: &SnapshotFile) -> Result<(), QueueError> {
+        match snapshot.check(&self.dir.identity.state_id.to_string()) {
+            Err(SnapshotError::Damaged { why, .. }) => {
+                let at = self.dir.clock.now().to_string();
+                self.dir.quarantine().keep_file(&snapshot.path, &why, &at)?;
+                Ok(())
+            }
+            Err(SnapshotError::Disk(e)) => Err(e.into()),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it

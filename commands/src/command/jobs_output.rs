@@ -115,11 +115,14 @@ impl Reader<'_> {
 
     /// What is new, at most a part; empty when nothing is.
     fn next(&mut self, job: &Job) -> Result<Vec<u8>, CliError> {
-        let bytes = match self.file(job)?.read_from(self.offset, PART) {
-            Err(e) if e.is_not_found() => Vec::new(),
+        let file = self.file(job)?;
+        // What was dropped by an output limit is passed over, also while it is followed.
+        let read = file.kept_from(self.offset).and_then(|from| Ok((from, file.read_from(from, PART)?)));
+        let (from, bytes) = match read {
+            Err(e) if e.is_not_found() => (self.offset, Vec::new()),
             other => other?,
         };
-        self.offset += bytes.len() as u64;
+        self.offset = from + bytes.len() as u64;
         Ok(bytes)
     }
 }

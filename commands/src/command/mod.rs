@@ -1,5 +1,6 @@
 //! A file a command: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
@@ -18,11 +19,13 @@ mod jobs_show;
 mod jobs_status;
 pub(crate) mod lock;
 pub(crate) mod locks;
+mod locks_stale;
 pub(crate) mod man;
 pub(crate) mod queue;
 mod queue_wal;
 pub(crate) mod recover;
 pub(crate) mod release;
+pub(crate) mod repair;
 pub(crate) mod resume;
 pub(crate) mod retry;
 mod retry_webhook;
@@ -38,4 +41,7 @@ mod webhooks_discard;
 mod webhooks_log;
 mod webhooks_pending;
 mod webhooks_test;
+pub(crate) mod why;
+mod why_job;
+mod why_lock;
 pub(crate) mod work;

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
-use crate::working::delivering;
+use crate::working::{delivering, judging};
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
@@ -21,6 +21,7 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
+    let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
     // A damaged file costs at most itself: it becomes a finding.
     let (last, history) = (read_last(&dir), read_history(&dir));
@@ -45,6 +46,7 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
         unreadable: &unreadable,
         daemon,
         webhooks: webhooks.as_ref().ok(),
+        limits,
         unavailable: &unavailable,
     });
     context.output.report(&status, |text| render(text, &status));

@@ -2,4 +2,5 @@
 //! there, the error says what was tried on which object, and when the fault is gone everything works.
 
 pub mod disk;
+pub mod effects;
 pub mod limits;

@@ -4,6 +4,12 @@
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
 mod attempt;
+mod daemon;
+mod import;
+mod lock;
+mod queue;
+mod recover;
+mod small;
 mod stage;
 mod submit;
 pub(crate) mod supervisor;
@@ -24,7 +30,36 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] = &[
+    small::INIT,
+    small::INIT_DEEP,
+    submit::ONE,
+    submit::BATCH,
+    submit::NAMED,
+    attempt::ATTEMPT,
+    attempt::ATTEMPT_ODD,
+    attempt::ATTEMPT_CANCELLED,
+    queue::CANCEL,
+    queue::CANCEL_RUNNING,
+    queue::CANCEL_ORPHAN,
+    queue::RESUME,
+    queue::CHECKPOINT,
+    queue::CHECKPOINT_DAMAGED,
+    lock::GRANT,
+    lock::TAKE_OVER,
+    lock::NUMBER_DAMAGED,
+    lock::RELEASE,
+    lock::RELEASE_DAMAGED,
+    small::AUDIT,
+    small::REQUEST,
+    import::IMPORT,
+    daemon::DAEMON,
+    daemon::DAEMON_ALONE,
+    recover::RECOVER,
+    recover::RECOVER_DAMAGED,
+    recover::RECOVER_LOST,
+    recover::RECOVER_REUSED,
+];
 
 /// The operation of this name.
 ///

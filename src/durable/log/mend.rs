@@ -69,15 +69,35 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     }
     log.disk.sync_dir(&log.options.folder)?;
     let next_seq = found.next_seq.max(floor);
-    if !goes_on || next_seq != found.next_seq {
+    if let Some(synced) = suspect_from.filter(|_| !is_foreign(log, &content)) {
+        if !goes_on {
+            // What is damaged in it goes with the suspects.
+            let used = content.iter().rposition(|b| *b != 0).map_or(0, |end| end + 1);
+            let reason = "the log's end, damaged, when a sync had failed";
+            log.options.quarantine.keep(
+                &last.path,
+                None,
+                &content[..used],
+                reason,
+                &(log.options.stamp)(),
+            )?;
+        }
+        rewrite_suspects(log, writer, last, &content, synced)?;
+        if next_seq > log.page.end().next_seq {
+            start_segment(log, writer, next_seq)?;
+        }
+    } else if !goes_on || next_seq != found.next_seq {
         log.page.publish_end(End { next_seq, ..found });
         start_segment(log, writer, next_seq)?;
-    } else if let Some(synced) = suspect_from {
-        rewrite_suspects(log, writer, last, &content, synced)?;
     } else {
         log.page.publish_end(found);
     }
     finish(log)
+}
+
+/// Whether a segment says that it belongs to another state directory.
+fn is_foreign(log: &Log, content: &[u8]) -> bool {
+    SegmentHeader::parse(content).is_some_and(|(header, _)| header.state_id != log.options.state_id)
 }
 
 /// Where the last segment ends, and whether it can be written on. A segment without our header, or that
@@ -224,6 +244,31 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
         if let Some(bytes) = content.get(from..to) {
             log.options.quarantine.keep(&place.path, offset, bytes, reason, &at)?;
         }
+    }
+    Ok(())
+}
+
+/// Before a segment is removed: what in it is no record goes to quarantine, for a damaged record may be all
+/// that is left of something.
+pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
+    if Mutation::DropDamageWithoutQuarantine.is_on() {
+        return Ok(());
+    }
+    let mut content = Vec::new();
+    segment.read_from(0, &mut content)?;
+    let at = (log.options.stamp)();
+    let header = SegmentHeader::parse(&content);
+    if header.as_ref().is_none_or(|(h, _)| h.state_id != log.options.state_id) {
+        let reason = "a segment of another state directory, or without its first line";
+        log.options.quarantine.keep(&segment.path, None, &content, reason, &at)?;
+        return Ok(());
+    }
+    let start = header.map_or(0, |(_, len)| len);
+    for item in Scan::new(&content[start..], start as u64) {
+        let (Item::Damaged { offset, len } | Item::Torn { offset, len }) = item else { continue };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = &content[from..from + usize::try_from(len).unwrap_or(0)];
+        log.options.quarantine.keep(&segment.path, Some(offset), bytes, "no record of the log", &at)?;
     }
     Ok(())
 }

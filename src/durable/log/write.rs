@@ -325,7 +325,8 @@ impl Log {
         })
     }
 
-    /// Removes segments of which every record is at or before `seq`. The present one stays.
+    /// Removes segments of which every record is at or before `seq`. The present one stays. What in them is
+    /// no record is kept in quarantine first.
     ///
     /// # Errors
     /// What the system says.
@@ -336,6 +337,7 @@ impl Log {
             if pair[1].first_seq > seq + 1 {
                 break;
             }
+            mend::keep_unreadable(self, &pair[0])?;
             self.disk.remove_file(&pair[0].path)?;
             removed += 1;
         }

@@ -17,5 +17,6 @@ mod webhooks;
 
 pub use holders::JobHolders;
 pub use locks::liveness_of;
+pub use queue::repair_queue;
 pub use sequence::{Recovery, Settings, recover_queue_of};
 pub use webhooks::recovery_ends;

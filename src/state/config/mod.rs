@@ -19,6 +19,6 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
-    DaemonSettings, ImportSettings, JobSettings, OnCrash, QueueSettings, RecoverySettings, Settings,
+    DaemonSettings, ImportSettings, JobSettings, OnCrash, OnOrphan, QueueSettings, RecoverySettings, Settings,
 };
 pub use webhooks::{SecretSource, WebhookEndpoint, WebhookSettings};
