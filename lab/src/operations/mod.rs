@@ -5,6 +5,7 @@
 
 mod attempt;
 mod daemon;
+mod deliver;
 mod import;
 mod lock;
 mod queue;
@@ -55,6 +56,7 @@ pub const ALL: &[Operation] = &[
     import::IMPORT,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
+    deliver::DELIVER,
     recover::RECOVER,
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
