@@ -46,6 +46,8 @@ pub(crate) struct View {
     pub(crate) recoveries: Vec<String>,
     /// What recovery could not bring back, and why.
     pub(crate) degraded: Vec<(String, String)>,
+    /// Where the delivery of each job with a callback stands.
+    pub(crate) deliveries: Vec<(String, String)>,
 }
 
 impl View {
