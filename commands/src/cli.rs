@@ -21,11 +21,13 @@ use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::recovery::{RecoveryArgs, cmd_recovery};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::skip::{SkipArgs, cmd_skip};
+use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
@@ -111,6 +113,8 @@ enum Command {
     Status(StatusArgs),
     Recover(RecoverArgs),
     Webhooks(WebhooksArgs),
+    Recovery(RecoveryArgs),
+    Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -142,6 +146,8 @@ impl Command {
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Webhooks(_) => "webhooks",
+            Command::Recovery(_) => "recovery",
+            Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -173,6 +179,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Webhooks(args) => cmd_webhooks(context, &args),
+        Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),

@@ -78,6 +78,15 @@ pub enum Fact {
         /// Where it may stand.
         any_of: Vec<String>,
     },
+    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
+    Removal {
+        /// Its id.
+        id: String,
+        /// A file in its workspace; `None` for a job without one.
+        file: Option<PathBuf>,
+        /// It must be gone.
+        is_done: bool,
+    },
     /// A startup is in the history, once.
     Startup {
         /// Its id.
@@ -118,6 +127,8 @@ impl Fact {
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
+    },
+            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

@@ -12,16 +12,17 @@ use crate::view::View;
 /// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
 /// may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 6] = [
         "state/webhooks/deliver.lock",
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
         "state/recovery/recovery.lock",
-        "state/startup/history.json",
         "state/startup/startup.lock",
     ];
-    FILES.iter().any(|f| path == Path::new(f)) || path.ends_with("commit.page")
+    FILES.iter().any(|f| path == Path::new(f))
+        || path.ends_with("commit.page")
+        || path.starts_with("state/startup/log")
 }
 
 /// Every acknowledged thing is visible, once; what is not acknowledged is there whole or not at all.
@@ -77,6 +78,7 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
                 format!("fencing number {token} of {repository} was given, and {found:?} is known"),
             )
         }
+        Fact::Removal { id, file, is_done } => removal(view, id, file.as_deref(), *is_done, world),
         Fact::Audit { object } => once(&view.audit, object),
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
@@ -123,6 +125,26 @@ pub(crate) fn exits_are_kept(disk: &Tree, view: &View) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+fn removal(view: &View, id: &str, file: Option<&Path>, is_done: bool, world: &Path) -> Result<(), String> {
+    let jobs = world.join("state/jobs");
+    let workspace = jobs.join(id);
+    if view.jobs.iter().any(|job| job.id == id) {
+        let is_whole = file.is_none_or(|file| workspace.join(file).exists());
+        return match (is_done, is_whole) {
+            (true, _) => Err(format!("job {id} was removed and is there")),
+            (false, false) => Err(format!("job {id} is there and its workspace is not whole")),
+            (false, true) => Ok(()),
+        };
+    }
+    let left = [workspace, jobs.join(format!("{id}.job.json"))].into_iter().find(|path| path.exists());
+    left.map_or(Ok(()), |path| {
+        let held: Vec<_> =
+            std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+        let there = path.display();
+        Err(format!("job {id} is gone and {there} is there, with {held:?}; jobs: {:?}", view.jobs))
+    })
 }
 
 /// Nothing unreadable was deleted: it is where it was, or a copy is in quarantine.

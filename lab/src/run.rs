@@ -43,9 +43,9 @@ impl Limits {
         Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
-            most_images: 150,
-            power_losses_after_kills: 3,
-            most_after_kill: 25,
+            most_images: 90,
+            power_losses_after_kills: 2,
+            most_after_kill: 15,
             crashes_in_recovery: 0,
             stop_at_first: false,
             workers: 2,
@@ -127,6 +127,8 @@ struct Case {
     facts: BTreeMap<String, Fact>,
     /// What recovery may show; `None` for anything that fits the facts.
     shown: Option<Arc<Shown>>,
+    /// Nothing is lost: other disks are compared with it.
+    is_kill: bool,
 }
 
 type Objects = BTreeMap<String, String>;
@@ -181,6 +183,8 @@ pub fn run_operation(
     let recorded = place.path().join("recorded");
     let base = player.prepare(operation, &recorded)?;
     let mut run = Run {
+        player,
+        orders,
         operation,
         limits,
         which,
@@ -202,6 +206,7 @@ pub fn run_operation(
             let orders = Orders { failing_sync, ..orders.clone() };
             let recording = player.record(operation, &base, &recorded, &orders)?;
             run.report.faults += 1;
+            run.note_sites(&recording);
             run.recording(&recording, &format!("sync {failing_sync} failed, "))?;
         }
     }
@@ -225,6 +230,8 @@ impl Recording {
 }
 
 struct Run<'a> {
+    player: &'a Player,
+    orders: &'a Orders,
     operation: &'a Operation,
     limits: &'a Limits,
     which: Which,
@@ -242,6 +249,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn is_over(&self) -> bool {
         self.limits.stop_at_first && !self.report.failures.is_empty()
+    }
+
+    fn note_sites(&mut self, recording: &Recording) {
+        for event in &recording.events {
+            if let Event::Changed { site, .. } | Event::Reached { site } = event {
+                self.report.sites.insert(site.clone());
+            }
+        }
     }
 
     fn note(&mut self, recording: &Recording) {
@@ -274,6 +289,7 @@ impl Run<'_> {
             moment: format!("{how}killed after event {}", m.at),
             facts: m.facts.clone(),
             shown: None,
+            is_kill: true,
         });
         let views = self.try_all(&kills.collect::<Vec<_>>())?;
         if self.is_over() {
@@ -297,6 +313,7 @@ impl Run<'_> {
                     moment: format!("{how}power loss after event {}", moment.at),
                     facts: moment.facts.clone(),
                     shown: shown.clone(),
+                    is_kill: false,
                 };
                 match known.get(&fingerprint) {
                     Some(&at) => cases[at] = case,
@@ -316,6 +333,7 @@ impl Run<'_> {
                     break;
                 }
                 self.power_loss_after_kill(&moment, &boot_id)?;
+                self.power_loss_after_second_try(&moment, &boot_id)?;
             }
         }
         Ok(())
@@ -344,6 +362,35 @@ impl Run<'_> {
                 moment: format!("{how}then power loss"),
                 facts: moment.facts.clone(),
                 shown: Some(Arc::new(Shown::of(&[&view.objects()]))),
+                is_kill: false,
+            });
+        });
+        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
+        Ok(())
+    }
+
+    /// Killed at this moment, done again by another process, and then the power loss: what the first one left
+    /// unsynced must not take with it what the second acknowledged.
+    fn power_loss_after_second_try(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
+        let world = self.place.join("again");
+        let orders = Orders { may_be_refused: true, ..self.orders.clone() };
+        let second = self.player.record(self.operation, &moment.model.everything(), &world, &orders)?;
+        let (mut model, mut facts) = (moment.model.clone(), moment.facts.clone());
+        for event in &second.events {
+            model.play(event);
+            if let Event::Acknowledged(fact) = event {
+                facts.insert(fact.key(), fact.clone());
+            }
+        }
+        let mut cases = Vec::new();
+        disks(&model, &self.limits.detail, &mut self.random, &mut |tree| {
+            let moment = format!("killed after event {}, done again, then power loss", moment.at);
+            cases.push(Case {
+                tree: tree.after_reboot(boot_id),
+                moment,
+                facts: facts.clone(),
+                shown: None,
+                is_kill: false,
             });
         });
         self.try_all(&evenly(cases, self.limits.most_after_kill))?;
@@ -365,7 +412,7 @@ impl Run<'_> {
             // What was killed is always looked at: other disks are compared with it.
             let is_chosen = match self.which {
                 Which::All => true,
-                Which::One(number) => case.shown.is_none() || first + index == number,
+                Which::One(number) => case.is_kill || first + index == number,
             };
             if is_chosen && !self.seen.contains_key(&keys[index]) {
                 self.seen.insert(keys[index], None);

@@ -112,7 +112,10 @@ fn open_log(dir: &StateDir) -> Result<Log, LogError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.disk.ensure_dir(&options.folder)?;
+    // As for the queue's log.
+    if !options.folder.is_dir() {
+        dir.disk.ensure_dir(&options.folder)?;
+    }
     Log::open(&dir.disk, options)
 }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::choice::startable;
 use super::orphans::{Orphans, time_left};
+use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
-    Look, ProcessTable, RecoverError, RecoverSettings, Settled, Settlement, Verdict, after_failed_start,
-    record, settle,
+    Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
+    after_failed_start, record, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -75,6 +76,7 @@ pub struct Scheduler {
     watch: Watch,
     orphans: Orphans,
     last_checkpoint: Instant,
+    retainer: Retainer,
     started: Vec<JobId>,
     follower: Option<Follower>,
     /// Held while this scheduler starts whatever job is next.
@@ -96,6 +98,7 @@ impl Scheduler {
             watch: Watch::new(),
             orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
+            retainer: Retainer::default(),
             started: Vec::new(),
             follower: None,
             announced: None,
@@ -106,6 +109,13 @@ impl Scheduler {
     #[must_use]
     pub(super) fn followed_by(mut self, follower: Follower) -> Scheduler {
         self.follower = Some(follower);
+        self
+    }
+
+    /// The same, which removes jobs that are old enough once a day.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
+        self.retainer = Retainer::new(retention);
         self
     }
 
@@ -187,6 +197,7 @@ impl Scheduler {
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
         Ok(changed || !ended.is_empty() || settled || started || more)

@@ -10,6 +10,7 @@ mod lock;
 pub mod log;
 pub mod mutation;
 mod quarantine;
+mod remove_tree;
 mod replace;
 mod shared_page;
 
@@ -19,4 +20,5 @@ pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
 pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
+pub use remove_tree::{Removed, remove_tree};
 pub use replace::{TEMPORARY_PREFIX, create, create_many, replace, replace_with};

@@ -3,8 +3,10 @@
 //! Findings have stable codes from [`catalogue`], which `recoveryctl explain` prints. To add a code, add
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
+pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod dashboard;
 pub mod failed;
 mod finding;
 mod held;
@@ -15,11 +17,14 @@ pub mod locks;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
+pub mod recovery;
 pub mod sentinels;
+pub mod startup;
 pub mod status;
 pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;
 
 pub use finding::{Finding, Severity};
+use held::with_liveness;
 pub use held::{held_repositories, lock_of};

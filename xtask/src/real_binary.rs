@@ -73,7 +73,7 @@ fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     let (binary, full) = (binary()?, context.is_full());
     context.bar.set_message("faults");
     let mut rows = Vec::new();
-    match faults::disk::try_disks(&binary)? {
+    match faults::disk::try_disks(&binary, &["disk-not-writable", "job-record-not-written"])? {
         Some(tally) => rows.push(row(context, &tally)),
         None => rows.push(Row {
             operation: "disk: full, read-only".to_owned(),
@@ -82,6 +82,7 @@ fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
         }),
     }
     rows.push(row(context, &faults::limits::try_limits(&binary, if full { 1 } else { 5 })?));
+    rows.push(row(context, &faults::clocks::try_clocks(&binary)?));
     let all = faults::effects::try_effects(&binary, seed(context), if full { 1 } else { 20 })?;
     rows.extend(all.iter().map(|tally| row(context, tally)));
     Ok(rows)
@@ -95,7 +96,7 @@ fn damaged(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     };
     context.bar.set_message("bytes");
     let mut all = bytes::try_files(&binary, extent, &|| context.bar.tick())?;
-    all.push(bytes::folders::try_folders(&binary)?);
+    all.push(bytes::folders::try_folders(&binary, "no-state-file")?);
     all.extend(bytes::parsers::try_parsers(seed, if context.is_full() { 300_000 } else { 3_000 }));
     Ok(all.iter().map(|tally| row(context, tally)).collect())
 }

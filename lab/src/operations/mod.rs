@@ -3,15 +3,20 @@
 //! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
+mod again;
 mod attempt;
 mod daemon;
 mod deliver;
 mod import;
 mod lock;
+mod prune;
 mod queue;
+mod rebuild;
 mod recover;
+mod repair;
 mod small;
 mod stage;
+mod startup;
 mod submit;
 pub(crate) mod supervisor;
 
@@ -38,8 +43,15 @@ pub const ALL: &[Operation] = &[
     submit::BATCH,
     submit::NAMED,
     attempt::ATTEMPT,
+    again::ATTEMPTS,
+    prune::PRUNE,
+    rebuild::RECORDS,
+    rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    attempt::LONG_OUTPUT,
+    again::RESUME,
+    prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
     queue::CANCEL_ORPHAN,
@@ -61,6 +73,16 @@ pub const ALL: &[Operation] = &[
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
+    startup::STARTUP,
+    startup::SAFE_MODE,
+    startup::MIGRATE,
+    startup::REQUESTS,
+    repair::TICKET,
+    repair::STALE,
+    repair::LOCKS,
+    repair::QUEUE,
+    repair::AUDIT_KEPT,
+    repair::AUDIT_IN_THE_WAY,
 ];
 
 /// The operation of this name.

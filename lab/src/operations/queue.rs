@@ -48,6 +48,7 @@ pub(super) const CANCEL_ORPHAN: Operation =
 
 fn cancel_orphan(stage: &Stage) -> Result<(), Error> {
     let request = stage.submit(Some("c"), |request| request.command = endless())?;
+    stage.acknowledge(Fact::job("c", 1, &["queued", "crashed"]));
     let claim = stage.claim("c")?;
     kill_supervisor(stage, "c", claim)?;
     stage.acknowledge(Fact::job("c", 1, &["crashed", "cancelled"]));

@@ -11,6 +11,7 @@ use super::frame::{self, Item, Scan};
 use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, OpenSegment, Writer};
+use crate::durable::disk::parent;
 use crate::durable::error::{Tried, read_optional};
 use crate::durable::mutation::Mutation;
 use crate::durable::replace::replace;
@@ -55,6 +56,8 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let suspect_from = (valid && log.page.is_poisoned()).then(|| log.page.synced());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
     log.page.invalidate(log.epoch());
+    // Whoever made the folder may have been killed before its name was durable.
+    log.disk.sync_dir(parent(&log.options.folder))?;
     let segments = SegmentFile::list(&log.options.folder)?;
     let Some(last) = segments.last() else {
         start_segment(log, writer, floor)?;

@@ -187,6 +187,11 @@ impl Log {
                 return Err(LogError::PageReplaced { path: shared.path().to_owned() });
             }
         }
+        // Emptied while it is mapped, the next look into it would end this process with SIGBUS. Between this
+        // and that look it still would: which is a crash, and loses nothing.
+        if self.page_file.metadata()?.len() < SharedPage::LEN {
+            return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
+        }
         Ok(held)
     }
 
