@@ -127,7 +127,6 @@ impl Fact {
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
-    },
             Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),

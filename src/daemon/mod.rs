@@ -20,6 +20,6 @@ mod watch;
 pub use deliveries::Trouble;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
-pub use retention::still_needed;
+pub use retention::Needs;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

@@ -10,8 +10,8 @@ use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
 use crate::webhooks;
 
-use super::deliveries::{Deliveries, Trouble};
 use super::again::{Again, Looks};
+use super::deliveries::{Deliveries, Trouble};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 

@@ -8,9 +8,7 @@ use serde_json::Value;
 use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{
-    Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition,
-};
+use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
