@@ -96,7 +96,7 @@ mod tests {
         apply(&mut state, 4, Operation::Claim { job: job.clone(), attempt: 2 });
         apply(&mut state, 5, end(2, 4, Outcome::Crashed, Some(AfterCrash::Hold)));
         let first = state.get(&job).unwrap().ends();
-        apply(&mut state, 6, Operation::Resume { job: job.clone(), fresh: false });
+        apply(&mut state, 6, Operation::Resume { job: job.clone(), fresh: false, attempt: Some(3) });
         apply(&mut state, 7, Operation::Claim { job: job.clone(), attempt: 3 });
         apply(&mut state, 8, end(3, 7, Outcome::Exited, None));
         let ends = state.get(&job).unwrap().ends();

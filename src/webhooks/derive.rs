@@ -108,18 +108,14 @@ impl<'a> Deriver<'a> {
 }
 
 /// The ids of all that could follow from a job's ends, for endpoints of any of these names.
-pub(super) fn ids_of_job<'a>(
-    state_id: Uuid,
-    job: &Job,
-    endpoints: impl Iterator<Item = &'a String> + Clone,
-) -> Vec<DeliveryId> {
+pub(super) fn ids_of_job(state_id: Uuid, job: &Job, endpoints: &[&String]) -> Vec<DeliveryId> {
     if job.course.is_none() {
         return Vec::new();
     }
     let callbacks = if has_callbacks(job) { job.spec().map_or(0, |s| s.callbacks.len()) } else { 0 };
     let of_end = |end: &JobEnd| {
         let occasion = occasion_of(&job.id, end);
-        let receivers = (0..callbacks).map(callback_name).chain(endpoints.clone().map(|n| endpoint_name(n)));
+        let receivers = (0..callbacks).map(callback_name).chain(endpoints.iter().map(|n| endpoint_name(n)));
         receivers.map(|r| DeliveryId::derived(state_id, &occasion, &r)).collect::<Vec<_>>()
     };
     job.ends().iter().flat_map(of_end).collect()

@@ -155,7 +155,8 @@ fn compact_if_worth_it(
     }
     let state_id = dir.identity.state_id;
     let names = log.state().endpoints().clone();
-    let of_jobs = queue.jobs().flat_map(|job| ids_of_job(state_id, job, names.keys()));
+    let listed: Vec<&String> = names.keys().collect();
+    let of_jobs = queue.jobs().flat_map(|job| ids_of_job(state_id, job, &listed));
     let of_recoveries =
         recoveries.iter().flat_map(|r| ids_of_recovery(state_id, r.facts.recovery_id, names.keys()));
     let derivable: HashSet<DeliveryId> = of_jobs.chain(of_recoveries).collect();

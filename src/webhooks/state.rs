@@ -140,12 +140,20 @@ impl DeliveryState {
                 Ok(())
             }
             Operation::Retry { deliveries, .. } => {
-                let all = deliveries.into_iter().map(|id| self.retry(id, at));
-                all.fold(Ok(()), |first, next| first.and(next))
+                let mut applied = Ok(());
+                for id in deliveries {
+                    // One that does not fit holds up no other.
+                    applied = applied.and(self.retry(id, at));
+                }
+                applied
             }
             Operation::Discard { deliveries, .. } => {
-                let all = deliveries.into_iter().map(|id| self.discard(id));
-                all.fold(Ok(()), |first, next| first.and(next))
+                let mut applied = Ok(());
+                for id in deliveries {
+                    // One that does not fit holds up no other.
+                    applied = applied.and(self.discard(id));
+                }
+                applied
             }
             Operation::Circuit { endpoint, failures, open_until: Some(open_until), error } => {
                 self.circuits.insert(endpoint, Circuit { failures, open_until, error });

@@ -90,9 +90,10 @@ pub fn undelivered(
     since: &BTreeMap<String, Timestamp>,
     job: &Job,
 ) -> usize {
-    let of_callbacks = ids_of_job(dir.identity.state_id, job, std::iter::empty());
+    let of_callbacks = ids_of_job(dir.identity.state_id, job, &[]);
     // What was tried for an endpoint is to come to its end, even if it is configured no more.
-    let tried = ids_of_job(dir.identity.state_id, job, since.keys());
+    let names: Vec<&String> = since.keys().collect();
+    let tried = ids_of_job(dir.identity.state_id, job, &names);
     let tried = tried.into_iter().filter(|id| !of_callbacks.contains(id) && state.course(*id).is_some());
     of_callbacks.iter().filter(|id| !state.is_settled(**id)).count() + tried.count()
 }
