@@ -50,7 +50,7 @@ pub const ALL: &[Operation] = &[
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
     attempt::LONG_OUTPUT,
-    again::RESUME,
+    again::ATTEMPTS,
     prune::PRUNE,
     queue::CANCEL,
     queue::CANCEL_RUNNING,
