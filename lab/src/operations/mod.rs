@@ -70,6 +70,7 @@ pub const ALL: &[Operation] = &[
     daemon::DAEMON_ALONE,
     deliver::DELIVER,
     recover::RECOVER,
+    recover::RECOVER_SKIPPING,
     recover::RECOVER_DAMAGED,
     recover::RECOVER_LOST,
     recover::RECOVER_REUSED,
