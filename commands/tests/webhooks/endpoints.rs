@@ -159,8 +159,8 @@ fn an_address_that_is_denied_is_not_called_by_number_or_by_name() {
     office.one("metadata", "http://169.254.169.254/latest/meta-data/");
     assert_eq!(office.deliver()["parked"], 7);
     assert_eq!(receiver.count(), 0);
-    for n in 0..names.len() {
-        assert_eq!(office.outcomes(&format!("denied-{n}")), ["refused"], "{}", names[n]);
+    for (n, name) in names.iter().enumerate() {
+        assert_eq!(office.outcomes(&format!("denied-{n}")), ["refused"], "{name}");
     }
     let why = office.delivery("metadata")["last_error"].as_str().unwrap().to_owned();
     assert!(why.contains("webhooks.allow"), "it names the setting: {why}");

@@ -3,7 +3,6 @@
 #![allow(clippy::disallowed_methods)] // Tests damage files.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 #[allow(dead_code)] // Shared with the scenes of crashes.
 #[path = "../crash/scene.rs"]
