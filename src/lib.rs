@@ -17,3 +17,4 @@ pub mod report;
 pub mod startup;
 pub mod state;
 pub mod system;
+pub mod webhooks;

@@ -30,6 +30,7 @@ use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
@@ -111,6 +112,7 @@ enum Command {
     Skip(SkipArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
     Startup(StartupArgs),
     Work(WorkArgs),
@@ -143,6 +145,7 @@ impl Command {
             Command::Skip(_) => "skip",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
             Command::Startup(_) => "startup",
             Command::Work(_) => "work",
@@ -175,6 +178,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),

@@ -19,6 +19,7 @@ use recovery::report::sentinels::SentinelsError;
 use recovery::report::startup::StartupReportError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
+use recovery::webhooks::{DeliveryLogError, EngineError};
 use serde::Serialize;
 
 /// How a command ended that did not fail.
@@ -463,6 +464,31 @@ impl From<LogError> for CliError {
             LogError::Poisoned { .. } => CliError::new(ErrorKind::Failed, error)
                 .code("log-poisoned")
                 .hint("nothing was acknowledged; check the disk, then run it again"),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<DeliveryLogError> for CliError {
+    fn from(error: DeliveryLogError) -> CliError {
+        match error {
+            DeliveryLogError::Log(error) => error.into(),
+            DeliveryLogError::Disk(error) => error.into(),
+            DeliveryLogError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> CliError {
+        match error {
+            EngineError::Lock(LockError::Held { .. }) => CliError::new(ErrorKind::Held, error)
+                .code("somebody-delivers")
+                .hint("a daemon delivers by itself: recoveryctl webhooks pending"),
+            EngineError::Lock(error) => error.into(),
+            EngineError::Log(error) => error.into(),
+            EngineError::Disk(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }

@@ -78,9 +78,13 @@ pub struct Scheduler {
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
+    follower: Option<Follower>,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
 }
+
+/// Looks at the queue in every round; true when it wants the next one at once.
+pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool>;
 
 impl Scheduler {
     /// A scheduler on a recovered queue.
@@ -96,8 +100,16 @@ impl Scheduler {
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
+            follower: None,
             announced: None,
         }
+    }
+
+    /// The same, with somebody who follows the queue.
+    #[must_use]
+    pub(super) fn followed_by(mut self, follower: Follower) -> Scheduler {
+        self.follower = Some(follower);
+        self
     }
 
     /// The same, which removes jobs that are old enough once a day.
@@ -187,7 +199,8 @@ impl Scheduler {
         let started = self.start_jobs()?;
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
-        Ok(changed || !ended.is_empty() || settled || started)
+        let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
+        Ok(changed || !ended.is_empty() || settled || started || more)
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {

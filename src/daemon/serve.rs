@@ -8,8 +8,10 @@ use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
+use crate::webhooks;
 
 use super::again::{Again, Looks};
+use super::deliveries::{Deliveries, Trouble};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 
@@ -21,6 +23,10 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// How it delivers.
+    pub webhooks: webhooks::Settings,
+    /// Who hears what keeps it from recording deliveries.
+    pub trouble: Trouble,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
 }
@@ -87,9 +93,10 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler, retention } = settings;
+    let DaemonSettings { recovery, run, scheduler, webhooks, trouble, retention } = settings;
     let again = Again { dir, recovery, run };
-    let served = serve_on(dir, &again, WorkSettings { scheduler, retention }, ready, stop);
+    let work_settings = WorkSettings { scheduler, webhooks, trouble, retention };
+    let served = serve_on(dir, &again, work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
@@ -97,6 +104,8 @@ pub fn serve(
 /// What a daemon does once it has recovered.
 struct WorkSettings {
     scheduler: SchedulerSettings,
+    webhooks: webhooks::Settings,
+    trouble: Trouble,
     retention: Option<Retention>,
 }
 
@@ -165,7 +174,9 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler);
+        let mut deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
+        let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
         let scheduler = match settings.retention {
             Some(retention) => scheduler.with_retention(retention),
             None => scheduler,

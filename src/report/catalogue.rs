@@ -7,7 +7,10 @@ use serde::Serialize;
 use super::finding::Severity;
 use crate::state::suggest::closest;
 
+mod webhooks;
+
 pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
+pub use webhooks::*;
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -673,6 +676,13 @@ pub const ALL: &[&Entry] = &[
     &IMPORT_JOB_LEFT_OUT,
     &IMPORT_JOB_ID_DIFFERS,
     &IMPORT_PROCESS_ALIVE,
+    &WEBHOOK_PARKED,
+    &WEBHOOK_REFUSED,
+    &WEBHOOK_CIRCUIT_OPEN,
+    &WEBHOOK_INTERRUPTED,
+    &WEBHOOK_LOG_DAMAGED,
+    &WEBHOOK_RECORD_REFUSED,
+    &WEBHOOK_NOBODY_DELIVERS,
 ];
 
 /// The entry of a code.
@@ -695,7 +705,11 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let sources = [include_str!("catalogue.rs"), include_str!("catalogue/live_jobs.rs")];
+        let sources = [
+            include_str!("catalogue.rs"),
+            include_str!("catalogue/live_jobs.rs"),
+            include_str!("catalogue/webhooks.rs"),
+        ];
         let count = |source: &str| source.matches(": Entry = Entry {").count();
         let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);

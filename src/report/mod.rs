@@ -21,6 +21,7 @@ pub mod recovery;
 pub mod sentinels;
 pub mod startup;
 pub mod status;
+pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;
 

@@ -41,6 +41,8 @@ const FOLDERS: &[&str] = &[
     "audit/log",
     "quarantine",
     "daemon",
+    "webhooks",
+    "webhooks/log",
 ];
 
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
@@ -93,6 +95,12 @@ paths! {
     recovery_requests => "recovery/requests";
     /// The audit trail's segments.
     audit_log => "audit/log";
+    /// Deliveries.
+    webhooks => "webhooks";
+    /// The delivery log's segments.
+    webhooks_log => "webhooks/log";
+    /// Held by whoever delivers.
+    deliver_lock => "webhooks/deliver.lock";
     /// Unreadable files, each with the reason.
     quarantine => "quarantine";
     /// The daemon's own folder.

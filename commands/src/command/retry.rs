@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::retry_phase::{PhaseArgs, retry_phase};
+use super::retry_webhook::{WebhookArgs, retry_webhook};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -16,10 +17,12 @@ pub(crate) struct RetryArgs {
 #[derive(Debug, Subcommand)]
 enum RetryWord {
     Phase(PhaseArgs),
+    Webhook(WebhookArgs),
 }
 
 pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
     match &args.word {
         RetryWord::Phase(args) => retry_phase(context, args),
+        RetryWord::Webhook(args) => retry_webhook(context, args),
     }
 }

@@ -32,6 +32,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
             write_records: false,
+            webhooks: recovery::webhooks::Settings::default(),
         },
         run: RunOptions::default(),
         scheduler: SchedulerSettings {
@@ -43,6 +44,8 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             checkpoint_interval: Duration::from_secs(3600),
             jobs: RecoverSettings::new(actor()),
         },
+        webhooks: recovery::webhooks::Settings::default(),
+        trouble: std::sync::Arc::new(|_| ()),
         retention: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
-//! `startup` → `queue` → `jobs` → `locks`. `startup` and `queue` must be over before anything is judged.
+//! `startup` → `queue` → `jobs` → `locks`, `webhooks`. `startup` and `queue` must be over before anything is judged.
 //! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
@@ -13,8 +13,10 @@ mod lost_jobs;
 mod queue;
 mod sequence;
 mod startup;
+mod webhooks;
 
 pub use holders::JobHolders;
 pub use locks::liveness_of;
 pub use queue::repair_queue;
 pub use sequence::{Recovery, Settings, recover_queue_of};
+pub use webhooks::recovery_ends;

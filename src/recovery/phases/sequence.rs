@@ -25,6 +25,8 @@ pub struct Settings {
     pub jobs: RecoverSettings,
     /// Whether job records are written while recovering; a daemon does that once it is ready.
     pub write_records: bool,
+    /// How deliveries are made.
+    pub webhooks: crate::webhooks::Settings,
 }
 
 /// What the phases hand on to one another.
@@ -126,6 +128,7 @@ impl Recovery {
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
             phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
+            phase("webhooks", "deliveries", super::webhooks::run).after(&["jobs"]),
         ])?;
         Ok(Recovery { shared, graph })
     }
@@ -236,7 +239,12 @@ mod tests {
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
         let jobs = RecoverSettings::new(Actor::default());
-        let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+        let settings = Settings {
+            by: StartedBy::Recover,
+            jobs,
+            write_records: true,
+            webhooks: crate::webhooks::Settings::default(),
+        };
         let (record, queue) = Recovery::new(&dir, settings).unwrap().run(&RunOptions::default()).unwrap();
         assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
         assert_eq!(record.snapshot.phase("locks").unwrap().depends_on, ["queue", "jobs"]);

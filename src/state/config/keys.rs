@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use super::value::{Expected, Given};
+use super::webhooks;
 use crate::state::units::{format_duration, format_size};
 
 /// A key of the configuration.
@@ -169,6 +170,22 @@ pub const KEYS: &[Key] = &[
         set: |s, v| v.wait().map(|d| s.recovery.pause = d),
         show: |s| format_duration(s.recovery.pause),
     },
+    webhooks::RETRY,
+    webhooks::TIMEOUT,
+    webhooks::RETRY_AFTER_MAX,
+    webhooks::CONCURRENCY,
+    webhooks::PER_ENDPOINT,
+    webhooks::STRICT_ORDER,
+    webhooks::BREAKER_FAILURES,
+    webhooks::BREAKER_PAUSE,
+    webhooks::BREAKER_PAUSE_MAX,
+    webhooks::ALLOW,
+    webhooks::DENY,
+    webhooks::SECRETS_KEY,
+    webhooks::CA_FILE,
+    webhooks::KEEP,
+    webhooks::KEEP_ENTRIES,
+    webhooks::ENDPOINTS_KEY,
     Key {
         name: "import.claude_batch_server.command",
         about: "runs an imported job again; {prompt} is its prompt",

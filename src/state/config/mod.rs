@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod settings;
 mod value;
+mod webhooks;
 
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
@@ -20,3 +21,4 @@ pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
     DaemonSettings, ImportSettings, JobSettings, OnCrash, OnOrphan, QueueSettings, RecoverySettings, Settings,
 };
+pub use webhooks::{SecretSource, WebhookEndpoint, WebhookSettings};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::webhooks::WebhookSettings;
 use crate::state::SEGMENT_BYTES;
 
 /// All settings, after every layer was applied.
@@ -20,6 +21,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// `[recovery]`
     pub recovery: RecoverySettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
     /// `[import.claude_batch_server]`
     pub import: ImportSettings,
 }
@@ -176,6 +179,7 @@ impl Settings {
                 checkpoint_interval: Duration::from_secs(10 * 60),
             },
             recovery: RecoverySettings { tries: 3, pause: Duration::from_secs(1) },
+            webhooks: WebhookSettings::default(),
             import: ImportSettings { command: ["claude", "--print", "{prompt}"].map(str::to_owned).to_vec() },
         }
     }
@@ -186,6 +190,8 @@ impl Settings {
             Some(("jobs.stale_after", "it must be longer than jobs.heartbeat"))
         } else if self.jobs.stale_after > self.jobs.dead_after {
             Some(("jobs.dead_after", "it must not be shorter than jobs.stale_after"))
+        } else if self.webhooks.breaker_pause > self.webhooks.breaker_pause_max {
+            Some(("webhooks.breaker_pause_max", "it must not be shorter than webhooks.breaker_pause"))
         } else if self.jobs.requeue_pause > self.jobs.requeue_pause_max {
             Some(("jobs.requeue_pause_max", "it must not be shorter than jobs.requeue_pause"))
         } else {

@@ -53,6 +53,33 @@ impl Given<'_> {
         }
     }
 
+    /// Texts: a list, or one text with commas between them; `none` is the empty list.
+    pub(super) fn items(&self) -> Option<Vec<String>> {
+        match self {
+            Given::Toml(DeValue::Array(items)) => {
+                items.iter().map(|i| i.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => match self.text()? {
+                "none" => Some(Vec::new()),
+                text => Some(text.split(',').map(|t| t.trim().to_owned()).collect()),
+            },
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&self) -> Result<bool, Expected> {
+        let text = || match self.text() {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        match self {
+            Given::Toml(DeValue::Boolean(flag)) => Ok(*flag),
+            Given::Toml(_) => Err("true or false"),
+            Given::Text(_) => text().ok_or("true or false"),
+        }
+    }
+
     /// A time that may be zero.
     pub(super) fn wait(&self) -> Result<Duration, Expected> {
         self.text().and_then(|t| parse_duration(t).ok()).ok_or("a duration in quotes, such as \"30s\"")
