@@ -11,6 +11,7 @@ pub mod log;
 mod quarantine;
 mod replace;
 mod shared_page;
+pub mod tree;
 
 pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};
