@@ -1,5 +1,6 @@
 //! The outside world behind narrow types: hosts, processes, file systems.
 
+pub mod docker;
 mod filesystem;
 mod host;
 mod process;
