@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod audit;
+pub mod cleanup;
 pub mod daemon;
 pub mod durable;
 pub mod import;

@@ -4,6 +4,7 @@ mod adopted;
 mod command_record;
 mod evidence;
 mod exit_record;
+mod grip;
 pub mod marks;
 mod output;
 mod process_table;
@@ -20,6 +21,7 @@ mod verdict;
 pub use command_record::CommandRecord;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use recover::{

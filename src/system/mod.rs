@@ -1,10 +1,12 @@
-//! The outside world behind narrow types: hosts, processes, file systems.
+//! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
 pub mod docker;
 mod filesystem;
+pub mod git;
 mod host;
 mod process;
 mod process_table;
+mod tool;
 mod usage;
 
 pub use filesystem::is_network;
@@ -14,4 +16,5 @@ pub use process::{
     marked_processes, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

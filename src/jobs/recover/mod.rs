@@ -16,5 +16,6 @@ pub use cancel::{CancelOutcome, Cancellation, cancel};
 pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
 pub use reattach::{Reattachment, reattach};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
+pub(in crate::jobs) use settle::lock_job;
 pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
 pub use settled_job::SettledJob;

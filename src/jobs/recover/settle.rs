@@ -172,7 +172,7 @@ impl Case {
 }
 
 /// Takes a job's lock exclusively; makes workspace and lock file when they are not there.
-pub(super) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
+pub(in crate::jobs) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
     let paths = dir.paths.job(&id.to_string()).map_err(|e| DiskError {
         action: "lock",
         path: dir.paths.jobs(),

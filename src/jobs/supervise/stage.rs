@@ -58,7 +58,7 @@ impl Plan {
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
             .envs(&self.spec.env)
-            .envs(marks::environment(dir.paths.root(), paths, &job.id, job.attempt, self.resumed))
+            .envs(marks::environment(dir, paths, &job.id, job.attempt, self.resumed))
             .stdin(Stdio::null())
             .stdout(duplicate()?)
             .stderr(duplicate()?);

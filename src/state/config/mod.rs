@@ -18,5 +18,6 @@ pub use error::ConfigError;
 pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
-    DaemonSettings, ImportSettings, JobSettings, OnCrash, QueueSettings, RecoverySettings, Settings,
+    CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, ImportSettings, JobSettings, OnCrash,
+    OrphansConfig, QueueSettings, RecoverySettings, Settings,
 };
