@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
@@ -22,6 +23,7 @@ use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::resume::{ResumeArgs, cmd_resume};
+use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
@@ -98,7 +100,9 @@ enum Command {
     Lock(LockArgs),
     Release(ReleaseArgs),
     Resume(ResumeArgs),
+    Retry(RetryArgs),
     Skip(SkipArgs),
+    Cleanup(CleanupArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
@@ -124,7 +128,9 @@ impl Command {
             Command::Lock(_) => "lock",
             Command::Release(_) => "release",
             Command::Resume(_) => "resume",
+            Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
+            Command::Cleanup(_) => "cleanup",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
@@ -150,7 +156,9 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Lock(args) => cmd_lock(context, &args),
         Command::Release(args) => cmd_release(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
+        Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
+        Command::Cleanup(args) => cmd_cleanup(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),

@@ -4,6 +4,7 @@
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
 pub mod catalogue;
+pub mod cleanup;
 pub mod failed;
 mod finding;
 mod held;

@@ -1,5 +1,6 @@
 //! A file a command: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
 
+pub(crate) mod cleanup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
@@ -24,6 +25,8 @@ mod queue_wal;
 pub(crate) mod recover;
 pub(crate) mod release;
 pub(crate) mod resume;
+pub(crate) mod retry;
+mod retry_cleanup;
 pub(crate) mod skip;
 pub(crate) mod status;
 pub(crate) mod submit;

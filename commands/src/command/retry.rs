@@ -1,0 +1,25 @@
+//! `retry …`: tries again what failed.
+
+use clap::{Args, Subcommand};
+
+use super::retry_cleanup::{RetryCleanupArgs, retry_cleanup};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+
+/// Try again what failed
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    #[command(subcommand)]
+    word: RetryWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum RetryWord {
+    Cleanup(RetryCleanupArgs),
+}
+
+pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
+    match &args.word {
+        RetryWord::Cleanup(args) => retry_cleanup(context, args),
+    }
+}
