@@ -552,7 +552,8 @@ fn adopted(world: &mut World, id: &str, adopted: Adopted) -> Job {
         course: Some(Box::new(course)),
         spec,
     };
-    append(&world.dir, &actor(), &[Operation::Restore { document: Box::new(document) }]).unwrap();
+    append(&world.dir, &actor(), &[Operation::Restore { document: Box::new(document), keeps_place: false }])
+        .unwrap();
     world.queue.refresh().unwrap();
     world.job(id)
 }
@@ -744,7 +745,8 @@ fn records_are_written_anew_when_missing_damaged_or_behind() {
     let mut written: Vec<String> = rebuilt.written.iter().map(ToString::to_string).collect();
     written.sort();
     assert_eq!(written, ["behind", "damaged", "missing"]);
-    assert_eq!((rebuilt.damaged, rebuilt.unknown), (vec![path("damaged")], vec![path("stranger")]));
+    let damaged = vec![("damaged".parse().unwrap(), path("damaged"))];
+    assert_eq!((rebuilt.damaged, rebuilt.unknown), (damaged, vec![path("stranger")]));
     let (documents, damaged) = record::read_those(&world.dir, |_| true).unwrap();
     assert_eq!((documents.len(), damaged), (4, vec![path("stranger")]));
     let behind = documents.iter().find(|d| d.job_id == behind).unwrap();

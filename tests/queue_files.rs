@@ -152,7 +152,7 @@ fn a_lost_beginning_is_noticed_even_if_nothing_follows() {
         append(&dir, &actor(), &[Operation::Remove { jobs: Vec::new() }]).unwrap();
     }
     Queue::open(&dir).unwrap().checkpoint().unwrap().unwrap();
-    Queue::open(&dir).unwrap().log().remove_until(u64::MAX - 1).unwrap();
+    Queue::open(&dir).unwrap().log().unwrap().remove_until(u64::MAX - 1).unwrap();
     snapshots(&dir).iter().for_each(|s| fs::remove_file(&s.path).unwrap());
     let queue = Queue::open(&dir).unwrap();
     assert_eq!(queue.state().jobs().len(), 0);
@@ -343,7 +343,7 @@ fn a_checkpoint_while_the_queue_is_opened_is_not_applied_again() {
     open_log(&dir).unwrap().locked::<_, LogError>(|l| l.append(&[line])).unwrap();
     let meanwhile = dir.clone();
     let act = move || {
-        let resume = Operation::Resume { job: "a".parse().unwrap(), fresh: false };
+        let resume = Operation::Resume { job: "a".parse().unwrap(), fresh: false, attempt: None };
         let operations = [resume, claim("a", 2), crash("a", 2, 6)];
         let mut other = Queue::open(&meanwhile).unwrap();
         other.transact(&actor(), |_| (operations.to_vec(), ())).unwrap();

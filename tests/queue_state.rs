@@ -101,8 +101,10 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
         ("crash fail", with_after(AfterCrash::Fail)),
         ("crash again", with_after(AfterCrash::Requeue { not_before: at() })),
         ("cancel", Operation::Cancel { job: id(job) }),
-        ("resume", Operation::Resume { job: id(job), fresh: true }),
-        ("restore", Operation::Restore { document }),
+        ("resume", Operation::Resume { job: id(job), fresh: true, attempt: None }),
+        ("resume at", Operation::Resume { job: id(job), fresh: false, attempt: Some(1) }),
+        ("rebuilt", Operation::Rebuilt { job: id(job), from: vec!["queue log".to_owned()] }),
+        ("restore", Operation::Restore { document, keeps_place: false }),
         ("remove", Operation::Remove { jobs: vec![id(job)] }),
     ]
 }
@@ -134,7 +136,9 @@ fn every_operation_in_every_status() {
     let over = |to: [&'static str; 5]| to;
     let same = |what: &'static str| over([what; 5]);
     let resumed = ["illegal", "queued 2", "queued 2", "queued 2", "queued 1"];
-    let table: [(&str, &str, &str, [&str; 5], &str); 17] = [
+    let resumed_at_1 = ["illegal", "queued 1", "queued 1", "queued 1", "queued 1"];
+    let unmoved = ["succeeded 1", "failed 1", "timed_out 1", "crashed 1", "cancelled 1"];
+    let table: [(&str, &str, &str, [&str; 5], &str); 19] = [
         ("submit", "duplicate", "duplicate", same("duplicate"), "queued 1"),
         ("batch", "duplicate", "duplicate", same("duplicate"), "queued 1"),
         ("claim", "running 1", illegal, same(illegal), "no such job"),
@@ -151,6 +155,8 @@ fn every_operation_in_every_status() {
         ("crash again", "queued 2", "queued 2", same(illegal), "no such job"),
         ("cancel", "cancelled 1", "running 1", same(illegal), "no such job"),
         ("resume", illegal, illegal, resumed, "no such job"),
+        ("resume at", illegal, illegal, resumed_at_1, "no such job"),
+        ("rebuilt", "queued 1", "running 1", unmoved, "no such job"),
         ("restore", "duplicate", "duplicate", same("duplicate"), "queued 1"),
         ("remove", "queued 1", "running 1", same("gone"), "gone"),
     ];
@@ -218,6 +224,54 @@ fn a_cancelled_job_does_not_run_again() {
         assert_eq!(state.get(&id("j")).unwrap().status, JobStatus::Cancelled);
         check(&state);
     }
+}
+
+/// Requeued, cancelled before it began, resumed: the attempt that never began keeps its number.
+#[test]
+fn no_attempt_number_is_skipped() {
+    let mut state = with(JobStatus::Running);
+    let after_crash = Some(AfterCrash::Requeue { not_before: at() });
+    state.apply(3, record(Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) }))).unwrap();
+    state.apply(4, record(Operation::Cancel { job: id("j") })).unwrap();
+    let job = state.get(&id("j")).unwrap();
+    assert_eq!((job.status, job.attempt, job.next_attempt()), (JobStatus::Cancelled, 2, 2));
+    let resume = |attempt| record(Operation::Resume { job: id("j"), fresh: false, attempt });
+    for skipped in [1, 4] {
+        assert!(matches!(state.apply(5, resume(Some(skipped))), Err(Refusal::Illegal { .. })), "{skipped}");
+    }
+    state.apply(6, resume(Some(2))).unwrap();
+    state.apply(7, record(Operation::Claim { job: id("j"), attempt: 2 })).unwrap();
+    state.apply(8, record(Operation::End(end("j", 2, 7, Outcome::Signaled)))).unwrap();
+    let job = state.get(&id("j")).unwrap();
+    assert_eq!((job.status, job.next_attempt()), (JobStatus::Failed, 3));
+    let attempts: Vec<u32> = job.course().attempts.iter().map(|a| a.attempt).collect();
+    assert_eq!(attempts, [1, 2]);
+    // A log from before numbers were written goes on as it went then.
+    state.apply(9, resume(None)).unwrap();
+    assert_eq!(state.get(&id("j")).unwrap().attempt, 3);
+    check(&state);
+}
+
+#[test]
+fn a_restored_job_keeps_its_place_where_that_is_known() {
+    let document = |job: &str, seq: u64| {
+        let mut other = QueueState::default();
+        other.apply(seq, record(Operation::Submit(submission(job, 0, None)))).unwrap();
+        Box::new(other.get(&id(job)).unwrap().to_document())
+    };
+    let mut state = QueueState::default();
+    state.apply(1, record(Operation::Submit(submission("a", 0, None)))).unwrap();
+    state.apply(3, record(Operation::Submit(submission("c", 0, None)))).unwrap();
+    let restore = |document, keeps_place| record(Operation::Restore { document, keeps_place });
+    state.apply(4, restore(document("b", 2), true)).unwrap();
+    state.apply(5, restore(document("d", 2), false)).unwrap();
+    assert_eq!(ids(state.queued()), [id("a"), id("b"), id("c"), id("d")]);
+    // Numbers that were given twice, after a log was lost, lose no job.
+    state.apply(6, restore(document("aa", 1), true)).unwrap();
+    assert_eq!(ids(state.queued()), [id("a"), id("aa"), id("b"), id("c"), id("d")]);
+    state.apply(7, record(Operation::Claim { job: id("a"), attempt: 1 })).unwrap();
+    assert_eq!(ids(state.queued()), [id("aa"), id("b"), id("c"), id("d")]);
+    check(&state);
 }
 
 fn documents(state: &QueueState) -> Vec<String> {
@@ -293,12 +347,12 @@ fn one_operation() -> impl Strategy<Value = Operation> {
         }),
         4 => ends,
         1 => job().prop_map(|job| Operation::Cancel { job }),
-        2 => (job(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh }),
+        2 => (job(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh, attempt: None }),
         1 => prop::collection::vec(job(), 0..3).prop_map(|jobs| Operation::Remove { jobs }),
         1 => (name(), -1i32..2).prop_map(|(name, priority)| {
             let mut other = QueueState::default();
             other.apply(7, record(Operation::Submit(submission(name, priority, Some("r"))))).unwrap();
-            Operation::Restore { document: Box::new(other.get(&id(name)).unwrap().to_document()) }
+            Operation::Restore { document: Box::new(other.get(&id(name)).unwrap().to_document()), keeps_place: false }
         }),
     ]
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use recovery::durable::Disk;
-use recovery::queue::Actor;
+use recovery::queue::{Actor, Queue};
 use recovery::state::config::Settings;
 use recovery::state::{Clock, IdentityRepair, StateDir, StateError};
 
@@ -91,6 +91,15 @@ impl Context {
         let path = self.state_path()?;
         let (dir, repair) = StateDir::open_for_repair(&path, Disk::real(), Clock::system())?;
         Ok((self.with_settings(dir)?, repair))
+    }
+
+    /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
+    pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<Queue, CliError> {
+        let queue = Queue::open_to_look(dir)?;
+        if let Some(why) = queue.unwritable() {
+            self.output.warning(&format!("the queue can only be looked at: {why}"));
+        }
+        Ok(queue)
     }
 
     fn with_settings(&mut self, dir: StateDir) -> Result<StateDir, CliError> {

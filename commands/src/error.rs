@@ -443,7 +443,15 @@ impl From<LockError> for CliError {
 
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
-        CliError::new(ErrorKind::Failed, error).code("disk")
+        let refused = error.is_refused_change();
+        let error = CliError::new(ErrorKind::Failed, error).code("disk");
+        match refused {
+            true => error.hint(
+                "free room, or make the disk writable, then run it again; what can be read is shown by: \
+                       recoveryctl status",
+            ),
+            false => error,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
-use recovery::jobs::{FreshnessLimits, RecoverSettings};
+use recovery::jobs::{FreshnessLimits, RecoverSettings, RequeuePauses};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -28,6 +28,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         actor,
         limits: FreshnessLimits { stale_after_ms: ms(jobs.stale_after), dead_after_ms: ms(jobs.dead_after) },
         kill_grace: jobs.kill_grace,
+        requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
     })
 }
 

@@ -7,7 +7,7 @@ use super::record::{PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::state::names::encode;
-use crate::system::git;
+use crate::system::git_work;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
@@ -35,7 +35,7 @@ impl Work<'_> {
         let trash = dir.paths.cleanup_trash().join(&name);
         let to = dir.paths.cleanup_archive().join(&name);
         let mut steps = Vec::new();
-        if git::has_repository(&folder) {
+        if !git_work::working_trees(&folder).is_empty() {
             steps.push(Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }));
         }
         steps.push(Step::new(TAKE, StepWhat::Take { folder, identity, trash: trash.clone() }));
@@ -53,7 +53,7 @@ impl Work<'_> {
         let Some(step) = self.step(PHASE, ARCHIVE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Archive { folder, to } = step.what.clone() else { return Ok(()) };
         self.intend(PHASE, &[ARCHIVE.to_owned()])?;
-        match git::archive(&self.cleaner.dir.disk, &folder, &to) {
+        match git_work::archive(&self.cleaner.dir.disk, &folder, &to) {
             Ok(None) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
             Ok(Some(kept)) => {
                 let note = format!("uncommitted work is kept in {}: {kept}", to.display());

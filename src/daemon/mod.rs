@@ -5,6 +5,7 @@
 //! supervisors are processes of their own.
 
 mod choice;
+mod cleaning;
 mod gate;
 mod info;
 mod scheduler;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::choice::startable;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
+use crate::cleanup::Derived;
 use crate::durable::DiskError;
 use crate::durable::log::LogError;
 use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
@@ -70,6 +71,7 @@ pub struct Scheduler {
     watch: Watch,
     last_checkpoint: Instant,
     started: Vec<JobId>,
+    cleanups: Derived,
 }
 
 impl Scheduler {
@@ -84,6 +86,7 @@ impl Scheduler {
             watch: Watch::default(),
             last_checkpoint: Instant::now(),
             started: Vec::new(),
+            cleanups: Derived::default(),
         }
     }
 
@@ -164,8 +167,16 @@ impl Scheduler {
         let reaped = self.supervisors.reap();
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.enter_cleanups();
         self.checkpoint_if_due()?;
         Ok(changed || reaped || settled || started)
+    }
+
+    /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
+    /// the next time, or by whoever comes after.
+    fn enter_cleanups(&mut self) {
+        let by = &self.settings.jobs.actor.by;
+        let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::record;
 use crate::queue::{Queue, QueueError};
@@ -21,6 +22,8 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// How it cleans up.
+    pub cleanup: CleanupSettings,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -78,7 +81,8 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let (record, queue) = Recovery::new(dir, settings.recovery)?.run(&settings.run)?;
+    let (record, queue) =
+        Recovery::new(dir, settings.recovery)?.cleaning_later(&settings.cleanup).run(&settings.run)?;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
         return Err(DaemonError::NotRecovered { outcome, record: Box::new(record) });
@@ -91,7 +95,7 @@ pub fn serve(
         DaemonInfo { pid: std::process::id(), address: None, socket: None, started_at: dir.clock.now() };
     info.write(dir)?;
     ready(&info, &record);
-    let worked = work(dir, queue, settings.scheduler, stop);
+    let worked = work(dir, queue, settings.scheduler, &settings.cleanup, stop);
     DaemonInfo::remove(dir)?;
     Ok(worked?)
 }
@@ -101,6 +105,7 @@ fn work(
     dir: &StateDir,
     queue: Queue,
     settings: SchedulerSettings,
+    cleanup: &CleanupSettings,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), WorkError> {
     let over = AtomicBool::new(false);
@@ -108,8 +113,10 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
+        let cleaning = scope.spawn(|| super::cleaning::clean(dir, cleanup, &over));
         let worked = Scheduler::new(dir.clone(), queue, settings).run(stop);
         over.store(true, Ordering::Relaxed);
+        cleaning.thread().unpark();
         worked
     })
 }

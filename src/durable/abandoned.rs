@@ -1,9 +1,9 @@
 //! Temporary files that a crash left behind.
 //!
-//! Who makes a temporary file locks it and then looks whether it still has its name; who sweeps locks
-//! it, looks whether the name still means that file, and removes it while holding the lock. Whoever
-//! locks first wins, the other one sees it, and no clock is asked: a writer that was swept between
-//! creation and lock makes another file, and a file that is locked is never touched.
+//! Who makes a temporary file locks it before it has a name; who sweeps locks it, looks whether the name
+//! still means that file, and removes it while holding the lock. So a file that can be locked belongs to
+//! nobody, and no clock is asked. Where the file system has no files without a name, the maker locks it
+//! right after and looks whether it still has its name: swept in between, he makes another.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -43,6 +43,7 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// What the system says; the file is then still there.
+#[track_caller]
 pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     match remove_unlocked(disk, path) {
         Err(e) if e.is_not_found() => Ok(Abandoned::Gone),
@@ -50,6 +51,7 @@ pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError
     }
 }
 
+#[track_caller]
 fn remove_unlocked(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     let seen = std::fs::symlink_metadata(path).tried("look at", path)?;
     if !seen.is_file() {

@@ -10,10 +10,12 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{DiskError, Tried};
+use super::mutation::Mutation;
 
 /// One change of the disk, in the order in which this process asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,11 @@ pub trait Observer: Send + Sync {
 
     /// Called after the effect has happened.
     fn after(&self, effect: &Effect<'_>);
+
+    /// Called before an effect, and whenever records are about to be appended to a log, with the place in
+    /// the source that wants it: the caller of the outermost function of [`crate::durable`] or of the
+    /// queue's store. So a crash laboratory knows which write paths an operation has taken.
+    fn reached(&self, _site: &'static Location<'static>) {}
 }
 
 /// The file system, as this library changes it. Cheap to clone.
@@ -87,23 +94,53 @@ impl Disk {
         Disk { observer: Some(observer) }
     }
 
+    #[track_caller]
     fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let Some(observer) = &self.observer else { return act() };
+        observer.reached(Location::caller());
         observer.before(effect)?;
         let value = act()?;
         observer.after(effect);
         Ok(value)
     }
 
+    /// Tells the observer which write path is being taken; see [`Observer::reached`].
+    #[track_caller]
+    pub(crate) fn reached(&self) {
+        if let Some(observer) = &self.observer {
+            observer.reached(Location::caller());
+        }
+    }
+
     /// Makes a new file, open for reading and writing, close-on-exec.
     ///
     /// # Errors
     /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    #[track_caller]
     pub fn create_new(&self, path: &Path, mode: u32) -> Result<DiskFile, DiskError> {
         self.perform(&Effect::Create { path }, || {
             OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
         })
         .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
+        .tried("create", path)
+    }
+
+    /// As [`Disk::create_new`], with the file flocked before it has its name, so that nobody ever sees it
+    /// unlocked. The flag is false where the file system has no files without a name: then the caller
+    /// has to lock it.
+    ///
+    /// # Errors
+    /// As [`Disk::create_new`].
+    #[track_caller]
+    pub(super) fn create_locked(&self, path: &Path, mode: u32) -> Result<(DiskFile, bool), DiskError> {
+        self.perform(&Effect::Create { path }, || match new_locked(path, mode)? {
+            Some(file) => Ok((file, true)),
+            None => {
+                let new = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
+                Ok((new, false))
+            }
+        })
+        .map(|(file, locked)| (DiskFile { file, path: path.to_owned(), disk: self.clone() }, locked))
         .tried("create", path)
     }
 
@@ -125,6 +162,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
         loop {
             match self.open(path) {
@@ -143,6 +181,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
         self.perform(&Effect::Create { path }, || {
             OpenOptions::new().append(true).create(true).mode(0o600).open(path)
@@ -154,6 +193,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         self.perform(&Effect::Rename { from, to, replace }, || {
@@ -170,6 +210,7 @@ impl Disk {
     ///
     /// # Errors
     /// `NotFound` when it is already gone; otherwise what the system says.
+    #[track_caller]
     pub fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).tried("remove", path)
     }
@@ -216,6 +257,7 @@ impl Disk {
     ///
     /// # Errors
     /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    #[track_caller]
     pub fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::CreateDir { path }, || std::fs::DirBuilder::new().mode(0o700).create(path))
             .tried("make the folder", path)
@@ -225,10 +267,13 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says; `NotADirectory` when the name belongs to something else.
+    #[track_caller]
     pub fn ensure_dir(&self, path: &Path) -> Result<bool, DiskError> {
         match self.create_dir(path) {
             Ok(()) => {
-                self.sync_dir(parent(path))?;
+                if !Mutation::NoFolderSyncForNewFolder.is_on() {
+                    self.sync_dir(parent(path))?;
+                }
                 Ok(true)
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -245,6 +290,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveDir { path }, || std::fs::remove_dir(path))
             .tried("remove the folder", path)
@@ -254,6 +300,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncDir { path }, || File::open(path)?.sync_all())
             .tried("sync the folder", path)
@@ -264,6 +311,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncFilesystem { path }, || Ok(rustix::fs::syncfs(File::open(path)?)?))
             .tried("sync the file system of", path)
@@ -273,11 +321,31 @@ impl Disk {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn set_mode(&self, path: &Path, mode: u32) -> Result<(), DiskError> {
         self.perform(&Effect::SetMode { path, mode }, || {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         })
         .tried("set the permissions of", path)
+    }
+}
+
+/// A file that is made without a name, locked, and then given its name. `None` where one of that cannot be
+/// done; only that the name is taken is an error.
+fn new_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    use std::os::fd::AsRawFd;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let Ok(unnamed) = open(parent(path), flags, Mode::from_raw_mode(mode)) else { return Ok(None) };
+    let file = File::from(unnamed);
+    if !super::lock::try_exclusive(&file).is_ok_and(|locked| locked) {
+        return Ok(None);
+    }
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match linkat(CWD, &itself, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => Ok(None),
     }
 }
 
@@ -328,6 +396,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says; some of the bytes may have been written then.
+    #[track_caller]
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Write { path: &self.path, offset, bytes }, || {
@@ -340,6 +409,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn truncate(&self, len: u64) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Truncate { path: &self.path, len }, || self.file.set_len(len))
@@ -350,6 +420,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says, other than that it cannot.
+    #[track_caller]
     pub fn allocate(&self, len: u64) -> Result<bool, DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;
@@ -369,6 +440,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says. What was written since the last sync must then be taken as lost.
+    #[track_caller]
     pub fn sync_data(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: true }, || self.file.sync_data())
@@ -379,6 +451,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// As [`DiskFile::sync_data`].
+    #[track_caller]
     pub fn sync(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: false }, || self.file.sync_all())
@@ -389,6 +462,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn touch(&self) -> Result<(), DiskError> {
         use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };

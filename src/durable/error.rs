@@ -23,6 +23,22 @@ impl DiskError {
         self.source.kind()
     }
 
+    /// Whether the system refuses changes of what it may well let us read: a read-only or full disk, a quota,
+    /// missing permission, a failing device.
+    #[must_use]
+    pub fn is_refused_change(&self) -> bool {
+        use rustix::io::Errno;
+        let refusals =
+            [Errno::ROFS, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ACCESS, Errno::PERM, Errno::IO];
+        self.source.raw_os_error().is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
+    }
+
+    /// Whether this process may open no more files: it alone, and it will not pass.
+    #[must_use]
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+    }
+
     /// Whether the file or folder was not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -8,6 +8,7 @@ mod disk;
 mod error;
 mod lock;
 pub mod log;
+pub mod mutation;
 mod quarantine;
 mod replace;
 mod shared_page;

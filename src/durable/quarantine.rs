@@ -46,6 +46,7 @@ impl Quarantine {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn keep_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let bytes = std::fs::read(path).tried("read", path)?;
         self.keep(path, None, &bytes, reason, at)
@@ -55,6 +56,7 @@ impl Quarantine {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let kept = self.keep_file(path, reason, at)?;
         self.disk.remove_file(path)?;
@@ -66,6 +68,7 @@ impl Quarantine {
     ///
     /// # Errors
     /// What the system says.
+    #[track_caller]
     pub fn keep(
         &self,
         from: &Path,

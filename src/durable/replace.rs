@@ -4,8 +4,8 @@
 //! `tempfile` gives the unique name and removes it when something fails; its own `persist` syncs
 //! nothing, so the rename is ours.
 //!
-//! A temporary file is flocked from its creation to its publication, so that what a crash left can be
-//! told from what is being written; see [`super::remove_abandoned`].
+//! A temporary file is flocked before it has a name and until its publication, so that what a crash left
+//! can be told from what is being written; see [`super::remove_abandoned`].
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Disk, DiskFile, parent};
 use super::error::{DiskError, Tried};
 use super::lock::{claim_new, unlock};
+use super::mutation::Mutation;
 
 /// How the name of every temporary file begins, so that startup can tell what a crash left.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -21,6 +22,7 @@ pub const TEMPORARY_PREFIX: &str = ".tmp-";
 ///
 /// # Errors
 /// What the system says; the old content is then still there.
+#[track_caller]
 pub fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     replace_with(disk, path, |out| out.write_all(bytes))
 }
@@ -29,6 +31,7 @@ pub fn replace(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> 
 ///
 /// # Errors
 /// What the system, or `fill`, says; the old content is then still there.
+#[track_caller]
 pub fn replace_with(
     disk: &Disk,
     path: &Path,
@@ -41,6 +44,7 @@ pub fn replace_with(
 ///
 /// # Errors
 /// What the system says.
+#[track_caller]
 pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
 }
@@ -50,6 +54,7 @@ pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 ///
 /// # Errors
 /// What the system says; some may have been made then.
+#[track_caller]
 pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> Result<usize, DiskError> {
     let mut written = Vec::with_capacity(files.len());
     for (path, bytes) in files {
@@ -60,7 +65,9 @@ pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> 
     if written.is_empty() {
         return Ok(0);
     }
-    disk.sync_filesystem(folder)?;
+    if !Mutation::NoSyncOfManyFiles.is_on() {
+        disk.sync_filesystem(folder)?;
+    }
     let mut made = 0;
     for (temporary, path) in written {
         match disk.rename(&temporary.name, path, false) {
@@ -76,6 +83,7 @@ pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> 
     Ok(made)
 }
 
+#[track_caller]
 fn place(
     disk: &Disk,
     path: &Path,
@@ -86,8 +94,13 @@ fn place(
     let mut out = BufWriter::with_capacity(1 << 16, Appender { file: &temporary.file, at: 0 });
     fill(&mut out).and_then(|()| out.flush()).tried("write", path)?;
     drop(out);
-    temporary.file.sync()?;
+    if !Mutation::RenameBeforeSync.is_on() {
+        temporary.file.sync()?;
+    }
     let file = temporary.publish(path, replace)?;
+    if Mutation::RenameBeforeSync.is_on() {
+        file.sync()?;
+    }
     unlock(file.as_file());
     Ok(file)
 }
@@ -101,13 +114,14 @@ pub(crate) struct Temporary {
 
 impl Temporary {
     /// Makes one, empty and flocked, in the folder.
+    #[track_caller]
     pub(crate) fn new(disk: &Disk, folder: &Path) -> Result<Temporary, DiskError> {
         loop {
             let made = tempfile::Builder::new()
                 .prefix(TEMPORARY_PREFIX)
-                .make_in(folder, |path| disk.create_new(path, 0o600).map_err(|e| e.source));
-            let (file, name) = made.tried("make a temporary file in", folder)?.into_parts();
-            if claim_new(file.as_file(), &name) {
+                .make_in(folder, |path| disk.create_locked(path, 0o600).map_err(|e| e.source));
+            let ((file, is_locked), name) = made.tried("make a temporary file in", folder)?.into_parts();
+            if is_locked || claim_new(file.as_file(), &name) {
                 return Ok(Temporary { file, name, disk: disk.clone() });
             }
             // A sweep of abandoned files came between creation and lock: it is theirs to remove.
@@ -116,11 +130,14 @@ impl Temporary {
     }
 
     /// Gives it its name and makes the name durable. The file stays flocked.
+    #[track_caller]
     pub(crate) fn publish(self, path: &Path, replace: bool) -> Result<DiskFile, DiskError> {
         self.disk.rename(&self.name, path, replace)?;
         // From here on the temporary name is gone; nothing to remove.
         let _ = self.name.keep();
-        self.disk.sync_dir(parent(path))?;
+        if !Mutation::NoFolderSyncAfterRename.is_on() {
+            self.disk.sync_dir(parent(path))?;
+        }
         Ok(self.file)
     }
 }

@@ -245,7 +245,7 @@ fn restore(
     let new = documents.into_iter().filter(|document| !is_known(&document.job_id));
     let pairs = new.map(|document| {
         let id = document.job_id.clone();
-        (Operation::Restore { document: Box::new(document) }, id)
+        (Operation::Restore { document: Box::new(document), keeps_place: false }, id)
     });
     pairs.unzip()
 }

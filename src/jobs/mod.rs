@@ -9,6 +9,7 @@ pub mod marks;
 mod output;
 mod process_table;
 pub mod record;
+mod record_text;
 mod recover;
 #[cfg(test)]
 mod samples;
@@ -25,9 +26,9 @@ pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use recover::{
-    CancelOutcome, Cancellation, LONGEST_REQUEUE_PAUSE_MS, Reattachment, RecoverError, RecoverSettings,
-    ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash, cancel, reattach,
-    requeue_pause_ms, resume, settle, would_resume,
+    CancelOutcome, Cancellation, DamagedFile, Reattachment, RecoverError, RecoverSettings, Remains,
+    RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,
+    cancel, damaged_files, reattach, remains, resume, settle, would_resume,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

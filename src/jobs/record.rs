@@ -3,11 +3,13 @@
 //! Never the truth: a missing, damaged or old one is written anew from the queue. When log and snapshots
 //! are lost, these files are the last source ([`read_those`]): so whoever removes a job from the queue
 //! removes its record first. A submission is one record and one sync, so
-//! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]).
+//! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]). How a
+//! record proves itself whole: `record_text`.
 
 use std::path::{Path, PathBuf};
 
-use super::stored::{DOCUMENT_VERSION, Stored, read_stored};
+use super::record_text::{read_record, says, text_of, understand};
+use super::stored::Stored;
 use crate::durable::{DiskError, Tried, create_many, read_optional, replace};
 use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since};
 use crate::state::StateDir;
@@ -47,7 +49,7 @@ pub fn write(dir: &StateDir, job: &Job) -> Result<(), RecordError> {
 /// When there is a file that may not be read.
 pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError> {
     match dir.paths.job(&id.to_string()) {
-        Ok(paths) => read_stored(&paths.record),
+        Ok(paths) => read_record(&paths.record),
         Err(_) => Ok(Stored::Missing),
     }
 }
@@ -86,7 +88,7 @@ pub struct WaitingRecords {
     /// How many were made.
     pub made: usize,
     /// Those that could not be understood: in quarantine, and made anew.
-    pub damaged: Vec<PathBuf>,
+    pub damaged: Vec<(JobId, PathBuf)>,
 }
 
 /// Gives waiting jobs that have no file, or a damaged one, a new one. A whole one is left alone: it may be
@@ -107,13 +109,13 @@ pub fn write_waiting(
         let mut files = Vec::new();
         for document in batch {
             let path = dir.paths.job(&document.job_id.to_string())?.record;
-            match read_stored::<JobDocument>(&path)? {
+            match read_record(&path)? {
                 Stored::Whole(_) => continue,
                 Stored::Missing => {}
                 Stored::Damaged { .. } => {
                     let at = dir.clock.now().to_string();
                     dir.quarantine().take_file(&path, "not a job's record", &at)?;
-                    written.damaged.push(path.clone());
+                    written.damaged.push((document.job_id.clone(), path.clone()));
                 }
             }
             files.push((path, text_of(document)));
@@ -130,10 +132,10 @@ pub struct Rebuilt {
     pub looked_at: u64,
     /// Jobs whose record was written, because it was missing, damaged or behind.
     pub written: Vec<JobId>,
-    /// Those of them that had a supervisor, and so a record, once.
+    /// Those of them that had begun, and so had a record, once.
     pub missing: Vec<JobId>,
-    /// Records that could not be understood, and are in quarantine now.
-    pub damaged: Vec<PathBuf>,
+    /// Those of them whose record could not be understood; that one is in quarantine now.
+    pub damaged: Vec<(JobId, PathBuf)>,
     /// Records of jobs that the queue does not know; left where they are.
     pub unknown: Vec<PathBuf>,
     /// Records that could not be written or read, with the reason.
@@ -171,21 +173,22 @@ pub fn rebuild(
 fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (PathBuf, String)> {
     let paths = dir.paths.job(&job.id.to_string()).map_err(|e| (dir.paths.jobs(), e.to_string()))?;
     let failed = |e: DiskError| (paths.record.clone(), format!("{e}: {}", e.source));
-    let wanted = text_of(&job.to_document());
+    let wanted = job.to_document();
     let found = read_optional(&paths.record).map_err(failed)?;
-    if found.as_deref() == Some(wanted.as_slice()) {
+    if found.as_deref().is_some_and(|text| says(text, &wanted)) {
         return Ok(());
     }
-    if found.is_none() && paths.sentinel().exists() {
+    // Whoever claims a job writes its record before anything is started.
+    if found.is_none() && (!job.course().attempts.is_empty() || paths.sentinel().exists()) {
         rebuilt.missing.push(job.id.clone());
     }
-    if let Some(reason) = found.and_then(|bytes| serde_json::from_slice::<JobDocument>(&bytes).err()) {
+    if let Some(reason) = found.and_then(|text| understand(&text).err()) {
         let at = dir.clock.now().to_string();
         let reason = format!("not a job's record: {reason}");
         dir.quarantine().keep_file(&paths.record, &reason, &at).map_err(failed)?;
-        rebuilt.damaged.push(paths.record.clone());
+        rebuilt.damaged.push((job.id.clone(), paths.record.clone()));
     }
-    replace(&dir.disk, &paths.record, &wanted).map_err(failed)?;
+    replace(&dir.disk, &paths.record, &text_of(&wanted)).map_err(failed)?;
     rebuilt.written.push(job.id.clone());
     Ok(())
 }
@@ -202,7 +205,7 @@ pub fn read_those(
     let (mut documents, mut damaged) = (Vec::new(), Vec::new());
     for (id, path) in list(dir)? {
         let Some(id) = id.filter(&wanted) else { continue };
-        match read_stored::<JobDocument>(&path) {
+        match read_record(&path) {
             // A copy under another name is not that job's record.
             Ok(Stored::Whole(document)) if document.job_id == id => documents.push(document),
             Ok(Stored::Missing) => {}
@@ -229,13 +232,4 @@ fn named(path: &Path) -> Option<(Option<JobId>, PathBuf)> {
     let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     let id = crate::state::names::decode(name).and_then(|name| name.parse().ok());
     Some((id, path.to_owned()))
-}
-
-/// The document with its version in front.
-fn text_of(document: &JobDocument) -> Vec<u8> {
-    let mut text = format!("{{\"version\":{DOCUMENT_VERSION},").into_bytes();
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    text.extend_from_slice(body.strip_prefix(b"{").unwrap_or(&body));
-    text.push(b'\n');
-    text
 }

@@ -218,12 +218,46 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job that waits for its first attempt.
+    #[must_use]
+    pub fn new(id: JobId, place: Place, submitted_at: Timestamp, spec: &JobSpec) -> Job {
+        let raw_spec = serde_json::to_string(spec).unwrap_or_default();
+        Job::queued(id, place, submitted_at, raw_spec.into())
+    }
+
+    pub(super) fn queued(id: JobId, place: Place, submitted_at: Timestamp, raw_spec: Box<str>) -> Job {
+        Job {
+            id,
+            place,
+            priority: 0,
+            attempt: 1,
+            status: JobStatus::Queued,
+            repository: None,
+            submitted_at,
+            not_before: None,
+            course: None,
+            raw_spec,
+        }
+    }
+
     /// What was asked for.
     ///
     /// # Errors
     /// When it cannot be understood: written by a later version.
     pub fn spec(&self) -> Result<JobSpec, serde_json::Error> {
         serde_json::from_str(&self.raw_spec)
+    }
+
+    /// The attempt that a resume would begin: the present one as long as it was not begun.
+    #[must_use]
+    pub fn next_attempt(&self) -> u32 {
+        let course = self.course();
+        let begun = match course.attempts.last() {
+            Some(last) => last.attempt >= self.attempt,
+            // Taken over from another server, which kept no attempts.
+            None => course.started_at.is_some(),
+        };
+        self.attempt.saturating_add(u32::from(begun))
     }
 
     /// The course, empty for a job that has none yet.

@@ -147,11 +147,23 @@ pub enum Operation {
         job: JobId,
         /// Without its checkpoint.
         fresh: bool,
+        /// The attempt that is next. `None` in logs that are older than this member: then the number after
+        /// the present one if the job was ever begun.
+        attempt: Option<u32>,
     },
     /// A job enters as it is: taken over from another server, or rebuilt after its record was lost.
     Restore {
-        /// The job. Its place is this record's when it is queued.
+        /// The job.
         document: Box<JobDocument>,
+        /// Whether it keeps the place that the document tells; else its place is this record's.
+        keeps_place: bool,
+    },
+    /// A job's own record was lost or damaged and was written anew.
+    Rebuilt {
+        /// Which job.
+        job: JobId,
+        /// From what.
+        from: Vec<String>,
     },
     /// Jobs that are over leave the queue for good.
     Remove {

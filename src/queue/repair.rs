@@ -124,7 +124,7 @@ pub fn mend(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
         dir.quarantine().keep_file(&file.path, why, &at)?;
     }
     // Before the checkpoint, which may remove the segment.
-    repaired.queue.log().keep_damage(&repaired.damage)?;
+    repaired.queue.log()?.keep_damage(&repaired.damage)?;
     let newest = repaired.queue.checkpoint()?.map(|c| c.snapshot);
     for (file, why) in &repaired.damaged_snapshots {
         // The new one may have taken the damaged one's name, or the checkpoint removed it.
@@ -132,6 +132,6 @@ pub fn mend(dir: &StateDir, repaired: &mut Repaired) -> Result<(), QueueError> {
             dir.quarantine().take_file(&file.path, why, &at)?;
         }
     }
-    repaired.queue.log().drop_damage(&repaired.damage)?;
+    repaired.queue.log()?.drop_damage(&repaired.damage)?;
     Ok(())
 }

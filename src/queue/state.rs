@@ -6,7 +6,7 @@
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -108,14 +108,23 @@ pub enum Refusal {
     },
 }
 
-type OrderKey = (Reverse<i32>, Place);
+/// The id is last: two jobs could have one place only after the log was lost and its numbers began anew.
+type OrderKey = (Reverse<i32>, Place, JobId);
+
+/// How a job is to go on.
+struct Wish {
+    fresh: bool,
+    attempt: Option<u32>,
+    by: Option<String>,
+    why: Option<String>,
+}
 
 /// Every job, and the order of those that wait.
 #[derive(Debug, Default)]
 pub struct QueueState {
     jobs: IndexMap<JobId, Job>,
     /// Built when somebody asks for the order; kept up to date from then on.
-    order: OnceCell<BTreeMap<OrderKey, JobId>>,
+    order: OnceCell<BTreeSet<OrderKey>>,
     running: BTreeSet<JobId>,
     counts: Counts,
     totals: Totals,
@@ -137,7 +146,7 @@ impl QueueState {
 
     /// The jobs that wait, in the order in which they are to start.
     pub fn queued(&self) -> impl Iterator<Item = &Job> {
-        self.order().values().filter_map(|id| self.jobs.get(id))
+        self.order().iter().filter_map(|(_, _, id)| self.jobs.get(id))
     }
 
     /// The jobs that have an attempt under way.
@@ -172,10 +181,10 @@ impl QueueState {
             .find(|j| j.repository.as_deref() == Some(repository))
     }
 
-    fn order(&self) -> &BTreeMap<OrderKey, JobId> {
+    fn order(&self) -> &BTreeSet<OrderKey> {
         self.order.get_or_init(|| {
             let queued = self.jobs.values().filter(|j| j.status == JobStatus::Queued);
-            queued.map(|j| (order_key(j), j.id.clone())).collect()
+            queued.map(order_key).collect()
         })
     }
 
@@ -234,8 +243,12 @@ impl QueueState {
             }
             Operation::End(end) => self.end(at, end),
             Operation::Cancel { job } => self.cancel(&job, at, by, actor.why),
-            Operation::Resume { job, fresh } => self.resume(&job, at, fresh, by, actor.why),
-            Operation::Restore { document } => self.restore(seq, *document),
+            Operation::Resume { job, fresh, attempt } => {
+                let wish = Wish { fresh, attempt, by, why: actor.why };
+                self.resume(&job, at, wish)
+            }
+            Operation::Restore { document, keeps_place } => self.restore(seq, *document, keeps_place),
+            Operation::Rebuilt { job, from } => self.rebuilt(&job, from),
             Operation::Remove { jobs } => {
                 self.remove(&jobs);
                 Ok(())
@@ -269,18 +282,7 @@ impl QueueState {
         repository: Option<Arc<str>>,
         raw_spec: Box<str>,
     ) -> Result<(), Refusal> {
-        self.enter(Job {
-            id,
-            place,
-            priority,
-            attempt: 1,
-            status: JobStatus::Queued,
-            repository,
-            submitted_at: at,
-            not_before: None,
-            course: None,
-            raw_spec,
-        })?;
+        self.enter(Job { priority, repository, ..Job::queued(id, place, at, raw_spec) })?;
         self.totals.enqueued += 1;
         Ok(())
     }
@@ -389,36 +391,38 @@ impl QueueState {
         }
     }
 
-    fn resume(
-        &mut self,
-        id: &JobId,
-        at: Timestamp,
-        fresh: bool,
-        by: Option<String>,
-        why: Option<String>,
-    ) -> Result<(), Refusal> {
+    fn resume(&mut self, id: &JobId, at: Timestamp, wish: Wish) -> Result<(), Refusal> {
         let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
-        if !job.status.is_resumable() {
+        let begun_once = job.attempt.saturating_add(u32::from(job.course().started_at.is_some()));
+        let next = wish.attempt.unwrap_or(begun_once);
+        if !job.status.is_resumable() || next.checked_sub(job.attempt).is_none_or(|skipped| skipped > 1) {
             return Err(illegal(job, "resumed"));
         }
         self.totals.resumed += 1;
         self.change(id, |job| {
-            // A job that never got as far as an attempt keeps its number.
             let course = job.course_mut();
-            let begun = course.started_at.is_some();
-            course.fresh = fresh;
+            course.fresh = wish.fresh;
             course.cancel_requested = false;
             (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
-            job.attempt += u32::from(begun);
-            job.turn(JobStatus::Queued, at, Some(why.unwrap_or_else(|| "resumed".to_owned())), by);
+            job.attempt = next;
+            let why = wish.why.unwrap_or_else(|| "resumed".to_owned());
+            job.turn(JobStatus::Queued, at, Some(why), wish.by);
         });
         Ok(())
     }
 
-    fn restore(&mut self, seq: u64, document: JobDocument) -> Result<(), Refusal> {
+    fn rebuilt(&mut self, id: &JobId, from: Vec<String>) -> Result<(), Refusal> {
+        let job = self.jobs.get_mut(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
+        job.course_mut().reconstructed = Some(from);
+        Ok(())
+    }
+
+    fn restore(&mut self, seq: u64, document: JobDocument, keeps_place: bool) -> Result<(), Refusal> {
         let mut job = Job::from(document);
         job.repository = job.repository.map(|r| self.intern(&r));
-        job.place = Place { seq, index: 0 };
+        if !keeps_place {
+            job.place = Place { seq, index: 0 };
+        }
         if job.status == JobStatus::Running && job.course().claim.is_none() {
             job.course_mut().claim = Some(seq);
         }
@@ -488,12 +492,12 @@ impl QueueState {
 }
 
 /// Notes a job that has just got its status, where the state is asked for it.
-fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeMap<OrderKey, JobId>>, job: &Job) {
+fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeSet<OrderKey>>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),
         JobStatus::Queued => {
             if let Some(order) = order.get_mut() {
-                order.insert(order_key(job), job.id.clone());
+                order.insert(order_key(job));
             }
         }
         _ => {}
@@ -501,7 +505,7 @@ fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeMap<OrderKey, 
 }
 
 fn order_key(job: &Job) -> OrderKey {
-    (Reverse(job.priority), job.place)
+    (Reverse(job.priority), job.place, job.id.clone())
 }
 
 fn illegal(job: &Job, wanted: &'static str) -> Refusal {

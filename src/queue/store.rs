@@ -9,6 +9,7 @@ use super::record::{Actor, Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::StateDir;
 
@@ -28,6 +29,31 @@ pub enum QueueError {
     /// An operation that cannot be written as JSON.
     #[error("cannot write an operation as JSON")]
     Json(#[from] serde_json::Error),
+    /// The queue was opened only to be looked at, because its disk cannot be written.
+    #[error("the queue can only be looked at: {why}")]
+    LookOnly {
+        /// What was tried, on which object, and what the system said.
+        why: String,
+    },
+}
+
+impl QueueError {
+    /// What the disk said, if it is that.
+    #[must_use]
+    pub fn disk(&self) -> Option<&DiskError> {
+        match self {
+            QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | QueueError::Disk(e)
+            | QueueError::Lock(LockError::Disk(e)) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    #[must_use]
+    pub fn refused_change(&self) -> Option<&DiskError> {
+        self.disk().filter(|e| e.is_refused_change())
+    }
 }
 
 /// Opens the queue's log.
@@ -59,7 +85,9 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
 ///
 /// # Errors
 /// Nothing is acknowledged then.
+#[track_caller]
 pub fn append(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<u64>, QueueError> {
+    dir.disk.reached();
     let log = open_log(dir)?;
     let first = log.append(&lines(dir, actor, operations)?)?;
     Ok((first..).take(operations.len()).collect())
@@ -109,9 +137,10 @@ impl Operation {
             | Operation::Found { job, .. }
             | Operation::Unclaim { job, .. }
             | Operation::Cancel { job }
-            | Operation::Resume { job, .. } => job == id,
+            | Operation::Resume { job, .. }
+            | Operation::Rebuilt { job, .. } => job == id,
             Operation::End(end) => end.job == *id,
-            Operation::Restore { document } => document.job_id == *id,
+            Operation::Restore { document, .. } => document.job_id == *id,
             Operation::Remove { jobs } => jobs.contains(id),
         }
     }
@@ -121,9 +150,27 @@ impl Operation {
 #[derive(Debug)]
 pub struct Queue {
     dir: StateDir,
-    log: Log,
+    access: Access,
     replayed: Replayed,
     snapshot: Option<SnapshotFile>,
+}
+
+/// By what the queue's files are reached.
+#[derive(Debug)]
+enum Access {
+    /// As one of the writers.
+    Log(Box<Log>),
+    /// Reading only, because the disk cannot be written; the reason.
+    Look(String),
+}
+
+impl Access {
+    fn log(&self) -> Result<&Log, QueueError> {
+        match self {
+            Access::Log(log) => Ok(log),
+            Access::Look(why) => Err(QueueError::LookOnly { why: why.clone() }),
+        }
+    }
 }
 
 /// Applies what the log has between the place reached and `until`; false when some of it is missing.
@@ -200,10 +247,48 @@ impl Queue {
     pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
         let log = open_log(dir)?;
         let until = log.end();
-        log.commit(until.last_seq)?;
-        let mut queue = Queue { dir: dir.clone(), log, replayed: Replayed::default(), snapshot: None };
+        if !Mutation::ShowBeforeSync.is_on() {
+            log.commit(until.last_seq)?;
+        }
+        let access = Access::Log(Box::new(log));
+        let mut queue = Queue { dir: dir.clone(), access, replayed: Replayed::default(), snapshot: None };
         reload(dir, &mut queue.replayed, &mut queue.snapshot, until)?;
         Ok(queue)
+    }
+
+    /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and nothing is
+    /// touched. [`Queue::unwritable`] tells then. For reports: what is shown may include records that were
+    /// never synced, and nothing may be started by it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
+        let why = match Queue::open(dir) {
+            Ok(queue) => return Ok(queue),
+            Err(e) => match e.refused_change() {
+                Some(refused) => format!("{refused}: {}", refused.source),
+                None => return Err(e),
+            },
+        };
+        let replayed = replay(dir, None)?;
+        let mut snapshots = SnapshotFile::list(&dir.paths.queue())?.into_iter();
+        let snapshot = snapshots.find(|s| s.seq == replayed.snapshot_seq);
+        Ok(Queue { dir: dir.clone(), access: Access::Look(why), replayed, snapshot })
+    }
+
+    /// The state directory that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// Why the queue can only be looked at; `None` when it can be changed.
+    #[must_use]
+    pub fn unwritable(&self) -> Option<&str> {
+        match &self.access {
+            Access::Log(_) => None,
+            Access::Look(why) => Some(why),
+        }
     }
 
     /// The jobs.
@@ -219,9 +304,17 @@ impl Queue {
     }
 
     /// The log behind it.
+    ///
+    /// # Errors
+    /// [`QueueError::LookOnly`] when the disk cannot be written.
+    pub fn log(&self) -> Result<&Log, QueueError> {
+        self.access.log()
+    }
+
+    /// Where the log ends, as far as this process knows without the log.
     #[must_use]
-    pub fn log(&self) -> &Log {
-        &self.log
+    pub fn position(&self) -> Position {
+        self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
@@ -241,8 +334,9 @@ impl Queue {
     /// # Errors
     /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
-        let until = self.log.end();
-        self.log.commit(until.last_seq)?;
+        let Ok(log) = self.access.log() else { return Ok(false) };
+        let until = log.end();
+        log.commit(until.last_seq)?;
         if until == self.replayed.log.position {
             return Ok(false);
         }
@@ -257,12 +351,15 @@ impl Queue {
     ///
     /// # Errors
     /// Nothing is acknowledged then; open the queue again before going on.
+    #[track_caller]
     pub fn transact<T>(
         &mut self,
         actor: &Actor,
         decide: impl FnOnce(&QueueState) -> (Vec<Operation>, T),
     ) -> Result<(Vec<u64>, T), QueueError> {
-        let Queue { dir, log, replayed, snapshot } = self;
+        let Queue { dir, access, replayed, snapshot } = self;
+        let log = access.log()?;
+        dir.disk.reached();
         let (numbers, value) = log.locked(|locked| -> Result<_, QueueError> {
             catch_up(dir, replayed, snapshot, locked.end())?;
             let (operations, value) = decide(&replayed.state);
@@ -275,7 +372,7 @@ impl Queue {
             replayed.log.position = locked.end();
             Ok(((first..).take(payloads.len()).collect::<Vec<u64>>(), value))
         })?;
-        self.log.commit(self.replayed.state.last_seq())?;
+        log.commit(replayed.state.last_seq())?;
         Ok((numbers, value))
     }
 
@@ -284,7 +381,10 @@ impl Queue {
     ///
     /// # Errors
     /// What the system says; nothing is lost then.
+    #[track_caller]
     pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, QueueError> {
+        self.log()?;
+        self.dir.disk.reached();
         let _lock = match FileLock::try_acquire(&self.dir.disk, &self.dir.paths.checkpoint_lock()) {
             Ok(lock) => lock,
             Err(LockError::Held { .. }) => return Ok(None),
@@ -295,8 +395,12 @@ impl Queue {
         let state_id = self.dir.identity.state_id.to_string();
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
+        if Mutation::RemoveSegmentsBeforeSnapshot.is_on() {
+            self.log()?.rotate()?;
+            self.log()?.remove_until(self.replayed.state.last_seq())?;
+        }
         let snapshot = SnapshotFile::write(&self.dir.disk, &folder, &state_id, self.state(), now)?;
-        self.log.rotate()?;
+        self.log()?.rotate()?;
         let segments_removed = self.remove_superseded(&snapshot)?;
         self.snapshot = Some(snapshot.clone());
         Ok(Some(Checkpoint { snapshot, segments_removed }))
@@ -320,7 +424,7 @@ impl Queue {
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        Ok(self.log.remove_until(previous.seq)?)
+        Ok(self.log()?.remove_until(previous.seq)?)
     }
 
     /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
@@ -347,6 +451,10 @@ impl Queue {
 
     /// Waits until the log changes, at most `timeout`.
     pub fn wait(&self, timeout: Duration) {
-        self.log.wait_for_change(self.replayed.log.position, timeout);
+        match &self.access {
+            Access::Log(log) => log.wait_for_change(self.replayed.log.position, timeout),
+            // Nobody who can be waited for: the caller looks again after a moment.
+            Access::Look(_) => std::thread::sleep(timeout),
+        }
     }
 }

@@ -59,6 +59,10 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch: Option<Vec<Submission>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keeps_place: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     document: Option<Box<JobDocument>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spec: Option<Box<RawValue>>,
@@ -130,14 +134,21 @@ impl Record {
                 line.op = "cancel".into();
                 line.job = Some(job.clone());
             }
-            Operation::Resume { job, fresh } => {
+            Operation::Resume { job, fresh, attempt } => {
                 line.op = "resume".into();
                 line.job = Some(job.clone());
                 line.fresh = fresh.then_some(true);
+                line.attempt = *attempt;
             }
-            Operation::Restore { document } => {
+            Operation::Restore { document, keeps_place } => {
                 line.op = "restore".into();
+                line.keeps_place = keeps_place.then_some(true);
                 line.document = Some(document.clone());
+            }
+            Operation::Rebuilt { job, from } => {
+                line.op = "rebuilt".into();
+                line.job = Some(job.clone());
+                line.from = Some(from.clone());
             }
             Operation::Remove { jobs } => {
                 line.op = "remove".into();
@@ -207,8 +218,14 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
             after_crash: line.after_crash,
         }),
         "cancel" => Operation::Cancel { job: job? },
-        "resume" => Operation::Resume { job: job?, fresh: line.fresh.unwrap_or(false) },
-        "restore" => Operation::Restore { document: line.document.ok_or_else(|| missing("document"))? },
+        "resume" => {
+            Operation::Resume { job: job?, fresh: line.fresh.unwrap_or(false), attempt: line.attempt }
+        }
+        "restore" => Operation::Restore {
+            document: line.document.ok_or_else(|| missing("document"))?,
+            keeps_place: line.keeps_place.unwrap_or(false),
+        },
+        "rebuilt" => Operation::Rebuilt { job: job?, from: line.from.unwrap_or_default() },
         "remove" => Operation::Remove { jobs: line.jobs.ok_or_else(|| missing("jobs"))? },
         _ => return Err(BadRecord::Unknown(op)),
     })

@@ -60,6 +60,31 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
     next: Some("recoveryctl queue wal"),
 };
 
+/// The disk refuses to be written.
+pub const DISK_NOT_WRITABLE: Entry = Entry {
+    code: "disk-not-writable",
+    severity: Severity::Error,
+    title: "The disk of the state directory cannot be written",
+    meaning: "It is full, a quota is reached, it is mounted read-only, or the device fails: what was tried, and \
+              what the system said, is in the sentence.",
+    done: "What can be read is shown, and may include records that never reached the disk. What could not be \
+           written was left as it was; nothing was acknowledged that is not on disk.",
+    advice: "Free room or make the disk writable, then recover: what was left undone is done then.",
+    next: Some("recoveryctl recover"),
+};
+
+/// The readable form of a job could not be written.
+pub const JOB_RECORD_NOT_WRITTEN: Entry = Entry {
+    code: "job-record-not-written",
+    severity: Severity::Warning,
+    title: "The record of a job could not be written",
+    meaning: "jobs/ID.job.json is made from the queue, for readers and as the last resort when the queue's own \
+              files are lost. The system refused to write it.",
+    done: "The queue itself is whole and was used; the record is written by the next recovery.",
+    advice: "Deal with what the system said: free room, or clear away what has the file's name.",
+    next: Some("recoveryctl recover"),
+};
+
 /// The log ended in the middle of a record.
 pub const LOG_TORN_TAIL: Entry = Entry {
     code: "log-torn-tail",
@@ -140,6 +165,44 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
     meaning: "jobs/<id>.job.json, the readable copy of what the queue knows of a job, was not there.",
     done: "It was written anew from the queue. Nothing is lost.",
     advice: "Nothing, unless it happens again: then find out who removes files below jobs/.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job was rebuilt from its workspace.
+pub const JOB_RECONSTRUCTED: Entry = Entry {
+    code: "job-reconstructed",
+    severity: Severity::Error,
+    title: "A job was rebuilt from its workspace",
+    meaning: "Neither the queue nor a record file knew the job any more; only files in its workspace told \
+              of it: sentinel, command record, exit file, output, checkpoint, a git repository.",
+    done: "The job is back as far as those files tell; the sentence says from what. What became of it was \
+           found out as for every job. It is on hold if it did not end.",
+    advice: "Look at it. What the files do not tell (variables, limits, callbacks, without a sentinel also \
+             the command) is lost: submit the job again if it is needed.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A job of which only a damaged record told.
+pub const JOB_LOST: Entry = Entry {
+    code: "job-lost",
+    severity: Severity::Critical,
+    title: "A job is lost",
+    meaning: "A damaged record of the queue log named the job, and neither a snapshot, nor its own record, \
+              nor a workspace tells of it: most likely it was waiting for its first attempt.",
+    done: "The bytes of the damaged record are in quarantine; what can be read of the submission is there.",
+    advice: "Submit it again. The name is as far as it could be read.",
+    next: Some("recoveryctl jobs list"),
+};
+
+/// A file of a job that is over is damaged.
+pub const JOB_FILE_DAMAGED: Entry = Entry {
+    code: "job-file-damaged",
+    severity: Severity::Warning,
+    title: "A file in the workspace of a job that is over is damaged",
+    meaning: "A sentinel, command record or exit file of the job cannot be understood. How the job ended is in \
+              the queue; nothing is decided by these files any more.",
+    done: "It was moved to quarantine.",
+    advice: "Check the disk: these files are replaced whole, so a crash does not damage them.",
     next: Some("recoveryctl jobs show {name}"),
 };
 
@@ -490,6 +553,9 @@ pub const ALL: &[&Entry] = &[
     &STATE_IDENTITY_REBUILT,
     &JOB_RECORD_DAMAGED,
     &JOB_RECORD_MISSING,
+    &JOB_RECONSTRUCTED,
+    &JOB_LOST,
+    &JOB_FILE_DAMAGED,
     &JOB_CRASHED,
     &JOB_ATTEMPTS_EXHAUSTED,
     &JOB_LIVENESS_UNKNOWN,
@@ -505,6 +571,8 @@ pub const ALL: &[&Entry] = &[
     &TEMPORARY_FILES_REMOVED,
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
+    &DISK_NOT_WRITABLE,
+    &JOB_RECORD_NOT_WRITTEN,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,

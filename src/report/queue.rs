@@ -8,7 +8,7 @@ use super::catalogue;
 use super::finding::Finding;
 use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
-use crate::durable::log::{DamageKind, Position, ReadRequest, SegmentFile, read};
+use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
 use crate::durable::{DiskError, Tried};
 use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
@@ -55,7 +55,11 @@ impl QueueStatus {
         let counts = state.counts();
         let damaged = !queue.replayed().is_clean();
         QueueStatus {
-            state: if damaged { "damaged" } else { "healthy" },
+            state: match () {
+                () if damaged => "damaged",
+                () if not_writable(queue).is_some() => "degraded",
+                () => "healthy",
+            },
             depth: counts.queued,
             counts,
             head: line(state, held).take(HEAD).collect(),
@@ -197,6 +201,18 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     found
 }
 
+/// That the disk cannot be written, if so.
+#[must_use]
+pub fn not_writable(queue: &Queue) -> Option<Finding> {
+    let root = queue.dir().paths.root();
+    let sentence = match queue.unwritable() {
+        Some(why) => format!("the queue can only be looked at: {why}"),
+        None if crate::system::is_full(root) => format!("no room is left on the disk of {}", root.display()),
+        None => return None,
+    };
+    Some(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence))
+}
+
 impl QueueMetrics {
     /// From the jobs that are still known and the totals.
     #[must_use]
@@ -281,7 +297,8 @@ impl QueueSnapshot {
 pub struct WalStatus {
     pub segments: Vec<SegmentStatus>,
     pub last_seq: u64,
-    pub synced_seq: u64,
+    /// None when the disk cannot be written, and so nobody knows.
+    pub synced_seq: Option<u64>,
     pub snapshot_seq: u64,
     pub records_since_checkpoint: u64,
     pub bytes: u64,
@@ -310,11 +327,12 @@ impl WalStatus {
     pub fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
         let folder = dir.paths.queue_log();
         let state_id = dir.identity.state_id.to_string();
-        let until = queue.log().end();
+        let log = queue.log().ok();
+        let until = log.map_or_else(|| queue.position(), Log::end);
         let mut status = WalStatus {
             segments: Vec::new(),
             last_seq: until.last_seq,
-            synced_seq: queue.log().synced(),
+            synced_seq: log.map(Log::synced),
             snapshot_seq: queue.snapshot_seq(),
             records_since_checkpoint: queue.records_since_checkpoint(),
             bytes: 0,

@@ -92,6 +92,9 @@ pub struct Sources<'a> {
     pub unavailable: &'a [DegradedResource],
 }
 
+/// The object of findings about a disk that cannot be written.
+const DISK: &str = "disk";
+
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
 
@@ -140,7 +143,12 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
-    still.chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
+    let disk = super::queue::not_writable(sources.queue)
+        .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
+    // Whether it can be written is known now, whatever the last recovery said.
+    let still = still.filter(|r| r.object != DISK).chain(&disk);
+    let still = still.cloned().collect::<Vec<_>>();
+    still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
 
 /// Whether it is about a job that is running or crashed no more.
@@ -151,6 +159,7 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    found.extend(super::queue::not_writable(sources.queue));
     let crashed = || sources.queue.state().jobs().filter(|j| j.status == JobStatus::Crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));
     let more = crashed().count().saturating_sub(NAMED);

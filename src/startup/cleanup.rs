@@ -32,7 +32,8 @@ pub struct Cleanup {
     pub failed: Vec<(PathBuf, String)>,
 }
 
-/// Cleans up, and writes every act into the cleanup log. `is_known` says whether the queue has a job;
+/// Cleans up, and writes every act into the cleanup log; that a living process is writing a file (our own
+/// progress, say) is no act. `is_known` says whether the queue has a job;
 /// `progress` hears how many of how many folders are done.
 ///
 /// # Errors
@@ -133,9 +134,8 @@ fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {
     };
     let (temporary, workspace) = ("remove_temporary_file", "report_half_made_workspace");
     let removed = found.removed.iter().map(|p| act(temporary, p, "done", "no process was writing it"));
-    let in_use = found.in_use.iter().map(|p| act(temporary, p, "kept", "a living process is writing it"));
     let half =
         found.half_made.iter().map(|p| act(workspace, p, "kept", "empty, and the queue has no such job"));
     let failed = found.failed.iter().map(|(p, why)| act(temporary, p, "failed", why));
-    removed.chain(in_use).chain(half).chain(failed).collect()
+    removed.chain(half).chain(failed).collect()
 }

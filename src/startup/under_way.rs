@@ -1,12 +1,14 @@
 //! The startup of this process.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::cleanup_log::{self, CleanupEntry};
 use super::detect::{Detection, judge_left};
 use super::history::{self, StartupEntry, StartupOutcome};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::StateDir;
 
@@ -32,6 +34,9 @@ pub struct Startup {
     dir: StateDir,
     id: String,
     marker: Mutex<Marker>,
+    /// Whether the history knows of the startup before, so that its marker may be overwritten.
+    previous_is_settled: AtomicBool,
+    unrecorded: Mutex<Option<DiskError>>,
     _lock: FileLock,
 }
 
@@ -59,18 +64,43 @@ impl Startup {
             Err(LockError::Disk(e)) => return Err(e.into()),
             Err(held) => return Err(StartupError::Running(held)),
         };
-        let detection = settle_previous(dir)?;
         let mut marker = Marker::new(by, dir.clock.now());
+        if Mutation::MarkerBeforeHistory.is_on() {
+            marker.write(dir)?;
+        }
+        // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
+        let (detection, unsettled) = match settle_previous(dir) {
+            Ok(detection) => (detection, None),
+            Err(e) if e.is_refused_change() => {
+                (judge_left(dir, &read(&dir.paths.startup_marker())?)?, Some(e))
+            }
+            Err(e) => return Err(e.into()),
+        };
         marker.phases_entered.extend(phase.map(str::to_owned));
         let holder = Holder {
             pid: marker.process.pid,
             purpose: by.as_str().to_owned(),
             since: marker.started_at.to_string(),
         };
-        lock.describe(&holder)?;
-        marker.write(dir)?;
-        let id = marker.startup_id.clone();
-        Ok((Startup { dir: dir.clone(), id, marker: Mutex::new(marker), _lock: lock }, detection))
+        // Who holds the lock is a hint for people.
+        let _ = lock.describe(&holder);
+        let startup = Startup {
+            dir: dir.clone(),
+            id: marker.startup_id.clone(),
+            marker: Mutex::new(marker),
+            previous_is_settled: AtomicBool::new(unsettled.is_none()),
+            unrecorded: Mutex::new(unsettled),
+            _lock: lock,
+        };
+        startup.change(|_| ())?;
+        Ok((startup, detection))
+    }
+
+    /// Why this startup is not on disk as it is: killed now, nobody would know of it, or of how far it got.
+    #[must_use]
+    pub fn unrecorded(&self) -> Option<String> {
+        let unrecorded = self.unrecorded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        unrecorded.as_ref().map(|e| format!("{e}: {}", e.source))
     }
 
     /// Names this startup.
@@ -83,10 +113,11 @@ impl Startup {
         &self.dir
     }
 
-    /// Says, durably, that a phase is about to begin.
+    /// Says, durably, that a phase is about to begin. A disk that refuses to be written is noted, see
+    /// [`Startup::unrecorded`], and keeps no phase from beginning.
     ///
     /// # Errors
-    /// When the marker cannot be replaced; the phase must not begin then.
+    /// When the marker cannot be replaced for another reason; the phase must not begin then.
     pub fn enter(&self, phase: &str) -> Result<(), DiskError> {
         self.change(|marker| {
             marker.phases_done.retain(|p| p != phase); // Tried again.
@@ -107,7 +138,21 @@ impl Startup {
     fn change(&self, change: impl FnOnce(&mut Marker)) -> Result<(), DiskError> {
         let mut marker = self.marker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         change(&mut marker);
-        marker.write(&self.dir)
+        let written = self.settle().and_then(|()| marker.write(&self.dir));
+        let mut unrecorded = self.unrecorded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *unrecorded = match written {
+            Err(e) if !e.is_refused_change() => return Err(e),
+            other => other.err(),
+        };
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), DiskError> {
+        if !self.previous_is_settled.load(Ordering::Acquire) {
+            settle_previous(&self.dir)?;
+            self.previous_is_settled.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Adds acts to the cleanup log.
@@ -123,6 +168,7 @@ impl Startup {
     /// # Errors
     /// What the system says; the marker may then still be there.
     pub fn finish(self, outcome: StartupOutcome, findings_total: u64) -> Result<StartupEntry, DiskError> {
+        self.settle()?;
         let marker = self.marker.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = self.dir.clock.now();
         let entry = StartupEntry {

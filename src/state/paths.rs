@@ -229,6 +229,12 @@ impl JobPaths {
     /// Output and exit of an earlier attempt.
     #[must_use]
     pub fn attempt(&self, number: u32) -> PathBuf {
-        self.workspace.join("attempts").join(number.to_string())
+        self.attempts().join(number.to_string())
+    }
+
+    /// What earlier attempts left.
+    #[must_use]
+    pub fn attempts(&self) -> PathBuf {
+        self.workspace.join("attempts")
     }
 }

@@ -16,6 +16,18 @@ const NETWORK: &[(i64, &str)] = &[
     (0x5346_414F, "afs"),
 ];
 
+/// Whether nothing more fits on the file system that a path is on, for this user: no block, or no file.
+/// What cannot be looked at is not called full.
+#[must_use]
+pub fn is_full(path: &Path) -> bool {
+    let Ok(stat) = rustix::fs::statvfs(path) else { return false };
+    let is_root = rustix::process::geteuid().is_root();
+    let free = if is_root { stat.f_bfree } else { stat.f_bavail };
+    // Some file systems make room for files as they go, and tell no number of them.
+    let no_files = stat.f_files > 0 && stat.f_ffree == 0;
+    (stat.f_blocks > 0 && free == 0) || no_files
+}
+
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
 #[must_use]
 pub fn is_network(path: &Path) -> Option<&'static str> {

@@ -1,143 +1,215 @@
-//! Keeping what a git repository has and nobody else does: commits that no remote is known to have, as a
-//! bundle, and uncommitted changes, untracked files included, as a patch.
+//! What a git repository tells of work that was left in it: HEAD, branch, uncommitted changes.
 //!
-//! git runs in a folder that is to be deleted, with its hooks, file-system monitor, pagers, external diffs
-//! and background work switched off, and with an index and an object store of its own: the repository is not
-//! changed.
+//! Asked of `git` itself, which knows every form that a repository can have. It reads only (no optional
+//! locks), runs no hook and no file system monitor, trusts a repository of whichever owner, reads no
+//! configuration but the repository's own, asks nobody, and is ended when it takes too long.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use crate::durable::{Disk, replace};
+/// Longer than a status of a large work tree takes on a busy disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many bytes of its answer are read: some ten thousand changes.
+const MOST: u64 = 1 << 20;
+/// Where `git` is looked for.
+const SEARCHED: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+/// How many folders of a workspace are looked at for repositories.
+const FOLDERS: usize = 64;
 
-/// Whether a folder, or one directly in it, is the top of a repository's working tree.
-#[must_use]
-pub fn has_repository(folder: &Path) -> bool {
-    !repositories(folder).is_empty()
+/// A repository as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitState {
+    /// The commit; `None` before the first one.
+    pub head: Option<String>,
+    /// The branch; `None` when HEAD is detached.
+    pub branch: Option<String>,
+    /// Files that differ from the commit, untracked ones included.
+    pub changes: usize,
 }
 
-fn repositories(folder: &Path) -> Vec<std::path::PathBuf> {
-    let is_top = |f: &Path| std::fs::symlink_metadata(f.join(".git")).is_ok();
-    let mut found = Vec::new();
-    if is_top(folder) {
-        found.push(folder.to_owned());
+impl std::fmt::Display for GitState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.head {
+            Some(commit) => write!(f, "HEAD {commit}")?,
+            None => f.write_str("no commit yet")?,
+        }
+        match &self.branch {
+            Some(branch) => write!(f, ", branch {branch}")?,
+            None => f.write_str(", detached")?,
+        }
+        match self.changes {
+            0 => f.write_str(", nothing uncommitted"),
+            1 => f.write_str(", 1 uncommitted change"),
+            n => write!(f, ", {n} uncommitted changes"),
+        }
+    }
+}
+
+/// The repositories in a folder: its own, or those of its direct subfolders.
+#[must_use]
+pub fn git_repositories(folder: &Path) -> Vec<PathBuf> {
+    let has_one = |at: &Path| at.join(".git").symlink_metadata().is_ok();
+    if has_one(folder) {
+        return vec![folder.to_owned()];
     }
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path());
-    found.extend(folders.filter(|f| is_top(f)));
+    let mut found: Vec<PathBuf> = folders.take(FOLDERS).filter(|at| has_one(at)).collect();
     found.sort();
     found
 }
 
-/// Keeps the uncommitted and unpushed work of the repositories in a folder, in the folder `to`:
-/// `<name>.bundle` and `<name>.patch`. What was kept, in words; `None` when there was nothing. Done again,
-/// it replaces what it kept before.
+/// Looks at a repository; the reason when that cannot be done.
 ///
 /// # Errors
-/// Why something that is there could not be kept.
-pub fn archive(disk: &Disk, folder: &Path, to: &Path) -> Result<Option<String>, String> {
-    let mut kept = Vec::new();
-    for repository in repositories(folder) {
-        let inside = repository.strip_prefix(folder).ok().and_then(Path::to_str).filter(|n| !n.is_empty());
-        let name = inside.unwrap_or("workspace").to_owned();
-        let git = Git { top: &repository };
-        if !git.is_usable() {
-            continue; // A `.git` that is no repository holds no work.
+/// In words: no git, no repository, or no answer in time.
+pub fn git_state(repository: &Path) -> Result<GitState, String> {
+    let answer = ask(command(repository), PATIENCE)?;
+    understand(&answer).ok_or_else(|| "its answer cannot be understood".to_owned())
+}
+
+fn command(repository: &Path) -> Command {
+    let mut git = Command::new("git");
+    let above = repository.parent().unwrap_or(repository);
+    git.args(["--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"])
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"])
+        .args(["status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=all"])
+        .current_dir(repository)
+        .env_clear()
+        .env("PATH", SEARCHED)
+        .env("LC_ALL", "C")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_CEILING_DIRECTORIES", above)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    std::os::unix::process::CommandExt::process_group(&mut git, 0);
+    git
+}
+
+fn ask(mut git: Command, patience: Duration) -> Result<Vec<u8>, String> {
+    let mut child = git.spawn().map_err(|e| format!("git cannot be run: {e}"))?;
+    let Some(output) = child.stdout.take() else { return Err("git has no output".to_owned()) };
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut answer = Vec::new();
+        let read = output.take(MOST).read_to_end(&mut answer);
+        let _ = sender.send(read.map(|_| answer));
+    });
+    let answer = receiver.recv_timeout(patience);
+    if answer.is_err() {
+        end(&child);
+    }
+    let status = child.wait().map_err(|e| format!("git is lost: {e}"))?;
+    let answer = answer.map_err(|_| format!("git gave no answer within {patience:?}"))?;
+    match status.success() {
+        true => answer.map_err(|e| format!("git cannot be read: {e}")),
+        // What was not read any more broke its pipe.
+        false => {
+            answer.ok().filter(|a| a.len() as u64 == MOST).ok_or_else(|| format!("git failed: {status}"))
         }
-        let files = [("bundle", git.bundle()?), ("patch", git.patch()?)];
-        for (kind, bytes) in files {
-            if let Some(bytes) = bytes {
-                for made in [to.parent(), Some(to)].into_iter().flatten() {
-                    disk.ensure_dir(made).map_err(|e| format!("{e}: {}", e.source))?;
+    }
+}
+
+/// The whole group: what it started has its output open too.
+fn end(child: &Child) {
+    let _ = rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::KILL,
+    );
+}
+
+fn understand(answer: &[u8]) -> Option<GitState> {
+    let mut state = GitState { head: None, branch: None, changes: 0 };
+    let (mut is_told, mut is_former_name) = (false, false);
+    for line in answer.split(|&b| b == 0) {
+        // A renamed file is followed by the name that it had.
+        if std::mem::take(&mut is_former_name) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(line);
+        match text.split_once(' ') {
+            Some(("#", header)) => match header.split_once(' ') {
+                Some(("branch.oid", oid)) => {
+                    is_told = true;
+                    state.head = (oid != "(initial)").then(|| oid.to_owned());
                 }
-                let file = to.join(format!("{name}.{kind}"));
-                replace(disk, &file, &bytes).map_err(|e| format!("{e}: {}", e.source))?;
-                kept.push(format!("{name}.{kind} ({} bytes)", bytes.len()));
+                Some(("branch.head", name)) => {
+                    state.branch = (name != "(detached)").then(|| name.to_owned());
+                }
+                _ => {}
+            },
+            Some((kind @ ("1" | "2" | "u" | "?"), _)) => {
+                state.changes += 1;
+                is_former_name = kind == "2";
             }
+            _ => {}
         }
     }
-    Ok((!kept.is_empty()).then(|| kept.join(", ")))
+    is_told.then_some(state)
 }
 
-struct Git<'a> {
-    top: &'a Path,
-}
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
 
-impl Git<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GIT_") {
-                command.env_remove(name);
-            }
-        }
-        let switched_off =
-            ["core.fsmonitor=false", "core.hooksPath=/dev/null", "gc.auto=0", "safe.directory=*"];
-        command.arg("-C").arg(self.top);
-        for setting in switched_off {
-            command.args(["-c", setting]);
-        }
-        command.args(arguments).stdin(Stdio::null()).env("GIT_OPTIONAL_LOCKS", "0").env("GIT_PAGER", "cat");
-        // Nothing above the folder, and nobody's settings.
-        command.env("GIT_CEILING_DIRECTORIES", self.top.parent().unwrap_or(self.top));
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_COUNT", "1");
-        command.env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
-        command
+    fn git(at: &Path, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.current_dir(at).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        assert!(
+            git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap().status.success(),
+            "{arguments:?}"
+        );
     }
 
-    fn run(&self, mut command: Command) -> Result<Vec<u8>, String> {
-        let output = command.output().map_err(|e| format!("git cannot be run: {e}"))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+    #[test]
+    fn a_repository_tells_where_it_stands_and_runs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("work");
+        std::fs::create_dir(&at).unwrap();
+        assert!(git_repositories(folder.path()).is_empty() && git_state(&at).is_err());
+        git(&at, &["init", "-q", "-b", "fix/one"]);
+        let fresh = git_state(&at).unwrap();
+        assert_eq!(fresh, GitState { head: None, branch: Some("fix/one".to_owned()), changes: 0 });
+        for name in ["kept", "moved"] {
+            std::fs::write(at.join(name), name.repeat(50)).unwrap();
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("git in {} failed: {}", self.top.display(), said.trim()))
+        git(&at, &["add", "."]);
+        git(&at, &["commit", "-q", "-m", "first"]);
+        let ran = folder.path().join("ran");
+        let hook = folder.path().join("hook");
+        std::fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+        std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        git(&at, &["config", "core.fsmonitor", hook.to_str().unwrap()]);
+        std::fs::write(at.join("kept"), "changed").unwrap();
+        std::fs::write(at.join("new"), "new").unwrap();
+        std::fs::rename(at.join("moved"), at.join("? moved")).unwrap();
+        let _ = std::fs::remove_file(&ran);
+        assert_eq!(git_repositories(folder.path()), std::slice::from_ref(&at));
+        let state = git_state(&at).unwrap();
+        assert_eq!((state.head.as_ref().map(String::len), state.changes), (Some(40), 4), "{state}");
+        assert!(!ran.exists(), "the monitor of the repository was run");
+        git(&at, &["-c", "core.fsmonitor=false", "add", "-A"]);
+        let _ = std::fs::remove_file(&ran);
+        assert_eq!(git_state(&at).unwrap().changes, 3, "one renamed, one changed, one new");
+        git(&at, &["-c", "core.fsmonitor=false", "checkout", "-q", "--detach"]);
+        let state = git_state(&at).unwrap();
+        assert!(state.branch.is_none() && state.to_string().ends_with("detached, 3 uncommitted changes"));
     }
 
-    fn is_usable(&self) -> bool {
-        self.run(self.command(&["rev-parse", "--git-dir"])).is_ok()
-    }
-
-    /// Commits that no remote branch has.
-    fn bundle(&self) -> Result<Option<Vec<u8>>, String> {
-        let only_here = ["rev-list", "--max-count=1", "--branches", "--tags", "HEAD", "--not", "--remotes"];
-        let has_head = self.run(self.command(&["rev-parse", "--verify", "-q", "HEAD"])).is_ok();
-        if !has_head || self.run(self.command(&only_here))?.is_empty() {
-            return Ok(None);
-        }
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let file = folder.path().join("bundle");
-        let Some(name) = file.to_str() else { return Err("no usable temporary folder".to_owned()) };
-        // Everything, not only what is new: a bundle that needs nothing else can be cloned.
-        self.run(self.command(&["bundle", "create", "-q", name, "--branches", "--tags", "HEAD"]))?;
-        std::fs::read(&file).map(Some).map_err(|e| e.to_string())
-    }
-
-    /// What the working tree has more than the last commit.
-    fn patch(&self) -> Result<Option<Vec<u8>>, String> {
-        let status = ["status", "--porcelain", "--untracked-files=all", "--ignore-submodules=all"];
-        if self.run(self.command(&status))?.is_empty() {
-            return Ok(None);
-        }
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let (index, objects) = (folder.path().join("index"), folder.path().join("objects"));
-        let theirs = self.run(self.command(&["rev-parse", "--git-path", "objects"]))?;
-        let theirs = String::from_utf8_lossy(&theirs).trim_end().to_owned();
-        let theirs = self.top.join(theirs);
-        let own = |mut command: Command| {
-            command.env("GIT_INDEX_FILE", &index).env("GIT_OBJECT_DIRECTORY", &objects);
-            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &theirs);
-            command
-        };
-        let disk = Disk::real();
-        disk.create_dir(&objects).map_err(|e| e.to_string())?;
-        let head = self.run(self.command(&["rev-parse", "--verify", "-q", "HEAD"])).is_ok();
-        if head {
-            self.run(own(self.command(&["read-tree", "HEAD"])))?;
-        }
-        self.run(own(self.command(&["add", "--all", "--", "."])))?;
-        let against = if head { "HEAD" } else { "4b825dc642cb6eb9a060e54bf8d69288fbee4904" };
-        let diff = ["diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", against];
-        self.run(own(self.command(&diff))).map(Some)
+    #[test]
+    fn an_answer_that_does_not_come_is_not_waited_for() {
+        let mut slow = Command::new("sh");
+        slow.args(["-c", "sleep 600"]).stdout(Stdio::piped());
+        std::os::unix::process::CommandExt::process_group(&mut slow, 0);
+        let begun = std::time::Instant::now();
+        assert!(ask(slow, Duration::from_millis(50)).unwrap_err().contains("no answer"));
+        assert!(begun.elapsed() < Duration::from_secs(60));
     }
 }

@@ -2,14 +2,16 @@
 
 pub mod docker;
 mod filesystem;
-pub mod git;
+mod git;
+pub mod git_work;
 mod host;
 mod process;
 mod process_table;
 mod tool;
 mod usage;
 
-pub use filesystem::is_network;
+pub use filesystem::{is_full, is_network};
+pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,

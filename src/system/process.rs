@@ -10,6 +10,8 @@ use std::os::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use crate::durable::mutation::Mutation;
+
 /// A process that cannot be confused with a later one of the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessIdentity {
@@ -50,7 +52,10 @@ pub enum Presence {
 #[must_use]
 pub fn presence(process: ProcessIdentity) -> Presence {
     match Stat::read(process.pid) {
-        Ok(stat) if stat.start_time != process.start_time || stat.is_dead() => Presence::Gone,
+        Ok(stat) if stat.is_dead() => Presence::Gone,
+        Ok(stat) if stat.start_time != process.start_time && !Mutation::TrustPidAlone.is_on() => {
+            Presence::Gone
+        }
         Ok(_) => Presence::Alive,
         // With hidepid, /proc hides what kill(2) still sees.
         Err(_) => match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {

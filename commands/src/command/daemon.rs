@@ -8,6 +8,7 @@ use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
 use serde::Serialize;
 
+use crate::cleaning::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
@@ -41,6 +42,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         recovery: recovering(context, StartedBy::Daemon, false)?,
         run,
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
+        cleanup: cleaning(context)?,
     };
     let interruption = context.interruption.clone();
     let output = &mut context.output;

@@ -1,6 +1,5 @@
 //! `jobs failed`: what needs somebody's attention.
 
-use recovery::queue::Queue;
 use recovery::report::failed::{FailedJob, FailedJobs};
 use recovery::state::Timestamp;
 
@@ -12,7 +11,7 @@ use crate::text::{Text, ago};
 
 pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let report = FailedJobs::new(&dir, queue.state(), &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use recovery::queue::{JobStatus, Queue};
+use recovery::queue::JobStatus;
 use recovery::report::held_repositories;
 use recovery::report::jobs::{JobFilter, JobList, JobSummary};
 use recovery::state::Timestamp;
@@ -33,7 +33,7 @@ fn statuses() -> PossibleValuesParser {
 
 pub(super) fn list(context: &mut Context, args: &ListArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let held = held_repositories(&dir, queue.state())?;
     let filter =
         JobFilter { status: args.status.as_deref().and_then(status_of), repository: args.repo.clone() };

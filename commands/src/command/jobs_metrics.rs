@@ -1,6 +1,5 @@
 //! `jobs metrics`: figures about re-attachment.
 
-use recovery::queue::Queue;
 use recovery::report::job_metrics::JobMetrics;
 
 use crate::context::Context;
@@ -10,7 +9,7 @@ use crate::text::coarse;
 
 pub(super) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let last = last_recovery(&mut context.output, &dir);
     let history = past_recoveries(&mut context.output, &dir);
     let report = JobMetrics::new(queue.state(), last.as_ref(), &history);

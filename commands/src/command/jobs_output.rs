@@ -52,7 +52,7 @@ struct OutputReport {
 
 pub(super) fn output(context: &mut Context, args: &OutputArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let mut queue = Queue::open(&dir)?;
+    let mut queue = context.queue_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;
     let attempt = attempt_of(job, args)?;
     if context.output.is_json() {

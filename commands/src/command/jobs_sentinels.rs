@@ -1,6 +1,5 @@
 //! `jobs sentinels`: every sentinel, and whether what it says is true.
 
-use recovery::queue::Queue;
 use recovery::report::sentinels::{SentinelReport, Sentinels};
 use recovery::state::Timestamp;
 
@@ -15,7 +14,7 @@ use crate::working::judging;
 pub(super) fn sentinels(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let report = Sentinels::new(&dir, queue.state(), limits, &page.page())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| {

@@ -1,7 +1,6 @@
 //! `jobs show ID`: everything about one job.
 
 use clap::Args;
-use recovery::queue::Queue;
 use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
 use recovery::state::Timestamp;
@@ -24,7 +23,7 @@ pub(super) struct ShowArgs {
 
 pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;
     let held = held_repositories(&dir, queue.state())?;
     let lock = lock_of(&dir, queue.state(), job);

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use recovery::locks::{LockRefused, inspect, list};
-use recovery::queue::Queue;
 use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
 use recovery::state::{StateDir, Timestamp};
@@ -59,7 +58,7 @@ fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let holders = holders(context, &dir)?;
     let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
-    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
+    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
     let report = ActiveLocks::new(locks, queue.state(), now, &page.page())?;
     context.output.report(&report, |text| text.table(&table(&report.locks, now)));
     if report.total == 0 {
@@ -128,7 +127,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
             vec![lock.ok_or_else(|| no_such_lock(name))?]
         }
     };
-    let (queue, now) = (Queue::open(&dir)?, dir.clock.now());
+    let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
     let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
     context.output.report(&report, |text| {
         for lock in &report.locks {

@@ -1,10 +1,10 @@
 //! `queue status|metrics|snapshot|wal`.
 
 use clap::{Args, Subcommand};
-use recovery::queue::{Method, Queue};
+use recovery::queue::Method;
 use recovery::report::held_repositories;
 use recovery::report::queue::{
-    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered,
+    QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered, not_writable,
 };
 use recovery::state::Timestamp;
 
@@ -47,11 +47,13 @@ pub(crate) fn cmd_queue(context: &mut Context, args: &QueueArgs) -> Result<Endin
 
 fn status(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let held = held_repositories(&dir, queue.state())?;
     let last = last_recovery(&mut context.output, &dir);
     let recovered = last_recovered(last.as_ref());
-    let report = QueueStatus::new(&queue, recovered, &held, findings(queue.replayed()));
+    let mut found = findings(queue.replayed());
+    found.extend(not_writable(&queue));
+    let report = QueueStatus::new(&queue, recovered, &held, found);
     let now = dir.clock.now();
     context.output.report(&report, |text| render_status(text, &report, now));
     if report.depth > report.head.len() as u64 {
@@ -122,7 +124,7 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let history = past_recoveries(&mut context.output, &dir);
     let report = QueueMetrics::new(queue.state(), RecoveryTotals::of(&history));
     context.output.report(&report, |text| render_metrics(text, &report));
@@ -161,7 +163,7 @@ fn render_metrics(text: &mut Text, report: &QueueMetrics) {
 
 fn snapshot(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let held = held_repositories(&dir, queue.state())?;
     let now = dir.clock.now();
     let report = QueueSnapshot::new(queue.state(), &held, now, &page.page())?;

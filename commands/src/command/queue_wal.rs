@@ -1,7 +1,6 @@
 //! `queue wal`: the log on disk, segment by segment.
 
 use clap::Args;
-use recovery::queue::Queue;
 use recovery::report::queue::WalStatus;
 use recovery::state::format_size;
 
@@ -19,7 +18,7 @@ pub(super) struct WalArgs {}
 
 pub(super) fn wal(context: &mut Context, _args: &WalArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     let report = WalStatus::read(&dir, &queue)?;
     let clean = report.damaged_records == 0 && report.missing.is_empty();
     context.output.report(&report, |text| render(text, &report, clean));
@@ -40,7 +39,7 @@ fn render(text: &mut Text, report: &WalStatus, clean: bool) {
     };
     text.fields(&[
         ("last record", Some(report.last_seq.to_string())),
-        ("synced", Some(format!("up to record {}", report.synced_seq))),
+        ("synced", report.synced_seq.map(|seq| format!("up to record {seq}"))),
         ("snapshot", Some(snapshot)),
         ("size", Some(format_size(report.bytes))),
         ("half written", (report.torn_bytes > 0).then(|| format!("{} bytes at the end", report.torn_bytes))),

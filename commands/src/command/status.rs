@@ -3,7 +3,6 @@
 use clap::Args;
 use recovery::daemon::running_daemon;
 use recovery::locks::{Availability, availability};
-use recovery::queue::Queue;
 use recovery::recovery::{DegradedResource, read_current, read_history, read_last};
 use recovery::report::status::{DaemonStatus, Sources, State, Status};
 use recovery::state::StateDir;
@@ -20,7 +19,7 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let queue = Queue::open(&dir)?;
+    let queue = context.queue_to_look(&dir)?;
     // A damaged file costs at most itself: it becomes a finding.
     let (last, history) = (read_last(&dir), read_history(&dir));
     let unreadable: Vec<_> = last.as_ref().err().into_iter().chain(history.as_ref().err()).collect();

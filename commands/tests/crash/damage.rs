@@ -368,7 +368,7 @@ fn damaged_files_beside_the_queue() {
         case("a record of a job is empty", &["job-record-damaged"], |root| {
             overwrite(root.join("jobs/later.job.json"), b"")
         }),
-        case("files of an attempt that is over", &[], |root| {
+        case("files of an attempt that is over", &["job-file-damaged"], |root| {
             for file in ["sentinel.json", "exit.json", "command.json"] {
                 overwrite(root.join("jobs/later").join(file), b"");
             }

@@ -12,6 +12,7 @@ use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, OpenSegment, Writer};
 use crate::durable::error::{Tried, read_optional};
+use crate::durable::mutation::Mutation;
 use crate::durable::replace::replace;
 use crate::durable::shared_page::End;
 
@@ -63,7 +64,9 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     last.read_from(0, &mut content)?;
     let (found, goes_on) = look_at_last(log, last, &content)?;
     let file = log.disk.open(&last.path)?;
-    file.sync_data()?;
+    if !Mutation::ShowBeforeSync.is_on() {
+        file.sync_data()?;
+    }
     log.disk.sync_dir(&log.options.folder)?;
     let next_seq = found.next_seq.max(floor);
     if !goes_on || next_seq != found.next_seq {
@@ -148,6 +151,9 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
             Item::Damaged { .. } => {}
             Item::Torn { offset, len } => {
                 let from = usize::try_from(offset - end.tail).unwrap_or(0);
+                if Mutation::KeepTornTail.is_on() {
+                    return Ok(End { tail: offset + len, ..mended });
+                }
                 let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
                 cut(log, segment, offset, torn)?;
             }
@@ -159,7 +165,9 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
 
 fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
     let reason = "the end of the log, half written";
-    log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    if !Mutation::NoQuarantineOfTornTail.is_on() {
+        log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
+    }
     log.cut_bytes.fetch_add(torn.len() as u64, Ordering::Relaxed);
     let file = log.disk.open(&segment.path)?;
     file.truncate(offset)?;
@@ -201,6 +209,9 @@ fn rewrite_suspects(
 
 /// What cannot be read goes to quarantine. A torn end was kept when it was cut.
 pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
+    if Mutation::DropDamageWithoutQuarantine.is_on() {
+        return Ok(());
+    }
     let at = (log.options.stamp)();
     for place in damage.iter().filter(|d| d.kind != DamageKind::TornTail) {
         let Some(content) = read_optional(&place.path)? else { continue };

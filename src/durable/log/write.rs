@@ -17,6 +17,7 @@ use super::{LogError, LogOptions};
 use crate::durable::disk::{Disk, DiskFile};
 use crate::durable::error::{DiskError, Tried};
 use crate::durable::lock::{HeldFile, LockFile};
+use crate::durable::mutation::Mutation;
 use crate::durable::shared_page::{End, SharedPage};
 
 /// How long a follower sleeps at most before it looks whether its leader is dead.
@@ -147,8 +148,12 @@ impl Log {
     ///
     /// # Errors
     /// Nothing is acknowledged then. After [`LogError::Poisoned`] the records may be there or not.
+    #[track_caller]
     pub fn append<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<u64, LogError> {
         let first = self.locked(|locked| locked.append(payloads))?;
+        if Mutation::AcknowledgeBeforeSync.is_on() {
+            return Ok(first);
+        }
         self.commit((first + payloads.len() as u64).saturating_sub(1))?;
         Ok(first)
     }
@@ -158,10 +163,12 @@ impl Log {
     ///
     /// # Errors
     /// As `act`, or when the lock cannot be had.
+    #[track_caller]
     pub fn locked<T, E: From<LogError>>(
         &self,
         act: impl FnOnce(&mut Locked<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.disk.reached();
         let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _held = self.take_append_lock().map_err(E::from)?;
         self.check_usable().map_err(E::from)?;
@@ -300,8 +307,10 @@ impl Log {
     /// After a failed sync the kernel has marked the pages clean: trying again would "succeed" without
     /// anything being on disk. So nobody acknowledges anything until the log was verified.
     pub(super) fn poison(&self, cause: DiskError) -> LogError {
-        self.poisoned.store(true, Ordering::Release);
-        self.page.set_poisoned(true);
+        if !Mutation::ForgetFailedSync.is_on() {
+            self.poisoned.store(true, Ordering::Release);
+            self.page.set_poisoned(true);
+        }
         LogError::Disk(cause)
     }
 
@@ -450,7 +459,9 @@ impl Locked<'_> {
     fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
         let mut leaving = self.writer.current.take();
         let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
-        old.sync_data().map_err(|e| self.log.poison(e))?;
+        if !Mutation::NoSyncBeforeNextSegment.is_on() {
+            old.sync_data().map_err(|e| self.log.poison(e))?;
+        }
         self.log.publish_synced(end)?;
         self.log.page.wake();
         // Killed between making the file and publishing it, the next writer must notice.

@@ -5,16 +5,20 @@
 //! refuses an end of a claim that is not the present one, so that two recoveries record it once.
 
 mod cancel;
+mod ended_files;
 mod lost;
 mod policy;
 mod reattach;
+mod remains;
 mod resume;
 mod settle;
 mod settled_job;
 
 pub use cancel::{CancelOutcome, Cancellation, cancel};
-pub use policy::{LONGEST_REQUEUE_PAUSE_MS, after_crash, requeue_pause_ms};
+pub use ended_files::{DamagedFile, damaged_files};
+pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
+pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub(in crate::jobs) use settle::lock_job;
 pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};

@@ -1,35 +1,64 @@
 //! What follows a crash, by the job's own policy.
 
-use crate::queue::{AfterCrash, CrashPolicy, DEFAULT_MAX_ATTEMPTS, Job};
+use std::time::Duration;
+
+use crate::queue::{AfterCrash, CrashPolicy, DEFAULT_MAX_ATTEMPTS, Job, JobId};
 use crate::state::Timestamp;
 
-const FIRST_PAUSE_MS: i64 = 10_000;
-/// The longest pause before a requeued attempt, in milliseconds.
-pub const LONGEST_REQUEUE_PAUSE_MS: i64 = 600_000;
+/// How long a crashed job rests before its next attempt.
+///
+/// Not at all after the first attempt, for most crashes are the server's, not the job's; then `first`,
+/// doubled with each further attempt, at most `longest`. Of each pause up to a quarter is left out, more for
+/// one job and less for another, so that jobs that crashed together do not come back together. Each
+/// pause is longer than the one before until `longest` is reached: three quarters of the double are more
+/// than the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequeuePauses {
+    /// After the second attempt.
+    pub first: Duration,
+    /// Never longer than this.
+    pub longest: Duration,
+}
 
-/// The pause before the next attempt, in milliseconds: none after the first attempt, for most crashes
-/// are the server's, not the job's; then 10 s, doubled with each, at most 10 min.
-#[must_use]
-pub fn requeue_pause_ms(attempt: u32) -> i64 {
-    match attempt {
-        0 | 1 => 0,
-        n => FIRST_PAUSE_MS.saturating_mul(1 << (n - 2).min(16)).min(LONGEST_REQUEUE_PAUSE_MS),
+impl Default for RequeuePauses {
+    fn default() -> RequeuePauses {
+        RequeuePauses { first: Duration::from_secs(10), longest: Duration::from_secs(600) }
     }
+}
+
+impl RequeuePauses {
+    /// The pause after an attempt of a job that crashed, in milliseconds. The same job and attempt always
+    /// give the same.
+    #[must_use]
+    pub fn after(&self, job: &JobId, attempt: u32) -> i64 {
+        let Some(doublings) = attempt.checked_sub(2) else { return 0 };
+        let whole = self.first.saturating_mul(1 << doublings.min(24)).min(self.longest);
+        let whole = i64::try_from(whole.as_millis()).unwrap_or(i64::MAX);
+        whole - i64::try_from(i128::from(whole) * i128::from(spread(job, attempt)) / 1024).unwrap_or(0)
+    }
+}
+
+/// From 0 to 255, evenly over jobs and attempts.
+fn spread(job: &JobId, attempt: u32) -> u8 {
+    crc32fast::hash(format!("{job}/{attempt}").as_bytes()).to_le_bytes()[0]
 }
 
 /// What follows the crash of a job's present attempt. A spec that cannot be understood is held: it
 /// was written by a later version.
 #[must_use]
-pub fn after_crash(job: &Job, now: Timestamp) -> AfterCrash {
+pub fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
     let Ok(spec) = job.spec() else { return AfterCrash::Hold };
-    let most = if spec.max_attempts == 0 { DEFAULT_MAX_ATTEMPTS } else { spec.max_attempts };
     match spec.on_crash {
         CrashPolicy::Fail => AfterCrash::Fail,
-        CrashPolicy::Requeue if job.attempt < most => {
-            AfterCrash::Requeue { not_before: now.plus_millis(requeue_pause_ms(job.attempt)) }
+        CrashPolicy::Requeue if job.attempt < most_attempts(spec.max_attempts) => {
+            AfterCrash::Requeue { not_before: now.plus_millis(pauses.after(&job.id, job.attempt)) }
         }
         CrashPolicy::Requeue | CrashPolicy::Hold => AfterCrash::Hold,
     }
+}
+
+fn most_attempts(of_spec: u32) -> u32 {
+    if of_spec == 0 { DEFAULT_MAX_ATTEMPTS } else { of_spec }
 }
 
 #[cfg(test)]
@@ -41,14 +70,15 @@ mod tests {
     fn crashed(on_crash: CrashPolicy, max_attempts: u32, attempt: u32) -> AfterCrash {
         let spec = JobSpec { on_crash, max_attempts, ..JobSpec::default() };
         let job = Job { attempt, ..samples::queued("a", &spec) };
-        after_crash(&job, Timestamp::from_millis(0))
+        after_crash(&job, Timestamp::from_millis(0), RequeuePauses::default())
     }
 
     #[test]
     fn requeued_only_while_attempts_are_left() {
         let at = |ms| AfterCrash::Requeue { not_before: Timestamp::from_millis(ms) };
         assert_eq!(crashed(CrashPolicy::Requeue, 3, 1), at(0));
-        assert_eq!(crashed(CrashPolicy::Requeue, 3, 2), at(10_000));
+        let AfterCrash::Requeue { not_before } = crashed(CrashPolicy::Requeue, 3, 2) else { panic!() };
+        assert!((7_500..=10_000).contains(&not_before.millis_since(Timestamp::from_millis(0))));
         assert_eq!(crashed(CrashPolicy::Requeue, 3, 3), AfterCrash::Hold);
         assert_eq!(crashed(CrashPolicy::Requeue, 1, 1), AfterCrash::Hold);
         assert_eq!(crashed(CrashPolicy::Requeue, 0, DEFAULT_MAX_ATTEMPTS), AfterCrash::Hold);
@@ -57,9 +87,28 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_stay_bounded() {
-        let pauses: Vec<i64> = (1..=9).map(requeue_pause_ms).collect();
-        assert_eq!(pauses, [0, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 600_000, 600_000]);
-        assert_eq!(requeue_pause_ms(u32::MAX), LONGEST_REQUEUE_PAUSE_MS);
+    fn pauses_grow_stay_bounded_and_are_spread() {
+        let pauses = RequeuePauses::default();
+        let ids: Vec<JobId> = (0..100).map(|n| format!("job-{n}").parse().unwrap()).collect();
+        for id in &ids {
+            let found: Vec<i64> = (1..=9).map(|attempt| pauses.after(id, attempt)).collect();
+            let whole = [0, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000, 600_000, 600_000];
+            for (n, (pause, whole)) in found.iter().zip(whole).enumerate() {
+                assert!((whole * 3 / 4..=whole).contains(pause), "{id} {n}: {pause}");
+            }
+            assert!(found.windows(2).take(6).all(|w| w[0] < w[1]), "{id}: {found:?}");
+            assert!(pauses.after(id, u32::MAX) <= 600_000);
+        }
+        let different: std::collections::BTreeSet<i64> = ids.iter().map(|id| pauses.after(id, 2)).collect();
+        assert!(different.len() > 50, "{} different pauses of 100 jobs", different.len());
+    }
+
+    #[test]
+    fn the_pauses_are_what_was_configured() {
+        let id = "a".parse().unwrap();
+        let none = RequeuePauses { first: Duration::ZERO, longest: Duration::from_secs(600) };
+        assert_eq!(none.after(&id, 7), 0);
+        let short = RequeuePauses { first: Duration::from_millis(8), longest: Duration::from_millis(20) };
+        assert!((6..=8).contains(&short.after(&id, 2)) && (15..=20).contains(&short.after(&id, 30)));
     }
 }

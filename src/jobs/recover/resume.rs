@@ -32,7 +32,8 @@ pub struct Resumed {
 pub struct ResumeRefused {
     /// Which job.
     pub job_id: JobId,
-    /// `no-such-job`, `job-not-resumable`, `job-still-alive` or `job-liveness-unknown`.
+    /// `no-such-job`, `job-not-resumable`, `job-command-unknown`, `job-still-alive` or
+    /// `job-liveness-unknown`.
     pub code: &'static str,
     /// In words.
     pub detail: String,
@@ -64,8 +65,8 @@ pub fn resume(
     let (_, answers) = queue.transact(&settings.actor, |state| {
         let mut operations = Vec::new();
         let mut answer = |id: &JobId| {
-            check(state.get(id), id, &alive)?;
-            operations.push(Operation::Resume { job: id.clone(), fresh });
+            let attempt = check(state.get(id), id, &alive)?.next_attempt();
+            operations.push(Operation::Resume { job: id.clone(), fresh, attempt: Some(attempt) });
             Ok(id.clone())
         };
         let answers: Vec<Result<JobId, ResumeRefused>> = each_once(ids).map(&mut answer).collect();
@@ -101,11 +102,7 @@ pub fn would_resume(
     for id in each_once(ids) {
         let job = queue.state().get(id);
         match check(job, id, &alive) {
-            Ok(()) => {
-                // A job that never got as far as an attempt keeps its number.
-                let next = job.map_or(1, |j| j.attempt + u32::from(j.course().started_at.is_some()));
-                report.resumed.push(resumed(dir, id.clone(), next, fresh));
-            }
+            Ok(job) => report.resumed.push(resumed(dir, id.clone(), job.next_attempt(), fresh)),
             Err(refused) => report.refused.push(refused),
         }
     }
@@ -157,13 +154,21 @@ fn refusal_of(judgement: &Judgement) -> Option<ResumeRefused> {
     }
 }
 
-fn check(job: Option<&Job>, id: &JobId, alive: &HashMap<JobId, ResumeRefused>) -> Result<(), ResumeRefused> {
+fn check<'a>(
+    job: Option<&'a Job>,
+    id: &JobId,
+    alive: &HashMap<JobId, ResumeRefused>,
+) -> Result<&'a Job, ResumeRefused> {
     let refused = |code, detail: &str| ResumeRefused { job_id: id.clone(), code, detail: detail.to_owned() };
     let Some(job) = job else { return Err(refused("no-such-job", "there is no such job")) };
     if !job.status.is_resumable() {
         return Err(refused("job-not-resumable", &format!("it is {}", job.status)));
     }
-    alive.get(id).cloned().map_or(Ok(()), Err)
+    if job.spec().is_ok_and(|spec| spec.command.is_empty()) {
+        let why = "what it ran was lost with its record; submit it again";
+        return Err(refused("job-command-unknown", why));
+    }
+    alive.get(id).cloned().map_or(Ok(job), Err)
 }
 
 fn resumed(dir: &StateDir, id: JobId, attempt: u32, fresh: bool) -> Resumed {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::policy::after_crash;
+use super::policy::{RequeuePauses, after_crash};
+use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
@@ -27,13 +28,20 @@ pub struct RecoverSettings {
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
+    /// How long a crashed job rests before its next attempt.
+    pub requeue: RequeuePauses,
 }
 
 impl RecoverSettings {
     /// With the usual limits.
     #[must_use]
     pub fn new(actor: Actor) -> RecoverSettings {
-        RecoverSettings { actor, limits: FreshnessLimits::default(), kill_grace: Duration::from_secs(10) }
+        RecoverSettings {
+            actor,
+            limits: FreshnessLimits::default(),
+            kill_grace: Duration::from_secs(10),
+            requeue: RequeuePauses::default(),
+        }
     }
 }
 
@@ -193,7 +201,8 @@ fn settle_batch(
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
     cases.iter_mut().for_each(|case| case.look_again(&look));
     let now = dir.clock.now();
-    let wanted: Vec<_> = cases.iter().map(|c| settlement_of(&c.job, &c.judgement.verdict, now)).collect();
+    let settlement = |c: &Case| settlement_of(&c.job, &c.judgement.verdict, now, settings.requeue);
+    let wanted: Vec<_> = cases.iter().map(settlement).collect();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
@@ -238,33 +247,33 @@ pub(super) fn settlement_of(
     job: &Job,
     verdict: &Verdict,
     now: crate::state::Timestamp,
+    requeue: RequeuePauses,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
+    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+            crashed("its processes vanished without an exit record")
+        }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
             (Settlement::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
         }
         Verdict::NeverStarted => {
-            let reason = "its supervisor never started it".to_owned();
-            let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None };
+            let not_before = pause_after_give_backs(job).map(|ms| now.plus_millis(ms));
+            let reason = NEVER_STARTED.to_owned();
+            let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before };
             (Settlement::GivenBack, Some(unclaim))
         }
-        Verdict::Crashed => crashed(job, claim, "its processes vanished without an exit record", now),
-        Verdict::DeadByReboot => crashed(job, claim, "the machine was started anew while it ran", now),
+        Verdict::Crashed => crashed("its processes vanished without an exit record"),
+        Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
 }
 
-fn crashed(
-    job: &Job,
-    claim: u64,
-    reason: &str,
-    now: crate::state::Timestamp,
-) -> (Settlement, Option<Operation>) {
-    let then = after_crash(job, now);
+fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,
@@ -295,4 +304,17 @@ fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::
         kept.ok()
     });
     kept.collect()
+}
+/// The reason of a claim that came to nothing.
+const NEVER_STARTED: &str = "its supervisor never started it";
+
+/// Once may be a server's crash between the claim and the start: then the job goes back to its place at
+/// once. Again and again it is the supervisor that cannot start (too few open files, say), and without a
+/// pause claims and give-backs would fill the log. Milliseconds.
+fn pause_after_give_backs(job: &Job) -> Option<i64> {
+    let history = job.course().history.iter().rev();
+    // The present claim, and the one before that came to nothing, and so on.
+    let turns = history.filter(|t| t.status != JobStatus::Running);
+    let before = turns.take_while(|t| t.reason.as_deref() == Some(NEVER_STARTED)).count();
+    (before > 0).then(|| 5_000 << (before - 1).min(6))
 }

@@ -9,6 +9,7 @@ use super::pulse::Pulse;
 use super::settings::{SuperviseError, Surroundings};
 use super::signals::Signals;
 use super::watch::wait_for;
+use crate::durable::DiskError;
 use crate::jobs::exit_record::ExitRecord;
 use crate::queue::{Actor, Operation, append};
 use crate::state::{JobPaths, StateDir};
@@ -37,6 +38,12 @@ pub(super) fn record_end(
         // The log is the truth: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(exit.to_end())]) {
             Ok(_) => return Ok(()),
+            // With the exit record on disk, whoever finds the sentinel free records the end by it: better
+            // that another process does so than that this one, which cannot, holds on for ever.
+            Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
+                (surroundings.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));
+                return Ok(());
+            }
             Err(e) => (surroundings.notice)(&format!("the end cannot be recorded yet: {}", with_causes(&e))),
         }
         if !dir.paths.identity().exists() && !dir.paths.root().exists() {

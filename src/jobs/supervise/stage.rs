@@ -83,7 +83,8 @@ impl Plan {
 pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -> Result<(), DiskError> {
     let sentinel = Sentinel::read(&paths.sentinel())?;
     let exit = ExitRecord::read(&paths.exit())?;
-    let is_ours = sentinel.whole().is_some_and(|s| s.claim == claim);
+    // The number of a claim is given again when the log was lost.
+    let is_ours = sentinel.whole().is_some_and(|s| s.claim == claim && s.attempt == job.attempt);
     if is_ours {
         return Ok(());
     }

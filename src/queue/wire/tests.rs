@@ -117,7 +117,10 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         let record =
             Record { at: Timestamp::default(), actor: Actor::default(), operation: Operation::Submit(s) };
         state.apply(1, record).unwrap();
-        Operation::Restore { document: Box::new(state.get(&id).unwrap().to_document()) }
+        Operation::Restore {
+            document: Box::new(state.get(&id).unwrap().to_document()),
+            keeps_place: id.is_uuid(),
+        }
     });
     prop_oneof![
         prop::collection::vec(submission_of(), 0..3).prop_map(|jobs| Operation::SubmitBatch { jobs }),
@@ -132,8 +135,10 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         ),
         end,
         name().prop_map(|job| Operation::Cancel { job }),
-        (name(), any::<bool>()).prop_map(|(job, fresh)| Operation::Resume { job, fresh }),
+        (name(), any::<bool>(), prop::option::of(any::<u32>()))
+            .prop_map(|(job, fresh, attempt)| Operation::Resume { job, fresh, attempt }),
         document,
+        (name(), prop::collection::vec(odd(), 0..3)).prop_map(|(job, from)| Operation::Rebuilt { job, from }),
         prop::collection::vec(name(), 0..4).prop_map(|jobs| Operation::Remove { jobs }),
     ]
 }

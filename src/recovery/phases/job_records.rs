@@ -44,7 +44,13 @@ fn restore_unknown(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Findi
     }
     let ids = transact(shared, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
-        lost.map(|d| (d.job_id.clone(), vec![Operation::Restore { document: Box::new(d) }])).collect()
+        // A place behind the log's end is one of a log that was lost: its numbers have begun anew.
+        let last = state.last_seq();
+        let restore = |d: JobDocument| Operation::Restore {
+            keeps_place: d.place.seq > 0 && d.place.seq <= last,
+            document: Box::new(d),
+        };
+        lost.map(|d| (d.job_id.clone(), vec![restore(d)])).collect()
     })?;
     if !ids.is_empty() {
         repaired.recovered.method = Method::JobRecords;

@@ -1,8 +1,9 @@
 //! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
 //! crashed and goes by its policy; the jobs' own records follow the queue.
 
+use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach, record};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
@@ -22,7 +23,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
-            outcome.findings.extend(rebuild_records(shared, context, queue)?);
+            rebuild_records(shared, context, queue, &mut outcome);
+            outcome.findings.extend(check_ended(shared, queue)?);
         }
         Ok(outcome)
     })
@@ -136,29 +138,4 @@ fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
             })
         })
         .collect()
-}
-
-fn rebuild_records(
-    shared: &Shared,
-    context: &PhaseContext,
-    queue: &Queue,
-) -> Result<Vec<Finding>, PhaseError> {
-    let stop = || context.checkpoint().is_err();
-    let waiting = record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop)
-        .map_err(|e| PhaseError::failed("write the records of waiting jobs", e))?;
-    let rebuilt = record::rebuild(&shared.dir, queue.state(), &mut |_, _| {})
-        .map_err(|e| PhaseError::failed("write the jobs' own records", e))?;
-    let damaged = rebuilt.damaged.iter().chain(&waiting.damaged);
-    let mut findings: Vec<Finding> = damaged
-        .map(|path| {
-            let sentence =
-                "it could not be understood; it was written anew, a copy is in quarantine".to_owned();
-            Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
-        })
-        .collect();
-    findings.extend(rebuilt.missing.iter().map(|id| {
-        let sentence = "its record was lost; it was written anew from the queue".to_owned();
-        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
-    }));
-    Ok(findings)
 }

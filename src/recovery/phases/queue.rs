@@ -3,9 +3,10 @@
 
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
-use crate::queue::{self, Method, Repaired};
-use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::queue::{self, Method, QueueError, Repaired};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
+use crate::state::StateDir;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
@@ -15,17 +16,32 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut findings = findings(&repaired);
     context.checkpoint()?;
     findings.extend(super::job_records::restore(shared, &mut repaired)?);
+    findings.extend(super::lost_jobs::find(shared, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
-    queue::mend(dir, &mut repaired).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
-    // Twice, so that the one before is whole again too.
-    if needed_mending {
-        repaired.queue.checkpoint().map_err(|e| PhaseError::failed("take a snapshot", e))?;
+    let mut degraded = Vec::new();
+    if let Err(e) = mend(dir, &mut repaired, needed_mending) {
+        // The queue was read, and it is right: that its files stay damaged is for later.
+        let Some(refused) = e.refused_change() else {
+            return Err(PhaseError::failed("mend the queue's files", e));
+        };
+        let why = format!("the queue's files stay as damaged as they are: {refused}: {}", refused.source);
+        degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+        findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
     }
     let jobs = repaired.queue.state().jobs().len();
     let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
     *Shared::lock(&shared.queue) = Some(repaired.queue);
-    Ok(PhaseOutcome { findings, message: Some(message), ..PhaseOutcome::default() })
+    Ok(PhaseOutcome { findings, degraded, message: Some(message) })
+}
+
+fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result<(), QueueError> {
+    queue::mend(dir, repaired)?;
+    // Twice, so that the one before is whole again too.
+    if needed_mending {
+        repaired.queue.checkpoint()?;
+    }
+    Ok(())
 }
 
 fn method_in_words(method: Method) -> &'static str {

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::cleanup::CleanupSettings;
 use crate::jobs::RecoverSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
+use crate::report::{Finding, catalogue};
 use crate::startup::{StartedBy, Startup, StartupOutcome};
 use crate::state::StateDir;
 
@@ -28,6 +30,19 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) startup: Mutex<Option<Startup>>,
     pub(super) queue: Mutex<Option<Queue>>,
+    pub(super) cleaning: Mutex<Cleaning>,
+}
+
+/// What the phases `cleanup` and `orphans` do.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Cleaning {
+    /// They look and tell.
+    #[default]
+    Look,
+    /// As [`Cleaning::Look`], with what the settings name: a daemon cleans when it is ready.
+    Later(CleanupSettings),
+    /// Cleanups are done, once each.
+    Now(CleanupSettings),
 }
 
 impl Shared {
@@ -71,6 +86,7 @@ impl Recovery {
             settings,
             startup: Mutex::default(),
             queue: Mutex::default(),
+            cleaning: Mutex::default(),
         });
         let phase = |name, unit, act: Act| {
             let shared = shared.clone();
@@ -81,8 +97,23 @@ impl Recovery {
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
             phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
+            phase("cleanup", "cleanups", super::cleanup::run).after(&["locks", "jobs"]),
         ])?;
         Ok(Recovery { shared, graph })
+    }
+
+    /// The same; its cleanups are worked on once, one try each.
+    #[must_use]
+    pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
+        *Shared::lock(&self.shared.cleaning) = Cleaning::Now(settings.clone());
+        self
+    }
+
+    /// The same; its cleanups are entered, for somebody else to work on.
+    #[must_use]
+    pub fn cleaning_later(self, settings: &CleanupSettings) -> Recovery {
+        *Shared::lock(&self.shared.cleaning) = Cleaning::Later(settings.clone());
+        self
     }
 
     /// The names of the phases, in the order in which they were declared.
@@ -96,10 +127,14 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
-        let record = run(&self.shared.dir, &self.graph, options)?;
+        let mut record = run(&self.shared.dir, &self.graph, options)?;
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
-            startup.finish(startup_outcome(record.snapshot.outcome), findings)?;
+            // All is done: that it cannot be written down does not undo it.
+            if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
+                let sentence = format!("the next startup will call this one aborted: {e}: {}", e.source);
+                record.snapshot.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence));
+            }
         }
         let queue = Shared::lock(&self.shared.queue).take();
         Ok((record, queue))

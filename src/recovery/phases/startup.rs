@@ -1,7 +1,7 @@
 //! Phase `startup`: notices a startup that died, and cleans up what it left half made.
 
 use super::sequence::Shared;
-use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 use crate::startup::{Cleanup, Detection, Startup, clean_up};
 
@@ -26,14 +26,30 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let Some(startup) = slot.as_ref() else { return Ok(PhaseOutcome::default()) };
     context.checkpoint()?;
     // Which workspaces belong to nobody is the orphan scan's to say, when the queue is known.
-    let cleanup = clean_up(startup, &|_| true, &mut |done, total| {
+    let cleaned = clean_up(startup, &|_| true, &mut |done, total| {
         context.total(total as u64);
         if done > 0 {
             context.advance(1);
         }
-    })
-    .map_err(|e| PhaseError::failed("clean up what a crash left half made", e))?;
-    Ok(outcome(&cleanup))
+    });
+    let mut outcome = match cleaned {
+        Ok(cleanup) => outcome(&cleanup),
+        Err(e) if e.is_refused_change() => {
+            let mut outcome = PhaseOutcome::default();
+            unrecorded(&mut outcome, format!("what was cleaned up is not in its log: {e}: {}", e.source));
+            outcome
+        }
+        Err(e) => return Err(PhaseError::failed("clean up what a crash left half made", e)),
+    };
+    if let Some(why) = startup.unrecorded() {
+        unrecorded(&mut outcome, format!("a crash during this startup would not be noticed: {why}"));
+    }
+    Ok(outcome)
+}
+
+fn unrecorded(outcome: &mut PhaseOutcome, why: String) {
+    outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+    outcome.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
 }
 
 fn report_aborted(context: &PhaseContext, detection: &Detection) {

@@ -24,6 +24,8 @@ impl std::fmt::Debug for Key {
 const COUNT: Expected = "a whole number from 1 to 1000000";
 const WORKERS: Expected = "a whole number from 1 to 4096";
 const TRIES: Expected = "a whole number from 1 to 1000";
+const DAYS: Expected = "a whole number from 0 to 36500";
+const KEPT: Expected = "a whole number from 0 to 1000000000";
 const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
 const PARALLEL: Expected = "a whole number from 1 to 64";
 const TRASH: Expected = "a size, such as \"10GiB\"";
@@ -93,6 +95,30 @@ pub const KEYS: &[Key] = &[
         about: "how many attempts requeue makes in all",
         set: |s, v| v.count(1..=1000, TRIES).map(|n| s.jobs.max_attempts = u32::try_from(n).unwrap_or(1)),
         show: |s| s.jobs.max_attempts.to_string(),
+    },
+    Key {
+        name: "jobs.requeue_pause",
+        about: "the pause before requeue's third attempt; doubles with each",
+        set: |s, v| v.wait().map(|d| s.jobs.requeue_pause = d),
+        show: |s| format_duration(s.jobs.requeue_pause),
+    },
+    Key {
+        name: "jobs.requeue_pause_max",
+        about: "the longest pause before an attempt of requeue",
+        set: |s, v| v.wait().map(|d| s.jobs.requeue_pause_max = d),
+        show: |s| format_duration(s.jobs.requeue_pause_max),
+    },
+    Key {
+        name: "jobs.keep_days",
+        about: "jobs that ended within so many days are kept",
+        set: |s, v| v.count(0..=36_500, DAYS).map(|n| s.jobs.keep_days = u32::try_from(n).unwrap_or(0)),
+        show: |s| s.jobs.keep_days.to_string(),
+    },
+    Key {
+        name: "jobs.keep_last",
+        about: "so many of the jobs that ended last are kept",
+        set: |s, v| v.count(0..=1_000_000_000, KEPT).map(|n| s.jobs.keep_last = n),
+        show: |s| s.jobs.keep_last.to_string(),
     },
     Key {
         name: "queue.segment_bytes",

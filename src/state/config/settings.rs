@@ -98,6 +98,14 @@ pub struct JobSettings {
     pub on_crash: OnCrash,
     /// How many attempts `requeue` makes in all, for a job that does not say so itself.
     pub max_attempts: u32,
+    /// How long `requeue` waits after the second attempt; doubles with each further one.
+    pub requeue_pause: Duration,
+    /// The longest such pause.
+    pub requeue_pause_max: Duration,
+    /// Jobs that ended within so many days are kept.
+    pub keep_days: u32,
+    /// So many of the jobs that ended last are kept.
+    pub keep_last: u64,
 }
 
 /// What happens to a crashed job.
@@ -171,6 +179,10 @@ impl Settings {
                 kill_grace: Duration::from_secs(10),
                 on_crash: OnCrash::Hold,
                 max_attempts: 3,
+                requeue_pause: Duration::from_secs(10),
+                requeue_pause_max: Duration::from_secs(10 * 60),
+                keep_days: 90,
+                keep_last: 1000,
             },
             queue: QueueSettings {
                 segment_bytes: SEGMENT_BYTES,
@@ -207,6 +219,8 @@ impl Settings {
             Some(("jobs.stale_after", "it must be longer than jobs.heartbeat"))
         } else if self.jobs.stale_after > self.jobs.dead_after {
             Some(("jobs.dead_after", "it must not be shorter than jobs.stale_after"))
+        } else if self.jobs.requeue_pause > self.jobs.requeue_pause_max {
+            Some(("jobs.requeue_pause_max", "it must not be shorter than jobs.requeue_pause"))
         } else {
             None
         }

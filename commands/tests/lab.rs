@@ -1,0 +1,80 @@
+//! The crash laboratory's samples of the real binary; `cargo xtask crash-lab --full` runs all of it.
+//!
+//! `RECOVERYCTL_LAB_SEED=N` repeats a sample, `RECOVERYCTL_LAB_POINTS=N` (or `all`) takes so many kill points
+//! of each operation, `RECOVERYCTL_LAB_ONLY=NAME` one operation.
+
+use std::path::{Path, PathBuf};
+
+use recovery_lab::kill::{self, Points, Scenario};
+use recovery_lab::{Seed, faults};
+
+/// The binary that is tried.
+fn binary() -> PathBuf {
+    let other = std::env::var_os("RECOVERYCTL_LAB_BINARY").map(PathBuf::from);
+    other.unwrap_or_else(|| Path::new(env!("CARGO_BIN_EXE_recoveryctl")).to_owned())
+}
+
+/// A seed that is printed and can be given.
+#[allow(clippy::print_stderr)]
+fn seed() -> u64 {
+    let seed = Seed::from_environment("RECOVERYCTL_LAB_SEED");
+    eprintln!("RECOVERYCTL_LAB_SEED={seed} repeats this run");
+    seed
+}
+
+fn points(usual: usize) -> Points {
+    match std::env::var("RECOVERYCTL_LAB_POINTS").as_deref() {
+        Ok("all") => Points::All,
+        Ok(number) => Points::Sample { seed: seed(), points: number.parse().unwrap() },
+        Err(_) => Points::Sample { seed: seed(), points: usual },
+    }
+}
+
+#[allow(clippy::print_stderr)]
+fn kill_all(which: impl Fn(&Scenario) -> bool, usual: usize) {
+    let only = std::env::var("RECOVERYCTL_LAB_ONLY").ok();
+    let points = points(usual);
+    for scenario in kill::scenarios().into_iter().filter(|s| which(s)) {
+        if only.as_ref().is_some_and(|only| only != scenario.name) {
+            continue;
+        }
+        let tally = kill::try_scenario(&binary(), &scenario, points, &|_, _| {}).unwrap();
+        eprintln!("{}: {} calls, {} kills", tally.operation, tally.effects, tally.kills);
+        tally.assert_none_failed();
+        assert!(tally.kills > 0 && tally.effects > 50, "{tally:?}");
+    }
+}
+
+fn is_long(scenario: &Scenario) -> bool {
+    matches!(scenario.name, "recover" | "supervise" | "daemon" | "import" | "lock")
+}
+
+#[test]
+fn commands_killed_at_any_system_call_lose_nothing() {
+    kill_all(|s| !is_long(s), 8);
+}
+
+#[test]
+fn recoveries_supervisors_and_daemons_killed_at_any_system_call_lose_nothing() {
+    kill_all(is_long, 8);
+}
+
+/// Says why a test does not run here; where everything must run, that is a failure.
+#[allow(clippy::print_stderr)]
+fn skipped(why: &str) {
+    assert!(std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_none(), "cannot run here: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+#[test]
+fn a_full_and_a_read_only_disk_cost_nothing() {
+    match faults::disk::try_disks(&binary()).unwrap() {
+        Some(tally) => tally.assert_none_failed(),
+        None => skipped("a file system cannot be mounted (it needs root)"),
+    }
+}
+
+#[test]
+fn few_open_files_and_small_files_cost_nothing() {
+    faults::limits::try_limits(&binary(), 5).unwrap().assert_none_failed();
+}

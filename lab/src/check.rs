@@ -1,0 +1,59 @@
+//! One disk: recovered twice, and looked at.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use recovery::durable::Disk;
+
+use crate::event::Event;
+use crate::facts::Fact;
+use crate::invariants::{acknowledged, nothing_changed, unreadable_is_kept};
+use crate::record::Recorder;
+use crate::recovering::recover;
+use crate::tree::Tree;
+use crate::view::View;
+
+/// Recovers `disk` twice in the folder `world` and checks what must hold.
+///
+/// # Errors
+/// A sentence that says what does not hold.
+pub(crate) fn check(world: &Path, disk: &Tree, facts: &BTreeMap<String, Fact>) -> Result<View, String> {
+    catch_unwind(AssertUnwindSafe(|| check_inner(world, disk, facts))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Err(format!("recovery panicked: {}", said.unwrap_or_default()))
+    })
+}
+
+fn check_inner(world: &Path, disk: &Tree, facts: &BTreeMap<String, Fact>) -> Result<View, String> {
+    let laboratory = |e: crate::Error| format!("the laboratory failed: {e}");
+    disk.restore(world).map_err(laboratory)?;
+    let view = observed(world)?;
+    let first = Tree::read(world).map_err(laboratory)?;
+    acknowledged(&view, facts, world)?;
+    unreadable_is_kept(disk, &first)?;
+    let again = observed(world)?;
+    let second = Tree::read(world).map_err(laboratory)?;
+    nothing_changed(&first, &second)?;
+    if again.essence() != view.essence() || again.state_id != view.state_id {
+        return Err(format!("a second recovery shows {} instead of {}", again.essence(), view.essence()));
+    }
+    Ok(view)
+}
+
+/// Recovers, and sees to it that nothing outside the state directory is touched.
+fn observed(world: &Path) -> Result<View, String> {
+    let recorder = Arc::new(Recorder::in_memory(&world.join("state")));
+    let view = recover(world, Disk::observed(recorder.clone()));
+    let outside = recorder.take().into_iter().find_map(|event| match event {
+        // To make a new folder durable is to sync the one around it.
+        Event::Outside { effect } if !effect.starts_with("SyncDir") => Some(effect),
+        _ => None,
+    });
+    match outside {
+        Some(effect) => Err(format!("an effect outside the state directory: {effect}")),
+        None => view,
+    }
+}

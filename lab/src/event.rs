@@ -1,0 +1,159 @@
+//! What a recording consists of, and how it lies in its file: one JSON line an event, followed by the
+//! bytes it speaks of.
+
+use std::io::{BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recovery::durable::Effect;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::facts::Fact;
+
+/// The content of a file, or bytes written to one.
+pub type Bytes = Arc<Vec<u8>>;
+
+/// One change of the disk, with paths relative to the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // As in `recovery::durable::Effect`.
+pub enum Change {
+    Create {
+        path: PathBuf,
+    },
+    Write {
+        path: PathBuf,
+        offset: u64,
+        bytes: Bytes,
+    },
+    Truncate {
+        path: PathBuf,
+        len: u64,
+    },
+    Allocate {
+        path: PathBuf,
+        len: u64,
+    },
+    Sync {
+        path: PathBuf,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    RemoveFile {
+        path: PathBuf,
+    },
+    CreateDir {
+        path: PathBuf,
+    },
+    RemoveDir {
+        path: PathBuf,
+    },
+    SyncDir {
+        path: PathBuf,
+    },
+    SyncFilesystem,
+    /// A time or a permission: no model of it.
+    Attribute {
+        path: PathBuf,
+    },
+}
+
+impl Change {
+    /// From the seam's effect. `None` when it lies outside the world.
+    #[must_use]
+    pub fn of(effect: &Effect<'_>, world: &Path) -> Option<Change> {
+        let inside = |path: &Path| path.strip_prefix(world).ok().map(Path::to_owned);
+        Some(match *effect {
+            Effect::Create { path } => Change::Create { path: inside(path)? },
+            Effect::Write { path, offset, bytes } => {
+                Change::Write { path: inside(path)?, offset, bytes: Arc::new(bytes.to_vec()) }
+            }
+            Effect::Truncate { path, len } => Change::Truncate { path: inside(path)?, len },
+            Effect::Allocate { path, len } => Change::Allocate { path: inside(path)?, len },
+            Effect::Sync { path, .. } => Change::Sync { path: inside(path)? },
+            Effect::Rename { from, to, .. } => Change::Rename { from: inside(from)?, to: inside(to)? },
+            Effect::RemoveFile { path } => Change::RemoveFile { path: inside(path)? },
+            Effect::CreateDir { path } => Change::CreateDir { path: inside(path)? },
+            Effect::RemoveDir { path } => Change::RemoveDir { path: inside(path)? },
+            Effect::SyncDir { path } => Change::SyncDir { path: inside(path)? },
+            Effect::SyncFilesystem { path } => inside(path).map(|_| Change::SyncFilesystem)?,
+            Effect::Touch { path } | Effect::SetMode { path, .. } => {
+                Change::Attribute { path: inside(path)? }
+            }
+            // A kind of effect that this laboratory has no model of must not pass unseen.
+            _ => return None,
+        })
+    }
+
+    /// Whether it makes something durable.
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        matches!(self, Change::Sync { .. } | Change::SyncDir { .. } | Change::SyncFilesystem)
+    }
+}
+
+/// What happened, in the order in which it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)] // The variants say it.
+pub enum Event {
+    /// The disk changed; `site` is the place in the source that wanted it.
+    Changed { change: Change, site: String },
+    /// A sync failed: what it should have made durable stays readable and is not on the disk.
+    SyncFailed { change: Change },
+    /// A page of memory that processes share changed; the system writes it to its file when it likes.
+    Page { path: PathBuf, bytes: Bytes },
+    /// A write path was taken that has not yet changed anything.
+    Reached { site: String },
+    /// Something was acknowledged: from here on it must survive.
+    Acknowledged(Fact),
+    /// An effect outside the world.
+    Outside { effect: String },
+    /// What the operation said when it ended.
+    Ended { error: Option<String> },
+}
+
+impl Event {
+    fn split(self) -> (Event, Option<Bytes>) {
+        match self {
+            Event::Changed { change: Change::Write { path, offset, bytes }, site } => {
+                let change = Change::Write { path, offset, bytes: Bytes::default() };
+                (Event::Changed { change, site }, Some(bytes))
+            }
+            Event::Page { path, bytes } => (Event::Page { path, bytes: Bytes::default() }, Some(bytes)),
+            other => (other, None),
+        }
+    }
+
+    /// Appends it to a file in one write, so that several processes can share the file.
+    pub(crate) fn append_to(self, mut file: &std::fs::File) -> Result<(), Error> {
+        let (event, bytes) = self.split();
+        let bytes = bytes.unwrap_or_default();
+        let mut line = serde_json::to_vec(&(event, bytes.len()))?;
+        line.push(b'\n');
+        line.extend_from_slice(&bytes);
+        Ok(file.write_all(&line)?)
+    }
+
+    /// Reads a file of events.
+    pub(crate) fn read_all(path: &Path) -> Result<Vec<Event>, Error> {
+        let mut file = std::io::BufReader::new(std::fs::File::open(path)?);
+        let (mut events, mut line) = (Vec::new(), String::new());
+        loop {
+            line.clear();
+            if file.read_line(&mut line)? == 0 {
+                return Ok(events);
+            }
+            let (mut event, len): (Event, usize) = serde_json::from_str(&line)?;
+            let mut content = vec![0; len];
+            file.read_exact(&mut content)?;
+            if let Event::Changed { change: Change::Write { bytes, .. }, .. } | Event::Page { bytes, .. } =
+                &mut event
+            {
+                *bytes = Arc::new(content);
+            }
+            events.push(event);
+        }
+    }
+}

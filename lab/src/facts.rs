@@ -1,0 +1,98 @@
+//! What an operation has acknowledged, in a form that can be looked for after a crash.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Something acknowledged. A later fact of the same [`Fact::key`] takes the place of an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// A job is in the queue, once, in one of these states: what it was in, what recovery makes of that,
+    /// and what the operation is about to make of it.
+    Job {
+        /// Its id.
+        id: String,
+        /// Its status, as written.
+        any_of: Vec<String>,
+        /// It has had at least so many attempts.
+        attempt: u32,
+    },
+    /// Jobs that enter together: all or none, acknowledged or not.
+    Together {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// Jobs that leave the line in this order.
+    Order {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// The exit status of a job that has ended.
+    Exit {
+        /// The job's id.
+        id: String,
+        /// Its command's exit status.
+        code: i32,
+    },
+    /// A lock that was given back: this holder does not have it any more.
+    GivenBack {
+        /// Whose lock.
+        repository: String,
+        /// The holder's.
+        lock_id: String,
+    },
+    /// A fencing number that was given: no later one may be lower or equal.
+    Fencing {
+        /// Whose lock.
+        repository: String,
+        /// The number.
+        token: u64,
+    },
+    /// An entry in the audit trail, once.
+    Audit {
+        /// What it is about.
+        object: String,
+    },
+    /// A file's content: old or new whole self.
+    Content {
+        /// The file, relative to the state directory.
+        path: PathBuf,
+        /// What it may hold.
+        any_of: Vec<String>,
+    },
+    /// A startup is in the history, once.
+    Startup {
+        /// Its id.
+        id: String,
+    },
+    /// A recovery is in the history, once.
+    Recovery {
+        /// Its id.
+        id: String,
+    },
+}
+
+impl Fact {
+    /// A job that must be there in one of these states.
+    #[must_use]
+    pub fn job(id: &str, attempt: u32, any_of: &[&str]) -> Fact {
+        Fact::Job { id: id.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect(), attempt }
+    }
+
+    /// What it is about: of two facts with one key the later one counts.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Fact::Job { id, .. } => format!("job {id}"),
+            Fact::Together { ids } => format!("together {ids:?}"),
+            Fact::Order { .. } => "order".to_owned(),
+            Fact::Exit { id, .. } => format!("exit {id}"),
+            Fact::GivenBack { lock_id, .. } => format!("given back {lock_id}"),
+            Fact::Fencing { repository, .. } => format!("fencing {repository}"),
+            Fact::Audit { object } => format!("audit {object}"),
+            Fact::Content { path, .. } => format!("content {}", path.display()),
+            Fact::Startup { id } => format!("startup {id}"),
+            Fact::Recovery { id } => format!("recovery {id}"),
+        }
+    }
+}

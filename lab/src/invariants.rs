@@ -1,0 +1,130 @@
+//! What must hold on every disk after recovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::facts::Fact;
+use crate::kinds::unreadable;
+use crate::tree::{Node, Tree};
+use crate::view::View;
+
+/// The files that a recovery writes whether or not there is anything to recover: its own progress and
+/// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
+/// may differ after a second recovery.
+pub(crate) fn recovery_always_writes(path: &Path) -> bool {
+    const FILES: [&str; 6] = [
+        "state/recovery/current.json",
+        "state/recovery/last.json",
+        "state/recovery/history.json",
+        "state/recovery/recovery.lock",
+        "state/startup/history.json",
+        "state/startup/startup.lock",
+    ];
+    FILES.iter().any(|f| path == Path::new(f)) || path.ends_with("commit.page")
+}
+
+/// Every acknowledged thing is visible, once; what is not acknowledged is there whole or not at all.
+pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &Path) -> Result<(), String> {
+    let ids: BTreeSet<&str> = view.jobs.iter().map(|j| j.id.as_str()).collect();
+    if ids.len() != view.jobs.len() {
+        return Err(format!("a job is there twice: {:?}", view.jobs));
+    }
+    facts.values().try_for_each(|fact| holds(view, fact, world))
+}
+
+fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
+    let says = |holds: bool, why: String| if holds { Ok(()) } else { Err(why) };
+    let once = |all: &[String], what: &str| {
+        let times = all.iter().filter(|seen| seen.as_str() == what).count();
+        says(times == 1, format!("'{what}' is there {times} times, not once: {all:?}"))
+    };
+    match fact {
+        Fact::Job { id, any_of, attempt } => match view.jobs.iter().find(|j| j.id == *id) {
+            None => Err(format!("job {id} was acknowledged and is not there")),
+            Some(job) => {
+                let fits = any_of.contains(&job.status) && job.attempt >= *attempt;
+                says(fits, format!("job {id} should be one of {any_of:?} in attempt {attempt}: {job:?}"))
+            }
+        },
+        Fact::Together { ids } => {
+            let there = ids.iter().filter(|id| view.jobs.iter().any(|j| j.id == **id)).count();
+            says(there == 0 || there == ids.len(), format!("{there} of {ids:?} are there"))
+        }
+        Fact::Order { ids } => {
+            let line: Vec<&String> = view.line.iter().filter(|id| ids.contains(id)).collect();
+            let wanted: Vec<&String> = ids.iter().filter(|id| line.contains(id)).collect();
+            says(line == wanted, format!("the order should be {wanted:?} and is {line:?}"))
+        }
+        Fact::Exit { id, code } => {
+            let found = view.jobs.iter().find(|j| j.id == *id).and_then(|j| j.exit_code);
+            says(found == Some(*code), format!("job {id} ended with {code}, and {found:?} is shown"))
+        }
+        Fact::GivenBack { repository, lock_id } => {
+            let has =
+                view.locks.iter().any(|l| l.repository == *repository && l.lock_id == *lock_id && l.is_held);
+            says(!has, format!("lock {lock_id} of {repository} was given back and is held"))
+        }
+        Fact::Fencing { repository, token } => {
+            let found = view.locks.iter().find(|l| l.repository == *repository).map(|l| l.token);
+            says(
+                found.is_some_and(|t| t >= *token),
+                format!("fencing number {token} of {repository} was given, and {found:?} is known"),
+            )
+        }
+        Fact::Audit { object } => once(&view.audit, object),
+        Fact::Startup { id } => once(&view.startups, id),
+        Fact::Recovery { id } => once(&view.recoveries, id),
+        Fact::Content { path, any_of } => {
+            let found = std::fs::read_to_string(world.join("state").join(path)).ok();
+            let fits = found.as_ref().is_some_and(|f| any_of.contains(f));
+            says(fits, format!("{} should hold one of {any_of:?} and holds {found:?}", path.display()))
+        }
+    }
+}
+
+/// Nothing unreadable was deleted: it is where it was, or a copy is in quarantine.
+pub(crate) fn unreadable_is_kept(before: &Tree, after: &Tree) -> Result<(), String> {
+    let kept: Vec<_> = after
+        .files()
+        .filter(|(path, _)| path.starts_with("state/quarantine"))
+        .map(|(_, bytes)| bytes)
+        .collect();
+    for (path, content) in before.files() {
+        for range in unreadable(path, content) {
+            let lost = &content[range.clone()];
+            let has = |bytes: &[u8]| memchr::memmem::find(bytes, lost).is_some();
+            let is_there = after.file(path).is_some_and(|now| has(now));
+            if !is_there && !kept.iter().any(|bytes| has(bytes)) {
+                let (path, from, to) = (path.display(), range.start, range.end);
+                return Err(format!("bytes {from} to {to} of {path} cannot be read and were deleted"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A second recovery changes nothing.
+pub(crate) fn nothing_changed(first: &Tree, second: &Tree) -> Result<(), String> {
+    let relevant = |tree: &Tree| -> BTreeMap<std::path::PathBuf, Node> {
+        tree.nodes
+            .iter()
+            .filter(|(p, _)| !recovery_always_writes(p))
+            .map(|(p, n)| (p.clone(), n.clone()))
+            .collect()
+    };
+    let (first, second) = (relevant(first), relevant(second));
+    if first == second {
+        return Ok(());
+    }
+    let paths: BTreeSet<_> = first.keys().chain(second.keys()).collect();
+    let different: Vec<String> = paths
+        .into_iter()
+        .filter(|path| first.get(*path) != second.get(*path))
+        .map(|path| match (first.contains_key(path), second.contains_key(path)) {
+            (true, true) => format!("{} differs", path.display()),
+            (true, false) => format!("{} is gone", path.display()),
+            _ => format!("{} is new", path.display()),
+        })
+        .collect();
+    Err(format!("a second recovery changed something: {}", different.join(", ")))
+}

@@ -1,0 +1,86 @@
+//! Kill anywhere: the real binary is killed with SIGKILL at its n-th system call, for every n; then
+//! recovery runs twice, what is left is worked off, and the promises are checked from outside.
+
+mod check;
+mod scenario;
+pub mod tracer;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{Place, Seed, Tally};
+pub use scenario::{Scenario, scenarios};
+use tracer::{Plan, Traced};
+
+/// How many points of a scenario are tried.
+#[derive(Debug, Clone, Copy)]
+pub enum Points {
+    /// Every system call.
+    All,
+    /// So many, at random.
+    Sample {
+        /// Which ones follows from this.
+        seed: u64,
+        /// How many.
+        points: usize,
+    },
+}
+
+/// Tries one scenario. `progress` hears how many of how many points are done.
+///
+/// # Errors
+/// When the laboratory itself cannot work here: no place to write, no permission to trace.
+pub fn try_scenario(
+    binary: &Path,
+    scenario: &Scenario,
+    points: Points,
+    progress: &dyn Fn(usize, usize),
+) -> io::Result<Tally> {
+    let mut tally = Tally::new(format!("kill: {}", scenario.name));
+    let place = Place::new(binary)?;
+    scenario.base(&place)?;
+    let whole = traced(&place, scenario, None)?;
+    place.wait_until_nobody_works().map_err(io::Error::other)?;
+    tally.note("undisturbed", check::all(&place, scenario, &whole));
+    tally.effects = whole.calls;
+    let numbers = numbers(points, whole.calls);
+    for (done, &number) in numbers.iter().enumerate() {
+        place.end_all();
+        place.back_to_base()?;
+        let outside = check::outside(&place)?;
+        let traced = traced(&place, scenario, Some(number))?;
+        let at = format!("{} killed at call {number} ({})", scenario.name, call(&traced));
+        let checked = place.wait_until_nobody_works().and_then(|()| {
+            check::unchanged_outside(&place, &outside)?;
+            check::all(&place, scenario, &traced)
+        });
+        tally.kills += u64::from(traced.killed_in.is_some());
+        tally.note(&at, checked);
+        progress(done + 1, numbers.len());
+    }
+    Ok(tally)
+}
+
+fn traced(place: &Place, scenario: &Scenario, kill_at: Option<u64>) -> io::Result<Traced> {
+    let is_enough = scenario.is_enough.map(|enough| move || enough(place));
+    let is_enough = is_enough.as_ref().map(|f| f as &(dyn Fn() -> bool + Sync));
+    let plan = Plan { target: scenario.target, kill_at, is_enough, patience: Duration::from_secs(60) };
+    tracer::run(place, &(scenario.arguments)(place), &plan)
+}
+
+fn numbers(points: Points, calls: u64) -> Vec<u64> {
+    match points {
+        Points::All => (1..=calls).collect(),
+        Points::Sample { seed, points } => {
+            let mut seed = Seed::new(seed);
+            let end = usize::try_from(calls).unwrap_or(usize::MAX);
+            (0..points).map(|_| 1 + seed.below(end) as u64).collect()
+        }
+    }
+}
+
+fn call(traced: &Traced) -> String {
+    let text = traced.killed_in.as_deref().unwrap_or("it ended before");
+    text.split(' ').next().map_or_else(String::new, |n| format!("system call {}", n.trim()))
+}

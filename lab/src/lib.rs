@@ -1,0 +1,54 @@
+//! The crash laboratory: power losses, kills, faults and damage, done to real state directories, and what
+//! must hold after each.
+//!
+//! *Every disk that a power loss could leave.* An operation is played by processes of their own (`play`),
+//! because recovery has to find the processes dead that did it. Their effects come back as a [`Recording`].
+//! `model` knows what of them is durable at each moment; `image` chooses what a crash keeps of the rest;
+//! `check` recovers the image and looks. `operations` is the list of all operations, and a test sees to it
+//! that between them they take every write path of the library ([`write_paths`]). `ARCHITECTURE.md` tells
+//! how to add one.
+//!
+//! *The real binary, killed and starved.* `kill` kills it at its n-th system call and checks from outside;
+//! each part is a function that gives a [`Tally`] for the table. `cargo test` runs a sample of each, the
+//! full run takes everything. What is random comes from a seed that is printed and repeats the run.
+
+// The laboratory makes and breaks disks by hand; what it examines does not.
+#![allow(clippy::disallowed_methods)]
+
+mod check;
+mod event;
+mod facts;
+pub mod faults;
+mod image;
+mod invariants;
+pub mod kill;
+mod kinds;
+mod model;
+mod mutations;
+pub mod operations;
+pub mod place;
+mod play;
+mod record;
+mod recovering;
+mod run;
+pub mod seed;
+pub mod table;
+pub mod tally;
+mod tree;
+mod view;
+pub mod witness;
+pub mod write_paths;
+
+pub use event::{Bytes, Change, Event};
+pub use facts::Fact;
+pub use image::Detail;
+pub use place::{Place, Ran};
+pub use play::{Orders, Player, Recording, play};
+pub use record::Recorder;
+pub use recovering::SEGMENT_BYTES;
+pub use run::{Failure, Limits, Report, Step, Which, run_operation};
+pub use seed::Seed;
+pub use tally::Tally;
+
+/// What goes wrong in the laboratory itself.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;

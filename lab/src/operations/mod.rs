@@ -1,0 +1,40 @@
+//! Every operation that writes, each in a file of its own: what is there before, and what it does.
+//!
+//! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
+//! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
+
+mod attempt;
+mod stage;
+mod submit;
+pub(crate) mod supervisor;
+
+use crate::Error;
+
+pub use stage::Stage;
+
+/// An operation.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Names it in reports and on the command line.
+    pub name: &'static str,
+    /// Makes what is there before; every effect of it counts as long durable, its processes as dead.
+    pub prepare: fn(&Stage) -> Result<(), Error>,
+    /// Does it, in a process of its own.
+    pub run: fn(&Stage) -> Result<(), Error>,
+}
+
+/// All operations.
+pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+
+/// The operation of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn find(name: &str) -> Result<&'static Operation, Error> {
+    ALL.iter().find(|o| o.name == name).ok_or_else(|| format!("there is no operation '{name}'").into())
+}
+
+/// Nothing is there before.
+fn nothing(_: &Stage) -> Result<(), Error> {
+    Ok(())
+}

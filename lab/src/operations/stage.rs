@@ -1,0 +1,120 @@
+//! What an operation has to work with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use recovery::durable::Disk;
+use recovery::queue::{
+    Actor, CheckedRequest, CrashPolicy, Entered, JobRequest, JobStatus, Operation, Queue, RequestDefaults,
+    Submitter,
+};
+use recovery::state::StateDir;
+
+use crate::Error;
+use crate::facts::Fact;
+use crate::record::Recorder;
+use crate::recovering;
+
+/// A world with a state directory, and the recorder of what is done to it.
+pub struct Stage {
+    world: PathBuf,
+    disk: Disk,
+    recorder: Option<Arc<Recorder>>,
+    pub(super) events: PathBuf,
+    pub(super) mutation: String,
+}
+
+impl Stage {
+    pub(crate) fn unrecorded(world: &Path) -> Stage {
+        let (disk, events, mutation) = (Disk::real(), PathBuf::new(), String::new());
+        Stage { world: world.to_owned(), disk, recorder: None, events, mutation }
+    }
+
+    pub(crate) fn recorded(world: &Path, events: &Path, recorder: Arc<Recorder>, mutation: &str) -> Stage {
+        let disk = Disk::observed(recorder.clone());
+        let (world, events) = (world.to_owned(), events.to_owned());
+        Stage { world, disk, recorder: Some(recorder), events, mutation: mutation.to_owned() }
+    }
+
+    /// The folder that all happens in; the state directory is `state` in it.
+    #[must_use]
+    pub fn world(&self) -> &Path {
+        &self.world
+    }
+
+    /// The disk, recorded.
+    #[must_use]
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The state directory, made when it is not there, with small segments.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn dir(&self) -> Result<StateDir, Error> {
+        Ok(recovering::open(&self.world, self.disk.clone())?)
+    }
+
+    /// From here on this must survive.
+    pub fn acknowledge(&self, fact: Fact) {
+        if let Some(recorder) = &self.recorder {
+            recorder.acknowledge(fact);
+        }
+    }
+
+    /// A request as `submit` makes it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn request(
+        &self,
+        id: Option<&str>,
+        change: impl FnOnce(&mut JobRequest),
+    ) -> Result<CheckedRequest, Error> {
+        let mut request = JobRequest {
+            command: vec!["true".to_owned()],
+            id: id.map(str::to_owned),
+            ..JobRequest::default()
+        };
+        change(&mut request);
+        let defaults = RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None };
+        Ok(request.check(&defaults)?)
+    }
+
+    /// Enters a job and acknowledges it as queued.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn submit(&self, id: Option<&str>, change: impl FnOnce(&mut JobRequest)) -> Result<Entered, Error> {
+        let (dir, actor) = (self.dir()?, actor());
+        let request = self.request(id, change)?;
+        let entered = Submitter::new(&dir, &actor).enter(vec![request])?.remove(0)?;
+        self.acknowledge(Fact::job(&entered.job.to_string(), 1, &["queued"]));
+        Ok(entered)
+    }
+
+    /// Claims a queued job as a scheduler does; the claim.
+    ///
+    /// # Errors
+    /// When the queue cannot be changed.
+    pub fn claim(&self, id: &str) -> Result<u64, Error> {
+        let mut queue = Queue::open(&self.dir()?)?;
+        let id = id.parse()?;
+        let (claims, ()) = queue.transact(&actor(), |state| {
+            let job = state.get(&id).filter(|job| job.status == JobStatus::Queued);
+            (
+                job.map(|job| Operation::Claim { job: job.id.clone(), attempt: job.attempt })
+                    .into_iter()
+                    .collect(),
+                (),
+            )
+        })?;
+        claims.first().copied().ok_or_else(|| format!("job {id} is not queued").into())
+    }
+}
+
+/// Who does it.
+pub(super) fn actor() -> Actor {
+    Actor { by: "laboratory".into(), why: None }
+}

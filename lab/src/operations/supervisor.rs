@@ -1,0 +1,105 @@
+//! A supervisor and its command as processes of their own, whose effects go into the same recording.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use recovery::durable::Disk;
+use recovery::jobs::{
+    CommandRequest, HeldRepository, RepositoryGate, RepositoryRefused, SuperviseSettings, Supervised,
+    Surroundings, Visit, exec_command, supervise,
+};
+use recovery::locks::{LockGrant, acquire_for_job};
+use recovery::state::StateDir;
+
+use super::Stage;
+use crate::Error;
+use crate::play::PLAY;
+use crate::record::Recorder;
+use crate::recovering;
+
+/// Lets a supervisor of its own process run a claimed job to its end.
+pub(super) fn run_job(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(PLAY).arg("supervise").arg(stage.world()).arg(&stage.events).arg(&stage.mutation);
+    let output = command.args([job, &claim.to_string()]).stdin(Stdio::null()).output()?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        other => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(format!("the supervisor of {job} ended with {other:?}: {said}").into())
+        }
+    }
+}
+
+/// `WORLD EVENTS MUTATION`: where, and into which recording.
+fn surroundings(arguments: &[OsString]) -> Result<(PathBuf, StateDir), Error> {
+    let [world, events, mutation] = arguments.get(..3).ok_or("an argument is missing")? else {
+        return Err("an argument is missing".into());
+    };
+    let world = PathBuf::from(world);
+    crate::mutations::switch_on(mutation.to_str().unwrap_or_default())?;
+    let disk = match events.is_empty() {
+        true => Disk::real(),
+        false => Disk::observed(Arc::new(Recorder::to_file(&world, Path::new(events), 0)?)),
+    };
+    let dir = recovering::open(&world, disk)?;
+    Ok((world, dir))
+}
+
+/// `WORLD EVENTS MUTATION JOB CLAIM`
+pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
+    let (_, dir) = surroundings(arguments)?;
+    let text = |at: usize| arguments.get(at).and_then(|a| a.to_str()).ok_or("an argument is missing");
+    let (job, claim) = (text(3)?.parse()?, text(4)?.parse()?);
+    let mut trampoline: Vec<OsString> = vec!["/proc/self/exe".into(), PLAY.into(), "exec-command".into()];
+    trampoline.extend_from_slice(&arguments[..3]);
+    let settings = SuperviseSettings {
+        kill_grace: Duration::from_millis(300),
+        heartbeat: Duration::from_millis(20),
+        ..SuperviseSettings::new(job, claim, trampoline)
+    };
+    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {
+        Supervised::Ended { .. } => Ok(ExitCode::SUCCESS),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// `WORLD EVENTS MUTATION --job ID --attempt N --claim SEQ --supervisor PID -- COMMAND…`
+pub(crate) fn exec_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
+    let (_, dir) = surroundings(arguments)?;
+    let text = |at: usize| arguments.get(at).and_then(|a| a.to_str()).ok_or("an argument is missing");
+    let request = CommandRequest {
+        job: text(4)?.parse()?,
+        attempt: text(6)?.parse()?,
+        claim: text(8)?.parse()?,
+        supervisor: text(10)?.parse()?,
+        command: arguments.get(12..).unwrap_or_default().to_vec(),
+    };
+    let why = exec_command(&dir, &request);
+    Ok(ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(1)))
+}
+
+struct Gate;
+
+struct Held(LockGrant);
+
+impl RepositoryGate for Gate {
+    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
+        acquire_for_job(dir, visit.repository, visit.job, visit.attempt, visit.claim, visit.wait)
+            .map(|grant| Box::new(Held(grant)) as Box<dyn HeldRepository>)
+            .map_err(|e| RepositoryRefused { why: e.to_string() })
+    }
+}
+
+impl HeldRepository for Held {
+    fn lock_id(&self) -> &str {
+        &self.0.lock_id
+    }
+
+    fn give_back(self: Box<Self>) -> Result<(), String> {
+        self.0.release().map_err(|e| e.to_string())
+    }
+}

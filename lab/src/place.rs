@@ -1,0 +1,358 @@
+//! A folder of its own with a state directory, the real binary, and nothing of the user's.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use recovery::system::{process_table, signal_process};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// No command takes that long; one that does hangs.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// See the module. Dropped, it ends every process that works on its state directory.
+#[derive(Debug)]
+pub struct Place {
+    folder: tempfile::TempDir,
+    binary: PathBuf,
+}
+
+impl Place {
+    /// An empty one. `binary` is the recoveryctl to be tried.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new(binary: &Path) -> io::Result<Place> {
+        // A kill loses nothing that was written, synced or not: in memory it is as good and quicker.
+        let memory = Path::new("/dev/shm");
+        let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir())?;
+        let place = Place { folder, binary: binary.to_owned() };
+        fs::create_dir(place.root())?;
+        place.configure("")?;
+        fs::create_dir(place.witness())?;
+        Ok(place)
+    }
+
+    /// Puts a small file system of its own under the state directory; false where that is not permitted.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn mount_small_disk(&self, kib: u32) -> io::Result<bool> {
+        fs::create_dir(self.state())?;
+        let size = format!("size={kib}k,mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(self.state());
+        Ok(run(&mut mount, PATIENCE)?.status == 0)
+    }
+
+    /// Makes that file system read-only, or writable again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remount(&self, read_only: bool) -> io::Result<()> {
+        let how = if read_only { "remount,ro" } else { "remount,rw" };
+        let ran = run(Command::new("mount").args(["-o", how]).arg(self.state()), PATIENCE)?;
+        if ran.status == 0 { Ok(()) } else { Err(io::Error::other(ran.stderr)) }
+    }
+
+    /// Everything that a run may see: the state directory and what lies beside it.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.root().join("state")
+    }
+
+    /// Where jobs write what they did.
+    #[must_use]
+    pub fn witness(&self) -> PathBuf {
+        self.root().join("witness")
+    }
+
+    /// Sets the configuration, behind what makes failures quick to meet.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn configure(&self, more: &str) -> io::Result<()> {
+        let text =
+            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"16KiB\"\n[daemon]\npoll = \"100ms\"\n";
+        fs::write(self.root().join("config.toml"), format!("{text}{more}"))
+    }
+
+    /// The program and its surroundings; no arguments yet.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        self.surround(&mut command);
+        command
+    }
+
+    /// Gives any command the surroundings of this place.
+    pub fn surround(&self, command: &mut Command) {
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
+        command.env("RECOVERYCTL_STATE_DIR", self.state());
+        command.env("RECOVERYCTL_CONFIG", self.root().join("config.toml"));
+        command.current_dir(self.root()).stdin(Stdio::null());
+    }
+
+    /// The program that is tried.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> io::Result<Ran> {
+        run(self.command().args(arguments), PATIENCE)
+    }
+
+    /// Runs with `--json`: the document and the exit status.
+    ///
+    /// # Errors
+    /// When it is no JSON, or it panicked or hung.
+    pub fn json(&self, arguments: &[&str]) -> Result<(Value, i32), String> {
+        let ran = self.run(["--json"].iter().chain(arguments)).map_err(|e| e.to_string())?;
+        let about = format!("{arguments:?}: status {}: {}{}", ran.status, ran.stdout, ran.stderr);
+        if ran.stderr.contains("panicked") || ran.status < 0 {
+            return Err(about);
+        }
+        serde_json::from_str(&ran.stdout).map(|v| (v, ran.status)).map_err(|e| format!("{e}: {about}"))
+    }
+
+    /// Moves everything aside, as the state from which each try begins.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn keep_as_base(&self) -> io::Result<()> {
+        let base = self.folder.path().join("base");
+        fs::rename(self.root(), base)?;
+        self.back_to_base()
+    }
+
+    /// Everything as it was when it was kept.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn back_to_base(&self) -> io::Result<()> {
+        if self.root().exists() {
+            fs::remove_dir_all(self.root())?;
+        }
+        copy_tree(&self.folder.path().join("base"), &self.root())
+    }
+
+    /// The processes that work on this place: its jobs, their supervisors, daemons.
+    #[must_use]
+    pub fn processes(&self) -> Vec<recovery::system::ProcessIdentity> {
+        let root = self.root().into_os_string().into_encoded_bytes();
+        let belongs = |pid: u32| {
+            let names_it = |file: &str| {
+                let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+                bytes.windows(root.len()).any(|w| w == root)
+            };
+            pid != std::process::id() && (names_it("cmdline") || names_it("environ"))
+        };
+        process_table().iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect()
+    }
+
+    /// Waits until all of its processes are gone.
+    ///
+    /// # Errors
+    /// When some stay.
+    pub fn wait_until_nobody_works(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        loop {
+            let left = self.processes();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                let lines: Vec<String> = left.iter().map(|p| command_line_of(p.pid)).collect();
+                return Err(format!("processes stay: {lines:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends all of its processes with SIGKILL.
+    pub fn end_all(&self) {
+        for _ in 0..200 {
+            let left = self.processes();
+            if left.is_empty() {
+                return;
+            }
+            for process in left {
+                let _ = signal_process(process, Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.end_all();
+        if is_mount_point(&self.state()) {
+            let _ = run(Command::new("umount").arg(self.state()), PATIENCE);
+        }
+    }
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|m| m.dev()).ok();
+    path.parent().is_some_and(|parent| device(path).is_some() && device(path) != device(parent))
+}
+
+fn command_line_of(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+/// What a run left.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Exit status; minus the signal when one ended it.
+    pub status: i32,
+}
+
+impl Ran {
+    /// Refuses another exit status.
+    ///
+    /// # Errors
+    /// With all that it said.
+    pub fn expect(self, status: i32) -> Result<Ran, String> {
+        if self.status == status { Ok(self) } else { Err(format!("status {status} expected: {self:?}")) }
+    }
+}
+
+/// Exit status, minus the signal that ended it.
+#[must_use]
+pub fn status_of(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or(999))
+}
+
+/// Runs a command to its end; one that takes longer than `patience` is killed.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(command: &mut Command, patience: Duration) -> io::Result<Ran> {
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let status = wait(&mut command.spawn()?, patience)?;
+    Ok(Ran { stdout: text_of(&mut stdout)?, stderr: text_of(&mut stderr)?, status: status_of(status) })
+}
+
+/// Waits for a child; kills it after `patience`.
+///
+/// # Errors
+/// What the system says.
+pub fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
+    let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > patience {
+            child.kill()?;
+            return child.wait();
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
+
+/// Everything in a file, whatever it is.
+///
+/// # Errors
+/// What the system says.
+pub fn text_of(file: &mut fs::File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Copies files, folders and permissions; holes stay holes.
+///
+/// # Errors
+/// What the system says.
+pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_tree(&source, &target)?;
+        } else if entry.file_type()?.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from)?.permissions())
+}
+
+/// What a file is, for comparing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Permissions and kind.
+    pub mode: u32,
+    /// Content; empty for folders.
+    pub content: Vec<u8>,
+}
+
+/// All files below a folder by their paths in it, without those that `skip` says.
+///
+/// # Errors
+/// What the system says.
+pub fn tree(root: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<BTreeMap<PathBuf, Seen>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.strip_prefix(root).unwrap_or(&path).to_owned();
+            if skip(&name) {
+                continue;
+            }
+            let metadata = fs::symlink_metadata(&path)?;
+            let is_file = metadata.is_file();
+            let content = if is_file { fs::read(&path)? } else { Vec::new() };
+            if metadata.is_dir() {
+                folders.push(path);
+            }
+            let mode = metadata.mode() & !0o7777 | metadata.permissions().mode() & 0o7777;
+            found.insert(name, Seen { mode, content });
+        }
+    }
+    Ok(found)
+}
+
+/// Where two trees differ; empty when they do not.
+#[must_use]
+pub fn differences(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) -> Vec<String> {
+    let gone = before.keys().filter(|k| !after.contains_key(*k)).map(|k| format!("{} is gone", k.display()));
+    let changed = after.iter().filter_map(|(name, seen)| match before.get(name) {
+        None => Some(format!("{} is new", name.display())),
+        Some(old) if old != seen => Some(format!("{} changed", name.display())),
+        Some(_) => None,
+    });
+    gone.chain(changed).collect()
+}

@@ -1,0 +1,160 @@
+//! The processes of an operation: the laboratory's program, started again to play them, so that
+//! recovery finds those dead that did it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::event::Event;
+use crate::operations::{self, Operation, Stage, supervisor};
+use crate::record::Recorder;
+use crate::recovering::with_causes;
+use crate::tree::Tree;
+
+/// The word that makes the program play; the rest are its arguments.
+pub(crate) const PLAY: &str = "play-a-process-of-the-laboratory";
+
+/// How an operation is to be played.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Orders {
+    /// The sync that fails, counted from 1 in each process; 0 for none. The operation is tried once more.
+    pub failing_sync: u64,
+    /// A fault of the library that is switched on.
+    pub mutation: Option<String>,
+}
+
+/// Starts processes that play.
+#[derive(Debug, Clone)]
+pub struct Player {
+    program: PathBuf,
+}
+
+/// A disk, and what an operation did to it.
+#[derive(Debug)]
+pub struct Recording {
+    pub(crate) base: Tree,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Player {
+    /// A program whose `main` calls [`play`] with its arguments.
+    #[must_use]
+    pub fn new(program: &Path) -> Player {
+        Player { program: program.to_owned() }
+    }
+
+    /// Plays the operation's preparation in an empty world.
+    pub(crate) fn prepare(&self, operation: &Operation, world: &Path) -> Result<Tree, Error> {
+        Tree::default().restore(world)?;
+        self.start(&["prepare".into(), operation.name.into(), world.into()])?;
+        Tree::read(world)
+    }
+
+    /// Records the operation on a prepared world.
+    pub(crate) fn record(
+        &self,
+        operation: &Operation,
+        base: &Tree,
+        world: &Path,
+        orders: &Orders,
+    ) -> Result<Recording, Error> {
+        base.restore(world)?;
+        let events = world.with_extension("events");
+        let _ = std::fs::remove_file(&events);
+        let fail = orders.failing_sync.to_string();
+        let mutation = orders.mutation.clone().unwrap_or_default();
+        let what = ["run".into(), operation.name.into(), world.into()];
+        let how = [events.clone().into_os_string(), fail.into(), mutation.into()];
+        self.start(&[what, how].concat())?;
+        let events = Event::read_all(&events)?;
+        let ended = events.iter().rev().find_map(|e| match e {
+            Event::Ended { error } => Some(error.clone()),
+            _ => None,
+        });
+        match ended {
+            Some(Some(error)) if orders.failing_sync == 0 => {
+                Err(format!("{}: {error}", operation.name).into())
+            }
+            None => Err(format!("{}: its process did not come to its end", operation.name).into()),
+            _ => Ok(Recording { base: base.clone(), events }),
+        }
+    }
+
+    fn start(&self, arguments: &[OsString]) -> Result<(), Error> {
+        let output = Command::new(&self.program)
+            .arg(PLAY)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(format!("{arguments:?} ended with {}: {said}", output.status).into())
+    }
+}
+
+/// Plays, when the arguments (without the program's name) say so; else `None`.
+#[must_use]
+pub fn play(arguments: &[OsString]) -> Option<ExitCode> {
+    let (first, rest) = arguments.split_first()?;
+    if first != PLAY {
+        return None;
+    }
+    Some(match play_role(rest) {
+        Ok(code) => code,
+        Err(error) => {
+            // The only way to tell whoever started us.
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("{}", with_causes(error.as_ref()));
+            }
+            ExitCode::from(9)
+        }
+    })
+}
+
+fn play_role(arguments: &[OsString]) -> Result<ExitCode, Error> {
+    let text = |at: usize| -> Result<&str, Error> {
+        arguments.get(at).and_then(|a| a.to_str()).ok_or_else(|| "an argument is missing".into())
+    };
+    let world = |at: usize| -> Result<PathBuf, Error> { Ok(PathBuf::from(text(at)?)) };
+    match text(0)? {
+        "prepare" => {
+            let operation = operations::find(text(1)?)?;
+            (operation.prepare)(&Stage::unrecorded(&world(2)?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        "run" => {
+            let (events, failing_sync) = (world(3)?, text(4)?.parse()?);
+            run(operations::find(text(1)?)?, &world(2)?, &events, failing_sync, text(5)?)
+        }
+        "supervise" => supervisor::supervise_as_told(&arguments[1..]),
+        "exec-command" => supervisor::exec_as_told(&arguments[1..]),
+        other => Err(format!("no such role: {other}").into()),
+    }
+}
+
+fn run(
+    operation: &Operation,
+    world: &Path,
+    events: &Path,
+    failing_sync: u64,
+    mutation: &str,
+) -> Result<ExitCode, Error> {
+    crate::mutations::switch_on(mutation)?;
+    let recorder = Arc::new(Recorder::to_file(world, events, failing_sync)?);
+    let stage = Stage::recorded(world, events, recorder.clone(), mutation);
+    let mut result = (operation.run)(&stage);
+    if result.is_err() && failing_sync != 0 {
+        // Whoever is told of a failure tries again.
+        result = (operation.run)(&stage);
+    }
+    let error = result.err().map(|e| with_causes(e.as_ref()));
+    recorder.note(Event::Ended { error });
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,72 @@
+//! Runs the library's recovery on a folder, as `recover` does, within this process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use recovery::durable::Disk;
+use recovery::jobs::RecoverSettings;
+use recovery::queue::{Actor, Queue};
+use recovery::recovery::{Recovery, RecoveryOutcome, RecoveryRecord, RunOptions, Settings};
+use recovery::startup::StartedBy;
+use recovery::state::{Clock, StateDir, StateError};
+
+use crate::view::View;
+
+/// Size of a segment of the queue's log in the laboratory, bytes: small, so that a few records fill one.
+pub const SEGMENT_BYTES: u64 = 2048;
+
+/// Opens the state directory of a world.
+pub(crate) fn open(world: &Path, disk: Disk) -> Result<StateDir, StateError> {
+    let root = world.join("state");
+    let opened = StateDir::open_for_repair(&root, disk.clone(), Clock::system());
+    let mut dir = match opened {
+        // Nothing was ever acknowledged there: whoever wanted it makes it again.
+        Err(StateError::Missing { .. }) => StateDir::open_or_create(&root, disk, Clock::system())?,
+        other => other?.0,
+    };
+    dir.segment_bytes = SEGMENT_BYTES;
+    dir.lock_wait = Duration::from_secs(2);
+    Ok(dir)
+}
+
+/// Runs the whole sequence; what it found is in the record.
+pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>), String> {
+    let jobs = RecoverSettings::new(Actor { by: "laboratory".into(), why: None });
+    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+    let recovery = Recovery::new(dir, settings).map_err(|e| e.to_string())?;
+    let options = RunOptions { pauses: Vec::new(), ..RunOptions::default() };
+    recovery.run(&options).map_err(|e| with_causes(&e))
+}
+
+/// Recovers a world and tells how it looks then.
+///
+/// # Errors
+/// A sentence, when the recovery did not complete.
+pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
+    let dir = open(world, disk).map_err(|e| format!("it cannot be opened: {}", with_causes(&e)))?;
+    let (record, queue) = sequence(&dir)?;
+    if record.snapshot.outcome != RecoveryOutcome::Completed {
+        let findings: Vec<String> = record
+            .snapshot
+            .all_findings()
+            .map(|f| serde_json::to_string(f).unwrap_or_default())
+            .chain(record.snapshot.degraded_resources().map(|d| format!("{}: {}", d.object, d.why)))
+            .collect();
+        return Err(format!("recovery is {:?}: {}", record.snapshot.outcome, findings.join("; ")));
+    }
+    let queue = match queue {
+        Some(queue) => queue,
+        None => Queue::open(&dir).map_err(|e| with_causes(&e))?,
+    };
+    View::of(&dir, &queue)
+}
+
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text.push_str(&format!(": {e}"));
+        cause = e.source();
+    }
+    text
+}

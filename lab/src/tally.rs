@@ -1,0 +1,43 @@
+//! What a part of the laboratory has done, for the table.
+
+/// One row.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What was tried: an operation, or a kind of file.
+    pub operation: String,
+    /// Effects that the operation has.
+    pub effects: u64,
+    /// Disk images that were recovered.
+    pub images: u64,
+    /// System calls at which it was killed.
+    pub kills: u64,
+    /// Faults and damages that it met.
+    pub faults: u64,
+    /// What went wrong, one line each, with what repeats it.
+    pub failures: Vec<String>,
+}
+
+impl Tally {
+    /// An empty row.
+    #[must_use]
+    pub fn new(operation: impl Into<String>) -> Tally {
+        Tally { operation: operation.into(), ..Tally::default() }
+    }
+
+    /// Counts a failure unless it went well.
+    pub fn note(&mut self, what: &str, outcome: Result<(), String>) {
+        if let Err(why) = outcome {
+            self.failures.push(format!("{what}: {why}"));
+        }
+    }
+
+    /// Panics with all failures, if there are any.
+    ///
+    /// # Panics
+    /// That is what it is for.
+    #[track_caller]
+    pub fn assert_none_failed(&self) {
+        let (name, failures) = (&self.operation, &self.failures);
+        assert!(failures.is_empty(), "{name}: {} failures:\n{}", failures.len(), failures.join("\n"));
+    }
+}

@@ -1,0 +1,141 @@
+//! A folder with all that is in it, as a value.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::event::Bytes;
+
+/// A file or a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Node {
+    Folder,
+    File(Bytes),
+}
+
+/// Everything in a folder, by its path relative to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Tree {
+    pub(crate) nodes: BTreeMap<PathBuf, Node>,
+}
+
+impl Tree {
+    /// Reads a folder.
+    pub(crate) fn read(root: &Path) -> Result<Tree, Error> {
+        let mut tree = Tree::default();
+        tree.add(root, Path::new(""))?;
+        Ok(tree)
+    }
+
+    fn add(&mut self, root: &Path, inside: &Path) -> Result<(), Error> {
+        for entry in std::fs::read_dir(root.join(inside))? {
+            let entry = entry?;
+            let path = inside.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.nodes.insert(path.clone(), Node::Folder);
+                self.add(root, &path)?;
+            } else if kind.is_file() {
+                let content = Arc::new(std::fs::read(entry.path())?);
+                self.nodes.insert(path, Node::File(content));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a folder's content equal to this; what is equal already is not touched.
+    pub(crate) fn restore(&self, root: &Path) -> Result<(), Error> {
+        std::fs::create_dir_all(root)?;
+        self.remove_others(root, Path::new(""))?;
+        for (path, node) in &self.nodes {
+            let full = root.join(path);
+            match node {
+                Node::Folder if full.is_dir() => {}
+                Node::Folder => {
+                    std::fs::create_dir(&full)?;
+                    std::fs::set_permissions(&full, std::fs::Permissions::from_mode(0o700))?;
+                }
+                Node::File(bytes) => {
+                    if std::fs::read(&full).ok().as_ref() != Some(bytes.as_ref()) {
+                        // Never written over: a mapping of it may still be alive.
+                        let _ = std::fs::remove_file(&full);
+                        std::fs::write(&full, bytes.as_slice())?;
+                        std::fs::set_permissions(&full, std::fs::Permissions::from_mode(0o600))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_others(&self, root: &Path, inside: &Path) -> Result<(), Error> {
+        for entry in std::fs::read_dir(root.join(inside))? {
+            let entry = entry?;
+            let path = inside.join(entry.file_name());
+            let is_folder = entry.file_type()?.is_dir();
+            match self.nodes.get(&path) {
+                Some(Node::Folder) if is_folder => self.remove_others(root, &path)?,
+                Some(Node::File(_)) if !is_folder => {}
+                _ if is_folder => std::fs::remove_dir_all(entry.path())?,
+                _ => std::fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A number that is the same for equal trees.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = std::collections::hash_map::DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The content of a file.
+    pub(crate) fn file(&self, path: &Path) -> Option<&Bytes> {
+        match self.nodes.get(path) {
+            Some(Node::File(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The files, with their content.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&PathBuf, &Bytes)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::File(bytes) => Some((path, bytes)),
+            Node::Folder => None,
+        })
+    }
+
+    /// As it looks after a reboot: what the boot before left of its id is another's now, and what shared
+    /// memory was in a file is of that boot.
+    pub(crate) fn after_reboot(&self, boot_id: &str) -> Tree {
+        let finder = memchr::memmem::Finder::new(boot_id);
+        // Another boot id of the same length and form.
+        let other: String = boot_id.chars().map(|c| if c == '-' { '-' } else { rotated(c) }).collect();
+        let mut nodes = self.nodes.clone();
+        for (path, node) in &mut nodes {
+            let Node::File(bytes) = node else { continue };
+            if path.ends_with("commit.page") {
+                let mut page = bytes.to_vec();
+                page.iter_mut().skip(8).take(8).for_each(|b| *b ^= 0x5a);
+                *bytes = Arc::new(page);
+            } else if path.extension().is_none_or(|e| e != "log") {
+                let found: Vec<usize> = finder.find_iter(bytes).collect();
+                if !found.is_empty() {
+                    let mut text = bytes.to_vec();
+                    found.iter().for_each(|&at| text[at..at + other.len()].copy_from_slice(other.as_bytes()));
+                    *bytes = Arc::new(text);
+                }
+            }
+        }
+        Tree { nodes }
+    }
+}
+
+fn rotated(c: char) -> char {
+    let digit = c.to_digit(16).unwrap_or(0);
+    char::from_digit((digit + 7) % 16, 16).unwrap_or('0')
+}

@@ -1,0 +1,118 @@
+//! What a state directory shows, without times and names that every run gives anew.
+
+use std::collections::BTreeMap;
+
+use recovery::audit;
+use recovery::locks::{LockState, MetadataRead, read_metadata};
+use recovery::queue::Queue;
+use recovery::recovery::read_history;
+use recovery::startup::history;
+use recovery::state::StateDir;
+use recovery::state::names::decode;
+
+use crate::recovering::with_causes;
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeenJob {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) attempt: u32,
+    pub(crate) place: (u64, u32),
+    pub(crate) exit_code: Option<i32>,
+}
+
+/// A lock.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SeenLock {
+    pub(crate) repository: String,
+    pub(crate) lock_id: String,
+    pub(crate) token: u64,
+    pub(crate) is_held: bool,
+}
+
+/// A state directory, as its readers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct View {
+    pub(crate) state_id: String,
+    pub(crate) jobs: Vec<SeenJob>,
+    /// The ids of the jobs that wait, in the order in which they would be started.
+    pub(crate) line: Vec<String>,
+    pub(crate) locks: Vec<SeenLock>,
+    /// What the entries of the audit trail are about.
+    pub(crate) audit: Vec<String>,
+    pub(crate) startups: Vec<String>,
+    pub(crate) recoveries: Vec<String>,
+}
+
+impl View {
+    /// Looks.
+    pub(crate) fn of(dir: &StateDir, queue: &Queue) -> Result<View, String> {
+        let state = queue.state();
+        let jobs = state.jobs().map(|job| SeenJob {
+            id: job.id.to_string(),
+            status: job.status.as_str().to_owned(),
+            attempt: job.attempt,
+            place: (job.place.seq, job.place.index),
+            exit_code: job.course().exit_code,
+        });
+        let mut jobs: Vec<SeenJob> = jobs.collect();
+        jobs.sort();
+        let trail = audit::read(dir).map_err(|e| with_causes(&e))?;
+        Ok(View {
+            state_id: dir.identity.state_id.to_string(),
+            line: state.queued().map(|job| job.id.to_string()).collect(),
+            jobs,
+            locks: locks(dir),
+            audit: trail.entries.into_iter().map(|(_, entry)| entry.object).collect(),
+            startups: history(dir).map_err(|e| with_causes(&e))?.into_iter().map(|e| e.startup_id).collect(),
+            recoveries: read_history(dir)
+                .map_err(|e| with_causes(&e))?
+                .into_iter()
+                .map(|e| e.recovery_id.to_string())
+                .collect(),
+        })
+    }
+
+    /// Each thing in it by itself, with its state. What is not in it is absent.
+    pub(crate) fn objects(&self) -> BTreeMap<String, String> {
+        let jobs = self.jobs.iter().map(|j| {
+            (
+                format!("job {}", j.id),
+                format!("{} in attempt {}, exit status {:?}", j.status, j.attempt, j.exit_code),
+            )
+        });
+        let held = self.locks.iter().filter(|l| l.is_held);
+        let locks = held.map(|l| (format!("lock of {}", l.repository), format!("held by {}", l.lock_id)));
+        let audit = self.audit.iter().map(|object| (format!("audit of {object}"), "there".to_owned()));
+        jobs.chain(locks).chain(audit).collect()
+    }
+
+    /// The part that is the same whether a crash was a kill or a power loss, and however often recovery ran.
+    pub(crate) fn essence(&self) -> String {
+        let held: Vec<_> = self.locks.iter().filter(|l| l.is_held).map(|l| &l.repository).collect();
+        format!("{:?} {:?} held {held:?} audit {:?}", self.jobs, self.line, self.audit)
+    }
+}
+
+fn locks(dir: &StateDir) -> Vec<SeenLock> {
+    let Ok(entries) = std::fs::read_dir(dir.paths.locks()) else { return Vec::new() };
+    let mut found: Vec<SeenLock> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let repository = decode(name.to_str()?.strip_suffix(".lock.json")?)?;
+            let MetadataRead::Whole(metadata) = read_metadata(&entry.path(), &repository) else {
+                return None;
+            };
+            Some(SeenLock {
+                is_held: metadata.state != LockState::Released,
+                lock_id: metadata.lock_id,
+                token: metadata.token,
+                repository,
+            })
+        })
+        .collect();
+    found.sort();
+    found
+}

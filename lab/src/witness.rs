@@ -1,0 +1,70 @@
+//! What jobs themselves say about their attempts: from that, and not from our state, it is known whether
+//! two attempts of a job ever ran at once.
+//!
+//! Each attempt holds a flock of its own for as long as it, or a process that it has started, lives.
+
+use std::path::Path;
+
+use crate::place::Place;
+
+/// The lines of one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// Attempts that began, by their numbers, in order.
+    pub begun: Vec<u32>,
+    /// Attempts that came to their end.
+    pub ended: Vec<u32>,
+    /// Attempts that found another one alive.
+    pub overlapped: Vec<u32>,
+}
+
+/// A script that witnesses itself around `work`.
+#[must_use]
+pub fn script(place: &Place, work: &str) -> String {
+    format!(
+        "cd {}; exec 9>$RECOVERYCTL_JOB_ID.flock; \
+         flock -n 9 || echo \"overlap $RECOVERYCTL_ATTEMPT\" >> $RECOVERYCTL_JOB_ID; \
+         echo \"begin $RECOVERYCTL_ATTEMPT\" >> $RECOVERYCTL_JOB_ID; {work}\n \
+         echo \"end $RECOVERYCTL_ATTEMPT\" >> $RECOVERYCTL_JOB_ID",
+        place.witness().display()
+    )
+}
+
+/// What a job has written; nothing when it never ran.
+#[must_use]
+pub fn read(place: &Place, job: &str) -> Witness {
+    read_file(&place.witness().join(job))
+}
+
+fn read_file(path: &Path) -> Witness {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut witness = Witness::default();
+    for line in text.lines() {
+        let Some((what, number)) = line.split_once(' ') else { continue };
+        let number = number.parse().unwrap_or(0);
+        match what {
+            "begin" => witness.begun.push(number),
+            "end" => witness.ended.push(number),
+            _ => witness.overlapped.push(number),
+        }
+    }
+    witness
+}
+
+/// Refuses two attempts at once, and the same attempt twice.
+///
+/// # Errors
+/// With the job and what it wrote.
+pub fn check_all(place: &Place) -> Result<(), String> {
+    let entries = std::fs::read_dir(place.witness()).map_err(|e| e.to_string())?;
+    for entry in entries.flatten() {
+        let witness = read_file(&entry.path());
+        let mut attempts = witness.begun.clone();
+        attempts.sort_unstable();
+        attempts.dedup();
+        if !witness.overlapped.is_empty() || attempts.len() != witness.begun.len() {
+            return Err(format!("{}: {witness:?}", entry.file_name().display()));
+        }
+    }
+    Ok(())
+}

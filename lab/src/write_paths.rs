@@ -1,0 +1,177 @@
+//! Every place in the library's source that changes the disk, found by reading the source.
+//!
+//! The functions of the seam know their caller (`#[track_caller]`), and the observer hears it: so a
+//! recording tells which of these places an operation has passed. A place that no operation passes is a
+//! write path without its crash test.
+
+use std::path::Path;
+
+use crate::Error;
+
+/// Functions that take a disk or a state directory first, called by their names.
+const FUNCTIONS: [&str; 6] =
+    ["replace", "replace_with", "create", "create_many", "remove_abandoned", "append"];
+
+/// Methods of `Disk`, `DiskFile`, `Quarantine` and `Queue` that nothing else has.
+const METHODS: [&str; 18] = [
+    "create_new",
+    "create_locked",
+    "open_or_create",
+    "open_append",
+    "rename",
+    "remove_file",
+    "create_dir",
+    "ensure_dir",
+    "remove_dir",
+    "sync_dir",
+    "sync_filesystem",
+    "set_mode",
+    "write_at",
+    "allocate",
+    "sync_data",
+    "touch",
+    "transact",
+    "take_file",
+];
+
+/// Methods that other types have too: with what is before them.
+const METHODS_OF_FILES: [&str; 5] =
+    ["file.truncate(", "old.truncate(", "file.sync()", ".keep_file(", "quarantine.keep("];
+
+/// A place in the source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    /// The file, relative to the repository.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What it says.
+    pub text: String,
+}
+
+impl std::fmt::Display for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.text)
+    }
+}
+
+/// All places below `src/` in the repository that change the disk, tests left out, and the seam itself.
+///
+/// # Errors
+/// What the system says.
+pub fn of_the_library(repository: &Path) -> Result<Vec<Site>, Error> {
+    let mut sites = Vec::new();
+    add(repository, Path::new("src"), &mut sites)?;
+    sites.sort();
+    Ok(sites)
+}
+
+fn add(repository: &Path, folder: &Path, sites: &mut Vec<Site>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(repository.join(folder))? {
+        let entry = entry?;
+        let path = folder.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            add(repository, &path, sites)?;
+        } else if path.extension().is_some_and(|e| e == "rs") && !is_the_seam_or_a_test(&path) {
+            let source = std::fs::read_to_string(entry.path())?;
+            sites.extend(in_source(&path.to_string_lossy(), &source));
+        }
+    }
+    Ok(())
+}
+
+fn is_the_seam_or_a_test(path: &Path) -> bool {
+    path == Path::new("src/durable/disk.rs") || path.ends_with("tests.rs") || path.ends_with("samples.rs")
+}
+
+/// The places in one file, up to its tests. What a function that knows its caller does counts as its
+/// caller's.
+fn in_source(file: &str, source: &str) -> Vec<Site> {
+    let mut sites = Vec::new();
+    let mut end_of_function: Option<String> = None;
+    let mut knows_its_caller = false;
+    for (at, line) in source.lines().enumerate() {
+        let code = line.trim_start();
+        if code == "#[cfg(test)]" {
+            break;
+        }
+        if let Some(end) = &end_of_function {
+            if line == end {
+                end_of_function = None;
+            }
+            continue;
+        }
+        knows_its_caller |= code == "#[track_caller]";
+        if knows_its_caller && line.ends_with('{') {
+            let indentation = " ".repeat(line.len() - code.len());
+            // A head of several lines ends less indented than, or as, it began.
+            end_of_function = Some(format!("{indentation}}}"));
+            knows_its_caller = false;
+            continue;
+        }
+        if !code.starts_with("//") && (calls_function(code) || calls_method(code)) {
+            sites.push(Site { file: file.to_owned(), line: at + 1, text: code.trim_end().to_owned() });
+        }
+    }
+    sites
+}
+
+fn calls_function(code: &str) -> bool {
+    FUNCTIONS.iter().any(|name| {
+        code.match_indices(name).any(|(at, _)| {
+            let before = code[..at].chars().next_back();
+            let is_whole = before.is_none_or(|c| !c.is_alphanumeric() && !"_.:".contains(c));
+            let is_defined = code[..at].trim_end().ends_with("fn");
+            let arguments = code[at + name.len()..].strip_prefix('(');
+            is_whole && !is_defined && arguments.is_some_and(takes_a_disk)
+        })
+    })
+}
+
+/// Whether the first argument is a disk or a state directory. An open bracket at the end of a line counts:
+/// better one place too many than one too few.
+fn takes_a_disk(arguments: &str) -> bool {
+    let first = arguments.split([',', ')']).next().unwrap_or_default().trim_start_matches('&');
+    first.is_empty() && !arguments.starts_with(')')
+        || first.split('.').next_back().is_some_and(|name| name == "disk" || name == "dir")
+}
+
+fn calls_method(code: &str) -> bool {
+    let called = |name: &&str| code.contains(&format!(".{name}("));
+    METHODS.iter().any(called) || METHODS_OF_FILES.iter().any(|call| code.contains(call))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_told_from_definitions_and_from_other_things_of_the_same_name() {
+        let source = "
+            replace(&dir.disk, &path, &text)?;
+            let text = name.replace('a', \"b\");
+            pub fn replace(disk: &Disk, path: &Path) {}
+            std::mem::replace(&mut a, b);
+            // replace(disk, path, bytes)
+            append(dir, &actor(), &[operation])?;
+            append(self.dir, self.actor, &operations)?;
+            queue.transact(&actor, |_| (operations, ()))?;
+            lines.append(&mut more);
+            disk.remove_file(&path)?;
+            create(
+                &disk,
+            )?;
+            create(root, disk, clock)?;
+            short.truncate(3);
+            #[track_caller]
+            fn take(disk: &Disk) {
+                disk.remove_file(&path)?;
+            }
+            disk.sync_dir(&path)?;
+            #[cfg(test)]
+            disk.remove_file(&path)?;
+        ";
+        let found: Vec<usize> = in_source("x.rs", source).iter().map(|s| s.line).collect();
+        assert_eq!(found, [2, 7, 8, 9, 11, 12, 20]);
+    }
+}

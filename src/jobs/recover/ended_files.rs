@@ -1,0 +1,86 @@
+//! Damaged files in the workspaces of jobs that are over.
+//!
+//! Nobody needs them for a verdict any more, but they tell how attempts ended, and a disk that damages one
+//! file damages others. They are moved to quarantine while the job's lock is held, so that no next attempt
+//! begins meanwhile.
+
+use std::path::{Path, PathBuf};
+
+use super::settle::lock_job;
+use crate::durable::{DiskError, Tried};
+use crate::jobs::command_record::CommandRecord;
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::sentinel::Sentinel;
+use crate::queue::{JobId, QueueState};
+use crate::state::names::decode;
+use crate::state::{JobPaths, StateDir};
+
+/// A file that cannot be understood.
+#[derive(Debug)]
+pub struct DamagedFile {
+    /// Whose.
+    pub job: JobId,
+    /// Its path in the workspace.
+    pub name: String,
+    /// Where it is kept now, or why it was left where it is.
+    pub kept: Result<PathBuf, String>,
+}
+
+/// Moves them to quarantine.
+///
+/// # Errors
+/// When the folder of the jobs cannot be read.
+pub fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
+    let folder = dir.paths.jobs();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", &folder)?,
+    };
+    let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    let ids = folders.filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok());
+    let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));
+    let mut found = Vec::new();
+    for id in over {
+        let Ok(paths) = dir.paths.job(&id.to_string()) else { continue };
+        let damaged = damaged_in(&paths);
+        if !damaged.is_empty() {
+            found.extend(take(dir, &id, &paths, &damaged));
+        }
+    }
+    found.sort_by(|a, b| (&a.job, &a.name).cmp(&(&b.job, &b.name)));
+    Ok(found)
+}
+
+fn damaged_in(paths: &JobPaths) -> Vec<PathBuf> {
+    let earlier = std::fs::read_dir(paths.attempts()).into_iter().flatten().flatten().map(|e| e.path());
+    let folders = std::iter::once(paths.workspace.clone()).chain(earlier);
+    folders.flat_map(|folder| damaged_of_attempt(&folder)).collect()
+}
+
+fn damaged_of_attempt(folder: &Path) -> Vec<PathBuf> {
+    let at = |name: &str| folder.join(name);
+    let looked_at = [
+        (at("sentinel.json"), Sentinel::read(&at("sentinel.json")).is_ok_and(|s| s.is_damaged())),
+        (at("command.json"), CommandRecord::read(&at("command.json")).is_ok_and(|c| c.is_damaged())),
+        (at("exit.json"), ExitRecord::read(&at("exit.json")).is_ok_and(|e| e.is_damaged())),
+    ];
+    looked_at.into_iter().filter(|(_, is_damaged)| *is_damaged).map(|(path, _)| path).collect()
+}
+
+fn take(dir: &StateDir, id: &JobId, paths: &JobPaths, damaged: &[PathBuf]) -> Vec<DamagedFile> {
+    let lock = lock_job(dir, id);
+    let at = dir.clock.now().to_string();
+    let keep = |path: &PathBuf| match &lock {
+        Ok(_) => {
+            let kept = dir.quarantine().take_file(path, "cannot be understood", &at);
+            kept.map_err(|e| format!("{e}: {}", e.source))
+        }
+        Err(e) => Err(e.to_string()),
+    };
+    let told = damaged.iter().map(|path| DamagedFile {
+        job: id.clone(),
+        name: path.strip_prefix(&paths.workspace).unwrap_or(path).display().to_string(),
+        kept: keep(path),
+    });
+    told.collect()
+}

@@ -1,0 +1,245 @@
+//! Jobs that neither the queue nor a record knows any more, rebuilt from what is left in their workspaces.
+//!
+//! Whoever removes a job moves its workspace away first (`jobs::prune`), so a workspace with files of ours
+//! and without a job is one whose record was lost. A job with a trace of its claim comes back as running:
+//! what became of it is then found out as for every running job. One without comes back as crashed and on
+//! hold, once nothing of it lives. What it ran is known only from the sentinel; a job whose command is not
+//! known is never started again.
+
+use std::path::Path;
+
+use super::settle::RecoverSettings;
+use crate::durable::{DiskError, Tried};
+use crate::jobs::command_record::CommandRecord;
+use crate::jobs::evidence::{Look, judge};
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::sentinel::Sentinel;
+use crate::jobs::stored::Stored;
+use crate::jobs::verdict::Liveness;
+use crate::queue::{
+    Attempt, Course, CrashPolicy, Job, JobDocument, JobId, JobSpec, JobStatus, Outcome, Place, QueueState,
+    Transition,
+};
+use crate::state::names::decode;
+use crate::state::{JobPaths, StateDir, Timestamp};
+use crate::system::{Host, git_repositories, git_state};
+
+/// A workspace without a job.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
+pub enum Remains {
+    /// The job as far as it can be told; `course.reconstructed` says from what.
+    Rebuilt(JobDocument),
+    /// Something of it lives, and nothing tells which attempt that is: to be looked at again later.
+    Alive {
+        /// Which job.
+        job: JobId,
+        /// The processes.
+        detail: String,
+    },
+}
+
+/// Looks at every workspace whose job `state` does not know.
+///
+/// # Errors
+/// When the folder of the jobs cannot be read.
+pub fn remains(
+    dir: &StateDir,
+    state: &QueueState,
+    settings: &RecoverSettings,
+) -> Result<Vec<Remains>, DiskError> {
+    let folder = dir.paths.jobs();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", &folder)?,
+    };
+    let mut ids: Vec<JobId> = entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .filter_map(|e| decode(e.file_name().to_str()?)?.parse().ok())
+        .filter(|id| state.get(id).is_none())
+        .collect();
+    ids.sort();
+    let table = ProcessTable::new();
+    let look = Look { dir, host: &Host::this(), table: &table, limits: settings.limits };
+    let mut found: Vec<Remains> = ids.iter().filter_map(|id| of_workspace(&look, id)).collect();
+    // In the order in which they were begun: that is all that is left of the line.
+    found.sort_by_key(|r| match r {
+        Remains::Rebuilt(document) => document.submitted_at,
+        Remains::Alive { .. } => Timestamp::default(),
+    });
+    Ok(found)
+}
+
+/// What is left of one job. A file that may not be read counts as damaged.
+struct Files {
+    sentinel: Stored<Sentinel>,
+    command: Stored<CommandRecord>,
+    exit: Stored<ExitRecord>,
+    /// Ends of earlier attempts.
+    earlier: Vec<ExitRecord>,
+    from: Vec<String>,
+}
+
+fn of_workspace(look: &Look<'_>, id: &JobId) -> Option<Remains> {
+    let paths = look.dir.paths.job(&id.to_string()).ok()?;
+    let files = Files::read(&paths, id);
+    if files.from.is_empty() {
+        return None;
+    }
+    let document = files.document(&paths, id, look.dir.clock.now());
+    if document.status == JobStatus::Running {
+        return Some(Remains::Rebuilt(document));
+    }
+    let judgement = judge(look, &Job::from(document.clone()));
+    if judgement.liveness() == Liveness::Alive {
+        let seen = judgement.evidence.into_iter().filter(|e| matches!(e.kind, "lock" | "processes"));
+        let detail = seen.map(|e| e.detail).collect::<Vec<_>>().join("; ");
+        return Some(Remains::Alive { job: id.clone(), detail });
+    }
+    Some(Remains::Rebuilt(document))
+}
+
+impl Files {
+    fn read(paths: &JobPaths, id: &JobId) -> Files {
+        let mut from = Vec::new();
+        let sentinel = of_job(Sentinel::read(&paths.sentinel()), id, |s| &s.job_id);
+        let command = of_job(CommandRecord::read(&paths.command()), id, |c| &c.job_id);
+        let exit = of_job(ExitRecord::read(&paths.exit()), id, |e| &e.job_id);
+        note(&mut from, "sentinel", &sentinel);
+        note(&mut from, "command record", &command);
+        note(&mut from, "exit file", &exit);
+        for (file, name) in [(paths.output(), "output"), (paths.checkpoint(), "checkpoint")] {
+            if std::fs::symlink_metadata(&file).is_ok_and(|m| m.is_file()) {
+                from.push(name.to_owned());
+            }
+        }
+        let earlier = earlier_ends(paths, id);
+        if !earlier.is_empty() {
+            from.push("exit files of earlier attempts".to_owned());
+        }
+        for repository in git_repositories(&paths.workspace) {
+            let inside =
+                repository.strip_prefix(&paths.workspace).unwrap_or(&repository).display().to_string();
+            let name = if inside.is_empty() { String::new() } else { format!(" {inside}") };
+            let state = git_state(&repository).map_or_else(|why| why, |state| state.to_string());
+            from.push(format!("git repository{name}: {state}"));
+        }
+        Files { sentinel, command, exit, earlier, from }
+    }
+
+    /// The latest attempt that anything tells of, with its claim.
+    fn claimed(&self) -> Option<(u32, u64)> {
+        let sentinel = self.sentinel.whole().map(|s| (s.attempt, s.claim));
+        let command = self.command.whole().map(|c| (c.attempt, c.claim));
+        let exit = self.exit.whole().map(|e| (e.attempt, e.claim));
+        [sentinel, command, exit].into_iter().flatten().max()
+    }
+
+    fn started_at(&self) -> Option<Timestamp> {
+        self.sentinel.whole().map(|s| s.started_at).or_else(|| Some(self.exit.whole()?.started_at))
+    }
+
+    fn document(self, paths: &JobPaths, id: &JobId, now: Timestamp) -> JobDocument {
+        let claimed = self.claimed();
+        let last_ended = self.earlier.iter().map(|e| e.attempt).max().unwrap_or(0);
+        let attempt = claimed.map_or(last_ended + 1, |(attempt, _)| attempt);
+        let started_at = self.started_at();
+        let first = self.earlier.first().map(|e| e.started_at).or(started_at);
+        let submitted_at = first.or_else(|| oldest_file(&paths.workspace)).unwrap_or(now);
+        let attempts: Vec<Attempt> = self.earlier.iter().map(attempt_of).collect();
+        let sentinel = self.sentinel.whole();
+        let spec = JobSpec {
+            command: sentinel.map(|s| s.command_line.clone()).unwrap_or_default(),
+            on_crash: CrashPolicy::Hold,
+            ..JobSpec::default()
+        };
+        let mut job = Job::new(id.clone(), Place { seq: 0, index: 0 }, submitted_at, &spec);
+        job.attempt = attempt;
+        job.repository = sentinel.and_then(|s| s.repository.as_deref()).map(Into::into);
+        job.course = Some(Box::new(Course {
+            started_at: started_at.or(Some(submitted_at)),
+            claim: claimed.map(|(_, claim)| claim),
+            reconstructed: Some(self.from.clone()),
+            attempts,
+            ..Course::default()
+        }));
+        job.status = JobStatus::Running;
+        if claimed.is_none() {
+            crash(&mut job, now);
+        }
+        job.to_document()
+    }
+}
+
+/// Nothing tells of a claim, so nobody can record its end any more.
+fn crash(job: &mut Job, now: Timestamp) {
+    let (attempt, status) = (job.attempt, JobStatus::Crashed);
+    let reason = Some("its record was lost, and nothing tells how it ended".to_owned());
+    let course = job.course.get_or_insert_with(Box::default);
+    course.finished_at = Some(now);
+    course.reason.clone_from(&reason);
+    course.attempts.push(Attempt {
+        attempt,
+        status,
+        started_at: course.started_at,
+        finished_at: now,
+        exit_code: None,
+        signal: None,
+        reason: reason.clone(),
+    });
+    course.history.push(Transition { at: now, status, attempt, reason, by: None });
+    job.status = status;
+}
+
+fn of_job<T>(read: Result<Stored<T>, DiskError>, id: &JobId, job_of: fn(&T) -> &JobId) -> Stored<T> {
+    match read {
+        Ok(Stored::Whole(document)) if job_of(&document) != id => {
+            Stored::Damaged { reason: "it is of another job".to_owned() }
+        }
+        Ok(stored) => stored,
+        Err(e) => Stored::Damaged { reason: format!("{e}: {}", e.source) },
+    }
+}
+
+fn note<T>(from: &mut Vec<String>, name: &str, stored: &Stored<T>) {
+    match stored {
+        Stored::Whole(_) => from.push(name.to_owned()),
+        Stored::Damaged { .. } => from.push(format!("{name} (damaged)")),
+        Stored::Missing => {}
+    }
+}
+
+/// How the attempts before the present one ended, the first one first.
+fn earlier_ends(paths: &JobPaths, id: &JobId) -> Vec<ExitRecord> {
+    let entries = std::fs::read_dir(paths.attempts()).into_iter().flatten().flatten();
+    let read = |at: &Path| ExitRecord::read(&at.join("exit.json")).ok()?.whole().cloned();
+    let mut ends: Vec<ExitRecord> = entries.filter_map(|e| read(&e.path())).collect();
+    ends.retain(|e| e.job_id == *id);
+    ends.sort_by_key(|e| e.attempt);
+    ends
+}
+
+fn attempt_of(end: &ExitRecord) -> Attempt {
+    let status = match end.outcome {
+        Outcome::Exited if end.exit_code == Some(0) => JobStatus::Succeeded,
+        Outcome::Exited | Outcome::Signaled => JobStatus::Failed,
+        Outcome::TimedOut => JobStatus::TimedOut,
+        Outcome::Crashed => JobStatus::Crashed,
+    };
+    Attempt {
+        attempt: end.attempt,
+        status,
+        started_at: Some(end.started_at),
+        finished_at: end.finished_at,
+        exit_code: end.exit_code,
+        signal: end.signal,
+        reason: end.reason.clone(),
+    }
+}
+
+fn oldest_file(workspace: &Path) -> Option<Timestamp> {
+    let entries = std::fs::read_dir(workspace).ok()?.flatten();
+    entries.filter_map(|e| e.metadata().ok()?.modified().ok()).min().map(Timestamp::from)
+}

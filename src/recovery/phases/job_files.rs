@@ -1,0 +1,112 @@
+//! The files that jobs which are over have left, and the records of all jobs.
+
+use super::sequence::Shared;
+use crate::jobs::{damaged_files, record};
+use crate::queue::{JobId, Operation, Queue, QueueState};
+use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
+use crate::report::{Finding, catalogue};
+
+/// How many records that could not be written are named one by one.
+const NAMED: usize = 20;
+
+/// Writes records that are missing, damaged or behind. The queue is the truth and the records follow it:
+/// that one cannot be written is told, and stops nothing.
+pub(super) fn rebuild_records(
+    shared: &Shared,
+    context: &PhaseContext,
+    queue: &mut Queue,
+    outcome: &mut PhaseOutcome,
+) {
+    let stop = || context.checkpoint().is_err();
+    let mut damaged = Vec::new();
+    match record::write_waiting(&shared.dir, &record::waiting(queue.state()), &stop) {
+        Ok(waiting) => damaged.extend(waiting.damaged),
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+    let mut missing = Vec::new();
+    match record::rebuild(&shared.dir, queue.state(), &mut |_, _| {}) {
+        Ok(rebuilt) => {
+            damaged.extend(rebuilt.damaged);
+            missing = rebuilt.missing;
+            for (path, why) in rebuilt.failed {
+                not_written(outcome, &format!("file:{}", path.display()), why);
+            }
+        }
+        Err(e) => not_written(outcome, "jobs", in_one_line(&e)),
+    }
+    let lost: Vec<JobId> = damaged.iter().map(|(id, _)| id).chain(&missing).cloned().collect();
+    if let Err(e) = tell_records(shared, queue, &lost) {
+        not_written(outcome, "queue", in_one_line(&e));
+    }
+    outcome.findings.extend(damaged.iter().map(|(id, path)| {
+        let sentence = format!(
+            "the record of job {id} could not be understood; it was written anew, a copy is in quarantine"
+        );
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
+    }));
+    outcome.findings.extend(missing.iter().map(|id| {
+        let sentence = "its record was lost; it was written anew from the queue".to_owned();
+        Finding::new(&catalogue::JOB_RECORD_MISSING, format!("job:{id}"), sentence)
+    }));
+}
+
+/// A record that had been lost says so.
+fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<(), PhaseError> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let from = || vec!["queue log".to_owned()];
+    let rebuilt = |job: &JobId| Operation::Rebuilt { job: job.clone(), from: from() };
+    // One that was rebuilt from less keeps saying so.
+    let is_told = |job: &crate::queue::Job| job.course().reconstructed.is_some();
+    let tells = |id: &&JobId, state: &QueueState| state.get(id).is_some_and(|job| !is_told(job));
+    queue
+        .transact(&shared.settings.jobs.actor, |state| {
+            (lost.iter().filter(|id| tells(id, state)).map(rebuilt).collect(), ())
+        })
+        .map_err(|e| PhaseError::failed("record which records were lost", e))?;
+    for job in lost.iter().filter_map(|id| queue.state().get(id)) {
+        // Derived: the next recovery writes it, should this fail.
+        let _ = record::write(&shared.dir, job);
+    }
+    Ok(())
+}
+
+/// Damaged files of jobs that are over go to quarantine. Those of running jobs are part of their verdicts.
+pub(super) fn check_ended(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>, PhaseError> {
+    let found = damaged_files(&shared.dir, queue.state())
+        .map_err(|e| PhaseError::failed("look at the workspaces of jobs that are over", e))?;
+    let told = found.into_iter().map(|file| {
+        let name = file.name;
+        let sentence = match file.kept {
+            Ok(_) => format!("{name} in its workspace cannot be understood; it is in quarantine now"),
+            Err(why) => format!("{name} in its workspace cannot be understood and was left there: {why}"),
+        };
+        Finding::new(&catalogue::JOB_FILE_DAMAGED, format!("job:{}", file.job), sentence)
+    });
+    Ok(told.collect())
+}
+
+fn not_written(outcome: &mut PhaseOutcome, object: &str, why: String) {
+    let known = outcome.findings.iter().filter(|f| f.code == catalogue::JOB_RECORD_NOT_WRITTEN.code).count();
+    if known == 0 {
+        outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
+    }
+    // One that is full says the same of each.
+    if known < NAMED {
+        outcome.findings.push(Finding::new(&catalogue::JOB_RECORD_NOT_WRITTEN, object, why));
+    }
+}
+
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line
+}

@@ -1,0 +1,90 @@
+//! Jobs of which neither log nor record is left: rebuilt from their workspaces, or at least named.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
+
+use super::sequence::Shared;
+use crate::durable::log::{Damage, DamageKind};
+use crate::jobs::{Remains, record, remains};
+use crate::queue::{JobId, Operation, Repaired};
+use crate::recovery::PhaseError;
+use crate::report::{Finding, catalogue};
+
+/// What stands before a job's id in every record.
+const ID_MEMBER: &[u8] = b"\"job\":\"";
+/// The longest damaged place that is searched for ids, bytes.
+const SEARCHED: u64 = 64 << 20;
+
+/// Brings back what workspaces tell of, and names what nothing tells of any more.
+pub(super) fn find(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+    let mut findings = rebuild(shared, repaired)?;
+    let named: BTreeSet<JobId> = repaired.damage.iter().flat_map(ids_in).collect();
+    let lost = named.iter().filter(|id| repaired.queue.state().get(id).is_none());
+    findings.extend(lost.map(|id| {
+        let sentence = "a damaged record of the log was about it, and nothing else tells of it".to_owned();
+        Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), sentence)
+    }));
+    Ok(findings)
+}
+
+fn rebuild(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+    let found = remains(&shared.dir, repaired.queue.state(), &shared.settings.jobs)
+        .map_err(|e| PhaseError::failed("look at workspaces without a job", e))?;
+    let (mut findings, mut documents) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Remains::Rebuilt(document) => documents.push(document),
+            Remains::Alive { job, detail } => {
+                let sentence = format!("its record is lost and something of it lives: {detail}");
+                let object = format!("job:{job}");
+                findings.push(Finding::new(&catalogue::JOB_ORPHANED_PROCESS, object, sentence));
+            }
+        }
+    }
+    if documents.is_empty() {
+        return Ok(findings);
+    }
+    let (_, rebuilt) = repaired
+        .queue
+        .transact(&shared.settings.jobs.actor, |state| {
+            documents.retain(|d| state.get(&d.job_id).is_none());
+            let restore = |d: &crate::queue::JobDocument| Operation::Restore {
+                document: Box::new(d.clone()),
+                keeps_place: false,
+            };
+            (documents.iter().map(restore).collect(), documents)
+        })
+        .map_err(|e| PhaseError::failed("record what workspaces tell", e))?;
+    // At once, so that a record that is missing afterwards was lost again.
+    for job in rebuilt.iter().filter_map(|d| repaired.queue.state().get(&d.job_id)) {
+        record::write(&shared.dir, job).map_err(|e| PhaseError::failed("write a job's own record", e))?;
+    }
+    findings.extend(rebuilt.iter().map(|document| {
+        let from = document.course.as_ref().and_then(|c| c.reconstructed.as_ref());
+        let from = from.map_or_else(String::new, |from| from.join("; "));
+        let knows_command = from.split("; ").any(|piece| piece == "sentinel");
+        let lost = match knows_command {
+            true => "its variables, limits, policy and callbacks are lost",
+            false => "what it ran is lost too, so it cannot be resumed",
+        };
+        let sentence = format!("queue and record had lost it; it was rebuilt from {from}; {lost}");
+        Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
+    }));
+    Ok(findings)
+}
+
+/// The jobs that a damaged place names, as far as it can be read. A torn end was never acknowledged.
+fn ids_in(place: &Damage) -> Vec<JobId> {
+    if place.kind != DamageKind::Record {
+        return Vec::new();
+    }
+    let len = usize::try_from(place.len.min(SEARCHED)).unwrap_or(0);
+    let mut bytes = vec![0; len];
+    let read = std::fs::File::open(&place.path).and_then(|f| f.read_exact_at(&mut bytes, place.offset));
+    if read.is_err() {
+        return Vec::new(); // The place itself is reported.
+    }
+    let after = memchr::memmem::find_iter(&bytes, ID_MEMBER).map(|at| &bytes[at + ID_MEMBER.len()..]);
+    let text = after.filter_map(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
+    text.filter_map(|id| id.parse().ok()).collect()
+}

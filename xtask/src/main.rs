@@ -1,0 +1,25 @@
+//! `cargo xtask …`: what developers run. See `cargo xtask --help`.
+
+mod crash_lab;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What developers run.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Proves that nothing is lost: every crash of every operation. Ends with a table.
+    CrashLab(crash_lab::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some(code) = recovery_lab::play(&arguments) {
+        return code;
+    }
+    match Task::parse() {
+        Task::CrashLab(arguments) => crash_lab::run(&arguments),
+    }
+}
