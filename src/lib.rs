@@ -11,6 +11,7 @@ pub mod durable;
 pub mod import;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod queue;
 pub mod recovery;
 pub mod report;

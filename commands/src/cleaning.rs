@@ -1,8 +1,10 @@
 //! Settings for cleanups and orphan scans; where the Docker engine is.
 
 use std::path::Path;
+use std::time::Duration;
 
 use recovery::cleanup::CleanupSettings;
+use recovery::orphans::OrphanSettings;
 use recovery::state::config::{DEFAULT_DOCKER_HOST, Origin};
 use recovery::system::docker::EngineSettings;
 
@@ -42,4 +44,30 @@ pub(crate) fn engine(context: &mut Context) -> Result<Option<EngineSettings>, Cl
     }
     let (timeout, stop_timeout) = (docker.timeout, docker.stop_timeout);
     Ok(Some(EngineSettings { host, timeout, stop_timeout, ..EngineSettings::default() }))
+}
+
+/// How orphans are looked for.
+pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError> {
+    let actor = context.actor();
+    let engine = engine(context)?;
+    let settings = context.settings()?;
+    let orphans = settings.orphans.clone();
+    Ok(OrphanSettings {
+        grace: orphans.grace,
+        trash_keep: orphans.trash_keep,
+        trash_bytes: orphans.trash_bytes,
+        engine,
+        index_folder: settings.cleanup.index_folder.clone(),
+        ..OrphanSettings::new(actor)
+    })
+}
+
+/// The same, for a start that does not wait long for an engine that hangs.
+pub(crate) fn scanning_at_start(context: &mut Context) -> Result<OrphanSettings, CliError> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut settings = scanning(context)?;
+    if let Some(engine) = &mut settings.engine {
+        engine.timeout = engine.timeout.min(PATIENCE);
+    }
+    Ok(settings)
 }

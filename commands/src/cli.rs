@@ -19,11 +19,13 @@ use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
+use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
+use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
@@ -103,6 +105,8 @@ enum Command {
     Retry(RetryArgs),
     Skip(SkipArgs),
     Cleanup(CleanupArgs),
+    Scan(ScanArgs),
+    Orphans(OrphansArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
     Work(WorkArgs),
@@ -131,6 +135,8 @@ impl Command {
             Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
             Command::Cleanup(_) => "cleanup",
+            Command::Scan(_) => "scan",
+            Command::Orphans(_) => "orphans",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Work(_) => "work",
@@ -159,6 +165,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
         Command::Cleanup(args) => cmd_cleanup(context, &args),
+        Command::Scan(args) => cmd_scan(context, &args),
+        Command::Orphans(args) => cmd_orphans(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Work(args) => cmd_work(context, &args),

@@ -40,6 +40,7 @@ mod work;
 pub use completed::{Completed, completed};
 pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
 pub use derive::Derived;
+pub(crate) use files::told_kept;
 pub use record::{
     CleanupRecord, CleanupStatus, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, Step, StepWhat,
 };

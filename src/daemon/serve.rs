@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::record;
+use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings,
@@ -24,6 +25,8 @@ pub struct DaemonSettings {
     pub scheduler: SchedulerSettings,
     /// How it cleans up.
     pub cleanup: CleanupSettings,
+    /// How it looks for orphans.
+    pub orphans: OrphanSettings,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -82,7 +85,7 @@ pub fn serve(
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
     let (record, queue) =
-        Recovery::new(dir, settings.recovery)?.cleaning_later(&settings.cleanup).run(&settings.run)?;
+        Recovery::new(dir, settings.recovery)?.scanning(&settings.orphans).run(&settings.run)?;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
         return Err(DaemonError::NotRecovered { outcome, record: Box::new(record) });

@@ -11,6 +11,7 @@ mod held;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod page;
 pub mod queue;
 pub mod reattachment;

@@ -8,7 +8,7 @@ use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
 use serde::Serialize;
 
-use crate::cleaning::cleaning;
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
@@ -43,6 +43,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         run,
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
         cleanup: cleaning(context)?,
+        orphans: scanning_at_start(context)?,
     };
     let interruption = context.interruption.clone();
     let output = &mut context.output;

@@ -6,6 +6,7 @@ use recovery::recovery::{PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord}
 use recovery::report::{Finding, Severity, catalogue};
 use recovery::startup::StartedBy;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live;
@@ -33,8 +34,11 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);
         return Err(CliError::new(ErrorKind::Held, message).hint("recoveryctl status"));
     }
+    let (cleaning, scanning) = (cleaning(context)?, scanning_at_start(context)?);
     let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
-        .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
+        .map_err(|e| CliError::new(ErrorKind::Failed, e))?
+        .cleaning_now(&cleaning)
+        .scanning(&scanning);
     let options = run_options(context, "recover", &args.skip, None)?;
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();

@@ -1,6 +1,6 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
-//! `startup` → `queue` → `jobs` → `locks` → `cleanup`. `startup` and `queue` must be over before anything is judged.
+//! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`. `startup` and `queue` must be over before anything is judged.
 //! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
@@ -11,6 +11,7 @@ mod job_records;
 mod jobs;
 mod locks;
 mod lost_jobs;
+mod orphans;
 mod queue;
 mod sequence;
 mod startup;

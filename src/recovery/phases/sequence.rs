@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cleanup::CleanupSettings;
 use crate::jobs::RecoverSettings;
+use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
@@ -31,16 +32,16 @@ pub(super) struct Shared {
     pub(super) startup: Mutex<Option<Startup>>,
     pub(super) queue: Mutex<Option<Queue>>,
     pub(super) cleaning: Mutex<Cleaning>,
+    /// How orphans are looked for; without an engine when nobody says.
+    pub(super) scanning: Mutex<Option<OrphanSettings>>,
 }
 
-/// What the phases `cleanup` and `orphans` do.
+/// What the phase `cleanup` does.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Cleaning {
-    /// They look and tell.
+    /// Cleanups are entered, for somebody else to work on: a daemon does when it is ready.
     #[default]
-    Look,
-    /// As [`Cleaning::Look`], with what the settings name: a daemon cleans when it is ready.
-    Later(CleanupSettings),
+    Later,
     /// Cleanups are done, once each.
     Now(CleanupSettings),
 }
@@ -87,6 +88,7 @@ impl Recovery {
             startup: Mutex::default(),
             queue: Mutex::default(),
             cleaning: Mutex::default(),
+            scanning: Mutex::default(),
         });
         let phase = |name, unit, act: Act| {
             let shared = shared.clone();
@@ -98,6 +100,7 @@ impl Recovery {
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
             phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
             phase("cleanup", "cleanups", super::cleanup::run).after(&["locks", "jobs"]),
+            phase("orphans", "kinds", super::orphans::run).after(&["cleanup"]),
         ])?;
         Ok(Recovery { shared, graph })
     }
@@ -109,10 +112,10 @@ impl Recovery {
         self
     }
 
-    /// The same; its cleanups are entered, for somebody else to work on.
+    /// The same; orphans are looked for with these settings.
     #[must_use]
-    pub fn cleaning_later(self, settings: &CleanupSettings) -> Recovery {
-        *Shared::lock(&self.shared.cleaning) = Cleaning::Later(settings.clone());
+    pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
+        *Shared::lock(&self.shared.scanning) = Some(settings.clone());
         self
     }
 
