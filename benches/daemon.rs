@@ -45,6 +45,7 @@ fn hold_repository(dir: &StateDir) -> LockGrant {
         holder: LockHolder::Process,
         operation: "benchmark".to_owned(),
         job_liveness: &|_, _| JobLiveness::Unknown,
+        queue: None,
         waiting: &|_| (),
     };
     try_acquire(dir, library::REPOSITORY, &request).expect("the lock of the repository")

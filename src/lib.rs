@@ -14,6 +14,7 @@ pub mod locks;
 pub mod orphans;
 pub mod queue;
 pub mod recovery;
+pub mod repair;
 pub mod report;
 pub mod startup;
 pub mod state;

@@ -118,6 +118,7 @@ impl World {
             tree_empty,
             leftovers_ended: 0,
             cpu_ms: None,
+            resources: None,
         }
     }
 }

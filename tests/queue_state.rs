@@ -84,8 +84,13 @@ fn operations(job: &str) -> Vec<(&'static str, Operation)> {
     let mut other = QueueState::default();
     other.apply(1, record(Operation::Submit(submission(job, 0, None)))).unwrap();
     let document = Box::new(other.get(&id(job)).unwrap().to_document());
-    let unclaim =
-        |claim| Operation::Unclaim { job: id(job), claim, reason: "not now".to_owned(), not_before: None };
+    let unclaim = |claim| Operation::Unclaim {
+        job: id(job),
+        claim,
+        reason: "not now".to_owned(),
+        not_before: None,
+        failed_start: false,
+    };
     vec![
         ("submit", Operation::Submit(submission(job, 0, None))),
         ("batch", Operation::SubmitBatch { jobs: vec![submission("k", 0, None), submission(job, 0, None)] }),
@@ -218,7 +223,13 @@ fn a_cancelled_job_does_not_run_again() {
             let after_crash = Some(AfterCrash::Requeue { not_before: at() });
             Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) })
         } else {
-            Operation::Unclaim { job: id("j"), claim: 2, reason: "not started".to_owned(), not_before: None }
+            Operation::Unclaim {
+                job: id("j"),
+                claim: 2,
+                reason: "not started".to_owned(),
+                not_before: None,
+                failed_start: true,
+            }
         };
         state.apply(4, record(operation)).unwrap();
         assert_eq!(state.get(&id("j")).unwrap().status, JobStatus::Cancelled);
@@ -343,7 +354,7 @@ fn one_operation() -> impl Strategy<Value = Operation> {
         5 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Claim { job, attempt }),
         1 => (job(), 1u32..4).prop_map(|(job, attempt)| Operation::Found { job, attempt, claim: 0 }),
         1 => job().prop_map(|job| {
-            Operation::Unclaim { job, claim: 0, reason: ",\"spec\":{".to_owned(), not_before: Some(at()) }
+            Operation::Unclaim { job, claim: 0, reason: ",\"spec\":{".to_owned(), not_before: Some(at()), failed_start: true }
         }),
         4 => ends,
         1 => job().prop_map(|job| Operation::Cancel { job }),
@@ -366,8 +377,8 @@ fn aim(operation: Operation, state: &QueueState, seq: u64) -> Operation {
         Operation::Found { job, attempt: n, .. } => {
             Operation::Found { attempt: attempt(&job, n), claim: seq, job }
         }
-        Operation::Unclaim { job, reason, not_before, .. } => {
-            Operation::Unclaim { claim: claim(&job), job, reason, not_before }
+        Operation::Unclaim { job, reason, not_before, failed_start, .. } => {
+            Operation::Unclaim { claim: claim(&job), job, reason, not_before, failed_start }
         }
         Operation::End(e) => {
             let (claim, attempt) = (claim(&e.job), attempt(&e.job, e.attempt));

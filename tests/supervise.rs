@@ -84,6 +84,10 @@ impl HeldRepository for Held {
         "lock-7"
     }
 
+    fn token(&self) -> u64 {
+        7
+    }
+
     fn give_back(self: Box<Self>) -> Result<(), String> {
         Ok(())
     }
@@ -115,12 +119,15 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
 fn be_command(arguments: &[OsString]) -> ExitCode {
     let dir = StateDir::open(Path::new(&arguments[0]), Disk::real(), Clock::system()).unwrap();
     let text = |at: usize| arguments[at].to_str().unwrap();
+    let command = arguments.iter().position(|a| a == "--").unwrap() + 1;
+    let cgroup = (text(9) == "--cgroup").then(|| PathBuf::from(text(10)));
     let request = CommandRequest {
         job: text(2).parse().unwrap(),
         attempt: text(4).parse().unwrap(),
         claim: text(6).parse().unwrap(),
         supervisor: text(8).parse().unwrap(),
-        command: arguments[10..].to_vec(),
+        cgroup,
+        command: arguments[command..].to_vec(),
     };
     let why = exec_command(&dir, &request);
     ExitCode::from(u8::try_from(why.exit_code()).unwrap())
@@ -347,7 +354,8 @@ fn an_old_claim_runs_nothing() {
     world.submit("a", shell(&format!("echo > {}", ran.display())), None);
     let claim = world.claim("a");
     let job = world.job("a").id;
-    let unclaim = Operation::Unclaim { job, claim, reason: "test".into(), not_before: None };
+    let unclaim =
+        Operation::Unclaim { job, claim, reason: "test".into(), not_before: None, failed_start: false };
     append(&world.dir, &actor(), &[unclaim]).unwrap();
     assert_eq!(world.start("a", claim).code(), 20);
     world.claim("a");

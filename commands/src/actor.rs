@@ -1,22 +1,31 @@
-//! Who gives the command, for the audit trail. Holds no secrets: neither arguments nor environment.
+//! Who gives the command, for the audit trail: user, command line and terminal, in one line of text.
 
-use std::io::IsTerminal;
+use std::ffi::OsString;
 
 use recovery::queue::Actor;
+
+use crate::masked::masked_line;
+
+/// How many generations of parents are looked at for a cron daemon.
+const GENERATIONS: usize = 16;
 
 /// The user behind a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Invoker {
     uid: u32,
     user: Option<String>,
-    terminal: bool,
+    /// `pts/3`, `cron` or `no terminal`.
+    terminal: String,
+    /// The arguments, with secrets masked.
+    line: String,
 }
 
 impl Invoker {
-    /// The user of this process.
+    /// The user of this process, and what it was asked for.
     pub(crate) fn this() -> Invoker {
         let uid = rustix::process::getuid().as_raw();
-        Invoker { uid, user: user_name(uid), terminal: std::io::stdin().is_terminal() }
+        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        Invoker { uid, user: user_name(uid), terminal: terminal(), line: masked_line(&arguments) }
     }
 
     /// Whether it is root.
@@ -24,12 +33,47 @@ impl Invoker {
         self.uid == 0
     }
 
-    /// `uid:0 root submit`, with `(no terminal)` for cron and scripts.
+    /// `uid:0 root submit --repo web (pts/3)`; `-` for a user without a name here.
     pub(crate) fn actor(&self, word: &str, reason: Option<&str>) -> Actor {
-        let user = self.user.as_deref().map_or_else(String::new, |name| format!(" {name}"));
-        let unattended = if self.terminal { "" } else { " (no terminal)" };
-        Actor { by: format!("uid:{}{user} {word}{unattended}", self.uid), why: reason.map(str::to_owned) }
+        let user = self.user.as_deref().unwrap_or("-");
+        // The word first, whichever options stood before it.
+        let mut words: Vec<&str> = self.line.split(' ').filter(|w| !w.is_empty()).collect();
+        if let Some(at) = words.iter().position(|w| *w == word) {
+            words.remove(at);
+        }
+        words.insert(0, word);
+        let by = format!("uid:{} {user} {} ({})", self.uid, words.join(" "), self.terminal);
+        Actor { by, why: reason.map(str::to_owned) }
     }
+}
+
+/// The terminal of one of the standard streams, else whether a cron daemon started this.
+fn terminal() -> String {
+    let of_stream = |stream: u32| {
+        let target = std::fs::read_link(format!("/proc/self/fd/{stream}")).ok()?;
+        let name = target.strip_prefix("/dev").ok()?.to_str()?.to_owned();
+        (name.starts_with("pts/") || name.starts_with("tty")).then_some(name)
+    };
+    let cron = || is_below_cron().then(|| "cron".to_owned());
+    (0..3).find_map(of_stream).or_else(cron).unwrap_or_else(|| "no terminal".to_owned())
+}
+
+fn is_below_cron() -> bool {
+    let mut pid = std::process::id();
+    for _ in 0..GENERATIONS {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+        // The name is in brackets and may hold some itself.
+        let Some((head, tail)) = stat.rsplit_once(')') else { return false };
+        let name = head.split_once('(').map_or("", |(_, name)| name).to_ascii_lowercase();
+        if matches!(name.as_str(), "cron" | "crond" | "anacron" | "fcron" | "atd") {
+            return true;
+        }
+        match tail.split_ascii_whitespace().nth(1).and_then(|parent| parent.parse().ok()) {
+            Some(parent) if parent > 1 => pid = parent,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// The name in `/etc/passwd`. Users of a directory service have only their number, which is what counts.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::command::audit::{AuditArgs, cmd_audit};
 use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
@@ -23,12 +24,14 @@ use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::release::{ReleaseArgs, cmd_release};
+use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
@@ -101,6 +104,9 @@ enum Command {
     Locks(LocksArgs),
     Lock(LockArgs),
     Release(ReleaseArgs),
+    Repair(RepairArgs),
+    Why(WhyArgs),
+    Audit(AuditArgs),
     Resume(ResumeArgs),
     Retry(RetryArgs),
     Skip(SkipArgs),
@@ -131,6 +137,9 @@ impl Command {
             Command::Locks(_) => "locks",
             Command::Lock(_) => "lock",
             Command::Release(_) => "release",
+            Command::Repair(_) => "repair",
+            Command::Why(_) => "why",
+            Command::Audit(_) => "audit",
             Command::Resume(_) => "resume",
             Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
@@ -161,6 +170,9 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Locks(args) => cmd_locks(context, &args),
         Command::Lock(args) => cmd_lock(context, &args),
         Command::Release(args) => cmd_release(context, &args),
+        Command::Repair(args) => cmd_repair(context, &args),
+        Command::Why(args) => cmd_why(context, &args),
+        Command::Audit(args) => cmd_audit(context, &args),
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),

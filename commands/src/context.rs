@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use recovery::audit::{self, Entry};
 use recovery::durable::Disk;
 use recovery::queue::{Actor, Queue};
 use recovery::state::config::Settings;
@@ -110,6 +111,15 @@ impl Context {
     /// Who does what, and why: for queue records and the audit trail.
     pub(crate) fn actor(&self) -> Actor {
         self.invoker.actor(self.word, self.globals.reason.as_deref())
+    }
+
+    /// Enters into the audit trail what was done, or begun, and cannot be refused any more: that the trail
+    /// cannot be written is told, and stops nothing.
+    pub(crate) fn enter(&mut self, dir: &StateDir, action: &str, object: &str, detail: String) {
+        let entry = Entry::done(dir.clock.now(), &self.actor(), action, object.to_owned(), detail);
+        if let Err(e) = audit::record(dir, &entry) {
+            self.output.warning(&format!("{e}: {}", e.source));
+        }
     }
 
     /// Whether nothing may be changed.

@@ -14,6 +14,8 @@ use recovery::jobs::RecoverError;
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RequestError, RunError};
+use recovery::repair::RepairError;
+use recovery::report::audit::AuditReportError;
 use recovery::report::cleanup::CleanupReportError;
 use recovery::report::sentinels::SentinelsError;
 use recovery::state::StateError;
@@ -283,6 +285,20 @@ impl From<WorkError> for CliError {
     }
 }
 
+impl From<RepairError> for CliError {
+    fn from(error: RepairError) -> CliError {
+        match error {
+            RepairError::Busy(_) => {
+                CliError::new(ErrorKind::Held, error).code("recovery-under-way").hint("recoveryctl status")
+            }
+            RepairError::Queue(error) => error.into(),
+            RepairError::Jobs(error) => error.into(),
+            RepairError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<RecoverError> for CliError {
     fn from(error: RecoverError) -> CliError {
         match error {
@@ -371,6 +387,16 @@ impl From<RunUnderError> for CliError {
             RunUnderError::Start { .. } => {
                 CliError::new(ErrorKind::Failed, error).code("command-not-started")
             }
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<AuditReportError> for CliError {
+    fn from(error: AuditReportError) -> CliError {
+        match error {
+            AuditReportError::Disk(error) => error.into(),
+            AuditReportError::Cursor(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }

@@ -13,6 +13,7 @@ use recovery::daemon::LockGate;
 use recovery::durable::Disk;
 use recovery::jobs::{CommandRequest, SuperviseSettings, Surroundings, exec_command, supervise};
 use recovery::queue::JobId;
+use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 
 /// The supervisor of one attempt.
@@ -30,6 +31,10 @@ struct SuperviseArgs {
     kill_grace_ms: u64,
     #[arg(long, default_value_t = SEGMENT_BYTES)]
     segment_bytes: u64,
+    #[arg(long, default_value_t = 1 << 30)]
+    output_limit: u64,
+    #[arg(long)]
+    no_cgroup: bool,
 }
 
 /// The process that becomes the command.
@@ -45,6 +50,8 @@ struct ExecCommandArgs {
     claim: u64,
     #[arg(long)]
     supervisor: u32,
+    #[arg(long)]
+    cgroup: Option<PathBuf>,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
@@ -59,20 +66,24 @@ pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
 }
 
 /// How a supervisor for this state directory is started; job and claim are appended.
-pub(crate) fn supervisor_command(dir: &StateDir, heartbeat: Duration, kill_grace: Duration) -> Vec<OsString> {
+pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsString> {
     let ms = |d: Duration| OsString::from(d.as_millis().to_string());
-    vec![
+    let mut command = vec![
         own_program(),
         "supervise".into(),
         "--state-dir".into(),
         dir.paths.root().into(),
         "--heartbeat-ms".into(),
-        ms(heartbeat),
+        ms(jobs.heartbeat),
         "--kill-grace-ms".into(),
-        ms(kill_grace),
+        ms(jobs.kill_grace),
         "--segment-bytes".into(),
         dir.segment_bytes.to_string().into(),
-    ]
+        "--output-limit".into(),
+        jobs.output_limit.to_string().into(),
+    ];
+    command.extend((!jobs.cgroup).then(|| "--no-cgroup".into()));
+    command
 }
 
 /// This very program, also when its file was replaced meanwhile.
@@ -93,6 +104,8 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let settings = SuperviseSettings {
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         kill_grace: Duration::from_millis(args.kill_grace_ms),
+        output_limit: args.output_limit,
+        cgroup: !args.no_cgroup,
         ..SuperviseSettings::new(args.job.clone(), args.claim, trampoline)
     };
     let job = args.job;
@@ -108,8 +121,9 @@ fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
         Ok(dir) => dir,
         Err(status) => return status,
     };
-    let ExecCommandArgs { job, attempt, claim, supervisor, command, .. } = args;
-    let not_started = exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, command });
+    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, command, .. } = args;
+    let not_started =
+        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, command });
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 

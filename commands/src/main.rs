@@ -17,6 +17,7 @@ mod error;
 mod hidden;
 mod interruption;
 mod live;
+mod masked;
 mod output;
 mod paint;
 mod past;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
-use recovery::jobs::{FreshnessLimits, RecoverSettings, RequeuePauses};
+use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings, RequeuePauses};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -28,6 +28,11 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         actor,
         limits: FreshnessLimits { stale_after_ms: ms(jobs.stale_after), dead_after_ms: ms(jobs.dead_after) },
         kill_grace: jobs.kill_grace,
+        on_orphan: match jobs.on_orphan {
+            config::OnOrphan::Adopt => OnOrphan::Adopt,
+            config::OnOrphan::End => OnOrphan::End,
+        },
+        start_tries: jobs.start_tries,
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
     })
 }
@@ -71,7 +76,7 @@ pub(crate) fn scheduling(
     let settings = context.settings()?;
     Ok(SchedulerSettings {
         workers: workers.unwrap_or(settings.daemon.workers),
-        supervisor: supervisor_command(dir, settings.jobs.heartbeat, settings.jobs.kill_grace),
+        supervisor: supervisor_command(dir, &settings.jobs),
         only,
         poll: settings.daemon.poll,
         checkpoint_records: settings.queue.checkpoint_records,

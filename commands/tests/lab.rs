@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use recovery_lab::bytes::{self, Extent};
 use recovery_lab::kill::{self, Points, Scenario};
-use recovery_lab::{Seed, faults};
+use recovery_lab::{Seed, Tally, faults};
 
 /// The binary that is tried.
 fn binary() -> PathBuf {
@@ -77,4 +78,27 @@ fn a_full_and_a_read_only_disk_cost_nothing() {
 #[test]
 fn few_open_files_and_small_files_cost_nothing() {
     faults::limits::try_limits(&binary(), 5).unwrap().assert_none_failed();
+}
+
+#[test]
+fn bad_bytes_cost_no_more_than_themselves() {
+    let extent = match std::env::var("RECOVERYCTL_LAB_DAMAGES").as_deref() {
+        Ok("all") => Extent::All { seed: seed() },
+        Ok(number) => Extent::Sample { seed: seed(), damages: number.parse().unwrap() },
+        Err(_) => Extent::Sample { seed: seed(), damages: 12 },
+    };
+    let mut rows = bytes::try_files(&binary(), extent, &|| ()).unwrap();
+    rows.extend(bytes::parsers::try_parsers(seed(), 3_000));
+    let mut all = Tally::new("bytes");
+    rows.into_iter().for_each(|row| all.failures.extend(row.failures));
+    all.assert_none_failed();
+    assert!(bytes::parsers::most_memory() < 1 << 30, "{} bytes", bytes::parsers::most_memory());
+}
+
+/// A folder of the name could be neither read nor replaced: reports and recoveries failed on it for ever.
+#[test]
+fn a_folder_in_place_of_any_state_file_is_put_away() {
+    let rows = bytes::folders::try_folders(&binary()).unwrap();
+    rows.assert_none_failed();
+    assert!(rows.faults > 10, "{rows:?}");
 }

@@ -68,7 +68,7 @@ fn the_commands_exit_status_passes_through() {
 fn a_held_lock_is_shown_and_refused() {
     let held = Held::new();
     let place = &held.place;
-    let error = place.run(["lock", "web", "--json", "--", "true"]).ends_with(11).error();
+    let error = place.run(["lock", "web", "--wait", "0s", "--json", "--", "true"]).ends_with(11).error();
     assert!(error["message"].as_str().unwrap().contains(&format!("process {}", held.lock.pid())), "{error}");
     assert_eq!(place.run(["lock", "web", "--dry-run", "--", "true"]).status, 11);
 
@@ -108,7 +108,7 @@ fn a_living_holders_lock_needs_force_and_force_needs_consent() {
     assert_eq!(released["effective"], "when_the_flock_is_free");
     assert_eq!(released["was"]["lock_id"], released["lock_id"]);
     assert_eq!(released["breaks"].as_array().unwrap().len(), 2, "{released}");
-    place.run(["lock", "web", "--", "true"]).ends_with(11);
+    place.run(["lock", "web", "--lock-wait", "0s", "--", "true"]).ends_with(11);
     let last = held.audit().pop().unwrap();
     let told = ["action", "object", "result", "why"].map(|m| last[m].clone());
     assert_eq!(told, [json!("release"), json!("lock:web"), json!("done"), json!("it hangs")]);

@@ -15,6 +15,7 @@
 // The laboratory makes and breaks disks by hand; what it examines does not.
 #![allow(clippy::disallowed_methods)]
 
+pub mod bytes;
 mod check;
 mod event;
 mod facts;

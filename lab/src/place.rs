@@ -84,9 +84,22 @@ impl Place {
     /// # Errors
     /// What the system says.
     pub fn configure(&self, more: &str) -> io::Result<()> {
-        let text =
-            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"16KiB\"\n[daemon]\npoll = \"100ms\"\n";
-        fs::write(self.root().join("config.toml"), format!("{text}{more}"))
+        self.write_configuration("16KiB", more)
+    }
+
+    /// Sets the size of the log's segments.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn configure_segments(&self, size: &str) -> io::Result<()> {
+        self.write_configuration(size, "")
+    }
+
+    fn write_configuration(&self, segment: &str, more: &str) -> io::Result<()> {
+        let text = format!(
+            "[recovery]\npause = \"10ms\"\n[queue]\nsegment_bytes = \"{segment}\"\n[daemon]\npoll = \"100ms\"\n{more}"
+        );
+        fs::write(self.root().join("config.toml"), text)
     }
 
     /// The program and its surroundings; no arguments yet.
@@ -137,9 +150,14 @@ impl Place {
     /// # Errors
     /// What the system says.
     pub fn keep_as_base(&self) -> io::Result<()> {
-        let base = self.folder.path().join("base");
-        fs::rename(self.root(), base)?;
+        fs::rename(self.root(), self.base())?;
         self.back_to_base()
+    }
+
+    /// Where that state is kept.
+    #[must_use]
+    pub fn base(&self) -> PathBuf {
+        self.folder.path().join("base")
     }
 
     /// Everything as it was when it was kept.
@@ -150,7 +168,7 @@ impl Place {
         if self.root().exists() {
             fs::remove_dir_all(self.root())?;
         }
-        copy_tree(&self.folder.path().join("base"), &self.root())
+        copy_tree(&self.base(), &self.root())
     }
 
     /// The processes that work on this place: its jobs, their supervisors, daemons.

@@ -45,6 +45,9 @@ pub struct Entry {
     /// More about it; holds no secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// Its record in the queue's log, from which it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_seq: Option<u64>,
 }
 
 impl Entry {
@@ -52,7 +55,8 @@ impl Entry {
     #[must_use]
     pub fn done(at: Timestamp, actor: &Actor, action: &str, object: String, detail: String) -> Entry {
         let Actor { by, why } = actor.clone();
-        Entry { at, by, why, action: action.to_owned(), object, result: Outcome::Done, detail }
+        let action = action.to_owned();
+        Entry { at, by, why, action, object, result: Outcome::Done, detail, queue_seq: None }
     }
 
     /// The same act, if it failed half way.

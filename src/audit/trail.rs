@@ -1,5 +1,6 @@
 //! Writing and reading the trail.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::Entry;
@@ -35,7 +36,12 @@ impl Trail {
     /// When it cannot be written.
     pub fn open(dir: &StateDir) -> Result<Trail, AuditError> {
         let folder = dir.paths.audit_log();
-        let log = open_log(dir).map_err(|source| AuditError { folder: folder.clone(), source })?;
+        // Damage must not stop anybody: what is in the way is put aside, and the trail begun anew.
+        let opened = open_log(dir).or_else(|_| {
+            set_strangers_aside(dir)?;
+            open_log(dir)
+        });
+        let log = opened.map_err(|source| AuditError { folder: folder.clone(), source })?;
         Ok(Trail { log, folder })
     }
 
@@ -47,6 +53,49 @@ impl Trail {
         let line = serde_json::to_vec(entry).unwrap_or_default(); // Text and a time: always JSON.
         self.log.append(&[line]).map_err(|source| AuditError { folder: self.folder.clone(), source })
     }
+}
+
+impl Trail {
+    /// Enters several acts with one sync.
+    ///
+    /// # Errors
+    /// As [`Trail::record`].
+    pub fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
+        let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
+        let appended = self.log.append(&lines);
+        appended.map(drop).map_err(|source| AuditError { folder: self.folder.clone(), source })
+    }
+}
+
+/// Moves into quarantine what stands where the trail's files belong and is none of them: a file in the
+/// place of the folder, a folder in the place of a file. Segments that are files are left as they are: a
+/// damaged one costs its damaged records only.
+fn set_strangers_aside(dir: &StateDir) -> Result<(), DiskError> {
+    let folder = dir.paths.audit_log();
+    let is = |path: &Path, wanted: fn(&std::fs::Metadata) -> bool| {
+        std::fs::symlink_metadata(path).is_ok_and(|m| wanted(&m))
+    };
+    let mut strangers: Vec<PathBuf> = Vec::new();
+    for path in [folder.parent().unwrap_or(&folder), &folder] {
+        if is(path, |m| !m.is_dir()) {
+            strangers.push(path.to_owned());
+        }
+    }
+    if let Ok(entries) = std::fs::read_dir(&folder) {
+        strangers.extend(entries.flatten().map(|e| e.path()).filter(|path| is(path, |m| !m.is_file())));
+    }
+    let quarantine = dir.paths.quarantine();
+    for stranger in strangers {
+        dir.disk.ensure_dir(&quarantine)?;
+        let name = stranger.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let kept = quarantine.join(format!("audit-{}-{name}", uuid::Uuid::now_v7()));
+        dir.disk.rename(&stranger, &kept, false)?;
+        dir.disk.sync_dir(&quarantine)?;
+    }
+    for path in [folder.parent().unwrap_or(&folder), &folder] {
+        dir.disk.ensure_dir(path)?;
+    }
+    Ok(())
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, LogError> {
@@ -82,6 +131,8 @@ pub struct TrailRead {
     pub entries: Vec<(u64, Entry)>,
     /// Bytes that are no record, without a half-written end, which may be in the making.
     pub damage: Vec<Damage>,
+    /// Sequence numbers that should be there and are not, first and last of each gap.
+    pub missing: Vec<(u64, u64)>,
     /// Whole records that are no entry this version knows.
     pub unknown: Vec<u64>,
 }
@@ -102,6 +153,7 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, DiskError> {
         Ok(entry) => trail.entries.push((seq, entry)),
         Err(_) => trail.unknown.push(seq),
     })?;
+    trail.missing = summary.missing;
     trail.damage = summary.damage;
     trail.damage.retain(|d| d.kind != DamageKind::TornTail);
     Ok(trail)

@@ -1,15 +1,18 @@
 //! Which queued jobs may start now: a pure function of the queue, the time and what others hold.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use crate::locks::job_goes_first;
 use crate::queue::{JobId, QueueState};
 use crate::state::Timestamp;
 
 /// At most `slots` jobs, in the order of the queue. A repository that a running job has, that somebody
-/// else holds, or that an earlier job of this choice takes, keeps its other jobs waiting.
+/// else holds, or that an earlier job of this choice takes, keeps its other jobs waiting; so does somebody
+/// with a ticket who came before (`line`: behind which record the first ticket of a repository stands).
 pub(super) fn startable(
     state: &QueueState,
     held: &BTreeSet<String>,
+    line: &BTreeMap<String, u64>,
     now: Timestamp,
     slots: usize,
 ) -> Vec<(JobId, u32)> {
@@ -24,7 +27,9 @@ pub(super) fn startable(
             continue;
         }
         if let Some(repository) = &job.repository
-            && (held.contains(&**repository) || !taken.insert(repository.clone()))
+            && (held.contains(&**repository)
+                || line.get(&**repository).is_some_and(|b| !job_goes_first(job.priority, job.place.seq, *b))
+                || !taken.insert(repository.clone()))
         {
             continue;
         }
@@ -62,11 +67,21 @@ mod tests {
     fn one_job_a_repository_by_priority_then_order() {
         let state =
             state(&[("a", Some("web"), 0), ("b", Some("web"), 5), ("c", None, 0), ("d", Some("api"), 0)]);
-        let none = BTreeSet::new();
-        assert_eq!(names(&startable(&state, &none, Timestamp::default(), 9)), ["b", "c", "d"]);
-        assert_eq!(names(&startable(&state, &none, Timestamp::default(), 1)), ["b"]);
+        let (none, nobody, now) = (BTreeSet::new(), BTreeMap::new(), Timestamp::default());
+        assert_eq!(names(&startable(&state, &none, &nobody, now, 9)), ["b", "c", "d"]);
+        assert_eq!(names(&startable(&state, &none, &nobody, now, 1)), ["b"]);
         let held = BTreeSet::from(["api".to_owned(), "web".to_owned()]);
-        assert_eq!(names(&startable(&state, &held, Timestamp::default(), 9)), ["c"]);
+        assert_eq!(names(&startable(&state, &held, &nobody, now, 9)), ["c"]);
+    }
+
+    #[test]
+    fn a_ticket_keeps_later_jobs_of_its_repository_waiting_and_no_others() {
+        let state = state(&[("a", Some("web"), 0), ("b", Some("api"), 0), ("c", Some("db"), 5)]);
+        let behind = |seq| ["web", "api", "db"].map(|r| (r.to_owned(), seq)).into();
+        let (none, now) = (BTreeSet::new(), Timestamp::default());
+        assert_eq!(names(&startable(&state, &none, &behind(0), now, 9)), ["c"], "urgent jobs go first");
+        assert_eq!(names(&startable(&state, &none, &behind(1), now, 9)), ["c", "a"]);
+        assert_eq!(names(&startable(&state, &none, &behind(2), now, 9)), ["c", "a", "b"]);
     }
 
     #[test]
@@ -86,10 +101,11 @@ mod tests {
                 claim: 5,
                 reason: String::new(),
                 not_before: Some(Timestamp::from_millis(100)),
+                failed_start: false,
             },
         );
-        let none = BTreeSet::new();
-        assert!(startable(&state, &none, Timestamp::from_millis(99), 9).is_empty());
-        assert_eq!(names(&startable(&state, &none, Timestamp::from_millis(100), 9)), ["c"]);
+        let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
+        assert!(startable(&state, &none, &nobody, Timestamp::from_millis(99), 9).is_empty());
+        assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(100), 9)), ["c"]);
     }
 }

@@ -25,6 +25,10 @@ impl HeldRepository for Held {
         &self.0.lock_id
     }
 
+    fn token(&self) -> u64 {
+        self.0.token
+    }
+
     fn give_back(self: Box<Self>) -> Result<(), String> {
         self.0.release().map_err(|e| e.to_string())
     }

@@ -6,8 +6,10 @@
 
 mod choice;
 mod cleaning;
+mod exits;
 mod gate;
 mod info;
+mod orphans;
 mod scheduler;
 mod serve;
 mod supervisors;

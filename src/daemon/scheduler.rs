@@ -1,16 +1,21 @@
 //! Claims queued jobs, starts their supervisors, watches what runs, takes checkpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::orphans::{Orphans, time_left};
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::cleanup::Derived;
-use crate::durable::DiskError;
 use crate::durable::log::LogError;
-use crate::jobs::{Look, ProcessTable, RecoverError, RecoverSettings, Settlement, record, settle};
+use crate::durable::{DiskError, FileLock, Holder};
+use crate::jobs::{
+    Look, ProcessTable, RecoverError, RecoverSettings, Settled, Settlement, Verdict, after_failed_start,
+    record, settle,
+};
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
@@ -69,9 +74,12 @@ pub struct Scheduler {
     settings: SchedulerSettings,
     supervisors: Supervisors,
     watch: Watch,
+    orphans: Orphans,
     last_checkpoint: Instant,
     started: Vec<JobId>,
     cleanups: Derived,
+    /// Held while this scheduler starts whatever job is next.
+    announced: Option<FileLock>,
 }
 
 impl Scheduler {
@@ -83,10 +91,12 @@ impl Scheduler {
             queue,
             settings,
             supervisors: Supervisors::default(),
-            watch: Watch::default(),
+            watch: Watch::new(),
+            orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
             started: Vec::new(),
             cleanups: Derived::default(),
+            announced: None,
         }
     }
 
@@ -138,11 +148,11 @@ impl Scheduler {
         self.started.iter().any(|id| status(id) == Some(JobStatus::Running))
     }
 
-    /// Waits for a change of the queue. A supervisor records its job's end there before it leaves, so
-    /// while some live the rest is short: the moment of leaving itself changes nothing in the queue.
+    /// Waits for a change of the queue. While something runs the rest is short: that a supervisor leaves,
+    /// or is killed, changes nothing in the queue.
     fn rest(&self) {
-        let longest =
-            if self.supervisors.is_empty() { self.settings.poll } else { Duration::from_millis(20) };
+        let is_idle = self.supervisors.is_empty() && self.watch.is_empty();
+        let longest = if is_idle { self.settings.poll } else { Duration::from_millis(20) };
         self.queue.wait(longest.min(self.settings.poll));
     }
 
@@ -164,12 +174,13 @@ impl Scheduler {
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
         let changed = self.queue.refresh()?;
-        let reaped = self.supervisors.reap();
+        let ended = self.supervisors.reap();
+        ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.checkpoint_if_due()?;
-        Ok(changed || reaped || settled || started)
+        Ok(changed || !ended.is_empty() || settled || started)
     }
 
     /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
@@ -189,6 +200,7 @@ impl Scheduler {
         let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| {})?;
         let mut changed = false;
         for job in settled {
+            self.watch_on(&job);
             let is_over = !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
             changed |= is_over;
             if is_over {
@@ -197,6 +209,16 @@ impl Scheduler {
             }
         }
         Ok(changed)
+    }
+
+    /// A job that was judged, and lives, is watched by what the judgement has found.
+    fn watch_on(&mut self, settled: &Settled) {
+        let Some(job) = self.queue.state().get(&settled.job_id) else { return };
+        self.watch.judged(settled, time_left(&self.dir, job));
+        let is_orphan = matches!(settled.judgement.verdict, Verdict::OrphanedProcess { .. });
+        if is_orphan && settled.settlement == Settlement::Reattached {
+            self.orphans.see_to(&self.dir, job, &self.settings.jobs);
+        }
     }
 
     /// What a job that vanished held is given back at once, if that is provably right.
@@ -224,14 +246,17 @@ impl Scheduler {
         if slots == 0 || self.queue.state().counts().queued == 0 {
             return Ok(false);
         }
+        self.announce();
+        // In this order: whoever gives its ticket up in between has the lock by then.
+        let line = self.waiting_with_tickets();
         let held = self.held_by_others();
         let (now, only) = (self.dir.clock.now(), &self.settings.only);
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
             if only.is_empty() {
-                return startable(state, &held, now, slots);
+                return startable(state, &held, &line, now, slots);
             }
-            let all = startable(state, &held, now, usize::MAX);
+            let all = startable(state, &held, &line, now, usize::MAX);
             all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
         };
         if choose(self.queue.state()).is_empty() {
@@ -251,10 +276,35 @@ impl Scheduler {
 
     /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
     fn held_by_others(&self) -> BTreeSet<String> {
+        self.wanted().filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+    }
+
+    /// The repositories that queued jobs wait for and no running job has.
+    fn wanted(&self) -> impl Iterator<Item = Arc<str>> {
         let state = self.queue.state();
         let wanted: BTreeSet<_> = state.queued().filter_map(|j| j.repository.clone()).collect();
-        let others = wanted.into_iter().filter(|r| state.holder_of(r).is_none());
-        others.filter(|r| !self.is_available(r)).map(|r| r.to_string()).collect()
+        wanted.into_iter().filter(|r| state.holder_of(r).is_none())
+    }
+
+    /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
+    /// order. One of several schedulers tells it; when that one is gone, the next does.
+    fn announce(&mut self) {
+        if self.settings.only.is_empty() && self.announced.is_none() {
+            let path = self.dir.paths.scheduling_lock();
+            self.announced = FileLock::try_acquire(&self.dir.disk, &path).ok();
+            if let Some(lock) = &self.announced {
+                // What a crash leaves there says that a scheduler is to be expected back.
+                let since = self.dir.clock.now().to_string();
+                let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
+                let _ = lock.describe(&holder);
+            }
+        }
+    }
+
+    /// Behind which record the first ticket of each wanted repository stands.
+    fn waiting_with_tickets(&self) -> BTreeMap<String, u64> {
+        let first = |r: Arc<str>| Some((r.to_string(), locks::first_ticket(&self.dir, &r)?));
+        self.wanted().filter_map(first).collect()
     }
 
     fn is_available(&self, repository: &str) -> bool {
@@ -275,9 +325,11 @@ impl Scheduler {
             return Ok(());
         };
         // Nothing was started: the claim is given back, and the job is tried again later.
-        let not_before = Some(self.dir.clock.now().plus_millis(5_000));
-        let back = Operation::Unclaim { job: id.clone(), claim, reason, not_before };
-        self.queue.transact(&self.settings.jobs.actor, |_| (vec![back], ()))?;
+        let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
+        self.queue.transact(&self.settings.jobs.actor, |state| {
+            let job = state.get(id).filter(|job| job.course().claim == Some(claim));
+            (job.map(|job| after_failed_start(job, &reason, now, most)).into_iter().collect(), ())
+        })?;
         Ok(())
     }
 
@@ -302,6 +354,15 @@ impl Scheduler {
             self.last_checkpoint = Instant::now();
         }
         Ok(())
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if let Some(lock) = &self.announced {
+            // In order: nobody need wait for this one to come back.
+            let _ = lock.file().truncate(0);
+        }
     }
 }
 

@@ -44,11 +44,10 @@ impl Supervisors {
         Ok(())
     }
 
-    /// Takes note of those that have ended; true when one has.
-    pub(super) fn reap(&mut self) -> bool {
-        let before = self.children.len();
-        self.children.retain(|_, child| matches!(child.try_wait(), Ok(None)));
-        self.children.len() != before
+    /// Takes note of those that have ended; their jobs.
+    pub(super) fn reap(&mut self) -> Vec<JobId> {
+        let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
+        self.children.extract_if(|_, child| is_over(child)).map(|(job, _)| job).collect()
     }
 
     /// Whether we started the job's supervisor and it lives.

@@ -1,51 +1,224 @@
-//! Watching running jobs that are not our children: re-attached ones, other schedulers', taken-over ones.
+//! Watching running jobs whose supervisors are not our children: re-attached ones, other schedulers',
+//! taken-over ones, and those that have lost their supervisor.
 //!
-//! A look costs a few microseconds a job: is `sentinel.lock` held? Only when it is not is the job judged,
-//! and not at once: a supervisor that was started a moment ago may not have its lock yet.
+//! | job | what is watched | looked at |
+//! | --- | --- | --- |
+//! | supervised | its supervisor's end | at once when that comes; else once a minute |
+//! | taken over from another server | its process's end | likewise |
+//! | without its supervisor | its command's end, else that of all its processes | at once; else twice a minute, or when its time is over |
+//! | claimed, and no sentinel yet | | a second after the claim was seen, if its lock is free |
+//! | what cannot be watched | | twice a second: is its lock held? |
+//!
+//! A look is a judgement: only that, with the job's lock held, decides what is recorded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::exits::{Exits, Notice};
 use crate::durable::is_held;
+use crate::jobs::{Sentinel, Settled, Settlement, Verdict};
 use crate::queue::{Job, JobId};
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, presence};
 
 /// How long a claim may stay without a supervisor before somebody else judges it.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often a job that lives without its supervisor is judged again: that looks at all processes.
-const ORPHAN_PAUSE: Duration = Duration::from_secs(2);
+/// A supervised job is looked at although nothing was told: somebody may have removed its lock.
+const REASSURANCE: Duration = Duration::from_secs(60);
+/// The same for a job without its supervisor, of which not all processes may be known.
+const ORPHAN_PAUSE: Duration = Duration::from_secs(30);
+/// Between two looks at a job of which nothing tells when it ends.
+const TIMED_PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at a job that cannot be judged.
+const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
+/// A look at a job without supervisor reads the table of all processes: not for each child that ends.
+const SHORTEST: Duration = Duration::from_millis(300);
+/// So many processes of one job are watched; when they are gone, the next ones.
+const MOST_PROCESSES: usize = 16;
 
-/// When which job is to be judged.
-#[derive(Debug, Default)]
+/// What is watched, and when to look.
+#[derive(Debug)]
 pub(super) struct Watch {
-    /// Since when the lock was seen free, and when to judge.
-    due: HashMap<JobId, Instant>,
+    exits: Exits,
+    jobs: HashMap<JobId, Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    claim: Option<u64>,
+    tokens: Vec<u64>,
+    next: Instant,
+    last: Option<Instant>,
+    is_orphan: bool,
+}
+
+impl Watched {
+    fn look_no_later_than(&mut self, at: Instant) {
+        self.next = self.next.min(at);
+    }
+
+    /// When it may be looked at again at the earliest.
+    fn earliest(&self, now: Instant) -> Instant {
+        self.last.map_or(now, |last| now.max(last + SHORTEST))
+    }
 }
 
 impl Watch {
-    /// The jobs whose fate has to be looked into now.
+    pub(super) fn new() -> Watch {
+        Watch { exits: Exits::new(), jobs: HashMap::new() }
+    }
+
+    /// Whether there is nothing to wait for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// A supervisor that we started is gone: its job, if it still runs, is looked at without delay.
+    pub(super) fn lost(&mut self, job: &JobId) {
+        let now = Instant::now();
+        let lost = Watched { claim: None, tokens: Vec::new(), next: now, last: None, is_orphan: false };
+        self.jobs.insert(job.clone(), lost);
+    }
+
+    /// The jobs whose fate has to be looked into now, out of all that run and are not our children's.
     pub(super) fn due<'a>(&mut self, dir: &StateDir, jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId> {
         let now = Instant::now();
-        let mut free = HashMap::new();
+        for id in self.exits.take() {
+            if let Some(watched) = self.jobs.get_mut(&id) {
+                let at = watched.earliest(now);
+                watched.look_no_later_than(at);
+            }
+        }
         let mut due = Vec::new();
-        for job in jobs.filter(|j| seems_gone(dir, j)) {
-            let at = self.due.get(&job.id).copied().unwrap_or(now + GRACE);
-            if at <= now {
+        let mut running = HashSet::new();
+        for job in jobs {
+            running.insert(&job.id);
+            if self.is_due(dir, job, now) {
                 due.push(job.id.clone());
             }
-            free.insert(job.id.clone(), if at <= now { now + ORPHAN_PAUSE } else { at });
         }
-        self.due = free;
+        let over: Vec<JobId> = self.jobs.keys().filter(|id| !running.contains(id)).cloned().collect();
+        over.iter().for_each(|id| self.forget(id));
         due
+    }
+
+    fn is_due(&mut self, dir: &StateDir, job: &Job, now: Instant) -> bool {
+        let claim = job.course().claim;
+        let is_known = self.jobs.get(&job.id).is_some_and(|w| w.claim.is_none_or(|c| Some(c) == claim));
+        if !is_known {
+            self.forget(&job.id);
+            self.begin(dir, job, now);
+        }
+        let Some(watched) = self.jobs.get_mut(&job.id) else { return false };
+        watched.claim = claim;
+        if watched.is_orphan && job.course().cancel_requested {
+            let at = watched.last.map_or(now, |last| last + GRACE);
+            watched.look_no_later_than(at);
+        }
+        if watched.next > now {
+            return false;
+        }
+        if watched.tokens.is_empty() && !watched.is_orphan && seems_to_live(dir, job) {
+            // It has come up since, or cannot be watched.
+            self.begin(dir, job, now);
+            return false;
+        }
+        watched.last = Some(now);
+        watched.next = now + TIMED_PAUSE; // Unless the judgement says otherwise.
+        true
+    }
+
+    /// Watches the process that the files name.
+    fn begin(&mut self, dir: &StateDir, job: &Job, now: Instant) {
+        let (tokens, next) = match head_of(dir, job).map(|process| self.exits.watch(&job.id, process)) {
+            Some(Notice::Coming(token)) => (vec![token], now + REASSURANCE),
+            Some(Notice::Gone) => (Vec::new(), now),
+            Some(Notice::Impossible) => (Vec::new(), now + TIMED_PAUSE),
+            None => (Vec::new(), now + GRACE),
+        };
+        let watched = Watched { claim: job.course().claim, tokens, next, last: None, is_orphan: false };
+        if let Some(before) = self.jobs.insert(job.id.clone(), watched) {
+            self.exits.forget(&before.tokens);
+        }
+    }
+
+    /// Takes note of a judgement; `time_left` is what a job without its supervisor may still take.
+    pub(super) fn judged(&mut self, settled: &Settled, time_left: Option<Duration>) {
+        let id = &settled.job_id;
+        let is_running = matches!(settled.settlement, Settlement::Reattached | Settlement::Unknown { .. });
+        let Some(before) = self.jobs.remove(id) else { return };
+        self.exits.forget(&before.tokens);
+        if !is_running {
+            return;
+        }
+        let (processes, pause, is_orphan) = match &settled.judgement.verdict {
+            Verdict::Supervised | Verdict::Stalled => {
+                let supervisor = settled.judgement.sentinel.whole().map(|s| s.supervisor);
+                (supervisor.into_iter().collect(), REASSURANCE, false)
+            }
+            Verdict::Adopted { process } => (vec![*process], REASSURANCE, false),
+            Verdict::OrphanedProcess { processes } => {
+                let pause = time_left.map_or(ORPHAN_PAUSE, |left| left.min(ORPHAN_PAUSE));
+                (worth_watching(processes, settled.judgement.command), pause, true)
+            }
+            Verdict::Unknown { .. } => (Vec::new(), UNKNOWN_PAUSE, false),
+            _ => (Vec::new(), TIMED_PAUSE, false),
+        };
+        self.follow(id, &before, &processes, pause, is_orphan);
+    }
+
+    fn follow(
+        &mut self,
+        id: &JobId,
+        before: &Watched,
+        processes: &[ProcessIdentity],
+        pause: Duration,
+        is_orphan: bool,
+    ) {
+        let now = Instant::now();
+        let mut watched =
+            Watched { tokens: Vec::new(), next: now + pause, last: Some(now), is_orphan, ..*before };
+        for process in processes {
+            match self.exits.watch(id, *process) {
+                Notice::Coming(token) => watched.tokens.push(token),
+                Notice::Gone => watched.look_no_later_than(now + SHORTEST),
+                Notice::Impossible => watched.look_no_later_than(now + TIMED_PAUSE),
+            }
+        }
+        self.jobs.insert(id.clone(), watched);
+    }
+
+    fn forget(&mut self, id: &JobId) {
+        if let Some(watched) = self.jobs.remove(id) {
+            self.exits.forget(&watched.tokens);
+        }
     }
 }
 
-fn seems_gone(dir: &StateDir, job: &Job) -> bool {
+/// The command, as long as it lives: what it starts comes and goes.
+fn worth_watching(processes: &[ProcessIdentity], command: Option<ProcessIdentity>) -> Vec<ProcessIdentity> {
+    match command.filter(|c| processes.contains(c)) {
+        Some(command) => vec![command],
+        None => processes.iter().take(MOST_PROCESSES).copied().collect(),
+    }
+}
+
+/// The process that the job's life hangs on, as far as its files name one.
+fn head_of(dir: &StateDir, job: &Job) -> Option<ProcessIdentity> {
+    if let Some(adopted) = &job.course().adopted {
+        return Some(ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time });
+    }
+    let paths = dir.paths.job(&job.id.to_string()).ok()?;
+    let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
+    let own = sentinel.whole().filter(|s| Some(s.claim) == job.course().claim)?;
+    crate::system::Host::this().shares_processes_with(&own.host).then_some(own.supervisor)
+}
+
+fn seems_to_live(dir: &StateDir, job: &Job) -> bool {
     if let Some(adopted) = &job.course().adopted {
         let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
-        return presence(process) == Presence::Gone;
+        return presence(process) != Presence::Gone;
     }
     let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return false };
-    !matches!(is_held(&paths.sentinel_lock()), Ok(true))
+    matches!(is_held(&paths.sentinel_lock()), Ok(true))
 }

@@ -30,6 +30,8 @@ pub enum Effect<'a> {
     Truncate { path: &'a Path, len: u64 },
     /// Room is reserved; the file grows to `len` and reads as zeros there.
     Allocate { path: &'a Path, len: u64 },
+    /// The room of the first `len` bytes is given back; they read as zeros from then on.
+    Punch { path: &'a Path, len: u64 },
     /// The file's content becomes durable. `data_only`: without times.
     Sync { path: &'a Path, data_only: bool },
     /// A name moves; durable once both folders are synced.
@@ -434,6 +436,20 @@ impl DiskFile {
                 }
             })
             .tried("reserve room for", &self.path)
+    }
+
+    /// Gives the room of the first `len` bytes back; they read as zeros then, and the length stays.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` where the file system knows no holes.
+    pub fn punch(&self, len: u64) -> Result<(), DiskError> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        self.disk
+            .perform(&Effect::Punch { path: &self.path, len }, || {
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                fallocate(&self.file, hole, 0, len).map_err(io::Error::from)
+            })
+            .tried("give back the room of", &self.path)
     }
 
     /// Makes content durable (fdatasync).

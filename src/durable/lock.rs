@@ -102,7 +102,18 @@ impl FileLock {
     /// # Errors
     /// What the system says.
     pub fn publish(disk: &Disk, path: &Path) -> Result<Option<FileLock>, DiskError> {
+        FileLock::publish_with(disk, path, &[])
+    }
+
+    /// As [`FileLock::publish`], with a content that is there, though not synced, from the beginning.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn publish_with(disk: &Disk, path: &Path, content: &[u8]) -> Result<Option<FileLock>, DiskError> {
         let temporary = Temporary::new(disk, super::disk::parent(path))?;
+        if !content.is_empty() {
+            temporary.file.write_at(content, 0)?;
+        }
         try_exclusive(temporary.file.as_file()).tried("lock", path)?;
         match temporary.publish(path, false) {
             Ok(file) => Ok(Some(FileLock { file, owner: std::process::id() })),

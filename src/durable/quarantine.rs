@@ -64,6 +64,35 @@ impl Quarantine {
         Ok(kept)
     }
 
+    /// Moves what is no file, but has a file's name: a folder with all that is in it, a pipe.
+    ///
+    /// # Errors
+    /// What the system says; it is then still where it was.
+    pub fn take_other(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
+        self.disk.ensure_dir(&self.folder)?;
+        let name = (0_u32..).map(|n| kept_name(path, Some(u64::from(n)), &[]));
+        let mut free = name.filter(|name| std::fs::symlink_metadata(self.folder.join(name)).is_err());
+        let name = free.next().unwrap_or_default();
+        let kept = self.folder.join(&name);
+        self.note(&QuarantineNote {
+            from: path.to_owned(),
+            offset: None,
+            bytes: 0,
+            reason: reason.to_owned(),
+            at: at.to_owned(),
+            kept_as: name,
+        })?;
+        self.disk.rename(path, &kept, false)?;
+        self.disk.sync_dir(&self.folder)?;
+        self.disk.sync_dir(super::disk::parent(path))?;
+        Ok(kept)
+    }
+
+    fn note(&self, note: &QuarantineNote) -> Result<(), DiskError> {
+        let path = self.folder.join(format!("{}.why.json", note.kept_as));
+        replace(&self.disk, &path, &serde_json::to_vec_pretty(note).unwrap_or_default())
+    }
+
     /// Keeps bytes that are cut from, or skipped in, a file.
     ///
     /// # Errors
@@ -85,16 +114,14 @@ impl Quarantine {
             return Ok(path);
         }
         replace(&self.disk, &path, bytes)?;
-        let note = QuarantineNote {
+        self.note(&QuarantineNote {
             from: from.to_owned(),
             offset,
             bytes: bytes.len() as u64,
             reason: reason.to_owned(),
             at: at.to_owned(),
             kept_as: name,
-        };
-        let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
-        replace(&self.disk, &note_path, &text)?;
+        })?;
         Ok(path)
     }
 

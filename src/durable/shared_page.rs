@@ -6,7 +6,7 @@
 //!
 //! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
 //! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments
-//! made. The slot with the generation's lowest bit is the valid one: a writer fills the other slot and then
+//! made, 14 and 15 the slots' checks: a page that somebody wrote into is not believed. The slot with the generation's lowest bit is the valid one: a writer fills the other slot and then
 //! raises the generation, so that a kill between any two stores leaves a consistent page.
 
 #![allow(unsafe_code)]
@@ -20,7 +20,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
 
 const PAGE: usize = 4096;
-const MAGIC: u64 = 0x7265_636f_7665_7201;
+const MAGIC: u64 = 0x7265_636f_7665_7202;
 /// Was valid, and is being filled anew: what it says is old, but it is no garbage.
 const MAGIC_STALE: u64 = 0x7265_636f_7665_72ff;
 
@@ -33,6 +33,8 @@ const WORD_WAKE: usize = 10;
 const WORD_POISONED: usize = 11;
 const WORD_WRITING: usize = 12;
 const WORD_SEGMENTS_MADE: usize = 13;
+/// Two words, a check for each slot.
+const WORD_CHECKS: usize = 14;
 
 /// Where the log ends, as far as was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +45,16 @@ pub(crate) struct End {
     pub(crate) tail: u64,
     /// The next record's sequence number.
     pub(crate) next_seq: u64,
+}
+
+impl End {
+    /// A number that a damaged slot does not have: CRC-32, and something that zeros do not give.
+    fn check(self) -> u64 {
+        let words = [self.segment, self.tail, self.next_seq];
+        let mut hasher = crc32fast::Hasher::new();
+        words.iter().for_each(|w| hasher.update(&w.to_le_bytes()));
+        u64::from(hasher.finalize()) | 1 << 63
+    }
 }
 
 /// The mapped page.
@@ -97,13 +109,16 @@ impl SharedPage {
     pub(crate) fn is_valid(&self, epoch: u64) -> bool {
         self.word(WORD_MAGIC).load(Ordering::Acquire) == MAGIC
             && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+            && self.whole_end().is_some()
     }
 
     /// Whether it was ever filled in this epoch, valid now or not: if filling it anew failed half way,
     /// what is known of a failed sync and of numbers that were given must not be forgotten.
     pub(crate) fn was_valid(&self, epoch: u64) -> bool {
         let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
-        (magic == MAGIC || magic == MAGIC_STALE) && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+        (magic == MAGIC || magic == MAGIC_STALE)
+            && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+            && self.whole_end().is_some()
     }
 
     /// Makes it invalid, before it is filled anew.
@@ -120,6 +135,16 @@ impl SharedPage {
 
     /// Where the log ends.
     pub(crate) fn end(&self) -> End {
+        self.end_and_check().0
+    }
+
+    /// The same, unless the page was damaged: its numbers would be given to records and never be undone.
+    fn whole_end(&self) -> Option<End> {
+        let (end, check) = self.end_and_check();
+        (check == end.check()).then_some(end)
+    }
+
+    fn end_and_check(&self) -> (End, u64) {
         loop {
             let generation = self.word(WORD_GENERATION).load(Ordering::Acquire);
             let slot = WORD_SLOTS + 3 * (generation & 1) as usize;
@@ -128,9 +153,10 @@ impl SharedPage {
                 tail: self.word(slot + 1).load(Ordering::Relaxed),
                 next_seq: self.word(slot + 2).load(Ordering::Relaxed),
             };
+            let check = self.word(WORD_CHECKS + (generation & 1) as usize).load(Ordering::Relaxed);
             std::sync::atomic::fence(Ordering::Acquire);
             if self.word(WORD_GENERATION).load(Ordering::Relaxed) == generation {
-                return end;
+                return (end, check);
             }
         }
     }
@@ -146,6 +172,7 @@ impl SharedPage {
         self.word(slot).store(end.segment, Ordering::Relaxed);
         self.word(slot + 1).store(end.tail, Ordering::Relaxed);
         self.word(slot + 2).store(end.next_seq, Ordering::Relaxed);
+        self.word(WORD_CHECKS + (next & 1) as usize).store(end.check(), Ordering::Relaxed);
         self.word(WORD_GENERATION).store(next, Ordering::Release);
     }
 
@@ -274,6 +301,25 @@ mod tests {
         assert!(other.is_writing() && other.is_poisoned());
         other.invalidate(7);
         assert!(!one.is_valid(7) && one.was_valid(7) && !one.was_valid(8));
+    }
+
+    /// A page that somebody wrote into gave its number to the next segment, up to 10^18: for ever.
+    #[test]
+    fn a_damaged_end_is_not_believed() {
+        let (_file, one, other) = mapped_twice();
+        one.publish_end(end_of(5));
+        one.validate(7);
+        assert!(other.is_valid(7));
+        let slot = WORD_SLOTS + 3 * (one.word(WORD_GENERATION).load(Ordering::Relaxed) & 1) as usize;
+        for word in slot..slot + 3 {
+            let was = one.word(word).load(Ordering::Relaxed);
+            for bit in 0..64 {
+                one.word(word).store(was ^ (1 << bit), Ordering::Relaxed);
+                assert!(!other.is_valid(7) && !other.was_valid(7), "word {word}, bit {bit}");
+            }
+            one.word(word).store(was, Ordering::Relaxed);
+        }
+        assert!(other.is_valid(7));
     }
 
     #[test]

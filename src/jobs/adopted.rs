@@ -3,6 +3,7 @@
 //! Nobody of ours supervises them: PID, start time and boot id alone say whether they live, and the last
 //! line of their output, `Exit code: N`, how they ended.
 
+use super::conditions::Condition;
 use super::evidence::{Evidence, Judgement, Look, blank};
 use super::exit_record::ExitRecord;
 use super::output::exit_line;
@@ -10,7 +11,7 @@ use super::stored::DOCUMENT_VERSION;
 use super::verdict::Verdict;
 use crate::queue::{Adopted, Job, Outcome};
 use crate::state::Timestamp;
-use crate::system::{Presence, ProcessIdentity, presence};
+use crate::system::{Presence, ProcessIdentity, sight};
 
 /// What became of a job that was taken over; `Unknown` for one that was not.
 pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
@@ -19,9 +20,14 @@ pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
     };
     let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
     let is_this_boot = adopted.boot_id == look.host.boot_id;
-    let (verdict, detail) = match presence(process) {
+    let sighting = sight(process);
+    let (verdict, detail) = match sighting.presence {
         _ if !is_this_boot => (None, "was started in another boot and is gone".to_owned()),
         Presence::Alive => (Some(Verdict::Adopted { process }), "lives".to_owned()),
+        Presence::Gone if sighting.is_zombie => (None, "has ended and is a zombie".to_owned()),
+        Presence::Gone if sighting.is_succeeded => {
+            (None, "is gone; its number belongs to another process now".to_owned())
+        }
         Presence::Gone => (None, "is gone".to_owned()),
         Presence::Hidden => {
             let why = format!("process {} may not be looked at", adopted.pid);
@@ -31,7 +37,9 @@ pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
     let mut evidence =
         vec![Evidence { kind: "command", detail: format!("process {} {detail}", adopted.pid) }];
     let verdict = verdict.unwrap_or_else(|| outcome_of(job, adopted, is_this_boot, &mut evidence));
-    Judgement { evidence, command: Some(process), ..blank(job, verdict) }
+    let is_stopped = is_this_boot && sighting.is_stopped;
+    let conditions = is_stopped.then_some(Condition::CommandStopped { process }).into_iter().collect();
+    Judgement { evidence, command: Some(process), conditions, ..blank(job, verdict) }
 }
 
 fn outcome_of(job: &Job, adopted: &Adopted, is_this_boot: bool, evidence: &mut Vec<Evidence>) -> Verdict {
@@ -71,5 +79,6 @@ fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
         tree_empty: false,
         leftovers_ended: 0,
         cpu_ms: None,
+        resources: None,
     }
 }

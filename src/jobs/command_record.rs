@@ -2,7 +2,7 @@
 //!
 //! So no command runs unrecorded, whenever its supervisor is killed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,9 @@ pub struct CommandRecord {
     pub host: Host,
     /// The user that it runs as.
     pub uid: u32,
+    /// The control group that it has joined with all that it will start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
 }
 
 impl CommandRecord {
@@ -42,6 +45,7 @@ impl CommandRecord {
             command: ProcessIdentity::this(),
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
+            cgroup: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::stored::{Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::{End, JobId, Outcome};
 use crate::state::Timestamp;
+use crate::system::ResourceUse;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +42,12 @@ pub struct ExitRecord {
     /// How many descendants outlived the command and were ended.
     #[serde(default)]
     pub leftovers_ended: u32,
-    /// Processor time of the command and its reaped children, in milliseconds.
+    /// Processor time of the command and all its descendants, in milliseconds.
     #[serde(default)]
     pub cpu_ms: Option<u64>,
+    /// The same apart, and memory: `cpu_user_ms`, `cpu_system_ms`, `memory_peak_bytes`.
+    #[serde(flatten)]
+    pub resources: Option<ResourceUse>,
 }
 
 impl ExitRecord {

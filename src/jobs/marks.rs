@@ -23,6 +23,18 @@ pub const RESUMED: &str = "RECOVERYCTL_RESUMED";
 /// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): what
 /// bears these labels is found and removed with the job.
 pub const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
+/// The id of the lock that the job has of its repository.
+pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
+/// That lock's fencing number, for tools that refuse a holder whose number is not the last.
+pub const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
+/// The repository.
+pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
+
+/// What is set in the environment of a job that has a repository; without one none of it is there.
+#[must_use]
+pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static str, String); 3] {
+    [(REPOSITORY, repository.to_owned()), (LOCK_ID, lock_id.to_owned()), (LOCK_TOKEN, token.to_string())]
+}
 
 /// What is set in the environment of a job's command.
 #[must_use]

@@ -2,8 +2,10 @@
 
 mod adopted;
 mod command_record;
+mod conditions;
 mod evidence;
 mod exit_record;
+mod fence;
 mod grip;
 pub mod marks;
 mod output;
@@ -20,15 +22,18 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
+pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub(crate) use recover::after_failed_start;
 pub use recover::{
-    CancelOutcome, Cancellation, DamagedFile, Reattachment, RecoverError, RecoverSettings, Remains,
-    RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob, Settlement, after_crash,
-    cancel, damaged_files, reattach, remains, resume, settle, would_resume,
+    AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
+    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
+    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
+    settle, would_resume, would_settle,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

@@ -15,6 +15,8 @@ use crate::state::names::BadName;
 
 /// How far from the end an exit line is looked for, in bytes.
 const EXIT_LINE_REACH: u64 = 256;
+/// The largest block of a common file system, in bytes.
+const BLOCK: u64 = 64 << 10;
 
 /// A job's output file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +77,9 @@ impl Output {
     /// `NotFound` when nothing was printed; otherwise what the system says.
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let len = self.len()?;
-        let wanted = len.saturating_sub(offset).min(most);
         let mut file = File::open(&self.path).tried("open", &self.path)?;
+        let offset = offset.max(beginning(&file).tried("read", &self.path)?);
+        let wanted = len.saturating_sub(offset).min(most);
         read_at(&mut file, offset, wanted).tried("read", &self.path)
     }
 
@@ -92,6 +95,18 @@ impl Output {
         let bytes = self.read_from(len.saturating_sub(most), most)?;
         Ok(String::from_utf8_lossy(whole_characters(&bytes, len > most)).into_owned())
     }
+}
+
+/// Where what is kept of an output begins: behind the hole that an output limit has made at its front.
+fn beginning(file: &File) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom, seek};
+    let is_holed = seek(file, SeekFrom::Hole(0)).is_ok_and(|at| at == 0);
+    // Nothing but a hole has no data to seek.
+    let Some(data) = is_holed.then(|| seek(file, SeekFrom::Data(0)).ok()).flatten() else { return Ok(0) };
+    // A hole ends with a block, what was dropped somewhere in the next one.
+    let block = read_at(&mut &*file, data, BLOCK)?;
+    let zeros = block.iter().take_while(|&&b| b == 0).count();
+    Ok(data + zeros as u64)
 }
 
 /// The exit code in the last line, `Exit code: N`; `None` when the last line is another.

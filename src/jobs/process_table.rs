@@ -4,22 +4,24 @@
 //! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
 //! job's lock.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::marks;
-use super::traces::{Errand, output_files};
+use super::traces::{Errand, output_files, real_name};
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, process_stat};
 
-/// The processes of this machine, scanned at most once.
+/// The processes of this machine, scanned at most once, by whichever thread asks first.
 #[derive(Debug, Default)]
 pub struct ProcessTable {
-    scan: OnceCell<Scan>,
+    scan: OnceLock<Scan>,
+    /// A folder of workspaces, and its real name.
+    real_jobs: OnceLock<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +81,12 @@ impl ProcessTable {
     #[must_use]
     pub fn was_scanned(&self) -> bool {
         self.scan.get().is_some()
+    }
+
+    /// The real name of a folder of workspaces; found out once for all jobs in it.
+    pub(crate) fn real_jobs(&self, jobs: &Path) -> PathBuf {
+        let (named, real) = self.real_jobs.get_or_init(|| (jobs.to_owned(), real_name(jobs)));
+        if named == jobs { real.clone() } else { real_name(jobs) }
     }
 
     fn scan(&self) -> &Scan {
@@ -266,7 +274,7 @@ mod tests {
         let identity = ProcessIdentity { pid: 7, start_time: 100 };
         let seen = Seen { identity, parent: 1, session, marks: Marks::Unreadable { uid } };
         let scan = Scan { processes: vec![seen], shows_all: true, ..Scan::default() };
-        ProcessTable { scan: OnceCell::from(scan) }
+        ProcessTable { scan: OnceLock::from(scan), ..ProcessTable::default() }
     }
 
     #[test]

@@ -193,6 +193,24 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     Ok(())
 }
 
+/// What [`rebuild`] would write: the jobs whose record is missing though they had a supervisor, damaged, or
+/// behind, each with that in words. Changes nothing.
+#[must_use]
+pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
+    let wrong = |job: &Job| {
+        let paths = dir.paths.job(&job.id.to_string()).ok()?;
+        let found = read_optional(&paths.record).ok()?;
+        let why = match found {
+            Some(bytes) if bytes == text_of(&job.to_document()) => return None,
+            Some(bytes) if serde_json::from_slice::<JobDocument>(&bytes).is_err() => "is damaged",
+            Some(_) => "is behind the queue",
+            None => "is missing",
+        };
+        Some((job.id.clone(), why))
+    };
+    state.jobs().filter(|job| job.course.is_some()).filter_map(wrong).collect()
+}
+
 /// The records of those jobs that can be understood, in the order of their places, and the paths of those
 /// that cannot.
 ///

@@ -4,7 +4,7 @@
 //! heartbeat is the file's modification time. The age of a heartbeat is shown to people and never
 //! decides whether a job lives: clocks jump and machines sleep.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct Sentinel {
     pub host: Host,
     /// The user that the job runs as.
     pub uid: u32,
+    /// The control group that was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
     /// Program and arguments.
     pub command_line: Vec<String>,
     /// The repository it works on.
@@ -65,6 +68,7 @@ impl Sentinel {
             command: None,
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
+            cgroup: None,
             command_line,
             repository: job.repository.as_deref().map(str::to_owned),
             lock_id,

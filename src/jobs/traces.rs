@@ -65,12 +65,22 @@ pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
     links.map(without_removal).filter(|file| file.ends_with(OUTPUT))
 }
 
-/// The output's path as the system names open files, also when the workspace is gone.
-pub(super) fn real_output(paths: &JobPaths) -> PathBuf {
+/// The output's path as the system names open files, also when the workspace is gone. `real_jobs` is the
+/// real name of the folder of all workspaces.
+pub(super) fn real_output(paths: &JobPaths, real_jobs: &Path) -> PathBuf {
     let output = paths.output();
-    let folder = paths.workspace.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
-    let real = folder.and_then(|(named, real)| Some(real.join(output.strip_prefix(named).ok()?)));
-    real.unwrap_or(output)
+    let is_link = std::fs::symlink_metadata(&paths.workspace).is_ok_and(|m| m.is_symlink());
+    if let Some(name) = paths.workspace.file_name().filter(|_| !is_link) {
+        return real_jobs.join(name).join(OUTPUT);
+    }
+    real_name(&output)
+}
+
+/// A path without symbolic links, as far as it is there.
+pub(super) fn real_name(path: &Path) -> PathBuf {
+    let folder = path.ancestors().find_map(|f| Some((f, std::fs::canonicalize(f).ok()?)));
+    let real = folder.and_then(|(named, real)| Some(real.join(path.strip_prefix(named).ok()?)));
+    real.unwrap_or_else(|| path.to_owned())
 }
 
 fn without_removal(file: PathBuf) -> PathBuf {

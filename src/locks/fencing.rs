@@ -1,13 +1,18 @@
-//! The fencing number's second copy: the content of the `.lock` file itself.
+//! The second copy of a grant: the content of the `.lock` file itself.
 //!
-//! Always 30 bytes: twenty digits, a space, the digits' CRC-32 as eight hexadecimal ones, a line feed;
-//! or empty, when the lock was never granted. Written in place by whoever holds the flock, and synced
-//! *before* the metadata that grants the number: so the number here is never below a granted one, and a
-//! torn write costs nothing, because the metadata then still has the last number that was granted.
+//! The first line, always 30 bytes, is the fencing number: twenty digits, a space, the digits' CRC-32 as
+//! eight hexadecimal ones, a line feed. Behind it stands the metadata of the grant as it was made (versions
+//! before 2 wrote the first line only). The file is empty when the lock was never granted.
+//!
+//! Written in place by whoever holds the flock, and synced *before* the metadata that grants the number: so
+//! the number here is never below a granted one, and a torn write costs nothing, because the metadata then
+//! still has the last number that was granted. When the metadata is damaged, the copy tells whose the last
+//! grant was; whether it was given back it does not tell, so that it counts as held.
 
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
-use super::metadata::MetadataRead;
+use super::metadata::{LockMetadata, MetadataRead, parse as parse_metadata};
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, DiskFile, Tried};
 use crate::state::Timestamp;
@@ -31,19 +36,33 @@ pub(super) fn read(file: &DiskFile) -> Result<Stored, DiskError> {
     if length == 0 {
         return Ok(Stored::Nothing);
     }
-    if length != LENGTH as u64 {
+    if length < LENGTH as u64 {
         return Ok(Stored::Damaged);
     }
     file.as_file().read_exact_at(&mut bytes, 0).tried("read", file.path())?;
     Ok(parse(&bytes).map_or(Stored::Damaged, Stored::Number))
 }
 
-pub(super) fn write(file: &DiskFile, token: u64) -> Result<(), DiskError> {
-    file.write_at(format(token).as_bytes(), 0)?;
-    if file.metadata()?.len() != LENGTH as u64 {
-        file.truncate(LENGTH as u64)?;
+/// Writes a grant's number, and the grant.
+pub(super) fn write(file: &DiskFile, grant: &LockMetadata) -> Result<(), DiskError> {
+    let mut bytes = format(grant.token).into_bytes();
+    bytes.extend(grant.to_bytes());
+    file.write_at(&bytes, 0)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        file.truncate(bytes.len() as u64)?;
     }
     if Mutation::FencingNumberWithoutSync.is_on() { Ok(()) } else { file.sync_data() }
+}
+
+/// The last grant, as it was made; `None` when the file does not tell, or tells of an earlier one.
+pub(super) fn last_grant(path: &Path, repository: &str) -> Option<LockMetadata> {
+    let bytes = std::fs::read(path).ok()?;
+    let (first, rest) = bytes.split_at_checked(LENGTH)?;
+    let number = parse(first.try_into().ok()?)?;
+    match parse_metadata(rest, repository) {
+        MetadataRead::Whole(grant) if grant.token == number => Some(*grant),
+        _ => None,
+    }
 }
 
 fn format(token: u64) -> String {

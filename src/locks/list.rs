@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fencing::{self, Stored};
 use super::folder::repositories;
 use super::look::Look;
 use super::metadata::{LockMetadata, MetadataRead, read_metadata};
@@ -121,5 +122,42 @@ fn inspect_with(dir: &StateDir, look: &Look<'_>, repository: &str) -> Result<Opt
         metadata: whole.cloned(),
         verdict: judgement.verdict,
         evidence: judgement.evidence,
+    }))
+}
+
+/// What the lock file itself says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantCopy {
+    /// The fencing number; `None` when it cannot be read.
+    pub token: Option<u64>,
+    /// Which grant was the last; `None` when the file does not tell.
+    pub lock_id: Option<String>,
+    /// Whose that was, in words.
+    pub holder: Option<String>,
+    /// When it was granted.
+    pub acquired_at: Option<Timestamp>,
+}
+
+/// What the lock file itself says of the last grant; `None` when there is no such file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
+    let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
+    if !paths.flock.exists() {
+        return Ok(None);
+    }
+    let stored = fencing::read(&dir.disk.open(&paths.flock)?)?;
+    let token = match stored {
+        Stored::Number(token) => Some(token),
+        Stored::Nothing | Stored::Damaged => None,
+    };
+    let grant = fencing::last_grant(&paths.flock, repository);
+    let grant = grant.as_ref();
+    Ok(Some(GrantCopy {
+        token,
+        lock_id: grant.map(|g| g.lock_id.clone()),
+        holder: grant.map(LockMetadata::holder_text),
+        acquired_at: grant.map(|g| g.acquired_at),
     }))
 }

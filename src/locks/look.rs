@@ -26,6 +26,11 @@ impl<'a> Look<'a> {
         Look { here: Host::this(), network, jobs, scan: OnceCell::new(), covered: None }
     }
 
+    /// A new look with the same questions.
+    pub(super) fn anew(&self, dir: &StateDir) -> Look<'a> {
+        Look::new(dir, self.jobs)
+    }
+
     /// Whether flocks prove nothing here, and may block.
     pub(super) fn is_on_network(&self) -> bool {
         self.network.is_some()
@@ -34,9 +39,8 @@ impl<'a> Look<'a> {
     /// Takes the one scan that all of these locks share. A scan proves something about a lock only when
     /// its holder, which alone can start the marked command, was gone before; so that is found out
     /// first, and [`Look::covers`] tells for which grants the scan counts.
-    pub(super) fn scan_for<'m>(&mut self, locks: impl Iterator<Item = &'m LockMetadata>) {
-        let covered: HashSet<String> =
-            locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id.clone()).collect();
+    pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
+        let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {
             let _ = self.scan.set(ProcessScan::take());
         }

@@ -4,8 +4,14 @@
 //! {"version":1,"repository":"web","lock_id":"0192…","token":7,"state":"held",
 //!  "holder":{"kind":"job","job_id":"…","attempt":1,"claim":41},
 //!  "process":{"pid":4711,"start_time":88123},"host":{…},"uid":0,"operation":"job",
-//!  "acquired_at":"2026-03-01T09:30:00.000Z","recovered":false}
+//!  "acquired_at":"2026-03-01T09:30:00.000Z","recovered":false,"checksum":"1a2b3c4d"}
 //! ```
+//!
+//! The checksum is the CRC-32 of all that stands before it, so that a byte that was changed or lost
+//! anywhere makes the document damaged: a digit of a PID that flipped would else pass for a dead holder.
+//! A document that does not begin as ours does (`{"version":`) was rewritten by hand or by a script, with
+//! white space or in another order; that is no accident, and it is read without a checksum. No single
+//! changed byte makes our form into such a one. Version 1 had no checksum.
 //!
 //! Replaced atomically, by the holder of the flock; the one exception is a forced release, which may
 //! come from outside. Therefore every replacement happens under the small `.<repository>.writing` lock
@@ -22,7 +28,12 @@ use crate::state::{LockPaths, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
 /// The version that this code writes, and the latest that it reads.
-pub const METADATA_VERSION: u32 = 1;
+pub const METADATA_VERSION: u32 = 2;
+
+/// How our own form of the document begins.
+const OUR_FORM: &[u8] = b"{\"version\":";
+/// What stands before the checksum's eight digits, and after them.
+const CHECKSUM: (&[u8], &[u8]) = (b",\"checksum\":\"", b"\"}\n");
 
 /// How long another process may take to replace the metadata.
 const WRITER_WAIT: Duration = Duration::from_secs(10);
@@ -120,6 +131,41 @@ pub struct LockMetadata {
 }
 
 impl LockMetadata {
+    /// A new grant, or a note in its place, of this process.
+    pub(super) fn of_this_process(
+        repository: &str,
+        token: u64,
+        holder: LockHolder,
+        operation: String,
+        now: Timestamp,
+    ) -> LockMetadata {
+        LockMetadata {
+            version: METADATA_VERSION,
+            repository: repository.to_owned(),
+            lock_id: uuid::Uuid::now_v7().to_string(),
+            token,
+            state: LockState::Held,
+            holder,
+            process: ProcessIdentity::this(),
+            host: Host::this(),
+            uid: rustix::process::geteuid().as_raw(),
+            operation,
+            acquired_at: now,
+            released_at: None,
+            recovered: false,
+            evidence: Vec::new(),
+            released_by: None,
+        }
+    }
+
+    /// Given back now.
+    pub(super) fn given_back(mut self, now: Timestamp) -> LockMetadata {
+        self.version = METADATA_VERSION;
+        self.state = LockState::Released;
+        self.released_at = Some(now);
+        self
+    }
+
     /// The holder in words.
     #[must_use]
     pub fn holder_text(&self) -> String {
@@ -143,9 +189,42 @@ impl LockMetadata {
 
     /// Replaces the file durably. The caller holds a [`writing`] lock.
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        let mut text = serde_json::to_vec(self).unwrap_or_default();
-        text.push(b'\n');
-        replace(disk, path, &text)
+        replace(disk, path, &self.to_bytes())
+    }
+
+    /// The document, with its checksum.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec(self).unwrap_or_default(); // Text and numbers: always JSON.
+        text.pop(); // The closing brace.
+        let crc = crc32fast::hash(&text);
+        text.extend_from_slice(CHECKSUM.0);
+        text.extend_from_slice(format!("{crc:08x}").as_bytes());
+        text.extend_from_slice(CHECKSUM.1);
+        text
+    }
+}
+
+/// What stands before the checksum, and the checksum; `None` when there is none.
+fn checked(bytes: &[u8]) -> Option<(&[u8], u32)> {
+    let rest = bytes.strip_suffix(CHECKSUM.1)?;
+    let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
+    let covered = rest.strip_suffix(CHECKSUM.0)?;
+    let crc = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (format!("{crc:08x}").as_bytes() == digits).then_some((covered, crc))
+}
+
+/// Why the bytes are not what was written; `None` when they are, as far as they can tell.
+fn changed(bytes: &[u8]) -> Option<String> {
+    if !bytes.starts_with(OUR_FORM) {
+        return None;
+    }
+    match checked(bytes) {
+        Some((covered, crc)) if crc32fast::hash(covered) == crc => None,
+        Some(_) => Some("its checksum does not fit: bytes of it were changed".to_owned()),
+        // As the first version wrote it, and our own form with its end cut off or changed.
+        None if bytes.starts_with(b"{\"version\":1,") => None,
+        None => Some("its end with the checksum is lost or changed".to_owned()),
     }
 }
 
@@ -186,7 +265,16 @@ pub fn read_metadata(path: &Path, repository: &str) -> MetadataRead {
     if bytes.is_empty() {
         return damaged("it is empty".to_owned());
     }
-    match serde_json::from_slice::<LockMetadata>(&bytes) {
+    parse(&bytes, repository)
+}
+
+/// Understands the bytes of a metadata file.
+pub(super) fn parse(bytes: &[u8], repository: &str) -> MetadataRead {
+    let damaged = |why: String| MetadataRead::Damaged { why };
+    if let Some(why) = changed(bytes) {
+        return damaged(why);
+    }
+    match serde_json::from_slice::<LockMetadata>(bytes) {
         Err(e) => damaged(format!("it is no lock metadata: {e}")),
         Ok(m) if m.version > METADATA_VERSION => damaged(format!("its version {} is later", m.version)),
         Ok(m) if m.repository != repository => damaged(format!("it tells of repository '{}'", m.repository)),

@@ -8,34 +8,45 @@
 //! A lock of a job belongs to the job. Whether a job is alive comes from the caller, as a
 //! [`JobLivenessOf`] function: this module knows nothing of supervisors and sentinels.
 
+mod acquire;
 mod availability;
 mod fencing;
 mod folder;
 mod grant;
+mod held_by;
+mod line;
 mod list;
 mod look;
 mod metadata;
 mod recover;
 mod release;
+mod repair;
 mod run_under;
 mod scan;
+mod sight;
+mod stale;
 mod verdict;
 
+pub use acquire::{QueuedJobs, acquire, acquire_for_job, try_acquire};
 pub use availability::{Availability, availability};
-pub use grant::{
-    GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire, acquire_for_job, try_acquire,
-};
-pub use list::{LockInfo, inspect, list};
+pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
+pub use held_by::HeldBy;
+pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
+pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list};
 pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
 };
 pub use recover::{LockOutcome, LocksRecovered, RecoveredLock, recover_all, recover_one};
 pub use release::{Effective, ReleaseRefused, Released, release, would_release};
+pub use repair::{
+    JobWitness, LockAct, LockRepair, RunningHolder, RunningHolderOf, plan_one, plan_repair, repair,
+};
 pub use run_under::{
     Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
     run_under, run_with_lock,
 };
 pub use scan::{LOCK_ID_VARIABLE, mark_variable};
+pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub use verdict::{
     Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,
     judge,

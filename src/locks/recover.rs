@@ -1,22 +1,23 @@
 //! What a recovery does with the locks that a crash left: keeps those of living holders, gives back
 //! those of dead ones, and leaves alone, as unavailable, what cannot be judged.
 //!
-//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is
-//! written in two steps, `recovering` with the evidence and then `released`, and begun anew when it is
-//! cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
+//! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is one
+//! replacement of the metadata, with the evidence, and begun anew when it is cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
 //! processes; only for a holder that dies during the recovery itself is there another.
 //! Damaged metadata stays where it is, so that the repository remains unavailable until somebody decides
 //! (`release` with force); a copy goes to quarantine.
 
 use serde::{Deserialize, Serialize};
 
+use super::fencing::last_grant;
 use super::folder::repositories;
-use super::grant::LOOK_GRACE;
+use super::line::sweep_line;
 use super::look::Look;
-use super::metadata::{LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::metadata::{LockMetadata, MetadataRead, ReleaseNote, read_metadata, writing};
+use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
-use crate::durable::{DiskError, FileLock, LockError};
-use crate::queue::JobId;
+use crate::durable::DiskError;
+use crate::queue::{Actor, JobId};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 
@@ -88,22 +89,36 @@ pub fn recover_all(
     job_liveness: &JobLivenessOf<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<LocksRecovered, DiskError> {
-    let names = repositories(&dir.paths.locks())?;
-    let mut look = Look::new(dir, job_liveness);
-    let read: Vec<MetadataRead> = names
-        .iter()
-        .filter_map(|name| Some(read_metadata(&dir.paths.lock(name).ok()?.metadata, name)))
-        .collect();
-    look.scan_for(read.iter().filter_map(MetadataRead::whole));
-    drop(read);
+    let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
+    let look = look_at_many(dir, job_liveness, &names);
     let mut recovered = LocksRecovered::default();
     progress(0, names.len());
     for (done, name) in names.iter().enumerate() {
         let Ok(paths) = dir.paths.lock(name) else { continue };
-        recovered.count(recover_with(dir, &look, job_liveness, name, &paths));
+        recovered.count(recover_with(dir, &look, name, &paths));
         progress(done + 1, names.len());
     }
     Ok(recovered)
+}
+
+/// One look for many locks, with one scan of the processes that counts for all of them.
+pub(super) fn look_at_many<'a>(
+    dir: &StateDir,
+    job_liveness: &'a JobLivenessOf<'a>,
+    names: &[String],
+) -> Look<'a> {
+    let mut look = Look::new(dir, job_liveness);
+    let read = names.iter().filter_map(|name| {
+        let paths = dir.paths.lock(name).ok()?;
+        match read_metadata(&paths.metadata, name) {
+            MetadataRead::Whole(metadata) => Some(*metadata),
+            // What a repair judges by.
+            MetadataRead::Damaged { .. } => last_grant(&paths.flock, name),
+            MetadataRead::Missing => None,
+        }
+    });
+    look.scan_for(read);
+    look
 }
 
 /// Recovers one lock; `None` when nobody holds it.
@@ -120,35 +135,33 @@ pub fn recover_one(
         return Ok(None);
     }
     let look = Look::new(dir, job_liveness);
-    Ok(recover_with(dir, &look, job_liveness, repository, &paths))
+    Ok(recover_with(dir, &look, repository, &paths))
 }
 
 fn recover_with(
     dir: &StateDir,
     look: &Look<'_>,
-    jobs: &JobLivenessOf<'_>,
     repository: &str,
     paths: &LockPaths,
 ) -> Option<RecoveredLock> {
     let recovering = Recovering { dir, repository, paths };
-    if look.is_on_network() {
-        let metadata = read_metadata(&paths.metadata, repository);
-        let judgement = look.judge(Flock::Free, &metadata);
-        return recovering.conclude(&metadata, judgement);
+    // Tickets of the dead count for nothing, also while they are there.
+    let _ = sweep_line(dir, paths);
+    match see(dir, look, repository, paths, LOOK_GRACE) {
+        Ok(Sight { metadata, judgement, flock }) => {
+            let recovered = recovering.conclude(&metadata, judgement);
+            drop(flock);
+            recovered
+        }
+        Err(e) => {
+            let metadata = read_metadata(&paths.metadata, repository);
+            let judgement = look.judge(Flock::Unusable(with_cause(&e)), &metadata);
+            recovering.conclude(&metadata, judgement)
+        }
     }
-    let flock = FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE);
-    let metadata = read_metadata(&paths.metadata, repository);
-    let judgement = match &flock {
-        Ok(_) if look.covers(&metadata) => look.judge(Flock::Free, &metadata),
-        // Its holder was alive when the processes were scanned and is gone now.
-        Ok(_) => Look::new(dir, jobs).judge(Flock::Free, &metadata),
-        Err(LockError::Held { .. }) => look.judge(Flock::Held, &metadata),
-        Err(LockError::Disk(e)) => look.judge(Flock::Unusable(with_cause(e)), &metadata),
-    };
-    recovering.conclude(&metadata, judgement)
 }
 
-fn with_cause(e: &DiskError) -> String {
+pub(super) fn with_cause(e: &DiskError) -> String {
     format!("{e}: {}", e.source)
 }
 
@@ -198,18 +211,27 @@ impl Recovering<'_> {
         })
     }
 
-    /// The caller holds the flock, so that the metadata is still the one that was judged.
     fn give_back(&self, judged: &LockMetadata, evidence: &[String]) -> Result<(), String> {
-        let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
-        let mut metadata = judged.clone();
-        metadata.state = LockState::Recovering;
-        metadata.evidence = evidence.to_vec();
-        let write =
-            |m: &LockMetadata| m.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e));
-        write(&metadata)?;
-        metadata.state = LockState::Released;
-        metadata.released_at = Some(self.dir.clock.now());
-        metadata.recovered = true;
-        write(&metadata)
+        give_back(self.dir, self.paths, judged, evidence, None)
     }
+}
+
+/// Gives back what a dead holder left. The caller holds the flock, so that the metadata is still the one
+/// that was judged. One replacement: killed before it, the lock is as stale as it was.
+pub(super) fn give_back(
+    dir: &StateDir,
+    paths: &LockPaths,
+    judged: &LockMetadata,
+    evidence: &[String],
+    actor: Option<&Actor>,
+) -> Result<(), String> {
+    let _writing = writing(&dir.disk, paths).map_err(|e| e.to_string())?;
+    let mut metadata = judged.clone().given_back(dir.clock.now());
+    metadata.evidence = evidence.to_vec();
+    metadata.recovered = true;
+    metadata.released_by = actor.map(|actor| {
+        let Actor { by, why } = actor.clone();
+        ReleaseNote { by, why, forced: false }
+    });
+    metadata.write(&dir.disk, &paths.metadata).map_err(|e| with_cause(&e))
 }

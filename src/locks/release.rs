@@ -17,17 +17,17 @@
 //!   never give back a later grant, for the id is compared.
 
 use super::fencing;
-use super::grant::{HeldBy, LOOK_GRACE};
+use super::held_by::HeldBy;
 use super::look::Look;
 use super::metadata::{
-    LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata, writing,
+    LockHolder, LockMetadata, LockState, MetadataRead, ReleaseNote, read_metadata, writing,
 };
+use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
 use crate::durable::{DiskError, FileLock, LockError, is_held};
 use crate::queue::Actor;
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
-use crate::system::{Host, ProcessIdentity};
 
 /// From when on the repository is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,24 +120,8 @@ pub fn release(
     }
     let look = Look::new(dir, job_liveness);
     let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor };
-    if look.is_on_network() {
-        let metadata = read_metadata(&paths.metadata, repository);
-        let judgement = look.judge(Flock::Free, &metadata);
-        return release.decide(None, &metadata, judgement);
-    }
-    match FileLock::acquire(&dir.disk, &paths.flock, LOOK_GRACE) {
-        Ok(flock) => {
-            let metadata = read_metadata(&paths.metadata, repository);
-            let judgement = look.judge(Flock::Free, &metadata);
-            release.decide(Some(&flock), &metadata, judgement)
-        }
-        Err(LockError::Held { .. }) => {
-            let metadata = read_metadata(&paths.metadata, repository);
-            let judgement = look.judge(Flock::Held, &metadata);
-            release.decide(None, &metadata, judgement)
-        }
-        Err(LockError::Disk(e)) => Err(e.into()),
-    }
+    let Sight { flock, metadata, judgement } = see(dir, &look, repository, &paths, LOOK_GRACE)?;
+    release.decide(flock.as_ref(), &metadata, judgement)
 }
 
 /// What [`release`] would answer now; changes nothing.
@@ -275,9 +259,7 @@ impl Releasing<'_> {
         if matches!(now, MetadataRead::Damaged { .. }) {
             self.keep_damaged()?;
         }
-        let mut metadata = self.basis(flock, now)?;
-        metadata.state = LockState::Released;
-        metadata.released_at = Some(self.dir.clock.now());
+        let mut metadata = self.basis(flock, now)?.given_back(self.dir.clock.now());
         metadata.evidence.clone_from(&judgement.evidence);
         let Actor { by, why } = self.actor.clone();
         metadata.released_by = Some(ReleaseNote { by, why, forced });
@@ -301,23 +283,10 @@ impl Releasing<'_> {
         let token = fencing::last(stored, &now, at);
         Ok(match now {
             MetadataRead::Whole(metadata) => *metadata,
-            _ => LockMetadata {
-                version: METADATA_VERSION,
-                repository: self.repository.to_owned(),
-                lock_id: uuid::Uuid::now_v7().to_string(),
-                token,
-                state: LockState::Released,
-                holder: LockHolder::Process,
-                process: ProcessIdentity::this(),
-                host: Host::this(),
-                uid: rustix::process::geteuid().as_raw(),
-                operation: "release".to_owned(),
-                acquired_at: at,
-                released_at: None,
-                recovered: false,
-                evidence: Vec::new(),
-                released_by: None,
-            },
+            _ => {
+                let operation = "release".to_owned();
+                LockMetadata::of_this_process(self.repository, token, LockHolder::Process, operation, at)
+            }
         })
     }
 

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
-use super::grant::{GiveBackError, HeldBy, LockGrant, LockRefused, LockRequest, acquire};
+use super::acquire::{QueuedJobs, acquire};
+use super::grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
+use super::held_by::HeldBy;
 use super::metadata::LockHolder;
 use super::scan::{LOCK_ID_VARIABLE, mark_variable};
 use super::verdict::JobLivenessOf;
@@ -83,6 +85,8 @@ pub struct UnderLock<'a> {
     pub wait: Duration,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
+    /// The queued jobs, which stand in the same line.
+    pub queue: Option<&'a dyn QueuedJobs>,
     /// Hears once for whom is waited.
     pub waiting: &'a dyn Fn(&HeldBy),
     /// Hears of the grant, before the command is started, and may object: then the lock is given back.
@@ -104,7 +108,8 @@ pub fn run_under(
 ) -> Result<RanUnder, RunUnderError> {
     let stdout = Stdio::inherit();
     let granted = &|_: &LockGrant| Ok(());
-    run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted })
+    let queue = None;
+    run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, queue, waiting, granted })
 }
 
 /// Runs a command while holding a repository's lock, and gives the lock back.
@@ -112,10 +117,15 @@ pub fn run_under(
 /// # Errors
 /// See [`RunUnderError`].
 pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, RunUnderError> {
-    let UnderLock { repository, command, stdout, wait, job_liveness, waiting, granted } = what;
+    let UnderLock { repository, command, stdout, wait, job_liveness, queue, waiting, granted } = what;
     let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
-    let request =
-        LockRequest { holder: LockHolder::Process, operation: in_words(command), job_liveness, waiting };
+    let request = LockRequest {
+        holder: LockHolder::Process,
+        operation: in_words(command),
+        job_liveness,
+        queue,
+        waiting,
+    };
     let grant = acquire(dir, repository, &request, wait)?;
     let outcome = match granted(&grant) {
         Ok(()) => run(&grant, program, arguments, stdout),

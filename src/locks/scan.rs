@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::metadata::LockMetadata;
 use super::verdict::Survivors;
-use crate::system::{ProcessIdentity, environment_of};
+use crate::system::{Host, ProcessIdentity, environment_of};
 
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
@@ -113,6 +113,31 @@ impl ProcessScan {
             n => Survivors::Unseen(format!("{n} processes of that user may not be looked at")),
         }
     }
+}
+
+/// The processes that were given a repository, whichever lock of it: for when the lock's id is lost.
+///
+/// # Errors
+/// Why not all processes of this machine that could have been can be seen.
+pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
+    /// The namespace that every process of the machine is in or below (`PROC_PID_INIT_INO`).
+    const OUTERMOST_NAMESPACE: u64 = 0xEFFF_FFFC;
+    if Host::this().pid_namespace != OUTERMOST_NAMESPACE {
+        return Err("this is a process namespace of its own, others may be outside of it".to_owned());
+    }
+    let wanted = [super::run_under::REPOSITORY_VARIABLE.as_bytes(), b"=", repository.as_bytes()].concat();
+    let entries = std::fs::read_dir("/proc").map_err(|e| format!("/proc cannot be read: {e}"))?;
+    let mut found = Vec::new();
+    for pid in entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
+        match environment_of(pid) {
+            Ok(environment) if environment.contains(&wanted) => found.push(pid),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && pid != 1 => {
+                return Err(format!("process {pid} may not be looked at"));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The lock, without hyphens, that a `NAME=value` entry is a mark of.

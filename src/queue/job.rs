@@ -166,6 +166,9 @@ pub struct Course {
     /// Sequence number of the claim that began the present attempt; an end must name it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<u64>,
+    /// How often in a row no supervisor could come up for it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_starts: u32,
     /// Somebody asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
@@ -270,6 +273,7 @@ impl Job {
             signal: None,
             reason: None,
             claim: None,
+            failed_starts: 0,
             cancel_requested: false,
             fresh: false,
             reconstructed: None,

@@ -51,6 +51,8 @@ pub enum Outcome {
     TimedOut,
     /// It vanished without an exit record.
     Crashed,
+    /// No supervisor could come up for it, as often as that was tried.
+    NotStarted,
 }
 
 /// What follows a crash; decided by whoever records it, so that replay need not decide again.
@@ -133,6 +135,8 @@ pub enum Operation {
         reason: String,
         /// Not to be claimed again before.
         not_before: Option<Timestamp>,
+        /// Whether its supervisor could not come up.
+        failed_start: bool,
     },
     /// An attempt has ended.
     End(End),

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::open::{Method, Replayed};
-use super::snapshot::SnapshotFile;
+use super::open::{Method, Replayed, replay};
+use super::snapshot::{SnapshotError, SnapshotFile};
+use super::state::QueueState;
 use super::store::{Queue, QueueError, open_log};
 use crate::durable::log::{Damage, DamageKind, Position, ReadRequest, ReadSummary, SegmentFile, read};
 use crate::state::{StateDir, Timestamp};
@@ -99,6 +100,55 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
         may_lack_jobs: replayed.may_lack_jobs(),
         queue,
     })
+}
+
+/// What is wrong with the queue's files, seen without touching them.
+#[derive(Debug)]
+pub struct Examined {
+    /// The queue, as far as it can be read.
+    pub state: QueueState,
+    /// Every damaged place in any segment, a half-written end included.
+    pub damage: Vec<Damage>,
+    /// Sequence numbers that nothing tells of any more.
+    pub missing: Vec<(u64, u64)>,
+    /// Snapshots that could not be used, and why.
+    pub damaged_snapshots: Vec<(SnapshotFile, String)>,
+    /// Records that could not be applied, and why.
+    pub refused: Vec<(u64, String)>,
+}
+
+impl Examined {
+    /// Bytes at the log's end that are no record.
+    #[must_use]
+    pub fn torn_bytes(&self) -> u64 {
+        self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
+    }
+}
+
+/// Looks at the queue's files as they are. Changes nothing: not even a half-written end, which somebody may
+/// be writing at this moment and which therefore counts only when it is there twice.
+///
+/// # Errors
+/// What the system says.
+pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
+    let first = whole_log(dir)?;
+    let torn = |d: &Damage| d.kind == DamageKind::TornTail;
+    let mut pass = if first.damage.iter().any(torn) { whole_log(dir)? } else { first.clone() };
+    pass.damage.retain(|d| !torn(d) || first.damage.contains(d));
+    let replayed = replay(dir, None)?;
+    let Replayed { state, log, mut damaged_snapshots, refused, strange, snapshot_seq, .. } = replayed;
+    let state_id = dir.identity.state_id.to_string();
+    for file in SnapshotFile::list(&dir.paths.queue())?.into_iter().filter(|s| s.seq < snapshot_seq) {
+        match file.check(&state_id) {
+            Err(SnapshotError::Damaged { why, .. }) => damaged_snapshots.push((file, why)),
+            // A checkpoint of another process has removed it.
+            Err(SnapshotError::Disk(e)) if !e.is_not_found() => return Err(e.into()),
+            Err(SnapshotError::Disk(_)) | Ok(()) => {}
+        }
+    }
+    let mut unfit: Vec<(u64, String)> = refused.iter().map(|(seq, r)| (*seq, r.to_string())).collect();
+    unfit.extend(strange);
+    Ok(Examined { state, damage: pass.damage, missing: log.missing, damaged_snapshots, refused: unfit })
 }
 
 /// Every segment there is, whether a snapshot covers it or not.

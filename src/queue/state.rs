@@ -238,8 +238,8 @@ impl QueueState {
             Operation::SubmitBatch { jobs } => self.submit_batch(seq, at, jobs),
             Operation::Claim { job, attempt } => self.begin(&job, attempt, seq, at, "claimed"),
             Operation::Found { job, attempt, claim } => self.begin(&job, attempt, claim, at, "found running"),
-            Operation::Unclaim { job, claim, reason, not_before } => {
-                self.unclaim(&job, claim, at, reason, not_before)
+            Operation::Unclaim { job, claim, reason, not_before, failed_start } => {
+                self.unclaim(&job, claim, at, reason, not_before, failed_start)
             }
             Operation::End(end) => self.end(at, end),
             Operation::Cancel { job } => self.cancel(&job, at, by, actor.why),
@@ -328,6 +328,7 @@ impl QueueState {
         at: Timestamp,
         reason: String,
         not_before: Option<Timestamp>,
+        failed_start: bool,
     ) -> Result<(), Refusal> {
         let cancelled = self.claimed(id, claim, "given back")?.course().cancel_requested;
         self.totals.finished.queued += 1;
@@ -335,6 +336,7 @@ impl QueueState {
             job.not_before = not_before;
             let course = job.course_mut();
             (course.started_at, course.claim) = (None, None);
+            course.failed_starts = if failed_start { course.failed_starts + 1 } else { 0 };
             let status = if cancelled { JobStatus::Cancelled } else { JobStatus::Queued };
             if cancelled {
                 course.finished_at = Some(at);
@@ -404,6 +406,7 @@ impl QueueState {
             course.fresh = wish.fresh;
             course.cancel_requested = false;
             (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
+            course.failed_starts = 0;
             job.attempt = next;
             let why = wish.why.unwrap_or_else(|| "resumed".to_owned());
             job.turn(JobStatus::Queued, at, Some(why), wish.by);
@@ -541,6 +544,12 @@ impl Job {
         course.reason.clone_from(&reason);
         course.finished_at = Some(finished_at);
         (course.claim, course.adopted, course.fresh) = (None, None, false);
+        if end.outcome == Outcome::NotStarted {
+            course.started_at = None;
+            course.failed_starts += 1;
+        } else {
+            course.failed_starts = 0;
+        }
         self.turn(status, finished_at, reason, None);
         let Some(AfterCrash::Requeue { not_before }) =
             end.after_crash.filter(|_| status == JobStatus::Crashed)
@@ -563,6 +572,6 @@ fn status_of(end: &End, cancelled: bool) -> JobStatus {
             JobStatus::Failed
         }
         (Outcome::TimedOut, _) => JobStatus::TimedOut,
-        (Outcome::Crashed, _) => JobStatus::Crashed,
+        (Outcome::Crashed | Outcome::NotStarted, _) => JobStatus::Crashed,
     }
 }

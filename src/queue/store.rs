@@ -424,7 +424,11 @@ impl Queue {
         if removed {
             self.dir.disk.sync_dir(&folder)?;
         }
-        Ok(self.log()?.remove_until(previous.seq)?)
+        // What operators did must outlive the old segments; while it cannot be kept, they stay.
+        match super::operators::keep_operator_records(&self.dir, previous.seq) {
+            Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
+            Err(_) => Ok(0),
+        }
     }
 
     /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it

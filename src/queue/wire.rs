@@ -53,6 +53,8 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed_start: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fresh: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jobs: Option<Vec<JobId>>,
@@ -122,12 +124,13 @@ impl Record {
                 line.attempt = Some(*attempt);
                 line.claim = Some(*claim);
             }
-            Operation::Unclaim { job, claim, reason, not_before } => {
+            Operation::Unclaim { job, claim, reason, not_before, failed_start } => {
                 line.op = "unclaim".into();
                 line.job = Some(job.clone());
                 line.claim = Some(*claim);
                 line.reason = Some(reason.clone());
                 line.not_before = *not_before;
+                line.failed_start = failed_start.then_some(true);
             }
             Operation::End(end) => end_line(&mut line, end),
             Operation::Cancel { job } => {
@@ -205,6 +208,7 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
             claim: line.claim.ok_or_else(|| missing("claim"))?,
             reason: line.reason.unwrap_or_default(),
             not_before: line.not_before,
+            failed_start: line.failed_start.unwrap_or(false),
         },
         "end" => Operation::End(End {
             job: job?,

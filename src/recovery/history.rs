@@ -219,12 +219,23 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
             other => other?,
         }
     }
+    findings.extend(keep_damaged_progress(dir)?);
     let left = parse(&dir.paths.recovery_current()).map(|current| without_writer(dir, current));
     let last = read_last(dir)?.map(|record| record.snapshot);
     let mut missed: Vec<HistoryEntry> = [last, left].iter().flatten().map(HistoryEntry::of).collect();
     missed.sort_by_key(|entry| entry.recovery_id);
     add(dir, &missed)?;
     Ok(findings)
+}
+
+/// The progress of the run before is written over by this run's: a copy of what cannot be understood stays.
+fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError> {
+    let path = dir.paths.recovery_current();
+    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+    let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
+    let reason = source.to_string();
+    dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
+    Ok(Some(damaged(&path.display().to_string(), &reason)))
 }
 
 fn damaged(path: &str, reason: &str) -> Finding {

@@ -36,7 +36,7 @@ pub use control::Cancel;
 pub use graph::{GraphError, PhaseGraph};
 pub use history::{HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, read_history, read_last};
 pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, PhaseRun};
-pub use phases::{JobHolders, Recovery, Settings, liveness_of, recover_queue_of};
+pub use phases::{JobHolders, Recovery, Settings, liveness_of, recover_queue_of, repair_queue};
 pub use requests::{RequestAnswer, RequestError, request_retry, request_skip};
 pub use run::{Observer, RunError, RunOptions, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};

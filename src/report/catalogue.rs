@@ -1,5 +1,7 @@
 //! The catalogue of finding codes. A code, once published, keeps its meaning.
 
+mod live_jobs;
+
 use serde::Serialize;
 
 mod leftovers;
@@ -11,6 +13,7 @@ pub use leftovers::{
     CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
     MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
 };
+pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,6 +74,19 @@ pub const DISK_NOT_WRITABLE: Entry = Entry {
            written was left as it was; nothing was acknowledged that is not on disk.",
     advice: "Free room or make the disk writable, then recover: what was left undone is done then.",
     next: Some("recoveryctl recover"),
+};
+
+/// A folder, pipe or device in a state file's place.
+pub const NO_STATE_FILE: Entry = Entry {
+    code: "no-state-file",
+    severity: Severity::Error,
+    title: "Something that is no file had the name of a state file",
+    meaning: "A folder, a pipe or a device stood where a file of the state directory belongs, so that the file \
+              could be neither read nor written. This program makes none.",
+    done: "It was moved to quarantine with all that is in it. What the file had said is taken from elsewhere, as \
+           if the file had been lost.",
+    advice: "Find out who put it there, and see whether anything in it is yours.",
+    next: Some("recoveryctl status"),
 };
 
 /// The readable form of a job could not be written.
@@ -259,8 +275,8 @@ pub const JOB_HEARTBEAT_STALE: Entry = Entry {
     code: "job-heartbeat-stale",
     severity: Severity::Warning,
     title: "A running job's heartbeat is old",
-    meaning: "The supervisor is alive but has not touched the sentinel for a while: it is stopped, starved, \
-              or its disk hangs.",
+    meaning: "The supervisor is alive but has not touched the sentinel for a while (jobs.stale_after): it is \
+              stopped, starved, or its disk hangs.",
     done: "Nothing: an old heartbeat alone proves nothing, the job counts as running.",
     advice: "Look at the machine's load, and whether the supervisor was stopped (state T).",
     next: Some("recoveryctl jobs sentinels"),
@@ -312,6 +328,20 @@ pub const LOCK_HOLDER_GONE: Entry = Entry {
     next: Some("recoveryctl locks inspect {name}"),
 };
 
+/// The audit trail cannot be read whole.
+pub const AUDIT_DAMAGED: Entry = Entry {
+    code: "audit-damaged",
+    severity: Severity::Error,
+    title: "The audit trail is damaged",
+    meaning: "Bytes of the audit trail are no record of it, entries are missing, or it cannot be read at all: \
+              the disk, or somebody with an editor, changed it after it was synced.",
+    done: "What can be read is shown, and new entries are written behind the damage. Nothing that is asked \
+           for is held up by it.",
+    advice: "Compare with a copy of the folder audit, and find out who could write there: a trail does not \
+             change by itself.",
+    next: Some("recoveryctl audit"),
+};
+
 /// A lock is kept closed because its holder is unknown.
 pub const LOCK_UNAVAILABLE: Entry = Entry {
     code: "lock-unavailable",
@@ -320,8 +350,9 @@ pub const LOCK_UNAVAILABLE: Entry = Entry {
     meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
               machine wrote it, or the file system does not lock.",
     done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
-    advice: "Look at the evidence. Once you know that nobody works on the repository, release it.",
-    next: Some("recoveryctl locks inspect {name}"),
+    advice: "Look at the evidence. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
+             nobody works on the repository, release it with --force.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A lock survived with its job.
@@ -561,11 +592,18 @@ pub const ALL: &[&Entry] = &[
     &JOB_LIVENESS_UNKNOWN,
     &JOB_ORPHANED_PROCESS,
     &JOB_HEARTBEAT_STALE,
+    &JOB_HUNG,
+    &JOB_STOPPED,
+    &JOB_ZOMBIE,
+    &JOB_OTHER_USER,
+    &JOB_START_FAILING,
+    &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
     &JOB_FINISHED_WHILE_AWAY,
     &LOCK_HOLDER_GONE,
     &LOCK_UNAVAILABLE,
+    &AUDIT_DAMAGED,
     &LOCK_KEPT,
     &STARTUP_ABORTED,
     &TEMPORARY_FILES_REMOVED,
@@ -573,6 +611,7 @@ pub const ALL: &[&Entry] = &[
     &PHASE_RETRIED,
     &DISK_NOT_WRITABLE,
     &JOB_RECORD_NOT_WRITTEN,
+    &NO_STATE_FILE,
     &PHASE_FAILED,
     &SKIP_TOO_LATE,
     &RECOVERY_REQUESTS_UNREADABLE,
@@ -617,9 +656,13 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let files = [include_str!("catalogue.rs"), include_str!("catalogue/leftovers.rs")];
-        let entries = |text: &str| text.matches(": Entry = Entry {").count();
-        let defined = files.into_iter().map(entries).sum::<usize>() - 1; // The line above.
+        let sources = [
+            include_str!("catalogue.rs"),
+            include_str!("catalogue/leftovers.rs"),
+            include_str!("catalogue/live_jobs.rs"),
+        ];
+        let count = |source: &str| source.matches(": Entry = Entry {").count();
+        let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);
         for entry in ALL {
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';

@@ -37,7 +37,7 @@ pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let lock = with_liveness(dir, state, |liveness| locks::inspect(dir, repository, liveness));
     match lock {
         Ok(Some(lock)) if lock.job_id.as_ref() == Some(&job.id) => {
-            serde_json::to_value(InspectedLock::of(lock, state, dir.clock.now())).unwrap_or_default()
+            serde_json::to_value(InspectedLock::of(dir, lock, state)).unwrap_or_default()
         }
         _ => Value::Null,
     }

@@ -1,15 +1,17 @@
 //! The reports on repository locks: who has them, what the last recovery did with them, a release.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::locks::{
     Effective, LockInfo, LockMetadata, LockState, LockVerdict, LocksRecovered, RecoveredLock,
 };
-use crate::locks::{ReleaseNote, Released};
-use crate::queue::{JobId, QueueState};
+use crate::locks::{ReleaseNote, Released, StaleLocks, Waiter, job_goes_first, waiters};
+use crate::queue::{Job, JobId, QueueState};
 use crate::recovery::RecoveryRecord;
-use crate::state::Timestamp;
+use crate::state::{StateDir, Timestamp};
 
 /// One lock that is not free.
 #[derive(Debug, Clone, Serialize)]
@@ -32,8 +34,97 @@ pub struct ActiveLock {
     pub verdict: &'static str,
     pub recovered: bool,
     pub unavailable: bool,
-    /// The queued jobs of this repository, in the order in which they are to start.
+    /// Who waits, in order: ids of queued jobs, and `process:PID` for who waits with a ticket.
     pub waiting: Vec<String>,
+    /// The same, with what is known of each.
+    pub waiting_line: Vec<InLine>,
+}
+
+/// Somebody who waits for a repository.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct InLine {
+    /// 1 for the next.
+    pub position: usize,
+    /// `job` or `process`.
+    pub kind: &'static str,
+    pub job_id: Option<JobId>,
+    /// Not to be started before.
+    pub not_before: Option<Timestamp>,
+    /// The ticket's number.
+    pub ticket: Option<u64>,
+    pub pid: Option<u32>,
+    pub operation: Option<String>,
+    pub since: Option<Timestamp>,
+}
+
+impl InLine {
+    fn of_job(job: &Job) -> InLine {
+        InLine {
+            position: 0,
+            kind: "job",
+            job_id: Some(job.id.clone()),
+            not_before: job.not_before,
+            ticket: None,
+            pid: None,
+            operation: None,
+            since: Some(job.submitted_at),
+        }
+    }
+
+    fn of_ticket(waiter: &Waiter) -> InLine {
+        let note = waiter.note.as_ref();
+        InLine {
+            position: 0,
+            kind: "process",
+            job_id: None,
+            not_before: None,
+            ticket: Some(waiter.number),
+            pid: note.map(|n| n.process.pid),
+            operation: note.map(|n| n.operation.clone()),
+            since: note.map(|n| n.since),
+        }
+    }
+
+    fn name(&self) -> String {
+        match (&self.job_id, self.pid) {
+            (Some(id), _) => id.to_string(),
+            (None, Some(pid)) => format!("process:{pid}"),
+            (None, None) => "process".to_owned(),
+        }
+    }
+}
+
+/// The queued jobs by repository, each in the queue's order: gone through once for any number of locks.
+struct QueuedByRepository<'a>(HashMap<&'a str, Vec<&'a Job>>);
+
+impl<'a> QueuedByRepository<'a> {
+    fn of(state: &'a QueueState, wanted: &HashSet<&str>) -> QueuedByRepository<'a> {
+        let mut jobs: HashMap<&str, Vec<&Job>> = HashMap::new();
+        for job in state.queued() {
+            if let Some(repository) = job.repository.as_deref().filter(|r| wanted.contains(r)) {
+                jobs.entry(repository).or_default().push(job);
+            }
+        }
+        QueuedByRepository(jobs)
+    }
+
+    /// Jobs and tickets in one line.
+    fn line(&self, dir: &StateDir, repository: &str) -> Vec<InLine> {
+        let mut jobs = self.0.get(repository).map_or(&[][..], Vec::as_slice);
+        let waiting = dir.paths.lock(repository).ok().and_then(|paths| waiters(&paths).ok());
+        let mut line = Vec::new();
+        for waiter in waiting.unwrap_or_default() {
+            let behind = waiter.note.as_ref().map_or(0, |note| note.behind);
+            let before = jobs.iter().take_while(|j| job_goes_first(j.priority, j.place.seq, behind)).count();
+            line.extend(jobs[..before].iter().map(|job| InLine::of_job(job)));
+            line.push(InLine::of_ticket(&waiter));
+            jobs = &jobs[before..];
+        }
+        line.extend(jobs.iter().map(|job| InLine::of_job(job)));
+        line.iter_mut().zip(1..).for_each(|(place, position)| place.position = position);
+        line
+    }
 }
 
 /// The locks that are not free, in order of the repositories' names.
@@ -51,15 +142,17 @@ impl ActiveLocks {
     /// # Errors
     /// [`BadCursor`].
     pub fn new(
+        dir: &StateDir,
         locks: Vec<LockInfo>,
         state: &QueueState,
-        now: Timestamp,
         page: &Page,
     ) -> Result<ActiveLocks, BadCursor> {
         let active: Vec<LockInfo> = locks.into_iter().filter(LockInfo::is_active).collect();
         let total = active.len() as u64;
         let (part, next_cursor) = cut_counted(active, page)?;
-        let locks = part.iter().map(|lock| active_lock(lock, state, now)).collect();
+        let names = part.iter().map(|lock| &*lock.repository).collect();
+        let (queued, now) = (QueuedByRepository::of(state, &names), dir.clock.now());
+        let locks = part.iter().map(|lock| active_lock(dir, lock, &queued, now)).collect();
         Ok(ActiveLocks { locks, total, next_cursor })
     }
 }
@@ -81,9 +174,15 @@ pub struct InspectedLock {
 impl InspectedLock {
     /// Of one lock.
     #[must_use]
-    pub fn of(info: LockInfo, state: &QueueState, now: Timestamp) -> InspectedLock {
+    pub fn of(dir: &StateDir, info: LockInfo, state: &QueueState) -> InspectedLock {
+        let names = HashSet::from([&*info.repository]);
+        let lock = active_lock(dir, &info, &QueuedByRepository::of(state, &names), dir.clock.now());
+        InspectedLock::with(lock, info)
+    }
+
+    fn with(lock: ActiveLock, info: LockInfo) -> InspectedLock {
         InspectedLock {
-            lock: active_lock(&info, state, now),
+            lock,
             released_at: info.released_at,
             released_by: info.metadata.as_ref().and_then(|m| m.released_by.clone()),
             reason: info.reason,
@@ -109,25 +208,33 @@ impl InspectedLocks {
     /// # Errors
     /// [`BadCursor`].
     pub fn new(
+        dir: &StateDir,
         locks: Vec<LockInfo>,
         state: &QueueState,
-        now: Timestamp,
         page: &Page,
     ) -> Result<InspectedLocks, BadCursor> {
         let total = locks.len() as u64;
         let (part, next_cursor) = cut_counted(locks, page)?;
-        let locks = part.into_iter().map(|info| InspectedLock::of(info, state, now)).collect();
+        let names = part.iter().map(|lock| &*lock.repository).collect();
+        let (queued, now) = (QueuedByRepository::of(state, &names), dir.clock.now());
+        let about: Vec<ActiveLock> = part.iter().map(|info| active_lock(dir, info, &queued, now)).collect();
+        let locks = about.into_iter().zip(part).map(|(lock, info)| InspectedLock::with(lock, info)).collect();
         Ok(InspectedLocks { locks, total, next_cursor })
     }
 }
 
-fn active_lock(info: &LockInfo, state: &QueueState, now: Timestamp) -> ActiveLock {
+fn active_lock(
+    dir: &StateDir,
+    info: &LockInfo,
+    queued: &QueuedByRepository<'_>,
+    now: Timestamp,
+) -> ActiveLock {
     // Metadata of a lock that was given back in order does not tell who has it, or had it last, now.
     let gone = info.metadata.as_ref().is_some_and(|m| {
         m.state == LockState::Released && !m.released_by.as_ref().is_some_and(|note| note.forced)
     });
     let known = Some(info).filter(|i| !gone && i.is_active());
-    let waiting = state.queued().filter(|job| job.repository.as_deref() == Some(&*info.repository));
+    let waiting_line = queued.line(dir, &info.repository);
     ActiveLock {
         repository: info.repository.clone(),
         lock_id: known.and_then(|i| i.lock_id.clone()),
@@ -143,7 +250,8 @@ fn active_lock(info: &LockInfo, state: &QueueState, now: Timestamp) -> ActiveLoc
         verdict: info.verdict.as_str(),
         recovered: info.recovered,
         unavailable: info.unavailable,
-        waiting: waiting.map(|job| job.id.to_string()).collect(),
+        waiting: waiting_line.iter().map(InLine::name).collect(),
+        waiting_line,
     }
 }
 
@@ -228,5 +336,31 @@ impl ReleaseReport {
             evidence: released.evidence,
             was: released.was,
         }
+    }
+}
+
+/// What a look for stale locks found, and what was given back.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct StaleReport {
+    #[serde(flatten)]
+    pub found: StaleLocks,
+    /// How many were given back.
+    pub released: usize,
+    pub dry_run: bool,
+}
+
+impl StaleReport {
+    /// Of a look.
+    #[must_use]
+    pub fn new(found: StaleLocks, dry_run: bool) -> StaleReport {
+        let released = found.stale.iter().filter(|lock| lock.released).count();
+        StaleReport { found, released, dry_run }
+    }
+
+    /// Whether something that was to be given back was not.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.found.stale.iter().any(|lock| lock.error.is_some())
     }
 }

@@ -3,11 +3,13 @@
 //! Findings have stable codes from [`catalogue`], which `recoveryctl explain` prints. To add a code, add
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
+pub mod audit;
 pub mod catalogue;
 pub mod cleanup;
 pub mod failed;
 mod finding;
 mod held;
+pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
@@ -17,6 +19,8 @@ pub mod queue;
 pub mod reattachment;
 pub mod sentinels;
 pub mod status;
+pub mod why_job;
+pub mod why_lock;
 
 pub use finding::{Finding, Severity};
 pub use held::{held_repositories, lock_of};

@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::finding::Finding;
+use super::job_findings::of_judgement;
 use super::page::{BadCursor, Page, cut};
 use crate::jobs::{
     Freshness, FreshnessLimits, Judgement, Liveness, Look, ProcessTable, Reattachment, SettledJob, judge,
 };
-use crate::queue::{Job, JobId, QueueState};
+use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::recovery::RecoveryRecord;
 use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity, Usage, usage_of};
@@ -20,6 +22,8 @@ use crate::system::{Host, ProcessIdentity, Usage, usage_of};
 pub struct JobsStatus {
     pub reattachment: LastReattachment,
     pub jobs: Vec<JobStanding>,
+    /// What is the matter with the jobs of this page.
+    pub findings: Vec<Finding>,
     pub total: u64,
     pub next_cursor: Option<String>,
 }
@@ -109,7 +113,9 @@ impl JobsStatus {
                 standing(job, judgement, settled.get(&job.id).copied(), usage)
             })
             .collect();
-        Ok(JobsStatus { reattachment: LastReattachment::of(last), jobs, total, next_cursor })
+        let running = judged.iter().filter(|(job, _)| job.status == JobStatus::Running);
+        let findings = running.flat_map(|(_, judgement)| of_judgement(judgement)).collect();
+        Ok(JobsStatus { reattachment: LastReattachment::of(last), jobs, findings, total, next_cursor })
     }
 }
 

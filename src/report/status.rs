@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
+use super::job_findings;
+use crate::jobs::FreshnessLimits;
 use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{DegradedResource, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot};
 use crate::state::{StateDir, Timestamp};
@@ -88,6 +90,8 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// When a heartbeat is old.
+    pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
 }
@@ -160,7 +164,10 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
     found.extend(super::queue::not_writable(sources.queue));
-    let crashed = || sources.queue.state().jobs().filter(|j| j.status == JobStatus::Crashed);
+    found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_failed_starts(sources.queue.state()));
+    let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
+    let crashed = || sources.queue.state().jobs().filter(is_crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));
     let more = crashed().count().saturating_sub(NAMED);
     if more > 0 {
@@ -176,7 +183,9 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
-        found.extend(last.snapshot.all_findings().filter(worth).filter(fresh).filter(is_new).cloned());
+        let is_past = |f: &&Finding| !job_findings::is_of_the_moment(f);
+        let all = last.snapshot.all_findings().filter(worth).filter(fresh);
+        found.extend(all.filter(is_new).filter(is_past).cloned());
     }
     let kept = sources.dir.quarantine().notes().len();
     if kept > 0 {

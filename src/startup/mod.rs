@@ -10,6 +10,7 @@ mod cleanup_log;
 mod detect;
 mod history;
 mod marker;
+mod misplaced;
 mod stored;
 mod under_way;
 
@@ -18,4 +19,5 @@ pub use cleanup_log::{CleanupEntry, cleanup_log};
 pub use detect::{Detection, detect};
 pub use history::{StartupEntry, StartupOutcome, consecutive_aborts, history};
 pub use marker::{Marker, StartedBy};
+pub use misplaced::put_misplaced_away;
 pub use under_way::{Startup, StartupError};

@@ -42,7 +42,15 @@ impl Identity {
     /// # Errors
     /// [`StateError::Damaged`] when it cannot be understood, [`StateError::Newer`] for a later layout.
     pub fn read(path: &Path) -> Result<Option<Identity>, StateError> {
-        let Some(bytes) = read_optional(path)? else { return Ok(None) };
+        let bytes = match read_optional(path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
+                let source = serde::de::Error::custom("it is a folder");
+                return Err(StateError::Damaged { path: path.to_owned(), source });
+            }
+            Err(e) => return Err(e.into()),
+        };
         let identity: Identity = serde_json::from_slice(&bytes)
             .map_err(|source| StateError::Damaged { path: path.to_owned(), source })?;
         if identity.layout > LAYOUT_VERSION {

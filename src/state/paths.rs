@@ -118,6 +118,8 @@ paths! {
     daemon_info => "daemon/daemon.json";
     /// Held by the daemon as long as it lives.
     daemon_lock => "daemon/daemon.lock";
+    /// Held by a process that starts whatever job is next.
+    scheduling_lock => "daemon/scheduling.lock";
     /// What supervisors say when something goes wrong.
     supervisor_log => "daemon/supervisors.log";
 }
@@ -165,6 +167,7 @@ impl StatePaths {
             flock: locks.join(format!("{file}.lock")),
             metadata: locks.join(format!("{file}.lock.json")),
             writing: locks.join(format!(".{file}.writing")),
+            line: locks.join(format!(".{file}.line")),
         })
     }
 }
@@ -178,6 +181,8 @@ pub struct LockPaths {
     pub metadata: PathBuf,
     /// Taken for the moment in which the metadata is replaced.
     pub writing: PathBuf,
+    /// The tickets of those who wait.
+    pub line: PathBuf,
 }
 
 /// The files of one job.

@@ -65,7 +65,10 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
         Err(other) => return Err(other),
     };
     let quarantine = Quarantine::new(disk.clone(), paths.quarantine());
-    let keep = |why: String| quarantine.keep_file(&paths.identity(), &why, &now.to_string());
+    let keep = |why: String| match paths.identity().is_dir() {
+        true => quarantine.take_other(&paths.identity(), &why, &now.to_string()),
+        false => quarantine.keep_file(&paths.identity(), &why, &now.to_string()),
+    };
     let quarantined = damage.map(keep).transpose()?;
     let (identity, source) = match most_frequent(first_lines(&paths)?) {
         Some((state_id, path, since)) => {

@@ -1,5 +1,7 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
+mod cgroup;
+mod children;
 pub mod docker;
 mod filesystem;
 mod git;
@@ -7,16 +9,20 @@ pub mod git_work;
 mod host;
 mod process;
 mod process_table;
+mod sighting;
 mod tool;
 mod usage;
 
+pub use cgroup::Cgroup;
+pub use children::{ResourceUse, use_of_children};
 pub use filesystem::{is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
-    marked_processes, presence, process_stat, signal_process, start_time,
+    marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

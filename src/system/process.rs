@@ -4,7 +4,8 @@
 //! proc_pid_stat(5)), within one boot and one process namespace. Signals go through a pidfd that was
 //! opened before the identity was compared, so that they cannot reach a successor.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -57,15 +58,19 @@ pub fn presence(process: ProcessIdentity) -> Presence {
             Presence::Gone
         }
         Ok(_) => Presence::Alive,
-        // With hidepid, /proc hides what kill(2) still sees.
-        Err(_) => match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {
-            Some(pid) => match rustix::process::test_kill_process(pid) {
-                Err(rustix::io::Errno::SRCH) => Presence::Gone,
-                _ if Stat::read(process.pid).is_ok() => presence(process),
-                _ => Presence::Hidden,
-            },
-            None => Presence::Gone,
+        Err(_) => presence_unseen(process),
+    }
+}
+
+/// With hidepid, /proc hides what kill(2) still sees.
+pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
+    match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {
+        Some(pid) => match rustix::process::test_kill_process(pid) {
+            Err(rustix::io::Errno::SRCH) => Presence::Gone,
+            _ if Stat::read(process.pid).is_ok() => presence(process),
+            _ => Presence::Hidden,
         },
+        None => Presence::Gone,
     }
 }
 
@@ -108,6 +113,9 @@ pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
     })
 }
 
+/// Longer than the line can be: some fifty numbers and a name of 64 characters at most.
+const STAT_LENGTH: usize = 2048;
+
 struct Stat {
     state: u8,
     parent: u32,
@@ -119,8 +127,10 @@ struct Stat {
 
 impl Stat {
     fn read(pid: u32) -> io::Result<Stat> {
-        let text = std::fs::read(format!("/proc/{pid}/stat"))?;
-        Stat::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        // At one go: the kernel writes it anew for every read.
+        let mut text = [0; STAT_LENGTH];
+        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+        Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
     /// The name in brackets may hold anything, brackets too: count from the last one.
@@ -177,8 +187,11 @@ pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-/// A descriptor of exactly this process; `None` when it is gone.
-fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
+/// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.
+///
+/// # Errors
+/// When the system has no such descriptors, or none left.
+pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(fd) => fd,

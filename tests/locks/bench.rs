@@ -68,7 +68,7 @@ pub(crate) fn open(root: &Path) -> StateDir {
 
 pub(crate) fn request(jobs: &dyn Fn(&JobId, u64) -> JobLiveness) -> LockRequest<'_> {
     let operation = "test".to_owned();
-    LockRequest { holder: LockHolder::Process, operation, job_liveness: jobs, waiting: &|_| {} }
+    LockRequest { holder: LockHolder::Process, operation, job_liveness: jobs, queue: None, waiting: &|_| {} }
 }
 
 pub(crate) fn take(dir: &StateDir, wait: Duration) -> Result<LockGrant, LockRefused> {

@@ -2,8 +2,8 @@
 
 use crate::bench::{Bench, REPOSITORY, request};
 use recovery::locks::{
-    Effective, JobLiveness, LockOutcome, LockRefused, LockVerdict, ReleaseRefused, inspect, list,
-    recover_all, try_acquire,
+    Effective, JobLiveness, LockOutcome, LockRefused, LockVerdict, MetadataRead, ReleaseRefused,
+    acquire_for_job, inspect, list, read_metadata, recover_all, try_acquire,
 };
 use recovery::queue::JobId;
 
@@ -70,6 +70,64 @@ fn damaged_metadata_costs_its_own_repository_only_and_keeps_the_token() {
     }
 }
 
+/// Each byte of the metadata changed in each bit, blanked and lost, and every length it can be cut to:
+/// whatever digit or letter it was, nobody is granted this repository, and everybody any other.
+#[test]
+fn no_changed_or_lost_byte_of_the_metadata_is_believed() {
+    let bench = Bench::new();
+    let jobs = |_: &JobId, _| JobLiveness::Over;
+    let id = crate::bench::job("build");
+    drop(acquire_for_job(&bench.dir, REPOSITORY, &id, 1, 41, std::time::Duration::ZERO).unwrap());
+    let paths = bench.dir.paths.lock(REPOSITORY).unwrap();
+    let whole = std::fs::read(&paths.metadata).unwrap();
+    assert_eq!(bench.verdict(JobLiveness::Over), LockVerdict::Stale, "as it was written");
+    let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|length| whole[..length].to_vec()).collect();
+    for at in 0..whole.len() {
+        let with = |byte: u8| [&whole[..at], &[byte], &whole[at + 1..]].concat();
+        damaged.extend((0..8).map(|bit| with(whole[at] ^ (1 << bit))));
+        damaged.extend([b' ', 0, b'0', b'1', b'}'].into_iter().filter(|b| *b != whole[at]).map(with));
+        damaged.push([&whole[..at], &whole[at + 1..]].concat());
+    }
+    assert!(damaged.len() > 5_000, "{}", damaged.len());
+    for (case, content) in damaged.iter().enumerate() {
+        std::fs::write(&paths.metadata, content).unwrap();
+        let text = || String::from_utf8_lossy(content).into_owned();
+        let read = read_metadata(&paths.metadata, REPOSITORY);
+        assert!(matches!(read, MetadataRead::Damaged { .. }), "{}", text());
+        if case % 397 == 0 {
+            assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })), "{}", text());
+            try_acquire(&bench.dir, "other", &request(&jobs)).unwrap().release().unwrap();
+            let locks = list(&bench.dir, &jobs).unwrap();
+            let unavailable: Vec<_> =
+                locks.iter().filter(|l| l.unavailable).map(|l| &*l.repository).collect();
+            assert_eq!(unavailable, [REPOSITORY], "{}", text());
+        }
+    }
+    std::fs::write(&paths.metadata, &whole).unwrap();
+    assert_eq!(bench.verdict(JobLiveness::Over), LockVerdict::Stale);
+}
+
+/// What the first version wrote, and what an editor or a script writes, has no checksum.
+#[test]
+fn metadata_of_the_first_version_and_rewritten_ones_are_read() {
+    let bench = Bench::new();
+    let paths = bench.dir.paths.lock("web").unwrap();
+    let first = include_str!("../../fixtures/locks/version-1.lock.json");
+    std::fs::write(&paths.metadata, first).unwrap();
+    let MetadataRead::Whole(metadata) = read_metadata(&paths.metadata, "web") else { panic!("{first}") };
+    assert_eq!((metadata.version, metadata.token, metadata.process.pid), (1, 7, 4711));
+    for cut in 1..first.len() - 1 {
+        std::fs::write(&paths.metadata, &first[..cut]).unwrap();
+        assert!(
+            matches!(read_metadata(&paths.metadata, "web"), MetadataRead::Damaged { .. }),
+            "cut at {cut}"
+        );
+    }
+    drop(bench.take().unwrap());
+    bench.edit(|m| m["operation"] = "looked at".into());
+    assert_eq!(bench.metadata().operation, "looked at");
+}
+
 #[test]
 fn the_token_rises_whichever_copy_is_lost() {
     let bench = Bench::new();
@@ -86,7 +144,8 @@ fn the_token_rises_whichever_copy_is_lost() {
     let grant = bench.take().unwrap();
     assert_eq!(grant.token, 5);
     grant.release().unwrap();
-    assert_eq!(std::fs::metadata(&paths.flock).unwrap().len(), 30);
+    let text = std::fs::read_to_string(&paths.flock).unwrap();
+    assert!(text.lines().count() == 2 && !text.contains("garbage"), "{text}");
     std::fs::write(&paths.flock, b"garbage").unwrap();
     std::fs::write(&paths.metadata, b"garbage").unwrap();
     bench.release(None, true).unwrap();

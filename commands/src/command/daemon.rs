@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use recovery::audit::{self, Entry};
 use recovery::daemon::{DaemonInfo, DaemonSettings, serve};
 use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
@@ -46,11 +47,17 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         orphans: scanning_at_start(context)?,
     };
     let interruption = context.interruption.clone();
+    let actor = context.actor();
     let output = &mut context.output;
     let mut recovery = None;
     let mut ready = |info: &DaemonInfo, record: &RecoveryRecord| {
         let outcome = record.snapshot.outcome.word();
         recovery = Some(outcome);
+        let detail = format!("process {}, recovery {outcome}", info.pid);
+        let entry = Entry::done(dir.clock.now(), &actor, "daemon", "state".to_owned(), detail);
+        if let Err(e) = audit::record(&dir, &entry) {
+            output.warning(&format!("{e}: {}", e.source));
+        }
         output.note(&format!("ready: process {}, recovery {outcome}", info.pid));
     };
     let served = cancellable(&interruption, &cancel, || {

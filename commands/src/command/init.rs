@@ -41,6 +41,9 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
         }
         None => Some(context.state_dir_or_create()?),
     };
+    if let Some(dir) = dir.as_ref().filter(|_| created) {
+        context.enter(dir, "init", "state", format!("state id {}", dir.identity.state_id));
+    }
     let identity = dir.as_ref().map(|d| &d.identity);
     let report = InitReport {
         state_dir: dir.as_ref().map_or(path.as_path(), |d| d.paths.root()).display().to_string(),

@@ -43,6 +43,10 @@ fn render(text: &mut Text, report: &JobsStatus, now: Timestamp) {
         text.gap();
         text.table(&table(&report.jobs, now));
     }
+    if !report.findings.is_empty() {
+        text.gap();
+        text.findings(&report.findings);
+    }
 }
 
 fn table(jobs: &[JobStanding], now: Timestamp) -> Table {

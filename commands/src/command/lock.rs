@@ -24,7 +24,7 @@ pub(crate) struct LockArgs {
     /// The repository
     #[arg(value_name = "REPO")]
     repository: String,
-    /// How long to wait for the lock, such as 10m [default: not at all]
+    /// How long to wait for the lock, such as 10m or 0s [default: as --lock-wait]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
     /// The command
@@ -71,8 +71,9 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
             repository: &args.repository,
             command: &args.command,
             stdout: if is_json { Stdio::from(std::io::stderr()) } else { Stdio::inherit() },
-            wait: args.wait.unwrap_or_default(),
+            wait: args.wait.unwrap_or(dir.lock_wait),
             job_liveness: &|id, claim| holders.liveness(id, claim),
+            queue: Some(&holders),
             waiting: &waiting,
             granted: &granted,
         },

@@ -7,6 +7,7 @@ use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedL
 use recovery::state::{StateDir, Timestamp};
 
 use super::jobs::PageArgs;
+use super::locks_stale::{StaleArgs, detect_stale};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
@@ -29,6 +30,7 @@ enum LocksWord {
     /// List what the last recovery did with the locks that it found held
     Recovered(PageArgs),
     Inspect(InspectArgs),
+    DetectStale(StaleArgs),
 }
 
 /// Show all that is known of locks, with the evidence
@@ -46,6 +48,7 @@ pub(crate) fn cmd_locks(context: &mut Context, args: &LocksArgs) -> Result<Endin
         LocksWord::Active(page) => active(context, page),
         LocksWord::Recovered(page) => recovered(context, page),
         LocksWord::Inspect(args) => inspected(context, args),
+        LocksWord::DetectStale(args) => detect_stale(context, args),
     }
 }
 
@@ -59,7 +62,7 @@ fn active(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let holders = holders(context, &dir)?;
     let locks = list(&dir, &|id, claim| holders.liveness(id, claim))?;
     let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
-    let report = ActiveLocks::new(locks, queue.state(), now, &page.page())?;
+    let report = ActiveLocks::new(&dir, locks, queue.state(), &page.page())?;
     context.output.report(&report, |text| text.table(&table(&report.locks, now)));
     if report.total == 0 {
         context.output.note("no repository is locked");
@@ -82,7 +85,7 @@ fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
     table
 }
 
-fn tone_of(verdict: &str) -> Tone {
+pub(super) fn tone_of(verdict: &str) -> Tone {
     match verdict {
         "live" => Tone::Good,
         "stale" => Tone::Warning,
@@ -128,7 +131,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
         }
     };
     let (queue, now) = (context.queue_to_look(&dir)?, dir.clock.now());
-    let report = InspectedLocks::new(locks, queue.state(), now, &args.page.page())?;
+    let report = InspectedLocks::new(&dir, locks, queue.state(), &args.page.page())?;
     context.output.report(&report, |text| {
         for lock in &report.locks {
             text.gap();
@@ -141,7 +144,7 @@ fn inspected(context: &mut Context, args: &InspectArgs) -> Result<Ending, CliErr
     Ok(Ending::Done)
 }
 
-fn no_such_lock(repository: &str) -> CliError {
+pub(super) fn no_such_lock(repository: &str) -> CliError {
     CliError::new(ErrorKind::NotFound, format!("no lock of a repository '{repository}' was ever granted"))
         .code("no-such-lock")
         .hint("recoveryctl locks inspect")

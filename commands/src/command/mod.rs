@@ -1,5 +1,6 @@
 //! A file a command: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
 
+pub(crate) mod audit;
 pub(crate) mod cleanup;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -19,6 +20,7 @@ mod jobs_show;
 mod jobs_status;
 pub(crate) mod lock;
 pub(crate) mod locks;
+mod locks_stale;
 pub(crate) mod man;
 pub(crate) mod orphans;
 mod orphans_trash;
@@ -26,6 +28,7 @@ pub(crate) mod queue;
 mod queue_wal;
 pub(crate) mod recover;
 pub(crate) mod release;
+pub(crate) mod repair;
 pub(crate) mod resume;
 pub(crate) mod retry;
 mod retry_cleanup;
@@ -36,4 +39,7 @@ pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
+pub(crate) mod why;
+mod why_job;
+mod why_lock;
 pub(crate) mod work;

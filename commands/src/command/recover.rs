@@ -53,6 +53,8 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             .findings
             .insert(0, Finding::new(&catalogue::STATE_IDENTITY_REBUILT, "state", sentence));
     }
+    let detail = format!("recovery {} {}", record.snapshot.recovery_id, record.snapshot.outcome.word());
+    context.enter(&dir, "recover", "state", detail);
     context.output.report(&record, |text| render(text, &record));
     ending(context, &record)
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
+use crate::working::judging;
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
@@ -19,6 +20,7 @@ pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
+    let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
     // A damaged file costs at most itself: it becomes a finding.
     let (last, history) = (read_last(&dir), read_history(&dir));
@@ -33,6 +35,7 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
         last: last.as_ref().ok().and_then(Option::as_ref),
         unreadable: &unreadable,
         daemon,
+        limits,
         unavailable: &unavailable,
     });
     context.output.report(&status, |text| render(text, &status));

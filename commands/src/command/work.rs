@@ -106,6 +106,8 @@ fn run(
 ) -> Result<WorkReport, CliError> {
     let settings = scheduling(context, dir, workers, only.clone())?;
     let queue = recovered_queue(context, dir)?;
+    let what = if only.is_empty() { "the jobs that wait".to_owned() } else { format!("{} jobs", only.len()) };
+    context.enter(dir, if only.is_empty() { "work" } else { "run" }, "queue", what);
     let mut scheduler = Scheduler::new(dir.clone(), queue, settings);
     context.interruption.catch();
     let interruption = context.interruption.clone();

@@ -59,6 +59,8 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
     let settings = SuperviseSettings {
         kill_grace: Duration::from_millis(300),
         heartbeat: Duration::from_millis(20),
+        // What is killed here leaves nobody who would remove a control group.
+        cgroup: false,
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {
@@ -76,6 +78,7 @@ pub(crate) fn exec_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
         attempt: text(6)?.parse()?,
         claim: text(8)?.parse()?,
         supervisor: text(10)?.parse()?,
+        cgroup: None,
         command: arguments.get(12..).unwrap_or_default().to_vec(),
     };
     let why = exec_command(&dir, &request);
@@ -97,6 +100,10 @@ impl RepositoryGate for Gate {
 impl HeldRepository for Held {
     fn lock_id(&self) -> &str {
         &self.0.lock_id
+    }
+
+    fn token(&self) -> u64 {
+        self.0.token
     }
 
     fn give_back(self: Box<Self>) -> Result<(), String> {

@@ -69,15 +69,35 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     }
     log.disk.sync_dir(&log.options.folder)?;
     let next_seq = found.next_seq.max(floor);
-    if !goes_on || next_seq != found.next_seq {
+    if let Some(synced) = suspect_from.filter(|_| !is_foreign(log, &content)) {
+        if !goes_on {
+            // What is damaged in it goes with the suspects.
+            let used = content.iter().rposition(|b| *b != 0).map_or(0, |end| end + 1);
+            let reason = "the log's end, damaged, when a sync had failed";
+            log.options.quarantine.keep(
+                &last.path,
+                None,
+                &content[..used],
+                reason,
+                &(log.options.stamp)(),
+            )?;
+        }
+        rewrite_suspects(log, writer, last, &content, synced)?;
+        if next_seq > log.page.end().next_seq {
+            start_segment(log, writer, next_seq)?;
+        }
+    } else if !goes_on || next_seq != found.next_seq {
         log.page.publish_end(End { next_seq, ..found });
         start_segment(log, writer, next_seq)?;
-    } else if let Some(synced) = suspect_from {
-        rewrite_suspects(log, writer, last, &content, synced)?;
     } else {
         log.page.publish_end(found);
     }
     finish(log)
+}
+
+/// Whether a segment says that it belongs to another state directory.
+fn is_foreign(log: &Log, content: &[u8]) -> bool {
+    SegmentHeader::parse(content).is_some_and(|(header, _)| header.state_id != log.options.state_id)
 }
 
 /// Where the last segment ends, and whether it can be written on. A segment without our header, or that

@@ -1,19 +1,15 @@
 //! Cancelling: recorded first, then whoever can end the job is told.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
-use super::settle::{RecoverError, RecoverSettings, Settlement, lock_job, settle};
-use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
+use super::orphan::{OrphanEnd, end_orphan};
+use super::settle::{RecoverError, RecoverSettings, Settlement, settle};
+use crate::jobs::evidence::{Judgement, Look, judge};
 use crate::jobs::process_table::ProcessTable;
-use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{End, Job, JobId, JobStatus, Operation, Outcome, Queue};
+use crate::jobs::verdict::Verdict;
+use crate::queue::{Job, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
-use crate::system::{Host, Presence, ProcessIdentity, end_process, presence, signal_process};
-
-/// How often the processes of a job are looked for anew while they are ended.
-const ROUNDS: u32 = 5;
+use crate::system::{Host, signal_process};
 
 /// What came of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +103,7 @@ fn end_running(
         Verdict::Unidentified => recorded("its supervisor has not named itself yet"),
         Verdict::Unknown { why } => recorded(why),
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => {
-            if end_processes(dir, queue, job, settings)? {
+            if end_orphan(dir, queue, job, OrphanEnd::Cancelled, settings)? {
                 return Ok(CancelOutcome::Ended);
             }
             recorded("not all of its processes could be ended")
@@ -134,76 +130,4 @@ fn tell_supervisor(judgement: &Judgement) -> Result<CancelOutcome, RecoverError>
         None => "its supervisor is not named".to_owned(),
     };
     Ok(CancelOutcome::Recorded { why })
-}
-
-/// Ends a job that nobody supervises, and records that; false when something of it may be left.
-fn end_processes(
-    dir: &StateDir,
-    queue: &mut Queue,
-    job: &Job,
-    settings: &RecoverSettings,
-) -> Result<bool, RecoverError> {
-    let Ok(_lock) = lock_job(dir, &job.id) else { return Ok(false) };
-    let host = Host::this();
-    for _ in 0..ROUNDS {
-        let table = ProcessTable::new();
-        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
-        let judgement = judge_locked(&look, job);
-        let processes = match &judgement.verdict {
-            Verdict::OrphanedProcess { processes } => processes.clone(),
-            Verdict::Adopted { process } => table.tree_of(*process),
-            _ if judgement.liveness() == Liveness::Dead => {
-                record_end(queue, job, &judgement.verdict, settings)?;
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        };
-        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p)).collect();
-        end_all(&trees, settings.kill_grace);
-    }
-    Ok(false)
-}
-
-/// SIGTERM to all, and SIGKILL to those that are left after the grace.
-fn end_all(processes: &[ProcessIdentity], grace: Duration) {
-    for process in processes {
-        // One that may not be signalled is still there at the next look.
-        let _ = signal_process(*process, Signal::TERM);
-    }
-    let begun = Instant::now();
-    let lives = |p: &&ProcessIdentity| presence(**p) != Presence::Gone;
-    while begun.elapsed() < grace && processes.iter().any(|p| lives(&p)) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    for process in processes.iter().filter(lives) {
-        let _ = end_process(*process, 5_000);
-    }
-}
-
-fn record_end(
-    queue: &mut Queue,
-    job: &Job,
-    verdict: &Verdict,
-    settings: &RecoverSettings,
-) -> Result<(), RecoverError> {
-    let claim = job.course().claim.unwrap_or(0);
-    let end = match verdict {
-        Verdict::Ended(exit) => End { claim, attempt: job.attempt, ..exit.to_end() },
-        _ => End {
-            job: job.id.clone(),
-            attempt: job.attempt,
-            claim,
-            outcome: Outcome::Signaled,
-            exit_code: None,
-            signal: Some(Signal::TERM.as_raw()),
-            ended_at: None,
-            reason: Some("ended on request; it had no supervisor".to_owned()),
-            after_crash: None,
-        },
-    };
-    queue.transact(&settings.actor, |state| {
-        let is_unchanged = state.get(&job.id).is_some_and(|now| now.course().claim == Some(claim));
-        (is_unchanged.then_some(Operation::End(end)).into_iter().collect(), ())
-    })?;
-    Ok(())
 }

@@ -4,22 +4,28 @@
 //! records what it found before it lets go: no supervisor can begin anything meanwhile. The queue
 //! refuses an end of a claim that is not the present one, so that two recoveries record it once.
 
+mod assume;
 mod cancel;
 mod ended_files;
 mod lost;
+mod orphan;
 mod policy;
 mod reattach;
 mod remains;
 mod resume;
 mod settle;
 mod settled_job;
+mod side_by_side;
 
+pub use assume::{AssumeRefused, assume_dead};
 pub use cancel::{CancelOutcome, Cancellation, cancel};
 pub use ended_files::{DamagedFile, damaged_files};
+pub use orphan::{OrphanEnd, end_orphan};
+pub(crate) use policy::after_failed_start;
 pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub(in crate::jobs) use settle::lock_job;
-pub use settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+pub use settle::{OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle, would_settle};
 pub use settled_job::SettledJob;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::queue::{AfterCrash, CrashPolicy, DEFAULT_MAX_ATTEMPTS, Job, JobId};
+use crate::queue::{AfterCrash, CrashPolicy, DEFAULT_MAX_ATTEMPTS, End, Job, JobId, Operation, Outcome};
 use crate::state::Timestamp;
 
 /// How long a crashed job rests before its next attempt.
@@ -61,6 +61,45 @@ fn most_attempts(of_spec: u32) -> u32 {
     if of_spec == 0 { DEFAULT_MAX_ATTEMPTS } else { of_spec }
 }
 
+const FIRST_START_PAUSE_MS: i64 = 1_000;
+/// The longest pause before a supervisor is started again that could not come up, in milliseconds.
+const LONGEST_START_PAUSE_MS: i64 = 300_000;
+
+/// The pause before the next start, in milliseconds, after so many failed ones in a row. None after the
+/// first: most often it was not the supervisor that failed, but a server that crashed between the claim
+/// and the start. Then 1 s, doubled with each, at most 5 min.
+#[must_use]
+pub(super) fn start_pause_ms(failed: u32) -> i64 {
+    match failed {
+        0 | 1 => 0,
+        n => FIRST_START_PAUSE_MS.saturating_mul(1 << (n - 2).min(16)).min(LONGEST_START_PAUSE_MS),
+    }
+}
+
+/// What is recorded about a claim whose supervisor could not come up: it is given back, to be tried again
+/// later; after `most` times in a row the job is crashed, and waits for an operator.
+pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32) -> Operation {
+    let claim = job.course().claim.unwrap_or(0);
+    let failed = job.course().failed_starts + 1;
+    if failed < most {
+        let pause = start_pause_ms(failed);
+        let not_before = (pause > 0).then(|| now.plus_millis(pause));
+        let reason = why.to_owned();
+        return Operation::Unclaim { job: job.id.clone(), claim, reason, not_before, failed_start: true };
+    }
+    Operation::End(End {
+        job: job.id.clone(),
+        attempt: job.attempt,
+        claim,
+        outcome: Outcome::NotStarted,
+        exit_code: None,
+        signal: None,
+        ended_at: None,
+        reason: Some(format!("it could not be started, {failed} times in a row: {why}")),
+        after_crash: Some(AfterCrash::Hold),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,5 +149,24 @@ mod tests {
         assert_eq!(none.after(&id, 7), 0);
         let short = RequeuePauses { first: Duration::from_millis(8), longest: Duration::from_millis(20) };
         assert!((6..=8).contains(&short.after(&id, 2)) && (15..=20).contains(&short.after(&id, 30)));
+    }
+
+    #[test]
+    fn starts_are_tried_again_ever_later_and_not_for_ever() {
+        let pauses: Vec<i64> = (1..=12).map(start_pause_ms).collect();
+        let seconds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
+        assert_eq!(pauses, seconds.map(|s| s * 1_000));
+        assert_eq!(start_pause_ms(u32::MAX), LONGEST_START_PAUSE_MS);
+        let mut job = samples::job("a", 7);
+        let at = Timestamp::from_millis(5);
+        let tried = |job: &Job| after_failed_start(job, "why", at, 3);
+        assert!(matches!(tried(&job), Operation::Unclaim { not_before: None, failed_start: true, .. }));
+        job.course_mut().failed_starts = 1;
+        assert!(
+            matches!(tried(&job), Operation::Unclaim { not_before: Some(t), .. } if t == at.plus_millis(1_000))
+        );
+        job.course_mut().failed_starts = 2;
+        let Operation::End(end) = tried(&job) else { panic!("it goes on for ever") };
+        assert_eq!((end.outcome, end.claim), (Outcome::NotStarted, 7));
     }
 }

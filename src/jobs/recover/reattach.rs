@@ -23,6 +23,8 @@ pub struct Reattachment {
     pub crashed: u64,
     /// Those that had never started, and wait again.
     pub given_back: u64,
+    /// Those that could not be started, as often as that was tried.
+    pub not_started: u64,
     /// Those of which neither life nor death can be proven.
     pub unknown: u64,
     /// Queued jobs whose attempt was found although the log had lost its claim.
@@ -64,6 +66,7 @@ pub fn reattach(
         + summary.finished_while_away
         + summary.crashed
         + summary.given_back
+        + summary.not_started
         + summary.unknown;
     summary.jobs = jobs;
     summary.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -77,6 +80,7 @@ impl Reattachment {
             Settlement::FinishedWhileAway { .. } => &mut self.finished_while_away,
             Settlement::Crashed { .. } => &mut self.crashed,
             Settlement::GivenBack => &mut self.given_back,
+            Settlement::NotStarted => &mut self.not_started,
             Settlement::Unknown { .. } => &mut self.unknown,
             Settlement::Overtaken => &mut self.found,
         }

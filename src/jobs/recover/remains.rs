@@ -226,7 +226,7 @@ fn attempt_of(end: &ExitRecord) -> Attempt {
         Outcome::Exited if end.exit_code == Some(0) => JobStatus::Succeeded,
         Outcome::Exited | Outcome::Signaled => JobStatus::Failed,
         Outcome::TimedOut => JobStatus::TimedOut,
-        Outcome::Crashed => JobStatus::Crashed,
+        Outcome::Crashed | Outcome::NotStarted => JobStatus::Crashed,
     };
     Attempt {
         attempt: end.attempt,

@@ -3,21 +3,29 @@
 
 use std::time::Duration;
 
-use super::policy::{RequeuePauses, after_crash};
+use super::policy::{RequeuePauses, after_crash, after_failed_start};
+use super::side_by_side::side_by_side;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
-use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
+use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge, judge_locked};
+use crate::jobs::fence;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
-use crate::jobs::verdict::{Liveness, Verdict};
-use crate::queue::{Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError};
+use crate::jobs::verdict::Verdict;
+use crate::queue::{
+    Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+};
 use crate::state::StateDir;
 use crate::system::Host;
 
 /// Jobs that are judged with their locks held at the same time: each takes a descriptor.
-pub(super) const BATCH: usize = 256;
+const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
 /// Those who only look hold the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
+/// How much of the supervisors' log is looked at, bytes from its end.
+const LOG_TAIL: u64 = 64 << 10;
+/// The reason of a crash that nothing else is known of.
+const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
@@ -28,9 +36,26 @@ pub struct RecoverSettings {
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
+    /// What is done about a job whose supervisor alone was killed, by whoever watches it.
+    pub on_orphan: OnOrphan,
+    /// After so many failed starts in a row a job is not started any more.
+    pub start_tries: u32,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
 }
+
+/// What is done about a job that lives on without its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnOrphan {
+    /// It is watched until it ends; its exit status is lost.
+    #[default]
+    Adopt,
+    /// Its processes are ended, and it is crashed.
+    End,
+}
+
+/// How often a start is tried in a row, unless configured otherwise.
+const START_TRIES: u32 = 10;
 
 impl RecoverSettings {
     /// With the usual limits.
@@ -40,6 +65,8 @@ impl RecoverSettings {
             actor,
             limits: FreshnessLimits::default(),
             kill_grace: Duration::from_secs(10),
+            on_orphan: OnOrphan::Adopt,
+            start_tries: START_TRIES,
             requeue: RequeuePauses::default(),
         }
     }
@@ -76,6 +103,8 @@ pub enum Settlement {
     },
     /// It had never started: its claim was given back.
     GivenBack,
+    /// It could not be started, as often as that was tried: it is crashed.
+    NotStarted,
     /// Neither life nor death can be proven: nothing is recorded.
     Unknown {
         /// What is missing.
@@ -94,6 +123,7 @@ impl Settlement {
             Settlement::FinishedWhileAway { .. } => "finished_while_away",
             Settlement::Crashed { .. } => "crashed",
             Settlement::GivenBack => "given_back",
+            Settlement::NotStarted => "not_started",
             Settlement::Unknown { .. } => "unknown",
             Settlement::Overtaken => "overtaken",
         }
@@ -128,22 +158,40 @@ pub fn settle(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Settled>, RecoverError> {
     queue.refresh()?;
-    let host = Host::this();
-    let first_table = ProcessTable::new();
     let mut settled = Vec::with_capacity(ids.len());
-    for batch in ids.chunks(BATCH) {
-        let jobs: Vec<Job> = batch.iter().filter_map(|id| queue.state().get(id)).cloned().collect();
-        let first = Look { dir, host: &host, table: &first_table, limits: settings.limits };
-        let running = jobs.into_iter().filter(|job| job.status == JobStatus::Running);
-        let cases = running.map(|job| Case::begin(&first, job)).collect();
-        settled.extend(settle_batch(dir, queue, cases, settings)?);
+    for batch in ids.chunks(batch()) {
+        let jobs = batch.iter().filter_map(|id| queue.state().get(id));
+        let running = jobs.filter(|job| job.status == JobStatus::Running).cloned().collect();
+        settled.extend(settle_batch(dir, queue, running, settings)?);
         progress(settled.len().min(ids.len()) as u64, ids.len() as u64);
     }
     progress(ids.len() as u64, ids.len() as u64);
     Ok(settled)
 }
 
-/// A job under judgement, with its lock when its death was likely at first sight.
+/// What [`settle`] would do about every running job, at first sight. Changes nothing.
+#[must_use]
+pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let now = dir.clock.now();
+    let running = state.running().map(|job| {
+        let judgement = judge(&look, job);
+        let (settlement, _) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        let (job_id, attempt) = (job.id.clone(), job.attempt);
+        Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
+    });
+    running.collect()
+}
+
+/// Half of the descriptors that this process may have: the other half is for everything else.
+fn batch() -> usize {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = most.unwrap_or(*BATCH.end()) / 2;
+    usize::try_from(half.clamp(*BATCH.start(), *BATCH.end())).unwrap_or(64)
+}
+
+/// A job under judgement, with its lock when nobody held that at first sight.
 struct Case {
     job: Job,
     judgement: Judgement,
@@ -151,27 +199,22 @@ struct Case {
 }
 
 impl Case {
+    /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
+    /// else is looked at, so that what is seen then stays true.
     fn begin(look: &Look<'_>, job: Job) -> Case {
-        let judgement = judge(look, &job);
-        let mut case = Case { job, judgement, lock: None };
-        if case.judgement.liveness() == Liveness::Dead && case.job.course().adopted.is_none() {
-            case.take_lock(look.dir);
+        if let FirstSight::Judged(judgement) = at_first_sight(look, &job) {
+            return Case { job, judgement: *judgement, lock: None };
         }
-        case
-    }
-
-    fn take_lock(&mut self, dir: &StateDir) {
-        match lock_job(dir, &self.job.id) {
-            Ok(lock) => self.lock = Some(lock),
+        let (verdict, lock) = match lock_job(look.dir, &job.id) {
+            Ok(lock) => (Verdict::NeverStarted, Some(lock)),
             // A supervisor, or another recovery, was faster.
-            Err(LockError::Held { .. }) => self.judgement.verdict = Verdict::Unidentified,
-            Err(LockError::Disk(e)) => {
-                self.judgement.verdict = Verdict::Unknown { why: format!("{e}: {}", e.source) };
-            }
-        }
+            Err(LockError::Held { .. }) => (Verdict::Unidentified, None),
+            Err(LockError::Disk(e)) => (Verdict::Unknown { why: format!("{e}: {}", e.source) }, None),
+        };
+        Case { judgement: blank(&job, verdict), job, lock }
     }
 
-    /// The second look, with the lock held and a new picture of all processes.
+    /// The look that counts, with the lock held and a picture of all processes that is newer than that.
     fn look_again(&mut self, look: &Look<'_>) {
         if self.lock.is_some() {
             self.judgement = judge_locked(look, &self.job);
@@ -186,27 +229,37 @@ pub(in crate::jobs) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, 
         path: dir.paths.jobs(),
         source: std::io::Error::other(e),
     })?;
-    dir.disk.ensure_dir(&paths.workspace)?;
+    if !paths.workspace.exists() {
+        // The job may have removed more than its own.
+        dir.disk.ensure_dir(&dir.paths.jobs())?;
+        dir.disk.ensure_dir(&paths.workspace)?;
+    }
     FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE)
 }
 
 fn settle_batch(
     dir: &StateDir,
     queue: &mut Queue,
-    mut cases: Vec<Case>,
+    jobs: Vec<Job>,
     settings: &RecoverSettings,
 ) -> Result<Vec<Settled>, RecoverError> {
     let host = Host::this();
     let table = ProcessTable::new();
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
-    cases.iter_mut().for_each(|case| case.look_again(&look));
+    let cases = side_by_side(jobs, |job| Case::begin(&look, job));
+    // Nothing has asked for the table so far: it is made when all locks are held.
     let now = dir.clock.now();
-    let settlement = |c: &Case| settlement_of(&c.job, &c.judgement.verdict, now, settings.requeue);
-    let wanted: Vec<_> = cases.iter().map(settlement).collect();
+    let decided = side_by_side(cases, |mut case| {
+        case.look_again(&look);
+        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings);
+        (case, wanted)
+    });
+    let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
         let quarantined = quarantine(dir, &case, &settlement);
+        remove_fence(dir, &case, &settlement);
         let Case { job, judgement, .. } = case;
         Settled { job_id: job.id, attempt: job.attempt, settlement, judgement, quarantined }
     });
@@ -244,13 +297,14 @@ fn record(
 
 /// What is to be recorded about a running job.
 pub(super) fn settlement_of(
+    dir: &StateDir,
     job: &Job,
     verdict: &Verdict,
     now: crate::state::Timestamp,
-    requeue: RequeuePauses,
+    settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
-    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, requeue));
+    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, settings.requeue));
     match verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
         Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
@@ -262,18 +316,45 @@ pub(super) fn settlement_of(
             (Settlement::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
         }
         Verdict::NeverStarted => {
-            let not_before = pause_after_give_backs(job).map(|ms| now.plus_millis(ms));
-            let reason = NEVER_STARTED.to_owned();
-            let unclaim = Operation::Unclaim { job: job.id.clone(), claim, reason, not_before };
-            (Settlement::GivenBack, Some(unclaim))
+            let why = why_not_started(dir, &job.id);
+            let operation = after_failed_start(job, &why, now, settings.start_tries);
+            let is_over = matches!(operation, Operation::End(_));
+            (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
-        Verdict::Crashed => crashed("its processes vanished without an exit record"),
+        Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
 }
 
-fn crashed(job: &Job, claim: u64, reason: &str, then: AfterCrash) -> (Settlement, Option<Operation>) {
+/// In words, with what the last supervisor for it said, if it came as far as that.
+fn why_not_started(dir: &StateDir, id: &JobId) -> String {
+    let said = last_words(&dir.paths.supervisor_log(), &format!(" job {id}: "));
+    said.map_or_else(
+        || "its supervisor never started it".to_owned(),
+        |said| format!("its supervisor never started it; it said: {said}"),
+    )
+}
+
+/// What follows this mark in the last line that has it, near the end of a file.
+fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = std::fs::File::open(log).ok()?;
+    let from = file.metadata().ok()?.len().saturating_sub(LOG_TAIL);
+    file.seek(SeekFrom::Start(from)).ok()?;
+    let mut tail = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut tail).ok()?;
+    let tail = String::from_utf8_lossy(&tail);
+    let said = tail.lines().rev().find_map(|line| Some(line.split_once(mark)?.1))?;
+    Some(said.chars().take(300).collect())
+}
+
+pub(super) fn crashed(
+    job: &Job,
+    claim: u64,
+    reason: &str,
+    then: AfterCrash,
+) -> (Settlement, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,
@@ -305,16 +386,14 @@ fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::
     });
     kept.collect()
 }
-/// The reason of a claim that came to nothing.
-const NEVER_STARTED: &str = "its supervisor never started it";
 
-/// Once may be a server's crash between the claim and the start: then the job goes back to its place at
-/// once. Again and again it is the supervisor that cannot start (too few open files, say), and without a
-/// pause claims and give-backs would fill the log. Milliseconds.
-fn pause_after_give_backs(job: &Job) -> Option<i64> {
-    let history = job.course().history.iter().rev();
-    // The present claim, and the one before that came to nothing, and so on.
-    let turns = history.filter(|t| t.status != JobStatus::Running);
-    let before = turns.take_while(|t| t.reason.as_deref() == Some(NEVER_STARTED)).count();
-    (before > 0).then(|| 5_000 << (before - 1).min(6))
+/// The control group of an attempt that is over goes; its supervisor could not see to it.
+fn remove_fence(dir: &StateDir, case: &Case, settlement: &Settlement) {
+    let is_over = matches!(settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. });
+    let sentinel = case.judgement.sentinel.whole().filter(|_| is_over && case.lock.is_some());
+    let group = sentinel.and_then(|s| fence::recorded(dir, s.claim, s.cgroup.as_deref()));
+    if let Some(group) = group {
+        // One that is left is empty, and costs nothing.
+        let _ = group.remove();
+    }
 }

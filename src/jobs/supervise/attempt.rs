@@ -7,6 +7,7 @@ use rustix::process::Pid;
 
 use super::claim::{Standing, standing};
 use super::finish::{record_end, with_causes};
+use super::output_limit::OutputLimit;
 use super::pulse::Pulse;
 use super::repository::HeldRepository;
 use super::run::give_back;
@@ -18,12 +19,13 @@ use super::tree::{Leftovers, end_leftovers};
 use super::watch::{CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::marks;
 use crate::jobs::record;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::queue::{Job, Outcome};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{ProcessIdentity, start_time};
+use crate::system::{Cgroup, ProcessIdentity, start_time, use_of_children};
 
 /// An attempt whose claim was verified.
 pub(super) struct Attempt<'a> {
@@ -34,6 +36,8 @@ pub(super) struct Attempt<'a> {
     pub(super) job: &'a Job,
     pub(super) plan: Plan,
     pub(super) signals: &'a Signals,
+    /// The control group that was made for it.
+    pub(super) group: Option<Cgroup>,
 }
 
 impl Attempt<'_> {
@@ -50,13 +54,18 @@ impl Attempt<'_> {
             self.return_repository(repository);
             // Nothing was begun, and nothing is to look as if it had been.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
+            self.remove_group();
             return match now? {
                 Standing::Lost(why) => Ok(Supervised::ClaimLost { why }),
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse);
+        let end = self.run_command(&mut pulse, repository.as_deref());
         let leftovers = self.end_leftovers(&mut pulse);
+        if let Err(e) = pulse.check_output() {
+            (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
+        }
+        self.remove_group();
         let exit = self.exit_record(&pulse, end, leftovers);
         record_end(self.dir, self.paths, &exit, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
@@ -70,12 +79,14 @@ impl Attempt<'_> {
     fn sentinel(&self, repository: Option<&dyn HeldRepository>) -> Sentinel {
         let lock_id = repository.map(|r| r.lock_id().to_owned());
         let now = self.dir.clock.now();
-        Sentinel::of_this_process(self.job, self.settings.claim, self.plan.command.clone(), lock_id, now)
+        let (claim, command) = (self.settings.claim, self.plan.command.clone());
+        let cgroup = self.group.as_ref().map(|group| group.path().to_owned());
+        Sentinel { cgroup, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
     }
 
     /// A command that cannot be started has ended with 126 or 127, as with a shell.
-    fn run_command(&self, pulse: &mut Pulse<'_>) -> CommandEnd {
-        let child = match self.start() {
+    fn run_command(&self, pulse: &mut Pulse<'_>, repository: Option<&dyn HeldRepository>) -> CommandEnd {
+        let child = match self.start(pulse, repository) {
             Ok(child) => child,
             Err(why) => {
                 tell(&self.dir.disk, &self.paths.output(), &why);
@@ -95,10 +106,15 @@ impl Attempt<'_> {
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
         let (signals, notice) = (self.signals, self.surroundings.notice);
-        Watch { command, signals, pulse, notice, time_limit, kill_grace }.until_the_end()
+        let group = self.group.as_ref();
+        Watch { command, signals, pulse, notice, time_limit, kill_grace, group }.until_the_end()
     }
 
-    fn start(&self) -> Result<u32, NotStarted> {
+    fn start(
+        &self,
+        pulse: &mut Pulse<'_>,
+        repository: Option<&dyn HeldRepository>,
+    ) -> Result<u32, NotStarted> {
         let folder = &self.plan.folder;
         if !folder.is_dir() {
             let program = format!("the command in {}", folder.display());
@@ -106,7 +122,12 @@ impl Attempt<'_> {
             return Err(NotStarted::Exec { program, source });
         }
         let output = self.dir.disk.open_append(&self.paths.output())?;
+        let limited = self.dir.disk.open(&self.paths.output())?;
+        pulse.limit_output(OutputLimit::new(limited, self.settings.output_limit));
         let mut process = self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+        if let (Some(held), Some(name)) = (repository, &self.job.repository) {
+            process.envs(marks::of_repository(name, held.lock_id(), held.token()));
+        }
         match process.spawn() {
             Ok(child) => Ok(child.id()),
             Err(e) => {
@@ -119,11 +140,20 @@ impl Attempt<'_> {
 
     fn end_leftovers(&self, pulse: &mut Pulse<'_>) -> Leftovers {
         let (signals, notice) = (self.signals, self.surroundings.notice);
-        end_leftovers(self.settings.kill_grace, |longest| wait_for(signals, None, pulse, notice, longest))
+        let (grace, group) = (self.settings.kill_grace, self.group.as_ref());
+        end_leftovers(grace, group, |longest| wait_for(signals, None, pulse, notice, longest))
+    }
+
+    fn remove_group(&self) {
+        if let Some(Err(e)) = self.group.as_ref().map(Cgroup::remove) {
+            (self.surroundings.notice)(&format!("the job's control group stays: {e}"));
+        }
     }
 
     fn exit_record(&self, pulse: &Pulse<'_>, end: CommandEnd, leftovers: Leftovers) -> ExitRecord {
         let (outcome, reason) = outcome_of(&end, self.plan.spec.timeout_ms);
+        // All that there were have been waited for.
+        let resources = use_of_children();
         ExitRecord {
             version: DOCUMENT_VERSION,
             job_id: self.job.id.clone(),
@@ -137,7 +167,8 @@ impl Attempt<'_> {
             finished_at: self.dir.clock.now(),
             tree_empty: leftovers.tree_empty,
             leftovers_ended: leftovers.ended,
-            cpu_ms: end.cpu_ms,
+            cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
+            resources,
         }
     }
 
@@ -150,13 +181,7 @@ impl Attempt<'_> {
 }
 
 fn not_started(why: &NotStarted) -> CommandEnd {
-    CommandEnd {
-        exit_code: Some(why.exit_code()),
-        signal: None,
-        timed_out: false,
-        end_wanted: false,
-        cpu_ms: None,
-    }
+    CommandEnd { exit_code: Some(why.exit_code()), signal: None, timed_out: false, end_wanted: false }
 }
 
 fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<String>) {

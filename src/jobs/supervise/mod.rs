@@ -11,6 +11,7 @@
 mod attempt;
 mod claim;
 mod finish;
+mod output_limit;
 mod pulse;
 mod repository;
 mod run;

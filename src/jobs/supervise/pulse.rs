@@ -1,4 +1,6 @@
-//! The sign of life: the sentinel, its heartbeat, and the lock, kept although the job may remove them.
+//! What a supervisor does again and again while its command runs: above all the sign of life, which is the
+//! sentinel, its heartbeat, and the lock, kept although the job may remove them; and a look at the length of
+//! the output.
 //!
 //! A job's workspace is its own: `rm -rf *` in it takes away sentinel and lock file. A supervisor whose
 //! lock file has no name any more would look dead; so each beat sees to it that they are there.
@@ -6,6 +8,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use super::output_limit::OutputLimit;
 use crate::durable::{DiskError, DiskFile, FileLock, is_held};
 use crate::jobs::sentinel::Sentinel;
 use crate::state::{JobPaths, StateDir};
@@ -22,6 +25,7 @@ pub(super) struct Pulse<'a> {
     locks: Vec<FileLock>,
     interval: Duration,
     last: Instant,
+    output: Option<OutputLimit>,
 }
 
 impl<'a> Pulse<'a> {
@@ -33,8 +37,9 @@ impl<'a> Pulse<'a> {
         lock: FileLock,
         interval: Duration,
     ) -> Result<Pulse<'a>, DiskError> {
+        let last = Instant::now();
         let mut pulse =
-            Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last: Instant::now() };
+            Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None };
         pulse.write()?;
         Ok(pulse)
     }
@@ -51,6 +56,16 @@ impl<'a> Pulse<'a> {
         self.write()
     }
 
+    /// From here on the output is kept below its limit.
+    pub(super) fn limit_output(&mut self, output: OutputLimit) {
+        self.output = Some(output);
+    }
+
+    /// A last look at the output, when nobody writes to it any more.
+    pub(super) fn check_output(&mut self) -> Result<(), DiskError> {
+        self.output.as_mut().map_or(Ok(()), OutputLimit::check)
+    }
+
     fn write(&mut self) -> Result<(), DiskError> {
         self.sentinel.write(&self.dir.disk, &self.paths.sentinel())?;
         let file = self.dir.disk.open(&self.paths.sentinel())?;
@@ -60,14 +75,21 @@ impl<'a> Pulse<'a> {
         Ok(())
     }
 
-    /// How long until the next beat is due.
+    /// How long until something is due.
     pub(super) fn until_next(&self) -> Duration {
+        let output = self.output.as_ref().map_or(Duration::MAX, OutputLimit::until_next);
+        self.until_beat().min(output)
+    }
+
+    fn until_beat(&self) -> Duration {
         self.interval.saturating_sub(self.last.elapsed())
     }
 
-    /// Beats if it is time.
+    /// Beats if it is time, and looks at the output.
     pub(super) fn beat_if_due(&mut self) -> Result<(), DiskError> {
-        if self.until_next().is_zero() { self.beat() } else { Ok(()) }
+        let beaten = if self.until_beat().is_zero() { self.beat() } else { Ok(()) };
+        let checked = self.output.as_mut().map_or(Ok(()), OutputLimit::check_if_due);
+        beaten.and(checked)
     }
 
     fn beat(&mut self) -> Result<(), DiskError> {

@@ -40,6 +40,9 @@ pub trait HeldRepository {
     /// The id of the lock.
     fn lock_id(&self) -> &str;
 
+    /// The fencing number: higher than that of every grant of this repository before.
+    fn token(&self) -> u64;
+
     /// Gives it back.
     ///
     /// # Errors

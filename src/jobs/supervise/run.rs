@@ -8,9 +8,10 @@ use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surrounding
 use super::signals::Signals;
 use super::stage::{Plan, clear_away};
 use crate::durable::{Disk, FileLock, LockError};
-use crate::jobs::record;
+use crate::jobs::{fence, record};
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
+use crate::system::Cgroup;
 use rustix::io::Errno;
 
 /// Supervises one attempt of a job from its claim to its end. The calling process must have been made
@@ -45,9 +46,17 @@ pub fn supervise(
     };
     clear_away(&dir.disk, &paths, &job, settings.claim)?;
     let plan = Plan::of(&job, &paths)?;
-    let attempt = Attempt { dir, settings, surroundings, paths: &paths, job: &job, plan, signals: &signals };
+    let group = make_group(dir, settings);
+    let plan = Plan { cgroup: group.as_ref().map(|g| g.path().to_owned()), ..plan };
+    let signals = &signals;
+    let attempt = Attempt { dir, settings, surroundings, paths: &paths, job: &job, plan, signals, group };
     let outcome = attempt.run(lock, repository)?;
     Ok(outcome)
+}
+
+/// A control group for the attempt. Where none can be made, sessions and marks have to do.
+fn make_group(dir: &StateDir, settings: &SuperviseSettings) -> Option<Cgroup> {
+    settings.cgroup.then(|| Cgroup::create(&fence::name(dir, settings.claim)).ok()).flatten()
 }
 
 /// An own session, so that nothing sent to the starter's group or terminal arrives here, and part as
@@ -110,6 +119,7 @@ pub(super) fn give_back(
         claim: settings.claim,
         reason: why.to_owned(),
         not_before,
+        failed_start: false,
     };
     append(dir, &actor(), &[unclaim])?;
     // Derived from the log: a recovery writes it when this fails.

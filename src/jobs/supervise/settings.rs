@@ -23,6 +23,10 @@ pub struct SuperviseSettings {
     pub kill_grace: Duration,
     /// Between two heartbeats.
     pub heartbeat: Duration,
+    /// Whether the job gets a control group of its own, where that may be made.
+    pub cgroup: bool,
+    /// The most output that is kept, in bytes.
+    pub output_limit: u64,
     /// How long to wait for `sentinel.lock`; those who look or judge hold it for moments only.
     pub lock_wait: Duration,
     /// How long to wait for the repository.
@@ -41,6 +45,8 @@ impl SuperviseSettings {
             trampoline,
             kill_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
+            cgroup: true,
+            output_limit: 1 << 30,
             lock_wait: Duration::from_secs(5),
             repository_wait: Duration::from_secs(2),
             repository_pause: Duration::from_secs(5),

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) folder: PathBuf,
     /// It continues from a checkpoint.
     pub(super) resumed: bool,
+    /// The control group that the command is to join.
+    pub(super) cgroup: Option<PathBuf>,
 }
 
 impl Plan {
@@ -30,7 +32,7 @@ impl Plan {
         let other = spec.resume_command.as_ref().filter(|_| resumed);
         let command = other.unwrap_or(&spec.command).clone();
         let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
-        Ok(Plan { spec, command, folder, resumed })
+        Ok(Plan { spec, command, folder, resumed, cgroup: None })
     }
 
     /// The process that will become the command.
@@ -57,6 +59,10 @@ impl Plan {
             .args(self.arguments(job, settings.claim))
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
+            // Whoever started us may have been given a lock.
+            .env_remove(marks::LOCK_ID)
+            .env_remove(marks::LOCK_TOKEN)
+            .env_remove(marks::REPOSITORY)
             .envs(&self.spec.env)
             .envs(marks::environment(dir, paths, &job.id, job.attempt, self.resumed))
             .stdin(Stdio::null())
@@ -74,7 +80,8 @@ impl Plan {
             ("--supervisor", std::process::id().to_string()),
         ];
         let named = named.into_iter().flat_map(|(name, value)| [name.into(), value.into()]);
-        named.chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
+        let group = self.cgroup.iter().flat_map(|group| ["--cgroup".into(), group.as_os_str().to_owned()]);
+        named.chain(group).chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
     }
 }
 

@@ -7,11 +7,12 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::durable::{Disk, DiskError};
 use crate::jobs::command_record::CommandRecord;
+use crate::jobs::fence;
 use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
@@ -28,6 +29,8 @@ pub struct CommandRequest {
     pub claim: u64,
     /// The supervisor, which must be this process's parent.
     pub supervisor: u32,
+    /// The control group to join, which must be that of the claim.
+    pub cgroup: Option<PathBuf>,
     /// Program and arguments; not empty.
     pub command: Vec<OsString>,
 }
@@ -119,8 +122,18 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     {
         return Err(NotStarted::Late { claim: request.claim, later: found.claim });
     }
-    let own = CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim);
+    let own = CommandRecord {
+        cgroup: join(dir, request),
+        ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
+    };
     Ok(own.write(&dir.disk, &paths.command())?)
+}
+
+/// The group that this process is in now; `None` when it could not join: what it does not say proves
+/// nothing later.
+fn join(dir: &StateDir, request: &CommandRequest) -> Option<PathBuf> {
+    let group = fence::recorded(dir, request.claim, request.cgroup.as_deref())?;
+    group.join().ok().map(|()| group.path().to_owned())
 }
 
 fn is_supervised(request: &CommandRequest) -> bool {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
 
-use crate::system::{ProcessIdentity, signal_process};
+use crate::system::{Cgroup, ProcessIdentity, signal_process};
 
 /// How long it may take until killed processes are gone; a process in the middle of a system call to a
 /// broken device may never be.
@@ -68,14 +68,27 @@ pub(super) fn signal_all(signal: Signal) {
     }
 }
 
+/// SIGKILL to all of a control group at once: none can slip away by forking.
+pub(super) fn kill_group(group: Option<&Cgroup>) {
+    if let Some(group) = group {
+        // Where that fails the signals to each do what they can.
+        let _ = group.kill();
+    }
+}
+
 /// Ends what is left: SIGTERM, SIGKILL after the grace, until no child is left. `wait` waits for a
 /// child's end, at most so long, and keeps the heartbeat going.
-pub(super) fn end_leftovers(grace: Duration, mut wait: impl FnMut(Duration)) -> Leftovers {
+pub(super) fn end_leftovers(
+    grace: Duration,
+    group: Option<&Cgroup>,
+    mut wait: impl FnMut(Duration),
+) -> Leftovers {
     if !reap().1 {
         return Leftovers { ended: 0, tree_empty: true };
     }
     let ended = u32::try_from(descendants().len()).unwrap_or(u32::MAX);
     signal_all(Signal::TERM);
+    signal_all(Signal::CONT);
     let begun = Instant::now();
     while reap().1 {
         let waited = begun.elapsed();
@@ -84,6 +97,7 @@ pub(super) fn end_leftovers(grace: Duration, mut wait: impl FnMut(Duration)) -> 
         }
         if waited >= grace {
             signal_all(Signal::KILL);
+            kill_group(group);
         }
         wait(Duration::from_millis(50));
     }

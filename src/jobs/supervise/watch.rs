@@ -4,12 +4,12 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitStatus, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
 
 use super::pulse::Pulse;
 use super::signals::Signals;
 use super::tree;
-use crate::system::process_stat;
+use crate::system::Cgroup;
 
 /// How the command ended.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,6 @@ pub(super) struct CommandEnd {
     pub(super) timed_out: bool,
     /// Somebody asked for the end while it ran.
     pub(super) end_wanted: bool,
-    pub(super) cpu_ms: Option<u64>,
 }
 
 /// A command that runs.
@@ -30,6 +29,8 @@ pub(super) struct Watch<'a, 'p> {
     pub(super) notice: &'a dyn Fn(&str),
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
+    /// What the command and all its descendants are in, if it could be made.
+    pub(super) group: Option<&'a Cgroup>,
 }
 
 /// Why the command is being ended, and until when it may end by itself.
@@ -47,12 +48,11 @@ impl Watch<'_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            let cpu_ms = pidfd.as_ref().and_then(|fd| self.cpu_ms_of_zombie(fd));
             let (mut ended, is_child_left) = tree::reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
             // Without a child there is nothing to wait for, even if its status went astray.
             if status.is_some() || !is_child_left {
-                return self.conclude(status, ending, cpu_ms);
+                return self.conclude(status, ending);
             }
             let deadline = self.time_limit.map(|limit| begun + limit);
             ending = self.press(ending, deadline);
@@ -70,10 +70,13 @@ impl Watch<'_, '_> {
                     return None;
                 }
                 self.signal(Signal::TERM);
+                // A stopped one does not hear it otherwise.
+                self.signal(Signal::CONT);
                 Some(Ending { timed_out, kill_at: now + self.kill_grace })
             }
             Some(ending) if now >= ending.kill_at => {
                 self.signal(Signal::KILL);
+                tree::kill_group(self.group);
                 Some(Ending { kill_at: now + Duration::from_secs(1), ..ending })
             }
             ending => ending,
@@ -97,27 +100,12 @@ impl Watch<'_, '_> {
         wait_for(self.signals, pidfd, self.pulse, self.notice, until);
     }
 
-    /// Read while it is a zombie: afterwards nobody knows.
-    fn cpu_ms_of_zombie(&self, pidfd: &OwnedFd) -> Option<u64> {
-        use std::os::fd::AsFd;
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options).ok()??;
-        let stat = process_stat(self.command.as_raw_nonzero().get().unsigned_abs()).ok()?;
-        Some(stat.cpu_ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
-    }
-
-    fn conclude(
-        &self,
-        status: Option<WaitStatus>,
-        ending: Option<Ending>,
-        cpu_ms: Option<u64>,
-    ) -> CommandEnd {
+    fn conclude(&self, status: Option<WaitStatus>, ending: Option<Ending>) -> CommandEnd {
         CommandEnd {
             exit_code: status.and_then(WaitStatus::exit_status),
             signal: status.and_then(WaitStatus::terminating_signal),
             timed_out: ending.is_some_and(|e| e.timed_out),
             end_wanted: self.signals.end_wanted(),
-            cpu_ms,
         }
     }
 }
@@ -141,6 +129,6 @@ pub(super) fn wait_for(
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();
     if let Err(e) = pulse.beat_if_due() {
-        notice(&format!("no heartbeat: {e}: {}", e.source));
+        notice(&format!("{e}: {}", e.source));
     }
 }

@@ -95,7 +95,8 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         2 => Some(AfterCrash::Fail),
         _ => Some(AfterCrash::Requeue { not_before }),
     });
-    let outcomes = [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed];
+    let outcomes =
+        [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed, Outcome::NotStarted];
     let how = (prop::sample::select(outcomes.to_vec()), any::<Option<i32>>(), any::<Option<i32>>(), after);
     let end = (name(), any::<u32>(), any::<u64>(), how, prop::option::of(time()), prop::option::of(odd()))
         .prop_map(|(job, attempt, claim, (outcome, exit_code, signal, after_crash), ended_at, reason)| {
@@ -130,8 +131,10 @@ fn other_operation() -> impl Strategy<Value = Operation> {
             attempt,
             claim
         }),
-        (name(), any::<u64>(), odd(), prop::option::of(time())).prop_map(
-            |(job, claim, reason, not_before)| { Operation::Unclaim { job, claim, reason, not_before } }
+        (name(), any::<u64>(), odd(), prop::option::of(time()), any::<bool>()).prop_map(
+            |(job, claim, reason, not_before, failed_start)| {
+                Operation::Unclaim { job, claim, reason, not_before, failed_start }
+            }
         ),
         end,
         name().prop_map(|job| Operation::Cancel { job }),

@@ -1,14 +1,20 @@
 //! Whether the jobs that locks belong to are alive, for those who ask outside of a recovery: `lock`,
 //! `release`, reports.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
 
 use super::locks::liveness_of;
+use crate::durable::{holder_of, is_held};
 use crate::jobs::{FreshnessLimits, Look, ProcessTable};
-use crate::locks::JobLiveness;
-use crate::queue::{Job, JobId, Queue};
+use crate::locks::{JobLiveness, LockHolder, QueuedJobs, job_goes_first, read_metadata};
+use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
+
+/// How long those who wait for a repository keep the places of queued jobs when the scheduler has crashed:
+/// so long it has to come back.
+const EXPECTED_BACK: Duration = Duration::from_secs(30);
 
 /// Answers by the queue as it is at the moment of the question: a claim that was made meanwhile is seen.
 /// The queue is opened with the first question, which most locks do not ask.
@@ -16,13 +22,15 @@ pub struct JobHolders {
     dir: StateDir,
     limits: FreshnessLimits,
     queue: RefCell<Option<Queue>>,
+    /// Since when no scheduler is there, though one had not ended in order.
+    missed: Cell<Option<Instant>>,
 }
 
 impl JobHolders {
     /// For a state directory.
     #[must_use]
     pub fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
-        JobHolders { dir: dir.clone(), limits, queue: RefCell::default() }
+        JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default() }
     }
 
     /// Whether the attempt that this claim began is alive; unknown when the queue cannot be read.
@@ -36,12 +44,74 @@ impl JobHolders {
 
     /// The job, if it is running; `None` when that cannot be said.
     fn running(&self, id: &JobId) -> Option<Vec<Job>> {
+        let is_running = |job: &&Job| job.status == JobStatus::Running;
+        self.with_queue(|state| state.get(id).filter(is_running).cloned().into_iter().collect())
+    }
+
+    /// Looks at the queue as it is now; `None` when it cannot be read.
+    pub fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
         if slot.is_none() {
             *slot = Queue::open(&self.dir).ok();
         }
         let queue = slot.as_mut()?;
         queue.refresh().ok()?;
-        Some(queue.state().running().filter(|job| job.id == *id).cloned().collect())
+        Some(look_at(queue.state()))
+    }
+
+    /// Whether somebody starts queued jobs, or died of late and is expected back.
+    fn is_scheduled(&self) -> bool {
+        let path = self.dir.paths.scheduling_lock();
+        if is_held(&path).unwrap_or(false) {
+            self.missed.set(None);
+            return true;
+        }
+        if holder_of(&path).is_none() {
+            return false; // The last one ended in order.
+        }
+        let since = self.missed.get().unwrap_or_else(Instant::now);
+        self.missed.set(Some(since));
+        since.elapsed() < EXPECTED_BACK
+    }
+
+    /// A job that was claimed for a repository and has not taken its lock yet.
+    fn about_to_take(&self, repository: &str, running: &Job) -> bool {
+        let Ok(paths) = self.dir.paths.lock(repository) else { return false };
+        let metadata = read_metadata(&paths.metadata, repository);
+        let named = metadata.whole().map(|m| &m.holder);
+        // Once the metadata names the claim, it and the flock decide.
+        let has_taken = matches!(named, Some(LockHolder::Job { job_id, claim, .. })
+            if *job_id == running.id && Some(*claim) == running.course().claim);
+        let claim = running.course().claim.unwrap_or(0);
+        !has_taken && self.liveness(&running.id, claim) != JobLiveness::Unknown
+    }
+}
+
+/// A queue that cannot be read starts no jobs either, so that nobody is before anybody there.
+impl QueuedJobs for JobHolders {
+    fn end(&self) -> u64 {
+        self.with_queue(QueueState::last_seq).unwrap_or(0)
+    }
+
+    fn ahead(&self, repository: &str, behind: u64) -> Option<JobId> {
+        if !self.is_scheduled() {
+            return None; // Nobody would start it.
+        }
+        let now = self.dir.clock.now();
+        let (running, queued) = self.with_queue(|state| {
+            let running = state.running().find(|j| j.repository.as_deref() == Some(repository)).cloned();
+            let is_before = |job: &&Job| {
+                job.repository.as_deref() == Some(repository)
+                    && job.not_before.is_none_or(|t| t <= now)
+                    && job_goes_first(job.priority, job.place.seq, behind)
+            };
+            (running, state.queued().find(is_before).map(|job| job.id.clone()))
+        })?;
+        match running {
+            Some(job) if self.about_to_take(repository, &job) => Some(job.id),
+            // It has the repository, whatever waits behind it.
+            Some(_) => None,
+            None => queued,
+        }
     }
 }

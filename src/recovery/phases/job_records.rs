@@ -4,35 +4,40 @@
 //! from the queue removes its record first. A record that knows more of a job than the queue does tells
 //! of an end, or a cancellation, whose log record was lost: without it the job would run again.
 
-use super::sequence::Shared;
-use crate::jobs::record;
+use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
     AfterCrash, End, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState, Repaired,
 };
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
+use crate::state::StateDir;
 
-pub(super) fn restore(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
-    let mut findings = restore_unknown(shared, repaired)?;
+pub(super) fn restore(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
+    let mut findings = restore_unknown(dir, settings, repaired)?;
     if repaired.may_lack_jobs {
-        findings.extend(catch_up(shared, repaired)?);
+        findings.extend(catch_up(dir, settings, repaired)?);
     }
     Ok(findings)
 }
 
 /// Jobs that only their own records tell of enter the queue again, in their old order.
-fn restore_unknown(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+fn restore_unknown(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
     let is_unknown = |state: &QueueState, id: &JobId| state.get(id).is_none();
-    let (documents, damaged) = record::read_those(&shared.dir, |id| is_unknown(repaired.queue.state(), id))
+    let (documents, damaged) = record::read_those(dir, |id| is_unknown(repaired.queue.state(), id))
         .map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
     let mut findings = Vec::new();
     for path in damaged {
-        let at = shared.dir.clock.now().to_string();
-        let kept = shared.dir.quarantine().take_file(
-            &path,
-            "not a job's record, and the queue knows no such job",
-            &at,
-        );
+        let at = dir.clock.now().to_string();
+        let kept =
+            dir.quarantine().take_file(&path, "not a job's record, and the queue knows no such job", &at);
         kept.map_err(|e| PhaseError::failed("keep a damaged job record", e))?;
         let sentence =
             "it cannot be understood and the queue knows no such job; it is in quarantine".to_owned();
@@ -42,7 +47,7 @@ fn restore_unknown(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Findi
     if documents.is_empty() {
         return Ok(findings);
     }
-    let ids = transact(shared, repaired, |state| {
+    let ids = transact(settings, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
         // A place behind the log's end is one of a log that was lost: its numbers have begun anew.
         let last = state.last_seq();
@@ -69,11 +74,15 @@ fn reconstructed(mut document: JobDocument) -> JobDocument {
 }
 
 /// Jobs that wait as far as the log tells, whose own record says that they have begun or are over.
-fn catch_up(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
+fn catch_up(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
     let waits = |state: &QueueState, id: &JobId| state.get(id).is_some_and(|j| j.status == JobStatus::Queued);
-    let (documents, _) = record::read_those(&shared.dir, |id| waits(repaired.queue.state(), id))
+    let (documents, _) = record::read_those(dir, |id| waits(repaired.queue.state(), id))
         .map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
-    let ids = transact(shared, repaired, |state| {
+    let ids = transact(settings, repaired, |state| {
         let later = |d: &JobDocument| Some((d.job_id.clone(), what_was_lost(state.get(&d.job_id)?, d)?));
         documents.iter().filter_map(later).collect()
     })?;
@@ -128,13 +137,13 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
 
 /// Records the operations of each job; the jobs for which there were any.
 fn transact(
-    shared: &Shared,
+    settings: &RecoverSettings,
     repaired: &mut Repaired,
     decide: impl FnOnce(&QueueState) -> Vec<(JobId, Vec<Operation>)>,
 ) -> Result<Vec<JobId>, PhaseError> {
     let (_, ids) = repaired
         .queue
-        .transact(&shared.settings.jobs.actor, |state| {
+        .transact(&settings.actor, |state| {
             let (ids, operations): (Vec<JobId>, Vec<Vec<Operation>>) = decide(state).into_iter().unzip();
             (operations.into_iter().flatten().collect(), ids)
         })

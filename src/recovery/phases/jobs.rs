@@ -3,10 +3,10 @@
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, Verdict, reattach};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, reattach};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, catalogue, job_findings};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
@@ -52,7 +52,7 @@ fn outcome(found: &Reattachment) -> PhaseOutcome {
         found.reattached,
         found.finished_while_away,
         found.crashed,
-        found.given_back,
+        found.given_back + found.not_started,
         found.unknown
     ));
     for job in &found.jobs {
@@ -85,15 +85,11 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
             &catalogue::JOB_CRASHED,
             format!("attempt {attempt} vanished without an exit record; {}", next(*then)),
         ),
-        Settlement::Unknown { why } => (&catalogue::JOB_LIVENESS_UNKNOWN, why.clone()),
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::OrphanedProcess { .. }) => {
-            let sentence = format!("attempt {attempt} goes on without its supervisor");
-            (&catalogue::JOB_ORPHANED_PROCESS, sentence)
-        }
-        Settlement::Reattached if matches!(job.judgement.verdict, Verdict::Stalled) => {
-            let sentence = format!("attempt {attempt} lives, but its heartbeat is old or it is stopped");
-            (&catalogue::JOB_HEARTBEAT_STALE, sentence)
-        }
+        Settlement::NotStarted => (
+            &catalogue::JOB_NOT_STARTED,
+            "no supervisor came up for it, as often as that was tried".to_owned(),
+        ),
+        Settlement::Unknown { .. } => return None, // Told with the judgement.
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
     Some(Finding::new(entry, object(job), sentence))
@@ -109,19 +105,11 @@ fn next(then: AfterCrash) -> String {
 
 fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
-    let mut found: Vec<Finding> = judgement
-        .damaged
-        .iter()
-        .map(|file| {
-            let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
-            Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
-        })
-        .collect();
-    if let Some(beat) = judgement.heartbeat.filter(crate::jobs::Heartbeat::is_from_the_future) {
-        let sentence = format!("its heartbeat is of {}, which is yet to come", beat.at);
-        found.push(Finding::new(&catalogue::CLOCK_SKEW, object, sentence));
-    }
-    found
+    let damaged = judgement.damaged.iter().map(|file| {
+        let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
+        Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
+    });
+    damaged.chain(job_findings::of_judgement(judgement)).collect()
 }
 
 /// Jobs that would have been tried again, had they not used up their attempts.

@@ -1,5 +1,7 @@
 //! Phase `locks`: every repository lock is kept by its living holder, given back, or unavailable.
 
+use std::collections::HashMap;
+
 use super::sequence::Shared;
 use crate::jobs::{Liveness, Look, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
@@ -16,7 +18,12 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     })?;
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
-    let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+    // By id: there may be as many locks as jobs.
+    let by_id: HashMap<&JobId, &Job> = running.iter().map(|job| (&job.id, job)).collect();
+    let liveness = |id: &JobId, claim: u64| {
+        let job = by_id.get(id).map_or(&[][..], |job| std::slice::from_ref(*job));
+        liveness_of(&look, job, id, claim)
+    };
     let recovered = recover_all(&shared.dir, &liveness, &mut |done, total| {
         context.total(total as u64);
         if done > 0 {

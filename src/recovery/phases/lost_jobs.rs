@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
-use super::sequence::Shared;
 use crate::durable::log::{Damage, DamageKind};
-use crate::jobs::{Remains, record, remains};
+use crate::jobs::{RecoverSettings, Remains, record, remains};
 use crate::queue::{JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
+use crate::state::StateDir;
 
 /// What stands before a job's id in every record.
 const ID_MEMBER: &[u8] = b"\"job\":\"";
@@ -16,8 +16,12 @@ const ID_MEMBER: &[u8] = b"\"job\":\"";
 const SEARCHED: u64 = 64 << 20;
 
 /// Brings back what workspaces tell of, and names what nothing tells of any more.
-pub(super) fn find(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
-    let mut findings = rebuild(shared, repaired)?;
+pub(super) fn find(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
+    let mut findings = rebuild(dir, settings, repaired)?;
     let named: BTreeSet<JobId> = repaired.damage.iter().flat_map(ids_in).collect();
     let lost = named.iter().filter(|id| repaired.queue.state().get(id).is_none());
     findings.extend(lost.map(|id| {
@@ -27,8 +31,12 @@ pub(super) fn find(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Findi
     Ok(findings)
 }
 
-fn rebuild(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, PhaseError> {
-    let found = remains(&shared.dir, repaired.queue.state(), &shared.settings.jobs)
+fn rebuild(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
+    let found = remains(dir, repaired.queue.state(), settings)
         .map_err(|e| PhaseError::failed("look at workspaces without a job", e))?;
     let (mut findings, mut documents) = (Vec::new(), Vec::new());
     for one in found {
@@ -46,7 +54,7 @@ fn rebuild(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, Pha
     }
     let (_, rebuilt) = repaired
         .queue
-        .transact(&shared.settings.jobs.actor, |state| {
+        .transact(&settings.actor, |state| {
             documents.retain(|d| state.get(&d.job_id).is_none());
             let restore = |d: &crate::queue::JobDocument| Operation::Restore {
                 document: Box::new(d.clone()),
@@ -57,7 +65,7 @@ fn rebuild(shared: &Shared, repaired: &mut Repaired) -> Result<Vec<Finding>, Pha
         .map_err(|e| PhaseError::failed("record what workspaces tell", e))?;
     // At once, so that a record that is missing afterwards was lost again.
     for job in rebuilt.iter().filter_map(|d| repaired.queue.state().get(&d.job_id)) {
-        record::write(&shared.dir, job).map_err(|e| PhaseError::failed("write a job's own record", e))?;
+        record::write(dir, job).map_err(|e| PhaseError::failed("write a job's own record", e))?;
     }
     findings.extend(rebuilt.iter().map(|document| {
         let from = document.course.as_ref().and_then(|c| c.reconstructed.as_ref());

@@ -18,4 +18,5 @@ mod startup;
 
 pub use holders::JobHolders;
 pub use locks::liveness_of;
+pub use queue::repair_queue;
 pub use sequence::{Recovery, Settings, recover_queue_of};

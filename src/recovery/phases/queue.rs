@@ -3,7 +3,8 @@
 
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
-use crate::queue::{self, Method, QueueError, Repaired};
+use crate::jobs::RecoverSettings;
+use crate::queue::{self, Method, Queue, QueueError, Repaired};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
@@ -15,8 +16,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.advance(repaired.recovered.records_replayed);
     let mut findings = findings(&repaired);
     context.checkpoint()?;
-    findings.extend(super::job_records::restore(shared, &mut repaired)?);
-    findings.extend(super::lost_jobs::find(shared, &mut repaired)?);
+    findings.extend(super::job_records::restore(dir, &shared.settings.jobs, &mut repaired)?);
+    findings.extend(super::lost_jobs::find(dir, &shared.settings.jobs, &mut repaired)?);
     let needed_mending = repaired.needs_mending();
     let mut degraded = Vec::new();
     if let Err(e) = mend(dir, &mut repaired, needed_mending) {
@@ -42,6 +43,19 @@ fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result
         repaired.queue.checkpoint()?;
     }
     Ok(())
+}
+
+/// What the phase `queue` does, without a recovery around it: for `repair queue`.
+///
+/// # Errors
+/// What the system says; the next run finds the rest.
+pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
+    let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
+    super::job_records::restore(dir, settings, &mut repaired)?;
+    super::lost_jobs::find(dir, settings, &mut repaired)?;
+    let needed_mending = repaired.needs_mending();
+    mend(dir, &mut repaired, needed_mending).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
+    Ok(repaired.queue)
 }
 
 fn method_in_words(method: Method) -> &'static str {

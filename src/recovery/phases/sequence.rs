@@ -11,7 +11,7 @@ use crate::recovery::{
     RunError, RunOptions, run,
 };
 use crate::report::{Finding, catalogue};
-use crate::startup::{StartedBy, Startup, StartupOutcome};
+use crate::startup::{StartedBy, Startup, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
 /// How a state directory is to be recovered.
@@ -130,7 +130,13 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
+        // Before anything is read: the first file may be one of them.
+        let misplaced = put_misplaced_away(&self.shared.dir)?;
         let mut record = run(&self.shared.dir, &self.graph, options)?;
+        record.snapshot.findings.extend(misplaced.iter().map(|path| {
+            let sentence = "what had its name is no file, and is in quarantine now".to_owned();
+            Finding::new(&catalogue::NO_STATE_FILE, format!("file:{}", path.display()), sentence)
+        }));
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
             // All is done: that it cannot be written down does not undo it.

@@ -24,6 +24,7 @@ impl std::fmt::Debug for Key {
 const COUNT: Expected = "a whole number from 1 to 1000000";
 const WORKERS: Expected = "a whole number from 1 to 4096";
 const TRIES: Expected = "a whole number from 1 to 1000";
+const OUTPUT: Expected = "a size from 64KiB to 1024TiB, such as \"1GiB\"";
 const DAYS: Expected = "a whole number from 0 to 36500";
 const KEPT: Expected = "a whole number from 0 to 1000000000";
 const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
@@ -89,6 +90,30 @@ pub const KEYS: &[Key] = &[
         about: "what happens to a crashed job: hold, requeue or fail",
         set: |s, v| v.on_crash().map(|p| s.jobs.on_crash = p),
         show: |s| s.jobs.on_crash.as_str().to_owned(),
+    },
+    Key {
+        name: "jobs.on_orphan",
+        about: "what happens to a job whose supervisor was killed: adopt or end",
+        set: |s, v| v.on_orphan().map(|p| s.jobs.on_orphan = p),
+        show: |s| s.jobs.on_orphan.as_str().to_owned(),
+    },
+    Key {
+        name: "jobs.start_tries",
+        about: "how often a supervisor that cannot come up is started in a row",
+        set: |s, v| v.count(1..=1000, TRIES).map(|n| s.jobs.start_tries = u32::try_from(n).unwrap_or(1)),
+        show: |s| s.jobs.start_tries.to_string(),
+    },
+    Key {
+        name: "jobs.output_limit",
+        about: "the most output that is kept of an attempt; the oldest goes first",
+        set: |s, v| v.size(64 << 10..=1 << 50, OUTPUT).map(|n| s.jobs.output_limit = n),
+        show: |s| format_size(s.jobs.output_limit),
+    },
+    Key {
+        name: "jobs.cgroup",
+        about: "whether each job gets a control group of its own, where that may be made",
+        set: |s, v| v.switch().map(|yes| s.jobs.cgroup = yes),
+        show: |s| s.jobs.cgroup.to_string(),
     },
     Key {
         name: "jobs.max_attempts",

@@ -19,5 +19,5 @@ pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
     CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, ImportSettings, JobSettings, OnCrash,
-    OrphansConfig, QueueSettings, RecoverySettings, Settings,
+    OnOrphan, OrphansConfig, QueueSettings, RecoverySettings, Settings,
 };

@@ -96,6 +96,14 @@ pub struct JobSettings {
     pub kill_grace: Duration,
     /// What happens to a crashed job that does not say so itself.
     pub on_crash: OnCrash,
+    /// What happens to a job whose supervisor alone was killed.
+    pub on_orphan: OnOrphan,
+    /// After so many failed starts in a row a job is not started any more.
+    pub start_tries: u32,
+    /// The most output that is kept of an attempt, in bytes.
+    pub output_limit: u64,
+    /// Whether each job gets a control group of its own, where that may be made.
+    pub cgroup: bool,
     /// How many attempts `requeue` makes in all, for a job that does not say so itself.
     pub max_attempts: u32,
     /// How long `requeue` waits after the second attempt; doubles with each further one.
@@ -131,6 +139,30 @@ impl OnCrash {
             OnCrash::Hold => "hold",
             OnCrash::Requeue => "requeue",
             OnCrash::Fail => "fail",
+        }
+    }
+}
+
+/// What happens to a job that lives on without its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOrphan {
+    /// It is watched until it ends.
+    Adopt,
+    /// Its processes are ended.
+    End,
+}
+
+impl OnOrphan {
+    /// All of them, with their words.
+    pub(super) const WORDS: [(&'static str, OnOrphan); 2] =
+        [("adopt", OnOrphan::Adopt), ("end", OnOrphan::End)];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnOrphan::Adopt => "adopt",
+            OnOrphan::End => "end",
         }
     }
 }
@@ -178,6 +210,10 @@ impl Settings {
                 dead_after: Duration::from_secs(10 * 60),
                 kill_grace: Duration::from_secs(10),
                 on_crash: OnCrash::Hold,
+                on_orphan: OnOrphan::Adopt,
+                start_tries: 10,
+                output_limit: 1 << 30,
+                cgroup: true,
                 max_attempts: 3,
                 requeue_pause: Duration::from_secs(10),
                 requeue_pause_max: Duration::from_secs(10 * 60),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::settings::OnCrash;
+use super::settings::{OnCrash, OnOrphan};
 use crate::state::units::{parse_duration, parse_size};
 
 /// A value that was given.
@@ -113,6 +113,22 @@ impl Given<'_> {
         let word = self.text();
         let found = OnCrash::WORDS.iter().find(|(name, _)| Some(*name) == word);
         found.map(|(_, policy)| *policy).ok_or("\"hold\", \"requeue\" or \"fail\"")
+    }
+
+    /// A policy for jobs without their supervisor.
+    pub(super) fn on_orphan(&self) -> Result<OnOrphan, Expected> {
+        let word = self.text();
+        let found = OnOrphan::WORDS.iter().find(|(name, _)| Some(*name) == word);
+        found.map(|(_, policy)| *policy).ok_or("\"adopt\" or \"end\"")
+    }
+
+    /// Yes or no.
+    pub(super) fn switch(&self) -> Result<bool, Expected> {
+        let given = match self {
+            Given::Text(text) => text.to_str().and_then(|t| t.parse().ok()),
+            Given::Toml(value) => value.as_bool(),
+        };
+        given.ok_or("true or false")
     }
 
     /// Words of a command: a text that is split as a shell does, or a list of texts.

@@ -1,0 +1,51 @@
+//! A folder where a state file belongs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::base;
+use crate::place::tree;
+use crate::{Place, Tally};
+
+/// Puts one, with something in it, in the place of each state file, and recovers with the real binary.
+///
+/// # Errors
+/// When the laboratory itself cannot work.
+pub fn try_folders(binary: &Path) -> io::Result<Tally> {
+    let mut tally = Tally::new("bytes: a folder in place of a file");
+    let place = Place::new(binary)?;
+    base::make(&place)?;
+    let mut files: Vec<_> = base::files(&place)?.into_iter().map(|(_, file)| file).collect();
+    files.extend(["recovery/recovery.lock", "startup/startup.lock", "queue/log/append.lock"].map(Into::into));
+    for file in files {
+        place.back_to_base()?;
+        let path = place.state().join(&file);
+        fs::remove_file(&path)?;
+        fs::create_dir(&path)?;
+        fs::write(path.join("mine"), "precious")?;
+        tally.faults += 1;
+        tally.note(&file.display().to_string(), check(&place));
+    }
+    Ok(tally)
+}
+
+fn check(place: &Place) -> Result<(), String> {
+    for _ in 0..2 {
+        let (report, code) = place.json(&["recover"])?;
+        if !matches!(code, 0 | 3) {
+            return Err(format!("recover ended with {code}: {report}"));
+        }
+    }
+    let (list, code) = place.json(&["jobs", "list"])?;
+    let known = |id: &str| list["jobs"].as_array().is_some_and(|all| all.iter().any(|j| j["job_id"] == id));
+    if code != 0 || !["done", "failed", "held", "away"].into_iter().all(known) {
+        return Err(format!("jobs list: {code} {list}"));
+    }
+    let all = tree(&place.state(), &|_| false).map_err(|e| e.to_string())?;
+    if all.values().any(|seen| seen.content == b"precious") {
+        Ok(())
+    } else {
+        Err("what was in it is gone".into())
+    }
+}

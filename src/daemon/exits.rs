@@ -1,0 +1,93 @@
+//! Exit notices: which of many processes have ended, without asking each.
+//!
+//! A pidfd becomes readable when its process ends, whoever's child it is, and cannot be confused with a
+//! successor's; an epoll over all of them costs nothing while nobody ends.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use rustix::event::{Timespec, epoll};
+
+use crate::queue::JobId;
+use crate::system::{ProcessIdentity, open_pidfd};
+
+/// How many notices are taken at a time.
+const EVENTS: usize = 64;
+
+/// The processes whose end is waited for.
+#[derive(Debug)]
+pub(super) struct Exits {
+    /// None where the system has no such thing: then nobody is watched, and looks are made by time.
+    epoll: Option<OwnedFd>,
+    watched: HashMap<u64, (JobId, OwnedFd)>,
+    next: u64,
+    most: usize,
+}
+
+/// What came of the wish to watch a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// It will be told, under this number.
+    Coming(u64),
+    /// It is gone already.
+    Gone,
+    /// It cannot be watched.
+    Impossible,
+}
+
+impl Exits {
+    pub(super) fn new() -> Exits {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).ok();
+        // Half of the descriptors are for everything else.
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let most = usize::try_from(limit.unwrap_or(u64::from(u32::MAX)) / 2).unwrap_or(usize::MAX);
+        Exits { epoll, watched: HashMap::new(), next: 0, most }
+    }
+
+    /// Waits for the end of a process of this job.
+    pub(super) fn watch(&mut self, job: &JobId, process: ProcessIdentity) -> Notice {
+        let Some(epoll) = self.epoll.as_ref().filter(|_| self.watched.len() < self.most) else {
+            return Notice::Impossible;
+        };
+        let pidfd = match open_pidfd(process) {
+            Ok(Some(pidfd)) => pidfd,
+            Ok(None) => return Notice::Gone,
+            Err(_) => return Notice::Impossible,
+        };
+        let token = self.next;
+        self.next += 1;
+        let data = epoll::EventData::new_u64(token);
+        match epoll::add(epoll, &pidfd, data, epoll::EventFlags::IN) {
+            Ok(()) => {
+                self.watched.insert(token, (job.clone(), pidfd));
+                Notice::Coming(token)
+            }
+            Err(_) => Notice::Impossible,
+        }
+    }
+
+    /// Waits no more for these.
+    pub(super) fn forget(&mut self, tokens: &[u64]) {
+        for token in tokens {
+            // Closing the descriptor takes it out of the epoll.
+            self.watched.remove(token);
+        }
+    }
+
+    /// The jobs of which a process has ended since the last call; each notice is given once.
+    pub(super) fn take(&mut self) -> Vec<JobId> {
+        let Some(epoll) = &self.epoll else { return Vec::new() };
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut jobs = Vec::new();
+        loop {
+            let mut events = Vec::with_capacity(EVENTS);
+            let got =
+                epoll::wait(epoll, rustix::buffer::spare_capacity(&mut events), Some(&now)).unwrap_or(0);
+            let ended = events.iter().filter_map(|event| self.watched.remove(&event.data.u64()));
+            jobs.extend(ended.map(|(job, _)| job));
+            if got < EVENTS {
+                return jobs;
+            }
+        }
+    }
+}

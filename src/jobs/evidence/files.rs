@@ -1,0 +1,41 @@
+//! The files in a workspace that tell of an attempt.
+
+use crate::durable::DiskError;
+use crate::jobs::command_record::CommandRecord;
+use crate::jobs::evidence::Look;
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::sentinel::{Heartbeat, Sentinel};
+use crate::jobs::stored::Stored;
+use crate::jobs::verdict::LockFact;
+use crate::state::JobPaths;
+
+pub(super) struct Files {
+    pub(super) sentinel: Stored<Sentinel>,
+    pub(super) command: Stored<CommandRecord>,
+    pub(super) exit: Stored<ExitRecord>,
+    pub(super) heartbeat: Option<Heartbeat>,
+}
+
+impl Files {
+    /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others can
+    /// tell nothing more and are not looked for.
+    pub(super) fn read(look: &Look<'_>, paths: &JobPaths, lock: &LockFact) -> Result<Files, DiskError> {
+        let path = paths.sentinel();
+        let (sentinel, heartbeat) = (Sentinel::read(&path)?, Heartbeat::read(&path, look.dir.clock.now()));
+        let is_told = *lock == LockFact::Held && sentinel.whole().is_some_and(|s| s.command.is_some());
+        if is_told {
+            return Ok(Files { sentinel, command: Stored::Missing, exit: Stored::Missing, heartbeat });
+        }
+        let (command, exit) = (CommandRecord::read(&paths.command())?, ExitRecord::read(&paths.exit())?);
+        Ok(Files { sentinel, command, exit, heartbeat })
+    }
+
+    pub(super) fn damaged(&self) -> Vec<&'static str> {
+        let found = [
+            ("sentinel.json", self.sentinel.is_damaged()),
+            ("command.json", self.command.is_damaged()),
+            ("exit.json", self.exit.is_damaged()),
+        ];
+        found.into_iter().filter(|(_, damaged)| *damaged).map(|(name, _)| name).collect()
+    }
+}

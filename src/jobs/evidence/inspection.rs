@@ -1,0 +1,299 @@
+//! One attempt under inspection: facts are gathered in the order in which they are cheap, each with a
+//! sentence.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::files::Files;
+use super::{Evidence, Judgement, Look, blank};
+use crate::jobs::command_record::CommandRecord;
+use crate::jobs::conditions::{Seen, conditions};
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::fence;
+use crate::jobs::process_table::Wanted;
+use crate::jobs::sentinel::{Freshness, Sentinel};
+use crate::jobs::stored::Stored;
+use crate::jobs::traces::real_output;
+use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
+use crate::queue::Job;
+use crate::state::JobPaths;
+use crate::system::{Cgroup, Presence, ProcessIdentity, Sighting, sight};
+
+pub(super) struct Inspection<'a> {
+    look: &'a Look<'a>,
+    job: &'a Job,
+    paths: JobPaths,
+    files: Files,
+    evidence: Vec<Evidence>,
+}
+
+impl<'a> Inspection<'a> {
+    pub(super) fn new(look: &'a Look<'a>, job: &'a Job, paths: JobPaths, files: Files) -> Inspection<'a> {
+        Inspection { look, job, paths, files, evidence: Vec::with_capacity(8) }
+    }
+
+    fn saw(&mut self, kind: &'static str, detail: String) {
+        self.evidence.push(Evidence { kind, detail });
+    }
+
+    pub(super) fn conclude(mut self, lock: LockFact, how: String) -> Judgement {
+        self.saw("lock", how);
+        let lock_held = lock == LockFact::Held;
+        let freshness = self.look_at_heartbeat();
+        let (facts, mut seen) = self.facts(lock, freshness);
+        let command = self.command();
+        let verdict = decide(facts);
+        let is_alive = verdict.liveness() == Liveness::Alive;
+        seen.is_supervised = lock_held;
+        let conditions = if is_alive { conditions(&seen, self.look.limits) } else { Vec::new() };
+        if let Verdict::Unknown { why } = &verdict {
+            self.saw("verdict", why.clone());
+        }
+        let damaged = self.files.damaged();
+        let (job, Files { sentinel, heartbeat, .. }) = (self.job, self.files);
+        let evidence = self.evidence;
+        Judgement {
+            evidence,
+            lock_held,
+            sentinel,
+            command,
+            heartbeat,
+            freshness,
+            conditions,
+            damaged,
+            ..blank(job, verdict)
+        }
+    }
+
+    fn look_at_heartbeat(&mut self) -> Option<Freshness> {
+        let heartbeat = self.files.heartbeat?;
+        let freshness = self.look.limits.freshness(heartbeat.age_ms);
+        let detail = if heartbeat.is_from_the_future() {
+            format!("the heartbeat lies {} ms in the future: clock skew", -heartbeat.age_ms)
+        } else {
+            format!("the last heartbeat is {} ms old: {}", heartbeat.age_ms, freshness.as_str())
+        };
+        self.saw("heartbeat", detail);
+        Some(freshness)
+    }
+
+    fn is_of_claim(&self, claim: u64) -> bool {
+        self.job.course().claim.is_none_or(|own| own == claim)
+    }
+
+    fn sentinel(&self) -> Option<&Sentinel> {
+        self.files.sentinel.whole().filter(|s| s.job_id == self.job.id && self.is_of_claim(s.claim))
+    }
+
+    fn command_record(&self) -> Option<&CommandRecord> {
+        self.files.command.whole().filter(|c| c.job_id == self.job.id && self.is_of_claim(c.claim))
+    }
+
+    /// The control group of the attempt, if its command joined one.
+    fn group(&self) -> Option<Cgroup> {
+        let record = self.command_record()?;
+        fence::recorded(self.look.dir, record.claim, record.cgroup.as_deref())
+    }
+
+    fn command(&self) -> Option<ProcessIdentity> {
+        self.command_record().map(|c| c.command).or_else(|| self.sentinel()?.command)
+    }
+
+    fn facts(&mut self, lock: LockFact, freshness: Option<Freshness>) -> (Facts, Seen) {
+        self.describe_files();
+        let exit = self.exit();
+        let begun = self.begun();
+        let is_here = matches!(begun, Begun::Here(Origin::Same));
+        let sighted = |process: ProcessIdentity| (process, sight(process));
+        let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
+        let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
+        let is_searched = lock == LockFact::Free && !is_settled;
+        // Whoever supervises it knows its command better; what is seen of it is for people.
+        let command = self.command().filter(|_| is_here && !is_settled).map(sighted);
+        let mut facts = Facts {
+            begun,
+            supervisor_lives: supervisor.is_some_and(|(_, s)| s.presence == Presence::Alive),
+            supervisor_stopped: supervisor.is_some_and(|(_, s)| s.is_stopped),
+            freshness,
+            survivors: Vec::new(),
+            is_attended: false,
+            has_lone_output: self.has_lone_output(),
+            doubt: None,
+            lock,
+            exit,
+        };
+        if let Some((process, sighting)) = supervisor {
+            self.saw("supervisor", format!("supervisor {} {}", process.pid, described(&sighting)));
+        }
+        if let Some((process, sighting)) = command {
+            self.saw("command", format!("command {} {}", process.pid, described(&sighting)));
+        }
+        if is_searched {
+            self.look_for_processes(supervisor.map(|(process, _)| process), command, &mut facts);
+        }
+        let heartbeat = self.files.heartbeat;
+        let uid = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
+        (facts, Seen { heartbeat, supervisor, command, uid, is_supervised: false })
+    }
+
+    fn exit(&mut self) -> Option<ExitRecord> {
+        let exit = self
+            .files
+            .exit
+            .whole()
+            .filter(|e| e.job_id == self.job.id && self.is_of_claim(e.claim))
+            .cloned()?;
+        let how = match (exit.exit_code, exit.signal) {
+            (Some(code), _) => format!("exit status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "no exit status".to_owned(),
+        };
+        let tree =
+            if exit.tree_empty { "all its processes were seen gone" } else { "some processes were left" };
+        self.saw("exit", format!("exit.json of attempt {}: {how}; {tree}", exit.attempt));
+        Some(exit)
+    }
+
+    fn describe_files(&mut self) {
+        let sentinel = match (&self.files.sentinel, self.sentinel()) {
+            (Stored::Missing, _) => "there is no sentinel".to_owned(),
+            (Stored::Damaged { reason }, _) => format!("the sentinel is damaged: {reason}"),
+            (Stored::Whole(s), None) => {
+                format!("the sentinel is of attempt {} and claim {}, another one", s.attempt, s.claim)
+            }
+            (_, Some(s)) => format!("the sentinel is of attempt {} and claim {}", s.attempt, s.claim),
+        };
+        self.saw("sentinel", sentinel);
+        if let Stored::Damaged { reason } = &self.files.command {
+            self.saw("command", format!("command.json is damaged: {reason}"));
+        }
+        if let Stored::Damaged { reason } = &self.files.exit {
+            self.saw("exit", format!("exit.json is damaged: {reason}"));
+        }
+    }
+
+    fn begun(&mut self) -> Begun {
+        let host = self.command_record().map(|c| &c.host).or_else(|| Some(&self.sentinel()?.host));
+        let Some(host) = host else {
+            return match (self.files.sentinel.is_damaged(), self.files.command.is_damaged()) {
+                (true, true) => Begun::AllDamaged,
+                (true, false) => Begun::SentinelDamaged,
+                // The sentinel is written first: a damaged command record without it is half of a pair.
+                (false, true) => Begun::AllDamaged,
+                (false, false) => Begun::Nothing,
+            };
+        };
+        let (origin, detail) = origin_of(self.look.host, host);
+        self.saw("host", detail);
+        Begun::Here(origin)
+    }
+
+    /// The output is opened after the sentinel was written, and moved before it: without any other file, of
+    /// whichever claim, those were removed.
+    fn has_lone_output(&self) -> bool {
+        let Files { sentinel, command, exit, .. } = &self.files;
+        let others = matches!((sentinel, command, exit), (Stored::Missing, Stored::Missing, Stored::Missing));
+        others && self.paths.output().exists()
+    }
+
+    fn look_for_processes(
+        &mut self,
+        supervisor: Option<ProcessIdentity>,
+        command: Option<(ProcessIdentity, Sighting)>,
+        facts: &mut Facts,
+    ) {
+        match command {
+            Some((process, Sighting { presence: Presence::Alive, .. })) => facts.survivors.push(process),
+            Some((process, Sighting { presence: Presence::Hidden, .. })) => {
+                facts.doubt = Some(format!("process {} may not be looked at", process.pid));
+            }
+            _ => {}
+        }
+        if facts.supervisor_lives {
+            facts.survivors.extend(supervisor);
+        }
+        let is_fenced = matches!(facts.begun, Begun::Here(Origin::Same)) && self.look_at_group(facts);
+        if facts.survivors.is_empty() && !matches!(facts.begun, Begun::Here(Origin::EarlierBoot)) {
+            self.look_at_table(supervisor, facts);
+        }
+        if is_fenced {
+            // Its command was in a group of its own, and nobody is there any more.
+            facts.doubt = None;
+        }
+    }
+
+    /// Whether the attempt has a control group, and that is empty. Who is in it is a survivor.
+    fn look_at_group(&mut self, facts: &mut Facts) -> bool {
+        let Some(group) = self.group() else { return false };
+        let (is_empty, detail) = match group.is_populated() {
+            Ok(false) => (true, "the job's control group is empty".to_owned()),
+            Ok(true) => {
+                let members = group.processes();
+                let detail = format!("the job's control group has processes: {}", pids(&members));
+                if members.is_empty() {
+                    facts.doubt = Some("its control group has processes that cannot be seen".to_owned());
+                }
+                let new: Vec<_> = members.into_iter().filter(|p| !facts.survivors.contains(p)).collect();
+                facts.survivors.extend(new);
+                (false, detail)
+            }
+            Err(e) => (false, format!("the job's control group cannot be read: {e}")),
+        };
+        self.saw("cgroup", detail);
+        is_empty
+    }
+
+    fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
+        let is_begun = facts.begun != Begun::Nothing;
+        let output = real_output(&self.paths, &self.look.table.real_jobs(&self.look.dir.paths.jobs()));
+        let wanted = Wanted {
+            job: &self.job.id,
+            root: self.look.dir.paths.root(),
+            output: &output,
+            claim: self.job.course().claim,
+            is_begun,
+            supervisor,
+            uid: self.uid(),
+            since: self.command().map(|c| c.start_time),
+        };
+        facts.survivors = self.look.table.of_job(&wanted);
+        // The one in a sentinel is known by its identity.
+        let attendants = if supervisor.is_none() { self.look.table.attendants(&wanted) } else { Vec::new() };
+        facts.is_attended = !attendants.is_empty();
+        if (matches!(facts.begun, Begun::Here(Origin::Same)) || !is_begun) && facts.doubt.is_none() {
+            facts.doubt = self.look.table.doubt(&wanted);
+        }
+        let detail = match facts.survivors.as_slice() {
+            [] => {
+                "no living process bears the job's marks, is in its session or writes its output".to_owned()
+            }
+            found => format!("living processes of the job: {}", pids(found)),
+        };
+        self.saw("processes", detail);
+        if facts.is_attended {
+            self.saw("supervisor", format!("called for this very attempt: {}", pids(&attendants)));
+        }
+    }
+
+    /// The user that the attempt ran as; whom the state directory belongs to when nothing tells.
+    fn uid(&self) -> Option<u32> {
+        let recorded = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
+        recorded.or_else(|| Some(std::fs::metadata(self.look.dir.paths.root()).ok()?.uid()))
+    }
+}
+
+fn described(sighting: &Sighting) -> &'static str {
+    match sighting.presence {
+        Presence::Alive if sighting.is_stopped => "lives and is stopped",
+        Presence::Alive => "lives",
+        Presence::Hidden => "may not be looked at",
+        Presence::Gone if sighting.is_zombie => "has ended and is a zombie: nobody has taken note of it",
+        Presence::Gone if sighting.is_succeeded => "is gone; its number belongs to another process now",
+        Presence::Gone => "is gone",
+    }
+}
+
+fn pids(processes: &[ProcessIdentity]) -> String {
+    let shown: Vec<String> = processes.iter().take(8).map(|p| p.pid.to_string()).collect();
+    let more = if processes.len() > 8 { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}

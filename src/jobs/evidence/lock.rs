@@ -1,0 +1,31 @@
+//! The state of `sentinel.lock`, in words too.
+
+use super::Look;
+use crate::durable::is_held;
+use crate::jobs::verdict::LockFact;
+use crate::state::JobPaths;
+use crate::system::is_network;
+
+/// Looks at a job's lock.
+pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, String) {
+    // Before any flock: on some network file systems it blocks for ever.
+    if let Some(fact) = on_a_network(&paths.workspace) {
+        return fact;
+    }
+    match is_held(&paths.sentinel_lock()) {
+        Ok(true) => (LockFact::Held, "sentinel.lock is held".to_owned()),
+        Ok(false) => (LockFact::Free, "sentinel.lock is free".to_owned()),
+        // Without a workspace, what counts is where it would be.
+        Err(e) if e.is_not_found() => on_a_network(look.dir.paths.root())
+            .unwrap_or((LockFact::Free, "there is no sentinel.lock".to_owned())),
+        Err(e) => {
+            let why = format!("{e}: {}", e.source);
+            (LockFact::Unusable(why.clone()), why)
+        }
+    }
+}
+
+fn on_a_network(folder: &std::path::Path) -> Option<(LockFact, String)> {
+    let why = format!("the workspace is on a network file system ({})", is_network(folder)?);
+    Some((LockFact::Unusable(why.clone()), why))
+}

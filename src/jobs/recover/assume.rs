@@ -1,0 +1,124 @@
+//! An operator's decision that a job is dead of which neither life nor death can be proven.
+//!
+//! Whatever can be proven wins over the decision: what lives is never declared dead, and what is provably
+//! over is recorded as it ended. The decision itself is written down as the attempt's `exit.json`, with the
+//! reason, so that everybody who judges the job afterwards (`resume`, the supervisor of its next attempt)
+//! finds it; then the end is recorded. Killed in between, the next recovery records it.
+
+use super::policy::after_crash;
+use super::settle::{RecoverError, RecoverSettings, Settlement, crashed, lock_job, settlement_of};
+use crate::durable::{DiskError, LockError};
+use crate::jobs::evidence::{Look, judge, judge_locked};
+use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::stored::DOCUMENT_VERSION;
+use crate::jobs::verdict::{Liveness, Verdict};
+use crate::queue::{End, Job, JobId, JobStatus, Operation, Queue};
+use crate::state::StateDir;
+use crate::system::{Host, is_network};
+
+/// Why a job was not declared dead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssumeRefused {
+    /// There is none.
+    #[error("there is no such job")]
+    NoSuchJob,
+    /// It waits, or is over.
+    #[error("it is {status}, not running")]
+    NotRunning {
+        /// Where it stands.
+        status: JobStatus,
+    },
+    /// It lives.
+    #[error("it is alive: {why}")]
+    Alive {
+        /// What says so.
+        why: String,
+    },
+}
+
+/// Declares a running job dead, and records its end as a crash, with what its policy says; or as what it
+/// provably was. `dry_run`: only says so.
+///
+/// # Errors
+/// When the queue cannot be read or changed.
+pub fn assume_dead(
+    dir: &StateDir,
+    queue: &mut Queue,
+    id: &JobId,
+    settings: &RecoverSettings,
+    dry_run: bool,
+) -> Result<Result<Settlement, AssumeRefused>, RecoverError> {
+    queue.refresh()?;
+    let Some(job) = queue.state().get(id).cloned() else { return Ok(Err(AssumeRefused::NoSuchJob)) };
+    if job.status != JobStatus::Running {
+        return Ok(Err(AssumeRefused::NotRunning { status: job.status }));
+    }
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let alive = |verdict: &Verdict| Ok(Err(AssumeRefused::Alive { why: verdict.as_str().replace('_', " ") }));
+    let mut judgement = judge(&look, &job);
+    if judgement.liveness() == Liveness::Alive {
+        return alive(&judgement.verdict);
+    }
+    let mut _lock = None;
+    // Where a flock proves nothing it may block, too.
+    if !dry_run && is_network(&dir.paths.jobs()).is_none() {
+        match lock_job(dir, id) {
+            Ok(lock) => _lock = Some(lock),
+            Err(LockError::Held { .. }) => return alive(&Verdict::Unidentified),
+            Err(LockError::Disk(e)) => return Err(e.into()),
+        }
+        let table = ProcessTable::new();
+        judgement = judge_locked(&Look { table: &table, ..look }, &job);
+        if judgement.liveness() == Liveness::Alive {
+            return alive(&judgement.verdict);
+        }
+    }
+    let now = dir.clock.now();
+    let (settlement, operation) = match &judgement.verdict {
+        Verdict::Unknown { why } => {
+            let reason = format!("declared dead by an operator; {why}");
+            let then = after_crash(&job, now, settings.requeue);
+            crashed(&job, job.course().claim.unwrap_or(0), &reason, then)
+        }
+        proven => settlement_of(dir, &job, proven, now, settings),
+    };
+    if !dry_run {
+        if let (Verdict::Unknown { .. }, Some(Operation::End(end))) = (&judgement.verdict, &operation) {
+            write_decision(dir, &job, end)?;
+        }
+        queue.transact(&settings.actor, |state| {
+            let is_unchanged = state.get(id).is_some_and(|now| {
+                now.status == JobStatus::Running && now.course().claim == job.course().claim
+            });
+            let operations: Vec<Operation> = operation.filter(|_| is_unchanged).into_iter().collect();
+            (operations, ())
+        })?;
+    }
+    Ok(Ok(settlement))
+}
+
+fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError> {
+    let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
+    let now = dir.clock.now();
+    let decision = ExitRecord {
+        version: DOCUMENT_VERSION,
+        job_id: end.job.clone(),
+        attempt: end.attempt,
+        claim: end.claim,
+        outcome: end.outcome,
+        exit_code: None,
+        signal: None,
+        reason: end.reason.clone(),
+        started_at: job.course().started_at.unwrap_or(now),
+        finished_at: now,
+        tree_empty: true,
+        leftovers_ended: 0,
+        cpu_ms: None,
+        resources: None,
+    };
+    dir.disk.ensure_dir(&paths.workspace)?;
+    decision.write(&dir.disk, &paths.exit())
+}

@@ -1,0 +1,132 @@
+//! Ending a job that nobody supervises, and recording that.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::policy::{RequeuePauses, after_crash};
+use super::settle::{RecoverError, RecoverSettings, lock_job};
+use crate::jobs::evidence::{Judgement, Look, judge_locked};
+use crate::jobs::fence;
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::verdict::{Liveness, Verdict};
+use crate::queue::{End, Job, Operation, Outcome, Queue};
+use crate::state::StateDir;
+use crate::system::{Cgroup, Host, Presence, ProcessIdentity, end_process, presence, signal_process};
+
+/// How often the processes of a job are looked for anew while they are ended.
+const ROUNDS: u32 = 5;
+
+/// Why a job without supervisor is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrphanEnd {
+    /// Somebody wants its end.
+    Cancelled,
+    /// Its time is over.
+    TimedOut,
+    /// Jobs that have lost their supervisor are not to go on (`jobs.on_orphan`).
+    Policy,
+}
+
+/// Ends all processes of a job that nobody supervises, and records that; false when something of it may
+/// be left, or somebody supervises it after all.
+///
+/// # Errors
+/// When the queue cannot be changed.
+pub fn end_orphan(
+    dir: &StateDir,
+    queue: &mut Queue,
+    job: &Job,
+    why: OrphanEnd,
+    settings: &RecoverSettings,
+) -> Result<bool, RecoverError> {
+    let Ok(_lock) = lock_job(dir, &job.id) else { return Ok(false) };
+    let host = Host::this();
+    for _ in 0..ROUNDS {
+        let table = ProcessTable::new();
+        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let judgement = judge_locked(&look, job);
+        let processes = match &judgement.verdict {
+            Verdict::OrphanedProcess { processes } => processes.clone(),
+            Verdict::Adopted { process } => table.tree_of(*process),
+            _ if judgement.liveness() == Liveness::Dead => {
+                record_end(dir, queue, job, &judgement.verdict, why, settings)?;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p)).collect();
+        end_all(&trees, group_of(dir, &judgement).as_ref(), settings.kill_grace);
+    }
+    Ok(false)
+}
+
+fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
+    let sentinel = judgement.sentinel.whole()?;
+    fence::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
+}
+
+/// SIGTERM to all, and SIGKILL to those that are left after the grace, and to the whole group.
+fn end_all(processes: &[ProcessIdentity], group: Option<&Cgroup>, grace: Duration) {
+    for process in processes {
+        // One that may not be signalled is still there at the next look.
+        let _ = signal_process(*process, Signal::TERM);
+        // A stopped one does not hear it otherwise.
+        let _ = signal_process(*process, Signal::CONT);
+    }
+    let begun = Instant::now();
+    let lives = |p: &&ProcessIdentity| presence(**p) != Presence::Gone;
+    while begun.elapsed() < grace && processes.iter().any(|p| lives(&p)) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if let Some(group) = group {
+        let _ = group.kill();
+    }
+    for process in processes.iter().filter(lives) {
+        let _ = end_process(*process, 5_000);
+    }
+}
+
+fn record_end(
+    dir: &StateDir,
+    queue: &mut Queue,
+    job: &Job,
+    verdict: &Verdict,
+    why: OrphanEnd,
+    settings: &RecoverSettings,
+) -> Result<(), RecoverError> {
+    let claim = job.course().claim.unwrap_or(0);
+    let end = match verdict {
+        Verdict::Ended(exit) => End { claim, attempt: job.attempt, ..exit.to_end() },
+        _ => end_of(dir, job, claim, why, settings.requeue),
+    };
+    queue.transact(&settings.actor, |state| {
+        let is_unchanged = state.get(&job.id).is_some_and(|now| now.course().claim == Some(claim));
+        (is_unchanged.then_some(Operation::End(end)).into_iter().collect(), ())
+    })?;
+    Ok(())
+}
+
+fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: RequeuePauses) -> End {
+    let (outcome, signal, reason) = match why {
+        OrphanEnd::Cancelled => {
+            let signal = Some(Signal::TERM.as_raw());
+            (Outcome::Signaled, signal, "ended on request; it had no supervisor")
+        }
+        OrphanEnd::TimedOut => (Outcome::TimedOut, None, "its time limit was over; it had no supervisor"),
+        OrphanEnd::Policy => {
+            (Outcome::Crashed, None, "its supervisor was killed, and what it left was ended by policy")
+        }
+    };
+    End {
+        job: job.id.clone(),
+        attempt: job.attempt,
+        claim,
+        outcome,
+        exit_code: None,
+        signal,
+        ended_at: None,
+        reason: Some(reason.to_owned()),
+        after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
+    }
+}

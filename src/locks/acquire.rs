@@ -1,0 +1,181 @@
+//! The way to a grant: for a process through the waiting line, for a job straight to the lock, because the
+//! queue was its line.
+
+use std::time::{Duration, Instant};
+
+use super::grant::{Granting, LockGrant, LockRefused, LockRequest};
+use super::held_by::HeldBy;
+use super::line::{Ticket, TicketNote};
+use super::look::Look;
+use super::metadata::LockHolder;
+use super::sight::{LOOK_GRACE, Sight, see};
+use super::verdict::{JobLiveness, LockVerdict};
+use crate::durable::LockError;
+use crate::queue::JobId;
+use crate::state::{LockPaths, StateDir};
+use crate::system::ProcessIdentity;
+
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The queued jobs, which stand in the same line.
+pub trait QueuedJobs {
+    /// The last record of the queue's log.
+    fn end(&self) -> u64;
+
+    /// A job that is to have the repository before somebody who came after that record, if anybody is
+    /// there to start it.
+    fn ahead(&self, repository: &str, behind: u64) -> Option<JobId>;
+}
+
+/// Takes a repository's lock if it is free now and nobody waits for it.
+///
+/// # Errors
+/// See [`LockRefused`].
+pub fn try_acquire(
+    dir: &StateDir,
+    repository: &str,
+    request: &LockRequest<'_>,
+) -> Result<LockGrant, LockRefused> {
+    acquire(dir, repository, request, Duration::ZERO)
+}
+
+/// Takes a repository's lock, waiting at most `wait` for those who came before, and for a living owner to
+/// give it back.
+///
+/// # Errors
+/// [`LockRefused::Held`] with the owner after the wait; [`LockRefused::Unavailable`] at once.
+pub fn acquire(
+    dir: &StateDir,
+    repository: &str,
+    request: &LockRequest<'_>,
+    wait: Duration,
+) -> Result<LockGrant, LockRefused> {
+    let paths = dir.paths.lock(repository)?;
+    if !dir.paths.locks().is_dir() {
+        dir.disk.ensure_dir(&dir.paths.locks())?;
+    }
+    let asking = Asking { dir, repository, paths: &paths, request };
+    let place = match request.holder {
+        LockHolder::Process => asking.draw_ticket()?,
+        LockHolder::Job { .. } => None,
+    };
+    let (begun, mut pause, mut told) = (Instant::now(), Duration::from_millis(2), false);
+    loop {
+        let by = match asking.before_us(place.as_ref())? {
+            Some(by) => by,
+            None => match asking.attempt()? {
+                Attempt::Granted(grant) => return Ok(*grant),
+                Attempt::Held(by) => by,
+            },
+        };
+        let waited = begun.elapsed();
+        if waited >= wait {
+            return Err(LockRefused::Held { by: Box::new(by), waited });
+        }
+        if !told {
+            (request.waiting)(&by);
+            told = true;
+        }
+        std::thread::sleep(pause.min(wait - waited));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Takes a repository's lock in the name of a job's attempt. The caller is the attempt's supervisor: it
+/// holds the job's sentinel lock and has verified its claim, so that every earlier attempt of the same
+/// job is over and what it left behind may be taken over. Of other jobs nothing is known here: what a
+/// dead supervisor of theirs left is for a recovery to judge, and is refused as unavailable.
+///
+/// # Errors
+/// See [`LockRefused`].
+pub fn acquire_for_job(
+    dir: &StateDir,
+    repository: &str,
+    job_id: &JobId,
+    attempt: u32,
+    claim: u64,
+    wait: Duration,
+) -> Result<LockGrant, LockRefused> {
+    let job_liveness = |other: &JobId, other_claim: u64| match other == job_id && other_claim <= claim {
+        true => JobLiveness::Over,
+        false => JobLiveness::Unknown,
+    };
+    let request = LockRequest {
+        holder: LockHolder::Job { job_id: job_id.clone(), attempt, claim },
+        operation: "job".to_owned(),
+        job_liveness: &job_liveness,
+        queue: None,
+        waiting: &|_| {},
+    };
+    acquire(dir, repository, &request, wait)
+}
+
+enum Attempt {
+    Granted(Box<LockGrant>),
+    Held(HeldBy),
+}
+
+/// A place in the line, and the record that it is behind.
+struct Drawn {
+    ticket: Ticket,
+    behind: u64,
+}
+
+struct Asking<'a> {
+    dir: &'a StateDir,
+    repository: &'a str,
+    paths: &'a LockPaths,
+    request: &'a LockRequest<'a>,
+}
+
+impl Asking<'_> {
+    /// Not on a network file system, where a flock may block and nothing is granted.
+    fn draw_ticket(&self) -> Result<Option<Drawn>, LockRefused> {
+        if Look::new(self.dir, self.request.job_liveness).is_on_network() {
+            return Ok(None);
+        }
+        let behind = self.request.queue.map_or(0, QueuedJobs::end);
+        let note = TicketNote {
+            process: ProcessIdentity::this(),
+            operation: self.request.operation.clone(),
+            since: self.dir.clock.now(),
+            behind,
+        };
+        match Ticket::draw(self.dir, self.paths, &note) {
+            Ok(ticket) => Ok(Some(Drawn { ticket, behind })),
+            Err(LockError::Disk(e)) => Err(e.into()),
+            Err(e) => Err(self.unavailable(e.to_string(), Vec::new())),
+        }
+    }
+
+    /// Who is to have the lock before us.
+    fn before_us(&self, place: Option<&Drawn>) -> Result<Option<HeldBy>, LockRefused> {
+        let Some(Drawn { ticket, behind }) = place else { return Ok(None) };
+        if let Some(waiter) = ticket.predecessor()? {
+            return Ok(Some(HeldBy::before_in_line(self.repository, &waiter)));
+        }
+        let job = self.request.queue.and_then(|queue| queue.ahead(self.repository, *behind));
+        Ok(job.map(|job| HeldBy::job_before_in_line(self.repository, &job)))
+    }
+
+    fn attempt(&self) -> Result<Attempt, LockRefused> {
+        let look = Look::new(self.dir, self.request.job_liveness);
+        let Sight { flock, metadata, judgement } =
+            see(self.dir, &look, self.repository, self.paths, LOOK_GRACE)?;
+        match (judgement.verdict, flock) {
+            (LockVerdict::Unknown { why }, _) => Err(self.unavailable(why, judgement.evidence)),
+            (verdict @ (LockVerdict::Free | LockVerdict::Stale), Some(flock)) => {
+                let taken_over = verdict == LockVerdict::Stale;
+                let Asking { dir, repository, paths, request } = *self;
+                let granting = Granting { dir, repository, paths, request };
+                granting.write(flock, &metadata, taken_over).map(|g| Attempt::Granted(Box::new(g)))
+            }
+            _ => Ok(Attempt::Held(HeldBy::new(self.repository, &metadata, judgement.evidence))),
+        }
+    }
+
+    fn unavailable(&self, why: String, evidence: Vec<String>) -> LockRefused {
+        LockRefused::Unavailable { repository: self.repository.to_owned(), why, evidence }
+    }
+}

@@ -1,0 +1,374 @@
+//! `repair locks`: damaged metadata is restored from evidence, or the lock is freed when nobody holds it.
+//!
+//! The evidence, the strongest first: the second copy of the grant in the lock file, judged as if it still
+//! stood; the job that runs on the repository, as its sentinel names the grant; and a look at all processes
+//! for one that was given this repository. Only what these prove is done. What they leave open stays
+//! unavailable, and is told with the command that settles it.
+//!
+//! Besides: what a dead holder left is given back, and a fencing number whose own copy was lost is written
+//! anew, so that the next damage does not cost it.
+
+use super::fencing::{self, Stored, last_grant};
+use super::folder::repositories;
+use super::look::Look;
+use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::recover::{give_back, look_at_many, with_cause};
+use super::scan::processes_given;
+use super::sight::{LOOK_GRACE, Sight, see};
+use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
+use crate::durable::{DiskError, DiskFile, FileLock, is_held};
+use crate::queue::{Actor, JobId};
+use crate::state::{LockPaths, StateDir};
+use crate::system::{Host, ProcessIdentity};
+
+/// The attempt that runs on a repository as far as the queue knows, and what its sentinel says of the lock.
+#[derive(Debug, Clone)]
+pub struct RunningHolder {
+    /// Which job.
+    pub job_id: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The claim that began it.
+    pub claim: u64,
+    /// The grant that its sentinel names.
+    pub lock_id: Option<String>,
+    /// The fencing number that its command was given.
+    pub token: Option<u64>,
+    /// Its supervisor, and where that ran.
+    pub supervisor: Option<(ProcessIdentity, Host)>,
+}
+
+/// Says which job runs on a repository.
+pub type RunningHolderOf<'a> = dyn Fn(&str) -> Option<RunningHolder> + 'a;
+
+/// An act of repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockAct {
+    /// Its holder lives: the metadata is written anew.
+    RestoreMetadata,
+    /// Nobody holds it: it is given back, with its number kept.
+    Free,
+    /// What a dead holder left is given back.
+    GiveBack,
+    /// The fencing number in the lock file is written anew.
+    WriteNumber,
+}
+
+impl LockAct {
+    /// As reports say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LockAct::RestoreMetadata => "restore-lock-metadata",
+            LockAct::Free => "free-lock",
+            LockAct::GiveBack => "give-back-lock",
+            LockAct::WriteNumber => "write-fencing-number",
+        }
+    }
+}
+
+/// What is to be done about one lock, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockRepair {
+    /// Which repository.
+    pub repository: String,
+    /// What; `None` when nothing may be done.
+    pub act: Option<LockAct>,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// What that rests on.
+    pub evidence: Vec<String>,
+    /// Whether it was done.
+    pub done: bool,
+    /// The copy of the damaged metadata.
+    pub quarantined: Option<std::path::PathBuf>,
+    /// Why it was not done.
+    pub error: Option<String>,
+}
+
+/// Who answers for jobs.
+#[derive(Clone, Copy)]
+pub struct JobWitness<'a> {
+    /// Whether an attempt is alive.
+    pub liveness: &'a JobLivenessOf<'a>,
+    /// Which job runs on a repository.
+    pub running: &'a RunningHolderOf<'a>,
+}
+
+/// What [`repair`] would do. Changes nothing.
+///
+/// # Errors
+/// When the locks cannot be listed.
+pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepair>, DiskError> {
+    let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
+    let look = look_at_many(dir, jobs.liveness, &names);
+    Ok(names.iter().filter_map(|name| plan_with(dir, &look, jobs, name)).collect())
+}
+
+/// As [`plan_repair`], for one repository.
+#[must_use]
+pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
+    plan_with(dir, &Look::new(dir, jobs.liveness), jobs, repository)
+}
+
+fn plan_with(dir: &StateDir, look: &Look<'_>, jobs: JobWitness<'_>, repository: &str) -> Option<LockRepair> {
+    let paths = dir.paths.lock(repository).ok()?;
+    let flock = match is_held(&paths.flock) {
+        Ok(true) => Flock::Held,
+        Ok(false) => Flock::Free,
+        Err(e) if e.is_not_found() => Flock::Free,
+        Err(e) => Flock::Unusable(with_cause(&e)),
+    };
+    let case = Case { dir, look, jobs, repository, paths: &paths };
+    case.decide(&flock, &read_metadata(&paths.metadata, repository)).map(|plan| plan.repair)
+}
+
+/// Does what [`plan_repair`] says for one repository, judged anew with the flock taken. `None` when there
+/// is nothing to do any more.
+pub fn repair(
+    dir: &StateDir,
+    repository: &str,
+    jobs: JobWitness<'_>,
+    actor: &Actor,
+) -> Result<Option<LockRepair>, DiskError> {
+    let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
+    let look = Look::new(dir, jobs.liveness);
+    let case = Case { dir, look: &look, jobs, repository, paths: &paths };
+    let Sight { flock, metadata, .. } = see(dir, &look, repository, &paths, LOOK_GRACE)?;
+    let state = match (&flock, look.is_on_network()) {
+        (Some(_), _) => Flock::Free,
+        (None, true) => Flock::Unusable("it is on a network file system".to_owned()),
+        (None, false) => Flock::Held,
+    };
+    let Some(mut plan) = case.decide(&state, &metadata) else { return Ok(None) };
+    if plan.repair.act.is_some() {
+        match case.act(&plan, &metadata, flock.as_ref(), actor) {
+            Ok(quarantined) => {
+                plan.repair.done = true;
+                plan.repair.quarantined = quarantined;
+            }
+            Err(why) => plan.repair.error = Some(why),
+        }
+    }
+    Ok(Some(plan.repair))
+}
+
+/// What to do, and the metadata that it leads to.
+struct Plan {
+    repair: LockRepair,
+    becomes: Option<LockMetadata>,
+}
+
+struct Case<'a> {
+    dir: &'a StateDir,
+    look: &'a Look<'a>,
+    jobs: JobWitness<'a>,
+    repository: &'a str,
+    paths: &'a LockPaths,
+}
+
+impl Case<'_> {
+    fn decide(&self, flock: &Flock, metadata: &MetadataRead) -> Option<Plan> {
+        match metadata {
+            MetadataRead::Damaged { why } => Some(self.of_damaged(flock, why)),
+            MetadataRead::Whole(m) => self.of_whole(flock, metadata, m),
+            MetadataRead::Missing => None,
+        }
+    }
+
+    fn of_whole(&self, flock: &Flock, read: &MetadataRead, m: &LockMetadata) -> Option<Plan> {
+        let judgement = self.look.judge(flock.clone(), read);
+        let whole = || Some(Box::new(m.clone()));
+        match judgement.verdict {
+            LockVerdict::Stale => {
+                let reason = format!("{} is gone and has not given it back", m.holder_text());
+                Some(self.plan(LockAct::GiveBack, reason, judgement.evidence, whole()))
+            }
+            LockVerdict::Unknown { why } => {
+                let reason = format!("whether {} lives cannot be said: {why}", m.holder_text());
+                Some(self.left(reason, judgement.evidence))
+            }
+            _ if *flock == Flock::Free && self.number_is_lost() => {
+                let reason = "the copy of the fencing number in the lock file cannot be read".to_owned();
+                let evidence = vec![format!("the metadata has the number {}", m.token)];
+                Some(self.plan(LockAct::WriteNumber, reason, evidence, whole()))
+            }
+            _ => None,
+        }
+    }
+
+    fn number_is_lost(&self) -> bool {
+        matches!(self.stored(), Some(Stored::Damaged | Stored::Nothing))
+    }
+
+    /// `None` when there is no lock file.
+    fn stored(&self) -> Option<Stored> {
+        let file: DiskFile =
+            self.paths.flock.exists().then(|| self.dir.disk.open(&self.paths.flock).ok())??;
+        fencing::read(&file).ok()
+    }
+
+    fn of_damaged(&self, flock: &Flock, why: &str) -> Plan {
+        let damaged = format!("the metadata is damaged: {why}");
+        match last_grant(&self.paths.flock, self.repository) {
+            Some(grant) => self.by_the_copy(flock, damaged, grant),
+            None => self.without_a_copy(flock, damaged),
+        }
+    }
+
+    /// The copy does not tell whether the grant was given back: judged as if it was not.
+    fn by_the_copy(&self, flock: &Flock, damaged: String, grant: LockMetadata) -> Plan {
+        let named = format!("the copy of the grant in the lock file names {}", grant.holder_text());
+        let read = MetadataRead::Whole(Box::new(grant.clone()));
+        let judgement = match self.look.covers(&read) {
+            true => self.look.judge(flock.clone(), &read),
+            false => self.look.anew(self.dir).judge(flock.clone(), &read),
+        };
+        let evidence = [vec![named], judgement.evidence].concat();
+        match judgement.verdict {
+            LockVerdict::Live => {
+                self.plan(LockAct::RestoreMetadata, damaged, evidence, Some(Box::new(grant)))
+            }
+            LockVerdict::Stale | LockVerdict::Free => {
+                self.plan(LockAct::Free, damaged, evidence, Some(Box::new(grant)))
+            }
+            LockVerdict::LiveUnidentified => {
+                self.left(format!("{damaged}; somebody holds the lock who cannot be told"), evidence)
+            }
+            LockVerdict::Unknown { why } => self.left(format!("{damaged}; {why}"), evidence),
+        }
+    }
+
+    fn without_a_copy(&self, flock: &Flock, damaged: String) -> Plan {
+        let mut evidence = vec!["the lock file has no copy of the grant".to_owned()];
+        if let Some(holder) = (self.jobs.running)(self.repository) {
+            return self.by_the_job(damaged, evidence, &holder);
+        }
+        evidence.push("no job runs on this repository".to_owned());
+        match flock {
+            Flock::Free => {}
+            Flock::Held => {
+                evidence.push("the flock is held".to_owned());
+                return self.left(format!("{damaged}; somebody holds the lock who cannot be told"), evidence);
+            }
+            Flock::Unusable(why) => return self.left(format!("{damaged}; {why}"), evidence),
+        }
+        evidence.push("nobody holds the flock".to_owned());
+        match processes_given(self.repository) {
+            Err(why) => self.left(format!("{damaged}; what its holder left cannot be seen: {why}"), evidence),
+            Ok(processes) if !processes.is_empty() => {
+                let pids: Vec<String> = processes.iter().map(ToString::to_string).collect();
+                evidence.push(format!("processes {} were given this repository", pids.join(", ")));
+                self.left(format!("{damaged}; processes that were given it live"), evidence)
+            }
+            Ok(_) => {
+                evidence.push("no process of this machine was given this repository".to_owned());
+                self.plan(LockAct::Free, damaged, evidence, None)
+            }
+        }
+    }
+
+    fn by_the_job(&self, damaged: String, mut evidence: Vec<String>, holder: &RunningHolder) -> Plan {
+        let RunningHolder { job_id, attempt, claim, lock_id, token, supervisor } = holder;
+        evidence.push(format!("job {job_id} runs on this repository (attempt {attempt}, claim {claim})"));
+        let (Some(lock_id), Some((process, host))) = (lock_id, supervisor) else {
+            return self.left(format!("{damaged}; the job's sentinel does not name the lock"), evidence);
+        };
+        evidence.push(format!("its sentinel names the lock {lock_id}"));
+        if (self.jobs.liveness)(job_id, *claim) != JobLiveness::Alive {
+            return self.left(format!("{damaged}; whether job {job_id} lives cannot be said"), evidence);
+        }
+        evidence.push(format!("job {job_id} is alive: the lock stays with it"));
+        let of_job = LockHolder::Job { job_id: job_id.clone(), attempt: *attempt, claim: *claim };
+        let mut metadata = self.anew(of_job, "job");
+        (metadata.lock_id, metadata.process, metadata.host) = (lock_id.clone(), *process, host.clone());
+        if let Some(token) = token {
+            evidence.push(format!("its command was given the fencing number {token}"));
+            metadata.token = *token;
+        }
+        self.plan(LockAct::RestoreMetadata, damaged, evidence, Some(Box::new(metadata)))
+    }
+
+    /// Metadata with the number that is known, or one above all that can have been granted.
+    fn anew(&self, holder: LockHolder, operation: &str) -> LockMetadata {
+        let now = self.dir.clock.now();
+        let damaged = MetadataRead::Damaged { why: String::new() };
+        let token = fencing::last(self.stored().unwrap_or(Stored::Nothing), &damaged, now);
+        LockMetadata::of_this_process(self.repository, token, holder, operation.to_owned(), now)
+    }
+
+    fn plan(
+        &self,
+        act: LockAct,
+        reason: String,
+        evidence: Vec<String>,
+        becomes: Option<Box<LockMetadata>>,
+    ) -> Plan {
+        let becomes = becomes.map(|m| *m);
+        Plan { repair: LockRepair { act: Some(act), ..self.left(reason, evidence).repair }, becomes }
+    }
+
+    fn left(&self, reason: String, evidence: Vec<String>) -> Plan {
+        let repository = self.repository.to_owned();
+        let repair = LockRepair {
+            repository,
+            act: None,
+            reason,
+            evidence,
+            done: false,
+            quarantined: None,
+            error: None,
+        };
+        Plan { repair, becomes: None }
+    }
+
+    /// The path of the copy of what was damaged. A flock that we do not hold is its living holder's, and
+    /// then the metadata is the only thing that is written.
+    fn act(
+        &self,
+        plan: &Plan,
+        read: &MetadataRead,
+        flock: Option<&FileLock>,
+        actor: &Actor,
+    ) -> Result<Option<std::path::PathBuf>, String> {
+        let Plan { repair: LockRepair { act, evidence, .. }, becomes } = plan;
+        let metadata = becomes.clone().unwrap_or_else(|| self.anew(LockHolder::Process, "repair"));
+        match act {
+            None => Ok(None),
+            Some(LockAct::GiveBack) => {
+                give_back(self.dir, self.paths, &metadata, evidence, Some(actor)).map(|()| None)
+            }
+            Some(LockAct::WriteNumber) => {
+                let flock = flock.ok_or("its flock was taken meanwhile")?;
+                fencing::write(flock.file(), &metadata).map(|()| None).map_err(|e| with_cause(&e))
+            }
+            Some(LockAct::Free) => {
+                let kept = self.keep(read)?;
+                give_back(self.dir, self.paths, &metadata, evidence, Some(actor)).map(|()| kept)
+            }
+            Some(LockAct::RestoreMetadata) => {
+                self.restore(read, &LockMetadata { state: LockState::Held, ..metadata })
+            }
+        }
+    }
+
+    fn restore(
+        &self,
+        read: &MetadataRead,
+        metadata: &LockMetadata,
+    ) -> Result<Option<std::path::PathBuf>, String> {
+        let _writing = writing(&self.dir.disk, self.paths).map_err(|e| e.to_string())?;
+        if read_metadata(&self.paths.metadata, self.repository) != *read {
+            return Err("somebody else has written it meanwhile".to_owned());
+        }
+        let kept = self.keep(read)?;
+        metadata.write(&self.dir.disk, &self.paths.metadata).map_err(|e| with_cause(&e))?;
+        Ok(kept)
+    }
+
+    fn keep(&self, read: &MetadataRead) -> Result<Option<std::path::PathBuf>, String> {
+        let MetadataRead::Damaged { why } = read else { return Ok(None) };
+        let at = self.dir.clock.now().to_string();
+        self.dir.quarantine().keep_file(&self.paths.metadata, why, &at).map(Some).map_err(|e| with_cause(&e))
+    }
+}

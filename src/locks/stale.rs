@@ -1,0 +1,122 @@
+//! `locks detect-stale`: which locks their holders have left, and giving them back on an operator's word.
+//!
+//! Only what is provably stale is given back; what cannot be judged is named and left alone.
+
+use serde::Serialize;
+
+use super::list::{LockInfo, list};
+use super::look::Look;
+use super::recover::{give_back, look_at_many};
+use super::sight::{LOOK_GRACE, Sight, see};
+use super::verdict::{JobLivenessOf, LockVerdict};
+use crate::durable::DiskError;
+use crate::queue::Actor;
+use crate::state::StateDir;
+
+/// A lock whose holder is provably gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StaleLock {
+    /// Which repository.
+    pub repository: String,
+    /// Which grant.
+    pub lock_id: Option<String>,
+    /// Whose it was, in words.
+    pub holder: Option<String>,
+    /// What the verdict rests on.
+    pub evidence: Vec<String>,
+    /// Whether it was given back.
+    pub released: bool,
+    /// Why not, when that was asked for.
+    pub error: Option<String>,
+}
+
+/// A lock that cannot be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownLock {
+    /// Which repository.
+    pub repository: String,
+    /// Which grant.
+    pub lock_id: Option<String>,
+    /// What stands against a verdict.
+    pub why: String,
+    /// What is known.
+    pub evidence: Vec<String>,
+}
+
+/// What a look for stale locks found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct StaleLocks {
+    /// Those of dead holders, in order of the repositories' names.
+    pub stale: Vec<StaleLock>,
+    /// How many are held by living ones.
+    pub live: usize,
+    /// Those that an operator must decide about.
+    pub unknown: Vec<UnknownLock>,
+    /// How many nobody holds.
+    pub free: usize,
+}
+
+/// Looks for stale locks. Changes nothing.
+///
+/// # Errors
+/// When the locks cannot be listed.
+pub fn detect_stale(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<StaleLocks, DiskError> {
+    let mut found = StaleLocks::default();
+    for LockInfo { repository, lock_id, holder, verdict, evidence, .. } in list(dir, job_liveness)? {
+        match verdict {
+            LockVerdict::Free => found.free += 1,
+            LockVerdict::Live | LockVerdict::LiveUnidentified => found.live += 1,
+            LockVerdict::Unknown { why } => {
+                found.unknown.push(UnknownLock { repository, lock_id, why, evidence });
+            }
+            LockVerdict::Stale => {
+                let stale = StaleLock { repository, lock_id, holder, evidence, released: false, error: None };
+                found.stale.push(stale);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Gives the stale ones back, each judged anew with its flock taken; `released` hears of each that was,
+/// before the next one's turn.
+pub fn release_stale<E>(
+    dir: &StateDir,
+    job_liveness: &JobLivenessOf<'_>,
+    found: &mut StaleLocks,
+    actor: &Actor,
+    released: &mut dyn FnMut(&StaleLock) -> Result<(), E>,
+) -> Result<(), E> {
+    let names: Vec<String> = found.stale.iter().map(|lock| lock.repository.clone()).collect();
+    let look = look_at_many(dir, job_liveness, &names);
+    for lock in &mut found.stale {
+        match release_one(dir, &look, lock, actor) {
+            Ok(evidence) => {
+                lock.released = true;
+                lock.evidence = evidence;
+                released(lock)?;
+            }
+            Err(why) => lock.error = Some(why),
+        }
+    }
+    Ok(())
+}
+
+/// The evidence of the second look.
+fn release_one(
+    dir: &StateDir,
+    look: &Look<'_>,
+    lock: &StaleLock,
+    actor: &Actor,
+) -> Result<Vec<String>, String> {
+    let paths = dir.paths.lock(&lock.repository).map_err(|e| e.to_string())?;
+    let Sight { flock: _flock, metadata, judgement } =
+        see(dir, look, &lock.repository, &paths, LOOK_GRACE).map_err(|e| format!("{e}: {}", e.source))?;
+    match (&judgement.verdict, metadata.whole()) {
+        (LockVerdict::Stale, Some(m)) if Some(&m.lock_id) == lock.lock_id.as_ref() => {
+            give_back(dir, &paths, m, &judgement.evidence, Some(actor))?;
+            Ok(judgement.evidence)
+        }
+        (verdict, _) => Err(format!("it is not what it was: {} by now", verdict.as_str())),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a repair tells.
+
+use serde::Serialize;
+
+/// A part of the state that is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Log and snapshots.
+    Queue,
+    /// Running jobs that are over, and the jobs' own records.
+    Jobs,
+    /// Repository locks.
+    Locks,
+}
+
+impl Part {
+    /// All of them, in the order in which they are repaired.
+    pub const ALL: [Part; 3] = [Part::Queue, Part::Jobs, Part::Locks];
+}
+
+/// One act, on one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RepairAction {
+    /// What is done: `drop-damaged-record`, `free-lock`.
+    pub action: &'static str,
+    /// To what: `file:PATH`, `job:ID`, `lock:REPOSITORY`.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+    /// What it does, and what that rests on.
+    pub detail: String,
+    /// Whether it was done.
+    pub done: bool,
+    /// Why not.
+    pub error: Option<String>,
+    /// The queue's own log tells of it, with who and why.
+    #[serde(skip)]
+    pub is_in_queue_log: bool,
+}
+
+impl RepairAction {
+    pub(super) fn new(action: &'static str, object: String, reason: String, detail: String) -> RepairAction {
+        RepairAction { action, object, reason, detail, done: false, error: None, is_in_queue_log: false }
+    }
+
+    pub(super) fn is_same(&self, other: &RepairAction) -> bool {
+        self.action == other.action && self.object == other.object && self.detail == other.detail
+    }
+}
+
+/// Something that only an operator can decide about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// What.
+    pub object: String,
+    /// Why nothing was done.
+    pub reason: String,
+    /// What is known.
+    pub evidence: Vec<String>,
+    /// The command that settles it.
+    pub next: String,
+}
+
+/// How the queue stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct QueueCondition {
+    pub jobs: u64,
+    pub last_seq: u64,
+    pub damaged_records: u64,
+    pub torn_bytes: u64,
+    pub missing_records: u64,
+    pub refused_records: u64,
+    pub damaged_snapshots: u64,
+    /// Jobs that only their own records tell of.
+    pub lost_jobs: u64,
+}
+
+/// How the jobs stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct JobsCondition {
+    pub running: u64,
+    pub alive: u64,
+    /// Running as far as the queue knows, and provably over.
+    pub over: u64,
+    pub unknown: u64,
+    /// Records that are missing, damaged or behind.
+    pub outdated_records: u64,
+}
+
+/// How the locks stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct LocksCondition {
+    pub live: u64,
+    pub free: u64,
+    pub stale: u64,
+    pub unavailable: u64,
+}
+
+/// How everything stands that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Condition {
+    /// Acts that are called for, and things that an operator must decide about.
+    pub problems: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueCondition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobsCondition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locks: Option<LocksCondition>,
+}
+
+/// What was wrong, what was done, how it stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepairReport {
+    /// What was looked at.
+    pub parts: Vec<Part>,
+    /// Whether it was only looked at.
+    pub dry_run: bool,
+    /// Every act, in the order in which they are done.
+    pub actions: Vec<RepairAction>,
+    /// What only an operator can decide about.
+    pub left: Vec<Left>,
+    /// What was put into quarantine now.
+    pub quarantined: Vec<String>,
+    /// Before.
+    pub before: Condition,
+    /// Afterwards; in a dry run the same.
+    pub after: Condition,
+}
+
+impl RepairReport {
+    /// Whether an act was called for and not done.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        !self.dry_run && self.actions.iter().any(|a| !a.done)
+    }
+}

@@ -1,0 +1,144 @@
+//! Looking, acting and looking again.
+
+use std::collections::BTreeSet;
+
+use super::action::{Condition, Left, Part, RepairAction, RepairReport};
+use super::{jobs, locks, queue};
+use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::jobs::{RecoverError, RecoverSettings};
+use crate::queue::QueueError;
+use crate::recovery::{PhaseError, repair_queue};
+use crate::state::StateDir;
+
+/// What to repair, and by whom.
+#[derive(Debug, Clone)]
+pub struct RepairSettings {
+    /// Which parts.
+    pub parts: BTreeSet<Part>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Who acts, and by which limits jobs are judged.
+    pub jobs: RecoverSettings,
+}
+
+/// Why a repair could not go on. What was done before stays done; the next run finds the rest.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// A recovery, or another repair, is under way.
+    #[error("a recovery or a repair is under way")]
+    Busy(#[source] LockError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Judging jobs.
+    #[error(transparent)]
+    Jobs(#[from] RecoverError),
+    /// Mending the queue's files.
+    #[error(transparent)]
+    Phase(#[from] PhaseError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Repairs, or says what it would do.
+///
+/// # Errors
+/// See [`RepairError`].
+pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport, RepairError> {
+    let _lock = if settings.dry_run { None } else { Some(exclude_recoveries(dir, settings)?) };
+    let kept_before: BTreeSet<String> = dir.quarantine().notes().into_iter().map(|n| n.kept_as).collect();
+    let mut report = RepairReport {
+        parts: settings.parts.iter().copied().collect(),
+        dry_run: settings.dry_run,
+        actions: Vec::new(),
+        left: Vec::new(),
+        quarantined: Vec::new(),
+        before: Condition::default(),
+        after: Condition::default(),
+    };
+    for part in &settings.parts {
+        // Each part is looked at when those before it are mended: a lock is judged by its job.
+        let planned = look(dir, settings, *part, &mut report.before)?;
+        let Planned { mut actions, mut left } = planned;
+        if settings.dry_run {
+            // The same picture again, and no second look.
+            report.after = report.before.clone();
+        } else if actions.is_empty() {
+            look(dir, settings, *part, &mut report.after)?;
+        } else {
+            mend(dir, settings, *part, &mut actions)?;
+            let again = look(dir, settings, *part, &mut report.after)?;
+            for action in &mut actions {
+                action.done = action.error.is_none() && !again.actions.iter().any(|a| a.is_same(action));
+            }
+            left = again.left;
+        }
+        report.actions.extend(actions);
+        report.left.extend(left);
+    }
+    let kept = dir.quarantine().notes().into_iter().map(|n| n.kept_as).filter(|n| !kept_before.contains(n));
+    report.quarantined = kept.map(|name| dir.paths.quarantine().join(name).display().to_string()).collect();
+    Ok(report)
+}
+
+fn exclude_recoveries(dir: &StateDir, settings: &RepairSettings) -> Result<FileLock, RepairError> {
+    match FileLock::acquire(&dir.disk, &dir.paths.recovery_lock(), dir.lock_wait) {
+        Ok(lock) => {
+            let purpose = format!("repair, {}", settings.jobs.actor.by);
+            let since = dir.clock.now().to_string();
+            // A hint for others; without it they are told less.
+            let _ = lock.describe(&Holder { pid: std::process::id(), purpose, since });
+            Ok(lock)
+        }
+        Err(LockError::Disk(e)) => Err(e.into()),
+        Err(held) => Err(RepairError::Busy(held)),
+    }
+}
+
+struct Planned {
+    actions: Vec<RepairAction>,
+    left: Vec<Left>,
+}
+
+fn look(
+    dir: &StateDir,
+    settings: &RepairSettings,
+    part: Part,
+    condition: &mut Condition,
+) -> Result<Planned, RepairError> {
+    let (actions, left) = match part {
+        Part::Queue => {
+            let (queue, actions) = queue::look(dir)?;
+            condition.queue = Some(queue);
+            (actions, Vec::new())
+        }
+        Part::Jobs => {
+            let (jobs, actions, left) = jobs::look(dir, settings)?;
+            condition.jobs = Some(jobs);
+            (actions, left)
+        }
+        Part::Locks => {
+            let (locks, actions, left) = locks::look(dir, &settings.jobs)?;
+            condition.locks = Some(locks);
+            (actions, left)
+        }
+    };
+    condition.problems += (actions.len() + left.len()) as u64;
+    Ok(Planned { actions, left })
+}
+
+fn mend(
+    dir: &StateDir,
+    settings: &RepairSettings,
+    part: Part,
+    actions: &mut [RepairAction],
+) -> Result<(), RepairError> {
+    match part {
+        Part::Queue => repair_queue(dir, &settings.jobs).map(drop)?,
+        Part::Jobs => jobs::mend(dir, settings)?,
+        Part::Locks => locks::mend(dir, &settings.jobs, actions)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! The report on who changed what: the audit trail and the queue's own log, as one list in order of time.
+//!
+//! An operation on the queue bears who and why in the queue's log; when a checkpoint drops those records,
+//! the operators' ones among them go into the trail first ([`crate::queue`]), with their sequence numbers:
+//! so nothing is told twice, and nothing is lost with the log.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::catalogue;
+use super::finding::Finding;
+use super::page::{BadCursor, Page, cut_counted};
+use crate::audit::{self, Entry, Outcome};
+use crate::durable::DiskError;
+use crate::queue::{entries_of, is_by_operator, operator_records};
+use crate::state::{StateDir, Timestamp};
+
+/// One act.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct AuditEntry {
+    pub at: Timestamp,
+    /// Who, and by which command: as it was recorded.
+    pub by: String,
+    /// The user's number; `null` for the daemon, a supervisor, and records of old versions.
+    pub uid: Option<u32>,
+    pub user: Option<String>,
+    /// `pts/3`, `cron`, `no terminal`; `null` when it was not recorded.
+    pub terminal: Option<String>,
+    /// The command line, with secrets masked.
+    pub command: Option<String>,
+    /// What was given with `--reason`.
+    pub reason: Option<String>,
+    pub action: String,
+    pub object: String,
+    /// `done` or `failed`.
+    pub result: Outcome,
+    pub detail: String,
+    /// `trail` or `queue`.
+    pub source: &'static str,
+    /// Its number there.
+    pub seq: u64,
+}
+
+/// Which acts.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Part of who did it.
+    pub by: Option<String>,
+    /// The object, or its beginning up to the colon.
+    pub object: Option<String>,
+    /// What was done.
+    pub action: Option<String>,
+    /// Also what daemons and supervisors record about jobs.
+    pub all: bool,
+}
+
+/// The acts, in order of time.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct AuditReport {
+    pub entries: Vec<AuditEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+    pub findings: Vec<Finding>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditReportError {
+    /// The queue's log cannot be read.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The cursor.
+    #[error(transparent)]
+    Cursor(#[from] BadCursor),
+}
+
+impl AuditReport {
+    /// Reads both sources. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`AuditReportError`].
+    pub fn read(dir: &StateDir, filter: &AuditFilter, page: &Page) -> Result<AuditReport, AuditReportError> {
+        let (trail, mut findings) = match audit::read(dir) {
+            Ok(trail) => (trail, Vec::new()),
+            Err(e) => (audit::TrailRead::default(), vec![unreadable(&e)]),
+        };
+        findings.extend(self::findings(dir, &trail));
+        // Kept twice when a checkpoint was killed between keeping and dropping, and again.
+        let mut kept = HashSet::new();
+        let mut entries = Vec::new();
+        for (seq, entry) in trail.entries {
+            match entry.queue_seq {
+                Some(number) if !kept.insert((number, entry.object.clone())) => {}
+                Some(number) => entries.push(shown(entry, "queue", number)),
+                None => entries.push(shown(entry, "trail", seq)),
+            }
+        }
+        let log = operator_records(dir, |record| filter.all || is_by_operator(record))?;
+        for (seq, record) in &log {
+            let of_record = entries_of(*seq, record).into_iter();
+            let new = of_record.filter(|entry| !kept.contains(&(*seq, entry.object.clone())));
+            entries.extend(new.map(|entry| shown(entry, "queue", *seq)));
+        }
+        entries.retain(|entry| filter.matches(entry));
+        entries.sort_by(|a, b| (a.at, a.source, a.seq).cmp(&(b.at, b.source, b.seq)));
+        let total = entries.len() as u64;
+        let (entries, next_cursor) = cut_counted(entries, page)?;
+        Ok(AuditReport { entries, total, next_cursor, findings })
+    }
+}
+
+impl AuditFilter {
+    fn matches(&self, entry: &AuditEntry) -> bool {
+        self.since.is_none_or(|since| entry.at >= since)
+            && self.by.as_ref().is_none_or(|by| entry.by.contains(by.as_str()))
+            && self.action.as_ref().is_none_or(|action| entry.action == *action)
+            && self.object.as_ref().is_none_or(|object| is_about(&entry.object, object))
+    }
+}
+
+/// `lock:web` is about `lock:web` and about `lock`.
+fn is_about(object: &str, wanted: &str) -> bool {
+    object == wanted || object.split_once(':').is_some_and(|(kind, _)| kind == wanted)
+}
+
+fn shown(entry: Entry, source: &'static str, seq: u64) -> AuditEntry {
+    let who = Who::of(&entry.by);
+    AuditEntry {
+        at: entry.at,
+        uid: who.uid,
+        user: who.user,
+        terminal: who.terminal,
+        command: who.command,
+        by: entry.by,
+        reason: entry.why,
+        action: entry.action,
+        object: entry.object,
+        result: entry.result,
+        detail: entry.detail,
+        source,
+        seq,
+    }
+}
+
+/// `uid:0 root submit --repo web (pts/3)`, taken apart.
+struct Who {
+    uid: Option<u32>,
+    user: Option<String>,
+    terminal: Option<String>,
+    command: Option<String>,
+}
+
+impl Who {
+    fn of(by: &str) -> Who {
+        let unknown = Who { uid: None, user: None, terminal: None, command: None };
+        let Some((uid, rest)) = by.strip_prefix("uid:").and_then(|rest| rest.split_once(' ')) else {
+            return unknown;
+        };
+        let (rest, terminal) = match rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+            Some((rest, terminal)) => (rest, Some(terminal.to_owned())),
+            None => (rest, None),
+        };
+        let (user, command) = match rest.split_once(' ') {
+            Some((user, command)) => (Some(user), command),
+            None => (None, rest),
+        };
+        Who {
+            uid: uid.parse().ok(),
+            user: user.filter(|user| *user != "-").map(str::to_owned),
+            terminal,
+            command: Some(command.to_owned()),
+        }
+    }
+}
+
+fn unreadable(error: &DiskError) -> Finding {
+    let sentence = format!("it cannot be read: {}", error.source);
+    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.path.display()), sentence)
+}
+
+fn findings(dir: &StateDir, trail: &audit::TrailRead) -> Vec<Finding> {
+    let of_damage = trail.damage.iter().map(|place| {
+        let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
+        Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
+    });
+    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let of_gaps = trail.missing.iter().map(|(first, last)| {
+        let sentence = format!("entries {first} to {last} are in no file that can be read");
+        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
+    });
+    let of_unknown = trail.unknown.iter().map(|seq| {
+        let sentence = format!("entry {seq} is whole, but not one that this version knows");
+        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
+    });
+    of_damage.chain(of_gaps).chain(of_unknown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_taken_apart_in_every_form_that_was_ever_written() {
+        let told = |by| {
+            let who = Who::of(by);
+            (who.uid, who.user, who.terminal, who.command)
+        };
+        let text = |t: &str| Some(t.to_owned());
+        assert_eq!(
+            told("uid:0 root submit --repo web -- make … (pts/3)"),
+            (Some(0), text("root"), text("pts/3"), text("submit --repo web -- make …"))
+        );
+        assert_eq!(told("uid:7 - release web (cron)"), (Some(7), None, text("cron"), text("release web")));
+        assert_eq!(told("uid:0 root submit"), (Some(0), text("root"), None, text("submit")));
+        assert_eq!(told("daemon"), (None, None, None, None));
+    }
+
+    #[test]
+    fn an_object_is_found_by_its_name_and_by_its_kind() {
+        assert!(is_about("lock:web", "lock:web") && is_about("lock:web", "lock"));
+        assert!(!is_about("lock:web", "lock:we") && !is_about("lock:web", "job"));
+    }
+}

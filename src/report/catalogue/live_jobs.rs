@@ -1,0 +1,81 @@
+//! What can be the matter with a job that lives, or that cannot be started.
+
+use super::Entry;
+use crate::report::Severity;
+
+/// A job is alive and nobody watches over it.
+pub const JOB_HUNG: Entry = Entry {
+    code: "job-hung",
+    severity: Severity::Error,
+    title: "A job is alive, but its heartbeat is dead",
+    meaning: "The lock shows that the supervisor lives, but it has not touched the sentinel for so long \
+              (jobs.dead_after) that nobody watches over the job: it hangs in a system call on a broken \
+              disk, is stopped, or the machine hardly gives it time. Its time limit is not enforced.",
+    done: "Nothing: an old heartbeat alone proves no death. The job counts as running, its repository stays \
+           closed, and nothing starts in its place.",
+    advice: "See with `why` what its processes do (state D waits for a disk, state T is stopped; `kill -CONT` \
+             lets that go on). If it will not move again, cancel it; a supervisor that cannot answer must be \
+             killed, then what is left of the job is ended by the cancellation.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A process of a job is stopped.
+pub const JOB_STOPPED: Entry = Entry {
+    code: "job-stopped",
+    severity: Severity::Warning,
+    title: "A running job is stopped",
+    meaning: "Its supervisor or its command was stopped by a signal (SIGSTOP, SIGTSTP) or a debugger. It \
+              lives and does nothing; while the supervisor is stopped there is no time limit either.",
+    done: "Nothing: somebody may have stopped it on purpose. It counts as running.",
+    advice: "Let it go on with `kill -CONT PID`, or cancel it.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A command has ended and its supervisor did not see it.
+pub const JOB_ZOMBIE: Entry = Entry {
+    code: "job-zombie",
+    severity: Severity::Warning,
+    title: "A job's command has ended, and nobody took note",
+    meaning: "The command is a zombie: it has ended, and its supervisor, which lives, has not asked how. \
+              That is so for an instant at every end; when it stays so, the supervisor is stopped or hangs.",
+    done: "Nothing: how it ended is told to its supervisor alone. The job counts as running until then.",
+    advice: "Let the supervisor go on with `kill -CONT PID` if it is stopped; then the exit status is \
+             recorded. If you kill it instead, the job is crashed and its exit status lost.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A command acts as another user.
+pub const JOB_OTHER_USER: Entry = Entry {
+    code: "job-other-user",
+    severity: Severity::Warning,
+    title: "A job's command acts as another user",
+    meaning: "The process is the command that was started, but it acts as another user than it was started \
+              as: the job has changed its user (su, sudo, setpriv).",
+    done: "It counts as running. Whether it may be ended depends on who tries.",
+    advice: "Nothing, if that is what the job is for. To end it, be root or that user.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A supervisor cannot come up.
+pub const JOB_START_FAILING: Entry = Entry {
+    code: "job-start-failing",
+    severity: Severity::Warning,
+    title: "A job's supervisor does not come up",
+    meaning: "The job was claimed several times in a row and each time its supervisor ended before it could \
+              begin: the program is missing or cannot run, the disk is full or read-only, or there are too \
+              many processes.",
+    done: "Each claim was given back; it is tried again, each time later, up to jobs.start_tries times.",
+    advice: "The sentence says what the supervisor said last; all of it is in daemon/supervisors.log.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A job was given up because no supervisor came up for it.
+pub const JOB_NOT_STARTED: Entry = Entry {
+    code: "job-not-started",
+    severity: Severity::Error,
+    title: "A job could not be started",
+    meaning: "No supervisor could come up for the job, as often as that may be tried (jobs.start_tries).",
+    done: "The job is crashed, without an attempt of it ever having run. It is not tried again by itself.",
+    advice: "Find the cause in daemon/supervisors.log and mend it, then resume the job.",
+    next: Some("recoveryctl resume {name}"),
+};

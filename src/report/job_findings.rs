@@ -1,0 +1,132 @@
+//! What is the matter with jobs: of a verdict about one that runs, and of one that cannot be started.
+
+use super::catalogue;
+use super::finding::Finding;
+use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, judge};
+use crate::queue::{Job, JobStatus, QueueState};
+use crate::state::StateDir;
+use crate::system::{Host, ProcessIdentity};
+
+/// So many failed starts in a row are not just a server that crashed between claim and start.
+const FAILING: u32 = 2;
+
+/// The codes of what is the matter with a job only as long as somebody sees it.
+const OF_THE_MOMENT: [&catalogue::Entry; 8] = [
+    &catalogue::JOB_LIVENESS_UNKNOWN,
+    &catalogue::JOB_ORPHANED_PROCESS,
+    &catalogue::JOB_HEARTBEAT_STALE,
+    &catalogue::JOB_HUNG,
+    &catalogue::CLOCK_SKEW,
+    &catalogue::JOB_STOPPED,
+    &catalogue::JOB_ZOMBIE,
+    &catalogue::JOB_OTHER_USER,
+];
+
+/// Whether a look now tells the same anew, if it is still so.
+#[must_use]
+pub fn is_of_the_moment(finding: &Finding) -> bool {
+    OF_THE_MOMENT.iter().any(|entry| entry.code == finding.code)
+}
+
+/// What is the matter with the jobs that run, as a look at each of them shows now.
+#[must_use]
+pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits };
+    state.running().flat_map(|job| of_judgement(&judge(&look, job))).collect()
+}
+
+/// What is the matter with a running job, as it was judged.
+#[must_use]
+pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
+    let object = format!("job:{}", judgement.job_id);
+    let attempt = judgement.attempt;
+    let mut found: Vec<Finding> = match &judgement.verdict {
+        Verdict::Unknown { why } => {
+            vec![Finding::new(&catalogue::JOB_LIVENESS_UNKNOWN, object.clone(), why.clone())]
+        }
+        Verdict::OrphanedProcess { processes } => {
+            let sentence =
+                format!("attempt {attempt} goes on without its supervisor: {}", processes_of(processes));
+            vec![Finding::new(&catalogue::JOB_ORPHANED_PROCESS, object.clone(), sentence)]
+        }
+        _ => Vec::new(),
+    };
+    found.extend(judgement.conditions.iter().map(|condition| of_condition(&object, attempt, condition)));
+    found
+}
+
+fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
+    let (entry, sentence) = match condition {
+        Condition::HeartbeatStale { age_ms } => {
+            (&catalogue::JOB_HEARTBEAT_STALE, format!("its last heartbeat is {} old", seconds(*age_ms)))
+        }
+        Condition::Hung { age_ms } => (
+            &catalogue::JOB_HUNG,
+            format!("attempt {attempt} is alive, but its last heartbeat is {} old", seconds(*age_ms)),
+        ),
+        Condition::ClockSkew { ahead_ms } => {
+            (&catalogue::CLOCK_SKEW, format!("its heartbeat lies {} in the future", seconds(*ahead_ms)))
+        }
+        Condition::SupervisorStopped { process } => {
+            (&catalogue::JOB_STOPPED, format!("its supervisor, process {}, is stopped", process.pid))
+        }
+        Condition::CommandStopped { process } => {
+            (&catalogue::JOB_STOPPED, format!("its command, process {}, is stopped", process.pid))
+        }
+        Condition::Zombie { process } => (
+            &catalogue::JOB_ZOMBIE,
+            format!("its command, process {}, has ended, and its supervisor has not taken note", process.pid),
+        ),
+        Condition::OtherUser { process, uid, started_as } => (
+            &catalogue::JOB_OTHER_USER,
+            format!(
+                "its command, process {}, acts as user {uid} and was started as {started_as}",
+                process.pid
+            ),
+        ),
+    };
+    Finding::new(entry, object, sentence)
+}
+
+fn seconds(ms: i64) -> String {
+    format!("{} s", ms / 1000)
+}
+
+fn processes_of(processes: &[ProcessIdentity]) -> String {
+    match processes {
+        [one] => format!("process {}", one.pid),
+        many => format!("{} processes", many.len()),
+    }
+}
+
+/// What keeps queued jobs from starting, or has kept crashed ones.
+#[must_use]
+pub fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
+    state.jobs().filter_map(of_failed_start).collect()
+}
+
+/// The same of one job.
+#[must_use]
+pub fn of_failed_start(job: &Job) -> Option<Finding> {
+    let is_failing = job.status == JobStatus::Queued && job.course().failed_starts >= FAILING;
+    is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
+}
+
+/// Whether the job was given up because no supervisor came up for it.
+#[must_use]
+pub fn is_not_started(job: &Job) -> bool {
+    job.status == JobStatus::Crashed && job.course().failed_starts > 0
+}
+
+fn start_failing(job: &Job) -> Finding {
+    let last =
+        job.course().history.iter().rev().find_map(|t| t.reason.as_deref()).unwrap_or("no reason known");
+    let sentence = format!("it failed to start {} times in a row: {last}", job.course().failed_starts);
+    Finding::new(&catalogue::JOB_START_FAILING, format!("job:{}", job.id), sentence)
+}
+
+fn not_started(job: &Job) -> Finding {
+    let reason = job.course().reason.as_deref().unwrap_or("its supervisor did not come up");
+    Finding::new(&catalogue::JOB_NOT_STARTED, format!("job:{}", job.id), reason.to_owned())
+}

@@ -1,0 +1,145 @@
+//! Every piece of evidence behind the verdict on a job, and why it is where it is.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::job_findings::{of_failed_start, of_judgement};
+use super::queue::waiting_for;
+use crate::jobs::{Evidence, Judgement, Liveness, Look, ProcessTable, RecoverSettings, Verdict, judge};
+use crate::queue::{Job, JobStatus, QueueState};
+use crate::state::StateDir;
+use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
+
+/// Why a job is where it is.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct WhyJob {
+    /// `job:ID`.
+    pub object: String,
+    pub status: &'static str,
+    pub attempt: u32,
+    /// What keeps it there, in one sentence.
+    pub because: String,
+    /// What became of its present attempt; `null` when it is not running.
+    pub verdict: Option<&'static str>,
+    pub liveness: Option<&'static str>,
+    /// What the verdict rests on, in the order in which it was looked at.
+    pub evidence: Vec<Evidence>,
+    /// The supervisor, the command, and what else of it lives.
+    pub processes: Vec<JobProcess>,
+    pub findings: Vec<Finding>,
+}
+
+/// A process of a job, as it is now.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct JobProcess {
+    /// `supervisor`, `command` or `other`.
+    pub role: &'static str,
+    pub pid: u32,
+    /// In clock ticks since boot.
+    pub start_time: u64,
+    /// `alive`, `stopped`, `zombie`, `gone` or `hidden`.
+    pub state: &'static str,
+    /// The user it acts as.
+    pub uid: Option<u32>,
+    pub command_line: Vec<String>,
+}
+
+impl WhyJob {
+    /// Of one job; one that runs is judged now.
+    #[must_use]
+    pub fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));
+        let judged = judgement.as_ref();
+        let mut findings: Vec<Finding> = judged.map(of_judgement).unwrap_or_default();
+        findings.extend(of_failed_start(job));
+        WhyJob {
+            object: format!("job:{}", job.id),
+            status: job.status.as_str(),
+            attempt: job.attempt,
+            because: because(dir, state, job, judged),
+            verdict: judged.map(|j| j.verdict.as_str()),
+            liveness: judged.map(|j| j.liveness().as_str()),
+            evidence: judged.map(|j| j.evidence.clone()).unwrap_or_default(),
+            processes: judged.map(processes).unwrap_or_default(),
+            findings,
+        }
+    }
+}
+
+fn because(dir: &StateDir, state: &QueueState, job: &Job, judgement: Option<&Judgement>) -> String {
+    match (job.status, judgement) {
+        (_, Some(judgement)) => of_running(judgement).to_owned(),
+        (JobStatus::Queued, _) => of_queued(dir, state, job),
+        _ => job.course().reason.clone().unwrap_or_else(|| of_ended(job)),
+    }
+}
+
+fn of_running(judgement: &Judgement) -> &'static str {
+    match (&judgement.verdict, judgement.liveness()) {
+        (Verdict::OrphanedProcess { .. }, _) => "its supervisor is gone, and processes of it live",
+        (Verdict::Adopted { .. }, _) => "the process that was taken over lives",
+        (_, Liveness::Alive) => "its supervisor lives",
+        (_, Liveness::Unknown) => "neither its life nor its death can be proven",
+        (Verdict::Ended(_), _) => "it has ended, and that is not recorded yet: a daemon or `recover` does",
+        (Verdict::NeverStarted, _) => "it was claimed and never begun: a daemon or `recover` gives it back",
+        (_, Liveness::Dead) => "it has vanished, and that is not recorded yet: a daemon or `recover` does",
+    }
+}
+
+fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
+    if let Some(until) = job.not_before.filter(|t| *t > dir.clock.now()) {
+        let last = job.course().history.iter().rev().find_map(|t| t.reason.as_deref());
+        let why = last.map_or_else(String::new, |why| format!(": {why}"));
+        return format!("it waits until {until}{why}");
+    }
+    let held: BTreeSet<String> = super::held_repositories(dir, state).unwrap_or_default();
+    waiting_for(state, &held, job)
+        .map_or_else(|| "it waits for its turn".to_owned(), |what| format!("it waits for {what}"))
+}
+
+fn of_ended(job: &Job) -> String {
+    match (job.course().exit_code, job.course().signal) {
+        (Some(code), _) => format!("its command ended with exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal} ended its command"),
+        (None, None) => "its attempt is over".to_owned(),
+    }
+}
+
+fn processes(judgement: &Judgement) -> Vec<JobProcess> {
+    let supervisor = judgement.sentinel.whole().map(|s| s.supervisor);
+    let others: &[ProcessIdentity] = match &judgement.verdict {
+        Verdict::OrphanedProcess { processes } => processes,
+        _ => &[],
+    };
+    let named = [("supervisor", supervisor), ("command", judgement.command)];
+    let named = named.into_iter().filter_map(|(role, process)| Some((role, process?)));
+    let known = |p: &&ProcessIdentity| Some(**p) != supervisor && Some(**p) != judgement.command;
+    let others = others.iter().filter(known).map(|p| ("other", *p));
+    named.chain(others).map(|(role, process)| shown(role, process)).collect()
+}
+
+fn shown(role: &'static str, process: ProcessIdentity) -> JobProcess {
+    let sighting = sight(process);
+    let state = match sighting.presence {
+        Presence::Alive if sighting.is_stopped => "stopped",
+        Presence::Alive => "alive",
+        Presence::Hidden => "hidden",
+        Presence::Gone if sighting.is_zombie => "zombie",
+        Presence::Gone => "gone",
+    };
+    let is_alive = sighting.presence == Presence::Alive;
+    JobProcess {
+        role,
+        pid: process.pid,
+        start_time: process.start_time,
+        state,
+        uid: is_alive.then(|| user_of(process.pid)).flatten(),
+        command_line: if is_alive { command_line(process.pid) } else { Vec::new() },
+    }
+}

@@ -1,0 +1,228 @@
+//! A control group (cgroup v2) as the fence around one job's processes.
+//!
+//! Whoever starts in it stays in it with all descendants, whatever session, environment or files they
+//! give up; only root can move one out. `cgroup.events` tells whether somebody is left (zombies do not
+//! count), `cgroup.kill` ends all at once. Needed are the unified hierarchy and the right to make a
+//! folder below our own group; no controller. See cgroups(7).
+//!
+//! These files are the kernel's memory, not a disk: nothing here is durable or could be torn, so it does
+//! not pass the seam to the disk.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::process::ProcessIdentity;
+
+/// statfs(2)'s number for cgroup v2.
+const MAGIC: i64 = 0x6367_7270;
+/// `fs/cgroup.kill` came with Linux 5.14.
+const KILL: &str = "cgroup.kill";
+
+/// A group that was made for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Makes a group of this name below our own.
+    ///
+    /// # Errors
+    /// When there is no unified hierarchy, it may not be written, or the name is taken.
+    pub fn create(name: &str) -> io::Result<Cgroup> {
+        let own = own_group().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+        let group = Cgroup { path: own.join(name) };
+        rustix::fs::mkdir(&group.path, Mode::RWXU | Mode::RGRP | Mode::XGRP)?;
+        if group.path.join(KILL).exists() && group.is_writable() {
+            return Ok(group);
+        }
+        group.remove()?;
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    /// The group that a file tells of; `None` unless it has this very name and is a control group. A job
+    /// can change what the files in its workspace say: nobody else's group is to be taken for its own.
+    /// One that is gone counts: whether it is populated tells that.
+    #[must_use]
+    pub fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
+        let is_named = path.is_absolute() && path.file_name().is_some_and(|n| n == name);
+        let parent = path.parent().filter(|_| is_named)?;
+        is_cgroup2(parent).then(|| Cgroup { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts this process into it, and so all that it will start.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn join(&self) -> io::Result<()> {
+        self.write("cgroup.procs", b"0")
+    }
+
+    /// Whether a process is left in it; `false` when the group is gone, for only an empty one can go.
+    ///
+    /// # Errors
+    /// When it may not be read.
+    pub fn is_populated(&self) -> io::Result<bool> {
+        match std::fs::read_to_string(self.path.join("cgroup.events")) {
+            Ok(events) => Ok(events.lines().any(|line| line == "populated 1")),
+            Err(e) if is_gone(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The living processes in it and in the groups that the job has made below it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessIdentity> {
+        let mut found = Vec::new();
+        for group in self.tree() {
+            let pids = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            found.extend(pids.lines().filter_map(|pid| ProcessIdentity::of(pid.parse().ok()?)));
+        }
+        found
+    }
+
+    /// Sends SIGKILL to all of them at once; none can slip away by forking.
+    ///
+    /// # Errors
+    /// What the system says; a group that is gone is no error.
+    pub fn kill(&self) -> io::Result<()> {
+        match self.write(KILL, b"1") {
+            Err(e) if is_gone(&e) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Removes it, when it is empty.
+    ///
+    /// # Errors
+    /// `ResourceBusy` while a process is left; a group that is gone is no error.
+    pub fn remove(&self) -> io::Result<()> {
+        for group in self.tree().iter().rev() {
+            match rustix::fs::rmdir(group) {
+                Err(rustix::io::Errno::NOENT) | Ok(()) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Its folder and those below it, parents first.
+    fn tree(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.path.clone()];
+        let mut next = 0;
+        while let Some(folder) = folders.get(next).cloned() {
+            next += 1;
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let below = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path());
+            folders.extend(below.collect::<Vec<_>>());
+        }
+        folders
+    }
+
+    fn is_writable(&self) -> bool {
+        let procs = self.path.join("cgroup.procs");
+        rustix::fs::access(&procs, rustix::fs::Access::WRITE_OK).is_ok()
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> io::Result<()> {
+        let fd = rustix::fs::open(self.path.join(name), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        std::fs::File::from(fd).write_all(text)
+    }
+}
+
+fn is_gone(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+fn is_cgroup2(path: &Path) -> bool {
+    #[allow(clippy::useless_conversion)] // The type differs between architectures.
+    rustix::fs::statfs(path).is_ok_and(|fs| i64::from(fs.f_type) == MAGIC)
+}
+
+/// The folder of the group that this process is in.
+fn own_group() -> Option<PathBuf> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let folder = mounts.lines().find_map(|line| folder_in(line, own))?;
+    (folder.is_dir() && is_cgroup2(&folder)).then_some(folder)
+}
+
+/// Where a group is, if this line of `mountinfo` is of the unified hierarchy and shows it.
+fn folder_in(line: &str, group: &str) -> Option<PathBuf> {
+    let (mount, kind) = line.split_once(" - ")?;
+    if kind.split(' ').next() != Some("cgroup2") {
+        return None;
+    }
+    let mut fields = mount.split(' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    let below = Path::new(group).strip_prefix(root).ok()?;
+    Some(Path::new(point).join(below))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+
+    use super::*;
+
+    #[test]
+    fn the_unified_hierarchy_is_found_among_the_mounts() {
+        let hybrid = "45 44 0:32 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";
+        assert_eq!(folder_in(hybrid, "/"), Some("/sys/fs/cgroup/unified/".into()));
+        assert_eq!(folder_in(hybrid, "/a/b"), Some("/sys/fs/cgroup/unified/a/b".into()));
+        let bound = "45 44 0:32 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup rw";
+        assert_eq!(folder_in(bound, "/docker/x/y"), Some("/sys/fs/cgroup/y".into()));
+        assert_eq!(folder_in(bound, "/elsewhere"), None);
+        assert_eq!(folder_in("36 35 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids", "/"), None);
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn nobody_elses_group_is_taken_for_a_jobs_own() {
+        assert_eq!(Cgroup::recorded(Path::new("/tmp/job-7"), "job-7"), None, "no control group");
+        let Some(own) = own_group() else {
+            return eprintln!("SKIPPED: there is no unified hierarchy of control groups");
+        };
+        assert_eq!(Cgroup::recorded(&own.join("system.slice"), "job-7"), None);
+        assert_eq!(Cgroup::recorded(&own.join("../job-7/.."), "job-7"), None);
+        assert!(Cgroup::recorded(&own.join("job-7"), "job-7").is_some());
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn who_has_left_everything_else_is_still_in_the_group() {
+        let name = format!("recoveryctl-test-{}", std::process::id());
+        let group = match Cgroup::create(&name) {
+            Ok(group) => group,
+            Err(e) => return eprintln!("SKIPPED: no control group can be made here: {e}"),
+        };
+        let procs = group.path().join("cgroup.procs");
+        let script = format!("echo 0 > {}; exec env -i setsid sleep 60", procs.display());
+        let mut child =
+            std::process::Command::new("sh").args(["-c", &script]).process_group(0).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        while group.processes().is_empty() {
+            assert!(begun.elapsed().as_secs() < 60);
+        }
+        assert!(group.is_populated().unwrap());
+        assert_eq!(group.remove().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        group.kill().unwrap();
+        child.wait().unwrap();
+        while group.is_populated().unwrap() {
+            assert!(begun.elapsed().as_secs() < 60);
+        }
+        group.remove().unwrap();
+        assert!(!group.is_populated().unwrap(), "gone");
+        group.kill().unwrap();
+        group.remove().unwrap();
+    }
+}

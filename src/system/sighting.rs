@@ -1,0 +1,93 @@
+//! What one look at one process shows.
+
+use std::os::unix::fs::MetadataExt;
+
+use crate::durable::mutation::Mutation;
+
+use super::process::{Presence, ProcessIdentity, presence_unseen, process_stat};
+
+/// A process as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whether it lives.
+    pub presence: Presence,
+    /// It lives, but a signal or a debugger keeps it from running.
+    pub is_stopped: bool,
+    /// It has ended, and whoever started it has not taken note of that.
+    pub is_zombie: bool,
+    /// Its number belongs to another process by now.
+    pub is_succeeded: bool,
+}
+
+/// Looks at exactly this process; a successor of the same PID is not taken for it.
+#[must_use]
+pub fn sight(process: ProcessIdentity) -> Sighting {
+    let nothing =
+        Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
+    match process_stat(process.pid) {
+        Ok(stat) if stat.identity != process && !Mutation::TrustPidAlone.is_on() => {
+            Sighting { is_succeeded: true, ..nothing }
+        }
+        Ok(stat) if stat.is_dead => Sighting { is_zombie: true, ..nothing },
+        Ok(stat) => Sighting { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
+        // Gone, or hidden by the mount options of /proc.
+        Err(_) => Sighting { presence: presence_unseen(process), ..nothing },
+    }
+}
+
+/// The user a process acts as, when that is another than `expected`.
+#[must_use]
+pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
+    let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    // Root owns what is shown of a process that may not be dumped, whoever it acts as; that costs a look
+    // into a file which the kernel takes long to write.
+    let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
+    (user != expected).then_some(user)
+}
+
+/// The user a process acts as; `None` when it is gone or may not be looked at.
+#[must_use]
+pub fn user_of(pid: u32) -> Option<u32> {
+    effective_user(pid)
+}
+
+fn effective_user(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::Signal;
+
+    use super::super::process::{signal_process, start_time};
+    use super::*;
+
+    fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+        let begun = std::time::Instant::now();
+        while !condition() {
+            assert!(begun.elapsed().as_secs() < 60, "waited for {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn stopped_zombie_successor_and_user_are_seen() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = ProcessIdentity { pid: child.id(), start_time: start_time(child.id()).unwrap() };
+        assert_eq!(sight(process).presence, Presence::Alive);
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(other_user_of(process.pid, own), None);
+        assert_eq!(other_user_of(process.pid, own + 1), Some(own));
+        let successor = ProcessIdentity { start_time: process.start_time - 1, ..process };
+        assert!(sight(successor).is_succeeded);
+        assert!(signal_process(process, Signal::STOP).unwrap());
+        wait_for("the stop", || sight(process).is_stopped);
+        assert_eq!(sight(process).presence, Presence::Alive);
+        assert!(signal_process(process, Signal::KILL).unwrap());
+        wait_for("the zombie", || sight(process).is_zombie);
+        assert_eq!(sight(process).presence, Presence::Gone);
+        child.wait().unwrap();
+        assert!(!sight(process).is_zombie);
+    }
+}
