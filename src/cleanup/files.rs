@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::record::{PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
+use crate::jobs::grip;
 use crate::state::names::encode;
 use crate::system::git_work;
 
@@ -13,13 +14,15 @@ const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
+const LOCK: &str = "sentinel.lock";
 
 impl Work<'_> {
     pub(super) fn remove_files(&mut self) -> Result<(), Halt> {
         self.plan_files()?;
         self.archive_work()?;
         self.take()?;
-        self.delete()
+        self.delete()?;
+        self.remove_what_the_hold_made()
     }
 
     /// Notes what the workspace is. A plan that was made before stands: what has that name by now may be
@@ -87,6 +90,27 @@ impl Work<'_> {
             }
         }
         self.let_go();
+        Ok(())
+    }
+
+    /// Whoever takes hold of a job whose workspace is gone makes a folder with nothing but the lock in it.
+    /// It goes while that lock is held: whoever waits for it looks at the name again.
+    fn remove_what_the_hold_made(&mut self) -> Result<(), Halt> {
+        let folder = self.workspace()?;
+        let names = || std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.file_name());
+        if !folder.is_dir() || !names().all(|name| name == LOCK) {
+            return Ok(());
+        }
+        let dir = &self.cleaner.dir;
+        let Ok(grip) = grip(dir, &self.record.job_id) else { return Ok(()) };
+        // A later attempt may have begun since the files were taken: then it is that one's.
+        let is_unchanged = self.is_still_over()? && names().all(|name| name == LOCK);
+        if is_unchanged {
+            dir.disk.remove_file(&folder.join(LOCK))?;
+            dir.disk.remove_dir(&folder)?;
+            dir.disk.sync_dir(&dir.paths.jobs())?;
+        }
+        drop(grip);
         Ok(())
     }
 

@@ -224,6 +224,14 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the attempt that the cleanup is for is still the job's last one, and over.
+    pub(super) fn is_still_over(&self) -> Result<bool, Halt> {
+        let mut queue = self.cleaner.queue();
+        queue.refresh().map_err(CleanupError::from)?;
+        let job = queue.state().get(&self.record.job_id);
+        Ok(job.is_none_or(|job| job.status.is_over() && job.attempt == self.record.attempt))
+    }
+
     /// Whether the workspace is in the trash: what has its name now is another one.
     fn files_are_taken(&self) -> bool {
         let steps = self.record.phase(PhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
