@@ -151,9 +151,11 @@ fn each_sign_of_an_owner_protects() {
 fn a_job_that_comes_alive_between_scan_and_cleanup_is_not_touched() {
     let place = Place::new();
     let workspace = ghost(&place, "lazarus");
+    // Its own recovery scans too.
+    let daemon = Background::start(command(&place).arg("daemon"));
+    until("the daemon to be ready", || place.state().join("daemon/daemon.json").exists());
     run(&place, &["scan"]).ends_with(0);
     run(&place, &["submit", "--id", "lazarus", "--", "sh", "-c", "cat sub/file; sleep 1000"]).ends_with(0);
-    let daemon = Background::start(command(&place).arg("daemon"));
     until("it to run", || json(&place, &["jobs", "show", "lazarus"])["status"] == "running");
     let done = json(&place, &["orphans", "cleanup", "--yes"]);
     assert_eq!(done["refused"][0]["check"], "not-a-job", "{done}");
