@@ -529,6 +529,20 @@ fn opening_again_verifies_after_a_failed_sync() {
     assert_eq!(texts(&all(root.path()).0), ["one", "suspect", "three"]);
 }
 
+/// Whoever had it mapped was ended by SIGBUS at its next append.
+#[test]
+fn an_emptied_page_is_refused_and_made_anew() {
+    let root = scratch();
+    let log = open(root.path(), 1 << 20);
+    log.append(&["one"]).unwrap();
+    fs::File::options().write(true).open(root.path().join("log/commit.page")).unwrap().set_len(0).unwrap();
+    assert!(matches!(log.append(&["two"]), Err(LogError::PageReplaced { .. })));
+    drop(log);
+    let again = open(root.path(), 1 << 20);
+    again.append(&["three"]).unwrap();
+    assert_eq!(texts(&all(root.path()).0), ["one", "three"]);
+}
+
 /// With a damaged end, or a snapshot that knows later numbers, a new segment was begun and the suspects were
 /// left where a failed sync may have dropped them: shown, acknowledged as synced, and gone at a power loss.
 #[test]

@@ -1,15 +1,18 @@
 //! Startups that are cut short by a real SIGKILL, and what they leave.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // Child processes tell by printing.
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use recovery::durable::Disk;
+use common::{ENOSPC, Faults, Refuse};
+use recovery::durable::{Disk, FileLock};
 use recovery::queue::JobId;
 use recovery::startup::{
-    Detection, StartedBy, Startup, StartupError, StartupOutcome, clean_up, cleanup_log, consecutive_aborts,
-    detect, history,
+    Beginning, Detection, STARTUPS_KEPT, StartedBy, Startup, StartupError, StartupOutcome, clean_up,
+    cleanup_log, clear, consecutive_aborts, detect, history, remove_half_made, safe_mode,
 };
 use recovery::state::{Clock, StateDir, Timestamp};
 
@@ -136,22 +139,157 @@ fn a_marker_from_the_future_is_as_good_as_any_other() {
     assert_eq!(startup.finish(StartupOutcome::Completed, 0).unwrap().duration_ms, Some(0));
 }
 
+/// The only segment of the startup log.
+fn segment(dir: &StateDir) -> std::path::PathBuf {
+    let paths = std::fs::read_dir(dir.paths.startup_log()).unwrap().map(|e| e.unwrap().path());
+    paths.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap()
+}
+
 #[test]
-fn history_is_bounded_and_a_damaged_one_is_kept_in_quarantine() {
-    let folder = tempfile::tempdir().unwrap();
+fn the_last_startups_are_kept_and_segments_of_older_ones_go() {
+    let folder = common::scratch();
     let dir = open(&folder.path().join("state"));
     let mut ids = Vec::new();
-    for _ in 0..103 {
+    let all = STARTUPS_KEPT + 150;
+    for _ in 0..all {
         let (startup, _) = begin(&dir);
+        startup.log(&[startup.act("remove_temporary_file", &"x".repeat(500), "done", "")]).unwrap();
         ids.push(startup.id().to_owned());
         startup.finish(StartupOutcome::Completed, 0).unwrap();
     }
     let kept: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
-    assert_eq!(kept, ids[3..]);
-    std::fs::write(dir.paths.startup_history(), b"{\"version\":1,\"entries\":[").unwrap();
-    assert!(history(&dir).unwrap().is_empty());
+    assert!(kept.len() >= STARTUPS_KEPT && kept.len() < all, "{}", kept.len());
+    assert_eq!(kept, ids[all - kept.len()..]);
+    assert!(
+        cleanup_log(&dir)
+            .unwrap()
+            .iter()
+            .rev()
+            .map(|a| &a.startup_id)
+            .take(100)
+            .eq(ids.iter().rev().take(100))
+    );
+    let (startup, _) = begin(&dir);
+    let act = |n: usize| startup.act("remove_temporary_file", &format!("file {n}"), "done", "");
+    startup.log(&(0..2_000).map(act).collect::<Vec<_>>()).unwrap();
+    let acts = cleanup_log(&dir).unwrap();
+    assert!(acts.last().unwrap().detail.starts_with("1000 more acts"), "more than a thousand are a number");
+}
+
+#[test]
+fn a_damaged_record_costs_itself_and_is_kept_in_quarantine() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let ids: Vec<String> =
+        (0..3).map(|_| begin(&dir).0.finish(StartupOutcome::Completed, 0).unwrap().startup_id).collect();
+    let path = segment(&dir);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&ids[1], &"0".repeat(36))).unwrap();
+    let kept: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
+    assert_eq!(kept, [ids[0].clone(), ids[2].clone()]);
+    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default()).unwrap();
+    assert_eq!(met.damage.len(), 1);
+    startup.finish(StartupOutcome::Completed, 0).unwrap();
+    assert_eq!(dir.quarantine().notes().len(), 1);
+    assert_eq!(history(&dir).unwrap().len(), 3);
+    assert!(cleanup_log(&dir).unwrap().iter().any(|a| a.action == "drop_damaged_record"));
+    let (_, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default()).unwrap();
+    assert!(met.damage.is_empty());
+}
+
+#[test]
+fn a_half_written_end_of_the_startup_log_is_cut() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    begin(&dir).0.finish(StartupOutcome::Completed, 0).unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(segment(&dir)).unwrap();
+    file.write_all(b"0badc0de 0000").unwrap();
+    // As after a reboot: what processes shared is not believed any more.
+    std::fs::remove_file(dir.paths.startup_log().join("commit.page")).unwrap();
+    let (startup, _) = begin(&dir);
+    let acts = cleanup_log(&dir).unwrap();
+    assert!(acts.iter().any(|a| a.action == "cut_torn_tail" && a.object == "startup/log"), "{acts:?}");
+    startup.finish(StartupOutcome::Completed, 0).unwrap();
+    assert_eq!(history(&dir).unwrap().len(), 2);
+}
+
+/// An aborted startup that began at this moment.
+fn abort_at(dir: &StateDir, at: Timestamp, phase: &str) {
+    let mut dir = dir.clone();
+    dir.clock = Clock::fixed(at);
+    let (startup, _) = Startup::begin(&dir, StartedBy::Daemon).unwrap();
+    startup.enter(phase).unwrap();
+}
+
+#[test]
+fn three_aborts_within_ten_minutes_are_a_crash_loop_until_it_is_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let now = dir.clock.now();
+    let before = |minutes: i64| now.plus_millis(-minutes * 60_000);
+    for minutes in [40, 30, 11, 9] {
+        abort_at(&dir, before(minutes), "queue");
+    }
+    assert_eq!(safe_mode(&dir).unwrap(), None, "only two within ten minutes");
+    abort_at(&dir, before(1), "jobs");
+    assert_eq!(safe_mode(&dir).unwrap(), None, "eleven minutes ago is too long ago");
+    abort_at(&dir, now, "locks");
+    let safe = safe_mode(&dir).unwrap().unwrap();
+    assert_eq!((safe.phase(), safe.because.len(), safe.since), (Some("locks"), 6, None));
+
+    // A daemon comes up, and again: it stays so, also long after.
+    for _ in 0..2 {
+        let (startup, met) = Startup::begin_in(&dir, StartedBy::Daemon, Beginning::default()).unwrap();
+        startup.enter_safe_mode(&met.safe_mode.unwrap()).unwrap();
+        startup.finish_in_safe_mode().unwrap();
+    }
+    let mut later = dir.clone();
+    later.clock = Clock::fixed(now.plus_millis(86_400_000));
+    let safe = safe_mode(&later).unwrap().unwrap();
+    assert!(safe.since.is_some());
+    assert_eq!(consecutive_aborts(&history(&dir).unwrap()), 6);
+    // One that gives up by itself proves nothing.
     begin(&dir).0.finish(StartupOutcome::Failed, 1).unwrap();
-    assert_eq!(history(&dir).unwrap().len(), 1);
+    assert!(safe_mode(&dir).unwrap().is_some());
+    clear(&dir, "uid:0 root", Some("more memory")).unwrap();
+    assert_eq!(safe_mode(&dir).unwrap(), None);
+    abort_at(&dir, now, "queue");
+    assert_eq!(safe_mode(&dir).unwrap(), None, "what was cleared counts no more");
+}
+
+#[test]
+fn a_startup_that_ends_ends_the_loop_and_times_that_cannot_be_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let now = dir.clock.now();
+    abort_at(&dir, now, "queue");
+    abort_at(&dir, now, "queue");
+    begin(&dir).0.finish(StartupOutcome::Degraded, 0).unwrap();
+    abort_at(&dir, now, "queue");
+    assert_eq!(safe_mode(&dir).unwrap(), None);
+    // One from the future, one damaged: too careful costs a command.
+    abort_at(&dir, now.plus_millis(86_400_000 * 365), "queue");
+    begin(&dir);
+    std::fs::write(dir.paths.startup_marker(), b"{\"version\":1,").unwrap();
+    assert!(safe_mode(&dir).unwrap().is_some());
+}
+
+#[test]
+fn a_marker_of_a_later_version_names_its_phase_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = open(&folder.path().join("state"));
+    let (startup, _) = begin(&dir);
+    startup.enter("locks").unwrap();
+    let id = startup.id().to_owned();
+    drop(startup);
+    let text = std::fs::read_to_string(dir.paths.startup_marker()).unwrap();
+    let later = text.replacen("\"version\":1", "\"version\":9,\"moon\":\"full\"", 1);
+    std::fs::write(dir.paths.startup_marker(), later).unwrap();
+    let (_, detection) = begin(&dir);
+    let Detection::Aborted { previous, damage: Some(why) } = detection else { panic!("{detection:?}") };
+    assert_eq!((previous.startup_id, previous.phase.as_deref()), (id, Some("locks")));
+    assert!(why.contains("version 9"), "{why}");
     assert_eq!(dir.quarantine().notes().len(), 1);
 }
 
@@ -167,7 +305,7 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
     let left = [
         dir.paths.root().join(".tmp-aaaaaa"),
         dir.paths.locks().join(".tmp-bbbbbb"),
-        dir.paths.queue_log().join(".tmp-cccccc"),
+        dir.paths.queue().join(".tmp-cccccc"),
         workspace("full").join(".tmp-dddddd"),
         workspace("unknown").join(".tmp-eeeeee"),
     ];
@@ -185,21 +323,64 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
 
     let (startup, _) = begin(&dir);
     let mut last = (0, 0);
-    let known = |id: &JobId| id.to_string() == "known";
-    let found = clean_up(&startup, &known, &mut |done, total| last = (done, total)).unwrap();
+    let mut progress = |done, total| {
+        last = (done, total);
+        true
+    };
+    let found = clean_up(&startup, &mut progress).unwrap();
     assert_eq!((found.removed.len(), found.bytes_freed), (5, 25));
-    assert_eq!(found.half_made, [workspace("unknown")]);
     assert!(found.failed.is_empty() && found.in_use.is_empty());
     assert_eq!(last.0, last.1);
     assert!(left.iter().all(|p| !p.exists()));
-    assert!(not_ours.iter().all(|p| p.exists()) && outside.exists() && workspace("unknown").exists());
+    assert!(not_ours.iter().all(|p| p.exists()) && outside.exists());
+
+    let mut unknown = |ids: Vec<JobId>| ids.into_iter().filter(|id| id.to_string() != "known").collect();
+    // Somebody imports: the workspaces may be those of jobs that are about to enter.
+    let import = FileLock::try_acquire(&dir.disk, &dir.paths.import_lock()).unwrap();
+    assert_eq!(remove_half_made(&startup, &mut unknown).unwrap(), 0);
+    drop(import);
+    assert_eq!(remove_half_made(&startup, &mut unknown).unwrap(), 1);
+    assert!(!workspace("unknown").exists() && workspace("full").exists() && workspace("known").exists());
     let log = cleanup_log(&dir).unwrap();
     assert_eq!(log.len(), 6);
     assert!(log.iter().all(|e| e.startup_id == startup.id()));
-    assert!(log.iter().any(|e| e.object == "locks/.tmp-bbbbbb" && e.result == "done"));
-    assert!(log.iter().any(|e| e.object == "jobs/unknown" && e.action == "report_half_made_workspace"));
+    let is_there = |object: &str, action: &str| {
+        log.iter().any(|e| e.object == object && e.action == action && e.result == "done")
+    };
+    assert!(is_there("locks/.tmp-bbbbbb", "remove_temporary_file"));
+    assert!(is_there("queue/.tmp-cccccc", "remove_half_written_snapshot"));
+    assert!(is_there("jobs/unknown", "remove_half_made_workspace"));
 
-    let again = clean_up(&startup, &known, &mut |_, _| {}).unwrap();
+    let again = clean_up(&startup, &mut |_, _| true).unwrap();
     assert!(again.removed.is_empty());
     startup.finish(StartupOutcome::Completed, 0).unwrap();
+}
+
+/// A full disk stopped every recovery at its marker, also the one whose cleaning up would have made room.
+#[test]
+fn a_full_disk_stops_no_startup_and_the_aborted_one_before_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let dir = open(&root);
+    let (before, _) = begin(&dir);
+    let aborted = before.id().to_owned();
+    drop(before); // Without its end: as if killed.
+    let (faults, disk) = Faults::new(ENOSPC, Refuse::From(0));
+    let full = StateDir::open(&root, disk, Clock::system()).unwrap();
+    let (startup, detection) = begin(&full);
+    assert!(detection.is_aborted());
+    assert!(
+        startup.unrecorded().is_some_and(|why| why.contains("No space left")),
+        "{:?}",
+        startup.unrecorded()
+    );
+    startup.enter("queue").unwrap();
+    assert!(history(&dir).unwrap().is_empty());
+    // Its marker is the only trace of it until there is room.
+    faults.set(Refuse::Nothing);
+    startup.enter("jobs").unwrap();
+    assert_eq!(startup.unrecorded(), None);
+    let (id, _) = (startup.id().to_owned(), startup.finish(StartupOutcome::Completed, 0).unwrap());
+    let ids: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
+    assert_eq!(ids, [aborted, id]);
 }

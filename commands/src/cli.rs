@@ -23,12 +23,14 @@ use crate::command::man::{ManArgs, cmd_man};
 use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
+use crate::command::recovery::{RecoveryArgs, cmd_recovery};
 use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
+use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::why::{WhyArgs, cmd_why};
@@ -115,6 +117,8 @@ enum Command {
     Orphans(OrphansArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Recovery(RecoveryArgs),
+    Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -148,6 +152,8 @@ impl Command {
             Command::Orphans(_) => "orphans",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Recovery(_) => "recovery",
+            Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -181,6 +187,8 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Orphans(args) => cmd_orphans(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),

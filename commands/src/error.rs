@@ -10,14 +10,15 @@ use recovery::cleanup::CleanupError;
 use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
-use recovery::jobs::RecoverError;
+use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
-use recovery::recovery::{GraphError, HistoryError, RequestError, RunError};
+use recovery::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
 use recovery::repair::RepairError;
 use recovery::report::audit::AuditReportError;
 use recovery::report::cleanup::CleanupReportError;
 use recovery::report::sentinels::SentinelsError;
+use recovery::report::startup::StartupReportError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use serde::Serialize;
@@ -249,6 +250,9 @@ impl From<RunError> for CliError {
                 CliError::new(ErrorKind::Held, error).code("recovery-under-way").hint("recoveryctl status")
             }
             RunError::Skip(_) => CliError::new(ErrorKind::NotFound, error).code("no-such-phase"),
+            RunError::NotReady { waits_for, .. } => CliError::new(ErrorKind::Refused, error)
+                .code("phase-not-ready")
+                .hint(format!("recoveryctl retry phase {waits_for}")),
             RunError::Disk(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
@@ -309,9 +313,43 @@ impl From<RecoverError> for CliError {
     }
 }
 
+impl From<PruneError> for CliError {
+    fn from(error: PruneError) -> CliError {
+        match error {
+            PruneError::Queue(error) => error.into(),
+            PruneError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<HistoryError> for CliError {
     fn from(error: HistoryError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("recovery-history")
+    }
+}
+
+impl From<RehearseError> for CliError {
+    fn from(error: RehearseError) -> CliError {
+        match error {
+            RehearseError::Run(error) => error.into(),
+            RehearseError::State(error) => error.into(),
+            RehearseError::Disk(error) => error.into(),
+            RehearseError::UnderWay { .. } => {
+                CliError::new(ErrorKind::Held, error).code("recovery-under-way")
+            }
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<StartupReportError> for CliError {
+    fn from(error: StartupReportError) -> CliError {
+        match error {
+            StartupReportError::Disk(error) => error.into(),
+            StartupReportError::Cursor(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
     }
 }
 

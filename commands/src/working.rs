@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use recovery::daemon::SchedulerSettings;
-use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings, RequeuePauses};
+use recovery::jobs::{FreshnessLimits, OnOrphan, RecoverSettings, RequeuePauses, Retention};
 use recovery::queue::{Actor, JobId};
 use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -63,6 +63,12 @@ pub(crate) fn run_options(
     let pauses = (1..tries).map(|n| pause * 2u32.saturating_pow(n - 1)).collect();
     let purpose = purpose.to_owned();
     Ok(RunOptions { purpose, by, skip: skip.to_vec(), pauses, observer, ..RunOptions::default() })
+}
+
+/// Which jobs that are over are kept.
+pub(crate) fn retention(context: &mut Context) -> Result<Retention, CliError> {
+    let jobs = &context.settings()?.jobs;
+    Ok(Retention { keep_days: Some(jobs.keep_days), keep_last: Some(jobs.keep_last), crashed: false })
 }
 
 /// How jobs are run.

@@ -109,10 +109,12 @@ fn a_stopped_supervisor_and_a_heartbeat_from_the_future() {
     running_alone(&scene, "still", &[]);
     let supervisor = scene.supervisor_of("still");
     assert!(signal_process(supervisor, Signal::STOP).unwrap());
-    scene.recover().names("job-heartbeat-stale");
+    scene.recover().names("job-stopped");
     let beat = std::fs::File::options().write(true).open(scene.job_file("still", "sentinel.json")).unwrap();
     beat.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
     scene.recover().names("clock-skew");
+    beat.set_modified(SystemTime::now() - Duration::from_secs(121)).unwrap();
+    scene.recover().names("job-heartbeat-stale");
     assert!(signal_process(supervisor, Signal::CONT).unwrap());
     scene.open_gate("open");
     scene.wait_for_status("still", recovery::queue::JobStatus::Succeeded);

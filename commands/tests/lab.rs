@@ -3,10 +3,14 @@
 //! `RECOVERYCTL_LAB_SEED=N` repeats a sample, `RECOVERYCTL_LAB_POINTS=N` (or `all`) takes so many kill points
 //! of each operation, `RECOVERYCTL_LAB_ONLY=NAME` one operation.
 
+mod common;
+
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use recovery_lab::bytes::{self, Extent};
 use recovery_lab::kill::{self, Points, Scenario};
+use recovery_lab::torture::{Ordeal, torture};
 use recovery_lab::{Seed, Tally, faults};
 
 /// The binary that is tried.
@@ -52,26 +56,19 @@ fn is_long(scenario: &Scenario) -> bool {
 
 #[test]
 fn commands_killed_at_any_system_call_lose_nothing() {
-    kill_all(|s| !is_long(s), 8);
+    kill_all(|s| !is_long(s), 5);
 }
 
 #[test]
 fn recoveries_supervisors_and_daemons_killed_at_any_system_call_lose_nothing() {
-    kill_all(is_long, 8);
-}
-
-/// Says why a test does not run here; where everything must run, that is a failure.
-#[allow(clippy::print_stderr)]
-fn skipped(why: &str) {
-    assert!(std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_none(), "cannot run here: {why}");
-    eprintln!("SKIPPED: {why}");
+    kill_all(is_long, 5);
 }
 
 #[test]
 fn a_full_and_a_read_only_disk_cost_nothing() {
-    match faults::disk::try_disks(&binary()).unwrap() {
+    match faults::disk::try_disks(&binary(), &["disk-not-writable", "job-record-not-written"]).unwrap() {
         Some(tally) => tally.assert_none_failed(),
-        None => skipped("a file system cannot be mounted (it needs root)"),
+        None => common::skipped("a file system cannot be mounted (it needs root)"),
     }
 }
 
@@ -98,7 +95,35 @@ fn bad_bytes_cost_no_more_than_themselves() {
 /// A folder of the name could be neither read nor replaced: reports and recoveries failed on it for ever.
 #[test]
 fn a_folder_in_place_of_any_state_file_is_put_away() {
-    let rows = bytes::folders::try_folders(&binary()).unwrap();
+    let rows = bytes::folders::try_folders(&binary(), "no-state-file").unwrap();
     rows.assert_none_failed();
     assert!(rows.faults > 10, "{rows:?}");
+}
+
+/// `RECOVERYCTL_TORTURE_SECONDS=N` tortures longer.
+#[test]
+#[allow(clippy::print_stderr)]
+fn what_was_acknowledged_survives_torture() {
+    let seconds = std::env::var("RECOVERYCTL_TORTURE_SECONDS").ok().map_or(8, |text| text.parse().unwrap());
+    let ordeal = Ordeal { seed: seed(), length: Duration::from_secs(seconds), actors: 5 };
+    let tally = torture(&binary(), ordeal, &|_| ()).unwrap();
+    eprintln!("{} processes, {} kills", tally.faults, tally.kills);
+    tally.assert_none_failed();
+    assert!(tally.kills > seconds && tally.faults > 2 * seconds, "{tally:?}");
+}
+
+#[test]
+fn whatever_effect_is_refused_nothing_acknowledged_is_lost() {
+    let stride = std::env::var("RECOVERYCTL_LAB_STRIDE").ok().map_or(40, |text| text.parse().unwrap());
+    let mut all = Tally::new("effects");
+    for row in faults::effects::try_effects(&binary(), seed(), stride).unwrap() {
+        assert!(row.effects > 3, "{row:?}");
+        all.failures.extend(row.failures.iter().map(|f| format!("{}: {f}", row.operation)));
+    }
+    all.assert_none_failed();
+}
+
+#[test]
+fn no_clock_reboot_or_host_changes_a_verdict_wrongly() {
+    faults::clocks::try_clocks(&binary()).unwrap().assert_none_failed();
 }

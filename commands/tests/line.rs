@@ -1,6 +1,6 @@
 //! One line for a repository: those who wait in `lock` and the queued jobs are served in the order in which
 //! they came, whatever is killed meanwhile.
-#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::print_stdout, unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::process::{Child, Stdio};
@@ -145,6 +145,17 @@ fn whoever_cannot_wait_does_not_overtake_those_who_do() {
     assert_eq!((holder.end(), first.end()), (0, 0));
 }
 
+/// Tells the seed of a run that failed: `LINE_SEED` repeats it.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("LINE_SEED={}\n", self.0));
+        }
+    }
+}
+
 /// Waiters and daemons are killed at random while the line moves; whoever is left is served in order.
 #[test]
 fn the_order_is_kept_under_random_kills() {
@@ -153,7 +164,7 @@ fn the_order_is_kept_under_random_kills() {
             | u64::try_from(recovery::state::Clock::system().now().as_millis()).unwrap() & 0xFFFFF
             | 1
     });
-    println!("LINE_SEED={seed}");
+    let _named = Seed(seed);
     let mut random = move |below: u64| {
         seed ^= seed << 13;
         seed ^= seed >> 7;

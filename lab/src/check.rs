@@ -9,31 +9,47 @@ use recovery::durable::Disk;
 
 use crate::event::Event;
 use crate::facts::Fact;
-use crate::invariants::{acknowledged, nothing_changed, unreadable_is_kept};
+use crate::invariants::{
+    acknowledged, documents_are_whole, exits_are_kept, nothing_changed, unreadable_is_kept,
+};
 use crate::record::Recorder;
 use crate::recovering::recover;
 use crate::tree::Tree;
 use crate::view::View;
 
-/// Recovers `disk` twice in the folder `world` and checks what must hold.
+/// Recovers `disk` twice in the folder `world` and checks what must hold; `base` was there before the
+/// operation, without and with a reboot since.
 ///
 /// # Errors
 /// A sentence that says what does not hold.
-pub(crate) fn check(world: &Path, disk: &Tree, facts: &BTreeMap<String, Fact>) -> Result<View, String> {
-    catch_unwind(AssertUnwindSafe(|| check_inner(world, disk, facts))).unwrap_or_else(|panic| {
+pub(crate) fn check(
+    world: &Path,
+    base: &[Tree; 2],
+    disk: &Tree,
+    facts: &BTreeMap<String, Fact>,
+) -> Result<View, String> {
+    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         Err(format!("recovery panicked: {}", said.unwrap_or_default()))
     })
 }
 
-fn check_inner(world: &Path, disk: &Tree, facts: &BTreeMap<String, Fact>) -> Result<View, String> {
+fn check_inner(
+    world: &Path,
+    base: &[Tree; 2],
+    disk: &Tree,
+    facts: &BTreeMap<String, Fact>,
+) -> Result<View, String> {
     let laboratory = |e: crate::Error| format!("the laboratory failed: {e}");
+    documents_are_whole(disk, base)?;
     disk.restore(world).map_err(laboratory)?;
     let view = observed(world)?;
     let first = Tree::read(world).map_err(laboratory)?;
     acknowledged(&view, facts, world)?;
+    exits_are_kept(disk, &view)?;
     unreadable_is_kept(disk, &first)?;
+    unreadable_is_kept(&base[0], &first).or_else(|_| unreadable_is_kept(&base[1], &first))?;
     let again = observed(world)?;
     let second = Tree::read(world).map_err(laboratory)?;
     nothing_changed(&first, &second)?;

@@ -60,6 +60,25 @@ pub enum Fact {
         /// What it may hold.
         any_of: Vec<String>,
     },
+    /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
+    MayBeDegraded {
+        /// As recovery names it.
+        object: String,
+    },
+    /// The state directory is this one.
+    StateId {
+        /// As its identity says.
+        id: String,
+    },
+    /// A job that is being removed: there with this file of its workspace, or gone with all of it.
+    Removal {
+        /// Its id.
+        id: String,
+        /// A file in its workspace; `None` for a job without one.
+        file: Option<PathBuf>,
+        /// It must be gone.
+        is_done: bool,
+    },
     /// A startup is in the history, once.
     Startup {
         /// Its id.
@@ -91,6 +110,9 @@ impl Fact {
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
+            Fact::MayBeDegraded { object } => format!("degraded {object}"),
+            Fact::StateId { .. } => "state".to_owned(),
+            Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

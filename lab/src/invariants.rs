@@ -12,15 +12,16 @@ use crate::view::View;
 /// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
 /// may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 6] = [
+    const FILES: [&str; 5] = [
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
         "state/recovery/recovery.lock",
-        "state/startup/history.json",
         "state/startup/startup.lock",
     ];
-    FILES.iter().any(|f| path == Path::new(f)) || path.ends_with("commit.page")
+    FILES.iter().any(|f| path == Path::new(f))
+        || path.ends_with("commit.page")
+        || path.starts_with("state/startup/log")
 }
 
 /// Every acknowledged thing is visible, once; what is not acknowledged is there whole or not at all.
@@ -28,6 +29,11 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
     let ids: BTreeSet<&str> = view.jobs.iter().map(|j| j.id.as_str()).collect();
     if ids.len() != view.jobs.len() {
         return Err(format!("a job is there twice: {:?}", view.jobs));
+    }
+    let is_expected =
+        |object: &String| facts.contains_key(&Fact::MayBeDegraded { object: object.clone() }.key());
+    if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
+        return Err(format!("{object} cannot be used: {why}"));
     }
     facts.values().try_for_each(|fact| holds(view, fact, world))
 }
@@ -71,7 +77,10 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
                 format!("fencing number {token} of {repository} was given, and {found:?} is known"),
             )
         }
+        Fact::Removal { id, file, is_done } => removal(view, id, file.as_deref(), *is_done, world),
         Fact::Audit { object } => once(&view.audit, object),
+        Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
+        Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
         Fact::Startup { id } => once(&view.startups, id),
         Fact::Recovery { id } => once(&view.recoveries, id),
         Fact::Content { path, any_of } => {
@@ -80,6 +89,55 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
             says(fits, format!("{} should hold one of {any_of:?} and holds {found:?}", path.display()))
         }
     }
+}
+
+/// A document is its old or its new whole self on every disk, before anything mends it. What was damaged on
+/// purpose before the operation began is left out.
+pub(crate) fn documents_are_whole(disk: &Tree, base: &[Tree; 2]) -> Result<(), String> {
+    for (path, content) in disk.files() {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        // What lies in quarantine is damaged by nature; the notes about it are not.
+        let is_copy = path.starts_with("state/quarantine") && !name.ends_with(".why.json");
+        let is_document = name.ends_with(".json") && path.starts_with("state") && !is_copy;
+        let was_so = base.iter().any(|base| base.files().any(|(_, before)| before == content));
+        if is_document && !was_so && serde_json::from_slice::<serde_json::Value>(content).is_err() {
+            return Err(format!("{} is neither its old nor its new self", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The exit status in every whole exit record is its job's, unless a later attempt has begun.
+pub(crate) fn exits_are_kept(disk: &Tree, view: &View) -> Result<(), String> {
+    for (path, content) in disk.files().filter(|(path, _)| path.ends_with("exit.json")) {
+        let Ok(exit) = serde_json::from_slice::<serde_json::Value>(content) else { continue };
+        let Some(job) = view.jobs.iter().find(|j| exit["job_id"] == j.id.as_str()) else { continue };
+        let code = exit["exit_code"].as_i64();
+        if exit["attempt"] == job.attempt && job.status != "queued" && job.exit_code.map(i64::from) != code {
+            return Err(format!("{} says {code:?}, and this is shown: {job:?}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn removal(view: &View, id: &str, file: Option<&Path>, is_done: bool, world: &Path) -> Result<(), String> {
+    let jobs = world.join("state/jobs");
+    let workspace = jobs.join(id);
+    if view.jobs.iter().any(|job| job.id == id) {
+        let is_whole = file.is_none_or(|file| workspace.join(file).exists());
+        return match (is_done, is_whole) {
+            (true, _) => Err(format!("job {id} was removed and is there")),
+            (false, false) => Err(format!("job {id} is there and its workspace is not whole")),
+            (false, true) => Ok(()),
+        };
+    }
+    let left = [workspace, jobs.join(format!("{id}.job.json"))].into_iter().find(|path| path.exists());
+    left.map_or(Ok(()), |path| {
+        let held: Vec<_> =
+            std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+        let there = path.display();
+        Err(format!("job {id} is gone and {there} is there, with {held:?}; jobs: {:?}", view.jobs))
+    })
 }
 
 /// Nothing unreadable was deleted: it is where it was, or a copy is in quarantine.

@@ -35,6 +35,7 @@ mod run;
 pub mod seed;
 pub mod table;
 pub mod tally;
+pub mod torture;
 mod tree;
 mod view;
 pub mod witness;

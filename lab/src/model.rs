@@ -55,7 +55,6 @@ pub(crate) struct NameChange {
     /// The number of the change that must have happened if this has.
     needs: Option<u64>,
     number: u64,
-    dropped: bool,
 }
 
 impl NameChange {
@@ -240,7 +239,7 @@ impl Model {
     ) -> u64 {
         let number = self.next;
         self.next += 1;
-        let change = NameChange { folder, gone, come, needs, number, dropped: false };
+        let change = NameChange { folder, gone, come, needs, number };
         change.apply(&mut self.folders[folder].now);
         self.names.push(change);
         number
@@ -248,7 +247,7 @@ impl Model {
 
     /// Makes changes of names durable, and what they imply.
     fn sync_names(&mut self, wanted: impl Fn(&NameChange) -> bool) {
-        let chosen = self.closed(self.names.iter().map(|c| wanted(c) && !c.dropped).collect());
+        let chosen = self.closed(self.names.iter().map(wanted).collect());
         let mut left = Vec::new();
         for (change, durable) in std::mem::take(&mut self.names).into_iter().zip(chosen) {
             if durable {
@@ -280,13 +279,10 @@ impl Model {
                     self.files[id].pending.iter_mut().for_each(|p| p.dropped = true);
                 }
             }
-            Change::SyncDir { path } => {
-                let folder = self.folder(path);
-                self.names.iter_mut().filter(|c| Some(c.folder) == folder).for_each(|c| c.dropped = true);
-            }
+            // Names are the journal's: they are not durable, and a later sync may still make them so.
+            Change::SyncDir { .. } => {}
             _ => {
                 self.files.iter_mut().flat_map(|f| &mut f.pending).for_each(|p| p.dropped = true);
-                self.names.iter_mut().for_each(|c| c.dropped = true);
             }
         }
     }

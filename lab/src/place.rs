@@ -137,7 +137,16 @@ impl Place {
     /// # Errors
     /// When it is no JSON, or it panicked or hung.
     pub fn json(&self, arguments: &[&str]) -> Result<(Value, i32), String> {
-        let ran = self.run(["--json"].iter().chain(arguments)).map_err(|e| e.to_string())?;
+        self.json_within(arguments, PATIENCE)
+    }
+
+    /// The same for what may take longer than usual.
+    ///
+    /// # Errors
+    /// As [`Place::json`].
+    pub fn json_within(&self, arguments: &[&str], patience: Duration) -> Result<(Value, i32), String> {
+        let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
+        let ran = run(self.command().args(&arguments), patience).map_err(|e| e.to_string())?;
         let about = format!("{arguments:?}: status {}: {}{}", ran.status, ran.stdout, ran.stderr);
         if ran.stderr.contains("panicked") || ran.status < 0 {
             return Err(about);

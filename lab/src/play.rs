@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
+use recovery::queue::{JobStatus, Queue};
+
 use crate::Error;
 use crate::event::Event;
+use crate::facts::Fact;
 use crate::operations::{self, Operation, Stage, supervisor};
 use crate::record::Recorder;
 use crate::recovering::with_causes;
@@ -23,6 +26,8 @@ pub struct Orders {
     pub failing_sync: u64,
     /// A fault of the library that is switched on.
     pub mutation: Option<String>,
+    /// Whether the operation may be refused: it was begun before.
+    pub may_be_refused: bool,
 }
 
 /// Starts processes that play.
@@ -74,7 +79,7 @@ impl Player {
             _ => None,
         });
         match ended {
-            Some(Some(error)) if orders.failing_sync == 0 => {
+            Some(Some(error)) if orders.failing_sync == 0 && !orders.may_be_refused => {
                 Err(format!("{}: {error}", operation.name).into())
             }
             None => Err(format!("{}: its process did not come to its end", operation.name).into()),
@@ -139,6 +144,15 @@ fn play_role(arguments: &[OsString]) -> Result<ExitCode, Error> {
     }
 }
 
+/// After a failed sync: what is shown now must not vanish.
+fn show(stage: &Stage) -> Result<(), Error> {
+    // Refused while the log is unusable: then nothing is shown.
+    let Ok(queue) = Queue::open(&stage.dir()?) else { return Ok(()) };
+    let any = JobStatus::ALL.map(JobStatus::as_str);
+    queue.state().jobs().for_each(|job| stage.acknowledge(Fact::job(&job.id.to_string(), 1, &any)));
+    Ok(())
+}
+
 fn run(
     operation: &Operation,
     world: &Path,
@@ -153,6 +167,9 @@ fn run(
     if result.is_err() && failing_sync != 0 {
         // Whoever is told of a failure tries again.
         result = (operation.run)(&stage);
+    }
+    if failing_sync != 0 {
+        show(&stage)?;
     }
     let error = result.err().map(|e| with_causes(e.as_ref()));
     recorder.note(Event::Ended { error });

@@ -45,20 +45,18 @@ pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>)
 pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
     let dir = open(world, disk).map_err(|e| format!("it cannot be opened: {}", with_causes(&e)))?;
     let (record, queue) = sequence(&dir)?;
-    if record.snapshot.outcome != RecoveryOutcome::Completed {
-        let findings: Vec<String> = record
-            .snapshot
-            .all_findings()
-            .map(|f| serde_json::to_string(f).unwrap_or_default())
-            .chain(record.snapshot.degraded_resources().map(|d| format!("{}: {}", d.object, d.why)))
-            .collect();
-        return Err(format!("recovery is {:?}: {}", record.snapshot.outcome, findings.join("; ")));
+    let outcome = record.snapshot.outcome;
+    if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
+        let findings: Vec<String> =
+            record.snapshot.all_findings().map(|f| serde_json::to_string(f).unwrap_or_default()).collect();
+        return Err(format!("recovery is {outcome:?}: {}", findings.join("; ")));
     }
     let queue = match queue {
         Some(queue) => queue,
         None => Queue::open(&dir).map_err(|e| with_causes(&e))?,
     };
-    View::of(&dir, &queue)
+    let degraded = record.snapshot.degraded_resources().map(|d| (d.object.clone(), d.why.clone())).collect();
+    Ok(View { degraded, ..View::of(&dir, &queue)? })
 }
 
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {

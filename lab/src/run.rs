@@ -22,9 +22,12 @@ pub struct Limits {
     pub detail: Detail,
     /// Whether each sync is made to fail once.
     pub failing_syncs: bool,
-    /// After every so many-th kill, recovery is recorded too and the power cut during and after it; 0 for
-    /// never.
-    pub power_loss_after_kill: usize,
+    /// At most so many disks of one recording, evenly taken from all.
+    pub most_images: usize,
+    /// After so many of the kills, evenly taken, recovery is recorded too and the power cut after it.
+    pub power_losses_after_kills: usize,
+    /// At most so many disks of each of those.
+    pub most_after_kill: usize,
     /// Of so many disks the recovery is recorded and the power cut in it again.
     pub crashes_in_recovery: usize,
     /// Stop an operation at its first failure.
@@ -40,8 +43,10 @@ impl Limits {
         Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
-            power_loss_after_kill: 7,
-            crashes_in_recovery: 1,
+            most_images: 90,
+            power_losses_after_kills: 2,
+            most_after_kill: 15,
+            crashes_in_recovery: 0,
             stop_at_first: false,
             workers: 2,
         }
@@ -53,7 +58,9 @@ impl Limits {
         Limits {
             detail: Detail::FULL,
             failing_syncs: true,
-            power_loss_after_kill: 1,
+            most_images: usize::MAX,
+            power_losses_after_kills: usize::MAX,
+            most_after_kill: 400,
             crashes_in_recovery: 12,
             stop_at_first: false,
             workers: 2,
@@ -120,6 +127,8 @@ struct Case {
     facts: BTreeMap<String, Fact>,
     /// What recovery may show; `None` for anything that fits the facts.
     shown: Option<Arc<Shown>>,
+    /// Nothing is lost: other disks are compared with it.
+    is_kill: bool,
 }
 
 type Objects = BTreeMap<String, String>;
@@ -174,9 +183,12 @@ pub fn run_operation(
     let recorded = place.path().join("recorded");
     let base = player.prepare(operation, &recorded)?;
     let mut run = Run {
+        player,
+        orders,
         operation,
         limits,
         which,
+        base: [base.clone(), base.after_reboot(&recovery::system::Host::this().boot_id)],
         progress,
         place: place.path(),
         seen: HashMap::new(),
@@ -194,6 +206,7 @@ pub fn run_operation(
             let orders = Orders { failing_sync, ..orders.clone() };
             let recording = player.record(operation, &base, &recorded, &orders)?;
             run.report.faults += 1;
+            run.note_sites(&recording);
             run.recording(&recording, &format!("sync {failing_sync} failed, "))?;
         }
     }
@@ -217,9 +230,13 @@ impl Recording {
 }
 
 struct Run<'a> {
+    player: &'a Player,
+    orders: &'a Orders,
     operation: &'a Operation,
     limits: &'a Limits,
     which: Which,
+    /// What was there before the operation, without and with a reboot since.
+    base: [Tree; 2],
     progress: &'a (dyn Fn(Step) + Sync),
     place: &'a Path,
     /// What was shown by disks that were tried, by what they are and what must hold on them.
@@ -232,6 +249,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn is_over(&self) -> bool {
         self.limits.stop_at_first && !self.report.failures.is_empty()
+    }
+
+    fn note_sites(&mut self, recording: &Recording) {
+        for event in &recording.events {
+            if let Event::Changed { site, .. } | Event::Reached { site } = event {
+                self.report.sites.insert(site.clone());
+            }
+        }
     }
 
     fn note(&mut self, recording: &Recording) {
@@ -264,6 +289,7 @@ impl Run<'_> {
             moment: format!("{how}killed after event {}", m.at),
             facts: m.facts.clone(),
             shown: None,
+            is_kill: true,
         });
         let views = self.try_all(&kills.collect::<Vec<_>>())?;
         if self.is_over() {
@@ -274,7 +300,9 @@ impl Run<'_> {
         let mut known: HashMap<u64, usize> = HashMap::new();
         let mut seeds = self.random.clone();
         for (index, moment) in moments.iter().enumerate() {
-            let since = &views[moment.acknowledged_at.min(index)..=index];
+            // What is being written now may be there as it will be when it is written.
+            let next = (index + 2).min(views.len() - 1);
+            let since = &views[moment.acknowledged_at.min(index)..=next];
             // What a kill showed wrong is a failure already.
             let shown = (how.is_empty() && since.iter().all(Option::is_some))
                 .then(|| Arc::new(Shown::of(&since.iter().flatten().collect::<Vec<_>>())));
@@ -285,6 +313,7 @@ impl Run<'_> {
                     moment: format!("{how}power loss after event {}", moment.at),
                     facts: moment.facts.clone(),
                     shown: shown.clone(),
+                    is_kill: false,
                 };
                 match known.get(&fingerprint) {
                     Some(&at) => cases[at] = case,
@@ -295,15 +324,16 @@ impl Run<'_> {
                 }
             });
         }
+        let mut cases = evenly(cases, self.limits.most_images);
         cases.iter_mut().for_each(|case| case.tree = case.tree.after_reboot(&boot_id));
         self.try_all(&cases)?;
-        let every = self.limits.power_loss_after_kill;
-        if every > 0 && how.is_empty() {
-            for moment in moments.iter().step_by(every) {
+        if how.is_empty() {
+            for moment in evenly(moments, self.limits.power_losses_after_kills) {
                 if self.is_over() {
                     break;
                 }
-                self.power_loss_after_kill(moment, &boot_id)?;
+                self.power_loss_after_kill(&moment, &boot_id)?;
+                self.power_loss_after_second_try(&moment, &boot_id)?;
             }
         }
         Ok(())
@@ -332,9 +362,38 @@ impl Run<'_> {
                 moment: format!("{how}then power loss"),
                 facts: moment.facts.clone(),
                 shown: Some(Arc::new(Shown::of(&[&view.objects()]))),
+                is_kill: false,
             });
         });
-        self.try_all(&cases)?;
+        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
+        Ok(())
+    }
+
+    /// Killed at this moment, done again by another process, and then the power loss: what the first one left
+    /// unsynced must not take with it what the second acknowledged.
+    fn power_loss_after_second_try(&mut self, moment: &Moment, boot_id: &str) -> Result<(), Error> {
+        let world = self.place.join("again");
+        let orders = Orders { may_be_refused: true, ..self.orders.clone() };
+        let second = self.player.record(self.operation, &moment.model.everything(), &world, &orders)?;
+        let (mut model, mut facts) = (moment.model.clone(), moment.facts.clone());
+        for event in &second.events {
+            model.play(event);
+            if let Event::Acknowledged(fact) = event {
+                facts.insert(fact.key(), fact.clone());
+            }
+        }
+        let mut cases = Vec::new();
+        disks(&model, &self.limits.detail, &mut self.random, &mut |tree| {
+            let moment = format!("killed after event {}, done again, then power loss", moment.at);
+            cases.push(Case {
+                tree: tree.after_reboot(boot_id),
+                moment,
+                facts: facts.clone(),
+                shown: None,
+                is_kill: false,
+            });
+        });
+        self.try_all(&evenly(cases, self.limits.most_after_kill))?;
         Ok(())
     }
 
@@ -353,7 +412,7 @@ impl Run<'_> {
             // What was killed is always looked at: other disks are compared with it.
             let is_chosen = match self.which {
                 Which::All => true,
-                Which::One(number) => case.shown.is_none() || first + index == number,
+                Which::One(number) => case.is_kill || first + index == number,
             };
             if is_chosen && !self.seen.contains_key(&keys[index]) {
                 self.seen.insert(keys[index], None);
@@ -367,6 +426,7 @@ impl Run<'_> {
             for worker in 0..self.limits.workers.max(1) {
                 let world: PathBuf = self.place.join(format!("worker-{worker}"));
                 let (next, stop, results, wanted) = (&next, &stop, &results, &wanted);
+                let base = &self.base;
                 let (progress, stop_at_first) = (self.progress, self.limits.stop_at_first);
                 scope.spawn(move || {
                     loop {
@@ -375,7 +435,7 @@ impl Run<'_> {
                         if stop_at_first && stop.load(Ordering::SeqCst) > 0 {
                             return;
                         }
-                        let result = judge(&world, &cases[index]);
+                        let result = judge(&world, base, &cases[index]);
                         stop.fetch_add(usize::from(result.is_err()), Ordering::SeqCst);
                         results
                             .lock()
@@ -416,8 +476,19 @@ impl Case {
     }
 }
 
-fn judge(world: &Path, case: &Case) -> Result<Objects, String> {
-    let objects = check(world, &case.tree, &case.facts)?.objects();
+/// At most so many of them, at equal distances; the first and the last are among them.
+fn evenly<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let len = all.len();
+    if len <= most {
+        return all;
+    }
+    let mut wanted = (0..most).map(|i| i * (len - 1) / (most - 1).max(1)).peekable();
+    let chosen = all.into_iter().enumerate().filter(|(at, _)| wanted.next_if_eq(at).is_some());
+    chosen.map(|(_, item)| item).collect()
+}
+
+fn judge(world: &Path, base: &[Tree; 2], case: &Case) -> Result<Objects, String> {
+    let objects = check(world, base, &case.tree, &case.facts)?.objects();
     case.shown.as_ref().map_or(Ok(()), |shown| shown.allows(&objects))?;
     Ok(objects)
 }
@@ -437,6 +508,13 @@ fn moments(recording: &Recording) -> Vec<Moment> {
     let mut facts = BTreeMap::new();
     let mut moments: Vec<Moment> = Vec::new();
     let mut acknowledged_at = 0;
+    // What is said before anything is changed holds from the beginning.
+    let first = |e: &&Event| !matches!(e, Event::Changed { .. } | Event::Page { .. });
+    for event in recording.events.iter().take_while(first) {
+        if let Event::Acknowledged(fact) = event {
+            facts.insert(fact.key(), fact.clone());
+        }
+    }
     moments.push(Moment { at: 0, model: model.clone(), facts: facts.clone(), acknowledged_at });
     for (number, event) in recording.events.iter().enumerate() {
         model.play(event);

@@ -43,6 +43,8 @@ pub(crate) struct View {
     pub(crate) audit: Vec<String>,
     pub(crate) startups: Vec<String>,
     pub(crate) recoveries: Vec<String>,
+    /// What recovery could not bring back, and why.
+    pub(crate) degraded: Vec<(String, String)>,
 }
 
 impl View {
@@ -64,6 +66,7 @@ impl View {
             line: state.queued().map(|job| job.id.to_string()).collect(),
             jobs,
             locks: locks(dir),
+            degraded: Vec::new(),
             audit: trail.entries.into_iter().map(|(_, entry)| entry.object).collect(),
             startups: history(dir).map_err(|e| with_causes(&e))?.into_iter().map(|e| e.startup_id).collect(),
             recoveries: read_history(dir)

@@ -13,7 +13,7 @@ const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// Why an act could not be entered. It must not be acknowledged then.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit trail in {} cannot be written", folder.display())]
+#[error("the audit trail in {} cannot be used", folder.display())]
 pub struct AuditError {
     /// The trail's folder.
     pub folder: std::path::PathBuf,
@@ -112,7 +112,10 @@ fn open_log(dir: &StateDir) -> Result<Log, LogError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.disk.ensure_dir(&options.folder)?;
+    // As for the queue's log.
+    if !options.folder.is_dir() {
+        dir.disk.ensure_dir(&options.folder)?;
+    }
     Log::open(&dir.disk, options)
 }
 
@@ -137,22 +140,29 @@ pub struct TrailRead {
     pub unknown: Vec<u64>,
 }
 
-/// Reads the whole trail. Changes nothing; an entry of this very moment may not be synced yet.
+/// Reads the whole trail. What it shows is synced before: an entry whose writer was killed must not be seen
+/// and then be lost.
 ///
 /// # Errors
 /// What the system says. Damage is no error.
-pub fn read(dir: &StateDir) -> Result<TrailRead, DiskError> {
+pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
     let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
     let mut trail = TrailRead::default();
     if !folder.exists() {
         return Ok(trail);
     }
+    let failed = |source| AuditError { folder: folder.clone(), source };
+    let log = open_log(dir).map_err(failed)?;
+    let end = log.end();
+    log.commit(end.last_seq).map_err(failed)?;
+    let until = Some(end);
     let request =
-        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until };
     let summary = crate::durable::log::read(request, |seq, line| match serde_json::from_slice(line) {
         Ok(entry) => trail.entries.push((seq, entry)),
         Err(_) => trail.unknown.push(seq),
-    })?;
+    })
+    .map_err(|e| failed(e.into()))?;
     trail.missing = summary.missing;
     trail.damage = summary.damage;
     trail.damage.retain(|d| d.kind != DamageKind::TornTail);

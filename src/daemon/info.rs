@@ -1,4 +1,5 @@
-//! `daemon/daemon.json`: which daemon takes jobs. There from the end of its recovery until it ends; after
+//! `daemon/daemon.json`: which daemon takes jobs, or is up in safe mode and takes none. There from the end of
+//! its recovery until it ends; after
 //! a crash it is left until the next daemon begins, so whoever reads it asks whether the daemon's lock is
 //! held.
 
@@ -20,6 +21,9 @@ pub struct DaemonInfo {
     pub socket: Option<PathBuf>,
     /// Since when it takes jobs.
     pub started_at: Timestamp,
+    /// Whether it is up in safe mode: it has not recovered, and starts no job.
+    #[serde(default)]
+    pub safe_mode: bool,
 }
 
 impl DaemonInfo {
@@ -56,5 +60,5 @@ pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
 fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
     let holder = holder_of(&dir.paths.daemon_lock())?;
     let started_at = holder.since.parse().unwrap_or_default();
-    Some(DaemonInfo { pid: holder.pid, address: None, socket: None, started_at })
+    Some(DaemonInfo { pid: holder.pid, address: None, socket: None, started_at, safe_mode: false })
 }

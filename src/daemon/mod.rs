@@ -4,12 +4,14 @@
 //! runs it without a daemon. [`serve`] is the daemon itself. Ending it, however it ends, touches no job:
 //! supervisors are processes of their own.
 
+mod again;
 mod choice;
 mod cleaning;
 mod exits;
 mod gate;
 mod info;
 mod orphans;
+mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
@@ -17,5 +19,6 @@ mod watch;
 
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
+pub use retention::still_needed;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

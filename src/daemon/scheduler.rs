@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::choice::startable;
 use super::orphans::{Orphans, time_left};
+use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::cleanup::Derived;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
-    Look, ProcessTable, RecoverError, RecoverSettings, Settled, Settlement, Verdict, after_failed_start,
-    record, settle,
+    Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
+    after_failed_start, record, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -76,6 +77,7 @@ pub struct Scheduler {
     watch: Watch,
     orphans: Orphans,
     last_checkpoint: Instant,
+    retainer: Retainer,
     started: Vec<JobId>,
     cleanups: Derived,
     /// Held while this scheduler starts whatever job is next.
@@ -94,10 +96,18 @@ impl Scheduler {
             watch: Watch::new(),
             orphans: Orphans::default(),
             last_checkpoint: Instant::now(),
+            retainer: Retainer::default(),
             started: Vec::new(),
             cleanups: Derived::default(),
             announced: None,
         }
+    }
+
+    /// The same, which removes jobs that are old enough once a day.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
+        self.retainer = Retainer::new(retention);
+        self
     }
 
     /// The queue as this scheduler knows it.
@@ -179,6 +189,7 @@ impl Scheduler {
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
         self.enter_cleanups();
+        self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         Ok(changed || !ended.is_empty() || settled || started)
     }

@@ -1,17 +1,17 @@
-//! The daemon's life: its lock, its recovery, then jobs until it is told to end.
+//! The daemon's life: its lock, its recovery (or safe mode), then jobs until it is told to end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::record;
+use crate::jobs::{Retention, record};
 use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
-use crate::recovery::{
-    GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings,
-};
+use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
+use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
 
+use super::again::{Again, Looks};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 
@@ -27,6 +27,8 @@ pub struct DaemonSettings {
     pub cleanup: CleanupSettings,
     /// How it looks for orphans.
     pub orphans: OrphanSettings,
+    /// Which jobs that are over it keeps; all when not given.
+    pub retention: Option<Retention>,
 }
 
 /// Why a daemon did not start, or could not go on.
@@ -56,6 +58,9 @@ pub enum DaemonError {
         /// What each phase says.
         record: Box<RecoveryRecord>,
     },
+    /// Its startup in safe mode could not be recorded.
+    #[error(transparent)]
+    Startup(#[from] StartupError),
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -73,19 +78,64 @@ fn described(holder: Option<&Holder>) -> String {
 
 /// Recovers, calls `ready`, and runs jobs until `stop` says so. Running jobs are left to their supervisors.
 ///
+/// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a record, and
+/// nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready` is
+/// called again.
+///
 /// # Errors
 /// See [`DaemonError`].
 pub fn serve(
     dir: &StateDir,
     settings: DaemonSettings,
-    ready: &mut dyn FnMut(&DaemonInfo, &RecoveryRecord),
+    ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let (record, queue) =
-        Recovery::new(dir, settings.recovery)?.scanning(&settings.orphans).run(&settings.run)?;
+    let DaemonSettings { recovery, run, scheduler, cleanup, orphans, retention } = settings;
+    let again = Again { dir, recovery, run, orphans };
+    let served = serve_on(dir, &again, WorkSettings { scheduler, cleanup, retention }, ready, stop);
+    DaemonInfo::remove(dir)?;
+    served
+}
+
+/// What a daemon does once it has recovered.
+struct WorkSettings {
+    scheduler: SchedulerSettings,
+    cleanup: CleanupSettings,
+    retention: Option<Retention>,
+}
+
+fn serve_on(
+    dir: &StateDir,
+    again: &Again<'_>,
+    work_settings: WorkSettings,
+    ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
+    stop: &dyn Fn() -> bool,
+) -> Result<(), DaemonError> {
+    let info = |safe_mode| DaemonInfo {
+        pid: std::process::id(),
+        address: None,
+        socket: None,
+        started_at: dir.clock.now(),
+        safe_mode,
+    };
+    // Where it cannot be told, the phase `startup` says so: no reason not to come up.
+    let recovered = match safe_mode(dir) {
+        Ok(None) | Err(_) => again.whole()?,
+        Ok(Some(safe)) => {
+            come_up_safely(dir, &safe)?;
+            let info = info(true);
+            info.write(dir)?;
+            ready(&info, None);
+            match again.when_asked_in_safe_mode(stop)? {
+                Some(recovered) => recovered,
+                None => return Ok(()),
+            }
+        }
+    };
+    let (record, queue) = recovered;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {
         return Err(DaemonError::NotRecovered { outcome, record: Box::new(record) });
@@ -94,34 +144,56 @@ pub fn serve(
         Some(queue) => queue,
         None => Queue::open(dir)?,
     };
-    let info =
-        DaemonInfo { pid: std::process::id(), address: None, socket: None, started_at: dir.clock.now() };
+    let info = info(false);
     info.write(dir)?;
-    ready(&info, &record);
-    let worked = work(dir, queue, settings.scheduler, &settings.cleanup, stop);
-    DaemonInfo::remove(dir)?;
-    Ok(worked?)
+    ready(&info, Some(&record));
+    work(dir, queue, work_settings, again, stop)
 }
 
-/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before.
+/// History and log say that this start came up, and how.
+fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
+    let (startup, _) = Startup::begin(dir, StartedBy::Daemon)?;
+    startup.enter_safe_mode(safe)?;
+    startup.finish_in_safe_mode()?;
+    Ok(())
+}
+
+/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
+/// phase is tried again no job is started; those that run go on.
 fn work(
     dir: &StateDir,
     queue: Queue,
-    settings: SchedulerSettings,
-    cleanup: &CleanupSettings,
+    settings: WorkSettings,
+    again: &Again<'_>,
     stop: &dyn Fn() -> bool,
-) -> Result<(), WorkError> {
+) -> Result<(), DaemonError> {
     let over = AtomicBool::new(false);
     let waiting = record::waiting(queue.state());
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let cleaning = scope.spawn(|| super::cleaning::clean(dir, cleanup, &over));
-        let worked = Scheduler::new(dir.clone(), queue, settings).run(stop);
+        let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler);
+        let scheduler = match settings.retention {
+            Some(retention) => scheduler.with_retention(retention),
+            None => scheduler,
+        };
+        let worked = schedule(scheduler, again, stop);
         over.store(true, Ordering::Relaxed);
         cleaning.thread().unpark();
         worked
     })
+}
+
+fn schedule(mut scheduler: Scheduler, again: &Again<'_>, stop: &dyn Fn() -> bool) -> Result<(), DaemonError> {
+    let looks = Looks::new(again);
+    while !stop() {
+        scheduler.run(&|| stop() || looks.is_asked())?;
+        if !stop() {
+            again.retry_what_is_asked(None)?;
+        }
+    }
+    Ok(())
 }
 
 fn take_lock(dir: &StateDir) -> Result<FileLock, DaemonError> {

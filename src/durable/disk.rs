@@ -97,7 +97,11 @@ impl Disk {
     }
 
     #[track_caller]
-    fn perform<T>(&self, effect: &Effect<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(super) fn perform<T>(
+        &self,
+        effect: &Effect<'_>,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let Some(observer) = &self.observer else { return act() };
         observer.reached(Location::caller());
         observer.before(effect)?;
@@ -265,27 +269,45 @@ impl Disk {
             .tried("make the folder", path)
     }
 
-    /// Makes a folder durably unless it is there; true when it was made now.
+    /// Makes a folder unless it is there, and its name durable: whoever made it may have been killed before he
+    /// could. True when it was made now.
     ///
     /// # Errors
     /// What the system says; `NotADirectory` when the name belongs to something else.
     #[track_caller]
     pub fn ensure_dir(&self, path: &Path) -> Result<bool, DiskError> {
-        match self.create_dir(path) {
-            Ok(()) => {
-                if !Mutation::NoFolderSyncForNewFolder.is_on() {
-                    self.sync_dir(parent(path))?;
+        self.ensure_dirs(std::slice::from_ref(&path)).map(|made| made > 0)
+    }
+
+    /// As [`Disk::ensure_dir`] for many, in this order, with one sync for each folder that they lie in.
+    ///
+    /// # Errors
+    /// As [`Disk::ensure_dir`].
+    #[track_caller]
+    pub fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
+        let mut made = 0;
+        let mut around: Vec<&Path> = Vec::new();
+        for path in paths.iter().map(AsRef::as_ref) {
+            match self.create_dir(path) {
+                Ok(()) => made += 1,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path);
                 }
-                Ok(true)
+                // No folder could be made; none has to be.
+                Err(e) if e.is_refused_change() && path.is_dir() => continue,
+                Err(e) => return Err(e),
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if path.is_dir() {
-                    return Ok(false);
-                }
-                Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path)
+            if !around.contains(&parent(path)) {
+                around.push(parent(path));
             }
-            Err(e) => Err(e),
         }
+        if !Mutation::NoFolderSyncForNewFolder.is_on() {
+            for folder in around {
+                self.sync_dir(folder)?;
+            }
+        }
+        Ok(made)
     }
 
     /// Removes an empty folder.

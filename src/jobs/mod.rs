@@ -6,10 +6,12 @@ mod conditions;
 mod evidence;
 mod exit_record;
 mod fence;
+mod follow;
 mod grip;
 pub mod marks;
 mod output;
 mod process_table;
+mod prune;
 pub mod record;
 mod record_text;
 mod recover;
@@ -25,9 +27,14 @@ pub use command_record::CommandRecord;
 pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
+pub use prune::{
+    KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
+    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune,
+};
 pub(crate) use recover::after_failed_start;
 pub use recover::{
     AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,

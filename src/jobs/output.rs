@@ -44,7 +44,8 @@ impl Output {
         let moved = paths.attempt(attempt).join("output.log");
         // An earlier attempt's output is moved away only when the next one starts.
         let latest = Sentinel::read(&paths.sentinel()).ok().and_then(|s| Some(s.whole()?.attempt));
-        let is_moved = moved.exists() || (attempt < job.attempt && latest != Some(attempt));
+        let is_of_another = latest.map_or(attempt < job.attempt, |latest| latest != attempt);
+        let is_moved = moved.exists() || is_of_another;
         let path = if is_moved { moved } else { paths.output() };
         Ok(Output { path, has_exit_line: false })
     }
@@ -63,6 +64,16 @@ impl Output {
         Ok(cut.map_or(len, |(at, _)| at))
     }
 
+    /// The offset of the first byte at or behind this one that is kept; what lies before was dropped by
+    /// an output limit.
+    ///
+    /// # Errors
+    /// As [`Output::len`].
+    pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
+        let file = File::open(&self.path).tried("open", &self.path)?;
+        Ok(offset.max(beginning(&file).tried("read", &self.path)?))
+    }
+
     /// Whether the job printed nothing.
     ///
     /// # Errors
@@ -76,11 +87,8 @@ impl Output {
     /// # Errors
     /// `NotFound` when nothing was printed; otherwise what the system says.
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
-        let len = self.len()?;
         let mut file = File::open(&self.path).tried("open", &self.path)?;
-        let offset = offset.max(beginning(&file).tried("read", &self.path)?);
-        let wanted = len.saturating_sub(offset).min(most);
-        read_at(&mut file, offset, wanted).tried("read", &self.path)
+        Ok(read_part(&mut file, self, offset, most).tried("read", &self.path)?.1)
     }
 
     /// The last `most` bytes as text; empty when nothing was printed.
@@ -92,9 +100,26 @@ impl Output {
             Err(e) if e.is_not_found() => return Ok(String::new()),
             other => other?,
         };
-        let bytes = self.read_from(len.saturating_sub(most), most)?;
-        Ok(String::from_utf8_lossy(whole_characters(&bytes, len > most)).into_owned())
+        let from = self.kept_from(len.saturating_sub(most))?;
+        let bytes = self.read_from(from, most)?;
+        Ok(String::from_utf8_lossy(whole_characters(&bytes, from > 0)).into_owned())
     }
+}
+
+/// The bytes from an offset on, at most so many, and where they begin: later than asked for when an output
+/// limit has dropped what was there.
+pub(super) fn read_part(
+    file: &mut File,
+    output: &Output,
+    offset: u64,
+    most: u64,
+) -> io::Result<(u64, Vec<u8>)> {
+    let mut len = file.metadata()?.len();
+    if output.has_exit_line {
+        len = find_exit_line(file, len)?.map_or(len, |(at, _)| at);
+    }
+    let offset = offset.max(beginning(file)?);
+    Ok((offset, read_at(file, offset, len.saturating_sub(offset).min(most))?))
 }
 
 /// Where what is kept of an output begins: behind the hole that an output limit has made at its front.

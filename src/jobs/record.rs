@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::record_text::{read_record, says, text_of, understand};
 use super::stored::Stored;
 use crate::durable::{DiskError, Tried, create_many, read_optional, replace};
-use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since};
+use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since, removed_since};
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
@@ -75,11 +75,19 @@ pub const WAITING_WITH_RECORD: usize = 10_000;
 /// How many files are made with one sync; each is open until then.
 const AT_ONCE: usize = 256;
 
+/// Jobs that wait for their first attempt, and up to which record of the log that was seen.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    documents: Vec<JobDocument>,
+    seq: u64,
+}
+
 /// The next jobs in line that have not begun, for [`write_waiting`].
 #[must_use]
-pub fn waiting(state: &QueueState) -> Vec<JobDocument> {
+pub fn waiting(state: &QueueState) -> Waiting {
     let unbegun = state.queued().filter(|job| job.course.is_none());
-    unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect()
+    let documents = unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect();
+    Waiting { documents, seq: state.last_seq() }
 }
 
 /// What [`write_waiting`] did.
@@ -98,11 +106,11 @@ pub struct WaitingRecords {
 /// What the system says.
 pub fn write_waiting(
     dir: &StateDir,
-    documents: &[JobDocument],
+    waiting: &Waiting,
     stop: &dyn Fn() -> bool,
 ) -> Result<WaitingRecords, RecordError> {
     let mut written = WaitingRecords::default();
-    for batch in documents.chunks(AT_ONCE) {
+    for batch in waiting.documents.chunks(AT_ONCE) {
         if stop() {
             break;
         }
@@ -120,9 +128,25 @@ pub fn write_waiting(
             }
             files.push((path, text_of(document)));
         }
-        written.made += create_many(&dir.disk, &dir.paths.jobs(), &files)?;
+        let made = create_many(&dir.disk, &dir.paths.jobs(), &files)?;
+        if made > 0 {
+            take_back_removed(dir, batch, waiting.seq)?;
+        }
+        written.made += made;
     }
     Ok(written)
+}
+
+/// A job may have been cancelled and removed since it was seen to wait: its record would bring it back.
+fn take_back_removed(dir: &StateDir, batch: &[JobDocument], seq: u64) -> Result<(), RecordError> {
+    let removed = removed_since(dir, seq)?;
+    for document in batch.iter().filter(|d| removed.contains(&d.job_id)) {
+        match dir.disk.remove_file(&dir.paths.job(&document.job_id.to_string())?.record) {
+            Err(e) if e.is_not_found() => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// What was done about the records.

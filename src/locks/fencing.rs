@@ -13,7 +13,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::metadata::{LockMetadata, MetadataRead, parse as parse_metadata};
-use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, DiskFile, Tried};
 use crate::state::Timestamp;
 
@@ -51,7 +50,7 @@ pub(super) fn write(file: &DiskFile, grant: &LockMetadata) -> Result<(), DiskErr
     if file.metadata()?.len() != bytes.len() as u64 {
         file.truncate(bytes.len() as u64)?;
     }
-    if Mutation::FencingNumberWithoutSync.is_on() { Ok(()) } else { file.sync_data() }
+    file.sync_data()
 }
 
 /// The last grant, as it was made; `None` when the file does not tell, or tells of an earlier one.

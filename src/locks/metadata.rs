@@ -4,11 +4,14 @@
 //! {"version":1,"repository":"web","lock_id":"0192…","token":7,"state":"held",
 //!  "holder":{"kind":"job","job_id":"…","attempt":1,"claim":41},
 //!  "process":{"pid":4711,"start_time":88123},"host":{…},"uid":0,"operation":"job",
-//!  "acquired_at":"2026-03-01T09:30:00.000Z","recovered":false,"checksum":"1a2b3c4d"}
+//!  "acquired_at":"2026-03-01T09:30:00.000Z","recovered":false,"boot_id":"6f1f…",
+//!  "checksum":"1a2b3c4d"}
 //! ```
 //!
-//! The checksum is the CRC-32 of all that stands before it, so that a byte that was changed or lost
-//! anywhere makes the document damaged: a digit of a PID that flipped would else pass for a dead holder.
+//! The checksum is the CRC-32 of all that stands before it but the boot id, which stands there twice instead:
+//! so a byte that was changed or lost anywhere makes the document damaged (a digit of a PID that flipped
+//! would else pass for a dead holder), and yet a reboot can be imitated by another boot id throughout, as
+//! the crash laboratory does.
 //! A document that does not begin as ours does (`{"version":`) was rewritten by hand or by a script, with
 //! white space or in another order; that is no accident, and it is read without a checksum. No single
 //! changed byte makes our form into such a one. Version 1 had no checksum.
@@ -22,6 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable::mutation::Mutation;
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, Timestamp};
@@ -32,6 +36,8 @@ pub const METADATA_VERSION: u32 = 2;
 
 /// How our own form of the document begins.
 const OUR_FORM: &[u8] = b"{\"version\":";
+/// What stands before the boot id's second copy.
+const BOOT_ID: &[u8] = b",\"boot_id\":\"";
 /// What stands before the checksum's eight digits, and after them.
 const CHECKSUM: (&[u8], &[u8]) = (b",\"checksum\":\"", b"\"}\n");
 
@@ -189,7 +195,14 @@ impl LockMetadata {
 
     /// Replaces the file durably. The caller holds a [`writing`] lock.
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
-        replace(disk, path, &self.to_bytes())
+        let text = self.to_bytes();
+        if Mutation::LockMetadataInPlace.is_on() {
+            let file = disk.open_or_create(path)?;
+            file.truncate(0)?;
+            file.write_at(&text, 0)?;
+            return file.sync();
+        }
+        replace(disk, path, &text)
     }
 
     /// The document, with its checksum.
@@ -197,21 +210,47 @@ impl LockMetadata {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec(self).unwrap_or_default(); // Text and numbers: always JSON.
         text.pop(); // The closing brace.
-        let crc = crc32fast::hash(&text);
+        let boot_id = Some(self.host.boot_id.as_str()).filter(|id| is_plain(id)).unwrap_or_default();
+        text.extend_from_slice(BOOT_ID);
+        text.extend_from_slice(boot_id.as_bytes());
+        text.push(b'"');
+        let checksum = format!("{:08x}", checksum_of(&text, boot_id.as_bytes()));
         text.extend_from_slice(CHECKSUM.0);
-        text.extend_from_slice(format!("{crc:08x}").as_bytes());
+        text.extend_from_slice(checksum.as_bytes());
         text.extend_from_slice(CHECKSUM.1);
         text
     }
 }
 
-/// What stands before the checksum, and the checksum; `None` when there is none.
-fn checked(bytes: &[u8]) -> Option<(&[u8], u32)> {
+/// As every boot id that Linux gives.
+fn is_plain(boot_id: &str) -> bool {
+    boot_id.len() >= 8 && boot_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// Of all but the boot id, wherever it stands.
+fn checksum_of(text: &[u8], boot_id: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    let mut rest = text;
+    if !boot_id.is_empty() {
+        while let Some(at) = memchr::memmem::find(rest, boot_id) {
+            hasher.update(&rest[..at]);
+            rest = &rest[at + boot_id.len()..];
+        }
+    }
+    hasher.update(rest);
+    hasher.finalize()
+}
+
+/// What stands before the checksum, the boot id at its end, and the checksum; `None` when these are not
+/// there.
+fn checked(bytes: &[u8]) -> Option<(&[u8], &[u8], u32)> {
     let rest = bytes.strip_suffix(CHECKSUM.1)?;
     let (rest, digits) = rest.split_at_checked(rest.len().checked_sub(8)?)?;
     let covered = rest.strip_suffix(CHECKSUM.0)?;
+    let at = memchr::memmem::rfind(covered, BOOT_ID)? + BOOT_ID.len();
+    let boot_id = covered[at..].strip_suffix(b"\"")?;
     let crc = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (format!("{crc:08x}").as_bytes() == digits).then_some((covered, crc))
+    (format!("{crc:08x}").as_bytes() == digits).then_some((covered, boot_id, crc))
 }
 
 /// Why the bytes are not what was written; `None` when they are, as far as they can tell.
@@ -220,7 +259,7 @@ fn changed(bytes: &[u8]) -> Option<String> {
         return None;
     }
     match checked(bytes) {
-        Some((covered, crc)) if crc32fast::hash(covered) == crc => None,
+        Some((covered, boot_id, crc)) if checksum_of(covered, boot_id) == crc => None,
         Some(_) => Some("its checksum does not fit: bytes of it were changed".to_owned()),
         // As the first version wrote it, and our own form with its end cut off or changed.
         None if bytes.starts_with(b"{\"version\":1,") => None,

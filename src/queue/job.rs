@@ -255,11 +255,10 @@ impl Job {
     #[must_use]
     pub fn next_attempt(&self) -> u32 {
         let course = self.course();
-        let begun = match course.attempts.last() {
-            Some(last) => last.attempt >= self.attempt,
-            // Taken over from another server, which kept no attempts.
-            None => course.started_at.is_some(),
-        };
+        // A job that was taken over from another server has begun and has no attempts. One whose supervisor
+        // never came up has an attempt that was not begun.
+        let is_present = course.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
+        let begun = course.started_at.is_some() && is_present;
         self.attempt.saturating_add(u32::from(begun))
     }
 

@@ -531,15 +531,17 @@ impl Job {
             (end.outcome == Outcome::Crashed && status == JobStatus::Failed).then(|| "crashed".to_owned())
         });
         let course = self.course_mut();
-        course.attempts.push(Attempt {
-            attempt: end.attempt,
-            status,
-            started_at: course.started_at,
-            finished_at,
-            exit_code: end.exit_code,
-            signal: end.signal,
-            reason: reason.clone(),
-        });
+        if end.outcome != Outcome::NotStarted {
+            course.attempts.push(Attempt {
+                attempt: end.attempt,
+                status,
+                started_at: course.started_at,
+                finished_at,
+                exit_code: end.exit_code,
+                signal: end.signal,
+                reason: reason.clone(),
+            });
+        }
         (course.exit_code, course.signal) = (end.exit_code, end.signal);
         course.reason.clone_from(&reason);
         course.finished_at = Some(finished_at);

@@ -1,5 +1,6 @@
 //! The queue on disk: following it, changing it, checkpointing it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +77,10 @@ pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
         quarantine: dir.quarantine(),
         stamp: Arc::new(move || clock.now().to_string()),
     };
-    dir.disk.ensure_dir(&options.folder)?;
+    // Its name is made durable when the log is verified, before anything in it counts.
+    if !options.folder.is_dir() {
+        dir.disk.ensure_dir(&options.folder)?;
+    }
     Ok(Log::open(&dir.disk, options)?)
 }
 
@@ -124,6 +128,29 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
         }
     })?;
     Ok(found)
+}
+
+/// The jobs that left the queue with a record after `seq`. Asked under the append lock: whoever removes jobs,
+/// and their files, holds it meanwhile, so that a removal is over now or has not begun.
+///
+/// # Errors
+/// What the system says.
+pub fn removed_since(dir: &StateDir, seq: u64) -> Result<HashSet<JobId>, QueueError> {
+    let folder = dir.paths.queue_log();
+    let state_id = dir.identity.state_id.to_string();
+    let from = Position { last_seq: seq, ..Position::default() };
+    open_log(dir)?.locked(|locked| {
+        let until = Some(locked.end());
+        let mut removed = HashSet::new();
+        read(ReadRequest { folder: &folder, state_id: Some(&state_id), from, until }, |_, payload| {
+            if memchr::memmem::find(payload, b"\"op\":\"remove\"").is_some()
+                && let Ok(Record { operation: Operation::Remove { jobs }, .. }) = Record::from_line(payload)
+            {
+                removed.extend(jobs);
+            }
+        })?;
+        Ok(removed)
+    })
 }
 
 impl Operation {
@@ -418,6 +445,7 @@ impl Queue {
         let Some(previous) = older.find(usable) else { return Ok(0) };
         let mut removed = false;
         for old in older {
+            self.keep_if_damaged(&old)?;
             self.dir.disk.remove_file(&old.path)?;
             removed = true;
         }
@@ -428,6 +456,19 @@ impl Queue {
         match super::operators::keep_operator_records(&self.dir, previous.seq) {
             Ok(()) => Ok(self.log()?.remove_until(previous.seq)?),
             Err(_) => Ok(0),
+        }
+    }
+
+    /// Nothing unreadable is removed before a copy of it is in quarantine.
+    fn keep_if_damaged(&self, snapshot: &SnapshotFile) -> Result<(), QueueError> {
+        match snapshot.check(&self.dir.identity.state_id.to_string()) {
+            Err(SnapshotError::Damaged { why, .. }) => {
+                let at = self.dir.clock.now().to_string();
+                self.dir.quarantine().keep_file(&snapshot.path, &why, &at)?;
+                Ok(())
+            }
+            Err(SnapshotError::Disk(e)) => Err(e.into()),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::control::{Cancel, Control};
 use super::phase::Interrupted;
@@ -27,8 +28,14 @@ impl PhaseContext {
     /// `cancel` interrupts.
     #[must_use]
     pub fn alone(cancel: Cancel) -> PhaseContext {
-        let tracker = Tracker::new(&Clock::system(), "", Vec::new());
+        let tracker = Tracker::new(&Clock::system(), "", &[], Vec::new());
         PhaseContext { phase: 0, tracker: Arc::new(tracker), control: Arc::new(Control::new(cancel, 1)) }
+    }
+
+    /// Names the recovery that the phase is part of.
+    #[must_use]
+    pub fn recovery_id(&self) -> Uuid {
+        self.tracker.recovery_id()
     }
 
     /// How many items there are. Without it the phase shows no bar.
@@ -54,14 +61,14 @@ impl PhaseContext {
     /// Keeps a value with the recovery's record, for the reports of what it did. A later one of the same
     /// name replaces it.
     pub fn detail(&self, name: impl Into<String>, value: Value) {
-        self.tracker.set_detail(name.into(), value);
+        self.tracker.set_detail(self.phase, name.into(), value);
     }
 
     /// Adds to a counter that lives as long as the state directory; see
     /// [`super::RecoveryRecord::totals`]. Call it once, when the phase's work is done: a try that fails
     /// afterwards would count twice.
     pub fn count(&self, name: &str, n: u64) {
-        self.tracker.add_count(name, n);
+        self.tracker.add_count(self.phase, name, n);
     }
 
     /// A safe point: everything begun is whole here, the phase could end. Costs two atomic loads.

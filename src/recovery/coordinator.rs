@@ -5,21 +5,28 @@
 //! a skipped one: each phase looks at the state itself, and one broken part must not keep the rest down.
 //! Only the failure of a critical phase ends the sequence: what is at work comes to its end without
 //! further tries, what has not begun is blocked.
+//!
+//! A phase that was asked to stop (skipped, or the whole is cancelled) stops at its next safe point. One
+//! that does not come to a safe point, because the disk it waits for does not answer, is left behind after
+//! [`RunOptions::patience`]: its thread is on its own, what it still says is not listened to, and at its
+//! next safe point it ends. All that phases do is sound with another process beside them, so it is with
+//! such a thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{Builder, Scope};
+use std::thread::Builder;
+use std::time::Instant;
 
 use super::control::{Control, LOOK_EVERY};
 use super::graph::PhaseGraph;
 use super::progress::{PhaseEnd, Tracker};
 use super::requests::{self, Request, Wish};
 use super::run::RunOptions;
-use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
-use super::tries::{Attempting, skipped};
+use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
+use super::tries::{Attempting, Named, cancelled, skipped};
 use crate::durable::DiskError;
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, Severity, catalogue};
 use crate::state::StateDir;
 
 type Ended = (usize, PhaseEnd);
@@ -35,6 +42,8 @@ pub(super) struct Coordinator<'a> {
     begun: Vec<bool>,
     /// Phases whose skip request was seen.
     asked: BTreeSet<usize>,
+    /// Phases at work, and since when each was seen to have been asked to stop.
+    at_work: BTreeMap<usize, Option<Instant>>,
 }
 
 impl<'a> Coordinator<'a> {
@@ -49,76 +58,112 @@ impl<'a> Coordinator<'a> {
         for index in options.skip.iter().filter_map(|name| graph.index_of(name)) {
             control.skip(index, by.clone());
         }
-        let begun = vec![false; graph.phases().len()];
-        Coordinator { dir, graph, options, tracker, control, begun, asked: BTreeSet::new() }
+        // What is over before it begins is carried over from the recovery before.
+        let begun = tracker.statuses().iter().map(|status| status.is_over()).collect();
+        let (asked, at_work) = (BTreeSet::new(), BTreeMap::new());
+        Coordinator { dir, graph, options, tracker, control, begun, asked, at_work }
     }
 
     /// Runs all phases; returns when none is at work any more and none can begin.
     pub(super) fn drive(&mut self) -> RecoveryOutcome {
         let (sender, receiver) = channel();
-        std::thread::scope(|scope| {
-            let mut at_work = 0;
-            loop {
-                self.look_for_requests();
-                while let Some(index) = self.next_ready(at_work) {
-                    self.begun[index] = true;
-                    at_work += usize::from(self.begin(scope, index, &sender));
-                }
-                if at_work == 0 {
-                    break;
-                }
-                at_work -= usize::from(self.take_end(&receiver));
+        loop {
+            self.look_for_requests();
+            while let Some(index) = self.next_ready() {
+                self.begun[index] = true;
+                self.begin(index, &sender);
             }
-        });
+            if self.at_work.is_empty() {
+                break;
+            }
+            self.take_end(&receiver);
+            self.leave_behind();
+        }
         self.block_the_rest();
         self.outcome()
     }
 
-    fn next_ready(&self, at_work: usize) -> Option<usize> {
+    fn next_ready(&self) -> Option<usize> {
         if self.control.is_cancelled() || self.control.is_stopped() {
             return None;
         }
         let statuses = self.tracker.statuses();
         let is_ready = |i: &usize| {
-            let has_room = at_work < self.options.side_by_side.max(1) || self.control.is_skipped(*i);
+            let has_room =
+                self.at_work.len() < self.options.side_by_side.max(1) || self.control.is_skipped(*i);
             !self.begun[*i] && has_room && self.graph.waits_for(*i).iter().all(|&d| statuses[d].is_over())
         };
         self.graph.order().iter().copied().find(is_ready)
     }
 
-    /// Starts a phase on a thread; false when it is over already.
-    fn begin<'scope>(
-        &mut self,
-        scope: &'scope Scope<'scope, 'a>,
-        index: usize,
-        sender: &Sender<Ended>,
-    ) -> bool {
-        let phase = &self.graph.phases()[index];
+    /// Starts a phase on a thread.
+    fn begin(&mut self, index: usize, sender: &Sender<Ended>) {
+        let phase = self.named(index);
         if self.control.is_skipped(index) {
             self.end(index, skipped(phase, self.control.asked(index)));
-            return false;
+            return;
         }
-        let (tracker, control, pauses) = (self.tracker, self.control, &self.options.pauses);
-        let attempting = Attempting { phase, index, tracker, control, pauses };
+        let attempting = self.attempting(index);
         let sender = sender.clone();
-        // The receiver outlives the threads; if it did not, nobody would be left to tell.
+        // Nobody listens any more to one that was left behind.
         let work = move || drop(sender.send((index, attempting.to_the_end())));
-        match Builder::new().name(format!("phase-{}", phase.name)).spawn_scoped(scope, work) {
-            Ok(_) => true,
+        match Builder::new().name(format!("phase-{}", phase.name)).spawn(work) {
+            Ok(_) => drop(self.at_work.insert(index, None)),
             Err(_) => {
                 // No thread to be had: the work is more important than doing it side by side.
-                let attempting = Attempting { phase, index, tracker, control, pauses };
-                self.end(index, attempting.to_the_end());
-                false
+                let end = self.attempting(index).to_the_end();
+                self.end(index, end);
             }
         }
     }
 
-    /// Waits a moment for a phase to end; true when one did.
-    fn take_end(&mut self, receiver: &Receiver<Ended>) -> bool {
-        let Ok((index, end)) = receiver.recv_timeout(LOOK_EVERY) else { return false };
-        self.end(index, end);
-        true
+    fn attempting(&self, index: usize) -> Attempting {
+        Attempting {
+            phase: self.named(index),
+            run: Arc::clone(&self.graph.phases()[index].run),
+            index,
+            tracker: Arc::clone(self.tracker),
+            control: Arc::clone(self.control),
+            pauses: self.options.pauses.clone(),
+        }
+    }
+
+    fn named(&self, index: usize) -> Named {
+        let phase = &self.graph.phases()[index];
+        Named { name: phase.name, critical: phase.critical }
+    }
+
+    /// Waits a moment for a phase to end.
+    fn take_end(&mut self, receiver: &Receiver<Ended>) {
+        let Ok((index, end)) = receiver.recv_timeout(LOOK_EVERY) else { return };
+        if self.at_work.remove(&index).is_some() {
+            self.end(index, end);
+        }
+    }
+
+    /// Ends the phases that were asked to stop and do not come to a safe point.
+    fn leave_behind(&mut self) {
+        let (mut late, control) = (Vec::new(), self.control);
+        for (&index, since) in &mut self.at_work {
+            if control.is_cancelled() || control.is_skipped(index) {
+                let since = *since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= self.options.patience {
+                    late.push(index);
+                }
+            }
+        }
+        for index in late {
+            self.at_work.remove(&index);
+            let stuck = "it hangs and was left behind: it did not come to a safe point";
+            let end = if self.control.is_cancelled() {
+                cancelled(&format!("cancelled; {stuck}"))
+            } else {
+                let mut end = skipped(self.named(index), self.control.asked(index));
+                end.message = end.message.map(|message| format!("{message}; {stuck}"));
+                end
+            };
+            self.end(index, end);
+        }
     }
 
     fn end(&mut self, index: usize, end: PhaseEnd) {
@@ -152,7 +197,10 @@ impl<'a> Coordinator<'a> {
             RecoveryOutcome::Failed
         } else if self.control.is_cancelled() && snapshot.phases.iter().any(cut_short) {
             RecoveryOutcome::Cancelled
-        } else if snapshot.degraded_resources().next().is_some() {
+        } else if snapshot.phases.iter().any(|p| p.status == PhaseStatus::Blocked) {
+            // Carried over from a recovery that failed, and not among what was tried again.
+            RecoveryOutcome::Failed
+        } else if is_degraded(&snapshot) {
             RecoveryOutcome::Degraded
         } else {
             RecoveryOutcome::Completed
@@ -207,6 +255,13 @@ impl<'a> Coordinator<'a> {
             }
         }
     }
+}
+
+/// Whether something cannot be used, the run itself found an error, or something acknowledged may be lost.
+fn is_degraded(snapshot: &Snapshot) -> bool {
+    snapshot.degraded_resources().next().is_some()
+        || snapshot.findings.iter().any(|f| f.severity >= Severity::Error)
+        || snapshot.all_findings().any(|f| f.severity >= Severity::Critical)
 }
 
 fn unreadable(error: &DiskError) -> Finding {

@@ -72,24 +72,15 @@ impl PhaseGraph {
         self.in_order().map(|p| p.name).collect()
     }
 
-    /// Only the named phases and all that wait for them, directly or not. For trying again what failed:
-    /// what the others did is taken as done. Unknown names select nothing.
-    #[must_use]
-    pub fn from_phases(self, names: &[&str]) -> PhaseGraph {
+    /// Which phases are the named ones, or wait for one of them, directly or not: what has to run when those
+    /// are tried again. Unknown names select nothing.
+    pub(super) fn with_what_waits(&self, names: &[String]) -> Vec<bool> {
         let mut wanted = vec![false; self.phases.len()];
         for &i in &self.order {
-            wanted[i] = names.contains(&self.phases[i].name) || self.waits_for[i].iter().any(|&d| wanted[d]);
+            let is_named = names.iter().any(|name| name == self.phases[i].name);
+            wanted[i] = is_named || self.waits_for[i].iter().any(|&d| wanted[d]);
         }
-        let mut moved_to = vec![None; self.phases.len()];
-        let kept = (0..self.phases.len()).filter(|&i| wanted[i]);
-        kept.enumerate().for_each(|(to, from)| moved_to[from] = Some(to));
-        let follow = |list: &[usize]| -> Vec<usize> { list.iter().filter_map(|&i| moved_to[i]).collect() };
-        let kept = (0..self.phases.len()).filter(|&i| wanted[i]);
-        PhaseGraph {
-            order: follow(&self.order),
-            waits_for: kept.map(|i| follow(&self.waits_for[i])).collect(),
-            phases: self.phases.into_iter().zip(wanted).filter_map(|(p, w)| w.then_some(p)).collect(),
-        }
+        wanted
     }
 
     pub(super) fn order(&self) -> &[usize] {

@@ -80,11 +80,15 @@ pub struct HistoryEntry {
     pub skipped: u64,
     /// Tries beyond each phase's first.
     pub retried: u64,
+    /// The phases that were asked for, when it was not the whole sequence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 impl HistoryEntry {
     pub(super) fn of(snapshot: &Snapshot) -> HistoryEntry {
-        let phases = &snapshot.phases;
+        // Those that are carried over did not run.
+        let phases: Vec<&PhaseProgress> = snapshot.phases.iter().filter(|p| !p.carried_over).collect();
         let skipped = phases.iter().filter(|p| p.status == PhaseStatus::Skipped).count();
         HistoryEntry {
             recovery_id: snapshot.recovery_id,
@@ -96,7 +100,8 @@ impl HistoryEntry {
             degraded: snapshot.degraded_resources().count() as u64,
             skipped: skipped as u64,
             retried: phases.iter().map(|p| u64::from(p.attempts.saturating_sub(1))).sum(),
-            phases: phases.iter().map(HistoryPhase::of).collect(),
+            phases: phases.into_iter().map(HistoryPhase::of).collect(),
+            only: snapshot.only.clone(),
         }
     }
 }
@@ -200,10 +205,38 @@ pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), Hist
     add(dir, &[HistoryEntry::of(&record.snapshot)])
 }
 
+/// The counter of recoveries that ended so, among [`RecoveryRecord::totals`].
+#[must_use]
+pub fn counter(outcome: RecoveryOutcome) -> String {
+    format!("recoveries.{}", outcome.word())
+}
+
+/// Counts a run that is over: how it ended, and what it left.
+pub(super) fn count_run(snapshot: &Snapshot, counts: &mut BTreeMap<String, u64>) {
+    let HistoryEntry { degraded, skipped, retried, only, .. } = HistoryEntry::of(snapshot);
+    let figures = [
+        (counter(snapshot.outcome), 1),
+        ("recoveries.degraded_resources".to_owned(), degraded),
+        ("recoveries.skipped_phases".to_owned(), skipped),
+        ("recoveries.retried_phases".to_owned(), retried + only.len() as u64),
+    ];
+    for (name, n) in figures {
+        *counts.entry(name).or_default() += n;
+    }
+}
+
+/// What was made good.
+pub(super) struct MadeGood {
+    /// What could not be read.
+    pub(super) findings: Vec<Finding>,
+    /// Runs that never ended and entered the history now.
+    pub(super) aborted: u64,
+}
+
 /// Makes good what runs that were killed left out: the one that never ended, and the one that was
 /// killed between writing its end and its place in the history. The caller holds the recovery lock, so
-/// no earlier run can still be at work. Returns what could not be read.
-pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
+/// no earlier run can still be at work.
+pub(super) fn reconcile(dir: &StateDir) -> Result<MadeGood, HistoryError> {
     let mut findings = Vec::new();
     for path in [dir.paths.recovery_history(), dir.paths.recovery_last()] {
         let readable = match path == dir.paths.recovery_history() {
@@ -224,8 +257,11 @@ pub(super) fn reconcile(dir: &StateDir) -> Result<Vec<Finding>, HistoryError> {
     let last = read_last(dir)?.map(|record| record.snapshot);
     let mut missed: Vec<HistoryEntry> = [last, left].iter().flatten().map(HistoryEntry::of).collect();
     missed.sort_by_key(|entry| entry.recovery_id);
+    let known = read_history(dir)?;
+    let is_new = |entry: &&HistoryEntry| known.iter().all(|k| k.recovery_id != entry.recovery_id);
+    let aborted = missed.iter().filter(is_new).filter(|e| e.outcome == RecoveryOutcome::Aborted).count();
     add(dir, &missed)?;
-    Ok(findings)
+    Ok(MadeGood { findings, aborted: aborted as u64 })
 }
 
 /// The progress of the run before is written over by this run's: a copy of what cannot be understood stays.

@@ -6,13 +6,23 @@
 //! `recovery/current.json` a [`Snapshot`], about four times a second while progress moves;
 //! `recovery/last.json` a [`RecoveryRecord`], the last recovery that came to its end;
 //! `recovery/history.json` the last hundred, aborted ones too; `recovery/requests/` what other processes
-//! ask of the recovery that runs, or of the next one.
+//! ask of the recovery that runs, of the next one, or of the daemon that has recovered.
 //!
 //! **Lock**: `recovery/recovery.lock` is held for the whole run. Only its holder writes the first three.
 //!
 //! **Pitfalls**: a snapshot that says `running` proves nothing, its writer may be gone: read it with
-//! [`read_current`]. A phase that never calls [`PhaseContext::checkpoint`] can be neither skipped nor
-//! cancelled while it runs.
+//! [`read_current`]. A phase that never calls [`PhaseContext::checkpoint`] cannot be stopped: skipped or
+//! cancelled it is left behind, and its thread goes on beside what comes after it.
+//!
+//! **Degraded or completed**: `completed` means that no phase named an unusable resource, and that nobody,
+//! phase or run, found an error or worse. A finding of severity `error` or `critical` makes its phase
+//! `degraded`, names the finding's object among the degraded resources, and so makes the recovery
+//! `degraded`. `failed` is for a critical phase that did not come to its end. A resource is named until a
+//! recovery, or the phase tried again, finds it mended.
+//!
+//! **A part of the sequence** ([`RunOptions::only`]): the named phases and what waits for them run, the
+//! others are carried over from the last recovery with their findings, so that the record always tells of
+//! the whole state directory.
 //!
 //! **To add a phase**: make a [`Phase`] with a name, what it waits for and a closure, and hand it to
 //! [`PhaseGraph::new`] with the others.
@@ -26,6 +36,7 @@ mod phase;
 mod phases;
 mod progress;
 mod publish;
+mod rehearse;
 mod requests;
 mod run;
 mod snapshot;
@@ -34,9 +45,15 @@ mod tries;
 pub use context::PhaseContext;
 pub use control::Cancel;
 pub use graph::{GraphError, PhaseGraph};
-pub use history::{HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, read_history, read_last};
+pub use history::{
+    HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, counter, read_history, read_last,
+};
 pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, PhaseRun};
 pub use phases::{JobHolders, Recovery, Settings, liveness_of, recover_queue_of, repair_queue};
-pub use requests::{RequestAnswer, RequestError, request_retry, request_skip};
+pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
+pub use requests::{
+    Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,
+    request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry,
+};
 pub use run::{Observer, RunError, RunOptions, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};

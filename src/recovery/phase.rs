@@ -1,5 +1,7 @@
 //! What a phase is, and how one can end.
 
+use std::sync::Arc;
+
 use super::context::PhaseContext;
 use crate::report::Finding;
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ pub struct Phase {
     /// What it counts: "jobs", "records".
     pub unit: &'static str,
     /// What it does.
-    pub run: Box<PhaseRun>,
+    pub run: Arc<PhaseRun>,
 }
 
 impl Phase {
@@ -28,7 +30,7 @@ impl Phase {
         unit: &'static str,
         run: impl Fn(&PhaseContext) -> Result<PhaseOutcome, PhaseError> + Send + Sync + 'static,
     ) -> Phase {
-        Phase { name, depends_on: &[], critical: false, unit, run: Box::new(run) }
+        Phase { name, depends_on: &[], critical: false, unit, run: Arc::new(run) }
     }
 
     /// The same, after these phases.

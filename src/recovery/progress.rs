@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::phase::DegradedResource;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
-use crate::report::Finding;
+use crate::report::{Finding, Severity};
 use crate::state::Clock;
 use crate::system::{Host, ProcessIdentity};
 
@@ -37,6 +37,8 @@ struct Shared {
     phases: Vec<PhaseProgress>,
     /// When each phase began, by the clock that does not jump; `None` before and after.
     begun: Vec<Option<Instant>>,
+    /// When the present try of each phase began.
+    try_begun: Vec<Option<Instant>>,
     details: BTreeMap<String, Value>,
     counts: BTreeMap<String, u64>,
     statuses_changed: u64,
@@ -62,7 +64,7 @@ pub(super) struct Seen {
 
 impl Tracker {
     /// For phases that have not begun.
-    pub(super) fn new(clock: &Clock, purpose: &str, phases: Vec<PhaseProgress>) -> Tracker {
+    pub(super) fn new(clock: &Clock, purpose: &str, only: &[String], phases: Vec<PhaseProgress>) -> Tracker {
         let process = ProcessIdentity::this();
         let head = Snapshot {
             recovery_id: Uuid::now_v7(),
@@ -78,6 +80,7 @@ impl Tracker {
             host: Host::this(),
             phases: Vec::new(),
             findings: Vec::new(),
+            only: only.to_vec(),
         };
         let count = phases.len();
         let counter = || Counter { done: AtomicU64::new(0), total: AtomicU64::new(UNKNOWN) };
@@ -87,6 +90,7 @@ impl Tracker {
                 head,
                 phases,
                 begun: vec![None; count],
+                try_begun: vec![None; count],
                 details: BTreeMap::new(),
                 counts: BTreeMap::new(),
                 // One ahead of what a new follower has seen: the first look is never empty.
@@ -119,9 +123,10 @@ impl Tracker {
         }
     }
 
-    /// Changes a phase without waking anybody; followers see it at their next look.
+    /// Changes a phase without waking anybody; followers see it at their next look. One that is over was left
+    /// behind, and says nothing any more.
     fn quietly(&self, phase: usize, change: impl FnOnce(&mut PhaseProgress)) {
-        if let Some(progress) = self.lock().phases.get_mut(phase) {
+        if let Some(progress) = self.lock().phases.get_mut(phase).filter(|p| !p.status.is_over()) {
             change(progress);
             self.items_moved.fetch_add(1, Ordering::Release);
         }
@@ -135,12 +140,18 @@ impl Tracker {
         self.quietly(phase, |p| p.findings.push(finding));
     }
 
-    pub(super) fn set_detail(&self, name: String, value: Value) {
-        self.lock().details.insert(name, value);
+    pub(super) fn set_detail(&self, phase: usize, name: String, value: Value) {
+        let mut shared = self.lock();
+        if !shared.is_over(phase) {
+            shared.details.insert(name, value);
+        }
     }
 
-    pub(super) fn add_count(&self, name: &str, n: u64) {
-        *self.lock().counts.entry(name.to_owned()).or_default() += n;
+    pub(super) fn add_count(&self, phase: usize, name: &str, n: u64) {
+        let mut shared = self.lock();
+        if !shared.is_over(phase) {
+            *shared.counts.entry(name.to_owned()).or_default() += n;
+        }
     }
 
     /// A finding about the run itself; the same one again is left out.
@@ -166,6 +177,7 @@ impl Tracker {
         let now = self.clock.now();
         let mut shared = self.lock();
         shared.begun[phase].get_or_insert_with(Instant::now);
+        shared.try_begun[phase] = Some(Instant::now());
         let progress = &mut shared.phases[phase];
         progress.started_at.get_or_insert(now);
         progress.status = PhaseStatus::Running;
@@ -178,13 +190,20 @@ impl Tracker {
     /// The phase is over.
     pub(super) fn end_phase(&self, phase: usize, end: PhaseEnd) {
         let mut shared = self.lock();
+        if shared.is_over(phase) {
+            return; // It was left behind, and comes to its end all the same.
+        }
         let elapsed = shared.begun[phase].take().map_or(0, |b| millis(b.elapsed()));
+        let total = self.counters[phase].total.load(Ordering::Relaxed);
         let progress = &mut shared.phases[phase];
+        progress.done = self.counters[phase].done.load(Ordering::Relaxed);
+        progress.total = (total != UNKNOWN).then_some(total);
         progress.status = end.status;
         progress.duration_ms = elapsed;
         progress.message = end.message.or_else(|| progress.message.take());
         progress.findings.extend(end.findings);
         progress.degraded_resources = end.degraded;
+        name_what_is_broken(progress);
         self.ring(&mut shared);
     }
 
@@ -208,6 +227,11 @@ impl Tracker {
         self.bell.notify_all();
     }
 
+    /// Names the run.
+    pub(super) fn recovery_id(&self) -> Uuid {
+        self.lock().head.recovery_id
+    }
+
     /// What was kept with [`Tracker::set_detail`].
     pub(super) fn details(&self) -> BTreeMap<String, Value> {
         self.lock().details.clone()
@@ -228,7 +252,7 @@ impl Tracker {
         let most = if running { FINDINGS_SHOWN } else { usize::MAX };
         let phases = shared.phases.iter().enumerate();
         snapshot.phases =
-            phases.map(|(i, p)| compose_phase(p, &self.counters[i], shared.begun[i], most)).collect();
+            phases.map(|(i, p)| compose_phase(p, &self.counters[i], shared.times(i), most)).collect();
         let done = snapshot.phases.iter().filter(|p| p.status.is_over()).count();
         snapshot.phases_done = u32::try_from(done).unwrap_or(u32::MAX);
         if running {
@@ -267,15 +291,64 @@ pub(super) struct PhaseEnd {
     pub(super) degraded: Vec<DegradedResource>,
 }
 
-fn compose_phase(p: &PhaseProgress, counter: &Counter, begun: Option<Instant>, most: usize) -> PhaseProgress {
-    let total = counter.total.load(Ordering::Relaxed);
+impl Shared {
+    fn is_over(&self, phase: usize) -> bool {
+        self.phases.get(phase).is_some_and(|p| p.status.is_over())
+    }
+
+    /// How long a phase, and its present try, has been at work; `None` before and after.
+    fn times(&self, phase: usize) -> Option<(Duration, Duration)> {
+        let begun = self.begun[phase]?;
+        Some((begun.elapsed(), self.try_begun[phase].unwrap_or(begun).elapsed()))
+    }
+}
+
+/// A phase that found an error or worse has not simply succeeded: what the finding is about cannot be relied
+/// on until somebody acts (error), or something acknowledged may be lost (critical). It is degraded, and
+/// names the object. The one place where this is decided.
+fn name_what_is_broken(phase: &mut PhaseProgress) {
+    if !matches!(phase.status, PhaseStatus::Succeeded | PhaseStatus::Degraded) {
+        return;
+    }
+    for finding in phase.findings.iter().filter(|f| f.severity >= Severity::Error) {
+        phase.status = PhaseStatus::Degraded;
+        if phase.degraded_resources.iter().all(|r| r.object != finding.object) {
+            let (object, why) = (finding.object.clone(), finding.sentence.clone());
+            phase.degraded_resources.push(DegradedResource { object, why });
+        }
+    }
+}
+
+/// The time that the rest takes if every item takes as long as those of this try did on the average. A mean
+/// over the whole try moves slowly, and that is what a phase needs whose items differ.
+fn estimate(done: u64, total: u64, so_far: Duration) -> Option<u64> {
+    let left = total.checked_sub(done).filter(|_| done > 0)?;
+    let ms = so_far.as_secs_f64() * 1000.0 / done as f64 * left as f64;
+    Some(ms as u64)
+}
+
+fn compose_phase(
+    p: &PhaseProgress,
+    counter: &Counter,
+    times: Option<(Duration, Duration)>,
+    most: usize,
+) -> PhaseProgress {
+    let mut composed = compose_over(p, most);
+    if let Some((at_work, trying)) = times {
+        let total = counter.total.load(Ordering::Relaxed);
+        composed.done = counter.done.load(Ordering::Relaxed);
+        composed.total = (total != UNKNOWN).then_some(total);
+        composed.duration_ms = millis(at_work);
+        composed.remaining_ms = composed.total.and_then(|total| estimate(composed.done, total, trying));
+    }
+    composed
+}
+
+fn compose_over(p: &PhaseProgress, most: usize) -> PhaseProgress {
     PhaseProgress {
         phase: p.phase.clone(),
         depends_on: p.depends_on.clone(),
         unit: p.unit.clone(),
-        done: counter.done.load(Ordering::Relaxed),
-        total: (total != UNKNOWN).then_some(total),
-        duration_ms: begun.map_or(p.duration_ms, |b| millis(b.elapsed())),
         message: p.message.clone(),
         findings: p.findings[p.findings.len().saturating_sub(most)..].to_vec(),
         findings_total: p.findings.len() as u64,

@@ -1,7 +1,8 @@
-//! What other processes ask of a recovery: skip a phase, or try one at once that waits for its next try.
+//! What other processes ask of a recovery: skip a phase, or try one at once that waits for its next try; and
+//! of a daemon that has recovered: try a phase again with what waits for it.
 //!
-//! A request is a file, `recovery/requests/skip-<phase>.json` or `retry-<phase>.json`, durable before
-//! the asker is told that it counts. The recovery that runs looks for them before each phase and twenty
+//! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or
+//! `again-<phase>.json`, durable before the asker is told that it counts. The recovery that runs looks for them before each phase and twenty
 //! times a second; made while none runs, a skip counts for the next one. They are removed at the end of
 //! the run, after its record was written: a run that is killed leaves them for its successor.
 
@@ -19,6 +20,7 @@ use crate::state::{StateDir, Timestamp};
 pub(super) enum Wish {
     Skip,
     Retry,
+    Again,
 }
 
 impl Wish {
@@ -26,6 +28,7 @@ impl Wish {
         match self {
             Wish::Skip => "skip-",
             Wish::Retry => "retry-",
+            Wish::Again => "again-",
         }
     }
 }
@@ -37,6 +40,22 @@ pub(super) struct Request {
     pub(super) by: String,
     pub(super) why: Option<String>,
     pub(super) at: Timestamp,
+    /// Names the request; none in those of earlier versions.
+    #[serde(default)]
+    pub(super) id: Uuid,
+}
+
+/// A phase that is to be tried again with what waits for it, by whoever recovered here and still runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryWanted {
+    /// The phase.
+    pub phase: String,
+    /// Names the request; the record of the recovery that answers it says so.
+    pub id: Uuid,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub why: Option<String>,
 }
 
 /// What became of a request.
@@ -67,6 +86,19 @@ pub enum RequestError {
     Disk(#[from] DiskError),
 }
 
+/// What is asked, of which phase, by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The phases that there are.
+    pub known: &'a [&'a str],
+    /// Which one.
+    pub phase: &'a str,
+    /// Who asks.
+    pub by: &'a str,
+    /// Why.
+    pub why: Option<&'a str>,
+}
+
 /// Asks the recovery that runs, or else the next one, to pass a phase over. `known` are the phases that
 /// there are. It is durable when this returns.
 ///
@@ -79,24 +111,23 @@ pub fn request_skip(
     by: &str,
     why: Option<&str>,
 ) -> Result<RequestAnswer, RequestError> {
-    check_known(known, phase)?;
-    let (run, was) = standing(dir, phase);
-    let refused = RequestAnswer { phase: phase.to_owned(), accepted: false, was };
-    if run.is_some() && was.is_over() {
-        return Ok(refused);
+    let asking = Asking { known, phase, by, why };
+    // Also before the run has come to the phase, and when there is no run yet.
+    let (answer, run) = request(dir, Wish::Skip, asking, |run, was| run.is_none() || !was.is_over())?;
+    if !answer.accepted {
+        return Ok(answer);
     }
-    let path = place(dir, Wish::Skip, phase, by, why)?;
     // The phase may have come to its end meanwhile. What it did not take must not count for a later run.
     let (run_now, was_now) = standing(dir, phase);
     if run.is_some() && run_now == run && was_now.is_over() && was_now != PhaseStatus::Skipped {
-        remove(dir, &path)?;
-        return Ok(RequestAnswer { was: was_now, ..refused });
+        remove(dir, &path_of(dir, Wish::Skip, phase))?;
+        return Ok(RequestAnswer { accepted: false, was: was_now, ..answer });
     }
-    Ok(RequestAnswer { accepted: true, ..refused })
+    Ok(answer)
 }
 
 /// Asks the recovery that runs not to wait any longer with the next try of a phase. Accepted only while
-/// the phase is at work: what failed for good is tried again by a new run.
+/// the phase is at work: what is over is tried again by a new run.
 ///
 /// # Errors
 /// As [`request_skip`].
@@ -107,13 +138,67 @@ pub fn request_retry(
     by: &str,
     why: Option<&str>,
 ) -> Result<RequestAnswer, RequestError> {
-    check_known(known, phase)?;
-    let (run, was) = standing(dir, phase);
-    let accepted = run.is_some() && was == PhaseStatus::Running;
-    if accepted {
-        place(dir, Wish::Retry, phase, by, why)?;
+    let asking = Asking { known, phase, by, why };
+    let at_work = |run: Option<Uuid>, was| run.is_some() && was == PhaseStatus::Running;
+    Ok(request(dir, Wish::Retry, asking, at_work)?.0)
+}
+
+/// Asks the process that recovered here and still runs (a daemon) to try a phase again, with what waits for
+/// it. The record of the recovery that answers names the request's id.
+///
+/// # Errors
+/// As [`request_skip`].
+pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<Uuid, RequestError> {
+    check_known(asking.known, asking.phase)?;
+    Ok(place(dir, Wish::Again, asking)?)
+}
+
+/// Whether a request made with [`request_retry_of_daemon`] was not dealt with yet.
+///
+/// # Errors
+/// What the system says.
+pub fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, DiskError> {
+    Ok(find(dir, Wish::Again, phase)?.is_some_and(|request| request.id == id))
+}
+
+/// Takes a request back that nobody has dealt with.
+///
+/// # Errors
+/// What the system says.
+pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
+    consume(dir, Wish::Again, phase)
+}
+
+/// The phases that somebody wants to be tried again. One look at the folder when there are none.
+///
+/// # Errors
+/// What the system says.
+pub fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
+    let mut wanted = Vec::new();
+    if any(dir)? {
+        for phase in known {
+            if let Some(Request { by, why, id, .. }) = find(dir, Wish::Again, phase)? {
+                wanted.push(RetryWanted { phase: (*phase).to_owned(), id, by, why });
+            }
+        }
     }
-    Ok(RequestAnswer { phase: phase.to_owned(), accepted, was })
+    Ok(wanted)
+}
+
+/// Asks, if `counts` says so of the run that is under way and of where the phase stands in it.
+fn request(
+    dir: &StateDir,
+    wish: Wish,
+    asking: Asking<'_>,
+    counts: impl Fn(Option<Uuid>, PhaseStatus) -> bool,
+) -> Result<(RequestAnswer, Option<Uuid>), RequestError> {
+    check_known(asking.known, asking.phase)?;
+    let (run, was) = standing(dir, asking.phase);
+    let accepted = counts(run, was);
+    if accepted {
+        place(dir, wish, asking)?;
+    }
+    Ok((RequestAnswer { phase: asking.phase.to_owned(), accepted, was }, run))
 }
 
 pub(super) fn check_known(known: &[&str], phase: &str) -> Result<(), RequestError> {
@@ -137,15 +222,15 @@ fn path_of(dir: &StateDir, wish: Wish, phase: &str) -> PathBuf {
     dir.paths.recovery_requests().join(format!("{}{phase}.json", wish.prefix()))
 }
 
-fn place(dir: &StateDir, wish: Wish, phase: &str, by: &str, why: Option<&str>) -> Result<PathBuf, DiskError> {
-    let (by, why) = (by.to_owned(), why.map(str::to_owned));
-    let request = Request { phase: phase.to_owned(), by, why, at: dir.clock.now() };
+fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskError> {
+    let Asking { phase, by, why, .. } = asking;
+    let (by, why, id) = (by.to_owned(), why.map(str::to_owned), Uuid::now_v7());
+    let request = Request { phase: phase.to_owned(), by, why, at: dir.clock.now(), id };
     let mut text = serde_json::to_vec(&request).unwrap_or_default();
     text.push(b'\n');
-    let path = path_of(dir, wish, phase);
     dir.disk.ensure_dir(&dir.paths.recovery_requests())?;
-    replace(&dir.disk, &path, &text)?;
-    Ok(path)
+    replace(&dir.disk, &path_of(dir, wish, phase), &text)?;
+    Ok(id)
 }
 
 fn remove(dir: &StateDir, path: &Path) -> Result<(), DiskError> {
@@ -160,8 +245,13 @@ fn remove(dir: &StateDir, path: &Path) -> Result<(), DiskError> {
 /// read still is one: its name says what is asked.
 pub(super) fn find(dir: &StateDir, wish: Wish, phase: &str) -> Result<Option<Request>, DiskError> {
     let Some(bytes) = read_optional(&path_of(dir, wish, phase))? else { return Ok(None) };
-    let unknown =
-        || Request { phase: phase.to_owned(), by: "unknown".to_owned(), why: None, at: Timestamp::default() };
+    let unknown = || Request {
+        phase: phase.to_owned(),
+        by: "unknown".to_owned(),
+        why: None,
+        at: Timestamp::default(),
+        id: Uuid::nil(),
+    };
     Ok(Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| unknown())))
 }
 

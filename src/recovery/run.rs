@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::control::{Cancel, Control};
 use super::coordinator::Coordinator;
 use super::graph::PhaseGraph;
@@ -13,7 +15,7 @@ use super::phase::Phase;
 use super::progress::Tracker;
 use super::publish::{CurrentFile, not_written, show};
 use super::requests::{RequestError, check_known};
-use super::snapshot::{PhaseProgress, PhaseStatus};
+use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
@@ -32,10 +34,17 @@ pub struct RunOptions {
     pub by: String,
     /// Phases to pass over.
     pub skip: Vec<String>,
+    /// Only these phases and what waits for them; all when empty. How the others ended is carried over from
+    /// the last recovery; when there was none, all run.
+    pub only: Vec<String>,
+    /// Kept with the record under `retry`, for whoever asked for this run.
+    pub keep: Option<Value>,
     /// The pauses between tries; their number is how often a failed phase is tried again.
     pub pauses: Vec<Duration>,
     /// How many phases run side by side, at least one.
     pub side_by_side: usize,
+    /// How long a phase that is to stop may take to come to a safe point before it is left behind.
+    pub patience: Duration,
     /// How long to wait for another recovery to end. Not zero: whoever probes the lock takes it for a moment.
     pub lock_wait: Duration,
     /// Ends the run at the next safe points.
@@ -50,8 +59,11 @@ impl Default for RunOptions {
             purpose: "recover".to_owned(),
             by: "recover".to_owned(),
             skip: Vec::new(),
+            only: Vec::new(),
+            keep: None,
             pauses: [1, 2, 4].map(Duration::from_secs).to_vec(),
             side_by_side: 4,
+            patience: Duration::from_secs(2),
             lock_wait: Duration::from_millis(250),
             cancel: Cancel::new(),
             observer: None,
@@ -71,9 +83,19 @@ pub enum RunError {
         /// Who runs it, as far as the lock file tells.
         holder: Option<Holder>,
     },
-    /// A phase to skip does not exist.
+    /// A phase to skip, or to try again, does not exist.
     #[error(transparent)]
     Skip(#[from] RequestError),
+    /// A phase cannot be tried again before one that it waits for.
+    #[error("phase '{phase}' waits for '{waits_for}', which is {}", status.word())]
+    NotReady {
+        /// The phase.
+        phase: &'static str,
+        /// What it waits for.
+        waits_for: &'static str,
+        /// How that one ended.
+        status: PhaseStatus,
+    },
     /// The lock could not be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -91,17 +113,24 @@ fn described(holder: Option<&Holder>) -> String {
 /// cannot be used.
 pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<RecoveryRecord, RunError> {
     let names = graph.names();
-    options.skip.iter().try_for_each(|name| check_known(&names, name))?;
+    options.skip.iter().chain(&options.only).try_for_each(|name| check_known(&names, name))?;
     let lock = take_lock(dir, options)?;
-    let phases = graph.phases().iter().map(not_begun).collect();
-    let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, phases));
+    // One that cannot be read goes to quarantine below.
+    let before = if options.only.is_empty() { None } else { history::read_last(dir).ok().flatten() };
+    let phases = first_progress(graph, &options.only, before.as_ref())?;
+    let only: &[String] = if before.is_some() { &options.only } else { &[] };
+    let tracker = Arc::new(Tracker::new(&dir.clock, &options.purpose, only, phases));
     let control = Arc::new(Control::new(options.cancel.clone(), graph.phases().len()));
     // Who holds the lock is a hint for others: a full disk must not keep a recovery from running.
     if let Err(e) = describe(&lock, dir, options) {
         tracker.add_run_finding(not_written(&format!("{e}: {}", e.source)));
     }
+    let mut aborted = 0;
     match history::reconcile(dir) {
-        Ok(findings) => findings.into_iter().for_each(|f| tracker.add_run_finding(f)),
+        Ok(made_good) => {
+            aborted = made_good.aborted;
+            made_good.findings.into_iter().for_each(|f| tracker.add_run_finding(f));
+        }
         Err(e) => tracker.add_run_finding(not_recorded(&e)),
     }
     let current = CurrentFile::new(dir, &tracker);
@@ -113,11 +142,15 @@ pub fn run(dir: &StateDir, graph: &PhaseGraph, options: &RunOptions) -> Result<R
         let outcome = coordinator.drive();
         current.stop();
         tracker.end_run(outcome);
-        let record = RecoveryRecord {
-            snapshot: tracker.snapshot(),
-            details: tracker.details(),
-            totals: history::totals(dir, tracker.counts()),
-        };
+        let mut details = before.map(|before| before.details).unwrap_or_default();
+        details.extend(tracker.details());
+        details.remove("retry");
+        details.extend(options.keep.clone().map(|kept| ("retry".to_owned(), kept)));
+        let mut counts = tracker.counts();
+        history::count_run(&tracker.snapshot(), &mut counts);
+        *counts.entry(history::counter(RecoveryOutcome::Aborted)).or_default() += aborted;
+        let totals = history::totals(dir, counts);
+        let record = RecoveryRecord { snapshot: tracker.snapshot(), details, totals };
         if let Err(e) = history::record(dir, &record) {
             tracker.add_run_finding(not_recorded(&e));
         }
@@ -171,23 +204,35 @@ fn describe(lock: &FileLock, dir: &StateDir, options: &RunOptions) -> Result<(),
     })
 }
 
-fn not_begun(phase: &Phase) -> PhaseProgress {
-    PhaseProgress {
-        phase: phase.name.to_owned(),
-        depends_on: phase.depends_on.iter().map(|&name| name.to_owned()).collect(),
-        critical: phase.critical,
-        status: PhaseStatus::Pending,
-        done: 0,
-        total: None,
-        unit: phase.unit.to_owned(),
-        attempts: 0,
-        started_at: None,
-        duration_ms: 0,
-        message: None,
-        findings: Vec::new(),
-        findings_total: 0,
-        degraded_resources: Vec::new(),
+/// Where each phase stands when a run begins: not begun, or as it ended in the recovery before.
+fn first_progress(
+    graph: &PhaseGraph,
+    only: &[String],
+    before: Option<&RecoveryRecord>,
+) -> Result<Vec<PhaseProgress>, RunError> {
+    let Some(before) = before else {
+        return Ok(graph.phases().iter().map(PhaseProgress::not_begun).collect());
+    };
+    let wanted = graph.with_what_waits(only);
+    let ended = |index: usize| before.snapshot.phase(graph.phases()[index].name);
+    for (index, phase) in graph.phases().iter().enumerate().filter(|(index, _)| wanted[*index]) {
+        for &other in graph.waits_for(index).iter().filter(|other| !wanted[**other]) {
+            let status = ended(other).map_or(PhaseStatus::Pending, |p| p.status);
+            let broken = status == PhaseStatus::Failed && graph.phases()[other].critical;
+            if broken || matches!(status, PhaseStatus::Pending | PhaseStatus::Running | PhaseStatus::Blocked)
+            {
+                let waits_for = graph.phases()[other].name;
+                return Err(RunError::NotReady { phase: phase.name, waits_for, status });
+            }
+        }
     }
+    let progress = |(index, phase): (usize, &Phase)| match ended(index) {
+        Some(before) if !wanted[index] => {
+            PhaseProgress { carried_over: true, remaining_ms: None, ..before.clone() }
+        }
+        _ => PhaseProgress::not_begun(phase),
+    };
+    Ok(graph.phases().iter().enumerate().map(progress).collect())
 }
 
 fn not_recorded(error: &HistoryError) -> Finding {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::history::read_last;
-use super::phase::DegradedResource;
+use super::phase::{DegradedResource, Phase};
 use crate::durable::{is_held, read_optional};
 use crate::report::Finding;
 use crate::state::{StateDir, Timestamp};
@@ -124,6 +124,38 @@ pub struct PhaseProgress {
     /// What is unusable because of it.
     #[serde(default)]
     pub degraded_resources: Vec<DegradedResource>,
+    /// How long the rest of it takes, estimated: as long an item as on the average of this try so far. `None`
+    /// when it is over, has done nothing yet, or does not know its total.
+    #[serde(default)]
+    pub remaining_ms: Option<u64>,
+    /// Not run this time: how it ended in the recovery before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried_over: bool,
+}
+
+impl PhaseProgress {
+    /// Of a phase that has not begun.
+    #[must_use]
+    pub fn not_begun(phase: &Phase) -> PhaseProgress {
+        PhaseProgress {
+            phase: phase.name.to_owned(),
+            depends_on: phase.depends_on.iter().map(|&name| name.to_owned()).collect(),
+            critical: phase.critical,
+            status: PhaseStatus::Pending,
+            done: 0,
+            total: None,
+            unit: phase.unit.to_owned(),
+            attempts: 0,
+            started_at: None,
+            duration_ms: 0,
+            message: None,
+            findings: Vec::new(),
+            findings_total: 0,
+            degraded_resources: Vec::new(),
+            remaining_ms: None,
+            carried_over: false,
+        }
+    }
 }
 
 /// A recovery at one moment.
@@ -156,6 +188,10 @@ pub struct Snapshot {
     /// What was found about the run itself, not by a phase.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// The phases that were asked for, when it is not the whole sequence: they and what waits for them run,
+    /// the others are carried over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
 }
 
 impl Snapshot {

@@ -6,21 +6,29 @@ use std::time::Duration;
 
 use super::context::PhaseContext;
 use super::control::{Control, Woken};
-use super::phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome};
+use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, PhaseRun};
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
 use crate::report::{Finding, Severity, catalogue};
 
-/// What a phase's thread needs.
-pub(super) struct Attempting<'a> {
-    pub(super) phase: &'a Phase,
+/// What a phase's thread needs. All its own: a thread that hangs is left behind.
+pub(super) struct Attempting {
+    pub(super) phase: Named,
+    pub(super) run: Arc<PhaseRun>,
     pub(super) index: usize,
-    pub(super) tracker: &'a Arc<Tracker>,
-    pub(super) control: &'a Arc<Control>,
-    pub(super) pauses: &'a [Duration],
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) control: Arc<Control>,
+    pub(super) pauses: Vec<Duration>,
 }
 
-impl Attempting<'_> {
+/// Which phase.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named {
+    pub(super) name: &'static str,
+    pub(super) critical: bool,
+}
+
+impl Attempting {
     /// Runs the phase until it is over.
     pub(super) fn to_the_end(&self) -> PhaseEnd {
         let mut pauses = self.pauses.iter();
@@ -52,8 +60,8 @@ impl Attempting<'_> {
     fn try_once(&self) -> Result<PhaseOutcome, PhaseError> {
         // Asked for before it began: no need to begin.
         self.control.check(self.index)?;
-        let context = PhaseContext::new(self.index, Arc::clone(self.tracker), Arc::clone(self.control));
-        catch_unwind(AssertUnwindSafe(|| (self.phase.run)(&context)))
+        let context = PhaseContext::new(self.index, Arc::clone(&self.tracker), Arc::clone(&self.control));
+        catch_unwind(AssertUnwindSafe(|| (self.run)(&context)))
             .unwrap_or_else(|panic| Err(PhaseError::Panicked { message: text_of(&*panic) }))
     }
 
@@ -68,12 +76,7 @@ impl Attempting<'_> {
     fn interrupted(&self, why: Interrupted) -> PhaseEnd {
         match why {
             Interrupted::Skipped => skipped(self.phase, self.control.asked(self.index)),
-            Interrupted::Cancelled => PhaseEnd {
-                status: PhaseStatus::Failed,
-                message: Some("cancelled before it was done".to_owned()),
-                findings: Vec::new(),
-                degraded: Vec::new(),
-            },
+            Interrupted::Cancelled => cancelled("cancelled before it was done"),
         }
     }
 
@@ -106,8 +109,14 @@ fn object(phase: &str) -> String {
     format!("phase:{phase}")
 }
 
+/// The end of a phase whose recovery is to end.
+pub(super) fn cancelled(message: &str) -> PhaseEnd {
+    let (findings, degraded) = (Vec::new(), Vec::new());
+    PhaseEnd { status: PhaseStatus::Failed, message: Some(message.to_owned()), findings, degraded }
+}
+
 /// The end of a phase that is passed over; `asked` says by whom and why.
-pub(super) fn skipped(phase: &Phase, asked: Option<&str>) -> PhaseEnd {
+pub(super) fn skipped(phase: Named, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
     let sentence = format!("Phase {name} of the recovery was skipped{by}.");

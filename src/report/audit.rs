@@ -179,9 +179,9 @@ impl Who {
     }
 }
 
-fn unreadable(error: &DiskError) -> Finding {
+fn unreadable(error: &audit::AuditError) -> Finding {
     let sentence = format!("it cannot be read: {}", error.source);
-    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.path.display()), sentence)
+    Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.folder.display()), sentence)
 }
 
 fn findings(dir: &StateDir, trail: &audit::TrailRead) -> Vec<Finding> {

@@ -374,7 +374,7 @@ pub const STARTUP_ABORTED: Entry = Entry {
     meaning: "A startup or recovery wrote its marker and vanished in the phase that the sentence names.",
     done: "It was entered in the history; the interrupted phase and those behind it ran again.",
     advice: "If it happens again in the same phase, read that phase's findings.",
-    next: Some("recoveryctl status"),
+    next: Some("recoveryctl startup detection"),
 };
 
 /// Leftovers were removed.
@@ -386,6 +386,55 @@ pub const TEMPORARY_FILES_REMOVED: Entry = Entry {
     done: "Those that nobody has open were removed. The files that they were to replace are whole.",
     advice: "Nothing.",
     next: None,
+};
+
+/// Leftovers could not be looked at or removed.
+pub const LEFTOVERS_NOT_REMOVED: Entry = Entry {
+    code: "leftovers-not-removed",
+    severity: Severity::Error,
+    title: "What a crash left could not be looked at or removed",
+    meaning: "The system refused: permissions were changed, or the disk is read-only or damaged.",
+    done: "The folder or file was left as it is; everything else was cleaned.",
+    advice: "Give the folder back to the user that recoveryctl runs as, then try the phase again.",
+    next: Some("recoveryctl retry phase startup"),
+};
+
+/// Records of past startups cannot be read.
+pub const STARTUP_LOG_DAMAGED: Entry = Entry {
+    code: "startup-log-damaged",
+    severity: Severity::Warning,
+    title: "A record of past startups is damaged",
+    meaning: "Bytes of the startup log do not match their checksum, or a file of an earlier layout cannot be \
+              understood. Nothing but memory is lost.",
+    done: "They are in quarantine; what could be read was kept.",
+    advice: "Check the disk: a synced record does not change by itself.",
+    next: Some("recoveryctl startup history"),
+};
+
+/// The state directory got a new layout.
+pub const LAYOUT_MIGRATED: Entry = Entry {
+    code: "layout-migrated",
+    severity: Severity::Info,
+    title: "The state directory was brought to the layout of this version",
+    meaning: "An earlier version of recoveryctl made it.",
+    done: "What the layout changes was taken over, record by record; nothing was lost. Earlier versions \
+           refuse the state directory from now on.",
+    advice: "Nothing, but see that all machines that share it have this version.",
+    next: Some("recoveryctl startup cleanup-log"),
+};
+
+/// Several startups in a row died.
+pub const SAFE_MODE: Entry = Entry {
+    code: "safe-mode",
+    severity: Severity::Error,
+    title: "Several startups in a row died: no job is started",
+    meaning: "Three startups within ten minutes were cut short. To go on by itself would most likely kill the \
+              next one too.",
+    done: "A daemon comes up, recovers nothing and starts no job. Jobs that run go on; jobs can be submitted.",
+    advice: "Find out why the named phase kills its process (memory, a damaged disk), then try that phase \
+             again: when it and what waits for it come to their end, all goes on. Or clear the startups, \
+             when you know that the cause is gone.",
+    next: Some("recoveryctl startup clear"),
 };
 
 /// A phase was passed over.
@@ -419,7 +468,7 @@ pub const PHASE_FAILED: Entry = Entry {
     done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
            after any other the rest went on, also what waits for it.",
     advice: "Deal with the error, then recover again.",
-    next: Some("recoveryctl recover"),
+    next: Some("recoveryctl retry phase {name}"),
 };
 
 /// A request to skip came too late.
@@ -607,6 +656,10 @@ pub const ALL: &[&Entry] = &[
     &LOCK_KEPT,
     &STARTUP_ABORTED,
     &TEMPORARY_FILES_REMOVED,
+    &LEFTOVERS_NOT_REMOVED,
+    &STARTUP_LOG_DAMAGED,
+    &LAYOUT_MIGRATED,
+    &SAFE_MODE,
     &PHASE_SKIPPED,
     &PHASE_RETRIED,
     &DISK_NOT_WRITABLE,

@@ -43,7 +43,7 @@ pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     }
 }
 
-fn with_liveness<T>(
+pub(super) fn with_liveness<T>(
     dir: &StateDir,
     state: &QueueState,
     look_at: impl FnOnce(&dyn Fn(&JobId, u64) -> JobLiveness) -> T,

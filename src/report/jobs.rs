@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
 use crate::queue::{
-    Attempt, Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition, masked_url,
+    Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition, masked_url,
 };
 use crate::state::{StateDir, Timestamp};
 
@@ -121,7 +122,7 @@ pub struct JobDetail {
     pub resumable: bool,
     pub cancel_requested: bool,
     pub history: Vec<Transition>,
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
     pub source: Option<String>,
     pub lock: Value,
@@ -176,7 +177,7 @@ impl JobDetail {
             resumable: job.status.is_resumable(),
             cancel_requested: course.cancel_requested,
             history: history(job),
-            attempts: course.attempts.clone(),
+            attempts: AttemptReport::all(dir, job),
             reconstructed: course.reconstructed.clone(),
             source: course.source.clone(),
             lock,

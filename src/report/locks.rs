@@ -128,7 +128,7 @@ impl<'a> QueuedByRepository<'a> {
 }
 
 /// The locks that are not free, in order of the repositories' names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct ActiveLocks {
     pub locks: Vec<ActiveLock>,

@@ -3,9 +3,11 @@
 //! Findings have stable codes from [`catalogue`], which `recoveryctl explain` prints. To add a code, add
 //! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
 
+pub mod attempts;
 pub mod audit;
 pub mod catalogue;
 pub mod cleanup;
+pub mod dashboard;
 pub mod failed;
 mod finding;
 mod held;
@@ -17,10 +19,13 @@ pub mod orphans;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
+pub mod recovery;
 pub mod sentinels;
+pub mod startup;
 pub mod status;
 pub mod why_job;
 pub mod why_lock;
 
 pub use finding::{Finding, Severity};
+use held::with_liveness;
 pub use held::{held_repositories, lock_of};

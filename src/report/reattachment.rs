@@ -17,7 +17,7 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity, Usage, usage_of};
 
 /// Running jobs, and those that the last recovery judged.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobsStatus {
     pub reattachment: LastReattachment,

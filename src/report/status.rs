@@ -7,9 +7,16 @@ use serde::Serialize;
 use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
+use crate::durable::DiskError;
 use crate::jobs::FreshnessLimits;
+use crate::locks::{Availability, availability};
 use crate::queue::{Counts, Job, JobStatus, Queue};
-use crate::recovery::{DegradedResource, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot};
+use crate::recovery::{
+    DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
+    read_history, read_last,
+};
+use crate::startup::{SafeMode, safe_mode};
+use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
 
 /// How the whole stands.
@@ -24,6 +31,8 @@ pub enum State {
     Recovering,
     /// Something cannot be read; `recover` mends it.
     Damaged,
+    /// Several startups in a row died: no job is started until somebody acts.
+    SafeMode,
 }
 
 /// Health on one screen.
@@ -47,6 +56,8 @@ pub struct Status {
 pub struct DaemonStatus {
     pub pid: u32,
     pub started_at: Timestamp,
+    /// Whether it has not recovered and starts no job.
+    pub safe_mode: bool,
 }
 
 /// The recovery that runs, or ran last.
@@ -94,6 +105,81 @@ pub struct Sources<'a> {
     pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
+    /// The crash loop that keeps jobs from being started.
+    pub safe_mode: Option<&'a SafeMode>,
+    /// Why that cannot be told.
+    pub startups_unreadable: Option<&'a DiskError>,
+}
+
+/// All that reports on the whole are made of, read once: what is made of one of these is consistent.
+pub struct Gathered {
+    /// The state directory.
+    pub dir: StateDir,
+    /// The queue.
+    pub queue: Queue,
+    /// The recovery that runs, or ran last.
+    pub current: Option<Snapshot>,
+    /// The last recovery that came to its end, and why it cannot be told.
+    pub last: Result<Option<RecoveryRecord>, HistoryError>,
+    /// The recoveries that were, and why they cannot be told.
+    pub history: Result<Vec<HistoryEntry>, HistoryError>,
+    /// The crash loop that keeps jobs from being started, and why it cannot be told.
+    pub safe_mode: Result<Option<SafeMode>, DiskError>,
+    unavailable: Vec<DegradedResource>,
+}
+
+impl Gathered {
+    /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
+    /// opened by the caller, who can tell that it can only be looked at.
+    #[must_use]
+    pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
+        Gathered {
+            dir: dir.clone(),
+            current: read_current(dir),
+            last: read_last(dir),
+            history: read_history(dir),
+            safe_mode: safe_mode(dir),
+            unavailable: unavailable_repositories(dir),
+            queue,
+        }
+    }
+
+    /// The last recovery that came to its end, if that can be told.
+    #[must_use]
+    pub fn last(&self) -> Option<&RecoveryRecord> {
+        self.last.as_ref().ok()?.as_ref()
+    }
+
+    /// Health on one screen.
+    #[must_use]
+    pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
+        let unreadable: Vec<_> =
+            self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
+        Status::new(&Sources {
+            dir: &self.dir,
+            queue: &self.queue,
+            current: self.current.as_ref(),
+            last: self.last(),
+            unreadable: &unreadable,
+            daemon,
+            limits,
+            unavailable: &self.unavailable,
+            safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
+            startups_unreadable: self.safe_mode.as_ref().err(),
+        })
+    }
+}
+
+fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
+    let Ok(entries) = std::fs::read_dir(dir.paths.locks()) else { return Vec::new() };
+    let names = entries.flatten().filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
+    let unusable = names.filter(|name| availability(dir, name) == Availability::Unavailable);
+    let why = "its lock's metadata cannot be understood, so nobody can say who holds it";
+    let mut found: Vec<DegradedResource> = unusable
+        .map(|name| DegradedResource { object: format!("lock:{name}"), why: why.to_owned() })
+        .collect();
+    found.sort_by(|a, b| a.object.cmp(&b.object));
+    found
 }
 
 /// The object of findings about a disk that cannot be written.
@@ -113,6 +199,7 @@ impl Status {
         let damaged = !sources.queue.replayed().is_clean();
         let state = match () {
             () if running => State::Recovering,
+            () if sources.safe_mode.is_some() => State::SafeMode,
             () if damaged => State::Damaged,
             () if unfinished || !degraded_resources.is_empty() => State::Degraded,
             () => State::Healthy,
@@ -164,6 +251,11 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
     found.extend(super::queue::not_writable(sources.queue));
+    found.extend(sources.safe_mode.map(safe_mode_finding));
+    found.extend(sources.startups_unreadable.map(|e| {
+        let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
+        Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
+    }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
@@ -194,6 +286,22 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
+}
+
+/// What keeps jobs from being started, and how to leave.
+#[must_use]
+pub fn safe_mode_finding(safe: &SafeMode) -> Finding {
+    let sentence =
+        format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());
+    Finding::new(&catalogue::SAFE_MODE, "startup", sentence)
+}
+
+/// The command that leaves safe mode by proving that the phase works again.
+fn way_out(safe: &SafeMode) -> String {
+    safe.phase().map_or_else(
+        || "recoveryctl startup clear".to_owned(),
+        |phase| format!("recoveryctl retry phase {phase}"),
+    )
 }
 
 /// Nothing but memory is lost: what past recoveries found is not shown.
@@ -253,6 +361,17 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
             let done = sources.current.map_or((0, 0), |s| (s.phases_done, s.phases_total));
             format!("a recovery is under way: {} of {} phases are done", done.0, done.1)
         }
+        State::SafeMode => sources.safe_mode.map_or_else(String::new, |safe| {
+            let who = match &sources.daemon {
+                Some(daemon) => format!("the daemon (process {}) is up and starts no job", daemon.pid),
+                None => "the next daemon will start no job".to_owned(),
+            };
+            let out = match safe.phase() {
+                Some(phase) => format!("recoveryctl retry phase {phase}, or recoveryctl startup clear"),
+                None => "recoveryctl startup clear".to_owned(),
+            };
+            format!("safe mode: {}; {who}; to leave: {out}", safe.sentence())
+        }),
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
         State::Degraded => {
             let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
@@ -283,6 +402,7 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
     match state {
         State::Damaged => Some("recoveryctl recover".to_owned()),
         State::Recovering => None,
+        State::SafeMode => sources.safe_mode.map(way_out),
         State::Degraded if unfinished(sources.current).is_some() => Some("recoveryctl recover".to_owned()),
         State::Degraded => next(),
         State::Healthy => {

@@ -37,34 +37,43 @@ impl Detection {
 /// # Errors
 /// When a file is there and cannot be opened.
 pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
-    let running = match is_held(&dir.paths.startup_lock()) {
-        Ok(held) => held,
-        Err(e) if e.is_not_found() => false,
-        Err(e) => return Err(e),
-    };
+    let before = is_under_way(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
-    if running {
-        let current = match marker {
-            MarkerRead::Whole(m) => Some(Box::new(StartupEntry::of(&m, StartupOutcome::Running))),
-            _ => None,
-        };
-        return Ok(Detection::Running { current });
+    let left = if before { Detection::Clean } else { judge_by(&history(dir)?, &marker) };
+    // One that began between the two looks has written the marker that was read.
+    if !before && !(left.is_aborted() && is_under_way(dir)?) {
+        return Ok(left);
     }
-    judge_left(dir, &marker)
+    let current = match marker {
+        MarkerRead::Whole(m) => Some(Box::new(StartupEntry::of(&m, StartupOutcome::Running))),
+        _ => None,
+    };
+    Ok(Detection::Running { current })
+}
+
+fn is_under_way(dir: &StateDir) -> Result<bool, DiskError> {
+    match is_held(&dir.paths.startup_lock()) {
+        Err(e) if e.is_not_found() => Ok(false),
+        other => other,
+    }
 }
 
 /// What a marker without a living owner means.
-pub(super) fn judge_left(dir: &StateDir, marker: &MarkerRead) -> Result<Detection, DiskError> {
-    let history = history(dir)?;
+pub(super) fn judge_by(history: &[StartupEntry], marker: &MarkerRead) -> Detection {
     let (entry, damage) = match marker {
-        MarkerRead::Missing => return Ok(Detection::Clean),
+        MarkerRead::Missing => return Detection::Clean,
         MarkerRead::Whole(m) => (StartupEntry::of(m, StartupOutcome::Aborted), None),
-        MarkerRead::Damaged { why, bytes } => (StartupEntry::unreadable(bytes, &history), Some(why.clone())),
+        MarkerRead::Damaged { why, known: Some(m), .. } => {
+            (StartupEntry::of(m, StartupOutcome::Aborted), Some(why.clone()))
+        }
+        MarkerRead::Damaged { why, bytes, .. } => {
+            (StartupEntry::unreadable(bytes, history), Some(why.clone()))
+        }
     };
     // A crash between the entry in the history and the removal of the marker.
-    let known = history.into_iter().find(|e| e.startup_id == entry.startup_id);
+    let known = history.iter().find(|e| e.startup_id == entry.startup_id);
     if known.is_some_and(|e| e.outcome != StartupOutcome::Aborted) {
-        return Ok(Detection::Clean);
+        return Detection::Clean;
     }
-    Ok(Detection::Aborted { previous: Box::new(entry), damage })
+    Detection::Aborted { previous: Box::new(entry), damage }
 }

@@ -1,13 +1,12 @@
-//! `startup/history.json`: the startups that were, newest last, at most 100, each once.
+//! The startups that were, newest last, each once.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use super::log::StartupLog;
 use super::marker::Marker;
-use super::stored;
 use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
-
-const MOST: usize = 100;
 
 /// How a startup ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +62,15 @@ pub struct StartupEntry {
     pub duration_ms: Option<i64>,
     /// How many findings it had.
     pub findings_total: u64,
+    /// The recovery that ran in it, whose record tells of each phase.
+    #[serde(default)]
+    pub recovery_id: Option<Uuid>,
+    /// Whether it came up in safe mode, without recovering.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub safe_mode: bool,
+    /// What was asked for, when it was no whole recovery: the phases that were tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retried: Vec<String>,
 }
 
 impl StartupEntry {
@@ -78,6 +86,9 @@ impl StartupEntry {
             phases_done: marker.phases_done.clone(),
             duration_ms: None,
             findings_total: 0,
+            recovery_id: marker.recovery_id,
+            safe_mode: false,
+            retried: marker.retried.clone(),
         }
     }
 
@@ -87,7 +98,7 @@ impl StartupEntry {
         let name = format!("unreadable-{:08x}-", crc32fast::hash(bytes));
         let startup_id = match history.last() {
             Some(newest) if newest.startup_id.starts_with(&name) => newest.startup_id.clone(),
-            _ => format!("{name}{}", uuid::Uuid::now_v7().simple()),
+            _ => format!("{name}{}", Uuid::now_v7().simple()),
         };
         StartupEntry {
             startup_id,
@@ -100,6 +111,9 @@ impl StartupEntry {
             phases_done: Vec::new(),
             duration_ms: None,
             findings_total: 0,
+            recovery_id: None,
+            safe_mode: false,
+            retried: Vec::new(),
         }
     }
 }
@@ -107,25 +121,15 @@ impl StartupEntry {
 /// The startups that were, oldest first, without the one under way.
 ///
 /// # Errors
-/// When the file is there and cannot be opened. One that is damaged gives no entries; the next startup
-/// moves it to quarantine.
+/// What the system says when the log is there and cannot be read; a damaged record costs itself.
 pub fn history(dir: &StateDir) -> Result<Vec<StartupEntry>, DiskError> {
-    Ok(stored::read(&dir.paths.startup_history())?.unwrap_or_default())
+    Ok(StartupLog::read(dir)?.startups().cloned().collect())
 }
 
-/// How many of the last startups were aborted, one after the other.
+/// How many of the last startups were aborted, one after the other. Coming up in safe mode, which does not
+/// recover, interrupts nothing.
 #[must_use]
 pub fn consecutive_aborts(history: &[StartupEntry]) -> usize {
-    history.iter().rev().take_while(|e| e.outcome == StartupOutcome::Aborted).count()
-}
-
-/// Adds an entry unless its startup is there already. The caller holds the startup lock.
-pub(super) fn add(dir: &StateDir, entry: StartupEntry) -> Result<(), DiskError> {
-    let path = dir.paths.startup_history();
-    let mut entries: Vec<StartupEntry> = stored::read_to_change(dir, &path)?;
-    if entries.iter().any(|e| e.startup_id == entry.startup_id) {
-        return Ok(());
-    }
-    entries.push(entry);
-    stored::write(dir, &path, &entries, MOST)
+    let tried = history.iter().rev().filter(|e| !e.safe_mode);
+    tried.take_while(|e| e.outcome == StartupOutcome::Aborted).count()
 }

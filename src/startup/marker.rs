@@ -1,11 +1,14 @@
 //! `startup/marker.json`: the startup that is under way, or that was when its process died.
 //!
-//! Written before a phase begins and after it is done. Its times are for people; nothing is decided by
-//! them, so that one from the future is as good as any other.
+//! Written before a phase begins. Whether its owner lives, the startup's flock says and nothing else. Its
+//! time decides one thing only: whether an aborted startup is recent enough to count for a crash loop. One
+//! from the future (a clock that went back) counts as recent. One of a later version is taken as far as it
+//! can be understood; a copy goes to quarantine.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::durable::{DiskError, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
@@ -23,6 +26,8 @@ pub enum StartedBy {
     Recover,
     /// `work`.
     Work,
+    /// `retry`.
+    Retry,
 }
 
 impl StartedBy {
@@ -33,6 +38,7 @@ impl StartedBy {
             StartedBy::Daemon => "daemon",
             StartedBy::Recover => "recover",
             StartedBy::Work => "work",
+            StartedBy::Retry => "retry",
         }
     }
 }
@@ -56,19 +62,27 @@ pub struct Marker {
     pub phases_done: Vec<String>,
     /// The phases that were entered and are not done, in the order in which they were entered.
     pub phases_entered: Vec<String>,
+    /// The recovery that runs in it; `None` in those of earlier versions.
+    #[serde(default)]
+    pub recovery_id: Option<Uuid>,
+    /// The phases that are tried again, when it is no whole recovery.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retried: Vec<String>,
 }
 
 impl Marker {
     pub(super) fn new(by: StartedBy, at: Timestamp) -> Marker {
         Marker {
             version: VERSION,
-            startup_id: uuid::Uuid::now_v7().to_string(),
+            startup_id: Uuid::now_v7().to_string(),
             by,
             process: ProcessIdentity::this(),
             host: Host::this(),
             started_at: at,
             phases_done: Vec::new(),
             phases_entered: Vec::new(),
+            recovery_id: None,
+            retried: Vec::new(),
         }
     }
 
@@ -93,16 +107,21 @@ pub(super) enum MarkerRead {
     Damaged {
         why: String,
         bytes: Vec<u8>,
+        /// What could be read of it all the same: a later version's marker names its startup and phases.
+        known: Option<Box<Marker>>,
     },
     Whole(Marker),
 }
 
 pub(super) fn read(path: &Path) -> Result<MarkerRead, DiskError> {
     let Some(bytes) = read_optional(path)? else { return Ok(MarkerRead::Missing) };
-    let why = match serde_json::from_slice::<Marker>(&bytes) {
+    let (why, known) = match serde_json::from_slice::<Marker>(&bytes) {
         Ok(marker) if marker.version <= VERSION => return Ok(MarkerRead::Whole(marker)),
-        Ok(marker) => format!("its version {} is later than {VERSION}", marker.version),
-        Err(e) => format!("it cannot be understood: {e}"),
+        Ok(marker) => {
+            let why = format!("its version {} is later than {VERSION}", marker.version);
+            (why, Some(Box::new(marker)))
+        }
+        Err(e) => (format!("it cannot be understood: {e}"), None),
     };
-    Ok(MarkerRead::Damaged { why, bytes })
+    Ok(MarkerRead::Damaged { why, bytes, known })
 }

@@ -15,8 +15,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let paths = &dir.paths;
     let mut wanted = vec![
         paths.startup_marker(),
-        paths.startup_history(),
-        paths.startup_cleanup_log(),
+        paths.startup_history_1(),
+        paths.startup_cleanup_log_1(),
         paths.startup_lock(),
         paths.recovery_current(),
         paths.recovery_last(),
@@ -29,6 +29,7 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     ];
     wanted.extend(named(&paths.queue_log(), &[".log", ".lock", ".page"]));
     wanted.extend(named(&paths.audit_log(), &[".log", ".lock", ".page"]));
+    wanted.extend(named(&paths.startup_log(), &[".log", ".lock", ".page"]));
     wanted.extend(SnapshotFile::list(&paths.queue())?.into_iter().map(|s| s.path));
     wanted.extend(named(&paths.jobs(), &[".job.json"]));
     wanted.extend(named(&paths.locks(), &[".lock.json", ".lock"]));

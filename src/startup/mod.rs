@@ -2,22 +2,33 @@
 //!
 //! `startup/startup.lock` is flocked by the process whose startup is under way; that alone says whether a
 //! marker's owner lives. `startup/marker.json` is replaced before each phase begins, so that a crash is
-//! blamed on the right one, and removed last. `startup/history.json` and `startup/cleanup-log.json` are
-//! written only through [`Startup`], that is, with the flock held.
+//! blamed on the right one, and removed last. `startup/log/` is an append-only log of what startups did:
+//! how each ended, each act of cleaning, when safe mode began and who ended it. Only `cleared` is written
+//! without the flock.
+//!
+//! Everything that is told of startups is derived from that log and the marker: the history, the number of
+//! aborts in a row, whether it is a crash loop ([`SafeMode`]).
+//!
+//! **Layouts.** The log is layout 2's; see `layout_1.rs` for what was before and how it is taken over.
 
 mod cleanup;
 mod cleanup_log;
+mod crash_loop;
 mod detect;
 mod history;
+mod layout_1;
+mod log;
 mod marker;
 mod misplaced;
-mod stored;
 mod under_way;
 
-pub use cleanup::{Cleanup, clean_up};
+pub use cleanup::{Cleanup, clean_up, remove_half_made};
 pub use cleanup_log::{CleanupEntry, cleanup_log};
+pub use crash_loop::{ABORTS, SafeMode, WINDOW_MS, safe_mode};
 pub use detect::{Detection, detect};
 pub use history::{StartupEntry, StartupOutcome, consecutive_aborts, history};
+pub use layout_1::Migrated;
+pub use log::{STARTUPS_KEPT, StartupLog, StartupRecord, clear};
 pub use marker::{Marker, StartedBy};
 pub use misplaced::put_misplaced_away;
-pub use under_way::{Startup, StartupError};
+pub use under_way::{Beginning, Met, Startup, StartupError};

@@ -1,19 +1,27 @@
 //! The startup of this process.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::cleanup_log::{self, CleanupEntry};
-use super::detect::{Detection, judge_left};
-use super::history::{self, StartupEntry, StartupOutcome};
+use uuid::Uuid;
+
+use super::cleanup_log::CleanupEntry;
+use super::crash_loop::SafeMode;
+use super::detect::{Detection, judge_by};
+use super::history::{StartupEntry, StartupOutcome};
+use super::layout_1::{Migrated, migrate};
+use super::log::{StartupLog, StartupRecord, Writer};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
+use crate::durable::log::{Damage, LogError};
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::state::StateDir;
+use crate::state::{LAYOUT_VERSION, StateDir, StateError};
 
 /// Somebody who merely looks holds the lock for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(50);
+
+/// Acts of one startup that are logged one by one; more are logged as a number.
+const MOST_ACTS: usize = 1000;
 
 /// Why a startup could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +33,65 @@ pub enum StartupError {
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The startup log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// It has ended; a phase that was left behind is late.
+    #[error("the startup is over")]
+    Over,
+    /// The layout cannot be brought up to date.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl StartupError {
+    /// The disk's refusal behind it, if it is one that leaves reading possible.
+    #[must_use]
+    pub fn refused_change(&self) -> Option<&DiskError> {
+        let disk = match self {
+            StartupError::Disk(e)
+            | StartupError::Running(LockError::Disk(e))
+            | StartupError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | StartupError::State(StateError::Disk(e) | StateError::Lock(LockError::Disk(e))) => e,
+            _ => return None,
+        };
+        Some(disk).filter(|e| e.is_refused_change())
+    }
+
+    /// The error and the disk's reason in one line, for people.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        match self.refused_change() {
+            Some(refused) => format!("{refused}: {}", refused.source),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// What a startup is to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beginning<'a> {
+    /// The phase that it enters with the first write of its marker.
+    pub phase: Option<&'a str>,
+    /// The recovery that runs in it.
+    pub recovery_id: Option<Uuid>,
+    /// The phases that are tried again, when it is no whole recovery.
+    pub retried: &'a [String],
+}
+
+/// What a startup met when it began.
+#[derive(Debug)]
+pub struct Met {
+    /// How the one before ended.
+    pub detection: Detection,
+    /// The layout that was brought up to date.
+    pub migrated: Option<Migrated>,
+    /// What in the startup log could not be read; it is in quarantine.
+    pub damage: Vec<Damage>,
+    /// What an earlier layout's files held that cannot be understood; copies are in quarantine.
+    pub damaged_files: Vec<(std::path::PathBuf, String)>,
+    /// Whether the startups before this one were a crash loop.
+    pub safe_mode: Option<SafeMode>,
 }
 
 /// A startup that is under way. Dropped without [`Startup::finish`] it counts as aborted, as if this
@@ -33,31 +100,39 @@ pub enum StartupError {
 pub struct Startup {
     dir: StateDir,
     id: String,
-    marker: Mutex<Marker>,
-    /// Whether the history knows of the startup before, so that its marker may be overwritten.
-    previous_is_settled: AtomicBool,
-    unrecorded: Mutex<Option<DiskError>>,
-    _lock: FileLock,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    marker: Marker,
+    /// There once the log knows of the startup before, so that its marker may be overwritten.
+    writer: Option<Writer>,
+    /// Why this startup is not on disk as it is.
+    unrecorded: Option<StartupError>,
+    /// Given back at the end, though a phase that was left behind may keep the startup itself longer.
+    lock: Option<FileLock>,
 }
 
 impl Startup {
-    /// Begins a startup: puts one that was cut short into the history, then writes the marker.
+    /// Begins a startup: puts one that was cut short into the log, then writes the marker.
     ///
     /// # Errors
     /// [`StartupError::Running`] while another process is at it.
     pub fn begin(dir: &StateDir, by: StartedBy) -> Result<(Startup, Detection), StartupError> {
-        Startup::begin_in(dir, by, None)
+        let (startup, met) = Startup::begin_in(dir, by, Beginning::default())?;
+        Ok((startup, met.detection))
     }
 
-    /// As [`Startup::begin`], and enters its first phase with the same write of the marker.
+    /// As [`Startup::begin`], and says what it met.
     ///
     /// # Errors
     /// As [`Startup::begin`].
     pub fn begin_in(
         dir: &StateDir,
         by: StartedBy,
-        phase: Option<&str>,
-    ) -> Result<(Startup, Detection), StartupError> {
+        beginning: Beginning<'_>,
+    ) -> Result<(Startup, Met), StartupError> {
         dir.disk.ensure_dir(&dir.paths.startup())?;
         let lock = match FileLock::acquire(&dir.disk, &dir.paths.startup_lock(), LOOK_GRACE) {
             Ok(lock) => lock,
@@ -65,18 +140,9 @@ impl Startup {
             Err(held) => return Err(StartupError::Running(held)),
         };
         let mut marker = Marker::new(by, dir.clock.now());
-        if Mutation::MarkerBeforeHistory.is_on() {
-            marker.write(dir)?;
-        }
-        // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
-        let (detection, unsettled) = match settle_previous(dir) {
-            Ok(detection) => (detection, None),
-            Err(e) if e.is_refused_change() => {
-                (judge_left(dir, &read(&dir.paths.startup_marker())?)?, Some(e))
-            }
-            Err(e) => return Err(e.into()),
-        };
-        marker.phases_entered.extend(phase.map(str::to_owned));
+        marker.phases_entered.extend(beginning.phase.map(str::to_owned));
+        marker.recovery_id = beginning.recovery_id;
+        marker.retried = beginning.retried.to_vec();
         let holder = Holder {
             pid: marker.process.pid,
             purpose: by.as_str().to_owned(),
@@ -84,23 +150,30 @@ impl Startup {
         };
         // Who holds the lock is a hint for people.
         let _ = lock.describe(&holder);
-        let startup = Startup {
-            dir: dir.clone(),
-            id: marker.startup_id.clone(),
-            marker: Mutex::new(marker),
-            previous_is_settled: AtomicBool::new(unsettled.is_none()),
-            unrecorded: Mutex::new(unsettled),
-            _lock: lock,
+        if Mutation::MarkerBeforeHistory.is_on() {
+            marker.write(dir)?;
+        }
+        // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
+        let (writer, met, unrecorded) = match settle_previous(dir) {
+            Ok((writer, met)) => (Some(writer), met, None),
+            Err(e) if e.refused_change().is_some() => (None, Met::by_looking(dir)?, Some(e)),
+            Err(e) => return Err(e),
         };
+        let id = marker.startup_id.clone();
+        let under_way = Mutex::new(UnderWay { marker, writer, unrecorded, lock: Some(lock) });
+        let startup = Startup { dir: dir.clone(), id, under_way };
         startup.change(|_| ())?;
-        Ok((startup, detection))
+        let acts = startup.acts_of_beginning(&met);
+        match startup.log(&acts) {
+            Err(e) if e.refused_change().is_none() => Err(e),
+            _ => Ok((startup, met)),
+        }
     }
 
     /// Why this startup is not on disk as it is: killed now, nobody would know of it, or of how far it got.
     #[must_use]
     pub fn unrecorded(&self) -> Option<String> {
-        let unrecorded = self.unrecorded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        unrecorded.as_ref().map(|e| format!("{e}: {}", e.source))
+        self.under_way().unrecorded.as_ref().map(StartupError::in_one_line)
     }
 
     /// Names this startup.
@@ -118,7 +191,7 @@ impl Startup {
     ///
     /// # Errors
     /// When the marker cannot be replaced for another reason; the phase must not begin then.
-    pub fn enter(&self, phase: &str) -> Result<(), DiskError> {
+    pub fn enter(&self, phase: &str) -> Result<(), StartupError> {
         self.change(|marker| {
             marker.phases_done.retain(|p| p != phase); // Tried again.
             marker.phases_entered.retain(|p| p != phase);
@@ -126,76 +199,201 @@ impl Startup {
         })
     }
 
-    /// Says that a phase is over. That is written with whatever the marker says next: killed before, the
-    /// startup is taken to have died in this phase, at its very end, and every phase may be run again.
-    pub fn done(&self, phase: &str) {
-        let mut marker = self.marker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        marker.phases_entered.retain(|p| p != phase);
-        marker.phases_done.retain(|p| p != phase);
-        marker.phases_done.push(phase.to_owned());
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Marker)) -> Result<(), DiskError> {
-        let mut marker = self.marker.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(&mut marker);
-        let written = self.settle().and_then(|()| marker.write(&self.dir));
-        let mut unrecorded = self.unrecorded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *unrecorded = match written {
-            Err(e) if !e.is_refused_change() => return Err(e),
+    fn change(&self, change: impl FnOnce(&mut Marker)) -> Result<(), StartupError> {
+        let mut now = self.under_way();
+        if now.lock.is_none() {
+            return Err(StartupError::Over);
+        }
+        change(&mut now.marker);
+        let written = self.writer(&mut now).map(drop).and_then(|()| Ok(now.marker.write(&self.dir)?));
+        now.unrecorded = match written {
+            Err(e) if e.refused_change().is_none() => return Err(e),
             other => other.err(),
         };
         Ok(())
     }
 
-    fn settle(&self) -> Result<(), DiskError> {
-        if !self.previous_is_settled.load(Ordering::Acquire) {
-            settle_previous(&self.dir)?;
-            self.previous_is_settled.store(true, Ordering::Release);
-        }
-        Ok(())
+    /// The log, once it knows of the startup before.
+    fn writer<'a>(&self, now: &'a mut UnderWay) -> Result<&'a Writer, StartupError> {
+        let writer = match now.writer.take() {
+            Some(writer) => writer,
+            None => settle_previous(&self.dir)?.0,
+        };
+        Ok(now.writer.insert(writer))
     }
 
-    /// Adds acts to the cleanup log.
+    fn append(&self, records: &[StartupRecord]) -> Result<(), StartupError> {
+        let mut now = self.under_way();
+        Ok(self.writer(&mut now)?.append(records)?)
+    }
+
+    /// Says that a phase is over. That is written with whatever the marker says next: killed before, the
+    /// startup is taken to have died in this phase, at its very end, and every phase may be run again.
+    pub fn done(&self, phase: &str) {
+        let marker = &mut self.under_way().marker;
+        marker.phases_entered.retain(|p| p != phase);
+        marker.phases_done.retain(|p| p != phase);
+        marker.phases_done.push(phase.to_owned());
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An act of this startup, for [`Startup::log`].
+    #[must_use]
+    pub fn act(&self, action: &str, object: &str, result: &str, detail: impl Into<String>) -> CleanupEntry {
+        CleanupEntry {
+            at: self.dir.clock.now(),
+            startup_id: self.id.clone(),
+            action: action.to_owned(),
+            object: object.to_owned(),
+            result: result.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    fn acts_of_beginning(&self, met: &Met) -> Vec<CleanupEntry> {
+        let mut acts = Vec::new();
+        let cut = self.under_way().writer.as_ref().map_or(0, Writer::cut_bytes);
+        if cut > 0 {
+            let detail = format!("{cut} bytes that a killed writer left; a copy is in quarantine");
+            acts.push(self.act("cut_torn_tail", "startup/log", "done", detail));
+        }
+        for damage in &met.damage {
+            let object = self.relative(&damage.path);
+            let detail = format!("{} bytes at offset {}; a copy is in quarantine", damage.len, damage.offset);
+            acts.push(self.act("drop_damaged_record", &object, "done", detail));
+        }
+        for (path, why) in &met.damaged_files {
+            let detail = format!("{why}; a copy is in quarantine");
+            acts.push(self.act("drop_damaged_file", &self.relative(path), "done", detail));
+        }
+        if let Some(Migrated { from, records }) = met.migrated {
+            let detail = format!("from layout {from} to {LAYOUT_VERSION}; {records} records taken over");
+            acts.push(self.act("migrate_layout", "state.json", "done", detail));
+        }
+        acts
+    }
+
+    /// A path in the state directory, as the log names it.
+    #[must_use]
+    pub fn relative(&self, path: &std::path::Path) -> String {
+        path.strip_prefix(self.dir.paths.root()).unwrap_or(path).display().to_string()
+    }
+
+    /// Adds acts to the log. Of more than a thousand at once the rest is one entry with their number.
     ///
     /// # Errors
-    /// When the log cannot be replaced.
-    pub fn log(&self, acts: &[CleanupEntry]) -> Result<(), DiskError> {
-        cleanup_log::add(&self.dir, acts)
+    /// When the log cannot be written.
+    pub fn log(&self, acts: &[CleanupEntry]) -> Result<(), StartupError> {
+        let (single, rest) = acts.split_at(acts.len().min(MOST_ACTS));
+        let mut records: Vec<StartupRecord> = single.iter().cloned().map(StartupRecord::Act).collect();
+        if let Some(first) = rest.first() {
+            let detail = format!("{} more acts of this kind and others", rest.len());
+            records.push(StartupRecord::Act(self.act(&first.action, "…", &first.result, detail)));
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.append(&records)
     }
 
-    /// Ends the startup: into the history first, then the marker goes.
+    /// Says, durably, that this startup comes up in safe mode.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn enter_safe_mode(&self, safe: &SafeMode) -> Result<(), StartupError> {
+        if safe.since.is_some() {
+            return Ok(());
+        }
+        let because = safe.because.iter().map(|e| e.startup_id.clone()).collect();
+        self.append(&[StartupRecord::SafeMode { at: self.dir.clock.now(), because }])
+    }
+
+    /// Ends the startup: into the log first, then the marker goes.
     ///
     /// # Errors
     /// What the system says; the marker may then still be there.
-    pub fn finish(self, outcome: StartupOutcome, findings_total: u64) -> Result<StartupEntry, DiskError> {
-        self.settle()?;
-        let marker = self.marker.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = self.dir.clock.now();
+    pub fn finish(&self, outcome: StartupOutcome, findings_total: u64) -> Result<StartupEntry, StartupError> {
+        self.end(outcome, findings_total, false)
+    }
+
+    /// Ends a startup that recovered nothing, because those before it were a crash loop.
+    ///
+    /// # Errors
+    /// As [`Startup::finish`].
+    pub fn finish_in_safe_mode(&self) -> Result<StartupEntry, StartupError> {
+        self.end(StartupOutcome::Degraded, 1, true)
+    }
+
+    fn end(
+        &self,
+        outcome: StartupOutcome,
+        findings_total: u64,
+        safe_mode: bool,
+    ) -> Result<StartupEntry, StartupError> {
+        let mut under_way = self.under_way();
+        if under_way.lock.is_none() {
+            return Err(StartupError::Over);
+        }
+        let (marker, now) = (&under_way.marker, self.dir.clock.now());
         let entry = StartupEntry {
             ended_at: Some(now),
             // A clock that went back tells no duration.
             duration_ms: Some(now.millis_since(marker.started_at).max(0)),
             findings_total,
-            ..StartupEntry::of(&marker, outcome)
+            safe_mode,
+            ..StartupEntry::of(marker, outcome)
         };
-        history::add(&self.dir, entry.clone())?;
+        self.writer(&mut under_way)?.append(&[StartupRecord::Startup(entry.clone())])?;
         remove_marker(&self.dir)?;
+        under_way.lock = None;
         Ok(entry)
     }
 }
 
-/// The history learns of an aborted startup before its marker is overwritten; a crash in between repeats
-/// that, and the startup's id keeps it from being counted twice.
-fn settle_previous(dir: &StateDir) -> Result<Detection, DiskError> {
+impl Met {
+    /// Where nothing can be written.
+    fn by_looking(dir: &StateDir) -> Result<Met, StartupError> {
+        let log = StartupLog::read(dir)?;
+        let history: Vec<StartupEntry> = log.startups().cloned().collect();
+        let detection = judge_by(&history, &read(&dir.paths.startup_marker())?);
+        let left = match &detection {
+            Detection::Aborted { previous, .. } => Some(&**previous),
+            _ => None,
+        };
+        let safe_mode = SafeMode::of(&log, left, dir.clock.now());
+        Ok(Met { detection, migrated: None, damage: Vec::new(), damaged_files: Vec::new(), safe_mode })
+    }
+}
+
+/// The log learns of an aborted startup before its marker is overwritten; a crash in between repeats that,
+/// and the startup's id keeps it from being counted twice.
+fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
+    let writer = Writer::open(dir)?;
+    let log = StartupLog::read(dir)?;
+    if !log.damage.is_empty() {
+        writer.mend(&log.damage)?;
+    }
+    let migrated = migrate(dir, &writer, &log)?;
     let marker = read(&dir.paths.startup_marker())?;
-    let detection = judge_left(dir, &marker)?;
+    let history: Vec<StartupEntry> = log.startups().cloned().collect();
+    let detection = judge_by(&history, &marker);
     if let MarkerRead::Damaged { why, .. } = &marker {
         dir.quarantine().keep_file(&dir.paths.startup_marker(), why, &dir.clock.now().to_string())?;
     }
+    let mut left = None;
     if let Detection::Aborted { previous, .. } = &detection {
-        history::add(dir, (**previous).clone())?;
+        if history.iter().all(|e| e.startup_id != previous.startup_id) {
+            writer.append(&[StartupRecord::Startup((**previous).clone())])?;
+        }
+        left = Some(&**previous);
     }
-    Ok(detection)
+    let safe_mode = SafeMode::of(&log, left, dir.clock.now());
+    writer.trim(&log)?;
+    let (damage, damaged_files) = (log.damage, log.damaged_files);
+    Ok((writer, Met { detection, migrated, damage, damaged_files, safe_mode }))
 }
 
 fn remove_marker(dir: &StateDir) -> Result<(), DiskError> {

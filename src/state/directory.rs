@@ -54,7 +54,7 @@ pub enum StateError {
         owner: u32,
     },
     /// Made by a later version.
-    #[error("{} has layout {layout}; this version knows up to {LAYOUT_VERSION}", path.display())]
+    #[error("{} has layout {layout}, which a later version made; this version knows up to {LAYOUT_VERSION}", path.display())]
     Newer {
         /// The identity file.
         path: PathBuf,
@@ -135,6 +135,20 @@ impl StateDir {
         match check_folder(root) {
             Err(StateError::Missing { .. }) => Ok(()),
             other => other.and_then(|()| check_that_nobody_lives_there(root)),
+        }
+    }
+
+    /// Says durably that the state directory has this version's layout. The caller has made it so.
+    ///
+    /// # Errors
+    /// [`StateError::Newer`] when a later version was faster; see [`StateError`].
+    pub fn raise_layout(&self) -> Result<(), StateError> {
+        let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
+        match Identity::read(&self.paths.identity())? {
+            Some(identity) if identity.layout < LAYOUT_VERSION => {
+                Identity { layout: LAYOUT_VERSION, ..identity }.write(&self.disk, &self.paths.identity())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -234,9 +248,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
             segment_bytes: SEGMENT_BYTES,
         });
     }
-    for folder in paths.folders() {
-        disk.ensure_dir(&folder)?;
-    }
+    disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
     identity.write(&disk, &paths.identity())?;

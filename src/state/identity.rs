@@ -1,11 +1,19 @@
 //! `state.json`: which layout a state directory has, and which one it is.
 //!
 //! ```json
-//! {"layout":1,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z"}
+//! {"layout":2,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z"}
 //! ```
 //!
 //! The id is in the first line of every log segment too, so that it can be found again when this file
 //! is lost, and so that files of another state directory cannot pass for ours.
+//!
+//! | layout | what it changed |
+//! | --- | --- |
+//! | 1 | |
+//! | 2 | the startups that were and the acts of cleaning, once `startup/history.json` and `startup/cleanup-log.json`, are records of the log in `startup/log/`: a damaged record costs itself and not the whole history, an act is one append, and nothing is written again that is there |
+//!
+//! A later layout is refused before anything is touched. An earlier one is read as it is by every command;
+//! the next startup brings it to this version's, see [`crate::startup`].
 
 use std::path::Path;
 
@@ -16,8 +24,8 @@ use super::clock::Timestamp;
 use super::directory::StateError;
 use crate::durable::{Disk, read_optional, replace};
 
-/// The layout that this version writes. A newer one is refused, an older one would be migrated.
-pub const LAYOUT_VERSION: u32 = 1;
+/// The layout that this version writes. A newer one is refused, an older one is migrated by the next startup.
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Layout and identity of a state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +50,10 @@ impl Identity {
     /// # Errors
     /// [`StateError::Damaged`] when it cannot be understood, [`StateError::Newer`] for a later layout.
     pub fn read(path: &Path) -> Result<Option<Identity>, StateError> {
+        #[derive(Deserialize)]
+        struct Form {
+            layout: u32,
+        }
         let bytes = match read_optional(path) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(None),
@@ -51,12 +63,14 @@ impl Identity {
             }
             Err(e) => return Err(e.into()),
         };
-        let identity: Identity = serde_json::from_slice(&bytes)
-            .map_err(|source| StateError::Damaged { path: path.to_owned(), source })?;
-        if identity.layout > LAYOUT_VERSION {
-            return Err(StateError::Newer { path: path.to_owned(), layout: identity.layout });
+        let damaged = |source| StateError::Damaged { path: path.to_owned(), source };
+        // The layout first: a later one need not have the members that this version knows, and must not
+        // pass for a damaged one, which would be written anew.
+        let Form { layout } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if layout > LAYOUT_VERSION {
+            return Err(StateError::Newer { path: path.to_owned(), layout });
         }
-        Ok(Some(identity))
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
     }
 
     /// Writes it durably.

@@ -10,6 +10,8 @@ use crate::durable::TEMPORARY_PREFIX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatePaths {
     root: PathBuf,
+    /// The root of the state directory that this is a copy of.
+    copy_of: Option<PathBuf>,
 }
 
 macro_rules! paths {
@@ -32,6 +34,7 @@ const FOLDERS: &[&str] = &[
     "jobs",
     "locks",
     "startup",
+    "startup/log",
     "recovery",
     "recovery/requests",
     "audit",
@@ -62,6 +65,8 @@ paths! {
     import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
+    /// Workspaces of removed jobs, until they are deleted; no job's name begins with a dot.
+    trash => "jobs/.trash";
     /// Repository locks.
     locks => "locks";
     /// Startup marker and history.
@@ -70,10 +75,12 @@ paths! {
     startup_lock => "startup/startup.lock";
     /// The startup that is under way.
     startup_marker => "startup/marker.json";
-    /// The startups that were.
-    startup_history => "startup/history.json";
-    /// What was cleaned after aborted startups.
-    startup_cleanup_log => "startup/cleanup-log.json";
+    /// The startups that were and what they cleaned, in segments.
+    startup_log => "startup/log";
+    /// The startups that were, in layout 1.
+    startup_history_1 => "startup/history.json";
+    /// What was cleaned after aborted startups, in layout 1.
+    startup_cleanup_log_1 => "startup/cleanup-log.json";
     /// The recovery's own folder.
     recovery => "recovery";
     /// Live progress of the recovery that runs, or ran last.
@@ -128,7 +135,23 @@ impl StatePaths {
     /// The paths below a root.
     #[must_use]
     pub fn new(root: PathBuf) -> StatePaths {
-        StatePaths { root }
+        StatePaths { root, copy_of: None }
+    }
+
+    /// The paths in a copy of a state directory: jobs that live know the original.
+    #[must_use]
+    pub fn of_copy(root: PathBuf, original: PathBuf) -> StatePaths {
+        StatePaths { root, copy_of: Some(original) }
+    }
+
+    /// A path in the state directory as the processes of its jobs know it: in a copy, that of the original.
+    #[must_use]
+    pub fn as_known(&self, path: &Path) -> PathBuf {
+        let moved = self
+            .copy_of
+            .as_ref()
+            .and_then(|original| Some(original.join(path.strip_prefix(&self.root).ok()?)));
+        moved.unwrap_or_else(|| path.to_owned())
     }
 
     /// The state directory itself.

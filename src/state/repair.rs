@@ -47,8 +47,8 @@ impl StateDir {
             Err(other) => return Err(other),
         };
         let dir = StateDir::open(root, disk, clock)?;
-        for folder in dir.paths.folders() {
-            dir.disk.ensure_dir(&folder)?;
+        for folder in dir.paths.folders().iter().filter(|folder| !folder.is_dir()) {
+            dir.disk.ensure_dir(folder)?;
         }
         Ok((dir, repair))
     }
@@ -92,7 +92,7 @@ struct FirstLine {
 /// A file and its first line, for every file that has one that can be read.
 fn first_lines(paths: &StatePaths) -> Result<Vec<(PathBuf, FirstLine)>, StateError> {
     let mut found = Vec::new();
-    for folder in [paths.queue_log(), paths.queue(), paths.audit_log()] {
+    for folder in [paths.queue_log(), paths.queue(), paths.audit_log(), paths.startup_log()] {
         for name in entries(&folder)? {
             let path = folder.join(name);
             if let Some(line) = first_line(&path) {

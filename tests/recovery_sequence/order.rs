@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-use recovery::recovery::{GraphError, Phase, PhaseGraph, PhaseOutcome, RecoveryOutcome, RunOptions, run};
+use recovery::recovery::{
+    GraphError, Phase, PhaseGraph, PhaseOutcome, RecoveryOutcome, RunOptions, read_history, run,
+};
 
 use super::{fine, graph, noting, options, run_all, state};
 
@@ -91,9 +93,17 @@ fn a_part_of_the_sequence_is_a_phase_and_what_waits_for_it() {
         noting("locks", &notes).after(&["startup"]),
         noting("jobs", &notes).after(&["startup"]),
     ];
-    let part = graph(phases).from_phases(&["jobs"]);
-    assert_eq!(part.names(), ["jobs", "cleanup"]);
-    let record = run(&dir, &part, &options()).unwrap();
+    let graph = graph(phases);
+    let only = || RunOptions { only: vec!["jobs".into()], ..options() };
+    // There was no recovery yet: nothing can be carried over.
+    run(&dir, &graph, &only()).unwrap();
+    assert_eq!(std::mem::take(&mut *notes.lock().unwrap()).len(), 4);
+    let record = run(&dir, &graph, &only()).unwrap();
     assert_eq!(*notes.lock().unwrap(), ["jobs", "cleanup"]);
-    assert_eq!(record.snapshot.phases_total, 2);
+    let carried = |name| record.snapshot.phase(name).unwrap().carried_over;
+    assert_eq!(["startup", "cleanup", "locks", "jobs"].map(carried), [true, false, true, false]);
+    assert_eq!((record.snapshot.phases_done, record.snapshot.phases_total), (4, 4));
+    let last = read_history(&dir).unwrap().pop().unwrap();
+    assert_eq!(last.only, ["jobs"]);
+    assert_eq!(last.phases.iter().map(|p| p.phase.as_str()).collect::<Vec<_>>(), ["cleanup", "jobs"]);
 }

@@ -6,6 +6,7 @@ use recovery::recovery::{
     Cancel, DegradedResource, HistoryError, Phase, PhaseOutcome, PhaseStatus, RecoveryOutcome, RunOptions,
     read_current, read_history, read_last, run,
 };
+use recovery::report::{Finding, catalogue};
 use serde_json::json;
 
 use super::{broken, fine, graph, noting, options, run_all, state, status, until_interrupted, wait_for};
@@ -50,6 +51,16 @@ fn a_broken_resource_is_named() {
     assert_eq!(record.snapshot.outcome, RecoveryOutcome::Degraded);
     assert_eq!(status(&record, "locks"), PhaseStatus::Degraded);
     assert_eq!(record.snapshot.degraded_resources().collect::<Vec<_>>(), [&web]);
+}
+
+/// It was called completed beside a finding that acknowledged records are lost.
+#[test]
+fn a_recovery_that_found_a_loss_is_degraded() {
+    let (_folder, dir) = state();
+    let lost = Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", "records 3 to 5 are gone");
+    let outcome = PhaseOutcome { findings: vec![lost], ..PhaseOutcome::default() };
+    let record = run_all(&dir, vec![Phase::new("queue", "records", move |_| Ok(outcome.clone()))]);
+    assert_eq!(record.snapshot.outcome, RecoveryOutcome::Degraded);
 }
 
 #[test]

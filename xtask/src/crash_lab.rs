@@ -9,6 +9,8 @@ use recovery_lab::operations::{self, Operation};
 use recovery_lab::table::{Row, render};
 use recovery_lab::{Error, Limits, Orders, Player, Report, Step, Which, run_operation};
 
+use crate::real_binary;
+
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -27,6 +29,12 @@ pub(crate) struct Arguments {
     /// With a fault of the library switched on; see `recovery::durable::mutation`.
     #[arg(long, value_name = "NAME")]
     mutation: Option<String>,
+    /// What is random follows from it; without it another each time, which is printed.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How long to torture, in seconds [default: 60, with --full 300].
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
     /// Write the table to this file too.
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
@@ -36,7 +44,24 @@ pub(crate) struct Arguments {
 pub(crate) struct Context<'a> {
     arguments: &'a Arguments,
     player: Player,
-    bar: ProgressBar,
+    pub(crate) bar: ProgressBar,
+}
+
+impl Context<'_> {
+    /// Whether everything is to be tried.
+    pub(crate) fn is_full(&self) -> bool {
+        self.arguments.full
+    }
+
+    /// The seed that was asked for.
+    pub(crate) fn seed(&self) -> Option<u64> {
+        self.arguments.seed
+    }
+
+    /// How long to torture.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.arguments.seconds.unwrap_or(if self.arguments.full { 300 } else { 60 })
+    }
 }
 
 /// A part of the laboratory.
@@ -78,7 +103,9 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
     let context = Context { arguments, player, bar };
     let mut rows = Vec::new();
     let only = if arguments.operation.is_some() { Some("crash-images") } else { arguments.only.as_deref() };
-    for part in PARTS.iter().filter(|part| only.is_none_or(|name| name == part.name)) {
+    for part in
+        PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
+    {
         rows.extend((part.run)(&context)?);
     }
     context.bar.finish_and_clear();
@@ -130,6 +157,6 @@ fn say(text: &str) {
 }
 
 #[allow(clippy::print_stderr)]
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }

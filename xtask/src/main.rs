@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what developers run. See `cargo xtask --help`.
 
 mod crash_lab;
+mod real_binary;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
-use crate::working::{cancellable, recovering, run_options, scheduling};
+use crate::working::{cancellable, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -42,6 +42,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let settings = DaemonSettings {
         recovery: recovering(context, StartedBy::Daemon, false)?,
         run,
+        retention: Some(retention(context)?),
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
         cleanup: cleaning(context)?,
         orphans: scanning_at_start(context)?,
@@ -50,7 +51,15 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let actor = context.actor();
     let output = &mut context.output;
     let mut recovery = None;
-    let mut ready = |info: &DaemonInfo, record: &RecoveryRecord| {
+    let mut ready = |info: &DaemonInfo, record: Option<&RecoveryRecord>| {
+        let Some(record) = record else {
+            output.warning(&format!(
+                "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
+                info.pid
+            ));
+            output.hint("see why with: recoveryctl status; go on with: recoveryctl startup clear");
+            return;
+        };
         let outcome = record.snapshot.outcome.word();
         recovery = Some(outcome);
         let detail = format!("process {}, recovery {outcome}", info.pid);

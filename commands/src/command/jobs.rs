@@ -9,6 +9,7 @@ use super::jobs_failed::failed;
 use super::jobs_list::{ListArgs, list};
 use super::jobs_metrics::metrics;
 use super::jobs_output::{OutputArgs, output};
+use super::jobs_prune::{PruneArgs, prune};
 use super::jobs_sentinels::sentinels;
 use super::jobs_show::{ShowArgs, show};
 use super::jobs_status::status;
@@ -16,7 +17,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 
-/// List, show and cancel jobs, and read what they printed
+/// List, show, cancel and remove jobs, and read what they printed
 #[derive(Debug, Args)]
 pub(crate) struct JobsArgs {
     #[command(subcommand)]
@@ -29,6 +30,7 @@ enum JobsWord {
     Show(ShowArgs),
     Output(OutputArgs),
     Cancel(CancelArgs),
+    Prune(PruneArgs),
     /// Show the running jobs, and what the last recovery made of those that were running
     Status(PageArgs),
     /// Show every sentinel, and whether what it says is true
@@ -45,6 +47,7 @@ pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending,
         JobsWord::Show(args) => show(context, args),
         JobsWord::Output(args) => output(context, args),
         JobsWord::Cancel(args) => cancel(context, args),
+        JobsWord::Prune(args) => prune(context, args),
         JobsWord::Status(page) => status(context, page),
         JobsWord::Sentinels(page) => sentinels(context, page),
         JobsWord::Failed(page) => failed(context, page),

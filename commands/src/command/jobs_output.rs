@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use recovery::jobs::Output as JobOutput;
+use recovery::jobs::{Follower, Output as JobOutput};
 use recovery::queue::{Job, Queue};
 use recovery::state::names::BadName;
 use recovery::state::{StateDir, parse_size};
@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::jobs::{find, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::output::Output;
 
 /// Bytes that are handed on at a time.
 const PART: u64 = 1 << 20;
@@ -33,7 +32,7 @@ pub(super) struct OutputArgs {
     /// Only the last bytes, such as 64KiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     tail: Option<u64>,
-    /// Go on until the job has ended
+    /// Go on until the job has ended, over all its attempts, or until --attempt has
     #[arg(short, long)]
     follow: bool,
 }
@@ -58,12 +57,12 @@ pub(super) fn output(context: &mut Context, args: &OutputArgs) -> Result<Ending,
     if context.output.is_json() {
         return document(context, &dir, &mut queue, args, attempt);
     }
-    let mut reader = Reader { dir: &dir, id: &args.id, attempt, offset: 0 };
+    let mut follower = Follower::new(attempt);
     if let Some(tail) = args.tail {
-        reader.offset = reader.len(job)?.saturating_sub(tail);
+        follower = Follower::at(attempt, printed(&dir, job, attempt)?.saturating_sub(tail));
     }
-    let printed = copy(&mut context.output, &mut queue, &mut reader, args.follow)?;
-    if printed == 0 && !args.follow {
+    let copied = copy(context, &dir, &mut queue, &mut follower, args)?;
+    if copied == 0 && !args.follow {
         context.output.note(&format!("attempt {attempt} of job {} has printed nothing", args.id));
     }
     Ok(Ending::Done)
@@ -87,70 +86,65 @@ fn is_waiting(job: &Job) -> bool {
     job.status == recovery::queue::JobStatus::Queued
 }
 
-/// Whether nothing will be printed by this attempt any more.
-fn is_over(job: &Job, attempt: u32) -> bool {
-    job.status.is_over() || job.attempt > attempt
-}
-
-/// An attempt's output, and how far it was read.
-struct Reader<'a> {
-    dir: &'a StateDir,
-    id: &'a str,
-    attempt: u32,
-    offset: u64,
-}
-
-impl Reader<'_> {
-    /// The file moves when the next attempt begins, so it is looked for anew.
-    fn file(&self, job: &Job) -> Result<JobOutput, CliError> {
-        JobOutput::of(self.dir, job, Some(self.attempt)).map_err(|_: BadName| no_such_job(self.id))
-    }
-
-    fn len(&self, job: &Job) -> Result<u64, CliError> {
-        match self.file(job)?.len() {
-            Err(e) if e.is_not_found() => Ok(0),
-            other => Ok(other?),
-        }
-    }
-
-    /// What is new, at most a part; empty when nothing is.
-    fn next(&mut self, job: &Job) -> Result<Vec<u8>, CliError> {
-        let bytes = match self.file(job)?.read_from(self.offset, PART) {
-            Err(e) if e.is_not_found() => Vec::new(),
-            other => other?,
-        };
-        self.offset += bytes.len() as u64;
-        Ok(bytes)
+/// How much an attempt has printed.
+fn printed(dir: &StateDir, job: &Job, attempt: u32) -> Result<u64, CliError> {
+    match file_of(dir, job, attempt)?.len() {
+        Err(e) if e.is_not_found() => Ok(0),
+        other => Ok(other?),
     }
 }
 
-/// Hands the output on, to its present end or to the job's; how many bytes it was.
+fn file_of(dir: &StateDir, job: &Job, attempt: u32) -> Result<JobOutput, CliError> {
+    JobOutput::of(dir, job, Some(attempt)).map_err(|_: BadName| no_such_job(&job.id.to_string()))
+}
+
+/// Hands the output on, to its present end or, following, to the end of the job, or of the attempt that was
+/// asked for; how many bytes it was.
 fn copy(
-    output: &mut Output,
+    context: &mut Context,
+    dir: &StateDir,
     queue: &mut Queue,
-    reader: &mut Reader<'_>,
-    follow: bool,
+    follower: &mut Follower,
+    args: &OutputArgs,
 ) -> Result<u64, CliError> {
-    let mut printed = 0;
+    let mut copied = 0;
     loop {
+        // A job that was removed meanwhile is over, and its output with it.
+        let Ok(job) = find(queue.state(), &args.id) else { return Ok(copied) };
         // Looked at before reading: what was printed before the end is read after it was seen.
-        let last_look = !follow || is_over(find(queue.state(), reader.id)?, reader.attempt);
+        let is_over = !args.follow || follower.is_over(job);
         loop {
-            let bytes = reader.next(find(queue.state(), reader.id)?)?;
+            let bytes = follower.read(dir, job, PART)?;
             if bytes.is_empty() {
                 break;
             }
-            printed += bytes.len() as u64;
-            output.foreign_bytes(&bytes);
-            if !output.flush() {
-                return Ok(printed); // The reader of ours has seen enough.
+            copied += bytes.len() as u64;
+            context.output.foreign_bytes(&bytes);
+            if !context.output.flush() {
+                return Ok(copied); // The reader of ours has seen enough.
             }
         }
-        if last_look {
-            return Ok(printed);
+        if is_over && (!args.follow || args.attempt.is_some() || !follower.next_attempt(job)) {
+            return Ok(copied);
+        }
+        if is_over {
+            context.output.note(&format!("attempt {} of job {}", follower.attempt(), args.id));
+            continue;
         }
         queue.wait(LOOK_EVERY);
         queue.refresh()?;
+    }
+}
+
+fn wait_for_the_end(queue: &mut Queue, follower: &mut Follower, args: &OutputArgs) -> Result<(), CliError> {
+    loop {
+        let job = find(queue.state(), &args.id)?;
+        if !follower.is_over(job) {
+            queue.wait(LOOK_EVERY);
+            queue.refresh()?;
+        } else if args.attempt.is_some() || !follower.next_attempt(job) {
+            return Ok(());
+        }
     }
 }
 
@@ -161,15 +155,14 @@ fn document(
     args: &OutputArgs,
     attempt: u32,
 ) -> Result<Ending, CliError> {
-    while args.follow && !is_over(find(queue.state(), &args.id)?, attempt) {
-        queue.wait(LOOK_EVERY);
-        queue.refresh()?;
+    let mut follower = Follower::new(attempt);
+    if args.follow {
+        wait_for_the_end(queue, &mut follower, args)?;
     }
-    let job = find(queue.state(), &args.id)?;
-    let reader = Reader { dir, id: &args.id, attempt, offset: 0 };
-    let bytes = reader.len(job)?;
+    let (job, attempt) = (find(queue.state(), &args.id)?, follower.attempt());
+    let bytes = printed(dir, job, attempt)?;
     let tail = args.tail.unwrap_or(u64::MAX);
-    let output = reader.file(job)?.tail(tail)?;
+    let output = file_of(dir, job, attempt)?.tail(tail)?;
     let report = OutputReport { job_id: job.id.to_string(), attempt, bytes, truncated: tail < bytes, output };
     context.output.report(&report, |_| {});
     Ok(Ending::Done)

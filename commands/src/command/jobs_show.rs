@@ -54,6 +54,33 @@ fn render(text: &mut Text, detail: &JobDetail, now: Timestamp) {
         ]);
     }
     text.table(&history);
+    if !detail.attempts.is_empty() {
+        text.gap();
+        text.table(&attempts(detail, now));
+    }
+}
+
+fn attempts(detail: &JobDetail, now: Timestamp) -> Table {
+    let mut table =
+        Table::new(&[">TRY", "ENDED", "STARTED", ">TOOK", ">EXIT", ">SIGNAL", ">CPU", ">PEAK", ">OUTPUT"]);
+    let number = |n: Option<i32>| Cell::from(n.map_or_else(String::new, |n| n.to_string()));
+    for attempt in &detail.attempts {
+        let ms = |n: Option<u64>| Cell::from(n.map_or_else(String::new, coarse));
+        let memory = attempt.memory_peak_bytes.map_or_else(String::new, |n| format!("{} MiB", n >> 20));
+        let printed = attempt.output_bytes.map_or_else(String::new, |n| format!("{n} bytes"));
+        table.row([
+            Cell::from(attempt.attempt.to_string()),
+            Cell::toned(attempt.status, status_of(attempt.status).map_or(Tone::Plain, tone_of)),
+            Cell::from(attempt.started_at.map_or_else(String::new, |at| ago(now, at))),
+            ms(attempt.duration_ms.and_then(|n| u64::try_from(n).ok())),
+            number(attempt.exit_code),
+            number(attempt.signal),
+            ms(attempt.cpu_ms),
+            Cell::from(memory),
+            Cell::from(printed),
+        ]);
+    }
+    table
 }
 
 fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<String>)> {
@@ -98,6 +125,9 @@ fn hints(detail: &JobDetail) -> Vec<String> {
     if detail.summary.started_at.is_some() {
         let follow = if detail.summary.finished_at.is_none() { " -f" } else { "" };
         hints.push(format!("recoveryctl jobs output {id}{follow}"));
+        if let [.., before, _] = detail.attempts.as_slice() {
+            hints.push(format!("recoveryctl jobs output {id} --attempt {}", before.attempt));
+        }
     }
     if detail.resumable {
         hints.push(format!("recoveryctl resume {id}"));

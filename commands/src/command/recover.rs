@@ -2,8 +2,10 @@
 
 use clap::Args;
 use recovery::daemon::running_daemon;
-use recovery::recovery::{PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord};
-use recovery::report::{Finding, Severity, catalogue};
+use recovery::recovery::{
+    Change, PhaseStatus, Recovery, RecoveryOutcome, RecoveryRecord, Rehearsal, rehearse,
+};
+use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
 
 use crate::cleaning::{cleaning, scanning_at_start};
@@ -11,6 +13,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live;
 use crate::paint::Tone;
+use crate::progress;
 use crate::table::{Cell, Table};
 use crate::text::{Text, coarse};
 use crate::working::{cancellable, recovering, run_options};
@@ -21,18 +24,27 @@ pub(crate) struct RecoverArgs {
     /// Pass a phase over
     #[arg(long, value_name = "PHASE")]
     skip: Vec<String>,
+    /// Do it on a private copy and show what would happen; nothing of the state directory is changed
+    #[arg(long, conflicts_with = "tui")]
+    rehearse: bool,
     /// Watch it full screen, when standard output is a terminal
     #[arg(long)]
     tui: bool,
 }
 
 pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
+    if args.rehearse || context.is_dry_run() {
+        return rehearsed(context, args);
+    }
     let (dir, repair) = context.state_dir_for_repair()?;
     if let Some(daemon) = running_daemon(&dir)? {
         let message =
             format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);
-        return Err(CliError::new(ErrorKind::Held, message).hint("recoveryctl status"));
+        let error = CliError::new(ErrorKind::Held, message).hint("recoveryctl status");
+        return Err(match daemon.safe_mode {
+            false => error,
+            true => error.hint("it is in safe mode; to leave: recoveryctl startup clear"),
+        });
     }
     let (cleaning, scanning) = (cleaning(context)?, scanning_at_start(context)?);
     let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
@@ -59,20 +71,64 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     ending(context, &record)
 }
 
+/// What a recovery would do, tried on a copy.
+fn rehearsed(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let settings = recovering(context, StartedBy::Recover, true)?;
+    let options = run_options(context, "rehearsal", &args.skip, progress::observer(&context.output))?;
+    let cancel = options.cancel.clone();
+    let interruption = context.interruption.clone();
+    let rehearsal =
+        cancellable(&interruption, &cancel, || rehearse(&dir, &std::env::temp_dir(), settings, &options))?;
+    context.output.report(&rehearsal, |text| render_rehearsal(text, &rehearsal));
+    if !rehearsal.proof.unchanged && rehearsal.proof.live.is_empty() {
+        let message = "the state directory changed during the rehearsal, and nobody is known to work on it";
+        return Err(CliError::new(ErrorKind::Failed, message).code("changed-meanwhile"));
+    }
+    ending(context, &rehearsal.record)
+}
+
+fn render_rehearsal(text: &mut Text, rehearsal: &Rehearsal) {
+    text.line("this was a rehearsal on a copy; in earnest the recovery would have gone like this:");
+    render(text, &rehearsal.record);
+    text.gap();
+    let mut table = Table::new(&["WOULD BE", "FILE"]);
+    for Change { path, change } in &rehearsal.changes {
+        table.row([Cell::from(*change), Cell::from(path.display().to_string())]);
+    }
+    text.table(&table);
+    if rehearsal.changes.is_empty() {
+        text.line("no file would be changed");
+    }
+    text.gap();
+    let proof = &rehearsal.proof;
+    let (files, short) = (proof.files, &proof.after[..proof.after.len().min(16)]);
+    match proof.unchanged {
+        true => {
+            text.toned(Tone::Good, format!("unchanged: {files} files, SHA-256 {short}… before and after"))
+        }
+        false => {
+            text.toned(Tone::Warning, "others wrote meanwhile, not this process:");
+            for path in &proof.changed_meanwhile {
+                text.line(format!("  {}", path.display()));
+            }
+        }
+    }
+    for path in &proof.live {
+        text.toned(Tone::Faint, format!("  held by a living process: {}", path.display()));
+    }
+}
+
 /// How the command ends, by how the recovery did.
 pub(crate) fn ending(context: &Context, record: &RecoveryRecord) -> Result<Ending, CliError> {
     match record.snapshot.outcome {
-        RecoveryOutcome::Completed if !lost_something(record) => Ok(Ending::Done),
-        RecoveryOutcome::Completed | RecoveryOutcome::Degraded => Ok(Ending::Degraded),
+        RecoveryOutcome::Completed => Ok(Ending::Done),
+        RecoveryOutcome::Degraded => Ok(Ending::Degraded),
         RecoveryOutcome::Cancelled => {
             Err(context.interruption.requested().unwrap_or_else(|| failed("the recovery was cancelled")))
         }
         _ => Err(failed(&format!("the recovery {}", why_failed(record)))),
     }
-}
-
-fn lost_something(record: &RecoveryRecord) -> bool {
-    record.snapshot.all_findings().any(|f| f.severity >= Severity::Error)
 }
 
 fn failed(message: &str) -> CliError {
@@ -99,7 +155,7 @@ pub(crate) fn render(text: &mut Text, record: &RecoveryRecord) {
     };
     text.toned(tone, format!("recovery {} in {}", snapshot.outcome.word(), coarse(snapshot.duration_ms)));
     let mut table = Table::new(&["PHASE", "STATUS", ">DONE", "MESSAGE"]);
-    for phase in &snapshot.phases {
+    for phase in snapshot.phases.iter().filter(|phase| !phase.carried_over) {
         table.row([
             Cell::from(phase.phase.clone()),
             Cell::from(phase.status.word()),

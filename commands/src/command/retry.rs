@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::retry_cleanup::{RetryCleanupArgs, retry_cleanup};
+use super::retry_phase::{PhaseArgs, retry_phase};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -16,10 +17,12 @@ pub(crate) struct RetryArgs {
 #[derive(Debug, Subcommand)]
 enum RetryWord {
     Cleanup(RetryCleanupArgs),
+    Phase(PhaseArgs),
 }
 
 pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
     match &args.word {
         RetryWord::Cleanup(args) => retry_cleanup(context, args),
+        RetryWord::Phase(args) => retry_phase(context, args),
     }
 }

@@ -1,12 +1,9 @@
 //! `status`: health on one screen.
 
 use clap::Args;
-use recovery::daemon::running_daemon;
-use recovery::locks::{Availability, availability};
-use recovery::recovery::{DegradedResource, read_current, read_history, read_last};
-use recovery::report::status::{DaemonStatus, Sources, State, Status};
+use recovery::daemon::{DaemonInfo, running_daemon};
+use recovery::report::status::{DaemonStatus, Gathered, State, Status};
 use recovery::state::StateDir;
-use recovery::state::names::decode;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
@@ -22,44 +19,31 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
-    // A damaged file costs at most itself: it becomes a finding.
-    let (last, history) = (read_last(&dir), read_history(&dir));
-    let unreadable: Vec<_> = last.as_ref().err().into_iter().chain(history.as_ref().err()).collect();
-    let current = read_current(&dir);
-    let daemon = running_daemon(&dir)?.map(|d| DaemonStatus { pid: d.pid, started_at: d.started_at });
-    let unavailable = unavailable_repositories(&dir);
-    let status = Status::new(&Sources {
-        dir: &dir,
-        queue: &queue,
-        current: current.as_ref(),
-        last: last.as_ref().ok().and_then(Option::as_ref),
-        unreadable: &unreadable,
-        daemon,
-        limits,
-        unavailable: &unavailable,
-    });
+    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?, limits);
     context.output.report(&status, |text| render(text, &status));
-    Ok(if matches!(status.state, State::Degraded | State::Damaged) { Ending::Degraded } else { Ending::Done })
+    Ok(ending(&status))
 }
 
-fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
-    let Ok(entries) = std::fs::read_dir(dir.paths.locks()) else { return Vec::new() };
-    let names = entries.flatten().filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
-    let unusable = names.filter(|name| availability(dir, name) == Availability::Unavailable);
-    let why = "its lock's metadata cannot be understood, so nobody can say who holds it";
-    let mut found: Vec<DegradedResource> = unusable
-        .map(|name| DegradedResource { object: format!("lock:{name}"), why: why.to_owned() })
-        .collect();
-    found.sort_by(|a, b| a.object.cmp(&b.object));
-    found
+/// The daemon that lives, as reports show it.
+pub(super) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, CliError> {
+    let shown = |d: DaemonInfo| DaemonStatus { pid: d.pid, started_at: d.started_at, safe_mode: d.safe_mode };
+    Ok(running_daemon(dir)?.map(shown))
 }
 
-fn render(text: &mut Text, status: &Status) {
+pub(super) fn ending(status: &Status) -> Ending {
+    match status.state {
+        State::Degraded | State::Damaged | State::SafeMode => Ending::Degraded,
+        State::Healthy | State::Recovering => Ending::Done,
+    }
+}
+
+pub(super) fn render(text: &mut Text, status: &Status) {
     let (tone, word) = match status.state {
         State::Healthy => (Tone::Good, "HEALTHY"),
         State::Degraded => (Tone::Warning, "DEGRADED"),
         State::Recovering => (Tone::Warning, "RECOVERING"),
         State::Damaged => (Tone::Bad, "DAMAGED"),
+        State::SafeMode => (Tone::Bad, "SAFE MODE"),
     };
     text.toned(tone, format!("{word}  {}", status.state_dir));
     let c = &status.counts;
@@ -75,7 +59,13 @@ fn render(text: &mut Text, status: &Status) {
         || "none yet".to_owned(),
         |r| format!("{} by {} in {} ({})", r.outcome.word(), r.purpose, coarse(r.duration_ms), r.started_at),
     );
-    let daemon = status.daemon.as_ref().map_or_else(|| "none".to_owned(), |d| format!("process {}", d.pid));
+    let daemon = status.daemon.as_ref().map_or_else(
+        || "none".to_owned(),
+        |d| {
+            let safe = if d.safe_mode { ", in safe mode" } else { "" };
+            format!("process {}{safe}", d.pid)
+        },
+    );
     text.fields(&[
         ("status", Some(status.status.clone())),
         ("action", status.action.clone()),

@@ -8,7 +8,7 @@ use recovery::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use recovery::recovery::{Recovery, RecoveryOutcome};
 use recovery::report::held_repositories;
 use recovery::report::queue::waiting_for;
-use recovery::startup::StartedBy;
+use recovery::startup::{StartedBy, safe_mode};
 use recovery::state::{StateDir, Timestamp};
 use serde::Serialize;
 
@@ -104,6 +104,7 @@ fn run(
     workers: Option<usize>,
     only: &BTreeSet<JobId>,
 ) -> Result<WorkReport, CliError> {
+    refuse_in_safe_mode(dir)?;
     let settings = scheduling(context, dir, workers, only.clone())?;
     let queue = recovered_queue(context, dir)?;
     let what = if only.is_empty() { "the jobs that wait".to_owned() } else { format!("{} jobs", only.len()) };
@@ -135,6 +136,18 @@ fn render(text: &mut Text, report: &WorkReport) {
     if report.started.is_empty() && report.not_started.is_empty() {
         text.line("nothing to start");
     }
+}
+
+/// After a crash loop no job is started until somebody says so.
+fn refuse_in_safe_mode(dir: &StateDir) -> Result<(), CliError> {
+    let Some(safe) = safe_mode(dir)? else { return Ok(()) };
+    let error =
+        CliError::new(ErrorKind::Refused, format!("safe mode: {}; no job is started", safe.sentence()));
+    let error = error.code("safe-mode").hint("recoveryctl startup clear");
+    Err(match safe.phase() {
+        Some(phase) => error.hint(format!("recoveryctl retry phase {phase}")),
+        None => error,
+    })
 }
 
 /// With a living daemon the queue is recovered already.

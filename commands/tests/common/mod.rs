@@ -69,6 +69,12 @@ pub fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
+/// Says something past what the test harness catches: a figure that was measured.
+pub fn told(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
 /// What a run left.
 #[derive(Debug)]
 pub struct Ran {

@@ -38,11 +38,11 @@ const CHANGES: &[&[&str]] = &[
     &["lock", "web", "--", "true"],
 ];
 
-/// Tries both; `None` where no file system can be mounted.
+/// Tries both; `None` where no file system can be mounted. `codes`: what a recovery on a full disk must find.
 ///
 /// # Errors
 /// When the laboratory itself cannot work.
-pub fn try_disks(binary: &std::path::Path) -> io::Result<Option<Tally>> {
+pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<Tally>> {
     let mut tally = Tally::new("disk: full, read-only");
     let place = Place::new(binary)?;
     if !place.mount_small_disk(4096)? {
@@ -50,7 +50,7 @@ pub fn try_disks(binary: &std::path::Path) -> io::Result<Option<Tally>> {
     }
     tally.note("before", prepare(&place));
     let mut faults = 0;
-    tally.note("full", full(&place, &mut faults));
+    tally.note("full", full(&place, codes, &mut faults));
     let looked = reports(&place).and_then(|before| read_only(&place, &before, &mut faults));
     tally.note("read-only", looked);
     tally.faults = faults;
@@ -69,7 +69,7 @@ fn prepare(place: &Place) -> Result<(), String> {
 }
 
 /// Fills the disk to the last byte, submits until that is refused, recovers, and makes room again.
-fn full(place: &Place, faults: &mut u64) -> Result<(), String> {
+fn full(place: &Place, codes: &[&str], faults: &mut u64) -> Result<(), String> {
     let fill = place.state().join("quarantine/fill");
     let mut file = fs::File::create(&fill).map_err(|e| e.to_string())?;
     while file.write_all(&[7; 1024]).is_ok() {}
@@ -93,7 +93,7 @@ fn full(place: &Place, faults: &mut u64) -> Result<(), String> {
         return Err(format!("status says nothing of a full disk: {code} {status}"));
     }
     let (recovered, code) = place.json(&["recover"])?;
-    if code != 3 || !has_finding(&recovered, "disk-not-writable") {
+    if code != 3 || !codes.iter().all(|finding| has_finding(&recovered, finding)) {
         return Err(format!("recovery on a full disk: {code} {recovered}"));
     }
     for report in REPORTS {

@@ -62,6 +62,14 @@ pub fn try_scenario(
     Ok(tally)
 }
 
+/// A state with something of everything, for other parts: see [`Scenario::base`].
+pub(crate) fn base_with_everything(place: &Place) -> io::Result<()> {
+    match scenarios().first() {
+        Some(scenario) => scenario.base(place),
+        None => Err(io::Error::other("there is no scenario")),
+    }
+}
+
 fn traced(place: &Place, scenario: &Scenario, kill_at: Option<u64>) -> io::Result<Traced> {
     let is_enough = scenario.is_enough.map(|enough| move || enough(place));
     let is_enough = is_enough.as_ref().map(|f| f as &(dyn Fn() -> bool + Sync));

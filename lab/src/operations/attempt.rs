@@ -1,6 +1,10 @@
 //! A job's attempt: claimed, started by a supervisor of its own process, beating, ended, with and without
 //! a repository.
 
+use recovery::jobs::{RecoverSettings, cancel};
+use recovery::queue::Queue;
+
+use super::stage::actor;
 use super::supervisor::run_job;
 use super::{Operation, Stage};
 use crate::Error;
@@ -25,4 +29,44 @@ fn attempt(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["failed"]));
     stage.acknowledge(Fact::Exit { id: "a".into(), code: 3 });
     Ok(())
+}
+
+/// A job that empties its workspace, and one whose program is not there.
+pub(super) const ATTEMPT_ODD: Operation =
+    Operation { name: "attempt-odd", prepare: odd_jobs, run: odd_attempts };
+
+fn odd_jobs(stage: &Stage) -> Result<(), Error> {
+    let script = "cd /; rm -rf \"$RECOVERYCTL_WORKSPACE\"; sleep 0.2";
+    stage.submit(Some("empties"), |request| {
+        request.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    })?;
+    stage.submit(Some("missing"), |request| request.command = vec!["/no/such/program".into()])?;
+    Ok(())
+}
+
+fn odd_attempts(stage: &Stage) -> Result<(), Error> {
+    for (id, status, code) in [("missing", "failed", 127), ("empties", "succeeded", 0)] {
+        let claim = stage.claim(id)?;
+        run_job(stage, id, claim)?;
+        stage.acknowledge(Fact::job(id, 1, &[status]));
+        stage.acknowledge(Fact::Exit { id: id.into(), code });
+    }
+    Ok(())
+}
+
+/// A claimed job is cancelled before its supervisor begins.
+pub(super) const ATTEMPT_CANCELLED: Operation =
+    Operation { name: "attempt-cancelled", prepare: a_job, run: cancelled };
+
+fn cancelled(stage: &Stage) -> Result<(), Error> {
+    let claim = stage.claim("a")?;
+    let dir = stage.dir()?;
+    // As `cancel` records it while nobody has taken the claim up.
+    let wish = recovery::queue::Operation::Cancel { job: "a".parse()? };
+    let mut queue = Queue::open(&dir)?;
+    queue.transact(&actor(), |_| (vec![wish], ()))?;
+    stage.acknowledge(Fact::job("a", 1, &["cancelled"]));
+    run_job(stage, "a", claim)?;
+    let again = cancel(&dir, &mut queue, &["a".parse()?], &RecoverSettings::new(actor()))?;
+    if again.len() == 1 { Ok(()) } else { Err("the job is not there".into()) }
 }

@@ -3,8 +3,18 @@
 //! A new one is a `pub(super) const` with a name, what is there before it, and the operation itself, in
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
+mod again;
 mod attempt;
+mod daemon;
+mod import;
+mod lock;
+mod prune;
+mod queue;
+mod recover;
+mod repair;
+mod small;
 mod stage;
+mod startup;
 mod submit;
 pub(crate) mod supervisor;
 
@@ -24,7 +34,48 @@ pub struct Operation {
 }
 
 /// All operations.
-pub const ALL: &[Operation] = &[submit::ONE, submit::BATCH, submit::NAMED, attempt::ATTEMPT];
+pub const ALL: &[Operation] = &[
+    small::INIT,
+    small::INIT_DEEP,
+    submit::ONE,
+    submit::BATCH,
+    submit::NAMED,
+    attempt::ATTEMPT,
+    attempt::ATTEMPT_ODD,
+    attempt::ATTEMPT_CANCELLED,
+    again::RESUME,
+    prune::PRUNE,
+    queue::CANCEL,
+    queue::CANCEL_RUNNING,
+    queue::CANCEL_ORPHAN,
+    queue::RESUME,
+    queue::CHECKPOINT,
+    queue::CHECKPOINT_DAMAGED,
+    lock::GRANT,
+    lock::TAKE_OVER,
+    lock::NUMBER_DAMAGED,
+    lock::RELEASE,
+    lock::RELEASE_DAMAGED,
+    small::AUDIT,
+    small::REQUEST,
+    import::IMPORT,
+    daemon::DAEMON,
+    daemon::DAEMON_ALONE,
+    recover::RECOVER,
+    recover::RECOVER_DAMAGED,
+    recover::RECOVER_LOST,
+    recover::RECOVER_REUSED,
+    startup::STARTUP,
+    startup::SAFE_MODE,
+    startup::MIGRATE,
+    startup::REQUESTS,
+    repair::TICKET,
+    repair::STALE,
+    repair::LOCKS,
+    repair::QUEUE,
+    repair::AUDIT_KEPT,
+    repair::AUDIT_IN_THE_WAY,
+];
 
 /// The operation of this name.
 ///

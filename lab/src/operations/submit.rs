@@ -29,7 +29,7 @@ fn one_job(stage: &Stage) -> Result<(), Error> {
 fn batch(stage: &Stage) -> Result<(), Error> {
     let (dir, actor) = (stage.dir()?, actor());
     let requests = |from: usize| -> Result<Vec<_>, Error> {
-        (from..from + 5).map(|n| stage.request(Some(&format!("batch-{n}")), |_| {})).collect()
+        (from..from + 14).map(|n| stage.request(Some(&format!("batch-{n}")), |_| {})).collect()
     };
     let mut submitter = Submitter::new(&dir, &actor);
     let mut ids = vec!["first".to_owned()];
@@ -37,9 +37,9 @@ fn batch(stage: &Stage) -> Result<(), Error> {
         ids.push(entered?.job.to_string());
     }
     acknowledge(stage, &ids);
-    let together: Vec<String> = (5..10).map(|n| format!("batch-{n}")).collect();
+    let together: Vec<String> = (14..28).map(|n| format!("batch-{n}")).collect();
     stage.acknowledge(Fact::Together { ids: together });
-    let together = submitter.enter_together(requests(5)?)?.map_err(|taken| format!("{taken:?}"))?;
+    let together = submitter.enter_together(requests(14)?)?.map_err(|taken| format!("{taken:?}"))?;
     ids.extend(together.into_iter().map(|entered| entered.job.to_string()));
     acknowledge(stage, &ids);
     Ok(())

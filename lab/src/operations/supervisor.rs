@@ -1,18 +1,19 @@
 //! A supervisor and its command as processes of their own, whose effects go into the same recording.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use recovery::durable::Disk;
 use recovery::jobs::{
-    CommandRequest, HeldRepository, RepositoryGate, RepositoryRefused, SuperviseSettings, Supervised,
-    Surroundings, Visit, exec_command, supervise,
+    CommandRecord, CommandRequest, HeldRepository, RepositoryGate, RepositoryRefused, SuperviseSettings,
+    Supervised, Surroundings, Visit, exec_command, supervise,
 };
 use recovery::locks::{LockGrant, acquire_for_job};
 use recovery::state::StateDir;
+use recovery::system::{ProcessIdentity, end_process};
 
 use super::Stage;
 use crate::Error;
@@ -20,11 +21,23 @@ use crate::play::PLAY;
 use crate::record::Recorder;
 use crate::recovering;
 
+/// The program that is a supervisor, but for which job and claim.
+pub(super) fn program(stage: &Stage) -> Vec<OsString> {
+    let place = [stage.world().as_os_str(), stage.events.as_os_str(), stage.mutation.as_ref()];
+    let own: [&OsStr; 3] = ["/proc/self/exe".as_ref(), PLAY.as_ref(), "supervise".as_ref()];
+    own.into_iter().chain(place).map(OsStr::to_owned).collect()
+}
+
+fn command(stage: &Stage, job: &str, claim: u64) -> Command {
+    let program = program(stage);
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).args(["--job", job, "--claim", &claim.to_string()]).stdin(Stdio::null());
+    command
+}
+
 /// Lets a supervisor of its own process run a claimed job to its end.
 pub(super) fn run_job(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(PLAY).arg("supervise").arg(stage.world()).arg(&stage.events).arg(&stage.mutation);
-    let output = command.args([job, &claim.to_string()]).stdin(Stdio::null()).output()?;
+    let output = command(stage, job, claim).output()?;
     match output.status.code() {
         Some(0) => Ok(()),
         other => {
@@ -32,6 +45,38 @@ pub(super) fn run_job(stage: &Stage, job: &str, claim: u64) -> Result<(), Error>
             Err(format!("the supervisor of {job} ended with {other:?}: {said}").into())
         }
     }
+}
+
+/// The command of a job that [`kill_at_work`] can wait for.
+pub(super) fn endless() -> Vec<String> {
+    ["sh", "-c", "echo begun; exec sleep 60"].map(str::to_owned).to_vec()
+}
+
+/// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun, which
+/// goes on.
+pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<ProcessIdentity, Error> {
+    let paths = stage.dir()?.paths.job(job)?;
+    let mut supervisor = command(stage, job, claim).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let begun = Instant::now();
+    while std::fs::read(paths.output()).ok().is_none_or(|text| text.is_empty()) {
+        if begun.elapsed() > Duration::from_secs(20) || supervisor.try_wait()?.is_some() {
+            return Err(format!("the command of {job} does not begin").into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    supervisor.kill()?;
+    supervisor.wait()?;
+    let record = CommandRecord::read(&paths.command())?;
+    Ok(record.whole().ok_or("the command has not recorded itself")?.command)
+}
+
+/// As [`kill_supervisor`], and the command too.
+pub(super) fn kill_at_work(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+    let command = kill_supervisor(stage, job, claim)?;
+    if !end_process(command, 10_000)? {
+        return Err(format!("the command of {job} does not end").into());
+    }
+    Ok(())
 }
 
 /// `WORLD EVENTS MUTATION`: where, and into which recording.
@@ -49,11 +94,11 @@ fn surroundings(arguments: &[OsString]) -> Result<(PathBuf, StateDir), Error> {
     Ok((world, dir))
 }
 
-/// `WORLD EVENTS MUTATION JOB CLAIM`
+/// `WORLD EVENTS MUTATION --job ID --claim SEQ`
 pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
     let (_, dir) = surroundings(arguments)?;
     let text = |at: usize| arguments.get(at).and_then(|a| a.to_str()).ok_or("an argument is missing");
-    let (job, claim) = (text(3)?.parse()?, text(4)?.parse()?);
+    let (job, claim) = (text(4)?.parse()?, text(6)?.parse()?);
     let mut trampoline: Vec<OsString> = vec!["/proc/self/exe".into(), PLAY.into(), "exec-command".into()];
     trampoline.extend_from_slice(&arguments[..3]);
     let settings = SuperviseSettings {
@@ -64,8 +109,8 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {
-        Supervised::Ended { .. } => Ok(ExitCode::SUCCESS),
-        other => Err(format!("{other:?}").into()),
+        Supervised::Ended { .. } | Supervised::GivenBack { .. } => Ok(ExitCode::SUCCESS),
+        lost @ Supervised::ClaimLost { .. } => Err(format!("{lost:?}").into()),
     }
 }
 

@@ -11,6 +11,7 @@ use super::frame::{self, Item, Scan};
 use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, OpenSegment, Writer};
+use crate::durable::disk::parent;
 use crate::durable::error::{Tried, read_optional};
 use crate::durable::mutation::Mutation;
 use crate::durable::replace::replace;
@@ -55,6 +56,8 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let suspect_from = (valid && log.page.is_poisoned()).then(|| log.page.synced());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
     log.page.invalidate(log.epoch());
+    // Whoever made the folder may have been killed before its name was durable.
+    log.disk.sync_dir(parent(&log.options.folder))?;
     let segments = SegmentFile::list(&log.options.folder)?;
     let Some(last) = segments.last() else {
         start_segment(log, writer, floor)?;
@@ -244,6 +247,31 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
         if let Some(bytes) = content.get(from..to) {
             log.options.quarantine.keep(&place.path, offset, bytes, reason, &at)?;
         }
+    }
+    Ok(())
+}
+
+/// Before a segment is removed: what in it is no record goes to quarantine, for a damaged record may be all
+/// that is left of something.
+pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
+    if Mutation::DropDamageWithoutQuarantine.is_on() {
+        return Ok(());
+    }
+    let mut content = Vec::new();
+    segment.read_from(0, &mut content)?;
+    let at = (log.options.stamp)();
+    let header = SegmentHeader::parse(&content);
+    if header.as_ref().is_none_or(|(h, _)| h.state_id != log.options.state_id) {
+        let reason = "a segment of another state directory, or without its first line";
+        log.options.quarantine.keep(&segment.path, None, &content, reason, &at)?;
+        return Ok(());
+    }
+    let start = header.map_or(0, |(_, len)| len);
+    for item in Scan::new(&content[start..], start as u64) {
+        let (Item::Damaged { offset, len } | Item::Torn { offset, len }) = item else { continue };
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = &content[from..from + usize::try_from(len).unwrap_or(0)];
+        log.options.quarantine.keep(&segment.path, Some(offset), bytes, "no record of the log", &at)?;
     }
     Ok(())
 }

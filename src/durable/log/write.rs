@@ -187,6 +187,11 @@ impl Log {
                 return Err(LogError::PageReplaced { path: shared.path().to_owned() });
             }
         }
+        // Emptied while it is mapped, the next look into it would end this process with SIGBUS. Between this
+        // and that look it still would: which is a crash, and loses nothing.
+        if self.page_file.metadata()?.len() < SharedPage::LEN {
+            return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
+        }
         Ok(held)
     }
 
@@ -325,7 +330,8 @@ impl Log {
         })
     }
 
-    /// Removes segments of which every record is at or before `seq`. The present one stays.
+    /// Removes segments of which every record is at or before `seq`. The present one stays. What in them is
+    /// no record is kept in quarantine first.
     ///
     /// # Errors
     /// What the system says.
@@ -336,6 +342,7 @@ impl Log {
             if pair[1].first_seq > seq + 1 {
                 break;
             }
+            mend::keep_unreadable(self, &pair[0])?;
             self.disk.remove_file(&pair[0].path)?;
             removed += 1;
         }

@@ -244,10 +244,12 @@ impl<'a> Inspection<'a> {
 
     fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
         let is_begun = facts.begun != Begun::Nothing;
-        let output = real_output(&self.paths, &self.look.table.real_jobs(&self.look.dir.paths.jobs()));
+        let paths = &self.look.dir.paths;
+        let output = real_output(&self.paths, &self.look.table.real_jobs(&paths.jobs()));
+        let (output, root) = (paths.as_known(&output), paths.as_known(paths.root()));
         let wanted = Wanted {
             job: &self.job.id,
-            root: self.look.dir.paths.root(),
+            root: &root,
             output: &output,
             claim: self.job.course().claim,
             is_begun,

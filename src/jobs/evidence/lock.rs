@@ -9,14 +9,14 @@ use crate::system::is_network;
 /// Looks at a job's lock.
 pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, String) {
     // Before any flock: on some network file systems it blocks for ever.
-    if let Some(fact) = on_a_network(&paths.workspace) {
+    if let Some(fact) = on_a_network(&look.dir.paths.as_known(&paths.workspace)) {
         return fact;
     }
     match is_held(&paths.sentinel_lock()) {
         Ok(true) => (LockFact::Held, "sentinel.lock is held".to_owned()),
         Ok(false) => (LockFact::Free, "sentinel.lock is free".to_owned()),
         // Without a workspace, what counts is where it would be.
-        Err(e) if e.is_not_found() => on_a_network(look.dir.paths.root())
+        Err(e) if e.is_not_found() => on_a_network(&look.dir.paths.as_known(look.dir.paths.root()))
             .unwrap_or((LockFact::Free, "there is no sentinel.lock".to_owned())),
         Err(e) => {
             let why = format!("{e}: {}", e.source);

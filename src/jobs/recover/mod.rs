@@ -26,6 +26,6 @@ pub use policy::{RequeuePauses, after_crash};
 pub use reattach::{Reattachment, reattach};
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
-pub(in crate::jobs) use settle::lock_job;
+pub(crate) use settle::lock_job;
 pub use settle::{OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle, would_settle};
 pub use settled_job::SettledJob;

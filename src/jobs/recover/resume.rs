@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::settle::{RecoverError, RecoverSettings};
 use crate::jobs::evidence::{Judgement, Look, judge};
 use crate::jobs::process_table::ProcessTable;
+use crate::jobs::prune::is_in_trash;
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{Job, JobId, Operation, Queue};
 use crate::state::StateDir;
@@ -32,7 +33,7 @@ pub struct Resumed {
 pub struct ResumeRefused {
     /// Which job.
     pub job_id: JobId,
-    /// `no-such-job`, `job-not-resumable`, `job-command-unknown`, `job-still-alive` or
+    /// `no-such-job`, `job-not-resumable`, `job-being-removed`, `job-command-unknown`, `job-still-alive` or
     /// `job-liveness-unknown`.
     pub code: &'static str,
     /// In words.
@@ -65,7 +66,7 @@ pub fn resume(
     let (_, answers) = queue.transact(&settings.actor, |state| {
         let mut operations = Vec::new();
         let mut answer = |id: &JobId| {
-            let attempt = check(state.get(id), id, &alive)?.next_attempt();
+            let attempt = check(dir, state.get(id), id, &alive)?.next_attempt();
             operations.push(Operation::Resume { job: id.clone(), fresh, attempt: Some(attempt) });
             Ok(id.clone())
         };
@@ -101,7 +102,7 @@ pub fn would_resume(
     let mut report = ResumeReport::default();
     for id in each_once(ids) {
         let job = queue.state().get(id);
-        match check(job, id, &alive) {
+        match check(dir, job, id, &alive) {
             Ok(job) => report.resumed.push(resumed(dir, id.clone(), job.next_attempt(), fresh)),
             Err(refused) => report.refused.push(refused),
         }
@@ -155,6 +156,7 @@ fn refusal_of(judgement: &Judgement) -> Option<ResumeRefused> {
 }
 
 fn check<'a>(
+    dir: &StateDir,
     job: Option<&'a Job>,
     id: &JobId,
     alive: &HashMap<JobId, ResumeRefused>,
@@ -163,6 +165,9 @@ fn check<'a>(
     let Some(job) = job else { return Err(refused("no-such-job", "there is no such job")) };
     if !job.status.is_resumable() {
         return Err(refused("job-not-resumable", &format!("it is {}", job.status)));
+    }
+    if is_in_trash(dir, job) {
+        return Err(refused("job-being-removed", "its removal was begun; recoveryctl recover ends it"));
     }
     if job.spec().is_ok_and(|spec| spec.command.is_empty()) {
         let why = "what it ran was lost with its record; submit it again";

@@ -223,7 +223,7 @@ impl Case {
 }
 
 /// Takes a job's lock exclusively; makes workspace and lock file when they are not there.
-pub(in crate::jobs) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
+pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
     let paths = dir.paths.job(&id.to_string()).map_err(|e| DiskError {
         action: "lock",
         path: dir.paths.jobs(),

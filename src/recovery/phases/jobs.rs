@@ -3,7 +3,7 @@
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, reattach};
+use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach};
 use crate::queue::{AfterCrash, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue, job_findings};
@@ -11,6 +11,8 @@ use crate::report::{Finding, catalogue, job_findings};
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
     shared.with_queue(|queue| {
+        finish_removals(&shared.dir, queue, &shared.settings.jobs)
+            .map_err(|e| PhaseError::failed("end a removal of jobs that was cut short", e))?;
         let mut reported = 0;
         let reattachment = reattach(&shared.dir, queue, &shared.settings.jobs, &mut |done, total| {
             context.total(total);

@@ -4,9 +4,10 @@
 use super::sequence::Shared;
 use crate::durable::log::DamageKind;
 use crate::jobs::RecoverSettings;
-use crate::queue::{self, Method, Queue, QueueError, Repaired};
+use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
+use crate::startup::{CleanupEntry, remove_half_made};
 use crate::state::StateDir;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
@@ -29,10 +30,11 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
         findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
     }
+    clean_up(shared, &mut repaired, &mut findings);
     let jobs = repaired.queue.state().jobs().len();
     let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
-    *Shared::lock(&shared.queue) = Some(repaired.queue);
+    shared.keep_queue(repaired.queue);
     Ok(PhaseOutcome { findings, degraded, message: Some(message) })
 }
 
@@ -43,6 +45,42 @@ fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result
         repaired.queue.checkpoint()?;
     }
     Ok(())
+}
+
+/// What was cut and put aside goes into the log of cleaning, and what was made for jobs that never entered
+/// the queue goes away.
+fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding>) {
+    let Some(startup) = shared.startup() else { return };
+    let mut acts: Vec<CleanupEntry> = repaired
+        .damage
+        .iter()
+        .map(|place| {
+            let action =
+                if place.kind == DamageKind::TornTail { "cut_torn_tail" } else { "drop_damaged_record" };
+            let detail = format!("{} bytes at offset {}; a copy is in quarantine", place.len, place.offset);
+            startup.act(action, &startup.relative(&place.path), "done", detail)
+        })
+        .collect();
+    let torn = repaired.recovered.torn_bytes;
+    if torn > 0 && repaired.damage.iter().all(|place| place.kind != DamageKind::TornTail) {
+        let detail = format!("{torn} bytes; a copy is in quarantine");
+        acts.push(startup.act("cut_torn_tail", "queue/log", "done", detail));
+    }
+    for (file, why) in &repaired.damaged_snapshots {
+        let detail = format!("{why}; a copy is in quarantine");
+        acts.push(startup.act("drop_damaged_snapshot", &startup.relative(&file.path), "done", detail));
+    }
+    let queue = &mut repaired.queue;
+    let mut unknown = |ids: Vec<JobId>| {
+        // Not known for certain is known.
+        let is_read = queue.refresh().is_ok();
+        ids.into_iter().filter(|id| is_read && queue.state().get(id).is_none()).collect()
+    };
+    let removed = startup.log(&acts).and_then(|()| remove_half_made(&startup, &mut unknown));
+    if let Err(e) = removed {
+        let object = format!("file:{}", shared.dir.paths.jobs().display());
+        findings.push(Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, object, e.to_string()));
+    }
 }
 
 /// What the phase `queue` does, without a recovery around it: for `repair queue`.

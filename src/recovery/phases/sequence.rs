@@ -1,8 +1,12 @@
 //! Assembles the phases around what they hand on to one another.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+
+use uuid::Uuid;
 
 use crate::cleanup::CleanupSettings;
+use crate::durable::DiskError;
 use crate::jobs::RecoverSettings;
 use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
@@ -11,7 +15,7 @@ use crate::recovery::{
     RunError, RunOptions, run,
 };
 use crate::report::{Finding, catalogue};
-use crate::startup::{StartedBy, Startup, StartupOutcome, put_misplaced_away};
+use crate::startup::{Beginning, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
 /// How a state directory is to be recovered.
@@ -29,7 +33,9 @@ pub struct Settings {
 pub(super) struct Shared {
     pub(super) dir: StateDir,
     pub(super) settings: Settings,
-    pub(super) startup: Mutex<Option<Startup>>,
+    pub(super) startup: Mutex<Option<Arc<Startup>>>,
+    /// The phases that are tried again, when it is not the whole sequence.
+    pub(super) retried: OnceLock<Vec<String>>,
     pub(super) queue: Mutex<Option<Queue>>,
     pub(super) cleaning: Mutex<Cleaning>,
     /// How orphans are looked for; without an engine when nobody says.
@@ -56,15 +62,52 @@ impl Shared {
         &self,
         act: impl FnOnce(&mut Queue) -> Result<T, PhaseError>,
     ) -> Result<T, PhaseError> {
-        match Shared::lock(&self.queue).as_mut() {
+        // Held only by a phase that was left behind: what waited for it does not wait any more.
+        let mut kept = match self.queue.try_lock() {
+            Ok(kept) => Some(kept),
+            Err(TryLockError::Poisoned(kept)) => Some(kept.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match kept.as_mut().and_then(|kept| kept.as_mut()) {
             Some(queue) => act(queue),
             None => {
-                // The phase was skipped: read it all the same, for the others rest on it.
+                // The phase was skipped, or is not tried again: read it all the same, for the others rest
+                // on it.
                 let mut queue =
                     Queue::open(&self.dir).map_err(|e| PhaseError::failed("read the queue", e))?;
                 act(&mut queue)
             }
         }
+    }
+
+    /// Hands the queue on to the phases that come after. While a phase that was left behind still has the one
+    /// before, each of them reads its own.
+    pub(super) fn keep_queue(&self, queue: Queue) {
+        if let Ok(mut kept) = self.queue.try_lock() {
+            *kept = Some(queue);
+        }
+    }
+
+    /// The startup that is under way; `None` when it could not begin.
+    pub(super) fn startup(&self) -> Option<Arc<Startup>> {
+        Shared::lock(&self.startup).clone()
+    }
+
+    /// The startup, begun with this phase when the phase `startup` did not: it was skipped, or only other
+    /// phases are tried again.
+    fn startup_in(&self, phase: &str, recovery_id: Uuid) -> Result<Option<Arc<Startup>>, StartupError> {
+        let mut slot = Shared::lock(&self.startup);
+        if let Some(startup) = slot.clone() {
+            drop(slot);
+            startup.enter(phase)?;
+            return Ok(Some(startup));
+        }
+        let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
+        let beginning = Beginning { phase: Some(phase), recovery_id: Some(recovery_id), retried };
+        // The phase `startup` tells of it; where that is carried over, one that cannot begin is no reason
+        // not to mend what can be mended.
+        *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
+        Ok(slot.clone())
     }
 }
 
@@ -86,6 +129,7 @@ impl Recovery {
             dir: dir.clone(),
             settings,
             startup: Mutex::default(),
+            retried: OnceLock::new(),
             queue: Mutex::default(),
             cleaning: Mutex::default(),
             scanning: Mutex::default(),
@@ -119,6 +163,12 @@ impl Recovery {
         self
     }
 
+    /// The phases and what they wait for.
+    #[must_use]
+    pub fn graph(&self) -> &PhaseGraph {
+        &self.graph
+    }
+
     /// The names of the phases, in the order in which they were declared.
     #[must_use]
     pub fn phases(&self) -> Vec<&'static str> {
@@ -130,23 +180,36 @@ impl Recovery {
     /// # Errors
     /// When nothing was run; see [`RunError`].
     pub fn run(self, options: &RunOptions) -> Result<(RecoveryRecord, Option<Queue>), RunError> {
+        let _ = self.shared.retried.set(options.only.clone());
         // Before anything is read: the first file may be one of them.
-        let misplaced = put_misplaced_away(&self.shared.dir)?;
+        let misplaced = put_misplaced_away(&self.shared.dir);
         let mut record = run(&self.shared.dir, &self.graph, options)?;
-        record.snapshot.findings.extend(misplaced.iter().map(|path| {
-            let sentence = "what had its name is no file, and is in quarantine now".to_owned();
-            Finding::new(&catalogue::NO_STATE_FILE, format!("file:{}", path.display()), sentence)
-        }));
+        record.snapshot.findings.extend(told(misplaced));
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
-            // All is done: that it cannot be written down does not undo it.
             if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
-                let sentence = format!("the next startup will call this one aborted: {e}: {}", e.source);
-                record.snapshot.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence));
+                // All is done: that it cannot be written down does not undo it.
+                record.snapshot.findings.push(not_ended(&e));
             }
         }
-        let queue = Shared::lock(&self.shared.queue).take();
+        // A phase that was left behind may have it still.
+        let queue = self.shared.queue.try_lock().ok().and_then(|mut queue| queue.take());
         Ok((record, queue))
+    }
+}
+
+/// What was put away; that it could not be is no reason not to recover.
+fn told(misplaced: Result<Vec<PathBuf>, DiskError>) -> Vec<Finding> {
+    let file = |path: &Path| format!("file:{}", path.display());
+    match misplaced {
+        Ok(moved) => {
+            let sentence = "what had its name is no file, and is in quarantine now";
+            moved.iter().map(|path| Finding::new(&catalogue::NO_STATE_FILE, file(path), sentence)).collect()
+        }
+        Err(e) => {
+            let sentence = format!("{e}: {}", e.source);
+            vec![Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, file(&e.path), sentence)]
+        }
     }
 }
 
@@ -166,17 +229,24 @@ fn named(
     context: &PhaseContext,
     act: Act,
 ) -> Result<PhaseOutcome, PhaseError> {
-    let marked = |e| PhaseError::failed("write the startup's marker", e);
-    if name != "startup"
-        && let Some(startup) = Shared::lock(&shared.startup).as_ref()
-    {
-        startup.enter(name).map_err(marked)?;
+    if name != "startup" {
+        shared
+            .startup_in(name, context.recovery_id())
+            .map_err(|e| PhaseError::failed("write the startup's marker", e))?;
     }
     let outcome = act(shared, context)?;
-    if let Some(startup) = Shared::lock(&shared.startup).as_ref() {
+    if let Some(startup) = shared.startup() {
         startup.done(name);
     }
     Ok(outcome)
+}
+
+fn not_ended(error: &StartupError) -> Finding {
+    let sentence = format!("the next startup will call this one aborted: {}", error.in_one_line());
+    match error.refused_change() {
+        Some(_) => Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", sentence),
+        None => Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "startup", sentence),
+    }
 }
 
 /// What a recovery's record says of the queue; `None` when it says nothing.

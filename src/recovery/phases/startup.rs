@@ -1,42 +1,34 @@
-//! Phase `startup`: notices a startup that died, and cleans up what it left half made.
+//! Phase `startup`: notices a startup that died, brings the layout up to date, and cleans up what was left
+//! half made.
+
+use std::sync::Arc;
 
 use super::sequence::Shared;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
-use crate::startup::{Cleanup, Detection, Startup, clean_up};
+use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
+use crate::state::LAYOUT_VERSION;
+
+const PHASE: &str = "startup";
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
-    for folder in dir.paths.folders() {
-        dir.disk.ensure_dir(&folder).map_err(|e| PhaseError::failed("make the folders", e))?;
-    }
-    let mut slot = Shared::lock(&shared.startup);
-    match slot.as_ref() {
-        // Tried again.
-        Some(startup) => {
-            startup.enter("startup").map_err(|e| PhaseError::failed("write the startup's marker", e))?;
-        }
-        None => {
-            let (startup, detection) = Startup::begin_in(dir, shared.settings.by, Some("startup"))
-                .map_err(|e| PhaseError::failed("begin the startup", e))?;
-            report_aborted(context, &detection);
-            *slot = Some(startup);
-        }
-    }
-    let Some(startup) = slot.as_ref() else { return Ok(PhaseOutcome::default()) };
+    dir.disk.ensure_dirs(&dir.paths.folders()).map_err(|e| PhaseError::failed("make the folders", e))?;
+    let startup = begin(shared, context)?;
     context.checkpoint()?;
-    // Which workspaces belong to nobody is the orphan scan's to say, when the queue is known.
-    let cleaned = clean_up(startup, &|_| true, &mut |done, total| {
+    let mut stopped = None;
+    let cleaned = clean_up(&startup, &mut |done, total| {
         context.total(total as u64);
-        if done > 0 {
-            context.advance(1);
-        }
+        context.advance(u64::from(done > 0));
+        stopped = context.checkpoint().err();
+        stopped.is_none()
     });
+    stopped.map_or(Ok(()), Err)?;
     let mut outcome = match cleaned {
         Ok(cleanup) => outcome(&cleanup),
-        Err(e) if e.is_refused_change() => {
+        Err(e) if e.refused_change().is_some() => {
             let mut outcome = PhaseOutcome::default();
-            unrecorded(&mut outcome, format!("what was cleaned up is not in its log: {e}: {}", e.source));
+            unrecorded(&mut outcome, format!("what was cleaned up is not in its log: {}", e.in_one_line()));
             outcome
         }
         Err(e) => return Err(PhaseError::failed("clean up what a crash left half made", e)),
@@ -50,6 +42,41 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
 fn unrecorded(outcome: &mut PhaseOutcome, why: String) {
     outcome.degraded.push(DegradedResource { object: "disk".to_owned(), why: why.clone() });
     outcome.findings.push(Finding::new(&catalogue::DISK_NOT_WRITABLE, "disk", why));
+}
+
+fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseError> {
+    // Tried again.
+    if let Some(startup) = shared.startup() {
+        startup.enter(PHASE).map_err(|e| PhaseError::failed("write the startup's marker", e))?;
+        return Ok(startup);
+    }
+    let retried = shared.retried.get().map_or(&[][..], Vec::as_slice);
+    let beginning = Beginning { phase: Some(PHASE), recovery_id: Some(context.recovery_id()), retried };
+    let (startup, met) = Startup::begin_in(&shared.dir, shared.settings.by, beginning)
+        .map_err(|e| PhaseError::failed("begin the startup", e))?;
+    report(context, &met);
+    let startup = Arc::new(startup);
+    *Shared::lock(&shared.startup) = Some(Arc::clone(&startup));
+    Ok(startup)
+}
+
+fn report(context: &PhaseContext, met: &Met) {
+    report_aborted(context, &met.detection);
+    if let Some(Migrated { from, records }) = met.migrated {
+        let sentence = format!(
+            "the state directory was of layout {from} and is of layout {LAYOUT_VERSION} now; {records} records \
+             of past startups were taken over"
+        );
+        context.finding(Finding::new(&catalogue::LAYOUT_MIGRATED, "state", sentence));
+    }
+    let damaged = met.damage.iter().map(|d| {
+        (&d.path, format!("{} bytes at offset {} are no record; they are in quarantine", d.len, d.offset))
+    });
+    let files = met.damaged_files.iter().map(|(path, why)| (path, format!("{why}; it is in quarantine")));
+    for (path, sentence) in damaged.chain(files) {
+        let object = format!("file:{}", path.display());
+        context.finding(Finding::new(&catalogue::STARTUP_LOG_DAMAGED, object, sentence));
+    }
 }
 
 fn report_aborted(context: &PhaseContext, detection: &Detection) {
@@ -73,6 +100,10 @@ fn outcome(cleanup: &Cleanup) -> PhaseOutcome {
         let sentence = format!("{files} temporary files of dead processes were removed ({bytes} bytes)");
         outcome.findings.push(Finding::new(&catalogue::TEMPORARY_FILES_REMOVED, "state", sentence.clone()));
         outcome.message = Some(sentence);
+    }
+    for (path, why) in &cleanup.failed {
+        let object = format!("file:{}", path.display());
+        outcome.findings.push(Finding::new(&catalogue::LEFTOVERS_NOT_REMOVED, object, why.clone()));
     }
     outcome
 }

@@ -1,0 +1,87 @@
+//! `jobs prune`: jobs that are over, and old enough, go with all they left.
+
+use clap::Args;
+use recovery::daemon::still_needed;
+use recovery::jobs::{PruneReport, Retention, prune as remove, would_prune};
+use recovery::queue::{Job, Queue};
+use recovery::state::StateDir;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::text::{Text, ago};
+use crate::working::{judging, retention};
+
+/// Remove jobs that are over, with workspace, output and record
+///
+/// A job stays as long as one of the rules keeps it, and as long as anything still refers to it: a process, a
+/// lock, a callback or a cleanup that is to come. Crashed jobs stay unless --crashed is given. The daemon does
+/// the same once a day, by jobs.keep_days and jobs.keep_last of the configuration; so does this command when
+/// it is given no rule.
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Keep the jobs that ended within so many days
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=36_500))]
+    keep_days: Option<u32>,
+    /// Keep so many of the jobs that ended last
+    #[arg(long, value_name = "N")]
+    keep_last: Option<u64>,
+    /// Crashed jobs may go too, although they could be resumed
+    #[arg(long)]
+    crashed: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct PruneAnswer {
+    #[serde(flatten)]
+    report: PruneReport,
+    dry_run: bool,
+}
+
+pub(super) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
+    let settings = judging(context)?;
+    let rules = rules(context, args)?;
+    let dir = context.state_dir()?;
+    let mut queue = Queue::open(&dir)?;
+    let needed = |job: &Job| still_needed(&dir, job);
+    let dry_run = context.is_dry_run();
+    let report = match dry_run {
+        true => would_prune(&dir, &queue, &rules, &needed, &settings),
+        false => remove(&dir, &mut queue, &rules, &needed, &settings)?,
+    };
+    let answer = PruneAnswer { report, dry_run };
+    context.output.report(&answer, |text| render(text, &answer, &dir));
+    if !context.output.is_json() {
+        for kept in &answer.report.kept {
+            context.output.note(&format!("job {} stays: {}", kept.job_id, kept.detail));
+        }
+        for (path, why) in &answer.report.trash.failed {
+            context.output.warning(&format!("{} stays: {why}", path.display()));
+        }
+    }
+    Ok(if answer.report.trash.failed.is_empty() { Ending::Done } else { Ending::Degraded })
+}
+
+/// What the flags say; without one, what is configured.
+fn rules(context: &mut Context, args: &PruneArgs) -> Result<Retention, CliError> {
+    let configured = retention(context)?;
+    let is_given = args.keep_days.is_some() || args.keep_last.is_some();
+    let given = Retention { keep_days: args.keep_days, keep_last: args.keep_last, crashed: args.crashed };
+    Ok(if is_given { given } else { Retention { crashed: args.crashed, ..configured } })
+}
+
+fn render(text: &mut Text, answer: &PruneAnswer, dir: &StateDir) {
+    let act = if answer.dry_run { "would be removed" } else { "removed" };
+    let now = dir.clock.now();
+    for job in &answer.report.removed {
+        let (status, ended) = (job.status.replace('_', " "), ago(now, job.finished_at));
+        text.line(format!("{}: {act}, {status} {ended}", job.job_id));
+    }
+    let n = answer.report.removed.len();
+    let jobs = if n == 1 { "1 job".to_owned() } else { format!("{n} jobs") };
+    let mib = answer.report.trash.bytes_freed as f64 / f64::from(1 << 20);
+    match answer.dry_run {
+        true => text.line(format!("{jobs} would be removed")),
+        false => text.line(format!("{jobs} removed, {mib:.1} MiB given back")),
+    }
+}

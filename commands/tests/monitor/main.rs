@@ -1,0 +1,20 @@
+//! Jobs as processes while a daemon watches: what it sees, how soon it records it, and what it says.
+#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::disallowed_methods)] // Tests write their own files.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conditions;
+mod deaths;
+mod fence;
+mod namespace;
+mod output;
+#[allow(dead_code)] // Shared with the scenes of crashes.
+#[path = "../crash/scene.rs"]
+mod scene;
+mod starts;
+mod thousand;
+
+/// Waits for its gate, in a shell that does nothing else.
+const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; \
+    until [ -e $W/open-$RECOVERYCTL_JOB_ID ]; do sleep 0.05; done";

@@ -1,0 +1,75 @@
+//! A phase that hangs because a disk does not answer: skipped, cancelled, and what comes after.
+
+use recovery::queue::JobStatus;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::{Running, Stop, after_a_crash, phase_of};
+
+#[test]
+fn a_phase_that_hangs_is_skipped_and_left_behind() {
+    for phase in ["locks", "jobs"] {
+        let scene = after_a_crash();
+        let _stop = Stop::in_phase(&scene, phase);
+        let recover = Running::start(&scene, &["recover", "--json"]);
+        recover.wait_for_phase(&scene, phase);
+        let answer = scene.json(&["skip", phase, "--reason", "the disk hangs"], 0);
+        assert_eq!((&answer["accepted"], &answer["was"]), (&json!(true), &json!("running")));
+        if phase == "jobs" {
+            // It asks whether the same job lives, and hangs at the same file.
+            recover.wait_for_phase(&scene, "locks");
+            scene.json(&["skip", "locks"], 0);
+        }
+        let (status, record) = recover.wait();
+        let skipped = phase_of(&record, phase);
+        assert_eq!(skipped["status"], "skipped", "{record:#}");
+        let message = skipped["message"].as_str().unwrap();
+        assert!(message.contains("the disk hangs") && message.contains("left behind"), "{message}");
+        // `jobs` is critical: what it restores cannot be relied on.
+        let expected = if phase == "jobs" { (Some(3), "degraded") } else { (Some(0), "completed") };
+        assert_eq!((status, record["outcome"].as_str().unwrap()), expected, "{record:#}");
+        let skipped = if phase == "jobs" { 2 } else { 1 };
+        assert_eq!(scene.json(&["recovery", "metrics"], 0)["skipped_total"], skipped);
+    }
+}
+
+#[test]
+fn a_daemon_comes_up_past_a_phase_that_hangs() {
+    let scene = after_a_crash();
+    let stop = Stop::in_phase(&scene, "locks");
+    let daemon = scene.start_daemon(1);
+    crate::scene::wait_for("the phase to hang", || {
+        scene.json(&["recovery", "phases"], 0)["phases"][3]["status"] == "running"
+    });
+    scene.json(&["skip", "locks"], 0);
+    scene.submit("new", &[], "echo ran >> $W/new");
+    scene.wait_for_status("new", JobStatus::Succeeded);
+    // The disk answers again: the phase is tried again, by the daemon.
+    drop(stop);
+    let retried = scene.json(&["retry", "phase", "locks"], 0);
+    assert_eq!((&retried["status"], &retried["by"]), (&json!("succeeded"), &json!("daemon")), "{retried}");
+    scene.wait_for_status("waits", JobStatus::Succeeded);
+    drop(daemon);
+}
+
+#[test]
+fn what_was_cancelled_is_taken_up_by_the_next_recovery() {
+    let scene = after_a_crash();
+    let stop = Stop::in_phase(&scene, "jobs");
+    let recover = Running::start(&scene, &["recover", "--json"]);
+    recover.wait_for_phase(&scene, "jobs");
+    kill_process(Pid::from_child(&recover.0), Signal::INT).unwrap();
+    let (status, record) = recover.wait();
+    assert_eq!((status, &record["outcome"]), (Some(130), &json!("cancelled")), "{record:#}");
+    assert_eq!(phase_of(&record, "locks")["status"], "blocked");
+    drop(stop);
+    let shown = scene.json(&["status"], 3);
+    assert_eq!(shown["action"], "recoveryctl recover");
+    // Nobody vanished: it gave up in order.
+    assert_eq!(scene.json(&["startup", "detection"], 0)["current"]["outcome"], "failed");
+    let recovered = scene.recover();
+    assert_eq!(recovered.document["outcome"], "completed", "{:#}", recovered.document);
+    assert_eq!(scene.status("gone"), JobStatus::Crashed);
+    scene.work();
+    assert_eq!(scene.witnessed("waits"), ["ran"]);
+}

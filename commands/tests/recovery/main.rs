@@ -1,0 +1,148 @@
+//! Startups and the recovery sequence from outside: real kills in each phase, crash loops, phases that hang or
+//! cannot be done, tried again, rehearsed; and the reports on all that.
+#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::disallowed_methods)] // Tests damage files.
+#![allow(clippy::print_stderr)] // What a test cannot do on a machine, it says.
+
+mod again;
+#[path = "../common/mod.rs"]
+mod common;
+mod hanging;
+mod killed;
+mod loops;
+mod one_at_a_time;
+mod rehearsal;
+mod reports;
+#[allow(dead_code)] // Shared with the scenes of crashes.
+#[path = "../crash/scene.rs"]
+mod scene;
+mod unreadable;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use recovery::durable::FileLock;
+use scene::{Scene, wait_for};
+use serde_json::Value;
+
+/// Where a recovery can be made to wait in a phase, for real.
+struct Stop {
+    pipe: Option<PathBuf>,
+    _lock: Option<FileLock>,
+}
+
+impl Stop {
+    /// So that the next recovery does not get past this phase: another process keeps a log's append lock, or
+    /// a file is a pipe that nobody writes to, as a disk that does not answer.
+    fn in_phase(scene: &Scene, phase: &str) -> Stop {
+        let dir = scene.dir();
+        match phase {
+            "startup" => {
+                // Something to clean, whose act cannot be logged.
+                std::fs::write(dir.paths.jobs().join(".tmp-aB3dE9"), "half").unwrap();
+                Stop::at_log(scene, &dir.paths.startup_log())
+            }
+            "queue" => Stop::at_log(scene, &dir.paths.queue_log()),
+            "jobs" => Stop::at_pipe(scene.job_file("gone", "exit.json")),
+            // A link: a pipe with the name of a state file would be put away.
+            "locks" => {
+                let stop = Stop::at_pipe(scene.place.path("slow"));
+                let link = dir.paths.locks().join("slow.lock.json");
+                std::os::unix::fs::symlink(scene.place.path("slow"), &link).unwrap();
+                Stop { pipe: Some(link), ..stop }
+            }
+            other => panic!("no phase {other}"),
+        }
+    }
+
+    fn at_log(scene: &Scene, folder: &Path) -> Stop {
+        let lock = FileLock::try_acquire(&scene.dir().disk, &folder.join("append.lock")).unwrap();
+        Stop { pipe: None, _lock: Some(lock) }
+    }
+
+    fn at_pipe(path: PathBuf) -> Stop {
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        Stop { pipe: Some(path), _lock: None }
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        if let Some(pipe) = &self.pipe {
+            let _ = std::fs::remove_file(pipe);
+        }
+    }
+}
+
+/// A process of ours, killed when it is dropped.
+struct Running(Child);
+
+impl Running {
+    fn start(scene: &Scene, arguments: &[&str]) -> Running {
+        let mut command = scene.place.command();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        Running(command.spawn().unwrap())
+    }
+
+    /// Waits until it is in this phase, as its marker says.
+    #[track_caller]
+    fn wait_for_phase(&self, scene: &Scene, phase: &str) {
+        let path = scene.dir().paths.startup_marker();
+        wait_for(&format!("phase {phase}"), || {
+            let marker: Value =
+                std::fs::read(&path).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+            let entered = marker["phases_entered"].as_array().cloned().unwrap_or_default();
+            marker["process"]["pid"] == self.0.id() && entered.iter().any(|p| p == phase)
+        });
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    fn wait(mut self) -> (Option<i32>, Value) {
+        use std::io::Read;
+        let mut text = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        let status = self.0.wait().unwrap();
+        (status.code(), serde_json::from_str(&text).unwrap_or_default())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A scene with a job that succeeded, one that waits, and one that vanished with its supervisor while no
+/// daemon lived.
+fn after_a_crash() -> Scene {
+    let scene = Scene::new();
+    let daemon = scene.daemon(1);
+    scene.submit("done", &[], "true");
+    scene.wait_for_status("done", recovery::queue::JobStatus::Succeeded);
+    scene.submit("gone", &["--repo", "web"], "echo began >> $W/gone; sleep 600");
+    scene.wait_for_witness("gone");
+    daemon.kill();
+    scene.kill_all_of("gone");
+    scene.submit("waits", &["--repo", "web"], "echo ran >> $W/waits");
+    scene
+}
+
+/// Three recoveries that are killed one after the other in this phase.
+fn crash_loop(scene: &Scene, phase: &str) {
+    let stop = Stop::in_phase(scene, phase);
+    for _ in 0..3 {
+        let recover = Running::start(scene, &["recover"]);
+        recover.wait_for_phase(scene, phase);
+        recover.kill();
+    }
+    drop(stop);
+}
+
+fn phase_of<'a>(document: &'a Value, name: &str) -> &'a Value {
+    document["phases"].as_array().unwrap().iter().find(|p| p["phase"] == name).unwrap()
+}

@@ -1,0 +1,43 @@
+//! Two daemons, a daemon and `recover`, two recoveries: one works, the other says who does and ends with 11.
+
+use recovery::queue::JobStatus;
+
+use crate::{Running, Stop, after_a_crash};
+
+#[test]
+fn the_second_one_is_told_who_is_at_it() {
+    let scene = after_a_crash();
+    let stop = Stop::in_phase(&scene, "queue");
+    let first = Running::start(&scene, &["daemon"]);
+    first.wait_for_phase(&scene, "queue");
+    let pid = first.0.id().to_string();
+    for second in [&["daemon"][..], &["recover"], &["work", "--once"], &["recover", "--rehearse"]] {
+        let error = scene.json(second, 11)["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains(&pid), "{second:?}: {error}");
+    }
+    let error = scene.json(&["retry", "phase", "locks"], 11)["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains(&pid), "{error}");
+    drop(stop);
+    // The first one goes on as if nothing had been.
+    scene.wait_for_status("waits", JobStatus::Succeeded);
+    for second in ["daemon", "recover"] {
+        let error = scene.json(&[second], 11)["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains(&pid), "{second}: {error}");
+    }
+    assert_eq!(scene.witnessed("waits"), ["ran"]);
+}
+
+#[test]
+fn many_daemons_at_once_make_one() {
+    let scene = after_a_crash();
+    let daemons: Vec<Running> = (0..6).map(|_| Running::start(&scene, &["daemon", "--json"])).collect();
+    scene.wait_for_status("waits", JobStatus::Succeeded);
+    let mut lives = 0;
+    for mut daemon in daemons {
+        match daemon.0.try_wait().unwrap() {
+            None => lives += 1,
+            Some(status) => assert_eq!(status.code(), Some(11)),
+        }
+    }
+    assert_eq!((lives, scene.witnessed("waits").len()), (1, 1));
+}

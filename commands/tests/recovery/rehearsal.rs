@@ -1,0 +1,101 @@
+//! `recover --rehearse`: says what would happen, and the state directory stays as it is, byte for byte.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use recovery::queue::JobStatus;
+use serde_json::json;
+
+use crate::scene::Scene;
+use crate::{after_a_crash, phase_of};
+
+/// Every file with its content and its time.
+fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(everything(&entry.path()));
+        } else {
+            let modified = entry.metadata().unwrap().modified().unwrap();
+            found.insert(entry.path(), (std::fs::read(entry.path()).unwrap(), modified));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_would_happen_is_said_and_nothing_is_changed() {
+    let scene = after_a_crash();
+    std::fs::write(scene.dir().paths.jobs().join(".tmp-aB3dE9"), "half").unwrap();
+    let before = everything(&scene.place.state());
+    let rehearsed = scene.json(&["recover", "--rehearse"], 0);
+    assert_eq!(everything(&scene.place.state()), before);
+    assert_eq!(rehearsed["rehearsal"], true);
+    let proof = &rehearsed["proof"];
+    assert_eq!((&proof["unchanged"], &proof["before"]), (&json!(true), &proof["after"]), "{proof}");
+    assert_eq!((&proof["files"], &proof["live"]), (&json!(before.len()), &json!([])), "{proof}");
+    assert_eq!(rehearsed["details"]["jobs"]["crashed"], 1);
+    let changed = |path: &str, how: &str| {
+        let changes = rehearsed["changes"].as_array().unwrap();
+        changes.iter().any(|c| c["path"] == path && c["change"] == how)
+    };
+    assert!(
+        changed("jobs/.tmp-aB3dE9", "removed") && changed("jobs/gone.job.json", "changed"),
+        "{rehearsed:#}"
+    );
+    assert!(changed("locks/web.lock.json", "changed"), "{rehearsed:#}");
+    // In earnest it goes the same way.
+    let done = scene.recover();
+    for phase in ["startup", "queue", "jobs", "locks"] {
+        let (would, did) = (phase_of(&rehearsed, phase), phase_of(&done.document, phase));
+        assert_eq!(would["message"], did["message"], "{phase}");
+    }
+    assert_eq!(scene.status("gone"), JobStatus::Crashed);
+    let again = scene.json(&["recover", "--rehearse"], 0);
+    assert_eq!(again["details"]["jobs"]["crashed"], 0);
+}
+
+/// What lives is seen by the locks that it holds and by its processes, though the copy is elsewhere.
+#[test]
+fn living_jobs_are_alive_in_the_rehearsal_too() {
+    let scene = Scene::new();
+    let daemon = scene.daemon(2);
+    for id in ["held", "orphan"] {
+        scene.submit(
+            id,
+            &["--repo", id],
+            "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done",
+        );
+        scene.wait_for_witness(id);
+    }
+    daemon.kill();
+    crate::scene::kill(scene.supervisor_of("orphan"));
+    let commands = ["held", "orphan"].map(|id| scene.command_of(id));
+    let rehearsed = scene.json(&["recover", "--rehearse"], 0);
+    let jobs = &rehearsed["details"]["jobs"];
+    assert_eq!((&jobs["found"], &jobs["reattached"]), (&json!(2), &json!(2)), "{rehearsed:#}");
+    let locks = &rehearsed["details"]["locks"];
+    assert_eq!((&locks["kept"], &locks["released"]), (&json!(2), &json!(0)), "{rehearsed:#}");
+    let live: Vec<&str> =
+        rehearsed["proof"]["live"].as_array().unwrap().iter().filter_map(|l| l.as_str()).collect();
+    assert!(live.contains(&"jobs/held/sentinel.lock"), "{live:?}");
+    for command in commands {
+        assert_eq!(recovery::system::ProcessIdentity::of(command.pid), Some(command), "no signal was sent");
+    }
+    scene.open_gate("open");
+    scene.wait_for_status("held", JobStatus::Succeeded);
+}
+
+#[test]
+fn a_damaged_queue_is_rehearsed_without_mending_it() {
+    let scene = after_a_crash();
+    scene.flip_record("submit", "waits");
+    let before = everything(&scene.place.state());
+    let rehearsed = scene.json(&["recover", "--rehearse"], 3);
+    assert_eq!(rehearsed["outcome"], "degraded");
+    assert_eq!(everything(&scene.place.state()), before);
+    assert!(scene.quarantined().is_empty());
+    // A dry run is the same.
+    scene.json(&["recover", "--dry-run"], 3);
+    assert_eq!(everything(&scene.place.state()), before);
+}

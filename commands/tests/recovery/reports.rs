@@ -1,0 +1,91 @@
+//! The reports on startups and recoveries have at least the members that are promised.
+
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+use crate::{after_a_crash, crash_loop};
+
+#[track_caller]
+fn has(document: &Value, members: &[&str]) {
+    for member in members {
+        assert!(document.get(member).is_some(), "{member} is missing: {document:#}");
+    }
+}
+
+#[test]
+fn every_promised_member_is_there() {
+    let scene = Scene::new();
+    let before = scene.json(&["recovery", "phases"], 0);
+    assert_eq!((&before["recovery_id"], before["phases"].as_array().unwrap().len()), (&json!(null), 4));
+    assert_eq!(scene.json(&["startup", "log"], 0), json!({ "startup": null, "before": [] }));
+    scene.submit("done", &[], "true");
+    scene.work();
+    std::fs::write(scene.dir().paths.jobs().join(".tmp-aB3dE9"), "half").unwrap();
+    scene.recover();
+    scene.recover();
+
+    let status = scene.json(&["recovery", "status"], 0);
+    has(&status, &["state", "status", "action", "recovery", "degraded_resources", "counts", "findings"]);
+    let members = ["recovery_id", "outcome", "started_at", "duration_ms", "phases_done", "phases_total"];
+    has(&status["recovery"], &members);
+    let phases = scene.json(&["recovery", "phases"], 0);
+    for phase in phases["phases"].as_array().unwrap() {
+        let members = ["phase", "depends_on", "critical", "status", "done", "total", "unit", "attempts"];
+        has(phase, &members);
+        has(phase, &["started_at", "duration_ms", "message", "findings", "remaining_ms"]);
+    }
+    let metrics = scene.json(&["recovery", "metrics"], 0);
+    has(&metrics, &["recoveries_total", "last_duration_ms", "mean_duration_ms", "phase_duration_ms"]);
+    has(&metrics, &["degraded_total", "skipped_total", "retried_total"]);
+    has(&metrics["phase_duration_ms"]["queue"], &["last", "mean", "max"]);
+    // One by `work`, two by hand.
+    assert_eq!(metrics["recoveries_total"]["completed"], 3, "{metrics}");
+    let dashboard = scene.json(&["recovery", "dashboard"], 0);
+    has(
+        &dashboard,
+        &["status", "phases", "queue", "jobs", "locks", "cleanup", "orphans", "webhooks", "startup"],
+    );
+    assert_eq!(dashboard["status"]["counts"], dashboard["queue"]["counts"]);
+    assert_eq!(dashboard["phases"]["recovery_id"], dashboard["status"]["recovery"]["recovery_id"]);
+    let history = scene.json(&["recovery", "history", "--limit", "2"], 0);
+    assert_eq!((&history["total"], history["recoveries"].as_array().unwrap().len()), (&json!(3), 2));
+    let rest = scene.json(&["recovery", "history", "--cursor", history["next_cursor"].as_str().unwrap()], 0);
+    assert_eq!((rest["recoveries"].as_array().unwrap().len(), &rest["next_cursor"]), (1, &json!(null)));
+
+    let log = scene.json(&["startup", "cleanup-log"], 0);
+    has(&log["entries"][0], &["at", "startup_id", "action", "object", "result", "detail"]);
+    assert_eq!((&log["total"], &log["entries"][0]["object"]), (&json!(1), &json!("jobs/.tmp-aB3dE9")));
+    let history = scene.json(&["startup", "history"], 0);
+    let members = ["startup_id", "started_at", "ended_at", "outcome", "phase", "phases_done", "duration_ms"];
+    has(&history["startups"][0], &members);
+    has(&history["startups"][0], &["findings_total"]);
+    let detection = scene.json(&["startup", "detection"], 0);
+    has(&detection, &["aborted", "previous", "current", "consecutive_aborts", "safe_mode"]);
+    has(&detection["previous"], &["startup_id", "started_at", "phase", "phases_done", "outcome"]);
+    let log = scene.json(&["startup", "log"], 0);
+    let told: Vec<&Value> =
+        log["startup"]["operations"].as_array().unwrap().iter().map(|o| &o["phase"]).collect();
+    assert_eq!(told, ["startup", "queue", "jobs", "locks"]);
+    assert_eq!(log["before"].as_array().unwrap().len(), 2);
+    assert_eq!(log["before"][0]["operations"][1]["status"], "succeeded", "{log:#}");
+}
+
+#[test]
+fn the_texts_tell_the_same() {
+    let scene = after_a_crash();
+    crash_loop(&scene, "jobs");
+    scene.recover();
+    for (words, wanted) in [
+        ("startup detection", "cut short"),
+        ("startup history", "aborted"),
+        ("startup log", "aborted in phase jobs"),
+        ("recovery phases", "succeeded"),
+        ("recovery metrics", "3 aborted"),
+        ("recovery history", "aborted"),
+        ("recovery dashboard", "waiting jobs"),
+        ("recovery status", "HEALTHY"),
+    ] {
+        let ran = scene.run(&words.split(' ').collect::<Vec<_>>()).ends_with(0);
+        assert!(ran.stdout.contains(wanted), "{words}: {}", ran.stdout);
+    }
+}

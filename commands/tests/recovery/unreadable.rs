@@ -1,0 +1,165 @@
+//! What another user may not read: phases degrade, name it, and are not stuck; mended, they say so.
+//!
+//! The program runs as the user `nobody`, who is refused what root never is. Without root, as it is.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use recovery::queue::JobStatus;
+use serde_json::{Value, json};
+
+use crate::common::{Place, Ran};
+use crate::scene::wait_for;
+
+const NOBODY: u32 = 65534;
+
+/// A place that belongs to nobody, with a copy of the program that nobody may run.
+struct Unprivileged {
+    place: Place,
+}
+
+impl Unprivileged {
+    fn new() -> Unprivileged {
+        let place = Place::new();
+        place.write("config.toml", "[recovery]\npause = \"1ms\"\n");
+        std::fs::copy(env!("CARGO_BIN_EXE_recoveryctl"), place.path("recoveryctl")).unwrap();
+        let unprivileged = Unprivileged { place };
+        unprivileged.take();
+        unprivileged.run(&["init"]).ends_with(0);
+        unprivileged
+    }
+
+    /// All that is there belongs to nobody.
+    fn take(&self) {
+        if rustix::process::geteuid().is_root() {
+            let (owner, root) = (format!("{NOBODY}:{NOBODY}"), self.place.path(""));
+            assert!(Command::new("chown").arg("-R").arg(owner).arg(&root).status().unwrap().success());
+        }
+    }
+
+    fn command(&self) -> Command {
+        let own = self.place.command();
+        let program = self.place.path("recoveryctl");
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.env_clear().envs(own.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        command.current_dir(self.place.path("")).stdin(std::process::Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command().args(arguments))
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str], status: i32) -> Value {
+        self.run(&[&["--json"], arguments].concat()).ends_with(status).json()
+    }
+
+    fn forbid(&self, relative: &str) {
+        mode(&self.place.state().join(relative), 0);
+    }
+
+    fn allow(&self, relative: &str) {
+        mode(&self.place.state().join(relative), 0o700);
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn can_be_refused() -> bool {
+    let setpriv = Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success());
+    if rustix::process::geteuid().is_root() && !setpriv {
+        eprintln!("SKIPPED: root is refused nothing, and there is no setpriv to be somebody else");
+        return false;
+    }
+    true
+}
+
+#[test]
+fn a_phase_that_always_fails_degrades_and_jobs_run_all_the_same() {
+    if !can_be_refused() {
+        return;
+    }
+    let scene = Unprivileged::new();
+    scene.run(&["submit", "--id", "a", "--", "true"]).ends_with(0);
+    scene.forbid("locks");
+    let recovered = scene.json(&["recover"], 3);
+    assert_eq!(recovered["outcome"], "degraded");
+    let locks = &recovered["phases"][3];
+    assert_eq!((&locks["status"], &locks["attempts"]), (&json!("failed"), &json!(3)), "{recovered:#}");
+    let status = scene.json(&["status"], 3);
+    let degraded = status["degraded_resources"].as_array().unwrap();
+    assert!(degraded.iter().any(|r| r["object"] == "phase:locks"), "{status:#}");
+
+    let mut daemon = scene.command().arg("daemon").spawn().unwrap();
+    let succeeded = || scene.json(&["jobs", "show", "a"], 0)["status"] == JobStatus::Succeeded.as_str();
+    wait_for("the job to run under a daemon that came up degraded", succeeded);
+    scene.allow("locks");
+    // The cleaning could not look into it either; what waits for it is tried again too.
+    let mended = scene.json(&["retry", "phase", "startup"], 0);
+    assert_eq!((&mended["status"], &mended["by"]), (&json!("succeeded"), &json!("daemon")));
+    let status = scene.json(&["status"], 0);
+    assert_eq!(
+        (&status["state"], &status["degraded_resources"]),
+        (&json!("healthy"), &json!([])),
+        "{status:#}"
+    );
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_cleaned_is_named_and_mended_by_the_phase_tried_again() {
+    if !can_be_refused() {
+        return;
+    }
+    let scene = Unprivileged::new();
+    scene.run(&["submit", "--id", "a", "--", "true"]).ends_with(0);
+    scene.run(&["work", "--once"]).ends_with(0);
+    std::fs::write(scene.place.state().join("jobs/a/.tmp-aB3dE9"), "half").unwrap();
+    scene.take();
+    scene.forbid("jobs/a");
+    let recovered = scene.json(&["recover"], 3);
+    let startup = &recovered["phases"][0];
+    assert_eq!(startup["status"], "degraded", "{recovered:#}");
+    assert_eq!(startup["findings"][0]["code"], "leftovers-not-removed", "{recovered:#}");
+    scene.allow("jobs/a");
+    let mended = scene.json(&["retry", "phase", "startup"], 0);
+    assert_eq!(
+        (&mended["status"], &mended["outcome"]),
+        (&json!("succeeded"), &json!("completed")),
+        "{mended}"
+    );
+    assert!(!scene.place.state().join("jobs/a/.tmp-aB3dE9").exists());
+    assert_eq!(scene.json(&["status"], 0)["degraded_resources"], json!([]));
+}
+
+#[test]
+fn a_startup_log_that_cannot_be_read_keeps_nobody_from_starting() {
+    if !can_be_refused() {
+        return;
+    }
+    let scene = Unprivileged::new();
+    scene.run(&["submit", "--id", "a", "--", "true"]).ends_with(0);
+    scene.forbid("startup/log");
+    let recovered = scene.json(&["recover"], 3);
+    assert_eq!(recovered["outcome"], "degraded", "{recovered:#}");
+    let status = scene.json(&["status"], 3);
+    assert!(
+        status["findings"].as_array().unwrap().iter().any(|f| f["code"] == "startup-log-damaged"),
+        "{status:#}"
+    );
+    scene.allow("startup/log");
+    assert_eq!(scene.json(&["recover"], 0)["outcome"], "completed");
+    assert_eq!(scene.json(&["status"], 0)["state"], "healthy");
+}

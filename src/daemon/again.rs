@@ -1,0 +1,128 @@
+//! Recovering on request while the daemon runs: `retry phase`, and the ways out of safe mode.
+//!
+//! Requests are files in `recovery/requests/`; each is removed only after the record of the recovery that
+//! answers it was written, so that one that is killed is done again. Whoever asked finds its request's id in
+//! that record, under `retry`.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::serve::DaemonError;
+use crate::orphans::OrphanSettings;
+use crate::queue::Queue;
+use crate::recovery::{
+    GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, Settings, retries_wanted,
+    withdraw_retry,
+};
+use crate::startup::{SafeMode, safe_mode};
+use crate::state::StateDir;
+
+/// How often requests are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+pub(super) type Recovered = (RecoveryRecord, Option<Queue>);
+
+/// How to recover, as often as it is asked for.
+pub(super) struct Again<'a> {
+    pub(super) dir: &'a StateDir,
+    pub(super) recovery: Settings,
+    pub(super) run: RunOptions,
+    pub(super) orphans: OrphanSettings,
+}
+
+impl Again<'_> {
+    fn sequence(&self) -> Result<Recovery, GraphError> {
+        Ok(Recovery::new(self.dir, self.recovery.clone())?.scanning(&self.orphans))
+    }
+
+    /// The whole sequence.
+    pub(super) fn whole(&self) -> Result<Recovered, DaemonError> {
+        Ok(self.sequence()?.run(&self.run)?)
+    }
+
+    fn wanted(&self) -> Result<Vec<RetryWanted>, DaemonError> {
+        let phases = Recovery::new(self.dir, self.recovery.clone())?.phases();
+        Ok(retries_wanted(self.dir, &phases)?)
+    }
+
+    /// Tries the phases again that somebody asked for. In safe mode only one from which on all that died is
+    /// run again counts. `None` when nothing was run.
+    pub(super) fn retry_what_is_asked(
+        &self,
+        safe: Option<&SafeMode>,
+    ) -> Result<Option<Recovered>, DaemonError> {
+        let wanted = self.wanted()?;
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        let recovered = self.retry(&wanted, safe)?;
+        for wish in &wanted {
+            withdraw_retry(self.dir, &wish.phase)?;
+        }
+        Ok(recovered)
+    }
+
+    fn retry(
+        &self,
+        wanted: &[RetryWanted],
+        safe: Option<&SafeMode>,
+    ) -> Result<Option<Recovered>, DaemonError> {
+        let mut only: Vec<String> = wanted.iter().map(|wish| wish.phase.clone()).collect();
+        // What waits for the phase that died is not done before that phase is.
+        only.extend(safe.and_then(SafeMode::phase).map(str::to_owned));
+        let by = wanted.iter().map(|wish| wish.by.as_str()).collect::<Vec<_>>().join(", ");
+        let ids: Vec<String> = wanted.iter().map(|wish| wish.id.to_string()).collect();
+        let keep = Some(json!({ "requests": ids, "phases": only, "by": by }));
+        let options = RunOptions { only, keep, ..self.run.clone() };
+        match self.sequence()?.run(&options) {
+            Ok(recovered) => Ok(Some(recovered)),
+            // Somebody else recovers, or it cannot be done now: whoever asked sees that it was not.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Waits in safe mode until a phase was tried again and all that waits for it came to its end, or until the
+    /// startups were cleared and the whole sequence ran. `None` when it is to stop.
+    pub(super) fn when_asked_in_safe_mode(
+        &self,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Recovered>, DaemonError> {
+        while !stop() {
+            let Some(safe) = safe_mode(self.dir)? else { return self.whole().map(Some) };
+            if let Some(recovered) = self.retry_what_is_asked(Some(&safe))?
+                && matches!(
+                    recovered.0.snapshot.outcome,
+                    RecoveryOutcome::Completed | RecoveryOutcome::Degraded
+                )
+            {
+                return Ok(Some(recovered));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(None)
+    }
+}
+
+/// Looks for requests, but not more often than they are worth.
+pub(super) struct Looks<'a> {
+    again: &'a Again<'a>,
+    last: Cell<Instant>,
+}
+
+impl<'a> Looks<'a> {
+    pub(super) fn new(again: &'a Again<'a>) -> Looks<'a> {
+        Looks { again, last: Cell::new(Instant::now()) }
+    }
+
+    /// Whether somebody asks.
+    pub(super) fn is_asked(&self) -> bool {
+        if self.last.get().elapsed() < LOOK_EVERY {
+            return false;
+        }
+        self.last.set(Instant::now());
+        // What cannot be read cannot be answered; the next recovery names it.
+        self.again.wanted().is_ok_and(|wanted| !wanted.is_empty())
+    }
+}

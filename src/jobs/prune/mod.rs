@@ -1,0 +1,26 @@
+//! Retention: jobs that are over go, with workspace, output and record.
+//!
+//! A job is removed in one transaction of the queue, under its own lock and the log's append lock: its
+//! workspace is renamed into `jobs/.trash/`, its record file removed, both folders synced, and then the
+//! `remove` record appended. What is in the trash is deleted afterwards.
+//!
+//! | killed | what is left | what the next prune or recovery does |
+//! | --- | --- | --- |
+//! | before the rename | the job | nothing |
+//! | before the `remove` record | the job, its workspace in the trash | removes record file and job ([`finish_removals`]) |
+//! | while deleting | a part of the workspace in the trash, no job | deletes the rest ([`delete_slots`]) |
+//!
+//! The trash lies in `jobs/`, where workspaces can always be renamed to; its name is that of no job. A slot's
+//! name tells the job's place in the line and id, so a later job of the same id has another one. What is in
+//! the trash is the removal's own journal: there is no other.
+
+mod remove;
+mod retention;
+mod trash;
+
+pub use remove::{
+    KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
+};
+pub use retention::Retention;
+pub(crate) use trash::is_in_trash;
+pub use trash::{TrashEmptied, delete_slots, slots as trash_slots, slots_without_job};

@@ -1,0 +1,303 @@
+//! Removing jobs, so many at a time.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::retention::{Retention, ended_at};
+use super::trash::{TrashEmptied, delete_slots, slot_name, slot_of, slots, slots_without_job};
+use crate::durable::{DiskError, FileLock};
+use crate::jobs::evidence::{Look, judge, judge_locked};
+use crate::jobs::process_table::ProcessTable;
+use crate::jobs::recover::{RecoverSettings, lock_job};
+use crate::jobs::verdict::{Liveness, Verdict};
+use crate::queue::{Job, JobId, Operation, Queue, QueueError, QueueState};
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+/// How many jobs one transaction removes: each keeps a lock, and nobody can append meanwhile.
+const AT_ONCE: usize = 64;
+
+/// Whether something still refers to a job: a code and the reason in words.
+pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
+
+/// A job that is gone, or would go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    /// Which job.
+    pub job_id: String,
+    /// How it had ended.
+    pub status: &'static str,
+    /// When.
+    pub finished_at: Timestamp,
+}
+
+/// A job that is old enough to go and stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptJob {
+    /// Which job.
+    pub job_id: String,
+    /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-not-movable`, or what the caller
+    /// says still refers to it.
+    pub code: &'static str,
+    /// In words.
+    pub detail: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct PruneReport {
+    /// The jobs that are gone.
+    pub removed: Vec<Pruned>,
+    /// Those that stay although they are old enough.
+    pub kept: Vec<KeptJob>,
+    /// What was deleted of what they, and earlier ones, had left.
+    #[serde(flatten)]
+    pub trash: TrashEmptied,
+}
+
+/// Why it could not go on. What was removed before stays removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// The queue could not be read or changed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Removes every job that no rule keeps and nothing refers to, and deletes what they left.
+///
+/// # Errors
+/// See [`PruneError`]; the next prune goes on.
+pub fn prune(
+    dir: &StateDir,
+    queue: &mut Queue,
+    retention: &Retention,
+    needed: &StillNeeded<'_>,
+    settings: &RecoverSettings,
+) -> Result<PruneReport, PruneError> {
+    let mut report = PruneReport::default();
+    finish_removals(dir, queue, settings)?;
+    let outlived = retention.outlived(queue.state(), dir.clock.now());
+    for some in outlived.chunks(AT_ONCE) {
+        prune_some(dir, queue, some, retention, needed, settings, &mut report)?;
+    }
+    let listed = slots(dir)?;
+    queue.refresh()?;
+    report.trash = delete_slots(dir, &slots_without_job(listed, queue.state()))?;
+    Ok(report)
+}
+
+/// What [`prune`] would remove and keep now; changes nothing.
+#[must_use]
+pub fn would_prune(
+    dir: &StateDir,
+    queue: &Queue,
+    retention: &Retention,
+    needed: &StillNeeded<'_>,
+    settings: &RecoverSettings,
+) -> PruneReport {
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let mut report = PruneReport::default();
+    let outlived = retention.outlived(queue.state(), dir.clock.now());
+    for job in outlived.iter().filter_map(|id| queue.state().get(id)) {
+        match check(job, retention, needed).and_then(|()| check_gone(&look, job)) {
+            Ok(()) => report.removed.push(pruned(job)),
+            Err(kept) => report.kept.push(kept),
+        }
+    }
+    report
+}
+
+/// Ends removals that were cut short: jobs whose workspace is in the trash leave the queue.
+///
+/// # Errors
+/// See [`PruneError`].
+pub fn finish_removals(
+    dir: &StateDir,
+    queue: &mut Queue,
+    settings: &RecoverSettings,
+) -> Result<Vec<JobId>, PruneError> {
+    // Listed first: whoever is at it now holds the append lock until the job is gone.
+    let begun: HashMap<String, PathBuf> = slots(dir)?
+        .into_iter()
+        .filter_map(|slot| Some((slot.file_name()?.to_str()?.to_owned(), slot)))
+        .collect();
+    queue.refresh()?;
+    if begun.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (_, removed) = queue.transact(&settings.actor, |state| {
+        let is_begun = |job: &&Job| job.status.is_over() && begun.contains_key(&slot_name(job));
+        let jobs: Vec<JobId> = state.jobs().filter(is_begun).map(|job| job.id.clone()).collect();
+        match end_moves(dir, state, &jobs).and_then(|()| remove_records(dir, &jobs)) {
+            Ok(()) => (removal(&jobs), Ok(jobs)),
+            Err(e) => (Vec::new(), Err(e)),
+        }
+    })?;
+    Ok(removed?)
+}
+
+/// Removes so many jobs in one transaction.
+///
+/// # Errors
+/// See [`PruneError`].
+pub fn prune_some(
+    dir: &StateDir,
+    queue: &mut Queue,
+    ids: &[JobId],
+    retention: &Retention,
+    needed: &StillNeeded<'_>,
+    settings: &RecoverSettings,
+    report: &mut PruneReport,
+) -> Result<(), PruneError> {
+    let jobs: Vec<Job> = ids.iter().filter_map(|id| queue.state().get(id)).cloned().collect();
+    let host = Host::this();
+    let first_table = ProcessTable::new();
+    let first = Look { dir, host: &host, table: &first_table, limits: settings.limits };
+    let mut leaving = Vec::new();
+    for job in jobs {
+        match check(&job, retention, needed).and_then(|()| lock_if_gone(&first, &job)) {
+            Ok(lock) => leaving.push((job, lock)),
+            Err(kept) => report.kept.push(kept),
+        }
+    }
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    // The second look, with the locks held and a new picture of all processes.
+    let table = ProcessTable::new();
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let (_, result) = queue.transact(&settings.actor, |state| {
+        let mut moved = Vec::new();
+        for (job, lock) in &leaving {
+            let is_unchanged =
+                state.get(&job.id).is_some_and(|now| now.status == job.status && now.attempt == job.attempt);
+            let checked = if is_unchanged {
+                recheck(&look, job, lock.is_some()).and_then(|()| move_away(dir, job))
+            } else {
+                Err(kept(job, "job-not-over", "it was changed meanwhile".to_owned()))
+            };
+            match checked {
+                Ok(()) => moved.push(job.id.clone()),
+                Err(kept) => report.kept.push(kept),
+            }
+        }
+        match sync_moves(dir, &moved).and_then(|()| remove_records(dir, &moved)) {
+            Ok(()) => (removal(&moved), Ok(moved)),
+            // The next prune finds them in the trash and goes on there.
+            Err(e) => (Vec::new(), Err(e)),
+        }
+    })?;
+    let moved = result?;
+    let gone = leaving.iter().filter(|(job, _)| moved.contains(&job.id));
+    report.removed.extend(gone.map(|(job, _)| pruned(job)));
+    Ok(())
+}
+
+fn pruned(job: &Job) -> Pruned {
+    Pruned { job_id: job.id.to_string(), status: job.status.as_str(), finished_at: ended_at(job) }
+}
+
+fn kept(job: &Job, code: &'static str, detail: String) -> KeptJob {
+    KeptJob { job_id: job.id.to_string(), code, detail }
+}
+
+fn removal(jobs: &[JobId]) -> Vec<Operation> {
+    if jobs.is_empty() { Vec::new() } else { vec![Operation::Remove { jobs: jobs.to_vec() }] }
+}
+
+fn check(job: &Job, retention: &Retention, needed: &StillNeeded<'_>) -> Result<(), KeptJob> {
+    retention.allows(job).map_err(|why| kept(job, "job-resumable", why.to_owned()))?;
+    needed(job).map_or(Ok(()), |(code, detail)| Err(kept(job, code, detail)))
+}
+
+fn check_gone(look: &Look<'_>, job: &Job) -> Result<(), KeptJob> {
+    of_judgement(job, judge(look, job))
+}
+
+/// Takes the lock of a job of which nothing lives; none for one that has no workspace.
+fn lock_if_gone(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
+    check_gone(look, job)?;
+    let has_workspace = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.workspace.exists());
+    if !has_workspace {
+        return Ok(None);
+    }
+    let locked = lock_job(look.dir, &job.id);
+    locked.map(Some).map_err(|e| kept(job, "job-still-alive", e.to_string()))
+}
+
+fn recheck(look: &Look<'_>, job: &Job, is_locked: bool) -> Result<(), KeptJob> {
+    let judgement = if is_locked { judge_locked(look, job) } else { judge(look, job) };
+    of_judgement(job, judgement)
+}
+
+fn of_judgement(job: &Job, judgement: crate::jobs::Judgement) -> Result<(), KeptJob> {
+    match (judgement.liveness(), judgement.verdict) {
+        (Liveness::Dead, _) => Ok(()),
+        (Liveness::Alive, _) => {
+            Err(kept(job, "job-still-alive", "something of its last attempt lives".to_owned()))
+        }
+        (Liveness::Unknown, Verdict::Unknown { why }) => Err(kept(job, "job-liveness-unknown", why)),
+        (Liveness::Unknown, _) => {
+            Err(kept(job, "job-liveness-unknown", "it cannot be told whether it lives".to_owned()))
+        }
+    }
+}
+
+/// Renames the workspace into the trash; a job without one has nothing to move.
+fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
+    let refused = |why: String| kept(job, "job-not-movable", why);
+    let paths = dir.paths.job(&job.id.to_string()).map_err(|e| refused(e.to_string()))?;
+    if std::fs::symlink_metadata(&paths.workspace).is_err() {
+        return Ok(());
+    }
+    let told = |e: DiskError| refused(format!("{e}: {}", e.source));
+    dir.disk.ensure_dir(&dir.paths.trash()).map_err(told)?;
+    dir.disk.rename(&paths.workspace, &slot_of(dir, job), false).map_err(told)
+}
+
+/// A power loss between the two syncs of a rename can leave both names on some file systems: the old one
+/// goes too. No attempt can have begun since, for the job is not resumed while it is in the trash.
+fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), DiskError> {
+    let mut moved = Vec::new();
+    for job in jobs.iter().filter_map(|id| state.get(id)) {
+        let Ok(paths) = dir.paths.job(&job.id.to_string()) else { continue };
+        if std::fs::symlink_metadata(&paths.workspace).is_err() {
+            continue;
+        }
+        let free = (2..).map(|n| dir.paths.trash().join(format!("{}-{n}", slot_name(job))));
+        let slot = free.into_iter().find(|slot| std::fs::symlink_metadata(slot).is_err());
+        if let Some(slot) = slot {
+            dir.disk.rename(&paths.workspace, &slot, false)?;
+            moved.push(job.id.clone());
+        }
+    }
+    sync_moves(dir, &moved)
+}
+
+fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
+    let trash = dir.paths.trash();
+    if moved.is_empty() || !trash.exists() {
+        return Ok(());
+    }
+    dir.disk.sync_dir(&trash)?;
+    dir.disk.sync_dir(&dir.paths.jobs())
+}
+
+/// The record files go before the job does: a record without a job brings the job back.
+fn remove_records(dir: &StateDir, jobs: &[JobId]) -> Result<(), DiskError> {
+    for id in jobs {
+        let Ok(paths) = dir.paths.job(&id.to_string()) else { continue };
+        match dir.disk.remove_file(&paths.record) {
+            Err(e) if e.is_not_found() => {}
+            other => other?,
+        }
+    }
+    if jobs.is_empty() { Ok(()) } else { dir.disk.sync_dir(&dir.paths.jobs()) }
+}

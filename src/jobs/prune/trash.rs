@@ -1,0 +1,81 @@
+//! `jobs/.trash/`: the workspaces of jobs that were removed, until they are deleted.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::durable::{DiskError, Tried, remove_tree};
+use crate::queue::{Job, QueueState};
+use crate::state::StateDir;
+
+/// Where a job's workspace goes.
+pub(super) fn slot_of(dir: &StateDir, job: &Job) -> PathBuf {
+    dir.paths.trash().join(slot_name(job))
+}
+
+pub(super) fn slot_name(job: &Job) -> String {
+    let id = crc32fast::hash(job.id.to_string().as_bytes());
+    format!("{}-{}-{id:08x}", job.place.seq, job.place.index)
+}
+
+/// Whether a job's workspace is in the trash already: its removal was begun.
+pub(crate) fn is_in_trash(dir: &StateDir, job: &Job) -> bool {
+    std::fs::symlink_metadata(slot_of(dir, job)).is_ok()
+}
+
+/// The slots there are, for [`slots_without_job`].
+///
+/// # Errors
+/// When the trash cannot be listed.
+pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
+    let folder = dir.paths.trash();
+    let mut slots: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", &folder)?.flatten().map(|e| e.path()).collect(),
+    };
+    slots.sort();
+    Ok(slots)
+}
+
+/// What came of emptying the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct TrashEmptied {
+    /// Workspaces that are gone.
+    pub emptied: u64,
+    /// Room given back, bytes.
+    pub bytes_freed: u64,
+    /// What stayed, with the reason: tried again by the next prune.
+    pub failed: Vec<(PathBuf, String)>,
+}
+
+/// The slots whose job the queue does not know any more. The queue must have been followed after the slots
+/// were listed: a slot appears before its job goes.
+#[must_use]
+pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBuf> {
+    if listed.is_empty() {
+        return listed;
+    }
+    let known: HashSet<String> = state.jobs().map(slot_name).collect();
+    let is_known = |slot: &Path| slot.file_name().and_then(|n| n.to_str()).is_some_and(|n| known.contains(n));
+    listed.into_iter().filter(|slot| !is_known(slot)).collect()
+}
+
+/// Deletes slots of the trash that are [`slots_without_job`].
+///
+/// # Errors
+/// When the trash cannot be opened.
+pub fn delete_slots(dir: &StateDir, slots: &[PathBuf]) -> Result<TrashEmptied, DiskError> {
+    let mut emptied = TrashEmptied::default();
+    if slots.is_empty() {
+        return Ok(emptied);
+    }
+    for slot in slots {
+        let removed = remove_tree(&dir.disk, slot)?;
+        emptied.bytes_freed += removed.bytes;
+        emptied.emptied += u64::from(removed.failed_total == 0);
+        emptied.failed.extend(removed.failed);
+    }
+    dir.disk.sync_dir(&dir.paths.trash())?;
+    Ok(emptied)
+}

@@ -1,0 +1,351 @@
+//! A recovery on a private copy of the state directory: shows what would happen and changes nothing.
+//!
+//! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
+//! until one of the two is written). Of what a job keeps in its workspace only the files that recovery reads
+//! are; its output is as long and empty. Whoever holds a lock file of the original (a supervisor, a daemon,
+//! somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
+//!
+//! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
+//! which name to look for them ([`StatePaths::as_known`]); no signal is sent and no supervisor is started,
+//! as in every recovery. Lock files of the original: probed, never taken.
+//!
+//! **The proof.** SHA-256 of every file of the original, before and after. What differs is named; it was
+//! not this process. When nothing that could have written lives, nothing may differ.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::history::RecoveryRecord;
+use super::phases::{Recovery, Settings};
+use super::run::{RunError, RunOptions};
+use super::{GraphError, RecoveryOutcome, read_current};
+use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held, is_temporary_name};
+use crate::state::names::decode;
+use crate::state::{StateDir, StateError, StatePaths};
+
+/// How often a copy is begun again because somebody wrote meanwhile.
+const COPIES: usize = 5;
+
+/// The files of a workspace that recovery reads; the rest is the job's own.
+const READ: &[&str] = &["sentinel.json", "sentinel.lock", "command.json", "exit.json", "checkpoint"];
+
+/// Locks that are held for moments only: whoever has one now has given it back when the copy is ready.
+const MOMENTARY: &[&str] =
+    &["append.lock", "sync.lock", "state.lock", "names.lock", "checkpoint.lock", "import.lock"];
+
+/// Why nothing was rehearsed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RehearseError {
+    /// One is under way in earnest.
+    #[error("a recovery is under way: process {pid}")]
+    UnderWay {
+        /// Who runs it.
+        pid: u32,
+    },
+    /// The phases make no order.
+    #[error(transparent)]
+    Phases(#[from] GraphError),
+    /// The copy could not be opened.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The recovery of the copy did not run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A lock of the copy could not be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// What would happen.
+#[derive(Debug, Serialize)]
+pub struct Rehearsal {
+    /// What the recovery of the copy did.
+    #[serde(flatten)]
+    pub record: RecoveryRecord,
+    /// Always true: nothing was recovered.
+    pub rehearsal: bool,
+    /// The files that it would change, by path; without its own records of the recovery.
+    pub changes: Vec<Change>,
+    /// That the original is as it was.
+    pub proof: Proof,
+}
+
+/// A file that a recovery would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Relative to the state directory.
+    pub path: PathBuf,
+    /// `created`, `changed` or `removed`.
+    pub change: &'static str,
+}
+
+/// What the hashes of the original say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// How many files were read.
+    pub files: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Over all files' names and contents, before.
+    pub before: String,
+    /// The same, after.
+    pub after: String,
+    /// Whether the two are the same.
+    pub unchanged: bool,
+    /// The files that differ, written by others meanwhile.
+    pub changed_meanwhile: Vec<PathBuf>,
+    /// The lock files that living processes hold: who may have written.
+    pub live: Vec<PathBuf>,
+}
+
+/// Recovers a copy of `dir` below `place`, which is removed again.
+///
+/// # Errors
+/// See [`RehearseError`]; the original is unchanged in every case.
+pub fn rehearse(
+    dir: &StateDir,
+    place: &Path,
+    settings: Settings,
+    options: &RunOptions,
+) -> Result<Rehearsal, RehearseError> {
+    if let Some(run) = read_current(dir).filter(|s| s.outcome == RecoveryOutcome::Running) {
+        return Err(RehearseError::UnderWay { pid: run.pid });
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("recoveryctl-rehearsal-")
+        .tempdir_in(place)
+        .tried("make a temporary folder in", place)?;
+    let (before, root) = consistent_copy(dir, folder.path())?;
+    let live = held_locks(dir.paths.root(), &before)?;
+    let copy = StateDir {
+        paths: StatePaths::of_copy(root.clone(), dir.paths.root().to_owned()),
+        disk: Disk::real(),
+        ..StateDir::open(&root, Disk::real(), dir.clock.clone())?
+    };
+    let copy = StateDir { lock_wait: dir.lock_wait, segment_bytes: dir.segment_bytes, ..copy };
+    let _held: Vec<FileLock> = live
+        .iter()
+        .map(|path| FileLock::try_acquire(&copy.disk, &root.join(path)))
+        .collect::<Result<_, _>>()?;
+    let made = hashes(&root)?;
+    let (record, _) = Recovery::new(&copy, settings)?.run(options)?;
+    let changes = changes(&made, &hashes(&root)?);
+    let after = hashes(dir.paths.root())?;
+    Ok(Rehearsal { record, rehearsal: true, changes, proof: proof(&before, &after, live) })
+}
+
+/// A copy during which nobody wrote, if one can be had: a log of now with workspaces of before would look
+/// like damage. After some tries the last one is taken, and the proof says who wrote.
+fn consistent_copy(dir: &StateDir, folder: &Path) -> Result<(Hashes, PathBuf), RehearseError> {
+    let mut before = hashes(dir.paths.root())?;
+    let mut number = 0;
+    loop {
+        number += 1;
+        let root = folder.join(format!("state-{number}"));
+        copy_folder(&Disk::real(), dir.paths.root(), &root, &Path::new("").into(), &dir.paths)?;
+        let after = hashes(dir.paths.root())?;
+        let is_same = after.all == before.all;
+        before = after;
+        if is_same || number == COPIES {
+            return Ok((before, root));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Files by path, with hash and length; `all` is over all of them.
+struct Hashes {
+    files: BTreeMap<PathBuf, (String, u64)>,
+    all: String,
+}
+
+fn hashes(root: &Path) -> Result<Hashes, DiskError> {
+    let mut files = BTreeMap::new();
+    hash_folder(root, Path::new(""), &mut files)?;
+    let mut all = Sha256::new();
+    for (path, (hash, _)) in &files {
+        all.update(path.as_os_str().as_encoded_bytes());
+        all.update([0]);
+        all.update(hash);
+        all.update([b'\n']);
+    }
+    Ok(Hashes { files, all: hex(&all.finalize()) })
+}
+
+fn hash_folder(
+    root: &Path,
+    below: &Path,
+    files: &mut BTreeMap<PathBuf, (String, u64)>,
+) -> Result<(), DiskError> {
+    for entry in entries(&root.join(below))? {
+        let path = below.join(entry.file_name());
+        let full = root.join(&path);
+        let Some(kind) = kind_of(&entry, &full)? else { continue };
+        if kind.is_dir() {
+            hash_folder(root, &path, files)?;
+        } else if kind.is_symlink() {
+            let target = std::fs::read_link(&full).unwrap_or_default();
+            files.insert(path, (format!("link to {}", target.display()), 0));
+        } else if kind.is_file() {
+            if let Some(hashed) = gone_is_none(hash_file(&full))? {
+                files.insert(path, hashed);
+            }
+        } else {
+            // A pipe or a device has no content of its own; opening one may wait for ever.
+            let what = if kind.is_fifo() { "pipe" } else { "special file" };
+            files.insert(path, (what.to_owned(), 0));
+        }
+    }
+    Ok(())
+}
+
+fn hash_file(path: &Path) -> Result<(String, u64), DiskError> {
+    let mut file = File::open(path).tried("read", path)?;
+    let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 16], 0);
+    loop {
+        match file.read(&mut buffer).tried("read", path)? {
+            0 => return Ok((hex(&hash.finalize()), bytes)),
+            n => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The entries of a folder; none when it is gone.
+fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, DiskError> {
+    let listed = std::fs::read_dir(folder).and_then(Iterator::collect).tried("list", folder);
+    Ok(gone_is_none(listed)?.unwrap_or_default())
+}
+
+fn kind_of(entry: &std::fs::DirEntry, path: &Path) -> Result<Option<std::fs::FileType>, DiskError> {
+    gone_is_none(entry.file_type().tried("look at", path))
+}
+
+/// What others remove meanwhile is no failure.
+fn gone_is_none<T>(result: Result<T, DiskError>) -> Result<Option<T>, DiskError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn copy_folder(
+    disk: &Disk,
+    from: &Path,
+    to: &Path,
+    below: &PathBuf,
+    paths: &StatePaths,
+) -> Result<(), RehearseError> {
+    disk.create_dir(&to.join(below))?;
+    let is_workspace = is_workspace(paths, &from.join(below));
+    for entry in entries(&from.join(below))? {
+        let (name, path) = (entry.file_name(), below.join(entry.file_name()));
+        let Some(kind) = kind_of(&entry, &from.join(&path))? else { continue };
+        let is_read = READ.iter().any(|read| name == *read) || is_temporary_name(&name);
+        if kind.is_dir() && !is_workspace {
+            copy_folder(disk, from, to, &path, paths)?;
+        } else if kind.is_dir() {
+            disk.create_dir(&to.join(&path))?;
+        } else if kind.is_file() && (!is_workspace || is_read) {
+            gone_is_none(copy_file(disk, &from.join(&path), &to.join(&path)))?;
+        } else if kind.is_file() {
+            // The job's own: that it is there, and how long it is, is all that counts.
+            let len = entry.metadata().map(|m| m.len()).unwrap_or_default();
+            disk.create_new(&to.join(&path), 0o600)?.truncate(len)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_workspace(paths: &StatePaths, folder: &Path) -> bool {
+    let is_name = folder.file_name().and_then(|n| n.to_str()).is_some_and(|name| decode(name).is_some());
+    folder.parent() == Some(&paths.jobs()) && is_name
+}
+
+/// Shares the blocks where the file system can, copies them elsewhere; the times come along, for heartbeats
+/// are times.
+fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
+    let mut source = File::open(from).tried("read", from)?;
+    let copy = disk.create_new(to, 0o600)?;
+    if rustix::fs::ioctl_ficlone(copy.as_file(), &source).is_err() {
+        let (mut buffer, mut at) = (vec![0; 1 << 16], 0);
+        loop {
+            match source.read(&mut buffer).tried("read", from)? {
+                0 => break,
+                n => copy.write_at(&buffer[..n], at)?,
+            }
+            at = copy.metadata()?.len();
+        }
+    }
+    let times = source.metadata().and_then(|m| {
+        let times = std::fs::FileTimes::new().set_modified(m.modified()?).set_accessed(m.accessed()?);
+        copy.as_file().set_times(times)
+    });
+    times.tried("set the times of", to)
+}
+
+/// The lock files that somebody holds, without those that are held for moments.
+fn held_locks(root: &Path, files: &Hashes) -> Result<Vec<PathBuf>, DiskError> {
+    let mut held = Vec::new();
+    for path in files.files.keys() {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        // A lock below a workspace's top is the job's own.
+        let is_ours = path.components().count() <= 3 && name.ends_with(".lock") && !MOMENTARY.contains(&name);
+        if is_ours && gone_is_none(is_held(&root.join(path)))? == Some(true) {
+            held.push(path.clone());
+        }
+    }
+    Ok(held)
+}
+
+fn changes(before: &Hashes, after: &Hashes) -> Vec<Change> {
+    let differ = differing(before, after);
+    let is_own = |path: &PathBuf| path.starts_with("recovery") || path.ends_with("commit.page");
+    let change = |path: PathBuf| {
+        let change = match (before.files.contains_key(&path), after.files.contains_key(&path)) {
+            (false, _) => "created",
+            (true, true) => "changed",
+            (true, false) => "removed",
+        };
+        Change { path, change }
+    };
+    differ.into_iter().filter(|path| !is_own(path)).map(change).collect()
+}
+
+fn differing(before: &Hashes, after: &Hashes) -> Vec<PathBuf> {
+    let gone = before.files.keys().filter(|path| !after.files.contains_key(*path));
+    let other = after.files.iter().filter(|(path, hash)| before.files.get(*path) != Some(hash));
+    let mut differ: Vec<PathBuf> = gone.chain(other.map(|(path, _)| path)).cloned().collect();
+    differ.sort();
+    differ
+}
+
+fn proof(before: &Hashes, after: &Hashes, live: Vec<PathBuf>) -> Proof {
+    Proof {
+        files: after.files.len() as u64,
+        bytes: after.files.values().map(|(_, bytes)| bytes).sum(),
+        before: before.all.clone(),
+        after: after.all.clone(),
+        unchanged: before.all == after.all,
+        changed_meanwhile: differing(before, after),
+        live,
+    }
+}

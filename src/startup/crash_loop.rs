@@ -1,0 +1,84 @@
+//! The crash-loop brake: after [`ABORTS`] startups in a row that were cut short, the last of them within
+//! [`WINDOW_MS`], nothing is recovered and no job is started by itself any more.
+//!
+//! Once a daemon has come up so, a record says it, and it stays so over restarts and reboots until
+//! somebody says otherwise: an operator (`startup clear`), a phase that was tried again and came to its end
+//! with all that waits for it (`retry phase`), or a whole recovery that did (`recover`).
+//!
+//! **The clock.** An aborted startup counts unless its start lies more than the window before now. One
+//! whose time is not known (a damaged marker) or lies in the future (the clock went back) counts: too
+//! careful costs an operator a command, too bold costs jobs.
+
+use super::detect::{Detection, detect};
+use super::history::{StartupEntry, StartupOutcome};
+use super::log::{StartupLog, StartupRecord};
+use crate::durable::DiskError;
+use crate::state::{StateDir, Timestamp};
+
+/// So many startups in a row that died are a crash loop.
+pub const ABORTS: usize = 3;
+
+/// Within so many milliseconds.
+pub const WINDOW_MS: i64 = 10 * 60 * 1000;
+
+/// Why nothing is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SafeMode {
+    /// The startups that died one after the other, oldest first.
+    pub because: Vec<StartupEntry>,
+    /// Since when a daemon is, or was, up this way; `None` when the next start will be the first.
+    pub since: Option<Timestamp>,
+}
+
+impl SafeMode {
+    /// The phase in which the last one died.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        self.because.iter().rev().find_map(|e| e.phase.as_deref())
+    }
+
+    /// What happened, in one sentence.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let phase =
+            self.phase().map_or_else(|| "before its first phase".to_owned(), |p| format!("in phase {p}"));
+        format!("{} startups in a row died, the last one {phase}", self.because.len())
+    }
+
+    pub(super) fn of(log: &StartupLog, left: Option<&StartupEntry>, now: Timestamp) -> Option<SafeMode> {
+        let (mut because, mut since) = (Vec::new(), None);
+        because.extend(left.cloned());
+        for (_, record) in log.records.iter().rev() {
+            match record {
+                StartupRecord::Cleared { .. } => break,
+                StartupRecord::SafeMode { at, .. } => since = Some(*at),
+                StartupRecord::Act(_) => {}
+                StartupRecord::Startup(entry) => match entry.outcome {
+                    _ if entry.safe_mode => {}
+                    StartupOutcome::Aborted if Some(entry) == left => {}
+                    StartupOutcome::Aborted => because.push(entry.clone()),
+                    // It gave up by itself: that is no crash, and no proof that the loop is over.
+                    StartupOutcome::Failed => {}
+                    _ => break,
+                },
+            }
+        }
+        let recent = |e: &StartupEntry| e.started_at.is_none_or(|at| now.millis_since(at) <= WINDOW_MS);
+        let looping = because.len() >= ABORTS && because[..ABORTS].iter().all(recent);
+        because.reverse();
+        (looping || since.is_some()).then_some(SafeMode { because, since })
+    }
+}
+
+/// Whether this state directory is, or will be at the next start, in safe mode. Changes nothing.
+///
+/// # Errors
+/// What the system says when the startup's files cannot be read.
+pub fn safe_mode(dir: &StateDir) -> Result<Option<SafeMode>, DiskError> {
+    let log = StartupLog::read(dir)?;
+    let left = match detect(dir)? {
+        Detection::Aborted { previous, .. } => Some(previous),
+        Detection::Clean | Detection::Running { .. } => None,
+    };
+    Ok(SafeMode::of(&log, left.as_deref(), dir.clock.now()))
+}

@@ -1,0 +1,100 @@
+//! What layout 1 kept of past startups, and how it becomes layout 2's.
+//!
+//! `startup/history.json` and `startup/cleanup-log.json`: `{"version":1,"entries":[…]}`, written whole
+//! each time.
+//!
+//! **Migration**, by the process that holds the startup lock, in an order in which each step may be the
+//! last one: what the log has not yet is appended to it, in one append; `state.json` says layout 2, and
+//! earlier versions refuse from here on; the old files go. Until they are gone readers see both and count
+//! nothing twice, so a migration that was cut short is simply begun again. An earlier version that comes in
+//! between writes its own files on, and what it adds is taken over too.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::log::{StartupLog, StartupRecord, Writer};
+use super::under_way::StartupError;
+use crate::durable::{DiskError, read_optional};
+use crate::state::{LAYOUT_VERSION, StateDir};
+
+const VERSION: u32 = 1;
+
+#[derive(Deserialize)]
+struct Stored<T> {
+    version: u32,
+    entries: Vec<T>,
+}
+
+/// What was in the two files.
+#[derive(Debug, Default)]
+pub(super) struct Old {
+    pub(super) records: Vec<StartupRecord>,
+    pub(super) damaged: Vec<(PathBuf, String)>,
+}
+
+pub(super) fn read(dir: &StateDir) -> Result<Old, DiskError> {
+    let mut old = Old::default();
+    let (history, acts) = (dir.paths.startup_history_1(), dir.paths.startup_cleanup_log_1());
+    take(&history, &mut old, StartupRecord::Startup)?;
+    take(&acts, &mut old, StartupRecord::Act)?;
+    Ok(old)
+}
+
+fn take<T: DeserializeOwned>(
+    path: &Path,
+    old: &mut Old,
+    record: fn(T) -> StartupRecord,
+) -> Result<(), DiskError> {
+    let Some(bytes) = read_optional(path)? else { return Ok(()) };
+    let why = match serde_json::from_slice::<Stored<T>>(&bytes) {
+        Ok(file) if file.version <= VERSION => {
+            old.records.extend(file.entries.into_iter().map(record));
+            return Ok(());
+        }
+        Ok(file) => format!("its version {} is later than {VERSION}", file.version),
+        Err(e) => format!("it cannot be understood: {e}"),
+    };
+    old.damaged.push((path.to_owned(), why));
+    Ok(())
+}
+
+/// What a migration did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The layout before.
+    pub from: u32,
+    /// How many records were taken over.
+    pub records: usize,
+}
+
+/// Brings the state directory to this version's layout. `None` when it has it.
+pub(super) fn migrate(
+    dir: &StateDir,
+    writer: &Writer,
+    log: &StartupLog,
+) -> Result<Option<Migrated>, StartupError> {
+    let files = [dir.paths.startup_history_1(), dir.paths.startup_cleanup_log_1()];
+    let left: Vec<&PathBuf> = files.iter().filter(|path| path.exists()).collect();
+    let from = dir.identity.layout;
+    if from >= LAYOUT_VERSION && left.is_empty() {
+        return Ok(None);
+    }
+    let at = dir.clock.now().to_string();
+    for (path, why) in &log.damaged_files {
+        dir.quarantine().keep_file(path, why, &at)?;
+    }
+    let new: Vec<StartupRecord> =
+        log.records.iter().filter(|(seq, _)| seq.is_none()).map(|(_, r)| r.clone()).collect();
+    writer.append(&new)?;
+    dir.raise_layout()?;
+    for path in &left {
+        match dir.disk.remove_file(path) {
+            Err(e) if !e.is_not_found() => return Err(e.into()),
+            _ => {}
+        }
+    }
+    dir.disk.sync_dir(&dir.paths.startup())?;
+    Ok(Some(Migrated { from, records: new.len() }))
+}

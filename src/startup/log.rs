@@ -1,0 +1,194 @@
+//! `startup/log/`: what startups did, one record an event, in an append-only log ([`crate::durable::log`]).
+//!
+//! Whoever reads also reads what layout 1 kept in two files, as long as they are there: so every command
+//! can look at a state directory that no startup has migrated yet, or whose migration was cut short.
+//!
+//! At least the last [`STARTUPS_KEPT`] startups are kept with all that they did; segments that hold only older
+//! records are removed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::cleanup_log::CleanupEntry;
+use super::history::StartupEntry;
+use super::layout_1;
+use crate::durable::DiskError;
+use crate::durable::log::{
+    Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, SegmentFile,
+};
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// How many startups are kept at least.
+pub const STARTUPS_KEPT: usize = 200;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum StartupRecord {
+    /// A startup is over: it ended, or the next one found that it was cut short.
+    Startup(StartupEntry),
+    /// An act of cleaning.
+    Act(CleanupEntry),
+    /// Jobs are started no more, until the next `cleared`.
+    SafeMode {
+        /// When.
+        at: Timestamp,
+        /// The startups that were cut short one after the other, oldest first.
+        because: Vec<String>,
+    },
+    /// An operator, or a recovery that came to its end, says that the crash loop is over.
+    Cleared {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        by: String,
+        /// What was given as the reason.
+        why: Option<String>,
+    },
+}
+
+/// What the log tells.
+#[derive(Debug, Clone, Default)]
+pub struct StartupLog {
+    /// The records in order; those of layout 1 first, without a number.
+    pub records: Vec<(Option<u64>, StartupRecord)>,
+    /// Bytes that are no record, without a half-written end, which may be in the making.
+    pub damage: Vec<Damage>,
+    /// The files of layout 1 that cannot be understood, and why.
+    pub damaged_files: Vec<(std::path::PathBuf, String)>,
+}
+
+impl StartupLog {
+    /// Reads it. Changes nothing.
+    ///
+    /// # Errors
+    /// What the system says. Damage is no error.
+    pub fn read(dir: &StateDir) -> Result<StartupLog, DiskError> {
+        let (folder, state_id) = (dir.paths.startup_log(), dir.identity.state_id.to_string());
+        let mut log = StartupLog::default();
+        let mut own = Vec::new();
+        let first = SegmentFile::list(&folder)?.first().map_or(1, |s| s.first_seq);
+        // What was removed because it is old is not missing.
+        let from = Position { last_seq: first.saturating_sub(1), ..Position::default() };
+        let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: None };
+        let summary = crate::durable::log::read(request, |seq, line| {
+            // One that this version does not know is a later version's: it is passed over.
+            if let Ok(record) = serde_json::from_slice(line) {
+                own.push((Some(seq), record));
+            }
+        })?;
+        log.damage = summary.damage;
+        log.damage.retain(|d| d.kind != DamageKind::TornTail);
+        let old = layout_1::read(dir)?;
+        let known: HashSet<Key<'_>> = own.iter().filter_map(|(_, r)| key(r)).collect();
+        let is_new = |r: &StartupRecord| key(r).is_none_or(|k| !known.contains(&k));
+        log.records = old.records.into_iter().filter(is_new).map(|r| (None, r)).collect();
+        log.damaged_files = old.damaged;
+        log.records.extend(own);
+        Ok(log)
+    }
+
+    /// The startups, oldest first.
+    pub fn startups(&self) -> impl DoubleEndedIterator<Item = &StartupEntry> {
+        self.records.iter().filter_map(|(_, record)| match record {
+            StartupRecord::Startup(entry) => Some(entry),
+            _ => None,
+        })
+    }
+
+    /// The acts, oldest first.
+    pub fn acts(&self) -> impl DoubleEndedIterator<Item = &CleanupEntry> {
+        self.records.iter().filter_map(|(_, record)| match record {
+            StartupRecord::Act(entry) => Some(entry),
+            _ => None,
+        })
+    }
+
+    /// Up to which record everything may go: what came before the startups to keep.
+    fn expendable(&self) -> u64 {
+        let mut startups = self.records.iter().rev().filter(|(_, r)| matches!(r, StartupRecord::Startup(_)));
+        // The one before: its record is its end, and what it did comes ahead of that.
+        startups.nth(STARTUPS_KEPT).and_then(|(seq, _)| *seq).unwrap_or_default()
+    }
+}
+
+/// What makes a startup or an act the same one in both layouts.
+type Key<'a> = (&'a str, Timestamp, &'a str, &'a str);
+
+fn key(record: &StartupRecord) -> Option<Key<'_>> {
+    match record {
+        StartupRecord::Startup(e) => Some((&e.startup_id, Timestamp::default(), "", "")),
+        StartupRecord::Act(a) => Some((&a.startup_id, a.at, &a.action, &a.object)),
+        StartupRecord::SafeMode { .. } | StartupRecord::Cleared { .. } => None,
+    }
+}
+
+/// The log, open for appending. Several processes may have it open.
+#[derive(Debug)]
+pub(super) struct Writer(Log);
+
+impl Writer {
+    pub(super) fn open(dir: &StateDir) -> Result<Writer, LogError> {
+        let clock = dir.clock.clone();
+        let options = LogOptions {
+            folder: dir.paths.startup_log(),
+            name: "startup",
+            state_id: dir.identity.state_id.to_string(),
+            epoch: Host::this().boot_id,
+            segment_bytes: SEGMENT_BYTES,
+            preallocate: false,
+            min_next_seq: 1,
+            lock_wait: dir.lock_wait,
+            quarantine: dir.quarantine(),
+            stamp: Arc::new(move || clock.now().to_string()),
+        };
+        dir.disk.ensure_dir(&dir.paths.startup())?;
+        dir.disk.ensure_dir(&options.folder)?;
+        Ok(Writer(Log::open(&dir.disk, options)?))
+    }
+
+    /// Appends records; they are on disk when this returns.
+    pub(super) fn append(&self, records: &[StartupRecord]) -> Result<(), LogError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        // Texts, numbers and times: always JSON.
+        let lines: Vec<Vec<u8>> = records.iter().map(|r| serde_json::to_vec(r).unwrap_or_default()).collect();
+        self.0.append(&lines).map(drop)
+    }
+
+    /// Bytes that a killed writer left half written and that this handle has cut.
+    pub(super) fn cut_bytes(&self) -> u64 {
+        self.0.cut_bytes()
+    }
+
+    /// Puts what cannot be read into quarantine and writes its segments without it.
+    pub(super) fn mend(&self, damage: &[Damage]) -> Result<(), LogError> {
+        self.0.rotate()?;
+        self.0.drop_damage(damage)
+    }
+
+    /// Removes the segments that are not needed any more.
+    pub(super) fn trim(&self, log: &StartupLog) -> Result<(), LogError> {
+        match log.expendable() {
+            0 => Ok(()),
+            seq => self.0.remove_until(seq).map(drop),
+        }
+    }
+}
+
+/// Says, durably, that the crash loop is over: the next start, or the daemon in safe mode, recovers and
+/// runs jobs again.
+///
+/// # Errors
+/// When the log cannot be written.
+pub fn clear(dir: &StateDir, by: &str, why: Option<&str>) -> Result<(), LogError> {
+    let record =
+        StartupRecord::Cleared { at: dir.clock.now(), by: by.to_owned(), why: why.map(str::to_owned) };
+    Writer::open(dir)?.append(&[record])
+}

@@ -1,0 +1,202 @@
+//! Removing jobs: cut short at every effect on the disk, a job is there whole or goes whole.
+#![allow(clippy::disallowed_methods)] // Tests write their own files.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{EIO, Faults, Refuse, scratch};
+use recovery::durable::Disk;
+use recovery::jobs::{
+    ExitRecord, PruneReport, RecoverSettings, Retention, prune, record, resume, trash_slots, would_prune,
+};
+use recovery::queue::{
+    Actor, AfterCrash, End, Job, JobId, JobSpec, Operation, Outcome, Queue, Submission, append,
+};
+use recovery::recovery::{Recovery, RecoveryOutcome, RunOptions, Settings};
+use recovery::startup::StartedBy;
+use recovery::state::{Clock, StateDir, Timestamp};
+
+const GOING: [&str; 3] = ["a", "b", "never-began"];
+const STAYING: [&str; 3] = ["waits", "crashed", "needed"];
+
+fn id(text: &str) -> JobId {
+    text.parse().unwrap()
+}
+
+fn actor() -> Actor {
+    Actor { by: "test".to_owned(), why: None }
+}
+
+fn settings() -> RecoverSettings {
+    RecoverSettings::new(actor())
+}
+
+fn everything() -> Retention {
+    Retention { keep_days: Some(0), keep_last: None, crashed: false }
+}
+
+fn needed(job: &Job) -> Option<(&'static str, String)> {
+    (job.id == id("needed")).then(|| ("job-callback-pending", "somebody is to be told".to_owned()))
+}
+
+fn open(root: &Path, disk: Disk) -> StateDir {
+    StateDir::open(root, disk, Clock::system()).unwrap()
+}
+
+/// Jobs that are over, with workspace, output and record, and others.
+fn stage(root: &Path) {
+    let dir = StateDir::open_or_create(root, Disk::real(), Clock::system()).unwrap();
+    let spec = || JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
+    for job in GOING.iter().chain(&STAYING) {
+        let submission = Submission { job: id(job), priority: 0, repository: None, spec: spec() };
+        append(&dir, &actor(), &[Operation::Submit(submission)]).unwrap();
+    }
+    append(&dir, &actor(), &[Operation::Cancel { job: id("never-began") }]).unwrap();
+    for job in ["a", "b", "crashed", "needed"] {
+        let claim = append(&dir, &actor(), &[Operation::Claim { job: id(job), attempt: 1 }]).unwrap()[0];
+        let crashed = job == "crashed";
+        let end = End {
+            job: id(job),
+            attempt: 1,
+            claim,
+            outcome: if crashed { Outcome::Crashed } else { Outcome::Exited },
+            exit_code: (!crashed).then_some(i32::from(job == "b")),
+            signal: None,
+            ended_at: None,
+            reason: None,
+            after_crash: crashed.then_some(AfterCrash::Hold),
+        };
+        append(&dir, &actor(), &[Operation::End(end)]).unwrap();
+        furnish(&dir, job, claim);
+    }
+    let queue = Queue::open(&dir).unwrap();
+    queue.state().jobs().for_each(|job| record::write(&dir, job).unwrap());
+}
+
+fn furnish(dir: &StateDir, job: &str, claim: u64) {
+    let paths = dir.paths.job(job).unwrap();
+    std::fs::create_dir_all(paths.workspace.join("work/deep")).unwrap();
+    std::fs::write(paths.output(), "printed").unwrap();
+    std::fs::write(paths.workspace.join("work/deep/file"), "work").unwrap();
+    let exit = ExitRecord {
+        version: 1,
+        job_id: id(job),
+        attempt: 1,
+        claim,
+        outcome: Outcome::Exited,
+        exit_code: Some(0),
+        signal: None,
+        reason: None,
+        started_at: Timestamp::from_millis(1),
+        finished_at: Timestamp::from_millis(2),
+        tree_empty: true,
+        leftovers_ended: 0,
+        cpu_ms: None,
+        resources: None,
+    };
+    exit.write(&dir.disk, &paths.exit()).unwrap();
+}
+
+fn prune_all(dir: &StateDir) -> Result<PruneReport, Box<dyn std::error::Error>> {
+    let mut queue = Queue::open(dir)?;
+    Ok(prune(dir, &mut queue, &everything(), &needed, &settings())?)
+}
+
+fn recover(dir: &StateDir) {
+    let settings = Settings { by: StartedBy::Recover, jobs: settings(), write_records: true };
+    let (record, _) = Recovery::new(dir, settings).unwrap().run(&RunOptions::default()).unwrap();
+    assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed, "{record:?}");
+}
+
+fn files_of(dir: &StateDir, job: &str) -> (PathBuf, PathBuf) {
+    let paths = dir.paths.job(job).unwrap();
+    (paths.record.clone(), paths.workspace.clone())
+}
+
+/// What holds at every moment: a job that the queue does not know has left no record that would bring it
+/// back, and one whose workspace is where it was has all of it.
+fn check(dir: &StateDir, when: &str) {
+    let queue = Queue::open(dir).unwrap();
+    for job in GOING {
+        let (record, workspace) = files_of(dir, job);
+        if queue.state().get(&id(job)).is_none() {
+            assert!(!record.exists() && !workspace.exists(), "{when}: something of {job} stays");
+        }
+        assert!(!workspace.exists() || workspace.join("work/deep/file").exists(), "{when}: {job} is torn");
+    }
+    for job in STAYING {
+        let (record, workspace) = files_of(dir, job);
+        assert!(queue.state().get(&id(job)).is_some() && record.exists(), "{when}: {job} is gone");
+        assert!(job == "waits" || workspace.join("work/deep/file").exists(), "{when}: {job} is torn");
+    }
+}
+
+fn check_gone(dir: &StateDir, when: &str) {
+    check(dir, when);
+    let queue = Queue::open(dir).unwrap();
+    assert!(GOING.iter().all(|job| queue.state().get(&id(job)).is_none()), "{when}: not all are gone");
+    assert!(trash_slots(dir).unwrap().is_empty(), "{when}: the trash is not empty");
+}
+
+#[test]
+fn what_nothing_refers_to_goes_and_stays_gone() {
+    let place = scratch();
+    let root = place.path().join("state");
+    stage(&root);
+    let dir = open(&root, Disk::real());
+    let rehearsed = would_prune(&dir, &Queue::open(&dir).unwrap(), &everything(), &needed, &settings());
+    check(&dir, "after a rehearsal");
+    assert!(files_of(&dir, "a").1.exists());
+    let report = prune_all(&dir).unwrap();
+    assert_eq!((&report.removed, &report.kept), (&rehearsed.removed, &rehearsed.kept));
+    let mut removed: Vec<&str> = report.removed.iter().map(|job| job.job_id.as_str()).collect();
+    removed.sort_unstable();
+    assert_eq!(removed, GOING);
+    let kept: Vec<(&str, &str)> = report.kept.iter().map(|k| (k.job_id.as_str(), k.code)).collect();
+    assert_eq!(kept, [("crashed", "job-resumable"), ("needed", "job-callback-pending")]);
+    assert!(report.trash.bytes_freed > 0 && report.trash.emptied == 2);
+    check_gone(&dir, "after the prune");
+    recover(&dir);
+    check_gone(&dir, "after a recovery");
+    assert_eq!(prune_all(&dir).unwrap().removed, []);
+}
+
+#[test]
+fn cut_short_at_every_effect_it_is_finished_later() {
+    for (way, refuse) in [("cut", Refuse::From as fn(u64) -> Refuse), ("refused", Refuse::Only)] {
+        for by_recovery in [true, false] {
+            let (mut effects, mut refused) = (0, 0);
+            loop {
+                let place = scratch();
+                let root = place.path().join("state");
+                stage(&root);
+                let (faults, disk) = Faults::new(EIO, refuse(effects));
+                let ended = prune_all(&open(&root, disk));
+                let when = format!("{way} at effect {effects}: {:?}", faults.done().last());
+                let dir = open(&root, Disk::real());
+                check(&dir, &when);
+                // Where one effect fails the rest may happen; a job that is half gone is not resumed.
+                let mut queue = Queue::open(&dir).unwrap();
+                if queue.state().get(&id("b")).is_some() && !files_of(&dir, "b").1.exists() {
+                    let answer = resume(&dir, &mut queue, &[id("b")], false, &settings()).unwrap();
+                    assert_eq!(answer.refused[0].code, "job-being-removed", "{when}");
+                    refused += 1;
+                }
+                if by_recovery {
+                    recover(&dir);
+                    check(&dir, &when);
+                }
+                prune_all(&dir).unwrap();
+                check_gone(&dir, &when);
+                recover(&dir);
+                check_gone(&dir, &when);
+                if ended.is_ok() && faults.seen() <= effects {
+                    break;
+                }
+                effects += 1;
+            }
+            assert!(effects > 20 && refused > 0, "{effects} effects");
+        }
+    }
+}
