@@ -72,6 +72,11 @@ impl Change {
             }
             Effect::Truncate { path, len } => Change::Truncate { path: inside(path)?, len },
             Effect::Allocate { path, len } => Change::Allocate { path: inside(path)?, len },
+            // What was there reads as zeros: as if they had been written.
+            Effect::Punch { path, len } => {
+                let zeros = vec![0; usize::try_from(len).unwrap_or(0)];
+                Change::Write { path: inside(path)?, offset: 0, bytes: Arc::new(zeros) }
+            }
             Effect::Sync { path, .. } => Change::Sync { path: inside(path)? },
             Effect::Rename { from, to, .. } => Change::Rename { from: inside(from)?, to: inside(to)? },
             Effect::RemoveFile { path } => Change::RemoveFile { path: inside(path)? },

@@ -96,6 +96,32 @@ impl FileLock {
         }
     }
 
+    /// Takes the lock of a file that is there, if it is free; `None` when somebody holds it. Those who only
+    /// look hold it, shared, for moments, and are waited for, at most `grace`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
+    pub fn take_if_free(disk: &Disk, path: &Path, grace: Duration) -> Result<Option<FileLock>, DiskError> {
+        let begun = Instant::now();
+        loop {
+            let file = disk.open(path)?;
+            if !try_shared(file.as_file()).tried("lock", path)? {
+                return Ok(None);
+            }
+            // The same descriptor: the shared lock becomes an exclusive one.
+            if try_exclusive(file.as_file()).tried("lock", path)? {
+                if is_named(file.as_file(), path) {
+                    return Ok(Some(FileLock { file, owner: std::process::id() }));
+                }
+                continue; // The name belongs to another file by now: lock that one.
+            }
+            if begun.elapsed() >= grace {
+                return Ok(None);
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// Makes a lock file that nobody ever sees unlocked: locked under a temporary name, then renamed
     /// into place. `None` when the name is taken.
     ///
@@ -248,6 +274,14 @@ pub(super) fn claim_new(file: &File, path: &Path) -> bool {
 /// Gives a lock back before the file is closed.
 pub(super) fn unlock(file: &File) {
     let _ = fs2::FileExt::unlock(file);
+}
+
+fn try_shared(file: &File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_shared(file) {
+        Ok(()) => Ok(true),
+        Err(e) if would_block(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 pub(super) fn try_exclusive(file: &File) -> io::Result<bool> {

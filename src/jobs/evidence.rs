@@ -4,6 +4,8 @@ mod files;
 mod inspection;
 mod lock;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use self::files::Files;
@@ -14,9 +16,10 @@ use super::process_table::ProcessTable;
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 use super::stored::Stored;
 use super::verdict::{Liveness, LockFact, Verdict};
+use crate::durable::FileLock;
 use crate::queue::{Job, JobId};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{Host, ProcessIdentity};
+use crate::system::{Host, ProcessIdentity, is_network};
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,6 +126,24 @@ pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
     match state_of_lock(look, &paths) {
         (LockFact::Free, how) => FirstSight::Free { paths, how },
         (lock, how) => judged(inspect(look, job, paths, lock, how)),
+    }
+}
+
+/// As [`at_first_sight`], for the one who is to decide: where nobody holds the lock it is taken at once,
+/// when that is possible.
+pub(crate) fn take_or_judge(look: &Look<'_>, job: &Job, grace: Duration) -> (FirstSight, Option<FileLock>) {
+    let paths = look.dir.paths.job(&job.id.to_string()).ok().filter(|_| job.course().adopted.is_none());
+    let Some(paths) = paths.filter(|paths| is_network(&paths.workspace).is_none()) else {
+        return (at_first_sight(look, job), None);
+    };
+    match FileLock::take_if_free(&look.dir.disk, &paths.sentinel_lock(), grace) {
+        Ok(Some(lock)) => (FirstSight::Free { paths, how: String::new() }, Some(lock)),
+        Ok(None) => {
+            let judgement = inspect(look, job, paths, LockFact::Held, "sentinel.lock is held".to_owned());
+            (FirstSight::Judged(Box::new(judgement)), None)
+        }
+        // Not there, or only to be looked at.
+        Err(_) => (at_first_sight(look, job), None),
     }
 }
 

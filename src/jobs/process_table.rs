@@ -226,11 +226,12 @@ impl Scan {
     }
 
     fn in_session<'a>(&'a self, wanted: &Wanted<'_>, id: &'a str) -> impl Iterator<Item = &'a Seen> {
-        let session = wanted.supervisor.filter(|supervisor| {
+        let session = wanted.supervisor.and_then(|s| Some((s, self.by_session.get(&s.pid)?)));
+        let members = session.filter(|(supervisor, _)| {
             // The number is given again only after the session is empty: another leader, another session.
             process_stat(supervisor.pid).map_or(true, |now| now.identity == *supervisor)
         });
-        let members = session.and_then(|s| self.by_session.get(&s.pid)).into_iter().flatten();
+        let members = members.into_iter().flat_map(|(_, members)| members);
         members.map(|&at| &self.processes[at]).filter(move |seen| !seen.is_marked_for_another(id))
     }
 }

@@ -109,7 +109,13 @@ impl Heartbeat {
     #[must_use]
     pub fn read(path: &Path, now: Timestamp) -> Option<Heartbeat> {
         let at = Timestamp::from(std::fs::metadata(path).ok()?.modified().ok()?);
-        Some(Heartbeat { at, age_ms: now.millis_since(at) })
+        Some(Heartbeat::at(at, now))
+    }
+
+    /// A heartbeat of this time.
+    #[must_use]
+    pub(super) fn at(at: Timestamp, now: Timestamp) -> Heartbeat {
+        Heartbeat { at, age_ms: now.millis_since(at) }
     }
 
     /// Whether the clock went back since it was written.

@@ -3,12 +3,15 @@
 //! Missing, damaged and whole are three different things to a verdict, and a file that may not be read
 //! is none of them: that is an error, and makes a verdict `unknown`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{Disk, DiskError, read_optional, replace};
+use crate::durable::{Disk, DiskError, Tried, read_optional, replace};
 
 /// The version that these files bear. A reader takes what it knows from a later one.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
@@ -44,15 +47,32 @@ impl<T> Stored<T> {
     }
 }
 
+/// As [`read_stored`], with the time at which the file was last written or touched.
+pub(crate) fn read_stored_with_time<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<(Stored<T>, Option<SystemTime>), DiskError> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Stored::Missing, None)),
+        file => file.tried("open", path)?,
+    };
+    let metadata = file.metadata().tried("look at", path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(1 << 20) + 1);
+    file.read_to_end(&mut bytes).tried("read", path)?;
+    Ok((parse(&bytes), metadata.modified().ok()))
+}
+
 pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>, DiskError> {
-    let Some(bytes) = read_optional(path)? else { return Ok(Stored::Missing) };
+    Ok(read_optional(path)?.map_or(Stored::Missing, |bytes| parse(&bytes)))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {
     if bytes.is_empty() {
-        return Ok(Stored::Damaged { reason: "it is empty".to_owned() });
+        return Stored::Damaged { reason: "it is empty".to_owned() };
     }
-    Ok(match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(bytes) {
         Ok(document) => Stored::Whole(document),
         Err(e) => Stored::Damaged { reason: e.to_string() },
-    })
+    }
 }
 
 pub(crate) fn write_stored<T: Serialize>(disk: &Disk, path: &Path, document: &T) -> Result<(), DiskError> {

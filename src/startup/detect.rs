@@ -41,7 +41,8 @@ pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
     let marker = read(&dir.paths.startup_marker())?;
     let left = if before { Detection::Clean } else { judge_by(&history(dir)?, &marker) };
     // One that began between the two looks has written the marker that was read.
-    if !before && !(left.is_aborted() && is_under_way(dir)?) {
+    let is_running = before || (left.is_aborted() && is_under_way(dir)?);
+    if !is_running {
         return Ok(left);
     }
     let current = match marker {

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::facts::Fact;
 
 /// Resumed from its checkpoint, then resumed without it.
-pub(super) const RESUME: Operation = Operation { name: "resume", prepare: a_failed_job, run: resumed };
+pub(super) const ATTEMPTS: Operation = Operation { name: "attempts", prepare: a_failed_job, run: resumed };
 
 fn a_failed_job(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("a"), |request| {

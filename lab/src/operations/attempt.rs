@@ -70,3 +70,23 @@ fn cancelled(stage: &Stage) -> Result<(), Error> {
     let again = cancel(&dir, &mut queue, &["a".parse()?], &RecoverSettings::new(actor()))?;
     if again.len() == 1 { Ok(()) } else { Err("the job is not there".into()) }
 }
+
+/// An attempt that prints more than is kept.
+pub(super) const LONG_OUTPUT: Operation =
+    Operation { name: "long-output", prepare: a_talkative_job, run: long_output };
+
+fn a_talkative_job(stage: &Stage) -> Result<(), Error> {
+    stage.submit(Some("a"), |request| {
+        request.command = ["sh", "-c", "seq 1 20000"].map(str::to_owned).to_vec();
+    })?;
+    Ok(())
+}
+
+fn long_output(stage: &Stage) -> Result<(), Error> {
+    let claim = stage.claim("a")?;
+    stage.acknowledge(Fact::job("a", 1, &["queued", "crashed", "succeeded"]));
+    run_job(stage, "a", claim)?;
+    stage.acknowledge(Fact::job("a", 1, &["succeeded"]));
+    stage.acknowledge(Fact::Exit { id: "a".into(), code: 0 });
+    Ok(())
+}

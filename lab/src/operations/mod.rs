@@ -10,6 +10,7 @@ mod import;
 mod lock;
 mod prune;
 mod queue;
+mod rebuild;
 mod recover;
 mod repair;
 mod small;
@@ -41,8 +42,13 @@ pub const ALL: &[Operation] = &[
     submit::BATCH,
     submit::NAMED,
     attempt::ATTEMPT,
+    again::ATTEMPTS,
+    prune::PRUNE,
+    rebuild::RECORDS,
+    rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    attempt::LONG_OUTPUT,
     again::RESUME,
     prune::PRUNE,
     queue::CANCEL,

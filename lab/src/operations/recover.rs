@@ -4,7 +4,7 @@ use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
 use recovery::queue::{CrashPolicy, Queue};
 use recovery::recovery::RecoveryOutcome;
-use recovery::startup::{StartedBy, Startup};
+use recovery::startup::{Beginning, StartedBy, Startup};
 
 use super::queue::damage_oldest;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -41,7 +41,7 @@ fn crashed(stage: &Stage) -> Result<(), Error> {
     for id in ["waits-1", "waits-2"] {
         stage.submit(Some(id), |_| {})?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
     std::fs::write(dir.paths.jobs().join(".tmp-aB3dE9"), "half a record")?;
     tear_the_log(stage)
 }
@@ -117,11 +117,10 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
     for job in queue.state().jobs() {
         record::write(&dir, job)?;
     }
-    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, Some("jobs"))?);
+    std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
     let paths = &dir.paths;
     let cut = [
         paths.startup_marker(),
-        paths.startup_history(),
         paths.recovery_history(),
         paths.recovery_last(),
         paths.job("job-0-0")?.record,
@@ -227,4 +226,9 @@ fn recover_reused(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["crashed"]));
     sequence(&stage.dir()?)?;
     Ok(())
+}
+
+/// In the phase that it dies in.
+fn beginning() -> Beginning<'static> {
+    Beginning { phase: Some("jobs"), ..Beginning::default() }
 }

@@ -106,6 +106,7 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
         heartbeat: Duration::from_millis(20),
         // What is killed here leaves nobody who would remove a control group.
         cgroup: false,
+        output_limit: 64 << 10,
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {

@@ -5,7 +5,7 @@ use crate::jobs::command_record::CommandRecord;
 use crate::jobs::evidence::Look;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::sentinel::{Heartbeat, Sentinel};
-use crate::jobs::stored::Stored;
+use crate::jobs::stored::{Stored, read_stored_with_time};
 use crate::jobs::verdict::LockFact;
 use crate::state::JobPaths;
 
@@ -20,8 +20,8 @@ impl Files {
     /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others can
     /// tell nothing more and are not looked for.
     pub(super) fn read(look: &Look<'_>, paths: &JobPaths, lock: &LockFact) -> Result<Files, DiskError> {
-        let path = paths.sentinel();
-        let (sentinel, heartbeat) = (Sentinel::read(&path)?, Heartbeat::read(&path, look.dir.clock.now()));
+        let (sentinel, beaten) = read_stored_with_time::<Sentinel>(&paths.sentinel())?;
+        let heartbeat = beaten.map(|at| Heartbeat::at(at.into(), look.dir.clock.now()));
         let is_told = *lock == LockFact::Held && sentinel.whole().is_some_and(|s| s.command.is_some());
         if is_told {
             return Ok(Files { sentinel, command: Stored::Missing, exit: Stored::Missing, heartbeat });

@@ -51,6 +51,8 @@ pub fn end_orphan(
             Verdict::Adopted { process } => table.tree_of(*process),
             _ if judgement.liveness() == Liveness::Dead => {
                 record_end(dir, queue, job, &judgement.verdict, why, settings)?;
+                // One that is left is empty, and costs nothing.
+                let _ = group_of(dir, &judgement).map(|group| group.remove());
                 return Ok(true);
             }
             _ => return Ok(false),

@@ -7,7 +7,7 @@ use super::policy::{RequeuePauses, after_crash, after_failed_start};
 use super::side_by_side::side_by_side;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
-use crate::jobs::evidence::{FirstSight, Judgement, Look, at_first_sight, blank, judge, judge_locked};
+use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
 use crate::jobs::fence;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
@@ -202,10 +202,11 @@ impl Case {
     /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
     /// else is looked at, so that what is seen then stays true.
     fn begin(look: &Look<'_>, job: Job) -> Case {
-        if let FirstSight::Judged(judgement) = at_first_sight(look, &job) {
+        let (sight, lock) = take_or_judge(look, &job, LOOK_GRACE);
+        if let FirstSight::Judged(judgement) = sight {
             return Case { job, judgement: *judgement, lock: None };
         }
-        let (verdict, lock) = match lock_job(look.dir, &job.id) {
+        let (verdict, lock) = match lock.map_or_else(|| lock_job(look.dir, &job.id), Ok) {
             Ok(lock) => (Verdict::NeverStarted, Some(lock)),
             // A supervisor, or another recovery, was faster.
             Err(LockError::Held { .. }) => (Verdict::Unidentified, None),

@@ -5,6 +5,11 @@
 //! last look whether somebody cancelled, the command; then heartbeats until it ends, the end of what it
 //! left behind, `exit.json`, the `end` record, the repository given back, the lock.
 //!
+//! The whole tree is reached in three ways: the command's process group, all descendants (the supervisor is
+//! their subreaper), and a control group of the attempt's own where one can be made. The output is written
+//! by the command itself and outlives its supervisor; how it is kept below a limit all the same is told in
+//! `output_limit`.
+//!
 //! Killed at any of these, it leaves what `jobs::judge` tells apart. Nothing here runs in a thread: a
 //! supervisor must be a process of its own, for it reaps every child that the process has.
 
