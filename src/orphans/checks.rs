@@ -125,7 +125,7 @@ impl World<'_> {
             Ok(objects) => objects,
             Err(e) => return Check::new(NAME, None, e.to_string()),
         };
-        let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let real = self.real(folder);
         let uses = |path: &String| {
             let path = Path::new(path);
             path.is_absolute()

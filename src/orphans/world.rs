@@ -58,6 +58,8 @@ pub struct World<'a> {
     /// Jobs with a cleanup that is not over.
     cleaning: BTreeSet<JobId>,
     mounts: Vec<PathBuf>,
+    /// The state directory without links.
+    real_root: PathBuf,
     /// `None` when this machine has no engine.
     pub(super) engine: Option<Answer>,
 }
@@ -84,6 +86,8 @@ impl<'a> World<'a> {
             now: dir.clock.now(),
             cleaning,
             mounts: mounts(),
+            real_root: std::fs::canonicalize(dir.paths.root())
+                .unwrap_or_else(|_| dir.paths.root().to_owned()),
             engine,
         })
     }
@@ -100,8 +104,13 @@ impl<'a> World<'a> {
         self.cleaning.contains(id)
     }
 
+    /// A path of the state directory as mounts are named. Below it there are no links that we follow.
+    pub(super) fn real(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.dir.paths.root()).map_or_else(|_| path.to_owned(), |p| self.real_root.join(p))
+    }
+
     pub(super) fn mount_in(&self, folder: &Path) -> Option<&PathBuf> {
-        let real = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        let real = self.real(folder);
         self.mounts.iter().find(|m| m.starts_with(&real))
     }
 

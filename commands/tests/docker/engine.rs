@@ -80,6 +80,14 @@ impl Engine {
         self.docker(&arguments)
     }
 
+    /// A container that was never started.
+    pub fn created(&self, name: &str, labels: &[String]) -> String {
+        let mut arguments = vec!["create", "--network", "none", "--name", name];
+        labels.iter().for_each(|label| arguments.extend(["--label", label.as_str()]));
+        arguments.extend(["recoveryctl-test", "/bin/sleep", "1000"]);
+        self.docker(&arguments)
+    }
+
     /// A network, or a volume.
     pub fn make(&self, kind: &str, name: &str, labels: &[String]) {
         let mut arguments = vec![kind, "create"];

@@ -20,11 +20,7 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
                     scope.spawn(move || {
                         for n in (part..EACH).step_by(4) {
                             let name = format!("{name}-{n}");
-                            let labels = labels(n);
-                            let mut arguments = vec!["create", "--network", "none", "--name", name.as_str()];
-                            labels.iter().for_each(|label| arguments.extend(["--label", label.as_str()]));
-                            arguments.extend(["recoveryctl-test", "/bin/sleep", "1000"]);
-                            engine.docker(&arguments);
+                            engine.created(&name, &labels(n));
                         }
                     });
                 }
