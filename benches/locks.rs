@@ -76,7 +76,7 @@ fn recover(root: &Path) {
     let (record, _) = recovery.run(&RunOptions::default()).expect("a recovery");
     let phase = record.snapshot.phase("locks").expect("the phase");
     let peak = memory(std::process::id(), "VmHWM").expect("the peak memory");
-    println!("{} {peak}", phase.duration_ms.unwrap_or_default());
+    println!("{} {peak}", phase.duration_ms);
 }
 
 /// Files as grants leave them, written without a sync each: a real grant gives the form.

@@ -57,7 +57,7 @@ fn a_flipped_byte_is_damage_a_gap_and_a_quarantine() {
     let recovered = scene.recover();
     recovered.names("log-record-damaged").names("log-records-missing");
     assert_eq!(recovered.status, 3);
-    let status = scene.json(&["status"], 0);
+    let status = scene.json(&["status"], 3);
     assert!(codes_of(&status["findings"]).contains(&"quarantine-not-empty"), "{status}");
     assert!(!scene.recover().codes().contains(&"log-records-missing".to_owned()));
 }

@@ -371,12 +371,16 @@ impl NameChange {
 impl Inode {
     fn sync(&mut self) {
         let mut bytes = self.durable.to_vec();
-        let mut left = Vec::new();
+        let mut left: Vec<Pending> = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             // Shared memory is dirtied again at any moment: never counted as synced.
             if pending.dropped || matches!(pending.change, DataChange::Page(_)) {
                 left.push(pending);
             } else {
+                // Pages behind a new end are gone, whatever became of them before.
+                if let DataChange::Truncate(len) = pending.change {
+                    left.retain(|p| !matches!(p.change, DataChange::Write { offset, .. } if offset >= len));
+                }
                 pending.change.apply(&mut bytes);
             }
         }

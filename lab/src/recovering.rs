@@ -38,6 +38,16 @@ pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>)
     recovery.run(&options).map_err(|e| with_causes(&e))
 }
 
+/// Findings about what a disk lost, and what was made of it.
+const DAMAGE: [&str; 6] = [
+    "log-record-damaged",
+    "log-records-missing",
+    "queue-rebuilt-from-job-records",
+    "job-reconstructed",
+    "job-lost",
+    "job-attempts-exhausted",
+];
+
 /// Recovers a world and tells how it looks then.
 ///
 /// # Errors
@@ -55,7 +65,13 @@ pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
         Some(queue) => queue,
         None => Queue::open(&dir).map_err(|e| with_causes(&e))?,
     };
-    let degraded = record.snapshot.degraded_resources().map(|d| (d.object.clone(), d.why.clone())).collect();
+    // What was damaged is named as degraded too, until the next recovery finds it mended; whether anything
+    // acknowledged is lost with it, the facts say.
+    let is_told = |object: &str| {
+        record.snapshot.all_findings().any(|f| f.object == object && DAMAGE.contains(&&*f.code))
+    };
+    let unusable = record.snapshot.degraded_resources().filter(|d| !is_told(&d.object));
+    let degraded = unusable.map(|d| (d.object.clone(), d.why.clone())).collect();
     Ok(View { degraded, ..View::of(&dir, &queue)? })
 }
 

@@ -22,14 +22,14 @@ pub struct Limits {
     pub detail: Detail,
     /// Whether each sync is made to fail once.
     pub failing_syncs: bool,
+    /// At most so many disks of each of those recordings.
+    pub most_after_failed_sync: usize,
     /// At most so many disks of one recording, evenly taken from all.
     pub most_images: usize,
     /// After so many of the kills, evenly taken, recovery is recorded too and the power cut after it.
     pub power_losses_after_kills: usize,
     /// At most so many disks of each of those.
     pub most_after_kill: usize,
-    /// Of so many disks the recovery is recorded and the power cut in it again.
-    pub crashes_in_recovery: usize,
     /// Stop an operation at its first failure.
     pub stop_at_first: bool,
     /// How many disks are tried side by side.
@@ -43,13 +43,20 @@ impl Limits {
         Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
-            most_images: 90,
+            most_after_failed_sync: 2,
+            most_images: 60,
             power_losses_after_kills: 2,
-            most_after_kill: 15,
-            crashes_in_recovery: 0,
+            most_after_kill: 8,
             stop_at_first: false,
             workers: 2,
         }
+    }
+
+    /// As [`Limits::bounded`], for this operation: some write paths are those of a log whose sync failed, and
+    /// one operation is enough to take them.
+    #[must_use]
+    pub fn bounded_for(operation: &Operation) -> Limits {
+        Limits { failing_syncs: operation.name == "submit", ..Limits::bounded() }
     }
 
     /// Everything.
@@ -58,10 +65,10 @@ impl Limits {
         Limits {
             detail: Detail::FULL,
             failing_syncs: true,
+            most_after_failed_sync: 150,
             most_images: usize::MAX,
             power_losses_after_kills: usize::MAX,
             most_after_kill: 400,
-            crashes_in_recovery: 12,
             stop_at_first: false,
             workers: 2,
         }
@@ -283,7 +290,16 @@ impl Run<'_> {
     /// Kills at every event, then power losses at every event.
     fn recording(&mut self, recording: &Recording, how: &str) -> Result<(), Error> {
         let boot_id = recovery::system::Host::this().boot_id;
-        let moments = moments(recording);
+        let mut moments = moments(recording);
+        let mut most = self.limits.most_images;
+        if !how.is_empty() {
+            most = self.limits.most_after_failed_sync;
+            // Before the failure it is the recording that was tried already.
+            let failed = |e: &Event| matches!(e, Event::SyncFailed { .. });
+            let failed_at = recording.events.iter().position(failed).unwrap_or(recording.events.len());
+            moments.retain(|m| m.at > failed_at);
+            moments = evenly(moments, most);
+        }
         let kills = moments.iter().map(|m| Case {
             tree: m.model.everything(),
             moment: format!("{how}killed after event {}", m.at),
@@ -324,7 +340,7 @@ impl Run<'_> {
                 }
             });
         }
-        let mut cases = evenly(cases, self.limits.most_images);
+        let mut cases = evenly(cases, most);
         cases.iter_mut().for_each(|case| case.tree = case.tree.after_reboot(&boot_id));
         self.try_all(&cases)?;
         if how.is_empty() {

@@ -152,10 +152,15 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
         return Ok(trail);
     }
     let failed = |source| AuditError { folder: folder.clone(), source };
-    let log = open_log(dir).map_err(failed)?;
-    let end = log.end();
-    log.commit(end.last_seq).map_err(failed)?;
-    let until = Some(end);
+    // Where the log cannot be opened, nobody writes either: what is there is shown.
+    let until = match open_log(dir) {
+        Ok(log) => {
+            let end = log.end();
+            log.commit(end.last_seq).map_err(failed)?;
+            Some(end)
+        }
+        Err(_) => None,
+    };
     let request =
         ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until };
     let summary = crate::durable::log::read(request, |seq, line| match serde_json::from_slice(line) {

@@ -464,6 +464,7 @@ impl DiskFile {
     ///
     /// # Errors
     /// What the system says; `Unsupported` where the file system knows no holes.
+    #[track_caller]
     pub fn punch(&self, len: u64) -> Result<(), DiskError> {
         use rustix::fs::{FallocateFlags, fallocate};
         self.disk

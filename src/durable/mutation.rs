@@ -1,6 +1,11 @@
 //! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that
 //! it notices them. Without the feature `mutations` there is nothing here but `false`.
 
+use std::path::Path;
+
+use super::disk::Disk;
+use super::error::DiskError;
+
 /// A fault. Each is asked for at one place, which the name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // As above.
@@ -63,6 +68,15 @@ impl Mutation {
         let _ = self;
         false
     }
+}
+
+/// What must never be done instead of a replacement: a crash leaves half of it.
+#[track_caller]
+pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let file = disk.open_or_create(path)?;
+    file.truncate(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync()
 }
 
 #[cfg(feature = "mutations")]

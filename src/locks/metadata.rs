@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::mutation::Mutation;
+use crate::durable::mutation::{Mutation, write_in_place};
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, Timestamp};
@@ -197,10 +197,7 @@ impl LockMetadata {
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         let text = self.to_bytes();
         if Mutation::LockMetadataInPlace.is_on() {
-            let file = disk.open_or_create(path)?;
-            file.truncate(0)?;
-            file.write_at(&text, 0)?;
-            return file.sync();
+            return write_in_place(disk, path, &text);
         }
         replace(disk, path, &text)
     }

@@ -40,6 +40,7 @@ impl StateDir {
         clock: Clock,
     ) -> Result<(StateDir, Option<IdentityRepair>), StateError> {
         let repair = match StateDir::open(root, disk.clone(), clock.clone()) {
+            Ok(dir) if is_contradicted(&dir.paths, &dir.identity)? => rebuild_identity(root, &disk, &clock)?,
             Ok(_) => None,
             Err(StateError::Damaged { .. } | StateError::IdentityLost { .. }) => {
                 rebuild_identity(root, &disk, &clock)?
@@ -59,6 +60,9 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
     let _mending = FileLock::acquire(disk, &paths.state_lock(), LOCK_WAIT)?;
     let now = clock.now();
     let damage = match Identity::read(&paths.identity()) {
+        Ok(Some(identity)) if is_contradicted(&paths, &identity)? => {
+            Some(format!("no other file bears its id, {}, and all bear another", identity.state_id))
+        }
         Ok(Some(_)) => return Ok(None), // Somebody else was faster.
         Ok(None) => None,
         Err(StateError::Damaged { source, .. }) => Some(source.to_string()),
@@ -79,6 +83,14 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
     };
     identity.write(disk, &paths.identity())?;
     Ok(Some(IdentityRepair { quarantined, source }))
+}
+
+/// Whether all files bear one id and it is not this: one changed digit in `state.json` would make strangers
+/// of them all, and the whole log would be left out.
+fn is_contradicted(paths: &StatePaths, identity: &Identity) -> Result<bool, StateError> {
+    let mut ids = first_lines(paths)?.into_iter().map(|(_, line)| line.state_id);
+    let Some(first) = ids.next() else { return Ok(false) };
+    Ok(first != identity.state_id && ids.all(|id| id == first))
 }
 
 /// What the first lines of all our logs have in common.
@@ -194,5 +206,22 @@ mod tests {
         let nothing = temporary.path().join("nothing");
         assert!(matches!(repair(&nothing), Err(StateError::Missing { .. })));
         assert!(!nothing.exists());
+    }
+
+    /// With one digit of the id changed the file could still be read, and the log was left out as a stranger's.
+    #[test]
+    fn an_id_that_every_other_file_contradicts_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        crate::queue::append(&dir, &crate::queue::Actor::default(), &[]).unwrap();
+        let id = dir.identity.state_id.to_string();
+        let digit = if id.starts_with('0') { "1" } else { "0" };
+        let text = fs::read_to_string(dir.paths.identity()).unwrap();
+        fs::write(dir.paths.identity(), text.replacen(&id, &format!("{digit}{}", &id[1..]), 1)).unwrap();
+        let (mended, mending) = repair(&root).unwrap();
+        assert_eq!(mended.identity.state_id.to_string(), id);
+        assert!(mending.unwrap().quarantined.is_some());
+        assert!(repair(&root).unwrap().1.is_none());
     }
 }

@@ -152,6 +152,8 @@ fn phase(name: &str, after: &[&str], unit: &str, status: PhaseStatus) -> PhasePr
         findings: Vec::new(),
         findings_total: 0,
         degraded_resources: Vec::new(),
+        remaining_ms: None,
+        carried_over: false,
     }
 }
 
@@ -169,6 +171,7 @@ fn snapshot(outcome: RecoveryOutcome, phases: Vec<PhaseProgress>) -> Snapshot {
     Snapshot {
         recovery_id: "0195a000-0000-7000-8000-000000000000".parse().unwrap(),
         outcome,
+        only: Vec::new(),
         purpose: "recover".into(),
         started_at: Timestamp::from_millis(1_772_357_400_000),
         ended_at: None,

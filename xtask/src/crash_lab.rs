@@ -1,12 +1,14 @@
 //! `cargo xtask crash-lab`: runs the parts of the laboratory one after the other and prints their table.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use recovery_lab::operations::{self, Operation};
 use recovery_lab::table::{Row, render};
+use recovery_lab::write_paths::Untried;
 use recovery_lab::{Error, Limits, Orders, Player, Report, Step, Which, run_operation};
 
 use crate::real_binary;
@@ -118,10 +120,10 @@ fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
 fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     let arguments = context.arguments;
     let wanted = |o: &&Operation| arguments.operation.as_deref().is_none_or(|name| name == o.name);
-    let mut rows = Vec::new();
+    let (mut rows, mut passed) = (Vec::new(), BTreeSet::new());
     for operation in operations::ALL.iter().filter(wanted) {
         context.bar.set_message(operation.name);
-        let limits = if arguments.full { Limits::full() } else { Limits::bounded() };
+        let limits = if arguments.full { Limits::full() } else { Limits::bounded_for(operation) };
         let which = arguments.image.map_or(Which::All, Which::One);
         let orders = Orders { mutation: arguments.mutation.clone(), ..Orders::default() };
         let progress = |step| match step {
@@ -129,8 +131,17 @@ fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
             Step::Tried => context.bar.inc(1),
         };
         let report = run_operation(&context.player, operation, &orders, &limits, which, &progress)?;
+        passed.extend(report.sites.iter().cloned());
         report.failures.iter().take(20).for_each(|f| context.bar.suspend(|| tell(&f.to_string())));
         rows.push(row(operation, &report));
+    }
+    if arguments.operation.is_none() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let Untried { untried, stale } = Untried::find(&repository, &passed)?;
+        let failures = (untried.len() + stale.len()) as u64;
+        untried.iter().for_each(|path| tell(&format!("no operation takes this write path: {path}")));
+        stale.iter().for_each(|excuse| tell(&format!("needs no excuse: {excuse}")));
+        rows.push(Row { operation: "write paths".to_owned(), failures, ..Row::default() });
     }
     Ok(rows)
 }
@@ -147,7 +158,7 @@ fn row(operation: &Operation, report: &Report) -> Row {
 }
 
 #[allow(clippy::disallowed_methods)] // A report for people, written over as often as it is wanted.
-fn write_table(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+fn write_table(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::write(path, text)
 }
 

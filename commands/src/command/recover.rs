@@ -103,15 +103,12 @@ fn render_rehearsal(text: &mut Text, rehearsal: &Rehearsal) {
     text.gap();
     let proof = &rehearsal.proof;
     let (files, short) = (proof.files, &proof.after[..proof.after.len().min(16)]);
-    match proof.unchanged {
-        true => {
-            text.toned(Tone::Good, format!("unchanged: {files} files, SHA-256 {short}… before and after"))
-        }
-        false => {
-            text.toned(Tone::Warning, "others wrote meanwhile, not this process:");
-            for path in &proof.changed_meanwhile {
-                text.line(format!("  {}", path.display()));
-            }
+    if proof.unchanged {
+        text.toned(Tone::Good, format!("unchanged: {files} files, SHA-256 {short}… before and after"));
+    } else {
+        text.toned(Tone::Warning, "others wrote meanwhile, not this process:");
+        for path in &proof.changed_meanwhile {
+            text.line(format!("  {}", path.display()));
         }
     }
     for path in &proof.live {

@@ -52,7 +52,7 @@ pub(super) fn retry_phase(context: &mut Context, args: &PhaseArgs) -> Result<End
     let trail = Trail::open(&dir)?;
     let (report, snapshot) = match (current.filter(is_running), running_daemon(&dir)?) {
         (Some(run), _) => wait_for_the_next_try(context, &dir, &phases, &run, phase)?,
-        (None, Some(daemon)) => ask_daemon(context, &dir, &phases, daemon, phase)?,
+        (None, Some(daemon)) => ask_daemon(context, &dir, &phases, &daemon, phase)?,
         (None, None) => run_here(context, &dir, recovery, phase)?,
     };
     let actor = context.actor();
@@ -128,7 +128,7 @@ fn ask_daemon(
     context: &mut Context,
     dir: &StateDir,
     phases: &[&str],
-    daemon: DaemonInfo,
+    daemon: &DaemonInfo,
     phase: &str,
 ) -> Result<Done, CliError> {
     let actor = context.actor();

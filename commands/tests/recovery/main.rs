@@ -46,10 +46,10 @@ impl Stop {
             "jobs" => Stop::at_pipe(scene.job_file("gone", "exit.json")),
             // A link: a pipe with the name of a state file would be put away.
             "locks" => {
-                let stop = Stop::at_pipe(scene.place.path("slow"));
-                let link = dir.paths.locks().join("slow.lock.json");
-                std::os::unix::fs::symlink(scene.place.path("slow"), &link).unwrap();
-                Stop { pipe: Some(link), ..stop }
+                let (pipe, link) = (scene.place.path("slow"), dir.paths.locks().join("slow.lock.json"));
+                make_pipe(&pipe);
+                std::os::unix::fs::symlink(&pipe, &link).unwrap();
+                Stop { pipe: Some(link), _lock: None }
             }
             other => panic!("no phase {other}"),
         }
@@ -61,9 +61,14 @@ impl Stop {
     }
 
     fn at_pipe(path: PathBuf) -> Stop {
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        make_pipe(&path);
         Stop { pipe: Some(path), _lock: None }
     }
+}
+
+fn make_pipe(path: &Path) {
+    let _ = std::fs::remove_file(path);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
 }
 
 impl Drop for Stop {

@@ -123,7 +123,7 @@ fn check(place: &Place, met: &Met, undisturbed: bool) -> Result<(), String> {
         Ok(acknowledged) => acknowledged.clone(),
         Err(why) if undisturbed => return Err(why.clone()),
         // What was tried, on which object, and what the system said.
-        Err(why) if why.contains("/state/") && why.contains("os error") => Vec::new(),
+        Err(why) if why.contains("/state") && why.contains("os error") => Vec::new(),
         Err(why) => return Err(format!("the error names no object: {why}")),
     };
     let dir = StateDir::open(&place.state(), Disk::real(), Clock::system()).map_err(|e| with_causes(&e))?;

@@ -85,7 +85,9 @@ pub(super) fn unchanged_outside(place: &Place, before: &BTreeMap<PathBuf, Seen>)
 fn lasting(place: &Place) -> Result<BTreeMap<PathBuf, Seen>, String> {
     let told = |path: &Path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        path.starts_with("recovery")
+        // That there was a recovery is told there, and in the trail of who did what.
+        path.starts_with("audit")
+            || path.starts_with("recovery")
             || path.starts_with("startup")
             || name.ends_with(".lock")
             || name == "commit.page"

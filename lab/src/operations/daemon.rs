@@ -30,7 +30,6 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
 
 fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
     DaemonSettings {
-        retention: None,
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),

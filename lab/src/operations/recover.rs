@@ -3,7 +3,7 @@
 use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
 use recovery::queue::{CrashPolicy, Queue};
-use recovery::recovery::RecoveryOutcome;
+use recovery::recovery::{RecoveryOutcome, request_skip};
 use recovery::startup::{Beginning, StartedBy, Startup};
 
 use super::queue::damage_oldest;
@@ -94,6 +94,23 @@ fn recover(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
+/// A phase is passed over because somebody asked for it; the request is used up.
+pub(super) const RECOVER_SKIPPING: Operation =
+    Operation { name: "recover-skipping", prepare: asked_to_skip, run: recover_skipping };
+
+fn asked_to_skip(stage: &Stage) -> Result<(), Error> {
+    stage.submit(Some("a"), |_| {})?;
+    request_skip(&stage.dir()?, &["locks"], "locks", "ana", None)?;
+    Ok(())
+}
+
+fn recover_skipping(stage: &Stage) -> Result<(), Error> {
+    stage.acknowledge(Fact::job("a", 1, &["queued"]));
+    let (record, _) = sequence(&stage.dir()?)?;
+    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
+    Ok(())
+}
+
 /// One of each file that can be damaged is.
 pub(super) const RECOVER_DAMAGED: Operation =
     Operation { name: "recover-damaged", prepare: damaged, run: recover_damaged };
@@ -118,6 +135,7 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
         record::write(&dir, job)?;
     }
     std::mem::forget(Startup::begin_in(&dir, StartedBy::Recover, beginning())?);
+    damage_oldest(stage)?;
     let paths = &dir.paths;
     let cut = [
         paths.startup_marker(),
@@ -132,7 +150,6 @@ fn damaged(stage: &Stage) -> Result<(), Error> {
         cut_in_half(&path)?;
     }
     std::fs::write(paths.lock("web")?.metadata, "{\"version\": 1, \"lock_")?;
-    damage_oldest(stage)?;
     std::fs::write(paths.job("nobody")?.record, "{\"job_id\": \"nobody\"")?;
     Ok(())
 }

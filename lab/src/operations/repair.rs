@@ -165,9 +165,8 @@ pub(super) const AUDIT_IN_THE_WAY: Operation =
     Operation { name: "audit-in-the-way", prepare: strangers, run: enter_all_the_same };
 
 fn strangers(stage: &Stage) -> Result<(), Error> {
-    let folder = stage.dir()?.paths.audit_log();
-    std::fs::remove_dir_all(&folder)?;
-    Ok(std::fs::write(folder, "what is this")?)
+    let page = stage.dir()?.paths.audit_log().join("commit.page");
+    Ok(std::fs::create_dir_all(page)?)
 }
 
 fn enter_all_the_same(stage: &Stage) -> Result<(), Error> {
