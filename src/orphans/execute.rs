@@ -484,7 +484,7 @@ fn checks_again(
         },
         (Target::Lock { repository, lock_id }, _) => {
             let lock = locks::inspect(world.dir, repository, world.job_liveness).ok().flatten();
-            Ok(lock.filter(|l| l.is_active()).map(|l| {
+            Ok(lock.filter(locks::LockInfo::is_active).map(|l| {
                 let same = Check::is("identity", l.lock_id == *lock_id, "the grant is the plan's");
                 std::iter::once(same).chain(world.checks_of_lock(&l)).collect()
             }))

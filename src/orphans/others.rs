@@ -129,7 +129,7 @@ impl World<'_> {
 fn age_of_process(process: ProcessIdentity) -> Option<i64> {
     let ticks = rustix::param::clock_ticks_per_second();
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let now_ms = now.tv_sec * 1000 + i64::from(now.tv_nsec) / 1_000_000;
+    let now_ms = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
     let started_ms = i64::try_from(process.start_time.checked_mul(1000)? / ticks.max(1)).ok()?;
     Some((now_ms - started_ms).max(0))
 }

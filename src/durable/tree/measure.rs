@@ -62,7 +62,7 @@ pub fn measure_tree(top: &Path) -> TreeSize {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     walk.count(CWD, &name);
     match rustix::fs::open(top, flags, Mode::empty()) {
-        Ok(fd) => walk.folder(fd, 0),
+        Ok(fd) => walk.folder(&fd, 0),
         Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
         Err(_) => walk.size.is_partial = true,
     }
@@ -92,7 +92,7 @@ impl Walk<'_> {
         }
     }
 
-    fn folder(&mut self, fd: OwnedFd, depth: usize) {
+    fn folder(&mut self, fd: &OwnedFd, depth: usize) {
         let mut below = Vec::new();
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut entries = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
@@ -111,7 +111,7 @@ impl Walk<'_> {
         }
         self.buffer = buffer;
         for name in below {
-            self.enter(&fd, &name, depth + 1);
+            self.enter(fd, &name, depth + 1);
         }
     }
 
@@ -123,7 +123,7 @@ impl Walk<'_> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat2(above, name, flags, Mode::empty(), resolve) {
-            Ok(fd) => self.folder(fd, depth),
+            Ok(fd) => self.folder(&fd, depth),
             Err(rustix::io::Errno::XDEV) => self.size.has_mounts = true,
             Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
             Err(_) => self.size.is_partial = true,

@@ -28,7 +28,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     if let (Cleaning::Now(settings), false) = (cleaning, open.is_empty()) {
         let queue = Queue::open(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
         let stop = || context.checkpoint().is_err();
-        let mut cleaner = Cleaner::new(dir.clone(), queue, settings, &stop);
+        let mut cleaner = Cleaner::new(dir.clone(), queue, *settings, &stop);
         match cleaner.pass(true, &|_: &CleanupRecord| ()) {
             Ok(pass) => {
                 completed = pass.worked_on.iter().filter(|r| r.is_over()).count();

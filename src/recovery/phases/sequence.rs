@@ -49,7 +49,7 @@ pub(super) enum Cleaning {
     #[default]
     Later,
     /// Cleanups are done, once each.
-    Now(CleanupSettings),
+    Now(Box<CleanupSettings>),
 }
 
 impl Shared {
@@ -152,7 +152,7 @@ impl Recovery {
     /// The same; its cleanups are worked on once, one try each.
     #[must_use]
     pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
-        *Shared::lock(&self.shared.cleaning) = Cleaning::Now(settings.clone());
+        *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
         self
     }
 
