@@ -272,7 +272,7 @@ fn run(context: &mut Context) -> Result<Ending, CliError> {
     interruption.catch();
     let stop = move || interruption.requested().is_some();
     let lines = std::io::stderr().is_terminal() && !context.output.is_quiet() && !context.output.is_json();
-    let bar = lines.then(|| indicatif::ProgressBar::new_spinner());
+    let bar = lines.then(indicatif::ProgressBar::new_spinner);
     let told = |record: &CleanupRecord| {
         if let Some(bar) = &bar {
             bar.set_message(progress_line(record));
