@@ -91,29 +91,6 @@ fn a_job_that_is_not_over_is_not_cleaned() {
     run(&place, &["submit", "--id", "waits", "--auto-cleanup", "--", "true"]).ends_with(0);
     run(&place, &["cleanup", "start", "waits"]).ends_with(11);
     assert_eq!(json(&place, &["cleanup", "run"])["derived"], 0);
-    // A crashed one waits for its resume, with its files.
-    let live = place.path("live");
-    let script = format!("until [ -e {} ]; do sleep 0.05; done", live.display());
-    run(&place, &["submit", "--id", "dies", "--auto-cleanup", "--", "sh", "-c", &script]).ends_with(0);
-    let daemon = Background::start(command(&place).arg("daemon"));
-    let mut sentinel = Value::Null;
-    until("the job's command to be recorded", || {
-        let all = json(&place, &["jobs", "sentinels"]);
-        let mut of_job = all["sentinels"].as_array().unwrap().iter().filter(|s| s["job_id"] == "dies");
-        sentinel = of_job.find(|s| s["pid"].is_u64()).cloned().unwrap_or_default();
-        sentinel.is_object()
-    });
-    drop(daemon);
-    let processes = ["supervisor_pid", "pid"].map(|pid| common::Foreign::of(sentinel[pid].as_u64().unwrap()));
-    processes.iter().for_each(common::Foreign::kill);
-    until("the job to be found crashed", || {
-        run(&place, &["recover"]);
-        json(&place, &["jobs", "show", "dies"])["status"] == "crashed"
-    });
-    assert!(place.state().join("jobs/dies").exists());
-    let state = json(&place, &["cleanup", "state"]);
-    let of_crashed = |c: &&Value| c["job_id"] == "dies";
-    assert_eq!(state["cleanups"].as_array().unwrap().iter().find(of_crashed), None, "{state}");
 }
 
 #[test]
