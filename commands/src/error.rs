@@ -6,6 +6,7 @@
 use std::error::Error;
 
 use recovery::audit::AuditError;
+use recovery::cleanup::CleanupError;
 use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
@@ -15,6 +16,7 @@ use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
 use recovery::repair::RepairError;
 use recovery::report::audit::AuditReportError;
+use recovery::report::cleanup::CleanupReportError;
 use recovery::report::sentinels::SentinelsError;
 use recovery::report::startup::StartupReportError;
 use recovery::state::StateError;
@@ -442,6 +444,31 @@ impl From<AuditReportError> for CliError {
 impl From<AuditError> for CliError {
     fn from(error: AuditError) -> CliError {
         CliError::new(ErrorKind::Failed, error).code("audit-trail")
+    }
+}
+
+impl From<CleanupError> for CliError {
+    fn from(error: CleanupError) -> CliError {
+        match error {
+            CleanupError::Busy { .. } => CliError::new(ErrorKind::Held, error)
+                .code("cleanup-under-way")
+                .hint("see what it does with: recoveryctl cleanup state"),
+            CleanupError::Lock(error) => error.into(),
+            CleanupError::Queue(error) => error.into(),
+            CleanupError::Log(error) => error.into(),
+            CleanupError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<CleanupReportError> for CliError {
+    fn from(error: CleanupReportError) -> CliError {
+        match error {
+            CleanupReportError::Cursor(error) => error.into(),
+            CleanupReportError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
     }
 }
 

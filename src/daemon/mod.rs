@@ -6,6 +6,7 @@
 
 mod again;
 mod choice;
+mod cleaning;
 mod deliveries;
 mod exits;
 mod gate;

@@ -10,6 +10,7 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
+use crate::cleanup::Derived;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
@@ -79,6 +80,7 @@ pub struct Scheduler {
     retainer: Retainer,
     started: Vec<JobId>,
     follower: Option<Follower>,
+    cleanups: Derived,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
 }
@@ -101,6 +103,7 @@ impl Scheduler {
             retainer: Retainer::default(),
             started: Vec::new(),
             follower: None,
+            cleanups: Derived::default(),
             announced: None,
         }
     }
@@ -197,10 +200,18 @@ impl Scheduler {
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
         Ok(changed || !ended.is_empty() || settled || started || more)
+    }
+
+    /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
+    /// the next time, or by whoever comes after.
+    fn enter_cleanups(&mut self) {
+        let by = &self.settings.jobs.actor.by;
+        let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::{Retention, record};
+use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
@@ -27,6 +29,10 @@ pub struct DaemonSettings {
     pub webhooks: webhooks::Settings,
     /// Who hears what keeps it from recording deliveries.
     pub trouble: Trouble,
+    /// How it cleans up.
+    pub cleanup: CleanupSettings,
+    /// How it looks for orphans.
+    pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
 }
@@ -93,9 +99,10 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler, webhooks, trouble, retention } = settings;
-    let again = Again { dir, recovery, run };
-    let work_settings = WorkSettings { scheduler, webhooks, trouble, retention };
+    let DaemonSettings { recovery, run, scheduler, webhooks, trouble, cleanup, orphans, retention } =
+        settings;
+    let again = Again { dir, recovery, run, orphans };
+    let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention };
     let served = serve_on(dir, &again, work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
@@ -106,6 +113,7 @@ struct WorkSettings {
     scheduler: SchedulerSettings,
     webhooks: webhooks::Settings,
     trouble: Trouble,
+    cleanup: CleanupSettings,
     retention: Option<Retention>,
 }
 
@@ -174,6 +182,7 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
+        let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
         let mut deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
         let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
         let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
@@ -183,6 +192,7 @@ fn work(
         };
         let worked = schedule(scheduler, again, stop);
         over.store(true, Ordering::Relaxed);
+        cleaning.thread().unpark();
         worked
     })
 }

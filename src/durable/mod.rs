@@ -13,6 +13,7 @@ mod quarantine;
 mod remove_tree;
 mod replace;
 mod shared_page;
+pub mod tree;
 
 pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};

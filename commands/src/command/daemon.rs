@@ -11,6 +11,7 @@ use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
 use serde::Serialize;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
@@ -55,6 +56,8 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
         webhooks: delivering(context)?,
         trouble: trouble_to_stderr(),
+        cleanup: cleaning(context)?,
+        orphans: scanning_at_start(context)?,
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();

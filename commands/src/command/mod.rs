@@ -1,6 +1,7 @@
 //! A file a command: its arguments as `<Name>Args`, what it does as `cmd_<name>`.
 
 pub(crate) mod audit;
+pub(crate) mod cleanup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
@@ -22,6 +23,8 @@ pub(crate) mod lock;
 pub(crate) mod locks;
 mod locks_stale;
 pub(crate) mod man;
+pub(crate) mod orphans;
+mod orphans_trash;
 pub(crate) mod queue;
 mod queue_wal;
 pub(crate) mod recover;
@@ -30,8 +33,11 @@ pub(crate) mod release;
 pub(crate) mod repair;
 pub(crate) mod resume;
 pub(crate) mod retry;
+mod retry_cleanup;
 mod retry_phase;
 mod retry_webhook;
+pub(crate) mod scan;
+mod scan_textfile;
 pub(crate) mod skip;
 pub(crate) mod startup;
 pub(crate) mod status;

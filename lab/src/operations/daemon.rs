@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use recovery::cleanup::CleanupSettings;
 use recovery::daemon::{DaemonSettings, SchedulerSettings, serve};
 use recovery::jobs::{RecoverSettings, record};
+use recovery::orphans::OrphanSettings;
 use recovery::queue::{Job, JobId, JobStatus, Queue};
 use recovery::recovery::{RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -46,6 +48,9 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         },
         webhooks: recovery::webhooks::Settings::default(),
         trouble: std::sync::Arc::new(|_| ()),
+        // No engine: what the machine's own has is none of a laboratory's business.
+        cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
+        orphans: OrphanSettings::new(actor()),
         retention: None,
     }
 }

@@ -1,15 +1,17 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
-//! `startup` → `queue` → `jobs` → `locks`, `webhooks`. `startup` and `queue` must be over before anything is judged.
-//! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
+//! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup`
+//! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
 //! whoever asks meanwhile: so the repositories' locks are judged after it.
 
+mod cleanup;
 mod holders;
 mod job_files;
 mod job_records;
 mod jobs;
 mod locks;
 mod lost_jobs;
+mod orphans;
 mod queue;
 mod sequence;
 mod startup;

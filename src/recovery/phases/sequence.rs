@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use uuid::Uuid;
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::jobs::RecoverSettings;
+use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
@@ -37,6 +39,19 @@ pub(super) struct Shared {
     /// The phases that are tried again, when it is not the whole sequence.
     pub(super) retried: OnceLock<Vec<String>>,
     pub(super) queue: Mutex<Option<Queue>>,
+    pub(super) cleaning: Mutex<Cleaning>,
+    /// How orphans are looked for; without an engine when nobody says.
+    pub(super) scanning: Mutex<Option<OrphanSettings>>,
+}
+
+/// What the phase `cleanup` does.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Cleaning {
+    /// Cleanups are entered, for somebody else to work on: a daemon does when it is ready.
+    #[default]
+    Later,
+    /// Cleanups are done, once each.
+    Now(Box<CleanupSettings>),
 }
 
 impl Shared {
@@ -118,6 +133,8 @@ impl Recovery {
             startup: Mutex::default(),
             retried: OnceLock::new(),
             queue: Mutex::default(),
+            cleaning: Mutex::default(),
+            scanning: Mutex::default(),
         });
         let phase = |name, unit, act: Act| {
             let shared = shared.clone();
@@ -129,8 +146,24 @@ impl Recovery {
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
             phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
             phase("webhooks", "deliveries", super::webhooks::run).after(&["jobs"]),
+            phase("cleanup", "cleanups", super::cleanup::run).after(&["locks", "jobs"]),
+            phase("orphans", "kinds", super::orphans::run).after(&["cleanup"]),
         ])?;
         Ok(Recovery { shared, graph })
+    }
+
+    /// The same; its cleanups are worked on once, one try each.
+    #[must_use]
+    pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
+        *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
+        self
+    }
+
+    /// The same; orphans are looked for with these settings.
+    #[must_use]
+    pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
+        *Shared::lock(&self.shared.scanning) = Some(settings.clone());
+        self
     }
 
     /// The phases and what they wait for.

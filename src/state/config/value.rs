@@ -114,6 +114,27 @@ impl Given<'_> {
         }
     }
 
+    /// The address of an engine.
+    pub(super) fn docker_host(&self) -> Result<String, Expected> {
+        let known = |h: &&str| ["unix://", "tcp://", "http://"].iter().any(|scheme| h.starts_with(scheme));
+        let host = self.text().filter(known);
+        host.map(str::to_owned).ok_or("an address, such as \"unix:///var/run/docker.sock\"")
+    }
+
+    /// The name of an entry of a folder.
+    pub(super) fn file_name(&self) -> Result<PathBuf, Expected> {
+        let name = self.text().map(Path::new).filter(|p| p.file_name().is_some_and(|n| n == p.as_os_str()));
+        name.map(Path::to_owned).ok_or("the name of a folder, without '/'")
+    }
+
+    /// Patterns for names.
+    pub(super) fn patterns(&self) -> Result<Vec<String>, Expected> {
+        let expected = "patterns that each have {job_id}, such as \"cidx-{job_id}-*\"";
+        let patterns = self.command().map_err(|_| expected)?;
+        let all_fit = patterns.iter().all(|p| p.matches("{job_id}").count() == 1);
+        if all_fit { Ok(patterns) } else { Err(expected) }
+    }
+
     /// A policy for crashed jobs.
     pub(super) fn on_crash(&self) -> Result<OnCrash, Expected> {
         let word = self.text();
