@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use recovery::durable::Disk;
 use recovery::durable::tree::{
     Progress, Removed, TakeError, TreeIdentity, measure_tree, put_back, remove_tree, take_into_trash,
 };
+use recovery::durable::{Disk, Effect, Observer};
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -106,6 +106,34 @@ fn folders_that_their_owner_made_read_only_go() {
         std::fs::set_permissions(top.join(folder), std::fs::Permissions::from_mode(mode)).unwrap();
     }
     assert!(remove(&top).is_complete());
+}
+
+#[test]
+fn what_the_system_refuses_stays_and_the_rest_goes() {
+    struct Refuses;
+    impl Observer for Refuses {
+        fn before(&self, effect: &Effect<'_>) -> std::io::Result<()> {
+            match effect {
+                Effect::RemoveFile { path } if path.ends_with("two") => {
+                    Err(std::io::ErrorKind::PermissionDenied.into())
+                }
+                _ => Ok(()),
+            }
+        }
+        fn after(&self, _: &Effect<'_>) {}
+    }
+    let place = scratch();
+    let top = place.path().join("t");
+    for file in ["one", "a/one", "a/b/two", "a/b/c/three", "d/four"] {
+        write(top.join(file), "x");
+    }
+    let kept_elsewhere = place.path().join("kept");
+    std::fs::hard_link(top.join("one"), &kept_elsewhere).unwrap();
+    let removed = remove_tree(&Disk::observed(std::sync::Arc::new(Refuses)), &top, &()).unwrap();
+    assert_eq!((removed.kept_total, removed.entries), (1, 4 + 2), "{removed:?}");
+    assert_eq!(removed.kept[0].path, Path::new("a/b/two"));
+    assert!(top.join("a/b/two").exists() && !top.join("a/b/c").exists() && !top.join("d").exists());
+    assert!(remove(&top).is_complete() && kept_elsewhere.exists());
 }
 
 #[test]

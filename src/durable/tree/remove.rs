@@ -3,17 +3,20 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, fchmod, open, openat2, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, fchmod, fstat, open, openat, openat2,
+    statat, statx,
+};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::disk::{Disk, parent};
+use crate::durable::disk::{Disk, Effect, parent};
 use crate::durable::error::{DiskError, Tried};
 
 /// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
@@ -251,7 +254,7 @@ impl Work<'_> {
             above.kept.store(true, Ordering::SeqCst);
             return self.done(above);
         }
-        match open_below(above.fd.as_fd(), &name) {
+        match self.open(&above, &name) {
             Ok(fd) => {
                 let depth = above.depth + 1;
                 let (pending, kept) = (AtomicUsize::new(1), AtomicBool::new(false));
@@ -264,6 +267,39 @@ impl Work<'_> {
                 self.done(above);
             }
         }
+    }
+
+    /// Opens a folder. One that we own and may not read or change is made usable first: it is in the trash,
+    /// and tools make such folders on purpose.
+    fn open(&self, above: &Folder, name: &CStr) -> Result<OwnedFd, Errno> {
+        let fd = match open_below(above.fd.as_fd(), name, OFlags::RDONLY) {
+            Err(Errno::ACCESS) => {
+                let handle = open_below(above.fd.as_fd(), name, OFlags::PATH)?;
+                // A descriptor of this kind takes no fchmod; its name in /proc does, and leads to nothing else.
+                let itself = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                self.set_usable(above, name, || rustix::fs::chmod(&itself, Mode::RWXU))?;
+                open_below(above.fd.as_fd(), name, OFlags::RDONLY)?
+            }
+            other => other?,
+        };
+        // Without the right to write nothing in it could be removed.
+        if fstat(&fd)?.st_mode & 0o300 != 0o300 {
+            // Somebody else's: what is in it says why it stays.
+            let _ = self.set_usable(above, name, || fchmod(&fd, Mode::RWXU));
+        }
+        Ok(fd)
+    }
+
+    fn set_usable(
+        &self,
+        above: &Folder,
+        name: &CStr,
+        set: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let path = self.top.join(above.entry(name));
+        let effect = Effect::SetMode { path: &path, mode: Mode::RWXU.bits() };
+        let done = self.disk.perform(&effect, || Ok(set()?));
+        done.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::ACCESS))
     }
 
     fn not_opened(&self, above: &Arc<Folder>, name: &CStr, error: Errno) {
@@ -394,35 +430,34 @@ fn rewind(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder directly below another one: no link, no other mount. One that we own and may not read is made
-/// readable first: it is in the trash, and tools make such folders on purpose.
-fn open_below(above: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+/// Opens a folder directly below another one: no link, no other mount.
+fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = |more| loop {
-        match openat2(above, name, flags | more, Mode::empty(), resolve) {
+    loop {
+        match openat2(above, name, flags, Mode::empty(), resolve) {
             // The system could not be sure while names changed elsewhere.
             Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS) => return open_on_the_same_mount(above, name, flags),
             other => return other,
         }
-    };
-    let fd = match open(OFlags::RDONLY) {
-        Err(Errno::ACCESS) => {
-            make_usable(&open(OFlags::PATH)?)?;
-            open(OFlags::RDONLY)?
-        }
-        other => other?,
-    };
-    // Without the right to write nothing in it could be removed.
-    let mode = rustix::fs::fstat(&fd)?.st_mode;
-    if mode & 0o300 != 0o300 {
-        let _ = fchmod(&fd, Mode::RWXU); // Somebody else's: what is in it says why it stays.
     }
-    Ok(fd)
 }
 
-fn make_usable(folder: &OwnedFd) -> Result<(), Errno> {
-    use std::os::fd::AsRawFd;
-    // A descriptor of this kind takes no fchmod; its name in /proc does, and leads to nothing else.
-    rustix::fs::chmod(format!("/proc/self/fd/{}", folder.as_raw_fd()), Mode::RWXU)
+/// For systems before Linux 5.6.
+fn open_on_the_same_mount(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let folder = openat(above, name, flags, Mode::empty())?;
+    let (here, there) = (mount_of(above)?, mount_of(folder.as_fd())?);
+    if here == there { Ok(folder) } else { Err(Errno::XDEV) }
+}
+
+/// Device and mount of an open folder.
+fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
+    let told = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    // What is not told cannot be compared: better a folder too many than one of somebody else.
+    if StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::MNT_ID) {
+        Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id))
+    } else {
+        Err(Errno::XDEV)
+    }
 }

@@ -1,8 +1,9 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
 //! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup`
-//! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
-//! whoever asks meanwhile: so the repositories' locks are judged after it.
+//! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it
+//! settles, which looks like a living supervisor to whoever asks meanwhile: so the repositories' locks are
+//! judged after it.
 
 mod cleanup;
 mod holders;
