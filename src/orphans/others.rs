@@ -105,7 +105,7 @@ impl World<'_> {
     }
 
     pub(super) fn checks_of_process(&self, process: ProcessIdentity, id: &JobId) -> Vec<Check> {
-        let own_session = rustix::process::getsid(None).ok().map(|s| s.as_raw_nonzero().get().unsigned_abs());
+        let own_session = process_stat(std::process::id()).ok().map(|s| s.session);
         let theirs = process_stat(process.pid).ok().map(|s| s.session);
         let apart = theirs.is_some() && theirs != own_session;
         let marked =
