@@ -135,8 +135,14 @@ fn finding(candidate: &Candidate) -> Option<Finding> {
 }
 
 pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
+    let path = dir.paths.orphans_plan();
+    let before = read_optional(&path)?;
+    if before.is_some_and(|bytes| understood(&bytes).is_none()) {
+        let why = "it is no plan that this version understands";
+        dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
+    }
     let text = serde_json::to_vec(plan).unwrap_or_default();
-    replace(&dir.disk, &dir.paths.orphans_plan(), &text)
+    replace(&dir.disk, &path, &text)
 }
 
 /// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
@@ -145,5 +151,9 @@ pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
 /// What the system says.
 pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
     let bytes = read_optional(&dir.paths.orphans_plan())?;
-    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()).filter(|p: &Plan| p.format <= FORMAT))
+    Ok(bytes.and_then(|bytes| understood(&bytes)))
+}
+
+fn understood(bytes: &[u8]) -> Option<Plan> {
+    serde_json::from_slice(bytes).ok().filter(|plan: &Plan| plan.format <= FORMAT)
 }
