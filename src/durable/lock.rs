@@ -149,14 +149,15 @@ impl FileLock {
     }
 
     /// Writes who holds it into the lock file, for [`LockError::Held`] to tell. Only a hint: not synced.
+    /// A file that has told of somebody is at no moment empty.
     ///
     /// # Errors
     /// What the system says.
     pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(holder).unwrap_or_default();
         text.push(b'\n');
-        self.file.truncate(0)?;
-        self.file.write_at(&text, 0)
+        self.file.write_at(&text, 0)?;
+        self.file.truncate(text.len() as u64)
     }
 
     /// The locked file.
