@@ -1,15 +1,17 @@
 //! The environment of a job: what it is told, and by what its processes are known again.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use crate::queue::JobId;
-use crate::state::JobPaths;
+use crate::state::{JobPaths, StateDir};
 
 /// Names the job; inherited by its descendants.
 pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
 /// Names the state directory: the same job id may exist in another one.
 pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
+/// The state directory's id: it tells whose a process is when the name of the directory leads nowhere any
+/// more. Supervisors have it too.
+pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
 /// Which attempt, from 1.
 pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
@@ -35,7 +37,7 @@ pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static 
 /// What is set in the environment of a job's command.
 #[must_use]
 pub fn environment(
-    root: &Path,
+    dir: &StateDir,
     paths: &JobPaths,
     job: &JobId,
     attempt: u32,
@@ -44,7 +46,8 @@ pub fn environment(
     let mut variables = vec![
         (JOB_ID, job.to_string().into()),
         (ATTEMPT, attempt.to_string().into()),
-        (STATE_DIR, root.as_os_str().to_owned()),
+        (STATE_DIR, dir.paths.root().as_os_str().to_owned()),
+        (STATE_ID, dir.identity.state_id.to_string().into()),
         (WORKSPACE, paths.workspace.as_os_str().to_owned()),
         (CHECKPOINT, paths.checkpoint().into_os_string()),
     ];
