@@ -79,6 +79,7 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
         }
         Fact::Removal { id, file, is_done } => removal(view, id, file.as_deref(), *is_done, world),
         Fact::Audit { object } => once(&view.audit, object),
+        Fact::DoneToQueue { what } => once(&view.done_to_queue, what),
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
         Fact::Startup { id } => once(&view.startups, id),
