@@ -9,16 +9,17 @@ use crate::tree::{Node, Tree};
 use crate::view::View;
 
 /// The files that a recovery writes whether or not there is anything to recover: its own progress and
-/// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
-/// may differ after a second recovery.
+/// history, the startup's, the hints in lock files, the plan that its look for orphans makes, and the page of
+/// shared memory of a log. Nothing else may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 6] = [
+    const FILES: [&str; 7] = [
         "state/webhooks/deliver.lock",
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
         "state/recovery/recovery.lock",
         "state/startup/startup.lock",
+        "state/orphans/candidates.json",
     ];
     FILES.iter().any(|f| path == Path::new(f))
         || path.ends_with("commit.page")

@@ -24,6 +24,11 @@ pub struct Limits {
     pub failing_syncs: bool,
     /// At most so many disks of each of those recordings.
     pub most_after_failed_sync: usize,
+    /// At most so many syncs of an operation are made to fail, evenly taken.
+    pub most_failing_syncs: usize,
+    /// At most so many kills of one recording, evenly taken. What power losses show is compared with what
+    /// kills left only where every one around that moment was tried.
+    pub most_kills: usize,
     /// At most so many disks of one recording.
     pub most_images: usize,
     /// Beyond the limits the choice follows from this seed; without one it is made at equal distances.
@@ -54,6 +59,8 @@ impl Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
             most_after_failed_sync: 2,
+            most_failing_syncs: 20,
+            most_kills: 50,
             most_images: 40,
             seed: None,
             power_losses_after_kills: 2,
@@ -62,6 +69,19 @@ impl Limits {
             workers: 2,
             chains: 3,
             keep: None,
+        }
+    }
+
+    /// As [`Limits::bounded_for`], without any disk: to see which write paths the operation takes.
+    #[must_use]
+    pub fn recording_of(operation: &Operation) -> Limits {
+        Limits {
+            most_kills: 0,
+            most_images: 0,
+            most_after_failed_sync: 0,
+            power_losses_after_kills: 0,
+            chains: 0,
+            ..Limits::bounded_for(operation)
         }
     }
 
@@ -79,6 +99,8 @@ impl Limits {
             detail: Detail::FULL,
             failing_syncs: true,
             most_after_failed_sync: 30,
+            most_failing_syncs: 16,
+            most_kills: 600,
             most_images: 2500,
             seed: Some(seed),
             power_losses_after_kills: 12,
@@ -95,6 +117,8 @@ impl Limits {
     pub fn every(seed: u64) -> Limits {
         Limits {
             most_after_failed_sync: 150,
+            most_failing_syncs: usize::MAX,
+            most_kills: usize::MAX,
             most_images: usize::MAX,
             power_losses_after_kills: usize::MAX,
             most_after_kill: 400,
@@ -199,9 +223,8 @@ pub fn run_operation(
     let recording = player.record(operation, &base, &recorded, orders)?;
     run.note(&recording);
     run.recording(&recording, "")?;
-    let syncs = recording.syncs();
     if limits.failing_syncs && !run.is_over() {
-        for failing_sync in 1..=syncs {
+        for failing_sync in evenly((1..=recording.syncs()).collect(), limits.most_failing_syncs) {
             let orders = Orders { failing_sync, ..orders.clone() };
             let recording = player.record(operation, &base, &recorded, &orders)?;
             run.report.faults += 1;
@@ -295,14 +318,17 @@ impl Run<'_> {
             moments.retain(|m| m.at > failed_at);
             moments = evenly(moments, most);
         }
-        let kills = moments.iter().map(|m| Case {
+        let chosen = evenly((0..moments.len()).collect(), self.limits.most_kills);
+        let kills = chosen.iter().map(|&index| &moments[index]).map(|m| Case {
             tree: m.model.everything(),
             moment: format!("{how}killed after event {}", m.at),
             facts: m.facts.clone(),
             shown: None,
             is_kill: true,
         });
-        let views = self.try_all(&kills.collect::<Vec<_>>())?;
+        let mut views: Vec<Option<Objects>> = vec![None; moments.len()];
+        let shown = self.try_all(&kills.collect::<Vec<_>>())?;
+        chosen.into_iter().zip(shown).for_each(|(index, shown)| views[index] = shown);
         if self.is_over() {
             return Ok(());
         }

@@ -94,6 +94,7 @@ impl Context<'_> {
 }
 
 /// A part of the laboratory.
+#[derive(Clone, Copy)]
 pub(crate) struct Part {
     /// For `--only`.
     pub(crate) name: &'static str,
@@ -104,6 +105,8 @@ pub(crate) struct Part {
 /// All parts, in the order in which they run.
 const PARTS: &[Part] =
     &[Part { name: "crash-images", run: crash_images }, Part { name: "shutdown", run: shutdown::shut_down }];
+/// Runs only when it is asked for: `crash-images` tells the same.
+const WRITE_PATHS: Part = Part { name: "write-paths", run: recordings };
 
 /// Runs what was asked for; success when nothing failed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -136,9 +139,10 @@ fn run_parts(arguments: &Arguments) -> Result<ExitCode, Error> {
     let of_operations = arguments.operation.is_some().then_some("crash-images");
     let only = arguments.only.as_deref().or(of_operations);
     say(&head());
-    for part in
-        PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
-    {
+    let asked_for = [WRITE_PATHS].into_iter().filter(|part| only == Some(part.name));
+    let parts = PARTS.iter().chain(&real_binary::PARTS);
+    let wanted = parts.filter(|part| only.is_none_or(|name| name == part.name)).copied();
+    for part in asked_for.chain(wanted) {
         (part.run)(&context)?;
     }
     context.bar.finish_and_clear();
@@ -179,13 +183,31 @@ fn crash_images(context: &Context<'_>) -> Result<(), Error> {
         context.finished(row(operation, &report));
     }
     if arguments.operation.is_none() {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let Untried { untried, stale } = Untried::find(&repository, &passed)?;
-        let failures = (untried.len() + stale.len()) as u64;
-        untried.iter().for_each(|path| tell(&format!("no operation takes this write path: {path}")));
-        stale.iter().for_each(|excuse| tell(&format!("needs no excuse: {excuse}")));
-        context.finished(Row { operation: "write paths".to_owned(), failures, ..Row::default() });
+        write_paths(context, &passed)?;
     }
+    Ok(())
+}
+
+/// Only the recordings: whether they pass every write path.
+fn recordings(context: &Context<'_>) -> Result<(), Error> {
+    let mut passed = BTreeSet::new();
+    for operation in operations::ALL {
+        context.bar.set_message(operation.name);
+        let limits = Limits::recording_of(operation);
+        let orders = Orders::default();
+        passed
+            .extend(run_operation(&context.player, operation, &orders, &limits, Which::All, &|_| {})?.sites);
+    }
+    write_paths(context, &passed)
+}
+
+fn write_paths(context: &Context<'_>, passed: &BTreeSet<String>) -> Result<(), Error> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let Untried { untried, stale } = Untried::find(&repository, passed)?;
+    let failures = (untried.len() + stale.len()) as u64;
+    untried.iter().for_each(|path| tell(&format!("no operation takes this write path: {path}")));
+    stale.iter().for_each(|excuse| tell(&format!("needs no excuse: {excuse}")));
+    context.finished(Row { operation: "write paths".to_owned(), failures, ..Row::default() });
     Ok(())
 }
 
