@@ -10,7 +10,7 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
-use crate::cleanup::Derived;
+use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
@@ -123,8 +123,8 @@ impl Scheduler {
 
     /// The same, which removes jobs that are old enough once a day.
     #[must_use]
-    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
-        self.retainer = Retainer::new(retention);
+    pub fn with_retention(mut self, retention: Retention, cleanup: CleanupSettings) -> Scheduler {
+        self.retainer = Retainer::new(retention, cleanup);
         self
     }
 
