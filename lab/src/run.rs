@@ -329,7 +329,7 @@ impl Run<'_> {
         let mut views: Vec<Option<Objects>> = vec![None; moments.len()];
         let shown = self.try_all(&kills.collect::<Vec<_>>())?;
         chosen.into_iter().zip(shown).for_each(|(index, shown)| views[index] = shown);
-        if self.is_over() {
+        if self.is_over() || most == 0 {
             return Ok(());
         }
         // The last moment at which a disk is possible is the one with the most acknowledged.
