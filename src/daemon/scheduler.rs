@@ -12,7 +12,7 @@ use super::supervisors::Supervisors;
 use super::watch::Watch;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder};
+use crate::durable::{DiskError, FileLock, Holder, Taken};
 use crate::jobs::{
     Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
     after_failed_start, record, settle,
@@ -333,9 +333,10 @@ impl Scheduler {
         if self.settings.only.is_empty() && self.announced.is_none() {
             let path = self.dir.paths.scheduling_lock();
             // Those who only look hold it for moments.
-            self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE) {
+            self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE, |_, _| true) {
+                Ok(Taken::Ours(lock)) => Some(lock),
                 Err(e) if e.is_not_found() => FileLock::try_acquire(&self.dir.disk, &path).ok(),
-                taken => taken.ok().flatten(),
+                _ => None,
             };
             if let Some(lock) = &self.announced {
                 // What a crash leaves there says that a scheduler is to be expected back.
