@@ -261,7 +261,8 @@ fn a_workspace_with_one_of_everything_is_removed_as_far_as_it_can_be() {
     (0..100).for_each(|n| deep.push(format!("level-{n}")));
     std::fs::create_dir_all(&deep).unwrap();
     std::fs::write(deep.join("bottom"), "x").unwrap();
-    for name in [&b"new\nline"[..], b"\xff\xfe not text", b"-rf *", b" ", b"\x1b[31mred", b"\xe2\x80\xaetxt"] {
+    for name in [&b"new\nline"[..], b"\xff\xfe not text", b"-rf *", b" ", b"\x1b[31mred", b"\xe2\x80\xaetxt"]
+    {
         std::fs::write(workspace.join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
     }
     std::os::unix::fs::symlink("loop", workspace.join("loop")).unwrap();

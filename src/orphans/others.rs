@@ -109,9 +109,10 @@ impl World<'_> {
     }
 
     pub(super) fn checks_of_process(&self, process: ProcessIdentity, id: &JobId) -> Vec<Check> {
-        let own_session = process_stat(std::process::id()).ok().map(|s| s.session);
-        let theirs = process_stat(process.pid).ok().map(|s| s.session);
-        let apart = theirs.is_some() && theirs != own_session;
+        // In a container the leader of a session may be outside: then it is 0, and of several nobody can tell.
+        let session_of = |pid| process_stat(pid).ok().map(|s| s.session);
+        let (ours, theirs) = (session_of(std::process::id()), session_of(process.pid));
+        let apart = theirs.is_some() && ours.is_some() && theirs != ours;
         let marked =
             self.marked(process.pid).is_some_and(|(now, job)| now == process && job == id.to_string());
         let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);

@@ -57,7 +57,7 @@ fn a_daemon_prunes_when_the_engine_is_back() {
         let place = Place::new();
         engine.run(&place, &["init"]).ends_with(0);
         ended(engine, &place, "late");
-        engine.created("l", &labels(&place, "late"));
+        engine.created("late-1", &labels(&place, "late"));
         place.write("config.toml", "[jobs]\nkeep_days = 0\nkeep_last = 0\n");
         engine.word("kill");
         let daemon = Background::start(engine.command(&place).arg("daemon"));
