@@ -53,6 +53,11 @@ pub enum Fact {
         /// What it is about.
         object: String,
     },
+    /// What an operator did to the queue is told, once, whether or not the log still has the record.
+    DoneToQueue {
+        /// Action and object.
+        what: String,
+    },
     /// A file's content: old or new whole self.
     Content {
         /// The file, relative to the state directory.
@@ -69,6 +74,14 @@ pub enum Fact {
     StateId {
         /// As its identity says.
         id: String,
+    },
+    /// The delivery of a job's callback stands in one of these places: `pending`, `in_flight`, `waiting`,
+    /// `parked`, or `settled` when it has arrived or was given up.
+    Delivery {
+        /// The job's id.
+        job: String,
+        /// Where it may stand.
+        any_of: Vec<String>,
     },
     /// A job that is being removed: there with this file of its workspace, or gone with all of it.
     Removal {
@@ -98,6 +111,12 @@ impl Fact {
         Fact::Job { id: id.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect(), attempt }
     }
 
+    /// The delivery of a job's callback that must stand in one of these places.
+    #[must_use]
+    pub fn delivery(job: &str, any_of: &[&str]) -> Fact {
+        Fact::Delivery { job: job.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect() }
+    }
+
     /// What it is about: of two facts with one key the later one counts.
     #[must_use]
     pub fn key(&self) -> String {
@@ -109,9 +128,11 @@ impl Fact {
             Fact::GivenBack { lock_id, .. } => format!("given back {lock_id}"),
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
+            Fact::DoneToQueue { what } => format!("done to queue {what}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
+            Fact::Delivery { job, .. } => format!("delivery {job}"),
             Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),

@@ -6,18 +6,24 @@
 
 mod again;
 mod choice;
+mod cleaning;
+mod deliveries;
 mod exits;
 mod gate;
 mod info;
+mod needs;
 mod orphans;
+mod prune;
 mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
 mod watch;
 
+pub use deliveries::Trouble;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
-pub use retention::still_needed;
+pub use needs::{CleanupNeed, Needs};
+pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

@@ -7,6 +7,7 @@ mod evidence;
 mod exit_record;
 mod fence;
 mod follow;
+mod grip;
 pub mod marks;
 mod output;
 mod process_table;
@@ -15,7 +16,7 @@ pub mod record;
 mod record_text;
 mod recover;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sentinel;
 mod stored;
 mod supervise;
@@ -27,11 +28,12 @@ pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use follow::Follower;
+pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
-    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune,
+    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
 pub(crate) use recover::after_failed_start;
 pub use recover::{

@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod cleanup;
 pub mod dashboard;
 pub mod failed;
 mod finding;
@@ -14,6 +15,7 @@ pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
@@ -21,6 +23,7 @@ pub mod recovery;
 pub mod sentinels;
 pub mod startup;
 pub mod status;
+pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;
 

@@ -52,7 +52,7 @@ impl JobHolders {
     pub fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
         // What another process does to the log at this moment may ask for opening it anew.
-        if !slot.as_mut().is_some_and(|queue| queue.refresh().is_ok()) {
+        if slot.as_mut().is_none_or(|queue| queue.refresh().is_err()) {
             *slot = Queue::open(&self.dir).ok();
             slot.as_mut()?.refresh().ok()?;
         }

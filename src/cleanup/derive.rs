@@ -1,0 +1,100 @@
+//! Which jobs are to be cleaned up by the queue's word alone.
+
+use super::known::Known;
+use super::record::{CleanupRecord, Source};
+use super::store;
+use crate::durable::DiskError;
+use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::state::StateDir;
+
+/// Follows a queue: which of its jobs ask for cleanup, and whose was entered already. A new one looks at
+/// every job once; from then on only new jobs, and when the queue changed those that ask, are looked at.
+#[derive(Debug, Default)]
+pub struct Derived {
+    asking: Vec<JobId>,
+    seen: usize,
+    entered: u64,
+    /// The record behind which nothing was missing.
+    nothing_missing_at: Option<u64>,
+    known: Option<Known>,
+}
+
+fn asks(job: &Job) -> bool {
+    // The spec is JSON that we wrote; most do not ask, and a million are not parsed.
+    memchr::memmem::find(job.raw_spec.as_bytes(), b"\"auto_cleanup\"").is_some()
+        && job.spec().is_ok_and(|s| s.auto_cleanup)
+}
+
+/// Whether a job's leftovers are to go by themselves: it is over, and nobody waits for its resume.
+fn is_due(job: &Job) -> bool {
+    job.status.is_over() && job.status != JobStatus::Crashed
+}
+
+impl Derived {
+    /// The jobs whose cleanup is due and was never entered.
+    ///
+    /// # Errors
+    /// What the system says of the cleanups.
+    pub fn missing<'a>(&mut self, dir: &StateDir, state: &'a QueueState) -> Result<Vec<&'a Job>, DiskError> {
+        if self.nothing_missing_at == Some(state.last_seq()) {
+            return Ok(Vec::new());
+        }
+        self.look_at_new(state);
+        let mut missing = Vec::new();
+        if !self.asking.is_empty() {
+            let known = match &mut self.known {
+                Some(known) => known,
+                slot => slot.insert(Known::read(dir)?),
+            };
+            for job in self.asking.iter().filter_map(|id| state.get(id)) {
+                if !job.status.is_over() {
+                    known.forget(job);
+                } else if is_due(job) && !known.has(job) {
+                    missing.push(job);
+                }
+            }
+        }
+        if missing.is_empty() {
+            self.nothing_missing_at = Some(state.last_seq());
+        }
+        Ok(missing)
+    }
+
+    fn look_at_new(&mut self, state: &QueueState) {
+        let totals = state.totals();
+        let entered = totals.enqueued + totals.restored;
+        let jobs = state.jobs().len();
+        // Jobs stand in the order in which they entered; when some left, the places moved.
+        let only_new = (entered - self.entered.min(entered)) as usize == jobs.wrapping_sub(self.seen);
+        let from = if only_new { self.seen } else { 0 };
+        if from == 0 {
+            self.asking.clear();
+        }
+        self.asking.extend(state.jobs().skip(from).filter(|j| asks(j)).map(|j| j.id.clone()));
+        (self.seen, self.entered) = (jobs, entered);
+    }
+
+    /// Makes the file of every cleanup that is due; how many.
+    ///
+    /// # Errors
+    /// What the system says; the rest is made the next time.
+    pub fn enter_missing(
+        &mut self,
+        dir: &StateDir,
+        state: &QueueState,
+        by: &str,
+    ) -> Result<usize, DiskError> {
+        let now = dir.clock.now();
+        let missing: Vec<Job> = self.missing(dir, state)?.into_iter().cloned().collect();
+        let known = self.known.get_or_insert_default();
+        for job in &missing {
+            let record = CleanupRecord {
+                by: by.to_owned(),
+                ..CleanupRecord::new(known.free_id(job), job, Source::Auto, now)
+            };
+            store::enter(dir, &record)?;
+            known.enter(record);
+        }
+        Ok(missing.len())
+    }
+}
