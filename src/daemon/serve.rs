@@ -187,7 +187,7 @@ fn work(
         let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
         let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
         let scheduler = match settings.retention {
-            Some(retention) => scheduler.with_retention(retention),
+            Some(retention) => scheduler.with_retention(retention, settings.cleanup.clone()),
             None => scheduler,
         };
         let worked = schedule(scheduler, again, stop);
