@@ -5,6 +5,7 @@
 //! supervisors are processes of their own.
 
 mod again;
+mod answered;
 mod choice;
 mod exits;
 mod gate;
@@ -14,10 +15,13 @@ mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
+mod tokens;
 mod watch;
 
+pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
 pub use gate::LockGate;
-pub use info::{DaemonInfo, running_daemon};
+pub use info::{DaemonInfo, known_daemon, running_daemon};
 pub use retention::still_needed;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonError, DaemonSettings, serve};
+pub use serve::{DaemonError, DaemonSettings, Listening, serve};
+pub use tokens::{Role, make_tokens, role_of, rotate_token};

@@ -1,6 +1,9 @@
 //! The daemon's life: its lock, its recovery (or safe mode), then jobs until it is told to end.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::{Retention, record};
@@ -23,7 +26,21 @@ pub struct DaemonSettings {
     pub scheduler: SchedulerSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
+    /// Where it can be asked.
+    pub listening: Listening,
 }
+
+/// Where a daemon can be asked. Whoever calls [`serve`] listens there already.
+#[derive(Debug, Clone, Default)]
+pub struct Listening {
+    /// On TCP.
+    pub address: Option<String>,
+    /// On a unix socket.
+    pub socket: Option<PathBuf>,
+}
+
+/// A recovery that takes longer is announced, so that it can be watched.
+const ANNOUNCED_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a daemon did not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +104,9 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler, retention } = settings;
+    let DaemonSettings { recovery, run, scheduler, retention, listening } = settings;
     let again = Again { dir, recovery, run };
-    let served = serve_on(dir, &again, WorkSettings { scheduler, retention }, ready, stop);
+    let served = serve_on(dir, &again, WorkSettings { scheduler, retention, listening }, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
@@ -98,6 +115,23 @@ pub fn serve(
 struct WorkSettings {
     scheduler: SchedulerSettings,
     retention: Option<Retention>,
+    listening: Listening,
+}
+
+/// Runs the recovery; when it takes long, the file that others find the daemon by is written meanwhile.
+fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) -> T {
+    let (over, wait) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if wait.recv_timeout(ANNOUNCED_AFTER) == Err(RecvTimeoutError::Timeout) {
+                // The disk may refuse: then nobody can watch, and all else is as it would be.
+                let _ = info.write(dir);
+            }
+        });
+        let recovered = recover();
+        drop(over);
+        recovered
+    })
 }
 
 fn serve_on(
@@ -107,19 +141,21 @@ fn serve_on(
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
-    let info = |safe_mode| DaemonInfo {
+    let Listening { address, socket } = work_settings.listening.clone();
+    let info = |safe_mode, ready| DaemonInfo {
         pid: std::process::id(),
-        address: None,
-        socket: None,
+        address: address.clone(),
+        socket: socket.clone(),
         started_at: dir.clock.now(),
         safe_mode,
+        ready,
     };
     // Where it cannot be told, the phase `startup` says so: no reason not to come up.
     let recovered = match safe_mode(dir) {
-        Ok(None) | Err(_) => again.whole()?,
+        Ok(None) | Err(_) => announced(dir, &info(false, false), || again.whole())?,
         Ok(Some(safe)) => {
             come_up_safely(dir, &safe)?;
-            let info = info(true);
+            let info = info(true, true);
             info.write(dir)?;
             ready(&info, None);
             match again.when_asked_in_safe_mode(stop)? {
@@ -137,7 +173,7 @@ fn serve_on(
         Some(queue) => queue,
         None => Queue::open(dir)?,
     };
-    let info = info(false);
+    let info = info(false, true);
     info.write(dir)?;
     ready(&info, Some(&record));
     work(dir, queue, work_settings, again, stop)

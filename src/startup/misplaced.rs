@@ -26,6 +26,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.names_lock(),
         paths.daemon_info(),
         paths.daemon_lock(),
+        paths.admin_token(),
+        paths.viewer_token(),
     ];
     wanted.extend(named(&paths.queue_log(), &[".log", ".lock", ".page"]));
     wanted.extend(named(&paths.audit_log(), &[".log", ".lock", ".page"]));

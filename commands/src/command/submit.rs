@@ -115,7 +115,7 @@ pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Endi
 fn defaults(context: &mut Context) -> Result<RequestDefaults, CliError> {
     let jobs = &context.settings()?.jobs;
     let (on_crash, max_attempts) = (jobs.on_crash.into(), jobs.max_attempts);
-    Ok(RequestDefaults { on_crash, max_attempts, base: std::env::current_dir().ok() })
+    Ok(RequestDefaults { on_crash, max_attempts, base: context.folder() })
 }
 
 fn request(args: SubmitArgs) -> JobRequest {
