@@ -84,6 +84,15 @@ pub(crate) struct Globals {
     /// Why it is done, for the audit trail
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Ask the daemon at this address, http://HOST:PORT, instead of the state directory
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
+    pub(crate) url: Option<String>,
+    /// Ask the daemon behind this unix socket instead of the state directory
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// With --url: the file that holds the token to show
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for a lock, such as 30s [default: 10s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration_text)]
     pub(crate) lock_wait: Option<String>,
@@ -95,7 +104,7 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     Init(InitArgs),
     Submit(Box<SubmitArgs>),
     Jobs(JobsArgs),
@@ -126,7 +135,7 @@ enum Command {
 
 impl Command {
     /// The word, for the audit trail.
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
             Command::Submit(_) => "submit",
@@ -158,7 +167,8 @@ impl Command {
     }
 }
 
-fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
+/// Carries a command out.
+pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     match command {
         Command::Init(args) => cmd_init(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
@@ -194,6 +204,16 @@ pub(crate) fn definition() -> clap::Command {
     Cli::command().after_long_help(status_table())
 }
 
+/// Globals and command of a command line.
+///
+/// # Errors
+/// What is wrong with it, in clap's words.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::Error> {
+    let matches = definition().try_get_matches_from(arguments)?;
+    let Cli { globals, command } = Cli::from_arg_matches(&matches)?;
+    Ok((globals, command))
+}
+
 /// Parses, runs, and turns the outcome into an exit status.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let guessed = Guess::from(&arguments);
@@ -214,7 +234,12 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
 }
 
 /// The edge: tells the failure, empties the buffers, decides the status.
-fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
+pub(crate) fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
+    ExitCode::from(status_of(output, outcome))
+}
+
+/// As [`end`], as a number.
+pub(crate) fn status_of(output: &mut Output, outcome: Result<Ending, CliError>) -> u8 {
     let mut status = match outcome {
         Ok(ending) => ending.status(),
         Err(error) => {
@@ -226,7 +251,7 @@ fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
         output.error(&error);
         status = if status == 0 { error.status() } else { status };
     }
-    ExitCode::from(status)
+    status
 }
 
 /// What the command line seems to ask for, for the time when it could not be parsed.
@@ -282,7 +307,7 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
 }
 
 /// Message and tips out of clap's text: the first line, and the lines that begin with `tip:`.
-fn usage_error(rendered: &str) -> CliError {
+pub(crate) fn usage_error(rendered: &str) -> CliError {
     let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.collect();

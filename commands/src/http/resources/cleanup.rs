@@ -1,0 +1,5 @@
+//! Cleanups.
+
+use crate::http::endpoint::Endpoint;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[];

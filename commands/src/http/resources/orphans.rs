@@ -1,0 +1,5 @@
+//! Orphans.
+
+use crate::http::endpoint::Endpoint;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[];

@@ -1,0 +1,18 @@
+//! Startups.
+
+use crate::http::endpoint::{Endpoint, Shape, To, get, member, post, required};
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    get(
+        "/api/admin/startup/detection",
+        &["startup", "detection"],
+        "Whether the startup before this one was cut short, and in which phase",
+    ),
+    get("/api/admin/startup/cleanup-log", &["startup", "cleanup-log"], "What was cleaned after crashes").in_pages(),
+    post("/api/admin/startup/retry", &["retry", "phase"], "Tries a component again, and what waits for it")
+        .with(&[required(member("component", Shape::Text, To::Words, "The phase"))])
+        .while_recovering(),
+    post("/api/admin/startup/clear", &["startup", "clear"], "Says that a crash loop is over").while_recovering(),
+    get("/api/admin/startup/history", &["startup", "history"], "Past startups, the newest first").in_pages(),
+    get("/api/admin/startup-log", &["startup", "log"], "What this startup did, and the ten before it"),
+];

@@ -1,0 +1,5 @@
+//! Deliveries.
+
+use crate::http::endpoint::Endpoint;
+
+pub(super) const ENDPOINTS: &[Endpoint] = &[];
