@@ -8,17 +8,21 @@ use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::audit::{AuditArgs, cmd_audit};
+use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::demo::{DemoArgs, cmd_demo};
 use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::findings::{FindingsArgs, cmd_findings};
+use crate::command::health::{HealthArgs, cmd_health};
 use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
+use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::recovery::{RecoveryArgs, cmd_recovery};
@@ -26,10 +30,13 @@ use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
+use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
+use crate::command::token::{TokenArgs, cmd_token};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
@@ -37,6 +44,7 @@ use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::interruption::Interruption;
 use crate::output::Output;
 use crate::paint::ColorChoice;
+use crate::remote::forward;
 
 /// Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
 /// deleted, nothing runs twice at once.
@@ -118,8 +126,15 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     Retry(RetryArgs),
     Skip(SkipArgs),
+    Cleanup(CleanupArgs),
+    Scan(ScanArgs),
+    Orphans(OrphansArgs),
     Status(StatusArgs),
+    Findings(FindingsArgs),
+    Health(HealthArgs),
+    Token(TokenArgs),
     Recover(RecoverArgs),
+    Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
     Startup(StartupArgs),
     Work(WorkArgs),
@@ -150,8 +165,15 @@ impl Command {
             Command::Resume(_) => "resume",
             Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
+            Command::Cleanup(_) => "cleanup",
+            Command::Scan(_) => "scan",
+            Command::Orphans(_) => "orphans",
             Command::Status(_) => "status",
+            Command::Findings(_) => "findings",
+            Command::Health(_) => "health",
+            Command::Token(_) => "token",
             Command::Recover(_) => "recover",
+            Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
             Command::Startup(_) => "startup",
             Command::Work(_) => "work",
@@ -163,6 +185,49 @@ impl Command {
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
+        }
+    }
+}
+
+impl Command {
+    /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
+    /// machine, or as a process of their own.
+    pub(crate) fn is_for_a_daemon(&self) -> bool {
+        !matches!(
+            self,
+            Command::Init(_)
+                | Command::Lock(_)
+                | Command::Work(_)
+                | Command::Run(_)
+                | Command::Daemon(_)
+                | Command::Import(_)
+                | Command::Demo(_)
+                | Command::Config(_)
+        ) && !self.is_offline()
+    }
+
+    /// Whether it needs neither a state directory nor a daemon.
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_))
+    }
+
+    /// Whether it may change something: what only looks is named, all else may.
+    pub(crate) fn changes(&self) -> bool {
+        match self {
+            Command::Queue(_)
+            | Command::Why(_)
+            | Command::Audit(_)
+            | Command::Status(_)
+            | Command::Findings(_)
+            | Command::Health(_)
+            | Command::Recovery(_) => false,
+            Command::Jobs(args) => args.changes(),
+            Command::Locks(args) => args.changes(),
+            Command::Startup(args) => args.changes(),
+            Command::Cleanup(args) => args.changes(),
+            Command::Orphans(args) => args.changes(),
+            Command::Webhooks(args) => args.changes(),
+            _ => true,
         }
     }
 }
@@ -183,8 +248,15 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
+        Command::Cleanup(args) => cmd_cleanup(context, &args),
+        Command::Scan(args) => cmd_scan(context, &args),
+        Command::Orphans(args) => cmd_orphans(context, &args),
         Command::Status(args) => cmd_status(context, &args),
+        Command::Findings(args) => cmd_findings(context, &args),
+        Command::Health(args) => cmd_health(context, &args),
+        Command::Token(args) => cmd_token(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
@@ -217,7 +289,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::
 /// Parses, runs, and turns the outcome into an exit status.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let guessed = Guess::from(&arguments);
-    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
+    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
@@ -228,9 +300,21 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(interruption) => interruption,
         Err(error) => return end(&mut output, Err(error)),
     };
+    if is_for_elsewhere(&globals, &cli.command) {
+        return match forward(&mut output, &globals, &cli.command, &arguments) {
+            Ok(status) => status,
+            Err(error) => end(&mut output, Err(error)),
+        };
+    }
     let mut context = Context::new(output, interruption, globals, cli.command.word());
     let outcome = dispatch(&mut context, cli.command);
     end(&mut context.output, outcome)
+}
+
+/// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens.
+fn is_for_elsewhere(globals: &Globals, command: &Command) -> bool {
+    let is_named = globals.url.is_some() || globals.socket.is_some();
+    is_named && !command.is_offline() && !matches!(command, Command::Daemon(_))
 }
 
 /// The edge: tells the failure, empties the buffers, decides the status.

@@ -158,6 +158,11 @@ impl Context {
         }
     }
 
+    /// The unix socket that was named.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        self.globals.socket.clone()
+    }
+
     /// Whether nothing may be changed.
     pub(crate) fn is_dry_run(&self) -> bool {
         self.globals.dry_run

@@ -8,12 +8,14 @@
 #![allow(dead_code)] // The frame offers more than each command takes.
 
 mod actor;
+mod cleaning;
 mod cli;
 mod command;
 mod configuration;
 mod context;
 mod error;
 mod hidden;
+mod http;
 mod interruption;
 mod live;
 mod masked;
@@ -21,6 +23,7 @@ mod output;
 mod paint;
 mod past;
 mod progress;
+mod remote;
 mod shield;
 mod table;
 mod text;

@@ -111,6 +111,11 @@ impl Output {
         }
     }
 
+    /// Whether results and notes are painted.
+    pub(crate) fn colors(&self) -> [bool; 2] {
+        [self.paint.is_on(), self.paint_notes.is_on()]
+    }
+
     /// Whether the streams are a client's.
     pub(crate) fn is_remote(&self) -> bool {
         self.streams.are_remote
@@ -124,6 +129,11 @@ impl Output {
     /// Whether `--quiet` was given.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether `-v` was given.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose > 0
     }
 
     /// Whether the result is to be one JSON document.

@@ -18,7 +18,7 @@ use crate::durable::{DiskError, Tried, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
 /// Answers are kept for so long.
-pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// An answer, as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,9 @@ pub struct DaemonInfo {
     /// False while it recovers.
     #[serde(default = "yes")]
     pub ready: bool,
+    /// How often its loop broke off and was begun again.
+    #[serde(default)]
+    pub loop_restarts: u32,
 }
 
 /// Before there was such a member, the file was only there when the recovery was over.
@@ -76,6 +79,6 @@ pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
 fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
     let holder = holder_of(&dir.paths.daemon_lock())?;
     let started_at = holder.since.parse().unwrap_or_default();
-    let (address, socket, safe_mode, ready) = (None, None, false, true);
-    Some(DaemonInfo { pid: holder.pid, address, socket, started_at, safe_mode, ready })
+    let (address, socket, safe_mode, ready, loop_restarts) = (None, None, false, true, 0);
+    Some(DaemonInfo { pid: holder.pid, address, socket, started_at, safe_mode, ready, loop_restarts })
 }

@@ -7,6 +7,8 @@
 mod again;
 mod answered;
 mod choice;
+mod cleaning;
+mod deliveries;
 mod exits;
 mod gate;
 mod info;
@@ -19,9 +21,10 @@ mod tokens;
 mod watch;
 
 pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
+pub use deliveries::Trouble;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, known_daemon, running_daemon};
-pub use retention::still_needed;
+pub use retention::Needs;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonError, DaemonSettings, Listening, serve};
+pub use serve::{DaemonError, DaemonSettings, Listen, Listening, serve};
 pub use tokens::{Role, make_tokens, role_of, rotate_token};

@@ -1,18 +1,24 @@
 //! The daemon's life: its lock, its recovery (or safe mode), then jobs until it is told to end.
 
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::{Retention, record};
+use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
+use crate::webhooks;
 
 use super::again::{Again, Looks};
+use super::deliveries::{Deliveries, Trouble};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 
@@ -24,13 +30,24 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// How it delivers.
+    pub webhooks: webhooks::Settings,
+    /// Who hears what keeps it from recording deliveries.
+    pub trouble: Trouble,
+    /// How it cleans up.
+    pub cleanup: CleanupSettings,
+    /// How it looks for orphans.
+    pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
-    /// Where it can be asked.
-    pub listening: Listening,
+    /// Begins to listen; called once nobody else is the daemon, before anything is recovered.
+    pub listen: Listen,
 }
 
-/// Where a daemon can be asked. Whoever calls [`serve`] listens there already.
+/// Begins to listen, and says where.
+pub type Listen = Box<dyn FnOnce(&StateDir) -> io::Result<Listening>>;
+
+/// Where a daemon can be asked.
 #[derive(Debug, Clone, Default)]
 pub struct Listening {
     /// On TCP.
@@ -52,6 +69,9 @@ pub enum DaemonError {
         /// Which, as far as the lock file tells.
         holder: Option<Holder>,
     },
+    /// Nobody could ask it.
+    #[error("cannot be asked over HTTP")]
+    Listen(#[source] io::Error),
     /// Its lock could not be used.
     #[error(transparent)]
     Lock(LockError),
@@ -104,16 +124,23 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler, retention, listening } = settings;
-    let again = Again { dir, recovery, run };
-    let served = serve_on(dir, &again, WorkSettings { scheduler, retention, listening }, ready, stop);
+    let DaemonSettings { listen, recovery, run, scheduler, webhooks, trouble, cleanup, orphans, retention } =
+        settings;
+    let listening = listen(dir).map_err(DaemonError::Listen)?;
+    let again = Again { dir, recovery, run, orphans };
+    let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention, listening };
+    let served = serve_on(dir, &again, work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
 
 /// What a daemon does once it has recovered.
+#[derive(Clone)]
 struct WorkSettings {
     scheduler: SchedulerSettings,
+    webhooks: webhooks::Settings,
+    trouble: Trouble,
+    cleanup: CleanupSettings,
     retention: Option<Retention>,
     listening: Listening,
 }
@@ -149,6 +176,7 @@ fn serve_on(
         started_at: dir.clock.now(),
         safe_mode,
         ready,
+        loop_restarts: 0,
     };
     // Where it cannot be told, the phase `startup` says so: no reason not to come up.
     let recovered = match safe_mode(dir) {
@@ -176,7 +204,40 @@ fn serve_on(
     let info = info(false, true);
     info.write(dir)?;
     ready(&info, Some(&record));
-    work(dir, queue, work_settings, again, stop)
+    work_on(dir, queue, work_settings, again, (info, stop))
+}
+
+/// The longest pause before a loop that broke off is begun again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Works; a panic in one of the loops ends that round of all of them, and after a pause they are begun again
+/// with the queue as it is on disk. That it happened is told in the daemon's file.
+fn work_on(
+    dir: &StateDir,
+    queue: Queue,
+    settings: WorkSettings,
+    again: &Again<'_>,
+    (mut info, stop): (DaemonInfo, &dyn Fn() -> bool),
+) -> Result<(), DaemonError> {
+    let mut queue = Some(queue);
+    loop {
+        let this_round = match queue.take() {
+            Some(queue) => queue,
+            None => Queue::open(dir)?,
+        };
+        let round = || work(dir, this_round, settings.clone(), again, stop);
+        if let Ok(worked) = catch_unwind(AssertUnwindSafe(round)) {
+            return worked;
+        }
+        info.loop_restarts += 1;
+        // The disk may refuse: it is no reason to start no jobs.
+        let _ = info.write(dir);
+        let pause = Duration::from_millis(100) * 2u32.saturating_pow(info.loop_restarts.min(10));
+        let until = Instant::now() + pause.min(LONGEST_PAUSE);
+        while Instant::now() < until && !stop() {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
 }
 
 /// History and log say that this start came up, and how.
@@ -201,14 +262,19 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler);
+        let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
+        let mut deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
+        let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
         let scheduler = match settings.retention {
             Some(retention) => scheduler.with_retention(retention),
             None => scheduler,
         };
-        let worked = schedule(scheduler, again, stop);
+        // Also when the loop breaks off: the scope waits for its threads.
+        let worked = catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, stop)));
         over.store(true, Ordering::Relaxed);
-        worked
+        cleaning.thread().unpark();
+        worked.unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 

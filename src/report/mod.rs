@@ -6,14 +6,18 @@
 pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod cleanup;
 pub mod dashboard;
 pub mod failed;
 mod finding;
+pub mod findings;
+pub mod health;
 mod held;
 pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod page;
 pub mod queue;
 pub mod reattachment;
@@ -21,6 +25,7 @@ pub mod recovery;
 pub mod sentinels;
 pub mod startup;
 pub mod status;
+pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;
 

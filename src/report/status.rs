@@ -1,6 +1,8 @@
 //! The report on one screen: state, what is the matter, what to do.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -47,6 +49,7 @@ pub struct Status {
     pub recovery: Option<RecoveryStatus>,
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
+    pub webhooks: Option<super::webhooks::DeliveryCounts>,
     pub findings: Vec<Finding>,
 }
 
@@ -58,6 +61,11 @@ pub struct DaemonStatus {
     pub started_at: Timestamp,
     /// Whether it has not recovered and starts no job.
     pub safe_mode: bool,
+    /// Where it listens.
+    pub address: Option<String>,
+    pub socket: Option<PathBuf>,
+    /// How often its loop broke off and was begun again.
+    pub loop_restarts: u32,
 }
 
 /// The recovery that runs, or ran last.
@@ -101,6 +109,8 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// What is undelivered; `None` when that cannot be read.
+    pub webhooks: Option<&'a crate::webhooks::Survey>,
     /// When a heartbeat is old.
     pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
@@ -126,9 +136,17 @@ pub struct Gathered {
     /// The crash loop that keeps jobs from being started, and why it cannot be told.
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
+    webhooks: Option<crate::webhooks::Survey>,
 }
 
 impl Gathered {
+    /// The same, with what is undelivered.
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
+        self.webhooks = webhooks;
+        self
+    }
+
     /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
     /// opened by the caller, who can tell that it can only be looked at.
     #[must_use]
@@ -140,6 +158,7 @@ impl Gathered {
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
+            webhooks: None,
             queue,
         }
     }
@@ -162,6 +181,7 @@ impl Gathered {
             last: self.last(),
             unreadable: &unreadable,
             daemon,
+            webhooks: self.webhooks.as_ref(),
             limits,
             unavailable: &self.unavailable,
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
@@ -214,6 +234,7 @@ impl Status {
             recovery: sources.current.map(RecoveryStatus::from),
             degraded_resources,
             counts,
+            webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
             findings,
         }
     }
@@ -252,8 +273,24 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
     queue.state().get(&id).is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
 }
 
+/// What is to be known of the daemon that runs.
+fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let is_exposed = |a: &&String| a.parse::<SocketAddr>().is_ok_and(|a| !a.ip().is_loopback());
+    if let Some(address) = daemon.address.as_ref().filter(is_exposed) {
+        let sentence = format!("it listens on {address}, which other machines can reach, without encryption");
+        found.push(Finding::new(&catalogue::DAEMON_EXPOSED, "daemon", sentence));
+    }
+    if daemon.loop_restarts > 0 {
+        let sentence = format!("since its start its loop broke off {} times", daemon.loop_restarts);
+        found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, "daemon", sentence));
+    }
+    found
+}
+
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    found.extend(sources.daemon.iter().flat_map(of_daemon));
     found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
@@ -272,10 +309,17 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     for resource in sources.unavailable {
         found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
     }
+    if let Some(survey) = sources.webhooks {
+        found.extend(super::webhooks::findings(survey, sources.daemon.is_some()));
+    }
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
         let worth = |f: &&Finding| f.severity >= Severity::Warning;
-        let fresh = |f: &&Finding| !f.object.starts_with("lock:") && !is_settled(sources.queue, &f.object);
+        let fresh = |f: &&Finding| {
+            !f.object.starts_with("lock:")
+                && !f.code.starts_with("webhook-")
+                && !is_settled(sources.queue, &f.object)
+        };
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
@@ -386,6 +430,9 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Healthy if counts.crashed > 0 => {
             format!("{} for an operator", wait(counts.crashed, "crashed job"))
         }
+        State::Healthy if parked(sources) > 0 => {
+            format!("{} for an operator", wait(parked(sources), "parked webhook"))
+        }
         State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
             let jobs = if counts.running == 1 {
                 "1 job runs".to_owned()
@@ -414,6 +461,10 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
             next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
         }
     }
+}
+
+fn parked(sources: &Sources<'_>) -> u64 {
+    sources.webhooks.map_or(0, |survey| super::webhooks::DeliveryCounts::of(survey).parked)
 }
 
 fn wait(number: u64, what: &str) -> String {

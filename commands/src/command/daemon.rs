@@ -1,18 +1,24 @@
 //! `daemon`: recovers, then runs and watches jobs until it is told to end.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonInfo, DaemonSettings, serve};
+use recovery::daemon::{DaemonInfo, DaemonSettings, Listen, Trouble, make_tokens, serve};
 use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
+use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::http::{HttpSettings, Listeners, Server, Stage};
 use crate::progress;
-use crate::working::{cancellable, recovering, retention, run_options, scheduling};
+use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -20,6 +26,22 @@ pub(crate) struct DaemonArgs {
     /// How many jobs run at a time [default: as configured]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    /// The address to listen on, or none [default: as configured, else 127.0.0.1:9797 if it is free]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen: Option<String>,
+}
+
+fn address(text: &str) -> Result<String, &'static str> {
+    let fits = text == "none" || text.parse::<SocketAddr>().is_ok();
+    fits.then(|| text.to_owned()).ok_or("an address with a port, such as 127.0.0.1:9797, or none")
+}
+
+/// A daemon has no terminal: what keeps deliveries from being recorded goes where its other lines go.
+fn trouble_to_stderr() -> Trouble {
+    Arc::new(|line| {
+        // Nobody can be told that nobody can be told.
+        let _ = writeln!(std::io::stderr(), "warning: deliveries cannot be recorded: {line}");
+    })
 }
 
 /// Told at the end.
@@ -32,23 +54,77 @@ struct DaemonReport {
     stopped_by: Option<&'static str>,
 }
 
+/// What begins to listen, once this process is the daemon: the server that answers is kept in `server`.
+fn listener(
+    context: &mut Context,
+    args: &DaemonArgs,
+    server: Arc<OnceLock<Server>>,
+) -> Result<Listen, CliError> {
+    let loaded = context.configuration()?.clone();
+    let asked = args.listen.clone().or_else(|| loaded.configuration.settings().daemon.listen.clone());
+    let socket = context.socket();
+    let tells_requests = context.output.is_verbose();
+    Ok(Box::new(move |dir| {
+        make_tokens(dir).map_err(|e| e.source)?;
+        let socket = socket.unwrap_or_else(|| dir.paths.admin_socket());
+        let listeners = match asked.as_deref() {
+            Some("none") => Listeners::bind(dir, None, &socket)?,
+            Some(address) => Listeners::bind(dir, Some(address), &socket)?,
+            // Another daemon of this machine may have the usual address: the socket remains.
+            None => match Listeners::bind(dir, Some(USUAL_ADDRESS), &socket) {
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                    tell(&format!("warning: {e}; only the socket is served"));
+                    Listeners::bind(dir, None, &socket)?
+                }
+                bound => bound?,
+            },
+        };
+        let listening = listeners.listening.clone();
+        let log = Box::new(move |line: &str| {
+            if tells_requests {
+                tell(line);
+            }
+        });
+        let settings = HttpSettings { dir: dir.clone(), loaded, log };
+        let started = Server::start(settings, listeners)?;
+        // Nobody else has put one there: this is called once.
+        let _ = server.set(started);
+        Ok(listening)
+    }))
+}
+
+/// A daemon's lines go to stderr; that nobody reads them is no failure.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
     let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;
     let cancel = run.cancel.clone();
+    let server = Arc::new(OnceLock::new());
+    let listen = listener(context, args, server.clone())?;
     let settings = DaemonSettings {
         recovery: recovering(context, StartedBy::Daemon, false)?,
         run,
         retention: Some(retention(context)?),
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
+        webhooks: delivering(context)?,
+        trouble: trouble_to_stderr(),
+        cleanup: cleaning(context)?,
+        orphans: scanning_at_start(context)?,
+        listen,
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();
     let output = &mut context.output;
     let mut recovery = None;
     let mut ready = |info: &DaemonInfo, record: Option<&RecoveryRecord>| {
+        if let Some(server) = server.get() {
+            server.reached(if info.safe_mode { Stage::SafeMode } else { Stage::Ready });
+        }
         let Some(record) = record else {
             output.warning(&format!(
                 "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
@@ -64,7 +140,8 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         if let Err(e) = audit::record(&dir, &entry) {
             output.warning(&format!("{e}: {}", e.source));
         }
-        output.note(&format!("ready: process {}, recovery {outcome}", info.pid));
+        let at = info.address.as_ref().map_or_else(String::new, |a| format!(", http://{a}"));
+        output.note(&format!("ready: process {}, recovery {outcome}{at}", info.pid));
     };
     let served = cancellable(&interruption, &cancel, || {
         serve(&dir, settings, &mut ready, &|| interruption.requested().is_some())

@@ -8,6 +8,7 @@ use recovery::recovery::{
 use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live;
@@ -45,8 +46,11 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             true => error.hint("it is in safe mode; to leave: recoveryctl startup clear"),
         });
     }
+    let (cleaning, scanning) = (cleaning(context)?, scanning_at_start(context)?);
     let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
-        .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
+        .map_err(|e| CliError::new(ErrorKind::Failed, e))?
+        .cleaning_now(&cleaning)
+        .scanning(&scanning);
     let options = run_options(context, "recover", &args.skip, None)?;
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();

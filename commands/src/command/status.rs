@@ -2,31 +2,50 @@
 
 use clap::Args;
 use recovery::daemon::{DaemonInfo, running_daemon};
+use recovery::recovery::recovery_ends;
 use recovery::report::status::{DaemonStatus, Gathered, State, Status};
 use recovery::state::StateDir;
+use recovery::webhooks::Survey;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
-use crate::working::judging;
+use crate::working::{delivering, judging};
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
-    let dir = context.state_dir()?;
-    let limits = judging(context)?.limits;
-    let queue = context.queue_to_look(&dir)?;
-    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?, limits);
+    let status = status_of(context)?;
     context.output.report(&status, |text| render(text, &status));
     Ok(ending(&status))
 }
 
+/// How things stand.
+pub(super) fn status_of(context: &mut Context) -> Result<Status, CliError> {
+    let dir = context.state_dir()?;
+    let limits = judging(context)?.limits;
+    let queue = context.queue_to_look(&dir)?;
+    // Deliveries that cannot be read must not hide the rest.
+    let webhooks = match delivering(context) {
+        Ok(settings) => Survey::take(&dir, queue.state(), &settings.endpoints, &recovery_ends(&dir))
+            .map_err(CliError::from),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = &webhooks {
+        context.output.warning(&format!("what is undelivered cannot be told: {}", e.message()));
+    }
+    Ok(Gathered::read(&dir, queue).with_webhooks(webhooks.ok()).status(daemon_of(&dir)?, limits))
+}
+
 /// The daemon that lives, as reports show it.
 pub(super) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, CliError> {
-    let shown = |d: DaemonInfo| DaemonStatus { pid: d.pid, started_at: d.started_at, safe_mode: d.safe_mode };
+    let shown = |info: DaemonInfo| {
+        let DaemonInfo { pid, started_at, safe_mode, address, socket, loop_restarts, .. } = info;
+        DaemonStatus { pid, started_at, safe_mode, address, socket, loop_restarts }
+    };
     Ok(running_daemon(dir)?.map(shown))
 }
 
@@ -72,6 +91,13 @@ pub(super) fn render(text: &mut Text, status: &Status) {
         ("daemon", Some(daemon)),
         ("recovery", Some(recovery)),
         ("jobs", Some(format!("{} queued, {} running{over}", c.queued, c.running))),
+        (
+            "webhooks",
+            status
+                .webhooks
+                .filter(|w| w.total() > 0)
+                .map(|w| format!("{} undelivered, {} of them parked", w.total(), w.parked)),
+        ),
     ]);
     if !status.findings.is_empty() {
         text.gap();

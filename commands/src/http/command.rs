@@ -9,7 +9,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, guard};
-use super::events::Received;
+use super::events::{RaisedAtTheEnd, Received};
 use super::gate::Asker;
 use super::problem::Problem;
 use super::server::Shared;
@@ -69,7 +69,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     let mut response = match started {
         Err(problem) => Answer::from(problem).respond(&head.headers, false),
         Ok(frames) => {
-            let mut response = Response::new(Body::new(Received(frames)));
+            let mut response = Response::new(Body::new(frames));
             let kind = HeaderValue::from_static("application/octet-stream");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
@@ -79,7 +79,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     response
 }
 
-async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<mpsc::Receiver<Bytes>, Problem> {
+async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<Received, Problem> {
     let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST).collect()).await;
     let whole = whole.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
     let whole = whole.ok_or_else(|| {
@@ -94,11 +94,7 @@ async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<mpsc::R
     })?;
     let (tell, frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
-    let (left, watched) = (tell.clone(), gone.clone());
-    tokio::spawn(async move {
-        left.closed().await;
-        watched.store(true, Ordering::SeqCst);
-    });
+    let at_the_end = RaisedAtTheEnd(gone.clone());
     let shared = shared.clone();
     tokio::task::spawn_blocking(move || {
         let _slot = slot;
@@ -106,7 +102,7 @@ async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<mpsc::R
         // Nobody is told when the client has left.
         let _ = tell.blocking_send(frame(STATUS, &[status]));
     });
-    Ok(frames)
+    Ok(Received { frames, _gone: Some(at_the_end) })
 }
 
 /// The exit status.

@@ -164,7 +164,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
         Ok(place) => {
             let (tell, events) = mpsc::channel(4);
             tokio::spawn(stream(shared.clone(), place, tell));
-            let mut response = Response::new(Body::new(Received(events)));
+            let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -219,12 +219,18 @@ async fn stream(shared: Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Byte
             }
             Part::Events(_) => tokio::select! {
                 changed = last.changed() => changed.ok()?,
-                _ = stage.wait_for(|stage| *stage == Stage::Ending) => return None,
+                () = ended(&mut stage) => return None,
                 () = tokio::time::sleep(ALIVE_EVERY) => send(Bytes::from_static(b": alive\n\n")).await?,
                 () = tell.closed() => return None,
             },
         }
     }
+}
+
+/// Waits for the daemon's end.
+async fn ended(stage: &mut watch::Receiver<Stage>) {
+    // No sender any more is an end as well.
+    let _ = stage.wait_for(|stage| *stage == Stage::Ending).await;
 }
 
 /// Where the numbers begin.
@@ -249,7 +255,20 @@ async fn recovery_progress(shared: &Arc<Shared>, tell: &mpsc::Sender<Bytes>) -> 
 }
 
 /// A body out of what a channel brings.
-pub(super) struct Received(pub(super) mpsc::Receiver<Bytes>);
+pub(super) struct Received {
+    pub(super) frames: mpsc::Receiver<Bytes>,
+    /// Raised when the client has left, or has all.
+    pub(super) _gone: Option<RaisedAtTheEnd>,
+}
+
+/// Raises its flag when it is dropped.
+pub(super) struct RaisedAtTheEnd(pub(super) Arc<AtomicBool>);
+
+impl Drop for RaisedAtTheEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
 
 impl hyper::body::Body for Received {
     type Data = Bytes;
@@ -259,6 +278,6 @@ impl hyper::body::Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        self.frames.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

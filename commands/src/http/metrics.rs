@@ -84,9 +84,14 @@ fn exposition(shared: &Shared, asker: &Asker) -> String {
         }
     }
     text.kind("loop_restarts_total", "counter", "Loops of the daemon that broke off and were begun again");
-    text.sample("loop_restarts_total", &[], &shared.restarts().to_string());
+    text.sample("loop_restarts_total", &[], &restarts(shared).to_string());
     shared.traffic.write(&mut text);
     text.0
+}
+
+/// How often the daemon's loop broke off.
+fn restarts(shared: &Shared) -> u32 {
+    recovery::daemon::known_daemon(&shared.dir).ok().flatten().map_or(0, |info| info.loop_restarts)
 }
 
 fn of_status(text: &mut Text, status: &Value) {

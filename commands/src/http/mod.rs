@@ -31,5 +31,10 @@ mod server;
 mod serving;
 mod stage;
 
+/// What both ends of a command that is given to a daemon know.
+pub(crate) mod frames {
+    pub(crate) use super::command::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
+}
+
 pub(crate) use server::{HttpSettings, Listeners, Server};
 pub(crate) use stage::Stage;

@@ -28,7 +28,7 @@ impl<T: Clone + Send + 'static> Reads<T> {
     pub(super) async fn share<M, F>(&self, question: String, make: M) -> Option<T>
     where
         M: Fn() -> F + Send + 'static,
-        F: Future<Output = Option<T>> + Send,
+        F: Future<Output = Option<T>> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
         let is_first = {

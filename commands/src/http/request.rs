@@ -33,7 +33,7 @@ impl Given {
         let mut given = Given::default();
         for (name, value) in parts.path {
             let parameter = find(endpoint, name, &[Place::Path]);
-            given.enter(parameter.ok_or_else(|| unknown(name, "path"))?, vec![value.clone()])?;
+            given.enter(&parameter.ok_or_else(|| unknown(name, "path"))?, vec![value.clone()])?;
         }
         for (name, value) in form_pairs(parts.query)? {
             let parameter = find(endpoint, &name, &[Place::Query, Place::Either]);
@@ -42,7 +42,7 @@ impl Given {
                 Shape::Texts => value.split(',').map(str::to_owned).collect(),
                 _ => vec![value],
             };
-            given.add(parameter, values)?;
+            given.add(&parameter, values)?;
         }
         match endpoint.act {
             // The job is checked by whoever reads it.
@@ -63,7 +63,7 @@ impl Given {
             let parameter = parameter.ok_or_else(|| unknown(&name, "body"))?;
             let Some(values) = texts(parameter, &value)? else { continue };
             // What the body says counts, should the query say it too.
-            self.enter(parameter, values)?;
+            self.enter(&parameter, values)?;
         }
         Ok(())
     }
@@ -84,7 +84,6 @@ impl Given {
 
     fn enter(&mut self, parameter: &Parameter, values: Vec<String>) -> Result<(), Problem> {
         values.iter().try_for_each(|value| check(parameter, value))?;
-        // Names come from the endpoints, which are static: found again to keep that lifetime.
         self.values.insert(parameter.name, values);
         Ok(())
     }

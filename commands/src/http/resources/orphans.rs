@@ -1,5 +1,18 @@
 //! Orphans.
 
-use crate::http::endpoint::Endpoint;
+use crate::http::endpoint::{Endpoint, Shape, To, get, member, post, query, required};
 
-pub(super) const ENDPOINTS: &[Endpoint] = &[];
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    post("/api/admin/orphans/scan", &["scan"], "Looks for damage and orphans, and saves the plan")
+        .with(&[member("kinds", Shape::Texts, To::Option("--kind"), "Only orphans of these kinds")]),
+    get("/api/admin/orphans/candidates", &["orphans", "candidates"], "The plan of the last scan, with its checks")
+        .in_pages()
+        .with(&[query("kinds", Shape::Texts, To::Option("--kind"), "Only of these kinds")]),
+    post("/api/admin/orphans/cleanup", &["orphans", "cleanup"], "Carries a plan out, each check made anew").with(&[
+        required(member("plan_id", Shape::Text, To::Option("--plan"), "The plan")),
+        member("ids", Shape::Texts, To::Option("--id"), "Only these candidates"),
+        member("kinds", Shape::Texts, To::Option("--kind"), "Only candidates of these kinds"),
+    ]),
+    get("/api/admin/orphans/cleanup-log", &["orphans", "cleanup-log"], "What was removed, refused, restored")
+        .in_pages(),
+];
