@@ -108,8 +108,8 @@ impl Scene {
         wait_for("the daemon to take jobs", || {
             assert!(daemon.child.try_wait().unwrap().is_none(), "the daemon has ended");
             let text = std::fs::read_to_string(&info).unwrap_or_default();
-            let pid = serde_json::from_str::<Value>(&text).ok().and_then(|v| v["pid"].as_u64());
-            pid == Some(u64::from(daemon.child.id()))
+            let info = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            info["pid"] == daemon.child.id() && info["ready"] == true
         });
         daemon
     }
