@@ -22,6 +22,7 @@ use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
+use crate::command::openapi::{OpenapiArgs, cmd_openapi};
 use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
@@ -35,8 +36,8 @@ use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
-use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::token::{TokenArgs, cmd_token};
+use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
@@ -146,6 +147,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    Openapi(OpenapiArgs),
 }
 
 impl Command {
@@ -185,6 +187,7 @@ impl Command {
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
+            Command::Openapi(_) => "openapi",
         }
     }
 }
@@ -208,7 +211,7 @@ impl Command {
 
     /// Whether it needs neither a state directory nor a daemon.
     pub(crate) fn is_offline(&self) -> bool {
-        matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_))
+        matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
     }
 
     /// Whether it may change something: what only looks is named, all else may.
@@ -268,6 +271,7 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),
         Command::Man(args) => cmd_man(context, &args),
+        Command::Openapi(args) => cmd_openapi(context, &args),
     }
 }
 

@@ -66,7 +66,10 @@ pub(crate) struct Output {
 
 impl std::fmt::Debug for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("json", &self.json).field("streams", &self.streams).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("json", &self.json)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
     }
 }
 

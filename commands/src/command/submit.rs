@@ -7,8 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use recovery::queue::{
     BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobId, JobRequest, Queue, RequestDefaults,
-    Submitter,
-    masked_url,
+    Submitter, masked_url,
 };
 use recovery::state::config::OnCrash;
 use recovery::state::{BadUnit, parse_duration};

@@ -40,7 +40,8 @@ impl Answer {
     /// As it goes to a client that sent these headers.
     pub(super) fn respond(&self, asked: &HeaderMap, is_get: bool) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body.clone()));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         let mut set = |name, value: &str| {
@@ -58,7 +59,8 @@ impl Answer {
             headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
         }
         if self.status == 401 {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"recoveryctl\""));
+            headers
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"recoveryctl\""));
         }
         if is_get && self.status == 200 {
             let tag = entity_tag(&self.body);
@@ -119,7 +121,9 @@ mod tests {
         let answer = Answer::json(200, "{}\n");
         let fresh = answer.respond(&HeaderMap::new(), true);
         let tag = fresh.headers()[header::ETAG].clone();
-        for known in [tag.to_str().unwrap().to_owned(), format!("\"x\", W/{}", tag.to_str().unwrap()), "*".into()] {
+        for known in
+            [tag.to_str().unwrap().to_owned(), format!("\"x\", W/{}", tag.to_str().unwrap()), "*".into()]
+        {
             let mut asked = HeaderMap::new();
             asked.insert(header::IF_NONE_MATCH, HeaderValue::from_str(&known).unwrap());
             assert_eq!(answer.respond(&asked, true).status(), 304, "{known}");

@@ -117,7 +117,8 @@ fn carry_out(
     let arguments: Vec<_> =
         std::iter::once("recoveryctl".into()).chain(asked.arguments.iter().map(Into::into)).collect();
     let parsed = cli::parse(&arguments);
-    let (json, quiet, verbose) = parsed.as_ref().map_or((false, false, 0), |(g, _)| (g.json, g.quiet, g.verbose));
+    let (json, quiet, verbose) =
+        parsed.as_ref().map_or((false, false, 0), |(g, _)| (g.json, g.quiet, g.verbose));
     let mut output = output(asked, (json, quiet, verbose), tell);
     let (globals, command) = match parsed {
         Ok(parsed) => parsed,
@@ -159,7 +160,9 @@ fn may(asker: &Asker, globals: &Globals, command: &Command) -> Result<(), CliErr
     }
     if asker.role == Role::Viewer && command.changes() {
         let message = format!("the viewer's token is for looking, not for '{}'", command.word());
-        return Err(CliError::new(ErrorKind::NotAuthorised, message).hint("show the token in daemon/admin.token"));
+        return Err(
+            CliError::new(ErrorKind::NotAuthorised, message).hint("show the token in daemon/admin.token")
+        );
     }
     Ok(())
 }

@@ -84,6 +84,8 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     pub(super) act: Act,
     pub(super) parameters: &'static [Parameter],
+    /// The members that every answer has.
+    pub(super) members: &'static [&'static str],
     /// Takes `limit` and `cursor`.
     pub(super) pages: bool,
     /// A write that makes sense while the daemon recovers.
@@ -106,6 +108,11 @@ impl Endpoint {
     pub(super) fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
         let pages = PAGE.iter().filter(|_| self.pages);
         self.parameters.iter().chain(pages).chain(OF_WRITES.iter().filter(|_| self.method.changes()))
+    }
+
+    /// With at least these members in its answer.
+    pub(super) const fn answers(self, members: &'static [&'static str]) -> Endpoint {
+        Endpoint { members, ..self }
     }
 
     /// With a list in pages.
@@ -131,7 +138,16 @@ const fn endpoint(
     summary: &'static str,
 ) -> Endpoint {
     let act = Act::Command(words);
-    Endpoint { method, path, act, parameters: &[], pages: false, steers_recovery: false, summary }
+    Endpoint {
+        method,
+        path,
+        act,
+        parameters: &[],
+        members: &[],
+        pages: false,
+        steers_recovery: false,
+        summary,
+    }
 }
 
 /// A look.

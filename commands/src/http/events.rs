@@ -126,7 +126,8 @@ fn follow_log(
         if until.last_seq > from.last_seq || last.borrow().is_none() {
             log.commit(until.last_seq)?;
             let mut news = Vec::new();
-            let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
+            let request =
+                ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
             read(request, |seq, payload| news.extend(event_of(seq, payload)))?;
             let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
             ring.events.extend(news);

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,7 +83,7 @@ pub(super) fn with_context(
     };
     let output = Output::remote((true, false, 0), Streams::default(), (false, false), to);
     let interruption = Interruption::remote(Arc::new(AtomicBool::new(false)));
-    let client = Client { input: Vec::new(), folder: Some(PathBuf::from("/")) };
+    let client = Client { input: Vec::new(), folder: None };
     let mut context = Context::remote(output, interruption, globals, word, invoker, (loaded, client));
     let mut ended = act(&mut context);
     if let Err(failed) = context.output.finish() {

@@ -95,13 +95,19 @@ fn not_readable(error: &DiskError) -> Problem {
 ///
 /// # Errors
 /// 400 without a Host, 421 for a wrong one, 403 for a foreign Origin.
-pub(super) fn check_host(peer: Peer, headers: &HeaderMap, uri: &Uri, names: &[String]) -> Result<(), Problem> {
+pub(super) fn check_host(
+    peer: Peer,
+    headers: &HeaderMap,
+    uri: &Uri,
+    names: &[String],
+) -> Result<(), Problem> {
     let Peer::Tcp(_) = peer else { return Ok(()) };
     let given = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let host = given.or_else(|| uri.authority().map(|a| a.as_str()));
     let host = host.ok_or_else(|| Problem::malformed("there is no Host".to_owned()))?;
     if !is_ours(host_name(host), names) {
-        let detail = format!("'{host}' is no name of this daemon; daemon.hosts of the configuration lists them");
+        let detail =
+            format!("'{host}' is no name of this daemon; daemon.hosts of the configuration lists them");
         return Err(Problem::new(421, "wrong-host", "the request is for another host", detail));
     }
     let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
@@ -135,7 +141,8 @@ mod tests {
     #[test]
     fn addresses_and_our_names_are_ours() {
         let ours = |host| is_ours(host_name(host), &["batch.example".to_owned()]);
-        for host in ["localhost", "localhost:1", "127.0.0.1:9797", "[::1]:9797", "[::1]", "BATCH.example:80"] {
+        for host in ["localhost", "localhost:1", "127.0.0.1:9797", "[::1]:9797", "[::1]", "BATCH.example:80"]
+        {
             assert!(ours(host), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9797", ""] {

@@ -4,7 +4,7 @@
 //! job that a submission makes, the attempts that a resume begins, the grant that a release gives back. All
 //! other writes change nothing when they are done again.
 
-use recovery::daemon::{Known, KeptAnswer, OpenKey};
+use recovery::daemon::{KeptAnswer, Known, OpenKey};
 use recovery::locks::LockRefused;
 use recovery::queue::{JobId, Queue};
 use recovery::report::jobs::CheckpointFile;
@@ -25,10 +25,14 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
     let request = write.identity();
     let Some(open) = write.book.take(key, &request) else {
         let detail = "a request with this Idempotency-Key is being carried out";
-        return Problem::new(409, "idempotency-key-in-use", "the key is in use", detail).retry_after(1).into();
+        return Problem::new(409, "idempotency-key-in-use", "the key is in use", detail)
+            .retry_after(1)
+            .into();
     };
     match open.known() {
-        Err(e) => Problem::new(500, "disk", "the key cannot be looked at", format!("{e}: {}", e.source)).into(),
+        Err(e) => {
+            Problem::new(500, "disk", "the key cannot be looked at", format!("{e}: {}", e.source)).into()
+        }
         Ok(Known::OtherRequest) => {
             let detail = "this Idempotency-Key was used for another request";
             Problem::new(422, "idempotency-key-reused", "the key belongs to another request", detail).into()
@@ -126,7 +130,8 @@ fn resume_the_rest(write: &Write<'_>, before: &Value) -> Answer {
         let job = id.parse::<JobId>().ok().and_then(|id| queue.state().get(&id));
         match job.filter(|job| before[id].as_u64().is_some_and(|n| u64::from(job.attempt) > n)) {
             Some(job) => {
-                let from_checkpoint = !write.given.is_on("fresh") && CheckpointFile::of(write.dir, job).is_some();
+                let from_checkpoint =
+                    !write.given.is_on("fresh") && CheckpointFile::of(write.dir, job).is_some();
                 let attempt = before[id].as_u64().unwrap_or_default() + 1;
                 done.push(json!({ "job_id": id, "attempt": attempt, "from_checkpoint": from_checkpoint }));
             }

@@ -22,6 +22,7 @@ mod execute;
 mod gate;
 mod keyed;
 mod metrics;
+mod openapi;
 mod probes;
 mod problem;
 mod reads;
@@ -30,6 +31,11 @@ mod resources;
 mod server;
 mod serving;
 mod stage;
+
+/// The description of all endpoints, as `/openapi.json` has it.
+pub(crate) fn description() -> serde_json::Value {
+    openapi::description()
+}
 
 /// What both ends of a command that is given to a daemon know.
 pub(crate) mod frames {

@@ -29,6 +29,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/livez", get(|s, r| probe(s, r, Probe::Lives)))
         .route("/readyz", get(|s, r| probe(s, r, Probe::Ready)))
         .route("/healthz", get(|s, r| probe(s, r, Probe::Healthy)))
+        .route("/openapi.json", get(|s, r| probe(s, r, Probe::Description)))
         .route("/version", get(|s, r| probe(s, r, Probe::Version)))
         .route("/metrics", get(metrics::serve))
         .route("/api/admin/events", get(events::serve))
@@ -38,7 +39,9 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
     }
     router
         .fallback(|State(shared): State<Arc<Shared>>, request| refuse(shared, request, 404))
-        .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, request| refuse(shared, request, 405))
+        .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, request| {
+            refuse(shared, request, 405)
+        })
         .with_state(shared.clone())
 }
 
@@ -59,8 +62,9 @@ fn routes() -> BTreeMap<&'static str, Routes> {
     }
     let routes = |endpoints: Vec<&'static Endpoint>| {
         endpoints.into_iter().fold(Routes::new(), |routes, endpoint| {
-            let handler =
-                move |State(shared): State<Arc<Shared>>, request: Request<Body>| serve(shared, endpoint, request);
+            let handler = move |State(shared): State<Arc<Shared>>, request: Request<Body>| {
+                serve(shared, endpoint, request)
+            };
             routes.on(filter(endpoint.method), handler)
         })
     };
@@ -103,6 +107,7 @@ enum Probe {
     Ready,
     Healthy,
     Version,
+    Description,
 }
 
 async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe: Probe) -> Response<Body> {
@@ -115,6 +120,7 @@ async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe:
         (None, Probe::Version) => {
             json_line(200, &json!({ "name": "recoveryctl", "version": env!("CARGO_PKG_VERSION") }))
         }
+        (None, Probe::Description) => json_line(200, &super::openapi::description()),
         (None, Probe::Ready) => ready(&shared).await,
         (None, Probe::Healthy) => healthy(&shared).await,
     };

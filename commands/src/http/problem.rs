@@ -90,8 +90,15 @@ fn status_of(error: &CliError) -> u16 {
         // Decided against by the state of the thing, not by a fault of ours.
         (
             ErrorKind::Failed,
-            "job-exists" | "job-is-over" | "job-not-running" | "job-not-resumable" | "job-being-removed"
-            | "job-command-unknown" | "jobs-not-resumed" | "phase-failed" | "not-retried",
+            "job-exists"
+            | "job-is-over"
+            | "job-not-running"
+            | "job-not-resumable"
+            | "job-being-removed"
+            | "job-command-unknown"
+            | "jobs-not-resumed"
+            | "phase-failed"
+            | "not-retried",
         )
         | (ErrorKind::Refused, "lock-id-mismatch" | "phase-not-ready" | "safe-mode")
         | (ErrorKind::Held, _) => 409,

@@ -171,7 +171,8 @@ impl Listeners {
     pub(crate) fn bind(dir: &StateDir, address: Option<&str>, socket: &Path) -> io::Result<Listeners> {
         let about = |what: String| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
         let tcp = address.map(|address| {
-            let listener = TcpListener::bind(address).map_err(about(format!("cannot listen on {address}")))?;
+            let listener =
+                TcpListener::bind(address).map_err(about(format!("cannot listen on {address}")))?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         });
@@ -185,8 +186,7 @@ impl Listeners {
         let listener = UnixListener::bind(socket).map_err(cannot)?;
         dir.disk.set_mode(socket, 0o600).map_err(|e| e.source)?;
         listener.set_nonblocking(true)?;
-        let listening =
-            Listening { address: bound.map(|a| a.to_string()), socket: Some(socket.to_owned()) };
+        let listening = Listening { address: bound.map(|a| a.to_string()), socket: Some(socket.to_owned()) };
         Ok(Listeners { tcp, socket: Some(listener), listening })
     }
 }

@@ -46,11 +46,14 @@ pub(crate) fn forward(
             Answered::Ended(status) => return Ok(ExitCode::from(status)),
             Answered::Asked(question) if !words.iter().any(|word| word == "--yes") => {
                 if !agreed(&question) {
-                    return Err(CliError::new(ErrorKind::Failed, "not confirmed; nothing was changed").code("declined"));
+                    return Err(CliError::new(ErrorKind::Failed, "not confirmed; nothing was changed")
+                        .code("declined"));
                 }
                 words.insert(0, "--yes".to_owned());
             }
-            Answered::Asked(_) => return Err(CliError::new(ErrorKind::Failed, "the daemon asks again and again")),
+            Answered::Asked(_) => {
+                return Err(CliError::new(ErrorKind::Failed, "the daemon asks again and again"));
+            }
         }
     }
 }
@@ -65,7 +68,9 @@ fn target(globals: &Globals) -> Result<Target, CliError> {
     let rest = match url.split_once("://") {
         Some(("http", rest)) => rest,
         Some(("https", _)) => {
-            return Err(wrong("HTTPS ends at a proxy; ask the daemon itself, through SSH if it is elsewhere"));
+            return Err(wrong(
+                "HTTPS ends at a proxy; ask the daemon itself, through SSH if it is elsewhere",
+            ));
         }
         _ => return Err(wrong("it begins with http://")),
     };
@@ -197,7 +202,8 @@ async fn carry_out(target: &Target, body: Vec<u8>) -> Result<Answered, CliError>
         }
     }
     let message = format!("the daemon at {} went away before the command ended", target.name());
-    Err(CliError::new(ErrorKind::DaemonUnreachable, message).hint("whether it was done, the audit trail says"))
+    Err(CliError::new(ErrorKind::DaemonUnreachable, message)
+        .hint("whether it was done, the audit trail says"))
 }
 
 fn written(stream: &mut dyn Write, bytes: &[u8]) -> bool {

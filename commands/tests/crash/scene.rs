@@ -253,6 +253,12 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// In order: SIGTERM; its exit status.
+    pub fn terminate(mut self) -> Option<i32> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
     /// A signal to its whole process group; waits for its end.
     pub fn signal_group(mut self, signal: Signal) {
         let group = rustix::process::Pid::from_child(&self.child);

@@ -4,6 +4,7 @@
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
 mod again;
+mod asked;
 mod attempt;
 mod daemon;
 mod deliver;
@@ -64,6 +65,8 @@ pub const ALL: &[Operation] = &[
     small::AUDIT,
     small::REQUEST,
     import::IMPORT,
+    asked::TOKENS,
+    asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     deliver::DELIVER,

@@ -213,12 +213,7 @@ impl Settings {
         Settings {
             state_dir,
             lock_wait: Duration::from_secs(10),
-            daemon: DaemonSettings {
-                workers,
-                poll: Duration::from_secs(1),
-                listen: None,
-                hosts: Vec::new(),
-            },
+            daemon: DaemonSettings { workers, poll: Duration::from_secs(1), listen: None, hosts: Vec::new() },
             jobs: JobSettings {
                 heartbeat: Duration::from_secs(10),
                 stale_after: Duration::from_secs(2 * 60),
