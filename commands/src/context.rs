@@ -158,6 +158,11 @@ impl Context {
         }
     }
 
+    /// The flags of every command, as they were given.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
     /// The unix socket that was named.
     pub(crate) fn socket(&self) -> Option<PathBuf> {
         self.globals.socket.clone()

@@ -19,6 +19,7 @@ mod http;
 mod interruption;
 mod live;
 mod masked;
+mod notice;
 mod output;
 mod paint;
 mod past;

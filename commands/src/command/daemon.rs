@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
@@ -14,9 +15,12 @@ use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
 use crate::cleaning::{cleaning, scanning_at_start};
+use crate::cli::Globals;
+use crate::configuration;
 use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::error::{CliError, Ending, ErrorKind};
 use crate::http::{HttpSettings, Listeners, Server, Stage};
+use crate::notice::Notice;
 use crate::progress;
 use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
 
@@ -52,6 +56,40 @@ struct DaemonReport {
     recovery: Option<&'static str>,
     /// The signal's name.
     stopped_by: Option<&'static str>,
+}
+
+/// SIGHUP: the configuration is read anew, and requests are answered by it. One that cannot be used is told, and
+/// the old one kept.
+struct Hangup {
+    came: Arc<AtomicBool>,
+    globals: Globals,
+}
+
+impl Hangup {
+    fn install(context: &Context) -> Result<Hangup, CliError> {
+        let came = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, came.clone())
+            .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))?;
+        Ok(Hangup { came, globals: context.globals().clone() })
+    }
+
+    fn answer(&self, server: Option<&Server>) {
+        if !self.came.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        match configuration::load(&self.globals, rustix::process::getuid().is_root()) {
+            Ok(loaded) => {
+                if let Some(server) = server {
+                    server.reload(loaded);
+                }
+                tell("the configuration was read anew: requests are answered by it");
+            }
+            Err(e) => tell(&format!(
+                "warning: the configuration cannot be used, the old one stays: {}",
+                e.message()
+            )),
+        }
+    }
 }
 
 /// What begins to listen, once this process is the daemon: the server that answers is kept in `server`.
@@ -102,9 +140,12 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     context.refuse_dry_run()?;
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
-    let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;
+    let notice = Notice::of_this_process();
+    let observer = notice.observer(progress::observer(&context.output));
+    let run = run_options(context, "daemon", &[], Some(observer))?;
     let cancel = run.cancel.clone();
     let server = Arc::new(OnceLock::new());
+    let hangup = Hangup::install(context)?;
     let listen = listener(context, args, server.clone())?;
     let settings = DaemonSettings {
         recovery: recovering(context, StartedBy::Daemon, false)?,
@@ -126,6 +167,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
             server.reached(if info.safe_mode { Stage::SafeMode } else { Stage::Ready });
         }
         let Some(record) = record else {
+            notice.ready("safe mode: no job is started");
             output.warning(&format!(
                 "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
                 info.pid
@@ -135,6 +177,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         };
         let outcome = record.snapshot.outcome.word();
         recovery = Some(outcome);
+        notice.ready(&format!("takes jobs; its recovery {outcome}"));
         let detail = format!("process {}, recovery {outcome}", info.pid);
         let entry = Entry::done(dir.clock.now(), &actor, "daemon", "state".to_owned(), detail);
         if let Err(e) = audit::record(&dir, &entry) {
@@ -144,8 +187,13 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         output.note(&format!("ready: process {}, recovery {outcome}{at}", info.pid));
     };
     let served = cancellable(&interruption, &cancel, || {
-        serve(&dir, settings, &mut ready, &|| interruption.requested().is_some())
+        serve(&dir, settings, &mut ready, &|| {
+            notice.turned();
+            hangup.answer(server.get());
+            interruption.requested().is_some()
+        })
     });
+    notice.stopping();
     served?;
     let report = DaemonReport { pid: std::process::id(), recovery, stopped_by: interruption.signal() };
     context.output.report(&report, |_| {}); // As text, its end says all.

@@ -12,7 +12,11 @@ pub(crate) struct OpenapiArgs {}
 
 pub(crate) fn cmd_openapi(context: &mut Context, _args: &OpenapiArgs) -> Result<Ending, CliError> {
     let description = description();
-    let text = serde_json::to_string_pretty(&description).unwrap_or_default();
-    context.output.report(&description, |shown| shown.line(text));
+    if context.output.is_json() {
+        context.output.report(&description, |_| {});
+    } else {
+        let text = serde_json::to_string_pretty(&description).unwrap_or_default();
+        context.output.bytes(format!("{text}\n").as_bytes());
+    }
     Ok(Ending::Done)
 }

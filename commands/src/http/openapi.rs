@@ -58,7 +58,8 @@ fn other(path: &str, summary: &str, kind: &str) -> Value {
         "application/json" => json!({ "type": "object" }),
         _ => json!({ "type": "string" }),
     };
-    let mut responses = json!({ "200": { "description": summary, "content": { kind: { "schema": schema } } } });
+    let mut responses =
+        json!({ "200": { "description": summary, "content": { kind: { "schema": schema } } } });
     let is_open = !path.starts_with("/api") && path != "/metrics";
     let problems: &[u16] = match path {
         "/readyz" | "/healthz" => &[400, 421, 503],
@@ -229,9 +230,7 @@ fn problem() -> Value {
 
 fn job_request() -> Value {
     let text = |about: &str| json!({ "type": ["string", "null"], "description": about });
-    let words = |about: &str| {
-        json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": about })
-    };
+    let words = |about: &str| json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": about });
     json!({
         "type": "object",
         "required": ["command"],
@@ -277,6 +276,9 @@ mod tests {
         let mut text = serde_json::to_string_pretty(&description()).unwrap();
         text.push('\n');
         let kept = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(kept == text, "docs/openapi.json is old; make it anew with: recoveryctl openapi > docs/openapi.json");
+        assert!(
+            kept == text,
+            "docs/openapi.json is old; make it anew with: recoveryctl openapi > docs/openapi.json"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,9 +18,12 @@ use super::gate::{Asker, check_host};
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::{admitted, serve};
-use super::stage::Stage;
+use super::stage::{Stage, recovered};
 use super::{command, events, metrics, resources};
 use crate::error::Ending;
+
+/// See [`ready`].
+const LAST_STEP: Duration = Duration::from_millis(200);
 
 type Routes = MethodRouter<Arc<Shared>>;
 
@@ -135,6 +139,8 @@ fn json_line(status: u16, value: &serde_json::Value) -> Answer {
 
 /// 200 when it takes jobs; else 503, while it recovers with the progress.
 async fn ready(shared: &Arc<Shared>) -> Answer {
+    // The last step of a recovery takes a moment after others can see it.
+    recovered(&shared.stage, LAST_STEP).await;
     let stage = *shared.stage.borrow();
     let with = shared.clone();
     let current = match stage {

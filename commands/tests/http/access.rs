@@ -26,14 +26,19 @@ fn without_a_token_nothing_but_probes_is_told() {
     let served = Served::new();
     let wrong = format!("Bearer {}", "0".repeat(64));
     for (method, path, is_open) in operations() {
-        let asked = |headers: &[(&str, &str)]| exchange(&served.address, &method, &path, None, headers).unwrap();
+        let asked =
+            |headers: &[(&str, &str)]| exchange(&served.address, &method, &path, None, headers).unwrap();
         if is_open {
             assert_eq!(asked(&[]).status, 200, "{method} {path}");
             continue;
         }
         for headers in [&[][..], &[("Authorization", wrong.as_str())], &[("Authorization", "Basic abc")]] {
             let reply = asked(headers);
-            assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"recoveryctl\""), "{method} {path}");
+            assert_eq!(
+                reply.header("www-authenticate"),
+                Some("Bearer realm=\"recoveryctl\""),
+                "{method} {path}"
+            );
             reply.is_problem(401, "not-authorised");
         }
     }
@@ -76,7 +81,9 @@ fn a_rotated_token_counts_no_more_at_once() {
     let file = served.scene.place.state().join("daemon/viewer.token");
     let viewer = format!("Bearer {}", served.token("viewer"));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    served.ask_with("GET", "/api/jobs", None, &[("Authorization", &viewer)]).is_problem(401, "not-authorised");
+    served
+        .ask_with("GET", "/api/jobs", None, &[("Authorization", &viewer)])
+        .is_problem(401, "not-authorised");
 }
 
 #[test]

@@ -125,6 +125,24 @@ impl Served {
         reply.json()["job_id"].as_str().unwrap().to_owned()
     }
 
+    /// Submits a job that holds a repository until it is cancelled, and waits until it has it.
+    #[track_caller]
+    pub fn hold(&self, id: &str, repository: &str) {
+        let command = ["sleep", "600"];
+        self.submit(&serde_json::json!({ "id": id, "command": command, "repository": repository }));
+        wait_for(&format!("job {id} to have {repository}"), || {
+            let locks = self.get("/api/admin/locks/active").is(200).json();
+            locks["locks"].as_array().unwrap().iter().any(|lock| lock["job_id"] == id)
+        });
+    }
+
+    /// Cancels a job that holds a repository, and waits until it has ended.
+    #[track_caller]
+    pub fn cancel(&self, id: &str) {
+        self.post(&format!("/api/jobs/{id}/cancel"), &serde_json::json!({})).is(200);
+        self.wait_for(id, "cancelled");
+    }
+
     /// Waits for a job's status, as HTTP says it.
     #[track_caller]
     pub fn wait_for(&self, id: &str, status: &str) {

@@ -93,7 +93,8 @@ fn every_command_answers_the_same_through_a_daemon() {
     });
     for words in COMMANDS {
         for json in [true, false] {
-            let words: Vec<&str> = json.then_some("--json").into_iter().chain(words.iter().copied()).collect();
+            let words: Vec<&str> =
+                json.then_some("--json").into_iter().chain(words.iter().copied()).collect();
             let here = served.scene.run(&words);
             for by_socket in [true, false] {
                 let there = served.forwarded(by_socket, &words);
@@ -102,7 +103,12 @@ fn every_command_answers_the_same_through_a_daemon() {
                 if json || !here.stdout.contains(" ago") {
                     assert_eq!(there.stdout, here.stdout, "{words:?}");
                 }
-                assert_eq!(there.stderr.lines().count(), here.stderr.lines().count(), "{words:?}: {}", there.stderr);
+                assert_eq!(
+                    there.stderr.lines().count(),
+                    here.stderr.lines().count(),
+                    "{words:?}: {}",
+                    there.stderr
+                );
             }
         }
     }
@@ -112,20 +118,19 @@ fn every_command_answers_the_same_through_a_daemon() {
 fn input_is_read_where_the_command_is_given() {
     let served = Served::new();
     let file = served.scene.place.write("jobs.jsonl", "{\"id\":\"a\",\"command\":[\"true\"]}\nnonsense\n");
-    let ran = served.forwarded(false, &["submit", "--json", "--from", file.to_str().unwrap()]).ends_with(3).json();
+    let ran =
+        served.forwarded(false, &["submit", "--json", "--from", file.to_str().unwrap()]).ends_with(3).json();
     assert_eq!((&ran["submitted"][0]["job_id"], &ran["errors"][0]["line"]), (&json!("a"), &json!(2)));
     served.wait_for("a", "succeeded");
     let trail = served.get("/api/admin/audit?object=job:a&action=submit").is(200).json();
     let entry = &trail["entries"][0];
     assert!(entry["terminal"].as_str().unwrap().starts_with("http 127.0.0.1:"), "{entry}");
     // What needs agreement, and nobody can be asked.
-    served.submit(&json!({ "id": "held", "command": ["sleep", "600"], "repository": "web" }));
-    served.wait_for("held", "running");
+    served.hold("held", "web");
     served.forwarded(true, &["release", "web", "--force"]).ends_with(16);
     served.forwarded(true, &["release", "web"]).ends_with(11);
     served.forwarded(true, &["release", "web", "--force", "--yes"]).ends_with(0);
-    served.post("/api/jobs/held/cancel", &json!({})).is(200);
-    served.wait_for("held", "cancelled");
+    served.cancel("held");
 }
 
 #[test]
@@ -135,7 +140,10 @@ fn a_daemon_that_cannot_be_asked_has_its_exit_status() {
     let token = place.state().join("daemon/admin.token");
     let run = |words: &[&str]| Ran::of(place.bare_command().arg("--json").args(words));
     let token_file = format!("--token-file={}", token.display());
-    assert_eq!(run(&["--url", "http://127.0.0.1:1", &token_file, "status"]).ends_with(14).error()["code"], "daemon-unreachable");
+    assert_eq!(
+        run(&["--url", "http://127.0.0.1:1", &token_file, "status"]).ends_with(14).error()["code"],
+        "daemon-unreachable"
+    );
     run(&["--socket", "/nowhere/at.all", "status"]).ends_with(14);
     let url = format!("--url=http://{}", served.address);
     let wrong = place.write("wrong.token", &"0".repeat(64));

@@ -65,12 +65,14 @@ fn a_daemon_that_recovers_can_be_asked_and_steered() {
     assert_eq!((&known["pid"], &known["ready"]), (&json!(daemon.child.id()), &json!(false)));
     assert!(recovery::daemon::running_daemon(&scene.dir()).unwrap().is_none(), "it takes no jobs yet");
     let served = Served { address: known["address"].as_str().unwrap().to_owned(), daemon, scene };
-    let probe = exchange(&served.address, "GET", "/readyz", None, &[]).unwrap();
-    assert!(probe.header("retry-after").is_some());
-    let progress = probe.is(503).json();
-    assert_eq!(progress["state"], "recovering");
-    let phases = progress["recovery"]["phases"].as_array().unwrap();
-    assert!(phases.iter().any(|p| p["phase"] == "locks" && p["status"] == "running"), "{progress}");
+    wait_for("the phase to hang", || {
+        let probe = exchange(&served.address, "GET", "/readyz", None, &[]).unwrap();
+        assert!(probe.header("retry-after").is_some());
+        let progress = probe.is(503).json();
+        assert_eq!(progress["state"], "recovering");
+        let phases = progress["recovery"]["phases"].as_array().cloned().unwrap_or_default();
+        phases.iter().any(|p| p["phase"] == "locks" && p["status"] == "running")
+    });
     exchange(&served.address, "GET", "/livez", None, &[]).unwrap().is(200);
     let waits = served.post("/api/jobs", &json!({ "command": ["true"] }));
     assert!(waits.header("retry-after").is_some());

@@ -75,22 +75,16 @@ fn what_was_begun_before_a_crash_is_finished_and_not_repeated() {
     assert_eq!(again["resumed"], resumed["resumed"]);
     assert_eq!(served.get(&format!("/api/jobs/{id}")).is(200).json()["attempt"], 2);
     // The grant that a first try gave back; whoever has the repository now keeps it.
-    let hold = |id: &str| {
-        served.submit(&json!({ "id": id, "command": ["sleep", "600"], "repository": "web" }));
-        served.wait_for(id, "running");
-    };
-    hold("before");
+    served.hold("before", "web");
     let release = "/api/admin/locks/web?force=true";
     let released = keyed(&served, "DELETE", release, None, "release").is(200).json();
     forget_the_answer(&served);
-    served.post("/api/jobs/before/cancel", &json!({})).is(200);
-    served.wait_for("before", "cancelled");
-    hold("after");
+    served.cancel("before");
+    served.hold("after", "web");
     let again = keyed(&served, "DELETE", release, None, "release");
     assert_eq!(again.status, 409, "{}", String::from_utf8_lossy(&again.body));
     let now = served.get("/api/admin/locks/inspect?repo=web").is(200).json();
     assert_eq!(now["locks"][0]["job_id"], "after");
     assert_ne!(now["locks"][0]["lock_id"], released["lock_id"]);
-    served.post("/api/jobs/after/cancel", &json!({})).is(200);
-    served.wait_for("after", "cancelled");
+    served.cancel("after");
 }
