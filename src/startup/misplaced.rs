@@ -29,6 +29,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.cleanup_lock(),
         paths.orphans_plan(),
         paths.orphans_lock(),
+        paths.admin_token(),
+        paths.viewer_token(),
     ];
     let logs = [
         paths.queue_log(),
