@@ -31,7 +31,6 @@ fn made(top: &Path, folders: usize, files: usize) {
             std::fs::write(folder.join(file.to_string()), [b'x'; 200]).unwrap();
         }
     }
-    rustix::fs::sync();
 }
 
 fn timed(act: impl FnOnce()) -> Duration {

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use recovery::audit::AuditError;
 use recovery::cleanup::CleanupError;
-use recovery::daemon::{DaemonError, WorkError};
+use recovery::daemon::{CleanedPruneError, DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
 use recovery::jobs::{PruneError, RecoverError};
@@ -324,6 +324,17 @@ impl From<RecoverError> for CliError {
         match error {
             RecoverError::Queue(error) => error.into(),
             RecoverError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<CleanedPruneError> for CliError {
+    fn from(error: CleanedPruneError) -> CliError {
+        match error {
+            CleanedPruneError::Prune(error) => error.into(),
+            CleanedPruneError::Create(error) => error.into(),
+            CleanedPruneError::Cleanup(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }

@@ -266,7 +266,7 @@ fn work(
         let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
         let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler.clone()).followed_by(follower);
         let scheduler = match settings.retention {
-            Some(retention) => scheduler.with_retention(retention),
+            Some(retention) => scheduler.with_retention(retention, settings.cleanup.clone()),
             None => scheduler,
         };
         // Also when the loop breaks off: the scope waits for its threads.

@@ -53,6 +53,8 @@ impl Place {
             self.write("config.toml", "");
         }
         command.env("RECOVERYCTL_STATE_DIR", self.state()).env("RECOVERYCTL_CONFIG", config);
+        // The machine's own engine is nothing to tests.
+        command.env("RECOVERYCTL_DOCKER_HOST", "none");
         command
     }
 

@@ -243,7 +243,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "docker.host",
-        about: "where the Docker engine is",
+        about: "where the Docker engine is; \"none\" when jobs use none",
         set: |s, v| v.docker_host().map(|h| s.docker.host = h),
         show: |s| s.docker.host.clone(),
     },
