@@ -129,7 +129,7 @@ pub fn serve(
     let listening = listen(dir).map_err(DaemonError::Listen)?;
     let again = Again { dir, recovery, run, orphans };
     let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention, listening };
-    let served = serve_on(dir, &again, work_settings, ready, stop);
+    let served = serve_on(dir, &again, &work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
@@ -163,7 +163,7 @@ fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) 
 fn serve_on(
     dir: &StateDir,
     again: &Again<'_>,
-    work_settings: WorkSettings,
+    work_settings: &WorkSettings,
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
@@ -203,7 +203,7 @@ fn serve_on(
     let info = info(false, true);
     info.write(dir)?;
     ready(&info, Some(&record));
-    work_on(dir, queue, &work_settings, again, (info, stop))
+    work_on(dir, queue, work_settings, again, (info, stop))
 }
 
 /// The longest pause before a loop that broke off is begun again.
