@@ -128,14 +128,13 @@ pub fn serve(
         settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
     let again = Again { dir, recovery, run, orphans };
-    let work_settings = &WorkSettings { scheduler, webhooks, trouble, cleanup, retention, listening };
-    let served = serve_on(dir, &again, work_settings, ready, stop);
+    let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention, listening };
+    let served = serve_on(dir, &again, &work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
 
 /// What a daemon does once it has recovered.
-#[derive(Clone)]
 struct WorkSettings {
     scheduler: SchedulerSettings,
     webhooks: webhooks::Settings,
@@ -225,7 +224,7 @@ fn work_on(
             Some(queue) => queue,
             None => Queue::open(dir)?,
         };
-        let round = || work(dir, this_round, settings.clone(), again, stop);
+        let round = || work(dir, this_round, settings, again, stop);
         if let Ok(worked) = catch_unwind(AssertUnwindSafe(round)) {
             return worked;
         }
@@ -253,7 +252,7 @@ fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
 fn work(
     dir: &StateDir,
     queue: Queue,
-    settings: WorkSettings,
+    settings: &WorkSettings,
     again: &Again<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
@@ -263,9 +262,9 @@ fn work(
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
         let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
-        let mut deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
+        let mut deliveries = Deliveries::start(dir, settings.webhooks.clone(), settings.trouble.clone());
         let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
-        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler.clone()).followed_by(follower);
         let scheduler = match settings.retention {
             Some(retention) => scheduler.with_retention(retention, settings.cleanup.clone()),
             None => scheduler,

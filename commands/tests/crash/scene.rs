@@ -254,6 +254,7 @@ impl Daemon {
     }
 
     /// In order: SIGTERM; its exit status.
+    #[allow(dead_code)] // Not every test that shares this scene ends a daemon in order.
     pub fn terminate(mut self) -> Option<i32> {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
