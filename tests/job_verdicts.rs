@@ -612,7 +612,9 @@ fn a_crash_is_followed_by_the_jobs_policy() {
     }
     world.reattach();
     assert_eq!(world.job("hold").status, JobStatus::Crashed);
-    assert_eq!(world.job("fail").status, JobStatus::Failed);
+    let failed = world.job("fail");
+    assert_eq!((failed.status, failed.course().reason.as_deref()), (JobStatus::Failed, Some("crashed")));
+    assert!(failed.course().attempts[0].reason.as_ref().is_some_and(|r| r.contains("vanished")));
     assert_eq!((world.job("requeue").status, world.job("requeue").attempt), (JobStatus::Queued, 2));
     let job = world.claim("requeue");
     world.sentinel(&job, |_| {});

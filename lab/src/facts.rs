@@ -53,6 +53,11 @@ pub enum Fact {
         /// What it is about.
         object: String,
     },
+    /// What an operator did to the queue is told, once, whether or not the log still has the record.
+    DoneToQueue {
+        /// Action and object.
+        what: String,
+    },
     /// A file's content: old or new whole self.
     Content {
         /// The file, relative to the state directory.
@@ -123,6 +128,7 @@ impl Fact {
             Fact::GivenBack { lock_id, .. } => format!("given back {lock_id}"),
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
+            Fact::DoneToQueue { what } => format!("done to queue {what}"),
             Fact::Content { path, .. } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),

@@ -10,7 +10,7 @@ use recovery_lab::{Player, Tally};
 /// The rows; `None` where it cannot run, said past what the test harness catches.
 fn shut_down(kind: Kind, extent: &Extent) -> Option<Vec<Tally>> {
     let player = Player::new(Path::new(env!("CARGO_BIN_EXE_recovery-lab")));
-    match try_file_system(&player, kind, extent, &|_, _| {}).unwrap() {
+    match try_file_system(&player, kind, extent, &|_, _| {}, &|_| {}).unwrap() {
         Tried::Rows(rows) => Some(rows),
         Tried::Skipped(why) => {
             let _ = writeln!(std::io::stderr(), "SKIPPED power losses of {}: {why}", kind.name());

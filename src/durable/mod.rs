@@ -18,6 +18,6 @@ pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
-pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
+pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
-pub use replace::{TEMPORARY_PREFIX, create, create_many, replace, replace_with};
+pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};

@@ -16,7 +16,7 @@ pub mod record;
 mod record_text;
 mod recover;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sentinel;
 mod stored;
 mod supervise;

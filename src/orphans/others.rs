@@ -48,6 +48,10 @@ impl World<'_> {
                 }
                 scanned.count(OrphanKind::TemporaryFile, 1);
                 let path = entry.path();
+                // Whoever writes it at this moment gives it its name soon: it is nothing to be told of.
+                if is_held(&path).is_ok_and(|held| held) || !path.exists() {
+                    continue;
+                }
                 let name = path.strip_prefix(self.dir.paths.root()).unwrap_or(&path).display().to_string();
                 let age = self.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
                 let checks = self.checks_of_temporary_file(&path, age);

@@ -15,10 +15,10 @@ fn a_phase_that_hangs_is_skipped_and_left_behind() {
         recover.wait_for_phase(&scene, phase);
         let answer = scene.json(&["skip", phase, "--reason", "the disk hangs"], 0);
         assert_eq!((&answer["accepted"], &answer["was"]), (&json!(true), &json!("running")));
-        if phase == "jobs" {
-            // It may ask whether the same job lives, and hang at the same file.
-            recover.wait_for_phase(&scene, "locks");
-            scene.run(&["skip", "locks"]);
+        // They may ask about the same job or lock, and hang at the same file.
+        for behind in if phase == "jobs" { &["locks", "orphans"][..] } else { &["orphans"][..] } {
+            recover.wait_for_phase(&scene, behind);
+            scene.run(&["skip", behind]);
         }
         let (status, record) = recover.wait();
         let skipped = phase_of(&record, phase);
@@ -41,6 +41,11 @@ fn a_daemon_comes_up_past_a_phase_that_hangs() {
         scene.json(&["recovery", "phases"], 0)["phases"][3]["status"] == "running"
     });
     scene.json(&["skip", "locks"], 0);
+    // It looks at the same lock.
+    crate::scene::wait_for("the orphans to hang", || {
+        scene.json(&["recovery", "phases"], 0)["phases"][6]["status"] == "running"
+    });
+    scene.json(&["skip", "orphans"], 0);
     scene.submit("new", &[], "echo ran >> $W/new");
     scene.wait_for_status("new", JobStatus::Succeeded);
     // The disk answers again: the phase is tried again, by the daemon.

@@ -16,7 +16,7 @@ use crate::queue::{
     Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
 use crate::state::StateDir;
-use crate::system::Host;
+use crate::system::{Host, LocalDevice};
 
 /// Jobs that are judged with their locks held at the same time: each takes a descriptor.
 const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
@@ -201,8 +201,8 @@ struct Case {
 impl Case {
     /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
     /// else is looked at, so that what is seen then stays true.
-    fn begin(look: &Look<'_>, job: Job) -> Case {
-        let (sight, lock) = take_or_judge(look, &job, LOOK_GRACE);
+    fn begin(look: &Look<'_>, job: Job, local: &LocalDevice) -> Case {
+        let (sight, lock) = take_or_judge(look, &job, local, LOOK_GRACE);
         if let FirstSight::Judged(judgement) = sight {
             return Case { job, judgement: *judgement, lock: None };
         }
@@ -247,7 +247,8 @@ fn settle_batch(
     let host = Host::this();
     let table = ProcessTable::new();
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
-    let cases = side_by_side(jobs, |job| Case::begin(&look, job));
+    let local = LocalDevice::default();
+    let cases = side_by_side(jobs, |job| Case::begin(&look, job, &local));
     // Nothing has asked for the table so far: it is made when all locks are held.
     let now = dir.clock.now();
     let decided = side_by_side(cases, |mut case| {
@@ -258,13 +259,13 @@ fn settle_batch(
     let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
     let settlements = record(queue, &cases, wanted, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
-    let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
+    let over = cases.into_iter().zip(settlements).collect();
+    Ok(side_by_side(over, |(case, settlement)| {
         let quarantined = quarantine(dir, &case, &settlement);
         remove_fence(dir, &case, &settlement);
         let Case { job, judgement, .. } = case;
         Settled { job_id: job.id, attempt: job.attempt, settlement, judgement, quarantined }
-    });
-    Ok(settled.collect())
+    }))
 }
 
 /// Appends what is to be recorded, in one transaction, for every job that is still where it was.
