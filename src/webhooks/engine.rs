@@ -1,7 +1,7 @@
 //! Delivers: takes what is due, records that it tries, sends, records what came of it.
 //!
-//! One thread decides, with a runtime of its own whose threads send; what it shares with others are the log and a
-//! channel. Records are appended by that thread alone and synced in the background, many at a time. An attempt's place is
+//! One thread decides and records, one sends, on a runtime of its own; what they share with others are the log and
+//! channels. Records are appended by the first thread alone and synced in the background, many at a time. An attempt's place is
 //! free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
 //! doubt than there were places.
 
@@ -30,8 +30,9 @@ const LAST_WAIT: Duration = Duration::from_secs(3);
 /// Between two tries to write a log that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
-/// Threads that make, sign and send requests; records are one thread's.
-const SENDERS: usize = 2;
+/// Threads that make, sign and send requests; records are another's. A second one makes the system wake
+/// whoever answers for each single request, and gains nothing.
+const SENDERS: usize = 1;
 
 /// Why deliveries cannot be made.
 #[derive(Debug, thiserror::Error)]
