@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 mod common;
-use common::{Background, Place, Ran, is_untouched, skipped, until};
+use common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
 
 /// Nobody's engine: the phase is passed over as on a machine without one.
 fn run(place: &Place, arguments: &[&str]) -> Ran {
@@ -189,7 +189,7 @@ fn what_cannot_be_deleted_is_told_and_parked_until_somebody_mends_it() {
         Command::new("chattr").arg(sign).arg(path).output().is_ok_and(|o| o.status.success())
     };
     if !pin("+i", &pinned) {
-        return skipped("the file system here knows no immutable files");
+        return skipped_by_the_machine("the file system here knows no immutable files");
     }
     run(&place, &["cleanup", "run"]).ends_with(3);
     let report = json(&place, &["cleanup", "run"]);

@@ -6,10 +6,12 @@
 mod again;
 mod asked;
 mod attempt;
+mod clean;
 mod daemon;
 mod deliver;
 mod import;
 mod lock;
+mod odd;
 mod prune;
 mod queue;
 mod rebuild;
@@ -78,6 +80,7 @@ pub const ALL: &[Operation] = &[
     startup::STARTUP,
     startup::SAFE_MODE,
     startup::MIGRATE,
+    startup::MIGRATE_DAMAGED,
     startup::REQUESTS,
     repair::TICKET,
     repair::STALE,
@@ -85,6 +88,15 @@ pub const ALL: &[Operation] = &[
     repair::QUEUE,
     repair::AUDIT_KEPT,
     repair::AUDIT_IN_THE_WAY,
+    clean::CLEANUP,
+    clean::ORPHANS,
+    odd::FOLDERS_GONE,
+    odd::SUBMIT_FOLDER_GONE,
+    odd::MISPLACED,
+    odd::ASSUME_DEAD,
+    odd::PRUNE_CUT_SHORT,
+    odd::FAILED_AND_DAMAGED,
+    odd::REHEARSE,
 ];
 
 /// The operation of this name.
