@@ -30,6 +30,7 @@ use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::tui::{TuiArgs, cmd_tui};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
@@ -112,6 +113,7 @@ enum Command {
     Status(StatusArgs),
     Recover(RecoverArgs),
     Recovery(RecoveryArgs),
+    Tui(TuiArgs),
     Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -144,6 +146,7 @@ impl Command {
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
             Command::Recovery(_) => "recovery",
+            Command::Tui(_) => "tui",
             Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -176,6 +179,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Tui(args) => cmd_tui(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),

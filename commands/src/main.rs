@@ -12,6 +12,7 @@ mod cli;
 mod command;
 mod configuration;
 mod context;
+mod dashboard;
 mod error;
 mod hidden;
 mod interruption;

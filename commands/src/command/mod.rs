@@ -37,6 +37,7 @@ pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
+pub(crate) mod tui;
 pub(crate) mod why;
 mod why_job;
 mod why_lock;

@@ -174,7 +174,7 @@ fn run_here(
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
     let (record, _) = cancellable(&interruption, &cancel, || {
-        live::run(&mut context.output, dir, recovery, options, false)
+        live::run(&mut context.output, dir, recovery, options, None)
     })?;
     done(&record.snapshot, phase, "this process")
 }
