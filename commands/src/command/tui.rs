@@ -108,20 +108,18 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
 
 /// Says in one line what to do where the dashboard cannot be shown.
 fn usable(context: &Context) -> Result<(), CliError> {
-    let refused = |message: &str| {
-        let hint = "without one: recoveryctl status, or one picture: recoveryctl tui --once";
-        Err(CliError::new(ErrorKind::Usage, message).code("no-terminal").hint(hint))
+    let why = match () {
+        () if context.output.is_json() => "is no document",
+        () if !has_terminal() => "needs a terminal (over SSH: ssh -t HOST recoveryctl tui)",
+        () if std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb") => {
+            "needs a terminal that can move its cursor, and TERM says that this one cannot"
+        }
+        () => return Ok(()),
     };
-    if context.output.is_json() {
-        return refused("--json is for 'tui --once': the dashboard itself is no document");
-    }
-    if !has_terminal() {
-        return refused("the dashboard needs a terminal (over SSH: ssh -t HOST recoveryctl tui)");
-    }
-    if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
-        return refused("TERM says that this terminal cannot move its cursor");
-    }
-    Ok(())
+    let message = format!(
+        "the dashboard {why}; one picture as text: recoveryctl tui --once, in a few lines: recoveryctl status"
+    );
+    Err(CliError::new(ErrorKind::Usage, message).code("no-terminal"))
 }
 
 fn size_of_terminal() -> Option<(u16, u16)> {

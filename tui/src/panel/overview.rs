@@ -156,6 +156,8 @@ impl Overview {
             return ("RECOVERING", Tone::Busy);
         }
         match self.status().state {
+            // Nothing is broken, but somebody should act.
+            State::Healthy if self.next().is_some() => ("HEALTHY", Tone::Warning),
             State::Healthy => ("HEALTHY", Tone::Good),
             State::Degraded => ("DEGRADED", Tone::Warning),
             State::Recovering => ("RECOVERING", Tone::Busy),
