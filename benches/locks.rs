@@ -71,7 +71,8 @@ fn measure(root: &Path) -> (Duration, u64) {
 fn recover(root: &Path) {
     let dir = library::open_dir(root);
     let jobs = RecoverSettings::new(library::actor());
-    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+    let webhooks = recovery::webhooks::Settings::default();
+    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true, webhooks };
     let recovery = Recovery::new(&dir, settings).expect("a sequence");
     let (record, _) = recovery.run(&RunOptions::default()).expect("a recovery");
     let phase = record.snapshot.phase("locks").expect("the phase");

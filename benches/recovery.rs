@@ -84,7 +84,12 @@ fn recover(root: &Path) {
     let dir = library::open_dir(root);
     let jobs = RecoverSettings::new(library::actor());
     // As a daemon: records of waiting jobs are written when it is ready.
-    let settings = Settings { by: StartedBy::Daemon, jobs, write_records: false };
+    let settings = Settings {
+        by: StartedBy::Daemon,
+        jobs,
+        write_records: false,
+        webhooks: recovery::webhooks::Settings::default(),
+    };
     let begun = Instant::now();
     let (record, _) =
         Recovery::new(&dir, settings).expect("phases").run(&RunOptions::default()).expect("a run");

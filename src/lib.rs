@@ -5,11 +5,13 @@
 //! `ARCHITECTURE.md`.
 
 pub mod audit;
+pub mod cleanup;
 pub mod daemon;
 pub mod durable;
 pub mod import;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod queue;
 pub mod recovery;
 pub mod repair;
@@ -17,3 +19,4 @@ pub mod report;
 pub mod startup;
 pub mod state;
 pub mod system;
+pub mod webhooks;

@@ -44,7 +44,8 @@ fn open(root: &Path) -> StateDir {
 
 fn recovered(dir: &StateDir) -> (recovery::recovery::RecoveryRecord, Queue) {
     let jobs = RecoverSettings::new(Actor::default());
-    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+    let webhooks = recovery::webhooks::Settings::default();
+    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true, webhooks };
     let (record, queue) = Recovery::new(dir, settings).unwrap().run(&RunOptions::default()).unwrap();
     (record, queue.unwrap())
 }

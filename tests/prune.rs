@@ -104,7 +104,12 @@ fn prune_all(dir: &StateDir) -> Result<PruneReport, Box<dyn std::error::Error>> 
 }
 
 fn recover(dir: &StateDir) {
-    let settings = Settings { by: StartedBy::Recover, jobs: settings(), write_records: true };
+    let settings = Settings {
+        by: StartedBy::Recover,
+        jobs: settings(),
+        write_records: true,
+        webhooks: recovery::webhooks::Settings::default(),
+    };
     let (record, _) = Recovery::new(dir, settings).unwrap().run(&RunOptions::default()).unwrap();
     assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed, "{record:?}");
 }

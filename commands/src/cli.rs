@@ -8,6 +8,7 @@ use clap::error::ErrorKind as ClapKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::audit::{AuditArgs, cmd_audit};
+use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
 use crate::command::completions::{CompletionsArgs, cmd_completions};
 use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
@@ -19,6 +20,7 @@ use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
+use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::recovery::{RecoveryArgs, cmd_recovery};
@@ -26,11 +28,13 @@ use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
+use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::tui::{TuiArgs, cmd_tui};
+use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
@@ -110,8 +114,12 @@ enum Command {
     Resume(ResumeArgs),
     Retry(RetryArgs),
     Skip(SkipArgs),
+    Cleanup(CleanupArgs),
+    Scan(ScanArgs),
+    Orphans(OrphansArgs),
     Status(StatusArgs),
     Recover(RecoverArgs),
+    Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
     Tui(TuiArgs),
     Startup(StartupArgs),
@@ -143,8 +151,12 @@ impl Command {
             Command::Resume(_) => "resume",
             Command::Retry(_) => "retry",
             Command::Skip(_) => "skip",
+            Command::Cleanup(_) => "cleanup",
+            Command::Scan(_) => "scan",
+            Command::Orphans(_) => "orphans",
             Command::Status(_) => "status",
             Command::Recover(_) => "recover",
+            Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
             Command::Tui(_) => "tui",
             Command::Startup(_) => "startup",
@@ -176,8 +188,12 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Resume(args) => cmd_resume(context, &args),
         Command::Retry(args) => cmd_retry(context, &args),
         Command::Skip(args) => cmd_skip(context, &args),
+        Command::Cleanup(args) => cmd_cleanup(context, &args),
+        Command::Scan(args) => cmd_scan(context, &args),
+        Command::Orphans(args) => cmd_orphans(context, &args),
         Command::Status(args) => cmd_status(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
+        Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
         Command::Tui(args) => cmd_tui(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),

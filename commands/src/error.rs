@@ -6,6 +6,7 @@
 use std::error::Error;
 
 use recovery::audit::AuditError;
+use recovery::cleanup::CleanupError;
 use recovery::daemon::{DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
@@ -15,10 +16,12 @@ use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
 use recovery::repair::RepairError;
 use recovery::report::audit::AuditReportError;
+use recovery::report::cleanup::CleanupReportError;
 use recovery::report::sentinels::SentinelsError;
 use recovery::report::startup::StartupReportError;
 use recovery::state::StateError;
 use recovery::state::config::ConfigError;
+use recovery::webhooks::{DeliveryLogError, EngineError};
 use serde::Serialize;
 
 /// How a command ended that did not fail.
@@ -444,6 +447,31 @@ impl From<AuditError> for CliError {
     }
 }
 
+impl From<CleanupError> for CliError {
+    fn from(error: CleanupError) -> CliError {
+        match error {
+            CleanupError::Busy { .. } => CliError::new(ErrorKind::Held, error)
+                .code("cleanup-under-way")
+                .hint("see what it does with: recoveryctl cleanup state"),
+            CleanupError::Lock(error) => error.into(),
+            CleanupError::Queue(error) => error.into(),
+            CleanupError::Log(error) => error.into(),
+            CleanupError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<CleanupReportError> for CliError {
+    fn from(error: CleanupReportError) -> CliError {
+        match error {
+            CleanupReportError::Cursor(error) => error.into(),
+            CleanupReportError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
 impl From<SentinelsError> for CliError {
     fn from(error: SentinelsError) -> CliError {
         match error {
@@ -463,6 +491,31 @@ impl From<LogError> for CliError {
             LogError::Poisoned { .. } => CliError::new(ErrorKind::Failed, error)
                 .code("log-poisoned")
                 .hint("nothing was acknowledged; check the disk, then run it again"),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<DeliveryLogError> for CliError {
+    fn from(error: DeliveryLogError) -> CliError {
+        match error {
+            DeliveryLogError::Log(error) => error.into(),
+            DeliveryLogError::Disk(error) => error.into(),
+            DeliveryLogError::Lock(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> CliError {
+        match error {
+            EngineError::Lock(LockError::Held { .. }) => CliError::new(ErrorKind::Held, error)
+                .code("somebody-delivers")
+                .hint("a daemon delivers by itself: recoveryctl webhooks pending"),
+            EngineError::Lock(error) => error.into(),
+            EngineError::Log(error) => error.into(),
+            EngineError::Disk(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }

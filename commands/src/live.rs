@@ -4,11 +4,10 @@
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use recovery::jobs::RecoverSettings;
 use recovery::queue::Queue;
-use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Snapshot};
+use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Settings, Snapshot};
 use recovery::state::StateDir;
-use recovery_tui::{DirectorySettings, DirectorySource, Options, OwnRecovery, Setting, View};
+use recovery_tui::{DirectorySource, Options, OwnRecovery, Setting, View};
 
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, ErrorKind};
@@ -20,8 +19,8 @@ type Recovered = (RecoveryRecord, Option<Queue>);
 
 /// What the dashboard needs beside the recovery.
 pub(crate) struct FullScreen {
-    /// By which limits jobs are judged.
-    pub(crate) judging: RecoverSettings,
+    /// By what the state directory is read.
+    pub(crate) settings: Settings,
     /// The signals.
     pub(crate) interruption: Interruption,
 }
@@ -37,7 +36,9 @@ pub(crate) fn run(
     options: RunOptions,
     full_screen: Option<FullScreen>,
 ) -> Result<Recovered, CliError> {
-    if let Some(full_screen) = full_screen.filter(|_| has_terminal() && !output.is_json() && !output.is_quiet()) {
+    if let Some(full_screen) =
+        full_screen.filter(|_| has_terminal() && !output.is_json() && !output.is_quiet())
+    {
         return run_full_screen(output, dir, recovery, options, full_screen);
     }
     let options = RunOptions { observer: progress::observer(output), ..options };
@@ -53,7 +54,7 @@ fn run_full_screen(
     options: RunOptions,
     full_screen: FullScreen,
 ) -> Result<Recovered, CliError> {
-    let FullScreen { judging, interruption } = full_screen;
+    let FullScreen { settings, interruption } = full_screen;
     let cancel = options.cancel.clone();
     let (sender, snapshots) = channel();
     let sender = Mutex::new(sender);
@@ -64,7 +65,7 @@ fn run_full_screen(
     let options = RunOptions { observer: Some(Arc::new(observer)), ..options };
     output.flush();
     let signals = Signals::catch(&interruption)?;
-    let source = DirectorySource::new(dir.clone(), DirectorySettings { judging });
+    let source = DirectorySource::new(dir.clone(), settings);
     let shown = Options {
         setting: Setting {
             program: "recoveryctl".to_owned(),

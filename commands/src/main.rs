@@ -8,6 +8,7 @@
 #![allow(dead_code)] // The frame offers more than each command takes.
 
 mod actor;
+mod cleaning;
 mod cli;
 mod command;
 mod configuration;

@@ -1,6 +1,8 @@
 //! What `recover`, `work` and `daemon` have in common: settings for the library, and recovering with
 //! progress.
 
+mod delivery_settings;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +15,9 @@ use recovery::recovery::{Cancel, Observer, RunOptions, Settings};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
 use recovery::state::config;
+use recovery::webhooks;
 
+pub(crate) use self::delivery_settings::delivering;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::hidden::supervisor_command;
@@ -43,12 +47,17 @@ pub(crate) fn recovering(
     by: StartedBy,
     write_records: bool,
 ) -> Result<Settings, CliError> {
-    Ok(Settings { by, jobs: judging(context)?, write_records })
+    Ok(Settings { by, jobs: judging(context)?, write_records, webhooks: delivering(context)? })
 }
 
 /// How a recovery is assembled where no configuration counts: with the usual limits.
 pub(crate) fn recovery_settings(actor: &Actor, by: StartedBy) -> Settings {
-    Settings { by, jobs: RecoverSettings::new(actor.clone()), write_records: true }
+    Settings {
+        by,
+        jobs: RecoverSettings::new(actor.clone()),
+        write_records: true,
+        webhooks: webhooks::Settings::default(),
+    }
 }
 
 /// How a recovery is run.

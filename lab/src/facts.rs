@@ -70,6 +70,14 @@ pub enum Fact {
         /// As its identity says.
         id: String,
     },
+    /// The delivery of a job's callback stands in one of these places: `pending`, `in_flight`, `waiting`,
+    /// `parked`, or `settled` when it has arrived or was given up.
+    Delivery {
+        /// The job's id.
+        job: String,
+        /// Where it may stand.
+        any_of: Vec<String>,
+    },
     /// A job that is being removed: there with this file of its workspace, or gone with all of it.
     Removal {
         /// Its id.
@@ -98,6 +106,12 @@ impl Fact {
         Fact::Job { id: id.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect(), attempt }
     }
 
+    /// The delivery of a job's callback that must stand in one of these places.
+    #[must_use]
+    pub fn delivery(job: &str, any_of: &[&str]) -> Fact {
+        Fact::Delivery { job: job.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect() }
+    }
+
     /// What it is about: of two facts with one key the later one counts.
     #[must_use]
     pub fn key(&self) -> String {
@@ -112,6 +126,7 @@ impl Fact {
             Fact::Content { path, .. } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::StateId { .. } => "state".to_owned(),
+            Fact::Delivery { job, .. } => format!("delivery {job}"),
             Fact::Removal { id, .. } => format!("removal of {id}"),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),

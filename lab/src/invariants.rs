@@ -12,7 +12,8 @@ use crate::view::View;
 /// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
 /// may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 5] = [
+    const FILES: [&str; 6] = [
+        "state/webhooks/deliver.lock",
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
@@ -81,6 +82,12 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
         Fact::Audit { object } => once(&view.audit, object),
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
+        Fact::Delivery { job, any_of } => {
+            // A job with a callback has exactly one, whether or not it has ended yet.
+            let found = view.deliveries.iter().find(|(id, _)| id == job).map(|(_, standing)| standing);
+            let fits = found.is_some_and(|f| any_of.contains(f));
+            says(fits, format!("the delivery of {job} should be one of {any_of:?} and is {found:?}"))
+        }
         Fact::Startup { id } => once(&view.startups, id),
         Fact::Recovery { id } => once(&view.recoveries, id),
         Fact::Content { path, any_of } => {

@@ -9,6 +9,7 @@ use recovery::recovery::read_history;
 use recovery::startup::history;
 use recovery::state::StateDir;
 use recovery::state::names::decode;
+use recovery::webhooks::{Course, Standing, Survey};
 
 use crate::recovering::with_causes;
 
@@ -45,6 +46,8 @@ pub(crate) struct View {
     pub(crate) recoveries: Vec<String>,
     /// What recovery could not bring back, and why.
     pub(crate) degraded: Vec<(String, String)>,
+    /// Where the delivery of each job with a callback stands.
+    pub(crate) deliveries: Vec<(String, String)>,
 }
 
 impl View {
@@ -69,6 +72,7 @@ impl View {
             degraded: Vec::new(),
             audit: trail.entries.into_iter().map(|(_, entry)| entry.object).collect(),
             startups: history(dir).map_err(|e| with_causes(&e))?.into_iter().map(|e| e.startup_id).collect(),
+            deliveries: deliveries(dir, queue)?,
             recoveries: read_history(dir)
                 .map_err(|e| with_causes(&e))?
                 .into_iter()
@@ -96,6 +100,27 @@ impl View {
         let held: Vec<_> = self.locks.iter().filter(|l| l.is_held).map(|l| &l.repository).collect();
         format!("{:?} {:?} held {held:?} audit {:?}", self.jobs, self.line, self.audit)
     }
+}
+
+fn deliveries(dir: &StateDir, queue: &Queue) -> Result<Vec<(String, String)>, String> {
+    let survey = Survey::take(dir, queue.state(), &[], &[]).map_err(|e| with_causes(&e))?;
+    let standing = |course: Option<&Course>| match course.map(|c| c.standing) {
+        None => "pending",
+        Some(Standing::InFlight { .. }) => "in_flight",
+        Some(Standing::Waiting { .. }) => "waiting",
+        Some(Standing::Parked { .. }) => "parked",
+    };
+    let with_callback = queue.state().jobs().filter(|j| j.spec().is_ok_and(|s| !s.callbacks.is_empty()));
+    let stands = |id: &str| {
+        let found =
+            survey.undelivered.iter().find(|u| u.delivery.job_id().is_some_and(|j| j.to_string() == id));
+        found.map_or("settled", |u| standing(u.course.as_ref()))
+    };
+    Ok(with_callback
+        .map(|job| job.id.to_string())
+        .map(|id| (stands(&id).to_owned(), id))
+        .map(|(s, id)| (id, s))
+        .collect())
 }
 
 fn locks(dir: &StateDir) -> Vec<SeenLock> {

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::serve::DaemonError;
+use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
-    Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, Settings, retries_wanted,
+    GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, Settings, retries_wanted,
     withdraw_retry,
 };
 use crate::startup::{SafeMode, safe_mode};
@@ -28,12 +29,17 @@ pub(super) struct Again<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) recovery: Settings,
     pub(super) run: RunOptions,
+    pub(super) orphans: OrphanSettings,
 }
 
 impl Again<'_> {
+    fn sequence(&self) -> Result<Recovery, GraphError> {
+        Ok(Recovery::new(self.dir, self.recovery.clone())?.scanning(&self.orphans))
+    }
+
     /// The whole sequence.
     pub(super) fn whole(&self) -> Result<Recovered, DaemonError> {
-        Ok(Recovery::new(self.dir, self.recovery.clone())?.run(&self.run)?)
+        Ok(self.sequence()?.run(&self.run)?)
     }
 
     fn wanted(&self) -> Result<Vec<RetryWanted>, DaemonError> {
@@ -70,7 +76,7 @@ impl Again<'_> {
         let ids: Vec<String> = wanted.iter().map(|wish| wish.id.to_string()).collect();
         let keep = Some(json!({ "requests": ids, "phases": only, "by": by }));
         let options = RunOptions { only, keep, ..self.run.clone() };
-        match Recovery::new(self.dir, self.recovery.clone())?.run(&options) {
+        match self.sequence()?.run(&options) {
             Ok(recovered) => Ok(Some(recovered)),
             // Somebody else recovers, or it cannot be done now: whoever asked sees that it was not.
             Err(_) => Ok(None),

@@ -6,6 +6,8 @@
 
 mod again;
 mod choice;
+mod cleaning;
+mod deliveries;
 mod exits;
 mod gate;
 mod info;
@@ -16,8 +18,9 @@ mod serve;
 mod supervisors;
 mod watch;
 
+pub use deliveries::Trouble;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, running_daemon};
-pub use retention::still_needed;
+pub use retention::Needs;
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, serve};

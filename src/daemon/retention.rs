@@ -1,6 +1,7 @@
 //! Jobs that are old enough go, once a day: a batch of them in each round of the scheduler, what they left in
 //! a thread of its own, so that no job waits for a large workspace to be deleted.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,21 +14,53 @@ use crate::jobs::{
 use crate::locks::{LockHolder, LockState, MetadataRead, read_metadata};
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
+use crate::webhooks::{DeliveryLog, undelivered};
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Jobs a round.
 const A_ROUND: usize = 64;
 
-/// Why a job that is over is not to go yet: a code and the reason in words.
-///
-/// Callbacks and cleanups are recorded with a job's end; as long as nothing tells that they were carried out,
-/// they are pending.
-#[must_use]
-pub fn still_needed(dir: &StateDir, job: &Job) -> Option<(&'static str, String)> {
+/// What still refers to jobs that are over. Deliveries follow from the jobs in the queue, so those that are
+/// undelivered keep theirs; the delivery log is read once, and what arrives later only keeps a job longer.
+pub struct Needs<'a> {
+    dir: &'a StateDir,
+    deliveries: OnceCell<Option<DeliveryLog>>,
+}
+
+impl<'a> Needs<'a> {
+    /// Of the jobs of a state directory.
+    #[must_use]
+    pub fn new(dir: &'a StateDir) -> Needs<'a> {
+        Needs { dir, deliveries: OnceCell::new() }
+    }
+
+    /// Why a job that is over is not to go yet: a code and the reason in words.
+    #[must_use]
+    pub fn of(&self, job: &Job) -> Option<(&'static str, String)> {
+        still_needed(self.dir, job, &|| self.undelivered(job))
+    }
+
+    /// How many of the job's deliveries have not arrived; all count when that cannot be told.
+    fn undelivered(&self, job: &Job) -> usize {
+        let log = self.deliveries.get_or_init(|| DeliveryLog::open(self.dir).ok());
+        log.as_ref().map_or(usize::MAX, |log| {
+            let state = log.state();
+            undelivered(self.dir, state, state.endpoints(), job)
+        })
+    }
+}
+
+/// Cleanups are recorded with a job's end; as long as nothing tells that they were carried out, they are
+/// pending.
+fn still_needed(
+    dir: &StateDir,
+    job: &Job,
+    undelivered: &dyn Fn() -> usize,
+) -> Option<(&'static str, String)> {
     let Ok(spec) = job.spec() else {
         return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
     };
-    if !spec.callbacks.is_empty() {
+    if !spec.callbacks.is_empty() && undelivered() > 0 {
         return Some(("job-callback-pending", "its callbacks are not delivered yet".to_owned()));
     }
     if spec.auto_cleanup {
@@ -83,7 +116,8 @@ impl Retainer {
             self.outlived = retention.outlived(queue.state(), dir.clock.now()).into();
         }
         let some: Vec<JobId> = self.outlived.drain(..self.outlived.len().min(A_ROUND)).collect();
-        let needed = |job: &Job| still_needed(dir, job);
+        let needs = Needs::new(dir);
+        let needed = |job: &Job| needs.of(job);
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
         if self.outlived.is_empty() {

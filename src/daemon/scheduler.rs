@@ -10,6 +10,7 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
+use crate::cleanup::Derived;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder};
 use crate::jobs::{
@@ -78,9 +79,14 @@ pub struct Scheduler {
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
+    follower: Option<Follower>,
+    cleanups: Derived,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
 }
+
+/// Looks at the queue in every round; true when it wants the next one at once.
+pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool>;
 
 impl Scheduler {
     /// A scheduler on a recovered queue.
@@ -96,8 +102,17 @@ impl Scheduler {
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
+            follower: None,
+            cleanups: Derived::default(),
             announced: None,
         }
+    }
+
+    /// The same, with somebody who follows the queue.
+    #[must_use]
+    pub(super) fn followed_by(mut self, follower: Follower) -> Scheduler {
+        self.follower = Some(follower);
+        self
     }
 
     /// The same, which removes jobs that are old enough once a day.
@@ -185,9 +200,18 @@ impl Scheduler {
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
         let started = self.start_jobs()?;
+        self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
-        Ok(changed || !ended.is_empty() || settled || started)
+        let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
+        Ok(changed || !ended.is_empty() || settled || started || more)
+    }
+
+    /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
+    /// the next time, or by whoever comes after.
+    fn enter_cleanups(&mut self) {
+        let by = &self.settings.jobs.actor.by;
+        let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
     }
 
     fn settle_the_lost(&mut self) -> Result<bool, WorkError> {

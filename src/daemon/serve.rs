@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::{Retention, record};
+use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
 use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
+use crate::webhooks;
 
 use super::again::{Again, Looks};
+use super::deliveries::{Deliveries, Trouble};
 use super::info::DaemonInfo;
 use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
 
@@ -21,6 +25,14 @@ pub struct DaemonSettings {
     pub run: RunOptions,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
+    /// How it delivers.
+    pub webhooks: webhooks::Settings,
+    /// Who hears what keeps it from recording deliveries.
+    pub trouble: Trouble,
+    /// How it cleans up.
+    pub cleanup: CleanupSettings,
+    /// How it looks for orphans.
+    pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
 }
@@ -87,9 +99,11 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { recovery, run, scheduler, retention } = settings;
-    let again = Again { dir, recovery, run };
-    let served = serve_on(dir, &again, WorkSettings { scheduler, retention }, ready, stop);
+    let DaemonSettings { recovery, run, scheduler, webhooks, trouble, cleanup, orphans, retention } =
+        settings;
+    let again = Again { dir, recovery, run, orphans };
+    let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention };
+    let served = serve_on(dir, &again, work_settings, ready, stop);
     DaemonInfo::remove(dir)?;
     served
 }
@@ -97,6 +111,9 @@ pub fn serve(
 /// What a daemon does once it has recovered.
 struct WorkSettings {
     scheduler: SchedulerSettings,
+    webhooks: webhooks::Settings,
+    trouble: Trouble,
+    cleanup: CleanupSettings,
     retention: Option<Retention>,
 }
 
@@ -165,13 +182,17 @@ fn work(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler);
+        let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
+        let mut deliveries = Deliveries::start(dir, settings.webhooks, settings.trouble);
+        let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
+        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler).followed_by(follower);
         let scheduler = match settings.retention {
             Some(retention) => scheduler.with_retention(retention),
             None => scheduler,
         };
         let worked = schedule(scheduler, again, stop);
         over.store(true, Ordering::Relaxed);
+        cleaning.thread().unpark();
         worked
     })
 }

@@ -5,8 +5,10 @@
 //! record it, which is how crash tests rebuild every disk image that a power loss could leave.
 //! Reading is not an effect and uses `std::fs::File::open` directly.
 
+use std::ffi::CStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
@@ -217,6 +219,44 @@ impl Disk {
     #[track_caller]
     pub fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).tried("remove", path)
+    }
+
+    /// Removes a name in an open folder. `path` is asked for only when somebody watches.
+    pub(crate) fn unlink_below(
+        &self,
+        folder: BorrowedFd<'_>,
+        name: &CStr,
+        is_folder: bool,
+        path: &dyn Fn() -> PathBuf,
+    ) -> io::Result<()> {
+        use rustix::fs::{AtFlags, unlinkat};
+        let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        let act = || unlinkat(folder, name, flags).map_err(io::Error::from);
+        if self.observer.is_none() {
+            return act();
+        }
+        let path = path();
+        let path = path.as_path();
+        let effect = if is_folder { Effect::RemoveDir { path } } else { Effect::RemoveFile { path } };
+        self.perform(&effect, act)
+    }
+
+    /// Moves a name from one open folder to another one; nothing is replaced.
+    pub(crate) fn rename_below(
+        &self,
+        (folder, name): (BorrowedFd<'_>, &CStr),
+        (to_folder, to_name): (BorrowedFd<'_>, &CStr),
+        paths: &dyn Fn() -> (PathBuf, PathBuf),
+    ) -> io::Result<()> {
+        use rustix::fs::{RenameFlags, renameat_with};
+        let act = || {
+            renameat_with(folder, name, to_folder, to_name, RenameFlags::NOREPLACE).map_err(io::Error::from)
+        };
+        if self.observer.is_none() {
+            return act();
+        }
+        let (from, to) = paths();
+        self.perform(&Effect::Rename { from: &from, to: &to, replace: false }, act)
     }
 
     /// Makes a folder with owner-only permissions.

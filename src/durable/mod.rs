@@ -10,9 +10,9 @@ mod lock;
 pub mod log;
 pub mod mutation;
 mod quarantine;
-mod remove_tree;
 mod replace;
 mod shared_page;
+pub mod tree;
 
 pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};
@@ -20,5 +20,4 @@ pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
 pub use lock::{FileLock, Holder, LockError, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
-pub use remove_tree::{Removed, remove_tree};
 pub use replace::{TEMPORARY_PREFIX, create, create_many, replace, replace_with};

@@ -1,10 +1,11 @@
 //! The environment of a job: what it is told, and by what its processes are known again.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use crate::queue::JobId;
-use crate::state::JobPaths;
+use crate::state::names::encode;
+use crate::state::{JobPaths, StateDir};
+use crate::system::docker::{LABEL_JOB, LABEL_STATE};
 
 /// Names the job; inherited by its descendants.
 pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
@@ -19,6 +20,9 @@ pub const CHECKPOINT: &str = "RECOVERYCTL_CHECKPOINT";
 /// `1` when the attempt continues from a checkpoint.
 pub const RESUMED: &str = "RECOVERYCTL_RESUMED";
 
+/// Options for `docker run`, `docker network create`, `docker volume create` (to be split at blanks): what
+/// bears these labels is found and removed with the job.
+pub const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
 /// The id of the lock that the job has of its repository.
 pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 /// That lock's fencing number, for tools that refuse a holder whose number is not the last.
@@ -35,7 +39,7 @@ pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static 
 /// What is set in the environment of a job's command.
 #[must_use]
 pub fn environment(
-    root: &Path,
+    dir: &StateDir,
     paths: &JobPaths,
     job: &JobId,
     attempt: u32,
@@ -44,12 +48,19 @@ pub fn environment(
     let mut variables = vec![
         (JOB_ID, job.to_string().into()),
         (ATTEMPT, attempt.to_string().into()),
-        (STATE_DIR, root.as_os_str().to_owned()),
+        (STATE_DIR, dir.paths.root().as_os_str().to_owned()),
         (WORKSPACE, paths.workspace.as_os_str().to_owned()),
         (CHECKPOINT, paths.checkpoint().into_os_string()),
+        (DOCKER_LABELS, docker_labels(dir, job).into()),
     ];
     if resumed {
         variables.push((RESUMED, "1".into()));
     }
     variables
+}
+
+/// Names with blanks are given as file names are, so that splitting does no harm.
+fn docker_labels(dir: &StateDir, job: &JobId) -> String {
+    let job = encode(&job.to_string()).unwrap_or_default();
+    format!("--label {LABEL_JOB}={job} --label {LABEL_STATE}={}", dir.identity.state_id)
 }

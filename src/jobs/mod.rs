@@ -7,6 +7,7 @@ mod evidence;
 mod exit_record;
 mod fence;
 mod follow;
+mod grip;
 pub mod marks;
 mod output;
 mod process_table;
@@ -27,6 +28,7 @@ pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use follow::Follower;
+pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use prune::{

@@ -6,10 +6,32 @@ pub fn masked_url(url: &str) -> String {
     // What is no address may hold a secret all the same: whatever stands before an `@` is masked.
     let start = url.find("://").map_or(0, |at| at + "://".len());
     let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| start + at);
+    let rest = masked_query(&url[end..]);
     match url[start..end].rfind('@') {
-        Some(at) => format!("{}***{}", &url[..start], &url[start + at..]),
-        None => url.to_owned(),
+        Some(at) => format!("{}***{}{rest}", &url[..start], &url[start + at..end]),
+        None => format!("{}{rest}", &url[..end]),
     }
+}
+
+/// Names of parameters that hold secrets, or end with such a word.
+const SECRET_PARAMETERS: [&str; 10] =
+    ["token", "secret", "key", "sig", "signature", "password", "passwd", "auth", "code", "credential"];
+
+/// Path and query with the values of such parameters as `***`.
+fn masked_query(rest: &str) -> String {
+    let Some((path, query)) = rest.split_once('?') else { return rest.to_owned() };
+    let (query, fragment) = query.split_at(query.find('#').unwrap_or(query.len()));
+    let masked = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() && is_secret(name) => format!("{name}=***"),
+        _ => pair.to_owned(),
+    };
+    let pairs: Vec<String> = query.split('&').map(masked).collect();
+    format!("{path}?{}{fragment}", pairs.join("&"))
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_PARAMETERS.iter().any(|word| name.ends_with(word))
 }
 
 /// Checks scheme, host and port; the rest is the receiver's business.
@@ -81,6 +103,11 @@ mod tests {
             ("ftp://token@x", "ftp://***@x"),
             ("http://x/a@b", "http://x/a@b"),
             ("http://x?to=a@b", "http://x?to=a@b"),
+            (
+                "http://u:p@x/a?access_token=t&b=1&X-Amz-Signature=s#f",
+                "http://***@x/a?access_token=***&b=1&X-Amz-Signature=***#f",
+            ),
+            ("http://x?token=&b", "http://x?token=&b"),
             ("", ""),
         ] {
             assert_eq!(masked_url(url), shown);

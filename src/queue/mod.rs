@@ -8,7 +8,9 @@
 //! - [`Queue`] reads, follows and changes it; [`Queue::transact`] decides while nobody else can append.
 //! - [`QueueState::apply`] is the one place where a job's status changes.
 
+mod callback;
 mod callback_url;
+mod ends;
 mod id;
 mod job;
 mod open;
@@ -25,7 +27,9 @@ mod store;
 mod submit;
 mod wire;
 
+pub use callback::Callback;
 pub use callback_url::masked_url;
+pub use ends::JobEnd;
 pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
 pub use open::{Method, Replayed, replay};
@@ -34,7 +38,7 @@ pub use record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission}
 pub use repair::{Examined, Recovered, Repaired, examine, mend, recover};
 pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
-pub use spec::{Callback, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
+pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueState, Refusal, Totals};
 pub use store::{Checkpoint, Queue, QueueError, append, open_log, records_since, removed_since};
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::callback_url::{check_callback_url, masked_url};
+use super::callback::Callback;
+use super::callback_url::masked_url;
 use super::id::JobId;
 use super::record::Submission;
-use super::spec::{Callback, CrashPolicy, JobSpec};
+use super::spec::{CrashPolicy, JobSpec};
 use crate::state::names::{BadName, encode};
 
 /// A job as somebody asks for it, unchecked.
@@ -35,7 +36,7 @@ pub struct JobRequest {
     /// How many attempts `requeue` may make in all; the configured number when not given.
     pub max_attempts: Option<u32>,
     /// Whom to tell when it has ended.
-    pub callbacks: Vec<String>,
+    pub callbacks: Vec<Callback>,
     /// Run instead of `command` when it continues from a checkpoint.
     pub resume_command: Option<Vec<String>>,
     /// Remove what it left when it has ended.
@@ -149,10 +150,10 @@ impl JobRequest {
             encode(repository).map_err(|name| BadRequest::Name { what: "repository", name })?;
         }
         check_environment(&self.env)?;
-        for url in &self.callbacks {
-            check_callback_url(url).map_err(|why| BadRequest::Value {
-                what: format!("the callback '{}'", masked_url(url)),
-                why: why.into(),
+        for callback in &self.callbacks {
+            callback.check().map_err(|why| BadRequest::Value {
+                what: format!("the callback '{}'", masked_url(&callback.url)),
+                why,
             })?;
         }
         let is_named = self.id.is_some();
@@ -164,7 +165,7 @@ impl JobRequest {
             on_crash: self.on_crash.unwrap_or(defaults.on_crash),
             max_attempts: attempts(self.max_attempts.unwrap_or(defaults.max_attempts))?,
             resume_command: self.resume_command,
-            callbacks: self.callbacks.into_iter().map(|url| Callback { url }).collect(),
+            callbacks: self.callbacks,
             auto_cleanup: self.auto_cleanup,
             title: self.title,
             command: self.command,

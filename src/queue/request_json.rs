@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::callback::Callback;
 use super::callback_url::masked_url;
 use super::request::{BadRequest, JobRequest};
 use super::spec::CrashPolicy;
@@ -81,10 +82,11 @@ const MEMBERS: &[Member] = &[
     },
     Member {
         name: "callbacks",
-        expected: "a list of addresses, such as [\"https://example.org/done\"]",
+        expected: "a list of addresses, or of objects with url, method, headers and body, such as \
+                   [\"https://example.org/done\"]",
         read: |r, m, v| {
             let callbacks: Vec<Address> = m.typed(v)?;
-            r.callbacks = callbacks.into_iter().map(Address::into_url).collect();
+            r.callbacks = callbacks.into_iter().map(Address::into_callback).collect();
             Ok(())
         },
     },
@@ -116,13 +118,28 @@ const OTHER_WORDS: [(&str, &str); 6] = [
 #[serde(untagged)]
 enum Address {
     Text(String),
-    Object { url: String },
+    Object(CallbackObject),
+}
+
+/// What is stored may have members of a later version; what is asked for may not have any that we would
+/// ignore.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallbackObject {
+    url: String,
+    method: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    body: Option<String>,
 }
 
 impl Address {
-    fn into_url(self) -> String {
+    fn into_callback(self) -> Callback {
         match self {
-            Address::Text(url) | Address::Object { url } => url,
+            Address::Text(url) => Callback::to(url),
+            Address::Object(CallbackObject { url, method, headers, body }) => {
+                Callback { url, method, headers, body }
+            }
         }
     }
 }
@@ -253,7 +270,7 @@ mod tests {
             timeout: Some(Duration::from_secs(90)),
             on_crash: Some(CrashPolicy::Requeue),
             max_attempts: Some(5),
-            callbacks: vec!["http://a/".to_owned(), "http://b/".to_owned()],
+            callbacks: vec![Callback::to("http://a/"), Callback::to("http://b/")],
             resume_command: Some(vec!["c".to_owned()]),
             auto_cleanup: true,
             title: Some("t".to_owned()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::callback::Callback;
 use crate::state::config::OnCrash;
 
 /// What happens to a job whose process vanished.
@@ -28,13 +29,6 @@ impl From<OnCrash> for CrashPolicy {
             OnCrash::Fail => CrashPolicy::Fail,
         }
     }
-}
-
-/// A callback to deliver when the job has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callback {
-    /// Where to.
-    pub url: String,
 }
 
 /// A job as it was submitted.

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 use serde::{Deserialize, Serialize};
 
+use super::ends::REQUEUED;
 use super::id::JobId;
 use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
 use super::raw_submission::RawSubmission;
@@ -130,6 +131,8 @@ pub struct QueueState {
     totals: Totals,
     last_seq: u64,
     repositories: HashSet<Arc<str>>,
+    /// Jobs whose status changed, for whoever follows; `None` while nobody does.
+    turned: Option<Vec<JobId>>,
 }
 
 impl QueueState {
@@ -179,6 +182,12 @@ impl QueueState {
             .iter()
             .filter_map(|id| self.jobs.get(id))
             .find(|j| j.repository.as_deref() == Some(repository))
+    }
+
+    /// The jobs that entered or changed their status since the last call, each perhaps several times.
+    /// `None` when that is not known: at the first call, and when the queue was read anew meanwhile.
+    pub fn take_turned(&mut self) -> Option<Vec<JobId>> {
+        self.turned.replace(Vec::new())
     }
 
     fn order(&self) -> &BTreeSet<OrderKey> {
@@ -476,6 +485,9 @@ impl QueueState {
         };
         *self.counts.of(job.status) += 1;
         index(&mut self.running, &mut self.order, &job);
+        if let Some(turned) = self.turned.as_mut().filter(|_| job.status.is_over()) {
+            turned.push(job.id.clone());
+        }
         free.insert(job);
         Ok(())
     }
@@ -489,6 +501,9 @@ impl QueueState {
             order.remove(&order_key(job));
         }
         act(job);
+        if let Some(turned) = &mut self.turned {
+            turned.push(id.clone());
+        }
         *self.counts.of(job.status) += 1;
         index(&mut self.running, &mut self.order, job);
     }
@@ -561,7 +576,7 @@ impl Job {
         self.attempt += 1;
         self.not_before = Some(not_before);
         self.course_mut().finished_at = None;
-        self.turn(JobStatus::Queued, at, Some("requeued after a crash".to_owned()), None);
+        self.turn(JobStatus::Queued, at, Some(REQUEUED.to_owned()), None);
         (status, true)
     }
 }

@@ -325,6 +325,11 @@ impl Queue {
         &self.replayed.state
     }
 
+    /// See [`QueueState::take_turned`].
+    pub fn take_turned(&mut self) -> Option<Vec<JobId>> {
+        self.replayed.state.take_turned()
+    }
+
     /// How it was read, and what was wrong.
     #[must_use]
     pub fn replayed(&self) -> &Replayed {

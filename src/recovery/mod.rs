@@ -49,7 +49,9 @@ pub use history::{
     HistoryEntry, HistoryError, HistoryPhase, RecoveryRecord, counter, read_history, read_last,
 };
 pub use phase::{DegradedResource, Interrupted, Phase, PhaseError, PhaseOutcome, PhaseRun};
-pub use phases::{JobHolders, Recovery, Settings, liveness_of, recover_queue_of, repair_queue};
+pub use phases::{
+    JobHolders, Recovery, Settings, liveness_of, recover_queue_of, recovery_ends, repair_queue,
+};
 pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
 pub use requests::{
     Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,

@@ -4,10 +4,19 @@ mod live_jobs;
 
 use serde::Serialize;
 
+mod leftovers;
+
 use super::finding::Severity;
 use crate::state::suggest::closest;
 
+mod webhooks;
+
+pub use leftovers::{
+    CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
+    MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
+};
 pub use live_jobs::{JOB_HUNG, JOB_NOT_STARTED, JOB_OTHER_USER, JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE};
+pub use webhooks::*;
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -673,6 +682,21 @@ pub const ALL: &[&Entry] = &[
     &IMPORT_JOB_LEFT_OUT,
     &IMPORT_JOB_ID_DIFFERS,
     &IMPORT_PROCESS_ALIVE,
+    &WEBHOOK_PARKED,
+    &WEBHOOK_REFUSED,
+    &WEBHOOK_CIRCUIT_OPEN,
+    &WEBHOOK_INTERRUPTED,
+    &WEBHOOK_LOG_DAMAGED,
+    &WEBHOOK_RECORD_REFUSED,
+    &WEBHOOK_NOBODY_DELIVERS,
+    &CLEANUP_PARKED,
+    &CLEANUP_WAITING,
+    &CLEANUP_DAMAGED,
+    &CLEANUP_RESUMED,
+    &ORPHAN_FOUND,
+    &ORPHAN_UNKNOWN,
+    &DOCKER_UNREACHABLE,
+    &MOUNT_IN_WORKSPACE,
 ];
 
 /// The entry of a code.
@@ -695,7 +719,12 @@ mod tests {
 
     #[test]
     fn every_entry_is_listed_once_and_whole() {
-        let sources = [include_str!("catalogue.rs"), include_str!("catalogue/live_jobs.rs")];
+        let sources = [
+            include_str!("catalogue.rs"),
+            include_str!("catalogue/leftovers.rs"),
+            include_str!("catalogue/live_jobs.rs"),
+            include_str!("catalogue/webhooks.rs"),
+        ];
         let count = |source: &str| source.matches(": Entry = Entry {").count();
         let defined = sources.map(count).iter().sum::<usize>() - 1; // The line above.
         assert_eq!(ALL.len(), defined);

@@ -24,7 +24,9 @@ pub fn stamp(dir: &StateDir) -> u64 {
         }
     }
     // Files in these are replaced, which changes the folder.
-    for folder in ["", "queue", "locks", "recovery", "startup", "daemon", "cleanup", "orphans", "webhooks", "audit"] {
+    for folder in
+        ["", "queue", "locks", "recovery", "startup", "daemon", "cleanup", "orphans", "webhooks", "audit"]
+    {
         look(&mut hasher, &paths.root().join(folder));
     }
     hasher.finish()

@@ -8,9 +8,7 @@ use serde_json::Value;
 use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{
-    Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition, masked_url,
-};
+use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
@@ -181,7 +179,7 @@ impl JobDetail {
             reconstructed: course.reconstructed.clone(),
             source: course.source.clone(),
             lock,
-            callbacks: spec.callbacks.iter().map(|c| Callback { url: masked_url(&c.url) }).collect(),
+            callbacks: spec.callbacks.iter().map(Callback::masked).collect(),
             checkpoint: CheckpointFile::of(dir, job),
             workspace: dir
                 .paths

@@ -47,6 +47,7 @@ pub struct Status {
     pub recovery: Option<RecoveryStatus>,
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
+    pub webhooks: Option<super::webhooks::DeliveryCounts>,
     pub findings: Vec<Finding>,
 }
 
@@ -101,6 +102,8 @@ pub struct Sources<'a> {
     pub unreadable: &'a [&'a HistoryError],
     /// The daemon that lives.
     pub daemon: Option<DaemonStatus>,
+    /// What is undelivered; `None` when that cannot be read.
+    pub webhooks: Option<&'a crate::webhooks::Survey>,
     /// When a heartbeat is old.
     pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
@@ -126,9 +129,17 @@ pub struct Gathered {
     /// The crash loop that keeps jobs from being started, and why it cannot be told.
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
+    webhooks: Option<crate::webhooks::Survey>,
 }
 
 impl Gathered {
+    /// The same, with what is undelivered.
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
+        self.webhooks = webhooks;
+        self
+    }
+
     /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
     /// opened by the caller, who can tell that it can only be looked at.
     #[must_use]
@@ -140,6 +151,7 @@ impl Gathered {
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
+            webhooks: None,
             queue,
         }
     }
@@ -162,6 +174,7 @@ impl Gathered {
             last: self.last(),
             unreadable: &unreadable,
             daemon,
+            webhooks: self.webhooks.as_ref(),
             limits,
             unavailable: &self.unavailable,
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
@@ -214,6 +227,7 @@ impl Status {
             recovery: sources.current.map(RecoveryStatus::from),
             degraded_resources,
             counts,
+            webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
             findings,
         }
     }
@@ -272,10 +286,17 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     for resource in sources.unavailable {
         found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
     }
+    if let Some(survey) = sources.webhooks {
+        found.extend(super::webhooks::findings(survey, sources.daemon.is_some()));
+    }
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
         let worth = |f: &&Finding| f.severity >= Severity::Warning;
-        let fresh = |f: &&Finding| !f.object.starts_with("lock:") && !is_settled(sources.queue, &f.object);
+        let fresh = |f: &&Finding| {
+            !f.object.starts_with("lock:")
+                && !f.code.starts_with("webhook-")
+                && !is_settled(sources.queue, &f.object)
+        };
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
@@ -386,6 +407,9 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Healthy if counts.crashed > 0 => {
             format!("{} for an operator", wait(counts.crashed, "crashed job"))
         }
+        State::Healthy if parked(sources) > 0 => {
+            format!("{} for an operator", wait(parked(sources), "parked webhook"))
+        }
         State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
             let jobs = if counts.running == 1 {
                 "1 job runs".to_owned()
@@ -414,6 +438,10 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
             next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
         }
     }
+}
+
+fn parked(sources: &Sources<'_>) -> u64 {
+    sources.webhooks.map_or(0, |survey| super::webhooks::DeliveryCounts::of(survey).parked)
 }
 
 fn wait(number: u64, what: &str) -> String {

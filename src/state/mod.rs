@@ -1,5 +1,6 @@
 //! The state directory: paths, identity, layout version, permissions, configuration, time, names.
 
+mod cidr;
 mod clock;
 pub mod config;
 mod directory;
@@ -7,12 +8,15 @@ mod identity;
 pub mod names;
 mod paths;
 mod repair;
+mod secret;
 pub mod suggest;
 mod units;
 
+pub use cidr::{Cidr, NotACidr};
 pub use clock::{Clock, NotATime, Timestamp};
 pub use directory::{SEGMENT_BYTES, StateDir, StateError};
 pub use identity::{Identity, LAYOUT_VERSION};
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;
+pub use secret::Secret;
 pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};

@@ -41,6 +41,10 @@ const FOLDERS: &[&str] = &[
     "audit/log",
     "quarantine",
     "daemon",
+    "webhooks",
+    "webhooks/log",
+    "cleanup",
+    "orphans",
 ];
 
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
@@ -93,8 +97,36 @@ paths! {
     recovery_requests => "recovery/requests";
     /// The audit trail's segments.
     audit_log => "audit/log";
+    /// Deliveries.
+    webhooks => "webhooks";
+    /// The delivery log's segments.
+    webhooks_log => "webhooks/log";
+    /// Held by whoever delivers.
+    deliver_lock => "webhooks/deliver.lock";
     /// Unreadable files, each with the reason.
     quarantine => "quarantine";
+    /// Cleanups that are not over.
+    cleanup => "cleanup";
+    /// Held by the process that works on cleanups.
+    cleanup_lock => "cleanup/run.lock";
+    /// The log of completed cleanups.
+    cleanup_completed => "cleanup/completed";
+    /// What cleanups are deleting.
+    cleanup_trash => "cleanup/trash";
+    /// Uncommitted work that cleanups have kept.
+    cleanup_archive => "cleanup/archive";
+    /// The last plan of an orphan scan, and the orphans' own folders.
+    orphans => "orphans";
+    /// Held by the process that scans for, or removes, orphans.
+    orphans_lock => "orphans/orphans.lock";
+    /// The last plan.
+    orphans_plan => "orphans/candidates.json";
+    /// Removed orphans that can be restored.
+    orphans_trash => "orphans/trash";
+    /// Uncommitted work of removed workspaces.
+    orphans_archive => "orphans/archive";
+    /// What was done to which orphan.
+    orphans_log => "orphans/log";
     /// The daemon's own folder.
     daemon => "daemon";
     /// Pid and addresses of the daemon that takes jobs.

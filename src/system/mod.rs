@@ -1,13 +1,16 @@
-//! The outside world behind narrow types: hosts, processes, file systems, git.
+//! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
 mod cgroup;
 mod children;
+pub mod docker;
 mod filesystem;
 mod git;
+pub mod git_work;
 mod host;
 mod process;
 mod process_table;
 mod sighting;
+mod tool;
 mod usage;
 
 pub use cgroup::Cgroup;
@@ -21,4 +24,5 @@ pub use process::{
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub use sighting::{Sighting, other_user_of, sight, user_of};
+pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

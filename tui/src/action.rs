@@ -1,6 +1,8 @@
 //! What an operator can do: a command of recoveryctl, word by word. What a dialog shows is what is run, so
 //! the dashboard can do nothing that the command line cannot, and nothing in another way.
 
+use crate::model::View;
+
 /// How much it may destroy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weight {
@@ -90,7 +92,8 @@ impl Action {
     /// Leave safe mode.
     #[must_use]
     pub fn clear_startup() -> Action {
-        let does = "Says that the cause of the crash loop is gone: the daemon recovers and starts jobs again.";
+        let does =
+            "Says that the cause of the crash loop is gone: the daemon recovers and starts jobs again.";
         let words = ["startup", "clear"];
         Action { can_rehearse: false, ..Action::new("Leave safe mode", "Clear", &words, does) }
     }
@@ -137,6 +140,87 @@ impl Action {
         Action { weight: Weight::Typed(repository.to_owned()), ..action }
     }
 
+    /// Remove what jobs left.
+    #[must_use]
+    pub fn clean_up(jobs: &[String]) -> Action {
+        let does = "Asks for the removal of what the job left: code index, Docker objects, workspace and output. \
+                    A daemon does it, or Run the cleanups in the view Cleanup.";
+        let title = titled("Clean up", "job", jobs);
+        let action = Action::of_many(title, "Clean up", &["cleanup", "start"], jobs, does);
+        Action { can_rehearse: false, ..action }
+    }
+
+    /// Try the failed phases of a cleanup again.
+    #[must_use]
+    pub fn retry_cleanup(cleanup: &str) -> Action {
+        let does = "Takes the phases that failed or are parked up again. A daemon does it.";
+        let title = format!("Try cleanup {cleanup} again");
+        let names = [cleanup.to_owned()];
+        let action = Action::of_many(title, "Retry", &["retry", "cleanup"], &names, does);
+        Action { can_rehearse: false, ..action }
+    }
+
+    /// Pass a phase of a cleanup over.
+    #[must_use]
+    pub fn skip_cleanup(cleanup: &str, phase: &str) -> Action {
+        let does = "Passes the phase over for good: what it would have removed stays.";
+        let title = format!("Skip phase {phase} of cleanup {cleanup}");
+        let names = [cleanup.to_owned(), phase.to_owned()];
+        let action = Action::of_many(title, "Skip", &["cleanup", "skip"], &names, does);
+        Action { can_rehearse: false, ..action }
+    }
+
+    /// Work on all cleanups once.
+    #[must_use]
+    pub fn run_cleanups() -> Action {
+        let does = "Works on every cleanup once, without a daemon: removes what they are about.";
+        let action = Action::new("Run the cleanups", "Run", &["cleanup", "run"], does);
+        Action { can_rehearse: false, is_long: true, ..action }
+    }
+
+    /// Look for orphans.
+    #[must_use]
+    pub fn scan() -> Action {
+        let does =
+            "Looks for damage and for what no job owns any more. It changes nothing but the saved plan.";
+        Action { can_rehearse: false, is_long: true, ..Action::new("Scan", "Scan", &["scan"], does) }
+    }
+
+    /// Carry a part of a plan out.
+    #[must_use]
+    pub fn remove_orphans(plan: &str, ids: &[String], size: &str) -> Action {
+        let does =
+            format!("Removes them, {size}. Each check is made again right before; folders go to the trash.");
+        let mut words = vec!["orphans", "cleanup", "--plan", plan];
+        words.extend(ids.iter().flat_map(|id| ["--id", id.as_str()]));
+        Action::new(titled("Remove", "orphan", ids), "Remove", &words, does)
+    }
+
+    /// Try deliveries again.
+    #[must_use]
+    pub fn retry_webhooks(ids: &[String]) -> Action {
+        let does = "Sends it again, now. The receiver can tell by its id that it is the same one.";
+        let title = titled("Replay", "delivery", ids).replace("deliverys", "deliveries");
+        Action::of_many(title, "Replay", &["retry", "webhook"], ids, does)
+    }
+
+    /// Try all parked deliveries again.
+    #[must_use]
+    pub fn retry_all_webhooks() -> Action {
+        let does = "Sends all deliveries again that were given up after their last try.";
+        let words = ["retry", "webhook", "--all-parked"];
+        Action::new("Replay all parked deliveries", "Replay", &words, does)
+    }
+
+    /// Give deliveries up.
+    #[must_use]
+    pub fn discard_webhooks(ids: &[String]) -> Action {
+        let does = "Gives it up for good: whoever waits for it is never told.";
+        let title = titled("Give up", "delivery", ids).replace("deliverys", "deliveries");
+        let action = Action::of_many(title, "Give up", &["webhooks", "discard"], ids, does);
+        Action { weight: Weight::Typed("give up".to_owned()), ..action }
+    }
+
     /// The command line in full, for the dialog and for copying.
     #[must_use]
     pub fn command_line(&self, program: &str) -> String {
@@ -168,6 +252,8 @@ pub enum Meant {
     /// To be confirmed and run.
     Action(Box<Action>),
     /// To be shown.
+    Show(View),
+    /// Evidence to be shown.
     Why(String),
     /// A job to be shown.
     Job(String),
@@ -196,7 +282,21 @@ pub fn meant(line: &str) -> Meant {
         ["release", repository, "--force"] | ["release", "--force", repository] if plain(&[repository]) => {
             action(Action::release(repository, None, true))
         }
+        ["scan"] => action(Action::scan()),
+        ["cleanup", "run"] => action(Action::run_cleanups()),
+        ["cleanup", "start", jobs @ ..] if plain(jobs) => action(Action::clean_up(&names(jobs))),
+        ["retry", "cleanup", id] if plain(&[id]) => action(Action::retry_cleanup(id)),
+        ["retry", "webhook", "--all-parked" | "--all"] => action(Action::retry_all_webhooks()),
+        ["retry", "webhook", ids @ ..] if plain(ids) => action(Action::retry_webhooks(&names(ids))),
         ["why", object] => Meant::Why((*object).to_owned()),
+        ["webhooks", ..] => Meant::Show(View::Webhooks),
+        ["orphans", ..] => Meant::Show(View::Orphans),
+        ["cleanup", ..] => Meant::Show(View::Cleanup),
+        ["startup", ..] => Meant::Show(View::Startup),
+        ["audit", ..] => Meant::Show(View::Audit),
+        ["locks", "active"] => Meant::Show(View::Locks),
+        ["jobs", "list"] => Meant::Show(View::Jobs),
+        ["queue", "status"] => Meant::Show(View::Queue),
         ["locks", "inspect", repository] => Meant::Why(format!("lock:{repository}")),
         ["jobs", "show" | "output", job] => Meant::Job((*job).to_owned()),
         _ => Meant::Nothing,

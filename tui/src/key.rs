@@ -95,11 +95,7 @@ pub struct Binding {
     pub what: &'static str,
 }
 
-const fn binding(
-    shown: &'static str,
-    keys: &'static [(Key, Command)],
-    what: &'static str,
-) -> Binding {
+const fn binding(shown: &'static str, keys: &'static [(Key, Command)], what: &'static str) -> Binding {
     Binding { keys, shown, what }
 }
 

@@ -26,5 +26,5 @@ mod watch;
 pub use model::{Model, Setting, View};
 pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
-pub use source::{DirectorySettings, DirectorySource, Source};
+pub use source::{DirectorySource, Source};
 pub use update::update;

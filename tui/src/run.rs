@@ -106,8 +106,13 @@ pub fn run<W: Write>(
             let over = Arc::clone(&over);
             scope.spawn(move || hand_on(&own.snapshots, &telling, &over));
         }
-        let mut turn =
-            Turn { model: &mut model, watch: &watch, runner: &runner, sender: &sender, cancel: cancel.as_ref() };
+        let mut turn = Turn {
+            model: &mut model,
+            watch: &watch,
+            runner: &runner,
+            sender: &sender,
+            cancel: cancel.as_ref(),
+        };
         turn.follow(&mut screen, &messages, &options, stop)
     });
     let columns = screen.terminal().size().map_or(80, |size| size.width);

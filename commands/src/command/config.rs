@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
+use crate::working::delivering;
 
 /// Variables of ours that are no settings: two that name files, and what jobs get.
 const OTHER_VARIABLES: [&str; 6] = [
@@ -119,6 +120,7 @@ struct UnknownVariable {
 }
 
 fn check(context: &mut Context) -> Result<Ending, CliError> {
+    delivering(context)?;
     let loaded = context.configuration()?;
     let (file, file_read) = (loaded.file.as_ref().map(|f| f.display().to_string()), loaded.file_read);
     let report = CheckReport { file, file_read, unknown_variables: unknown_variables() };

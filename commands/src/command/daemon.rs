@@ -1,18 +1,21 @@
 //! `daemon`: recovers, then runs and watches jobs until it is told to end.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonInfo, DaemonSettings, serve};
+use recovery::daemon::{DaemonInfo, DaemonSettings, Trouble, serve};
 use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
 use serde::Serialize;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::progress;
-use crate::working::{cancellable, recovering, retention, run_options, scheduling};
+use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -20,6 +23,14 @@ pub(crate) struct DaemonArgs {
     /// How many jobs run at a time [default: as configured]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+}
+
+/// A daemon has no terminal: what keeps deliveries from being recorded goes where its other lines go.
+fn trouble_to_stderr() -> Trouble {
+    Arc::new(|line| {
+        // Nobody can be told that nobody can be told.
+        let _ = writeln!(std::io::stderr(), "warning: deliveries cannot be recorded: {line}");
+    })
 }
 
 /// Told at the end.
@@ -43,6 +54,10 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         run,
         retention: Some(retention(context)?),
         scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
+        webhooks: delivering(context)?,
+        trouble: trouble_to_stderr(),
+        cleanup: cleaning(context)?,
+        orphans: scanning_at_start(context)?,
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();

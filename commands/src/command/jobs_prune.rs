@@ -1,7 +1,7 @@
 //! `jobs prune`: jobs that are over, and old enough, go with all they left.
 
 use clap::Args;
-use recovery::daemon::still_needed;
+use recovery::daemon::Needs;
 use recovery::jobs::{PruneReport, Retention, prune as remove, would_prune};
 use recovery::queue::{Job, Queue};
 use recovery::state::StateDir;
@@ -43,7 +43,8 @@ pub(super) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, C
     let rules = rules(context, args)?;
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
-    let needed = |job: &Job| still_needed(&dir, job);
+    let needs = Needs::new(&dir);
+    let needed = |job: &Job| needs.of(job);
     let dry_run = context.is_dry_run();
     let report = match dry_run {
         true => would_prune(&dir, &queue, &rules, &needed, &settings),

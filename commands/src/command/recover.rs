@@ -8,6 +8,7 @@ use recovery::recovery::{
 use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
 
+use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live::{self, FullScreen};
@@ -15,7 +16,7 @@ use crate::paint::Tone;
 use crate::progress;
 use crate::table::{Cell, Table};
 use crate::text::{Text, coarse};
-use crate::working::{cancellable, judging, recovering, run_options};
+use crate::working::{cancellable, recovering, run_options};
 
 /// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
 #[derive(Debug, Args)]
@@ -45,13 +46,16 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
             true => error.hint("it is in safe mode; to leave: recoveryctl startup clear"),
         });
     }
+    let (cleaning, scanning) = (cleaning(context)?, scanning_at_start(context)?);
     let recovery = Recovery::new(&dir, recovering(context, StartedBy::Recover, true)?)
-        .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
+        .map_err(|e| CliError::new(ErrorKind::Failed, e))?
+        .cleaning_now(&cleaning)
+        .scanning(&scanning);
     let options = run_options(context, "recover", &args.skip, None)?;
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let judging = judging(context)?;
-    let full_screen = args.tui.then(|| FullScreen { judging, interruption: interruption.clone() });
+    let settings = recovering(context, StartedBy::Recover, false)?;
+    let full_screen = args.tui.then(|| FullScreen { settings, interruption: interruption.clone() });
     let (mut record, _) = cancellable(&interruption, &cancel, || {
         live::run(&mut context.output, &dir, recovery, options, full_screen)
     })?;

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
+use super::retry_cleanup::{RetryCleanupArgs, retry_cleanup};
 use super::retry_phase::{PhaseArgs, retry_phase};
+use super::retry_webhook::{WebhookArgs, retry_webhook};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -15,11 +17,15 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Subcommand)]
 enum RetryWord {
+    Cleanup(RetryCleanupArgs),
     Phase(PhaseArgs),
+    Webhook(WebhookArgs),
 }
 
 pub(crate) fn cmd_retry(context: &mut Context, args: &RetryArgs) -> Result<Ending, CliError> {
     match &args.word {
+        RetryWord::Cleanup(args) => retry_cleanup(context, args),
         RetryWord::Phase(args) => retry_phase(context, args),
+        RetryWord::Webhook(args) => retry_webhook(context, args),
     }
 }

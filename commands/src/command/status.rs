@@ -2,14 +2,16 @@
 
 use clap::Args;
 use recovery::daemon::{DaemonInfo, running_daemon};
+use recovery::recovery::recovery_ends;
 use recovery::report::status::{DaemonStatus, Gathered, State, Status};
 use recovery::state::StateDir;
+use recovery::webhooks::Survey;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::text::{Text, coarse};
-use crate::working::judging;
+use crate::working::{delivering, judging};
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]
@@ -19,7 +21,16 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
-    let status = Gathered::read(&dir, queue).status(daemon_of(&dir)?, limits);
+    // Deliveries that cannot be read must not hide the rest.
+    let webhooks = match delivering(context) {
+        Ok(settings) => Survey::take(&dir, queue.state(), &settings.endpoints, &recovery_ends(&dir))
+            .map_err(CliError::from),
+        Err(e) => Err(e),
+    };
+    if let Err(e) = &webhooks {
+        context.output.warning(&format!("what is undelivered cannot be told: {}", e.message()));
+    }
+    let status = Gathered::read(&dir, queue).with_webhooks(webhooks.ok()).status(daemon_of(&dir)?, limits);
     context.output.report(&status, |text| render(text, &status));
     Ok(ending(&status))
 }
@@ -72,6 +83,13 @@ pub(super) fn render(text: &mut Text, status: &Status) {
         ("daemon", Some(daemon)),
         ("recovery", Some(recovery)),
         ("jobs", Some(format!("{} queued, {} running{over}", c.queued, c.running))),
+        (
+            "webhooks",
+            status
+                .webhooks
+                .filter(|w| w.total() > 0)
+                .map(|w| format!("{} undelivered, {} of them parked", w.total(), w.parked)),
+        ),
     ]);
     if !status.findings.is_empty() {
         text.gap();

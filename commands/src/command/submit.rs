@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::queue::{
-    BadRequest, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter, masked_url,
+    BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter,
+    masked_url,
 };
 use recovery::state::config::OnCrash;
 use recovery::state::{BadUnit, parse_duration};
@@ -134,7 +135,7 @@ fn request(args: SubmitArgs) -> JobRequest {
         timeout: args.timeout,
         on_crash,
         max_attempts: args.max_attempts,
-        callbacks: args.callbacks,
+        callbacks: args.callbacks.into_iter().map(Callback::to).collect(),
         resume_command: args.resume_command.map(|Words(words)| words),
         auto_cleanup: args.auto_cleanup,
         title: args.title,

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use clap::Args;
+use recovery::startup::StartedBy;
 use recovery_tui::view::SMALLEST;
-use recovery_tui::{
-    DirectorySettings, DirectorySource, End, Model, Options, Setting, View, picture, read_once, run, text_of,
-};
+use recovery_tui::{DirectorySource, End, Model, Options, Setting, View, picture, read_once, run, text_of};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::working::judging;
+use crate::working::recovering;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///
@@ -50,7 +49,9 @@ fn view(name: &str) -> Result<View, String> {
 fn size(text: &str) -> Result<(u16, u16), String> {
     let parsed = text.split_once('x').and_then(|(c, r)| Some((c.parse().ok()?, r.parse().ok()?)));
     parsed
-        .filter(|&(columns, rows)| (SMALLEST.0..=500).contains(&columns) && (SMALLEST.1..=500).contains(&rows))
+        .filter(|&(columns, rows)| {
+            (SMALLEST.0..=500).contains(&columns) && (SMALLEST.1..=500).contains(&rows)
+        })
         .ok_or_else(|| format!("columns and rows, from {}x{} to 500x500", SMALLEST.0, SMALLEST.1))
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
         usable(context)?;
     }
     let dir = context.state_dir()?;
-    let settings = DirectorySettings { judging: judging(context)? };
+    let settings = recovering(context, StartedBy::Recover, false)?;
     let mut source = DirectorySource::new(dir.clone(), settings);
     let setting = Setting {
         program: "recoveryctl".to_owned(),

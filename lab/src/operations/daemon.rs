@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use recovery::cleanup::CleanupSettings;
 use recovery::daemon::{DaemonSettings, SchedulerSettings, serve};
 use recovery::jobs::{RecoverSettings, record};
+use recovery::orphans::OrphanSettings;
 use recovery::queue::{Job, JobId, JobStatus, Queue};
 use recovery::recovery::{RunOptions, Settings};
 use recovery::startup::StartedBy;
@@ -32,6 +34,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
             write_records: false,
+            webhooks: recovery::webhooks::Settings::default(),
         },
         run: RunOptions::default(),
         scheduler: SchedulerSettings {
@@ -43,6 +46,11 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             checkpoint_interval: Duration::from_secs(3600),
             jobs: RecoverSettings::new(actor()),
         },
+        webhooks: recovery::webhooks::Settings::default(),
+        trouble: std::sync::Arc::new(|_| ()),
+        // No engine: what the machine's own has is none of a laboratory's business.
+        cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
+        orphans: OrphanSettings::new(actor()),
         retention: None,
     }
 }

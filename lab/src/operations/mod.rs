@@ -6,6 +6,7 @@
 mod again;
 mod attempt;
 mod daemon;
+mod deliver;
 mod import;
 mod lock;
 mod prune;
@@ -65,6 +66,7 @@ pub const ALL: &[Operation] = &[
     import::IMPORT,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
+    deliver::DELIVER,
     recover::RECOVER,
     recover::RECOVER_SKIPPING,
     recover::RECOVER_DAMAGED,

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::durable::{DiskError, Tried, remove_tree};
+use crate::durable::tree::remove_tree;
+use crate::durable::{DiskError, Tried};
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
@@ -71,11 +72,10 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf]) -> Result<TrashEmptied, D
         return Ok(emptied);
     }
     for slot in slots {
-        let removed = remove_tree(&dir.disk, slot)?;
+        let removed = remove_tree(&dir.disk, slot, &())?;
         emptied.bytes_freed += removed.bytes;
-        emptied.emptied += u64::from(removed.failed_total == 0);
-        emptied.failed.extend(removed.failed);
+        emptied.emptied += u64::from(removed.is_complete());
+        emptied.failed.extend(removed.kept.into_iter().map(|kept| (slot.join(kept.path), kept.why)));
     }
-    dir.disk.sync_dir(&dir.paths.trash())?;
     Ok(emptied)
 }

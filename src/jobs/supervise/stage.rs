@@ -64,7 +64,7 @@ impl Plan {
             .env_remove(marks::LOCK_TOKEN)
             .env_remove(marks::REPOSITORY)
             .envs(&self.spec.env)
-            .envs(marks::environment(dir.paths.root(), paths, &job.id, job.attempt, self.resumed))
+            .envs(marks::environment(dir, paths, &job.id, job.attempt, self.resumed))
             .stdin(Stdio::null())
             .stdout(duplicate()?)
             .stderr(duplicate()?);

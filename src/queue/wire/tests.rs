@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::super::callback::Callback;
 use super::super::open::Replayed;
 use super::super::raw_submission::RawSubmission;
-use super::super::spec::{Callback, CrashPolicy, JobSpec};
+use super::super::spec::{CrashPolicy, JobSpec};
 use super::super::state::QueueState;
 use super::*;
 
@@ -66,7 +67,7 @@ fn spec() -> impl Strategy<Value = JobSpec> {
                 on_crash: if auto_cleanup { CrashPolicy::Requeue } else { CrashPolicy::Hold },
                 max_attempts,
                 resume_command,
-                callbacks: urls.into_iter().map(|url| Callback { url }).collect(),
+                callbacks: urls.into_iter().map(Callback::to).collect(),
                 auto_cleanup,
                 title,
             }

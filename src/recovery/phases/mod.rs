@@ -1,20 +1,25 @@
 //! The recovery sequence of a state directory: which phases there are, and what each does.
 //!
-//! `startup` → `queue` → `jobs` → `locks`. `startup` and `queue` must be over before anything is judged.
-//! `jobs` holds the sentinel's lock of every job that it settles, which looks like a living supervisor to
-//! whoever asks meanwhile: so the repositories' locks are judged after it.
+//! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup`
+//! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it
+//! settles, which looks like a living supervisor to whoever asks meanwhile: so the repositories' locks are
+//! judged after it.
 
+mod cleanup;
 mod holders;
 mod job_files;
 mod job_records;
 mod jobs;
 mod locks;
 mod lost_jobs;
+mod orphans;
 mod queue;
 mod sequence;
 mod startup;
+mod webhooks;
 
 pub use holders::JobHolders;
 pub use locks::liveness_of;
 pub use queue::repair_queue;
 pub use sequence::{Recovery, Settings, recover_queue_of};
+pub use webhooks::recovery_ends;

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use uuid::Uuid;
 
+use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::jobs::RecoverSettings;
+use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
@@ -25,6 +27,8 @@ pub struct Settings {
     pub jobs: RecoverSettings,
     /// Whether job records are written while recovering; a daemon does that once it is ready.
     pub write_records: bool,
+    /// How deliveries are made.
+    pub webhooks: crate::webhooks::Settings,
 }
 
 /// What the phases hand on to one another.
@@ -35,6 +39,19 @@ pub(super) struct Shared {
     /// The phases that are tried again, when it is not the whole sequence.
     pub(super) retried: OnceLock<Vec<String>>,
     pub(super) queue: Mutex<Option<Queue>>,
+    pub(super) cleaning: Mutex<Cleaning>,
+    /// How orphans are looked for; without an engine when nobody says.
+    pub(super) scanning: Mutex<Option<OrphanSettings>>,
+}
+
+/// What the phase `cleanup` does.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Cleaning {
+    /// Cleanups are entered, for somebody else to work on: a daemon does when it is ready.
+    #[default]
+    Later,
+    /// Cleanups are done, once each.
+    Now(Box<CleanupSettings>),
 }
 
 impl Shared {
@@ -116,6 +133,8 @@ impl Recovery {
             startup: Mutex::default(),
             retried: OnceLock::new(),
             queue: Mutex::default(),
+            cleaning: Mutex::default(),
+            scanning: Mutex::default(),
         });
         let phase = |name, unit, act: Act| {
             let shared = shared.clone();
@@ -126,8 +145,25 @@ impl Recovery {
             phase("queue", "records", super::queue::run).after(&["startup"]).critical(),
             phase("jobs", "jobs", super::jobs::run).after(&["queue"]).critical(),
             phase("locks", "locks", super::locks::run).after(&["queue", "jobs"]),
+            phase("webhooks", "deliveries", super::webhooks::run).after(&["jobs"]),
+            phase("cleanup", "cleanups", super::cleanup::run).after(&["locks", "jobs"]),
+            phase("orphans", "kinds", super::orphans::run).after(&["cleanup"]),
         ])?;
         Ok(Recovery { shared, graph })
+    }
+
+    /// The same; its cleanups are worked on once, one try each.
+    #[must_use]
+    pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
+        *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
+        self
+    }
+
+    /// The same; orphans are looked for with these settings.
+    #[must_use]
+    pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
+        *Shared::lock(&self.shared.scanning) = Some(settings.clone());
+        self
     }
 
     /// The phases and what they wait for.
@@ -236,7 +272,12 @@ mod tests {
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
         let jobs = RecoverSettings::new(Actor::default());
-        let settings = Settings { by: StartedBy::Recover, jobs, write_records: true };
+        let settings = Settings {
+            by: StartedBy::Recover,
+            jobs,
+            write_records: true,
+            webhooks: crate::webhooks::Settings::default(),
+        };
         let (record, queue) = Recovery::new(&dir, settings).unwrap().run(&RunOptions::default()).unwrap();
         assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
         assert_eq!(record.snapshot.phase("locks").unwrap().depends_on, ["queue", "jobs"]);

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use super::value::{Expected, Given};
+use super::webhooks;
 use crate::state::units::{format_duration, format_size};
 
 /// A key of the configuration.
@@ -28,6 +29,12 @@ const OUTPUT: Expected = "a size from 64KiB to 1024TiB, such as \"1GiB\"";
 const DAYS: Expected = "a whole number from 0 to 36500";
 const KEPT: Expected = "a whole number from 0 to 1000000000";
 const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
+const PARALLEL: Expected = "a whole number from 1 to 64";
+const TRASH: Expected = "a size, such as \"10GiB\"";
+
+fn joined(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
 
 /// Every key, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
@@ -169,13 +176,104 @@ pub const KEYS: &[Key] = &[
         set: |s, v| v.wait().map(|d| s.recovery.pause = d),
         show: |s| format_duration(s.recovery.pause),
     },
+    webhooks::RETRY,
+    webhooks::TIMEOUT,
+    webhooks::RETRY_AFTER_MAX,
+    webhooks::CONCURRENCY,
+    webhooks::PER_ENDPOINT,
+    webhooks::STRICT_ORDER,
+    webhooks::BREAKER_FAILURES,
+    webhooks::BREAKER_PAUSE,
+    webhooks::BREAKER_PAUSE_MAX,
+    webhooks::ALLOW,
+    webhooks::DENY,
+    webhooks::SECRETS_KEY,
+    webhooks::CA_FILE,
+    webhooks::KEEP,
+    webhooks::KEEP_ENTRIES,
+    webhooks::ENDPOINTS_KEY,
+    Key {
+        name: "cleanup.parallel",
+        about: "how many cleanups are worked on at a time",
+        set: |s, v| v.count(1..=64, PARALLEL).map(|n| s.cleanup.parallel = usize::try_from(n).unwrap_or(1)),
+        show: |s| s.cleanup.parallel.to_string(),
+    },
+    Key {
+        name: "cleanup.tries",
+        about: "how often a phase of a cleanup may fail before it is parked",
+        set: |s, v| v.count(1..=1000, TRIES).map(|n| s.cleanup.tries = u32::try_from(n).unwrap_or(1)),
+        show: |s| s.cleanup.tries.to_string(),
+    },
+    Key {
+        name: "cleanup.pause",
+        about: "the pause before a cleanup's second try; doubles with each",
+        set: |s, v| v.wait().map(|d| s.cleanup.pause = d),
+        show: |s| format_duration(s.cleanup.pause),
+    },
+    Key {
+        name: "cleanup.index_command",
+        about: "removes the code index of a workspace, run in it",
+        set: |s, v| v.command().map(|c| s.cleanup.index_command = c),
+        show: |s| joined(&s.cleanup.index_command),
+    },
+    Key {
+        name: "cleanup.index_folder",
+        about: "the folder by which a workspace's index is known",
+        set: |s, v| v.file_name().map(|n| s.cleanup.index_folder = n),
+        show: |s| s.cleanup.index_folder.display().to_string(),
+    },
+    Key {
+        name: "cleanup.index_timeout",
+        about: "how long the removal of an index may take",
+        set: |s, v| v.interval().map(|d| s.cleanup.index_timeout = d),
+        show: |s| format_duration(s.cleanup.index_timeout),
+    },
+    Key {
+        name: "docker.host",
+        about: "where the Docker engine is",
+        set: |s, v| v.docker_host().map(|h| s.docker.host = h),
+        show: |s| s.docker.host.clone(),
+    },
+    Key {
+        name: "docker.timeout",
+        about: "how long the Docker engine may take for an answer",
+        set: |s, v| v.interval().map(|d| s.docker.timeout = d),
+        show: |s| format_duration(s.docker.timeout),
+    },
+    Key {
+        name: "docker.stop_timeout",
+        about: "the time between a container's request to end and its kill",
+        set: |s, v| v.wait().map(|d| s.docker.stop_timeout = d),
+        show: |s| format_duration(s.docker.stop_timeout),
+    },
+    Key {
+        name: "docker.names",
+        about: "names of a job's containers, networks and volumes; * is anything",
+        set: |s, v| v.patterns().map(|p| s.docker.names = p),
+        show: |s| joined(&s.docker.names),
+    },
+    Key {
+        name: "orphans.grace",
+        about: "orphans younger than this are left alone",
+        set: |s, v| v.wait().map(|d| s.orphans.grace = d),
+        show: |s| format_duration(s.orphans.grace),
+    },
+    Key {
+        name: "orphans.trash_keep",
+        about: "how long removed orphans can be restored",
+        set: |s, v| v.wait().map(|d| s.orphans.trash_keep = d),
+        show: |s| format_duration(s.orphans.trash_keep),
+    },
+    Key {
+        name: "orphans.trash_bytes",
+        about: "how much of removed orphans is kept for a restore",
+        set: |s, v| v.size(0..=1 << 50, TRASH).map(|n| s.orphans.trash_bytes = n),
+        show: |s| format_size(s.orphans.trash_bytes),
+    },
     Key {
         name: "import.claude_batch_server.command",
         about: "runs an imported job again; {prompt} is its prompt",
         set: |s, v| v.command().map(|c| s.import.command = c),
-        show: |s| {
-            shlex::try_join(s.import.command.iter().map(String::as_str))
-                .unwrap_or_else(|_| s.import.command.join(" "))
-        },
+        show: |s| joined(&s.import.command),
     },
 ];

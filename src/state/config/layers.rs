@@ -155,7 +155,8 @@ impl Configuration {
 
     fn set(&mut self, key: &Key, given: &Given<'_>, origin: Origin) -> Result<(), ConfigError> {
         if let Err(expected) = (key.set)(&mut self.settings, given) {
-            let found = given.describe();
+            let secret = super::webhooks::SECRET_KEYS.contains(&key.name);
+            let found = if secret { "something else".to_owned() } else { given.describe() };
             return Err(ConfigError::BadValue { origin, key: key.name, expected, found });
         }
         self.origins.insert(key.name, origin);

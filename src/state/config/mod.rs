@@ -13,10 +13,13 @@ mod keys;
 mod layers;
 mod settings;
 mod value;
+mod webhooks;
 
 pub use error::ConfigError;
 pub use keys::{KEYS, Key};
 pub use layers::{Configuration, ENVIRONMENT_PREFIX, Origin};
 pub use settings::{
-    DaemonSettings, ImportSettings, JobSettings, OnCrash, OnOrphan, QueueSettings, RecoverySettings, Settings,
+    CleanupConfig, DEFAULT_DOCKER_HOST, DaemonSettings, DockerConfig, ImportSettings, JobSettings, OnCrash,
+    OnOrphan, OrphansConfig, QueueSettings, RecoverySettings, Settings,
 };
+pub use webhooks::{SecretSource, WebhookEndpoint, WebhookSettings};

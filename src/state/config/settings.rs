@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::webhooks::WebhookSettings;
 use crate::state::SEGMENT_BYTES;
 
 /// All settings, after every layer was applied.
@@ -20,8 +21,60 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// `[recovery]`
     pub recovery: RecoverySettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
+    /// `[cleanup]`
+    pub cleanup: CleanupConfig,
+    /// `[docker]`
+    pub docker: DockerConfig,
+    /// `[orphans]`
+    pub orphans: OrphansConfig,
     /// `[import.claude_batch_server]`
     pub import: ImportSettings,
+}
+
+/// `[cleanup]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleanupConfig {
+    /// How many cleanups are worked on at a time.
+    pub parallel: usize,
+    /// How often a phase may fail in a row before it is parked.
+    pub tries: u32,
+    /// Before the second try; doubles with each further one.
+    pub pause: Duration,
+    /// Removes a workspace's index.
+    pub index_command: Vec<String>,
+    /// The folder by which a workspace's index is known.
+    pub index_folder: PathBuf,
+    /// How long that may take.
+    pub index_timeout: Duration,
+}
+
+/// `[docker]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerConfig {
+    /// Where the engine is.
+    pub host: String,
+    /// For one answer.
+    pub timeout: Duration,
+    /// Between a container's signal to end and its kill.
+    pub stop_timeout: Duration,
+    /// Names of a job's objects; words with `{job_id}` and `*`.
+    pub names: Vec<String>,
+}
+
+/// Where an engine is on most machines.
+pub const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+
+/// `[orphans]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrphansConfig {
+    /// What is younger is left alone.
+    pub grace: Duration,
+    /// How long removed folders can be restored.
+    pub trash_keep: Duration,
+    /// How much of them is kept, in bytes.
+    pub trash_bytes: u64,
 }
 
 /// `[daemon]`
@@ -176,6 +229,26 @@ impl Settings {
                 checkpoint_interval: Duration::from_secs(10 * 60),
             },
             recovery: RecoverySettings { tries: 3, pause: Duration::from_secs(1) },
+            webhooks: WebhookSettings::default(),
+            cleanup: CleanupConfig {
+                parallel: 4,
+                tries: 6,
+                pause: Duration::from_secs(2),
+                index_command: ["cidx", "uninstall", "--force-docker"].map(str::to_owned).to_vec(),
+                index_folder: ".code-indexer".into(),
+                index_timeout: Duration::from_secs(5 * 60),
+            },
+            docker: DockerConfig {
+                host: DEFAULT_DOCKER_HOST.to_owned(),
+                timeout: Duration::from_secs(30),
+                stop_timeout: Duration::from_secs(10),
+                names: vec!["cidx-{job_id}-*".to_owned()],
+            },
+            orphans: OrphansConfig {
+                grace: Duration::from_secs(10 * 60),
+                trash_keep: Duration::from_secs(7 * 24 * 3600),
+                trash_bytes: 10 << 30,
+            },
             import: ImportSettings { command: ["claude", "--print", "{prompt}"].map(str::to_owned).to_vec() },
         }
     }
@@ -186,6 +259,8 @@ impl Settings {
             Some(("jobs.stale_after", "it must be longer than jobs.heartbeat"))
         } else if self.jobs.stale_after > self.jobs.dead_after {
             Some(("jobs.dead_after", "it must not be shorter than jobs.stale_after"))
+        } else if self.webhooks.breaker_pause > self.webhooks.breaker_pause_max {
+            Some(("webhooks.breaker_pause_max", "it must not be shorter than webhooks.breaker_pause"))
         } else if self.jobs.requeue_pause > self.jobs.requeue_pause_max {
             Some(("jobs.requeue_pause_max", "it must not be shorter than jobs.requeue_pause"))
         } else {

@@ -53,6 +53,33 @@ impl Given<'_> {
         }
     }
 
+    /// Texts: a list, or one text with commas between them; `none` is the empty list.
+    pub(super) fn items(&self) -> Option<Vec<String>> {
+        match self {
+            Given::Toml(DeValue::Array(items)) => {
+                items.iter().map(|i| i.get_ref().as_str().map(str::to_owned)).collect()
+            }
+            _ => match self.text()? {
+                "none" => Some(Vec::new()),
+                text => Some(text.split(',').map(|t| t.trim().to_owned()).collect()),
+            },
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&self) -> Result<bool, Expected> {
+        let text = || match self.text() {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        };
+        match self {
+            Given::Toml(DeValue::Boolean(flag)) => Ok(*flag),
+            Given::Toml(_) => Err("true or false"),
+            Given::Text(_) => text().ok_or("true or false"),
+        }
+    }
+
     /// A time that may be zero.
     pub(super) fn wait(&self) -> Result<Duration, Expected> {
         self.text().and_then(|t| parse_duration(t).ok()).ok_or("a duration in quotes, such as \"30s\"")
@@ -85,6 +112,27 @@ impl Given<'_> {
                 path.map(Path::to_owned).ok_or("an absolute path in quotes")
             }
         }
+    }
+
+    /// The address of an engine.
+    pub(super) fn docker_host(&self) -> Result<String, Expected> {
+        let known = |h: &&str| ["unix://", "tcp://", "http://"].iter().any(|scheme| h.starts_with(scheme));
+        let host = self.text().filter(known);
+        host.map(str::to_owned).ok_or("an address, such as \"unix:///var/run/docker.sock\"")
+    }
+
+    /// The name of an entry of a folder.
+    pub(super) fn file_name(&self) -> Result<PathBuf, Expected> {
+        let name = self.text().map(Path::new).filter(|p| p.file_name().is_some_and(|n| n == p.as_os_str()));
+        name.map(Path::to_owned).ok_or("the name of a folder, without '/'")
+    }
+
+    /// Patterns for names.
+    pub(super) fn patterns(&self) -> Result<Vec<String>, Expected> {
+        let expected = "patterns that each have {job_id}, such as \"cidx-{job_id}-*\"";
+        let patterns = self.command().map_err(|_| expected)?;
+        let all_fit = patterns.iter().all(|p| p.matches("{job_id}").count() == 1);
+        if all_fit { Ok(patterns) } else { Err(expected) }
     }
 
     /// A policy for crashed jobs.

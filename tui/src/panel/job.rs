@@ -48,14 +48,20 @@ impl Document for Job {
         field("timeout", detail.timeout_ms.map(duration));
         let policy = format!("{:?}, at most {} attempts", detail.on_crash, detail.max_attempts);
         field("on a crash", Some(policy.to_lowercase()));
-        field("checkpoint", detail.checkpoint.as_ref().map(|c| {
-            format!("{} ({}, {})", c.path, format_size(c.bytes), ago(now, c.modified_at))
-        }));
+        field(
+            "checkpoint",
+            detail
+                .checkpoint
+                .as_ref()
+                .map(|c| format!("{} ({}, {})", c.path, format_size(c.bytes), ago(now, c.modified_at))),
+        );
         field("rebuilt from", detail.reconstructed.as_ref().map(|from| from.join("; ")));
         field("taken from", detail.source.clone());
-        field("callbacks", (!detail.callbacks.is_empty()).then(|| {
-            detail.callbacks.iter().map(|c| c.url.clone()).collect::<Vec<_>>().join(", ")
-        }));
+        field(
+            "callbacks",
+            (!detail.callbacks.is_empty())
+                .then(|| detail.callbacks.iter().map(|c| c.url.clone()).collect::<Vec<_>>().join(", ")),
+        );
         if !detail.attempts.is_empty() {
             lines.push(DocumentLine::toned("Attempts", Tone::Strong));
             lines.extend(detail.attempts.iter().map(|attempt| line_of_attempt(attempt, now)));
@@ -71,7 +77,9 @@ impl Document for Job {
         if !printed.is_empty() {
             lines.push(DocumentLine::toned("Output (o shows more, as it grows)", Tone::Strong));
             let shown = printed.iter().skip(printed.len().saturating_sub(TAIL));
-            lines.extend(shown.map(|line| DocumentLine { indent: 2, ..DocumentLine::plain(format!("  {line}")) }));
+            lines.extend(
+                shown.map(|line| DocumentLine { indent: 2, ..DocumentLine::plain(format!("  {line}")) }),
+            );
         }
         lines
     }

@@ -51,12 +51,16 @@ pub(crate) fn actions(jobs: &[(&str, &str)]) -> Vec<Action> {
     };
     let resumable = of(&["crashed", "failed", "timed_out", "cancelled"]);
     let open = of(&["queued", "running"]);
+    let over = of(&["succeeded", "crashed", "failed", "timed_out", "cancelled"]);
     let mut actions = Vec::new();
     if !resumable.is_empty() {
         actions.extend([Action::resume(&resumable), Action::resume_fresh(&resumable)]);
     }
     if !open.is_empty() {
         actions.push(Action::cancel(&open));
+    }
+    if !over.is_empty() {
+        actions.push(Action::clean_up(&over));
     }
     actions
 }

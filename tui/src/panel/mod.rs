@@ -2,10 +2,13 @@
 //! How it is drawn is in [`crate::view`].
 
 pub mod audit;
+pub mod cleanup;
 pub mod finding;
 pub mod job;
 pub mod jobs;
 pub mod locks;
+pub mod orphans;
 pub mod overview;
 pub mod queue;
 pub mod startup;
+pub mod webhooks;

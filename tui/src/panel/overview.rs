@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use recovery::recovery::{DegradedResource, PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
+use recovery::report::cleanup::CleanupCounts;
 use recovery::report::dashboard::Dashboard;
 use recovery::report::status::{State, Status};
 use recovery::report::{Finding, Severity};
@@ -80,9 +81,20 @@ pub(crate) enum Line {
     Finding(usize),
 }
 
+/// What there is beside the queue, in figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Besides {
+    /// Cleanups.
+    pub cleanups: CleanupCounts,
+    /// What the last scan found that no job owns, and how much of it is safe to remove, bytes; `None` when
+    /// nobody has scanned.
+    pub orphans: Option<(u64, u64)>,
+}
+
 /// See the module.
 pub struct Overview {
     dashboard: Arc<Dashboard>,
+    besides: Besides,
     progress: Arc<Progress>,
     /// What is shown of what is unusable: what no finding names.
     degraded: Vec<DegradedResource>,
@@ -94,7 +106,7 @@ pub struct Overview {
 impl Overview {
     /// Of a report.
     #[must_use]
-    pub fn new(dashboard: Dashboard) -> Overview {
+    pub fn new(dashboard: Dashboard, besides: Besides) -> Overview {
         let recovery = dashboard.status.recovery.as_ref();
         let progress = Progress {
             outcome: recovery.map(|r| r.outcome),
@@ -105,16 +117,16 @@ impl Overview {
             phases: dashboard.phases.phases.clone(),
             findings: dashboard.phases.findings.clone(),
         };
-        Overview::with(Arc::new(dashboard), progress)
+        Overview::with(Arc::new(dashboard), besides, progress)
     }
 
     /// The same, with a recovery that has gone on meanwhile.
     #[must_use]
     pub fn gone_on(&self, progress: Progress) -> Overview {
-        Overview::with(Arc::clone(&self.dashboard), progress)
+        Overview::with(Arc::clone(&self.dashboard), self.besides, progress)
     }
 
-    fn with(dashboard: Arc<Dashboard>, progress: Progress) -> Overview {
+    fn with(dashboard: Arc<Dashboard>, besides: Besides, progress: Progress) -> Overview {
         let findings = match progress.is_running() {
             true => newest_first(&progress),
             false => dashboard.status.findings.clone(),
@@ -128,13 +140,19 @@ impl Overview {
         let lines = (0..progress.phases.len()).map(Line::Phase);
         let lines = lines.chain((0..degraded.len()).map(Line::Degraded));
         let lines = lines.chain((0..findings.len()).map(Line::Finding)).collect();
-        Overview { dashboard, progress: Arc::new(progress), degraded, findings, lines }
+        Overview { dashboard, besides, progress: Arc::new(progress), degraded, findings, lines }
     }
 
     /// The whole report.
     #[must_use]
     pub fn dashboard(&self) -> &Dashboard {
         &self.dashboard
+    }
+
+    /// What there is beside the queue.
+    #[must_use]
+    pub fn besides(&self) -> Besides {
+        self.besides
     }
 
     /// Health on one screen.
@@ -293,7 +311,8 @@ impl Listing for Overview {
                 Line::Phase(i) => actions.extend(phase_actions(self.phase(i))),
                 Line::Degraded(_) => {}
                 Line::Finding(i) => {
-                    if let Meant::Action(action) = meant(self.finding(i).next.as_deref().unwrap_or_default()) {
+                    if let Meant::Action(action) = meant(self.finding(i).next.as_deref().unwrap_or_default())
+                    {
                         actions.push(*action);
                     }
                 }
@@ -306,15 +325,18 @@ impl Listing for Overview {
             actions.push(Action::clear_startup());
         }
         let mut seen: Vec<Action> = Vec::new();
-        actions.retain(|action| !seen.contains(action) && { seen.push(action.clone()); true });
+        actions.retain(|action| {
+            !seen.contains(action) && {
+                seen.push(action.clone());
+                true
+            }
+        });
         actions
     }
 
     fn most_telling(&self) -> usize {
         let find = |is: &dyn Fn(Line) -> bool| self.lines.iter().position(|line| is(*line));
-        let with = |status| {
-            find(&|line| matches!(line, Line::Phase(i) if self.phase(i).status == status))
-        };
+        let with = |status| find(&|line| matches!(line, Line::Phase(i) if self.phase(i).status == status));
         let found = match self.progress.is_running() {
             true => with(PhaseStatus::Running),
             false => find(&|line| match line {
@@ -350,7 +372,8 @@ fn phase_document(phase: &PhaseProgress) -> Text {
     field("rest", phase.remaining_ms.map(|ms| format!("about {}", duration(ms))));
     field("says", phase.message.clone());
     if phase.carried_over {
-        lines.push(DocumentLine::toned("Not run this time: so it ended in the recovery before.", Tone::Quiet));
+        lines
+            .push(DocumentLine::toned("Not run this time: so it ended in the recovery before.", Tone::Quiet));
     }
     for DegradedResource { object, why } in &phase.degraded_resources {
         lines.push(DocumentLine { tone: Tone::Warning, ..DocumentLine::field(object, why) });

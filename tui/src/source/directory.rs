@@ -4,58 +4,59 @@
 use std::sync::Arc;
 
 use recovery::daemon::running_daemon;
-use recovery::jobs::RecoverSettings;
+use recovery::durable::is_held;
 use recovery::locks;
+use recovery::orphans;
 use recovery::queue::{Job, JobId, Queue, QueueState};
-use recovery::recovery::{JobHolders, Recovery, Settings, read_current, read_history, read_last};
+use recovery::recovery::{
+    JobHolders, Recovery, Settings, read_current, read_history, read_last, recovery_ends,
+};
 use recovery::repair::would_repair_lock;
 use recovery::report::audit::{AuditFilter, AuditReport};
+use recovery::report::cleanup::{CleanupState, CompletedList};
 use recovery::report::dashboard::Dashboard;
 use recovery::report::jobs::{JobDetail, JobFilter, JobList};
 use recovery::report::locks::InspectedLocks;
+use recovery::report::orphans::CandidatesReport;
 use recovery::report::page::Page;
 use recovery::report::queue::{QueueStatus, findings, last_recovered, line};
-use recovery::report::startup::{
-    CleanupLog, Recoveries, StartupDetection, StartupHistory, StartupLogReport,
-};
+use recovery::report::startup::{CleanupLog, Recoveries, StartupDetection, StartupHistory, StartupLogReport};
 use recovery::report::status::{DaemonStatus, Gathered};
+use recovery::report::webhooks::{DeliveryLogReport, PendingDeliveries};
 use recovery::report::why_job::WhyJob;
 use recovery::report::why_lock::WhyLock;
 use recovery::report::{change, held_repositories, lock_of};
-use recovery::startup::{StartedBy, StartupLog};
+use recovery::startup::StartupLog;
 use recovery::state::StateDir;
+use recovery::webhooks::{Survey, attempts_in};
 
 use super::{Source, output};
 use crate::listing::{Document, Listing, Object};
 use crate::message::{Answer, Ask};
 use crate::model::View;
 use crate::panel::audit::Audit;
+use crate::panel::cleanup::Cleanups;
 use crate::panel::job::Job as JobPanel;
 use crate::panel::jobs::Jobs;
 use crate::panel::locks::Locks;
-use crate::panel::overview::Overview;
+use crate::panel::orphans::Orphans;
+use crate::panel::overview::{Besides, Overview};
 use crate::panel::queue::Queue as QueuePanel;
 use crate::panel::startup::Startups;
-
-/// How a directory is read.
-#[derive(Debug, Clone)]
-pub struct DirectorySettings {
-    /// By which limits jobs are judged.
-    pub judging: RecoverSettings,
-}
+use crate::panel::webhooks::Webhooks;
 
 /// See the module.
 pub struct DirectorySource {
     dir: StateDir,
-    settings: DirectorySettings,
+    settings: Settings,
     /// Kept open: only what is new is read.
     queue: Option<Queue>,
 }
 
 impl DirectorySource {
-    /// Reads nothing yet.
+    /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared; none is run.
     #[must_use]
-    pub fn new(dir: StateDir, settings: DirectorySettings) -> DirectorySource {
+    pub fn new(dir: StateDir, settings: Settings) -> DirectorySource {
         DirectorySource { dir, settings, queue: None }
     }
 
@@ -79,23 +80,29 @@ impl DirectorySource {
 
     fn overview(&mut self) -> Result<Answer, String> {
         let queue = self.take_queue()?;
-        let gathered = Gathered::read(&self.dir, queue);
+        let (dir, endpoints) = (&self.dir, &self.settings.webhooks.endpoints);
+        let survey = Survey::take(dir, queue.state(), endpoints, &recovery_ends(dir)).ok();
+        let gathered = Gathered::read(dir, queue).with_webhooks(survey);
         let made = self.overview_of(&gathered);
         self.queue = Some(gathered.queue);
-        Ok(Answer::Overview(Arc::new(Overview::new(made?))))
+        Ok(Answer::Overview(Arc::new(Overview::new(made?, self.besides()))))
+    }
+
+    /// In figures; what cannot be read is told by its own view.
+    fn besides(&self) -> Besides {
+        let first = Page { limit: Some(1), cursor: None };
+        let cleanups = CleanupState::read(&self.dir, &first).map(|state| state.counts).unwrap_or_default();
+        let plan = orphans::plan(&self.dir).ok().flatten();
+        let orphans = plan.map(|plan| (plan.candidates.len() as u64, plan.bytes_total()));
+        Besides { cleanups, orphans }
     }
 
     fn overview_of(&self, gathered: &Gathered) -> Result<Dashboard, String> {
         let daemon = running_daemon(&self.dir).map_err(|e| sentence(&e))?;
-        let daemon = daemon.map(|d| DaemonStatus {
-            pid: d.pid,
-            started_at: d.started_at,
-            safe_mode: d.safe_mode,
-        });
-        let by = StartedBy::Recover;
-        let settings = Settings { by, jobs: self.settings.judging.clone(), write_records: false };
-        let declared = Recovery::new(&self.dir, settings).map_err(|e| sentence(&e))?;
-        Dashboard::new(gathered, daemon, declared.graph(), self.settings.judging.limits)
+        let daemon =
+            daemon.map(|d| DaemonStatus { pid: d.pid, started_at: d.started_at, safe_mode: d.safe_mode });
+        let declared = Recovery::new(&self.dir, self.settings.clone()).map_err(|e| sentence(&e))?;
+        Dashboard::new(gathered, daemon, declared.graph(), self.settings.jobs.limits)
             .map_err(|e| sentence(&e))
     }
 
@@ -128,9 +135,33 @@ impl DirectorySource {
                 let report = AuditReport::read(&self.dir, &AuditFilter::default(), &all);
                 Arc::new(Audit(report.map_err(|e| sentence(&e))?))
             }
-            View::Cleanup | View::Orphans | View::Webhooks => {
-                return Err("this version does not have it".to_owned());
+            View::Cleanup => {
+                let open = CleanupState::read(&self.dir, &all).map_err(|e| sentence(&e))?;
+                let over = CompletedList::read(&self.dir, &all).map_err(|e| sentence(&e))?;
+                Arc::new(Cleanups { open, over })
             }
+            View::Orphans => {
+                let plan = orphans::plan(&self.dir).map_err(|e| sentence(&e))?;
+                let trash = orphans::trashed(&self.dir).map_err(|e| sentence(&e))?;
+                let report = CandidatesReport::new(plan.as_ref(), &[], trash, &all);
+                Arc::new(Orphans(report.map_err(|e| sentence(&e))?))
+            }
+            View::Webhooks => self.webhooks()?,
+        })
+    }
+
+    fn webhooks(&mut self) -> Result<Arc<dyn Listing>, String> {
+        let all = Page::default();
+        self.with_queue(|this, queue| {
+            let (dir, endpoints) = (&this.dir, &this.settings.webhooks.endpoints);
+            let survey = Survey::take(dir, queue.state(), endpoints, &recovery_ends(dir));
+            let survey = survey.map_err(|e| sentence(&e))?;
+            let is_delivering = is_held(&dir.paths.deliver_lock()).unwrap_or(false);
+            let pending = PendingDeliveries::new(&survey, None, is_delivering, &all);
+            let attempts = attempts_in(dir).map_err(|e| sentence(&e))?;
+            let log = DeliveryLogReport::new(attempts, &survey.problems, &all);
+            let panel = Webhooks::new(pending.map_err(|e| sentence(&e))?, log.map_err(|e| sentence(&e))?);
+            Ok(Arc::new(panel) as Arc<dyn Listing>)
         })
     }
 
@@ -139,8 +170,7 @@ impl DirectorySource {
         let current = read_current(dir);
         let last = read_last(dir).ok().flatten();
         let history = read_history(dir).unwrap_or_default();
-        let recoveries =
-            Recoveries { current: current.as_ref(), last: last.as_ref(), history: &history };
+        let recoveries = Recoveries { current: current.as_ref(), last: last.as_ref(), history: &history };
         let log = StartupLog::read(dir).map_err(|e| sentence(&e))?;
         Ok(Startups {
             history: StartupHistory::read(dir, &all).map_err(|e| sentence(&e))?,
@@ -151,7 +181,7 @@ impl DirectorySource {
     }
 
     fn holders(&self) -> JobHolders {
-        JobHolders::new(&self.dir, self.settings.judging.limits)
+        JobHolders::new(&self.dir, self.settings.jobs.limits)
     }
 
     fn object(&mut self, object: &Object) -> Result<Arc<dyn Document>, String> {
@@ -164,11 +194,13 @@ impl DirectorySource {
             Object::Why(what) => match what.split_once(':') {
                 Some(("job", id)) => self.with_queue(|this, queue| {
                     let job = find(queue.state(), id)?;
-                    let why = WhyJob::of(&this.dir, queue.state(), job, &this.settings.judging);
+                    let why = WhyJob::of(&this.dir, queue.state(), job, &this.settings.jobs);
                     Ok(Arc::new(why) as Arc<dyn Document>)
                 }),
                 Some(("lock", repository)) => self.why_lock(repository),
-                _ => Err(format!("there is no evidence about '{what}': job:ID and lock:REPOSITORY have some")),
+                _ => {
+                    Err(format!("there is no evidence about '{what}': job:ID and lock:REPOSITORY have some"))
+                }
             },
             Object::Startup(id) => Err(format!("startup {id} is told by its list")),
         }
@@ -188,7 +220,7 @@ impl DirectorySource {
         let info = locks::inspect(&self.dir, repository, &|id, claim| holders.liveness(id, claim))
             .map_err(|e| sentence(&e))?
             .ok_or_else(|| format!("no lock of a repository '{repository}' was ever granted"))?;
-        let repair = would_repair_lock(&self.dir, &self.settings.judging, repository).unwrap_or_default();
+        let repair = would_repair_lock(&self.dir, &self.settings.jobs, repository).unwrap_or_default();
         self.with_queue(|this, queue| {
             let why = WhyLock::of(&this.dir, info, queue.state(), repair).map_err(|e| sentence(&e))?;
             Ok(Arc::new(why) as Arc<dyn Document>)

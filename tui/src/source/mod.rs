@@ -4,7 +4,7 @@
 mod directory;
 mod output;
 
-pub use directory::{DirectorySettings, DirectorySource};
+pub use directory::DirectorySource;
 
 use crate::message::{Answer, Ask};
 

@@ -13,7 +13,9 @@ const LONGEST: usize = 400;
 pub(super) fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
     let Some(Overlay::Dialog(dialog)) = model.overlays.last_mut() else { return Vec::new() };
     match (key, dialog.focus) {
-        (Key::Escape, _) | (Key::Enter, Focus::Cancel) | (Key::Char('n' | 'q'), Focus::Cancel | Focus::Do) => {
+        (Key::Escape, _)
+        | (Key::Enter, Focus::Cancel)
+        | (Key::Char('n' | 'q'), Focus::Cancel | Focus::Do) => {
             model.overlays.pop();
         }
         (Key::Control('c'), _) => {

@@ -69,6 +69,7 @@ pub(super) fn carry_out(model: &mut Model, line: &str) -> Vec<Effect> {
     }
     match meant(line) {
         Meant::Action(action) => return ask(model, *action),
+        Meant::Show(view) => super::switch(model, view.number()),
         Meant::Why(object) => open_object(model, Object::Why(object)),
         Meant::Job(id) => open_object(model, Object::Job(id)),
         Meant::Nothing => {

@@ -23,12 +23,8 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn of(area: Rect) -> Parts {
         let tabs = u16::from(area.height >= TALL);
-        let rows = [
-            Constraint::Length(1),
-            Constraint::Length(tabs),
-            Constraint::Min(1),
-            Constraint::Length(1),
-        ];
+        let rows =
+            [Constraint::Length(1), Constraint::Length(tabs), Constraint::Min(1), Constraint::Length(1)];
         let [header, tabs, body, footer] = Layout::vertical(rows).areas(area);
         Parts { header, tabs, body, footer }
     }

@@ -3,15 +3,16 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line as TextLine, Span, Text};
-use recovery::recovery::{PhaseProgress, PhaseStatus};
 use recovery::queue::Counts;
+use recovery::recovery::{PhaseProgress, PhaseStatus};
+use recovery::state::format_size;
 
 use super::layout::first_line;
 use super::theme::{Theme, glyph, severity_word, tone_of_outcome, tone_of_phase};
 use crate::listing::{Listing, Tone};
 use crate::model::Model;
 use crate::panel::finding::tone_of;
-use crate::panel::overview::{Line, Overview};
+use crate::panel::overview::{Besides, Line, Overview};
 use crate::text::{ago, duration, fit, pad, safe, width, wrapped};
 
 /// From this height on everything is told; below only state, next step, and the lines.
@@ -86,7 +87,12 @@ fn head(
         }
         false => status.status.clone(),
     };
-    told("status", &sentence, if tone == Tone::Good { Tone::Good } else { Tone::Strong }, if is_tall { 2 } else { 1 });
+    told(
+        "status",
+        &sentence,
+        if tone == Tone::Good { Tone::Good } else { Tone::Strong },
+        if is_tall { 2 } else { 1 },
+    );
     match overview.next() {
         Some(next) => told("do", &format!("{next}   (press x)"), Tone::Warning, 1),
         None if is_tall => told("do", "nothing", Tone::Quiet, 1),
@@ -130,6 +136,16 @@ fn besides(overview: &Overview) -> String {
         if count > 0 {
             parts.push(format!("{count} of them {word}"));
         }
+    }
+    let Besides { cleanups, orphans } = overview.besides();
+    let under_way = cleanups.pending + cleanups.running + cleanups.waiting;
+    let of = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}"));
+    parts.extend(of(under_way, "cleanups"));
+    parts.extend(of(cleanups.parked, "cleanups parked"));
+    parts.extend(orphans.and_then(|(n, bytes)| of(n, &format!("orphans ({} safe)", format_size(bytes)))));
+    if let Some(webhooks) = overview.status().webhooks {
+        parts.extend(of(webhooks.total() - webhooks.parked, "webhooks under way"));
+        parts.extend(of(webhooks.parked, "webhooks parked"));
     }
     if dashboard.startup.consecutive_aborts > 0 {
         parts.push(format!("{} startups died in a row", dashboard.startup.consecutive_aborts));
@@ -175,7 +191,10 @@ fn body(overview: &Overview, model: &Model, area: Rect, theme: Theme) -> Vec<Sel
                 let text = format!("{}: {}", finding.object, finding.sentence);
                 TextLine::from(vec![
                     Span::raw("  "),
-                    Span::styled(pad(severity_word(finding.severity), 9), theme.tone(tone_of(finding.severity))),
+                    Span::styled(
+                        pad(severity_word(finding.severity), 9),
+                        theme.tone(tone_of(finding.severity)),
+                    ),
                     Span::raw(pad(&text, columns.saturating_sub(11))),
                 ])
             }

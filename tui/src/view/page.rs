@@ -14,7 +14,9 @@ use crate::text::{fit, pad, wrapped};
 /// A document's lines as they are drawn.
 pub(crate) fn broken(document: &dyn Document, now: Timestamp, width: usize) -> Vec<(String, Tone)> {
     let lines = document.lines(now).into_iter();
-    lines.flat_map(|line| wrapped(&line.text, width, line.indent).into_iter().map(move |l| (l, line.tone))).collect()
+    lines
+        .flat_map(|line| wrapped(&line.text, width, line.indent).into_iter().map(move |l| (l, line.tone)))
+        .collect()
 }
 
 /// Draws it.

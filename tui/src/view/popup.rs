@@ -111,12 +111,8 @@ fn boxed(frame: &mut Frame<'_>, area: Rect, title: &str, lines: Vec<Line<'_>>, k
     let width = area.width.min(WIDEST);
     let wanted = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let height = wanted.min(area.height);
-    let at = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let at =
+        Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     let room = usize::from(height.saturating_sub(2));
     let skip = if keep == usize::MAX { 0 } else { (keep + 1).saturating_sub(room) };
     let title = format!(" {} ", fit(title, usize::from(width).saturating_sub(6)));

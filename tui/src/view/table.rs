@@ -22,7 +22,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
         None => lines.push(Line::styled("Reading …", theme.tone(Tone::Quiet))),
         Some(data) if data.is_empty() => lines.push(Line::styled(data.empty(), theme.tone(Tone::Quiet))),
         Some(_) if list.order.is_empty() => {
-            let text = fit(&format!("Nothing has “{}” in it. Esc shows all.", list.filter), area.width.into());
+            let text =
+                fit(&format!("Nothing has “{}” in it. Esc shows all.", list.filter), area.width.into());
             lines.push(Line::styled(text, theme.tone(Tone::Warning)));
         }
         Some(data) => table(&mut lines, &**data, list, model, area, theme),
@@ -89,7 +90,13 @@ fn table(
     }
 }
 
-fn titles(all: &[Column], shown: &[(usize, usize)], list: &ListState, signs: usize, theme: Theme) -> Line<'static> {
+fn titles(
+    all: &[Column],
+    shown: &[(usize, usize)],
+    list: &ListState,
+    signs: usize,
+    theme: Theme,
+) -> Line<'static> {
     let mut text = " ".repeat(signs);
     for &(column, columns) in shown {
         let sign = match list.sort {

@@ -1,7 +1,6 @@
 //! The acts, in their order: before the crash, the crash, the recovery, the rest, the verdict.
 
 use clap::Args;
-use recovery::jobs::RecoverSettings;
 use recovery::queue::{Queue, SnapshotFile};
 use recovery::recovery::{Recovery, RunOptions};
 use recovery::startup::StartedBy;
@@ -140,8 +139,8 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
     let options = RunOptions { purpose: "demo".to_owned(), by: actor.by.clone(), ..RunOptions::default() };
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let judging = RecoverSettings::new(actor);
-    let full_screen = tui.then(|| FullScreen { judging, interruption: interruption.clone() });
+    let settings = recovery_settings(&actor, StartedBy::Recover);
+    let full_screen = tui.then(|| FullScreen { settings, interruption: interruption.clone() });
     let (record, queue) = cancellable(&interruption, &cancel, || {
         live::run(&mut context.output, &stage.dir, recovery, options, full_screen)
     })?;

@@ -1,0 +1,92 @@
+//! `scan`: looks for damage and orphans, for people and for cron.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use recovery::orphans::{OrphanKind, Plan, World, plan, scan};
+use recovery::queue::Queue;
+use recovery::report::cleanup::CleanupState;
+use recovery::report::orphans::ScanReport;
+use recovery::report::page::Page;
+use recovery::report::queue::findings;
+use recovery::state::{StateDir, format_size};
+
+use super::locks::holders;
+use super::scan_textfile::write_textfile;
+use crate::cleaning::scanning;
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::text::{Text, tone_of};
+
+/// Look for damage and orphans; change nothing but the saved plan
+///
+/// Every candidate is in the plan with its checks: see 'orphans candidates'. One scan at a time.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Only orphans of this kind; may be given several times
+    #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
+    kinds: Vec<OrphanKind>,
+    /// End with status 4 when there are findings
+    #[arg(long)]
+    exit_code: bool,
+    /// Tell only what the scan before did not find, and nothing when there is nothing
+    #[arg(long)]
+    only_changes: bool,
+    /// Write figures for Prometheus' textfile collector to this file
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
+}
+
+/// A kind of orphan by its word.
+pub(super) fn kind(word: &str) -> Result<OrphanKind, String> {
+    OrphanKind::of(word).ok_or_else(|| {
+        let known: Vec<&str> = OrphanKind::ALL.iter().map(|k| k.as_str()).collect();
+        format!("one of: {}", known.join(", "))
+    })
+}
+
+pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending, CliError> {
+    context.refuse_dry_run()?;
+    let dir = context.state_dir()?;
+    let before = plan(&dir)?;
+    let found = make_plan(context, &dir, &args.kinds)?;
+    if let Some(file) = &args.textfile {
+        write_textfile(&dir, &found, file)?;
+    }
+    let before = before.map(|p| p.findings).unwrap_or_default();
+    let report = ScanReport::new(&found, args.only_changes.then_some(before.as_slice()));
+    context.output.report(&report, |text| render(text, &report, args.only_changes));
+    Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
+}
+
+/// Scans, and saves the plan.
+fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Result<Plan, CliError> {
+    let settings = scanning(context)?;
+    let queue = Queue::open(dir)?;
+    let holders = holders(context, dir)?;
+    let liveness = |id: &_, claim| holders.liveness(id, claim);
+    let mut damage = findings(queue.replayed());
+    damage.extend(CleanupState::read(dir, &Page::default())?.findings);
+    let world = World::look(dir, &settings, &queue, &liveness)?;
+    scan(&world, kinds, damage).map_err(|e| match e {
+        recovery::orphans::ScanError::Lock(error) => error.into(),
+        recovery::orphans::ScanError::Disk(error) => error.into(),
+        other => CliError::new(ErrorKind::Failed, other),
+    })
+}
+
+/// One line a finding; cron mails whatever is printed.
+fn render(text: &mut Text, report: &ScanReport, only_changes: bool) {
+    for f in &report.findings {
+        text.toned(tone_of(f.severity), format!("{}: {}: {} [{}]", f.severity, f.object, f.sentence, f.code));
+    }
+    if only_changes {
+        return;
+    }
+    let (total, protected) = (report.candidates_total, report.protected_total);
+    let bytes = format_size(report.bytes_total);
+    text.line(format!("{total} candidates, {protected} of them protected; {bytes} can be given back"));
+    if total > protected {
+        text.line(format!("plan {}: recoveryctl orphans cleanup --plan {}", report.plan_id, report.plan_id));
+    }
+}

@@ -1,0 +1,53 @@
+//! `webhooks …`: what the words have in common.
+
+use clap::{Args, Subcommand};
+use recovery::queue::Queue;
+use recovery::recovery::recovery_ends;
+use recovery::state::StateDir;
+use recovery::webhooks::Survey;
+
+use super::jobs::PageArgs;
+use super::webhooks_deliver::{DeliverArgs, deliver};
+use super::webhooks_discard::{DiscardArgs, discard};
+use super::webhooks_log::{LogArgs, log};
+use super::webhooks_pending::{PendingArgs, pending, recovered};
+use super::webhooks_test::{TestArgs, test};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::working::delivering;
+
+/// Show, send, test and give up deliveries of webhooks
+#[derive(Debug, Args)]
+pub(crate) struct WebhooksArgs {
+    #[command(subcommand)]
+    word: WebhooksWord,
+}
+
+#[derive(Debug, Subcommand)]
+enum WebhooksWord {
+    Pending(PendingArgs),
+    /// Show what the last recovery found undelivered, and what became of it
+    Recovered(PageArgs),
+    Log(LogArgs),
+    Test(TestArgs),
+    Deliver(DeliverArgs),
+    Discard(DiscardArgs),
+}
+
+pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result<Ending, CliError> {
+    match &args.word {
+        WebhooksWord::Pending(args) => pending(context, args),
+        WebhooksWord::Recovered(page) => recovered(context, page),
+        WebhooksWord::Log(args) => log(context, args),
+        WebhooksWord::Test(args) => test(context, args),
+        WebhooksWord::Deliver(args) => deliver(context, args),
+        WebhooksWord::Discard(args) => discard(context, args),
+    }
+}
+
+/// What is undelivered now.
+pub(super) fn survey(context: &mut Context, dir: &StateDir) -> Result<Survey, CliError> {
+    let settings = delivering(context)?;
+    let queue = Queue::open(dir)?;
+    Ok(Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir))?)
+}

@@ -1,0 +1,111 @@
+//! What `retry webhook` and `webhooks discard` have in common: which deliveries, why not the others, and
+//! one record for all.
+
+use std::collections::HashMap;
+
+use recovery::audit::{Entry, Trail};
+use recovery::queue::Actor;
+use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
+use recovery::webhooks::record::Operation;
+use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryState, Refusal, Undelivered};
+
+use super::webhooks::survey;
+use crate::context::Context;
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
+use crate::text::Text;
+
+/// So many ids fit well into a record.
+const A_RECORD: usize = 500;
+
+/// What is asked for.
+pub(super) struct Choice<'a> {
+    pub(super) ids: &'a [String],
+    pub(super) all_parked: bool,
+    /// For the audit trail.
+    pub(super) action: &'static str,
+    /// Whether it can be done with one.
+    pub(super) check: fn(&DeliveryState, DeliveryId) -> Result<(), Refusal>,
+    pub(super) operation: fn(Vec<DeliveryId>, Actor) -> Operation,
+}
+
+type Chosen = (Vec<ChosenDelivery>, Vec<RefusedDelivery>);
+
+/// Decides while nobody else can write, and records it.
+pub(super) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chosen, CliError> {
+    let dir = context.state_dir()?;
+    let survey = survey(context, &dir)?;
+    let known: HashMap<String, &Undelivered> =
+        survey.undelivered.iter().map(|u| (u.delivery.id.to_string(), u)).collect();
+    let wanted: Vec<String> = if choice.all_parked {
+        let parked = survey.undelivered.iter().filter(|u| u.is_parked());
+        parked.map(|u| u.delivery.id.to_string()).collect()
+    } else {
+        choice.ids.to_vec()
+    };
+    let trail = Trail::open(&dir)?;
+    let mut log = DeliveryLog::open(&dir)?;
+    let (actor, dry_run) = (context.actor(), context.is_dry_run());
+    let chosen = log.decide(&mut |_| {}, |state, _| {
+        let (mut chosen, mut refused, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for text in &wanted {
+            match (known.get(text), text.parse()) {
+                (Some(u), Ok(id)) => match (choice.check)(state, id) {
+                    Ok(()) if ids.contains(&id) => {}
+                    Ok(()) => {
+                        ids.push(id);
+                        chosen.push(ChosenDelivery::of(&u.delivery));
+                    }
+                    Err(refusal) => refused.push(RefusedDelivery::because(id, &refusal)),
+                },
+                (None, Ok(id)) if state.is_settled(id) => {
+                    refused.push(RefusedDelivery::because(id, &Refusal::Settled(id)));
+                }
+                _ => refused.push(RefusedDelivery::unknown(text)),
+            }
+        }
+        let pieces = ids.chunks(A_RECORD).map(|ids| (choice.operation)(ids.to_vec(), actor.clone()));
+        (if dry_run { Vec::new() } else { pieces.collect() }, (chosen, refused))
+    })?;
+    log.commit()?;
+    if !dry_run && !chosen.0.is_empty() {
+        let detail =
+            chosen.0.iter().take(20).map(|c| c.delivery_id.to_string()).collect::<Vec<_>>().join(" ");
+        let object = format!("webhooks:{}", chosen.0.len());
+        trail.record(&Entry::done(dir.clock.now(), &actor, choice.action, object, detail))?;
+    }
+    Ok(chosen)
+}
+
+pub(super) fn describe(text: &mut Text, done: &str, chosen: &[ChosenDelivery], refused: &[RefusedDelivery]) {
+    for delivery in chosen {
+        let job = delivery.job_id.as_ref().map_or_else(String::new, |id| format!(" of job {id}"));
+        text.line(format!("{}{job} to {} {done}", delivery.delivery_id, delivery.url));
+    }
+    for refused in refused {
+        text.toned(Tone::Warning, format!("{}: {} [{}]", refused.delivery_id, refused.detail, refused.code));
+    }
+}
+
+/// Nothing found is a failure; some of it is done in part.
+pub(super) fn ending(
+    context: &mut Context,
+    chosen: &[ChosenDelivery],
+    refused: &[RefusedDelivery],
+) -> Result<Ending, CliError> {
+    let unknown = |r: &RefusedDelivery| r.code == "no-such-delivery";
+    if chosen.is_empty() && refused.is_empty() {
+        context.output.note("no delivery is parked");
+        return Ok(Ending::Done);
+    }
+    if !context.output.is_json() && chosen.is_empty() && refused.iter().all(unknown) {
+        return Err(CliError::new(ErrorKind::NotFound, "there is no such undelivered delivery")
+            .code("no-such-delivery")
+            .hint("recoveryctl webhooks pending"));
+    }
+    Ok(match (chosen.is_empty(), refused.iter().all(unknown)) {
+        (true, true) => Ending::Command(ErrorKind::NotFound.status()),
+        _ if refused.is_empty() => Ending::Done,
+        _ => Ending::Degraded,
+    })
+}

@@ -1,0 +1,240 @@
+//! `cleanup` without an engine: the index tool, what cannot be removed, what comes alive again.
+#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::disallowed_methods)] // Tests make what is to be removed.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::Value;
+
+mod common;
+use common::{Background, Place, Ran, is_untouched, skipped, until};
+
+/// Nobody's engine: the phase is passed over as on a machine without one.
+fn run(place: &Place, arguments: &[&str]) -> Ran {
+    Ran::of(command(place).args(arguments))
+}
+
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    Ran::of(command(place).arg("--json").args(arguments)).json()
+}
+
+fn command(place: &Place) -> Command {
+    let mut command = place.command();
+    command.env("RECOVERYCTL_CLEANUP_TRIES", "2").env("RECOVERYCTL_CLEANUP_PAUSE", "10ms");
+    command.env("RECOVERYCTL_DOCKER_HOST", format!("unix://{}", engine_of(place).display()));
+    command
+}
+
+/// An engine that has nothing: every list is empty.
+fn engine_of(place: &Place) -> std::path::PathBuf {
+    use std::io::{Read, Write};
+    let path = place.path("engine.sock");
+    if let Ok(listener) = std::os::unix::net::UnixListener::bind(&path) {
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut request = [0; 4096];
+                let n = stream.read(&mut request).unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..n]).into_owned();
+                let body = match () {
+                    () if request.contains("/version") => r#"{"ApiVersion":"1.41","MinAPIVersion":"1.12"}"#,
+                    () if request.contains("/volumes") => r#"{"Volumes":[],"Warnings":[]}"#,
+                    () => "[]",
+                };
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+    }
+    path
+}
+
+fn ended_job(place: &Place, id: &str, options: &[&str], script: &str) {
+    let submit = [&["submit", "--id", id], options, &["--", "sh", "-c", script]].concat();
+    run(place, &submit).ends_with(0);
+    run(place, &["work", "--once"]);
+}
+
+#[test]
+fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
+    let place = Place::new();
+    let labels = place.path("labels");
+    let script = format!("echo $RECOVERYCTL_DOCKER_LABELS > {}; echo x > file", labels.display());
+    ended_job(&place, "auto", &["--auto-cleanup"], &script);
+    ended_job(&place, "plain", &[], "echo x > file");
+    let told = std::fs::read_to_string(labels).unwrap();
+    assert!(told.starts_with("--label io.recoveryctl.job=auto --label io.recoveryctl.state="), "{told}");
+    let queue = json(&place, &["cleanup", "queue"]);
+    assert_eq!((&queue["total"], &queue["cleanups"][0]["cleanup_id"]), (&1.into(), &"auto.1".into()));
+    let report = json(&place, &["cleanup", "run"]);
+    assert_eq!(report["completed"], 1, "{report}");
+    assert!(report["bytes_freed"].as_u64().unwrap() >= 4096);
+    assert!(!place.state().join("jobs/auto").exists() && place.state().join("jobs/plain/file").exists());
+    let completed = json(&place, &["cleanup", "completed"]);
+    assert_eq!(completed["cleanups"][0]["job_id"], "auto");
+    assert_eq!(completed["cleanups"][0]["source"], "auto");
+    // Once: neither another run nor a recovery does it again.
+    assert_eq!(json(&place, &["cleanup", "run"])["completed"], 0);
+    run(&place, &["recover"]).ends_with(0);
+    assert_eq!(json(&place, &["cleanup", "completed"])["total"], 1);
+    // Asked for, it is done for the other one too; in the audit trail with the reason.
+    run(&place, &["cleanup", "start", "plain", "--reason", "space"]).ends_with(0);
+    run(&place, &["cleanup", "start", "nobody"]).ends_with(5);
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert!(!place.state().join("jobs/plain").exists());
+    assert!(is_untouched(&place.state().join("cleanup/trash")));
+}
+
+#[test]
+fn a_job_that_is_not_over_is_not_cleaned() {
+    let place = Place::new();
+    run(&place, &["submit", "--id", "waits", "--auto-cleanup", "--", "true"]).ends_with(0);
+    run(&place, &["cleanup", "start", "waits"]).ends_with(11);
+    assert_eq!(json(&place, &["cleanup", "run"])["derived"], 0);
+}
+
+#[test]
+fn a_later_attempt_overtakes_the_cleanup_of_the_one_before() {
+    let place = Place::new();
+    ended_job(&place, "again", &["--auto-cleanup"], "echo first > file; exit 1");
+    assert_eq!(json(&place, &["cleanup", "queue"])["total"], 1);
+    run(&place, &["resume", "again"]).ends_with(0);
+    let report = json(&place, &["cleanup", "run"]);
+    assert_eq!(report["cleanups"][0]["overtaken"], true, "{report}");
+    assert!(place.state().join("jobs/again/file").exists());
+    run(&place, &["work", "--once"]);
+    assert_eq!(json(&place, &["cleanup", "run"])["cleanups"][0]["cleanup_id"], "again.2");
+    assert!(!place.state().join("jobs/again").exists());
+}
+
+fn tool(place: &Place, script: &str) -> String {
+    let path = place.write("bin/index-tool", &format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{} uninstall", path.display())
+}
+
+#[test]
+fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
+    let place = Place::new();
+    let index = "mkdir .code-indexer; echo i > .code-indexer/db";
+    let works = tool(&place, &format!("pwd > {0}; rm -r .code-indexer", place.path("ran-in").display()));
+    ended_job(&place, "one", &["--auto-cleanup"], index);
+    let with = |tool: &str, arguments: &[&str]| {
+        Ran::of(command(&place).env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", tool).arg("--json").args(arguments))
+    };
+    with(&works, &["cleanup", "run"]).ends_with(0);
+    let ran_in = std::fs::read_to_string(place.path("ran-in")).unwrap();
+    assert!(ran_in.trim().ends_with("state/jobs/one"), "{ran_in}");
+
+    ended_job(&place, "two", &["--auto-cleanup"], index);
+    let fails = tool(&place, "echo no such project; exit 3");
+    let first = with(&fails, &["cleanup", "run"]).ends_with(3).json();
+    let phases = &first["cleanups"][0]["phases"];
+    assert_eq!((&phases[0]["status"], &phases[1]["status"]), (&"failed".into(), &"done".into()));
+    assert!(phases[0]["error"].as_str().unwrap().contains("exit status 3; it printed: no such project"));
+    assert_eq!(phases[2]["status"], "pending", "the index is in the files");
+    let second = with(&fails, &["cleanup", "run"]).ends_with(3).json();
+    // Parked after two tries; the files do not wait any longer, so the folder goes with them.
+    assert_eq!((&second["completed"], &second["parked"]), (&0.into(), &1.into()), "{second}");
+    assert_eq!(second["findings"][0]["code"], "cleanup-parked");
+    assert!(!place.state().join("jobs/two").exists());
+    with(&works, &["retry", "cleanup", "two.1"]).ends_with(0);
+    with(&works, &["cleanup", "run"]).ends_with(0);
+    assert_eq!(json(&place, &["cleanup", "completed"])["total"], 2);
+
+    ended_job(&place, "three", &["--auto-cleanup"], index);
+    let slow = tool(&place, "sleep 100");
+    let begun = std::time::Instant::now();
+    let mut slow_run = command(&place);
+    slow_run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", slow).env("RECOVERYCTL_CLEANUP_INDEX_TIMEOUT", "200ms");
+    let report = Ran::of(slow_run.args(["--json", "cleanup", "run"])).ends_with(3).json();
+    assert!(report["cleanups"][0]["phases"][0]["error"].as_str().unwrap().contains("longer than 0.2 s"));
+    assert!(begun.elapsed().as_secs() < 60);
+
+    let absent = with("/nowhere/index-tool uninstall", &["cleanup", "run"]).ends_with(0).json();
+    let notes = &absent["cleanups"][0]["phases"][0]["notes"];
+    assert!(notes[0].as_str().unwrap().contains("not installed"), "{absent}");
+}
+
+/// A tool is killed with the cleaner, and what it left running does not meet the second one.
+#[test]
+fn a_tool_that_outlived_its_cleaner_is_ended_before_the_next_one_runs() {
+    let place = Place::new();
+    ended_job(&place, "k", &["--auto-cleanup"], "mkdir .code-indexer");
+    let log = place.path("log");
+    let slow = tool(&place, &format!("echo $$ >> {0}; exec sleep 1000", log.display()));
+    let mut cleaner = Background::start(
+        command(&place).env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", slow).args(["cleanup", "run"]),
+    );
+    until("the tool to run", || std::fs::read_to_string(&log).is_ok_and(|t| t.ends_with('\n')));
+    cleaner.kill();
+    let resuming = json(&place, &["cleanup", "resuming"]);
+    let from = &resuming["cleanups"][0]["resumed_from"];
+    assert_eq!((&from["phase"], &from["step"]), (&"cidx".into(), &"uninstall".into()), "{resuming}");
+    let pid: u32 = std::fs::read_to_string(&log).unwrap().trim().parse().unwrap();
+    assert!(recovery::system::process_stat(pid).is_ok_and(|s| !s.is_dead));
+    let recovered =
+        Ran::of(command(&place).env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", "true").args(["--json", "recover"]));
+    assert!(recovered.stdout.contains("cleanup-resumed"), "{}", recovered.stdout);
+    assert!(recovery::system::process_stat(pid).map_or(true, |s| s.is_dead));
+    assert!(!place.state().join("jobs/k").exists());
+}
+
+#[test]
+fn what_cannot_be_deleted_is_told_and_parked_until_somebody_mends_it() {
+    let place = Place::new();
+    ended_job(&place, "pinned", &["--auto-cleanup"], "mkdir a b; echo x > a/one; echo x > b/two");
+    let pinned = place.state().join("jobs/pinned/a/one");
+    let pin = |sign: &str, path: &std::path::Path| {
+        Command::new("chattr").arg(sign).arg(path).output().is_ok_and(|o| o.status.success())
+    };
+    if !pin("+i", &pinned) {
+        return skipped("the file system here knows no immutable files");
+    }
+    run(&place, &["cleanup", "run"]).ends_with(3);
+    let report = json(&place, &["cleanup", "run"]);
+    let in_trash = place.state().join("cleanup/trash/pinned.1/a/one");
+    let told = report["findings"][0]["sentence"].as_str().unwrap().to_owned();
+    let left_over = place.state().join("cleanup/trash/pinned.1/b").exists();
+    assert!(pin("-i", &in_trash));
+    assert!(report["parked"] == 1 && told.contains("a/one"), "{report}");
+    assert!(!left_over);
+    run(&place, &["retry", "cleanup", "pinned.1"]).ends_with(0);
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert!(!in_trash.exists());
+}
+
+#[test]
+fn uncommitted_work_is_kept_before_the_workspace_goes() {
+    if !Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return skipped("it needs git");
+    }
+    let place = Place::new();
+    let script = "mkdir repo; cd repo; git init -q -b main .; git config user.name t; git config user.email t@t; \
+                  echo one > a; git add a; git commit -q -m first; echo two > a; echo new > untracked";
+    ended_job(&place, "dirty", &["--auto-cleanup"], script);
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert!(!place.state().join("jobs/dirty").exists());
+    let archive = place.state().join("cleanup/archive/dirty.1");
+    let again = place.path("again");
+    let git = |arguments: &[&str]| {
+        let ran = Command::new("git").args(arguments).env("HOME", place.path("")).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    let (bundle, patch) = (archive.join("repo.bundle"), archive.join("repo.patch"));
+    git(&["clone", "-q", "-b", "main", bundle.to_str().unwrap(), again.to_str().unwrap()]);
+    git(&["-C", again.to_str().unwrap(), "apply", patch.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(again.join("a")).unwrap(), "two\n");
+    assert_eq!(std::fs::read_to_string(again.join("untracked")).unwrap(), "new\n");
+}
+
+#[test]
+fn a_cleanup_that_cannot_be_understood_is_told_and_left() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    let path = place.write("state/cleanup/odd.json", "{\"format\":99}");
+    let state = json(&place, &["cleanup", "state"]);
+    assert_eq!(state["findings"][0]["code"], "cleanup-damaged", "{state}");
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"format\":99}");
+}

@@ -1,0 +1,123 @@
+//! A cleanup that is killed before every write of its checkpoint and before every call of the engine.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use super::common::{Place, Ran, skipped, until};
+use super::engine::{Engine, labels, strange_labels, with_engine};
+
+/// A job that is over, with three containers, two networks, two volumes and files; and others' things.
+fn leave(engine: &Engine, place: &Place, job: &str, files: usize) {
+    let script = format!("mkdir many; cd many; i=0; while [ $i -lt {files} ]; do : > f$i; i=$((i+1)); done");
+    engine.run(place, &["submit", "--id", job, "--auto-cleanup", "--", "sh", "-c", &script]).ends_with(0);
+    engine.run(place, &["work", "--once"]).ends_with(0);
+    let ours = labels(place, job);
+    engine.container(&format!("{job}-c0"), &ours);
+    // One that runs, two that were never started.
+    engine.created(&format!("{job}-c1"), &ours);
+    engine.created(&format!("{job}-c2"), &ours);
+    for n in 0..2 {
+        engine.make("network", &format!("{job}-n{n}"), &ours);
+        engine.make("volume", &format!("{job}-v{n}"), &ours);
+    }
+}
+
+fn things_of(engine: &Engine, job: &str) -> Vec<String> {
+    let all = ["container", "network", "volume"].into_iter().flat_map(|kind| engine.names(kind));
+    all.filter(|name| name.starts_with(&format!("{job}-"))).collect()
+}
+
+fn has_strace() -> bool {
+    Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success())
+}
+
+/// Runs `cleanup run` and kills it before the n-th of these system calls of a thread; false when it came to
+/// its end before.
+fn killed_at(engine: &Engine, place: &Place, calls: &str, n: usize) -> bool {
+    let plain = engine.command(place);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e"]).arg(format!("trace={calls}"));
+    command.arg("-e").arg(format!("inject={calls}:signal=KILL:when={n}"));
+    command.arg(plain.get_program()).args(["cleanup", "run"]);
+    command.env_clear();
+    for (name, value) in plain.get_envs().filter_map(|(n, v)| Some((n, v?))) {
+        command.env(name, value);
+    }
+    Ran::of(command.current_dir(place.path(""))).status != 0
+}
+
+#[test]
+fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
+    if !has_strace() {
+        return skipped("it needs strace");
+    }
+    with_engine(|engine| {
+        let place = Place::new();
+        engine.run(&place, &["init"]).ends_with(0);
+        engine.container("bystander", &[]);
+        engine.container("elsewhere", &strange_labels("k-rename-1"));
+        engine.make("volume", "bystander", &[]);
+        let mut kills = 0;
+        let mut resumed = 0;
+        for calls in ["rename,renameat,renameat2", "connect"] {
+            for n in 1.. {
+                let job = format!("k-{}-{n}", calls.split(',').next().unwrap());
+                leave(engine, &place, &job, 20);
+                let since = engine.now();
+                let before: BTreeSet<String> = things_of(engine, &job).into_iter().collect();
+                assert_eq!(before.len(), 7, "{before:?}");
+                if !killed_at(engine, &place, calls, n) {
+                    assert!(things_of(engine, &job).is_empty());
+                    break;
+                }
+                kills += 1;
+                let resuming = engine.json(&place, &["cleanup", "resuming"]);
+                resumed += resuming["total"].as_u64().unwrap();
+                engine.run(&place, &["recover"]).ends_with(0);
+                assert_eq!(things_of(engine, &job), Vec::<String>::new(), "{calls} {n}");
+                assert!(!place.state().join("jobs").join(&job).exists(), "{calls} {n}");
+                let mut destroyed = engine.destroyed_since(&since);
+                destroyed.sort();
+                let number = destroyed.len();
+                destroyed.dedup();
+                assert_eq!((number, destroyed.len()), (7, 7), "{calls} {n}: {destroyed:?}");
+                let state = engine.json(&place, &["cleanup", "state"]);
+                assert_eq!(state["cleanups"].as_array().unwrap().len(), 0, "{state}");
+            }
+        }
+        assert!(kills > 20 && resumed > 10, "{kills} kills, {resumed} resumed");
+        assert_eq!(engine.names("container"), ["bystander", "elsewhere"]);
+        assert_eq!(engine.names("volume"), ["bystander"]);
+        let trash = std::fs::read_dir(place.state().join("cleanup/trash")).unwrap().count();
+        assert_eq!(trash, 0);
+    });
+}
+
+/// Ten thousand files, and a kill in the midst of their deletion; the daemon goes on.
+#[test]
+fn a_kill_in_the_midst_of_ten_thousand_files_is_made_good_by_the_daemon() {
+    with_engine(|engine| {
+        let place = Place::new();
+        engine.run(&place, &["init"]).ends_with(0);
+        leave(engine, &place, "large", 10_000);
+        let mut run = super::common::Background::start(engine.command(&place).args(["cleanup", "run"]));
+        let trash = place.state().join("cleanup/trash/large.1");
+        until("the workspace to be in the trash", || trash.exists());
+        run.kill();
+        let resuming = engine.json(&place, &["cleanup", "resuming"]);
+        let was_over = engine.json(&place, &["cleanup", "completed"])["total"] == 1;
+        assert!(was_over || resuming["cleanups"][0]["resumed_from"]["phase"] == "filesystem", "{resuming}");
+        let daemon = super::common::Background::start(engine.command(&place).arg("daemon"));
+        until("the cleanup to be over", || engine.json(&place, &["cleanup", "completed"])["total"] == 1);
+        drop(daemon);
+        assert!(!trash.exists() && !place.state().join("jobs/large").exists());
+        assert_eq!(things_of(engine, "large"), Vec::<String>::new());
+        let completed = engine.json(&place, &["cleanup", "completed"]);
+        let entry = &completed["cleanups"][0];
+        assert_eq!(
+            [&entry["containers_removed"], &entry["networks_removed"], &entry["volumes_removed"]],
+            [3, 2, 2],
+            "{entry}"
+        );
+    });
+}

@@ -1,0 +1,287 @@
+//! `scan` and `orphans`: what is found, what protects it, what is removed and comes back.
+#![allow(unreachable_pub)] // One program of several files.
+#![allow(clippy::disallowed_methods)] // Tests leave orphans behind.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+mod common;
+use common::{Background, Place, Ran, skipped, until};
+
+fn command(place: &Place) -> Command {
+    let mut command = place.command();
+    command.env("RECOVERYCTL_ORPHANS_GRACE", "0s");
+    command
+}
+
+fn run(place: &Place, arguments: &[&str]) -> Ran {
+    Ran::of(command(place).args(arguments))
+}
+
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    Ran::of(command(place).arg("--json").args(arguments)).json()
+}
+
+/// A workspace without a job.
+fn ghost(place: &Place, id: &str) -> PathBuf {
+    if !place.state().exists() {
+        run(place, &["init"]).ends_with(0);
+    }
+    place.write(&format!("state/jobs/{id}/sub/file"), "left");
+    place.state().join("jobs").join(id)
+}
+
+fn candidate<'a>(candidates: &'a Value, object: &str) -> &'a Value {
+    let all = candidates["candidates"].as_array().unwrap();
+    all.iter().find(|c| c["object"] == object).unwrap_or_else(|| panic!("no {object} in {candidates}"))
+}
+
+/// The check that protects a candidate.
+fn objection(candidate: &Value) -> (&str, &Value) {
+    let checks = candidate["checks"].as_array().unwrap();
+    let check = checks.iter().find(|c| c["passed"] != true).unwrap_or_else(|| panic!("{candidate}"));
+    (check["check"].as_str().unwrap(), &check["passed"])
+}
+
+#[test]
+fn an_orphan_is_found_removed_and_restored() {
+    let place = Place::new();
+    let workspace = ghost(&place, "ghost");
+    run(&place, &["submit", "--id", "known", "--", "true"]).ends_with(0);
+    run(&place, &["work", "--once"]).ends_with(0);
+    let scan = json(&place, &["scan", "--exit-code"]);
+    assert_eq!((&scan["candidates_total"], &scan["protected_total"]), (&1.into(), &0.into()), "{scan}");
+    assert_eq!(scan["scanned"]["job_directory"], 2);
+    assert_eq!(scan["findings"][0]["code"], "orphan-found");
+    assert!(workspace.exists(), "a scan removes nothing");
+    let plan = scan["plan_id"].as_str().unwrap();
+    // Nobody says yes; a wrong plan; an unknown candidate; a rehearsal.
+    run(&place, &["orphans", "cleanup", "--plan", plan]).ends_with(16);
+    run(&place, &["orphans", "cleanup", "--plan", "other", "--yes"]).ends_with(13);
+    run(&place, &["orphans", "cleanup", "--id", "none", "--yes"]).ends_with(5);
+    run(&place, &["orphans", "cleanup", "--dry-run"]).ends_with(0);
+    assert!(workspace.join("sub/file").exists() && !workspace.join("sentinel.lock").exists());
+    let done = json(&place, &["orphans", "cleanup", "--plan", plan, "--yes", "--reason", "space"]);
+    assert_eq!(done["removed"][0]["object"], "job_directory:ghost", "{done}");
+    assert!(done["bytes_freed"].as_u64().unwrap() > 0);
+    assert!(!workspace.exists() && place.state().join("jobs/known").exists());
+    let id = done["removed"][0]["id"].as_str().unwrap();
+    let log = json(&place, &["orphans", "cleanup-log"]);
+    assert_eq!(
+        (&log["entries"][0]["result"], &log["entries"][0]["reason"]),
+        (&"removed".into(), &"space".into())
+    );
+    // Carried out once, the plan has nothing left.
+    assert_eq!(
+        json(&place, &["orphans", "cleanup", "--plan", plan, "--yes"])["removed"],
+        serde_json::json!([])
+    );
+    run(&place, &["orphans", "restore", id]).ends_with(0);
+    assert_eq!(std::fs::read_to_string(workspace.join("sub/file")).unwrap(), "left");
+    run(&place, &["orphans", "restore", id]).ends_with(5);
+    // Not over what is there by now.
+    run(&place, &["scan"]).ends_with(0);
+    run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
+    ghost(&place, "ghost");
+    run(&place, &["orphans", "restore", id]).ends_with(12);
+    run(&place, &["orphans", "empty-trash", "--yes"]).ends_with(0);
+    assert_eq!(std::fs::read_dir(place.state().join("orphans/trash")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_old_or_too_much_leaves_the_trash() {
+    let place = Place::new();
+    ghost(&place, "a");
+    run(&place, &["scan"]).ends_with(0);
+    let mut cleanup = command(&place);
+    cleanup.env("RECOVERYCTL_ORPHANS_TRASH_KEEP", "0s").args(["orphans", "cleanup", "--yes"]);
+    Ran::of(&mut cleanup).ends_with(0);
+    assert_eq!(json(&place, &["orphans", "candidates"])["trash"], serde_json::json!([]));
+    assert_eq!(json(&place, &["orphans", "cleanup-log"])["entries"][0]["result"], "emptied");
+}
+
+#[test]
+fn each_sign_of_an_owner_protects() {
+    let place = Place::new();
+    ghost(&place, "young");
+    let scan =
+        Ran::of(command(&place).env("RECOVERYCTL_ORPHANS_GRACE", "1h").args(["--json", "scan"])).json();
+    assert_eq!((&scan["protected_total"], &scan["findings"]), (&1.into(), &serde_json::json!([])), "{scan}");
+    let candidates = json(&place, &["orphans", "candidates"]);
+    assert_eq!(objection(candidate(&candidates, "job_directory:young")).0, "grace");
+    let young = candidate(&candidates, "job_directory:young")["id"].as_str().unwrap().to_owned();
+    let mut named = command(&place);
+    named.env("RECOVERYCTL_ORPHANS_GRACE", "1h").args(["orphans", "cleanup", "--yes", "--id", &young]);
+    Ran::of(&mut named).ends_with(12);
+
+    place.write("state/jobs/recorded/file", "x");
+    place.write("state/jobs/recorded.job.json", "{}");
+    place.write("state/jobs/held/file", "x");
+    place.write("state/jobs/marked/file", "x");
+    let holder = Background::start(
+        Command::new("flock").arg(place.write("state/jobs/held/sentinel.lock", "")).args(["sleep", "1000"]),
+    );
+    let process = Background::start(
+        Command::new("setsid")
+            .args(["sleep", "1000"])
+            .env("RECOVERYCTL_JOB_ID", "marked")
+            .env("RECOVERYCTL_STATE_DIR", place.state()),
+    );
+    until("the lock to be held and the process to be there", || {
+        run(&place, &["scan"]).ends_with(0);
+        let candidates = json(&place, &["orphans", "candidates"]);
+        let protects = |object, check| objection(candidate(&candidates, object)).0 == check;
+        let all = candidates["candidates"].as_array().unwrap();
+        let safe = |object: &str| all.iter().any(|c| c["object"] == object && c["safe"] == true);
+        !safe("job_directory:held")
+            && !safe("job_directory:marked")
+            && protects("job_directory:recorded", "no-record")
+            && protects("job_directory:held", "lock-free")
+            && protects("job_directory:marked", "no-process")
+    });
+    let done = json(&place, &["orphans", "cleanup", "--kind", "job_directory", "--yes"]);
+    let removed: Vec<_> = done["removed"].as_array().unwrap().iter().map(|r| &r["object"]).collect();
+    assert_eq!(removed, ["job_directory:young"]);
+    drop((holder, process));
+}
+
+#[test]
+fn a_job_that_comes_alive_between_scan_and_cleanup_is_not_touched() {
+    let place = Place::new();
+    let workspace = ghost(&place, "lazarus");
+    // Its own recovery scans too.
+    let daemon = Background::start(command(&place).arg("daemon"));
+    until("the daemon to be ready", || place.state().join("daemon/daemon.json").exists());
+    run(&place, &["scan"]).ends_with(0);
+    run(&place, &["submit", "--id", "lazarus", "--", "sh", "-c", "cat sub/file; sleep 1000"]).ends_with(0);
+    until("it to run", || json(&place, &["jobs", "show", "lazarus"])["status"] == "running");
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["refused"][0]["check"], "not-a-job", "{done}");
+    assert_eq!(std::fs::read_to_string(workspace.join("sub/file")).unwrap(), "left");
+    until("its output", || std::fs::read(workspace.join("output.log")).is_ok_and(|o| o == b"left"));
+    run(&place, &["jobs", "cancel", "lazarus"]).ends_with(0);
+    until("its end", || json(&place, &["jobs", "show", "lazarus"])["status"] == "cancelled");
+    drop(daemon);
+}
+
+#[test]
+fn another_folder_of_the_same_name_is_not_the_plans() {
+    let place = Place::new();
+    let workspace = ghost(&place, "twin");
+    run(&place, &["scan"]).ends_with(0);
+    std::fs::rename(&workspace, place.path("aside")).unwrap();
+    ghost(&place, "twin");
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["refused"][0]["check"], "identity", "{done}");
+    assert!(workspace.join("sub/file").exists());
+}
+
+/// A gap in the queue's log: what seems to have no job may have had one.
+#[test]
+fn with_a_gap_in_the_queue_nothing_is_known_to_be_an_orphan() {
+    let place = Place::new();
+    for id in ["one", "two", "three"] {
+        run(&place, &["submit", "--id", id, "--", "true"]).ends_with(0);
+    }
+    let folder = place.state().join("queue/log");
+    let names = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path());
+    let segment = names.filter(|p| p.extension().is_some_and(|e| e == "log")).max().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(5).position(|w| w == b"\"two\"").unwrap();
+    bytes[at + 1] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    place.write("state/jobs/two/file", "work");
+    let scan = json(&place, &["scan"]);
+    let codes: Vec<_> =
+        scan["findings"].as_array().unwrap().iter().map(|f| f["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"orphan-unknown") && codes.contains(&"log-record-damaged"), "{scan}");
+    let candidates = json(&place, &["orphans", "candidates"]);
+    let (check, passed) = objection(candidate(&candidates, "job_directory:two"));
+    assert_eq!((check, passed), ("queue-complete", &Value::Null));
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["removed"], serde_json::json!([]), "{done}");
+    assert!(place.state().join("jobs/two/file").exists());
+}
+
+#[test]
+fn something_mounted_in_it_protects_a_workspace() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("mounting needs root");
+    }
+    let place = Place::new();
+    let workspace = ghost(&place, "mounted");
+    let inside = place.write("state/jobs/mounted/inside/x", "").parent().unwrap().to_owned();
+    place.write("victim/precious", "keep");
+    let mount = Command::new("mount").arg("--bind").arg(place.path("victim")).arg(&inside).status().unwrap();
+    assert!(mount.success());
+    let scan = json(&place, &["scan"]);
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    let kept = workspace.join("sub/file").exists();
+    assert!(Command::new("umount").arg(&inside).status().unwrap().success());
+    assert_eq!(scan["findings"][0]["code"], "mount-in-workspace", "{scan}");
+    assert!(done["removed"] == serde_json::json!([]) && kept, "{done}");
+    assert!(place.path("victim/precious").exists());
+}
+
+#[test]
+fn work_in_a_repository_is_kept_before_its_workspace_goes() {
+    if !Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return skipped("it needs git");
+    }
+    let place = Place::new();
+    let workspace = ghost(&place, "repo");
+    let init = Command::new("git").args(["init", "-q"]).arg(&workspace).status().unwrap();
+    assert!(init.success());
+    run(&place, &["scan"]).ends_with(0);
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    let id = done["removed"][0]["id"].as_str().unwrap();
+    let patch = place.state().join("orphans/archive").join(id).join("workspace.patch");
+    assert!(std::fs::read_to_string(patch).unwrap().contains("+left"));
+}
+
+#[test]
+fn a_process_and_a_file_without_owner_go() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    let file = place.write("state/jobs/.tmp-aB3dE9", "half");
+    let process = Background::start(
+        Command::new("setsid")
+            .args(["sleep", "1000"])
+            .env("RECOVERYCTL_JOB_ID", "nobody")
+            .env("RECOVERYCTL_STATE_DIR", place.state()),
+    );
+    let pid = process.pid();
+    until("the process to be found", || {
+        run(&place, &["scan"]).ends_with(0);
+        json(&place, &["orphans", "candidates"])["total"] == 2
+    });
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["removed"].as_array().unwrap().len(), 2, "{done}");
+    assert!(!file.exists());
+    assert!(recovery::system::process_stat(pid).map_or(true, |s| s.is_dead));
+}
+
+#[test]
+fn for_cron_a_scan_says_only_what_is_new() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    let quiet = run(&place, &["scan", "--only-changes", "--exit-code"]).ends_with(0);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    ghost(&place, "first");
+    let told = run(&place, &["scan", "--only-changes", "--exit-code"]).ends_with(4);
+    assert_eq!(told.stdout.lines().count(), 1, "{}", told.stdout);
+    assert!(told.stdout.contains("job_directory:first") && told.stdout.contains("[orphan-found]"));
+    let quiet = run(&place, &["scan", "--only-changes", "--exit-code"]).ends_with(0);
+    assert_eq!(quiet.stdout, "");
+    run(&place, &["scan", "--exit-code"]).ends_with(4);
+    let figures = place.path("metrics/recoveryctl.prom");
+    std::fs::create_dir(place.path("metrics")).unwrap();
+    run(&place, &["scan", "-q", "--textfile", figures.to_str().unwrap()]).ends_with(0);
+    let text = std::fs::read_to_string(figures).unwrap();
+    assert!(text.contains("recoveryctl_orphans{kind=\"job_directory\"} 1\n"), "{text}");
+    assert!(text.contains("# TYPE recoveryctl_last_scan_timestamp_seconds gauge\n"), "{text}");
+    run(&place, &["scan", "--kind", "nonsense"]).ends_with(2);
+    assert_eq!(json(&place, &["scan", "--kind", "lock"])["scanned"], serde_json::json!({"lock": 0}));
+}

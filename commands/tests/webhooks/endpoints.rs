@@ -1,0 +1,220 @@
+//! Endpoints that misbehave in every way: the right outcome, the right finding, and nobody else delayed.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::common::skipped;
+use crate::office::Office;
+use crate::receiver::{Receiver, Reply, fixtures};
+use crate::scene::wait_for;
+
+const QUICK: &str = "retry = ['50ms', '50ms']\ntimeout = '700ms'\nbreaker_failures = 100";
+
+#[test]
+fn one_that_hangs_delays_nobody_else_and_its_deliveries_are_parked() {
+    let (hangs, kind) = (Receiver::start(|_| Reply::Hang), Receiver::kind());
+    let office = Office::new("retry = ['50ms']\ntimeout = '5s'\nbreaker_failures = 100");
+    office.one("hangs", &hangs.url("/"));
+    let _daemon = office.scene.daemon(1);
+    wait_for("the attempt that hangs", || hangs.count() == 1);
+    let begun = Instant::now();
+    for n in 0..20 {
+        office.one(&format!("kind-{n}"), &kind.url("/"));
+    }
+    wait_for("the others", || kind.count() == 20);
+    assert!(begun.elapsed() < Duration::from_secs(5), "they waited: {:?}", begun.elapsed());
+    office.wait_for_outcomes("hangs", &["retry", "parked"]);
+    let log = office.log("hangs");
+    assert!(log[0]["error"].as_str().unwrap().contains("no answer in time"), "{log:?}");
+    assert!(log[0]["duration_ms"].as_u64().unwrap() >= 4900, "{log:?}");
+    office.finds("webhook-parked");
+}
+
+#[test]
+fn one_that_closes_is_tried_again_and_then_parked() {
+    let closes = Receiver::start(|_| Reply::Close);
+    let office = Office::new(QUICK);
+    office.one("closes", &closes.url("/"));
+    let _daemon = office.scene.daemon(1);
+    office.wait_for_outcomes("closes", &["retry", "retry", "parked"]);
+    assert_eq!(office.delivery("closes")["status"], "parked");
+    assert_eq!(closes.by_id().len(), 1, "every attempt has the same id");
+}
+
+#[test]
+fn one_that_answers_500_for_a_while_gets_it_in_the_end() {
+    let seen = AtomicU32::new(0);
+    let moody = Receiver::start(move |_| {
+        if seen.fetch_add(1, Ordering::SeqCst) < 2 { Reply::Status(500) } else { Reply::Status(204) }
+    });
+    let office = Office::new(QUICK);
+    office.one("moody", &moody.url("/"));
+    let _daemon = office.scene.daemon(1);
+    office.wait_for_outcomes("moody", &["retry", "retry", "delivered"]);
+    assert_eq!(office.log("moody")[0]["status_code"], 500);
+    assert!(office.pending().is_empty());
+    let requests = moody.requests();
+    assert!(requests.iter().all(|r| r.body == requests[0].body && r.id() == requests[0].id()));
+}
+
+#[test]
+fn retry_after_is_honoured_for_the_whole_endpoint() {
+    let seen = AtomicU32::new(0);
+    let busy = Receiver::start(move |_| match seen.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::With(429, "retry-after", "2".to_owned()),
+        _ => Reply::Status(200),
+    });
+    let office = Office::new("retry = ['1ms']");
+    office.one("first", &busy.url("/1"));
+    let _daemon = office.scene.daemon(1);
+    wait_for("the first attempt", || busy.count() == 1);
+    office.one("second", &busy.url("/2"));
+    wait_for("both", || busy.count() == 3);
+    let requests = busy.requests();
+    for later in &requests[1..] {
+        let waited = later.at - requests[0].at;
+        assert!(waited >= Duration::from_millis(1900), "{} came after {waited:?}", later.path);
+    }
+}
+
+#[test]
+fn what_is_gone_refused_or_moved_is_parked_at_once() {
+    let refuses = Receiver::start(|r| match r.path.as_str() {
+        "/gone" => Reply::Status(410),
+        "/bad" => Reply::Status(400),
+        "/unwanted" => Reply::With(500, "webhook-delivery", "abort-message".to_owned()),
+        _ => Reply::With(302, "location", "/elsewhere".to_owned()),
+    });
+    let office = Office::new("retry = ['10s']\nper_endpoint = 4");
+    for name in ["gone", "bad", "moved", "unwanted"] {
+        office.one(name, &refuses.url(&format!("/{name}")));
+    }
+    assert_eq!(office.deliver()["parked"], 4);
+    for name in ["gone", "bad", "moved", "unwanted"] {
+        assert_eq!(office.outcomes(name), ["parked"], "{name}");
+    }
+    assert!(refuses.requests().iter().all(|r| r.path != "/elsewhere"), "redirects are not followed");
+    assert!(office.delivery("moved")["last_error"].as_str().unwrap().contains("302"));
+    office.finds("webhook-parked");
+}
+
+#[test]
+fn an_answer_of_100_mb_is_not_read() {
+    let talks = Receiver::start(|_| Reply::Long(100 << 20));
+    let office = Office::new("");
+    office.one("long", &talks.url("/"));
+    let begun = Instant::now();
+    assert_eq!(office.deliver()["delivered"], 1);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_unless_it_is_configured() {
+    let secure = Receiver::with_tls(|_| Reply::Status(200));
+    let office = Office::new("retry = ['1h']");
+    office.one("secure", &secure.url("/"));
+    assert_eq!(office.deliver()["retried"], 1);
+    let error = office.log("secure")[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("certificate"), "{error}");
+    assert_eq!(secure.count(), 0, "nothing is said before the certificate is checked");
+
+    let trusting = Office::new(&format!("ca_file = '{}'", fixtures().join("localhost.pem").display()));
+    trusting.one("secure", &secure.url("/"));
+    assert_eq!(trusting.deliver()["delivered"], 1, "{:?}", trusting.log("secure"));
+}
+
+#[test]
+fn no_tls_where_https_is_asked_for() {
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = plain.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in plain.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-nobody\r\n");
+        }
+    });
+    let office = Office::new("retry = ['1h']");
+    office.one("plain", &format!("https://{address}/"));
+    assert_eq!(office.deliver()["retried"], 1);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_tried_again() {
+    let office = Office::new(QUICK);
+    office.one("nowhere", "http://nobody.invalid/");
+    let _daemon = office.scene.daemon(1);
+    office.wait_for_outcomes("nowhere", &["retry", "retry", "parked"]);
+    assert!(office.log("nowhere")[0]["status_code"].is_null());
+}
+
+#[test]
+fn an_address_that_is_denied_is_not_called_by_number_or_by_name() {
+    let receiver = Receiver::kind();
+    let port = receiver.address.port();
+    let office = Office::new("deny = ['127.0.0.0/8', '::1']");
+    let names = ["localhost", "127.0.0.1", "127.1", "2130706433", "[::ffff:127.0.0.1]", "[::1]"];
+    for (n, name) in names.iter().enumerate() {
+        office.one(&format!("denied-{n}"), &format!("http://{name}:{port}/"));
+    }
+    office.one("metadata", "http://169.254.169.254/latest/meta-data/");
+    assert_eq!(office.deliver()["parked"], 7);
+    assert_eq!(receiver.count(), 0);
+    for (n, name) in names.iter().enumerate() {
+        assert_eq!(office.outcomes(&format!("denied-{n}")), ["refused"], "{name}");
+    }
+    let why = office.delivery("metadata")["last_error"].as_str().unwrap().to_owned();
+    assert!(why.contains("webhooks.allow"), "it names the setting: {why}");
+    office.finds("webhook-refused");
+
+    office.scene.place.write("config.toml", "[webhooks]\nallow = ['127.0.0.0/8']\n");
+    office.scene.run(&["retry", "webhook", "--all-parked"]).ends_with(0);
+    // [::1] and the metadata address are still not allowed.
+    assert_eq!(office.deliver()["parked"], 2);
+    assert!(receiver.count() >= 5);
+}
+
+#[test]
+fn ipv6_is_spoken() {
+    let answers = |_: &crate::receiver::Request| Reply::Status(200);
+    let Ok(receiver) = Receiver::on("::1".parse().unwrap(), None, answers) else {
+        return skipped("this machine has no IPv6");
+    };
+    let office = Office::new("");
+    office.one("six", &receiver.url("/"));
+    assert_eq!(office.deliver()["delivered"], 1);
+    assert_eq!(receiver.requests()[0].headers["host"], receiver.address.to_string());
+}
+
+#[test]
+fn a_dead_endpoint_is_probed_seldom_and_the_others_go_on() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}/", free.local_addr().unwrap());
+    drop(free); // Nobody listens there now.
+    let kind = Receiver::kind();
+    let office = Office::new(
+        "retry = ['1ms', '1ms', '1ms', '1ms', '1ms']\nbreaker_failures = 3\nbreaker_pause = '1h'\nbreaker_pause_max = '1h'",
+    );
+    office.ended((0..50).map(|n| format!("dead-{n}")), &|_| recovery::queue::Callback::to(&*dead));
+    let daemon = office.scene.daemon(1);
+    wait_for("the circuit to open", || {
+        office.findings().iter().any(|(code, _)| code == "webhook-circuit-open")
+    });
+    office.one("kind", &kind.url("/"));
+    wait_for("the others", || kind.count() == 1);
+    let tried = |office: &Office| office.json(&["webhooks", "log"])["total"].as_u64().unwrap();
+    let before = tried(&office);
+    assert!(before <= 5, "{before} attempts");
+    let pending = office.json(&["webhooks", "pending"]);
+    let line = pending["by_endpoint"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| dead.starts_with(e["endpoint"].as_str().unwrap()));
+    assert_eq!(line.unwrap()["circuit"], "open", "{pending}");
+    // It stays open over a crash, and a restart does not storm.
+    daemon.kill();
+    let _daemon = office.scene.daemon(1);
+    office.one("kind-again", &kind.url("/"));
+    wait_for("the others", || kind.count() == 2);
+    assert_eq!(tried(&office), before + 1);
+}

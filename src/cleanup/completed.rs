@@ -1,0 +1,67 @@
+//! The log of completed cleanups: what makes a cleanup done for good.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::CleanupRecord;
+use crate::durable::DiskError;
+use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest};
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+/// A cleanup that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completed {
+    /// When.
+    pub completed_at: Timestamp,
+    /// Its last checkpoint.
+    pub cleanup: CleanupRecord,
+}
+
+fn options(dir: &StateDir) -> LogOptions {
+    let clock = dir.clock.clone();
+    LogOptions {
+        folder: dir.paths.cleanup_completed(),
+        name: "cleanup",
+        state_id: dir.identity.state_id.to_string(),
+        epoch: Host::this().boot_id,
+        segment_bytes: 1 << 20,
+        preallocate: false,
+        min_next_seq: 1,
+        lock_wait: dir.lock_wait,
+        quarantine: dir.quarantine(),
+        stamp: Arc::new(move || clock.now().to_string()),
+    }
+}
+
+/// Enters a cleanup that is over; on disk when this returns.
+pub(super) fn enter(dir: &StateDir, cleanup: &CleanupRecord) -> Result<(), LogError> {
+    dir.disk.ensure_dir(&dir.paths.cleanup())?;
+    dir.disk.ensure_dir(&dir.paths.cleanup_completed())?;
+    let completed = Completed { completed_at: dir.clock.now(), cleanup: cleanup.clone() };
+    let line = serde_json::to_vec(&completed).unwrap_or_default();
+    Log::open(&dir.disk, options(dir))?.append(&[line]).map(drop)
+}
+
+/// The completed cleanups, the oldest first, each once. Changes nothing.
+///
+/// # Errors
+/// What the system says. A damaged record costs itself: its cleanup is then done again, which finds
+/// nothing left to do.
+pub fn completed(dir: &StateDir) -> Result<Vec<Completed>, DiskError> {
+    let folder = dir.paths.cleanup_completed();
+    let mut found: Vec<Completed> = Vec::new();
+    if !folder.exists() {
+        return Ok(found);
+    }
+    let state_id = dir.identity.state_id.to_string();
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    let mut known = std::collections::HashSet::new();
+    crate::durable::log::read(request, |_, line| {
+        let entry = serde_json::from_slice(line).ok();
+        found.extend(entry.filter(|c: &Completed| known.insert(c.cleanup.cleanup_id.clone())));
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,128 @@
+//! Cleanups that somebody asks for, and what an operator says about one that is stuck.
+
+use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source};
+use super::{completed, derive, store};
+use crate::durable::{DiskError, FileLock, LockError};
+use crate::queue::{Actor, Job};
+use crate::state::StateDir;
+
+/// Whose leftovers are to go, and who says so.
+#[derive(Debug, Clone)]
+pub struct CleanupRequest<'a> {
+    /// A job that is over.
+    pub job: &'a Job,
+    /// Why.
+    pub source: Source,
+    /// Who.
+    pub actor: &'a Actor,
+}
+
+/// What a request led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// A new cleanup, with its id.
+    New(String),
+    /// There is one that is not over.
+    UnderWay(String),
+}
+
+/// Why there is no cleanup, or why nothing was changed about one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateRefused {
+    /// It waits or runs.
+    #[error("job {job} is {status}: what it uses is not removed")]
+    NotOver {
+        /// Which job.
+        job: crate::queue::JobId,
+        /// Where it stands.
+        status: crate::queue::JobStatus,
+    },
+    /// No such cleanup, or it is over.
+    #[error("there is no cleanup '{id}' that is not over")]
+    NoSuchCleanup {
+        /// What was asked for.
+        id: String,
+    },
+    /// Somebody works on it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Enters a cleanup; on disk when this returns. A second request finds the first one's.
+///
+/// # Errors
+/// [`CreateRefused`].
+pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, CreateRefused> {
+    let job = request.job;
+    if !job.status.is_over() {
+        return Err(CreateRefused::NotOver { job: job.id.clone(), status: job.status });
+    }
+    let over: Vec<String> = completed(dir)?.into_iter().map(|c| c.cleanup.cleanup_id).collect();
+    let first = derive::id_of(job);
+    // Something may have been left, or made, since the last one was over.
+    let ids = (1..).map(|n: u32| if n == 1 { first.clone() } else { format!("{first}.{n}") });
+    let Some(id) = ids.into_iter().find(|id| !over.contains(id)) else { unreachable!("numbers do not end") };
+    let record = CleanupRecord {
+        by: request.actor.by.clone(),
+        why: request.actor.why.clone(),
+        ..CleanupRecord::new(id.clone(), job, request.source, dir.clock.now())
+    };
+    let is_new = store::enter(dir, &record)?;
+    Ok(if is_new { Created::New(id) } else { Created::UnderWay(id) })
+}
+
+/// Takes parked and failed phases of a cleanup up again, at once; which ones.
+///
+/// # Errors
+/// [`CreateRefused`].
+pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CreateRefused> {
+    change(dir, id, |record| {
+        let mut taken_up = Vec::new();
+        for phase in &mut record.phases {
+            if matches!(phase.status, PhaseStatus::Parked | PhaseStatus::Failed) {
+                phase.status = PhaseStatus::Pending;
+                (phase.failures, phase.next_try_at) = (0, None);
+                phase.steps.iter_mut().for_each(|s| s.intents = 0);
+                taken_up.push(phase.phase);
+            }
+        }
+        taken_up
+    })
+}
+
+/// Passes a phase over for good, with the reason; where it stood.
+///
+/// # Errors
+/// [`CreateRefused`].
+pub fn skip(dir: &StateDir, id: &str, phase: PhaseName, actor: &Actor) -> Result<PhaseStatus, CreateRefused> {
+    change(dir, id, |record| {
+        let phase = record.phase_mut(phase);
+        let was = phase.status;
+        if !was.is_over() {
+            phase.status = PhaseStatus::Skipped;
+            let why = actor.why.as_deref().unwrap_or("no reason given");
+            phase.error = Some(format!("passed over by {}: {why}", actor.by));
+            phase.next_try_at = None;
+        }
+        was
+    })
+}
+
+fn change<T>(
+    dir: &StateDir,
+    id: &str,
+    act: impl FnOnce(&mut CleanupRecord) -> T,
+) -> Result<T, CreateRefused> {
+    dir.disk.ensure_dir(&dir.paths.cleanup())?;
+    // Whoever works on cleanups has it in hand and would write over this.
+    let _lock = FileLock::acquire(&dir.disk, &dir.paths.cleanup_lock(), dir.lock_wait)?;
+    let mut record =
+        store::load(dir, id)?.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() })?;
+    let value = act(&mut record);
+    store::save(dir, &record)?;
+    Ok(value)
+}

@@ -1,0 +1,258 @@
+//! Phase `docker`: what the job left in the engine.
+
+use super::record::{CleanupRecord, PhaseName, Step, StepWhat};
+use super::work::{Halt, StepResult, Work};
+use crate::queue::QueueState;
+use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, Removal};
+
+const PHASE: PhaseName = PhaseName::Docker;
+
+/// Whether every container that was found is gone, and the networks were looked for after that.
+pub(super) fn containers_are_gone(record: &CleanupRecord) -> bool {
+    let Some(phase) = record.phase(PHASE) else { return false };
+    let is_container = |s: &&Step| matches!(&s.what, StepWhat::Remove(o) if o.kind == DockerKind::Container);
+    phase.notes.iter().any(|n| n == CONTAINERS_GONE)
+        && phase.steps.iter().filter(is_container).all(|s| s.done_at.is_some())
+}
+
+/// Noted when the engine had no container of the job any more.
+const CONTAINERS_GONE: &str = "no container of the job is left";
+
+/// Decides whose an object is: by its labels, else by its name.
+pub(crate) struct Ownership<'a> {
+    /// The id of this state directory.
+    pub(crate) state_id: &'a str,
+    /// Patterns, with `{job_id}`.
+    pub(crate) names: &'a [String],
+}
+
+impl Ownership<'_> {
+    /// Whether an object is of this job. Strangers' labels settle it; without labels the name must match
+    /// the job's pattern and no other job's, and the object must not be older than the job.
+    pub(crate) fn is_of(
+        &self,
+        object: &DockerObject,
+        job: &str,
+        submitted_at: crate::state::Timestamp,
+        state: &QueueState,
+    ) -> bool {
+        if object.state_id.as_deref().is_some_and(|id| id != self.state_id) {
+            return false;
+        }
+        match (&object.job, &object.state_id) {
+            (Some(named), Some(_)) => return names_job(named, job),
+            (Some(named), None) if !names_job(named, job) => return false,
+            _ => {}
+        }
+        // Only one of our ids is in no other state directory too; engines tell whole seconds.
+        let is_unique = uuid::Uuid::try_parse(job).is_ok();
+        let is_newer = object.created_at.is_some_and(|at| at >= submitted_at.plus_millis(-1000));
+        if !is_unique && !is_newer {
+            return false;
+        }
+        object.job.is_some() || (self.is_named_after(object, job) && !self.fits_longer(object, job, state))
+    }
+
+    pub(crate) fn is_named_after(&self, object: &DockerObject, job: &str) -> bool {
+        self.names.iter().any(|p| matches(&p.replace("{job_id}", job), &object.name))
+    }
+
+    /// `cidx-a-b-1` is named after job `a`, and after job `a-b`: then it is the latter's.
+    fn fits_longer(&self, object: &DockerObject, job: &str, state: &QueueState) -> bool {
+        let is_theirs = |candidate: &str| {
+            let id = candidate.parse().ok();
+            id.is_some_and(|id| state.get(&id).is_some()) && self.is_named_after(object, candidate)
+        };
+        object.name.match_indices(job).any(|(at, _)| {
+            let ends = at + job.len() + 1..=object.name.len();
+            ends.into_iter().filter_map(|end| object.name.get(at..end)).any(is_theirs)
+        })
+    }
+}
+
+/// A label has the id as it is, or as the job was told it.
+pub(crate) fn names_job(label: &str, job: &str) -> bool {
+    label == job || crate::state::names::encode(job).is_ok_and(|encoded| encoded == label)
+}
+
+/// `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+impl Halt {
+    fn of(error: &EngineError) -> Halt {
+        match error {
+            EngineError::Unreachable { .. } => Halt::Unreachable(error.to_string()),
+            _ => Halt::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn remove_docker_objects(&mut self) -> Result<(), Halt> {
+        let Some(settings) = &self.cleaner.settings.engine else {
+            return Err(Halt::Skip("there is no Docker engine on this machine".to_owned()));
+        };
+        let engine = Engine::connect(settings).map_err(|e| Halt::of(&e))?;
+        let mut failed = None;
+        for kind in DockerKind::ALL {
+            // Until nothing new turns up: what was being made while the job ended is found the second time.
+            while self.plan_docker(&engine, kind)? > 0 {
+                if let Some(why) = self.remove_planned(&engine, kind)? {
+                    failed.get_or_insert(why);
+                    break;
+                }
+            }
+            if kind == DockerKind::Container && failed.is_none() {
+                let notes = &mut self.record.phase_mut(PHASE).notes;
+                if !notes.iter().any(|n| n == CONTAINERS_GONE) {
+                    notes.push(CONTAINERS_GONE.to_owned());
+                }
+            }
+        }
+        failed.map_or(Ok(()), |why| Err(Halt::Failed(why)))
+    }
+
+    /// Finds what is there of a kind and plans a step for each; how many are to be done. Objects of the
+    /// plan that are gone are done.
+    fn plan_docker(&mut self, engine: &Engine, kind: DockerKind) -> Result<usize, Halt> {
+        let objects = self.ours(engine.list(kind).map_err(|e| Halt::of(&e))?);
+        let now = self.cleaner.dir.clock.now();
+        let phase = self.record.phase_mut(PHASE);
+        for step in phase.steps.iter_mut().filter(|s| s.done_at.is_none()) {
+            let StepWhat::Remove(planned) = &step.what else { continue };
+            if planned.kind == kind && !objects.iter().any(|o| o.id == planned.id) {
+                // Perhaps by us, before we were killed.
+                step.result = Some(if step.is_open() { "removed" } else { "already_gone" }.to_owned());
+                (step.done_at, step.error, step.intents) = (Some(now), None, 0);
+            }
+        }
+        let mut open = 0;
+        for object in objects {
+            let name = object.object();
+            // The engine's list may still have what it has just removed.
+            match phase.steps.iter().find(|s| s.step == name) {
+                Some(step) if step.done_at.is_some() && kind != DockerKind::Volume => {}
+                Some(step) if step.done_at.is_none() => open += 1,
+                _ => {
+                    open += 1;
+                    phase.steps.retain(|s| s.step != name);
+                    phase.steps.push(Step::new(name, StepWhat::Remove(object)));
+                }
+            }
+        }
+        phase.items_total = phase.steps.len() as u64;
+        phase.items_done = phase.steps.iter().filter(|s| s.done_at.is_some()).count() as u64;
+        Ok(open)
+    }
+
+    fn ours(&self, objects: Vec<DockerObject>) -> Vec<DockerObject> {
+        let state_id = self.cleaner.dir.identity.state_id.to_string();
+        let ownership = Ownership { state_id: &state_id, names: &self.cleaner.settings.names };
+        let (job, since) = (self.record.job_id.to_string(), self.record.submitted_at);
+        let queue = self.cleaner.queue();
+        objects.into_iter().filter(|o| ownership.is_of(o, &job, since, queue.state())).collect()
+    }
+
+    /// Removes what is planned of a kind. The first failure in words, when there was one.
+    fn remove_planned(&mut self, engine: &Engine, kind: DockerKind) -> Result<Option<String>, Halt> {
+        let phase = self.record.phase_mut(PHASE);
+        let open = phase.steps.iter().filter(|s| s.done_at.is_none());
+        let objects: Vec<DockerObject> = open
+            .filter_map(|s| match &s.what {
+                StepWhat::Remove(object) if object.kind == kind => Some(object.clone()),
+                _ => None,
+            })
+            .collect();
+        let names: Vec<String> = objects.iter().map(DockerObject::object).collect();
+        self.intend(PHASE, &names)?;
+        let (mut failed, mut halted) = (None, None);
+        engine.remove_all(&objects, &mut |object, removal| {
+            let result = match removal {
+                Ok(Removal::Removed) => StepResult::Done("removed"),
+                Ok(Removal::AlreadyGone) => StepResult::Done("already_gone"),
+                Err(error) => {
+                    let why = format!("{}: {error}", object.object());
+                    match Halt::of(&error) {
+                        Halt::Unreachable(_) => halted = Some(Halt::Unreachable(why.clone())),
+                        _ => drop(failed.get_or_insert(why.clone())),
+                    }
+                    StepResult::Failed(why)
+                }
+            };
+            let is_done = matches!(result, StepResult::Done(_));
+            self.record.phase_mut(PHASE).items_done += u64::from(is_done);
+            if let Err(e) = self.settle(PHASE, &object.object(), result) {
+                halted = Some(e);
+            }
+            self.show();
+        });
+        halted.map_or(Ok(failed), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Timestamp;
+
+    fn object(name: &str) -> DockerObject {
+        DockerObject {
+            kind: DockerKind::Container,
+            id: "id".to_owned(),
+            name: name.to_owned(),
+            job: None,
+            state_id: None,
+            created_at: Some(Timestamp::from_millis(10_000)),
+            state: None,
+            mounts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, fits) in [
+            ("cidx-a-*", "cidx-a-x", true),
+            ("cidx-a-*", "cidx-a-", true),
+            ("cidx-a-*", "xcidx-a-x", false),
+            ("cidx-a-*", "cidx-a10-x", false),
+            ("cidx-a", "cidx-a", true),
+            ("cidx-a", "cidx-ab", false),
+            ("*-a-*-z", "p-a-q-z", true),
+            ("*-a-*-z", "p-a-q-zz", false),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn labels_decide_before_names_and_age() {
+        let names = vec!["cidx-{job_id}-*".to_owned()];
+        let ownership = Ownership { state_id: "ours", names: &names };
+        let (state, since) = (QueueState::default(), Timestamp::from_millis(9_000));
+        let is_of = |o: &DockerObject, since| ownership.is_of(o, "a", since, &state);
+        let with = |job: Option<&str>, id: Option<&str>| DockerObject {
+            job: job.map(str::to_owned),
+            state_id: id.map(str::to_owned),
+            ..object("cidx-a-1")
+        };
+        assert!(is_of(&with(Some("a"), Some("ours")), since));
+        assert!(!is_of(&with(Some("a"), Some("theirs")), since));
+        assert!(!is_of(&with(Some("b"), Some("ours")), since));
+        assert!(!is_of(&with(None, Some("theirs")), since));
+        assert!(is_of(&with(None, None), since));
+        assert!(is_of(&with(Some("a"), None), since));
+        // Older than the job, and nothing but a name that anybody may give.
+        assert!(!is_of(&with(None, None), Timestamp::from_millis(12_000)));
+        assert!(!is_of(&object("other"), since));
+    }
+}

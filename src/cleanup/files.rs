@@ -1,0 +1,172 @@
+//! Phase `filesystem`: the workspace goes into the trash, and is deleted there.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::record::{PhaseName, Step, StepWhat};
+use super::work::{Halt, StepResult, Work};
+use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
+use crate::jobs::grip;
+use crate::state::names::encode;
+use crate::system::git_work;
+
+const PHASE: PhaseName = PhaseName::Filesystem;
+const ARCHIVE: &str = "archive";
+pub(super) const TAKE: &str = "take";
+const DELETE: &str = "delete";
+const LOCK: &str = "sentinel.lock";
+
+impl Work<'_> {
+    pub(super) fn remove_files(&mut self) -> Result<(), Halt> {
+        self.plan_files()?;
+        self.archive_work()?;
+        self.take()?;
+        self.delete()?;
+        self.remove_what_the_hold_made()
+    }
+
+    /// Notes what the workspace is. A plan that was made before stands: what has that name by now may be
+    /// another one.
+    fn plan_files(&mut self) -> Result<(), Halt> {
+        if !self.record.phase_mut(PHASE).steps.is_empty() {
+            return Ok(());
+        }
+        let dir = &self.cleaner.dir;
+        let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
+        let folder = self.workspace()?;
+        let Some(identity) = TreeIdentity::of(&folder)? else { return Ok(()) };
+        let trash = dir.paths.cleanup_trash().join(&name);
+        let to = dir.paths.cleanup_archive().join(&name);
+        let mut steps = Vec::new();
+        if !git_work::working_trees(&folder).is_empty() {
+            steps.push(Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }));
+        }
+        steps.push(Step::new(TAKE, StepWhat::Take { folder, identity, trash: trash.clone() }));
+        steps.push(Step::new(DELETE, StepWhat::Delete { trash }));
+        self.record.phase_mut(PHASE).steps = steps;
+        Ok(self.save()?)
+    }
+
+    pub(super) fn workspace(&self) -> Result<PathBuf, Halt> {
+        let paths = self.cleaner.dir.paths.job(&self.record.job_id.to_string());
+        paths.map(|p| p.workspace).map_err(|e| Halt::Failed(e.to_string()))
+    }
+
+    fn archive_work(&mut self) -> Result<(), Halt> {
+        let Some(step) = self.step(PHASE, ARCHIVE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
+        let StepWhat::Archive { folder, to } = step.what.clone() else { return Ok(()) };
+        self.intend(PHASE, &[ARCHIVE.to_owned()])?;
+        match git_work::archive(&self.cleaner.dir.disk, &folder, &to) {
+            Ok(None) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
+            Ok(Some(kept)) => {
+                let note = format!("uncommitted work is kept in {}: {kept}", to.display());
+                self.record.phase_mut(PHASE).notes.push(note);
+                self.settle(PHASE, ARCHIVE, StepResult::Done("archived"))
+            }
+            Err(why) => {
+                let why = format!("the uncommitted work cannot be kept: {why}");
+                self.settle(PHASE, ARCHIVE, StepResult::Failed(why.clone()))?;
+                Err(Halt::Failed(why))
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<(), Halt> {
+        let Some(step) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
+        let StepWhat::Take { folder, identity, trash } = step.what.clone() else { return Ok(()) };
+        let (dir, name) = (&self.cleaner.dir, TAKE.to_owned());
+        dir.disk.ensure_dir(&dir.paths.cleanup_trash())?;
+        self.intend(PHASE, &[name])?;
+        match take_into_trash(&dir.disk, &folder, &trash, identity) {
+            Ok(true) => self.settle(PHASE, TAKE, StepResult::Done("taken"))?,
+            Ok(false) => self.settle(PHASE, TAKE, StepResult::Done("already_gone"))?,
+            // What has the name now came after the plan, which was made while the job was over: somebody
+            // else's, so nothing of ours is left.
+            Err(TakeError::Replaced { .. }) => self.settle(PHASE, TAKE, StepResult::Done("replaced"))?,
+            Err(error) => {
+                let why = told(&error);
+                self.settle(PHASE, TAKE, StepResult::Failed(why.clone()))?;
+                return Err(Halt::Failed(why));
+            }
+        }
+        self.let_go();
+        Ok(())
+    }
+
+    /// Whoever takes hold of a job whose workspace is gone makes a folder with nothing but the lock in it.
+    /// It goes while that lock is held: whoever waits for it looks at the name again.
+    fn remove_what_the_hold_made(&mut self) -> Result<(), Halt> {
+        let folder = self.workspace()?;
+        let names = || std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.file_name());
+        if !folder.is_dir() || !names().all(|name| name == LOCK) {
+            return Ok(());
+        }
+        let dir = &self.cleaner.dir;
+        let Ok(grip) = grip(dir, &self.record.job_id) else { return Ok(()) };
+        // A later attempt may have begun since the files were taken: then it is that one's.
+        let is_unchanged = self.is_still_over()? && names().all(|name| name == LOCK);
+        if is_unchanged {
+            dir.disk.remove_file(&folder.join(LOCK))?;
+            dir.disk.remove_dir(&folder)?;
+            dir.disk.sync_dir(&dir.paths.jobs())?;
+        }
+        drop(grip);
+        Ok(())
+    }
+
+    fn delete(&mut self) -> Result<(), Halt> {
+        let Some(step) = self.step(PHASE, DELETE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
+        let StepWhat::Delete { trash } = step.what.clone() else { return Ok(()) };
+        self.intend(PHASE, &[DELETE.to_owned()])?;
+        let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
+        let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;
+        let phase = self.record.phase_mut(PHASE);
+        phase.items_done += removed.entries;
+        phase.items_total = phase.items_done + removed.kept_total;
+        self.record.bytes_freed += removed.bytes;
+        if removed.is_complete() {
+            return self.settle(PHASE, DELETE, StepResult::Done("deleted"));
+        }
+        if removed.stopped {
+            return Err(Halt::Stopped);
+        }
+        let why = told_kept(&trash, &removed);
+        self.settle(PHASE, DELETE, StepResult::Failed(why.clone()))?;
+        Err(Halt::Failed(why))
+    }
+}
+
+/// What could not be deleted, in words.
+pub(crate) fn told_kept(trash: &Path, removed: &Removed) -> String {
+    let named: Vec<String> = removed
+        .kept
+        .iter()
+        .take(3)
+        .map(|k| format!("{}: {}", trash.join(&k.path).display(), k.why))
+        .collect();
+    let more = removed.kept_total.saturating_sub(named.len() as u64);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{} of its entries cannot be removed: {}{more}", removed.kept_total, named.join("; "))
+}
+
+fn told(error: &TakeError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+struct Entries<'a> {
+    gone: AtomicU64,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Progress for Entries<'_> {
+    fn removed(&self, entries: u64, _: u64) {
+        self.gone.store(entries, Ordering::Relaxed);
+    }
+
+    fn stop(&self) -> bool {
+        (self.stop)()
+    }
+}

@@ -1,0 +1,73 @@
+//! Phase `cidx`: the workspace's code index, by the tool that made it.
+
+use super::record::{PhaseName, Step, StepWhat};
+use super::work::{Halt, StepResult, Work};
+use crate::durable::tree::TreeIdentity;
+use crate::system::{Tool, ToolEnd, run_tool};
+
+const PHASE: PhaseName = PhaseName::Cidx;
+const UNINSTALL: &str = "uninstall";
+/// Marks the index tool's processes: a second run waits for the first one's.
+const MARK: &str = "RECOVERYCTL_CLEANUP";
+
+impl Work<'_> {
+    pub(super) fn remove_index(&mut self) -> Result<(), Halt> {
+        let folder = self.workspace()?;
+        let index = folder.join(&self.cleaner.settings.index_folder);
+        if self.step(PHASE, UNINSTALL).is_none() {
+            // A link is none: the tool would work where it leads.
+            let is_there = std::fs::symlink_metadata(&index).is_ok_and(|m| m.is_dir());
+            let Some(identity) = TreeIdentity::of(&folder)?.filter(|_| is_there) else {
+                return Ok(()); // Nothing to remove.
+            };
+            let phase = self.record.phase_mut(PHASE);
+            phase.steps = vec![Step::new(UNINSTALL, StepWhat::Uninstall { folder, identity })];
+            phase.items_total = 1;
+            self.save()?;
+        }
+        let Some(step) = self.step(PHASE, UNINSTALL).filter(|s| s.done_at.is_none()) else { return Ok(()) };
+        let StepWhat::Uninstall { folder, identity } = step.what.clone() else { return Ok(()) };
+        if TreeIdentity::of(&folder)? != Some(identity) {
+            return self.uninstalled("already_gone", None);
+        }
+        self.intend(PHASE, &[UNINSTALL.to_owned()])?;
+        let settings = &self.cleaner.settings;
+        let tool = Tool {
+            command: &settings.index_command,
+            folder: &folder,
+            time_limit: settings.index_timeout,
+            mark: (MARK, &self.record.cleanup_id),
+            stop: self.cleaner.stop,
+        };
+        let ran = run_tool(&tool).map_err(|e| Halt::Failed(format!("the index tool cannot be run: {e}")))?;
+        let why = match ran.end {
+            ToolEnd::Absent => {
+                let name = settings.index_command.first().map_or("the index tool", String::as_str);
+                let note = format!("{name} is not installed: the index goes with the files");
+                return self.uninstalled("tool_absent", Some(note));
+            }
+            ToolEnd::Exited(0) => return self.uninstalled("uninstalled", printed(&ran.output)),
+            ToolEnd::Exited(status) => format!("the index tool ended with exit status {status}"),
+            ToolEnd::Signaled(signal) => format!("the index tool was ended by signal {signal}"),
+            ToolEnd::TimedOut => {
+                format!("the index tool took longer than {} s", settings.index_timeout.as_secs_f64())
+            }
+            ToolEnd::Stopped => return Err(Halt::Stopped),
+        };
+        let why = printed(&ran.output).map_or(why.clone(), |text| format!("{why}; {text}"));
+        self.settle(PHASE, UNINSTALL, StepResult::Failed(why.clone()))?;
+        Err(Halt::Failed(why))
+    }
+
+    fn uninstalled(&mut self, how: &'static str, note: Option<String>) -> Result<(), Halt> {
+        let phase = self.record.phase_mut(PHASE);
+        phase.items_done = phase.items_total;
+        phase.notes.extend(note);
+        self.settle(PHASE, UNINSTALL, StepResult::Done(how))
+    }
+}
+
+fn printed(output: &str) -> Option<String> {
+    let text = output.trim();
+    (!text.is_empty()).then(|| format!("it printed: {text}"))
+}

@@ -1,0 +1,396 @@
+//! A cleanup and its checkpoint, as it is written.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::tree::TreeIdentity;
+use crate::queue::JobId;
+use crate::state::Timestamp;
+use crate::system::docker::DockerObject;
+
+/// The form of the file; a later one is left alone.
+pub(super) const FORMAT: u32 = 1;
+
+/// A phase of a cleanup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// The workspace's code index.
+    Cidx,
+    /// Containers, networks, volumes.
+    Docker,
+    /// The workspace.
+    Filesystem,
+}
+
+impl PhaseName {
+    /// All, in order.
+    pub const ALL: [PhaseName; 3] = [PhaseName::Cidx, PhaseName::Docker, PhaseName::Filesystem];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PhaseName::Cidx => "cidx",
+            PhaseName::Docker => "docker",
+            PhaseName::Filesystem => "filesystem",
+        }
+    }
+}
+
+/// Where a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseStatus {
+    /// Not begun.
+    Pending,
+    /// Begun.
+    Running,
+    /// All of it is gone.
+    Done,
+    /// It is tried again at `next_try_at`.
+    Failed,
+    /// There was nothing to do it with, or an operator passed it over.
+    Skipped,
+    /// It is not tried again before an operator says so.
+    Parked,
+}
+
+impl PhaseStatus {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PhaseStatus::Pending => "pending",
+            PhaseStatus::Running => "running",
+            PhaseStatus::Done => "done",
+            PhaseStatus::Failed => "failed",
+            PhaseStatus::Skipped => "skipped",
+            PhaseStatus::Parked => "parked",
+        }
+    }
+
+    /// Whether nothing more happens in it by itself.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, PhaseStatus::Done | PhaseStatus::Skipped)
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum StepWhat {
+    /// Runs the index tool in the workspace.
+    Uninstall {
+        /// Where.
+        folder: PathBuf,
+        /// Which folder that is.
+        identity: TreeIdentity,
+    },
+    /// Removes an object of the engine.
+    Remove(DockerObject),
+    /// Keeps uncommitted work of the workspace's repository.
+    Archive {
+        /// Whose.
+        folder: PathBuf,
+        /// Where it is kept.
+        to: PathBuf,
+    },
+    /// Renames a folder into the trash.
+    Take {
+        /// The folder.
+        folder: PathBuf,
+        /// Which folder that is.
+        identity: TreeIdentity,
+        /// Its name in the trash.
+        trash: PathBuf,
+    },
+    /// Deletes what is in the trash.
+    Delete {
+        /// Its name there.
+        trash: PathBuf,
+    },
+}
+
+/// One step, with its intent and its result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name in this cleanup: `container:ID`, `take`, `delete`.
+    pub step: String,
+    /// What it does.
+    pub what: StepWhat,
+    /// When its intent was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
+    /// How often, since something last came to a result.
+    #[serde(default)]
+    pub intents: u32,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+    /// How it ended: `removed`, `already_gone`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Why it is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Step {
+    pub(super) fn new(step: impl Into<String>, what: StepWhat) -> Step {
+        Step { step: step.into(), what, begun_at: None, intents: 0, done_at: None, result: None, error: None }
+    }
+
+    /// Whether a crash interrupted it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.intents > 0 && self.done_at.is_none() && self.error.is_none()
+    }
+}
+
+/// A phase with its steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Which.
+    pub phase: PhaseName,
+    /// Where it stands.
+    pub status: PhaseStatus,
+    /// How often it was begun.
+    #[serde(default)]
+    pub attempts: u32,
+    /// How often in a row it failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// Things that are gone: containers, entries of the workspace, …
+    #[serde(default)]
+    pub items_done: u64,
+    /// Things that were found.
+    #[serde(default)]
+    pub items_total: u64,
+    /// Why it is not done, or why it was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
+    /// Remarks, and what the index tool printed last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What it does, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+}
+
+impl Phase {
+    fn new(phase: PhaseName) -> Phase {
+        Phase {
+            phase,
+            status: PhaseStatus::Pending,
+            attempts: 0,
+            failures: 0,
+            items_done: 0,
+            items_total: 0,
+            error: None,
+            next_try_at: None,
+            notes: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// The first step that is not done.
+    #[must_use]
+    pub fn next_step(&self) -> Option<&Step> {
+        self.steps.iter().find(|s| s.done_at.is_none())
+    }
+}
+
+/// Why there is a cleanup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The job was submitted with `--auto-cleanup`.
+    Auto,
+    /// Somebody asked for it.
+    Asked,
+    /// The job was pruned: it is in the queue no more.
+    Pruned,
+}
+
+/// Where a cleanup went on after a crash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumedFrom {
+    /// The phase.
+    pub phase: PhaseName,
+    /// The first step that was not done.
+    pub step: String,
+}
+
+/// Where a cleanup stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CleanupStatus {
+    /// Not begun, or interrupted.
+    Pending,
+    /// Somebody works on it.
+    Running,
+    /// A phase failed and is tried again later.
+    Waiting,
+    /// What is left to do waits for an operator.
+    Parked,
+    /// Over.
+    Completed,
+}
+
+impl CleanupStatus {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CleanupStatus::Pending => "pending",
+            CleanupStatus::Running => "running",
+            CleanupStatus::Waiting => "waiting",
+            CleanupStatus::Parked => "parked",
+            CleanupStatus::Completed => "completed",
+        }
+    }
+}
+
+/// A cleanup, as it is in its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupRecord {
+    /// The form of the file.
+    pub format: u32,
+    /// Its id: the job's, a dot, the attempt.
+    pub cleanup_id: String,
+    /// Whose leftovers.
+    pub job_id: JobId,
+    /// Of which attempt: a later one overtakes it.
+    pub attempt: u32,
+    /// Why there is one.
+    pub source: Source,
+    /// Who asked.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the job was submitted: what is only named after it is not older.
+    pub submitted_at: Timestamp,
+    /// When somebody first worked on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
+    /// Whether somebody works, or worked when it was interrupted, on it.
+    #[serde(default)]
+    pub under_way: bool,
+    /// Where it went on after the last crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<ResumedFrom>,
+    /// A later attempt of the job ended it early.
+    #[serde(default)]
+    pub overtaken: bool,
+    /// Disk space given back, in bytes.
+    #[serde(default)]
+    pub bytes_freed: u64,
+    /// The three phases.
+    pub phases: Vec<Phase>,
+}
+
+impl CleanupRecord {
+    pub(super) fn new(id: String, job: &crate::queue::Job, source: Source, at: Timestamp) -> CleanupRecord {
+        CleanupRecord {
+            format: FORMAT,
+            cleanup_id: id,
+            job_id: job.id.clone(),
+            attempt: job.attempt,
+            source,
+            by: String::new(),
+            why: None,
+            created_at: at,
+            submitted_at: job.submitted_at,
+            begun_at: None,
+            under_way: false,
+            resumed_from: None,
+            overtaken: false,
+            bytes_freed: 0,
+            phases: PhaseName::ALL.map(Phase::new).to_vec(),
+        }
+    }
+
+    /// A phase.
+    #[must_use]
+    pub fn phase(&self, name: PhaseName) -> Option<&Phase> {
+        self.phases.iter().find(|p| p.phase == name)
+    }
+
+    /// A phase, to be changed. One that the file does not have, because a later version renamed it, is
+    /// added.
+    pub(super) fn phase_mut(&mut self, name: PhaseName) -> &mut Phase {
+        let at = match self.phases.iter().position(|p| p.phase == name) {
+            Some(at) => at,
+            None => {
+                self.phases.push(Phase::new(name));
+                self.phases.len() - 1
+            }
+        };
+        &mut self.phases[at]
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.overtaken || PhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
+    }
+
+    /// Where it stands; `runs` tells whether somebody works on cleanups now.
+    #[must_use]
+    pub fn status(&self, runs: bool) -> CleanupStatus {
+        let has = |status| self.phases.iter().any(|p| p.status == status);
+        if self.is_over() {
+            CleanupStatus::Completed
+        } else if self.under_way && runs {
+            CleanupStatus::Running
+        } else if self.under_way || self.begun_at.is_none() {
+            CleanupStatus::Pending
+        } else if has(PhaseStatus::Failed) {
+            CleanupStatus::Waiting
+        } else if has(PhaseStatus::Parked) {
+            CleanupStatus::Parked
+        } else {
+            CleanupStatus::Pending
+        }
+    }
+
+    /// The phase that is next, or under way.
+    #[must_use]
+    pub fn current_phase(&self) -> Option<PhaseName> {
+        let open = |wanted: fn(PhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
+        let running = open(|s| s == PhaseStatus::Running);
+        running.or_else(|| open(|s| !s.is_over())).map(|p| p.phase)
+    }
+
+    /// The first step that is not done, for a cleanup that was interrupted.
+    #[must_use]
+    pub fn open_step(&self) -> Option<ResumedFrom> {
+        let phase = self.phases.iter().find(|p| !p.status.is_over() && p.status != PhaseStatus::Parked)?;
+        let step = phase.next_step().map_or_else(|| "plan".to_owned(), |s| s.step.clone());
+        Some(ResumedFrom { phase: phase.phase, step })
+    }
+
+    /// When something is to be tried; `None` when nothing is.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let open = self.phases.iter().filter(|p| !p.status.is_over() && p.status != PhaseStatus::Parked);
+        open.map(|p| p.next_try_at.unwrap_or_default()).min()
+    }
+
+    /// How many objects of a kind it has removed itself.
+    #[must_use]
+    pub fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
+        let steps = self.phase(PhaseName::Docker).into_iter().flat_map(|p| &p.steps);
+        let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));
+        of_kind.filter(|s| s.done_at.is_some()).count() as u64
+    }
+}

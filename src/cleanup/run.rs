@@ -1,0 +1,168 @@
+//! Working on cleanups: who does it holds `cleanup/run.lock`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::derive::Derived;
+use super::record::CleanupRecord;
+use super::settings::CleanupSettings;
+use super::store;
+use super::work::Work;
+use crate::durable::log::LogError;
+use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::queue::{Queue, QueueError};
+use crate::state::{StateDir, Timestamp};
+
+/// Why cleanups cannot go on. What was recorded stays recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CleanupError {
+    /// Another process works on them.
+    #[error("another process works on the cleanups")]
+    Busy {
+        /// Which, as far as its lock tells.
+        #[source]
+        source: LockError,
+    },
+    /// The lock could not be used.
+    #[error(transparent)]
+    Lock(LockError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The log of the completed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// What one pass did.
+#[derive(Debug, Clone, Default)]
+pub struct Pass {
+    /// Cleanups that were derived from the queue now.
+    pub derived: usize,
+    /// Those that were worked on, as they stand now.
+    pub worked_on: Vec<CleanupRecord>,
+    /// When the next one is due; `None` when none is left to try.
+    pub next_due: Option<Timestamp>,
+}
+
+/// Works on the cleanups of a state directory.
+pub struct Cleaner<'a> {
+    pub(super) dir: StateDir,
+    pub(super) settings: CleanupSettings,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
+    derived: Derived,
+}
+
+impl<'a> Cleaner<'a> {
+    /// On a recovered queue; `stop` ends the work at the next safe point.
+    #[must_use]
+    pub fn new(
+        dir: StateDir,
+        queue: Queue,
+        settings: CleanupSettings,
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Cleaner<'a> {
+        Cleaner { dir, settings, queue: Mutex::new(queue), stop, derived: Derived::default() }
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters what the queue asks for and works once on every cleanup that is due; with `now`, also on
+    /// those that wait for their next try. `report` is told of each one as it changes.
+    ///
+    /// # Errors
+    /// [`CleanupError`].
+    pub fn pass(
+        &mut self,
+        now: bool,
+        report: &(dyn Fn(&CleanupRecord) + Sync),
+    ) -> Result<Pass, CleanupError> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.refresh()?;
+        let derived = self.derived.enter_missing(&self.dir, queue.state(), &self.settings.actor.by)?;
+        drop(queue);
+        let is_due = |record: &CleanupRecord, at: Timestamp| {
+            record.is_over() || record.due_at().is_some_and(|due| now || due <= at)
+        };
+        let at = self.dir.clock.now();
+        let mut pass = Pass { derived, ..Pass::default() };
+        let mut due = Vec::new();
+        for record in store::list(&self.dir)? {
+            if is_due(&record, at) {
+                due.push(record.cleanup_id);
+            } else {
+                pass.next_due = earliest(pass.next_due, record.due_at());
+            }
+        }
+        if due.is_empty() {
+            return Ok(pass);
+        }
+        let _lock = self.take_lock()?;
+        for record in self.work_on(&due, report)? {
+            if !record.is_over() {
+                pass.next_due = earliest(pass.next_due, record.due_at());
+            }
+            pass.worked_on.push(record);
+        }
+        Ok(pass)
+    }
+
+    fn take_lock(&self) -> Result<FileLock, CleanupError> {
+        let lock = FileLock::try_acquire(&self.dir.disk, &self.dir.paths.cleanup_lock());
+        let lock = lock.map_err(|e| match e {
+            LockError::Held { .. } => CleanupError::Busy { source: e },
+            other => CleanupError::Lock(other),
+        })?;
+        lock.describe(&Holder {
+            pid: std::process::id(),
+            purpose: "cleanup".to_owned(),
+            since: self.dir.clock.now().to_string(),
+        })?;
+        Ok(lock)
+    }
+
+    fn work_on(
+        &self,
+        ids: &[String],
+        report: &(dyn Fn(&CleanupRecord) + Sync),
+    ) -> Result<Vec<CleanupRecord>, CleanupError> {
+        let next = AtomicUsize::new(0);
+        let threads = self.settings.parallel.clamp(1, ids.len().max(1));
+        let results: Vec<Result<Vec<CleanupRecord>, CleanupError>> = std::thread::scope(|scope| {
+            let worker = || {
+                let mut worked = Vec::new();
+                while let Some(id) = ids.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    if (self.stop)() {
+                        break;
+                    }
+                    // Read under the lock: whoever had it before may have gone on.
+                    if let Some(record) = store::load(&self.dir, id)? {
+                        worked.push(Work::new(self, record, report).run()?);
+                    }
+                }
+                Ok(worked)
+            };
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+            workers.into_iter().filter_map(|w| w.join().ok()).collect()
+        });
+        let mut all = Vec::new();
+        for worked in results {
+            all.extend(worked?);
+        }
+        Ok(all)
+    }
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,58 @@
+//! How cleanups are done.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::queue::Actor;
+use crate::system::docker::EngineSettings;
+
+/// How cleanups are done.
+#[derive(Debug, Clone)]
+pub struct CleanupSettings {
+    /// Who does it, for the records.
+    pub actor: Actor,
+    /// How many cleanups are worked on at a time.
+    pub parallel: usize,
+    /// How often a phase may fail in a row before it is parked.
+    pub tries: u32,
+    /// Before the second try; doubles with each further one, up to ten minutes.
+    pub pause: Duration,
+    /// Where the engine is; `None` when this machine has none: then the phase is skipped.
+    pub engine: Option<EngineSettings>,
+    /// Names of a job's containers, networks and volumes; `{job_id}` stands for the id, `*` for anything.
+    pub names: Vec<String>,
+    /// Removes a workspace's index, run in the workspace.
+    pub index_command: Vec<String>,
+    /// The folder by which a workspace's index is known.
+    pub index_folder: PathBuf,
+    /// How long the index tool may take.
+    pub index_timeout: Duration,
+}
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+impl CleanupSettings {
+    /// The usual ones.
+    #[must_use]
+    pub fn new(actor: Actor) -> CleanupSettings {
+        CleanupSettings {
+            actor,
+            parallel: 4,
+            tries: 6,
+            pause: Duration::from_secs(2),
+            engine: Some(EngineSettings::default()),
+            names: vec!["cidx-{job_id}-*".to_owned()],
+            index_command: ["cidx", "uninstall", "--force-docker"].map(str::to_owned).to_vec(),
+            index_folder: ".code-indexer".into(),
+            index_timeout: Duration::from_secs(300),
+        }
+    }
+
+    /// The pause after so many failures in a row.
+    #[must_use]
+    pub(super) fn pause_after(&self, failures: u32) -> Duration {
+        let doubled = self.pause.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
+        doubled.min(LONGEST_PAUSE)
+    }
+}

@@ -1,0 +1,100 @@
+//! The folder `cleanup/`: one file a cleanup that is not over.
+
+use std::path::PathBuf;
+
+use super::record::{CleanupRecord, FORMAT};
+use crate::durable::{DiskError, Tried, create, is_held, read_optional, replace};
+use crate::state::StateDir;
+use crate::state::names::encode;
+
+/// The file of a cleanup.
+pub(super) fn path(dir: &StateDir, id: &str) -> Result<PathBuf, DiskError> {
+    let name = encode(id).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e));
+    let name = name.tried("name the file of a cleanup in", &dir.paths.cleanup())?;
+    Ok(dir.paths.cleanup().join(format!("{name}.json")))
+}
+
+fn ensure_folder(dir: &StateDir) -> Result<(), DiskError> {
+    dir.disk.ensure_dir(&dir.paths.cleanup()).map(drop)
+}
+
+/// Enters a new cleanup; false when there is one of that id.
+pub(super) fn enter(dir: &StateDir, record: &CleanupRecord) -> Result<bool, DiskError> {
+    ensure_folder(dir)?;
+    match create(&dir.disk, &path(dir, &record.cleanup_id)?, &text(record)) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Replaces a cleanup's checkpoint.
+pub(super) fn save(dir: &StateDir, record: &CleanupRecord) -> Result<(), DiskError> {
+    replace(&dir.disk, &path(dir, &record.cleanup_id)?, &text(record))
+}
+
+/// Removes the checkpoint of a cleanup that is over.
+pub(super) fn remove(dir: &StateDir, id: &str) -> Result<(), DiskError> {
+    match dir.disk.remove_file(&path(dir, id)?) {
+        Err(e) if !e.is_not_found() => Err(e),
+        _ => dir.disk.sync_dir(&dir.paths.cleanup()),
+    }
+}
+
+/// One cleanup; `None` when there is none of that id, or its file cannot be understood.
+pub(super) fn load(dir: &StateDir, id: &str) -> Result<Option<CleanupRecord>, DiskError> {
+    Ok(read_optional(&path(dir, id)?)?.and_then(|bytes| understood(&bytes)))
+}
+
+fn text(record: &CleanupRecord) -> Vec<u8> {
+    let mut text = serde_json::to_vec(record).unwrap_or_default(); // Strings and numbers: always JSON.
+    text.push(b'\n');
+    text
+}
+
+fn understood(bytes: &[u8]) -> Option<CleanupRecord> {
+    serde_json::from_slice(bytes).ok().filter(|r: &CleanupRecord| r.format <= FORMAT)
+}
+
+/// Every file of the folder, with what is in it.
+fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, DiskError> {
+    let folder = dir.paths.cleanup();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).tried("list", &folder),
+    };
+    let files = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json"));
+    let mut found = Vec::new();
+    for path in files {
+        // It may have been completed since.
+        if let Some(bytes) = read_optional(&path)? {
+            found.push((path, understood(&bytes)));
+        }
+    }
+    Ok(found)
+}
+
+/// The cleanups that are not over, the oldest first. Changes nothing.
+///
+/// # Errors
+/// What the system says.
+pub fn list(dir: &StateDir) -> Result<Vec<CleanupRecord>, DiskError> {
+    let mut records: Vec<_> = read_all(dir)?.into_iter().filter_map(|(_, record)| record).collect();
+    records.sort_by(|a, b| (a.created_at, &a.cleanup_id).cmp(&(b.created_at, &b.cleanup_id)));
+    Ok(records)
+}
+
+/// Files that should be cleanups and cannot be understood.
+///
+/// # Errors
+/// What the system says.
+pub fn damaged(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
+    Ok(read_all(dir)?.into_iter().filter(|(_, record)| record.is_none()).map(|(path, _)| path).collect())
+}
+
+/// Whether some process works on cleanups at this moment.
+#[must_use]
+pub fn is_running(dir: &StateDir) -> bool {
+    matches!(is_held(&dir.paths.cleanup_lock()), Ok(true))
+}

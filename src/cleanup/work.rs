@@ -1,0 +1,299 @@
+//! One cleanup: what must hold before each effect, and the checkpoint around it.
+
+use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source, Step};
+use super::run::{Cleaner, CleanupError};
+use super::{completed, store};
+use crate::durable::LockError;
+use crate::jobs::{Grip, ProcessTable, grip, life_of};
+
+/// Why a phase did not come to its end.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Nothing failed: it is tried again soon, and that does not count.
+    NotYet(String),
+    /// It failed, and counts.
+    Failed(String),
+    /// It is tried again with growing pauses and never parked: nothing here could mend it.
+    Unreachable(String),
+    /// It cannot be done here at all.
+    Skip(String),
+    /// A later attempt of the job began.
+    Overtaken,
+    /// This process is to end.
+    Stopped,
+    /// A checkpoint could not be written: the whole work ends.
+    Error(CleanupError),
+}
+
+impl From<CleanupError> for Halt {
+    fn from(error: CleanupError) -> Halt {
+        Halt::Error(error)
+    }
+}
+
+impl From<crate::durable::DiskError> for Halt {
+    fn from(error: crate::durable::DiskError) -> Halt {
+        Halt::Failed(format!("{error}: {}", error.source))
+    }
+}
+
+/// How soon something that was merely busy is tried again, in milliseconds.
+const SOON: i64 = 500;
+
+/// Work on one cleanup.
+pub(super) struct Work<'a> {
+    pub(super) cleaner: &'a Cleaner<'a>,
+    pub(super) record: CleanupRecord,
+    report: &'a (dyn Fn(&CleanupRecord) + Sync),
+    /// Held while anything of the job is removed.
+    grip: Option<Grip>,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(
+        cleaner: &'a Cleaner<'a>,
+        record: CleanupRecord,
+        report: &'a (dyn Fn(&CleanupRecord) + Sync),
+    ) -> Work<'a> {
+        Work { cleaner, record, report, grip: None }
+    }
+
+    /// Does what can be done now.
+    pub(super) fn run(mut self) -> Result<CleanupRecord, CleanupError> {
+        if self.record.under_way {
+            self.record.resumed_from = self.record.open_step();
+        }
+        if !self.record.is_over() {
+            self.record.under_way = true;
+            self.record.begun_at.get_or_insert(self.cleaner.dir.clock.now());
+            self.save()?;
+            self.run_phases()?;
+            self.record.under_way = false;
+        }
+        self.grip = None;
+        if self.record.is_over() {
+            completed::enter(&self.cleaner.dir, &self.record)?;
+            store::remove(&self.cleaner.dir, &self.record.cleanup_id)?;
+        } else {
+            self.save()?;
+        }
+        (self.report)(&self.record);
+        Ok(self.record)
+    }
+
+    fn run_phases(&mut self) -> Result<(), CleanupError> {
+        for name in PhaseName::ALL {
+            let phase = self.record.phase_mut(name);
+            if phase.status.is_over() || phase.status == PhaseStatus::Parked {
+                continue;
+            }
+            if name == PhaseName::Filesystem && !self.may_remove_files() {
+                continue;
+            }
+            match self.run_phase(name) {
+                Ok(()) => {}
+                Err(Halt::Stopped) => break,
+                Err(Halt::Overtaken) => {
+                    self.record.overtaken = true;
+                    self.end_the_rest();
+                    break;
+                }
+                Err(Halt::Error(error)) => return Err(error),
+                Err(halt) => self.note_failure(name, halt),
+            }
+            self.save()?;
+            (self.report)(&self.record);
+        }
+        Ok(())
+    }
+
+    /// Files wait for the index, which is in them, and for every container, which may use them.
+    fn may_remove_files(&self) -> bool {
+        let over = |name| {
+            self.record.phase(name).is_some_and(|p| p.status.is_over() || p.status == PhaseStatus::Parked)
+        };
+        let docker_is_over = self.record.phase(PhaseName::Docker).is_some_and(|p| p.status.is_over());
+        over(PhaseName::Cidx) && (docker_is_over || super::docker::containers_are_gone(&self.record))
+    }
+
+    fn run_phase(&mut self, name: PhaseName) -> Result<(), Halt> {
+        self.hold()?;
+        let phase = self.record.phase_mut(name);
+        phase.status = PhaseStatus::Running;
+        phase.attempts += 1;
+        phase.next_try_at = None;
+        self.save()?;
+        (self.report)(&self.record);
+        let done = match name {
+            PhaseName::Cidx => self.remove_index(),
+            PhaseName::Docker => self.remove_docker_objects(),
+            PhaseName::Filesystem => self.remove_files(),
+        };
+        done?;
+        let phase = self.record.phase_mut(name);
+        phase.status = PhaseStatus::Done;
+        (phase.error, phase.failures) = (None, 0);
+        Ok(())
+    }
+
+    fn note_failure(&mut self, name: PhaseName, halt: Halt) {
+        let (tries, settings) = (self.cleaner.settings.tries, &self.cleaner.settings);
+        let now = self.cleaner.dir.clock.now();
+        let after = |failures| {
+            let pause = i64::try_from(settings.pause_after(failures).as_millis()).unwrap_or(i64::MAX);
+            Some(now.plus_millis(pause))
+        };
+        let phase = self.record.phase_mut(name);
+        match halt {
+            Halt::Skip(why) => {
+                phase.status = PhaseStatus::Skipped;
+                phase.error = Some(why);
+            }
+            Halt::NotYet(why) => {
+                phase.status = PhaseStatus::Failed;
+                phase.error = Some(why);
+                phase.next_try_at = Some(now.plus_millis(SOON));
+            }
+            Halt::Unreachable(why) => {
+                phase.failures += 1;
+                phase.status = PhaseStatus::Failed;
+                phase.error = Some(why);
+                phase.next_try_at = after(phase.failures);
+            }
+            Halt::Failed(why) => {
+                phase.failures += 1;
+                let is_last = phase.failures >= tries;
+                phase.status = if is_last { PhaseStatus::Parked } else { PhaseStatus::Failed };
+                phase.next_try_at = if is_last { None } else { after(phase.failures) };
+                phase.error = Some(why);
+            }
+            Halt::Overtaken | Halt::Stopped | Halt::Error(_) => {}
+        }
+    }
+
+    fn end_the_rest(&mut self) {
+        for phase in self.record.phases.iter_mut().filter(|p| !p.status.is_over()) {
+            phase.status = PhaseStatus::Skipped;
+            phase.error = Some("a later attempt of the job began: what is there is its".to_owned());
+            phase.next_try_at = None;
+        }
+    }
+
+    /// Takes hold of the job, and looks whether it is still over. The look comes after the hold: nothing
+    /// can begin any more.
+    fn hold(&mut self) -> Result<(), Halt> {
+        if (self.cleaner.stop)() {
+            return Err(Halt::Stopped);
+        }
+        let dir = &self.cleaner.dir;
+        if self.grip.is_none() && !self.files_are_taken() {
+            match grip(dir, &self.record.job_id) {
+                Ok(grip) => self.grip = Some(grip),
+                Err(LockError::Held { .. }) => {
+                    return Err(Halt::NotYet("its sentinel.lock is held: something of it lives".to_owned()));
+                }
+                Err(LockError::Disk(e)) => return Err(e.into()),
+            }
+        }
+        self.check_that_it_is_over()?;
+        if self.files_are_taken() {
+            return Ok(()); // What is left to do is in the trash.
+        }
+        let life = life_of(dir, &self.record.job_id, &ProcessTable::new());
+        if let Some(process) = life.processes.first() {
+            let why = format!("process {} of the job lives", process.pid);
+            return Err(Halt::NotYet(why));
+        }
+        Ok(())
+    }
+
+    /// What the queue says now. Before each effect.
+    pub(super) fn check_that_it_is_over(&self) -> Result<(), Halt> {
+        if (self.cleaner.stop)() {
+            return Err(Halt::Stopped);
+        }
+        let mut queue = self.cleaner.queue();
+        queue.refresh().map_err(CleanupError::from)?;
+        match queue.state().get(&self.record.job_id) {
+            Some(job) if job.status.is_over() && job.attempt == self.record.attempt => Ok(()),
+            Some(_) if self.files_are_taken() => Ok(()),
+            Some(_) => Err(Halt::Overtaken),
+            // Pruned since, or because of this; its lock is ours.
+            None if self.record.source == Source::Pruned || self.record.begun_at.is_some() => Ok(()),
+            None => Err(Halt::Failed("the queue does not know the job".to_owned())),
+        }
+    }
+
+    /// Whether the attempt that the cleanup is for is still the job's last one, and over.
+    pub(super) fn is_still_over(&self) -> Result<bool, Halt> {
+        let mut queue = self.cleaner.queue();
+        queue.refresh().map_err(CleanupError::from)?;
+        let job = queue.state().get(&self.record.job_id);
+        Ok(job.is_none_or(|job| job.status.is_over() && job.attempt == self.record.attempt))
+    }
+
+    /// Whether the workspace is in the trash: what has its name now is another one.
+    fn files_are_taken(&self) -> bool {
+        let steps = self.record.phase(PhaseName::Filesystem).into_iter().flat_map(|p| &p.steps);
+        steps.into_iter().any(|s| s.step == super::files::TAKE && s.done_at.is_some())
+    }
+
+    pub(super) fn save(&self) -> Result<(), CleanupError> {
+        Ok(store::save(&self.cleaner.dir, &self.record)?)
+    }
+
+    /// Shows how far it is, without writing it.
+    pub(super) fn show(&self) {
+        (self.report)(&self.record);
+    }
+
+    /// Writes the intent of some steps, as one checkpoint. A step that never came to a result in so many
+    /// tries is not tried again.
+    pub(super) fn intend(&mut self, name: PhaseName, steps: &[String]) -> Result<(), Halt> {
+        self.check_that_it_is_over()?;
+        let (now, tries) = (self.cleaner.dir.clock.now(), self.cleaner.settings.tries);
+        let phase = self.record.phase_mut(name);
+        for step in phase.steps.iter_mut().filter(|s| steps.contains(&s.step)) {
+            if step.intents >= tries {
+                let why = format!("step {} was begun {tries} times and never came to an end", step.step);
+                phase.failures = tries;
+                return Err(Halt::Failed(why));
+            }
+            step.begun_at = Some(now);
+            step.intents += 1;
+            step.error = None;
+        }
+        Ok(self.save()?)
+    }
+
+    /// Writes a step's result.
+    pub(super) fn settle(&mut self, name: PhaseName, step: &str, result: StepResult) -> Result<(), Halt> {
+        let now = self.cleaner.dir.clock.now();
+        let phase = self.record.phase_mut(name);
+        let Some(step) = phase.steps.iter_mut().find(|s| s.step == step) else { return Ok(()) };
+        step.intents = 0;
+        match result {
+            StepResult::Done(how) => {
+                step.done_at = Some(now);
+                (step.result, step.error) = (Some(how.to_owned()), None);
+            }
+            StepResult::Failed(why) => step.error = Some(why),
+        }
+        Ok(self.save()?)
+    }
+
+    pub(super) fn step(&self, name: PhaseName, step: &str) -> Option<&Step> {
+        self.record.phase(name)?.steps.iter().find(|s| s.step == step)
+    }
+
+    /// Lets go of the job: its workspace is in the trash.
+    pub(super) fn let_go(&mut self) {
+        self.grip = None;
+    }
+}
+
+/// How a step ended.
+pub(super) enum StepResult {
+    Done(&'static str),
+    Failed(String),
+}

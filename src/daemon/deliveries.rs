@@ -1,0 +1,139 @@
+//! Hands what happens on to the engine that delivers: new ends of jobs as they come, and at the start, or
+//! whenever the queue was read anew, all there are. The engine knows which of them have arrived.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::queue::{JobId, Queue};
+use crate::recovery::recovery_ends;
+use crate::state::{StateDir, Timestamp};
+use crate::webhooks::{Deriver, Engine, EngineError, Feed, Settings};
+
+/// Between two tries to begin: somebody else may be delivering.
+const PAUSE: Duration = Duration::from_millis(500);
+/// So many jobs are looked at in one round: jobs are to be started meanwhile.
+const AT_ONCE: usize = 5_000;
+/// How often the record of recoveries is looked at.
+const LOOK_AT_RECOVERIES: Duration = Duration::from_secs(2);
+
+/// Hears what keeps deliveries from being recorded.
+pub type Trouble = Arc<dyn Fn(&str) + Send + Sync>;
+
+struct Started {
+    feed: Feed,
+    since: BTreeMap<String, Timestamp>,
+}
+
+/// The engine's thread, and what it is yet to be told.
+pub(super) struct Deliveries {
+    dir: StateDir,
+    settings: Settings,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    starts: Receiver<Started>,
+    started: Option<Started>,
+    backlog: Vec<JobId>,
+    recoveries_seen: Option<SystemTime>,
+    recoveries_looked: Option<Instant>,
+}
+
+impl Deliveries {
+    /// Begins to deliver as soon as nobody else does.
+    pub(super) fn start(dir: &StateDir, settings: Settings, trouble: Trouble) -> Deliveries {
+        let over = Arc::new(AtomicBool::new(false));
+        let (tell, starts) = channel();
+        let thread = {
+            let (dir, settings, over) = (dir.clone(), settings.clone(), over.clone());
+            std::thread::spawn(move || deliver(&dir, &settings, &tell, &over, &trouble))
+        };
+        Deliveries {
+            dir: dir.clone(),
+            settings,
+            over,
+            thread: Some(thread),
+            starts,
+            started: None,
+            backlog: Vec::new(),
+            recoveries_seen: None,
+            recoveries_looked: None,
+        }
+    }
+
+    /// Tells the engine what is new. True when there is more to tell at once.
+    pub(super) fn tell(&mut self, queue: &mut Queue) -> bool {
+        if let Some(started) = self.starts.try_iter().last() {
+            self.started = Some(started);
+            self.recoveries_seen = None;
+            self.backlog = all_ended(queue);
+        }
+        let Some(Started { feed, since }) = &self.started else { return false };
+        match queue.take_turned() {
+            None => self.backlog = all_ended(queue),
+            Some(turned) => self.backlog.extend(turned),
+        }
+        let mut deriver = Deriver::new(self.dir.identity.state_id, &self.settings.endpoints, since);
+        let part = self.backlog.split_off(self.backlog.len().saturating_sub(AT_ONCE));
+        let jobs = part.iter().filter_map(|id| queue.state().get(id));
+        feed.offer(jobs.flat_map(|job| deriver.of_job(job)).collect());
+        if !self.settings.endpoints.is_empty()
+            && self.recoveries_looked.is_none_or(|at| at.elapsed() >= LOOK_AT_RECOVERIES)
+        {
+            self.recoveries_looked = Some(Instant::now());
+            let written =
+                std::fs::metadata(self.dir.paths.recovery_history()).and_then(|m| m.modified()).ok();
+            if written != self.recoveries_seen {
+                self.recoveries_seen = written;
+                let ends = recovery_ends(&self.dir);
+                feed.offer(ends.iter().flat_map(|end| deriver.of_recovery(end)).collect());
+            }
+        }
+        !self.backlog.is_empty()
+    }
+}
+
+/// The jobs that have come to an end at least once.
+fn all_ended(queue: &mut Queue) -> Vec<JobId> {
+    // From now on every change is told.
+    let _ = queue.take_turned();
+    let ended = queue.state().jobs().filter(|j| j.course.is_some());
+    ended.map(|j| j.id.clone()).collect()
+}
+
+impl Drop for Deliveries {
+    /// Lets what is under way come to its end, for a moment.
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // It has told its trouble.
+        }
+    }
+}
+
+fn deliver(
+    dir: &StateDir,
+    settings: &Settings,
+    tell: &Sender<Started>,
+    over: &AtomicBool,
+    trouble: &Trouble,
+) {
+    let stop = || over.load(Ordering::Acquire);
+    while !stop() {
+        let ended = Engine::start(dir, settings.clone(), "daemon").and_then(|(engine, feed)| {
+            let since = engine.endpoints_since();
+            // Nobody listens any more: then `stop` says so.
+            let _ = tell.send(Started { feed, since });
+            engine.run(false, &stop, &mut |line| trouble(line))
+        });
+        match ended {
+            Ok(_) => return,
+            // `webhooks deliver --once` is at it.
+            Err(EngineError::Lock(_)) => {}
+            Err(e) => trouble(&e.to_string()),
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+}

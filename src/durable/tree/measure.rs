@@ -1,0 +1,132 @@
+//! How much there is below a folder, without leaving it.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat2, statx};
+use serde::{Deserialize, Serialize};
+
+/// What a tree holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TreeSize {
+    /// Files, links and folders, the top one included.
+    pub entries: u64,
+    /// Disk space in bytes; a file with several names counts once a name, as its last one gives it back.
+    pub bytes: u64,
+    /// The newest change of anything in it, in milliseconds since the epoch.
+    pub newest_ms: i64,
+    /// Whether something is mounted in it.
+    pub has_mounts: bool,
+    /// Whether a part could not be read: then the rest is a lower limit.
+    pub is_partial: bool,
+}
+
+/// Measures many trees, side by side.
+#[must_use]
+pub fn measure_trees(tops: &[PathBuf]) -> Vec<TreeSize> {
+    let threads =
+        std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(tops.len().max(1));
+    let next = AtomicUsize::new(0);
+    let mut sizes = vec![TreeSize::default(); tops.len()];
+    let found: Vec<Vec<(usize, TreeSize)>> = std::thread::scope(|scope| {
+        let worker = || {
+            let mut found = Vec::new();
+            loop {
+                let from = next.fetch_add(64, Ordering::Relaxed);
+                if from >= tops.len() {
+                    return found;
+                }
+                found.extend((from..tops.len().min(from + 64)).map(|at| (at, measure_tree(&tops[at]))));
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().filter_map(|w| w.join().ok()).collect()
+    });
+    for (at, size) in found.into_iter().flatten() {
+        sizes[at] = size;
+    }
+    sizes
+}
+
+/// Measures one tree; nothing when there is none.
+#[must_use]
+pub fn measure_tree(top: &Path) -> TreeSize {
+    let mut size = TreeSize::default();
+    let Ok(name) = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(top.as_os_str())) else {
+        return size;
+    };
+    let mut walk = Walk { size: &mut size, buffer: Vec::with_capacity(32 << 10) };
+    // The path to the top may lead through links; nothing below it does.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    walk.count(CWD, &name);
+    match rustix::fs::open(top, flags, Mode::empty()) {
+        Ok(fd) => walk.folder(&fd, 0),
+        Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
+        Err(_) => walk.size.is_partial = true,
+    }
+    size
+}
+
+/// As deep as descriptors are kept open.
+const DEEPEST: usize = 400;
+
+struct Walk<'a> {
+    size: &'a mut TreeSize,
+    buffer: Vec<u8>,
+}
+
+impl Walk<'_> {
+    fn count(&mut self, folder: BorrowedFd<'_>, name: &std::ffi::CStr) {
+        let wanted = StatxFlags::BLOCKS | StatxFlags::MTIME | StatxFlags::CTIME;
+        match statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
+            Ok(found) => {
+                let ms = |t: rustix::fs::StatxTimestamp| t.tv_sec * 1000 + i64::from(t.tv_nsec) / 1_000_000;
+                self.size.entries += 1;
+                self.size.bytes += found.stx_blocks * 512;
+                self.size.newest_ms = self.size.newest_ms.max(ms(found.stx_mtime)).max(ms(found.stx_ctime));
+            }
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(_) => self.size.is_partial = true,
+        }
+    }
+
+    fn folder(&mut self, fd: &OwnedFd, depth: usize) {
+        let mut below = Vec::new();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut entries = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let Ok(entry) = entry else {
+                self.size.is_partial = true;
+                break;
+            };
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            self.count(fd.as_fd(), entry.file_name());
+            if matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
+                below.push(entry.file_name().to_owned());
+            }
+        }
+        self.buffer = buffer;
+        for name in below {
+            self.enter(fd, &name, depth + 1);
+        }
+    }
+
+    fn enter(&mut self, above: &OwnedFd, name: &std::ffi::CStr, depth: usize) {
+        if depth > DEEPEST {
+            self.size.is_partial = true;
+            return;
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat2(above, name, flags, Mode::empty(), resolve) {
+            Ok(fd) => self.folder(&fd, depth),
+            Err(rustix::io::Errno::XDEV) => self.size.has_mounts = true,
+            Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
+            Err(_) => self.size.is_partial = true,
+        }
+    }
+}

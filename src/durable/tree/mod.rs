@@ -1,0 +1,21 @@
+//! Removing whole folders: into a trash by one rename, then below folder descriptors.
+//!
+//! [`take_into_trash`] compares identity (device, inode, creation) with what was noted, renames, and
+//! compares again; [`remove_tree`] empties what is in the trash. It opens each folder with `openat2`
+//! (beneath, no links, no other mount) from its parent's descriptor, so neither a link nor a mount leads out
+//! of the tree, whoever exchanges what while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of
+//! device numbers each emptied a bind mount in our trial.
+//!
+//! What cannot be removed (immutable, a mount, somebody else's) is kept and reported, and the rest goes.
+//! Stopped or killed at any point, it is called again and goes on. Only the name at the top is durable:
+//! what is deleted below it may come back with a power loss, still in the trash, and is deleted again.
+
+mod identity;
+mod measure;
+mod remove;
+mod take;
+
+pub use identity::TreeIdentity;
+pub use measure::{TreeSize, measure_tree, measure_trees};
+pub use remove::{Kept, Progress, Removed, remove_tree};
+pub use take::{TakeError, put_back, take_into_trash};

@@ -1,0 +1,463 @@
+//! Emptying the trash: several threads over one stack of folders, each folder read and emptied below its
+//! own descriptor, and removed by whoever finished the last of its sub-folders.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, fchmod, fstat, open, openat, openat2,
+    statat, statx,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::durable::disk::{Disk, Effect, parent};
+use crate::durable::error::{DiskError, Tried};
+
+/// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
+const THREADS: usize = 4;
+/// So many folders deep one descriptor each is held; what is deeper is moved to the top first.
+const DEEPEST: usize = 200;
+/// So many kept entries are named; the rest is counted.
+const NAMED: usize = 100;
+/// A folder that fills again while it is emptied is read so many times.
+const ROUNDS: usize = 3;
+
+/// An entry that was not removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Below the tree that was to go; empty for the tree itself.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+    /// Whether something is mounted there.
+    pub is_mount: bool,
+}
+
+/// What a removal did.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Removed {
+    /// Files, links and folders that are gone.
+    pub entries: u64,
+    /// Disk space that was given back, in bytes; what has other names elsewhere counts for nothing.
+    pub bytes: u64,
+    /// How many entries stayed because they could not be removed; the folders above them are not counted.
+    pub kept_total: u64,
+    /// The first hundred of them.
+    pub kept: Vec<Kept>,
+    /// It ended early because it was told to.
+    pub stopped: bool,
+}
+
+impl Removed {
+    /// Whether nothing of the tree is left.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.kept_total == 0 && !self.stopped
+    }
+}
+
+/// Who watches a removal, and may end it at the next entry.
+pub trait Progress: Sync {
+    /// Called now and then, from several threads.
+    fn removed(&self, entries: u64, bytes: u64);
+    /// Whether to end.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+impl Progress for () {
+    fn removed(&self, _: u64, _: u64) {}
+}
+
+/// Removes a folder, or a file, with all that is in it. Already gone is done.
+///
+/// `top` must be a place that nobody uses any more: a name in a trash.
+///
+/// # Errors
+/// When the folder that `top` lies in cannot be used; what is below is reported as kept.
+pub fn remove_tree(disk: &Disk, top: &Path, progress: &dyn Progress) -> Result<Removed, DiskError> {
+    let folder = parent(top);
+    let Some(name) = top.file_name().and_then(c_name) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput)).tried("remove", top);
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base = match open(folder, flags, Mode::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::NOENT) => return Ok(Removed::default()),
+        Err(e) => return Err(io::Error::from(e)).tried("open", folder),
+    };
+    let trash = Arc::new(Folder {
+        fd: base,
+        name: c"".to_owned(),
+        above: None,
+        depth: 0,
+        pending: AtomicUsize::new(1),
+        kept: AtomicBool::new(false),
+    });
+    let work = Work {
+        disk,
+        top: folder,
+        progress,
+        tasks: Mutex::default(),
+        change: Condvar::new(),
+        idle: AtomicUsize::new(0),
+        tally: Tally::default(),
+        moved: AtomicU64::new(0),
+    };
+    work.remove_entry(&trash, &name, FileType::Unknown);
+    let threads = if work.tasks().is_empty() { 0 } else { THREADS };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| work.work(threads));
+        }
+    });
+    disk.sync_dir(folder)?;
+    Ok(work.tally.finish(progress.stop()))
+}
+
+fn c_name(name: &OsStr) -> Option<CString> {
+    CString::new(name.as_bytes()).ok()
+}
+
+/// A folder that is being emptied.
+struct Folder {
+    fd: OwnedFd,
+    name: CString,
+    above: Option<Arc<Folder>>,
+    depth: usize,
+    /// Its sub-folders that are not done, and one while it is read itself.
+    pending: AtomicUsize,
+    /// Something in it stays.
+    kept: AtomicBool,
+}
+
+impl Folder {
+    fn path(&self) -> PathBuf {
+        let mut names = vec![&*self.name];
+        let mut above = self.above.as_ref();
+        while let Some(folder) = above {
+            names.push(&folder.name);
+            above = folder.above.as_ref();
+        }
+        names.iter().rev().map(|n| OsStr::from_bytes(n.to_bytes())).filter(|n| !n.is_empty()).collect()
+    }
+
+    fn entry(&self, name: &CStr) -> PathBuf {
+        self.path().join(OsStr::from_bytes(name.to_bytes()))
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    kept_total: AtomicU64,
+    kept: Mutex<Vec<Kept>>,
+}
+
+impl Tally {
+    fn finish(self, stopped: bool) -> Removed {
+        let mut kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        kept.sort_by(|a, b| a.path.cmp(&b.path));
+        Removed {
+            entries: self.entries.into_inner(),
+            bytes: self.bytes.into_inner(),
+            kept_total: self.kept_total.into_inner(),
+            kept,
+            stopped,
+        }
+    }
+}
+
+/// A sub-folder to be emptied.
+struct Task {
+    above: Arc<Folder>,
+    name: CString,
+}
+
+struct Work<'a> {
+    disk: &'a Disk,
+    /// Where the trash is, for the seam's paths.
+    top: &'a Path,
+    progress: &'a dyn Progress,
+    tasks: Mutex<Vec<Task>>,
+    change: Condvar,
+    idle: AtomicUsize,
+    tally: Tally,
+    moved: AtomicU64,
+}
+
+impl Work<'_> {
+    fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes folders off the stack until all threads find it empty.
+    fn work(&self, threads: usize) {
+        let mut buffer = Vec::with_capacity(64 << 10);
+        loop {
+            let mut tasks = self.tasks();
+            let task = loop {
+                if let Some(task) = tasks.pop() {
+                    break task;
+                }
+                if self.idle.fetch_add(1, Ordering::SeqCst) + 1 == threads {
+                    self.change.notify_all();
+                    return;
+                }
+                tasks = self.change.wait(tasks).unwrap_or_else(PoisonError::into_inner);
+                if self.idle.load(Ordering::SeqCst) == threads {
+                    return;
+                }
+                self.idle.fetch_sub(1, Ordering::SeqCst);
+            };
+            drop(tasks);
+            self.empty(task, &mut buffer);
+        }
+    }
+
+    fn push(&self, task: Task) {
+        self.tasks().push(task);
+        self.change.notify_one();
+    }
+
+    fn keep(&self, folder: &Folder, name: &CStr, why: &str, is_mount: bool) {
+        folder.kept.store(true, Ordering::SeqCst);
+        self.tally.kept_total.fetch_add(1, Ordering::Relaxed);
+        let mut kept = self.tally.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < NAMED {
+            // Below the tree, not below the trash.
+            let path = folder.entry(name).iter().skip(1).collect();
+            kept.push(Kept { path, why: why.to_owned(), is_mount });
+        }
+    }
+
+    fn count(&self, entries: u64, bytes: u64) {
+        let before = self.tally.entries.fetch_add(entries, Ordering::Relaxed);
+        let bytes = self.tally.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if before / 256 != (before + entries) / 256 {
+            self.progress.removed(before + entries, bytes);
+        }
+    }
+
+    /// Opens a folder, empties it, and removes it when nothing in it is left to do.
+    fn empty(&self, task: Task, buffer: &mut Vec<u8>) {
+        let Task { above, name } = task;
+        if self.progress.stop() {
+            above.kept.store(true, Ordering::SeqCst);
+            return self.done(above);
+        }
+        match self.open(&above, &name) {
+            Ok(fd) => {
+                let depth = above.depth + 1;
+                let (pending, kept) = (AtomicUsize::new(1), AtomicBool::new(false));
+                let folder = Arc::new(Folder { fd, name, above: Some(above), depth, pending, kept });
+                self.read(&folder, buffer);
+                self.done(folder);
+            }
+            Err(error) => {
+                self.not_opened(&above, &name, error);
+                self.done(above);
+            }
+        }
+    }
+
+    /// Opens a folder. One that we own and may not read or change is made usable first: it is in the trash,
+    /// and tools make such folders on purpose.
+    fn open(&self, above: &Folder, name: &CStr) -> Result<OwnedFd, Errno> {
+        let fd = match open_below(above.fd.as_fd(), name, OFlags::RDONLY) {
+            Err(Errno::ACCESS) => {
+                let handle = open_below(above.fd.as_fd(), name, OFlags::PATH)?;
+                // A descriptor of this kind takes no fchmod; its name in /proc does, and leads to nothing else.
+                let itself = format!("/proc/self/fd/{}", handle.as_raw_fd());
+                self.set_usable(above, name, || rustix::fs::chmod(&itself, Mode::RWXU))?;
+                open_below(above.fd.as_fd(), name, OFlags::RDONLY)?
+            }
+            other => other?,
+        };
+        // Without the right to write nothing in it could be removed.
+        if fstat(&fd)?.st_mode & 0o300 != 0o300 {
+            // Somebody else's: what is in it says why it stays.
+            let _ = self.set_usable(above, name, || fchmod(&fd, Mode::RWXU));
+        }
+        Ok(fd)
+    }
+
+    fn set_usable(
+        &self,
+        above: &Folder,
+        name: &CStr,
+        set: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let path = self.top.join(above.entry(name));
+        let effect = Effect::SetMode { path: &path, mode: Mode::RWXU.bits() };
+        let done = self.disk.perform(&effect, || Ok(set()?));
+        done.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::ACCESS))
+    }
+
+    fn not_opened(&self, above: &Arc<Folder>, name: &CStr, error: Errno) {
+        match error {
+            Errno::NOENT => {}
+            Errno::XDEV => self.keep(above, name, "something is mounted there: it is not crossed", true),
+            // It became a link or a file meanwhile.
+            Errno::LOOP | Errno::NOTDIR => self.unlink(above, name),
+            other => self.keep(above, name, &io::Error::from(other).to_string(), false),
+        }
+    }
+
+    fn read(&self, folder: &Arc<Folder>, buffer: &mut Vec<u8>) {
+        for round in 0..ROUNDS {
+            if round > 0 && (folder.kept.load(Ordering::SeqCst) || rewind(folder.fd.as_fd()).is_err()) {
+                return;
+            }
+            let mut found = false;
+            let mut entries = RawDir::new(folder.fd.as_fd(), buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
+                let Ok(entry) = entry else {
+                    return self.keep(folder, c"", "cannot be read", false);
+                };
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                if self.progress.stop() {
+                    return folder.kept.store(true, Ordering::SeqCst);
+                }
+                found = true;
+                self.remove_entry(folder, name, entry.file_type());
+            }
+            // Sub-folders are removed when they are done; whether something new came shows when this one
+            // is removed.
+            if !found || folder.pending.load(Ordering::SeqCst) > 1 {
+                return;
+            }
+        }
+    }
+
+    fn remove_entry(&self, folder: &Arc<Folder>, name: &CStr, kind: FileType) {
+        let is_folder = match kind {
+            FileType::Directory => true,
+            FileType::Unknown => match statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => FileType::from_raw_mode(found.st_mode).is_dir(),
+                Err(Errno::NOENT) => return,
+                Err(e) => return self.keep(folder, name, &io::Error::from(e).to_string(), false),
+            },
+            _ => false,
+        };
+        if !is_folder {
+            return self.unlink(folder, name);
+        }
+        let (above, name) = self.brought_up(folder, name);
+        above.pending.fetch_add(1, Ordering::SeqCst);
+        self.push(Task { above, name });
+    }
+
+    /// Where a sub-folder is emptied: where it is, or, very deep, at the top of the tree.
+    fn brought_up(&self, folder: &Arc<Folder>, name: &CStr) -> (Arc<Folder>, CString) {
+        let here = || (folder.clone(), name.to_owned());
+        if folder.depth < DEEPEST {
+            return here();
+        }
+        let Some(top) = top_of(folder) else { return here() };
+        let number = self.moved.fetch_add(1, Ordering::Relaxed);
+        let Ok(new) = CString::new(format!(".deep-{}-{number}", std::process::id())) else { return here() };
+        let paths = || (self.top.join(folder.entry(name)), self.top.join(top.entry(&new)));
+        let to = (top.fd.as_fd(), &*new);
+        let moved = self.disk.rename_below((folder.fd.as_fd(), name), to, &paths);
+        if moved.is_ok() { (top, new) } else { here() }
+    }
+
+    fn unlink(&self, folder: &Folder, name: &CStr) {
+        let size = statat(&folder.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let path = || self.top.join(folder.entry(name));
+        match self.disk.unlink_below(folder.fd.as_fd(), name, false, &path) {
+            Ok(()) => {
+                let bytes = size.ok().filter(|s| s.st_nlink <= 1).map_or(0, |s| blocks(&s));
+                self.count(1, bytes);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => self.keep(folder, name, &e.to_string(), e.kind() == io::ErrorKind::ResourceBusy),
+        }
+    }
+
+    /// One thing of this folder is done; after the last one it goes itself, and so on upwards.
+    fn done(&self, folder: Arc<Folder>) {
+        let mut folder = folder;
+        while folder.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let Some(above) = folder.above.clone() else { return };
+            if folder.kept.load(Ordering::SeqCst) {
+                above.kept.store(true, Ordering::SeqCst);
+            } else {
+                self.remove_folder(&folder, &above);
+            }
+            folder = above;
+        }
+    }
+
+    fn remove_folder(&self, folder: &Folder, above: &Folder) {
+        let size = statat(&folder.fd, c"", AtFlags::EMPTY_PATH);
+        let path = || self.top.join(above.entry(&folder.name));
+        match self.disk.unlink_below(above.fd.as_fd(), &folder.name, true, &path) {
+            Ok(()) => self.count(1, size.map_or(0, |s| blocks(&s))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => self.keep(above, &folder.name, &e.to_string(), e.kind() == io::ErrorKind::ResourceBusy),
+        }
+    }
+}
+
+/// The uppermost folder of the tree that a folder is in.
+fn top_of(folder: &Arc<Folder>) -> Option<Arc<Folder>> {
+    let mut at = folder.clone();
+    while at.depth > 1 {
+        at = at.above.clone()?;
+    }
+    Some(at)
+}
+
+fn blocks(found: &rustix::fs::Stat) -> u64 {
+    u64::try_from(found.st_blocks).unwrap_or(0) * 512
+}
+
+fn rewind(fd: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(0))?;
+    Ok(())
+}
+
+/// Opens a folder directly below another one: no link, no other mount.
+fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    loop {
+        match openat2(above, name, flags, Mode::empty(), resolve) {
+            // The system could not be sure while names changed elsewhere.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS) => return open_on_the_same_mount(above, name, flags),
+            other => return other,
+        }
+    }
+}
+
+/// For systems before Linux 5.6.
+fn open_on_the_same_mount(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let folder = openat(above, name, flags, Mode::empty())?;
+    let (here, there) = (mount_of(above)?, mount_of(folder.as_fd())?);
+    if here == there { Ok(folder) } else { Err(Errno::XDEV) }
+}
+
+/// Device and mount of an open folder.
+fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
+    let told = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    // What is not told cannot be compared: better a folder too many than one of somebody else.
+    if StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::MNT_ID) {
+        Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id))
+    } else {
+        Err(Errno::XDEV)
+    }
+}

@@ -1,0 +1,80 @@
+//! Into the trash and back, by rename.
+
+use std::io;
+use std::path::Path;
+
+use super::identity::TreeIdentity;
+use crate::durable::disk::{Disk, parent};
+use crate::durable::error::DiskError;
+
+/// Why something was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// The name means something else by now.
+    #[error("{} is another one than was noted", path.display())]
+    Replaced {
+        /// The name.
+        path: std::path::PathBuf,
+    },
+    /// It is where another file system is mounted.
+    #[error("{} is a mount point", path.display())]
+    MountPoint {
+        /// The name.
+        path: std::path::PathBuf,
+    },
+    /// The system refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Moves `path` to `trash` (a name in an existing folder of the same file system) if it is what was
+/// noted. True when it is in the trash now, by this call or by one before; false when it was gone.
+///
+/// # Errors
+/// [`TakeError`]; it is then where it was.
+pub fn take_into_trash(
+    disk: &Disk,
+    path: &Path,
+    trash: &Path,
+    noted: TreeIdentity,
+) -> Result<bool, TakeError> {
+    if TreeIdentity::of(trash)? == Some(noted) {
+        sync_both(disk, path, trash)?;
+        return Ok(true);
+    }
+    match TreeIdentity::of(path)? {
+        None => return Ok(false),
+        Some(found) if found != noted => return Err(TakeError::Replaced { path: path.to_owned() }),
+        Some(_) => {}
+    }
+    match disk.rename(path, trash, false) {
+        Ok(()) => {}
+        Err(e) if e.is_not_found() && TreeIdentity::of(path)?.is_none() => return Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {
+            return Err(TakeError::MountPoint { path: path.to_owned() });
+        }
+        Err(e) => return Err(e.into()),
+    }
+    if TreeIdentity::of(trash)? != Some(noted) {
+        // Somebody exchanged it between the look and the rename: theirs goes back.
+        disk.rename(trash, path, false)?;
+        return Err(TakeError::Replaced { path: path.to_owned() });
+    }
+    sync_both(disk, path, trash)?;
+    Ok(true)
+}
+
+/// Moves something out of the trash to where it was; `AlreadyExists` when the place is taken.
+///
+/// # Errors
+/// What the system says; it is then still in the trash.
+pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError> {
+    disk.rename(trash, path, false)?;
+    sync_both(disk, path, trash)
+}
+
+fn sync_both(disk: &Disk, path: &Path, trash: &Path) -> Result<(), DiskError> {
+    disk.sync_dir(parent(trash))?;
+    disk.sync_dir(parent(path))
+}

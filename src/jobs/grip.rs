@@ -1,0 +1,54 @@
+//! Taking hold of a job that is over: while its lock is held, no supervisor can begin anything for it.
+
+use super::process_table::{ProcessTable, Wanted};
+use super::recover::lock_job;
+use crate::durable::{FileLock, LockError};
+use crate::queue::JobId;
+use crate::state::StateDir;
+use crate::system::ProcessIdentity;
+
+/// A job's `sentinel.lock`, held exclusively.
+#[derive(Debug)]
+pub struct Grip {
+    _lock: FileLock,
+}
+
+/// Takes hold of a job's workspace; makes workspace and lock when they are not there.
+///
+/// # Errors
+/// [`LockError::Held`] when a supervisor, or somebody else who judges the job, holds it.
+pub fn grip(dir: &StateDir, id: &JobId) -> Result<Grip, LockError> {
+    lock_job(dir, id).map(|lock| Grip { _lock: lock })
+}
+
+/// What of a job lives, whatever the queue says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Life {
+    /// Processes that bear its mark, write to its output, or were called to supervise it.
+    pub processes: Vec<ProcessIdentity>,
+    /// Why one may have been missed.
+    pub doubt: Option<String>,
+}
+
+/// Looks for living processes of a job, in whichever attempt. `table` is a picture of one moment: whoever
+/// acts on it makes a new one.
+#[must_use]
+pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
+    let Ok(paths) = dir.paths.job(&id.to_string()) else { return Life::default() };
+    let output = paths.output();
+    let wanted = Wanted {
+        job: id,
+        root: dir.paths.root(),
+        output: &output,
+        claim: None,
+        is_begun: false,
+        supervisor: None,
+        uid: Some(rustix::process::geteuid().as_raw()),
+        since: None,
+    };
+    let mut processes = table.of_job(&wanted);
+    processes.extend(table.attendants(&wanted));
+    processes.sort_by_key(|p| p.pid);
+    processes.dedup();
+    Life { processes, doubt: table.doubt(&wanted) }
+}

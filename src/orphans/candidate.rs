@@ -1,0 +1,232 @@
+//! A candidate, its checks, and the plan that holds them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::tree::TreeIdentity;
+use crate::queue::JobId;
+use crate::report::Finding;
+use crate::state::Timestamp;
+use crate::system::ProcessIdentity;
+use crate::system::docker::DockerObject;
+
+/// What kind of thing is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrphanKind {
+    /// A workspace whose job the queue does not know.
+    JobDirectory,
+    /// A half-made folder.
+    StagingDirectory,
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// A repository lock whose holder is gone.
+    Lock,
+    /// A sentinel of a job other than the one whose folder it is in.
+    Sentinel,
+    /// A code index of a job that succeeded.
+    Index,
+    /// A temporary file that nobody writes.
+    TemporaryFile,
+    /// A process that bears the mark of a job that the queue does not know.
+    Process,
+}
+
+impl OrphanKind {
+    /// All, in the order in which they are scanned; processes go first when a plan is carried out.
+    pub const ALL: [OrphanKind; 10] = [
+        OrphanKind::JobDirectory,
+        OrphanKind::StagingDirectory,
+        OrphanKind::Container,
+        OrphanKind::Network,
+        OrphanKind::Volume,
+        OrphanKind::Lock,
+        OrphanKind::Sentinel,
+        OrphanKind::Index,
+        OrphanKind::TemporaryFile,
+        OrphanKind::Process,
+    ];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OrphanKind::JobDirectory => "job_directory",
+            OrphanKind::StagingDirectory => "staging_directory",
+            OrphanKind::Container => "container",
+            OrphanKind::Network => "network",
+            OrphanKind::Volume => "volume",
+            OrphanKind::Lock => "lock",
+            OrphanKind::Sentinel => "sentinel",
+            OrphanKind::Index => "index",
+            OrphanKind::TemporaryFile => "temporary_file",
+            OrphanKind::Process => "process",
+        }
+    }
+
+    /// The kind of a word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<OrphanKind> {
+        OrphanKind::ALL.into_iter().find(|k| k.as_str() == word)
+    }
+
+    /// The order in which a plan is carried out: what may use something goes before it.
+    #[must_use]
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            OrphanKind::Process => 0,
+            OrphanKind::Container => 1,
+            OrphanKind::Network => 2,
+            OrphanKind::Volume => 3,
+            _ => 4,
+        }
+    }
+}
+
+/// A safety check: what was asked, the answer, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Its stable name.
+    pub check: String,
+    /// `null` when it could not be made.
+    pub passed: Option<bool>,
+    /// What was seen.
+    pub evidence: String,
+}
+
+impl Check {
+    pub(super) fn new(check: &str, passed: Option<bool>, evidence: impl Into<String>) -> Check {
+        Check { check: check.to_owned(), passed, evidence: evidence.into() }
+    }
+
+    pub(super) fn is(check: &str, passed: bool, evidence: impl Into<String>) -> Check {
+        Check::new(check, Some(passed), evidence)
+    }
+}
+
+/// What is to go, by what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "target")]
+pub enum Target {
+    /// A folder or file of the state directory.
+    Tree {
+        /// Which one has, or had, the path.
+        identity: TreeIdentity,
+        /// The job that its name stands for.
+        job: Option<JobId>,
+    },
+    /// An object of the engine.
+    Docker {
+        /// As it was listed.
+        object: DockerObject,
+    },
+    /// A repository lock.
+    Lock {
+        /// Of which repository.
+        repository: String,
+        /// Which grant.
+        lock_id: Option<String>,
+    },
+    /// A temporary file; whether somebody writes it, its lock tells.
+    Temporary,
+    /// A process.
+    Process {
+        /// Which.
+        process: ProcessIdentity,
+        /// The job that it names.
+        job: String,
+    },
+}
+
+/// Something that may be an orphan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Names it in plans: the same thing has the same id in every scan.
+    pub id: String,
+    /// What kind.
+    pub kind: OrphanKind,
+    /// `job_directory:NAME`, `container:ID`, …
+    pub object: String,
+    /// Where it is, if it is a file.
+    pub path: Option<PathBuf>,
+    /// Disk space in bytes, as far as is known.
+    pub bytes: u64,
+    /// How long nothing changed about it.
+    pub age_ms: Option<i64>,
+    /// Whether every check passed.
+    pub safe: bool,
+    /// What was asked.
+    pub checks: Vec<Check>,
+    /// What it is.
+    pub what: Target,
+}
+
+impl Candidate {
+    pub(super) fn new(kind: OrphanKind, name: &str, path: Option<PathBuf>, what: Target) -> Candidate {
+        let object = format!("{}:{name}", kind.as_str());
+        let identity = serde_json::to_string(&what_it_is(&what)).unwrap_or_default();
+        let id =
+            format!("{:08x}{:08x}", crc32fast::hash(object.as_bytes()), crc32fast::hash(identity.as_bytes()));
+        Candidate { id, kind, object, path, bytes: 0, age_ms: None, safe: false, checks: Vec::new(), what }
+    }
+
+    pub(super) fn judged(mut self, checks: Vec<Check>) -> Candidate {
+        self.safe = checks.iter().all(|c| c.passed == Some(true));
+        self.checks = checks;
+        self
+    }
+
+    /// The first check that did not pass.
+    #[must_use]
+    pub fn objection(&self) -> Option<&Check> {
+        self.checks.iter().find(|c| c.passed != Some(true))
+    }
+}
+
+/// Of an object of the engine only what does not change with its state.
+fn what_it_is(what: &Target) -> Target {
+    match what {
+        Target::Docker { object } => {
+            let object = DockerObject { state: None, mounts: Vec::new(), ..object.clone() };
+            Target::Docker { object }
+        }
+        other => other.clone(),
+    }
+}
+
+/// What a scan found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The form of the file.
+    pub format: u32,
+    /// Names this plan.
+    pub plan_id: String,
+    /// When the scan began.
+    pub taken_at: Timestamp,
+    /// How many things of each kind were looked at.
+    pub scanned: BTreeMap<OrphanKind, u64>,
+    /// What may be an orphan, the largest first.
+    pub candidates: Vec<Candidate>,
+    /// What else was seen.
+    pub findings: Vec<Finding>,
+}
+
+impl Plan {
+    /// Disk space of what is safe to remove.
+    #[must_use]
+    pub fn bytes_total(&self) -> u64 {
+        self.candidates.iter().filter(|c| c.safe).map(|c| c.bytes).sum()
+    }
+
+    /// Candidates that are protected by a check.
+    #[must_use]
+    pub fn protected_total(&self) -> u64 {
+        self.candidates.iter().filter(|c| !c.safe).count() as u64
+    }
+}

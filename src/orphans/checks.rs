@@ -1,0 +1,145 @@
+//! The safety checks. Each says what it saw; what it cannot say is unknown.
+
+use std::path::Path;
+
+use super::candidate::Check;
+use super::world::World;
+use crate::durable::is_held;
+use crate::queue::JobId;
+use crate::system::docker::DockerKind;
+use crate::system::is_network;
+
+impl World<'_> {
+    /// Whether a job that the queue does not show could still be one.
+    pub(super) fn queue_complete(&self) -> Check {
+        match self.queue.replayed().may_lack_jobs() {
+            false => Check::is("queue-complete", true, "the queue was read without gaps"),
+            true => Check::new("queue-complete", None, "records of the queue are missing or damaged"),
+        }
+    }
+
+    /// That the queue does not know the job.
+    pub(super) fn not_a_job(&self, id: &JobId) -> Check {
+        match self.job(id) {
+            None => Check::is("not-a-job", true, format!("the queue knows no job {id}")),
+            Some(job) => Check::is("not-a-job", false, format!("job {id} is {}", job.status)),
+        }
+    }
+
+    /// That the queue does not know the job, or that it is over and nobody waits for its resume.
+    pub(super) fn job_over(&self, id: &JobId) -> Check {
+        match self.job(id) {
+            None => Check::is("job-over", true, format!("the queue knows no job {id}")),
+            Some(job) if job.status == crate::queue::JobStatus::Crashed => {
+                Check::is("job-over", false, format!("job {id} is crashed and can be resumed"))
+            }
+            Some(job) if job.status.is_over() => {
+                Check::is("job-over", true, format!("job {id} is {}", job.status))
+            }
+            Some(job) => Check::is("job-over", false, format!("job {id} is {}", job.status)),
+        }
+    }
+
+    /// That no record of its own speaks for a job that the queue has lost.
+    pub(super) fn no_record(&self, id: &JobId) -> Check {
+        let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
+            return Check::new("no-record", None, "its id cannot be a file name");
+        };
+        match paths.record.symlink_metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Check::is("no-record", true, format!("there is no {}", paths.record.display()))
+            }
+            Err(e) => Check::new("no-record", None, format!("{}: {e}", paths.record.display())),
+            Ok(_) => {
+                let seen = format!("{} says that there is such a job", paths.record.display());
+                Check::is("no-record", false, seen)
+            }
+        }
+    }
+
+    /// That nobody holds a workspace's sentinel. `own` when the one who asks holds it.
+    pub(super) fn lock_free(&self, workspace: &Path, own: bool) -> Check {
+        const NAME: &str = "lock-free";
+        if let Some(kind) = is_network(workspace) {
+            return Check::new(
+                NAME,
+                None,
+                format!("on a network file system ({kind}) a lock proves nothing"),
+            );
+        }
+        if own {
+            return Check::is(NAME, true, "sentinel.lock was free and is held for this look");
+        }
+        match is_held(&workspace.join("sentinel.lock")) {
+            Ok(false) => Check::is(NAME, true, "sentinel.lock is free"),
+            Ok(true) => Check::is(NAME, false, "sentinel.lock is held: something lives there"),
+            Err(e) if e.is_not_found() => Check::is(NAME, true, "there is no sentinel.lock"),
+            Err(e) => Check::new(NAME, None, format!("{e}: {}", e.source)),
+        }
+    }
+
+    /// That no process of the job lives.
+    pub(super) fn no_process(&self, id: &JobId) -> Check {
+        const NAME: &str = "no-process";
+        let life = self.life(id);
+        match (life.processes.first(), life.doubt) {
+            (Some(process), _) => Check::is(NAME, false, format!("process {} is the job's", process.pid)),
+            (None, Some(why)) => Check::new(NAME, None, why),
+            (None, None) => Check::is(NAME, true, "no process bears its mark"),
+        }
+    }
+
+    /// That nothing changed about it for a while. A time that is yet to come is a clock that jumped.
+    pub(super) fn grace(&self, age_ms: Option<i64>) -> Check {
+        let grace = i64::try_from(self.settings.grace.as_millis()).unwrap_or(i64::MAX);
+        match age_ms {
+            None => Check::new("grace", None, "its age cannot be told"),
+            Some(age) if age < 0 => Check::new("grace", None, "it was changed in the future"),
+            Some(age) => {
+                let seen = format!("last changed {} s ago, at least {} s wanted", age / 1000, grace / 1000);
+                Check::is("grace", age >= grace, seen)
+            }
+        }
+    }
+
+    /// That no cleanup is at it.
+    pub(super) fn no_cleanup(&self, id: &JobId) -> Check {
+        match self.is_cleaned_up(id) {
+            false => Check::is("no-cleanup", true, "no cleanup of the job is open"),
+            true => Check::is("no-cleanup", false, "a cleanup of the job is open and removes it"),
+        }
+    }
+
+    /// That nothing is mounted in it.
+    pub(super) fn no_mount(&self, folder: &Path) -> Check {
+        match self.mount_in(folder) {
+            None => Check::is("no-mount", true, "nothing is mounted in it"),
+            Some(at) => Check::is("no-mount", false, format!("something is mounted at {}", at.display())),
+        }
+    }
+
+    /// That no container has it mounted.
+    pub(super) fn no_container(&self, folder: &Path) -> Check {
+        const NAME: &str = "no-container";
+        let objects = match self.objects() {
+            Ok(objects) => objects,
+            Err(e) => return Check::new(NAME, None, e.to_string()),
+        };
+        let real = self.real(folder);
+        let uses = |path: &String| {
+            let path = Path::new(path);
+            path.is_absolute()
+                && (path.starts_with(&real) || real.starts_with(path) && path != Path::new("/"))
+        };
+        let containers = objects.iter().filter(|o| o.kind == DockerKind::Container);
+        match containers.into_iter().find(|c| c.mounts.iter().any(uses)) {
+            Some(c) => Check::is(NAME, false, format!("container {} has it mounted", c.name)),
+            None => Check::is(NAME, true, "no container has it mounted"),
+        }
+    }
+
+    /// That a folder is still what the plan says.
+    pub(super) fn age_of(&self, newest_ms: i64) -> i64 {
+        self.now.as_millis() - newest_ms
+    }
+}

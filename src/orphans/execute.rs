@@ -1,0 +1,501 @@
+//! Carrying a plan out: every check anew, right before each removal; the plan only shrinks.
+
+use std::path::Path;
+
+use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
+use super::log::{LogEntry, OrphanLog};
+use super::scan::{alone, plan, save};
+use super::trash::{self, TrashError};
+use super::world::{OrphanSettings, World};
+use crate::durable::log::LogError;
+use crate::durable::tree::{TakeError, TreeIdentity, TreeSize, measure_tree};
+use crate::durable::{Abandoned, DiskError, FileLock, LockError, remove_abandoned};
+use crate::jobs::{Grip, grip};
+use crate::locks::{self, JobLivenessOf, LockOutcome};
+use crate::queue::{JobId, Queue, QueueError};
+use crate::state::StateDir;
+use crate::state::names::decode;
+use crate::system::docker::{DockerObject, Engine, Removal};
+use crate::system::{end_process, git_work};
+
+/// A plan older than this is out of date.
+const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
+/// Judged, and held, at a time; each takes a descriptor.
+const BATCH: usize = 64;
+/// Between a process's kill and its end.
+const KILL_WAIT_MS: u64 = 5000;
+
+/// What of a plan is to be carried out.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The plan; the saved one when none is named.
+    pub plan_id: Option<String>,
+    /// Only these candidates; all when empty.
+    pub ids: Vec<String>,
+    /// Only these kinds; all when empty.
+    pub kinds: Vec<OrphanKind>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// Why nothing was carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// Nobody has scanned, or the plan was for another moment.
+    #[error("plan {named} is out of date: {why}")]
+    OutOfDate {
+        /// Which plan.
+        named: String,
+        /// Why.
+        why: String,
+    },
+    /// No such candidate.
+    #[error("plan {plan_id} has no candidate '{id}'")]
+    NoSuchCandidate {
+        /// In which plan.
+        plan_id: String,
+        /// What was asked for.
+        id: String,
+    },
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The trash.
+    #[error(transparent)]
+    Trash(#[from] TrashError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// A candidate that a check protects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which.
+    pub candidate: Candidate,
+    /// The check that did not pass.
+    pub check: Check,
+}
+
+/// A candidate that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// Which.
+    pub candidate: Candidate,
+    /// Why.
+    pub error: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Executed {
+    /// The plan.
+    pub plan_id: String,
+    /// What is gone, or would be, with the bytes given back or moved to the trash, and how.
+    pub removed: Vec<(Candidate, u64, String)>,
+    /// What a check protects.
+    pub refused: Vec<Refused>,
+    /// What could not be removed.
+    pub failed: Vec<Failed>,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+}
+
+/// Chooses what a request means of the saved plan.
+///
+/// # Errors
+/// [`ExecuteError::OutOfDate`], [`ExecuteError::NoSuchCandidate`].
+fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), ExecuteError> {
+    let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
+    let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
+    let plan = plan(dir)?.ok_or_else(|| out_of_date("nobody has scanned"))?;
+    if request.plan_id.as_ref().is_some_and(|id| *id != plan.plan_id) {
+        return Err(out_of_date("there was another scan since"));
+    }
+    let age = dir.clock.now().millis_since(plan.taken_at);
+    if !(0..PLAN_LASTS_MS).contains(&age) {
+        return Err(out_of_date("it was made more than a day ago, or in the future"));
+    }
+    if let Some(id) = request.ids.iter().find(|id| !plan.candidates.iter().any(|c| c.id == **id)) {
+        return Err(ExecuteError::NoSuchCandidate { plan_id: plan.plan_id, id: id.clone() });
+    }
+    let is_chosen = |c: &&Candidate| {
+        (request.ids.is_empty() || request.ids.contains(&c.id))
+            && (request.kinds.is_empty() || request.kinds.contains(&c.kind))
+            // What is protected is only asked about when it is named.
+            && (c.safe || request.ids.contains(&c.id))
+    };
+    let mut chosen: Vec<Candidate> = plan.candidates.iter().filter(is_chosen).cloned().collect();
+    chosen.sort_by_key(|c| c.kind.rank());
+    Ok((plan, chosen))
+}
+
+/// Carries out what is asked for of the saved plan.
+///
+/// # Errors
+/// [`ExecuteError`]. What was removed before is in the log.
+pub fn execute(
+    dir: &StateDir,
+    queue: &mut Queue,
+    settings: &OrphanSettings,
+    job_liveness: &JobLivenessOf<'_>,
+    request: &Request,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Executed, ExecuteError> {
+    let _alone = alone(dir)?;
+    let (plan, chosen) = chosen(dir, request)?;
+    let log = if request.dry_run { None } else { Some(OrphanLog::open(dir)?) };
+    let (plan_id, dry_run) = (plan.plan_id.clone(), request.dry_run);
+    let mut work = Work {
+        dir,
+        settings,
+        plan_id: plan_id.clone(),
+        log,
+        executed: Executed { plan_id, dry_run, ..Executed::default() },
+    };
+    let total = chosen.len();
+    let (objects, others): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|c| matches!(c.what, Target::Docker { .. }));
+    let (processes, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|c| c.kind == OrphanKind::Process);
+    let mut done = processes.len();
+    work.batch(processes, queue, job_liveness)?;
+    progress(done, total);
+    for kind in [OrphanKind::Container, OrphanKind::Network, OrphanKind::Volume] {
+        let of_kind: Vec<Candidate> = objects.iter().filter(|c| c.kind == kind).cloned().collect();
+        if !of_kind.is_empty() {
+            done += of_kind.len();
+            work.docker(of_kind, queue, job_liveness)?;
+            progress(done, total);
+        }
+    }
+    for batch in others.chunks(BATCH) {
+        work.batch(batch.to_vec(), queue, job_liveness)?;
+        done += batch.len();
+        progress(done, total);
+    }
+    let executed = work.executed;
+    if !dry_run {
+        let gone = |c: &Candidate| executed.removed.iter().any(|(r, _, _)| r.id == c.id);
+        let left = plan.candidates.iter().filter(|c| !gone(c)).cloned().collect();
+        save(dir, &Plan { candidates: left, ..plan })?;
+        trash::empty(dir, settings, false)?;
+    }
+    Ok(executed)
+}
+
+struct Work<'a> {
+    dir: &'a StateDir,
+    settings: &'a OrphanSettings,
+    plan_id: String,
+    log: Option<OrphanLog>,
+    executed: Executed,
+}
+
+impl Work<'_> {
+    fn entry(&self, candidate: &Candidate, result: &str, bytes_freed: u64, detail: &str) -> LogEntry {
+        LogEntry {
+            at: self.dir.clock.now(),
+            plan_id: self.plan_id.clone(),
+            id: candidate.id.clone(),
+            kind: candidate.kind,
+            object: candidate.object.clone(),
+            result: result.to_owned(),
+            bytes_freed,
+            detail: detail.to_owned(),
+            by: self.settings.actor.by.clone(),
+            reason: self.settings.actor.why.clone(),
+        }
+    }
+
+    fn enter(&self, entries: &[LogEntry]) -> Result<(), LogError> {
+        self.log.as_ref().map_or(Ok(()), |log| log.enter(entries))
+    }
+
+    fn removed(&mut self, candidate: Candidate, bytes: u64, how: &str) -> Result<(), LogError> {
+        self.enter(&[self.entry(&candidate, "removed", bytes, how)])?;
+        self.executed.removed.push((candidate, bytes, how.to_owned()));
+        Ok(())
+    }
+
+    fn refused(&mut self, candidate: Candidate, check: Check) -> Result<(), LogError> {
+        let detail = format!("{}: {}", check.check, check.evidence);
+        self.enter(&[self.entry(&candidate, "refused", 0, &detail)])?;
+        self.executed.refused.push(Refused { candidate, check });
+        Ok(())
+    }
+
+    fn failed(&mut self, candidate: Candidate, error: String) -> Result<(), LogError> {
+        self.enter(&[self.entry(&candidate, "failed", 0, &error)])?;
+        self.executed.failed.push(Failed { candidate, error });
+        Ok(())
+    }
+
+    /// Some that are no objects of the engine: judged once, and those that pass a second time, by a new
+    /// picture, with the locks of their workspaces held.
+    fn batch(
+        &mut self,
+        candidates: Vec<Candidate>,
+        queue: &mut Queue,
+        job_liveness: &JobLivenessOf<'_>,
+    ) -> Result<(), ExecuteError> {
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        queue.refresh()?;
+        // Before a lock file is made in a folder, which changes its age.
+        let ages: Vec<Option<TreeSize>> = candidates.iter().map(size_of).collect();
+        let first = self.judged(candidates.into_iter().zip(ages).collect(), queue, job_liveness, false)?;
+        let mut held = Vec::new();
+        for (candidate, size) in first {
+            match self.hold(&candidate) {
+                Ok(lock) => held.push((candidate, size, lock)),
+                Err(LockError::Held { .. }) => {
+                    let check = Check::is("lock-free", false, "sentinel.lock is held: something lives there");
+                    self.refused(candidate, check)?;
+                }
+                Err(LockError::Disk(e)) => self.failed(candidate, format!("{e}: {}", e.source))?,
+            }
+        }
+        queue.refresh()?;
+        let (candidates, _locks): (Vec<_>, Vec<_>) =
+            held.into_iter().map(|(candidate, size, lock)| ((candidate, size), lock)).unzip();
+        for (candidate, _) in self.judged(candidates, queue, job_liveness, true)? {
+            if self.executed.dry_run {
+                let bytes = candidate.bytes;
+                self.removed(candidate, bytes, "would be removed")?;
+                continue;
+            }
+            self.enter(&[self.entry(&candidate, "intent", 0, "")])?;
+            match self.remove(&candidate, job_liveness) {
+                Ok((bytes, how)) => self.removed(candidate, bytes, how)?,
+                Err(why) => self.failed(candidate, why)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of which every check passes in one new picture; the others are told.
+    fn judged(
+        &mut self,
+        candidates: Vec<(Candidate, Option<TreeSize>)>,
+        queue: &Queue,
+        job_liveness: &JobLivenessOf<'_>,
+        own: bool,
+    ) -> Result<Vec<(Candidate, Option<TreeSize>)>, ExecuteError> {
+        let world = World::look(self.dir, self.settings, queue, job_liveness)?;
+        let mut passed = Vec::new();
+        for (candidate, size) in candidates {
+            match checks_again(&world, &candidate, size, own)? {
+                None => self.removed(candidate, 0, "already_gone")?,
+                Some(checks) => match checks.into_iter().find(|c| c.passed != Some(true)) {
+                    Some(check) => self.refused(candidate, check)?,
+                    None => passed.push((candidate, size)),
+                },
+            }
+        }
+        Ok(passed)
+    }
+
+    /// The sentinel's lock of a workspace, while it is judged and taken away.
+    fn hold(&self, candidate: &Candidate) -> Result<Option<FileLock>, LockError> {
+        let (Target::Tree { job: Some(_), .. }, Some(path)) = (&candidate.what, &candidate.path) else {
+            return Ok(None);
+        };
+        let workspace = match candidate.kind {
+            OrphanKind::JobDirectory => path.as_path(),
+            _ => path.parent().unwrap_or(path),
+        };
+        // A dry run leaves no lock file behind.
+        let lock = workspace.join("sentinel.lock");
+        let is_there = lock.symlink_metadata().is_ok_and(|m| m.is_file());
+        if !is_there && (self.executed.dry_run || !workspace.is_dir()) {
+            return Ok(None);
+        }
+        FileLock::try_acquire(&self.dir.disk, &lock).map(Some)
+    }
+
+    fn remove(
+        &self,
+        candidate: &Candidate,
+        job_liveness: &JobLivenessOf<'_>,
+    ) -> Result<(u64, &'static str), String> {
+        match (&candidate.what, &candidate.path) {
+            (Target::Tree { identity, .. }, Some(path)) => self.remove_tree(candidate, path, *identity),
+            (Target::Temporary, Some(path)) => match remove_abandoned(&self.dir.disk, path) {
+                Ok(Abandoned::Removed { .. }) => Ok((candidate.bytes, "removed")),
+                Ok(Abandoned::Gone) => Ok((0, "already_gone")),
+                Ok(Abandoned::InUse) => Err("somebody writes it".to_owned()),
+                Err(e) => Err(format!("{e}: {}", e.source)),
+            },
+            (Target::Lock { repository, .. }, _) => {
+                match locks::recover_one(self.dir, repository, job_liveness) {
+                    Ok(None) => Ok((0, "already_gone")),
+                    Ok(Some(lock)) if lock.outcome == LockOutcome::Released => Ok((0, "given_back")),
+                    Ok(Some(lock)) => Err(lock.evidence.join("; ")),
+                    Err(e) => Err(e.to_string()),
+                }
+            }
+            (Target::Process { process, .. }, _) => match end_process(*process, KILL_WAIT_MS) {
+                Ok(true) => Ok((0, "ended")),
+                Ok(false) => Err("it was killed and does not end".to_owned()),
+                Err(e) => Err(e.to_string()),
+            },
+            _ => Err("the plan does not say where it is".to_owned()),
+        }
+    }
+
+    fn remove_tree(
+        &self,
+        candidate: &Candidate,
+        path: &Path,
+        identity: TreeIdentity,
+    ) -> Result<(u64, &'static str), String> {
+        if candidate.kind == OrphanKind::JobDirectory {
+            let to = self.dir.paths.orphans_archive().join(&candidate.id);
+            git_work::archive(&self.dir.disk, path, &to)
+                .map_err(|why| format!("its uncommitted work cannot be kept: {why}"))?;
+        }
+        match trash::take(self.dir, candidate, path, identity, &self.plan_id) {
+            Ok(true) => Ok((candidate.bytes, "in_trash")),
+            Ok(false) => Ok((0, "already_gone")),
+            Err(TakeError::Disk(e)) => Err(format!("{e}: {}", e.source)),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
+    /// Objects of one kind, together: checked in one picture that is a moment old, with the locks of their
+    /// jobs held.
+    fn docker(
+        &mut self,
+        candidates: Vec<Candidate>,
+        queue: &mut Queue,
+        job_liveness: &JobLivenessOf<'_>,
+    ) -> Result<(), ExecuteError> {
+        let grips = self.grips(&candidates);
+        queue.refresh()?;
+        let world = World::look(self.dir, self.settings, queue, job_liveness)?;
+        let mut going: Vec<(Candidate, DockerObject)> = Vec::new();
+        for candidate in candidates {
+            let Target::Docker { object } = &candidate.what else { continue };
+            match world.object_again(object) {
+                None => self.removed(candidate, 0, "already_gone")?,
+                Some((now, checks)) => {
+                    let job = job_of(&candidate);
+                    let ours = |c: &Check| {
+                        c.check == "lock-free" && grips.iter().any(|(id, _)| Some(id) == job.as_ref())
+                    };
+                    match checks.into_iter().find(|c| c.passed != Some(true) && !ours(c)) {
+                        Some(check) => self.refused(candidate, check)?,
+                        None if self.executed.dry_run => self.removed(candidate, 0, "would be removed")?,
+                        None => going.push((candidate, now)),
+                    }
+                }
+            }
+        }
+        let intents: Vec<LogEntry> = going.iter().map(|(c, _)| self.entry(c, "intent", 0, "")).collect();
+        self.enter(&intents)?;
+        if let Some(Ok((engine, _))) = &world.engine {
+            self.remove_objects(engine, &going)?;
+        }
+        drop(grips);
+        Ok(())
+    }
+
+    /// The locks of the workspaces of jobs that are over: what is resumed meanwhile waits for us.
+    fn grips(&self, candidates: &[Candidate]) -> Vec<(JobId, Grip)> {
+        let mut grips: Vec<(JobId, Grip)> = Vec::new();
+        for candidate in candidates {
+            let Some(id) = job_of(candidate) else { continue };
+            let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);
+            // Without a workspace nothing has begun; one is not made for this.
+            if grips.iter().any(|(held, _)| *held == id) || !workspace.is_ok_and(|w| w.is_dir()) {
+                continue;
+            }
+            grips.extend(grip(self.dir, &id).ok().map(|grip| (id, grip)));
+        }
+        grips
+    }
+
+    fn remove_objects(
+        &mut self,
+        engine: &Engine,
+        going: &[(Candidate, DockerObject)],
+    ) -> Result<(), ExecuteError> {
+        let objects: Vec<DockerObject> = going.iter().map(|(_, object)| object.clone()).collect();
+        let mut entered = Ok(());
+        engine.remove_all(&objects, &mut |object, removal| {
+            let Some((candidate, _)) = going.iter().find(|(_, o)| o.id == object.id) else { return };
+            let result = match removal {
+                Ok(Removal::Removed) => self.removed(candidate.clone(), candidate.bytes, "removed"),
+                Ok(Removal::AlreadyGone) => self.removed(candidate.clone(), 0, "already_gone"),
+                Err(error) => self.failed(candidate.clone(), error.to_string()),
+            };
+            if result.is_err() {
+                entered = result;
+            }
+        });
+        Ok(entered?)
+    }
+}
+
+/// The job that an object's label names, as it is or as the job was told it.
+fn job_of(candidate: &Candidate) -> Option<JobId> {
+    let Target::Docker { object } = &candidate.what else { return None };
+    let label = object.job.as_deref()?;
+    decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
+}
+
+fn size_of(candidate: &Candidate) -> Option<TreeSize> {
+    let is_tree = matches!(candidate.what, Target::Tree { .. });
+    candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
+}
+
+/// What is seen now; `None` when it is gone.
+fn checks_again(
+    world: &World<'_>,
+    candidate: &Candidate,
+    size: Option<TreeSize>,
+    own: bool,
+) -> Result<Option<Vec<Check>>, DiskError> {
+    match (&candidate.what, &candidate.path) {
+        (Target::Tree { identity, job }, Some(path)) => {
+            let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
+            let same = Check::is("identity", now == *identity, "device, inode and creation are the plan's");
+            let size = size.unwrap_or_default();
+            let (age, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
+            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), age, has_mounts, own);
+            Ok(Some(std::iter::once(same).chain(rest).collect()))
+        }
+        (Target::Temporary, Some(path)) => match path.symlink_metadata() {
+            Ok(found) => {
+                use std::os::unix::fs::MetadataExt;
+                let age = world.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
+                Ok(Some(world.checks_of_temporary_file(path, age)))
+            }
+            Err(_) => Ok(None),
+        },
+        (Target::Lock { repository, lock_id }, _) => {
+            let lock = locks::inspect(world.dir, repository, world.job_liveness).ok().flatten();
+            Ok(lock.filter(locks::LockInfo::is_active).map(|l| {
+                let same = Check::is("identity", l.lock_id == *lock_id, "the grant is the plan's");
+                std::iter::once(same).chain(world.checks_of_lock(&l)).collect()
+            }))
+        }
+        (Target::Process { process, job }, _) => {
+            if crate::system::presence(*process) == crate::system::Presence::Gone {
+                return Ok(None);
+            }
+            let Ok(id) = job.parse() else { return Ok(None) };
+            Ok(Some(world.checks_of_process(*process, &id)))
+        }
+        _ => Ok(Some(vec![Check::new("identity", None, "the plan does not say what it is")])),
+    }
+}

@@ -1,0 +1,134 @@
+//! Folders of the state directory: workspaces without a job, staging folders, indexes, strange sentinels.
+
+use std::path::{Path, PathBuf};
+
+use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::scan::Scanned;
+use super::world::World;
+use crate::durable::tree::{TreeIdentity, measure_trees};
+use crate::durable::{DiskError, TEMPORARY_PREFIX, Tried};
+use crate::jobs::{Sentinel, Stored};
+use crate::queue::{JobId, JobStatus};
+use crate::state::names::decode;
+
+/// How the name of a folder that is being made begins.
+const STAGING_PREFIX: &str = ".staging-";
+
+/// What the folder `jobs` holds.
+enum Entry {
+    Workspace(JobId),
+    Staging,
+    /// A file, or a name that is none of ours.
+    Other,
+}
+
+fn understood(name: &str, is_dir: bool) -> Entry {
+    if !is_dir {
+        return Entry::Other;
+    }
+    if name.starts_with(STAGING_PREFIX) || name.starts_with(TEMPORARY_PREFIX) {
+        return Entry::Staging;
+    }
+    match decode(name).and_then(|id| id.parse().ok()) {
+        Some(id) => Entry::Workspace(id),
+        None => Entry::Other,
+    }
+}
+
+impl World<'_> {
+    /// Every kind of folder, in one pass over `jobs/`.
+    pub(super) fn scan_folders(
+        &self,
+        wanted: &dyn Fn(OrphanKind) -> bool,
+        scanned: &mut Scanned,
+    ) -> Result<(), DiskError> {
+        let jobs = self.dir.paths.jobs();
+        let mut found: Vec<(OrphanKind, PathBuf, Option<JobId>)> = Vec::new();
+        for entry in std::fs::read_dir(&jobs).tried("list", &jobs)?.flatten() {
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
+            match understood(&name, is_dir) {
+                Entry::Workspace(id) => {
+                    scanned.count(OrphanKind::JobDirectory, 1);
+                    match self.job(&id) {
+                        None => found.push((OrphanKind::JobDirectory, entry.path(), Some(id))),
+                        Some(job) if job.status == JobStatus::Succeeded && wanted(OrphanKind::Index) => {
+                            let index = entry.path().join(&self.settings.index_folder);
+                            if index.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+                                scanned.count(OrphanKind::Index, 1);
+                                found.push((OrphanKind::Index, index, Some(id)));
+                            }
+                        }
+                        Some(_) if wanted(OrphanKind::Sentinel) => {
+                            scanned.count(OrphanKind::Sentinel, 1);
+                            if self.has_strange_sentinel(&entry.path(), &id) {
+                                let path = entry.path().join("sentinel.json");
+                                found.push((OrphanKind::Sentinel, path, Some(id)));
+                            }
+                        }
+                        Some(_) => {}
+                    }
+                }
+                Entry::Staging => {
+                    scanned.count(OrphanKind::StagingDirectory, 1);
+                    found.push((OrphanKind::StagingDirectory, entry.path(), None));
+                }
+                Entry::Other => {}
+            }
+        }
+        found.retain(|(kind, _, _)| wanted(*kind));
+        let tops: Vec<PathBuf> = found.iter().map(|(_, path, _)| path.clone()).collect();
+        let sizes = measure_trees(&tops);
+        for ((kind, path, job), size) in found.into_iter().zip(sizes) {
+            let Some(identity) = TreeIdentity::of(&path)? else { continue };
+            let age = self.age_of(size.newest_ms);
+            let checks = self.checks_of_folder(kind, &path, job.as_ref(), age, size.has_mounts, false);
+            let name = path.strip_prefix(&jobs).unwrap_or(&path).display().to_string();
+            let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
+            let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
+            scanned.candidates.push(candidate.judged(checks));
+        }
+        Ok(())
+    }
+
+    /// A sentinel that names another job than its folder, copied there by somebody.
+    fn has_strange_sentinel(&self, workspace: &Path, id: &JobId) -> bool {
+        match Sentinel::read(&workspace.join("sentinel.json")) {
+            Ok(Stored::Whole(sentinel)) => sentinel.job_id != *id,
+            _ => false,
+        }
+    }
+
+    /// What must hold before a folder goes. `own` when its sentinel's lock is held by the one who asks.
+    pub(super) fn checks_of_folder(
+        &self,
+        kind: OrphanKind,
+        path: &Path,
+        job: Option<&JobId>,
+        age_ms: i64,
+        has_mounts: bool,
+        own: bool,
+    ) -> Vec<Check> {
+        let mut checks = Vec::new();
+        if let Some(id) = job {
+            let workspace = match kind {
+                OrphanKind::JobDirectory => path,
+                _ => path.parent().unwrap_or(path),
+            };
+            if kind == OrphanKind::JobDirectory {
+                checks.extend([self.queue_complete(), self.not_a_job(id), self.no_record(id)]);
+            } else {
+                checks.push(self.job_over(id));
+            }
+            checks.extend([self.lock_free(workspace, own), self.no_process(id), self.no_cleanup(id)]);
+        }
+        checks.push(self.grace(Some(age_ms)));
+        let mount = self.no_mount(path);
+        checks.push(match has_mounts && mount.passed == Some(true) {
+            true => Check::is("no-mount", false, "something is mounted in it"),
+            false => mount,
+        });
+        checks.push(self.no_container(path));
+        checks
+    }
+}

@@ -1,0 +1,83 @@
+//! What was done to which orphan: an append-only log.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::candidate::OrphanKind;
+use crate::durable::DiskError;
+use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest};
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+/// One act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// When.
+    pub at: Timestamp,
+    /// By which plan.
+    pub plan_id: String,
+    /// Which candidate.
+    pub id: String,
+    /// Of which kind.
+    pub kind: OrphanKind,
+    /// What.
+    pub object: String,
+    /// `intent`, `removed`, `refused`, `failed`, `restored`, `emptied`.
+    pub result: String,
+    /// Disk space given back, or moved to the trash, in bytes.
+    pub bytes_freed: u64,
+    /// More about it.
+    pub detail: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The open log.
+pub(super) struct OrphanLog(Log);
+
+impl OrphanLog {
+    pub(super) fn open(dir: &StateDir) -> Result<OrphanLog, LogError> {
+        let clock = dir.clock.clone();
+        let options = LogOptions {
+            folder: dir.paths.orphans_log(),
+            name: "orphans",
+            state_id: dir.identity.state_id.to_string(),
+            epoch: Host::this().boot_id,
+            segment_bytes: 1 << 20,
+            preallocate: false,
+            min_next_seq: 1,
+            lock_wait: dir.lock_wait,
+            quarantine: dir.quarantine(),
+            stamp: Arc::new(move || clock.now().to_string()),
+        };
+        dir.disk.ensure_dir(&dir.paths.orphans())?;
+        dir.disk.ensure_dir(&options.folder)?;
+        Log::open(&dir.disk, options).map(OrphanLog)
+    }
+
+    /// Enters acts; on disk when this returns.
+    pub(super) fn enter(&self, entries: &[LogEntry]) -> Result<(), LogError> {
+        let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
+        if lines.is_empty() { Ok(()) } else { self.0.append(&lines).map(drop) }
+    }
+}
+
+/// Every act, the oldest first. Changes nothing.
+///
+/// # Errors
+/// What the system says.
+pub fn entries(dir: &StateDir) -> Result<Vec<LogEntry>, DiskError> {
+    let (folder, state_id) = (dir.paths.orphans_log(), dir.identity.state_id.to_string());
+    let mut entries = Vec::new();
+    if !folder.exists() {
+        return Ok(entries);
+    }
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    crate::durable::log::read(request, |_, line| entries.extend(serde_json::from_slice(line).ok()))?;
+    Ok(entries)
+}

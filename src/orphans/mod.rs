@@ -1,0 +1,39 @@
+//! Orphans: what no job owns any more, found, proven, and removed without touching anything alive.
+//!
+//! **Scan** ([`scan`]): looks at every kind, gives each candidate an id, its evidence, size and age, and every
+//! safety check with its result, and saves that as a plan (`orphans/candidates.json`). Nothing is removed.
+//!
+//! **Checks** are data and have three values. A candidate is safe when all passed; what is unknown (a gap in
+//! the queue's log, an engine that does not answer, a process that hides, a workspace on a network file
+//! system) is never removed.
+//!
+//! **Cleanup** ([`execute`]): carries a plan out, all of it, by kind or by id. It only removes what the plan
+//! names, identified by what it is (device, inode and creation; full id; pid and start time), makes every check
+//! anew right before each removal, with the job's `sentinel.lock` held where there is one, and refuses with the
+//! check that failed. A plan that is not the saved one, or is older than a day, is refused.
+//!
+//! **Trash**: folders are renamed into `orphans/trash/<id>/` with a note, and can be restored until the trash
+//! is emptied by age and size. Work that a git repository has and nobody else does is kept in
+//! `orphans/archive/<id>/` before that. Every act is in `orphans/log/`, an append-only log.
+//!
+//! **Whose a Docker object is**: only labels count here, the job's together with this state directory's. A
+//! name alone proves nothing about an object whose job is not known. Containers and networks of a job that
+//! is over are orphans; its volumes may hold its results and stay as long as the queue knows it.
+
+mod candidate;
+mod checks;
+mod docker;
+mod execute;
+mod folders;
+mod log;
+mod others;
+mod scan;
+mod trash;
+mod world;
+
+pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
+pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
+pub use log::{LogEntry, entries};
+pub use scan::{ScanError, plan, scan};
+pub use trash::{TrashError, Trashed, empty_trash, restore, trashed};
+pub use world::{OrphanSettings, World};

@@ -1,0 +1,135 @@
+//! Locks whose holder is gone, temporary files that nobody writes, processes without a job.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::candidate::{Candidate, Check, OrphanKind, Target};
+use super::scan::Scanned;
+use super::world::World;
+use crate::durable::{DiskError, is_held, is_temporary_name};
+use crate::jobs::marks;
+use crate::locks::{self, LockInfo, LockVerdict};
+use crate::queue::JobId;
+use crate::system::{ProcessIdentity, environment_of, process_stat};
+
+impl World<'_> {
+    pub(super) fn scan_locks(&self, scanned: &mut Scanned) -> Result<(), DiskError> {
+        for lock in locks::list(self.dir, self.job_liveness)? {
+            scanned.count(OrphanKind::Lock, 1);
+            if matches!(lock.verdict, LockVerdict::Stale) {
+                let (repository, lock_id) = (lock.repository.clone(), lock.lock_id.clone());
+                let what = Target::Lock { repository, lock_id };
+                let path = Some(lock.file.clone().into());
+                let candidate = Candidate::new(OrphanKind::Lock, &lock.repository, path, what);
+                let age_ms = lock.acquired_at.map(|at| self.now.millis_since(at));
+                scanned.candidates.push(Candidate { age_ms, ..candidate }.judged(self.checks_of_lock(&lock)));
+            }
+        }
+        Ok(())
+    }
+
+    /// That its holder is provably gone; a younger one is as dead.
+    pub(super) fn checks_of_lock(&self, lock: &LockInfo) -> Vec<Check> {
+        let passed = match lock.verdict {
+            LockVerdict::Stale => Some(true),
+            LockVerdict::Unknown { .. } => None,
+            _ => Some(false),
+        };
+        vec![self.queue_complete(), Check::new("holder-gone", passed, lock.evidence.join("; "))]
+    }
+
+    pub(super) fn scan_temporary_files(&self, scanned: &mut Scanned) {
+        let folders = self.dir.paths.folders().into_iter().chain([self.dir.paths.root().to_owned()]);
+        for folder in folders {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let Ok(found) = entry.path().symlink_metadata() else { continue };
+                if !is_temporary_name(&entry.file_name()) || !found.is_file() {
+                    continue;
+                }
+                scanned.count(OrphanKind::TemporaryFile, 1);
+                let path = entry.path();
+                let name = path.strip_prefix(self.dir.paths.root()).unwrap_or(&path).display().to_string();
+                let age = self.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
+                let checks = self.checks_of_temporary_file(&path, age);
+                let candidate =
+                    Candidate::new(OrphanKind::TemporaryFile, &name, Some(path), Target::Temporary);
+                let candidate = Candidate { bytes: found.blocks() * 512, age_ms: Some(age), ..candidate };
+                scanned.candidates.push(candidate.judged(checks));
+            }
+        }
+    }
+
+    pub(super) fn checks_of_temporary_file(&self, path: &Path, age_ms: i64) -> Vec<Check> {
+        let written = match is_held(path) {
+            Ok(held) => {
+                let seen = if held { "somebody writes it" } else { "nobody has it locked" };
+                Check::is("not-written", !held, seen)
+            }
+            Err(e) => Check::new("not-written", None, format!("{e}: {}", e.source)),
+        };
+        vec![written, self.grace(Some(age_ms))]
+    }
+
+    pub(super) fn scan_processes(&self, scanned: &mut Scanned) {
+        let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
+            let Some((process, job)) = self.marked(pid) else { continue };
+            scanned.count(OrphanKind::Process, 1);
+            let Ok(id) = job.parse::<JobId>() else { continue };
+            if self.job(&id).is_some_and(|j| !j.status.is_over()) {
+                continue;
+            }
+            let checks = self.checks_of_process(process, &id);
+            let what = Target::Process { process, job };
+            let candidate = Candidate::new(OrphanKind::Process, &pid.to_string(), None, what);
+            let age_ms = age_of_process(process);
+            scanned.candidates.push(Candidate { age_ms, ..candidate }.judged(checks));
+        }
+    }
+
+    /// A living process that bears the mark of a job of this very state directory.
+    fn marked(&self, pid: u32) -> Option<(ProcessIdentity, String)> {
+        let environment = environment_of(pid).ok()?;
+        let value = |name: &str| {
+            let mut entries = environment.iter().filter_map(|e| e.strip_prefix(name.as_bytes()));
+            let value = entries.find_map(|e| e.strip_prefix(b"="))?;
+            String::from_utf8(value.to_vec()).ok()
+        };
+        let job = value(marks::JOB_ID)?;
+        let root = std::fs::canonicalize(value(marks::STATE_DIR)?).ok()?;
+        if root != std::fs::canonicalize(self.dir.paths.root()).ok()? {
+            return None;
+        }
+        let stat = process_stat(pid).ok().filter(|s| !s.is_dead)?;
+        Some((stat.identity, job))
+    }
+
+    pub(super) fn checks_of_process(&self, process: ProcessIdentity, id: &JobId) -> Vec<Check> {
+        let own_session = rustix::process::getsid(None).ok().map(|s| s.as_raw_nonzero().get().unsigned_abs());
+        let theirs = process_stat(process.pid).ok().map(|s| s.session);
+        let apart = theirs.is_some() && theirs != own_session;
+        let marked =
+            self.marked(process.pid).is_some_and(|(now, job)| now == process && job == id.to_string());
+        let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);
+        let mut checks = vec![
+            Check::is("identity", marked, format!("process {} bears the mark of job {id}", process.pid)),
+            Check::is("not-ours", apart, "it is in another session than the one who asks"),
+            self.queue_complete(),
+            self.job_over(id),
+            self.grace(age_of_process(process)),
+        ];
+        if let Ok(workspace) = workspace {
+            checks.push(self.lock_free(&workspace, false));
+        }
+        checks
+    }
+}
+
+/// How long it has run, in milliseconds, by the clock that counts from boot.
+fn age_of_process(process: ProcessIdentity) -> Option<i64> {
+    let ticks = rustix::param::clock_ticks_per_second();
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now_ms = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    let started_ms = i64::try_from(process.start_time.checked_mul(1000)? / ticks.max(1)).ok()?;
+    Some((now_ms - started_ms).max(0))
+}

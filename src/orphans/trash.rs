@@ -1,0 +1,213 @@
+//! The trash: `orphans/trash/<id>/what` is what was removed, `note.json` beside it says what that was.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::candidate::{Candidate, OrphanKind};
+use super::log::{LogEntry, OrphanLog};
+use super::scan::alone;
+use super::world::OrphanSettings;
+use crate::durable::log::LogError;
+use crate::durable::tree::{TakeError, TreeIdentity, put_back, remove_tree, take_into_trash};
+use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
+use crate::queue::{Actor, JobId};
+use crate::state::{StateDir, Timestamp};
+
+/// Something in the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trashed {
+    /// Its name in the trash: the candidate's id.
+    pub id: String,
+    /// What kind.
+    pub kind: OrphanKind,
+    /// What.
+    pub object: String,
+    /// Where it was.
+    pub from: PathBuf,
+    /// Which folder it is.
+    pub identity: TreeIdentity,
+    /// When it was removed.
+    pub removed_at: Timestamp,
+    /// By which plan.
+    pub plan_id: String,
+    /// Disk space in bytes.
+    pub bytes: u64,
+}
+
+/// Why nothing was restored or emptied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrashError {
+    /// No such thing.
+    #[error("there is no '{id}' in the trash")]
+    NotThere {
+        /// What was asked for.
+        id: String,
+    },
+    /// Its place is taken.
+    #[error("{} is there again: nothing was restored", path.display())]
+    Taken {
+        /// The place.
+        path: PathBuf,
+    },
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn slot(dir: &StateDir, id: &str) -> PathBuf {
+    dir.paths.orphans_trash().join(id)
+}
+
+/// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
+/// False when it was gone.
+pub(super) fn take(
+    dir: &StateDir,
+    candidate: &Candidate,
+    path: &Path,
+    identity: TreeIdentity,
+    plan_id: &str,
+) -> Result<bool, TakeError> {
+    let slot = slot(dir, &candidate.id);
+    dir.disk.ensure_dir(&dir.paths.orphans_trash())?;
+    dir.disk.ensure_dir(&slot)?;
+    let note = Trashed {
+        id: candidate.id.clone(),
+        kind: candidate.kind,
+        object: candidate.object.clone(),
+        from: path.to_owned(),
+        identity,
+        removed_at: dir.clock.now(),
+        plan_id: plan_id.to_owned(),
+        bytes: candidate.bytes,
+    };
+    let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
+    replace(&dir.disk, &slot.join("note.json"), &text)?;
+    let taken = take_into_trash(&dir.disk, path, &slot.join("what"), identity);
+    if !matches!(taken, Ok(true)) {
+        // Nothing is in it; a note without anything is passed over by readers.
+        let _ = remove_tree(&dir.disk, &slot, &());
+    }
+    taken
+}
+
+/// What is in the trash, the oldest first.
+///
+/// # Errors
+/// What the system says.
+pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
+    let folder = dir.paths.orphans_trash();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).tried("list", &folder),
+    };
+    let mut found: Vec<Trashed> = Vec::new();
+    for entry in entries.flatten().filter(|e| e.path().join("what").symlink_metadata().is_ok()) {
+        let note = read_optional(&entry.path().join("note.json"))?;
+        found.extend(note.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
+    }
+    found.sort_by(|a, b| (a.removed_at, &a.id).cmp(&(b.removed_at, &b.id)));
+    Ok(found)
+}
+
+/// Moves something back to where it was, if nothing is there.
+///
+/// # Errors
+/// [`TrashError`]; it is then still in the trash.
+pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, TrashError> {
+    let _alone = alone(dir)?;
+    let found = trashed(dir)?.into_iter().find(|t| t.id == id);
+    let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
+    let slot = slot(dir, &found.id);
+    match put_back(&dir.disk, &slot.join("what"), &found.from) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(TrashError::Taken { path: found.from });
+        }
+        other => other?,
+    }
+    let _ = remove_tree(&dir.disk, &slot, &());
+    OrphanLog::open(dir)?.enter(&[entry(dir, &found, "restored", actor, String::new())])?;
+    Ok(found)
+}
+
+/// Deletes what is older than `trash_keep`, and the oldest of the rest while there is more than
+/// `trash_bytes`. What was deleted, with the bytes given back.
+///
+/// # Errors
+/// [`TrashError`].
+pub fn empty_trash(
+    dir: &StateDir,
+    settings: &OrphanSettings,
+    everything: bool,
+) -> Result<Vec<(Trashed, u64)>, TrashError> {
+    let _alone = alone(dir)?;
+    empty(dir, settings, everything)
+}
+
+/// As [`empty_trash`], for the one who works on orphans.
+pub(super) fn empty(
+    dir: &StateDir,
+    settings: &OrphanSettings,
+    everything: bool,
+) -> Result<Vec<(Trashed, u64)>, TrashError> {
+    let (now, keep) = (dir.clock.now(), i64::try_from(settings.trash_keep.as_millis()).unwrap_or(i64::MAX));
+    let all = trashed(dir)?;
+    let mut kept: u64 = all.iter().map(|t| t.bytes).sum();
+    let mut emptied = Vec::new();
+    for trashed in all {
+        let is_old = now.millis_since(trashed.removed_at) >= keep;
+        if !(everything || is_old || kept > settings.trash_bytes) {
+            continue;
+        }
+        kept -= trashed.bytes;
+        // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
+        let removed = remove_tree(&dir.disk, &slot(dir, &trashed.id).join("what"), &())?;
+        let detail = match removed.is_complete() {
+            true => String::new(),
+            false => crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed),
+        };
+        if removed.is_complete() {
+            remove_tree(&dir.disk, &slot(dir, &trashed.id), &())?;
+        }
+        let entry = LogEntry {
+            bytes_freed: removed.bytes,
+            ..entry(dir, &trashed, "emptied", &settings.actor, detail)
+        };
+        OrphanLog::open(dir)?.enter(&[entry])?;
+        emptied.push((trashed, removed.bytes));
+    }
+    Ok(emptied)
+}
+
+fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail: String) -> LogEntry {
+    LogEntry {
+        at: dir.clock.now(),
+        plan_id: trashed.plan_id.clone(),
+        id: trashed.id.clone(),
+        kind: trashed.kind,
+        object: trashed.object.clone(),
+        result: result.to_owned(),
+        bytes_freed: 0,
+        detail,
+        by: actor.by.clone(),
+        reason: actor.why.clone(),
+    }
+}
+
+/// The job that something in the trash was of.
+impl Trashed {
+    /// As its name says.
+    #[must_use]
+    pub fn job(&self) -> Option<JobId> {
+        let name = self.from.file_name()?.to_str()?;
+        crate::state::names::decode(name)?.parse().ok()
+    }
+}

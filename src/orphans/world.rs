@@ -1,0 +1,162 @@
+//! What the checks look at: one picture of the queue, the processes, the mounts and the engine.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cleanup;
+use crate::durable::DiskError;
+use crate::jobs::{Life, ProcessTable, life_of};
+use crate::locks::JobLivenessOf;
+use crate::queue::{Actor, Job, JobId, Queue};
+use crate::state::{StateDir, Timestamp};
+use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, EngineSettings};
+
+/// How orphans are looked for and removed.
+#[derive(Debug, Clone)]
+pub struct OrphanSettings {
+    /// Who does it.
+    pub actor: Actor,
+    /// What changed less long ago is left alone.
+    pub grace: Duration,
+    /// How long removed folders can be restored.
+    pub trash_keep: Duration,
+    /// How much of them is kept, in bytes.
+    pub trash_bytes: u64,
+    /// Where the engine is; `None` when this machine has none.
+    pub engine: Option<EngineSettings>,
+    /// The folder by which a workspace's index is known.
+    pub index_folder: PathBuf,
+}
+
+impl OrphanSettings {
+    /// The usual ones, without an engine.
+    #[must_use]
+    pub fn new(actor: Actor) -> OrphanSettings {
+        OrphanSettings {
+            actor,
+            grace: Duration::from_secs(600),
+            trash_keep: Duration::from_secs(7 * 24 * 3600),
+            trash_bytes: 10 << 30,
+            engine: None,
+            index_folder: ".code-indexer".into(),
+        }
+    }
+}
+
+/// The engine as it answered, or why it did not.
+pub(super) type Answer = Result<(Engine, Vec<DockerObject>), EngineError>;
+
+/// One picture of everything that may own something.
+pub struct World<'a> {
+    pub(super) dir: &'a StateDir,
+    pub(super) settings: &'a OrphanSettings,
+    pub(super) queue: &'a Queue,
+    pub(super) job_liveness: &'a JobLivenessOf<'a>,
+    pub(super) table: ProcessTable,
+    pub(super) now: Timestamp,
+    /// Jobs with a cleanup that is not over.
+    cleaning: BTreeSet<JobId>,
+    mounts: Vec<PathBuf>,
+    /// The state directory without links.
+    real_root: PathBuf,
+    /// `None` when this machine has no engine.
+    pub(super) engine: Option<Answer>,
+}
+
+impl<'a> World<'a> {
+    /// Looks anew, at a queue that has just been followed. With `docker`, asks the engine as well.
+    ///
+    /// # Errors
+    /// What the system says of the cleanups.
+    pub fn look(
+        dir: &'a StateDir,
+        settings: &'a OrphanSettings,
+        queue: &'a Queue,
+        job_liveness: &'a JobLivenessOf<'a>,
+    ) -> Result<World<'a>, DiskError> {
+        let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
+        let engine = settings.engine.as_ref().map(ask);
+        Ok(World {
+            dir,
+            settings,
+            queue,
+            job_liveness,
+            table: ProcessTable::new(),
+            now: dir.clock.now(),
+            cleaning,
+            mounts: mounts(),
+            real_root: std::fs::canonicalize(dir.paths.root())
+                .unwrap_or_else(|_| dir.paths.root().to_owned()),
+            engine,
+        })
+    }
+
+    pub(super) fn job(&self, id: &JobId) -> Option<&'a Job> {
+        self.queue.state().get(id)
+    }
+
+    pub(super) fn life(&self, id: &JobId) -> Life {
+        life_of(self.dir, id, &self.table)
+    }
+
+    pub(super) fn is_cleaned_up(&self, id: &JobId) -> bool {
+        self.cleaning.contains(id)
+    }
+
+    /// A path of the state directory as mounts are named. Below it there are no links that we follow.
+    pub(super) fn real(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.dir.paths.root()).map_or_else(|_| path.to_owned(), |p| self.real_root.join(p))
+    }
+
+    pub(super) fn mount_in(&self, folder: &Path) -> Option<&PathBuf> {
+        let real = self.real(folder);
+        self.mounts.iter().find(|m| m.starts_with(&real))
+    }
+
+    /// The engine's objects; an error when it has one that does not answer.
+    pub(super) fn objects(&self) -> Result<&[DockerObject], &EngineError> {
+        match &self.engine {
+            None => Ok(&[]),
+            Some(Ok((_, objects))) => Ok(objects),
+            Some(Err(e)) => Err(e),
+        }
+    }
+}
+
+fn ask(settings: &EngineSettings) -> Answer {
+    let engine = Engine::connect(settings)?;
+    let mut objects = Vec::new();
+    for kind in DockerKind::ALL {
+        objects.extend(engine.list(kind)?);
+    }
+    Ok((engine, objects))
+}
+
+/// Every mount point that this process sees.
+fn mounts() -> Vec<PathBuf> {
+    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let lines = text.split(|&b| b == b'\n');
+    lines.filter_map(|line| line.split(|&b| b == b' ').nth(4)).map(unescaped).collect()
+}
+
+/// `\040` and its like stand for blanks and their like.
+fn unescaped(field: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        match octal.and_then(|d| u8::from_str_radix(d, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}

@@ -1,0 +1,109 @@
+//! The ends of a job: what others are told of.
+
+use super::job::{Attempt, Job, JobStatus, Transition};
+use crate::state::Timestamp;
+
+/// Why a job is queued again at the moment of its crash.
+pub(super) const REQUEUED: &str = "requeued after a crash";
+
+/// A time at which a job was over, for good or until somebody resumed it. A function of the log alone: it
+/// reads the same however often, by whomever and whenever it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobEnd {
+    /// In which attempt.
+    pub attempt: u32,
+    /// How.
+    pub status: JobStatus,
+    /// When.
+    pub at: Timestamp,
+    /// When the attempt was begun; `None` for a job that never got as far.
+    pub started_at: Option<Timestamp>,
+    /// Exit status.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// More about it.
+    pub reason: Option<String>,
+}
+
+impl Job {
+    /// All ends of the job, in their order. A crash after which it was queued again at once is none.
+    #[must_use]
+    pub fn ends(&self) -> Vec<JobEnd> {
+        let history = &self.course().history;
+        let goes_on = |next: Option<&Transition>| {
+            next.is_some_and(|t| t.by.is_none() && t.reason.as_deref() == Some(REQUEUED))
+        };
+        let over = history.iter().enumerate().filter(|(i, t)| {
+            t.status.is_over() && !(t.status == JobStatus::Crashed && goes_on(history.get(i + 1)))
+        });
+        over.map(|(_, t)| self.end_of(t)).collect()
+    }
+
+    fn end_of(&self, t: &Transition) -> JobEnd {
+        let is_its = |a: &&Attempt| (a.attempt, a.status, a.finished_at) == (t.attempt, t.status, t.at);
+        let attempt = self.course().attempts.iter().find(is_its);
+        JobEnd {
+            attempt: t.attempt,
+            status: t.status,
+            at: t.at,
+            started_at: attempt.and_then(|a| a.started_at),
+            exit_code: attempt.and_then(|a| a.exit_code),
+            signal: attempt.and_then(|a| a.signal),
+            reason: t.reason.clone().or_else(|| attempt.and_then(|a| a.reason.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::queue::{Actor, AfterCrash, End, JobSpec, Operation, Outcome, QueueState, Record, Submission};
+    use crate::state::Timestamp;
+
+    fn apply(state: &mut QueueState, seq: u64, operation: Operation) {
+        let at = Timestamp::from_millis(i64::try_from(seq).unwrap() * 1000);
+        state.apply(seq, Record { at, actor: Actor::default(), operation }).unwrap();
+    }
+
+    #[test]
+    fn a_crash_that_is_tried_again_is_no_end_and_a_resumed_job_has_two() {
+        let mut state = QueueState::default();
+        let job: crate::queue::JobId = "a".parse().unwrap();
+        let spec = JobSpec::default();
+        apply(
+            &mut state,
+            1,
+            Operation::Submit(Submission { job: job.clone(), priority: 0, repository: None, spec }),
+        );
+        assert_eq!(state.take_turned(), None);
+        let end = |attempt, claim, outcome, after_crash| {
+            Operation::End(End {
+                job: job.clone(),
+                attempt,
+                claim,
+                outcome,
+                exit_code: (outcome == Outcome::Exited).then_some(7),
+                signal: None,
+                ended_at: None,
+                reason: None,
+                after_crash,
+            })
+        };
+        apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1 });
+        let again = AfterCrash::Requeue { not_before: Timestamp::default() };
+        apply(&mut state, 3, end(1, 2, Outcome::Crashed, Some(again)));
+        assert!(state.get(&job).unwrap().ends().is_empty());
+        apply(&mut state, 4, Operation::Claim { job: job.clone(), attempt: 2 });
+        apply(&mut state, 5, end(2, 4, Outcome::Crashed, Some(AfterCrash::Hold)));
+        let first = state.get(&job).unwrap().ends();
+        apply(&mut state, 6, Operation::Resume { job: job.clone(), fresh: false, attempt: Some(3) });
+        apply(&mut state, 7, Operation::Claim { job: job.clone(), attempt: 3 });
+        apply(&mut state, 8, end(3, 7, Outcome::Exited, None));
+        let ends = state.get(&job).unwrap().ends();
+        assert_eq!(ends[..1], first, "a later resume changes nothing about an end");
+        assert_eq!(ends.len(), 2);
+        assert_eq!((ends[1].attempt, ends[1].exit_code), (3, Some(7)));
+        assert!(state.take_turned().unwrap().contains(&job));
+        assert_eq!(state.take_turned(), Some(Vec::new()));
+    }
+}

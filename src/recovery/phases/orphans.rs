@@ -1,0 +1,39 @@
+//! Phase `orphans`: what no job owns any more is found and put into the plan. Nothing is removed: that is an
+//! operator's decision, or cron's.
+
+use super::locks::liveness_of;
+use super::sequence::Shared;
+use crate::jobs::{Look, ProcessTable};
+use crate::orphans::{OrphanSettings, ScanError, World, scan};
+use crate::queue::{Job, JobId};
+use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::system::Host;
+
+pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
+    context.checkpoint()?;
+    let settings = Shared::lock(&shared.scanning).clone();
+    let settings = settings.unwrap_or_else(|| OrphanSettings::new(shared.settings.jobs.actor.clone()));
+    shared.with_queue(|queue| {
+        queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
+        let running: Vec<Job> = queue.state().running().cloned().collect();
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
+        let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
+        let world = World::look(&shared.dir, &settings, queue, &liveness)
+            .map_err(|e| PhaseError::failed("look for what could own something", e))?;
+        let plan = match scan(&world, &[], Vec::new()) {
+            Ok(plan) => plan,
+            // Whoever scans at this moment makes the plan.
+            Err(ScanError::Lock(crate::durable::LockError::Held { .. })) => {
+                return Ok(PhaseOutcome::with_message("another scan is under way"));
+            }
+            Err(e) => return Err(PhaseError::failed("look for orphans", e)),
+        };
+        let kinds = plan.scanned.len() as u64;
+        context.total(kinds);
+        context.advance(kinds);
+        let (total, protected) = (plan.candidates.len(), plan.protected_total());
+        let message = format!("{total} found, {protected} of them protected, {} bytes", plan.bytes_total());
+        Ok(PhaseOutcome { findings: plan.findings, message: Some(message), ..PhaseOutcome::default() })
+    })
+}

@@ -1,0 +1,76 @@
+//! Phase `webhooks`: what was being delivered when the sender died is pending again; the delivery log is
+//! mended; what is undelivered is told.
+
+use super::sequence::Shared;
+use crate::recovery::{
+    DegradedResource, HistoryEntry, PhaseContext, PhaseError, PhaseOutcome, RecoveryOutcome, read_history,
+};
+use crate::report::{Finding, catalogue, webhooks::problem_findings};
+use crate::state::StateDir;
+use crate::webhooks::{self, RecoveryEnd, RecoveryFacts, Was};
+
+pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
+    context.checkpoint()?;
+    let ends = recovery_ends(&shared.dir);
+    let recovered = shared.with_queue(|queue| {
+        queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
+        webhooks::recover(&shared.dir, &shared.settings.webhooks, queue.state(), &ends)
+            .map_err(|e| PhaseError::failed("recover the deliveries", e))
+    })?;
+    context.total(recovered.total);
+    context.advance(recovered.total);
+    context.count("webhooks.found", recovered.total);
+    context.count("webhooks.in_flight", recovered.in_flight);
+    context.detail("webhooks", serde_json::to_value(&recovered).unwrap_or_default());
+    Ok(outcome(&recovered))
+}
+
+fn outcome(found: &webhooks::Recovered) -> PhaseOutcome {
+    let meanwhile = if found.was_delivering { "; somebody is delivering" } else { "" };
+    let mut outcome = PhaseOutcome::with_message(format!(
+        "{} undelivered: {} never tried, {} under way when their sender died, {} waiting, {} parked{meanwhile}",
+        found.total, found.pending, found.in_flight, found.waiting, found.parked,
+    ));
+    outcome.findings = problem_findings(&found.problems);
+    let lost = found.deliveries.iter().filter(|d| d.was == Was::InFlight);
+    outcome.findings.extend(lost.take(if found.was_delivering { 0 } else { 20 }).map(|d| {
+        let sentence = format!("an attempt to {} was under way when its sender died; it is repeated", d.url);
+        Finding::new(&catalogue::WEBHOOK_INTERRUPTED, format!("webhook:{}", d.delivery_id), sentence)
+    }));
+    if found.problems.is_damaged() && found.was_delivering {
+        let why = "the delivery log is damaged, and somebody is delivering, so it was not mended".to_owned();
+        outcome.degraded.push(DegradedResource { object: "webhooks".to_owned(), why });
+    }
+    outcome
+}
+
+/// The recoveries that came to their end, as far as receivers are told of them. None when their record
+/// cannot be read: the next recovery begins a new one.
+#[must_use]
+pub fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
+    read_history(dir).unwrap_or_default().iter().filter_map(recovery_end).collect()
+}
+
+fn recovery_end(entry: &HistoryEntry) -> Option<RecoveryEnd> {
+    if entry.outcome == RecoveryOutcome::Running {
+        return None;
+    }
+    let mut findings = std::collections::BTreeMap::new();
+    for (code, count) in entry.phases.iter().flat_map(|p| &p.codes) {
+        *findings.entry(code.clone()).or_default() += count;
+    }
+    Some(RecoveryEnd {
+        at: entry.ended_at?,
+        is_degraded: entry.outcome != RecoveryOutcome::Completed,
+        found_orphans: findings.keys().any(|code: &String| code.starts_with("orphan")),
+        facts: RecoveryFacts {
+            recovery_id: entry.recovery_id,
+            outcome: entry.outcome.word().to_owned(),
+            purpose: entry.purpose.clone(),
+            started_at: entry.started_at,
+            duration_ms: entry.duration_ms,
+            degraded: entry.degraded,
+            findings,
+        },
+    })
+}

@@ -1,0 +1,287 @@
+//! Cleanups: those that are open, in line, interrupted, and over.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::{catalogue, page};
+use crate::cleanup::{
+    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, completed,
+    damaged, is_running, list,
+};
+use crate::durable::DiskError;
+use crate::queue::JobId;
+use crate::state::{StateDir, Timestamp};
+use crate::system::docker::DockerKind;
+
+/// A phase of a cleanup.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)] // As in the cleanup's own record.
+pub struct PhaseEntry {
+    pub phase: PhaseName,
+    pub status: PhaseStatus,
+    pub attempts: u32,
+    pub items_done: u64,
+    pub items_total: u64,
+    pub error: Option<String>,
+    pub next_try_at: Option<Timestamp>,
+    /// The first step that is not done.
+    pub step: Option<String>,
+    pub notes: Vec<String>,
+}
+
+impl PhaseEntry {
+    fn of(phase: &Phase, interrupted: bool) -> PhaseEntry {
+        // What its process has not written since it was killed is not under way.
+        let status = match phase.status {
+            PhaseStatus::Running if interrupted => PhaseStatus::Pending,
+            status => status,
+        };
+        let step = phase.next_step().filter(|_| !phase.status.is_over()).map(|s| s.step.clone());
+        PhaseEntry {
+            phase: phase.phase,
+            status,
+            attempts: phase.attempts,
+            items_done: phase.items_done,
+            items_total: phase.items_total,
+            error: phase.error.clone(),
+            next_try_at: phase.next_try_at,
+            step,
+            notes: phase.notes.clone(),
+        }
+    }
+}
+
+/// A cleanup.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CleanupEntry {
+    pub cleanup_id: String,
+    pub job_id: JobId,
+    pub attempt: u32,
+    pub status: CleanupStatus,
+    /// The phase that is next or under way; null when it is over.
+    pub phase: Option<PhaseName>,
+    pub phases: Vec<PhaseEntry>,
+    pub created_at: Timestamp,
+    /// Why there is one: `auto`, `asked`, `pruned`.
+    pub source: Source,
+    pub by: String,
+    pub reason: Option<String>,
+    /// Whether a crash interrupted it and it went on, or will.
+    pub resumed: bool,
+    pub resumed_from: Option<ResumedFrom>,
+    /// A later attempt of the job ended it early.
+    pub overtaken: bool,
+    pub bytes_freed: u64,
+}
+
+impl CleanupEntry {
+    /// As it stands; `runs` tells whether some process works on cleanups.
+    #[must_use]
+    pub fn of(record: &CleanupRecord, runs: bool) -> CleanupEntry {
+        let status = record.status(runs);
+        let interrupted = record.under_way && !runs;
+        let resumed_from = if interrupted { record.open_step() } else { record.resumed_from.clone() };
+        CleanupEntry {
+            cleanup_id: record.cleanup_id.clone(),
+            job_id: record.job_id.clone(),
+            attempt: record.attempt,
+            status,
+            phase: record.current_phase(),
+            phases: record.phases.iter().map(|p| PhaseEntry::of(p, interrupted)).collect(),
+            created_at: record.created_at,
+            source: record.source,
+            by: record.by.clone(),
+            reason: record.why.clone(),
+            resumed: resumed_from.is_some(),
+            resumed_from,
+            overtaken: record.overtaken,
+            bytes_freed: record.bytes_freed,
+        }
+    }
+}
+
+/// A cleanup that is over.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CompletedEntry {
+    #[serde(flatten)]
+    pub cleanup: CleanupEntry,
+    pub completed_at: Timestamp,
+    pub duration_ms: i64,
+    pub containers_removed: u64,
+    pub networks_removed: u64,
+    pub volumes_removed: u64,
+}
+
+impl CompletedEntry {
+    fn of(completed: &Completed) -> CompletedEntry {
+        let record = &completed.cleanup;
+        let begun = record.begun_at.unwrap_or(record.created_at);
+        CompletedEntry {
+            cleanup: CleanupEntry::of(record, false),
+            completed_at: completed.completed_at,
+            duration_ms: completed.completed_at.millis_since(begun).max(0),
+            containers_removed: record.removed(DockerKind::Container),
+            networks_removed: record.removed(DockerKind::Network),
+            volumes_removed: record.removed(DockerKind::Volume),
+        }
+    }
+}
+
+/// How many cleanups stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct CleanupCounts {
+    pub pending: u64,
+    pub running: u64,
+    pub waiting: u64,
+    pub parked: u64,
+    pub completed: u64,
+}
+
+/// `cleanup state`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CleanupState {
+    pub counts: CleanupCounts,
+    /// Those that are not over, the oldest first.
+    pub cleanups: Vec<CleanupEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+    pub findings: Vec<Finding>,
+}
+
+/// `cleanup queue` and `cleanup resuming`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CleanupList {
+    pub cleanups: Vec<CleanupEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+/// `cleanup completed`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CompletedList {
+    pub cleanups: Vec<CompletedEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CleanupReportError {
+    /// No such cursor.
+    #[error(transparent)]
+    Cursor(#[from] page::BadCursor),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
+    let records = list(dir)?;
+    let runs = is_running(dir);
+    Ok(records.iter().map(|r| CleanupEntry::of(r, runs)).collect())
+}
+
+impl CleanupState {
+    /// As it stands now. Changes nothing.
+    ///
+    /// # Errors
+    /// [`CleanupReportError`].
+    pub fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
+        let cleanups = open(dir)?;
+        let over = completed(dir)?;
+        let mut counts = CleanupCounts { completed: over.len() as u64, ..CleanupCounts::default() };
+        for cleanup in &cleanups {
+            match cleanup.status {
+                CleanupStatus::Pending => counts.pending += 1,
+                CleanupStatus::Running => counts.running += 1,
+                CleanupStatus::Waiting => counts.waiting += 1,
+                CleanupStatus::Parked => counts.parked += 1,
+                // Killed between its entry in the log and the end of its file.
+                CleanupStatus::Completed => {
+                    let is_entered = over.iter().any(|c| c.cleanup.cleanup_id == cleanup.cleanup_id);
+                    counts.completed += u64::from(!is_entered);
+                }
+            }
+        }
+        let findings = findings(dir, &cleanups)?;
+        let total = cleanups.len() as u64;
+        let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
+        Ok(CleanupState { counts, cleanups, total, next_cursor, findings })
+    }
+}
+
+impl CleanupList {
+    /// Those that were not begun, in order.
+    ///
+    /// # Errors
+    /// [`CleanupReportError`].
+    pub fn queue(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
+        let pending = |c: &CleanupEntry| c.status == CleanupStatus::Pending && !c.resumed;
+        CleanupList::of(open(dir)?.into_iter().filter(pending).collect(), page)
+    }
+
+    /// Those that a crash interrupted and that are not over.
+    ///
+    /// # Errors
+    /// [`CleanupReportError`].
+    pub fn resuming(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
+        CleanupList::of(open(dir)?.into_iter().filter(|c| c.resumed).collect(), page)
+    }
+
+    fn of(cleanups: Vec<CleanupEntry>, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
+        let total = cleanups.len() as u64;
+        let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
+        Ok(CleanupList { cleanups, total, next_cursor })
+    }
+}
+
+impl CompletedList {
+    /// The newest first.
+    ///
+    /// # Errors
+    /// [`CleanupReportError`].
+    pub fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
+        let cleanups: Vec<_> = completed(dir)?.iter().rev().map(CompletedEntry::of).collect();
+        let total = cleanups.len() as u64;
+        let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
+        Ok(CompletedList { cleanups, total, next_cursor })
+    }
+}
+
+/// What an operator should know of the open cleanups.
+///
+/// # Errors
+/// What the system says.
+pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding>, DiskError> {
+    let mut findings: Vec<Finding> = cleanups.iter().filter_map(finding).collect();
+    findings.extend(damaged(dir)?.into_iter().map(|path| {
+        let sentence = "it cannot be understood; it was left as it is".to_owned();
+        Finding::new(&catalogue::CLEANUP_DAMAGED, format!("file:{}", path.display()), sentence)
+    }));
+    Ok(findings)
+}
+
+fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
+    let stuck: BTreeMap<&str, &str> = cleanup
+        .phases
+        .iter()
+        .filter(|p| matches!(p.status, PhaseStatus::Parked | PhaseStatus::Failed))
+        .filter_map(|p| Some((p.phase.as_str(), p.error.as_deref()?)))
+        .collect();
+    let said: Vec<String> = stuck.iter().map(|(phase, error)| format!("{phase}: {error}")).collect();
+    let entry = match cleanup.status {
+        CleanupStatus::Parked => &catalogue::CLEANUP_PARKED,
+        CleanupStatus::Waiting if !said.is_empty() => &catalogue::CLEANUP_WAITING,
+        _ => return None,
+    };
+    Some(Finding::new(entry, format!("cleanup:{}", cleanup.cleanup_id), said.join("; ")))
+}

@@ -1,0 +1,235 @@
+//! Orphans: the plan of a scan, what carrying it out did, and the log.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::finding::Finding;
+use super::page::{BadCursor, Page, cut_counted};
+use crate::orphans::{Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed};
+use crate::state::Timestamp;
+
+/// `scan`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct ScanReport {
+    pub plan_id: String,
+    pub taken_at: Timestamp,
+    /// How many things of each kind were looked at.
+    pub scanned: BTreeMap<OrphanKind, u64>,
+    pub candidates_total: u64,
+    /// Disk space of what is safe to remove.
+    pub bytes_total: u64,
+    /// Candidates that a check protects.
+    pub protected_total: u64,
+    /// With `--only-changes`: those that the scan before did not have.
+    pub findings: Vec<Finding>,
+}
+
+impl ScanReport {
+    /// Of a plan; `before` is the one that it replaced, when only what is new is to be told.
+    #[must_use]
+    pub fn new(plan: &Plan, before: Option<&[Finding]>) -> ScanReport {
+        let mut findings = plan.findings.clone();
+        if let Some(before) = before {
+            let known = |f: &Finding| before.iter().any(|b| (&b.code, &b.object) == (&f.code, &f.object));
+            findings.retain(|f| !known(f));
+        }
+        ScanReport {
+            plan_id: plan.plan_id.clone(),
+            taken_at: plan.taken_at,
+            scanned: plan.scanned.clone(),
+            candidates_total: plan.candidates.len() as u64,
+            bytes_total: plan.bytes_total(),
+            protected_total: plan.protected_total(),
+            findings,
+        }
+    }
+}
+
+/// One candidate.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CandidateEntry {
+    pub id: String,
+    pub kind: OrphanKind,
+    pub object: String,
+    /// For people: of a container its name.
+    pub name: Option<String>,
+    pub job_id: Option<String>,
+    pub path: Option<PathBuf>,
+    pub bytes: u64,
+    pub age_ms: Option<i64>,
+    pub safe: bool,
+    pub checks: Vec<Check>,
+}
+
+impl CandidateEntry {
+    fn of(candidate: &Candidate) -> CandidateEntry {
+        use crate::orphans::Target;
+        let (name, job_id) = match &candidate.what {
+            Target::Docker { object } => (Some(object.name.clone()), object.job.clone()),
+            Target::Tree { job, .. } => (None, job.as_ref().map(ToString::to_string)),
+            Target::Process { job, .. } => (None, Some(job.clone())),
+            Target::Lock { .. } | Target::Temporary => (None, None),
+        };
+        CandidateEntry {
+            id: candidate.id.clone(),
+            kind: candidate.kind,
+            object: candidate.object.clone(),
+            name,
+            job_id,
+            path: candidate.path.clone(),
+            bytes: candidate.bytes,
+            age_ms: candidate.age_ms,
+            safe: candidate.safe,
+            checks: candidate.checks.clone(),
+        }
+    }
+}
+
+/// `orphans candidates`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct CandidatesReport {
+    /// Null when nobody has scanned.
+    pub plan_id: Option<String>,
+    pub taken_at: Option<Timestamp>,
+    pub candidates: Vec<CandidateEntry>,
+    pub total: u64,
+    pub bytes_total: u64,
+    pub protected_total: u64,
+    pub next_cursor: Option<String>,
+    /// What can be restored.
+    pub trash: Vec<Trashed>,
+}
+
+impl CandidatesReport {
+    /// Of a saved plan and the trash.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        plan: Option<&Plan>,
+        kinds: &[OrphanKind],
+        trash: Vec<Trashed>,
+        page: &Page,
+    ) -> Result<CandidatesReport, BadCursor> {
+        let all = plan.map(|p| p.candidates.as_slice()).unwrap_or_default();
+        let wanted = all.iter().filter(|c| kinds.is_empty() || kinds.contains(&c.kind));
+        let candidates: Vec<CandidateEntry> = wanted.map(CandidateEntry::of).collect();
+        let total = candidates.len() as u64;
+        let (candidates, next_cursor) = cut_counted(candidates, page)?;
+        Ok(CandidatesReport {
+            plan_id: plan.map(|p| p.plan_id.clone()),
+            taken_at: plan.map(|p| p.taken_at),
+            candidates,
+            total,
+            bytes_total: plan.map_or(0, Plan::bytes_total),
+            protected_total: plan.map_or(0, Plan::protected_total),
+            next_cursor,
+            trash,
+        })
+    }
+}
+
+/// What is gone.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct RemovedEntry {
+    pub id: String,
+    pub kind: OrphanKind,
+    pub object: String,
+    pub bytes_freed: u64,
+    /// `removed`, `in_trash`, `already_gone`, …
+    pub how: String,
+}
+
+/// What a check protects.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct RefusedEntry {
+    pub id: String,
+    pub object: String,
+    pub check: String,
+    pub detail: String,
+}
+
+/// What could not be removed.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct FailedEntry {
+    pub id: String,
+    pub object: String,
+    pub error: String,
+}
+
+/// `orphans cleanup`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct OrphansCleanup {
+    pub plan_id: String,
+    pub removed: Vec<RemovedEntry>,
+    pub refused: Vec<RefusedEntry>,
+    pub failed: Vec<FailedEntry>,
+    /// Folders in the trash count: they give their space back when it is emptied.
+    pub bytes_freed: u64,
+    pub dry_run: bool,
+}
+
+impl OrphansCleanup {
+    /// Of what was done.
+    #[must_use]
+    pub fn new(executed: &Executed) -> OrphansCleanup {
+        let removed = executed.removed.iter().map(|(c, bytes, how)| RemovedEntry {
+            id: c.id.clone(),
+            kind: c.kind,
+            object: c.object.clone(),
+            bytes_freed: *bytes,
+            how: how.clone(),
+        });
+        let refused = executed.refused.iter().map(|r| RefusedEntry {
+            id: r.candidate.id.clone(),
+            object: r.candidate.object.clone(),
+            check: r.check.check.clone(),
+            detail: r.check.evidence.clone(),
+        });
+        let failed = executed.failed.iter().map(|f| FailedEntry {
+            id: f.candidate.id.clone(),
+            object: f.candidate.object.clone(),
+            error: f.error.clone(),
+        });
+        OrphansCleanup {
+            plan_id: executed.plan_id.clone(),
+            removed: removed.collect(),
+            refused: refused.collect(),
+            failed: failed.collect(),
+            bytes_freed: executed.removed.iter().map(|(_, bytes, _)| bytes).sum(),
+            dry_run: executed.dry_run,
+        }
+    }
+}
+
+/// `orphans cleanup-log`.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct OrphansLog {
+    /// The newest first.
+    pub entries: Vec<LogEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+impl OrphansLog {
+    /// A page of it, without the intents, which their results follow.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
+        let settled: Vec<LogEntry> = entries.into_iter().rev().filter(|e| e.result != "intent").collect();
+        let total = settled.len() as u64;
+        let (entries, next_cursor) = cut_counted(settled, page)?;
+        Ok(OrphansLog { entries, total, next_cursor })
+    }
+}

@@ -1,0 +1,490 @@
+//! The reports on deliveries.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::catalogue;
+use super::finding::Finding;
+use super::page::{BadCursor, Page, cut_counted};
+use crate::recovery::RecoveryRecord;
+use crate::state::Timestamp;
+use crate::webhooks::{
+    Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal, Standing,
+    Survey, Undelivered, Was,
+};
+
+/// So many parked deliveries are named one by one.
+const NAMED: usize = 20;
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // The members are the published form; see docs/webhooks.md.
+pub enum DeliveryStatus {
+    Pending,
+    InFlight,
+    Waiting,
+    Parked,
+    Delivered,
+    Discarded,
+}
+
+impl DeliveryStatus {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DeliveryStatus::Pending => "pending",
+            DeliveryStatus::InFlight => "in_flight",
+            DeliveryStatus::Waiting => "waiting",
+            DeliveryStatus::Parked => "parked",
+            DeliveryStatus::Delivered => "delivered",
+            DeliveryStatus::Discarded => "discarded",
+        }
+    }
+
+    fn of(standing: Option<Standing>) -> DeliveryStatus {
+        match standing {
+            None => DeliveryStatus::Pending,
+            Some(Standing::InFlight { .. }) => DeliveryStatus::InFlight,
+            Some(Standing::Waiting { .. }) => DeliveryStatus::Waiting,
+            Some(Standing::Parked { .. }) => DeliveryStatus::Parked,
+        }
+    }
+}
+
+/// Deliveries by where they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct DeliveryCounts {
+    pub pending: u64,
+    pub in_flight: u64,
+    pub waiting: u64,
+    pub parked: u64,
+}
+
+impl DeliveryCounts {
+    fn count(&mut self, status: DeliveryStatus) {
+        match status {
+            DeliveryStatus::Pending => self.pending += 1,
+            DeliveryStatus::InFlight => self.in_flight += 1,
+            DeliveryStatus::Waiting => self.waiting += 1,
+            DeliveryStatus::Parked => self.parked += 1,
+            DeliveryStatus::Delivered | DeliveryStatus::Discarded => {}
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.pending + self.in_flight + self.waiting + self.parked
+    }
+
+    /// Of a survey.
+    #[must_use]
+    pub fn of(survey: &Survey) -> DeliveryCounts {
+        let mut counts = DeliveryCounts::default();
+        survey.undelivered.iter().for_each(|u| counts.count(status_of(u)));
+        counts
+    }
+}
+
+fn status_of(u: &Undelivered) -> DeliveryStatus {
+    DeliveryStatus::of(u.course.as_ref().map(|c| c.standing))
+}
+
+/// An undelivered delivery.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct PendingDelivery {
+    pub delivery_id: DeliveryId,
+    pub job_id: Option<String>,
+    pub event: &'static str,
+    /// Without passwords and tokens.
+    pub url: String,
+    /// The configured endpoint that it is for; `null` for a job's callback.
+    pub endpoint: Option<String>,
+    pub at: Timestamp,
+    pub attempts: u32,
+    pub status: DeliveryStatus,
+    pub next_try_at: Option<Timestamp>,
+    pub last_error: Option<String>,
+}
+
+impl PendingDelivery {
+    fn of(u: &Undelivered) -> PendingDelivery {
+        let Undelivered { delivery, course } = u;
+        let next_try_at = match course.as_ref().map(|c| c.standing) {
+            Some(Standing::Waiting { next_try_at }) => Some(next_try_at),
+            _ => None,
+        };
+        PendingDelivery {
+            delivery_id: delivery.id,
+            job_id: delivery.job_id().map(ToString::to_string),
+            event: delivery.event.as_str(),
+            url: delivery.target.shown(),
+            endpoint: delivery.target.name.clone(),
+            at: delivery.at,
+            attempts: course.as_ref().map_or(0, |c| c.attempts),
+            status: status_of(u),
+            next_try_at,
+            last_error: course.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+        }
+    }
+}
+
+/// What waits for one endpoint: scheme, host and port.
+#[derive(Debug, Clone, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct EndpointLine {
+    pub endpoint: String,
+    #[serde(flatten)]
+    pub counts: DeliveryCounts,
+    pub oldest_at: Option<Timestamp>,
+    /// `open`: nothing is sent until `open_until`.
+    pub circuit: &'static str,
+    pub open_until: Option<Timestamp>,
+    pub failures: u32,
+    pub last_error: Option<String>,
+}
+
+/// What is undelivered.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct PendingDeliveries {
+    pub counts: DeliveryCounts,
+    pub deliveries: Vec<PendingDelivery>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+    pub by_endpoint: Vec<EndpointLine>,
+    pub findings: Vec<Finding>,
+}
+
+impl PendingDeliveries {
+    /// Of a survey; `only` one status, or all.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        survey: &Survey,
+        only: Option<DeliveryStatus>,
+        is_delivering: bool,
+        page: &Page,
+    ) -> Result<PendingDeliveries, BadCursor> {
+        let wanted = survey.undelivered.iter().filter(|u| only.is_none_or(|s| status_of(u) == s));
+        let wanted: Vec<&Undelivered> = wanted.collect();
+        let total = wanted.len() as u64;
+        let (part, next_cursor) = cut_counted(wanted, page)?;
+        Ok(PendingDeliveries {
+            counts: DeliveryCounts::of(survey),
+            deliveries: part.into_iter().map(PendingDelivery::of).collect(),
+            total,
+            next_cursor,
+            by_endpoint: by_endpoint(survey),
+            findings: findings(survey, is_delivering),
+        })
+    }
+}
+
+fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
+    let mut lines: BTreeMap<&str, EndpointLine> = BTreeMap::new();
+    for u in &survey.undelivered {
+        let line = lines.entry(&u.delivery.target.endpoint).or_default();
+        line.counts.count(status_of(u));
+        let at = u.delivery.at;
+        line.oldest_at = Some(line.oldest_at.map_or(at, |oldest| oldest.min(at)));
+    }
+    for (endpoint, circuit) in &survey.circuits {
+        let line = lines.entry(endpoint).or_default();
+        (line.open_until, line.failures) = (Some(circuit.open_until), circuit.failures);
+        line.last_error.clone_from(&circuit.error);
+    }
+    let named = lines.into_iter().map(|(endpoint, line)| EndpointLine {
+        endpoint: endpoint.to_owned(),
+        circuit: if line.open_until.is_some() { "open" } else { "closed" },
+        ..line
+    });
+    named.collect()
+}
+
+/// What an operator should know of deliveries.
+#[must_use]
+pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
+    let mut found = problem_findings(&survey.problems);
+    let parked: Vec<&Undelivered> = survey.undelivered.iter().filter(|u| u.is_parked()).collect();
+    found.extend(parked.iter().take(NAMED).map(|u| parked_finding(u)));
+    if let Some(more) = parked.len().checked_sub(NAMED).filter(|n| *n > 0) {
+        let sentence = format!("{more} more deliveries are parked");
+        let finding = Finding::new(&catalogue::WEBHOOK_PARKED, "webhooks", sentence);
+        found.push(finding.with_next("recoveryctl retry webhook --all-parked"));
+    }
+    for (endpoint, circuit) in &survey.circuits {
+        let because = circuit.error.as_ref().map_or_else(String::new, |e| format!(": {e}"));
+        let sentence = format!(
+            "{} attempts in a row failed{because}; the next comes at {}",
+            circuit.failures, circuit.open_until
+        );
+        let object = format!("endpoint:{endpoint}");
+        found.push(Finding::new(&catalogue::WEBHOOK_CIRCUIT_OPEN, object, sentence));
+    }
+    let waiting = survey.undelivered.len() - parked.len();
+    if waiting > 0 && !is_delivering {
+        let sentence = format!("{waiting} deliveries wait, and nobody delivers");
+        found.push(Finding::new(&catalogue::WEBHOOK_NOBODY_DELIVERS, "webhooks", sentence));
+    }
+    found
+}
+
+fn parked_finding(u: &Undelivered) -> Finding {
+    let said = u.course.as_ref().and_then(|c| c.last_error.as_deref()).unwrap_or("no reason is known");
+    let whom = u.delivery.target.shown();
+    let object = format!("webhook:{}", u.delivery.id);
+    match u.course.as_ref().map(|c| c.standing) {
+        Some(Standing::Parked { refused: true }) => {
+            Finding::new(&catalogue::WEBHOOK_REFUSED, object, format!("nothing was sent to {whom}: {said}"))
+        }
+        _ => Finding::new(&catalogue::WEBHOOK_PARKED, object, format!("{whom}: {said}")),
+    }
+}
+
+/// What is wrong with the delivery log.
+#[must_use]
+pub fn problem_findings(problems: &Problems) -> Vec<Finding> {
+    let mut found: Vec<Finding> = problems
+        .damage
+        .iter()
+        .map(|d| {
+            let sentence = format!("{} bytes at offset {} are no record", d.len, d.offset);
+            Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, format!("file:{}", d.path.display()), sentence)
+        })
+        .collect();
+    found.extend(problems.missing.iter().map(|(first, last)| {
+        let sentence = format!("records {first} to {last} are in no file that can be read");
+        Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, "webhooks", sentence)
+    }));
+    found.extend(problems.refused.iter().map(|(seq, why)| {
+        let object = format!("webhook-record:{seq}");
+        Finding::new(&catalogue::WEBHOOK_RECORD_REFUSED, object, format!("it changed nothing: {why}"))
+    }));
+    found.extend(problems.unknown.iter().map(|seq| {
+        let sentence = "this version does not know what it says".to_owned();
+        Finding::new(&catalogue::WEBHOOK_RECORD_REFUSED, format!("webhook-record:{seq}"), sentence)
+    }));
+    found
+}
+
+/// A delivery that the last recovery found undelivered.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RecoveredDelivery {
+    pub delivery_id: DeliveryId,
+    pub job_id: Option<String>,
+    pub event: &'static str,
+    pub url: String,
+    pub attempts: u32,
+    /// Where it stood when it was found.
+    pub was: Was,
+    /// What has become of it.
+    pub status: DeliveryStatus,
+    pub last_error: Option<String>,
+}
+
+/// What the last recovery found undelivered.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RecoveredDeliveries {
+    /// `null` when there was no recovery.
+    pub recovery_id: Option<String>,
+    pub at: Option<Timestamp>,
+    pub found: DeliveryCounts,
+    /// All that were found; the oldest thousand are listed.
+    pub found_total: u64,
+    pub deliveries: Vec<RecoveredDelivery>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+}
+
+impl RecoveredDeliveries {
+    /// Out of the record of the last recovery, and what the delivery log says now.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        last: Option<&RecoveryRecord>,
+        now: &DeliveryState,
+        page: &Page,
+    ) -> Result<RecoveredDeliveries, BadCursor> {
+        let detail = last.and_then(|l| l.details.get("webhooks"));
+        let found: Option<Recovered> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
+        let found = found.unwrap_or_default();
+        let total = found.deliveries.len() as u64;
+        let (part, next_cursor) = cut_counted(found.deliveries, page)?;
+        let (recovery_id, at) =
+            last.map(|l| (l.snapshot.recovery_id.to_string(), l.snapshot.ended_at)).unzip();
+        Ok(RecoveredDeliveries {
+            recovery_id,
+            at: at.flatten(),
+            found: DeliveryCounts {
+                pending: found.pending,
+                in_flight: found.in_flight,
+                waiting: found.waiting,
+                parked: found.parked,
+            },
+            found_total: found.total,
+            deliveries: part.into_iter().map(|d| recovered(d, now)).collect(),
+            total,
+            next_cursor,
+        })
+    }
+}
+
+fn recovered(found: FoundDelivery, now: &DeliveryState) -> RecoveredDelivery {
+    let course = now.course(found.delivery_id);
+    let status = if now.is_discarded(found.delivery_id) {
+        DeliveryStatus::Discarded
+    } else if now.is_settled(found.delivery_id) {
+        DeliveryStatus::Delivered
+    } else {
+        DeliveryStatus::of(course.map(|c| c.standing))
+    };
+    RecoveredDelivery {
+        delivery_id: found.delivery_id,
+        job_id: found.job_id,
+        event: found.event.as_str(),
+        url: found.url,
+        attempts: course.map_or(found.attempts, |c| c.attempts),
+        was: found.was,
+        status,
+        last_error: course.and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+    }
+}
+
+/// An attempt of the past.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct DeliveryLogEntry {
+    pub at: Timestamp,
+    pub delivery_id: DeliveryId,
+    pub job_id: Option<String>,
+    pub event: &'static str,
+    pub url: String,
+    pub attempt: u32,
+    pub outcome: &'static str,
+    pub status_code: Option<u16>,
+    pub duration_ms: u64,
+    pub error: Option<String>,
+    pub next_try_at: Option<Timestamp>,
+}
+
+/// What was tried, the oldest first.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct DeliveryLogReport {
+    pub entries: Vec<DeliveryLogEntry>,
+    pub total: u64,
+    pub next_cursor: Option<String>,
+    pub findings: Vec<Finding>,
+}
+
+impl DeliveryLogReport {
+    /// Of these attempts.
+    ///
+    /// # Errors
+    /// [`BadCursor`].
+    pub fn new(
+        attempts: Vec<PastAttempt>,
+        problems: &Problems,
+        page: &Page,
+    ) -> Result<DeliveryLogReport, BadCursor> {
+        let total = attempts.len() as u64;
+        let (part, next_cursor) = cut_counted(attempts, page)?;
+        let entries = part.into_iter().map(|PastAttempt { ended_at, attempted: a }| DeliveryLogEntry {
+            at: ended_at,
+            delivery_id: a.delivery,
+            job_id: a.job_id,
+            event: a.event.as_str(),
+            url: a.url,
+            attempt: a.attempt,
+            outcome: a.outcome.as_str(),
+            status_code: a.status_code,
+            duration_ms: a.duration_ms,
+            error: a.error,
+            next_try_at: a.next_try_at,
+        });
+        let findings = problem_findings(problems);
+        Ok(DeliveryLogReport { entries: entries.collect(), total, next_cursor, findings })
+    }
+}
+
+/// A delivery that is tried again, or given up.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct ChosenDelivery {
+    pub delivery_id: DeliveryId,
+    pub job_id: Option<String>,
+    pub url: String,
+}
+
+impl ChosenDelivery {
+    /// Of a delivery.
+    #[must_use]
+    pub fn of(delivery: &Delivery) -> ChosenDelivery {
+        ChosenDelivery {
+            delivery_id: delivery.id,
+            job_id: delivery.job_id().map(ToString::to_string),
+            url: delivery.target.shown(),
+        }
+    }
+}
+
+/// One that is not.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs)]
+pub struct RefusedDelivery {
+    pub delivery_id: String,
+    pub code: &'static str,
+    pub detail: String,
+}
+
+impl RefusedDelivery {
+    /// Because no such delivery is known.
+    #[must_use]
+    pub fn unknown(id: &str) -> RefusedDelivery {
+        RefusedDelivery {
+            delivery_id: id.to_owned(),
+            code: "no-such-delivery",
+            detail: "there is no such undelivered delivery".to_owned(),
+        }
+    }
+
+    /// Because of where it stands.
+    #[must_use]
+    pub fn because(id: DeliveryId, refusal: &Refusal) -> RefusedDelivery {
+        let code = match refusal {
+            Refusal::Settled(_) => "delivery-settled",
+            Refusal::InFlight(_) => "delivery-in-flight",
+            Refusal::NeverTried(_) => "delivery-due",
+            Refusal::Parked(_) | Refusal::OtherAttempt { .. } | Refusal::Compaction => "refused",
+        };
+        RefusedDelivery { delivery_id: id.to_string(), code, detail: refusal.to_string() }
+    }
+}
+
+/// What is tried again.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RetryReport {
+    pub retried: Vec<ChosenDelivery>,
+    pub refused: Vec<RefusedDelivery>,
+    pub dry_run: bool,
+}
+
+/// What is given up.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct DiscardReport {
+    pub discarded: Vec<ChosenDelivery>,
+    pub refused: Vec<RefusedDelivery>,
+    pub dry_run: bool,
+}

@@ -1,0 +1,108 @@
+//! A container, network or volume, as the engine lists it.
+
+use std::collections::HashMap;
+
+use bollard::models::{ContainerSummary, Network, Volume};
+use serde::{Deserialize, Serialize};
+
+use crate::state::Timestamp;
+
+/// The label that names the job an object belongs to.
+pub const LABEL_JOB: &str = "io.recoveryctl.job";
+/// The label that names the state directory, by its id.
+pub const LABEL_STATE: &str = "io.recoveryctl.state";
+
+/// What kind of object. The order is that of removal: each may use those behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DockerKind {
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+}
+
+impl DockerKind {
+    /// All, in the order in which they are removed.
+    pub const ALL: [DockerKind; 3] = [DockerKind::Container, DockerKind::Network, DockerKind::Volume];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DockerKind::Container => "container",
+            DockerKind::Network => "network",
+            DockerKind::Volume => "volume",
+        }
+    }
+}
+
+/// An object of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerObject {
+    /// What it is.
+    pub kind: DockerKind,
+    /// The full id; of a volume its name, which is its only one.
+    pub id: String,
+    /// For people; not unique.
+    pub name: String,
+    /// The job that its label names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The state directory that its label names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_id: Option<String>,
+    /// When it was made, as far as the engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// Of a container: `running`, `exited`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Folders and volumes that a container has mounted: paths, and names of volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
+}
+
+impl DockerObject {
+    /// `container:ID`, `network:ID`, `volume:NAME`.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("{}:{}", self.kind.as_str(), self.id)
+    }
+
+    fn new(kind: DockerKind, id: String, name: String, labels: &HashMap<String, String>) -> DockerObject {
+        let label = |name: &str| labels.get(name).cloned();
+        let (job, state_id) = (label(LABEL_JOB), label(LABEL_STATE));
+        DockerObject { kind, id, name, job, state_id, created_at: None, state: None, mounts: Vec::new() }
+    }
+
+    pub(super) fn of_container(c: ContainerSummary) -> Option<DockerObject> {
+        let name = c.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let name = name.trim_start_matches('/').to_owned();
+        let mounts = c.mounts.unwrap_or_default().into_iter().flat_map(|m| [m.source, m.name]);
+        let created_at = c.created.map(|s| Timestamp::from_millis(s.saturating_mul(1000)));
+        let state = c.state.map(|s| s.to_string()).filter(|s| !s.is_empty());
+        let mounts = mounts.flatten().filter(|m| !m.is_empty()).collect();
+        let object = DockerObject::new(DockerKind::Container, c.id?, name, &c.labels.unwrap_or_default());
+        Some(DockerObject { created_at, state, mounts, ..object })
+    }
+
+    pub(super) fn of_network(n: Network) -> Option<DockerObject> {
+        let name = n.name.unwrap_or_default();
+        // The engine's own, which cannot be removed.
+        if matches!(name.as_str(), "bridge" | "host" | "none") {
+            return None;
+        }
+        let created_at = n.created.as_deref().and_then(|t| t.parse().ok());
+        let object = DockerObject::new(DockerKind::Network, n.id?, name, &n.labels.unwrap_or_default());
+        Some(DockerObject { created_at, ..object })
+    }
+
+    pub(super) fn of_volume(v: Volume) -> DockerObject {
+        let created_at = v.created_at.as_deref().and_then(|t| t.parse().ok());
+        let object = DockerObject::new(DockerKind::Volume, v.name.clone(), v.name, &v.labels);
+        DockerObject { created_at, ..object }
+    }
+}

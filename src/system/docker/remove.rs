@@ -1,0 +1,140 @@
+//! Removing objects, several at a time; each is proven gone before it counts as removed.
+
+use std::time::{Duration, Instant};
+
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    InspectContainerOptions, InspectNetworkOptions, RemoveContainerOptions, RemoveVolumeOptions,
+    StopContainerOptions,
+};
+use futures_util::StreamExt;
+
+use super::engine::{Engine, EngineError};
+use super::object::{DockerKind, DockerObject};
+
+/// Between two looks at a removal that is under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How an object came to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// By this call.
+    Removed,
+    /// It was gone already, or somebody else removed it meanwhile.
+    AlreadyGone,
+}
+
+impl Engine {
+    /// Removes objects, each by its full id. A container is asked to end and then killed; its anonymous
+    /// volumes go with it. `done` is called as each one is settled, in any order.
+    pub fn remove_all(
+        &self,
+        objects: &[DockerObject],
+        done: &mut dyn FnMut(&DockerObject, Result<Removal, EngineError>),
+    ) {
+        // Those that run all get their signal at once: until their time is over they only wait.
+        let parallel = self.settings.parallel.max(1);
+        self.runtime.block_on(async {
+            let removals = objects.iter().map(|object| async move { (object, self.remove(object).await) });
+            let mut settled = futures_util::stream::iter(removals).buffer_unordered(parallel);
+            while let Some((object, result)) = settled.next().await {
+                done(object, result);
+            }
+        });
+    }
+
+    /// Whether an object is still what it was when it was listed: there, by its id, with the same labels.
+    /// `None` when it is gone.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn look_again(&self, object: &DockerObject) -> Result<Option<DockerObject>, EngineError> {
+        Ok(self.list(object.kind)?.into_iter().find(|now| now.id == object.id))
+    }
+
+    async fn remove(&self, object: &DockerObject) -> Result<Removal, EngineError> {
+        match object.kind {
+            DockerKind::Container => self.remove_container(object).await,
+            DockerKind::Network => {
+                let call = self.docker.remove_network(&object.id);
+                self.settled(self.limited("remove a network", call).await)
+            }
+            DockerKind::Volume => {
+                let options = Some(RemoveVolumeOptions { force: false });
+                let call = self.docker.remove_volume(&object.id, options);
+                self.settled(self.limited("remove a volume", call).await)
+            }
+        }
+    }
+
+    async fn remove_container(&self, object: &DockerObject) -> Result<Removal, EngineError> {
+        let stops = !matches!(object.state.as_deref(), Some("exited" | "created" | "dead" | "removing"));
+        if stops && !self.settings.stop_timeout.is_zero() {
+            let t = i32::try_from(self.settings.stop_timeout.as_secs()).unwrap_or(i32::MAX);
+            let options = Some(StopContainerOptions { t: Some(t), ..StopContainerOptions::default() });
+            let call = self.docker.stop_container(&object.id, options);
+            match tokio::time::timeout(self.settings.timeout + self.settings.stop_timeout, call).await {
+                Err(_) => return Err(self.late("stop a container")),
+                Ok(Err(Error::DockerResponseServerError { status_code: 404, .. })) => {
+                    return Ok(Removal::AlreadyGone);
+                }
+                // Whatever keeps it from stopping, the removal kills it.
+                Ok(Ok(()) | Err(Error::DockerResponseServerError { .. })) => {}
+                Ok(Err(e)) => return Err(self.understood(&e)),
+            }
+        }
+        let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+        let call = self.docker.remove_container(&object.id, Some(options));
+        match self.limited("remove a container", call).await {
+            Ok(Err(Error::DockerResponseServerError { status_code: 409, message }))
+                if message.contains("already in progress") =>
+            {
+                self.wait_until_gone(object).await
+            }
+            other => self.settled(other),
+        }
+    }
+
+    /// Somebody else removes it: it is gone when the engine knows it no more.
+    async fn wait_until_gone(&self, object: &DockerObject) -> Result<Removal, EngineError> {
+        let begun = Instant::now();
+        while begun.elapsed() < self.settings.timeout {
+            let options = Some(InspectContainerOptions::default());
+            let call = self.docker.inspect_container(&object.id, options);
+            match self.limited("look at a container", call).await? {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
+                    return Ok(Removal::AlreadyGone);
+                }
+                Err(e) => return Err(self.understood(&e)),
+                Ok(_) => tokio::time::sleep(LOOK_AGAIN).await,
+            }
+        }
+        Err(EngineError::InUse { why: "its removal is in progress and does not end".to_owned() })
+    }
+
+    /// Containers that are attached to a network.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn attached(&self, network: &DockerObject) -> Result<Vec<String>, EngineError> {
+        let options = Some(InspectNetworkOptions::default());
+        let found = self.within("look at a network", self.docker.inspect_network(&network.id, options))?;
+        Ok(found.containers.unwrap_or_default().into_keys().collect())
+    }
+
+    async fn limited<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Result<T, Error>, EngineError> {
+        tokio::time::timeout(self.settings.timeout, call).await.map_err(|_| self.late(what))
+    }
+
+    fn settled(&self, answer: Result<Result<(), Error>, EngineError>) -> Result<Removal, EngineError> {
+        match answer? {
+            Ok(()) => Ok(Removal::Removed),
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Removal::AlreadyGone),
+            Err(e) => Err(self.understood(&e)),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which addresses may be called.
+//!
+//! Of all rules that match an address the longest prefix counts, and a refusal before a permission of the
+//! same length. Where there are permissions, an address without any match is refused. Cloud metadata and
+//! link-local addresses are refused from the start: whoever can submit a job could otherwise have the
+//! server fetch its own credentials.
+//!
+//! An IPv4 address inside an IPv6 one (mapped, translated by NAT64, 6to4) is judged as what it reaches.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::state::Cidr;
+
+/// Metadata services of clouds and what else nobody calls on purpose.
+const REFUSED_FROM_THE_START: [&str; 13] = [
+    "0.0.0.0/8",
+    "169.254.0.0/16",
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "192.0.0.192/32",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "::/128",
+    "fe80::/10",
+    "fec0::/10",
+    "fd00:ec2::254/128",
+    "fd20:ce::254/128",
+    "ff00::/8",
+];
+
+/// The rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressRules {
+    /// What may be called; everything when empty.
+    pub allow: Vec<Cidr>,
+    /// What may not.
+    pub deny: Vec<Cidr>,
+}
+
+/// An address that may not be called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{address} must not be called: {why}")]
+pub struct Refused {
+    /// Which.
+    pub address: IpAddr,
+    /// By which rule.
+    pub why: String,
+}
+
+impl AddressRules {
+    /// Whether an address may be called.
+    ///
+    /// # Errors
+    /// [`Refused`], with the rule.
+    pub fn check(&self, address: IpAddr) -> Result<(), Refused> {
+        let reached = reached(address);
+        let refused = |why| Err(Refused { address, why });
+        let longest =
+            |blocks: &[Cidr]| blocks.iter().filter(|c| c.contains(reached)).map(|c| c.length()).max();
+        let built_in: Vec<Cidr> = REFUSED_FROM_THE_START.iter().filter_map(|c| c.parse().ok()).collect();
+        let (allowed, denied, always) = (longest(&self.allow), longest(&self.deny), longest(&built_in));
+        let beats = |refusal: Option<u8>| refusal.is_some_and(|r| allowed.is_none_or(|a| r >= a));
+        if beats(denied) {
+            return refused("webhooks.deny has it".to_owned());
+        }
+        if beats(always) {
+            return refused(
+                "link-local, metadata and special addresses need an entry in webhooks.allow".to_owned(),
+            );
+        }
+        if allowed.is_none() && !self.allow.is_empty() {
+            return refused("webhooks.allow does not have it".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The address that a packet to this one ends at, as far as its form tells.
+fn reached(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match (a, b) {
+        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => v4(g, h).into(),
+        (0x2002, _) => v4(b, c).into(),
+        // "IPv4-compatible", long out of use; `::` and `::1` are none.
+        (0, 0) if [c, d, e, f] == [0; 4] && g != 0 => v4(g, h).into(),
+        _ => Ipv6Addr::into(v6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(allow: &[&str], deny: &[&str]) -> AddressRules {
+        let parse = |list: &[&str]| list.iter().map(|c| c.parse().unwrap()).collect();
+        AddressRules { allow: parse(allow), deny: parse(deny) }
+    }
+
+    fn may(rules: &AddressRules, address: &str) -> bool {
+        rules.check(address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn metadata_is_refused_in_every_disguise() {
+        let none = rules(&[], &[]);
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "::169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "::",
+            "::ffff:0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "ff02::1",
+        ] {
+            assert!(!may(&none, address), "{address}");
+        }
+        for address in ["127.0.0.1", "::1", "10.1.2.3", "93.184.215.14", "fd12::1", "2606:2800::1"] {
+            assert!(may(&none, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_longest_rule_counts_and_a_refusal_before_a_permission() {
+        let some = rules(&["10.0.0.0/8", "10.1.2.0/24"], &["10.1.0.0/16", "10.1.2.7"]);
+        for (address, expected) in [
+            ("10.9.9.9", true),
+            ("10.1.1.1", false),
+            ("10.1.2.3", true),
+            ("10.1.2.7", false),
+            ("11.0.0.1", false),
+            ("::ffff:10.1.1.1", false),
+            ("::ffff:10.9.9.9", true),
+            ("::1", false),
+        ] {
+            assert_eq!(may(&some, address), expected, "{address}");
+        }
+        assert!(!may(&rules(&["10.0.0.0/8"], &["10.0.0.0/8"]), "10.0.0.1"));
+        assert!(!may(&rules(&["0.0.0.0/0", "::/0"], &[]), "169.254.169.254"));
+        assert!(may(&rules(&["169.254.169.254"], &[]), "169.254.169.254"));
+    }
+}

@@ -1,0 +1,410 @@
+//! Which delivery goes next. Pure: it is told what happened and what time it is, by a clock that nobody
+//! can set, so that a jump of the wall clock neither lets everything loose nor holds anything up.
+//!
+//! Every endpoint has a line of its own, so that a dead one holds up nobody else. The endpoint that was
+//! served longest ago goes first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::breaker::{Breaker, BreakerSettings, Change};
+use super::delivery::{Delivery, DeliveryId};
+use crate::state::Timestamp;
+
+type Order = (Timestamp, DeliveryId);
+
+/// How many at a time, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Attempts under way at one endpoint.
+    pub per_endpoint: usize,
+    /// Whether a delivery that waits for its next try holds up those behind it; then one at a time.
+    pub strict_order: bool,
+    /// When an endpoint counts as dead.
+    pub breaker: BreakerSettings,
+}
+
+/// How an endpoint did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered.
+    Answers,
+    /// It did not answer, or is in trouble.
+    Fails,
+    /// That was not to be learnt from the attempt.
+    NotKnown,
+}
+
+/// Deliveries of one endpoint, by when they may be tried.
+#[derive(Debug)]
+enum Line {
+    /// Who is due first goes first; of equals, the older.
+    Free(BTreeSet<(Instant, Order)>),
+    /// The oldest goes first, when it is due.
+    Strict(BTreeMap<Order, Instant>),
+}
+
+impl Line {
+    fn insert(&mut self, due: Instant, order: Order) {
+        match self {
+            Line::Free(set) => drop(set.insert((due, order))),
+            Line::Strict(map) => drop(map.insert(order, due)),
+        }
+    }
+
+    fn remove(&mut self, due: Instant, order: Order) {
+        match self {
+            Line::Free(set) => drop(set.remove(&(due, order))),
+            Line::Strict(map) => drop(map.remove(&order)),
+        }
+    }
+
+    fn head(&self) -> Option<(Instant, Order)> {
+        match self {
+            Line::Free(set) => set.first().copied(),
+            Line::Strict(map) => map.first_key_value().map(|(order, due)| (*due, *order)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    line: Line,
+    in_flight: usize,
+    breaker: Breaker,
+    /// It asked to be left alone until then.
+    not_before: Option<Instant>,
+    served: Option<Instant>,
+    /// Where it stands in [`Agenda::due`].
+    indexed: Option<Instant>,
+}
+
+impl Endpoint {
+    /// When its next delivery may go; `None` while it has no room or nothing to do.
+    fn next_time(&self, limits: &Limits) -> Option<Instant> {
+        let one_at_a_time = limits.strict_order || self.breaker.open_until().is_some();
+        let room = if one_at_a_time { 1 } else { limits.per_endpoint };
+        let (due, _) = self.line.head().filter(|_| self.in_flight < room)?;
+        [self.served, self.not_before, self.breaker.open_until()].into_iter().flatten().chain([due]).max()
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    delivery: Arc<Delivery>,
+    /// When it may be tried; `None` while it is under way or parked.
+    due: Option<Instant>,
+}
+
+/// All that is undelivered.
+#[derive(Debug)]
+pub struct Agenda {
+    limits: Limits,
+    held: HashMap<DeliveryId, Held>,
+    endpoints: HashMap<Arc<str>, Endpoint>,
+    due: BTreeSet<(Instant, Arc<str>)>,
+    in_flight: usize,
+    parked: usize,
+}
+
+impl Agenda {
+    /// An empty one.
+    #[must_use]
+    pub fn new(limits: Limits) -> Agenda {
+        Agenda {
+            limits,
+            held: HashMap::new(),
+            endpoints: HashMap::new(),
+            due: BTreeSet::new(),
+            in_flight: 0,
+            parked: 0,
+        }
+    }
+
+    /// A delivery that may be tried from `due` on; `None` for a parked one. One that is known is not taken
+    /// twice.
+    pub fn add(&mut self, delivery: Arc<Delivery>, due: Option<Instant>) {
+        let (id, order, endpoint) = (delivery.id, delivery.order(), delivery.target.endpoint.clone());
+        if self.held.contains_key(&id) {
+            return;
+        }
+        self.held.insert(id, Held { delivery, due });
+        match due {
+            Some(due) => self.change(&endpoint, |e, _| e.line.insert(due, order)),
+            None => self.parked += 1,
+        }
+    }
+
+    /// Puts the endpoint's circuit where it was when its process ended.
+    pub fn restore_circuit(&mut self, endpoint: &str, failures: u32, until: Instant) {
+        self.change(endpoint, |e, _| e.breaker = Breaker::opened(failures, until));
+    }
+
+    /// The next delivery to try now; it counts as under way until it is told how it went.
+    pub fn next(&mut self, now: Instant) -> Option<Arc<Delivery>> {
+        let (time, endpoint) = self.due.first()?.clone();
+        if time > now {
+            return None;
+        }
+        let mut taken = None;
+        self.change(&endpoint, |e, held| {
+            let Some((due, order)) = e.line.head() else { return };
+            e.line.remove(due, order);
+            e.in_flight += 1;
+            e.served = Some(now);
+            if let Some(held) = held.get_mut(&order.1) {
+                held.due = None;
+                taken = Some(held.delivery.clone());
+            }
+        });
+        self.in_flight += usize::from(taken.is_some());
+        taken
+    }
+
+    /// When something can be done next, as far as is known now.
+    #[must_use]
+    pub fn next_time(&self) -> Option<Instant> {
+        self.due.first().map(|(time, _)| *time)
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Deliveries that wait for an operator.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// Deliveries that are not parked.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.held.len() - self.parked
+    }
+
+    /// Whether it is known, delivered or not.
+    #[must_use]
+    pub fn knows(&self, id: DeliveryId) -> bool {
+        self.held.contains_key(&id)
+    }
+
+    /// The attempt under way has arrived.
+    pub fn delivered(&mut self, id: DeliveryId) {
+        if let Some(held) = self.held.remove(&id) {
+            self.landed(&held.delivery.target.endpoint);
+        }
+    }
+
+    /// The attempt under way has failed; the next may come at `due`.
+    pub fn try_again(&mut self, id: DeliveryId, due: Instant) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        held.due = Some(due);
+        let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
+        self.landed(&endpoint);
+        self.change(&endpoint, |e, _| e.line.insert(due, order));
+    }
+
+    /// The attempt under way has failed, and an operator has to say when the next comes.
+    pub fn park(&mut self, id: DeliveryId) {
+        let Some(held) = self.held.get(&id) else { return };
+        let endpoint = held.delivery.target.endpoint.clone();
+        self.landed(&endpoint);
+        self.parked += 1;
+    }
+
+    fn landed(&mut self, endpoint: &str) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.change(endpoint, |e, _| e.in_flight = e.in_flight.saturating_sub(1));
+    }
+
+    /// An operator wants it tried now, and the endpoint too, whatever its circuit says.
+    pub fn retry(&mut self, id: DeliveryId, now: Instant) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
+        let before = held.due.replace(now);
+        self.parked -= usize::from(before.is_none());
+        self.change(&endpoint, |e, _| {
+            if let Some(before) = before {
+                e.line.remove(before, order);
+            }
+            e.line.insert(now, order);
+            e.not_before = None;
+            e.breaker.probe_now(now);
+        });
+    }
+
+    /// An operator has given it up. One that is under way comes to its end.
+    pub fn forget(&mut self, id: DeliveryId) {
+        let Some(held) = self.held.get(&id) else { return };
+        let (order, endpoint) = (held.delivery.order(), held.delivery.target.endpoint.clone());
+        match held.due {
+            Some(due) => self.change(&endpoint, |e, _| e.line.remove(due, order)),
+            None => self.parked = self.parked.saturating_sub(1),
+        }
+        self.held.remove(&id);
+    }
+
+    /// How an endpoint did; `not_before` is how long it asked to be left alone.
+    pub fn learn(
+        &mut self,
+        endpoint: &str,
+        health: Health,
+        not_before: Option<Instant>,
+        now: Instant,
+    ) -> Change {
+        let settings = self.limits.breaker;
+        let mut change = Change::None;
+        self.change(endpoint, |e, _| {
+            e.not_before = not_before.or(e.not_before);
+            change = match health {
+                Health::Answers => e.breaker.succeeded(),
+                Health::Fails => e.breaker.failed(now, &settings),
+                Health::NotKnown => Change::None,
+            };
+        });
+        change
+    }
+
+    /// Changes an endpoint and keeps its place in the index.
+    fn change(&mut self, name: &str, act: impl FnOnce(&mut Endpoint, &mut HashMap<DeliveryId, Held>)) {
+        let Agenda { limits, held, endpoints, due, .. } = self;
+        let known = endpoints.get_key_value(name).map(|(name, _)| name.clone());
+        let name: Arc<str> = known.unwrap_or_else(|| name.into());
+        let endpoint = endpoints.entry(name.clone()).or_insert_with(|| Endpoint {
+            line: if limits.strict_order {
+                Line::Strict(BTreeMap::new())
+            } else {
+                Line::Free(BTreeSet::new())
+            },
+            in_flight: 0,
+            breaker: Breaker::default(),
+            not_before: None,
+            served: None,
+            indexed: None,
+        });
+        act(endpoint, held);
+        let next = endpoint.next_time(limits);
+        if next != endpoint.indexed {
+            if let Some(before) = endpoint.indexed {
+                due.remove(&(before, name.clone()));
+            }
+            endpoint.indexed = next;
+            due.extend(next.map(|time| (time, name)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::delivery::{Event, Facts};
+    use super::super::target::Target;
+    use super::*;
+    use crate::queue::Callback;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn delivery(n: i64, url: &str) -> Arc<Delivery> {
+        Arc::new(Delivery {
+            id: DeliveryId::derived(uuid::Uuid::nil(), &n.to_string(), url),
+            event: Event::Test,
+            at: Timestamp::from_millis(n),
+            facts: Facts::Test { message: "" },
+            target: Arc::new(Target::of_callback(Callback::to(url))),
+        })
+    }
+
+    fn limits(per_endpoint: usize, strict_order: bool) -> Limits {
+        let breaker = BreakerSettings { failures: 2, pause: 10 * S, pause_max: 100 * S };
+        Limits { per_endpoint, strict_order, breaker }
+    }
+
+    fn ats(agenda: &mut Agenda, now: Instant) -> Vec<i64> {
+        std::iter::from_fn(|| agenda.next(now)).map(|d| d.at.as_millis()).collect()
+    }
+
+    #[test]
+    fn one_at_a_time_an_endpoint_in_order_and_endpoints_in_turn() {
+        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let all: Vec<_> =
+            (1..=6).map(|n| delivery(n, if n < 4 { "http://a/" } else { "http://b/" })).collect();
+        all.iter().rev().for_each(|d| agenda.add(d.clone(), Some(now)));
+        agenda.add(all[0].clone(), Some(now));
+        assert_eq!(ats(&mut agenda, now), [1, 4]);
+        agenda.delivered(all[0].id);
+        assert_eq!(ats(&mut agenda, now), [2]);
+        agenda.try_again(all[1].id, now + S);
+        assert_eq!(ats(&mut agenda, now), [3], "one that waits for its next try holds up nobody");
+        assert_eq!((agenda.in_flight(), agenda.pending()), (2, 5));
+        agenda.delivered(all[2].id);
+        assert_eq!(agenda.next_time(), Some(now + S));
+        assert_eq!(ats(&mut agenda, now + S), [2]);
+    }
+
+    #[test]
+    fn in_strict_order_the_oldest_holds_up_the_others_until_it_is_parked() {
+        let (mut agenda, now) = (Agenda::new(limits(5, true)), Instant::now());
+        let all: Vec<_> = (1..=3).map(|n| delivery(n, "http://a/")).collect();
+        all.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut agenda, now), [1]);
+        agenda.try_again(all[0].id, now + S);
+        assert!(ats(&mut agenda, now).is_empty());
+        assert_eq!(ats(&mut agenda, now + S), [1]);
+        agenda.park(all[0].id);
+        assert_eq!((ats(&mut agenda, now + S), agenda.parked()), (vec![2], 1));
+        agenda.retry(all[0].id, now + S);
+        agenda.delivered(all[1].id);
+        assert_eq!((ats(&mut agenda, now + S), agenda.parked()), (vec![1], 0));
+    }
+
+    #[test]
+    fn a_dead_endpoint_is_probed_by_one_and_the_others_go_on() {
+        let (mut agenda, now) = (Agenda::new(limits(4, false)), Instant::now());
+        let dead: Vec<_> = (1..=5).map(|n| delivery(n, "http://dead/")).collect();
+        dead.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut agenda, now), [1, 2, 3, 4]);
+        for d in &dead[..2] {
+            agenda.learn("http://dead", Health::Fails, None, now);
+            agenda.try_again(d.id, now + S);
+        }
+        for d in &dead[2..4] {
+            assert_eq!(agenda.learn("http://dead", Health::Fails, None, now), Change::None);
+            agenda.try_again(d.id, now + S);
+        }
+        agenda.add(delivery(9, "http://alive/"), Some(now));
+        assert_eq!(ats(&mut agenda, now + 9 * S), [9]);
+        assert_eq!(ats(&mut agenda, now + 10 * S), [5], "a single probe");
+        assert_eq!(agenda.learn("http://dead", Health::Answers, None, now + 10 * S), Change::Closed);
+        agenda.delivered(dead[4].id);
+        assert_eq!(ats(&mut agenda, now + 10 * S), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_operators_retry_passes_an_open_circuit() {
+        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let (one, two) = (delivery(1, "http://a/"), delivery(2, "http://a/"));
+        agenda.add(one.clone(), None);
+        agenda.add(two, Some(now));
+        agenda.restore_circuit("http://a", 7, now + 60 * S);
+        assert!(ats(&mut agenda, now).is_empty());
+        agenda.retry(one.id, now);
+        assert_eq!(ats(&mut agenda, now).len(), 1);
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is() {
+        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let all: Vec<_> = (1..=2).map(|n| delivery(n, "http://a/")).collect();
+        all.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut agenda, now), [1]);
+        agenda.learn("http://a", Health::NotKnown, Some(now + 5 * S), now);
+        agenda.try_again(all[0].id, now + 5 * S);
+        assert!(ats(&mut agenda, now + 4 * S).is_empty());
+        assert_eq!(ats(&mut agenda, now + 5 * S), [2]);
+    }
+}

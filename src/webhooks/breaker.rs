@@ -1,0 +1,113 @@
+//! A circuit breaker an endpoint: what is dead is asked seldom, by one attempt at a time.
+
+use std::time::{Duration, Instant};
+
+/// When and how long a circuit opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failures in a row that open it.
+    pub failures: u32,
+    /// How long at first; doubles with each failed probe.
+    pub pause: Duration,
+    /// How long at most.
+    pub pause_max: Duration,
+}
+
+/// The failures of one endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Breaker {
+    failures: u32,
+    open_until: Option<Instant>,
+}
+
+/// What a result changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that others need to know.
+    None,
+    /// Nothing is sent there for this long.
+    Opened {
+        /// How long.
+        pause: Duration,
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// It answers again.
+    Closed,
+}
+
+impl Breaker {
+    /// One that was open when its process ended.
+    #[must_use]
+    pub fn opened(failures: u32, until: Instant) -> Breaker {
+        Breaker { failures, open_until: Some(until) }
+    }
+
+    /// Until when nothing is sent; after that only one attempt at a time until one succeeds. `None` when
+    /// closed.
+    #[must_use]
+    pub fn open_until(&self) -> Option<Instant> {
+        self.open_until
+    }
+
+    /// An open one lets a probe through from now on.
+    pub fn probe_now(&mut self, now: Instant) {
+        self.open_until = self.open_until.map(|until| until.min(now));
+    }
+
+    /// The endpoint has answered, if only to refuse.
+    pub fn succeeded(&mut self) -> Change {
+        let was_open = self.open_until.is_some();
+        *self = Breaker::default();
+        if was_open { Change::Closed } else { Change::None }
+    }
+
+    /// It has not answered, or is in trouble.
+    pub fn failed(&mut self, now: Instant, settings: &BreakerSettings) -> Change {
+        self.failures = self.failures.saturating_add(1);
+        // An attempt that was under way when it opened tells nothing new.
+        if self.failures < settings.failures || self.open_until.is_some_and(|until| now < until) {
+            return Change::None;
+        }
+        let doublings = (self.failures - settings.failures).min(16);
+        let pause = settings.pause.saturating_mul(1 << doublings).min(settings.pause_max);
+        self.open_until = Some(now + pause);
+        Change::Opened { pause, failures: self.failures }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_longer_each_time_and_closes_at_the_first_success() {
+        let settings = BreakerSettings {
+            failures: 2,
+            pause: Duration::from_secs(10),
+            pause_max: Duration::from_secs(25),
+        };
+        let (mut breaker, mut now) = (Breaker::default(), Instant::now());
+        assert_eq!(breaker.failed(now, &settings), Change::None);
+        for (failures, seconds) in [(2, 10), (3, 20), (4, 25), (5, 25)] {
+            let pause = Duration::from_secs(seconds);
+            assert_eq!(breaker.failed(now, &settings), Change::Opened { pause, failures });
+            assert_eq!(breaker.open_until(), Some(now + pause));
+            now += pause;
+        }
+        assert_eq!(breaker.succeeded(), Change::Closed);
+        assert_eq!(breaker.succeeded(), Change::None);
+        assert_eq!(breaker.failed(now, &settings), Change::None);
+    }
+
+    #[test]
+    fn what_was_under_way_when_it_opened_changes_nothing() {
+        let settings =
+            BreakerSettings { failures: 1, pause: Duration::from_secs(10), pause_max: Duration::MAX };
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        assert!(matches!(breaker.failed(now, &settings), Change::Opened { .. }));
+        let until = breaker.open_until();
+        assert_eq!(breaker.failed(now, &settings), Change::None);
+        assert_eq!(breaker.open_until(), until);
+    }
+}

@@ -1,0 +1,170 @@
+//! One notice to one receiver.
+//!
+//! A delivery is never written down: it follows from the record of what happened. So nothing can be lost
+//! between two files, and everybody who reads the same queue finds the same deliveries with the same ids.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::target::Target;
+use crate::queue::{JobId, JobStatus};
+use crate::state::Timestamp;
+
+/// Names a delivery over all its attempts: the header `webhook-id`.
+///
+/// A UUID of version 5 (RFC 9562, section 5.5) of what happened, below the state directory's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(Uuid);
+
+impl DeliveryId {
+    /// A new one, for what is told only once.
+    #[must_use]
+    #[allow(clippy::new_without_default)] // Each is another.
+    pub fn new() -> DeliveryId {
+        DeliveryId(Uuid::now_v7())
+    }
+
+    /// The id of what `occasion` names, for the receiver that `receiver` names.
+    pub(super) fn derived(state_id: Uuid, occasion: &str, receiver: &str) -> DeliveryId {
+        DeliveryId(Uuid::new_v5(&state_id, format!("{occasion}/{receiver}").as_bytes()))
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<DeliveryId, uuid::Error> {
+        Uuid::parse_str(text).map(DeliveryId)
+    }
+}
+
+/// What receivers are told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// A job is over.
+    #[serde(rename = "job.ended")]
+    JobEnded,
+    /// A job crashed and waits for an operator.
+    #[serde(rename = "job.crashed")]
+    JobCrashed,
+    /// A recovery came to its end, and all is well.
+    #[serde(rename = "recovery.finished")]
+    RecoveryFinished,
+    /// A recovery came to its end, but something cannot be used.
+    #[serde(rename = "recovery.degraded")]
+    RecoveryDegraded,
+    /// A recovery found resources that no job owns.
+    #[serde(rename = "orphans.found")]
+    OrphansFound,
+    /// Sent by `webhooks test`.
+    #[serde(rename = "webhook.test")]
+    Test,
+}
+
+impl Event {
+    /// Those that an endpoint can ask for.
+    pub const ALL: [Event; 5] = [
+        Event::JobEnded,
+        Event::JobCrashed,
+        Event::RecoveryFinished,
+        Event::RecoveryDegraded,
+        Event::OrphansFound,
+    ];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Event::JobEnded => "job.ended",
+            Event::JobCrashed => "job.crashed",
+            Event::RecoveryFinished => "recovery.finished",
+            Event::RecoveryDegraded => "recovery.degraded",
+            Event::OrphansFound => "orphans.found",
+            Event::Test => "webhook.test",
+        }
+    }
+}
+
+/// What happened: the `data` of the document that is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+#[allow(missing_docs)] // The members are the published form; see docs/webhooks.md.
+pub enum Facts {
+    Job(JobFacts),
+    Recovery(RecoveryFacts),
+    Test { message: &'static str },
+}
+
+/// The end of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct JobFacts {
+    pub job_id: JobId,
+    pub status: JobStatus,
+    pub attempt: u32,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub reason: Option<String>,
+    pub repository: Option<Arc<str>>,
+    pub submitted_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Timestamp,
+}
+
+/// The end of a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct RecoveryFacts {
+    pub recovery_id: Uuid,
+    pub outcome: String,
+    pub purpose: String,
+    pub started_at: Timestamp,
+    pub duration_ms: u64,
+    /// Resources that cannot be used.
+    pub degraded: u64,
+    /// How many findings of which code.
+    pub findings: std::collections::BTreeMap<String, u64>,
+}
+
+/// A notice to a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its name.
+    pub id: DeliveryId,
+    /// What kind of thing happened.
+    pub event: Event,
+    /// When it happened: older ones go first.
+    pub at: Timestamp,
+    /// What happened.
+    pub facts: Facts,
+    /// Whom to tell, and how.
+    pub target: Arc<Target>,
+}
+
+impl Delivery {
+    /// The job that it is about.
+    #[must_use]
+    pub fn job_id(&self) -> Option<&JobId> {
+        match &self.facts {
+            Facts::Job(job) => Some(&job.job_id),
+            _ => None,
+        }
+    }
+
+    /// Its place in line: by the time of what happened.
+    #[must_use]
+    pub fn order(&self) -> (Timestamp, DeliveryId) {
+        (self.at, self.id)
+    }
+}

@@ -1,0 +1,506 @@
+//! Delivers: takes what is due, records that it tries, sends, records what came of it.
+//!
+//! One thread with a runtime of its own; what it shares with others are the log and a channel. Records
+//! are appended by that thread alone and synced in the background, many at a time. An attempt's place is
+//! free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
+//! doubt than there were places.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::agenda::{Agenda, Health, Limits};
+use super::answer::{Meaning, meaning_of, retry_after};
+use super::breaker::{BreakerSettings, Change};
+use super::delivery::{Delivery, DeliveryId};
+use super::log::{DeliveryLog, DeliveryLogError};
+use super::record::{Attempted, Operation, Outcome, Standing};
+use super::schedule::{chance, pause_after};
+use super::sender::{Answer, Sender, prepare};
+use super::settings::Settings;
+use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::state::{StateDir, Timestamp};
+
+/// At most so long until a request of another process, or to stop, is noticed.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long attempts under way may go on when it is to stop.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+/// Between two tries to write a log that cannot be written.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why deliveries cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Somebody else delivers.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The delivery log.
+    #[error(transparent)]
+    Log(#[from] DeliveryLogError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The system gives no event queue.
+    #[error("cannot set up the network runtime")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Attempts that arrived.
+    pub delivered: u64,
+    /// Attempts that are to be repeated.
+    pub retried: u64,
+    /// Attempts after which an operator has to say what comes.
+    pub parked: u64,
+    /// Deliveries that are left, and not parked.
+    pub left: u64,
+}
+
+enum Message {
+    Offer(Vec<Delivery>),
+    Done(Box<Done>),
+    Synced(Result<(), String>),
+}
+
+/// What is to go to the log, and when the delivery is due again.
+struct Unrecorded {
+    operation: Operation,
+    due: Option<Instant>,
+}
+
+struct Done {
+    delivery: Arc<Delivery>,
+    attempt: u32,
+    duration: Duration,
+    answer: Answer,
+}
+
+/// Hands deliveries to an engine, from any thread.
+#[derive(Clone)]
+pub struct Feed(UnboundedSender<Message>);
+
+impl Feed {
+    /// Those that are known, or have arrived, are passed over. False when the engine has ended.
+    pub fn offer(&self, deliveries: Vec<Delivery>) -> bool {
+        deliveries.is_empty() || self.0.send(Message::Offer(deliveries)).is_ok()
+    }
+}
+
+/// Delivers for one state directory; one at a time does.
+pub struct Engine {
+    dir: StateDir,
+    settings: Arc<Settings>,
+    log: DeliveryLog,
+    agenda: Agenda,
+    sender: Arc<Sender>,
+    inbox: UnboundedReceiver<Message>,
+    outbox: UnboundedSender<Message>,
+    /// Ends of attempts that the log would not take yet; nothing new begins before it does.
+    unrecorded: Vec<Unrecorded>,
+    is_dirty: bool,
+    is_syncing: bool,
+    done: Delivered,
+    _lock: FileLock,
+}
+
+impl Engine {
+    /// Takes the right to deliver. What was under way when its sender died is pending again, and endpoints
+    /// that are configured for the first time are noted.
+    ///
+    /// # Errors
+    /// [`EngineError::Lock`] when somebody else delivers.
+    pub fn start(dir: &StateDir, settings: Settings, purpose: &str) -> Result<(Engine, Feed), EngineError> {
+        let lock = take_lock(dir, purpose)?;
+        let mut log = DeliveryLog::open(dir)?;
+        settle(&mut log, &settings)?;
+        let limits = Limits {
+            per_endpoint: settings.per_endpoint,
+            strict_order: settings.strict_order,
+            breaker: BreakerSettings {
+                failures: settings.breaker_failures,
+                pause: settings.breaker_pause,
+                pause_max: settings.breaker_pause_max,
+            },
+        };
+        let mut agenda = Agenda::new(limits);
+        let (now, at) = (Instant::now(), dir.clock.now());
+        for (endpoint, circuit) in log.state().circuits() {
+            let rest = bounded(circuit.open_until.millis_since(at), settings.breaker_pause_max);
+            agenda.restore_circuit(endpoint, circuit.failures, now + rest);
+        }
+        let (outbox, inbox) = unbounded_channel();
+        let feed = Feed(outbox.clone());
+        let engine = Engine {
+            dir: dir.clone(),
+            sender: Arc::new(Sender::new(&settings)),
+            settings: Arc::new(settings),
+            log,
+            agenda,
+            inbox,
+            outbox,
+            unrecorded: Vec::new(),
+            is_dirty: false,
+            is_syncing: false,
+            done: Delivered::default(),
+            _lock: lock,
+        };
+        Ok((engine, feed))
+    }
+
+    /// Since when each endpoint is told of things.
+    #[must_use]
+    pub fn endpoints_since(&self) -> BTreeMap<String, Timestamp> {
+        self.log.state().endpoints().clone()
+    }
+
+    /// Delivers until `stop` says so, or, with `once`, until nothing is due. `trouble` hears what the log
+    /// says when it cannot be written.
+    ///
+    /// # Errors
+    /// When there is no runtime, or the last records cannot be written.
+    pub fn run(
+        mut self,
+        once: bool,
+        stop: &dyn Fn() -> bool,
+        trouble: &mut dyn FnMut(&str),
+    ) -> Result<Delivered, EngineError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(EngineError::Runtime)?;
+        let delivered = runtime.block_on(async {
+            while !stop() {
+                self.round(trouble).await;
+                if once && self.is_idle() {
+                    break;
+                }
+                self.rest().await;
+            }
+            self.finish().await
+        });
+        // A look-up of a name that hangs must not hold up the end.
+        runtime.shutdown_background();
+        delivered
+    }
+
+    async fn round(&mut self, trouble: &mut dyn FnMut(&str)) {
+        if let Err(e) = self.follow_and_record().and_then(|()| self.begin()) {
+            trouble(&e.to_string());
+            tokio::time::sleep(LOG_PAUSE).await;
+            // What the files say counts; perhaps a sync failed, or somebody removed them.
+            match DeliveryLog::open(&self.dir) {
+                Ok(log) => self.log = log,
+                Err(e) => trouble(&e.to_string()),
+            }
+        }
+        self.sync();
+    }
+
+    fn is_idle(&self) -> bool {
+        let is_due = self.agenda.next_time().is_some_and(|t| t <= Instant::now());
+        self.agenda.in_flight() == 0 && self.unrecorded.is_empty() && !is_due && self.inbox.is_empty()
+    }
+
+    /// Waits for the first message, then takes all that are there.
+    async fn rest(&mut self) {
+        let now = Instant::now();
+        let until_due = self.agenda.next_time().map_or(LOOK, |t| t.saturating_duration_since(now));
+        let has_room = self.agenda.in_flight() < self.settings.concurrency;
+        let longest = if has_room { until_due.min(LOOK) } else { LOOK };
+        if let Ok(Some(message)) = tokio::time::timeout(longest, self.inbox.recv()).await {
+            self.take(message);
+        }
+        while let Ok(message) = self.inbox.try_recv() {
+            self.take(message);
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Offer(deliveries) => self.adopt(deliveries),
+            Message::Done(done) => self.ended(*done),
+            Message::Synced(synced) => {
+                self.is_syncing = false;
+                // The next append says what is wrong.
+                self.is_dirty |= synced.is_err();
+            }
+        }
+    }
+
+    fn adopt(&mut self, deliveries: Vec<Delivery>) {
+        let (now, at) = (Instant::now(), self.dir.clock.now());
+        for delivery in deliveries {
+            let id = delivery.id;
+            if self.log.state().is_settled(id) || self.agenda.knows(id) {
+                continue;
+            }
+            let due = match self.log.state().course(id).map(|c| c.standing) {
+                Some(Standing::Parked { .. }) => None,
+                Some(Standing::Waiting { next_try_at }) => {
+                    Some(now + bounded(next_try_at.millis_since(at), self.settings.longest_pause()))
+                }
+                Some(Standing::InFlight { .. }) | None => Some(now),
+            };
+            self.agenda.add(Arc::new(delivery), due);
+        }
+    }
+
+    /// What other processes have asked for, and what could not be written before.
+    fn follow_and_record(&mut self) -> Result<(), DeliveryLogError> {
+        if self.log.is_behind() {
+            let agenda = &mut self.agenda;
+            self.log.refresh(&mut |operation| heed(agenda, operation))?;
+        }
+        self.record()
+    }
+
+    fn record(&mut self) -> Result<(), DeliveryLogError> {
+        if !self.unrecorded.is_empty() {
+            let agenda = &mut self.agenda;
+            let operations: Vec<_> = self.unrecorded.iter().map(|u| u.operation.clone()).collect();
+            self.log.append(&operations, &mut |operation| heed(agenda, operation))?;
+            self.unrecorded.drain(..).for_each(|u| land(agenda, &u));
+            self.is_dirty = true;
+        }
+        let size = self.log.state().courses().len() as u64;
+        if self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2) {
+            self.compact()?;
+        }
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), DeliveryLogError> {
+        let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let since = self.dir.clock.now().plus_millis(-keep);
+        // Which of those that arrived could come up again, the next recovery finds out.
+        self.log.compact(&|_| true, since, self.settings.keep_entries)?;
+        Ok(())
+    }
+
+    /// Begins what is due and has room: first in the log, then on the wire.
+    fn begin(&mut self) -> Result<(), DeliveryLogError> {
+        let now = Instant::now();
+        let room = self.settings.concurrency.saturating_sub(self.agenda.in_flight());
+        let chosen: Vec<_> = (0..room).map_while(|_| self.agenda.next(now)).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
+        let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
+        let begins = chosen.iter().zip(&attempts);
+        let begins: Vec<_> = begins.map(|(d, n)| Operation::Begin { delivery: d.id, attempt: *n }).collect();
+        let agenda = &mut self.agenda;
+        if let Err(e) = self.log.append(&begins, &mut |operation| heed(agenda, operation)) {
+            chosen.iter().for_each(|d| self.agenda.try_again(d.id, now));
+            return Err(e);
+        }
+        self.is_dirty = true;
+        for (delivery, attempt) in chosen.into_iter().zip(attempts) {
+            self.send(delivery, attempt);
+        }
+        Ok(())
+    }
+
+    fn send(&self, delivery: Arc<Delivery>, attempt: u32) {
+        let (sender, outbox) = (self.sender.clone(), self.outbox.clone());
+        let prepared = prepare(&self.settings, &delivery, self.dir.clock.now());
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let answer = match prepared {
+                Ok(prepared) => sender.send(prepared).await,
+                Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
+            };
+            let done = Done { delivery, attempt, duration: begun.elapsed(), answer };
+            let _ = outbox.send(Message::Done(Box::new(done))); // Nobody listens: it was interrupted.
+        });
+    }
+
+    /// An attempt has ended: what it means, for the delivery and for its endpoint.
+    fn ended(&mut self, done: Done) {
+        let (now, at) = (Instant::now(), self.dir.clock.now());
+        let Done { delivery, attempt, duration, answer } = done;
+        let asked = answer.retry_after.as_deref();
+        let asked = asked.and_then(|v| retry_after(v, at, self.settings.retry_after_max));
+        let tries = self.log.state().course(delivery.id).map_or(1, |c| c.tries);
+        let pause = pause_after(tries, &self.settings.pauses, asked, chance);
+        let (outcome, error) = judge(&answer, pause.is_some(), tries);
+        match outcome {
+            Outcome::Delivered => self.done.delivered += 1,
+            Outcome::Retry => self.done.retried += 1,
+            Outcome::Parked | Outcome::Refused => self.done.parked += 1,
+        }
+        let pause_ms = pause.map(|p| i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
+        let operation = Operation::Attempted(Attempted {
+            delivery: delivery.id,
+            attempt,
+            job_id: delivery.job_id().map(ToString::to_string),
+            event: delivery.event,
+            url: delivery.target.shown(),
+            outcome,
+            status_code: answer.status,
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            error: error.clone(),
+            next_try_at: pause_ms.filter(|_| outcome == Outcome::Retry).map(|ms| at.plus_millis(ms)),
+        });
+        self.unrecorded.push(Unrecorded { operation, due: pause.map(|p| now + p) });
+        let endpoint = &delivery.target.endpoint;
+        let change = self.agenda.learn(endpoint, health(&answer), asked.map(|a| now + a), now);
+        self.note_circuit(endpoint, change, at, error);
+    }
+
+    fn note_circuit(&mut self, endpoint: &str, change: Change, at: Timestamp, error: Option<String>) {
+        let (failures, open_until) = match change {
+            Change::None => return,
+            Change::Closed => (0, None),
+            Change::Opened { pause, failures } => {
+                let ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+                (failures, Some(at.plus_millis(ms)))
+            }
+        };
+        let error = error.filter(|_| open_until.is_some());
+        let endpoint = endpoint.to_owned();
+        let operation = Operation::Circuit { endpoint, failures, open_until, error };
+        self.unrecorded.push(Unrecorded { operation, due: None });
+    }
+
+    /// Syncs what was appended, in the background.
+    fn sync(&mut self) {
+        if self.is_dirty && !self.is_syncing {
+            (self.is_dirty, self.is_syncing) = (false, true);
+            let (log, outbox) = (self.log.log().clone(), self.outbox.clone());
+            let end = log.end().last_seq;
+            tokio::task::spawn_blocking(move || {
+                let synced = log.commit(end).map_err(|e| e.to_string());
+                let _ = outbox.send(Message::Synced(synced)); // It has ended.
+            });
+        }
+    }
+
+    /// Lets attempts under way come to their end for a moment; the others are pending again.
+    async fn finish(mut self) -> Result<Delivered, EngineError> {
+        let until = Instant::now() + LAST_WAIT;
+        while self.agenda.in_flight() > 0 && Instant::now() < until {
+            self.rest().await;
+            self.record()?;
+        }
+        settle(&mut self.log, &self.settings)?;
+        self.log.commit()?;
+        self.done.left = self.agenda.pending() as u64;
+        Ok(self.done)
+    }
+}
+
+/// Another process has written something.
+fn heed(agenda: &mut Agenda, operation: &Operation) {
+    match operation {
+        Operation::Retry { deliveries, .. } => {
+            let now = Instant::now();
+            deliveries.iter().for_each(|id| agenda.retry(*id, now));
+        }
+        Operation::Discard { deliveries, .. } => deliveries.iter().for_each(|id| agenda.forget(*id)),
+        _ => {}
+    }
+}
+
+/// The end of an attempt is in the log: its place is free.
+fn land(agenda: &mut Agenda, ended: &Unrecorded) {
+    let Operation::Attempted(attempted) = &ended.operation else { return };
+    match (attempted.outcome, ended.due) {
+        (Outcome::Delivered, _) => agenda.delivered(attempted.delivery),
+        (Outcome::Retry, Some(due)) => agenda.try_again(attempted.delivery, due),
+        _ => agenda.park(attempted.delivery),
+    }
+}
+
+/// What an answer means, and what went wrong in words.
+fn judge(answer: &Answer, may_try_again: bool, tries: u32) -> (Outcome, Option<String>) {
+    if answer.is_refused {
+        return (Outcome::Refused, answer.error.clone());
+    }
+    let meaning = match answer.status {
+        Some(status) => meaning_of(status),
+        None if answer.is_hopeless => Meaning::Park,
+        None => Meaning::TryAgain,
+    };
+    let said = || match (answer.status, &answer.error) {
+        (Some(status @ 300..=399), _) => format!("answered {status}; redirects are not followed"),
+        (Some(status), _) => format!("answered {status}"),
+        (None, error) => error.clone().unwrap_or_else(|| "no answer".to_owned()),
+    };
+    match meaning {
+        Meaning::Delivered => (Outcome::Delivered, None),
+        Meaning::TryAgain if answer.is_unwanted => {
+            (Outcome::Parked, Some(format!("{} and does not want it again", said())))
+        }
+        Meaning::TryAgain if may_try_again => (Outcome::Retry, Some(said())),
+        Meaning::TryAgain => (Outcome::Parked, Some(format!("{} (try {tries}, the last)", said()))),
+        Meaning::Park => (Outcome::Parked, Some(said())),
+    }
+}
+
+fn health(answer: &Answer) -> Health {
+    match answer.status {
+        Some(500..=599 | 408) => Health::Fails,
+        Some(429) => Health::NotKnown,
+        Some(_) => Health::Answers,
+        None if answer.is_refused || answer.is_hopeless => Health::NotKnown,
+        None => Health::Fails,
+    }
+}
+
+/// A stored time as a pause from now, never longer than any that could have been stored: the clock may
+/// have been set back meanwhile.
+fn bounded(ms: i64, longest: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0)).min(longest)
+}
+
+pub(super) fn take_lock(dir: &StateDir, purpose: &str) -> Result<FileLock, EngineError> {
+    dir.disk.ensure_dir(&dir.paths.webhooks())?;
+    let lock = FileLock::acquire(&dir.disk, &dir.paths.deliver_lock(), Duration::from_millis(250))?;
+    lock.describe(&Holder {
+        pid: std::process::id(),
+        purpose: purpose.to_owned(),
+        since: dir.clock.now().to_string(),
+    })?;
+    Ok(lock)
+}
+
+/// For the holder of the lock: nobody else sends, so what seems to be under way is not. Returns those.
+pub(super) fn settle(
+    log: &mut DeliveryLog,
+    settings: &Settings,
+) -> Result<Vec<DeliveryId>, DeliveryLogError> {
+    log.decide(&mut |_| {}, |state, _| {
+        let lost = state.courses().filter(|(_, c)| matches!(c.standing, Standing::InFlight { .. }));
+        let lost: Vec<DeliveryId> = lost.map(|(id, _)| id).collect();
+        let new = settings.endpoints.iter().filter(|e| !state.endpoints().contains_key(&e.name));
+        let mut operations: Vec<_> = new.map(|e| Operation::Endpoint { name: e.name.clone() }).collect();
+        operations.extend(lost.chunks(500).map(|ids| Operation::Interrupted { deliveries: ids.to_vec() }));
+        (operations, lost)
+    })
+}
+
+/// Sends one delivery at once, once, and records nothing: to see whether a receiver can be reached.
+///
+/// # Errors
+/// When there is no runtime.
+pub fn deliver_test(
+    settings: &Settings,
+    delivery: &Delivery,
+    at: Timestamp,
+) -> Result<(Answer, Duration), EngineError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(EngineError::Runtime)?;
+    let begun = Instant::now();
+    let answer = match prepare(settings, delivery, at) {
+        Ok(prepared) => runtime.block_on(Sender::new(settings).send(prepared)),
+        Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
+    };
+    runtime.shutdown_background();
+    Ok((answer, begun.elapsed()))
+}

@@ -1,0 +1,390 @@
+//! The delivery log on disk: `webhooks/log/`, a log of the same kind as the queue's.
+//!
+//! Reading starts at the newest whole compaction, or at the first record. A compaction writes what is
+//! still needed behind the end of the log, in one piece, syncs it, and only then removes the segments
+//! before it; killed in between, both are there and say the same.
+//!
+//! Records are appended without waiting for the disk: a killed process loses none, and what a power loss
+//! takes away is only that something was tried, so it is tried again. [`DeliveryLog::commit`] makes them
+//! durable; whoever answers an operator does that first.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::DeliveryId;
+use super::record::{Attempted, DELIVERY_LOG_VERSION, Operation, Record};
+use super::state::{DeliveryState, Refusal};
+use crate::durable::log::{
+    Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
+};
+use crate::durable::{DiskError, LockError};
+use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
+
+const SEGMENT_BYTES: u64 = 4 << 20;
+
+/// Why the delivery log could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliveryLogError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Another file.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Somebody else delivers.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// An operation that cannot be written as JSON.
+    #[error("cannot write what was tried as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What is wrong with the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// Bytes that are no record, without a half-written end.
+    pub damage: Vec<Damage>,
+    /// Sequence numbers that no file has and no compaction made superfluous.
+    pub missing: Vec<(u64, u64)>,
+    /// Whole records that did not fit the state before them.
+    pub refused: Vec<(u64, Refusal)>,
+    /// Whole records that this version does not understand.
+    pub unknown: Vec<u64>,
+}
+
+impl Problems {
+    /// Whether something that was tried may be unknown now, so that it is tried again.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty() || !self.missing.is_empty()
+    }
+}
+
+/// The log and a place in it.
+#[derive(Debug)]
+pub struct DeliveryLog {
+    dir: StateDir,
+    log: Arc<Log>,
+    folder: PathBuf,
+    pass: Pass,
+    position: Position,
+}
+
+/// A pass over the records.
+#[derive(Debug, Default)]
+struct Pass {
+    state: DeliveryState,
+    problems: Problems,
+    /// Where the newest whole compaction begins.
+    compacted: u64,
+    begun: u64,
+    records: u64,
+}
+
+impl Pass {
+    fn record(&mut self, seq: u64, payload: &[u8]) -> Option<Operation> {
+        let record = match serde_json::from_slice::<Record>(payload) {
+            Ok(record) if record.v <= DELIVERY_LOG_VERSION => record,
+            _ => {
+                self.problems.unknown.push(seq);
+                return None;
+            }
+        };
+        self.apply(seq, record)
+    }
+
+    fn apply(&mut self, seq: u64, record: Record) -> Option<Operation> {
+        self.records += 1;
+        let operation = record.operation.clone();
+        match operation {
+            Operation::CompactionBegin => self.begun = seq,
+            Operation::CompactionEnd { .. } => {}
+            _ => {}
+        }
+        let is_end = matches!(operation, Operation::CompactionEnd { .. });
+        match self.state.apply(record) {
+            Ok(()) if is_end => {
+                self.compacted = self.begun;
+                self.records = 0;
+                self.problems.refused.clear();
+                Some(operation)
+            }
+            Ok(()) => Some(operation),
+            Err(refusal) => {
+                self.problems.refused.push((seq, refusal));
+                None
+            }
+        }
+    }
+
+    fn note(&mut self, summary: ReadSummary) {
+        self.problems.damage.extend(summary.damage);
+        self.problems.damage.retain(|d| d.kind != DamageKind::TornTail);
+        self.problems.missing.extend(summary.missing);
+        let compacted = self.compacted;
+        self.problems.missing.retain(|(_, last)| *last >= compacted);
+    }
+}
+
+fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
+    let clock = dir.clock.clone();
+    let options = LogOptions {
+        folder: dir.paths.webhooks_log(),
+        name: "webhooks",
+        state_id: dir.identity.state_id.to_string(),
+        epoch: Host::this().boot_id,
+        segment_bytes: SEGMENT_BYTES,
+        preallocate: true,
+        min_next_seq: 1,
+        lock_wait: dir.lock_wait,
+        quarantine: dir.quarantine(),
+        stamp: Arc::new(move || clock.now().to_string()),
+    };
+    dir.disk.ensure_dir(&dir.paths.webhooks())?;
+    dir.disk.ensure_dir(&options.folder)?;
+    Ok(Log::open(&dir.disk, options)?)
+}
+
+impl DeliveryLog {
+    /// Reads the log. What is shown afterwards was synced before.
+    ///
+    /// # Errors
+    /// What the system says. Damage is no error; see [`DeliveryLog::problems`].
+    pub fn open(dir: &StateDir) -> Result<DeliveryLog, DeliveryLogError> {
+        let log = Arc::new(open_log(dir)?);
+        let until = log.end();
+        log.commit(until.last_seq)?;
+        let folder = dir.paths.webhooks_log();
+        let mut opened = DeliveryLog {
+            dir: dir.clone(),
+            log,
+            folder,
+            pass: Pass::default(),
+            position: Position::default(),
+        };
+        opened.read_until(until, &mut |_| {})?;
+        Ok(opened)
+    }
+
+    /// As [`DeliveryLog::open`]; `None`, and nothing made, where nothing was ever delivered.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryLog>, DeliveryLogError> {
+        if dir.paths.webhooks_log().join("append.lock").exists() {
+            DeliveryLog::open(dir).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn read_until(
+        &mut self,
+        until: Position,
+        seen: &mut dyn FnMut(&Operation),
+    ) -> Result<(), DeliveryLogError> {
+        if until == self.position {
+            return Ok(());
+        }
+        let state_id = self.dir.identity.state_id.to_string();
+        let request = ReadRequest {
+            folder: &self.folder,
+            state_id: Some(&state_id),
+            from: self.position,
+            until: Some(until),
+        };
+        let pass = &mut self.pass;
+        let summary = read(request, |seq, payload| {
+            if let Some(operation) = pass.record(seq, payload) {
+                seen(&operation);
+            }
+        })?;
+        pass.note(summary);
+        self.position = until;
+        Ok(())
+    }
+
+    /// What the log says.
+    #[must_use]
+    pub fn state(&self) -> &DeliveryState {
+        &self.pass.state
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> &Problems {
+        &self.pass.problems
+    }
+
+    /// Records since the newest compaction.
+    #[must_use]
+    pub fn records_since_compaction(&self) -> u64 {
+        self.pass.records
+    }
+
+    /// The log behind it.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Whether others have appended since the last look. Costs a look at memory.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.log.end() != self.position
+    }
+
+    /// Follows the log; `seen` hears what others have appended.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
+        let until = self.log.end();
+        self.log.commit(until.last_seq)?;
+        self.read_until(until, seen)
+    }
+
+    /// Appends and applies, not yet synced. `seen` hears what others have appended before.
+    ///
+    /// # Errors
+    /// Nothing was appended then, as far as is known.
+    pub fn append(
+        &mut self,
+        operations: &[Operation],
+        seen: &mut dyn FnMut(&Operation),
+    ) -> Result<(), DeliveryLogError> {
+        self.decide(seen, |_, _| (operations.to_vec(), ()))
+    }
+
+    /// Decides what to append while nobody else can; appended and applied, not yet synced.
+    ///
+    /// # Errors
+    /// Nothing was appended then, as far as is known.
+    pub fn decide<T>(
+        &mut self,
+        seen: &mut dyn FnMut(&Operation),
+        decide: impl FnOnce(&DeliveryState, Timestamp) -> (Vec<Operation>, T),
+    ) -> Result<T, DeliveryLogError> {
+        let log = self.log.clone();
+        log.locked(|locked| {
+            self.read_until(locked.end(), seen)?;
+            let at = self.dir.clock.now();
+            let (operations, value) = decide(&self.pass.state, at);
+            let lines: Vec<Vec<u8>> =
+                operations.iter().map(|o| Record::line(at, o)).collect::<Result<_, _>>()?;
+            if lines.is_empty() {
+                return Ok(value);
+            }
+            let first = locked.append(&lines)?;
+            for (seq, operation) in (first..).zip(operations) {
+                self.pass.apply(seq, Record { v: DELIVERY_LOG_VERSION, at, operation });
+            }
+            self.position = locked.end();
+            Ok(value)
+        })
+    }
+
+    /// Returns when all that was read and appended so far is synced.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn commit(&self) -> Result<(), DeliveryLogError> {
+        Ok(self.log.commit(self.position.last_seq)?)
+    }
+
+    /// Writes what is still needed behind the end and removes the segments before that. Only for whoever
+    /// delivers. Undelivered deliveries are always kept; of those that have arrived, the ones that
+    /// `is_wanted` names; of the attempts, those after `since`, at most `entries`.
+    ///
+    /// # Errors
+    /// What the system says; nothing is lost then.
+    pub fn compact(
+        &mut self,
+        is_wanted: &dyn Fn(DeliveryId) -> bool,
+        since: Timestamp,
+        entries: usize,
+    ) -> Result<bool, DeliveryLogError> {
+        self.refresh(&mut |_| {})?;
+        // What this version does not understand it must not throw away.
+        if !self.pass.problems.unknown.is_empty() {
+            return Ok(false);
+        }
+        let mut attempts = attempts_in(&self.dir)?;
+        attempts.retain(|a| a.ended_at >= since);
+        let attempts = attempts.split_off(attempts.len().saturating_sub(entries));
+        if !self.pass.problems.damage.is_empty() {
+            self.log.keep_damage(&self.pass.problems.damage)?;
+        }
+        self.log.rotate()?;
+        let begin = self.decide(&mut |_| {}, |state, _| {
+            let mut kept = state.kept(is_wanted);
+            kept.extend(
+                attempts
+                    .into_iter()
+                    .map(|a| Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }),
+            );
+            let end = Operation::CompactionEnd { records: kept.len() as u64 };
+            let circuits = state.circuits().iter().map(|(endpoint, c)| Operation::Circuit {
+                endpoint: endpoint.clone(),
+                failures: c.failures,
+                open_until: Some(c.open_until),
+                error: c.error.clone(),
+            });
+            let all = std::iter::once(Operation::CompactionBegin).chain(kept).chain([end]).chain(circuits);
+            (all.collect(), ())
+        });
+        begin?;
+        self.commit()?;
+        self.log.remove_until(self.pass.compacted.saturating_sub(1))?;
+        self.pass.problems = Problems::default();
+        Ok(true)
+    }
+}
+
+/// An attempt of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What was written.
+    pub attempted: Attempted,
+}
+
+/// All attempts that the log still has, oldest first. Reads the whole log; changes nothing.
+///
+/// # Errors
+/// What the system says. Damaged records are passed over.
+pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
+    let (folder, state_id) = (dir.paths.webhooks_log(), dir.identity.state_id.to_string());
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    let mut found: Vec<PastAttempt> = Vec::new();
+    let mut compaction: Option<(u64, Vec<PastAttempt>)> = None;
+    read(request, |_, payload| {
+        let Ok(Record { at, operation, .. }) = serde_json::from_slice(payload) else { return };
+        match operation {
+            Operation::CompactionBegin => compaction = Some((0, Vec::new())),
+            Operation::CompactionEnd { records } => {
+                if let Some((_, kept)) = compaction.take().filter(|(n, _)| *n == records) {
+                    found = kept;
+                }
+            }
+            Operation::Kept { .. } | Operation::KeptSettled { .. } | Operation::KeptEndpoint { .. } => {
+                if let Some((n, _)) = &mut compaction {
+                    *n += 1;
+                }
+            }
+            Operation::KeptAttempt { ended_at, attempted } => {
+                if let Some((n, kept)) = &mut compaction {
+                    *n += 1;
+                    kept.push(PastAttempt { ended_at, attempted });
+                }
+            }
+            Operation::Attempted(attempted) => found.push(PastAttempt { ended_at: at, attempted }),
+            _ => {}
+        }
+    })?;
+    Ok(found)
+}

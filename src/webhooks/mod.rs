@@ -1,0 +1,53 @@
+//! Webhooks: whoever waits for a job's end, or for what befalls the server, is told, at least once.
+//!
+//! A [`Delivery`] is derived from the record of what happened ([`Deriver`]) and never written itself, so
+//! nothing is lost between two files. What was tried is in the delivery log ([`DeliveryLog`]); together
+//! they say what is left to do ([`Agenda`]). [`Engine`] does it.
+//!
+//! **Files**: `webhooks/log/`, see [`mod@record`] for its form; `webhooks/deliver.lock`, held by whoever
+//! delivers, so that an attempt under way whose sender lives is never taken for a lost one.
+//!
+//! **At least once**: an attempt is in the log before anything is sent, its end before the next one of
+//! the same kind begins. Killed in between, the delivery is pending again and keeps its id, by which the
+//! receiver can tell the double. A kill costs at most the attempts that were under way.
+//!
+//! **Pitfalls**: never derive an id from anything but the log's own words: the same end must give the same
+//! id whoever asks and whenever. Never wait for the wall clock: it jumps.
+
+mod addresses;
+mod agenda;
+mod answer;
+mod breaker;
+mod delivery;
+mod derive;
+mod engine;
+mod log;
+pub mod record;
+mod recover;
+mod schedule;
+mod sender;
+mod settings;
+mod signature;
+mod state;
+mod survey;
+mod target;
+mod template;
+
+pub use addresses::{AddressRules, Refused};
+pub use agenda::{Agenda, Health, Limits};
+pub use answer::{Meaning, meaning_of, retry_after};
+pub use breaker::{Breaker, BreakerSettings, Change};
+pub use delivery::{Delivery, DeliveryId, Event, Facts, JobFacts, RecoveryFacts};
+pub use derive::{Deriver, RecoveryEnd};
+pub use engine::{Delivered, Engine, EngineError, Feed, deliver_test};
+pub use log::{DeliveryLog, DeliveryLogError, PastAttempt, Problems, attempts_in};
+pub use record::{Attempted, Course, Outcome, Standing};
+pub use recover::{FoundDelivery, Recovered, Was, recover};
+pub use schedule::{Chance, chance, pause_after};
+pub use sender::{Answer, Prepared, Sender, prepare};
+pub use settings::{Endpoint, Settings};
+pub use signature::signature;
+pub use state::{Circuit, DeliveryState, Refusal};
+pub use survey::{Survey, Undelivered, undelivered};
+pub use target::{Target, Targets, endpoint_of};
+pub use template::{body_of, fill};

@@ -1,0 +1,229 @@
+//! The records of the delivery log, as they are written.
+//!
+//! One JSON object a record: `v` (the version of this format, 1), `at`, `op`, then the operation's own
+//! members. The log tells what was tried; what there is to deliver follows from the queue.
+
+use serde::{Deserialize, Serialize};
+
+use super::delivery::{DeliveryId, Event};
+use crate::state::Timestamp;
+
+/// The version of this format.
+pub const DELIVERY_LOG_VERSION: u32 = 1;
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It arrived.
+    Delivered,
+    /// It did not; the next try comes by itself.
+    Retry,
+    /// It did not; the next try comes when an operator asks for it.
+    Parked,
+    /// It was not sent: its address must not be called. The next try comes when an operator asks for it.
+    Refused,
+}
+
+impl Outcome {
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Delivered => "delivered",
+            Outcome::Retry => "retry",
+            Outcome::Parked => "parked",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
+/// An attempt that has ended. Holds no secrets: the address is masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempted {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// Which attempt, counted from 1 over everything.
+    pub attempt: u32,
+    /// The job that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<String>,
+    /// What kind of thing happened.
+    pub event: Event,
+    /// Where to, as reports show it.
+    pub url: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the receiver answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// From begin to end.
+    pub duration_ms: u64,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
+}
+
+/// Where an undelivered delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+pub enum Standing {
+    /// An attempt is under way, or was when its sender died.
+    InFlight {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is tried again.
+    Waiting {
+        /// Not before.
+        next_try_at: Timestamp,
+    },
+    /// It waits for an operator.
+    Parked {
+        /// Because its address must not be called.
+        refused: bool,
+    },
+}
+
+/// What is known of an undelivered delivery that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
+    /// Attempts begun, over everything.
+    pub attempts: u32,
+    /// Attempts since it was last set free by an operator; interrupted ones do not count.
+    pub tries: u32,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// What the last attempt that ended said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<Box<str>>,
+}
+
+/// What happened to deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Operation {
+    /// An attempt begins. Written before anything is sent.
+    Begin {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An attempt has ended.
+    Attempted(Attempted),
+    /// Attempts were under way when their sender ended: nobody knows whether they arrived.
+    Interrupted {
+        /// Which deliveries.
+        deliveries: Vec<DeliveryId>,
+    },
+    /// An operator wants them tried again now.
+    Retry {
+        /// Which.
+        deliveries: Vec<DeliveryId>,
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// An operator gives them up: they count as settled.
+    Discard {
+        /// Which.
+        deliveries: Vec<DeliveryId>,
+        /// Who.
+        by: String,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// An endpoint's circuit opened, stayed open after a probe, or closed.
+    Circuit {
+        /// Which.
+        endpoint: String,
+        /// Failures in a row.
+        failures: u32,
+        /// Until when nothing is sent there; absent when it closed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        open_until: Option<Timestamp>,
+        /// What the last failure said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// A configured endpoint was seen for the first time: what happens from now on is for it.
+    Endpoint {
+        /// Its name.
+        name: String,
+    },
+    /// A compaction begins: what follows up to its end replaces everything before.
+    CompactionBegin,
+    /// Part of a compaction: an undelivered delivery.
+    Kept {
+        /// Which.
+        delivery: DeliveryId,
+        /// What is known of it.
+        #[serde(flatten)]
+        course: Course,
+    },
+    /// Part of a compaction: deliveries that have arrived or were given up.
+    KeptSettled {
+        /// Which.
+        deliveries: Vec<DeliveryId>,
+        /// Whether they were given up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        discarded: bool,
+    },
+    /// Part of a compaction: since when an endpoint is told of things.
+    KeptEndpoint {
+        /// Its name.
+        name: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Part of a compaction: an attempt that is still to be shown.
+    KeptAttempt {
+        /// When it ended.
+        ended_at: Timestamp,
+        /// What was written then.
+        #[serde(flatten)]
+        attempted: Attempted,
+    },
+    /// The compaction is whole when so many records lie between its begin and this.
+    CompactionEnd {
+        /// How many.
+        records: u64,
+    },
+}
+
+/// A whole record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of the format.
+    pub v: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+impl Record {
+    /// The line of an operation.
+    ///
+    /// # Errors
+    /// Never for the types here, as far as is known.
+    pub fn line(at: Timestamp, operation: &Operation) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            v: u32,
+            at: Timestamp,
+            #[serde(flatten)]
+            operation: &'a Operation,
+        }
+        serde_json::to_vec(&Line { v: DELIVERY_LOG_VERSION, at, operation })
+    }
+}

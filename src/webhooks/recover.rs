@@ -1,0 +1,167 @@
+//! What a recovery does for deliveries: mends the log, finds what was under way when its sender died, and
+//! tells what is undelivered.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::delivery::{DeliveryId, Event};
+use super::derive::{Deriver, RecoveryEnd, ids_of_job, ids_of_recovery};
+use super::engine::{EngineError, settle, take_lock};
+use super::log::{DeliveryLog, Problems};
+use super::record::Standing;
+use super::settings::Settings;
+use super::survey::{Undelivered, undelivered_of};
+use crate::durable::LockError;
+use crate::queue::QueueState;
+use crate::state::{StateDir, Timestamp};
+
+/// So many are named one by one; the counts tell of all.
+const NAMED: usize = 1000;
+
+/// Where a recovery found a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Was {
+    /// Never tried.
+    Pending,
+    /// An attempt was under way when its sender died.
+    InFlight,
+    /// Waiting for its next try.
+    Waiting,
+    /// Waiting for an operator.
+    Parked,
+}
+
+/// A delivery that a recovery found undelivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundDelivery {
+    /// Which.
+    pub delivery_id: DeliveryId,
+    /// The job that it is about.
+    pub job_id: Option<String>,
+    /// What kind of thing happened.
+    pub event: Event,
+    /// Where to, as reports show it.
+    pub url: String,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Where it stood.
+    pub was: Was,
+    /// What the last attempt said.
+    pub last_error: Option<String>,
+}
+
+/// What a recovery found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recovered {
+    /// The oldest of them.
+    pub deliveries: Vec<FoundDelivery>,
+    /// How many were undelivered.
+    pub total: u64,
+    /// Of these, never tried.
+    pub pending: u64,
+    /// Of these, under way when their sender died.
+    pub in_flight: u64,
+    /// Of these, waiting for their next try.
+    pub waiting: u64,
+    /// Of these, waiting for an operator.
+    pub parked: u64,
+    /// Somebody was delivering meanwhile, so nothing was changed.
+    pub was_delivering: bool,
+    /// What was wrong with the log, before it was mended.
+    #[serde(skip)]
+    pub problems: Problems,
+}
+
+/// Recovers the deliveries of a state directory.
+///
+/// # Errors
+/// When the log cannot be read or written.
+pub fn recover(
+    dir: &StateDir,
+    settings: &Settings,
+    queue: &QueueState,
+    recoveries: &[RecoveryEnd],
+) -> Result<Recovered, EngineError> {
+    let lock = match take_lock(dir, "recovery") {
+        Ok(lock) => Some(lock),
+        Err(EngineError::Lock(LockError::Held { .. })) => None,
+        Err(e) => return Err(e),
+    };
+    let mut log = DeliveryLog::open(dir)?;
+    let problems = log.problems().clone();
+    let lost: HashSet<DeliveryId> = match &lock {
+        Some(_) => settle(&mut log, settings)?.into_iter().collect(),
+        None => HashSet::new(),
+    };
+    let since = log.state().endpoints().clone();
+    let mut deriver = Deriver::new(dir.identity.state_id, &settings.endpoints, &since);
+    let mut undelivered = undelivered_of(&mut deriver, log.state(), queue, recoveries);
+    undelivered.sort_by_key(|u| u.delivery.order());
+    let mut found = counted(&undelivered, &lost);
+    found.was_delivering = lock.is_none();
+    if lock.is_some() {
+        compact_if_worth_it(dir, settings, &mut log, queue, recoveries)?;
+        log.commit()?;
+    }
+    found.problems = problems;
+    Ok(found)
+}
+
+fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> Recovered {
+    let mut found = Recovered { total: undelivered.len() as u64, ..Recovered::default() };
+    for u in undelivered {
+        let was = match u.course.as_ref().map(|c| c.standing) {
+            _ if lost.contains(&u.delivery.id) => Was::InFlight,
+            None => Was::Pending,
+            Some(Standing::InFlight { .. }) => Was::InFlight,
+            Some(Standing::Waiting { .. }) => Was::Waiting,
+            Some(Standing::Parked { .. }) => Was::Parked,
+        };
+        *match was {
+            Was::Pending => &mut found.pending,
+            Was::InFlight => &mut found.in_flight,
+            Was::Waiting => &mut found.waiting,
+            Was::Parked => &mut found.parked,
+        } += 1;
+        if found.deliveries.len() < NAMED {
+            found.deliveries.push(FoundDelivery {
+                delivery_id: u.delivery.id,
+                job_id: u.delivery.job_id().map(ToString::to_string),
+                event: u.delivery.event,
+                url: u.delivery.target.shown(),
+                attempts: u.course.as_ref().map_or(0, |c| c.attempts),
+                was,
+                last_error: u.course.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+            });
+        }
+    }
+    found
+}
+
+/// A damaged log is written anew; a long one too, without what nobody can ask for any more.
+fn compact_if_worth_it(
+    dir: &StateDir,
+    settings: &Settings,
+    log: &mut DeliveryLog,
+    queue: &QueueState,
+    recoveries: &[RecoveryEnd],
+) -> Result<(), EngineError> {
+    let is_long = log.records_since_compaction() >= settings.compact_records;
+    if !is_long && !log.problems().is_damaged() {
+        return Ok(());
+    }
+    let state_id = dir.identity.state_id;
+    let names = log.state().endpoints().clone();
+    let listed: Vec<&String> = names.keys().collect();
+    let of_jobs = queue.jobs().flat_map(|job| ids_of_job(state_id, job, &listed));
+    let of_recoveries =
+        recoveries.iter().flat_map(|r| ids_of_recovery(state_id, r.facts.recovery_id, names.keys()));
+    let derivable: HashSet<DeliveryId> = of_jobs.chain(of_recoveries).collect();
+    let keep = i64::try_from(settings.keep.as_millis()).unwrap_or(i64::MAX);
+    let since: Timestamp = dir.clock.now().plus_millis(-keep);
+    log.compact(&|id| derivable.contains(&id), since, settings.keep_entries)?;
+    Ok(())
+}

@@ -1,0 +1,466 @@
+//! What the delivery log says, and the one function that changes it.
+//!
+//! [`DeliveryState::apply`] is total: every record in every state either changes the state or is refused
+//! with the reason, and nothing else has a say. A delivery that the log does not know was never tried.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::delivery::DeliveryId;
+use super::record::{Attempted, Course, Operation, Outcome, Record, Standing};
+use crate::state::Timestamp;
+
+/// Why a record changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It has arrived or was given up.
+    #[error("delivery {0} has arrived or was given up")]
+    Settled(DeliveryId),
+    /// It waits for an operator.
+    #[error("delivery {0} is parked")]
+    Parked(DeliveryId),
+    /// Nothing was tried yet, so there is nothing to try again: it is due anyway.
+    #[error("delivery {0} was not tried yet")]
+    NeverTried(DeliveryId),
+    /// An attempt is under way.
+    #[error("an attempt of delivery {0} is under way")]
+    InFlight(DeliveryId),
+    /// The record is about another attempt than the one under way.
+    #[error("attempt {attempt} of delivery {delivery} is not under way")]
+    OtherAttempt {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// Which attempt the record names.
+        attempt: u32,
+    },
+    /// A piece of a compaction that has no begin, or an end that does not fit.
+    #[error("it is part of a compaction that is not whole")]
+    Compaction,
+}
+
+/// An endpoint to which nothing is sent for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circuit {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Until when.
+    pub open_until: Timestamp,
+    /// What the last failure said.
+    pub error: Option<String>,
+}
+
+/// What the log says.
+#[derive(Debug, Default)]
+pub struct DeliveryState {
+    courses: HashMap<DeliveryId, Course>,
+    settled: HashSet<DeliveryId>,
+    /// Of these, those that were given up.
+    discarded: HashSet<DeliveryId>,
+    circuits: BTreeMap<String, Circuit>,
+    endpoints: BTreeMap<String, Timestamp>,
+    compaction: Option<Box<Compaction>>,
+}
+
+/// A compaction that is being read: it counts when it is whole.
+#[derive(Debug, Default)]
+struct Compaction {
+    state: DeliveryState,
+    records: u64,
+}
+
+impl DeliveryState {
+    /// What is known of an undelivered delivery that was tried.
+    #[must_use]
+    pub fn course(&self, id: DeliveryId) -> Option<&Course> {
+        self.courses.get(&id)
+    }
+
+    /// Whether it has arrived, or an operator has given it up.
+    #[must_use]
+    pub fn is_settled(&self, id: DeliveryId) -> bool {
+        self.settled.contains(&id)
+    }
+
+    /// Whether an operator has given it up.
+    #[must_use]
+    pub fn is_discarded(&self, id: DeliveryId) -> bool {
+        self.discarded.contains(&id)
+    }
+
+    /// The deliveries that were tried and have not arrived.
+    pub fn courses(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &Course)> {
+        self.courses.iter().map(|(id, course)| (*id, course))
+    }
+
+    /// The deliveries that have arrived or were given up, as far back as the log goes.
+    pub fn settled(&self) -> impl ExactSizeIterator<Item = DeliveryId> {
+        self.settled.iter().copied()
+    }
+
+    /// The endpoints to which nothing is sent for a while.
+    #[must_use]
+    pub fn circuits(&self) -> &BTreeMap<String, Circuit> {
+        &self.circuits
+    }
+
+    /// Since when each endpoint that was ever configured is told of things.
+    #[must_use]
+    pub fn endpoints(&self) -> &BTreeMap<String, Timestamp> {
+        &self.endpoints
+    }
+
+    /// Applies a record.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the state is unchanged then.
+    pub fn apply(&mut self, record: Record) -> Result<(), Refusal> {
+        let Record { at, operation, .. } = record;
+        match operation {
+            Operation::CompactionBegin => {
+                // One that was cut short counts for nothing: what it would have replaced is still there.
+                self.compaction = Some(Box::default());
+                return Ok(());
+            }
+            Operation::CompactionEnd { records } => return self.end_compaction(records),
+            _ => {}
+        }
+        if let Operation::Kept { .. }
+        | Operation::KeptSettled { .. }
+        | Operation::KeptEndpoint { .. }
+        | Operation::KeptAttempt { .. } = operation
+        {
+            return self.keep(operation);
+        }
+        // A compaction is written in one piece, so another record says that it was cut short.
+        self.compaction = None;
+        match operation {
+            Operation::Begin { delivery, attempt } => self.begin(delivery, attempt, at),
+            Operation::Attempted(attempted) => self.attempted(attempted),
+            Operation::Interrupted { deliveries } => {
+                deliveries.into_iter().for_each(|id| self.interrupted(id, at));
+                Ok(())
+            }
+            Operation::Retry { deliveries, .. } => {
+                let mut applied = Ok(());
+                for id in deliveries {
+                    // One that does not fit holds up no other.
+                    applied = applied.and(self.retry(id, at));
+                }
+                applied
+            }
+            Operation::Discard { deliveries, .. } => {
+                let mut applied = Ok(());
+                for id in deliveries {
+                    // One that does not fit holds up no other.
+                    applied = applied.and(self.discard(id));
+                }
+                applied
+            }
+            Operation::Circuit { endpoint, failures, open_until: Some(open_until), error } => {
+                self.circuits.insert(endpoint, Circuit { failures, open_until, error });
+                Ok(())
+            }
+            Operation::Circuit { endpoint, .. } => {
+                self.circuits.remove(&endpoint);
+                Ok(())
+            }
+            Operation::Endpoint { name } => {
+                self.endpoints.entry(name).or_insert(at);
+                Ok(())
+            }
+            _ => Ok(()), // Those of a compaction were dealt with.
+        }
+    }
+
+    fn begin(&mut self, id: DeliveryId, attempt: u32, at: Timestamp) -> Result<(), Refusal> {
+        if self.settled.contains(&id) {
+            return Err(Refusal::Settled(id));
+        }
+        let standing = Standing::InFlight { since: at };
+        match self.courses.get_mut(&id) {
+            None => {
+                let course = Course { attempts: attempt, tries: 1, standing, last_error: None };
+                self.courses.insert(id, course);
+                Ok(())
+            }
+            Some(Course { standing: Standing::Parked { .. }, .. }) => Err(Refusal::Parked(id)),
+            Some(course) if attempt <= course.attempts => {
+                Err(Refusal::OtherAttempt { delivery: id, attempt })
+            }
+            Some(course) => {
+                course.attempts = attempt;
+                course.tries += 1;
+                course.standing = standing;
+                Ok(())
+            }
+        }
+    }
+
+    fn attempted(&mut self, attempted: Attempted) -> Result<(), Refusal> {
+        let Attempted { delivery: id, attempt, outcome, error, next_try_at, .. } = attempted;
+        if outcome == Outcome::Delivered {
+            // That it has arrived is certain, whatever else was lost.
+            self.courses.remove(&id);
+            self.settled.insert(id);
+            return Ok(());
+        }
+        if self.settled.contains(&id) {
+            return Err(Refusal::Settled(id));
+        }
+        let course = self
+            .courses
+            .get_mut(&id)
+            .filter(|c| c.attempts == attempt && matches!(c.standing, Standing::InFlight { .. }));
+        let course = course.ok_or(Refusal::OtherAttempt { delivery: id, attempt })?;
+        course.last_error = error.map(Into::into);
+        course.standing = match (outcome, next_try_at) {
+            (Outcome::Retry, Some(next_try_at)) => Standing::Waiting { next_try_at },
+            (outcome, _) => Standing::Parked { refused: outcome == Outcome::Refused },
+        };
+        Ok(())
+    }
+
+    /// Not its fault: the try does not count.
+    fn interrupted(&mut self, id: DeliveryId, at: Timestamp) {
+        if let Some(course) = self.courses.get_mut(&id)
+            && let Standing::InFlight { .. } = course.standing
+        {
+            course.tries = course.tries.saturating_sub(1);
+            course.standing = Standing::Waiting { next_try_at: at };
+        }
+    }
+
+    /// Whether an operator can give it up.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the reason.
+    pub fn check_discard(&self, id: DeliveryId) -> Result<(), Refusal> {
+        match self.courses.get(&id).map(|c| c.standing) {
+            Some(Standing::InFlight { .. }) => Err(Refusal::InFlight(id)),
+            _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
+            _ => Ok(()),
+        }
+    }
+
+    fn discard(&mut self, id: DeliveryId) -> Result<(), Refusal> {
+        self.check_discard(id)?;
+        self.courses.remove(&id);
+        self.settled.insert(id);
+        self.discarded.insert(id);
+        Ok(())
+    }
+
+    fn retry(&mut self, id: DeliveryId, at: Timestamp) -> Result<(), Refusal> {
+        self.check_retry(id)?;
+        if let Some(course) = self.courses.get_mut(&id) {
+            course.tries = 0;
+            course.standing = Standing::Waiting { next_try_at: at };
+        }
+        Ok(())
+    }
+
+    /// Whether an operator can have it tried again.
+    ///
+    /// # Errors
+    /// [`Refusal`], with the reason.
+    pub fn check_retry(&self, id: DeliveryId) -> Result<(), Refusal> {
+        match self.courses.get(&id).map(|c| c.standing) {
+            _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
+            None => Err(Refusal::NeverTried(id)),
+            Some(Standing::InFlight { .. }) => Err(Refusal::InFlight(id)),
+            Some(Standing::Waiting { .. } | Standing::Parked { .. }) => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, operation: Operation) -> Result<(), Refusal> {
+        let Some(compaction) = &mut self.compaction else { return Err(Refusal::Compaction) };
+        compaction.records += 1;
+        let state = &mut compaction.state;
+        match operation {
+            Operation::Kept { delivery, course } => drop(state.courses.insert(delivery, course)),
+            Operation::KeptSettled { deliveries, discarded } => {
+                if discarded {
+                    state.discarded.extend(&deliveries);
+                }
+                state.settled.extend(deliveries);
+            }
+            Operation::KeptEndpoint { name, since } => drop(state.endpoints.insert(name, since)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end_compaction(&mut self, records: u64) -> Result<(), Refusal> {
+        let Compaction { state, records: read } = *self.compaction.take().ok_or(Refusal::Compaction)?;
+        if read != records {
+            return Err(Refusal::Compaction);
+        }
+        // Circuits are of the moment; whoever compacts has them still.
+        let circuits = std::mem::take(&mut self.circuits);
+        *self = DeliveryState { circuits, ..state };
+        Ok(())
+    }
+
+    /// What a compaction writes of it, without begin and end. `is_wanted` says of a delivery that has
+    /// arrived whether it could be derived again.
+    pub(super) fn kept(&self, is_wanted: &dyn Fn(DeliveryId) -> bool) -> Vec<Operation> {
+        let endpoints = self.endpoints.iter();
+        let endpoints =
+            endpoints.map(|(name, since)| Operation::KeptEndpoint { name: name.clone(), since: *since });
+        let courses = self.courses.iter();
+        let courses = courses.map(|(id, c)| Operation::Kept { delivery: *id, course: c.clone() });
+        let wanted = self.settled().filter(|id| is_wanted(*id));
+        let (discarded, arrived): (Vec<_>, Vec<_>) = wanted.partition(|id| self.is_discarded(*id));
+        let settled = |ids: &[DeliveryId], discarded| {
+            let pieces = ids.chunks(500).map(<[DeliveryId]>::to_vec);
+            pieces.map(|deliveries| Operation::KeptSettled { deliveries, discarded }).collect::<Vec<_>>()
+        };
+        let settled = [settled(&arrived, false), settled(&discarded, true)].concat();
+        endpoints.chain(courses).chain(settled).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::delivery::Event;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(n: u8) -> DeliveryId {
+        DeliveryId::derived(uuid::Uuid::nil(), &n.to_string(), "test")
+    }
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn record(ms: i64, operation: Operation) -> Record {
+        Record { v: 1, at: at(ms), operation }
+    }
+
+    fn attempted(n: u8, attempt: u32, outcome: Outcome) -> Operation {
+        Operation::Attempted(Attempted {
+            delivery: id(n),
+            attempt,
+            job_id: None,
+            event: Event::JobEnded,
+            url: "http://x/".to_owned(),
+            outcome,
+            status_code: Some(500),
+            duration_ms: 1,
+            error: Some("no".to_owned()),
+            next_try_at: (outcome == Outcome::Retry).then(|| at(9_000)),
+        })
+    }
+
+    fn begin(n: u8, attempt: u32) -> Operation {
+        Operation::Begin { delivery: id(n), attempt }
+    }
+
+    fn retry(n: u8) -> Operation {
+        Operation::Retry { deliveries: vec![id(n)], by: "test".to_owned(), why: None }
+    }
+
+    #[test]
+    fn a_course_from_begin_to_end() {
+        let mut state = DeliveryState::default();
+        assert_eq!(state.apply(record(0, retry(1))), Err(Refusal::NeverTried(id(1))));
+        state.apply(record(1, begin(1, 1))).unwrap();
+        assert_eq!(state.apply(record(1, retry(1))), Err(Refusal::InFlight(id(1))));
+        state.apply(record(2, attempted(1, 1, Outcome::Retry))).unwrap();
+        let course = state.course(id(1)).unwrap();
+        assert_eq!((course.attempts, course.tries), (1, 1));
+        assert_eq!(course.standing, Standing::Waiting { next_try_at: at(9_000) });
+        state.apply(record(3, begin(1, 2))).unwrap();
+        state.apply(record(4, Operation::Interrupted { deliveries: vec![id(1), id(2)] })).unwrap();
+        let course = state.course(id(1)).unwrap();
+        assert_eq!((course.attempts, course.tries), (2, 1), "an interrupted try does not count");
+        assert_eq!(course.standing, Standing::Waiting { next_try_at: at(4) });
+        let stale = attempted(1, 2, Outcome::Parked);
+        assert_eq!(state.apply(record(5, stale)), Err(Refusal::OtherAttempt { delivery: id(1), attempt: 2 }));
+        state.apply(record(6, begin(1, 3))).unwrap();
+        state.apply(record(7, attempted(1, 3, Outcome::Parked))).unwrap();
+        assert_eq!(state.apply(record(8, begin(1, 4))), Err(Refusal::Parked(id(1))));
+        state.apply(record(9, retry(1))).unwrap();
+        assert_eq!(state.course(id(1)).unwrap().tries, 0);
+        state.apply(record(10, begin(1, 4))).unwrap();
+        state.apply(record(11, attempted(1, 4, Outcome::Delivered))).unwrap();
+        assert!(state.is_settled(id(1)) && state.course(id(1)).is_none());
+        assert_eq!(state.apply(record(12, begin(1, 5))), Err(Refusal::Settled(id(1))));
+        assert_eq!(state.apply(record(13, retry(1))), Err(Refusal::Settled(id(1))));
+    }
+
+    /// Everything that one operator, two senders and a compaction could write, in any order.
+    fn operation() -> impl Strategy<Value = Operation> {
+        let outcome =
+            prop::sample::select(vec![Outcome::Delivered, Outcome::Retry, Outcome::Parked, Outcome::Refused]);
+        prop_oneof![
+            (0u8..3, 1u32..5).prop_map(|(n, a)| begin(n, a)),
+            (0u8..3, 1u32..5, outcome).prop_map(|(n, a, o)| attempted(n, a, o)),
+            (0u8..3).prop_map(|n| Operation::Interrupted { deliveries: vec![id(n)] }),
+            (0u8..3).prop_map(retry),
+            Just(Operation::CompactionBegin),
+            (0u64..3).prop_map(|records| Operation::CompactionEnd { records }),
+            Just(Operation::Endpoint { name: "ops".to_owned() }),
+        ]
+    }
+
+    fn seen(state: &DeliveryState) -> (Vec<Operation>, bool) {
+        let mut kept = state.kept(&|_| true);
+        for operation in &mut kept {
+            if let Operation::KeptSettled { deliveries, .. } = operation {
+                deliveries.sort();
+            }
+        }
+        kept.sort_by_key(|o| serde_json::to_string(o).unwrap());
+        (kept, state.compaction.is_some())
+    }
+
+    proptest! {
+        #[test]
+        fn what_has_arrived_stays_so_and_a_refusal_changes_nothing(
+            operations in prop::collection::vec(operation(), 0..60)
+        ) {
+            let mut state = DeliveryState::default();
+            let mut arrived = HashSet::new();
+            for (n, operation) in operations.into_iter().enumerate() {
+                let before = seen(&state);
+                let is_compaction = matches!(
+                    operation,
+                    Operation::CompactionEnd { .. } | Operation::CompactionBegin
+                );
+                if let Operation::Attempted(Attempted { delivery, outcome: Outcome::Delivered, .. }) = &operation {
+                    arrived.insert(*delivery);
+                }
+                let written = Record::line(at(1), &operation).unwrap();
+                let read: Record = serde_json::from_slice(&written).unwrap();
+                prop_assert_eq!(&read.operation, &operation);
+                let applied = state.apply(record(i64::try_from(n).unwrap(), operation));
+                // A whole compaction of nothing replaces everything: nobody writes one.
+                if is_compaction && applied.is_ok() && state.settled.is_empty() {
+                    arrived.clear();
+                }
+                if applied.is_err() {
+                    prop_assert_eq!(seen(&state).0, before.0);
+                }
+                prop_assert!(arrived.iter().all(|id| state.is_settled(*id)));
+            }
+        }
+
+        #[test]
+        fn a_compaction_says_the_same(operations in prop::collection::vec(operation(), 0..60)) {
+            let mut state = DeliveryState::default();
+            for (n, operation) in operations.into_iter().enumerate() {
+                let _ = state.apply(record(i64::try_from(n).unwrap(), operation)); // Refusals are part of it.
+            }
+            let kept = state.kept(&|_| true);
+            let before = seen(&state).0;
+            state.apply(record(100, Operation::CompactionBegin)).unwrap();
+            let records = kept.len() as u64;
+            for operation in kept {
+                state.apply(record(100, operation)).unwrap();
+            }
+            state.apply(record(100, Operation::CompactionEnd { records })).unwrap();
+            prop_assert_eq!(seen(&state).0, before);
+        }
+    }
+}

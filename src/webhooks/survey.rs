@@ -1,0 +1,99 @@
+//! What is undelivered: what follows from the queue, less what the log says has arrived.
+
+use std::collections::BTreeMap;
+
+use super::delivery::Delivery;
+use super::derive::{Deriver, RecoveryEnd, ids_of_job};
+use super::log::{DeliveryLog, DeliveryLogError, Problems};
+use super::record::{Course, Standing};
+use super::settings::Endpoint;
+use super::state::{Circuit, DeliveryState};
+use crate::queue::{Job, QueueState};
+use crate::state::{StateDir, Timestamp};
+
+/// An undelivered delivery.
+#[derive(Debug, Clone)]
+pub struct Undelivered {
+    /// Which.
+    pub delivery: Delivery,
+    /// What is known of it; `None` when it was never tried.
+    pub course: Option<Course>,
+}
+
+impl Undelivered {
+    /// Whether it waits for an operator.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.course.as_ref().is_some_and(|c| matches!(c.standing, Standing::Parked { .. }))
+    }
+}
+
+/// The undelivered deliveries at one moment.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// All of them, the oldest first.
+    pub undelivered: Vec<Undelivered>,
+    /// The endpoints to which nothing is sent for a while.
+    pub circuits: BTreeMap<String, Circuit>,
+    /// What is wrong with the delivery log.
+    pub problems: Problems,
+}
+
+impl Survey {
+    /// Looks. Where nothing was ever delivered nothing is made.
+    ///
+    /// # Errors
+    /// When the delivery log cannot be read. Damage is no error.
+    pub fn take(
+        dir: &StateDir,
+        queue: &QueueState,
+        endpoints: &[Endpoint],
+        recoveries: &[RecoveryEnd],
+    ) -> Result<Survey, DeliveryLogError> {
+        let log = DeliveryLog::open_if_any(dir)?;
+        let nothing = DeliveryState::default();
+        let state = log.as_ref().map_or(&nothing, DeliveryLog::state);
+        let mut derived = Deriver::new(dir.identity.state_id, endpoints, state.endpoints());
+        let mut undelivered = undelivered_of(&mut derived, state, queue, recoveries);
+        undelivered.sort_by_key(|u| u.delivery.order());
+        Ok(Survey {
+            undelivered,
+            circuits: state.circuits().clone(),
+            problems: log.as_ref().map(|l| l.problems().clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// What follows and has not arrived, in no order.
+pub(super) fn undelivered_of(
+    deriver: &mut Deriver<'_>,
+    state: &DeliveryState,
+    queue: &QueueState,
+    recoveries: &[RecoveryEnd],
+) -> Vec<Undelivered> {
+    let mut found = Vec::new();
+    let mut take = |deliveries: Vec<Delivery>| {
+        let open = deliveries.into_iter().filter(|d| !state.is_settled(d.id));
+        found.extend(open.map(|d| Undelivered { course: state.course(d.id).cloned(), delivery: d }));
+    };
+    queue.jobs().for_each(|job| take(deriver.of_job(job)));
+    recoveries.iter().for_each(|end| take(deriver.of_recovery(end)));
+    found
+}
+
+/// How many of a job's deliveries have not arrived, parked ones included: while there are any, the job must
+/// stay in the queue, for they follow from it. An operator can give parked ones up.
+#[must_use]
+pub fn undelivered(
+    dir: &StateDir,
+    state: &DeliveryState,
+    since: &BTreeMap<String, Timestamp>,
+    job: &Job,
+) -> usize {
+    let of_callbacks = ids_of_job(dir.identity.state_id, job, &[]);
+    // What was tried for an endpoint is to come to its end, even if it is configured no more.
+    let names: Vec<&String> = since.keys().collect();
+    let tried = ids_of_job(dir.identity.state_id, job, &names);
+    let tried = tried.into_iter().filter(|id| !of_callbacks.contains(id) && state.course(*id).is_some());
+    of_callbacks.iter().filter(|id| !state.is_settled(**id)).count() + tried.count()
+}

@@ -1,0 +1,92 @@
+//! Whom a delivery goes to. Many deliveries share one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::queue::{Callback, masked_url};
+
+/// A receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    /// Where to.
+    pub url: String,
+    /// Scheme, host and port: what is down together. Breaker, order and concurrency go by it.
+    pub endpoint: String,
+    /// The configured endpoint's name, when it is none of a job's callbacks.
+    pub name: Option<String>,
+    /// Which.
+    pub method: Option<String>,
+    /// Sent besides our own.
+    pub headers: BTreeMap<String, String>,
+    /// The template of the body.
+    pub body: Option<String>,
+}
+
+impl Target {
+    /// A job's callback.
+    #[must_use]
+    pub fn of_callback(callback: Callback) -> Target {
+        let Callback { url, method, headers, body } = callback;
+        Target { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
+    }
+
+    /// Its address as reports show it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        masked_url(&self.url)
+    }
+}
+
+/// Scheme, host and port of an address, in lower case and without the usual port.
+#[must_use]
+pub fn endpoint_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place).to_ascii_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
+    let usual = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", place.strip_suffix(usual).unwrap_or(&place))
+}
+
+/// Gives equal targets one place in memory: a hundred thousand jobs may have the same callback.
+#[derive(Debug, Default)]
+pub struct Targets(std::collections::HashMap<Target, Arc<Target>>);
+
+impl Targets {
+    /// The one that is equal to this.
+    pub fn shared(&mut self, target: Target) -> Arc<Target> {
+        self.0.entry(target).or_insert_with_key(|t| Arc::new(t.clone())).clone()
+    }
+
+    /// Forgets those that nobody else has any more.
+    pub fn forget_unused(&mut self) {
+        self.0.retain(|_, shared| Arc::strong_count(shared) > 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port() {
+        for (url, endpoint) in [
+            ("HTTP://u:p@Host:80/a?b", "http://host"),
+            ("https://host:443", "https://host"),
+            ("https://host:80/x", "https://host:80"),
+            ("http://[::1]:8080/x", "http://[::1]:8080"),
+        ] {
+            assert_eq!(endpoint_of(url), endpoint);
+        }
+    }
+
+    #[test]
+    fn equal_targets_are_one() {
+        let mut targets = Targets::default();
+        let one = targets.shared(Target::of_callback(Callback::to("http://a/")));
+        assert!(Arc::ptr_eq(&one, &targets.shared(Target::of_callback(Callback::to("http://a/")))));
+        drop(one);
+        targets.forget_unused();
+        assert!(targets.0.is_empty());
+    }
+}
