@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use recovery::queue::Queue;
 use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Settings, Snapshot};
 use recovery::state::StateDir;
-use recovery_tui::{DirectorySource, Options, OwnRecovery, Setting, View};
+use recovery_tui::{DirectorySource, Options, OwnRecovery, Setting, Sources, View};
 
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, ErrorKind};
@@ -65,7 +65,8 @@ fn run_full_screen(
     let options = RunOptions { observer: Some(Arc::new(observer)), ..options };
     output.flush();
     let signals = Signals::catch(&interruption)?;
-    let source = DirectorySource::new(dir.clone(), settings);
+    let seen = dir.clone();
+    let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(seen.clone(), settings.clone())));
     let shown = Options {
         setting: Setting {
             program: "recoveryctl".to_owned(),
@@ -84,7 +85,7 @@ fn run_full_screen(
         // The options go with it: the dashboard ends when their sender does.
         let running = scope.spawn(move || recovery.run(&options));
         let stop = || signals.have_come();
-        let shown = recovery_tui::run(std::io::stdout(), Box::new(source), runner, shown, &stop);
+        let shown = recovery_tui::run(std::io::stdout(), &sources, runner, shown, &stop);
         (shown, running.join())
     });
     let recovered: Result<Recovered, RunError> =

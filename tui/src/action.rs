@@ -128,7 +128,7 @@ impl Action {
         words.extend(force.then_some("--force"));
         let names = [repository.to_owned()];
         let does = match force {
-            true => "Its holder is alive, or cannot be judged: two may work on the repository at once.",
+            true => "Its holder is not provably gone: two may work on it at once.",
             false => "Its holder is gone: gives the lock back, so that the next one in line gets it.",
         };
         let title = format!("Release the lock of {repository}");

@@ -28,3 +28,4 @@ pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
 pub use source::{DirectorySource, Source};
 pub use update::update;
+pub use watch::Sources;

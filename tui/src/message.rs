@@ -1,5 +1,6 @@
 //! What happens to the dashboard, and what it wants done.
 
+use std::fmt;
 use std::sync::Arc;
 
 use recovery::recovery::Snapshot;
@@ -46,8 +47,20 @@ pub struct Ran {
     pub text: String,
 }
 
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was read may be long.
+        match self {
+            Answer::Overview(overview) => write!(f, "Overview({} lines)", overview.len()),
+            Answer::Progress(snapshot) => write!(f, "Progress({:?})", snapshot.as_ref().map(|s| s.outcome)),
+            Answer::List(view, list) => write!(f, "List({view:?}, {} lines)", list.len()),
+            Answer::Object(object, _) => write!(f, "Object({object:?})"),
+        }
+    }
+}
+
 /// Something happened.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Message {
     /// A key was pressed.
     Key(Key),

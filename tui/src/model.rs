@@ -305,7 +305,9 @@ impl Model {
         if self.view != View::Overview {
             wanted.push(Ask::List(self.view));
         }
-        if self.is_recovery_running() && !self.setting.is_recovering {
+        // How far a recovery is can be read where everything else waits for a disk.
+        let is_watched = self.overview.is_none() || self.is_recovery_running();
+        if is_watched && !self.setting.is_recovering {
             wanted.push(Ask::Progress);
         }
         wanted.push(Ask::Overview);

@@ -11,19 +11,20 @@ use recovery::state::Clock;
 
 use crate::action::Action;
 use crate::keyboard;
-use crate::message::{Answer, Effect, Message, Ran};
+use crate::message::{Answer, Ask, Effect, Message, Ran};
 use crate::model::{Model, Setting, View};
-use crate::plain::{picture_text, read_once};
-use crate::source::Source;
+use crate::plain::picture_text;
 use crate::terminal::Screen;
 use crate::update::update;
 use crate::view::{Theme, draw};
-use crate::watch::Watch;
+use crate::watch::{Sources, Watch};
 
 /// How often clocks on the screen go on.
 const CLOCK: Duration = Duration::from_secs(1);
 /// How often is looked whether a signal wants an end.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the last look at what a recovery came to may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs commands of recoveryctl. What they print is handed back; nothing of it reaches the terminal.
 pub trait Runner: Send + Sync {
@@ -76,7 +77,7 @@ pub enum End {
 /// When the terminal cannot be used; it is given back then, too.
 pub fn run<W: Write>(
     out: W,
-    mut source: Box<dyn Source>,
+    sources: &Sources,
     runner: Arc<dyn Runner>,
     mut options: Options,
     stop: &dyn Fn() -> bool,
@@ -90,15 +91,13 @@ pub fn run<W: Write>(
         Model::new(options.setting.clone(), options.view, (size.width, size.height), options.clock.now());
     model.has_mouse = options.mouse;
     let (sender, messages) = channel();
-    let watch = Watch::default();
+    let watch = Watch::start(sources, &sender);
     let over = Arc::new(AtomicBool::new(false));
     let own = options.own.take();
     let cancel = own.as_ref().map(|own| own.cancel.clone());
     let end = std::thread::scope(|scope| {
         // Also when drawing panics: the scope waits for its threads.
-        let _ending = EndThreads { watch: &watch, over: &over };
-        let reading = (watch.clone(), sender.clone(), &mut source);
-        scope.spawn(move || reading.0.run(&mut **reading.2, &reading.1));
+        let _ending = EndThreads { over: &over };
         let typing = (sender.clone(), Arc::clone(&over));
         scope.spawn(move || keyboard::read(&typing.0, &typing.1));
         if let Some(own) = own {
@@ -119,7 +118,7 @@ pub fn run<W: Write>(
     let text = match end {
         // What the recovery came to stays on the normal screen.
         Ok(End::Recovered) => {
-            read_once(&mut model, &mut *source);
+            read_the_end(&mut model, sources);
             picture_text(&model, columns, options.theme.ascii)
         }
         _ => String::new(),
@@ -128,16 +127,24 @@ pub fn run<W: Write>(
     end
 }
 
+/// Reads what the recovery came to; where the disk does not answer, what is known has to do.
+fn read_the_end(model: &mut Model, sources: &Sources) {
+    let (sender, came) = channel();
+    let mut source = sources();
+    std::thread::spawn(move || sender.send(source.read(&Ask::Overview)));
+    if let Ok(Ok(answer)) = came.recv_timeout(PATIENCE) {
+        drop(update(model, Message::Answer(answer)));
+    }
+}
+
 /// Tells the threads to end when it goes.
 struct EndThreads<'a> {
-    watch: &'a Watch,
     over: &'a AtomicBool,
 }
 
 impl Drop for EndThreads<'_> {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
-        self.watch.end();
     }
 }
 
@@ -160,13 +167,17 @@ impl Turn<'_> {
     ) -> io::Result<End> {
         let mut drawn: Option<Instant> = None;
         let mut is_new = true;
-        self.watch.want(self.model.wanted());
+        self.watch.want(&self.model.wanted());
         loop {
             if stop() {
                 return Ok(End::Stopped);
             }
             if drawn.is_none_or(|at| at.elapsed() >= CLOCK) {
                 drop(update(self.model, Message::Time(options.clock.now())));
+                for (ask, so_long) in self.watch.slow() {
+                    let text = format!("reading takes long: {} s so far", so_long.as_secs());
+                    drop(update(self.model, Message::Trouble(ask, text)));
+                }
                 is_new = true;
             }
             if is_new {
@@ -197,7 +208,7 @@ impl Turn<'_> {
                     }
                 }
             }
-            self.watch.want(self.model.wanted());
+            self.watch.want(&self.model.wanted());
         }
     }
 

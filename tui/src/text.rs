@@ -60,7 +60,25 @@ pub(crate) fn duration(ms: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}.{} s", ms % 1000 / 100),
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Bytes in at most eight columns: `512 B`, `1.4 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut unit = 0;
+    let mut tenths = u128::from(bytes) * 10 / 1024;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        (unit, tenths) = (unit + 1, tenths / 1024);
+    }
+    match tenths {
+        0..1000 => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
+        _ => format!("{} {}", tenths / 10, UNITS[unit]),
     }
 }
 
@@ -162,7 +180,10 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_short() {
-        assert_eq!([412, 59_999, 187_000, 7_500_000].map(duration), ["0.4 s", "59.9 s", "3m 07s", "2h 05m"]);
+    fn durations_and_sizes_are_short() {
+        let durations = [412, 59_999, 187_000, 7_500_000, 180_000_000].map(duration);
+        assert_eq!(durations, ["0.4 s", "59.9 s", "3m 07s", "2h 05m", "2d 02h"]);
+        let sizes = [0, 1023, 1024, 123_456, 3 << 30, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "120 KiB", "3.0 GiB", "16.0 EiB"]);
     }
 }

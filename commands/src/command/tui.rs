@@ -5,7 +5,9 @@ use std::sync::Arc;
 use clap::Args;
 use recovery::startup::StartedBy;
 use recovery_tui::view::SMALLEST;
-use recovery_tui::{DirectorySource, End, Model, Options, Setting, View, picture, read_once, run, text_of};
+use recovery_tui::{
+    DirectorySource, End, Model, Options, Setting, Sources, View, picture, read_once, run, text_of,
+};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -69,7 +71,6 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
     }
     let dir = context.state_dir()?;
     let settings = recovering(context, StartedBy::Recover, false)?;
-    let mut source = DirectorySource::new(dir.clone(), settings);
     let setting = Setting {
         program: "recoveryctl".to_owned(),
         source: dir.paths.root().display().to_string(),
@@ -80,7 +81,7 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
     if args.once {
         let size = args.size.or_else(size_of_terminal).unwrap_or((80, 24));
         let mut model = Model::new(setting, args.view, size, dir.clock.now());
-        read_once(&mut model, &mut source);
+        read_once(&mut model, &mut DirectorySource::new(dir, settings));
         let text = text_of(&picture(&model, theme));
         let picture = Picture { columns: size.0, rows: size.1, text };
         context.output.report(&picture, |text| text.raw(&picture.text));
@@ -95,7 +96,8 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
     let options =
         Options { setting, theme, view: args.view, mouse: args.mouse, clock: dir.clock.clone(), own: None };
     let stop = || signals.have_come();
-    let end = run(std::io::stdout(), Box::new(source), Arc::new(runner), options, &stop);
+    let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone())));
+    let end = run(std::io::stdout(), &sources, Arc::new(runner), options, &stop);
     match (signals.error(), end) {
         (Some(signal), _) => Err(signal),
         (None, Ok(End::Lost)) => Err(CliError::new(ErrorKind::Terminated, "the terminal is gone")),

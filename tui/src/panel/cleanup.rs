@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use recovery::cleanup::CleanupStatus;
 use recovery::report::cleanup::{CleanupEntry, CleanupState, CompletedEntry, CompletedList, PhaseEntry};
-use recovery::state::{Timestamp, format_size};
+use recovery::state::Timestamp;
 
 use super::finding::line_of;
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone};
-use crate::text::ago;
+use crate::text::{ago, size};
 
 const COLUMNS: &[Column] = &[
     Column::new("CLEANUP", 14, 0).growing(2),
@@ -77,8 +77,8 @@ fn note(entry: &CleanupEntry, now: Timestamp) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
-    if bytes == 0 { String::new() } else { format_size(bytes) }
+fn freed(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { size(bytes) }
 }
 
 impl Listing for Cleanups {
@@ -115,7 +115,7 @@ impl Listing for Cleanups {
             4 => Cell::plain(
                 phase.filter(|p| p.attempts > 0).map_or_else(String::new, |p| p.attempts.to_string()),
             ),
-            5 => Cell::plain(size(entry.bytes_freed)),
+            5 => Cell::plain(freed(entry.bytes_freed)),
             6 => Cell::plain(ago(
                 now,
                 if self.is_open(row) { entry.created_at } else { self.completed(row).completed_at },
@@ -174,7 +174,7 @@ impl Listing for Cleanups {
             let text = format!("a crash interrupted it in {}, at {}", from.phase.as_str(), from.step);
             lines.push(DocumentLine { tone: Tone::Warning, ..DocumentLine::field("resumed", text) });
         }
-        lines.push(DocumentLine::field("given back", format_size(entry.bytes_freed)));
+        lines.push(DocumentLine::field("given back", size(entry.bytes_freed)));
         if !self.is_open(row) {
             let over = self.completed(row);
             lines.push(DocumentLine::field("over", over.completed_at.to_string()));

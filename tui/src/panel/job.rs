@@ -3,13 +3,13 @@
 use recovery::report::attempts::AttemptReport;
 use recovery::report::jobs::JobDetail;
 use recovery::report::why_job::WhyJob;
-use recovery::state::{Timestamp, format_size};
+use recovery::state::Timestamp;
 
 use super::finding::line_of;
 use super::jobs::{actions, tone_of};
 use crate::action::{Action, quoted};
 use crate::listing::{Document, DocumentLine, Tone};
-use crate::text::{ago, duration};
+use crate::text::{ago, duration, size};
 
 /// How many lines of its output stand below what is told of a job.
 const TAIL: usize = 12;
@@ -53,7 +53,7 @@ impl Document for Job {
             detail
                 .checkpoint
                 .as_ref()
-                .map(|c| format!("{} ({}, {})", c.path, format_size(c.bytes), ago(now, c.modified_at))),
+                .map(|c| format!("{} ({}, {})", c.path, size(c.bytes), ago(now, c.modified_at))),
         );
         field("rebuilt from", detail.reconstructed.as_ref().map(|from| from.join("; ")));
         field("taken from", detail.source.clone());
@@ -104,7 +104,7 @@ fn line_of_attempt(attempt: &AttemptReport, now: Timestamp) -> DocumentLine {
         (None, None) => {}
     }
     if let Some(bytes) = attempt.memory_peak_bytes {
-        text.push_str(&format!(", {} memory", format_size(bytes)));
+        text.push_str(&format!(", {} memory", size(bytes)));
     }
     if let Some(reason) = &attempt.reason {
         text.push_str(&format!(": {reason}"));
@@ -128,8 +128,7 @@ pub struct Output {
 
 impl Document for Output {
     fn title(&self) -> String {
-        let size = format_size(self.bytes);
-        format!("Output of {}, attempt {} ({}, {size})", self.job_id, self.attempt, self.status)
+        format!("Output of {}, attempt {} ({}, {})", self.job_id, self.attempt, self.status, size(self.bytes))
     }
 
     fn lines(&self, _now: Timestamp) -> Vec<DocumentLine> {

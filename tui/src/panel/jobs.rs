@@ -19,7 +19,7 @@ const COLUMNS: &[Column] = &[
     Column::number("SUBMITTED", 9, 2),
     Column::number("RAN", 7, 2),
     Column::number("EXIT", 6, 1),
-    Column::new("NOTE", 14, 1).growing(3),
+    Column::new("NOTE", 26, 1).growing(3),
 ];
 
 /// The list of all jobs.

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use recovery::report::orphans::{CandidateEntry, CandidatesReport};
-use recovery::state::{Timestamp, format_size};
+use recovery::state::Timestamp;
 
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone};
-use crate::text::{ago, duration};
+use crate::text::{ago, duration, size};
 
 const COLUMNS: &[Column] = &[
     Column::new("SAFE", 7, 0),
@@ -64,7 +64,7 @@ impl Listing for Orphans {
             }
             1 => Cell::plain(candidate.kind.as_str()),
             2 => Cell::plain(candidate.name.as_deref().unwrap_or(&candidate.object)),
-            3 if candidate.bytes > 0 => Cell::plain(format_size(candidate.bytes)),
+            3 if candidate.bytes > 0 => Cell::plain(size(candidate.bytes)),
             4 => Cell::plain(candidate.age_ms.map_or_else(String::new, |ms| duration(ms.unsigned_abs()))),
             5 => Cell::toned(objection(candidate), Tone::Quiet),
             _ => Cell::plain(""),
@@ -88,8 +88,8 @@ impl Listing for Orphans {
             return vec![Cell::toned("nobody has scanned: a scans", Tone::Warning)];
         };
         let mut cells = vec![
-            Cell::plain(format!("{} of the scan {}", self.0.total, ago(now, at))),
-            Cell::toned(format!("{} safe to remove", format_size(self.0.bytes_total)), Tone::Good),
+            Cell::plain(format!("{} found {}", self.0.total, ago(now, at))),
+            Cell::toned(format!("{} safe to remove", size(self.0.bytes_total)), Tone::Good),
             Cell::plain(format!("{} protected", self.0.protected_total)),
         ];
         if !self.0.trash.is_empty() {
@@ -116,7 +116,7 @@ impl Listing for Orphans {
         field("name", candidate.name.clone());
         field("job", candidate.job_id.clone());
         field("path", candidate.path.as_ref().map(|path| path.display().to_string()));
-        field("size", (candidate.bytes > 0).then(|| format_size(candidate.bytes)));
+        field("size", (candidate.bytes > 0).then(|| size(candidate.bytes)));
         field("age", candidate.age_ms.map(|ms| duration(ms.unsigned_abs())));
         field("plan", self.0.plan_id.clone());
         lines.push(DocumentLine::toned("Checks, made again right before it is removed", Tone::Strong));
@@ -144,7 +144,7 @@ impl Listing for Orphans {
         if let Some(plan) = self.0.plan_id.as_deref().filter(|_| !safe.is_empty()) {
             let ids: Vec<String> = safe.iter().map(|c| c.id.clone()).collect();
             let bytes: u64 = safe.iter().map(|c| c.bytes).sum();
-            actions.push(Action::remove_orphans(plan, &ids, &format_size(bytes)));
+            actions.push(Action::remove_orphans(plan, &ids, &size(bytes)));
         }
         actions.push(Action::scan());
         actions

@@ -93,7 +93,9 @@ pub struct Besides {
 
 /// See the module.
 pub struct Overview {
-    dashboard: Arc<Dashboard>,
+    /// Not there yet, or not to be had: where a disk does not answer, how far the recovery is may be all that
+    /// can be read.
+    dashboard: Option<Arc<Dashboard>>,
     besides: Besides,
     progress: Arc<Progress>,
     /// What is shown of what is unusable: what no finding names.
@@ -117,27 +119,34 @@ impl Overview {
             phases: dashboard.phases.phases.clone(),
             findings: dashboard.phases.findings.clone(),
         };
-        Overview::with(Arc::new(dashboard), besides, progress)
+        Overview::with(Some(Arc::new(dashboard)), besides, progress)
     }
 
     /// The same, with a recovery that has gone on meanwhile.
     #[must_use]
     pub fn gone_on(&self, progress: Progress) -> Overview {
-        Overview::with(Arc::clone(&self.dashboard), self.besides, progress)
+        Overview::with(self.dashboard.clone(), self.besides, progress)
     }
 
-    fn with(dashboard: Arc<Dashboard>, besides: Besides, progress: Progress) -> Overview {
+    /// Only how far the recovery is.
+    #[must_use]
+    pub fn of_progress(progress: Progress) -> Overview {
+        Overview::with(None, Besides::default(), progress)
+    }
+
+    fn with(dashboard: Option<Arc<Dashboard>>, besides: Besides, progress: Progress) -> Overview {
+        let status = dashboard.as_ref().map(|dashboard| &dashboard.status);
         let findings = match progress.is_running() {
             true => newest_first(&progress),
-            false => dashboard.status.findings.clone(),
+            false => status.map(|status| status.findings.clone()).unwrap_or_default(),
         };
         let unusable: Vec<&DegradedResource> = match progress.is_running() {
             true => progress.phases.iter().flat_map(|p| &p.degraded_resources).collect(),
-            false => dashboard.status.degraded_resources.iter().collect(),
+            false => status.into_iter().flat_map(|status| &status.degraded_resources).collect(),
         };
         let is_named = |r: &&DegradedResource| findings.iter().any(|f| f.object == r.object);
         let degraded: Vec<_> = unusable.into_iter().filter(|r| !is_named(r)).cloned().collect();
-        let lines = (0..progress.phases.len()).map(Line::Phase);
+        let lines = tree(&progress.phases).into_iter().map(Line::Phase);
         let lines = lines.chain((0..degraded.len()).map(Line::Degraded));
         let lines = lines.chain((0..findings.len()).map(Line::Finding)).collect();
         Overview { dashboard, besides, progress: Arc::new(progress), degraded, findings, lines }
@@ -145,8 +154,8 @@ impl Overview {
 
     /// The whole report.
     #[must_use]
-    pub fn dashboard(&self) -> &Dashboard {
-        &self.dashboard
+    pub fn dashboard(&self) -> Option<&Dashboard> {
+        self.dashboard.as_deref()
     }
 
     /// What there is beside the queue.
@@ -157,8 +166,8 @@ impl Overview {
 
     /// Health on one screen.
     #[must_use]
-    pub fn status(&self) -> &Status {
-        &self.dashboard.status
+    pub fn status(&self) -> Option<&Status> {
+        self.dashboard().map(|dashboard| &dashboard.status)
     }
 
     /// The recovery.
@@ -173,7 +182,8 @@ impl Overview {
         if self.progress.is_running() {
             return ("RECOVERING", Tone::Busy);
         }
-        match self.status().state {
+        let Some(status) = self.status() else { return ("READING …", Tone::Quiet) };
+        match status.state {
             // Nothing is broken, but somebody should act.
             State::Healthy if self.next().is_some() => ("HEALTHY", Tone::Warning),
             State::Healthy => ("HEALTHY", Tone::Good),
@@ -189,7 +199,7 @@ impl Overview {
     pub fn next(&self) -> Option<&str> {
         match self.progress.is_running() {
             true => None,
-            false => self.status().action.as_deref(),
+            false => self.status()?.action.as_deref(),
         }
     }
 
@@ -209,11 +219,9 @@ impl Overview {
         &self.findings[index]
     }
 
-    /// How far a phase is from those that wait for nobody, and behind which one it stands in the tree: of
-    /// several that it waits for the one that comes last.
+    /// Below which phase it stands in the tree.
     pub(crate) fn parent(&self, index: usize) -> Option<usize> {
-        let after = &self.phase(index).depends_on;
-        (0..index).rev().find(|&before| after.contains(&self.phase(before).phase))
+        parent(&self.progress.phases, index)
     }
 
     fn object(&self, row: usize) -> Option<&str> {
@@ -223,6 +231,31 @@ impl Overview {
             Line::Finding(i) => Some(&self.finding(i).object),
         }
     }
+}
+
+/// Of several that a phase waits for, the one that comes last.
+fn parent(phases: &[PhaseProgress], index: usize) -> Option<usize> {
+    let after = &phases[index].depends_on;
+    (0..index).rev().find(|&before| after.contains(&phases[before].phase))
+}
+
+/// The phases, each right below the one that it waits for, or below another that waits for the same.
+fn tree(phases: &[PhaseProgress]) -> Vec<usize> {
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); phases.len()];
+    let mut open: Vec<usize> = Vec::new();
+    for index in 0..phases.len() {
+        match parent(phases, index) {
+            Some(parent) => children[parent].push(index),
+            None => open.push(index),
+        }
+    }
+    open.reverse();
+    let mut order = Vec::new();
+    while let Some(index) = open.pop() {
+        order.push(index);
+        open.extend(children[index].iter().rev());
+    }
+    order
 }
 
 /// The phase that began last found what is newest.
@@ -318,10 +351,11 @@ impl Listing for Overview {
                 }
             }
         }
-        if !self.progress.is_running() && self.status().daemon.is_none() {
+        let has_daemon = self.status().is_none_or(|status| status.daemon.is_some());
+        if !self.progress.is_running() && !has_daemon {
             actions.push(Action::recover());
         }
-        if self.dashboard.startup.safe_mode {
+        if self.dashboard().is_some_and(|dashboard| dashboard.startup.safe_mode) {
             actions.push(Action::clear_startup());
         }
         let mut seen: Vec<Action> = Vec::new();

@@ -14,11 +14,12 @@ pub(super) fn answered(model: &mut Model, answer: Answer) -> Vec<Effect> {
         Answer::Overview(overview) => overview_came(model, overview),
         Answer::Progress(Some(snapshot)) => {
             let is_over = snapshot.outcome != RecoveryOutcome::Running;
-            if let Some(overview) = &model.overview {
-                let progress = Progress::of(&snapshot, model.now);
-                let overview = Arc::new(overview.gone_on(progress));
-                overview_came(model, overview);
-            }
+            let progress = Progress::of(&snapshot, model.now);
+            let overview = match &model.overview {
+                Some(overview) => overview.gone_on(progress),
+                None => Overview::of_progress(progress),
+            };
+            overview_came(model, Arc::new(overview));
             if is_over && model.setting.is_recovering {
                 return vec![Effect::Quit];
             }

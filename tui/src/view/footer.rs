@@ -46,7 +46,9 @@ fn end_of(text: &str, room: usize) -> &str {
 fn keys(model: &Model, room: usize) -> String {
     let list = model.list();
     let mut keys: Vec<&str> = match model.overlays.last() {
-        Some(Overlay::Dialog(_)) => vec!["Tab the next field", "Enter", "Esc leaves everything as it is"],
+        Some(Overlay::Dialog(_)) => {
+            vec!["Tab next field", "Enter press the button", "Esc leave everything as it is"]
+        }
         Some(Overlay::Menu { .. }) => vec!["Enter choose", "Esc back"],
         Some(Overlay::Help { .. }) => vec!["Esc back", "j k scroll"],
         Some(Overlay::Page(page)) => {

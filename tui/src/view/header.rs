@@ -28,10 +28,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
         right.push(("read-only".to_owned(), Tone::Quiet));
     }
     if let Some(overview) = &model.overview {
-        let daemon = match &overview.status().daemon {
-            Some(daemon) => (format!("daemon {}", daemon.pid), Tone::Plain),
-            None if overview.progress().is_running() => (String::new(), Tone::Plain),
-            None => ("no daemon".to_owned(), Tone::Warning),
+        let daemon = overview.status().map(|status| &status.daemon);
+        let daemon = match daemon {
+            Some(Some(daemon)) => (format!("daemon {}", daemon.pid), Tone::Plain),
+            None => (String::new(), Tone::Plain),
+            Some(None) if overview.progress().is_running() => (String::new(), Tone::Plain),
+            Some(None) => ("no daemon".to_owned(), Tone::Warning),
         };
         right.push(daemon);
     }

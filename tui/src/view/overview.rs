@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line as TextLine, Span, Text};
 use recovery::queue::Counts;
 use recovery::recovery::{PhaseProgress, PhaseStatus};
-use recovery::state::format_size;
+use recovery::report::dashboard::Dashboard;
 
 use super::layout::first_line;
 use super::theme::{Theme, glyph, severity_word, tone_of_outcome, tone_of_phase};
@@ -13,7 +13,7 @@ use crate::listing::{Listing, Tone};
 use crate::model::Model;
 use crate::panel::finding::tone_of;
 use crate::panel::overview::{Besides, Line, Overview};
-use crate::text::{ago, duration, fit, pad, safe, width, wrapped};
+use crate::text::{ago, duration, fit, pad, safe, size, width, wrapped};
 
 /// From this height on everything is told; below only state, next step, and the lines.
 const TALL: u16 = 14;
@@ -85,7 +85,7 @@ fn head(
             let over = progress.phases.iter().filter(|p| p.status.is_over()).count();
             format!("a recovery is under way: {over} of {} phases are done", progress.phases.len())
         }
-        false => status.status.clone(),
+        false => status.map_or_else(|| "reading …".to_owned(), |status| status.status.clone()),
     };
     told(
         "status",
@@ -95,6 +95,9 @@ fn head(
     );
     match overview.next() {
         Some(next) => told("do", &format!("{next}   (press x)"), Tone::Warning, 1),
+        None if is_tall && progress.is_running() => {
+            told("do", "wait; a on a phase: skip it, try it again", Tone::Quiet, 1);
+        }
         None if is_tall => told("do", "nothing", Tone::Quiet, 1),
         None => {}
     }
@@ -111,8 +114,12 @@ fn head(
     };
     let tone = progress.outcome.map_or(Tone::Quiet, tone_of_outcome);
     told("recovery", &recovery, tone, 1);
-    told("jobs", &counts(status.counts), Tone::Plain, 1);
-    told("besides", &besides(overview), Tone::Plain, 1);
+    if let Some(status) = status {
+        told("jobs", &counts(status.counts), Tone::Plain, 1);
+    }
+    if let Some(dashboard) = overview.dashboard() {
+        told("besides", &besides(overview, dashboard), Tone::Plain, 1);
+    }
 }
 
 fn counts(c: Counts) -> String {
@@ -127,9 +134,12 @@ fn counts(c: Counts) -> String {
     format!("{} queued, {} running{over}", c.queued, c.running)
 }
 
-fn besides(overview: &Overview) -> String {
-    let dashboard = overview.dashboard();
-    let mut parts = vec![format!("{} locks", dashboard.locks.total)];
+fn many(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn besides(overview: &Overview, dashboard: &Dashboard) -> String {
+    let mut parts = vec![many(dashboard.locks.total, "lock")];
     let of_verdict = |v: &str| dashboard.locks.locks.iter().filter(|l| l.verdict == v).count();
     for (verdict, word) in [("stale", "stale"), ("unknown", "not to be judged")] {
         let count = of_verdict(verdict);
@@ -139,13 +149,16 @@ fn besides(overview: &Overview) -> String {
     }
     let Besides { cleanups, orphans } = overview.besides();
     let under_way = cleanups.pending + cleanups.running + cleanups.waiting;
-    let of = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}"));
-    parts.extend(of(under_way, "cleanups"));
-    parts.extend(of(cleanups.parked, "cleanups parked"));
-    parts.extend(orphans.and_then(|(n, bytes)| of(n, &format!("orphans ({} safe)", format_size(bytes)))));
-    if let Some(webhooks) = overview.status().webhooks {
-        parts.extend(of(webhooks.total() - webhooks.parked, "webhooks under way"));
-        parts.extend(of(webhooks.parked, "webhooks parked"));
+    let mut told = |n: u64, what: String| parts.extend((n > 0).then_some(what));
+    told(under_way, many(under_way, "cleanup"));
+    told(cleanups.parked, format!("{} parked", many(cleanups.parked, "cleanup")));
+    if let Some((n, bytes)) = orphans {
+        told(n, format!("{} ({} safe to remove)", many(n, "orphan"), size(bytes)));
+    }
+    if let Some(webhooks) = dashboard.status.webhooks {
+        let under_way = webhooks.total() - webhooks.parked;
+        told(under_way, format!("{} under way", many(under_way, "webhook")));
+        told(webhooks.parked, format!("{} parked", many(webhooks.parked, "webhook")));
     }
     if dashboard.startup.consecutive_aborts > 0 {
         parts.push(format!("{} startups died in a row", dashboard.startup.consecutive_aborts));
@@ -216,7 +229,7 @@ fn marked(mut line: TextLine<'static>) -> TextLine<'static> {
 fn findings_total(overview: &Overview) -> usize {
     let progress = overview.progress();
     if !progress.is_running() {
-        return overview.status().findings.len();
+        return overview.status().map_or(0, |status| status.findings.len());
     }
     let total: u64 = progress.phases.iter().map(|p| p.findings_total).sum();
     usize::try_from(total).unwrap_or(usize::MAX).saturating_add(progress.findings.len())

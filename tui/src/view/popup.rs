@@ -63,7 +63,12 @@ pub(super) fn draw_dialog(frame: &mut Frame<'_>, area: Rect, dialog: &Dialog, mo
     } else if action.can_rehearse {
         text.push(Line::styled("asking what it would do …", theme.tone(Tone::Quiet)));
     }
-    let room = usize::from(area.height).saturating_sub(2 + fields.len());
+    let mut room = usize::from(area.height).saturating_sub(2 + fields.len());
+    if text.len() > room && dialog.focus != Focus::Reason && dialog.reason.is_empty() {
+        // Seen again when it has the keys.
+        fields.remove(fields.len() - 2);
+        room += 1;
+    }
     if text.len() > room {
         text.truncate(room.saturating_sub(1));
         text.push(Line::styled("…", theme.tone(Tone::Quiet)));

@@ -1,0 +1,222 @@
+//! The views at fixed sizes, compared with the pictures in `tests/snapshots/`.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test -p recovery-tui` writes them anew; look at what changed.
+
+mod support;
+
+use std::sync::Arc;
+
+use ratatui::style::Color;
+use recovery_tui::action::Action;
+use recovery_tui::key::Key;
+use recovery_tui::listing::Object;
+use recovery_tui::message::{Answer, Ask, Message, Ran};
+use recovery_tui::panel::job::Output;
+use recovery_tui::view::Theme;
+use recovery_tui::{Model, View, picture, text_of, update};
+use support::{Names, SIZES, compare, lines, model, overview, reports, showing};
+
+const THEME: Theme = Theme { colors: true, ascii: false };
+
+fn at(model: &Model, columns: u16, rows: u16) -> Model {
+    let mut model = model.clone();
+    update(&mut model, Message::Size(columns, rows));
+    model
+}
+
+/// The pictures of a model at all sizes, in one file.
+#[track_caller]
+fn compare_all(name: &str, model: &Model) {
+    let mut all = String::new();
+    for (columns, rows) in SIZES {
+        let drawn = picture(&at(model, columns, rows), THEME);
+        all.push_str(&format!("{columns}×{rows}\n{}", lines(&drawn)));
+    }
+    compare(name, &all);
+}
+
+fn with(overview: overview_type::Overview) -> Model {
+    let mut model = model(View::Overview);
+    update(&mut model, Message::Answer(Answer::Overview(Arc::new(overview))));
+    model
+}
+
+mod overview_type {
+    pub(crate) use recovery_tui::panel::overview::Overview;
+}
+
+fn press(model: &mut Model, keys: &[Key]) {
+    keys.iter().for_each(|key| drop(update(model, Message::Key(*key))));
+}
+
+#[test]
+fn overviews() {
+    let mut reading = Model::new(support::setting(), View::Overview, (80, 24), support::NOW);
+    compare_all("overview-reading", &reading);
+    update(
+        &mut reading,
+        Message::Trouble(Ask::Overview, "cannot open /var/lib/recoveryctl/queue: Input/output error".into()),
+    );
+    compare_all("overview-trouble", &reading);
+    compare_all("overview-empty", &with(overview::empty()));
+    compare_all("overview-healthy", &with(overview::healthy()));
+    compare_all("overview-degraded", &with(overview::degraded()));
+    compare_all("overview-running", &with(overview::running()));
+    compare_all("overview-hostile", &with(overview::hostile(100_000)));
+}
+
+#[test]
+fn lists() {
+    for view in View::ALL.into_iter().skip(1) {
+        let name = view.title().to_lowercase();
+        compare_all(&format!("{name}-reading"), &model(view));
+        compare_all(&format!("{name}-empty"), &showing(view, reports::list(view, Names::Plain, 0)));
+        compare_all(&format!("{name}-typical"), &showing(view, reports::list(view, Names::Plain, 7)));
+        compare_all(&format!("{name}-hostile"), &showing(view, reports::list(view, Names::Hostile, 6)));
+        let mut degraded = showing(view, reports::list(view, Names::Plain, 5));
+        update(&mut degraded, Message::Trouble(Ask::List(view), "the disk does not answer".into()));
+        compare_all(&format!("{name}-degraded"), &degraded);
+        let mut many = showing(view, reports::list(view, Names::Plain, 100_000));
+        press(&mut many, &[Key::Char('G')]);
+        compare_all(&format!("{name}-100000"), &many);
+    }
+}
+
+#[test]
+fn levels_above_the_views() {
+    let mut help = model(View::Jobs);
+    press(&mut help, &[Key::Char('?')]);
+    compare_all("help", &help);
+    let mut menu = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 7));
+    press(&mut menu, &[Key::Down, Key::Down, Key::Char('a')]);
+    compare_all("menu", &menu);
+    press(&mut menu, &[Key::Enter]);
+    compare_all("dialog", &menu);
+    let words = menu.dialog().unwrap().action().words.clone();
+    let text = "would be queued again, attempt 2, from its checkpoint\n".to_owned();
+    update(&mut menu, Message::Rehearsed(words, Ran { status: 0, text }));
+    compare_all("dialog-rehearsed", &menu);
+    let mut severe = showing(View::Locks, reports::list(View::Locks, Names::Hostile, 6));
+    press(&mut severe, &[Key::Char('a'), Key::Enter]);
+    compare_all("dialog-severe", &severe);
+    let mut filter = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 70));
+    press(&mut filter, &[Key::Char('/'), Key::Char('w'), Key::Char('e'), Key::Char('b')]);
+    compare_all("filter", &filter);
+    press(&mut filter, &[Key::Enter, Key::Char(' '), Key::Char(' '), Key::Char('s')]);
+    compare_all("filter-marks-sort", &filter);
+}
+
+#[test]
+fn pages() {
+    let mut page = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 7));
+    press(&mut page, &[Key::Char('o')]);
+    compare_all("page-reading", &page);
+    let object = Object::Output("build".into());
+    let text = (0..200).map(|n| format!("line {n} \x1b[31mred\x1b[0m\tend {}\n", "x".repeat(n))).collect();
+    let output = Output { job_id: "build".into(), attempt: 1, status: "running", bytes: 90_000, text };
+    update(&mut page, Message::Answer(Answer::Object(object, Arc::new(output))));
+    compare_all("page-output", &page);
+    press(&mut page, &[Key::Char('g')]);
+    compare_all("page-output-begin", &page);
+    let mut failed = model(View::Jobs);
+    let ran =
+        Ran { status: 11, text: "error: it is held\x1b[2J\nhint: recoveryctl locks inspect web\n".into() };
+    update(&mut failed, Message::Acted(Action::release("web", Some("7"), false), ran));
+    compare_all("page-failed", &failed);
+    let mut finding = with(overview::degraded());
+    press(&mut finding, &[Key::Enter]);
+    compare_all("page-finding", &finding);
+}
+
+/// Everything there is to draw, in all states.
+fn everything() -> Vec<Model> {
+    let mut all = vec![
+        with(overview::empty()),
+        with(overview::degraded()),
+        with(overview::running()),
+        with(overview::hostile(40)),
+    ];
+    for view in View::ALL.into_iter().skip(1) {
+        for keys in [
+            &[][..],
+            &[Key::Enter],
+            &[Key::Char('a')],
+            &[Key::Char('a'), Key::Enter],
+            &[Key::Char('/'), Key::Char('\u{9b}'), Key::Char('e')],
+            &[Key::Char(' '), Key::Char(' '), Key::Char('S')],
+        ] {
+            let mut model = showing(view, reports::list(view, Names::Hostile, 6));
+            press(&mut model, keys);
+            all.push(model);
+        }
+    }
+    all
+}
+
+#[test]
+fn no_size_breaks_it_and_nothing_raw_gets_through() {
+    for model in everything() {
+        for (columns, rows) in
+            [(1, 1), (10, 3), (24, 5), (25, 6), (40, 10), (57, 13), (58, 14), (80, 24), (200, 60)]
+        {
+            let buffer = picture(&at(&model, columns, rows), THEME);
+            let dangerous =
+                |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let raw = buffer.content.iter().find(|cell| cell.symbol().chars().any(dangerous));
+            assert!(raw.is_none(), "{columns}×{rows}: {raw:?}");
+        }
+    }
+}
+
+#[test]
+fn with_ascii_nothing_else_is_sent() {
+    for model in everything() {
+        let buffer = picture(&at(&model, 80, 24), Theme { colors: true, ascii: true });
+        assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
+    }
+    let model = with(overview::running());
+    compare("overview-ascii", &lines(&picture(&model, Theme { colors: false, ascii: true })));
+}
+
+#[test]
+fn only_the_sixteen_colours_and_none_when_not_wanted() {
+    for model in everything() {
+        let colored = picture(&model, THEME);
+        let is_own = |c: Color| !matches!(c, Color::Rgb(..) | Color::Indexed(_));
+        assert!(colored.content.iter().all(|c| is_own(c.fg) && is_own(c.bg)));
+        let plain = picture(&model, Theme { colors: false, ascii: false });
+        assert!(plain.content.iter().all(|c| c.fg == Color::Reset && c.bg == Color::Reset));
+        assert_eq!(lines(&colored), lines(&plain), "colour says nothing that the text does not say");
+    }
+    let degraded = picture(&with(overview::degraded()), THEME);
+    assert!(degraded.content.iter().any(|c| c.fg == Color::Yellow));
+}
+
+#[test]
+fn at_80_by_24_one_sees_what_is_wrong_and_what_to_press() {
+    let text = text_of(&picture(&with(overview::degraded()), THEME));
+    for wanted in [
+        "DEGRADED",
+        "no daemon",
+        "cannot be used: lock:web",
+        "recoveryctl locks inspect web",
+        "press x",
+        "✗",
+        "failed",
+        "2 crashed",
+        "job:nightly",
+        "1 cleanups parked",
+        "6 orphans",
+        "? help",
+        "q quit",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in sight:\n{text}");
+    }
+}
+
+#[test]
+fn clocks_go_on_while_a_recovery_runs() {
+    let mut model = with(overview::running());
+    update(&mut model, Message::Time(support::NOW.plus_millis(60_000)));
+    assert!(text_of(&picture(&model, THEME)).contains("1m 02s"));
+}
