@@ -28,7 +28,7 @@ impl Key {
     /// Out of what the terminal told; `None` for a release and for keys that mean nothing here.
     #[must_use]
     pub fn of(event: KeyEvent) -> Option<Key> {
-        if event.kind == KeyEventKind::Release || event.modifiers.contains(KeyModifiers::ALT) {
+        if event.kind == KeyEventKind::Release {
             return None;
         }
         let control = event.modifiers.contains(KeyModifiers::CONTROL);

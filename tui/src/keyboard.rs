@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use ratatui::crossterm::event::{self, Event, MouseButton, MouseEventKind};
+use ratatui::crossterm::event::{self, Event, KeyModifiers, MouseButton, MouseEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::key::Key;
@@ -38,7 +38,12 @@ fn is_gone() -> bool {
 /// Takes everything that waits, a change of size too.
 fn take(messages: &Sender<Message>) -> io::Result<()> {
     while event::poll(Duration::ZERO)? {
-        let message = match event::read()? {
+        let event = event::read()?;
+        // Escape and the key after it, when they come together: on a slow line they do.
+        if matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT)) {
+            let _ = messages.send(Message::Key(Key::Escape));
+        }
+        let message = match event {
             Event::Key(key) => Key::of(key).map(Message::Key),
             Event::Paste(text) => Some(Message::Paste(text)),
             Event::Resize(columns, rows) => Some(Message::Size(columns, rows)),

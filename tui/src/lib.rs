@@ -14,6 +14,7 @@ pub mod listing;
 pub mod message;
 pub mod model;
 pub mod panel;
+mod picture;
 mod plain;
 mod run;
 mod source;
@@ -24,6 +25,7 @@ pub mod view;
 mod watch;
 
 pub use model::{Model, Setting, View};
+pub use picture::svg;
 pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
 pub use source::{DirectorySource, Source};

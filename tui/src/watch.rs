@@ -5,6 +5,7 @@
 //! nobody waits for them.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -123,7 +124,10 @@ impl Lane {
                 }
                 let begun = Instant::now();
                 self.orders().reading = Some((ask.clone(), begun));
-                let message = match source.read(&ask) {
+                // A fault there is told, and costs no more than what was to be read.
+                let read_now = catch_unwind(AssertUnwindSafe(|| source.read(&ask)));
+                let fault = || Err("a fault of this program, told when it ends".to_owned());
+                let message = match read_now.unwrap_or_else(|_| fault()) {
                     Ok(answer) => Message::Answer(answer),
                     Err(why) => Message::Trouble(ask.clone(), why),
                 };

@@ -26,7 +26,7 @@ fn a_job_is_resumed_with_a_reason_and_its_output_is_watched() {
     terminal.wait_for_no("[ Cancel ]");
     assert_eq!(status_of(&place, "broken"), "failed");
     terminal.press(&["a", "Enter", "BTab"]);
-    terminal.press(&["disk is back"]);
+    terminal.type_text("disk is back");
     terminal.press(&["Tab", "Tab", "Enter"]);
     terminal.wait_for("broken: queued again, attempt 2");
     assert_eq!(status_of(&place, "broken"), "queued");
@@ -92,7 +92,7 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     let place = with_a_failed_job();
     make_slow(&place);
     let mut recover = place.command();
-    let recover = Background::start(recover.arg("recover"));
+    let recover = Background::start(recover.args(["recover", "--skip", "orphans"]));
     let Some(terminal) = Terminal::open(&place) else { return };
     // Everything but the progress waits for the disk that does not answer.
     terminal.enter(&format!("{} tui; echo ended with $?", env!("CARGO_BIN_EXE_recoveryctl")));
@@ -134,7 +134,7 @@ fn the_daemon_may_die_and_come_back_under_it() {
     terminal.wait_for(&format!("daemon {}", daemon.pid()));
     // The job went on all the time.
     terminal.press(&["3", "/"]);
-    terminal.press(&["long"]);
+    terminal.type_text("long");
     terminal.press(&["Enter"]);
     terminal.wait_for("running");
     terminal.press(&["a"]);
@@ -155,7 +155,7 @@ fn filter_help_and_any_size() {
     terminal.press(&["3"]);
     terminal.wait_for("40 jobs");
     terminal.press(&["/"]);
-    terminal.press(&["-17"]);
+    terminal.type_text("-17");
     let found = terminal.wait_for("“-17”: 1");
     assert!(found.contains("job-17") && !found.contains("job-18"), "{found}");
     terminal.press(&["Enter", "a", "Enter"]);
@@ -168,7 +168,7 @@ fn filter_help_and_any_size() {
     for (columns, rows) in [(40, 10), (200, 60), (10, 3), (25, 6), (80, 24)] {
         terminal.resize(columns, rows);
         if columns == 10 {
-            terminal.wait_for("too small");
+            terminal.wait_for("10×3: too");
         } else {
             terminal.wait_for("job-0 ");
         }
@@ -176,7 +176,7 @@ fn filter_help_and_any_size() {
     terminal.press(&["G"]);
     terminal.wait_for("job-39");
     terminal.press(&[":"]);
-    terminal.press(&["audit"]);
+    terminal.type_text("audit");
     terminal.press(&["Enter"]);
     terminal.wait_for("submit");
     terminal.press(&["q"]);

@@ -33,7 +33,7 @@ impl Terminal {
         };
         // As it is typed it is no prompt yet.
         terminal.enter("PS1='rea''dy> '");
-        terminal.wait_for("ready> ");
+        terminal.wait_for("ready>");
         Some(terminal)
     }
 
@@ -54,9 +54,14 @@ impl Terminal {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
+    /// Types a text.
+    pub fn type_text(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", "--", text]);
+    }
+
     /// Types a line into the shell.
     pub fn enter(&self, line: &str) {
-        self.tmux(&["send-keys", "-l", line]);
+        self.type_text(line);
         self.press(&["Enter"]);
     }
 
@@ -92,7 +97,7 @@ impl Terminal {
             if is_so(&screen) {
                 return screen;
             }
-            assert!(begun.elapsed().as_secs() < 40, "waited too long: {what}; on the screen:\n{screen}");
+            assert!(begun.elapsed().as_secs() < 20, "waited too long: {what}; on the screen:\n{screen}");
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

@@ -62,15 +62,29 @@ impl Progress {
     /// How long it has taken until now, milliseconds.
     #[must_use]
     pub fn elapsed_ms(&self, now: Timestamp) -> u64 {
-        self.duration_ms.saturating_add(self.since_read(now))
+        let told = self.duration_ms.saturating_add(self.since_read(now));
+        told.max(self.started_at.filter(|_| self.is_running()).map_or(0, |at| since(now, at)))
     }
 
     /// How long ago this was read, while it runs.
     #[must_use]
     pub fn since_read(&self, now: Timestamp) -> u64 {
-        let ms = if self.is_running() { now.millis_since(self.read_at) } else { 0 };
-        u64::try_from(ms).unwrap_or(0)
+        if self.is_running() { since(now, self.read_at) } else { 0 }
     }
+
+    /// How long a phase has taken until now, milliseconds: also one that hangs and tells nothing any more.
+    #[must_use]
+    pub fn elapsed_of(&self, phase: &PhaseProgress, now: Timestamp) -> u64 {
+        if phase.status != PhaseStatus::Running || !self.is_running() {
+            return phase.duration_ms;
+        }
+        let told = phase.duration_ms.saturating_add(self.since_read(now));
+        told.max(phase.started_at.map_or(0, |at| since(now, at)))
+    }
+}
+
+fn since(now: Timestamp, at: Timestamp) -> u64 {
+    u64::try_from(now.millis_since(at)).unwrap_or(0)
 }
 
 /// A line of the overview.

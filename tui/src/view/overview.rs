@@ -175,7 +175,6 @@ fn body(overview: &Overview, model: &Model, area: Rect, theme: Theme) -> Vec<Sel
     let mut all: Vec<Selectable> = Vec::new();
     let tree = Tree::of(overview);
     let layout = Columns::at(columns, tree.widest());
-    let since = overview.progress().since_read(model.now);
     let mut last = None;
     for (at, &row) in list.order.iter().enumerate() {
         let line = overview.line(row as usize);
@@ -186,7 +185,8 @@ fn body(overview: &Overview, model: &Model, area: Rect, theme: Theme) -> Vec<Sel
                 if is_new {
                     all.push((None, TextLine::styled(layout.titles(), theme.tone(Tone::Strong))));
                 }
-                phase_line(overview.phase(i), &tree.names[i], &layout, since, theme)
+                let elapsed = overview.progress().elapsed_of(overview.phase(i), model.now);
+                phase_line(overview.phase(i), &tree.names[i], &layout, elapsed, theme)
             }
             Line::Degraded(i) => {
                 if is_new {
@@ -334,7 +334,7 @@ fn phase_line(
     phase: &PhaseProgress,
     name: &str,
     columns: &Columns,
-    since_read: u64,
+    elapsed_ms: u64,
     theme: Theme,
 ) -> TextLine<'static> {
     let style = theme.tone(tone_of_phase(phase.status));
@@ -352,7 +352,7 @@ fn phase_line(
         Span::styled(pad(phase.status.word(), STATE), style),
         cell(&bar(phase, columns.bar), columns.bar),
         cell(&items(phase, columns.items), columns.items),
-        cell(&elapsed(phase, since_read), columns.time),
+        cell(&elapsed(phase, elapsed_ms), columns.time),
         cell(&rest, columns.rest),
         cell(&tries, columns.tries),
         cell(phase.message.as_deref().unwrap_or(""), columns.message),
@@ -384,10 +384,6 @@ fn items(phase: &PhaseProgress, columns: usize) -> String {
     if width(&whole) < columns { whole } else { numbers }
 }
 
-fn elapsed(phase: &PhaseProgress, since_read: u64) -> String {
-    match phase.status {
-        PhaseStatus::Running => duration(phase.duration_ms.saturating_add(since_read)),
-        _ if phase.started_at.is_some() => duration(phase.duration_ms),
-        _ => String::new(),
-    }
+fn elapsed(phase: &PhaseProgress, elapsed_ms: u64) -> String {
+    phase.started_at.map_or_else(String::new, |_| duration(elapsed_ms))
 }
