@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 mod common;
-use common::{Background, Place, Ran, is_untouched, skipped, until};
+use common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
 
 /// Nobody's engine: the phase is passed over as on a machine without one.
 fn run(place: &Place, arguments: &[&str]) -> Ran {
@@ -80,6 +80,11 @@ fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
     // Asked for, it is done for the other one too; in the audit trail with the reason.
     run(&place, &["cleanup", "start", "plain", "--reason", "space"]).ends_with(0);
     run(&place, &["cleanup", "start", "nobody"]).ends_with(5);
+    let longest = "n".repeat(5000);
+    for wrong in ["nobody.1", "../../state", "a\nb", "", longest.as_str()] {
+        run(&place, &["cleanup", "skip", wrong, "docker"]).ends_with(5);
+        run(&place, &["retry", "cleanup", wrong]).ends_with(5);
+    }
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert!(!place.state().join("jobs/plain").exists());
     assert!(is_untouched(&place.state().join("cleanup/trash")));
@@ -189,7 +194,7 @@ fn what_cannot_be_deleted_is_told_and_parked_until_somebody_mends_it() {
         Command::new("chattr").arg(sign).arg(path).output().is_ok_and(|o| o.status.success())
     };
     if !pin("+i", &pinned) {
-        return skipped("the file system here knows no immutable files");
+        return skipped_by_the_machine("the file system here knows no immutable files");
     }
     run(&place, &["cleanup", "run"]).ends_with(3);
     let report = json(&place, &["cleanup", "run"]);

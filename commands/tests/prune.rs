@@ -241,7 +241,7 @@ fn a_daemon_prunes_by_its_configuration() {
 #[test]
 fn nothing_behind_a_mount_or_a_link_is_touched() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can mount");
+        common::skipped("only root can mount");
         return;
     }
     let scene = Scene::new();
@@ -260,7 +260,7 @@ fn nothing_behind_a_mount_or_a_link_is_touched() {
     command.env("RECOVERYCTL_CONFIG", scene.place.path("config.toml"));
     let ran = common::Ran::of(&mut command);
     if ran.status == 77 || ran.stderr.contains("unshare failed") {
-        eprintln!("SKIPPED: no mounts here: {}", ran.stderr);
+        common::skipped(&format!("no mounts here: {}", ran.stderr));
         return;
     }
     let report = ran.ends_with(3).json();

@@ -65,6 +65,16 @@ pub enum Fact {
         /// What it may hold.
         any_of: Vec<String>,
     },
+    /// A file whose content was acknowledged, and that is being removed.
+    MayBeGone {
+        /// The file, relative to the state directory.
+        path: PathBuf,
+    },
+    /// A cleanup that was entered: it is under way, or over and told so.
+    Cleanup {
+        /// Its id.
+        id: String,
+    },
     /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
     MayBeDegraded {
         /// As recovery names it.
@@ -129,8 +139,9 @@ impl Fact {
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
             Fact::DoneToQueue { what } => format!("done to queue {what}"),
-            Fact::Content { path, .. } => format!("content {}", path.display()),
+            Fact::Content { path, .. } | Fact::MayBeGone { path } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
+            Fact::Cleanup { id } => format!("cleanup {id}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
             Fact::Removal { id, .. } => format!("removal of {id}"),

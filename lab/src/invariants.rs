@@ -82,6 +82,10 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
         Fact::Removal { id, file, is_done } => removal(view, id, file.as_deref(), *is_done, world),
         Fact::Audit { object } => once(&view.audit, object),
         Fact::DoneToQueue { what } => once(&view.done_to_queue, what),
+        Fact::Cleanup { id } => {
+            says(view.cleanups.contains(id), format!("cleanup {id} was entered: {:?}", view.cleanups))
+        }
+        Fact::MayBeGone { .. } => Ok(()), // Whether it is there says nothing.
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
         Fact::Delivery { job, any_of } => {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use recovery::audit::{self, Entry};
+use recovery::cleanup::{completed, list};
+use recovery::durable::DiskError;
 use recovery::locks::{LockState, MetadataRead, read_metadata};
 use recovery::queue::{Queue, entries_of, is_by_operator, operator_records};
 use recovery::recovery::read_history;
@@ -46,6 +48,8 @@ pub(crate) struct View {
     /// trail, where a checkpoint puts it before it drops a segment. Any recovery may find that a checkpoint is
     /// due, so which of the two has it says nothing.
     pub(crate) done_to_queue: Vec<String>,
+    /// The cleanups that are under way or over.
+    pub(crate) cleanups: BTreeSet<String>,
     pub(crate) startups: Vec<String>,
     pub(crate) recoveries: Vec<String>,
     /// What recovery could not bring back, and why.
@@ -76,6 +80,7 @@ impl View {
             degraded: Vec::new(),
             audit,
             done_to_queue,
+            cleanups: cleanups(dir).map_err(|e| with_causes(&e))?,
             startups: history(dir).map_err(|e| with_causes(&e))?.into_iter().map(|e| e.startup_id).collect(),
             deliveries: deliveries(dir, queue)?,
             recoveries: read_history(dir)
@@ -106,6 +111,11 @@ impl View {
         let (jobs, line, audit, done) = (&self.jobs, &self.line, &self.audit, &self.done_to_queue);
         format!("{jobs:?} {line:?} held {held:?} audit {audit:?} {done:?}")
     }
+}
+
+fn cleanups(dir: &StateDir) -> Result<BTreeSet<String>, DiskError> {
+    let under_way = list(dir)?.into_iter().map(|cleanup| cleanup.cleanup_id);
+    Ok(under_way.chain(completed(dir)?.into_iter().map(|over| over.cleanup.cleanup_id)).collect())
 }
 
 /// As `recoveryctl audit` puts trail and log together.

@@ -6,10 +6,13 @@
 pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod change;
 pub mod cleanup;
 pub mod dashboard;
 pub mod failed;
 mod finding;
+pub mod findings;
+pub mod health;
 mod held;
 pub mod job_findings;
 pub mod job_metrics;

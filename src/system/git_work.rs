@@ -2,16 +2,22 @@
 //! bundle, and uncommitted changes, untracked files included, as a patch.
 //!
 //! git runs in a folder that is to be deleted, with its hooks, file-system monitor, filters, pagers, external
-//! diffs, fetches and background work switched off, and with an index and an object store of its own: the repository is not
-//! changed.
+//! diffs, fetches and background work switched off, and with an index and an object store of its own: the
+//! repository is not changed.
 
+use std::io::{Read as _, Seek as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::git::without_filters;
+use super::tool::{ToolEnd, wait};
 use crate::durable::{Disk, replace};
 use crate::state::names::encode;
 
+/// Of one git command. A filter that the repository configures may hang.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// As deep below a folder repositories are looked for.
 const DEPTH: usize = 4;
 
@@ -58,7 +64,7 @@ pub fn archive(disk: &Disk, folder: &Path, to: &Path) -> Result<Option<String>, 
         // Two names never meet; one that is too long gets a short one.
         let name = encode(&inside).unwrap_or_else(|_| format!("workspace-{}", kept.len()));
         let name = if inside.is_empty() { "workspace".to_owned() } else { name };
-        let mut git = Git { top: &repository, switched_off: Vec::new() };
+        let mut git = Git { top: &repository, time_limit: TIME_LIMIT, switched_off: Vec::new() };
         if !git.is_usable() {
             continue; // A `.git` that is no repository holds no work.
         }
@@ -82,6 +88,7 @@ struct Git<'a> {
     top: &'a Path,
     /// Settings that take the repository's own filters away.
     switched_off: Vec<String>,
+    time_limit: Duration,
 }
 
 impl Git<'_> {
@@ -110,13 +117,34 @@ impl Git<'_> {
         command
     }
 
+    /// Files, not pipes: nobody has to read them, and nothing blocks when a filter of the repository's own
+    /// keeps one open.
     fn run(&self, mut command: Command) -> Result<Vec<u8>, String> {
-        let output = command.output().map_err(|e| format!("git cannot be run: {e}"))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+        let cannot = |e: std::io::Error| format!("git cannot be run: {e}");
+        let (mut printed, mut said) =
+            (tempfile::tempfile().map_err(cannot)?, tempfile::tempfile().map_err(cannot)?);
+        let (out, err) = (printed.try_clone().map_err(cannot)?, said.try_clone().map_err(cannot)?);
+        let mut child = command.stdout(out).stderr(err).process_group(0).spawn().map_err(cannot)?;
+        let end = wait(&mut child, self.time_limit, &|| false).map_err(cannot)?;
+        if end == ToolEnd::TimedOut {
+            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(group) = group {
+                // Not reaped yet: the number is still this one's.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            let _ = child.wait(); // It was killed: there is nothing more to learn.
+            let seconds = self.time_limit.as_secs_f64();
+            return Err(format!("git in {} took longer than {seconds} s", self.top.display()));
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("git in {} failed: {}", self.top.display(), said.trim()))
+        let read = |file: &mut std::fs::File| {
+            let mut bytes = Vec::new();
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map(|_| bytes).map_err(cannot)
+        };
+        if end == ToolEnd::Exited(0) {
+            return read(&mut printed);
+        }
+        let said = String::from_utf8_lossy(&read(&mut said)?).trim().to_owned();
+        Err(format!("git in {} failed: {said}", self.top.display()))
     }
 
     fn is_usable(&self) -> bool {
@@ -168,7 +196,7 @@ impl Git<'_> {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // Makes its own repository.
 mod tests {
     use super::*;
 
@@ -200,5 +228,24 @@ mod tests {
         let patch = std::fs::read_to_string(to.join("work.patch")).unwrap();
         assert!(patch.contains("+second") && patch.contains("+third"), "{patch}");
         assert!(!ran.exists(), "its filter was run");
+    }
+
+    #[test]
+    fn a_filter_of_the_repository_that_hangs_is_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let git = Git { top: place.path(), time_limit: Duration::from_millis(500), switched_off: Vec::new() };
+        if git.run(git.command(&["init", "-q"])).is_err() {
+            return; // There is no git: nothing is archived either.
+        }
+        git.run(git.command(&["config", "filter.hangs.clean", "sleep 1000"])).unwrap();
+        std::fs::write(place.path().join(".gitattributes"), "* filter=hangs\n").unwrap();
+        let refused = git.patch().unwrap_err();
+        assert!(refused.contains("longer than 0.5 s"), "{refused}");
+        let marked = format!("{}", place.path().display());
+        let living = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(|p| std::fs::read_link(p.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&marked)));
+        assert_eq!(living.count(), 0, "nothing of it goes on");
     }
 }

@@ -136,29 +136,28 @@ impl Pass {
                 return None;
             }
         };
-        self.apply(seq, record)
+        let operation = record.operation.clone();
+        self.apply(seq, record).then_some(operation)
     }
 
-    fn apply(&mut self, seq: u64, record: Record) -> Option<Operation> {
+    /// Whether it fitted.
+    fn apply(&mut self, seq: u64, record: Record) -> bool {
         self.records += 1;
-        let operation = record.operation.clone();
-        match operation {
-            Operation::CompactionBegin => self.begun = seq,
-            Operation::CompactionEnd { .. } => {}
-            _ => {}
+        if matches!(record.operation, Operation::CompactionBegin) {
+            self.begun = seq;
         }
-        let is_end = matches!(operation, Operation::CompactionEnd { .. });
+        let is_end = matches!(record.operation, Operation::CompactionEnd { .. });
         match self.state.apply(record) {
             Ok(()) if is_end => {
                 self.compacted = self.begun;
                 self.records = 0;
                 self.problems.refused.clear();
-                Some(operation)
+                true
             }
-            Ok(()) => Some(operation),
+            Ok(()) => true,
             Err(refusal) => {
                 self.problems.refused.push((seq, refusal));
-                None
+                false
             }
         }
     }
