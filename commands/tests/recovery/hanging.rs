@@ -88,8 +88,10 @@ fn phases_that_wait_for_a_stuck_docker_are_skipped() {
     let socket = scene.place.path("silent.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
-        let open: Vec<_> = listener.incoming().collect(); // Neither answered nor closed.
-        drop(open);
+        let mut open = Vec::new();
+        for stream in listener.incoming().flatten() {
+            open.push(stream); // Neither answered nor closed.
+        }
     });
     let away = scene.place.path("no.sock");
     let host = |path: &std::path::Path| format!("unix://{}", path.display());
