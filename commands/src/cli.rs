@@ -37,6 +37,7 @@ use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::token::{TokenArgs, cmd_token};
+use crate::command::tui::{TuiArgs, cmd_tui};
 use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
@@ -137,6 +138,7 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
+    Tui(TuiArgs),
     Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -177,6 +179,7 @@ impl Command {
             Command::Recover(_) => "recover",
             Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
+            Command::Tui(_) => "tui",
             Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -261,6 +264,7 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Tui(args) => cmd_tui(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),

@@ -36,12 +36,18 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     Text,
+    /// A name: not empty, without control characters; the command checks the rest.
+    Name,
+    /// Text of this form, which the command checks.
+    Like(&'static str),
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// From 1 on.
     Count,
     /// `true` or `false`.
     Flag,
+    /// A list of these words.
+    SomeOf(&'static [&'static str]),
     /// A list; in a query given several times, or with commas.
     Texts,
 }
@@ -88,6 +94,10 @@ pub(super) struct Endpoint {
     pub(super) members: &'static [&'static str],
     /// Takes `limit` and `cursor`.
     pub(super) pages: bool,
+    /// Takes `dry_run`.
+    pub(super) can_be_rehearsed: bool,
+    /// One of these members must say something.
+    pub(super) one_of: &'static [&'static str],
     /// A write that makes sense while the daemon recovers.
     pub(super) steers_recovery: bool,
     pub(super) summary: &'static str,
@@ -95,7 +105,12 @@ pub(super) struct Endpoint {
 
 const PAGE: [Parameter; 2] = [
     query("limit", Shape::Count, To::Option("--limit"), "At most so many"),
-    query("cursor", Shape::Text, To::Option("--cursor"), "What next_cursor of the page before said"),
+    query(
+        "cursor",
+        Shape::Like("^[0-9]{1,12}\\.[0-9]{1,9}$"),
+        To::Option("--cursor"),
+        "What next_cursor of the page before said",
+    ),
 ];
 
 const OF_WRITES: [Parameter; 2] = [
@@ -106,13 +121,25 @@ const OF_WRITES: [Parameter; 2] = [
 impl Endpoint {
     /// All that may be given.
     pub(super) fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let of_writes = OF_WRITES.iter().filter(|_| self.method.changes());
+        let of_writes = of_writes.filter(|p| self.can_be_rehearsed || p.name != "dry_run");
         let pages = PAGE.iter().filter(|_| self.pages);
-        self.parameters.iter().chain(pages).chain(OF_WRITES.iter().filter(|_| self.method.changes()))
+        self.parameters.iter().chain(pages).chain(of_writes)
     }
 
     /// With at least these members in its answer.
     pub(super) const fn answers(self, members: &'static [&'static str]) -> Endpoint {
         Endpoint { members, ..self }
+    }
+
+    /// Of which nobody can say beforehand what it will do.
+    pub(super) const fn not_rehearsed(self) -> Endpoint {
+        Endpoint { can_be_rehearsed: false, ..self }
+    }
+
+    /// With one of these members, which must say something.
+    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Endpoint {
+        Endpoint { one_of, ..self }
     }
 
     /// With a list in pages.
@@ -145,6 +172,8 @@ const fn endpoint(
         parameters: &[],
         members: &[],
         pages: false,
+        one_of: &[],
+        can_be_rehearsed: true,
         steers_recovery: false,
         summary,
     }
@@ -189,7 +218,7 @@ pub(super) const fn member(name: &'static str, shape: Shape, to: To, about: &'st
 
 /// A part of the path; becomes a word.
 pub(super) const fn part(name: &'static str, about: &'static str) -> Parameter {
-    Parameter { required: true, ..given(name, Place::Path, Shape::Text, To::Words, about) }
+    Parameter { required: true, ..given(name, Place::Path, Shape::Name, To::Words, about) }
 }
 
 /// The same, which must be given.

@@ -35,7 +35,7 @@ pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
         }
         Ok(Known::OtherRequest) => {
             let detail = "this Idempotency-Key was used for another request";
-            Problem::new(422, "idempotency-key-reused", "the key belongs to another request", detail).into()
+            Problem::new(409, "idempotency-key-reused", "the key belongs to another request", detail).into()
         }
         Ok(Known::Answered(kept)) => replayed(kept),
         Ok(Known::Unfinished(pins)) => finish(write, &open, &pins, true),

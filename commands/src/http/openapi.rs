@@ -11,9 +11,12 @@ use super::resources;
 /// The whole description.
 pub(super) fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for endpoint in resources::all() {
-        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
-        path[endpoint.method.word()] = operation(endpoint);
+    for (path, endpoints) in resources::by_path() {
+        let operations: Map<String, Value> = endpoints
+            .into_iter()
+            .map(|endpoint| (endpoint.method.word().to_owned(), operation(path, endpoint)))
+            .collect();
+        paths.insert(path.to_owned(), operations.into());
     }
     for (path, summary, answer) in OTHERS {
         paths.insert((*path).to_owned(), json!({ "get": other(path, summary, answer) }));
@@ -96,11 +99,11 @@ fn other(path: &str, summary: &str, kind: &str) -> Value {
     operation
 }
 
-fn operation(endpoint: &Endpoint) -> Value {
+fn operation(path: &str, endpoint: &Endpoint) -> Value {
     let changes = endpoint.method.changes();
     let made = matches!(endpoint.act, Act::Submit);
     let mut parameters: Vec<Value> =
-        endpoint.all_parameters().filter(|p| p.place != Place::Body).map(parameter).collect();
+        endpoint.all_parameters().filter(|p| is_given_here(path, p)).map(parameter).collect();
     if changes {
         parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": false,
@@ -126,7 +129,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         responses["304"] = json!({ "description": "It is as If-None-Match says" });
     }
     let mut operation = json!({
-        "operationId": operation_id(endpoint),
+        "operationId": operation_id(path, endpoint),
         "summary": endpoint.summary,
         "parameters": parameters,
         "responses": responses,
@@ -137,8 +140,17 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-fn operation_id(endpoint: &Endpoint) -> String {
-    let path = endpoint.path.trim_start_matches("/api/").replace(['/', '-'], "_");
+/// A name that is a word of the path is no parameter there.
+fn is_given_here(path: &str, parameter: &Parameter) -> bool {
+    match parameter.place {
+        Place::Body => false,
+        Place::Path => path.contains(&format!("{{{}}}", parameter.name)),
+        Place::Query | Place::Either => true,
+    }
+}
+
+fn operation_id(path: &str, endpoint: &Endpoint) -> String {
+    let path = path.trim_start_matches("/api/").replace(['/', '-'], "_");
     format!("{}_{}", endpoint.method.word(), path.replace(['{', '}'], ""))
 }
 
@@ -153,14 +165,23 @@ fn parameter(parameter: &Parameter) -> Value {
     })
 }
 
+/// A name: no control characters.
+const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$";
+
 fn schema(parameter: &Parameter) -> Value {
     match parameter.shape {
         Shape::Text if parameter.required => json!({ "type": "string", "minLength": 1 }),
+        Shape::Name => json!({ "type": "string", "pattern": NAME }),
+        Shape::Like(pattern) => json!({ "type": "string", "pattern": pattern }),
         Shape::Text => json!({ "type": "string" }),
         Shape::OneOf(words) => json!({ "type": "string", "enum": words }),
         Shape::Count => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         Shape::Flag => json!({ "type": "boolean" }),
-        Shape::Texts => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
+        Shape::SomeOf(words) => json!({ "type": "array", "items": { "type": "string", "enum": words } }),
+        Shape::Texts => {
+            let least = u32::from(parameter.required);
+            json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": least })
+        }
     }
 }
 
@@ -173,15 +194,37 @@ fn request_body(endpoint: &Endpoint) -> Value {
     let properties: Map<String, Value> = members()
         .map(|p| {
             let mut schema = schema(p);
+            // Null is as if it were not given.
+            if let Some(kind) = schema.get("type").filter(|_| !p.required).cloned() {
+                schema["type"] = json!([kind, "null"]);
+            }
             schema["description"] = p.about.into();
             (p.name.to_owned(), schema)
         })
         .collect();
     let required: Vec<&str> = members().filter(|p| p.required).map(|p| p.name).collect();
-    let schema = json!({
+    let mut schema = json!({
         "type": "object", "properties": properties, "required": required, "additionalProperties": false,
     });
-    json!({ "required": !required.is_empty(), "content": { "application/json": { "schema": schema } } })
+    if !endpoint.one_of.is_empty() {
+        schema["oneOf"] = endpoint.one_of.iter().map(|says| only(endpoint, says)).collect();
+    }
+    let is_needed = !required.is_empty() || !endpoint.one_of.is_empty();
+    json!({ "required": is_needed, "content": { "application/json": { "schema": schema } } })
+}
+
+/// One of several members says something, and the others nothing.
+fn only(endpoint: &Endpoint, says: &str) -> Value {
+    let mut properties = Map::new();
+    for parameter in endpoint.all_parameters().filter(|p| endpoint.one_of.contains(&p.name)) {
+        let silent = match parameter.shape {
+            Shape::Flag => json!({ "const": parameter.name == says }),
+            _ if parameter.name == says => json!({ "type": "array", "minItems": 1 }),
+            _ => json!({ "maxItems": 0 }),
+        };
+        properties.insert(parameter.name.to_owned(), silent);
+    }
+    json!({ "required": [says], "properties": properties })
 }
 
 fn add_problems(responses: &mut Value, statuses: &[u16]) {
@@ -230,10 +273,19 @@ fn problem() -> Value {
 
 fn job_request() -> Value {
     let text = |about: &str| json!({ "type": ["string", "null"], "description": about });
-    let words = |about: &str| json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": about });
+    let words = |about: &str| {
+        json!({
+            "type": "array",
+            "prefixItems": [{ "type": "string", "minLength": 1 }],
+            "items": { "type": "string" },
+            "minItems": 1,
+            "description": about,
+        })
+    };
     json!({
         "type": "object",
         "required": ["command"],
+        "not": { "required": ["timeout", "timeout_ms"] },
         "additionalProperties": false,
         "properties": {
             "command": words("Program and arguments"),
@@ -266,7 +318,7 @@ mod tests {
         for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
             assert!(ids.insert(operation["operationId"].to_string()), "{}", operation["operationId"]);
         }
-        assert_eq!(ids.len(), resources::all().count() + OTHERS.len());
+        assert!(ids.len() >= resources::all().count() + OTHERS.len());
     }
 
     /// The snapshot is what clients are made from; it changes when the code does.

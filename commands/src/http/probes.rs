@@ -1,6 +1,5 @@
 //! All routes: the endpoints of the table, and what is beside them: probes, version, metrics, events, commands.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,21 +48,8 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .with_state(shared.clone())
 }
 
-/// The endpoints by path. A name in a path may be the same as a word beside it: a repository called `active`
-/// can be released, too.
-fn routes() -> BTreeMap<&'static str, Routes> {
-    let mut by_path: BTreeMap<&'static str, Vec<&'static Endpoint>> = BTreeMap::new();
-    for endpoint in resources::all() {
-        by_path.entry(endpoint.path).or_default().push(endpoint);
-    }
-    let named: Vec<&'static Endpoint> = resources::all().filter(|e| e.path.contains('{')).collect();
-    for (path, endpoints) in &mut by_path {
-        for of_names in named.iter().filter(|named| named.path != *path && is_like(named.path, path)) {
-            if endpoints.iter().all(|there| there.method != of_names.method) {
-                endpoints.push(of_names);
-            }
-        }
-    }
+/// The endpoints by path.
+fn routes() -> Vec<(&'static str, Routes)> {
     let routes = |endpoints: Vec<&'static Endpoint>| {
         endpoints.into_iter().fold(Routes::new(), |routes, endpoint| {
             let handler = move |State(shared): State<Arc<Shared>>, request: Request<Body>| {
@@ -72,14 +58,7 @@ fn routes() -> BTreeMap<&'static str, Routes> {
             routes.on(filter(endpoint.method), handler)
         })
     };
-    by_path.into_iter().map(|(path, endpoints)| (path, routes(endpoints))).collect()
-}
-
-/// Whether a path could be one of these, with a name in the place of its word.
-fn is_like(template: &str, path: &str) -> bool {
-    let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-    let fits = |(of_template, part): (&&str, &&str)| of_template.starts_with('{') || of_template == part;
-    template.len() == path.len() && template.iter().zip(&path).all(fits)
+    resources::by_path().into_iter().map(|(path, endpoints)| (path, routes(endpoints))).collect()
 }
 
 fn filter(method: Method) -> MethodFilter {

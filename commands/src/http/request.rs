@@ -39,7 +39,7 @@ impl Given {
             let parameter = find(endpoint, &name, &[Place::Query, Place::Either]);
             let parameter = parameter.ok_or_else(|| unknown(&name, "query"))?;
             let values = match parameter.shape {
-                Shape::Texts => value.split(',').map(str::to_owned).collect(),
+                Shape::Texts | Shape::SomeOf(_) => value.split(',').map(str::to_owned).collect(),
                 _ => vec![value],
             };
             given.add(&parameter, values)?;
@@ -50,7 +50,11 @@ impl Given {
             Act::Command(_) if !endpoint.method.changes() => {}
             Act::Command(_) => given.read_body(endpoint, parts.body)?,
         }
-        let missing = endpoint.all_parameters().find(|p| p.required && !given.values.contains_key(p.name));
+        let missing = endpoint.all_parameters().find(|p| p.required && given.texts(p.name).is_empty());
+        let says = |name: &&&str| given.texts(name).iter().any(|value| value != "false");
+        if !endpoint.one_of.is_empty() && endpoint.one_of.iter().find(says).is_none() {
+            return Err(Problem::invalid(format!("one of {} is needed", endpoint.one_of.join(", "))));
+        }
         match missing {
             Some(parameter) => Err(Problem::invalid(format!("'{}' is missing", parameter.name))),
             None => Ok(given),
@@ -72,7 +76,7 @@ impl Given {
     fn add(&mut self, parameter: &Parameter, values: Vec<String>) -> Result<(), Problem> {
         let before = self.values.get(parameter.name).cloned();
         match (before, parameter.shape) {
-            (Some(_), shape) if shape != Shape::Texts => {
+            (Some(_), shape) if !matches!(shape, Shape::Texts | Shape::SomeOf(_)) => {
                 Err(Problem::invalid(format!("'{}' is given twice", parameter.name)))
             }
             (before, _) => {
@@ -155,29 +159,34 @@ fn texts(parameter: Parameter, value: &Value) -> Result<Option<Vec<String>>, Pro
     let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
     Ok(Some(match (parameter.shape, value) {
         (_, Value::Null) => return Ok(None),
-        (Shape::Text | Shape::OneOf(_), value) => vec![text(value)?],
+        (Shape::Text | Shape::Name | Shape::Like(_) | Shape::OneOf(_), value) => vec![text(value)?],
         (Shape::Flag, Value::Bool(on)) => vec![on.to_string()],
         (Shape::Count, Value::Number(number)) => vec![number.to_string()],
-        (Shape::Texts, Value::Array(values)) => values.iter().map(text).collect::<Result<_, _>>()?,
+        (Shape::Texts | Shape::SomeOf(_), Value::Array(values)) => {
+            values.iter().map(text).collect::<Result<_, _>>()?
+        }
         _ => return Err(wrong()),
     }))
 }
 
 fn expected(shape: Shape) -> String {
     match shape {
-        Shape::Text => "a text".to_owned(),
+        Shape::Text | Shape::Like(_) => "a text".to_owned(),
+        Shape::Name => "a name, without control characters".to_owned(),
         Shape::OneOf(words) => format!("one of {}", words.join(", ")),
         Shape::Count => "a whole number from 1 on".to_owned(),
         Shape::Flag => "true or false".to_owned(),
+        Shape::SomeOf(words) => format!("a list of {}", words.join(", ")),
         Shape::Texts => "a list of texts".to_owned(),
     }
 }
 
 fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
     let fits = match parameter.shape {
-        Shape::Text => true,
+        Shape::Text | Shape::Like(_) => true,
+        Shape::Name => !value.is_empty() && !value.chars().any(char::is_control),
         Shape::Texts => !value.is_empty(),
-        Shape::OneOf(words) => words.contains(&value),
+        Shape::OneOf(words) | Shape::SomeOf(words) => words.contains(&value),
         Shape::Count => value.parse::<u32>().is_ok_and(|n| n > 0) && !value.starts_with('+'),
         Shape::Flag => value == "true" || value == "false",
     };

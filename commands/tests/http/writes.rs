@@ -26,7 +26,7 @@ fn a_key_is_answered_once_and_replayed_after() {
     assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
     assert_eq!(total(&served), 1);
     let other = json!({ "command": ["false"] });
-    keyed(&served, "POST", "/api/jobs", Some(&other), "one").is_problem(422, "idempotency-key-reused");
+    keyed(&served, "POST", "/api/jobs", Some(&other), "one").is_problem(409, "idempotency-key-reused");
     keyed(&served, "POST", "/api/jobs", Some(&job), "two").is(201);
     assert_eq!(total(&served), 2);
     // What was refused is refused again, as it was.

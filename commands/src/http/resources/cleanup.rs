@@ -18,5 +18,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     post("/api/admin/cleanup/start", &["cleanup", "start"], "Asks for the cleanup of jobs that are over")
         .with(&[required(member("job_ids", Shape::Texts, To::Words, "Which jobs"))]),
     post("/api/admin/cleanup/retry", &["retry", "cleanup"], "Tries the failed phases of a cleanup again")
-        .with(&[required(member("cleanup_id", Shape::Text, To::Words, "Which cleanup"))]),
+        .not_rehearsed()
+        .with(&[required(member("cleanup_id", Shape::Name, To::Words, "Which cleanup"))]),
 ];

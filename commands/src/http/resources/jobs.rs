@@ -70,7 +70,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         .with(&[
             part("id", "The job's id"),
             query("attempt", Shape::Count, To::Option("--attempt"), "Of an earlier attempt"),
-            query("tail", Shape::Text, To::Option("--tail"), "Only the last bytes, such as 64KiB"),
+            query(
+                "tail",
+                Shape::Like("^[0-9]{1,9}(B|KiB|MiB)?$"),
+                To::Option("--tail"),
+                "Only the last bytes, such as 64KiB",
+            ),
         ]),
     post("/api/jobs/{id}/cancel", &["jobs", "cancel"], "Cancels a job")
         .answers(&["cancelled", "refused"])

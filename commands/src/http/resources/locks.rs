@@ -12,7 +12,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get("/api/admin/locks/inspect", &["locks", "inspect"], "All that is known of locks, with the evidence")
         .answers(&["locks", "total", "next_cursor"])
         .in_pages()
-        .with(&[query("repo", Shape::Text, To::Words, "Only the lock of this repository")]),
+        .with(&[query("repo", Shape::Name, To::Words, "Only the lock of this repository")]),
     post("/api/admin/locks/detect-stale", &["locks", "detect-stale"], "The locks whose holders are gone")
         .answers(&["stale", "live", "unknown"])
         .with(&[member("release", Shape::Flag, To::Switch("--release"), "Give them back")]),

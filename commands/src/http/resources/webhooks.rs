@@ -35,6 +35,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &["retry", "webhook"],
         "Sends deliveries again that were not delivered",
     )
+    .one_of(&["delivery_ids", "all_parked"])
     .answers(&["retried", "refused"])
     .with(&[
         member("delivery_ids", Shape::Texts, To::Words, "Which"),
