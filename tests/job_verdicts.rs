@@ -100,7 +100,7 @@ impl World {
     }
 
     fn reattach(&mut self) -> Vec<Settled> {
-        reattach(&self.dir, &mut self.queue, &settings(), &mut |_, _| {}).unwrap().jobs
+        reattach(&self.dir, &mut self.queue, &settings(), &mut |_, _| true).unwrap().jobs
     }
 
     fn exit(&self, job: &Job, exit_code: i32, tree_empty: bool) -> ExitRecord {
@@ -486,7 +486,7 @@ fn a_claim_is_found_after_the_end_of_the_job_before_it() {
         let mut second = world.job("second");
         second.course = Some(Box::new(recovery::queue::Course { claim: Some(90), ..Default::default() }));
         world.sentinel(&second, |s| s.command = Some(living.identity()));
-        let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+        let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
         let status = |id: &str| world.job(id).status;
         if first_has_ended {
             assert_eq!((status("first"), status("second")), (JobStatus::Succeeded, JobStatus::Running));
@@ -639,8 +639,11 @@ fn many_jobs_are_settled_in_one_pass() {
     append(&world.dir, &actor(), &[Operation::SubmitBatch { jobs }]).unwrap();
     append(&world.dir, &actor(), &claims).unwrap();
     let mut last = (0, 0);
-    let found =
-        reattach(&world.dir, &mut world.queue, &settings(), &mut |done, total| last = (done, total)).unwrap();
+    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |done, total| {
+        last = (done, total);
+        true
+    })
+    .unwrap();
     assert_eq!((found.found, found.given_back, last), (600, 600, (600, 600)));
     assert_eq!(world.queue.state().counts().queued, 600);
 }

@@ -107,6 +107,11 @@ impl ErrorKind {
     pub(crate) const fn status(self) -> u8 {
         self.row().0
     }
+
+    /// What it means, in a few words.
+    pub(crate) const fn meaning(self) -> &'static str {
+        self.row().2
+    }
 }
 
 /// The table of exit statuses, for `--help`.
@@ -148,6 +153,16 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hints.push(hint.into());
         self
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Its code, in kebab-case.
+    pub(crate) fn its_code(&self) -> &'static str {
+        self.code
     }
 
     /// The exit status.

@@ -134,11 +134,11 @@ mod tests {
         let id = known.free_id(&first);
         known.enter(CleanupRecord::new(id.clone(), &first, Source::Auto, first.submitted_at));
         assert!(known.has(&first) && !known.has(&second));
-        assert_eq!((id.as_str(), known.free_id(&second).as_str()), ("a.0", "a.0_2"));
+        assert_eq!((id.as_str(), known.free_id(&second).as_str()), ("a.1", "a.1_2"));
         let long = samples::queued(&"ä".repeat(LONGEST_ENCODED / 6), &JobSpec::default());
         let id = known.free_id(&long);
         assert!(encode(&id).is_ok_and(|name| name.len() < LONGEST_ENCODED) && id.starts_with('ä'), "{id}");
         known.forget(&first);
-        assert!(!known.has(&first) && known.free_id(&first) == "a.0_2");
+        assert!(!known.has(&first) && known.free_id(&first) == "a.1_2");
     }
 }

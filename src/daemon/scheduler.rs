@@ -233,7 +233,7 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| {})?;
+        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| true)?;
         let mut changed = false;
         for job in settled {
             self.watch_on(&job);

@@ -86,11 +86,10 @@ impl Marker {
         }
     }
 
-    /// The phase under way. Of several side by side the one entered first that is not done: it took the
-    /// longest, so what hung or killed the process was rather there.
+    /// The phase under way: the one entered last that is not done.
     #[must_use]
     pub fn phase(&self) -> Option<&str> {
-        self.phases_entered.first().map(String::as_str)
+        self.phases_entered.last().map(String::as_str)
     }
 
     pub(super) fn write(&self, dir: &StateDir) -> Result<(), DiskError> {

@@ -26,6 +26,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.names_lock(),
         paths.daemon_info(),
         paths.daemon_lock(),
+        paths.admin_token(),
+        paths.viewer_token(),
         paths.cleanup_lock(),
         paths.orphans_plan(),
         paths.orphans_lock(),

@@ -71,10 +71,14 @@ fn a_recovery_tells_the_living_from_the_dead_among_many() {
         }
     }
     let mut steps = Vec::new();
-    let recovered = recover_all(&bench.dir, &jobs, &mut |done, total| steps.push((done, total))).unwrap();
+    let recovered = recover_all(&bench.dir, &jobs, &mut |done, total| {
+        steps.push((done, total));
+        true
+    })
+    .unwrap();
     assert_eq!((recovered.free, recovered.kept, recovered.released, recovered.unavailable), (50, 50, 100, 0));
     assert!(recovered.locks.iter().all(|lock| !lock.evidence.is_empty()));
     assert_eq!((steps.first(), steps.last()), (Some(&(0, 200)), Some(&(200, 200))));
-    let again = recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+    let again = recover_all(&bench.dir, &jobs, &mut |_, _| true).unwrap();
     assert_eq!((again.free, again.kept, again.released), (150, 50, 0));
 }

@@ -33,6 +33,13 @@ enum WebhooksWord {
     Discard(DiscardArgs),
 }
 
+impl WebhooksArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        !matches!(self.word, WebhooksWord::Pending(_) | WebhooksWord::Recovered(_) | WebhooksWord::Log(_))
+    }
+}
+
 pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result<Ending, CliError> {
     match &args.word {
         WebhooksWord::Pending(args) => pending(context, args),

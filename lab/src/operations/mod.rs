@@ -4,6 +4,7 @@
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
 mod again;
+mod asked;
 mod attempt;
 mod clean;
 mod daemon;
@@ -66,6 +67,8 @@ pub const ALL: &[Operation] = &[
     small::AUDIT,
     small::REQUEST,
     import::IMPORT,
+    asked::TOKENS,
+    asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     deliver::DELIVER,

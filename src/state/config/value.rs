@@ -114,6 +114,13 @@ impl Given<'_> {
         }
     }
 
+    /// An address to listen on, or `none`.
+    pub(super) fn listen(&self) -> Result<String, Expected> {
+        let is_address = |t: &&str| *t == "none" || t.parse::<std::net::SocketAddr>().is_ok();
+        let address = self.text().filter(is_address);
+        address.map(str::to_owned).ok_or("an address with a port, such as \"127.0.0.1:9797\", or \"none\"")
+    }
+
     /// The address of an engine.
     pub(super) fn docker_host(&self) -> Result<String, Expected> {
         let known = |h: &&str| ["unix://", "tcp://", "http://"].iter().any(|scheme| h.starts_with(scheme));
