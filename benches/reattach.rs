@@ -24,7 +24,7 @@ use support::{in_role, library, median, time};
 
 const LIVING: usize = 1_000;
 const DEAD: usize = 10_000;
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 
 fn main() {
     if let Some((role, arguments)) = support::role() {
@@ -93,7 +93,7 @@ fn bare_loop(dir: &StateDir, count: usize) -> usize {
 
 fn judged(dir: &StateDir, queue: &mut Queue) -> Reattachment {
     let settings = RecoverSettings::new(library::actor());
-    reattach(dir, queue, &settings, &mut |_, _| {}).expect("a re-attachment")
+    reattach(dir, queue, &settings, &mut |_, _| true).expect("a re-attachment")
 }
 
 /// Another process holds the locks of all jobs until its input ends.

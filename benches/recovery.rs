@@ -9,10 +9,12 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use recovery::durable::Disk;
 use recovery::jobs::RecoverSettings;
-use recovery::queue::{Operation, Queue};
+use recovery::queue::{JobSpec, Operation, Queue, Submission, append};
 use recovery::recovery::{Recovery, RunOptions, Settings};
 use recovery::startup::StartedBy;
+use recovery::state::{Clock, StateDir};
 use support::table::{Target, heading, row};
 use support::{library, median, megabytes, memory, time};
 
@@ -62,15 +64,30 @@ fn measure() {
 fn pass(jobs: usize) -> Pass {
     let place = support::workplace();
     let root = place.path().join("state");
-    let dir = library::queue_of(&root, jobs);
-    claim_all(&dir);
+    claim_all(&queue_of(&root, jobs));
     let answer = support::numbers(&mut support::in_role("recover", &[&root.to_string_lossy()]));
-    let [nanos, startup, queue, judging, locks, peak_memory] = answer[..] else { panic!("{answer:?}") };
+    let [nanos, found, startup, queue, judging, locks, peak_memory] = answer[..] else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(found, jobs as u64, "all were judged");
     Pass { whole: Duration::from_nanos(nanos), phases: [startup, queue, judging, locks], peak_memory }
 }
 
+/// Jobs that wait for nothing: those of one repository would run one after the other.
+fn queue_of(root: &Path, jobs: usize) -> StateDir {
+    let dir = StateDir::open_or_create(root, Disk::real(), Clock::system()).expect("a state directory");
+    let spec = JobSpec { command: vec!["/bin/true".into()], ..JobSpec::default() };
+    let submission = |n| {
+        let job = format!("job-{n:06}").parse().expect("an id");
+        Operation::Submit(Submission { job, priority: 0, repository: None, spec: spec.clone() })
+    };
+    let all: Vec<Operation> = (0..jobs).map(submission).collect();
+    all.chunks(10_000).for_each(|some| drop(append(&dir, &library::actor(), some).expect("submissions")));
+    dir
+}
+
 /// As a server that died right after it had claimed them.
-fn claim_all(dir: &recovery::state::StateDir) {
+fn claim_all(dir: &StateDir) {
     let mut queue = Queue::open(dir).expect("a queue");
     let claims: Vec<Operation> =
         queue.state().queued().map(|job| Operation::Claim { job: job.id.clone(), attempt: 1 }).collect();
@@ -96,5 +113,6 @@ fn recover(root: &Path) {
     let whole = begun.elapsed().as_nanos();
     let phases = PHASES.map(|name| record.snapshot.phase(name).expect("a phase").duration_ms.to_string());
     let peak = memory(std::process::id(), "VmHWM").expect("its memory");
-    println!("{whole} {} {peak}", phases.join(" "));
+    let found = record.details["jobs"]["found"].as_u64().expect("how many were judged");
+    println!("{whole} {found} {} {peak}", phases.join(" "));
 }

@@ -100,7 +100,7 @@ impl World {
     }
 
     fn reattach(&mut self) -> Vec<Settled> {
-        reattach(&self.dir, &mut self.queue, &settings(), &mut |_, _| {}).unwrap().jobs
+        reattach(&self.dir, &mut self.queue, &settings(), &mut |_, _| true).unwrap().jobs
     }
 
     fn exit(&self, job: &Job, exit_code: i32, tree_empty: bool) -> ExitRecord {
@@ -486,7 +486,7 @@ fn a_claim_is_found_after_the_end_of_the_job_before_it() {
         let mut second = world.job("second");
         second.course = Some(Box::new(recovery::queue::Course { claim: Some(90), ..Default::default() }));
         world.sentinel(&second, |s| s.command = Some(living.identity()));
-        let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+        let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
         let status = |id: &str| world.job(id).status;
         if first_has_ended {
             assert_eq!((status("first"), status("second")), (JobStatus::Succeeded, JobStatus::Running));
@@ -612,7 +612,9 @@ fn a_crash_is_followed_by_the_jobs_policy() {
     }
     world.reattach();
     assert_eq!(world.job("hold").status, JobStatus::Crashed);
-    assert_eq!(world.job("fail").status, JobStatus::Failed);
+    let failed = world.job("fail");
+    assert_eq!((failed.status, failed.course().reason.as_deref()), (JobStatus::Failed, Some("crashed")));
+    assert!(failed.course().attempts[0].reason.as_ref().is_some_and(|r| r.contains("vanished")));
     assert_eq!((world.job("requeue").status, world.job("requeue").attempt), (JobStatus::Queued, 2));
     let job = world.claim("requeue");
     world.sentinel(&job, |_| {});
@@ -636,9 +638,14 @@ fn many_jobs_are_settled_in_one_pass() {
         jobs.iter().map(|s| Operation::Claim { job: s.job.clone(), attempt: 1 }).collect();
     append(&world.dir, &actor(), &[Operation::SubmitBatch { jobs }]).unwrap();
     append(&world.dir, &actor(), &claims).unwrap();
+    let stopped = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| false).unwrap();
+    assert_eq!((stopped.found, world.queue.state().counts().running), (0, 600), "told to stop at once");
     let mut last = (0, 0);
-    let found =
-        reattach(&world.dir, &mut world.queue, &settings(), &mut |done, total| last = (done, total)).unwrap();
+    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |done, total| {
+        last = (done, total);
+        true
+    })
+    .unwrap();
     assert_eq!((found.found, found.given_back, last), (600, 600, (600, 600)));
     assert_eq!(world.queue.state().counts().queued, 600);
 }

@@ -4,9 +4,11 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use common::{EIO, Faults, Refuse, scratch};
-use recovery::durable::Disk;
+use recovery::durable::{Disk, Effect, Observer};
 use recovery::jobs::{
     ExitRecord, PruneReport, RecoverSettings, Retention, prune, record, resume, trash_slots, would_prune,
 };
@@ -204,4 +206,63 @@ fn cut_short_at_every_effect_it_is_finished_later() {
             assert!(effects > 20 && refused > 0, "{effects} effects");
         }
     }
+}
+
+/// Cancels a job and removes it, and no other.
+fn remove(root: &Path, job: &str) {
+    let dir = open(root, Disk::real());
+    append(&dir, &actor(), &[Operation::Cancel { job: id(job) }]).unwrap();
+    let others = |j: &Job| (j.id != id(job)).then(|| ("job-callback-pending", String::new()));
+    let removed = prune(&dir, &mut Queue::open(&dir).unwrap(), &everything(), &others, &settings()).unwrap();
+    assert_eq!(removed.removed.len(), 1, "{job}");
+}
+
+/// Removes one job when the records' contents are on disk, and begins with another when they get their names.
+struct Meanwhile {
+    root: PathBuf,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Observer for Meanwhile {
+    fn before(&self, effect: &Effect<'_>) -> std::io::Result<()> {
+        let mut threads = self.threads.lock().unwrap();
+        match effect {
+            Effect::SyncFilesystem { .. } => remove(&self.root, "synced"),
+            Effect::Rename { .. } if threads.is_empty() => {
+                let root = self.root.clone();
+                threads.push(std::thread::spawn(move || remove(&root, "named")));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn after(&self, _: &Effect<'_>) {}
+}
+
+/// A record without a job brings the job back: none is made for one that was removed after it was seen to
+/// wait, and one that is being removed meanwhile takes its record with it.
+#[test]
+fn a_job_that_is_removed_while_records_are_made_leaves_none() {
+    let scratch = scratch();
+    let root = scratch.path().join("state");
+    stage(&root);
+    for job in ["early", "synced", "named", "more"] {
+        let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
+        let submission = Submission { job: id(job), priority: 0, repository: None, spec };
+        append(&open(&root, Disk::real()), &actor(), &[Operation::Submit(submission)]).unwrap();
+    }
+    let meanwhile = Arc::new(Meanwhile { root: root.clone(), threads: Mutex::default() });
+    let dir = open(&root, Disk::observed(meanwhile.clone()));
+    let waiting = record::waiting(Queue::open(&dir).unwrap().state());
+    remove(&root, "early");
+    let made = record::write_waiting(&dir, &waiting, &|| false).unwrap();
+    let threads = std::mem::take(&mut *meanwhile.threads.lock().unwrap());
+    assert_eq!((made.made, threads.len()), (2, 1), "the removed ones' are not among them");
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let has_record = |job: &str| root.join(format!("jobs/{job}.job.json")).exists();
+    assert_eq!(["early", "synced", "named", "more"].map(has_record), [false, false, false, true]);
+    recover(&open(&root, Disk::real()));
+    let queue = Queue::open(&open(&root, Disk::real())).unwrap();
+    assert!(["early", "synced", "named"].iter().all(|job| queue.state().get(&id(job)).is_none()));
 }

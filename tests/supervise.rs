@@ -415,10 +415,10 @@ fn a_killed_supervisor_leaves_an_orphan_then_a_crash() {
     let command = pid_in(&started);
     supervisor.kill();
     assert_eq!(world.judge("a").verdict, Verdict::OrphanedProcess { processes: vec![command] });
-    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
     assert_eq!((found.reattached, world.status("a")), (1, JobStatus::Running));
     assert!(end_process(command, 5_000).unwrap());
-    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+    let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
     assert_eq!((found.crashed, world.status("a")), (1, JobStatus::Crashed));
 }
 
@@ -519,7 +519,7 @@ fn killed_at_any_moment_nothing_runs_twice() {
         std::thread::sleep(Duration::from_micros(u64::from(round / 4) * 600));
         supervisor.kill();
         wait_until("its end is certain", || {
-            reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| {}).unwrap();
+            reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
             world.status(&id) != JobStatus::Running
         });
         let runs = std::fs::read(&ran).map_or(0, |text| text.len());

@@ -12,9 +12,10 @@ const GENERATIONS: usize = 16;
 /// The user behind a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Invoker {
-    uid: u32,
+    /// None for a client that showed a token: nobody knows whose it is.
+    uid: Option<u32>,
     user: Option<String>,
-    /// `pts/3`, `cron` or `no terminal`.
+    /// `pts/3`, `cron`, `no terminal`; for a client of the daemon `http 127.0.0.1:40112` or `socket`.
     terminal: String,
     /// The arguments, with secrets masked.
     line: String,
@@ -25,15 +26,22 @@ impl Invoker {
     pub(crate) fn this() -> Invoker {
         let uid = rustix::process::getuid().as_raw();
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        Invoker { uid, user: user_name(uid), terminal: terminal(), line: masked_line(&arguments) }
+        Invoker { uid: Some(uid), user: user_name(uid), terminal: terminal(), line: masked_line(&arguments) }
+    }
+
+    /// A client of the daemon: the user behind the socket, or a token's role, and what it asked for.
+    pub(crate) fn client(uid: Option<u32>, role: &str, from: &str, arguments: &[OsString]) -> Invoker {
+        let user = uid.and_then(user_name).or_else(|| uid.is_none().then(|| role.to_owned()));
+        Invoker { uid, user, terminal: from.to_owned(), line: masked_line(arguments) }
     }
 
     /// Whether it is root.
     pub(crate) fn is_root(&self) -> bool {
-        self.uid == 0
+        self.uid == Some(0)
     }
 
-    /// `uid:0 root submit --repo web (pts/3)`; `-` for a user without a name here.
+    /// `uid:0 root submit --repo web (pts/3)`; `-` for a user without a name here. Of a client with a token:
+    /// `token:admin release web (http 127.0.0.1:40112)`.
     pub(crate) fn actor(&self, word: &str, reason: Option<&str>) -> Actor {
         let user = self.user.as_deref().unwrap_or("-");
         // The word first, whichever options stood before it.
@@ -42,7 +50,11 @@ impl Invoker {
             words.remove(at);
         }
         words.insert(0, word);
-        let by = format!("uid:{} {user} {} ({})", self.uid, words.join(" "), self.terminal);
+        let who = match self.uid {
+            Some(uid) => format!("uid:{uid} {user}"),
+            None => format!("token:{user}"),
+        };
+        let by = format!("{who} {} ({})", words.join(" "), self.terminal);
         Actor { by, why: reason.map(str::to_owned) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::state::config::{DEFAULT_DOCKER_HOST, Origin};
+use recovery::state::config::{DEFAULT_DOCKER_HOST, NO_DOCKER, Origin};
 use recovery::system::docker::EngineSettings;
 
 use crate::context::Context;
@@ -30,7 +30,7 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
     })
 }
 
-/// Where the engine is; `None` when nobody configured one and this machine has none. An engine that is
+/// Where the engine is; `None` when there is to be none, or nobody configured one and this machine has none. An engine that is
 /// only stopped has left its data.
 pub(crate) fn engine(context: &mut Context) -> Result<Option<EngineSettings>, CliError> {
     let configuration = &context.configuration()?.configuration;
@@ -39,6 +39,9 @@ pub(crate) fn engine(context: &mut Context) -> Result<Option<EngineSettings>, Cl
     let named = std::env::var("DOCKER_HOST").ok().filter(|host| is_default && !host.is_empty());
     let host = named.unwrap_or(docker.host);
     let socket = Path::new("/var/run/docker.sock");
+    if host == NO_DOCKER {
+        return Ok(None);
+    }
     if host == DEFAULT_DOCKER_HOST && !socket.exists() && !Path::new("/var/lib/docker").exists() {
         return Ok(None);
     }

@@ -14,12 +14,15 @@ use crate::command::config::{ConfigArgs, cmd_config};
 use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::demo::{DemoArgs, cmd_demo};
 use crate::command::explain::{ExplainArgs, cmd_explain};
+use crate::command::findings::{FindingsArgs, cmd_findings};
+use crate::command::health::{HealthArgs, cmd_health};
 use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
 use crate::command::lock::{LockArgs, cmd_lock};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
+use crate::command::openapi::{OpenapiArgs, cmd_openapi};
 use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
@@ -33,6 +36,7 @@ use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
+use crate::command::token::{TokenArgs, cmd_token};
 use crate::command::tui::{TuiArgs, cmd_tui};
 use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
@@ -42,6 +46,7 @@ use crate::error::{CliError, Ending, ErrorKind, status_table};
 use crate::interruption::Interruption;
 use crate::output::Output;
 use crate::paint::ColorChoice;
+use crate::remote::forward;
 
 /// Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
 /// deleted, nothing runs twice at once.
@@ -89,6 +94,15 @@ pub(crate) struct Globals {
     /// Why it is done, for the audit trail
     #[arg(long, global = true, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Ask the daemon at this address, http://HOST:PORT, instead of the state directory
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
+    pub(crate) url: Option<String>,
+    /// Ask the daemon behind this unix socket instead of the state directory
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// With --url: the file that holds the token to show
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// How long to wait for a lock, such as 30s [default: 10s]
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration_text)]
     pub(crate) lock_wait: Option<String>,
@@ -100,7 +114,7 @@ fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     Init(InitArgs),
     Submit(Box<SubmitArgs>),
     Jobs(JobsArgs),
@@ -118,6 +132,9 @@ enum Command {
     Scan(ScanArgs),
     Orphans(OrphansArgs),
     Status(StatusArgs),
+    Findings(FindingsArgs),
+    Health(HealthArgs),
+    Token(TokenArgs),
     Recover(RecoverArgs),
     Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
@@ -132,11 +149,12 @@ enum Command {
     Explain(ExplainArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    Openapi(OpenapiArgs),
 }
 
 impl Command {
     /// The word, for the audit trail.
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Command::Init(_) => "init",
             Command::Submit(_) => "submit",
@@ -155,6 +173,9 @@ impl Command {
             Command::Scan(_) => "scan",
             Command::Orphans(_) => "orphans",
             Command::Status(_) => "status",
+            Command::Findings(_) => "findings",
+            Command::Health(_) => "health",
+            Command::Token(_) => "token",
             Command::Recover(_) => "recover",
             Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
@@ -169,11 +190,56 @@ impl Command {
             Command::Explain(_) => "explain",
             Command::Completions(_) => "completions",
             Command::Man(_) => "man",
+            Command::Openapi(_) => "openapi",
         }
     }
 }
 
-fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
+impl Command {
+    /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
+    /// machine, or as a process of their own.
+    pub(crate) fn is_for_a_daemon(&self) -> bool {
+        !matches!(
+            self,
+            Command::Init(_)
+                | Command::Lock(_)
+                | Command::Work(_)
+                | Command::Run(_)
+                | Command::Daemon(_)
+                | Command::Import(_)
+                | Command::Demo(_)
+                | Command::Config(_)
+        ) && !self.is_offline()
+    }
+
+    /// Whether it needs neither a state directory nor a daemon.
+    pub(crate) fn is_offline(&self) -> bool {
+        matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
+    }
+
+    /// Whether it may change something: what only looks is named, all else may.
+    pub(crate) fn changes(&self) -> bool {
+        match self {
+            Command::Queue(_)
+            | Command::Why(_)
+            | Command::Audit(_)
+            | Command::Status(_)
+            | Command::Findings(_)
+            | Command::Health(_)
+            | Command::Recovery(_) => false,
+            Command::Jobs(args) => args.changes(),
+            Command::Locks(args) => args.changes(),
+            Command::Startup(args) => args.changes(),
+            Command::Cleanup(args) => args.changes(),
+            Command::Orphans(args) => args.changes(),
+            Command::Webhooks(args) => args.changes(),
+            _ => true,
+        }
+    }
+}
+
+/// Carries a command out.
+pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
     match command {
         Command::Init(args) => cmd_init(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
@@ -192,6 +258,9 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Scan(args) => cmd_scan(context, &args),
         Command::Orphans(args) => cmd_orphans(context, &args),
         Command::Status(args) => cmd_status(context, &args),
+        Command::Findings(args) => cmd_findings(context, &args),
+        Command::Health(args) => cmd_health(context, &args),
+        Command::Token(args) => cmd_token(context, &args),
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
@@ -206,6 +275,7 @@ fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError>
         Command::Explain(args) => cmd_explain(context, &args),
         Command::Completions(args) => cmd_completions(context, &args),
         Command::Man(args) => cmd_man(context, &args),
+        Command::Openapi(args) => cmd_openapi(context, &args),
     }
 }
 
@@ -214,10 +284,20 @@ pub(crate) fn definition() -> clap::Command {
     Cli::command().after_long_help(status_table())
 }
 
+/// Globals and command of a command line.
+///
+/// # Errors
+/// What is wrong with it, in clap's words.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::Error> {
+    let matches = definition().try_get_matches_from(arguments)?;
+    let Cli { globals, command } = Cli::from_arg_matches(&matches)?;
+    Ok((globals, command))
+}
+
 /// Parses, runs, and turns the outcome into an exit status.
 pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
     let guessed = Guess::from(&arguments);
-    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
+    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(&arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
@@ -228,13 +308,30 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Ok(interruption) => interruption,
         Err(error) => return end(&mut output, Err(error)),
     };
+    if is_for_elsewhere(&globals, &cli.command) {
+        return match forward(&mut output, &globals, &cli.command, &arguments) {
+            Ok(status) => status,
+            Err(error) => end(&mut output, Err(error)),
+        };
+    }
     let mut context = Context::new(output, interruption, globals, cli.command.word());
     let outcome = dispatch(&mut context, cli.command);
     end(&mut context.output, outcome)
 }
 
+/// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens.
+fn is_for_elsewhere(globals: &Globals, command: &Command) -> bool {
+    let is_named = globals.url.is_some() || globals.socket.is_some();
+    is_named && !command.is_offline() && !matches!(command, Command::Daemon(_))
+}
+
 /// The edge: tells the failure, empties the buffers, decides the status.
-fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
+pub(crate) fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
+    ExitCode::from(status_of(output, outcome))
+}
+
+/// As [`end`], as a number.
+pub(crate) fn status_of(output: &mut Output, outcome: Result<Ending, CliError>) -> u8 {
     let mut status = match outcome {
         Ok(ending) => ending.status(),
         Err(error) => {
@@ -246,7 +343,7 @@ fn end(output: &mut Output, outcome: Result<Ending, CliError>) -> ExitCode {
         output.error(&error);
         status = if status == 0 { error.status() } else { status };
     }
-    ExitCode::from(status)
+    status
 }
 
 /// What the command line seems to ask for, for the time when it could not be parsed.
@@ -302,7 +399,7 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
 }
 
 /// Message and tips out of clap's text: the first line, and the lines that begin with `tip:`.
-fn usage_error(rendered: &str) -> CliError {
+pub(crate) fn usage_error(rendered: &str) -> CliError {
     let mut lines = rendered.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.next().unwrap_or("wrong usage").trim_start_matches("error: ").to_owned();
     let rest: Vec<&str> = lines.collect();

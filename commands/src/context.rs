@@ -26,6 +26,17 @@ pub(crate) struct Context {
     invoker: Invoker,
     word: &'static str,
     loaded: Option<Loaded>,
+    /// What a client of the daemon sent with its command.
+    client: Option<Client>,
+}
+
+/// What a client of the daemon sent with its command.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    /// What its standard input, or the file that it named, held.
+    pub(crate) input: Vec<u8>,
+    /// The folder that it works in.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Context {
@@ -37,7 +48,32 @@ impl Context {
         globals: Globals,
         word: &'static str,
     ) -> Context {
-        Context { output, interruption, globals, invoker: Invoker::this(), word, loaded: None }
+        Context { output, interruption, globals, invoker: Invoker::this(), word, loaded: None, client: None }
+    }
+
+    /// For a client of the daemon: with the daemon's configuration, in the client's name.
+    pub(crate) fn remote(
+        output: Output,
+        interruption: Interruption,
+        globals: Globals,
+        word: &'static str,
+        invoker: Invoker,
+        (loaded, client): (Loaded, Client),
+    ) -> Context {
+        Context { output, interruption, globals, invoker, word, loaded: Some(loaded), client: Some(client) }
+    }
+
+    /// What a client of the daemon sent as its input; `None` when the input is this process's own.
+    pub(crate) fn client_input(&mut self) -> Option<Vec<u8>> {
+        self.client.as_mut().map(|client| std::mem::take(&mut client.input))
+    }
+
+    /// The folder that relative paths of whoever gives the command begin at.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        match &self.client {
+            Some(client) => client.folder.clone(),
+            None => std::env::current_dir().ok(),
+        }
     }
 
     /// The configuration with its origins; read at the first call.
@@ -120,6 +156,16 @@ impl Context {
         if let Err(e) = audit::record(dir, &entry) {
             self.output.warning(&format!("{e}: {}", e.source));
         }
+    }
+
+    /// The flags of every command, as they were given.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The unix socket that was named.
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
+        self.globals.socket.clone()
     }
 
     /// Whether nothing may be changed.

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use recovery::audit::AuditError;
 use recovery::cleanup::CleanupError;
-use recovery::daemon::{DaemonError, WorkError};
+use recovery::daemon::{CleanedPruneError, DaemonError, WorkError};
 use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError};
 use recovery::jobs::{PruneError, RecoverError};
@@ -107,6 +107,11 @@ impl ErrorKind {
     pub(crate) const fn status(self) -> u8 {
         self.row().0
     }
+
+    /// What it means, in a few words.
+    pub(crate) const fn meaning(self) -> &'static str {
+        self.row().2
+    }
 }
 
 /// The table of exit statuses, for `--help`.
@@ -148,6 +153,16 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hints.push(hint.into());
         self
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Its code, in kebab-case.
+    pub(crate) fn its_code(&self) -> &'static str {
+        self.code
     }
 
     /// The exit status.
@@ -309,6 +324,17 @@ impl From<RecoverError> for CliError {
         match error {
             RecoverError::Queue(error) => error.into(),
             RecoverError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
+}
+
+impl From<CleanedPruneError> for CliError {
+    fn from(error: CleanedPruneError) -> CliError {
+        match error {
+            CleanedPruneError::Prune(error) => error.into(),
+            CleanedPruneError::Create(error) => error.into(),
+            CleanedPruneError::Cleanup(error) => error.into(),
             _ => CliError::new(ErrorKind::Failed, error),
         }
     }
@@ -534,8 +560,12 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         let refused = error.is_refused_change();
+        let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
         let error = CliError::new(ErrorKind::Failed, error).code("disk");
         match refused {
+            true if denied => {
+                error.hint("run it as the user whom the state directory belongs to, or as root")
+            }
             true => error.hint(
                 "free room, or make the disk writable, then run it again; what can be read is shown by: \
                        recoveryctl status",

@@ -16,6 +16,8 @@ use crate::error::{CliError, ErrorKind};
 pub(crate) struct Interruption {
     interrupted: Arc<AtomicBool>,
     terminated: Arc<AtomicBool>,
+    /// Signals are for the process, not for a command that a client of the daemon gives.
+    is_remote: bool,
 }
 
 impl Interruption {
@@ -23,6 +25,11 @@ impl Interruption {
     pub(crate) fn install() -> Result<Interruption, CliError> {
         Interruption::register()
             .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))
+    }
+
+    /// Of a command that a client of the daemon gives: it is to end when the flag is up.
+    pub(crate) fn remote(gone: Arc<AtomicBool>) -> Interruption {
+        Interruption { interrupted: gone, terminated: Arc::default(), is_remote: true }
     }
 
     fn register() -> std::io::Result<Interruption> {
@@ -38,11 +45,15 @@ impl Interruption {
         Ok(Interruption {
             interrupted: flag_for(SIGINT, ErrorKind::Interrupted)?,
             terminated: flag_for(SIGTERM, ErrorKind::Terminated)?,
+            is_remote: false,
         })
     }
 
     /// From now on the first signal only asks.
     pub(crate) fn catch(&self) {
+        if self.is_remote {
+            return;
+        }
         self.interrupted.store(false, Ordering::SeqCst);
         self.terminated.store(false, Ordering::SeqCst);
     }

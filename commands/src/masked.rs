@@ -62,7 +62,7 @@ const OPEN: &[&str] = &[
 ];
 
 /// Options that the trail tells in a place of their own, or that say nothing of the act.
-const LEFT_OUT: &[&str] = &["--reason", "--state-dir", "--config"];
+const LEFT_OUT: &[&str] = &["--reason", "--state-dir", "--config", "--url", "--token-file"];
 
 /// The arguments behind the program's name.
 pub(crate) fn masked_line(arguments: &[OsString]) -> String {

@@ -5,7 +5,7 @@
 //! dropped silently; any other failure is told once at the end ([`Output::finish`]).
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The one place that may.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::builder::StyledStr;
 use serde::Serialize;
@@ -16,13 +16,46 @@ use crate::shield::Shield;
 use crate::table::printable;
 use crate::text::Text;
 
+/// Whose streams they are, and what is behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Streams {
+    /// A person types, reads the results, reads the notes.
+    pub(crate) stdin_is_terminal: bool,
+    pub(crate) stdout_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
+    /// They are of a client of the daemon, not this process's.
+    pub(crate) are_remote: bool,
+}
+
+impl Streams {
+    /// This process's own.
+    pub(crate) fn own() -> Streams {
+        Streams {
+            stdin_is_terminal: io::stdin().is_terminal(),
+            stdout_is_terminal: io::stdout().is_terminal(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+            are_remote: false,
+        }
+    }
+}
+
+/// Where a client's streams end.
+pub(crate) struct RemoteStreams {
+    pub(crate) stdout: Box<dyn Write + Send>,
+    pub(crate) stderr: Box<dyn Write + Send>,
+    /// Gets a question that the client is to answer.
+    pub(crate) question: Box<dyn FnMut(&str) + Send>,
+}
+
 /// Where results and notes go.
-#[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
     verbose: u8,
-    stdout: BufWriter<Stdout>,
+    streams: Streams,
+    stdout: BufWriter<Box<dyn Write + Send>>,
+    stderr: Box<dyn Write + Send>,
+    question: Option<Box<dyn FnMut(&str) + Send>>,
     paint: Paint,
     paint_notes: Paint,
     /// A JSON document was printed; there must not be a second.
@@ -31,13 +64,25 @@ pub(crate) struct Output {
     shield: Shield,
 }
 
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output")
+            .field("json", &self.json)
+            .field("streams", &self.streams)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: u8, color: ColorChoice) -> Output {
         Output {
             json,
             quiet,
             verbose,
-            stdout: BufWriter::with_capacity(1 << 16, io::stdout()),
+            streams: Streams::own(),
+            stdout: BufWriter::with_capacity(1 << 16, Box::new(io::stdout())),
+            stderr: Box::new(io::stderr()),
+            question: None,
             paint: Paint::for_stream(color, &io::stdout()),
             paint_notes: Paint::for_stream(color, &io::stderr()),
             document_printed: false,
@@ -46,9 +91,52 @@ impl Output {
         }
     }
 
+    /// To a client of the daemon; `colors` says whether its results and its notes are painted.
+    pub(crate) fn remote(
+        (json, quiet, verbose): (bool, bool, u8),
+        streams: Streams,
+        colors: (bool, bool),
+        to: RemoteStreams,
+    ) -> Output {
+        Output {
+            json,
+            quiet,
+            verbose,
+            streams: Streams { are_remote: true, ..streams },
+            stdout: BufWriter::with_capacity(1 << 16, to.stdout),
+            stderr: to.stderr,
+            question: Some(to.question),
+            paint: Paint::fixed(colors.0),
+            paint_notes: Paint::fixed(colors.1),
+            document_printed: false,
+            failure: None,
+            shield: Shield::default(),
+        }
+    }
+
+    /// Whether results and notes are painted.
+    pub(crate) fn colors(&self) -> [bool; 2] {
+        [self.paint.is_on(), self.paint_notes.is_on()]
+    }
+
+    /// Whether the streams are a client's.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.streams.are_remote
+    }
+
+    /// Whether the result's document was written.
+    pub(crate) fn has_document(&self) -> bool {
+        self.document_printed
+    }
+
     /// Whether `--quiet` was given.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Whether `-v` was given.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose > 0
     }
 
     /// Whether the result is to be one JSON document.
@@ -63,7 +151,7 @@ impl Output {
 
     /// Whether a person seems to read what goes to stderr.
     pub(crate) fn is_attended(&self) -> bool {
-        io::stderr().is_terminal()
+        self.streams.stderr_is_terminal
     }
 
     /// The result of a command: the report itself with `--json`, else the text that `render` makes of it.
@@ -80,7 +168,7 @@ impl Output {
     fn document<T: Serialize>(&mut self, document: &T) {
         debug_assert!(!self.document_printed, "one document only");
         self.document_printed = true;
-        let written = if io::stdout().is_terminal() {
+        let written = if self.streams.stdout_is_terminal {
             serde_json::to_vec_pretty(document)
         } else {
             serde_json::to_vec(document)
@@ -103,7 +191,7 @@ impl Output {
 
     /// Bytes that somebody else's program printed: as they are, unless a terminal would obey them.
     pub(crate) fn foreign_bytes(&mut self, bytes: &[u8]) {
-        if io::stdout().is_terminal() {
+        if self.streams.stdout_is_terminal {
             let shown = self.shield.shown(bytes);
             self.bytes(&shown);
         } else {
@@ -123,7 +211,7 @@ impl Output {
     /// A line to stderr. What was written to stdout before it is handed on before it.
     fn stderr_line(&mut self, line: &str) {
         self.flush();
-        let _ = writeln!(io::stderr(), "{line}"); // Nobody is left to be told when stderr is gone.
+        let _ = writeln!(self.stderr, "{line}"); // Nobody is left to be told when stderr is gone.
     }
 
     /// A line about what is being done, to stderr; silent with `--quiet`.
@@ -180,12 +268,17 @@ impl Output {
     pub(crate) fn usage(&mut self, rendered: &StyledStr) {
         let mut text = Text::new(self.paint_notes);
         text.styled(rendered);
-        let _ = io::stderr().write_all(text.into_string().as_bytes());
+        let _ = self.stderr.write_all(text.into_string().as_bytes());
     }
 
     /// Asks a question on stderr and reads the answer; `None` when nobody can be asked.
     pub(crate) fn ask(&mut self, question: &str) -> Option<String> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if !self.streams.stdin_is_terminal || !self.streams.stderr_is_terminal {
+            return None;
+        }
+        if let Some(ask) = &mut self.question {
+            // The client asks, and sends the command again when the answer is yes.
+            ask(&format!("{} [y/N] ", printable(question)));
             return None;
         }
         let _ = write!(io::stderr(), "{} [y/N] ", printable(question));

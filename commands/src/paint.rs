@@ -41,6 +41,11 @@ impl Paint {
         Paint { on: wanted(choice, stream.is_terminal(), |name| std::env::var_os(name)) }
     }
 
+    /// As somebody else has decided.
+    pub(crate) fn fixed(on: bool) -> Paint {
+        Paint { on }
+    }
+
     /// Whether it paints.
     pub(crate) fn is_on(self) -> bool {
         self.on

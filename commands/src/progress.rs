@@ -12,7 +12,8 @@ use crate::output::Output;
 
 /// Who shows a recovery's progress; `None` when nothing is to be shown.
 pub(crate) fn observer(output: &Output) -> Option<Observer> {
-    if output.is_quiet() {
+    // A client is not told of progress in the daemon's own words: it has the phases' report.
+    if output.is_quiet() || output.is_remote() {
         return None;
     }
     let is_terminal = std::io::stderr().is_terminal();

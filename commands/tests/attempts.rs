@@ -100,7 +100,7 @@ fn the_shell_example_counts_each_number_once_over_ten_crashes() {
 #[test]
 fn the_python_example_counts_each_number_once_over_ten_crashes() {
     if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no python3");
+        common::skipped("there is no python3");
         return;
     }
     counts_each_number_once(&format!("python3 {}", example("count.py").display()), 11, false);

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 mod common;
-use common::{Background, Place, Ran, is_untouched, skipped, until};
+use common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
 
 /// Nobody's engine: the phase is passed over as on a machine without one.
 fn run(place: &Place, arguments: &[&str]) -> Ran {
@@ -80,6 +80,11 @@ fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
     // Asked for, it is done for the other one too; in the audit trail with the reason.
     run(&place, &["cleanup", "start", "plain", "--reason", "space"]).ends_with(0);
     run(&place, &["cleanup", "start", "nobody"]).ends_with(5);
+    let longest = "n".repeat(5000);
+    for wrong in ["nobody.1", "../../state", "a\nb", "", longest.as_str()] {
+        run(&place, &["cleanup", "skip", wrong, "docker"]).ends_with(5);
+        run(&place, &["retry", "cleanup", wrong]).ends_with(5);
+    }
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert!(!place.state().join("jobs/plain").exists());
     assert!(is_untouched(&place.state().join("cleanup/trash")));
@@ -189,7 +194,7 @@ fn what_cannot_be_deleted_is_told_and_parked_until_somebody_mends_it() {
         Command::new("chattr").arg(sign).arg(path).output().is_ok_and(|o| o.status.success())
     };
     if !pin("+i", &pinned) {
-        return skipped("the file system here knows no immutable files");
+        return skipped_by_the_machine("the file system here knows no immutable files");
     }
     run(&place, &["cleanup", "run"]).ends_with(3);
     let report = json(&place, &["cleanup", "run"]);
@@ -237,4 +242,91 @@ fn a_cleanup_that_cannot_be_understood_is_told_and_left() {
     assert_eq!(state["findings"][0]["code"], "cleanup-damaged", "{state}");
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert_eq!(std::fs::read_to_string(path).unwrap(), "{\"format\":99}");
+}
+
+/// One of everything: a link out, a mount inside, an immutable file, names of any bytes, deep folders, and many
+/// files. What is not the job's stays as it is, and of the job's only what cannot go.
+#[test]
+fn a_workspace_with_one_of_everything_is_removed_as_far_as_it_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    if !rustix::process::geteuid().is_root() {
+        return skipped("mounting needs root");
+    }
+    let place = Place::new();
+    ended_job(&place, "all", &["--auto-cleanup"], "mkdir mnt many deep; ln -s /etc etc; echo x > pinned");
+    let workspace = place.state().join("jobs/all");
+    for n in 0..50_000 {
+        let folder = workspace.join(format!("many/{}", n / 500));
+        if n % 500 == 0 {
+            std::fs::create_dir(&folder).unwrap();
+        }
+        std::fs::write(folder.join(n.to_string()), "").unwrap();
+    }
+    let mut deep = workspace.join("deep");
+    (0..100).for_each(|n| deep.push(format!("level-{n}")));
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("bottom"), "x").unwrap();
+    for name in [&b"new\nline"[..], b"\xff\xfe not text", b"-rf *", b" ", b"\x1b[31mred", b"\xe2\x80\xaetxt"]
+    {
+        std::fs::write(workspace.join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+    }
+    std::os::unix::fs::symlink("loop", workspace.join("loop")).unwrap();
+    std::os::unix::fs::symlink(place.path("victim"), workspace.join("many/out")).unwrap();
+    place.write("victim/precious", "precious");
+    std::fs::hard_link(place.path("victim/precious"), workspace.join("second-name")).unwrap();
+    let pin = |sign: &str, path: &std::path::Path| {
+        Command::new("chattr").arg(sign).arg(path).output().is_ok_and(|o| o.status.success())
+    };
+    if !pin("+i", &workspace.join("pinned")) {
+        return skipped("the file system here knows no immutable files");
+    }
+    let etc_before = names_in(std::path::Path::new("/etc"));
+    let script = "mount --bind \"$1\" \"$2/mnt\" || exit 77; exec \"$3\" --json cleanup run";
+    let plain = command(&place);
+    let mut mounted = Command::new("unshare");
+    mounted.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
+    mounted.arg(place.path("victim")).arg(&workspace).arg(plain.get_program()).env_clear();
+    for (name, value) in plain.get_envs().filter_map(|(n, v)| Some((n, v?))) {
+        mounted.env(name, value);
+    }
+    let ran = Ran::of(mounted.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
+    let in_trash = place.state().join("cleanup/trash/all.1");
+    let left = names_in(&in_trash);
+    let pinned = if in_trash.exists() { in_trash.join("pinned") } else { workspace.join("pinned") };
+    assert!(pin("-i", &pinned), "{ran:?}");
+    if ran.status == 77 {
+        return skipped("no mounts here");
+    }
+    let report = ran.ends_with(3).json();
+    assert_eq!(left, ["mnt", "pinned"], "{report}");
+    let files = &report["cleanups"][0]["phases"][2];
+    assert!(files["error"].as_str().unwrap().starts_with("2 of its entries cannot be removed"), "{files}");
+    assert!(files["items_done"].as_u64().unwrap() > 50_200, "{files}");
+    assert_eq!(report["findings"][0]["code"], "cleanup-waiting", "{report}");
+    let told = report["findings"][0]["sentence"].as_str().unwrap();
+    assert!(told.contains("/pinned: ") && told.contains("/mnt: ") && told.contains("mount"), "{told}");
+    // The mount went with its namespace, and nothing is pinned any more.
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert!(!in_trash.exists() && !workspace.exists());
+    assert_eq!(std::fs::read_to_string(place.path("victim/precious")).unwrap(), "precious");
+    assert_eq!(names_in(std::path::Path::new("/etc")), etc_before);
+    assert_eq!(json(&place, &["cleanup", "completed"])["total"], 1);
+}
+
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// The longest name that a job may have leaves room for its cleanup's.
+#[test]
+fn a_job_with_the_longest_name_is_cleaned_up_too() {
+    let place = Place::new();
+    let long = "n".repeat(240);
+    ended_job(&place, &long, &["--auto-cleanup"], "echo x > file");
+    assert!(place.state().join("jobs").join(&long).exists());
+    assert_eq!(json(&place, &["cleanup", "run"])["completed"], 1);
+    assert!(!place.state().join("jobs").join(&long).exists());
 }

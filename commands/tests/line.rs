@@ -5,7 +5,7 @@
 
 use std::process::{Child, Stdio};
 
-use recovery::queue::JobStatus;
+use recovery::queue::{Job, JobStatus};
 use serde_json::{Value, json};
 
 #[path = "common/mod.rs"]
@@ -85,6 +85,22 @@ fn granted(scene: &Scene) -> Vec<String> {
     grants.into_iter().map(|(_, name)| name.trim().to_owned()).collect()
 }
 
+/// What the queue's log tells: why an order came about.
+fn told(scene: &Scene) -> String {
+    let segments = std::fs::read_dir(scene.dir().paths.queue_log()).unwrap().flatten().map(|e| e.path());
+    let mut segments: Vec<_> = segments.filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
+    segments.sort();
+    segments.iter().map(|p| String::from_utf8_lossy(&std::fs::read(p).unwrap()).replace('\0', "")).collect()
+}
+
+/// Whether starting a job has failed so often that it had to pause.
+fn has_paused(scene: &Scene, job: &Job) -> bool {
+    let of_job = format!("\"job\":\"{}\"", job.id);
+    told(scene)
+        .lines()
+        .any(|l| l.contains(&of_job) && l.contains("\"not_before\"") && l.contains("\"failed_start\":true"))
+}
+
 /// Keeps `web` until its gate is opened.
 fn closed(scene: &Scene) -> Waiter {
     let holder =
@@ -94,7 +110,6 @@ fn closed(scene: &Scene) -> Waiter {
 }
 
 #[test]
-#[ignore = "open: now and then a ticket is served before a queued job that stood ahead of it; run with --ignored"]
 fn tickets_and_jobs_are_served_in_one_order_and_urgent_jobs_first() {
     let scene = Scene::new();
     let holder = closed(&scene);
@@ -114,7 +129,8 @@ fn tickets_and_jobs_are_served_in_one_order_and_urgent_jobs_first() {
     scene.open_gate("open");
     assert_eq!((second.end(), fourth.end()), (0, 0));
     scene.wait_for_status("later", JobStatus::Succeeded);
-    assert_eq!(granted(&scene), ["urgent", "first", "second", "third", "fourth", "fifth", "later"]);
+    let order = ["urgent", "first", "second", "third", "fourth", "fifth", "later"];
+    assert_eq!(granted(&scene), order, "{}", told(&scene));
     assert_eq!(scene.witnessed("overlap"), [""; 0]);
     assert_eq!(holder.end(), 0);
 }
@@ -160,7 +176,6 @@ impl Drop for Seed {
 
 /// Waiters and daemons are killed at random while the line moves; whoever is left is served in order.
 #[test]
-#[ignore = "open: now and then a ticket is served before a queued job that stood ahead of it; run with --ignored"]
 fn the_order_is_kept_under_random_kills() {
     let mut seed: u64 = std::env::var("LINE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
         u64::from(std::process::id()) << 20
@@ -226,8 +241,18 @@ fn the_order_is_kept_under_random_kills() {
         wait_for("the last command to end", || !scene.witness("inside").exists());
         let granted = granted(&scene);
         assert_eq!(scene.witnessed("overlap"), [""; 0], "{granted:?}");
-        let in_order: Vec<String> = came.iter().filter(|n| granted.contains(n)).cloned().collect();
-        assert_eq!(granted, in_order, "came {came:?}, died {dead:?}");
+        // Two daemons in a row that died between a job's claim and its start: it pauses, and others go before.
+        let paused: Vec<String> = scene
+            .queue()
+            .state()
+            .jobs()
+            .filter(|j| has_paused(&scene, j))
+            .map(|j| j.id.to_string())
+            .collect();
+        let stays = |name: &&String| granted.contains(name) && !paused.contains(name);
+        let in_order: Vec<&String> = came.iter().filter(stays).collect();
+        let in_line: Vec<&String> = granted.iter().filter(stays).collect();
+        assert_eq!(in_line, in_order, "came {came:?}, died {dead:?}\n{}", told(&scene));
         assert!(dead.iter().all(|name| !granted.contains(name)));
         drop(holder);
     }

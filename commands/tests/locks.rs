@@ -80,7 +80,11 @@ fn a_held_lock_is_shown_and_refused() {
         [json!("web"), json!(held.lock.pid()), json!("alive"), json!("live"), json!(false), json!([id])];
     assert_eq!(shown, expected);
     assert!(lock["age_ms"].as_i64().unwrap() >= 0 && lock["acquired_at"].is_string(), "{lock}");
-    assert!(lock["operation"].as_str().unwrap().contains("sleep 600"), "{lock}");
+    let (operation, said) = (lock["operation"].as_str().unwrap(), place.run(["why", "lock:web"]).stdout);
+    assert!(operation.ends_with(" …") && !active.to_string().contains("600"), "{lock}");
+    assert!(!said.contains("600"), "{said}");
+    let line = fs::read_to_string(place.state().join("locks/web.lock.json")).unwrap();
+    assert!(!line.contains("600"), "an argument may be a secret: {line}");
     assert_eq!((&active["total"], &active["next_cursor"]), (&json!(1), &Value::Null));
     let inspected = held.inspect();
     assert_eq!(inspected["metadata"]["lock_id"], inspected["lock_id"]);

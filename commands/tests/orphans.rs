@@ -285,3 +285,102 @@ fn for_cron_a_scan_says_only_what_is_new() {
     run(&place, &["scan", "--kind", "nonsense"]).ends_with(2);
     assert_eq!(json(&place, &["scan", "--kind", "lock"])["scanned"], serde_json::json!({"lock": 0}));
 }
+
+/// The one candidate, which is safe; carried out.
+fn found_and_removed(place: &Place, object: &str) -> Value {
+    let scan = json(place, &["scan"]);
+    assert_eq!(scan["candidates_total"], 1, "{scan}");
+    let candidates = json(place, &["orphans", "candidates"]);
+    let found = candidate(&candidates, object);
+    assert_eq!(found["safe"], true, "{found}");
+    let done = json(place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["removed"][0]["object"], object, "{done}");
+    done["removed"][0].clone()
+}
+
+#[test]
+fn a_folder_that_was_never_finished_goes() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    place.write("state/jobs/.staging-half/made/file", "half");
+    let young = Ran::of(command(&place).env("RECOVERYCTL_ORPHANS_GRACE", "1h").args(["--json", "scan"]));
+    assert_eq!((&young.json()["candidates_total"], &young.json()["protected_total"]), (&1.into(), &1.into()));
+    found_and_removed(&place, "staging_directory:.staging-half");
+    assert!(!place.state().join("jobs/.staging-half").exists());
+}
+
+#[test]
+fn the_lock_of_a_holder_that_is_gone_is_given_back_and_a_living_one_is_kept() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    let pid = place.path("pid");
+    let script = format!("echo $$ > {}; exec sleep 1000", pid.display());
+    let mut holder = Background::start(command(&place).args(["lock", "web", "--", "sh", "-c", &script]));
+    until("the lock to be held", || std::fs::read_to_string(&pid).is_ok_and(|t| t.ends_with('\n')));
+    assert_eq!(json(&place, &["scan"])["candidates_total"], 0);
+    holder.kill();
+    let pid: i32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    let is_gone = || recovery::system::process_stat(pid.as_raw_nonzero().get().unsigned_abs());
+    until("its command to be gone", || is_gone().map_or(true, |s| s.is_dead));
+    assert_eq!(json(&place, &["locks", "active"])["total"], 1);
+    found_and_removed(&place, "lock:web");
+    assert_eq!(json(&place, &["locks", "active"])["total"], 0);
+    assert_eq!(json(&place, &["scan"])["candidates_total"], 0);
+    run(&place, &["lock", "web", "--", "true"]).ends_with(0);
+}
+
+#[test]
+fn a_sentinel_of_another_job_goes_and_the_workspace_stays() {
+    let place = Place::new();
+    for id in ["one", "two"] {
+        run(&place, &["submit", "--id", id, "--", "sh", "-c", "echo x > file"]).ends_with(0);
+    }
+    run(&place, &["work", "--once"]).ends_with(0);
+    let sentinel = |id: &str| place.state().join("jobs").join(id).join("sentinel.json");
+    let own = std::fs::read(sentinel("two")).unwrap();
+    std::fs::copy(sentinel("one"), sentinel("two")).unwrap();
+    let removed = found_and_removed(&place, "sentinel:two/sentinel.json");
+    assert!(!sentinel("two").exists() && place.state().join("jobs/two/file").exists());
+    // What was wrong after all comes back, but not over what is there by now.
+    let id = removed["id"].as_str().unwrap();
+    std::fs::write(sentinel("two"), own).unwrap();
+    run(&place, &["orphans", "restore", id]).ends_with(12);
+    assert_eq!(json(&place, &["scan"])["candidates_total"], 0);
+}
+
+#[test]
+fn the_index_of_a_job_that_succeeded_goes_and_that_of_a_failed_one_stays() {
+    let place = Place::new();
+    for (id, end) in [("good", "true"), ("bad", "false")] {
+        let script = format!("mkdir .code-indexer; echo i > .code-indexer/db; echo x > file; {end}");
+        run(&place, &["submit", "--id", id, "--", "sh", "-c", &script]).ends_with(0);
+    }
+    run(&place, &["work", "--once"]);
+    let removed = found_and_removed(&place, "index:good/.code-indexer");
+    let in_workspace = |path: &str| place.state().join("jobs").join(path);
+    assert!(!in_workspace("good/.code-indexer").exists() && in_workspace("good/file").exists());
+    assert!(in_workspace("bad/.code-indexer/db").exists());
+    run(&place, &["orphans", "restore", removed["id"].as_str().unwrap()]).ends_with(0);
+    assert!(in_workspace("good/.code-indexer/db").exists());
+}
+
+/// Whoever holds a workspace between scan and cleanup keeps its index.
+#[test]
+fn a_workspace_that_somebody_holds_keeps_what_the_plan_names() {
+    let place = Place::new();
+    run(&place, &["submit", "--id", "again", "--", "mkdir", ".code-indexer"]).ends_with(0);
+    run(&place, &["work", "--once"]).ends_with(0);
+    assert_eq!(json(&place, &["scan"])["candidates_total"], 1);
+    let holder = Background::start(
+        Command::new("flock").arg(place.state().join("jobs/again/sentinel.lock")).args(["sleep", "1000"]),
+    );
+    until("the lock to be held", || {
+        run(&place, &["orphans", "cleanup", "--yes", "--dry-run"]).stdout.contains("lock-free")
+    });
+    let done = json(&place, &["orphans", "cleanup", "--yes"]);
+    assert_eq!(done["refused"][0]["check"], "lock-free", "{done}");
+    assert!(place.state().join("jobs/again/.code-indexer").exists());
+    drop(holder);
+}

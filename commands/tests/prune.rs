@@ -49,7 +49,7 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
         scene.submit(&format!("done-{n}"), &[], "echo printed; mkdir -p deep/er; echo x > deep/er/file");
     }
     scene.submit("called", &["--callback", "http://127.0.0.1:9/done"], "true");
-    scene.submit("cleaned", &["--auto-cleanup"], "true");
+    scene.submit("cleaned", &["--auto-cleanup"], "echo x > file");
     scene.work();
     let daemon = scene.daemon(4);
     scene.submit(dies, &[], "echo began >> $W/dies; exec sleep 600");
@@ -78,12 +78,10 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
         .iter()
         .map(|k| (k["job_id"].as_str().unwrap(), k["code"].as_str().unwrap()))
         .collect();
-    for kept in
-        [("called", "job-callback-pending"), ("cleaned", "job-cleanup-pending"), (dies, "job-resumable")]
-    {
+    for kept in [("called", "job-callback-pending"), (dies, "job-resumable")] {
         assert!(codes.contains(&kept), "{codes:?}");
     }
-    assert_eq!(codes.len(), 3);
+    assert_eq!(codes.len(), 2);
     for n in 0..6 {
         let gone = format!("done-{n}");
         scene.run(&["jobs", "show", &gone]).ends_with(5);
@@ -91,7 +89,7 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     }
     assert_eq!(trash(&scene), Vec::<String>::new());
     let left: Vec<String> = ids(&scene.json(&["jobs", "list"], 0), "jobs");
-    assert_eq!(left, ["called", "cleaned", dies, runs, "waits"]);
+    assert_eq!(left, ["called", dies, runs, "waits"]);
     assert_eq!(scene.status(runs), JobStatus::Running);
     // They stay gone, also when the whole queue has to come back from the jobs' own records.
     scene.recover();
@@ -103,6 +101,114 @@ fn finished_jobs_go_by_count_and_age_and_what_is_needed_stays() {
     // A name is free again.
     scene.submit("done-0", &[], "true");
     assert_eq!(scene.status("done-0"), JobStatus::Queued);
+}
+
+const REPOSITORY: &str = "mkdir repo; cd repo; git init -q .; echo new > untracked";
+
+fn has_git() -> bool {
+    Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success())
+}
+
+/// What is not just files is cleaned up before the job goes, of crashed jobs too.
+#[test]
+fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
+    if !has_git() {
+        eprintln!("SKIPPED: it needs git");
+        return;
+    }
+    let scene = Scene::new();
+    let dies = format!("dies-at-work-{}", std::process::id());
+    scene.submit("dirty", &[], REPOSITORY);
+    scene.submit("indexed", &[], "mkdir .code-indexer; echo i > .code-indexer/db");
+    scene.submit("plain", &[], "echo x > file");
+    scene.work();
+    let daemon = scene.daemon(2);
+    let script = format!("{REPOSITORY}; echo began >> $W/dies; exec sleep 600");
+    scene.submit(&dies, &["--auto-cleanup"], &script);
+    scene.wait_for_witness("dies");
+    scene.kill_all_of(&dies);
+    scene.wait_for_status(&dies, JobStatus::Crashed);
+    daemon.kill();
+    // It waits for a resume: nothing of it goes by itself.
+    assert_eq!(scene.json(&["cleanup", "run"], 0)["derived"], 0);
+    assert!(scene.job_file(&dies, "repo/untracked").exists());
+
+    let rehearsed = scene.json(&["jobs", "prune", "--keep-days", "0", "--dry-run"], 0);
+    assert_eq!(ids(&rehearsed, "removed"), ["dirty", "indexed", "plain"], "{rehearsed}");
+    assert_eq!(ids(&rehearsed, "cleanups"), ["dirty", "indexed"], "{rehearsed}");
+    assert_eq!(scene.json(&["cleanup", "queue"], 0)["total"], 0);
+    let report = scene.json(&["jobs", "prune", "--keep-days", "0", "--reason", "room"], 0);
+    assert_eq!(ids(&report, "removed"), ids(&rehearsed, "removed"), "{report}");
+    assert_eq!(ids(&report, "cleanups"), ids(&rehearsed, "cleanups"), "{report}");
+    let completed = scene.json(&["cleanup", "completed"], 0);
+    assert_eq!(completed["total"], 2);
+    assert_eq!(
+        (&completed["cleanups"][0]["source"], &completed["cleanups"][0]["reason"]),
+        (&json!("pruned"), &json!("room"))
+    );
+    let archive = scene.place.state().join("cleanup/archive");
+    let patch = |id: &str| std::fs::read_to_string(archive.join(id).join("repo.patch")).unwrap();
+    assert!(patch("dirty.1").contains("+new"));
+    assert!(scene.job_file(&dies, "repo/untracked").exists());
+    let report = scene.json(&["jobs", "prune", "--keep-days", "0", "--crashed"], 0);
+    assert_eq!(ids(&report, "removed"), [dies.as_str()]);
+    assert!(patch(&format!("{dies}.1")).contains("+new"));
+    assert!(jobs_folder(&scene).iter().all(|name| name.starts_with('.')));
+
+    // The name is free: the next job of that name is another one, and so is its cleanup.
+    scene.submit("dirty", &["--auto-cleanup"], REPOSITORY);
+    scene.work();
+    scene.json(&["cleanup", "run"], 0);
+    assert!(!scene.job_file("dirty", "").exists());
+    assert!(patch("dirty.1_2").contains("+new") && patch("dirty.1").contains("+new"));
+}
+
+/// A cleanup that does not come to its end keeps its job; when it is passed over, the job goes.
+#[test]
+fn a_job_whose_cleanup_is_stuck_stays() {
+    let scene = Scene::new();
+    scene.submit("stuck", &[], "mkdir .code-indexer");
+    scene.work();
+    scene.place.write("config.toml", "[cleanup]\nindex_command = [\"false\"]\ntries = 1\n");
+    let report = scene.json(&["jobs", "prune", "--keep-days", "0"], 3);
+    assert_eq!(report["cleanups"][0]["status"], "parked", "{report}");
+    assert_eq!((&report["kept"][0]["code"], &report["removed"]), (&json!("job-cleanup-pending"), &json!([])));
+    let rehearsed = scene.json(&["jobs", "prune", "--keep-days", "0", "--dry-run"], 0);
+    assert_eq!(ids(&rehearsed, "kept"), ["stuck"], "{rehearsed}");
+    scene.json(&["cleanup", "skip", "stuck.1", "cidx", "--reason", "no tool"], 0);
+    scene.json(&["cleanup", "run"], 0);
+    assert_eq!(ids(&scene.json(&["jobs", "prune", "--keep-days", "0"], 0), "removed"), ["stuck"]);
+}
+
+/// A resumed job that is taken out of the line is over in the same attempt once more.
+#[test]
+fn a_cleanup_that_was_overtaken_is_made_up_for() {
+    let scene = Scene::new();
+    scene.submit("again", &["--auto-cleanup"], "echo x > file; exit 1");
+    scene.work();
+    scene.json(&["cleanup", "queue"], 0);
+    scene.json(&["resume", "again"], 0);
+    let report = scene.json(&["cleanup", "run"], 0);
+    assert_eq!(report["cleanups"][0]["overtaken"], true, "{report}");
+    scene.json(&["jobs", "cancel", "again"], 0);
+    scene.json(&["cleanup", "run"], 0);
+    assert!(!scene.job_file("again", "").exists());
+}
+
+#[test]
+fn a_daemon_cleans_up_what_it_is_to_prune() {
+    if !has_git() {
+        eprintln!("SKIPPED: it needs git");
+        return;
+    }
+    let scene = Scene::new();
+    scene.submit("dirty", &[], REPOSITORY);
+    scene.submit("plain", &[], "echo x > file");
+    scene.work();
+    scene.place.write("config.toml", "[jobs]\nkeep_days = 0\nkeep_last = 0\n");
+    let _daemon = scene.daemon(2);
+    wait_for("the daemon to prune", || ids(&scene.json(&["jobs", "list"], 0), "jobs").is_empty());
+    assert!(scene.place.state().join("cleanup/archive/dirty.1/repo.patch").exists());
 }
 
 #[test]
@@ -135,7 +241,7 @@ fn a_daemon_prunes_by_its_configuration() {
 #[test]
 fn nothing_behind_a_mount_or_a_link_is_touched() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: only root can mount");
+        common::skipped("only root can mount");
         return;
     }
     let scene = Scene::new();
@@ -154,7 +260,7 @@ fn nothing_behind_a_mount_or_a_link_is_touched() {
     command.env("RECOVERYCTL_CONFIG", scene.place.path("config.toml"));
     let ran = common::Ran::of(&mut command);
     if ran.status == 77 || ran.stderr.contains("unshare failed") {
-        eprintln!("SKIPPED: no mounts here: {}", ran.stderr);
+        common::skipped(&format!("no mounts here: {}", ran.stderr));
         return;
     }
     let report = ran.ends_with(3).json();

@@ -351,7 +351,7 @@ fn a_submission_costs_one_sync_and_a_batch_as_well() {
     let place = Place::new();
     place.run(["submit", "--", "true"]).ends_with(0);
     let Some(one) = syncs(&place, &["submit", "--", "true"]) else {
-        eprintln!("SKIPPED: strace is not there or may not trace; syncs were not counted");
+        common::skipped("strace is not there or may not trace; syncs were not counted");
         return;
     };
     assert_eq!(one, 1);

@@ -18,7 +18,7 @@ use crate::tree::Tree;
 use crate::view::View;
 
 /// Recovers `disk` twice in the folder `world` and checks what must hold; `base` was there before the
-/// operation, without and with a reboot since.
+/// operation, without and with a reboot since. What the first recovery did comes back too.
 ///
 /// # Errors
 /// A sentence that says what does not hold.
@@ -27,7 +27,7 @@ pub(crate) fn check(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
-) -> Result<View, String> {
+) -> Result<(View, Vec<Event>), String> {
     catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().cloned();
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
@@ -40,36 +40,38 @@ fn check_inner(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
-) -> Result<View, String> {
+) -> Result<(View, Vec<Event>), String> {
     let laboratory = |e: crate::Error| format!("the laboratory failed: {e}");
     documents_are_whole(disk, base)?;
     disk.restore(world).map_err(laboratory)?;
-    let view = observed(world)?;
+    let (view, recovery) = observed(world)?;
     let first = Tree::read(world).map_err(laboratory)?;
     acknowledged(&view, facts, world)?;
     exits_are_kept(disk, &view)?;
     unreadable_is_kept(disk, &first)?;
     unreadable_is_kept(&base[0], &first).or_else(|_| unreadable_is_kept(&base[1], &first))?;
-    let again = observed(world)?;
+    let (again, _) = observed(world)?;
     let second = Tree::read(world).map_err(laboratory)?;
     nothing_changed(&first, &second)?;
     if again.essence() != view.essence() || again.state_id != view.state_id {
         return Err(format!("a second recovery shows {} instead of {}", again.essence(), view.essence()));
     }
-    Ok(view)
+    Ok((view, recovery))
 }
 
-/// Recovers, and sees to it that nothing outside the state directory is touched.
-fn observed(world: &Path) -> Result<View, String> {
-    let recorder = Arc::new(Recorder::in_memory(&world.join("state")));
+/// Recovers, and sees to it that nothing outside the state directory is touched; with what it did.
+fn observed(world: &Path) -> Result<(View, Vec<Event>), String> {
+    let recorder = Arc::new(Recorder::in_memory(world));
     let view = recover(world, Disk::observed(recorder.clone()));
-    let outside = recorder.take().into_iter().find_map(|event| match event {
+    let events = recorder.take();
+    let outside = events.iter().find_map(|event| match event {
         // To make a new folder durable is to sync the one around it.
-        Event::Outside { effect } if !effect.starts_with("SyncDir") => Some(effect),
+        Event::Outside { effect } if !effect.starts_with("SyncDir") => Some(effect.clone()),
+        Event::Changed { change, .. } if !change.is_within(Path::new("state")) => Some(format!("{change:?}")),
         _ => None,
     });
     match outside {
         Some(effect) => Err(format!("an effect outside the state directory: {effect}")),
-        None => view,
+        None => Ok((view?, events)),
     }
 }

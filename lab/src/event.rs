@@ -92,6 +92,25 @@ impl Change {
         })
     }
 
+    /// Whether it changes nothing outside this folder of the world.
+    #[must_use]
+    pub fn is_within(&self, folder: &Path) -> bool {
+        match self {
+            Change::Rename { from, to } => from.starts_with(folder) && to.starts_with(folder),
+            // To make a new folder durable is to sync the one around it.
+            Change::SyncDir { .. } | Change::SyncFilesystem => true,
+            Change::Create { path }
+            | Change::Write { path, .. }
+            | Change::Truncate { path, .. }
+            | Change::Allocate { path, .. }
+            | Change::Sync { path }
+            | Change::RemoveFile { path }
+            | Change::CreateDir { path }
+            | Change::RemoveDir { path }
+            | Change::Attribute { path } => path.starts_with(folder),
+        }
+    }
+
     /// Whether it makes something durable.
     #[must_use]
     pub fn is_sync(&self) -> bool {

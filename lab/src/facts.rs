@@ -53,12 +53,27 @@ pub enum Fact {
         /// What it is about.
         object: String,
     },
+    /// What an operator did to the queue is told, once, whether or not the log still has the record.
+    DoneToQueue {
+        /// Action and object.
+        what: String,
+    },
     /// A file's content: old or new whole self.
     Content {
         /// The file, relative to the state directory.
         path: PathBuf,
         /// What it may hold.
         any_of: Vec<String>,
+    },
+    /// A file whose content was acknowledged, and that is being removed.
+    MayBeGone {
+        /// The file, relative to the state directory.
+        path: PathBuf,
+    },
+    /// A cleanup that was entered: it is under way, or over and told so.
+    Cleanup {
+        /// Its id.
+        id: String,
     },
     /// A resource that was damaged before, so that recovery may find it unusable. Nothing else may be.
     MayBeDegraded {
@@ -123,8 +138,10 @@ impl Fact {
             Fact::GivenBack { lock_id, .. } => format!("given back {lock_id}"),
             Fact::Fencing { repository, .. } => format!("fencing {repository}"),
             Fact::Audit { object } => format!("audit {object}"),
-            Fact::Content { path, .. } => format!("content {}", path.display()),
+            Fact::DoneToQueue { what } => format!("done to queue {what}"),
+            Fact::Content { path, .. } | Fact::MayBeGone { path } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
+            Fact::Cleanup { id } => format!("cleanup {id}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
             Fact::Removal { id, .. } => format!("removal of {id}"),

@@ -166,11 +166,19 @@ impl Random {
         Random(seed | 1)
     }
 
+    /// Others that follow from these.
+    pub(crate) fn fork(&mut self) -> Random {
+        Random::new(self.number())
+    }
+
     pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.number() >> 33).unwrap_or(0) % limit.max(1)
+    }
+
+    fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        let number = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(number).unwrap_or(0) % limit.max(1)
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }

@@ -9,16 +9,17 @@ use crate::tree::{Node, Tree};
 use crate::view::View;
 
 /// The files that a recovery writes whether or not there is anything to recover: its own progress and
-/// history, the startup's, the hints in lock files, and the page of shared memory of a log. Nothing else
-/// may differ after a second recovery.
+/// history, the startup's, the hints in lock files, the plan that its look for orphans makes, and the page of
+/// shared memory of a log. Nothing else may differ after a second recovery.
 pub(crate) fn recovery_always_writes(path: &Path) -> bool {
-    const FILES: [&str; 6] = [
+    const FILES: [&str; 7] = [
         "state/webhooks/deliver.lock",
         "state/recovery/current.json",
         "state/recovery/last.json",
         "state/recovery/history.json",
         "state/recovery/recovery.lock",
         "state/startup/startup.lock",
+        "state/orphans/candidates.json",
     ];
     FILES.iter().any(|f| path == Path::new(f))
         || path.ends_with("commit.page")
@@ -80,6 +81,11 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
         }
         Fact::Removal { id, file, is_done } => removal(view, id, file.as_deref(), *is_done, world),
         Fact::Audit { object } => once(&view.audit, object),
+        Fact::DoneToQueue { what } => once(&view.done_to_queue, what),
+        Fact::Cleanup { id } => {
+            says(view.cleanups.contains(id), format!("cleanup {id} was entered: {:?}", view.cleanups))
+        }
+        Fact::MayBeGone { .. } => Ok(()), // Whether it is there says nothing.
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.
         Fact::StateId { id } => says(view.state_id == *id, format!("state {id} is {} now", view.state_id)),
         Fact::Delivery { job, any_of } => {

@@ -19,6 +19,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod bytes;
+mod case;
 mod check;
 mod event;
 mod facts;
@@ -28,7 +29,9 @@ mod invariants;
 pub mod kill;
 mod kinds;
 mod model;
+mod moments;
 mod mutations;
+mod nested;
 pub mod operations;
 pub mod place;
 mod play;
@@ -37,6 +40,7 @@ mod recovering;
 mod run;
 pub mod seed;
 pub mod shutdown;
+mod side_by_side;
 pub mod table;
 pub mod tally;
 pub mod torture;
@@ -45,6 +49,7 @@ mod view;
 pub mod witness;
 pub mod write_paths;
 
+pub use case::{Again, try_kept};
 pub use event::{Bytes, Change, Event};
 pub use facts::Fact;
 pub use image::Detail;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use recovery::queue::{JobStatus, Queue};
 
@@ -18,6 +19,9 @@ use crate::tree::Tree;
 
 /// The word that makes the program play; the rest are its arguments.
 pub(crate) const PLAY: &str = "play-a-process-of-the-laboratory";
+
+/// No operation takes that long, also where everything else is slow: one that does hangs.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How an operation is to be played.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -97,18 +101,20 @@ impl Player {
     }
 
     fn start(&self, arguments: &[OsString]) -> Result<(), Error> {
-        let output = Command::new(&self.program)
+        let mut said = tempfile::tempfile()?;
+        let mut process = Command::new(&self.program)
             .arg(PLAY)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()?;
-        if output.status.success() {
+            .stderr(said.try_clone()?)
+            .spawn()?;
+        let status = crate::place::wait(&mut process, PATIENCE)?;
+        if status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(format!("{arguments:?} ended with {}: {said}", output.status).into())
+        let said = crate::place::text_of(&mut said)?;
+        Err(format!("{arguments:?} ended with {status}: {said}").into())
     }
 }
 

@@ -31,12 +31,16 @@ pub(crate) fn open(world: &Path, disk: Disk) -> Result<StateDir, StateError> {
 
 /// Runs the whole sequence; what it found is in the record.
 pub(crate) fn sequence(dir: &StateDir) -> Result<(RecoveryRecord, Option<Queue>), String> {
-    let jobs = RecoverSettings::new(Actor { by: "laboratory".into(), why: None });
-    let webhooks = recovery::webhooks::Settings::default();
-    let settings = Settings { by: StartedBy::Recover, jobs, write_records: true, webhooks };
-    let recovery = Recovery::new(dir, settings).map_err(|e| e.to_string())?;
+    let recovery = Recovery::new(dir, settings()).map_err(|e| e.to_string())?;
     let options = RunOptions { pauses: Vec::new(), ..RunOptions::default() };
     recovery.run(&options).map_err(|e| with_causes(&e))
+}
+
+/// As `recover` has them.
+pub(crate) fn settings() -> Settings {
+    let jobs = RecoverSettings::new(Actor { by: "laboratory".into(), why: None });
+    let webhooks = recovery::webhooks::Settings::default();
+    Settings { by: StartedBy::Recover, jobs, write_records: true, webhooks }
 }
 
 /// Findings about what a disk lost, and what was made of it.

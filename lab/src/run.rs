@@ -1,19 +1,19 @@
 //! One operation through the laboratory: recorded, every disk made, each recovered and checked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Error;
-use crate::check::check;
+use crate::case::{Base, Case, Objects, Shown, judge, keep};
 use crate::event::Event;
-use crate::facts::Fact;
 use crate::image::{Detail, Random, disks};
-use crate::model::Model;
+use crate::moments::{Moment, moments};
+use crate::nested::follow;
 use crate::operations::Operation;
 use crate::play::{Orders, Player, Recording};
-use crate::tree::Tree;
+use crate::side_by_side::side_by_side;
 
 /// How much to try.
 #[derive(Debug, Clone)]
@@ -24,6 +24,11 @@ pub struct Limits {
     pub failing_syncs: bool,
     /// At most so many disks of each of those recordings.
     pub most_after_failed_sync: usize,
+    /// At most so many syncs of an operation are made to fail, evenly taken.
+    pub most_failing_syncs: usize,
+    /// At most so many kills of one recording, evenly taken. What power losses show is compared with what
+    /// kills left only where every one around that moment was tried.
+    pub most_kills: usize,
     /// At most so many disks of one recording.
     pub most_images: usize,
     /// Beyond the limits the choice follows from this seed; without one it is made at equal distances.
@@ -36,7 +41,15 @@ pub struct Limits {
     pub stop_at_first: bool,
     /// How many disks are tried side by side.
     pub workers: usize,
+    /// So many chains of power losses: one of the operation, one of the recovery after it, one of the recovery
+    /// after that.
+    pub chains: usize,
+    /// Where disks are kept on which something does not hold, for [`crate::try_kept`].
+    pub keep: Option<PathBuf>,
 }
+
+/// Of one operation at most so many disks are kept.
+const MOST_KEPT: usize = 20;
 
 impl Limits {
     /// For every run of the tests.
@@ -46,12 +59,29 @@ impl Limits {
             detail: Detail::BOUNDED,
             failing_syncs: false,
             most_after_failed_sync: 2,
+            most_failing_syncs: 20,
+            most_kills: 50,
             most_images: 40,
             seed: None,
             power_losses_after_kills: 2,
             most_after_kill: 8,
             stop_at_first: false,
             workers: 2,
+            chains: 3,
+            keep: None,
+        }
+    }
+
+    /// As [`Limits::bounded_for`], without any disk: to see which write paths the operation takes.
+    #[must_use]
+    pub fn recording_of(operation: &Operation) -> Limits {
+        Limits {
+            most_kills: 0,
+            most_images: 0,
+            most_after_failed_sync: 0,
+            power_losses_after_kills: 0,
+            chains: 0,
+            ..Limits::bounded_for(operation)
         }
     }
 
@@ -69,12 +99,16 @@ impl Limits {
             detail: Detail::FULL,
             failing_syncs: true,
             most_after_failed_sync: 30,
+            most_failing_syncs: 16,
+            most_kills: 600,
             most_images: 2500,
             seed: Some(seed),
             power_losses_after_kills: 12,
             most_after_kill: 40,
             stop_at_first: false,
             workers: 2,
+            chains: 120,
+            keep: None,
         }
     }
 
@@ -83,9 +117,12 @@ impl Limits {
     pub fn every(seed: u64) -> Limits {
         Limits {
             most_after_failed_sync: 150,
+            most_failing_syncs: usize::MAX,
+            most_kills: usize::MAX,
             most_images: usize::MAX,
             power_losses_after_kills: usize::MAX,
             most_after_kill: 400,
+            chains: 20_000,
             ..Limits::full(seed)
         }
     }
@@ -127,11 +164,14 @@ pub struct Failure {
     pub moment: String,
     /// What does not hold.
     pub why: String,
+    /// The folder in which it is kept, when that was wanted.
+    pub kept: Option<PathBuf>,
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} image {} ({}): {}", self.operation, self.image, self.moment, self.why)
+        write!(f, "{} image {} ({}): {}", self.operation, self.image, self.moment, self.why)?;
+        self.kept.as_ref().map_or(Ok(()), |folder| write!(f, " [kept in {}]", folder.display()))
     }
 }
 
@@ -148,53 +188,6 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// The places in the source whose write paths were taken, `file:line`.
     pub sites: BTreeSet<String>,
-}
-
-/// One disk to try.
-struct Case {
-    tree: Tree,
-    moment: String,
-    facts: BTreeMap<String, Fact>,
-    /// What recovery may show; `None` for anything that fits the facts.
-    shown: Option<Arc<Shown>>,
-    /// Nothing is lost: other disks are compared with it.
-    is_kill: bool,
-}
-
-type Objects = BTreeMap<String, String>;
-
-/// The states that each thing may be in, by what kills left at the moments in question.
-#[derive(Debug, PartialEq, Eq, Hash, Default)]
-struct Shown(BTreeMap<String, BTreeSet<Option<String>>>);
-
-impl Shown {
-    fn of(views: &[&Objects]) -> Shown {
-        let mut shown = Shown::default();
-        for name in views.iter().flat_map(|view| view.keys()) {
-            if !shown.0.contains_key(name) {
-                let states = views.iter().map(|view| view.get(name).cloned()).collect();
-                shown.0.insert(name.clone(), states);
-            }
-        }
-        shown
-    }
-
-    fn allows(&self, objects: &Objects) -> Result<(), String> {
-        let names: BTreeSet<&String> = self.0.keys().chain(objects.keys()).collect();
-        for name in names {
-            let (found, allowed) = (objects.get(name), self.0.get(name));
-            let fits = match allowed {
-                Some(states) => states.contains(&found.cloned()),
-                None => found.is_none(),
-            };
-            if !fits {
-                return Err(format!(
-                    "{name} is {found:?}; since the last acknowledgement it can only have been {allowed:?}"
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Records an operation and tries it.
@@ -230,9 +223,8 @@ pub fn run_operation(
     let recording = player.record(operation, &base, &recorded, orders)?;
     run.note(&recording);
     run.recording(&recording, "")?;
-    let syncs = recording.syncs();
     if limits.failing_syncs && !run.is_over() {
-        for failing_sync in 1..=syncs {
+        for failing_sync in evenly((1..=recording.syncs()).collect(), limits.most_failing_syncs) {
             let orders = Orders { failing_sync, ..orders.clone() };
             let recording = player.record(operation, &base, &recorded, &orders)?;
             run.report.faults += 1;
@@ -266,7 +258,7 @@ struct Run<'a> {
     limits: &'a Limits,
     which: Which,
     /// What was there before the operation, without and with a reboot since.
-    base: [Tree; 2],
+    base: Base,
     progress: &'a (dyn Fn(Step) + Sync),
     place: &'a Path,
     /// What was shown by disks that were tried, by what they are and what must hold on them.
@@ -306,6 +298,7 @@ impl Run<'_> {
                     image: 0,
                     moment: "recording".to_owned(),
                     why: format!("an effect outside the world: {effect}"),
+                    kept: None,
                 }),
                 _ => {}
             }
@@ -315,7 +308,7 @@ impl Run<'_> {
     /// Kills at every event, then power losses at every event.
     fn recording(&mut self, recording: &Recording, how: &str) -> Result<(), Error> {
         let boot_id = recovery::system::Host::this().boot_id;
-        let mut moments = moments(recording);
+        let mut moments = moments(&recording.base, &recording.events);
         let mut most = self.limits.most_images;
         if !how.is_empty() {
             most = self.limits.most_after_failed_sync;
@@ -325,15 +318,18 @@ impl Run<'_> {
             moments.retain(|m| m.at > failed_at);
             moments = evenly(moments, most);
         }
-        let kills = moments.iter().map(|m| Case {
+        let chosen = evenly((0..moments.len()).collect(), self.limits.most_kills);
+        let kills = chosen.iter().map(|&index| &moments[index]).map(|m| Case {
             tree: m.model.everything(),
             moment: format!("{how}killed after event {}", m.at),
             facts: m.facts.clone(),
             shown: None,
             is_kill: true,
         });
-        let views = self.try_all(&kills.collect::<Vec<_>>())?;
-        if self.is_over() {
+        let mut views: Vec<Option<Objects>> = vec![None; moments.len()];
+        let shown = self.try_all(&kills.collect::<Vec<_>>())?;
+        chosen.into_iter().zip(shown).for_each(|(index, shown)| views[index] = shown);
+        if self.is_over() || most == 0 {
             return Ok(());
         }
         // The last moment at which a disk is possible is the one with the most acknowledged.
@@ -370,12 +366,35 @@ impl Run<'_> {
         cases.iter_mut().for_each(|case| case.tree = case.tree.after_reboot(&boot_id));
         self.try_all(&cases)?;
         if how.is_empty() {
+            if !self.is_over() && self.which == Which::All {
+                self.power_losses_in_a_row(&moments, &boot_id)?;
+            }
             for moment in evenly(moments, self.limits.power_losses_after_kills) {
                 if self.is_over() {
                     break;
                 }
                 self.power_loss_after_kill(&moment, &boot_id)?;
                 self.power_loss_after_second_try(&moment, &boot_id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::nested`].
+    fn power_losses_in_a_row(&mut self, moments: &[Moment], boot_id: &str) -> Result<(), Error> {
+        let starts: Vec<Random> = (0..self.limits.chains).map(|_| self.random.fork()).collect();
+        (self.progress)(Step::Planned(starts.len()));
+        let (base, place, progress) = (&self.base, self.place, self.progress);
+        let results = side_by_side(&starts, self.limits.workers, |worker, start| {
+            let world = place.join(format!("worker-{worker}"));
+            let followed = follow(&world, base, moments, boot_id, start.clone());
+            progress(Step::Tried);
+            Some(followed)
+        });
+        for followed in results.into_iter().flatten() {
+            self.report.images += followed.tried;
+            if let Some((case, why)) = followed.failed {
+                self.fail(0, &case, why)?;
             }
         }
         Ok(())
@@ -391,8 +410,14 @@ impl Run<'_> {
         let view = match crate::recovering::recover(&world, disk) {
             Ok(view) => view,
             Err(why) => {
-                self.fail(0, &how, why);
-                return Ok(());
+                let case = Case {
+                    tree: moment.model.everything(),
+                    moment: how,
+                    facts: moment.facts.clone(),
+                    shown: None,
+                    is_kill: true,
+                };
+                return self.fail(0, &case, why);
             }
         };
         let mut model = moment.model.clone();
@@ -458,9 +483,15 @@ impl Run<'_> {
         cases.into_iter().filter(|case| is_chosen(case)).collect()
     }
 
-    fn fail(&mut self, image: usize, moment: &str, why: String) {
-        let operation = self.operation.name.to_owned();
-        self.report.failures.push(Failure { operation, image, moment: moment.to_owned(), why });
+    fn fail(&mut self, image: usize, case: &Case, why: String) -> Result<(), Error> {
+        let (operation, moment) = (self.operation.name.to_owned(), case.moment.clone());
+        let wanted = self.limits.keep.as_ref().filter(|_| self.report.failures.len() < MOST_KEPT);
+        let kept = match wanted {
+            Some(folder) => Some(keep(folder, &operation, &self.base, case, &why)?),
+            None => None,
+        };
+        self.report.failures.push(Failure { operation, image, moment, why, kept });
+        Ok(())
     }
 
     /// Tries disks side by side; what each showed, where it was tried.
@@ -481,59 +512,31 @@ impl Run<'_> {
             }
         }
         (self.progress)(Step::Planned(wanted.len()));
-        let (next, stop) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let results: Mutex<Vec<(usize, Result<Objects, String>)>> = Mutex::default();
-        std::thread::scope(|scope| {
-            for worker in 0..self.limits.workers.max(1) {
-                let world: PathBuf = self.place.join(format!("worker-{worker}"));
-                let (next, stop, results, wanted) = (&next, &stop, &results, &wanted);
-                let base = &self.base;
-                let (progress, stop_at_first) = (self.progress, self.limits.stop_at_first);
-                scope.spawn(move || {
-                    loop {
-                        let turn = next.fetch_add(1, Ordering::SeqCst);
-                        let Some(&index) = wanted.get(turn) else { return };
-                        if stop_at_first && stop.load(Ordering::SeqCst) > 0 {
-                            return;
-                        }
-                        let result = judge(&world, base, &cases[index]);
-                        stop.fetch_add(usize::from(result.is_err()), Ordering::SeqCst);
-                        results
-                            .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner)
-                            .push((index, result));
-                        progress(Step::Tried);
-                    }
-                });
+        let stop = AtomicBool::new(false);
+        let (base, place, progress) = (&self.base, self.place, self.progress);
+        let stop_at_first = self.limits.stop_at_first;
+        let results = side_by_side(&wanted, self.limits.workers, |worker, &index| {
+            if stop_at_first && stop.load(Ordering::SeqCst) {
+                return None;
             }
+            let result = judge(&place.join(format!("worker-{worker}")), base, &cases[index]);
+            if result.is_err() {
+                stop.store(true, Ordering::SeqCst);
+            }
+            progress(Step::Tried);
+            Some(result.map(|judged| judged.objects))
         });
-        let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        results.sort_by_key(|(index, _)| *index);
-        for (index, result) in results {
+        for (index, result) in wanted.into_iter().zip(results) {
+            let Some(result) = result else { continue };
             self.report.images += 1;
             match result {
-                Ok(view) => {
-                    self.seen.insert(keys[index], Some(view));
+                Ok(objects) => {
+                    self.seen.insert(keys[index], Some(objects));
                 }
-                Err(why) => {
-                    let moment = cases[index].moment.clone();
-                    self.fail(first + index, &moment, why);
-                }
+                Err(why) => self.fail(first + index, &cases[index], why)?,
             }
         }
         Ok(keys.iter().map(|key| self.seen.get(key).cloned().flatten()).collect())
-    }
-}
-
-impl Case {
-    /// What it is and what must hold on it.
-    fn key(&self) -> u64 {
-        use std::hash::{Hash, Hasher};
-        let mut hasher = std::collections::hash_map::DefaultHasher::new();
-        self.tree.hash(&mut hasher);
-        format!("{:?}", self.facts).hash(&mut hasher);
-        self.shown.hash(&mut hasher);
-        hasher.finish()
     }
 }
 
@@ -546,49 +549,4 @@ fn evenly<T>(all: Vec<T>, most: usize) -> Vec<T> {
     let mut wanted = (0..most).map(|i| i * (len - 1) / (most - 1).max(1)).peekable();
     let chosen = all.into_iter().enumerate().filter(|(at, _)| wanted.next_if_eq(at).is_some());
     chosen.map(|(_, item)| item).collect()
-}
-
-fn judge(world: &Path, base: &[Tree; 2], case: &Case) -> Result<Objects, String> {
-    let objects = check(world, base, &case.tree, &case.facts)?.objects();
-    case.shown.as_ref().map_or(Ok(()), |shown| shown.allows(&objects))?;
-    Ok(objects)
-}
-
-/// The disk and what is acknowledged after one event of a recording.
-struct Moment {
-    /// The event's number.
-    at: usize,
-    model: Model,
-    facts: BTreeMap<String, Fact>,
-    /// The place among the moments of the last acknowledgement.
-    acknowledged_at: usize,
-}
-
-fn moments(recording: &Recording) -> Vec<Moment> {
-    let mut model = Model::new(&recording.base);
-    let mut facts = BTreeMap::new();
-    let mut moments: Vec<Moment> = Vec::new();
-    let mut acknowledged_at = 0;
-    // What is said before anything is changed holds from the beginning.
-    let first = |e: &&Event| !matches!(e, Event::Changed { .. } | Event::Page { .. });
-    for event in recording.events.iter().take_while(first) {
-        if let Event::Acknowledged(fact) = event {
-            facts.insert(fact.key(), fact.clone());
-        }
-    }
-    moments.push(Moment { at: 0, model: model.clone(), facts: facts.clone(), acknowledged_at });
-    for (number, event) in recording.events.iter().enumerate() {
-        model.play(event);
-        match event {
-            Event::Acknowledged(fact) => {
-                facts.insert(fact.key(), fact.clone());
-                acknowledged_at = moments.len();
-            }
-            Event::Changed { .. } | Event::Page { .. } | Event::SyncFailed { .. } => {}
-            _ => continue,
-        }
-        let at = number + 1;
-        moments.push(Moment { at, model: model.clone(), facts: facts.clone(), acknowledged_at });
-    }
-    moments
 }

@@ -1,4 +1,4 @@
-//! The table that a run of the laboratory ends with; every part of it adds its rows.
+//! The table of a run of the laboratory; every part of it adds its rows, each as it is finished.
 
 use std::fmt::Write as _;
 
@@ -21,42 +21,69 @@ pub struct Row {
     pub skipped: Option<String>,
 }
 
+const HEAD: [&str; 6] = ["operation", "effects", "crash images", "kill points", "faults", "failures"];
+/// As wide as most of what is below them.
+const WIDTHS: [usize; 6] = [36, 7, 12, 11, 9, 8];
+
+/// The table's first two lines, as Markdown.
+#[must_use]
+pub fn head() -> String {
+    let border = |(column, width): (usize, &usize)| {
+        format!("| {}{} ", "-".repeat(width - 1), if column == 0 { '-' } else { ':' })
+    };
+    let borders: String = WIDTHS.iter().enumerate().map(border).collect();
+    format!("{}\n{borders}|", in_columns(&HEAD.map(str::to_owned)))
+}
+
+impl Row {
+    /// Its line in the table.
+    #[must_use]
+    pub fn line(&self) -> String {
+        in_columns(&cells(self))
+    }
+
+    /// The sum of others.
+    #[must_use]
+    pub fn sum(rows: &[Row]) -> Row {
+        let mut sum = Row { operation: "all".to_owned(), ..Row::default() };
+        for row in rows {
+            sum.effects += row.effects;
+            sum.images += row.images;
+            sum.kill_points += row.kill_points;
+            sum.faults += row.faults;
+            sum.failures += row.failures;
+        }
+        sum
+    }
+}
+
+fn in_columns(cells: &[String]) -> String {
+    let mut text = String::new();
+    for (column, (cell, width)) in cells.iter().zip(WIDTHS).enumerate() {
+        let _ = match column {
+            0 => write!(text, "| {cell:<width$} "),
+            _ => write!(text, "| {cell:>width$} "),
+        };
+    }
+    text + "|"
+}
+
+/// What was not tried, and why.
+#[must_use]
+pub fn skipped(rows: &[Row]) -> Vec<String> {
+    let told = |row: &Row| Some(format!("SKIPPED {}: {}", row.operation, row.skipped.as_ref()?));
+    rows.iter().filter_map(told).collect()
+}
+
 /// All rows in columns, with a sum, as Markdown.
 #[must_use]
 pub fn render(rows: &[Row]) -> String {
-    let mut sum = Row { operation: "all".to_owned(), ..Row::default() };
-    for row in rows {
-        sum.effects += row.effects;
-        sum.images += row.images;
-        sum.kill_points += row.kill_points;
-        sum.faults += row.faults;
-        sum.failures += row.failures;
+    let mut text = head() + "\n";
+    for row in rows.iter().chain([&Row::sum(rows)]) {
+        let _ = writeln!(text, "{}", row.line());
     }
-    let head = ["operation", "effects", "crash images", "kill points", "faults", "failures"];
-    let mut lines: Vec<Vec<String>> = vec![head.map(str::to_owned).to_vec()];
-    lines.extend(rows.iter().chain([&sum]).map(cells));
-    let widths: Vec<usize> =
-        (0..head.len()).map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for (number, line) in lines.iter().enumerate() {
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                0 => write!(text, "| {cell:<width$} "),
-                _ => write!(text, "| {cell:>width$} "),
-            };
-        }
-        text.push_str("|\n");
-        if number == 0 {
-            for (column, width) in widths.iter().enumerate() {
-                let _ = write!(text, "| {}{} ", "-".repeat(width - 1), if column == 0 { '-' } else { ':' });
-            }
-            text.push_str("|\n");
-        }
-    }
-    for row in rows {
-        if let Some(why) = &row.skipped {
-            let _ = writeln!(text, "\nSKIPPED {}: {why}", row.operation);
-        }
+    for line in skipped(rows) {
+        let _ = writeln!(text, "\n{line}");
     }
     text
 }

@@ -135,6 +135,23 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// The same with another boot id in its files.
+    pub(crate) fn with_boot(&self, from: &str, to: &str) -> Tree {
+        let mut nodes = self.nodes.clone();
+        for node in nodes.values_mut() {
+            let Node::File(bytes) = node else { continue };
+            let found: Vec<usize> = memchr::memmem::find_iter(bytes, from).collect();
+            if from.len() == to.len() && from != to && !found.is_empty() {
+                let mut text = bytes.to_vec();
+                found.iter().for_each(|&at| text[at..at + to.len()].copy_from_slice(to.as_bytes()));
+                *bytes = Arc::new(text);
+            }
+        }
+        Tree { nodes }
+    }
+}
+
 fn rotated(c: char) -> char {
     let digit = c.to_digit(16).unwrap_or(0);
     char::from_digit((digit + 7) % 16, 16).unwrap_or('0')

@@ -1,10 +1,12 @@
 //! What a state directory shows, without times and names that every run gives anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use recovery::audit;
+use recovery::audit::{self, Entry};
+use recovery::cleanup::{completed, list};
+use recovery::durable::DiskError;
 use recovery::locks::{LockState, MetadataRead, read_metadata};
-use recovery::queue::Queue;
+use recovery::queue::{Queue, entries_of, is_by_operator, operator_records};
 use recovery::recovery::read_history;
 use recovery::startup::history;
 use recovery::state::StateDir;
@@ -40,8 +42,14 @@ pub(crate) struct View {
     /// The ids of the jobs that wait, in the order in which they would be started.
     pub(crate) line: Vec<String>,
     pub(crate) locks: Vec<SeenLock>,
-    /// What the entries of the audit trail are about.
+    /// What the entries of the audit trail are about, but for those about the queue's records.
     pub(crate) audit: Vec<String>,
+    /// What operators did to the queue, each record once, by its number: from the queue's log, and from the
+    /// trail, where a checkpoint puts it before it drops a segment. Any recovery may find that a checkpoint is
+    /// due, so which of the two has it says nothing.
+    pub(crate) done_to_queue: Vec<String>,
+    /// The cleanups that are under way or over.
+    pub(crate) cleanups: BTreeSet<String>,
     pub(crate) startups: Vec<String>,
     pub(crate) recoveries: Vec<String>,
     /// What recovery could not bring back, and why.
@@ -63,14 +71,16 @@ impl View {
         });
         let mut jobs: Vec<SeenJob> = jobs.collect();
         jobs.sort();
-        let trail = audit::read(dir).map_err(|e| with_causes(&e))?;
+        let (audit, done_to_queue) = acts(dir)?;
         Ok(View {
             state_id: dir.identity.state_id.to_string(),
             line: state.queued().map(|job| job.id.to_string()).collect(),
             jobs,
             locks: locks(dir),
             degraded: Vec::new(),
-            audit: trail.entries.into_iter().map(|(_, entry)| entry.object).collect(),
+            audit,
+            done_to_queue,
+            cleanups: cleanups(dir).map_err(|e| with_causes(&e))?,
             startups: history(dir).map_err(|e| with_causes(&e))?.into_iter().map(|e| e.startup_id).collect(),
             deliveries: deliveries(dir, queue)?,
             recoveries: read_history(dir)
@@ -98,8 +108,30 @@ impl View {
     /// The part that is the same whether a crash was a kill or a power loss, and however often recovery ran.
     pub(crate) fn essence(&self) -> String {
         let held: Vec<_> = self.locks.iter().filter(|l| l.is_held).map(|l| &l.repository).collect();
-        format!("{:?} {:?} held {held:?} audit {:?}", self.jobs, self.line, self.audit)
+        let (jobs, line, audit, done) = (&self.jobs, &self.line, &self.audit, &self.done_to_queue);
+        format!("{jobs:?} {line:?} held {held:?} audit {audit:?} {done:?}")
     }
+}
+
+fn cleanups(dir: &StateDir) -> Result<BTreeSet<String>, DiskError> {
+    let under_way = list(dir)?.into_iter().map(|cleanup| cleanup.cleanup_id);
+    Ok(under_way.chain(completed(dir)?.into_iter().map(|over| over.cleanup.cleanup_id)).collect())
+}
+
+/// As `recoveryctl audit` puts trail and log together.
+fn acts(dir: &StateDir) -> Result<(Vec<String>, Vec<String>), String> {
+    let trail = audit::read(dir).map_err(|e| with_causes(&e))?;
+    let log = operator_records(dir, is_by_operator).map_err(|e| with_causes(&e))?;
+    let (of_queue, own): (Vec<Entry>, Vec<Entry>) =
+        trail.entries.into_iter().map(|(_, entry)| entry).partition(|entry| entry.queue_seq.is_some());
+    let of_log = log.iter().flat_map(|(seq, record)| entries_of(*seq, record));
+    let once: BTreeSet<(Option<u64>, String)> = of_queue
+        .into_iter()
+        .chain(of_log)
+        .map(|entry| (entry.queue_seq, format!("{} {}", entry.action, entry.object)))
+        .collect();
+    let done = once.into_iter().map(|(_, what)| what).collect();
+    Ok((own.into_iter().map(|entry| entry.object).collect(), done))
 }
 
 fn deliveries(dir: &StateDir, queue: &Queue) -> Result<Vec<(String, String)>, String> {

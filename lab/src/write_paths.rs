@@ -33,6 +33,28 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "keep(&segment.path, None, &content",
         "another server's segment among old ones",
     ),
+    (
+        "src/jobs/record.rs",
+        "disk.remove_file(&dir.paths.job(&document",
+        "a removal between two looks at the queue",
+    ),
+    ("src/durable/tree/take.rs", "disk.rename(trash, path, false)?;", "an exchange between two looks"),
+    (
+        "src/recovery/rehearse.rs",
+        "disk.create_dir(&to",
+        "the copy: a temporary folder, gone with its process",
+    ),
+    ("src/recovery/rehearse.rs", "disk.create_new(&to", "as above"),
+    ("src/recovery/rehearse.rs", "disk.create_new(to", "as above"),
+    ("src/recovery/rehearse.rs", "copy.write_at(", "as above"),
+    (
+        "src/cleanup/files.rs",
+        "disk.remove_file(&folder.join(LOCK))",
+        "a judge between two steps of the removal",
+    ),
+    ("src/cleanup/files.rs", "disk.remove_dir(&folder)", "as above"),
+    ("src/cleanup/files.rs", "disk.sync_dir(&dir.paths.jobs())", "as above"),
+    ("src/system/git_work.rs", "disk.create_dir(&objects)", "in a temporary folder of the system's"),
     ("src/durable/log/mend.rs", "take_file(path, \"a segment of another", "as above; tests/log.rs has it"),
 ];
 

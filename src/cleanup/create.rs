@@ -1,7 +1,8 @@
 //! Cleanups that somebody asks for, and what an operator says about one that is stuck.
 
+use super::known::Known;
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source};
-use super::{completed, derive, store};
+use super::store;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::queue::{Actor, Job};
 use crate::state::StateDir;
@@ -57,21 +58,33 @@ pub enum CreateRefused {
 /// # Errors
 /// [`CreateRefused`].
 pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, CreateRefused> {
+    create_beside(&mut Known::read(dir)?, dir, request)
+}
+
+/// The same, for many: beside those that are known, to which the new one is added.
+///
+/// # Errors
+/// [`CreateRefused`].
+pub fn create_beside(
+    known: &mut Known,
+    dir: &StateDir,
+    request: &CleanupRequest<'_>,
+) -> Result<Created, CreateRefused> {
     let job = request.job;
     if !job.status.is_over() {
         return Err(CreateRefused::NotOver { job: job.id.clone(), status: job.status });
     }
-    let over: Vec<String> = completed(dir)?.into_iter().map(|c| c.cleanup.cleanup_id).collect();
-    let first = derive::id_of(job);
-    // Something may have been left, or made, since the last one was over.
-    let ids = (1..).map(|n: u32| if n == 1 { first.clone() } else { format!("{first}.{n}") });
-    let Some(id) = ids.into_iter().find(|id| !over.contains(id)) else { unreachable!("numbers do not end") };
+    if let Some(open) = known.open_of(job) {
+        return Ok(Created::UnderWay(open.cleanup_id.clone()));
+    }
+    let id = known.free_id(job);
     let record = CleanupRecord {
         by: request.actor.by.clone(),
         why: request.actor.why.clone(),
         ..CleanupRecord::new(id.clone(), job, request.source, dir.clock.now())
     };
     let is_new = store::enter(dir, &record)?;
+    known.enter(record);
     Ok(if is_new { Created::New(id) } else { Created::UnderWay(id) })
 }
 

@@ -1,27 +1,22 @@
 //! Which jobs are to be cleaned up by the queue's word alone.
 
-use std::collections::HashSet;
-
+use super::known::Known;
 use super::record::{CleanupRecord, Source};
-use super::{completed, store};
+use super::store;
 use crate::durable::DiskError;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
 /// Follows a queue: which of its jobs ask for cleanup, and whose was entered already. A new one looks at
-/// every job once; from then on only new jobs, and those that ask, are looked at.
+/// every job once; from then on only new jobs, and when the queue changed those that ask, are looked at.
 #[derive(Debug, Default)]
 pub struct Derived {
     asking: Vec<JobId>,
     seen: usize,
     entered: u64,
-    /// Ids of cleanups that there are or were.
-    known: Option<HashSet<String>>,
-}
-
-/// The id of a job's cleanup after an attempt.
-pub(super) fn id_of(job: &Job) -> String {
-    format!("{}.{}", job.id, job.attempt)
+    /// The record behind which nothing was missing.
+    nothing_missing_at: Option<u64>,
+    known: Option<Known>,
 }
 
 fn asks(job: &Job) -> bool {
@@ -31,7 +26,7 @@ fn asks(job: &Job) -> bool {
 }
 
 /// Whether a job's leftovers are to go by themselves: it is over, and nobody waits for its resume.
-pub(super) fn is_due(job: &Job) -> bool {
+fn is_due(job: &Job) -> bool {
     job.status.is_over() && job.status != JobStatus::Crashed
 }
 
@@ -39,22 +34,30 @@ impl Derived {
     /// The jobs whose cleanup is due and was never entered.
     ///
     /// # Errors
-    /// What the system says of the completed ones.
+    /// What the system says of the cleanups.
     pub fn missing<'a>(&mut self, dir: &StateDir, state: &'a QueueState) -> Result<Vec<&'a Job>, DiskError> {
-        self.look_at_new(state);
-        if self.asking.is_empty() {
+        if self.nothing_missing_at == Some(state.last_seq()) {
             return Ok(Vec::new());
         }
-        let known = match &mut self.known {
-            Some(known) => known,
-            slot => {
-                let open = store::list(dir)?.into_iter().map(|r| r.cleanup_id);
-                let over = completed(dir)?.into_iter().map(|c| c.cleanup.cleanup_id);
-                slot.insert(open.chain(over).collect())
+        self.look_at_new(state);
+        let mut missing = Vec::new();
+        if !self.asking.is_empty() {
+            let known = match &mut self.known {
+                Some(known) => known,
+                slot => slot.insert(Known::read(dir)?),
+            };
+            for job in self.asking.iter().filter_map(|id| state.get(id)) {
+                if !job.status.is_over() {
+                    known.forget(job);
+                } else if is_due(job) && !known.has(job) {
+                    missing.push(job);
+                }
             }
-        };
-        let due = self.asking.iter().filter_map(|id| state.get(id)).filter(|j| is_due(j));
-        Ok(due.filter(|job| !known.contains(&id_of(job))).collect())
+        }
+        if missing.is_empty() {
+            self.nothing_missing_at = Some(state.last_seq());
+        }
+        Ok(missing)
     }
 
     fn look_at_new(&mut self, state: &QueueState) {
@@ -82,18 +85,16 @@ impl Derived {
         by: &str,
     ) -> Result<usize, DiskError> {
         let now = dir.clock.now();
-        let records: Vec<CleanupRecord> = self
-            .missing(dir, state)?
-            .into_iter()
-            .map(|job| CleanupRecord {
+        let missing: Vec<Job> = self.missing(dir, state)?.into_iter().cloned().collect();
+        let known = self.known.get_or_insert_default();
+        for job in &missing {
+            let record = CleanupRecord {
                 by: by.to_owned(),
-                ..CleanupRecord::new(id_of(job), job, Source::Auto, now)
-            })
-            .collect();
-        for record in &records {
-            store::enter(dir, record)?;
-            self.known.get_or_insert_default().insert(record.cleanup_id.clone());
+                ..CleanupRecord::new(known.free_id(job), job, Source::Auto, now)
+            };
+            store::enter(dir, &record)?;
+            known.enter(record);
         }
-        Ok(records.len())
+        Ok(missing.len())
     }
 }

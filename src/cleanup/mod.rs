@@ -7,9 +7,9 @@
 //! workspace mounted. An engine that cannot be reached proves nothing.
 //!
 //! **Derived**: a job that was submitted with `--auto-cleanup` and is over (and is not held for a `resume`
-//! after a crash) has a cleanup by that fact alone. The cleanup's id is the job's and its attempt's, its
-//! file is made when somebody first looks, and it is done when the log of the completed says so: an end
-//! without its cleanup cannot exist, whatever is killed between the two.
+//! after a crash) has a cleanup by that fact alone. The cleanup's id is the job's and its attempt's (and a
+//! number, when there was one of that id), its file is made when somebody first looks, and it is done when the
+//! log of the completed says so: an end without its cleanup cannot exist, whatever is killed between the two.
 //!
 //! **Files**: `cleanup/<id>.json`, the checkpoint, replaced before a step (its intent) and after it (its
 //! result); `cleanup/completed/`, an append-only log of the completed ones, entered before the checkpoint
@@ -31,6 +31,8 @@ mod derive;
 mod docker;
 mod files;
 mod index;
+mod known;
+mod leftovers;
 mod record;
 mod run;
 mod settings;
@@ -38,9 +40,11 @@ mod store;
 mod work;
 
 pub use completed::{Completed, completed};
-pub use create::{CleanupRequest, CreateRefused, Created, create, retry, skip};
+pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
 pub use derive::Derived;
 pub(crate) use files::told_kept;
+pub use known::Known;
+pub use leftovers::{Left, Leftovers};
 pub use record::{
     CleanupRecord, CleanupStatus, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, Step, StepWhat,
 };

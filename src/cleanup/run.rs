@@ -114,6 +114,20 @@ impl<'a> Cleaner<'a> {
         Ok(pass)
     }
 
+    /// Works once on these cleanups, also on those that wait for their next try. Those that are over or unknown
+    /// are passed over.
+    ///
+    /// # Errors
+    /// [`CleanupError`].
+    pub fn work_on_these(
+        &self,
+        ids: &[String],
+        report: &(dyn Fn(&CleanupRecord) + Sync),
+    ) -> Result<Vec<CleanupRecord>, CleanupError> {
+        let _lock = self.take_lock()?;
+        self.work_on(ids, report)
+    }
+
     fn take_lock(&self) -> Result<FileLock, CleanupError> {
         let lock = FileLock::try_acquire(&self.dir.disk, &self.dir.paths.cleanup_lock());
         let lock = lock.map_err(|e| match e {

@@ -8,7 +8,8 @@ use crate::state::Timestamp;
 
 /// At most `slots` jobs, in the order of the queue. A repository that a running job has, that somebody
 /// else holds, or that an earlier job of this choice takes, keeps its other jobs waiting; so does somebody
-/// with a ticket who came before (`line`: behind which record the first ticket of a repository stands).
+/// with a ticket who came before (`line`: behind which record the first ticket of a repository stands), and
+/// a job that pauses in its turn ([`crate::queue::Job::keeps_its_turn`]).
 pub(super) fn startable(
     state: &QueueState,
     held: &BTreeSet<String>,
@@ -24,6 +25,9 @@ pub(super) fn startable(
             break;
         }
         if job.not_before.is_some_and(|t| t > now) {
+            if let Some(repository) = job.repository.as_ref().filter(|_| job.keeps_its_turn(now)) {
+                taken.insert(repository.clone());
+            }
             continue;
         }
         if let Some(repository) = &job.repository
@@ -107,5 +111,23 @@ mod tests {
         let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
         assert!(startable(&state, &none, &nobody, Timestamp::from_millis(99), 9).is_empty());
         assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(100), 9)), ["c"]);
+    }
+
+    #[test]
+    fn a_job_that_its_repository_sent_back_keeps_its_turn_and_one_that_could_not_start_does_not() {
+        let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
+        for (failed_start, early) in [(false, vec![]), (true, vec!["b"])] {
+            let mut state = state(&[("a", Some("web"), 0), ("b", Some("web"), 0)]);
+            let mut apply = |seq, operation| {
+                let record = Record { at: Timestamp::default(), actor: Actor::default(), operation };
+                state.apply(seq, record).unwrap();
+            };
+            apply(3, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
+            let (job, reason) = ("a".parse().unwrap(), String::new());
+            let not_before = Some(Timestamp::from_millis(100));
+            apply(4, Operation::Unclaim { job, claim: 3, reason, not_before, failed_start });
+            assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(99), 9)), early);
+            assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(100), 9)), ["a"]);
+        }
     }
 }

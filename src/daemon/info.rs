@@ -1,7 +1,7 @@
 //! `daemon/daemon.json`: which daemon takes jobs, or is up in safe mode and takes none. There from the end of
-//! its recovery until it ends; after
-//! a crash it is left until the next daemon begins, so whoever reads it asks whether the daemon's lock is
-//! held.
+//! its recovery until it ends, and before that, with `ready` false, when its recovery takes long: so that it can
+//! be watched over HTTP. After a crash it is left until the next daemon begins, so whoever reads it asks whether
+//! the daemon's lock is held.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,17 @@ pub struct DaemonInfo {
     /// Whether it is up in safe mode: it has not recovered, and starts no job.
     #[serde(default)]
     pub safe_mode: bool,
+    /// False while it recovers.
+    #[serde(default = "yes")]
+    pub ready: bool,
+    /// How often its loop broke off and was begun again.
+    #[serde(default)]
+    pub loop_restarts: u32,
+}
+
+/// Before there was such a member, the file was only there when the recovery was over.
+fn yes() -> bool {
+    true
 }
 
 impl DaemonInfo {
@@ -46,6 +57,14 @@ impl DaemonInfo {
 /// # Errors
 /// When its file or lock cannot be looked at.
 pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
+    Ok(known_daemon(dir)?.filter(|daemon| daemon.ready))
+}
+
+/// The daemon that lives, if one does and can be found, also while it recovers.
+///
+/// # Errors
+/// As [`running_daemon`].
+pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     match is_held(&dir.paths.daemon_lock()) {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -60,5 +79,6 @@ pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
 fn named_by_lock(dir: &StateDir) -> Option<DaemonInfo> {
     let holder = holder_of(&dir.paths.daemon_lock())?;
     let started_at = holder.since.parse().unwrap_or_default();
-    Some(DaemonInfo { pid: holder.pid, address: None, socket: None, started_at, safe_mode: false })
+    let (address, socket, safe_mode, ready, loop_restarts) = (None, None, false, true, 0);
+    Some(DaemonInfo { pid: holder.pid, address, socket, started_at, safe_mode, ready, loop_restarts })
 }

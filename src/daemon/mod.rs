@@ -5,22 +5,29 @@
 //! supervisors are processes of their own.
 
 mod again;
+mod answered;
 mod choice;
 mod cleaning;
 mod deliveries;
 mod exits;
 mod gate;
 mod info;
+mod needs;
 mod orphans;
+mod prune;
 mod retention;
 mod scheduler;
 mod serve;
 mod supervisors;
+mod tokens;
 mod watch;
 
+pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
 pub use deliveries::Trouble;
 pub use gate::LockGate;
-pub use info::{DaemonInfo, running_daemon};
-pub use retention::Needs;
+pub use info::{DaemonInfo, known_daemon, running_daemon};
+pub use needs::{CleanupNeed, Needs};
+pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonError, DaemonSettings, serve};
+pub use serve::{DaemonError, DaemonSettings, Listen, Listening, serve};
+pub use tokens::{Role, make_tokens, role_of, rotate_token};

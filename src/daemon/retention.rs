@@ -1,102 +1,57 @@
-//! Jobs that are old enough go, once a day: a batch of them in each round of the scheduler, what they left in
-//! a thread of its own, so that no job waits for a large workspace to be deleted.
+//! Jobs that are old enough go, once a day. What refers to them, and what they left, is looked at in a thread
+//! of its own: an engine may be slow. Those that need a cleanup get one entered, and are looked at again soon.
+//! The others go a batch in each round of the scheduler; their files are deleted in another thread, so that no
+//! job waits for a large workspace.
 
-use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::needs::{Needs, waits_for_cleanup};
+use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::jobs::{
     PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
-    prune_some, slots_without_job, trash_slots,
+    prune_some, slots_without_job, trash_slots, would_prune_these,
 };
-use crate::locks::{LockHolder, LockState, MetadataRead, read_metadata};
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
-use crate::webhooks::{DeliveryLog, undelivered};
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
+const SOON: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(600);
 /// Jobs a round.
 const A_ROUND: usize = 64;
-
-/// What still refers to jobs that are over. Deliveries follow from the jobs in the queue, so those that are
-/// undelivered keep theirs; the delivery log is read once, and what arrives later only keeps a job longer.
-pub struct Needs<'a> {
-    dir: &'a StateDir,
-    deliveries: OnceCell<Option<DeliveryLog>>,
-}
-
-impl<'a> Needs<'a> {
-    /// Of the jobs of a state directory.
-    #[must_use]
-    pub fn new(dir: &'a StateDir) -> Needs<'a> {
-        Needs { dir, deliveries: OnceCell::new() }
-    }
-
-    /// Why a job that is over is not to go yet: a code and the reason in words.
-    #[must_use]
-    pub fn of(&self, job: &Job) -> Option<(&'static str, String)> {
-        still_needed(self.dir, job, &|| self.undelivered(job))
-    }
-
-    /// How many of the job's deliveries have not arrived; all count when that cannot be told.
-    fn undelivered(&self, job: &Job) -> usize {
-        let log = self.deliveries.get_or_init(|| DeliveryLog::open(self.dir).ok());
-        log.as_ref().map_or(usize::MAX, |log| {
-            let state = log.state();
-            undelivered(self.dir, state, state.endpoints(), job)
-        })
-    }
-}
-
-/// Cleanups are recorded with a job's end; as long as nothing tells that they were carried out, they are
-/// pending.
-fn still_needed(
-    dir: &StateDir,
-    job: &Job,
-    undelivered: &dyn Fn() -> usize,
-) -> Option<(&'static str, String)> {
-    let Ok(spec) = job.spec() else {
-        return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
-    };
-    if !spec.callbacks.is_empty() && undelivered() > 0 {
-        return Some(("job-callback-pending", "its callbacks are not delivered yet".to_owned()));
-    }
-    if spec.auto_cleanup {
-        return Some(("job-cleanup-pending", "its cleanup is not done yet".to_owned()));
-    }
-    let repository = job.repository.as_deref()?;
-    let paths = dir.paths.lock(repository).ok()?;
-    match read_metadata(&paths.metadata, repository) {
-        MetadataRead::Whole(lock)
-            if lock.state != LockState::Released && belongs_to(&lock.holder, &job.id) =>
-        {
-            Some(("job-holds-lock", format!("the lock of repository {repository} is in its name")))
-        }
-        MetadataRead::Damaged { why } => {
-            Some(("job-may-hold-lock", format!("the lock of repository {repository} cannot be read: {why}")))
-        }
-        MetadataRead::Whole(_) | MetadataRead::Missing => None,
-    }
-}
-
-fn belongs_to(holder: &LockHolder, id: &JobId) -> bool {
-    matches!(holder, LockHolder::Job { job_id, .. } if job_id == id)
-}
 
 /// Prunes while a daemon runs.
 #[derive(Debug, Default)]
 pub(super) struct Retainer {
-    retention: Option<Retention>,
+    rules: Option<(Retention, CleanupSettings)>,
     next: Option<Instant>,
-    outlived: VecDeque<JobId>,
+    /// The pause after the last look, when somebody waited for a cleanup.
+    pause: Option<Duration>,
+    /// Cleanups that it found then.
+    open: usize,
+    looking: Option<JoinHandle<Looked>>,
+    /// Jobs that may go, in the attempt that was looked at.
+    free: HashMap<JobId, u32>,
     deleting: Option<JoinHandle<Result<TrashEmptied, DiskError>>>,
 }
 
+/// What a look at the jobs that are old enough led to.
+#[derive(Debug, Default)]
+struct Looked {
+    free: HashMap<JobId, u32>,
+    /// Some wait for a cleanup.
+    pending: bool,
+    /// So many of their cleanups can be worked on.
+    open: usize,
+}
+
 impl Retainer {
-    pub(super) fn new(retention: Retention) -> Retainer {
-        Retainer { retention: Some(retention), ..Retainer::default() }
+    pub(super) fn new(retention: Retention, cleanup: CleanupSettings) -> Retainer {
+        Retainer { rules: Some((retention, cleanup)), ..Retainer::default() }
     }
 
     /// One round, begun once a day and at the start. What the disk refuses is tried again a day later.
@@ -106,24 +61,52 @@ impl Retainer {
         queue: &mut Queue,
         settings: &RecoverSettings,
     ) -> Result<(), QueueError> {
-        let Some(retention) = self.retention else { return Ok(()) };
-        if self.outlived.is_empty() {
-            if self.next.is_some_and(|next| Instant::now() < next) {
-                return Ok(());
+        let Some((retention, cleanup)) = &self.rules else { return Ok(()) };
+        let retention = *retention;
+        if self.free.is_empty() {
+            match self.looking.take_if(|thread| thread.is_finished()) {
+                Some(thread) => {
+                    let looked = thread.join().unwrap_or_default();
+                    self.free = looked.free;
+                    self.look_again(looked.pending, looked.open);
+                    if self.free.is_empty() {
+                        self.delete(dir, queue)?;
+                    }
+                }
+                None if self.looking.is_some() => {}
+                None if self.next.is_some_and(|next| Instant::now() < next) => {}
+                None => {
+                    of_the_queue(finish_removals(dir, queue, settings))?;
+                    let outlived = retention.outlived(queue.state(), dir.clock.now());
+                    let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
+                    self.looking = Some(look(dir, jobs.cloned().collect(), retention, cleanup, settings));
+                }
             }
-            self.next = Some(Instant::now() + EVERY);
-            of_the_queue(finish_removals(dir, queue, settings))?;
-            self.outlived = retention.outlived(queue.state(), dir.clock.now()).into();
         }
-        let some: Vec<JobId> = self.outlived.drain(..self.outlived.len().min(A_ROUND)).collect();
-        let needs = Needs::new(dir);
-        let needed = |job: &Job| needs.of(job);
+        if self.free.is_empty() {
+            return Ok(());
+        }
+        let some: Vec<JobId> = self.free.keys().take(A_ROUND).cloned().collect();
+        let looked: HashMap<JobId, u32> = some.iter().filter_map(|id| self.free.remove_entry(id)).collect();
+        let needed = |job: &Job| {
+            let is_other = looked.get(&job.id) != Some(&job.attempt);
+            is_other.then(|| ("job-not-over", "it was changed meanwhile".to_owned()))
+        };
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
-        if self.outlived.is_empty() {
+        if self.free.is_empty() {
             self.delete(dir, queue)?;
         }
         Ok(())
+    }
+
+    /// A day later; soon, when cleanups are to be done first, and later and later while they do not get on.
+    fn look_again(&mut self, pending: bool, open: usize) {
+        let is_getting_on = open != self.open;
+        let doubled = self.pause.filter(|_| !is_getting_on).map_or(SOON, |last| (last * 2).min(LONGEST));
+        self.open = open;
+        self.pause = pending.then_some(doubled);
+        self.next = Some(Instant::now() + self.pause.unwrap_or(EVERY));
     }
 
     /// Begins to delete what is in the trash. A thread that is at it still is left to it.
@@ -139,6 +122,30 @@ impl Retainer {
         self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots)));
         Ok(())
     }
+}
+
+/// Finds out which of the jobs may go, and enters the cleanups that others need.
+fn look(
+    dir: &StateDir,
+    jobs: Vec<Job>,
+    retention: Retention,
+    cleanup: &CleanupSettings,
+    settings: &RecoverSettings,
+) -> JoinHandle<Looked> {
+    let (dir, cleanup, settings) = (dir.clone(), cleanup.clone(), settings.clone());
+    std::thread::spawn(move || {
+        let mut needs = Needs::new(&dir, &cleanup);
+        let report = would_prune_these(&dir, jobs.iter(), &retention, &|job| needs.of(job), &settings);
+        let by_id: HashMap<String, &Job> = jobs.iter().map(|job| (job.id.to_string(), job)).collect();
+        let of = |id: &String| by_id.get(id).copied();
+        let waiting: Vec<&Job> =
+            report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
+        let pending = !waiting.is_empty();
+        // What cannot be entered now is entered with the next look.
+        let open = needs.enter_cleanups(waiting.into_iter()).map_or(0, |ids| ids.len());
+        let free = report.removed.iter().filter_map(|gone| of(&gone.job_id));
+        Looked { free: free.map(|job| (job.id.clone(), job.attempt)).collect(), pending, open }
+    })
 }
 
 /// A disk that refuses is no reason to run no jobs.

@@ -10,9 +10,9 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
-use crate::cleanup::Derived;
+use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder};
+use crate::durable::{DiskError, FileLock, Holder, Taken};
 use crate::jobs::{
     Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
     after_failed_start, record, settle,
@@ -22,6 +22,9 @@ use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
+
+/// Whoever merely looks whether a lock is held holds it for less than this.
+const LOOK_GRACE: Duration = Duration::from_millis(20);
 
 /// How a scheduler works.
 #[derive(Debug, Clone)]
@@ -81,6 +84,8 @@ pub struct Scheduler {
     started: Vec<JobId>,
     follower: Option<Follower>,
     cleanups: Derived,
+    /// Whether the last look found a wanted repository with somebody else.
+    is_kept_waiting: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
 }
@@ -104,6 +109,7 @@ impl Scheduler {
             started: Vec::new(),
             follower: None,
             cleanups: Derived::default(),
+            is_kept_waiting: false,
             announced: None,
         }
     }
@@ -117,8 +123,8 @@ impl Scheduler {
 
     /// The same, which removes jobs that are old enough once a day.
     #[must_use]
-    pub fn with_retention(mut self, retention: Retention) -> Scheduler {
-        self.retainer = Retainer::new(retention);
+    pub fn with_retention(mut self, retention: Retention, cleanup: CleanupSettings) -> Scheduler {
+        self.retainer = Retainer::new(retention, cleanup);
         self
     }
 
@@ -171,10 +177,15 @@ impl Scheduler {
     }
 
     /// Waits for a change of the queue. While something runs the rest is short: that a supervisor leaves,
-    /// or is killed, changes nothing in the queue.
+    /// or is killed, changes nothing in the queue. So is it while a repository is held: that it is given back
+    /// is no record either, and those who wait with a ticket look as often.
     fn rest(&self) {
         let is_idle = self.supervisors.is_empty() && self.watch.is_empty();
-        let longest = if is_idle { self.settings.poll } else { Duration::from_millis(20) };
+        let longest = match (is_idle, self.is_kept_waiting) {
+            (false, _) => Duration::from_millis(20),
+            (true, true) => Duration::from_millis(100),
+            (true, false) => self.settings.poll,
+        };
         self.queue.wait(longest.min(self.settings.poll));
     }
 
@@ -195,6 +206,7 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
+        self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
         ended.iter().for_each(|job| self.watch.lost(job));
@@ -221,7 +233,7 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| {})?;
+        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| true)?;
         let mut changed = false;
         for job in settled {
             self.watch_on(&job);
@@ -266,11 +278,11 @@ impl Scheduler {
     }
 
     fn start_jobs(&mut self) -> Result<bool, WorkError> {
+        self.is_kept_waiting = false;
         let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
         if slots == 0 || self.queue.state().counts().queued == 0 {
             return Ok(false);
         }
-        self.announce();
         // In this order: whoever gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
         let held = self.held_by_others();
@@ -283,11 +295,15 @@ impl Scheduler {
             let all = startable(state, &held, &line, now, usize::MAX);
             all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
         };
-        if choose(self.queue.state()).is_empty() {
+        let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
+        self.is_kept_waiting = !held.is_empty();
+        if looked_at.is_empty() {
             return Ok(false);
         }
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
-            let chosen = choose(state);
+            // A job that has come meanwhile, or whose repository was given back meanwhile, may have somebody
+            // with a ticket before it whom nobody has looked for: it has its turn in the next round.
+            let chosen: Vec<_> = choose(state).into_iter().filter(|job| looked_at.contains(job)).collect();
             let claim =
                 |(job, attempt): &(JobId, u32)| Operation::Claim { job: job.clone(), attempt: *attempt };
             (chosen.iter().map(claim).collect(), chosen)
@@ -295,7 +311,8 @@ impl Scheduler {
         for (claim, (id, _)) in claims.into_iter().zip(&chosen) {
             self.start(id, claim)?;
         }
-        Ok(!chosen.is_empty())
+        // Also when another round is due, because the queue has changed since the look.
+        Ok(true)
     }
 
     /// Wanted repositories that somebody other than a running job holds, or that nobody can say who holds.
@@ -315,7 +332,12 @@ impl Scheduler {
     fn announce(&mut self) {
         if self.settings.only.is_empty() && self.announced.is_none() {
             let path = self.dir.paths.scheduling_lock();
-            self.announced = FileLock::try_acquire(&self.dir.disk, &path).ok();
+            // Those who only look hold it for moments.
+            self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE, |_, _| true) {
+                Ok(Taken::Ours(lock)) => Some(lock),
+                Err(e) if e.is_not_found() => FileLock::try_acquire(&self.dir.disk, &path).ok(),
+                _ => None,
+            };
             if let Some(lock) = &self.announced {
                 // What a crash leaves there says that a scheduler is to be expected back.
                 let since = self.dir.clock.now().to_string();

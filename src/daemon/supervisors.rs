@@ -6,6 +6,7 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 
 use crate::durable::{DiskError, Tried};
+use crate::jobs::marks;
 use crate::queue::JobId;
 use crate::state::StateDir;
 
@@ -34,6 +35,7 @@ impl Supervisors {
         let child = Command::new(binary)
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
+            .env(marks::STATE_ID, dir.identity.state_id.to_string())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -7,7 +7,7 @@
 //! `fs2` does the locking. Since Rust 1.89 `std::fs::File` has methods of the same names, which win
 //! silently over the trait's; hence the explicit calls.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -96,27 +96,38 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock of a file that is there, if it is free; `None` when somebody holds it. Those who only
-    /// look hold it, shared, for moments, and are waited for, at most `grace`.
+    /// Takes the lock of a file that is there, if it is free. Those who only look hold it, shared, for
+    /// moments, and are waited for, at most `grace`. `may_lock` sees the open file before it is locked.
     ///
     /// # Errors
     /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
-    pub fn take_if_free(disk: &Disk, path: &Path, grace: Duration) -> Result<Option<FileLock>, DiskError> {
+    pub fn take_if_free(
+        disk: &Disk,
+        path: &Path,
+        grace: Duration,
+        may_lock: impl Fn(&File, &Metadata) -> bool,
+    ) -> Result<Taken, DiskError> {
         let begun = Instant::now();
         loop {
             let file = disk.open(path)?;
-            if !try_shared(file.as_file()).tried("lock", path)? {
-                return Ok(None);
+            let opened = file.as_file().metadata().tried("look at", path)?;
+            if !may_lock(file.as_file(), &opened) {
+                return Ok(Taken::NotTried);
+            }
+            let mut is_ours = try_exclusive(file.as_file()).tried("lock", path)?;
+            if !is_ours && !try_shared(file.as_file()).tried("lock", path)? {
+                return Ok(Taken::Held);
             }
             // The same descriptor: the shared lock becomes an exclusive one.
-            if try_exclusive(file.as_file()).tried("lock", path)? {
-                if is_named(file.as_file(), path) {
-                    return Ok(Some(FileLock { file, owner: std::process::id() }));
+            is_ours = is_ours || try_exclusive(file.as_file()).tried("lock", path)?;
+            if is_ours {
+                if is_same(&opened, path) {
+                    return Ok(Taken::Ours(FileLock { file, owner: std::process::id() }));
                 }
                 continue; // The name belongs to another file by now: lock that one.
             }
             if begun.elapsed() >= grace {
-                return Ok(None);
+                return Ok(Taken::Held);
             }
             std::thread::yield_now();
         }
@@ -149,14 +160,15 @@ impl FileLock {
     }
 
     /// Writes who holds it into the lock file, for [`LockError::Held`] to tell. Only a hint: not synced.
+    /// A file that has told of somebody is at no moment empty.
     ///
     /// # Errors
     /// What the system says.
     pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(holder).unwrap_or_default();
         text.push(b'\n');
-        self.file.truncate(0)?;
-        self.file.write_at(&text, 0)
+        self.file.write_at(&text, 0)?;
+        self.file.truncate(text.len() as u64)
     }
 
     /// The locked file.
@@ -174,6 +186,17 @@ impl Drop for FileLock {
             let _ = fs2::FileExt::unlock(self.file.as_file());
         }
     }
+}
+
+/// What came of trying to take a lock that may be free.
+#[derive(Debug)]
+pub enum Taken {
+    /// It was free.
+    Ours(FileLock),
+    /// Somebody holds it.
+    Held,
+    /// The file is one that is not to be locked.
+    NotTried,
 }
 
 /// A lock file that stays open, for locks that are taken thousands of times a second.
@@ -297,8 +320,10 @@ fn would_block(e: &io::Error) -> bool {
 }
 
 pub(super) fn is_named(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
-        _ => false,
-    }
+    file.metadata().is_ok_and(|opened| is_same(&opened, path))
+}
+
+/// Whether this is the file that bears the name now.
+fn is_same(opened: &Metadata, path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|now| now.dev() == opened.dev() && now.ino() == opened.ino())
 }

@@ -49,18 +49,24 @@ pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)
 }
 
-/// Makes many files at once, all in one folder, with two syncs in all. Those that are there already are
-/// left as they are; the others' number is returned. After a crash each is whole or not there.
+/// Makes many files at once, all in one folder, with two syncs in all. Their contents are on disk before `publish`
+/// is called, which gives them their names at a moment of its own, under a lock that must not be held for
+/// long. After a crash each is whole or not there.
 ///
 /// # Errors
 /// What the system says; some may have been made then.
 #[track_caller]
-pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> Result<usize, DiskError> {
+pub fn create_many<E: From<DiskError>>(
+    disk: &Disk,
+    folder: &Path,
+    files: &[(PathBuf, Vec<u8>)],
+    publish: impl FnOnce(Unpublished<'_>) -> Result<usize, E>,
+) -> Result<usize, E> {
     let mut written = Vec::with_capacity(files.len());
     for (path, bytes) in files {
         let temporary = Temporary::new(disk, folder)?;
         temporary.file.write_at(bytes, 0)?;
-        written.push((temporary, path));
+        written.push((temporary, path.as_path()));
     }
     if written.is_empty() {
         return Ok(0);
@@ -68,19 +74,38 @@ pub fn create_many(disk: &Disk, folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> 
     if !Mutation::NoSyncOfManyFiles.is_on() {
         disk.sync_filesystem(folder)?;
     }
-    let mut made = 0;
-    for (temporary, path) in written {
-        match disk.rename(&temporary.name, path, false) {
-            Ok(()) => {
-                let _ = temporary.name.keep();
-                made += 1;
+    publish(Unpublished { disk, folder, written })
+}
+
+/// Files that are whole on disk and have no names yet.
+pub struct Unpublished<'a> {
+    disk: &'a Disk,
+    folder: &'a Path,
+    written: Vec<(Temporary, &'a Path)>,
+}
+
+impl Unpublished<'_> {
+    /// Gives those their names that are wanted. Those that are there already are left as they are; the
+    /// others' number is returned.
+    ///
+    /// # Errors
+    /// What the system says; some may have been made then.
+    #[track_caller]
+    pub fn publish(self, is_wanted: impl Fn(&Path) -> bool) -> Result<usize, DiskError> {
+        let mut made = 0;
+        for (temporary, path) in self.written.into_iter().filter(|(_, path)| is_wanted(path)) {
+            match self.disk.rename(&temporary.name, path, false) {
+                Ok(()) => {
+                    let _ = temporary.name.keep();
+                    made += 1;
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
         }
+        self.disk.sync_dir(self.folder)?;
+        Ok(made)
     }
-    disk.sync_dir(folder)?;
-    Ok(made)
 }
 
 #[track_caller]

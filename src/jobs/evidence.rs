@@ -4,6 +4,7 @@ mod files;
 mod inspection;
 mod lock;
 
+use std::fs::{File, Metadata};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,10 +17,10 @@ use super::process_table::ProcessTable;
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 use super::stored::Stored;
 use super::verdict::{Liveness, LockFact, Verdict};
-use crate::durable::FileLock;
+use crate::durable::{FileLock, Taken};
 use crate::queue::{Job, JobId};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{Host, ProcessIdentity, is_network};
+use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -131,19 +132,24 @@ pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
 
 /// As [`at_first_sight`], for the one who is to decide: where nobody holds the lock it is taken at once,
 /// when that is possible.
-pub(crate) fn take_or_judge(look: &Look<'_>, job: &Job, grace: Duration) -> (FirstSight, Option<FileLock>) {
+pub(crate) fn take_or_judge(
+    look: &Look<'_>,
+    job: &Job,
+    local: &LocalDevice,
+    grace: Duration,
+) -> (FirstSight, Option<FileLock>) {
     let paths = look.dir.paths.job(&job.id.to_string()).ok().filter(|_| job.course().adopted.is_none());
-    let Some(paths) = paths.filter(|paths| is_network(&paths.workspace).is_none()) else {
-        return (at_first_sight(look, job), None);
-    };
-    match FileLock::take_if_free(&look.dir.disk, &paths.sentinel_lock(), grace) {
-        Ok(Some(lock)) => (FirstSight::Free { paths, how: String::new() }, Some(lock)),
-        Ok(None) => {
+    let Some(paths) = paths else { return (at_first_sight(look, job), None) };
+    // Before any flock: on some network file systems it blocks for ever.
+    let is_local = |file: &File, metadata: &Metadata| local.has(file, metadata);
+    match FileLock::take_if_free(&look.dir.disk, &paths.sentinel_lock(), grace, is_local) {
+        Ok(Taken::Ours(lock)) => (FirstSight::Free { paths, how: String::new() }, Some(lock)),
+        Ok(Taken::Held) => {
             let judgement = inspect(look, job, paths, LockFact::Held, "sentinel.lock is held".to_owned());
             (FirstSight::Judged(Box::new(judgement)), None)
         }
-        // Not there, or only to be looked at.
-        Err(_) => (at_first_sight(look, job), None),
+        // Not there, only to be looked at, or on a network.
+        Ok(Taken::NotTried) | Err(_) => (at_first_sight(look, job), None),
     }
 }
 

@@ -36,9 +36,11 @@ pub struct Life {
 pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     let Ok(paths) = dir.paths.job(&id.to_string()) else { return Life::default() };
     let output = paths.output();
+    let state_id = dir.identity.state_id.to_string();
     let wanted = Wanted {
         job: id,
         root: dir.paths.root(),
+        state_id: &state_id,
         output: &output,
         claim: None,
         is_begun: false,

@@ -11,6 +11,9 @@ use crate::system::docker::{LABEL_JOB, LABEL_STATE};
 pub const JOB_ID: &str = "RECOVERYCTL_JOB_ID";
 /// Names the state directory: the same job id may exist in another one.
 pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
+/// The state directory's id: it tells whose a process is when the name of the directory leads nowhere any
+/// more. Supervisors have it too.
+pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
 /// Which attempt, from 1.
 pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
@@ -49,6 +52,7 @@ pub fn environment(
         (JOB_ID, job.to_string().into()),
         (ATTEMPT, attempt.to_string().into()),
         (STATE_DIR, dir.paths.root().as_os_str().to_owned()),
+        (STATE_ID, dir.identity.state_id.to_string().into()),
         (WORKSPACE, paths.workspace.as_os_str().to_owned()),
         (CHECKPOINT, paths.checkpoint().into_os_string()),
         (DOCKER_LABELS, docker_labels(dir, job).into()),

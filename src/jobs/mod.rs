@@ -16,7 +16,7 @@ pub mod record;
 mod record_text;
 mod recover;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod sentinel;
 mod stored;
 mod supervise;
@@ -33,7 +33,7 @@ pub use output::{Output, exit_line};
 pub use process_table::ProcessTable;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
-    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune,
+    finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
 pub(crate) use recover::after_failed_start;
 pub use recover::{

@@ -47,7 +47,7 @@ struct Seen {
 
 #[derive(Debug)]
 enum Marks {
-    Read { job: Option<Vec<u8>>, state_dir: Option<Vec<u8>> },
+    Read { job: Option<Vec<u8>>, state_dir: Option<Vec<u8>>, state_id: Option<Vec<u8>> },
     Unreadable { uid: Option<u32> },
 }
 
@@ -56,6 +56,8 @@ enum Marks {
 pub(crate) struct Wanted<'a> {
     pub(crate) job: &'a JobId,
     pub(crate) root: &'a Path,
+    /// Which state directory that is.
+    pub(crate) state_id: &'a str,
     /// Where its output goes.
     pub(crate) output: &'a Path,
     /// The claim of its present attempt; `None` when the queue names none.
@@ -101,7 +103,7 @@ impl ProcessTable {
         let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten();
         let mut found: Vec<ProcessIdentity> = marked
             .map(|&at| &scan.processes[at])
-            .filter(|seen| seen.is_of_state_dir(wanted.root))
+            .filter(|seen| seen.is_of_state_dir(wanted))
             .chain(scan.in_session(wanted, &id))
             .chain(scan.writing_to(wanted.output))
             .map(|seen| seen.identity)
@@ -115,10 +117,10 @@ impl ProcessTable {
     pub(crate) fn attendants(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
-        let ours = scan.errands.iter().filter(|(_, errand)| {
+        let ours = scan.errands.iter().filter(|(at, errand)| {
             errand.job == id.as_bytes()
                 && wanted.claim.is_none_or(|claim| claim == errand.claim)
-                && is_same_place(&errand.state_dir, wanted.root)
+                && scan.processes[*at].is_of(Some(&errand.state_dir), wanted)
         });
         ours.map(|&(at, _)| scan.processes[at].identity).collect()
     }
@@ -168,9 +170,20 @@ impl ProcessTable {
 }
 
 impl Seen {
-    fn is_of_state_dir(&self, root: &Path) -> bool {
-        let Marks::Read { state_dir: Some(marked), .. } = &self.marks else { return true };
-        is_same_place(Path::new(OsStr::from_bytes(marked)), root)
+    fn is_of_state_dir(&self, wanted: &Wanted<'_>) -> bool {
+        let Marks::Read { state_dir, .. } = &self.marks else { return true };
+        self.is_of(state_dir.as_ref().map(|marked| Path::new(OsStr::from_bytes(marked))), wanted)
+    }
+
+    /// Whether it belongs to the state directory, by the name that it has for its own, if any. A name that
+    /// leads nowhere may be ours from before it was moved: then the id decides. Without one it may be ours.
+    /// The id is not asked where the name tells: a directory whose identity was lost may have a new one, and
+    /// its jobs live on.
+    fn is_of(&self, named: Option<&Path>, wanted: &Wanted<'_>) -> bool {
+        named.and_then(|named| is_same_place(named, wanted.root)).unwrap_or_else(|| match &self.marks {
+            Marks::Read { state_id: Some(id), .. } => id == wanted.state_id.as_bytes(),
+            _ => true,
+        })
     }
 
     /// Whether the process that led its session is gone.
@@ -183,15 +196,12 @@ impl Seen {
     }
 }
 
-/// One directory may have two names. A name that leads nowhere may be ours from before it was moved.
-fn is_same_place(named: &Path, root: &Path) -> bool {
+/// One directory may have two names. `None` when a name leads nowhere.
+fn is_same_place(named: &Path, root: &Path) -> Option<bool> {
     if named == root {
-        return true;
+        return Some(true);
     }
-    match (std::fs::canonicalize(named), std::fs::canonicalize(root)) {
-        (Ok(theirs), Ok(ours)) => theirs == ours,
-        _ => true,
-    }
+    Some(std::fs::canonicalize(named).ok()? == std::fs::canonicalize(root).ok()?)
 }
 
 impl Scan {
@@ -257,7 +267,8 @@ fn marks_of(pid: u32) -> Option<Marks> {
             .find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
             .map(<[u8]>::to_vec)
     };
-    Some(Marks::Read { job: value(marks::JOB_ID), state_dir: value(marks::STATE_DIR) })
+    let (job, state_dir) = (value(marks::JOB_ID), value(marks::STATE_DIR));
+    Some(Marks::Read { job, state_dir, state_id: value(marks::STATE_ID) })
 }
 
 /// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
@@ -286,6 +297,7 @@ mod tests {
         let begun = Wanted {
             job: &job,
             root,
+            state_id: "s",
             output,
             claim: None,
             is_begun: true,
@@ -299,5 +311,44 @@ mod tests {
         assert!(leaderless.doubt(&begun).is_some() && leaderless.doubt(&claimed).is_some());
         let later = Wanted { since: Some(101), ..begun };
         assert!(led.doubt(&later).is_none());
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_ours_unless_the_id_is_anothers() {
+        let job = "a".parse().unwrap();
+        let there = std::env::current_dir().unwrap();
+        let wanted = Wanted {
+            job: &job,
+            root: &there,
+            state_id: "ours",
+            output: Path::new("/s/jobs/a/output.log"),
+            claim: None,
+            is_begun: true,
+            supervisor: None,
+            uid: None,
+            since: None,
+        };
+        let is_ours = |state_dir: Option<&Path>, state_id: Option<&str>| {
+            let state_dir = state_dir.map(|path| path.as_os_str().as_bytes().to_vec());
+            let marks = Marks::Read {
+                job: Some(b"a".to_vec()),
+                state_dir,
+                state_id: state_id.map(|id| id.as_bytes().to_vec()),
+            };
+            let identity = ProcessIdentity { pid: 7, start_time: 100 };
+            Seen { identity, parent: 1, session: 7, marks }.is_of_state_dir(&wanted)
+        };
+        let (gone, elsewhere) = (Path::new("/no/such/state"), Path::new("/"));
+        for (named, id, ours) in [
+            (Some(gone), None, true),
+            (Some(gone), Some("ours"), true),
+            (Some(gone), Some("another"), false),
+            (None, Some("another"), false),
+            (None, None, true),
+            (Some(&*there), Some("another"), true), // Its identity may have been made anew.
+            (Some(elsewhere), Some("ours"), false),
+        ] {
+            assert_eq!(is_ours(named, id), ours, "{named:?} {id:?}");
+        }
     }
 }

@@ -6,12 +6,13 @@
 //! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]). How a
 //! record proves itself whole: `record_text`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::record_text::{read_record, says, text_of, understand};
 use super::stored::Stored;
 use crate::durable::{DiskError, Tried, create_many, read_optional, replace};
-use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since, removed_since};
+use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, knowing_removed, records_since};
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
@@ -128,25 +129,22 @@ pub fn write_waiting(
             }
             files.push((path, text_of(document)));
         }
-        let made = create_many(&dir.disk, &dir.paths.jobs(), &files)?;
-        if made > 0 {
-            take_back_removed(dir, batch, waiting.seq)?;
-        }
-        written.made += made;
+        written.made += make(dir, &files, waiting.seq)?;
     }
     Ok(written)
 }
 
-/// A job may have been cancelled and removed since it was seen to wait: its record would bring it back.
-fn take_back_removed(dir: &StateDir, batch: &[JobDocument], seq: u64) -> Result<(), RecordError> {
-    let removed = removed_since(dir, seq)?;
-    for document in batch.iter().filter(|d| removed.contains(&d.job_id)) {
-        match dir.disk.remove_file(&dir.paths.job(&document.job_id.to_string())?.record) {
-            Err(e) if e.is_not_found() => {}
-            other => other?,
-        }
-    }
-    Ok(())
+/// A job may have been cancelled and removed since it was seen to wait: its record would bring it back, and
+/// so would one that is made while the job is being removed.
+fn make(dir: &StateDir, files: &[(PathBuf, Vec<u8>)], seq: u64) -> Result<usize, RecordError> {
+    create_many(&dir.disk, &dir.paths.jobs(), files, |files| {
+        let made = knowing_removed(dir, seq, |removed| {
+            let paths = removed.iter().filter_map(|id| dir.paths.job(&id.to_string()).ok());
+            let records: HashSet<PathBuf> = paths.map(|paths| paths.record).collect();
+            files.publish(|path| !records.contains(path))
+        })?;
+        Ok(made?)
+    })
 }
 
 /// What was done about the records.

@@ -11,10 +11,13 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{Disk, DiskError, Tried, read_optional, replace};
+use crate::durable::{Disk, DiskError, Tried, replace};
 
 /// The version that these files bear. A reader takes what it knows from a later one.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
+
+/// What is read at one go, in bytes.
+const USUAL_LENGTH: usize = 4096;
 
 /// What was found where a document should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,18 +54,33 @@ impl<T> Stored<T> {
 pub(crate) fn read_stored_with_time<T: DeserializeOwned>(
     path: &Path,
 ) -> Result<(Stored<T>, Option<SystemTime>), DiskError> {
-    let mut file = match File::open(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Stored::Missing, None)),
-        file => file.tried("open", path)?,
-    };
+    let Some(file) = open(path)? else { return Ok((Stored::Missing, None)) };
     let metadata = file.metadata().tried("look at", path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0).min(1 << 20) + 1);
-    file.read_to_end(&mut bytes).tried("read", path)?;
-    Ok((parse(&bytes), metadata.modified().ok()))
+    Ok((read_and_parse(file).tried("read", path)?, metadata.modified().ok()))
 }
 
 pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>, DiskError> {
-    Ok(read_optional(path)?.map_or(Stored::Missing, |bytes| parse(&bytes)))
+    open(path)?.map_or(Ok(Stored::Missing), |file| read_and_parse(file).tried("read", path))
+}
+
+fn open(path: &Path) -> Result<Option<File>, DiskError> {
+    match File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        file => Ok(Some(file.tried("open", path)?)),
+    }
+}
+
+/// These files are short, and there are many: one call reads such a file, for a regular file gives less
+/// than was asked for only at its end.
+fn read_and_parse<T: DeserializeOwned>(mut file: File) -> std::io::Result<Stored<T>> {
+    let mut start = [0; USUAL_LENGTH];
+    let length = file.read(&mut start)?;
+    if length < USUAL_LENGTH {
+        return Ok(parse(&start[..length]));
+    }
+    let mut bytes = start.to_vec();
+    file.read_to_end(&mut bytes)?;
+    Ok(parse(&bytes))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Stored<T> {

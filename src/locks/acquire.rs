@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::availability::{Availability, availability};
 use super::grant::{Granting, LockGrant, LockRefused, LockRequest};
 use super::held_by::HeldBy;
 use super::line::{Ticket, TicketNote};
@@ -24,7 +25,8 @@ pub trait QueuedJobs {
     fn end(&self) -> u64;
 
     /// A job that is to have the repository before somebody who came after that record, if anybody is
-    /// there to start it.
+    /// there to start it. Asked before the lock is looked at, and again while its flock is held: a job that
+    /// had the repository at the first question may be over by the second, and the next one's turn has come.
     fn ahead(&self, repository: &str, behind: u64) -> Option<JobId>;
 }
 
@@ -64,7 +66,7 @@ pub fn acquire(
     loop {
         let by = match asking.before_us(place.as_ref())? {
             Some(by) => by,
-            None => match asking.attempt()? {
+            None => match asking.attempt(place.as_ref())? {
                 Attempt::Granted(grant) => return Ok(*grant),
                 Attempt::Held(by) => by,
             },
@@ -151,21 +153,32 @@ impl Asking<'_> {
 
     /// Who is to have the lock before us.
     fn before_us(&self, place: Option<&Drawn>) -> Result<Option<HeldBy>, LockRefused> {
-        let Some(Drawn { ticket, behind }) = place else { return Ok(None) };
+        let Some(Drawn { ticket, .. }) = place else { return Ok(None) };
         if let Some(waiter) = ticket.predecessor()? {
             return Ok(Some(HeldBy::before_in_line(self.repository, &waiter)));
         }
-        let job = self.request.queue.and_then(|queue| queue.ahead(self.repository, *behind));
-        Ok(job.map(|job| HeldBy::job_before_in_line(self.repository, &job)))
+        // Who has it, or what is wrong with it, is told rather than who comes next.
+        match availability(self.dir, self.repository) {
+            Availability::Held | Availability::Unavailable => Ok(None),
+            Availability::Free | Availability::LeftByJob => Ok(self.job_before_us(place)),
+        }
     }
 
-    fn attempt(&self) -> Result<Attempt, LockRefused> {
+    fn job_before_us(&self, place: Option<&Drawn>) -> Option<HeldBy> {
+        let job = self.request.queue?.ahead(self.repository, place?.behind)?;
+        Some(HeldBy::job_before_in_line(self.repository, &job))
+    }
+
+    fn attempt(&self, place: Option<&Drawn>) -> Result<Attempt, LockRefused> {
         let look = Look::new(self.dir, self.request.job_liveness);
         let Sight { flock, metadata, judgement } =
             see(self.dir, &look, self.repository, self.paths, LOOK_GRACE)?;
         match (judgement.verdict, flock) {
             (LockVerdict::Unknown { why }, _) => Err(self.unavailable(why, judgement.evidence)),
             (verdict @ (LockVerdict::Free | LockVerdict::Stale), Some(flock)) => {
+                if let Some(by) = self.job_before_us(place) {
+                    return Ok(Attempt::Held(by));
+                }
                 let taken_over = verdict == LockVerdict::Stale;
                 let Asking { dir, repository, paths, request } = *self;
                 let granting = Granting { dir, repository, paths, request };

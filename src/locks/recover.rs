@@ -80,35 +80,42 @@ impl LocksRecovered {
     }
 }
 
-/// Recovers every lock; `progress` hears how many of how many are done.
+/// Recovers every lock; `progress` hears how many of how many are done, and says whether to go on: each
+/// lock is whole then, and the others are left as they are.
 ///
 /// # Errors
 /// When the locks cannot be listed. What goes wrong with one lock makes that one unavailable.
 pub fn recover_all(
     dir: &StateDir,
     job_liveness: &JobLivenessOf<'_>,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<LocksRecovered, DiskError> {
     let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
-    let look = look_at_many(dir, job_liveness, &names);
+    let look = look_at_many(dir, job_liveness, &names, &mut || progress(0, names.len()));
     let mut recovered = LocksRecovered::default();
-    progress(0, names.len());
+    let mut goes_on = progress(0, names.len());
     for (done, name) in names.iter().enumerate() {
-        let Ok(paths) = dir.paths.lock(name) else { continue };
-        recovered.count(recover_with(dir, &look, name, &paths));
-        progress(done + 1, names.len());
+        if !goes_on {
+            break;
+        }
+        if let Ok(paths) = dir.paths.lock(name) {
+            recovered.count(recover_with(dir, &look, name, &paths));
+        }
+        goes_on = progress(done + 1, names.len());
     }
     Ok(recovered)
 }
 
-/// One look for many locks, with one scan of the processes that counts for all of them.
+/// One look for many locks, with one scan of the processes that counts for all of them. `goes_on` is asked
+/// before each lock; once it says no, the look is of no use.
 pub(super) fn look_at_many<'a>(
     dir: &StateDir,
     job_liveness: &'a JobLivenessOf<'a>,
     names: &[String],
+    goes_on: &mut dyn FnMut() -> bool,
 ) -> Look<'a> {
     let mut look = Look::new(dir, job_liveness);
-    let read = names.iter().filter_map(|name| {
+    let read = names.iter().take_while(|_| goes_on()).filter_map(|name| {
         let paths = dir.paths.lock(name).ok()?;
         match read_metadata(&paths.metadata, name) {
             MetadataRead::Whole(metadata) => Some(*metadata),

@@ -5,9 +5,10 @@
 //! the lock back when the command has ended, as system(3) does. Other signals are not passed on: when
 //! this process is ended by one, the command goes on, and the lock stays with it by its mark.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,7 +122,7 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
     let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
     let request = LockRequest {
         holder: LockHolder::Process,
-        operation: in_words(command),
+        operation: in_words(program, !arguments.is_empty()),
         job_liveness,
         queue,
         waiting,
@@ -164,10 +165,12 @@ fn exit_status(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// The command as a shell would take it.
-fn in_words(command: &[OsString]) -> String {
-    let words: Vec<String> = command.iter().map(|w| w.to_string_lossy().replace('\0', "")).collect();
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+/// What the lock's metadata and every report say of the command: the program. Its arguments may be secrets,
+/// and whoever may look at the process sees them anyway.
+fn in_words(program: &OsStr, has_arguments: bool) -> String {
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if has_arguments { format!("{name} …") } else { name }
 }
 
 /// While it is up, an interrupt from the terminal does not end this process; afterwards it does again.

@@ -218,6 +218,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether another scan found the same, at another time.
+    #[must_use]
+    pub(super) fn says_the_same(&self, other: &Plan) -> bool {
+        let timeless = |plan: &Plan| {
+            let what = |c: &Candidate| {
+                let checks: Vec<_> = c.checks.iter().map(|k| (k.check.clone(), k.passed)).collect();
+                (c.id.clone(), c.bytes, c.safe, checks)
+            };
+            let codes: Vec<_> = plan.findings.iter().map(|f| (f.code.clone(), f.object.clone())).collect();
+            (plan.format, plan.candidates.iter().map(what).collect::<Vec<_>>(), codes)
+        };
+        timeless(self) == timeless(other)
+    }
+
     /// Disk space of what is safe to remove.
     #[must_use]
     pub fn bytes_total(&self) -> u64 {

@@ -19,7 +19,7 @@ use crate::system::docker::{DockerObject, Engine, Removal};
 use crate::system::{end_process, git_work};
 
 /// A plan older than this is out of date.
-const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
+pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
 /// Judged, and held, at a time; each takes a descriptor.
 const BATCH: usize = 64;
 /// Between a process's kill and its end.

@@ -50,23 +50,23 @@ impl World<'_> {
             match understood(&name, is_dir) {
                 Entry::Workspace(id) => {
                     scanned.count(OrphanKind::JobDirectory, 1);
-                    match self.job(&id) {
-                        None => found.push((OrphanKind::JobDirectory, entry.path(), Some(id))),
-                        Some(job) if job.status == JobStatus::Succeeded && wanted(OrphanKind::Index) => {
-                            let index = entry.path().join(&self.settings.index_folder);
-                            if index.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-                                scanned.count(OrphanKind::Index, 1);
-                                found.push((OrphanKind::Index, index, Some(id)));
-                            }
+                    let Some(job) = self.job(&id) else {
+                        found.push((OrphanKind::JobDirectory, entry.path(), Some(id)));
+                        continue;
+                    };
+                    if job.status == JobStatus::Succeeded && wanted(OrphanKind::Index) {
+                        let index = entry.path().join(&self.settings.index_folder);
+                        if index.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+                            scanned.count(OrphanKind::Index, 1);
+                            found.push((OrphanKind::Index, index, Some(id.clone())));
                         }
-                        Some(_) if wanted(OrphanKind::Sentinel) => {
-                            scanned.count(OrphanKind::Sentinel, 1);
-                            if self.has_strange_sentinel(&entry.path(), &id) {
-                                let path = entry.path().join("sentinel.json");
-                                found.push((OrphanKind::Sentinel, path, Some(id)));
-                            }
+                    }
+                    if wanted(OrphanKind::Sentinel) {
+                        scanned.count(OrphanKind::Sentinel, 1);
+                        if self.has_strange_sentinel(&entry.path(), &id) {
+                            let path = entry.path().join("sentinel.json");
+                            found.push((OrphanKind::Sentinel, path, Some(id)));
                         }
-                        Some(_) => {}
                     }
                 }
                 Entry::Staging => {

@@ -34,6 +34,6 @@ mod world;
 pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
 pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
 pub use log::{LogEntry, entries};
-pub use scan::{ScanError, plan, scan};
+pub use scan::{ScanError, plan, rescan, scan};
 pub use trash::{TrashError, Trashed, empty_trash, restore, trashed};
 pub use world::{OrphanSettings, World};

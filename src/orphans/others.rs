@@ -48,6 +48,10 @@ impl World<'_> {
                 }
                 scanned.count(OrphanKind::TemporaryFile, 1);
                 let path = entry.path();
+                // Whoever writes it at this moment gives it its name soon: it is nothing to be told of.
+                if is_held(&path).is_ok_and(|held| held) || !path.exists() {
+                    continue;
+                }
                 let name = path.strip_prefix(self.dir.paths.root()).unwrap_or(&path).display().to_string();
                 let age = self.age_of(found.mtime() * 1000 + found.mtime_nsec() / 1_000_000);
                 let checks = self.checks_of_temporary_file(&path, age);
@@ -105,9 +109,10 @@ impl World<'_> {
     }
 
     pub(super) fn checks_of_process(&self, process: ProcessIdentity, id: &JobId) -> Vec<Check> {
-        let own_session = rustix::process::getsid(None).ok().map(|s| s.as_raw_nonzero().get().unsigned_abs());
-        let theirs = process_stat(process.pid).ok().map(|s| s.session);
-        let apart = theirs.is_some() && theirs != own_session;
+        // In a container the leader of a session may be outside: then it is 0, and of several nobody can tell.
+        let session_of = |pid| process_stat(pid).ok().map(|s| s.session);
+        let (ours, theirs) = (session_of(std::process::id()), session_of(process.pid));
+        let apart = theirs.is_some() && ours.is_some() && theirs != ours;
         let marked =
             self.marked(process.pid).is_some_and(|(now, job)| now == process && job == id.to_string());
         let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::candidate::{Candidate, OrphanKind, Plan};
+use super::execute::PLAN_LASTS_MS;
 use super::world::World;
 use crate::durable::{DiskError, FileLock, LockError, read_optional, replace};
 use crate::report::{Finding, catalogue};
@@ -49,6 +50,32 @@ pub(super) fn alone(dir: &StateDir) -> Result<FileLock, LockError> {
 /// [`ScanError`]; the plan before is then still there.
 pub fn scan(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
+    let plan = look(world, kinds, damage)?;
+    save(world.dir, &plan)?;
+    Ok(plan)
+}
+
+/// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
+/// recovery that finds nothing new changes nothing.
+///
+/// # Errors
+/// See [`scan`].
+pub fn rescan(world: &World<'_>) -> Result<Plan, ScanError> {
+    let _alone = alone(world.dir)?;
+    let found = look(world, &[], Vec::new())?;
+    let saved = plan(world.dir)?;
+    let lasts = |saved: &Plan| {
+        let age = world.now.millis_since(saved.taken_at);
+        (0..PLAN_LASTS_MS / 2).contains(&age) && saved.says_the_same(&found)
+    };
+    if let Some(saved) = saved.filter(lasts) {
+        return Ok(saved);
+    }
+    save(world.dir, &found)?;
+    Ok(found)
+}
+
+fn look(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Result<Plan, ScanError> {
     let wanted = |kind| kinds.is_empty() || kinds.contains(&kind);
     let mut scanned = Scanned { findings: damage, ..Scanned::default() };
     for kind in OrphanKind::ALL.into_iter().filter(|k| wanted(*k)) {
@@ -75,16 +102,14 @@ pub fn scan(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Re
     let Scanned { counts, mut candidates, mut findings } = scanned;
     candidates.sort_by(|a, b| (b.bytes, &a.object).cmp(&(a.bytes, &b.object)));
     findings.extend(candidates.iter().filter_map(finding));
-    let plan = Plan {
+    Ok(Plan {
         format: FORMAT,
         plan_id: uuid::Uuid::now_v7().to_string(),
         taken_at: world.now,
         scanned: counts,
         candidates,
         findings,
-    };
-    save(world.dir, &plan)?;
-    Ok(plan)
+    })
 }
 
 /// A safe candidate is to be looked at; a protected one only when somebody has to find out why.
@@ -110,8 +135,14 @@ fn finding(candidate: &Candidate) -> Option<Finding> {
 }
 
 pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
+    let path = dir.paths.orphans_plan();
+    let before = read_optional(&path)?;
+    if before.is_some_and(|bytes| understood(&bytes).is_none()) {
+        let why = "it is no plan that this version understands";
+        dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
+    }
     let text = serde_json::to_vec(plan).unwrap_or_default();
-    replace(&dir.disk, &dir.paths.orphans_plan(), &text)
+    replace(&dir.disk, &path, &text)
 }
 
 /// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
@@ -120,5 +151,9 @@ pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
 /// What the system says.
 pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
     let bytes = read_optional(&dir.paths.orphans_plan())?;
-    Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()).filter(|p: &Plan| p.format <= FORMAT))
+    Ok(bytes.and_then(|bytes| understood(&bytes)))
+}
+
+fn understood(bytes: &[u8]) -> Option<Plan> {
+    serde_json::from_slice(bytes).ok().filter(|plan: &Plan| plan.format <= FORMAT)
 }

@@ -262,6 +262,16 @@ impl Job {
         self.attempt.saturating_add(u32::from(begun))
     }
 
+    /// Whether a queued job stands in the line for its repository. One that is to pause, after a crash or
+    /// because its supervisor could not come up, lets others go before; one that was sent back only because
+    /// the repository was not to be had keeps its turn.
+    #[must_use]
+    pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
+        let course = self.course();
+        let was_sent_back = course.started_at.is_none() && course.failed_starts == 0;
+        was_sent_back || self.not_before.is_none_or(|t| t <= now)
+    }
+
     /// The course, empty for a job that has none yet.
     #[must_use]
     pub fn course(&self) -> &Course {

@@ -40,6 +40,6 @@ pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueState, Refusal, Totals};
-pub use store::{Checkpoint, Queue, QueueError, append, open_log, records_since, removed_since};
+pub use store::{Checkpoint, Queue, QueueError, append, knowing_removed, open_log, records_since};
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};
 pub use wire::BadRecord;

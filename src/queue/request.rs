@@ -127,8 +127,9 @@ pub enum BadRequest {
 }
 
 /// Variables that every job gets from its supervisor; a request that sets one would be ignored in part.
-const SET_BY_SUPERVISORS: [&str; 6] = [
+const SET_BY_SUPERVISORS: [&str; 7] = [
     "RECOVERYCTL_JOB_ID",
+    "RECOVERYCTL_STATE_ID",
     "RECOVERYCTL_ATTEMPT",
     "RECOVERYCTL_STATE_DIR",
     "RECOVERYCTL_WORKSPACE",

@@ -542,9 +542,10 @@ impl Job {
         let cancelled = self.course().cancel_requested;
         let status = status_of(&end, cancelled);
         let finished_at = end.ended_at.unwrap_or(at);
-        let reason = end.reason.or_else(|| {
-            (end.outcome == Outcome::Crashed && status == JobStatus::Failed).then(|| "crashed".to_owned())
-        });
+        // What the policy made of it is the job's reason; what happened is its attempt's.
+        let by_policy = end.outcome == Outcome::Crashed && status == JobStatus::Failed;
+        let crashed = by_policy.then(|| "crashed".to_owned());
+        let reason = end.reason.or_else(|| crashed.clone());
         let course = self.course_mut();
         if end.outcome != Outcome::NotStarted {
             course.attempts.push(Attempt {
@@ -558,7 +559,7 @@ impl Job {
             });
         }
         (course.exit_code, course.signal) = (end.exit_code, end.signal);
-        course.reason.clone_from(&reason);
+        course.reason = crashed.or_else(|| reason.clone());
         course.finished_at = Some(finished_at);
         (course.claim, course.adopted, course.fresh) = (None, None, false);
         if end.outcome == Outcome::NotStarted {

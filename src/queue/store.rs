@@ -131,12 +131,17 @@ pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, 
     Ok(found)
 }
 
-/// The jobs that left the queue with a record after `seq`. Asked under the append lock: whoever removes jobs,
-/// and their files, holds it meanwhile, so that a removal is over now or has not begun.
+/// Acts under the append lock, told which jobs left the queue with a record after `seq`: whoever removes
+/// jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
 ///
 /// # Errors
 /// What the system says.
-pub fn removed_since(dir: &StateDir, seq: u64) -> Result<HashSet<JobId>, QueueError> {
+#[track_caller]
+pub fn knowing_removed<T>(
+    dir: &StateDir,
+    seq: u64,
+    act: impl FnOnce(&HashSet<JobId>) -> T,
+) -> Result<T, QueueError> {
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
     let from = Position { last_seq: seq, ..Position::default() };
@@ -150,7 +155,7 @@ pub fn removed_since(dir: &StateDir, seq: u64) -> Result<HashSet<JobId>, QueueEr
                 removed.extend(jobs);
             }
         })?;
-        Ok(removed)
+        Ok(act(&removed))
     })
 }
 

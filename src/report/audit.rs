@@ -159,6 +159,10 @@ struct Who {
 impl Who {
     fn of(by: &str) -> Who {
         let unknown = Who { uid: None, user: None, terminal: None, command: None };
+        // `token:admin release web (http 127.0.0.1:40112)`: a client of the daemon, of which only the token's
+        // role is known.
+        let as_user = by.strip_prefix("token:").map(|rest| format!("uid:- {rest}"));
+        let by = as_user.as_deref().unwrap_or(by);
         let Some((uid, rest)) = by.strip_prefix("uid:").and_then(|rest| rest.split_once(' ')) else {
             return unknown;
         };
@@ -219,6 +223,10 @@ mod tests {
         assert_eq!(told("uid:7 - release web (cron)"), (Some(7), None, text("cron"), text("release web")));
         assert_eq!(told("uid:0 root submit"), (Some(0), text("root"), None, text("submit")));
         assert_eq!(told("daemon"), (None, None, None, None));
+        assert_eq!(
+            told("token:admin release web (http 127.0.0.1:4)"),
+            (None, text("admin"), text("http 127.0.0.1:4"), text("release web"))
+        );
     }
 
     #[test]

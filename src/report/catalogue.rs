@@ -1,5 +1,6 @@
 //! The catalogue of finding codes. A code, once published, keeps its meaning.
 
+mod daemon;
 mod live_jobs;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::state::suggest::closest;
 
 mod webhooks;
 
+pub use daemon::{DAEMON_EXPOSED, DAEMON_LOOP_RESTARTED};
 pub use leftovers::{
     CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
     MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
@@ -697,6 +699,8 @@ pub const ALL: &[&Entry] = &[
     &ORPHAN_UNKNOWN,
     &DOCKER_UNREACHABLE,
     &MOUNT_IN_WORKSPACE,
+    &DAEMON_EXPOSED,
+    &DAEMON_LOOP_RESTARTED,
 ];
 
 /// The entry of a code.
@@ -721,6 +725,7 @@ mod tests {
     fn every_entry_is_listed_once_and_whole() {
         let sources = [
             include_str!("catalogue.rs"),
+            include_str!("catalogue/daemon.rs"),
             include_str!("catalogue/leftovers.rs"),
             include_str!("catalogue/live_jobs.rs"),
             include_str!("catalogue/webhooks.rs"),

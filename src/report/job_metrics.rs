@@ -14,8 +14,9 @@ pub struct JobMetrics {
     pub finished_while_away_total: u64,
     pub crashed_total: u64,
     pub unknown_total: u64,
-    /// Attempts that a recovery had re-attached and that crashed later. Of the jobs that the queue still
-    /// has, and the recoveries that the history still has.
+    /// Attempts that a recovery had re-attached and that died later: by a signal that nobody had asked for, or
+    /// without an exit status. Of the jobs that the queue still has, and the recoveries that the history still
+    /// has.
     pub died_after_reattach_total: u64,
     pub resumed_total: u64,
     /// Found alive or properly ended, of those found; `null` when none was found.
@@ -69,7 +70,16 @@ fn durations(history: &[HistoryEntry]) -> Vec<u64> {
 
 fn died_after_reattach(state: &QueueState, history: &[HistoryEntry]) -> u64 {
     let attempts = state.jobs().flat_map(|job| &job.course().attempts);
-    attempts.filter(|a| a.status == JobStatus::Crashed && was_reattached(a, history)).count() as u64
+    attempts.filter(|a| has_died(a) && was_reattached(a, history)).count() as u64
+}
+
+/// Neither ended by itself nor was ended on request or for its time limit.
+fn has_died(attempt: &Attempt) -> bool {
+    match attempt.status {
+        JobStatus::Crashed => true,
+        JobStatus::Failed => attempt.exit_code.is_none(),
+        _ => false,
+    }
 }
 
 /// Whether a recovery judged the attempt while it ran, and found no end to it.

@@ -11,6 +11,8 @@ pub mod cleanup;
 pub mod dashboard;
 pub mod failed;
 mod finding;
+pub mod findings;
+pub mod health;
 mod held;
 pub mod job_findings;
 pub mod job_metrics;

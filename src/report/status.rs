@@ -1,6 +1,8 @@
 //! The report on one screen: state, what is the matter, what to do.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -59,6 +61,11 @@ pub struct DaemonStatus {
     pub started_at: Timestamp,
     /// Whether it has not recovered and starts no job.
     pub safe_mode: bool,
+    /// Where it listens.
+    pub address: Option<String>,
+    pub socket: Option<PathBuf>,
+    /// How often its loop broke off and was begun again.
+    pub loop_restarts: u32,
 }
 
 /// The recovery that runs, or ran last.
@@ -266,8 +273,24 @@ fn is_settled(queue: &Queue, object: &str) -> bool {
     queue.state().get(&id).is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
 }
 
+/// What is to be known of the daemon that runs.
+fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let is_exposed = |a: &&String| a.parse::<SocketAddr>().is_ok_and(|a| !a.ip().is_loopback());
+    if let Some(address) = daemon.address.as_ref().filter(is_exposed) {
+        let sentence = format!("it listens on {address}, which other machines can reach, without encryption");
+        found.push(Finding::new(&catalogue::DAEMON_EXPOSED, "daemon", sentence));
+    }
+    if daemon.loop_restarts > 0 {
+        let sentence = format!("since its start its loop broke off {} times", daemon.loop_restarts);
+        found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, "daemon", sentence));
+    }
+    found
+}
+
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    found.extend(sources.daemon.iter().flat_map(of_daemon));
     found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {

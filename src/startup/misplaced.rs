@@ -26,13 +26,25 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.names_lock(),
         paths.daemon_info(),
         paths.daemon_lock(),
+        paths.admin_token(),
+        paths.viewer_token(),
+        paths.cleanup_lock(),
+        paths.orphans_plan(),
+        paths.orphans_lock(),
     ];
-    wanted.extend(named(&paths.queue_log(), &[".log", ".lock", ".page"]));
-    wanted.extend(named(&paths.audit_log(), &[".log", ".lock", ".page"]));
-    wanted.extend(named(&paths.startup_log(), &[".log", ".lock", ".page"]));
+    let logs = [
+        paths.queue_log(),
+        paths.audit_log(),
+        paths.startup_log(),
+        paths.webhooks_log(),
+        paths.cleanup_completed(),
+        paths.orphans_log(),
+    ];
+    wanted.extend(logs.iter().flat_map(|log| named(log, &[".log", ".lock", ".page"])));
     wanted.extend(SnapshotFile::list(&paths.queue())?.into_iter().map(|s| s.path));
     wanted.extend(named(&paths.jobs(), &[".job.json"]));
     wanted.extend(named(&paths.locks(), &[".lock.json", ".lock"]));
+    wanted.extend(named(&paths.cleanup(), &[".json"]));
     let mut moved = Vec::new();
     for path in wanted {
         if is_misplaced(&path) {

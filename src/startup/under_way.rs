@@ -227,13 +227,17 @@ impl Startup {
         Ok(self.writer(&mut now)?.append(records)?)
     }
 
-    /// Says that a phase is over. That is written with whatever the marker says next: killed before, the
-    /// startup is taken to have died in this phase, at its very end, and every phase may be run again.
+    /// Says that a phase is over. That is written at once when another one is under way beside it, which may
+    /// hang; else with whatever the marker says next: killed before, the startup is taken to have died in
+    /// this phase, at its very end, and every phase may be run again.
     pub fn done(&self, phase: &str) {
-        let marker = &mut self.under_way().marker;
-        marker.phases_entered.retain(|p| p != phase);
-        marker.phases_done.retain(|p| p != phase);
-        marker.phases_done.push(phase.to_owned());
+        let mut now = self.under_way();
+        now.marker.phases_entered.retain(|p| p != phase);
+        now.marker.phases_done.retain(|p| p != phase);
+        now.marker.phases_done.push(phase.to_owned());
+        if now.lock.is_some() && !now.marker.phases_entered.is_empty() {
+            now.unrecorded = now.marker.write(&self.dir).err().map(StartupError::from);
+        }
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {

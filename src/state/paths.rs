@@ -135,6 +135,14 @@ paths! {
     daemon_lock => "daemon/daemon.lock";
     /// Held by a process that starts whatever job is next.
     scheduling_lock => "daemon/scheduling.lock";
+    /// The token of those who may do everything.
+    admin_token => "daemon/admin.token";
+    /// The token of those who may look.
+    viewer_token => "daemon/viewer.token";
+    /// The daemon's unix socket.
+    admin_socket => "daemon/admin.sock";
+    /// What was answered to requests with an `Idempotency-Key`.
+    answered => "daemon/answered";
     /// What supervisors say when something goes wrong.
     supervisor_log => "daemon/supervisors.log";
 }

@@ -1,6 +1,9 @@
 //! What kind of file system a folder is on: flock and PIDs prove nothing across a network.
 
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Magic numbers of statfs(2) for file systems that other hosts may use at the same time.
 const NETWORK: &[(i64, &str)] = &[
@@ -31,8 +34,32 @@ pub fn is_full(path: &Path) -> bool {
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
 #[must_use]
 pub fn is_network(path: &Path) -> Option<&'static str> {
-    let magic = rustix::fs::statfs(path).ok()?.f_type;
+    named(rustix::fs::statfs(path).ok()?)
+}
+
+fn named(stat: rustix::fs::StatFs) -> Option<&'static str> {
+    let magic = stat.f_type;
     #[allow(clippy::useless_conversion)] // The type differs between architectures.
     let magic = i64::from(magic);
     NETWORK.iter().find(|(m, _)| *m == magic).map(|(_, name)| *name)
+}
+
+/// Whether open files are on this machine's own file systems, asked for many: the first device that is
+/// local is not asked about again.
+#[derive(Debug, Default)]
+pub struct LocalDevice(OnceLock<u64>);
+
+impl LocalDevice {
+    /// Whether this file is on no network file system.
+    #[must_use]
+    pub fn has(&self, file: &File, metadata: &Metadata) -> bool {
+        if self.0.get() == Some(&metadata.dev()) {
+            return true;
+        }
+        let is_local = rustix::fs::fstatfs(file).ok().and_then(named).is_none();
+        if is_local {
+            let _ = self.0.set(metadata.dev()); // Another thread may have been faster.
+        }
+        is_local
+    }
 }

@@ -1,8 +1,12 @@
 //! What a git repository tells of work that was left in it: HEAD, branch, uncommitted changes.
 //!
 //! Asked of `git` itself, which knows every form that a repository can have. It reads only (no optional
-//! locks), runs no hook and no file system monitor, trusts a repository of whichever owner, reads no
-//! configuration but the repository's own, asks nobody, and is ended when it takes too long.
+//! locks), trusts a repository of whichever owner, reads no configuration but the repository's own, asks
+//! nobody, and is ended when it takes too long.
+//!
+//! Whoever wrote the repository decides nothing about what is run: no hook, no file system monitor, no
+//! filter of `.gitattributes` (each that the configuration names is taken away first), no transport that
+//! would fetch what a partial clone lacks; and only the work tree that the repository lies in is looked at.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOST: u64 = 1 << 20;
 /// Where `git` is looked for.
 const SEARCHED: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+/// So many settings of filters are taken away at most.
+const FILTERS: usize = 1_000;
 /// How many folders of a workspace are looked at for repositories.
 const FOLDERS: usize = 64;
 
@@ -67,8 +73,58 @@ pub fn git_repositories(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// In words: no git, no repository, or no answer in time.
 pub fn git_state(repository: &Path) -> Result<GitState, String> {
-    let answer = ask(command(repository), PATIENCE)?;
+    let answer = ask(status(repository, &without_filters(repository)?), PATIENCE)?;
     understand(&answer).ok_or_else(|| "its answer cannot be understood".to_owned())
+}
+
+/// Settings for `-c` that take away what the repository's filters run, which git would call for changed files.
+///
+/// # Errors
+/// When they cannot all be taken away.
+pub(super) fn without_filters(repository: &Path) -> Result<Vec<String>, String> {
+    // No command, and nothing that must not be without one.
+    let without = |named: String| match named.ends_with(".required") {
+        true => format!("{named}=false"),
+        false => format!("{named}="),
+    };
+    Ok(filters(repository)?.into_iter().map(without).collect())
+}
+
+fn filters(repository: &Path) -> Result<Vec<String>, String> {
+    let mut list = command(repository);
+    list.args(["config", "--list", "--name-only", "-z", "--includes"]);
+    let listed = ask(list, PATIENCE)?;
+    if listed.len() as u64 == MOST {
+        return Err("its configuration is too large".to_owned());
+    }
+    let name = |name: &[u8]| std::str::from_utf8(name).ok().map(str::to_owned);
+    let runs = |name: &[u8]| {
+        name.starts_with(b"filter.")
+            && [&b".clean"[..], b".smudge", b".process", b".required"].iter().any(|end| name.ends_with(end))
+    };
+    let mut found = Vec::new();
+    for named in listed.split(|&b| b == 0).filter(|n| runs(n)) {
+        // An equals sign would end the name where it is taken away.
+        let Some(named) = name(named).filter(|n| !n.contains('=')) else {
+            return Err("a filter in its configuration has a name that cannot be taken away".to_owned());
+        };
+        found.push(named);
+    }
+    found.sort();
+    found.dedup();
+    match found.len() {
+        0..=FILTERS => Ok(found),
+        many => Err(format!("its configuration has {many} settings of filters")),
+    }
+}
+
+fn status(repository: &Path, switched_off: &[String]) -> Command {
+    let mut git = command(repository);
+    for setting in switched_off {
+        git.args(["-c", setting]);
+    }
+    git.args(["status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=all"]);
+    git
 }
 
 fn command(repository: &Path) -> Command {
@@ -76,14 +132,18 @@ fn command(repository: &Path) -> Command {
     let above = repository.parent().unwrap_or(repository);
     git.args(["--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"])
         .args(["-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"])
-        .args(["status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=all"])
+        .args(["-c", "protocol.allow=never"])
         .current_dir(repository)
         .env_clear()
         .env("PATH", SEARCHED)
         .env("LC_ALL", "C")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ATTR_NOSYSTEM", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
+        .env("GIT_WORK_TREE", ".")
         .env("GIT_CEILING_DIRECTORIES", above)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -201,6 +261,80 @@ mod tests {
         git(&at, &["-c", "core.fsmonitor=false", "checkout", "-q", "--detach"]);
         let state = git_state(&at).unwrap();
         assert!(state.branch.is_none() && state.to_string().ends_with("detached, 3 uncommitted changes"));
+    }
+
+    /// Says that a program was run by writing a file.
+    fn witness(folder: &Path, name: &str) -> (PathBuf, String) {
+        let (ran, program) = (folder.join(format!("{name}.ran")), folder.join(name));
+        std::fs::write(&program, format!("#!/bin/sh\ntouch {}\ncat\n", ran.display())).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        (ran, program.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_repository_that_means_harm_has_nothing_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("work");
+        std::fs::create_dir(&at).unwrap();
+        git(&at, &["init", "-q", "-b", "main"]);
+        for name in ["a", "b", "c"] {
+            std::fs::write(at.join(name), name.repeat(50)).unwrap();
+        }
+        std::fs::write(at.join(".gitattributes"), "a filter=one\nb filter=two.x\n").unwrap();
+        git(&at, &["add", "."]);
+        git(&at, &["commit", "-q", "-m", "first"]);
+        let programs = ["clean", "process", "hook", "monitor", "transport"];
+        let [clean, process, hook, monitor, transport] = programs.map(|name| witness(folder.path(), name));
+        let settings = [
+            ("filter.one.clean", &clean.1),
+            ("filter.one.required", &"true".to_owned()),
+            ("filter.two.x.process", &process.1),
+            ("core.fsmonitor", &monitor.1),
+            ("extensions.partialClone", &"origin".to_owned()),
+            ("remote.origin.promisor", &"true".to_owned()),
+            ("remote.origin.url", &format!("ext::{}", transport.1)),
+            ("protocol.ext.allow", &"always".to_owned()),
+        ];
+        // Those of filters behind an include, which is followed too.
+        let included = folder.path().join("included");
+        for (name, value) in settings {
+            let into = if name.starts_with("filter.") { &included } else { &at.join(".git/config") };
+            git(&at, &["config", "--file", into.to_str().unwrap(), name, value]);
+        }
+        git(&at, &["config", "core.repositoryFormatVersion", "1"]);
+        git(&at, &["config", "include.path", included.to_str().unwrap()]);
+        std::fs::copy(&hook.1, at.join(".git/hooks/post-index-change")).unwrap();
+        let ran = || {
+            let all = [&clean, &process, &hook, &monitor, &transport];
+            all.iter().filter(|(ran, _)| std::fs::remove_file(ran).is_ok()).count()
+        };
+        ran();
+        // As new as the index: their contents are compared.
+        let touch = |name: &str| {
+            let file = std::fs::File::options().append(true).open(at.join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        };
+        ["a", "b"].into_iter().for_each(touch);
+        let mut trusting = Command::new("git");
+        let _ = trusting.current_dir(&at).args(["status", "--porcelain"]).output().unwrap();
+        assert!(ran() >= 2, "the repository is as harmful as it is to be");
+        ["a", "b"].into_iter().for_each(touch);
+        // What a partial clone lacks would be fetched.
+        let tree = at.join(".git/objects");
+        std::fs::write(at.join("c"), "changed").unwrap();
+        let state = git_state(&at).unwrap();
+        assert_eq!((state.branch.as_deref(), state.changes), (Some("main"), 1), "{state}");
+        assert_eq!(ran(), 0, "nothing was run");
+        std::fs::remove_dir_all(&tree).unwrap();
+        std::fs::create_dir(&tree).unwrap();
+        let _ = git_state(&at);
+        assert_eq!(ran(), 0, "nothing was run, nor fetched");
+        // Another work tree than its own is none of its business.
+        git(&at, &["config", "core.worktree", "/"]);
+        assert!(git_state(&at).is_ok_and(|state| state.changes < 10) || git_state(&at).is_err());
+        assert_eq!(ran(), 0);
+        git(&at, &["config", "filter.a=b.clean", &clean.1]);
+        assert!(git_state(&at).unwrap_err().contains("cannot be taken away"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod usage;
 
 pub use cgroup::Cgroup;
 pub use children::{ResourceUse, use_of_children};
-pub use filesystem::{is_full, is_network};
+pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
 pub use process::{

@@ -62,6 +62,12 @@ pub fn presence(process: ProcessIdentity) -> Presence {
     }
 }
 
+/// Whether nothing has this PID, not even a zombie, and nothing hidden.
+pub(super) fn is_no_process(pid: u32) -> bool {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap_or(0));
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
 /// With hidepid, /proc hides what kill(2) still sees.
 pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
     match Pid::from_raw(i32::try_from(process.pid).unwrap_or(0)) {

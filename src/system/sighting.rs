@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::durable::mutation::Mutation;
 
-use super::process::{Presence, ProcessIdentity, presence_unseen, process_stat};
+use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, process_stat};
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct Sighting {
 pub fn sight(process: ProcessIdentity) -> Sighting {
     let nothing =
         Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
+    // The cheapest question first: most processes that are asked about after a crash are gone.
+    if is_no_process(process.pid) {
+        return nothing;
+    }
     match process_stat(process.pid) {
         Ok(stat) if stat.identity != process && !Mutation::TrustPidAlone.is_on() => {
             Sighting { is_succeeded: true, ..nothing }

@@ -41,6 +41,18 @@ pub enum DeliveryLogError {
     Json(#[from] serde_json::Error),
 }
 
+impl DeliveryLogError {
+    /// Whether the disk refuses to be changed: what is there can be read.
+    fn is_refused_change(&self) -> bool {
+        match self {
+            DeliveryLogError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
+            | DeliveryLogError::Lock(LockError::Disk(e))
+            | DeliveryLogError::Disk(e) => e.is_refused_change(),
+            _ => false,
+        }
+    }
+}
+
 /// What is wrong with the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {
@@ -72,6 +84,38 @@ pub struct DeliveryLog {
     position: Position,
 }
 
+/// What the log says at one moment, for a report.
+#[derive(Debug)]
+pub struct DeliveryView(Pass);
+
+impl DeliveryView {
+    fn read(dir: &StateDir) -> Result<DeliveryView, DeliveryLogError> {
+        let (folder, state_id) = (dir.paths.webhooks_log(), dir.identity.state_id.to_string());
+        let request = ReadRequest {
+            folder: &folder,
+            state_id: Some(&state_id),
+            from: Position::default(),
+            until: None,
+        };
+        let mut pass = Pass::default();
+        let summary = read(request, |seq, payload| drop(pass.record(seq, payload)))?;
+        pass.note(summary);
+        Ok(DeliveryView(pass))
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn state(&self) -> &DeliveryState {
+        &self.0.state
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> &Problems {
+        &self.0.problems
+    }
+}
+
 /// A pass over the records.
 #[derive(Debug, Default)]
 struct Pass {
@@ -92,29 +136,28 @@ impl Pass {
                 return None;
             }
         };
-        self.apply(seq, record)
+        let operation = record.operation.clone();
+        self.apply(seq, record).then_some(operation)
     }
 
-    fn apply(&mut self, seq: u64, record: Record) -> Option<Operation> {
+    /// Whether it fitted.
+    fn apply(&mut self, seq: u64, record: Record) -> bool {
         self.records += 1;
-        let operation = record.operation.clone();
-        match operation {
-            Operation::CompactionBegin => self.begun = seq,
-            Operation::CompactionEnd { .. } => {}
-            _ => {}
+        if matches!(record.operation, Operation::CompactionBegin) {
+            self.begun = seq;
         }
-        let is_end = matches!(operation, Operation::CompactionEnd { .. });
+        let is_end = matches!(record.operation, Operation::CompactionEnd { .. });
         match self.state.apply(record) {
             Ok(()) if is_end => {
                 self.compacted = self.begun;
                 self.records = 0;
                 self.problems.refused.clear();
-                Some(operation)
+                true
             }
-            Ok(()) => Some(operation),
+            Ok(()) => true,
             Err(refusal) => {
                 self.problems.refused.push((seq, refusal));
-                None
+                false
             }
         }
     }
@@ -168,15 +211,20 @@ impl DeliveryLog {
         Ok(opened)
     }
 
-    /// As [`DeliveryLog::open`]; `None`, and nothing made, where nothing was ever delivered.
+    /// What it says, for a report; `None`, and nothing made, where nothing was ever delivered. Where the disk
+    /// cannot be written the files are read as they are: what is shown may include records that were never
+    /// synced.
     ///
     /// # Errors
     /// What the system says.
-    pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryLog>, DeliveryLogError> {
-        if dir.paths.webhooks_log().join("append.lock").exists() {
-            DeliveryLog::open(dir).map(Some)
-        } else {
-            Ok(None)
+    pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
+        if !dir.paths.webhooks_log().join("append.lock").exists() {
+            return Ok(None);
+        }
+        match DeliveryLog::open(dir) {
+            Ok(log) => Ok(Some(DeliveryView(log.pass))),
+            Err(e) if e.is_refused_change() => DeliveryView::read(dir).map(Some),
+            Err(e) => Err(e),
         }
     }
 

@@ -40,7 +40,7 @@ pub use breaker::{Breaker, BreakerSettings, Change};
 pub use delivery::{Delivery, DeliveryId, Event, Facts, JobFacts, RecoveryFacts};
 pub use derive::{Deriver, RecoveryEnd};
 pub use engine::{Delivered, Engine, EngineError, Feed, deliver_test};
-pub use log::{DeliveryLog, DeliveryLogError, PastAttempt, Problems, attempts_in};
+pub use log::{DeliveryLog, DeliveryLogError, DeliveryView, PastAttempt, Problems, attempts_in};
 pub use record::{Attempted, Course, Outcome, Standing};
 pub use recover::{FoundDelivery, Recovered, Was, recover};
 pub use schedule::{Chance, chance, pause_after};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::delivery::Delivery;
 use super::derive::{Deriver, RecoveryEnd, ids_of_job};
-use super::log::{DeliveryLog, DeliveryLogError, Problems};
+use super::log::{DeliveryLog, DeliveryLogError, DeliveryView, Problems};
 use super::record::{Course, Standing};
 use super::settings::Endpoint;
 use super::state::{Circuit, DeliveryState};
@@ -52,7 +52,7 @@ impl Survey {
     ) -> Result<Survey, DeliveryLogError> {
         let log = DeliveryLog::open_if_any(dir)?;
         let nothing = DeliveryState::default();
-        let state = log.as_ref().map_or(&nothing, DeliveryLog::state);
+        let state = log.as_ref().map_or(&nothing, DeliveryView::state);
         let mut derived = Deriver::new(dir.identity.state_id, endpoints, state.endpoints());
         let mut undelivered = undelivered_of(&mut derived, state, queue, recoveries);
         undelivered.sort_by_key(|u| u.delivery.order());

@@ -52,12 +52,12 @@ fn damaged_metadata_costs_its_own_repository_only_and_keeps_the_token() {
         std::fs::write(&paths.metadata, content).unwrap();
 
         assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })));
-        let recovered = recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+        let recovered = recover_all(&bench.dir, &jobs, &mut |_, _| true).unwrap();
         assert_eq!((recovered.unavailable, recovered.free, recovered.kept), (1, 1, 0));
         assert_eq!(recovered.locks[0].repository, REPOSITORY);
         assert_eq!(bench.dir.quarantine().notes().len(), 1);
         assert_eq!(std::fs::read(&paths.metadata).unwrap(), content, "the original stays");
-        recover_all(&bench.dir, &jobs, &mut |_, _| {}).unwrap();
+        recover_all(&bench.dir, &jobs, &mut |_, _| true).unwrap();
         assert_eq!(bench.dir.quarantine().notes().len(), 1, "the same bytes are kept once");
         try_acquire(&bench.dir, "other", &request(&jobs)).unwrap().release().unwrap();
 

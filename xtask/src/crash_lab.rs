@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use recovery_lab::operations::{self, Operation};
-use recovery_lab::table::{Row, render};
+use recovery_lab::table::{Row, head, render, skipped};
 use recovery_lab::write_paths::Untried;
-use recovery_lab::{Error, Limits, Orders, Player, Report, Seed, Step, Which, run_operation};
+use recovery_lab::{Error, Limits, Orders, Player, Report, Seed, Step, Which, run_operation, try_kept};
 
 use crate::{real_binary, shutdown};
 
@@ -29,9 +30,13 @@ pub(crate) struct Arguments {
     /// Only this operation's crash images, or with `--only shutdown` its power losses.
     #[arg(long, value_name = "NAME")]
     operation: Option<String>,
-    /// Only this one of the operation's images, by the number that a failure names.
-    #[arg(long, value_name = "N", requires = "operation")]
-    image: Option<usize>,
+    /// Only this one image: a folder in which a failure was kept; or, with --operation, the number that a
+    /// failure names, which may be another image in the next recording.
+    #[arg(long, value_name = "DIR|N")]
+    image: Option<String>,
+    /// Where images are kept on which something does not hold.
+    #[arg(long, value_name = "DIR", default_value = "target/crash-lab")]
+    keep: PathBuf,
     /// With a fault of the library switched on; see `recovery::durable::mutation`.
     #[arg(long, value_name = "NAME")]
     mutation: Option<String>,
@@ -52,9 +57,16 @@ pub(crate) struct Context<'a> {
     pub(crate) player: Player,
     pub(crate) bar: ProgressBar,
     seed: u64,
+    rows: Mutex<Vec<Row>>,
 }
 
 impl Context<'_> {
+    /// A row is finished: it is printed at once.
+    pub(crate) fn finished(&self, row: Row) {
+        self.bar.suspend(|| say(&row.line()));
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+    }
+
     /// Whether everything is to be tried.
     pub(crate) fn is_full(&self) -> bool {
         self.arguments.full
@@ -82,64 +94,74 @@ impl Context<'_> {
 }
 
 /// A part of the laboratory.
+#[derive(Clone, Copy)]
 pub(crate) struct Part {
     /// For `--only`.
     pub(crate) name: &'static str,
-    /// Its rows; what did not hold is printed as it is found.
-    pub(crate) run: fn(&Context<'_>) -> Result<Vec<Row>, Error>,
+    /// Tells each row when it is finished, and what did not hold as it is found.
+    pub(crate) run: fn(&Context<'_>) -> Result<(), Error>,
 }
 
 /// All parts, in the order in which they run.
 const PARTS: &[Part] =
     &[Part { name: "crash-images", run: crash_images }, Part { name: "shutdown", run: shutdown::shut_down }];
+/// Runs only when it is asked for: `crash-images` tells the same.
+const WRITE_PATHS: Part = Part { name: "write-paths", run: recordings };
 
 /// Runs what was asked for; success when nothing failed.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    match run_parts(arguments) {
-        Ok(rows) => {
-            let text = render(&rows);
-            say(&text);
-            let written = arguments.table.as_ref().map(|path| write_table(path, &text));
-            if let Some(Err(e)) = written {
-                tell(&format!("the table cannot be written: {e}"));
-                return ExitCode::from(2);
-            }
-            ExitCode::from(u8::from(rows.iter().any(|row| row.failures > 0)))
-        }
-        Err(e) => {
-            tell(&format!("the laboratory failed: {e}"));
-            ExitCode::from(2)
-        }
-    }
+    let outcome = match &arguments.image {
+        Some(image) if image.parse::<usize>().is_err() => again(Path::new(image)),
+        _ => run_parts(arguments),
+    };
+    outcome.unwrap_or_else(|e| {
+        tell(&format!("the laboratory failed: {e}"));
+        ExitCode::from(2)
+    })
 }
 
-fn run_parts(arguments: &Arguments) -> Result<Vec<Row>, Error> {
+/// An image that was kept.
+fn again(folder: &Path) -> Result<ExitCode, Error> {
+    let again = try_kept(folder)?;
+    say(&format!("{} ({}): {}", again.operation, again.moment, again.then));
+    say(&format!("now: {}", again.now.as_deref().unwrap_or("it holds")));
+    Ok(ExitCode::from(u8::from(again.now.is_some())))
+}
+
+fn run_parts(arguments: &Arguments) -> Result<ExitCode, Error> {
     let player = Player::new(&std::env::current_exe()?);
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let style = "{elapsed_precise} {wide_bar} {human_pos}/{human_len} {msg}";
     bar.set_style(ProgressStyle::with_template(style)?);
     let seed = arguments.seed.unwrap_or_else(|| Seed::from_environment("RECOVERYCTL_LAB_SEED"));
     tell(&format!("--seed {seed} repeats this run"));
-    let context = Context { arguments, player, bar, seed };
-    let mut rows = Vec::new();
+    let context = Context { arguments, player, bar, seed, rows: Mutex::default() };
     let of_operations = arguments.operation.is_some().then_some("crash-images");
     let only = arguments.only.as_deref().or(of_operations);
-    for part in
-        PARTS.iter().chain(&real_binary::PARTS).filter(|part| only.is_none_or(|name| name == part.name))
-    {
-        rows.extend((part.run)(&context)?);
+    say(&head());
+    let asked_for = [WRITE_PATHS].into_iter().filter(|part| only == Some(part.name));
+    let parts = PARTS.iter().chain(&real_binary::PARTS);
+    let wanted = parts.filter(|part| only.is_none_or(|name| name == part.name)).copied();
+    for part in asked_for.chain(wanted) {
+        (part.run)(&context)?;
     }
     context.bar.finish_and_clear();
+    let rows = context.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     if rows.is_empty() {
         return Err("there is no part or operation of that name".into());
     }
-    Ok(rows)
+    say(&Row::sum(&rows).line());
+    skipped(&rows).iter().for_each(|line| say(&format!("\n{line}")));
+    if let Some(path) = &arguments.table {
+        write_table(path, &render(&rows))?;
+    }
+    Ok(ExitCode::from(u8::from(rows.iter().any(|row| row.failures > 0))))
 }
 
-fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+fn crash_images(context: &Context<'_>) -> Result<(), Error> {
     let arguments = context.arguments;
     let wanted = |o: &&Operation| arguments.operation.as_deref().is_none_or(|name| name == o.name);
-    let (mut rows, mut passed) = (Vec::new(), BTreeSet::new());
+    let mut passed = BTreeSet::new();
     for operation in operations::ALL.iter().filter(wanted) {
         context.bar.set_message(operation.name);
         let limits = match (arguments.full, arguments.every) {
@@ -147,7 +169,9 @@ fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
             (true, _) => Limits::full(context.seed()),
             _ => Limits::bounded_for(operation),
         };
-        let which = arguments.image.map_or(Which::All, Which::One);
+        let limits = Limits { keep: Some(arguments.keep.clone()), ..limits };
+        let number = arguments.image.as_ref().map(|number| number.parse()).transpose()?;
+        let which = number.map_or(Which::All, Which::One);
         let orders = Orders { mutation: arguments.mutation.clone(), ..Orders::default() };
         let progress = |step| match step {
             Step::Planned(disks) => context.bar.inc_length(disks as u64),
@@ -156,17 +180,35 @@ fn crash_images(context: &Context<'_>) -> Result<Vec<Row>, Error> {
         let report = run_operation(&context.player, operation, &orders, &limits, which, &progress)?;
         passed.extend(report.sites.iter().cloned());
         report.failures.iter().take(20).for_each(|f| context.bar.suspend(|| tell(&f.to_string())));
-        rows.push(row(operation, &report));
+        context.finished(row(operation, &report));
     }
     if arguments.operation.is_none() {
-        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let Untried { untried, stale } = Untried::find(&repository, &passed)?;
-        let failures = (untried.len() + stale.len()) as u64;
-        untried.iter().for_each(|path| tell(&format!("no operation takes this write path: {path}")));
-        stale.iter().for_each(|excuse| tell(&format!("needs no excuse: {excuse}")));
-        rows.push(Row { operation: "write paths".to_owned(), failures, ..Row::default() });
+        write_paths(context, &passed)?;
     }
-    Ok(rows)
+    Ok(())
+}
+
+/// Only the recordings: whether they pass every write path.
+fn recordings(context: &Context<'_>) -> Result<(), Error> {
+    let mut passed = BTreeSet::new();
+    for operation in operations::ALL {
+        context.bar.set_message(operation.name);
+        let limits = Limits::recording_of(operation);
+        let orders = Orders::default();
+        passed
+            .extend(run_operation(&context.player, operation, &orders, &limits, Which::All, &|_| {})?.sites);
+    }
+    write_paths(context, &passed)
+}
+
+fn write_paths(context: &Context<'_>, passed: &BTreeSet<String>) -> Result<(), Error> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let Untried { untried, stale } = Untried::find(&repository, passed)?;
+    let failures = (untried.len() + stale.len()) as u64;
+    untried.iter().for_each(|path| tell(&format!("no operation takes this write path: {path}")));
+    stale.iter().for_each(|excuse| tell(&format!("needs no excuse: {excuse}")));
+    context.finished(Row { operation: "write paths".to_owned(), failures, ..Row::default() });
+    Ok(())
 }
 
 fn row(operation: &Operation, report: &Report) -> Row {

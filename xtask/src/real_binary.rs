@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use recovery_lab::bytes::{self, Extent};
@@ -28,22 +28,19 @@ const KILL_POINTS: [usize; 2] = [10, 300];
 /// How many damages of each file.
 const DAMAGES: [usize; 2] = [12, 100];
 
-fn killed(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+fn killed(context: &Context<'_>) -> Result<(), Error> {
     let (binary, seed) = (binary()?, context.seed());
     let points = match context.is_every() {
         true => Points::All,
         false => Points::Sample { seed, points: KILL_POINTS[usize::from(context.is_full())] },
     };
     let scenarios = kill::scenarios();
-    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                while let Some((number, scenario)) = {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
-                    scenarios.get(number).map(|s| (number, s))
-                } {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::SeqCst)) {
                     context.bar.set_message(scenario.name);
                     let planned = AtomicUsize::new(0);
                     let progress = |_, total: usize| {
@@ -52,29 +49,29 @@ fn killed(context: &Context<'_>) -> Result<Vec<Row>, Error> {
                         }
                         context.bar.inc(1);
                     };
-                    let tally = kill::try_scenario(&binary, scenario, points, &progress);
-                    let mut rows = rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    rows.push((number, tally));
+                    match kill::try_scenario(&binary, scenario, points, &progress) {
+                        Ok(tally) => context.finished(row(context, &tally)),
+                        Err(e) => drop(failed.lock().unwrap_or_else(PoisonError::into_inner).insert(e)),
+                    }
                 }
             });
         }
     });
-    let mut rows = rows.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    rows.sort_by_key(|(number, _)| *number);
-    rows.into_iter().map(|(_, tally)| Ok(row(context, &tally?))).collect()
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), |e| Err(e.into()))
 }
 
-fn tortured(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+fn tortured(context: &Context<'_>) -> Result<(), Error> {
     let length = Duration::from_secs(context.seconds());
     let ordeal = Ordeal { seed: context.seed(), length, actors: 6 };
     context.bar.set_message("torture");
     context.bar.inc_length(length.as_secs());
     let begun = context.bar.position();
     let progress = |over: Duration| context.bar.set_position(begun + over.as_secs());
-    Ok(vec![row(context, &torture(&binary()?, ordeal, &progress)?)])
+    context.finished(row(context, &torture(&binary()?, ordeal, &progress)?));
+    Ok(())
 }
 
-fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+fn starved(context: &Context<'_>) -> Result<(), Error> {
     let binary = binary()?;
     let step = match (context.is_every(), context.is_full()) {
         (true, _) => 1,
@@ -82,23 +79,23 @@ fn starved(context: &Context<'_>) -> Result<Vec<Row>, Error> {
         _ => 20,
     };
     context.bar.set_message("faults");
-    let mut rows = Vec::new();
     match faults::disk::try_disks(&binary, &["disk-not-writable", "job-record-not-written"])? {
-        Some(tally) => rows.push(row(context, &tally)),
-        None => rows.push(Row {
+        Some(tally) => context.finished(row(context, &tally)),
+        None => context.finished(Row {
             operation: "disk: full, read-only".to_owned(),
             skipped: Some("a file system cannot be mounted (it needs root)".to_owned()),
             ..Row::default()
         }),
     }
-    rows.push(row(context, &faults::limits::try_limits(&binary, if context.is_full() { 1 } else { 5 })?));
-    rows.push(row(context, &faults::clocks::try_clocks(&binary)?));
+    let limits = faults::limits::try_limits(&binary, if context.is_full() { 1 } else { 5 })?;
+    context.finished(row(context, &limits));
+    context.finished(row(context, &faults::clocks::try_clocks(&binary)?));
     let all = faults::effects::try_effects(&binary, context.seed(), step)?;
-    rows.extend(all.iter().map(|tally| row(context, tally)));
-    Ok(rows)
+    all.iter().for_each(|tally| context.finished(row(context, tally)));
+    Ok(())
 }
 
-fn damaged(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+fn damaged(context: &Context<'_>) -> Result<(), Error> {
     let (binary, seed) = (binary()?, context.seed());
     let extent = match context.is_every() {
         true => Extent::All { seed },
@@ -108,7 +105,8 @@ fn damaged(context: &Context<'_>) -> Result<Vec<Row>, Error> {
     let mut all = bytes::try_files(&binary, extent, &|| context.bar.tick())?;
     all.push(bytes::folders::try_folders(&binary, "no-state-file")?);
     all.extend(bytes::parsers::try_parsers(seed, if context.is_full() { 300_000 } else { 3_000 }));
-    Ok(all.iter().map(|tally| row(context, tally)).collect())
+    all.iter().for_each(|tally| context.finished(row(context, tally)));
+    Ok(())
 }
 
 pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {

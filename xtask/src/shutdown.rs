@@ -9,7 +9,7 @@ use recovery_lab::table::Row;
 use crate::crash_lab::Context;
 use crate::real_binary::row;
 
-pub(crate) fn shut_down(context: &Context<'_>) -> Result<Vec<Row>, Error> {
+pub(crate) fn shut_down(context: &Context<'_>) -> Result<(), Error> {
     let (operation, mutation) = context.operation_and_mutation();
     let operations = match operation {
         Some(name) => vec![name],
@@ -28,16 +28,16 @@ pub(crate) fn shut_down(context: &Context<'_>) -> Result<Vec<Row>, Error> {
         }
         bar.inc(1);
     };
-    let mut rows = Vec::new();
     for kind in Kind::ALL {
-        match try_file_system(player, kind, &extent, &progress)? {
-            Tried::Rows(tallies) => rows.extend(tallies.iter().map(|tally| row(context, tally))),
-            Tried::Skipped(why) => rows.push(Row {
+        let finished = |tally: &_| context.finished(row(context, tally));
+        match try_file_system(player, kind, &extent, &progress, &finished)? {
+            Tried::Rows(_) => {}
+            Tried::Skipped(why) => context.finished(Row {
                 operation: format!("power losses of {}", kind.name()),
                 skipped: Some(why),
                 ..Row::default()
             }),
         }
     }
-    Ok(rows)
+    Ok(())
 }

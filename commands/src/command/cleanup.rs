@@ -68,6 +68,13 @@ enum PhaseWord {
     Filesystem,
 }
 
+impl CleanupArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        matches!(self.word, CleanupWord::Start(_) | CleanupWord::Run | CleanupWord::Skip(_))
+    }
+}
+
 pub(crate) fn cmd_cleanup(context: &mut Context, args: &CleanupArgs) -> Result<Ending, CliError> {
     match &args.word {
         CleanupWord::State(page) => state(context, page),

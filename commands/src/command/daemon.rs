@@ -1,19 +1,26 @@
 //! `daemon`: recovers, then runs and watches jobs until it is told to end.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::sync::Arc;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonInfo, DaemonSettings, Trouble, serve};
+use recovery::daemon::{DaemonInfo, DaemonSettings, Listen, Trouble, make_tokens, serve};
 use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
+use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
 use crate::cleaning::{cleaning, scanning_at_start};
+use crate::cli::Globals;
+use crate::configuration;
 use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::error::{CliError, Ending, ErrorKind};
+use crate::http::{HttpSettings, Listeners, Server, Stage};
+use crate::notice::Notice;
 use crate::progress;
 use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
 
@@ -23,6 +30,14 @@ pub(crate) struct DaemonArgs {
     /// How many jobs run at a time [default: as configured]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: Option<u16>,
+    /// The address to listen on, or none [default: as configured, else 127.0.0.1:9797 if it is free]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen: Option<String>,
+}
+
+fn address(text: &str) -> Result<String, &'static str> {
+    let fits = text == "none" || text.parse::<SocketAddr>().is_ok();
+    fits.then(|| text.to_owned()).ok_or("an address with a port, such as 127.0.0.1:9797, or none")
 }
 
 /// A daemon has no terminal: what keeps deliveries from being recorded goes where its other lines go.
@@ -43,12 +58,95 @@ struct DaemonReport {
     stopped_by: Option<&'static str>,
 }
 
+/// SIGHUP: the configuration is read anew, and requests are answered by it. One that cannot be used is told, and
+/// the old one kept.
+struct Hangup {
+    came: Arc<AtomicBool>,
+    globals: Globals,
+}
+
+impl Hangup {
+    fn install(context: &Context) -> Result<Hangup, CliError> {
+        let came = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, came.clone())
+            .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))?;
+        Ok(Hangup { came, globals: context.globals().clone() })
+    }
+
+    fn answer(&self, server: Option<&Server>) {
+        if !self.came.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        match configuration::load(&self.globals, rustix::process::getuid().is_root()) {
+            Ok(loaded) => {
+                if let Some(server) = server {
+                    server.reload(loaded);
+                }
+                tell("the configuration was read anew: requests are answered by it");
+            }
+            Err(e) => tell(&format!(
+                "warning: the configuration cannot be used, the old one stays: {}",
+                e.message()
+            )),
+        }
+    }
+}
+
+/// What begins to listen, once this process is the daemon: the server that answers is kept in `server`.
+fn listener(
+    context: &mut Context,
+    args: &DaemonArgs,
+    server: Arc<OnceLock<Server>>,
+) -> Result<Listen, CliError> {
+    let loaded = context.configuration()?.clone();
+    let asked = args.listen.clone().or_else(|| loaded.configuration.settings().daemon.listen.clone());
+    let socket = context.socket();
+    let tells_requests = context.output.is_verbose();
+    Ok(Box::new(move |dir| {
+        make_tokens(dir).map_err(|e| e.source)?;
+        let socket = socket.unwrap_or_else(|| dir.paths.admin_socket());
+        let listeners = match asked.as_deref() {
+            Some("none") => Listeners::bind(dir, None, &socket)?,
+            Some(address) => Listeners::bind(dir, Some(address), &socket)?,
+            // Another daemon of this machine may have the usual address: the socket remains.
+            None => match Listeners::bind(dir, Some(USUAL_ADDRESS), &socket) {
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                    tell(&format!("warning: {e}; only the socket is served"));
+                    Listeners::bind(dir, None, &socket)?
+                }
+                bound => bound?,
+            },
+        };
+        let listening = listeners.listening.clone();
+        let log = Box::new(move |line: &str| {
+            if tells_requests {
+                tell(line);
+            }
+        });
+        let settings = HttpSettings { dir: dir.clone(), loaded, log };
+        let started = Server::start(settings, listeners)?;
+        // Nobody else has put one there: this is called once.
+        let _ = server.set(started);
+        Ok(listening)
+    }))
+}
+
+/// A daemon's lines go to stderr; that nobody reads them is no failure.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
-    let run = run_options(context, "daemon", &[], progress::observer(&context.output))?;
+    let notice = Notice::of_this_process();
+    let observer = notice.observer(progress::observer(&context.output));
+    let run = run_options(context, "daemon", &[], Some(observer))?;
     let cancel = run.cancel.clone();
+    let server = Arc::new(OnceLock::new());
+    let hangup = Hangup::install(context)?;
+    let listen = listener(context, args, server.clone())?;
     let settings = DaemonSettings {
         recovery: recovering(context, StartedBy::Daemon, false)?,
         run,
@@ -58,13 +156,18 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         trouble: trouble_to_stderr(),
         cleanup: cleaning(context)?,
         orphans: scanning_at_start(context)?,
+        listen,
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();
     let output = &mut context.output;
     let mut recovery = None;
     let mut ready = |info: &DaemonInfo, record: Option<&RecoveryRecord>| {
+        if let Some(server) = server.get() {
+            server.reached(if info.safe_mode { Stage::SafeMode } else { Stage::Ready });
+        }
         let Some(record) = record else {
+            notice.ready("safe mode: no job is started");
             output.warning(&format!(
                 "process {} is up in safe mode: startups before it died, so nothing is recovered and no job started",
                 info.pid
@@ -74,16 +177,23 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         };
         let outcome = record.snapshot.outcome.word();
         recovery = Some(outcome);
+        notice.ready(&format!("takes jobs; its recovery {outcome}"));
         let detail = format!("process {}, recovery {outcome}", info.pid);
         let entry = Entry::done(dir.clock.now(), &actor, "daemon", "state".to_owned(), detail);
         if let Err(e) = audit::record(&dir, &entry) {
             output.warning(&format!("{e}: {}", e.source));
         }
-        output.note(&format!("ready: process {}, recovery {outcome}", info.pid));
+        let at = info.address.as_ref().map_or_else(String::new, |a| format!(", http://{a}"));
+        output.note(&format!("ready: process {}, recovery {outcome}{at}", info.pid));
     };
     let served = cancellable(&interruption, &cancel, || {
-        serve(&dir, settings, &mut ready, &|| interruption.requested().is_some())
+        serve(&dir, settings, &mut ready, &|| {
+            notice.turned();
+            hangup.answer(server.get());
+            interruption.requested().is_some()
+        })
     });
+    notice.stopping();
     served?;
     let report = DaemonReport { pid: std::process::id(), recovery, stopped_by: interruption.signal() };
     context.output.report(&report, |_| {}); // As text, its end says all.

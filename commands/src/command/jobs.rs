@@ -41,6 +41,13 @@ enum JobsWord {
     Metrics,
 }
 
+impl JobsArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        matches!(self.word, JobsWord::Cancel(_) | JobsWord::Prune(_))
+    }
+}
+
 pub(crate) fn cmd_jobs(context: &mut Context, args: &JobsArgs) -> Result<Ending, CliError> {
     match &args.word {
         JobsWord::List(args) => list(context, args),

@@ -1,12 +1,14 @@
 //! `jobs prune`: jobs that are over, and old enough, go with all they left.
 
 use clap::Args;
-use recovery::daemon::Needs;
-use recovery::jobs::{PruneReport, Retention, prune as remove, would_prune};
-use recovery::queue::{Job, Queue};
+use recovery::cleanup::{CleanupRecord, CleanupStatus};
+use recovery::daemon::{CleanedPrune, PruneCleanup, prune_cleaned, would_prune_cleaned};
+use recovery::jobs::Retention;
+use recovery::queue::Queue;
 use recovery::state::StateDir;
 use serde::Serialize;
 
+use crate::cleaning::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::text::{Text, ago};
@@ -15,9 +17,10 @@ use crate::working::{judging, retention};
 /// Remove jobs that are over, with workspace, output and record
 ///
 /// A job stays as long as one of the rules keeps it, and as long as anything still refers to it: a process, a
-/// lock, a callback or a cleanup that is to come. Crashed jobs stay unless --crashed is given. The daemon does
-/// the same once a day, by jobs.keep_days and jobs.keep_last of the configuration; so does this command when
-/// it is given no rule.
+/// lock, a callback that is to come. What it left besides files (Docker objects, a code index, uncommitted work
+/// in a git repository) is cleaned up first; until that is done it stays. Crashed jobs stay unless --crashed is
+/// given. The daemon does the same once a day, by jobs.keep_days and jobs.keep_last of the configuration; so
+/// does this command when it is given no rule.
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Keep the jobs that ended within so many days
@@ -34,33 +37,38 @@ pub(super) struct PruneArgs {
 #[derive(Debug, Serialize)]
 struct PruneAnswer {
     #[serde(flatten)]
-    report: PruneReport,
+    pruned: CleanedPrune,
     dry_run: bool,
 }
 
 pub(super) fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
     let settings = judging(context)?;
-    let rules = rules(context, args)?;
+    let (rules, cleanup) = (rules(context, args)?, cleaning(context)?);
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
-    let needs = Needs::new(&dir);
-    let needed = |job: &Job| needs.of(job);
     let dry_run = context.is_dry_run();
-    let report = match dry_run {
-        true => would_prune(&dir, &queue, &rules, &needed, &settings),
-        false => remove(&dir, &mut queue, &rules, &needed, &settings)?,
+    let pruned = if dry_run {
+        would_prune_cleaned(&dir, &queue, &rules, &cleanup, &settings)
+    } else {
+        let interruption = context.interruption.clone();
+        interruption.catch();
+        let stop = || interruption.requested().is_some();
+        prune_cleaned(&dir, &mut queue, &rules, &cleanup, &settings, &stop, &|_: &CleanupRecord| ())?
     };
-    let answer = PruneAnswer { report, dry_run };
+    let answer = PruneAnswer { pruned, dry_run };
     context.output.report(&answer, |text| render(text, &answer, &dir));
     if !context.output.is_json() {
-        for kept in &answer.report.kept {
+        for kept in &answer.pruned.report.kept {
             context.output.note(&format!("job {} stays: {}", kept.job_id, kept.detail));
         }
-        for (path, why) in &answer.report.trash.failed {
+        for (path, why) in &answer.pruned.report.trash.failed {
             context.output.warning(&format!("{} stays: {why}", path.display()));
         }
     }
-    Ok(if answer.report.trash.failed.is_empty() { Ending::Done } else { Ending::Degraded })
+    let is_cleaned = |c: &PruneCleanup| dry_run || c.status == CleanupStatus::Completed;
+    let is_whole =
+        answer.pruned.report.trash.failed.is_empty() && answer.pruned.cleanups.iter().all(is_cleaned);
+    Ok(if is_whole { Ending::Done } else { Ending::Degraded })
 }
 
 /// What the flags say; without one, what is configured.
@@ -74,13 +82,19 @@ fn rules(context: &mut Context, args: &PruneArgs) -> Result<Retention, CliError>
 fn render(text: &mut Text, answer: &PruneAnswer, dir: &StateDir) {
     let act = if answer.dry_run { "would be removed" } else { "removed" };
     let now = dir.clock.now();
-    for job in &answer.report.removed {
+    for job in &answer.pruned.report.removed {
         let (status, ended) = (job.status.replace('_', " "), ago(now, job.finished_at));
         text.line(format!("{}: {act}, {status} {ended}", job.job_id));
     }
-    let n = answer.report.removed.len();
+    for cleanup in &answer.pruned.cleanups {
+        let (id, status) = (cleanup.cleanup_id.as_deref().unwrap_or("of its own"), cleanup.status.as_str());
+        let status = if answer.dry_run { "to be done first" } else { status };
+        let why = cleanup.detail.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        text.line(format!("{}: cleanup {id} {status}{why}", cleanup.job_id));
+    }
+    let n = answer.pruned.report.removed.len();
     let jobs = if n == 1 { "1 job".to_owned() } else { format!("{n} jobs") };
-    let mib = answer.report.trash.bytes_freed as f64 / f64::from(1 << 20);
+    let mib = answer.pruned.report.trash.bytes_freed as f64 / f64::from(1 << 20);
     match answer.dry_run {
         true => text.line(format!("{jobs} would be removed")),
         false => text.line(format!("{jobs} removed, {mib:.1} MiB given back")),

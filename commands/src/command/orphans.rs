@@ -61,6 +61,13 @@ struct OrphansCleanupArgs {
     kinds: Vec<OrphanKind>,
 }
 
+impl OrphansArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        !matches!(self.word, OrphansWord::Candidates(_) | OrphansWord::CleanupLog(_))
+    }
+}
+
 pub(crate) fn cmd_orphans(context: &mut Context, args: &OrphansArgs) -> Result<Ending, CliError> {
     match &args.word {
         OrphansWord::Candidates(args) => candidates(context, args),

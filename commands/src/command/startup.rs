@@ -38,6 +38,13 @@ enum StartupWord {
     Clear,
 }
 
+impl StartupArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        matches!(self.word, StartupWord::Clear)
+    }
+}
+
 pub(crate) fn cmd_startup(context: &mut Context, args: &StartupArgs) -> Result<Ending, CliError> {
     match &args.word {
         StartupWord::Detection => detection(context),

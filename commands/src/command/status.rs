@@ -18,6 +18,13 @@ use crate::working::{delivering, judging};
 pub(crate) struct StatusArgs {}
 
 pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<Ending, CliError> {
+    let status = status_of(context)?;
+    context.output.report(&status, |text| render(text, &status));
+    Ok(ending(&status))
+}
+
+/// How things stand.
+pub(super) fn status_of(context: &mut Context) -> Result<Status, CliError> {
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
     let queue = context.queue_to_look(&dir)?;
@@ -30,14 +37,15 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
     if let Err(e) = &webhooks {
         context.output.warning(&format!("what is undelivered cannot be told: {}", e.message()));
     }
-    let status = Gathered::read(&dir, queue).with_webhooks(webhooks.ok()).status(daemon_of(&dir)?, limits);
-    context.output.report(&status, |text| render(text, &status));
-    Ok(ending(&status))
+    Ok(Gathered::read(&dir, queue).with_webhooks(webhooks.ok()).status(daemon_of(&dir)?, limits))
 }
 
 /// The daemon that lives, as reports show it.
 pub(super) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, CliError> {
-    let shown = |d: DaemonInfo| DaemonStatus { pid: d.pid, started_at: d.started_at, safe_mode: d.safe_mode };
+    let shown = |info: DaemonInfo| {
+        let DaemonInfo { pid, started_at, safe_mode, address, socket, loop_restarts, .. } = info;
+        DaemonStatus { pid, started_at, safe_mode, address, socket, loop_restarts }
+    };
     Ok(running_daemon(dir)?.map(shown))
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::queue::{
-    BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobRequest, RequestDefaults, Submitter,
-    masked_url,
+    BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobId, JobRequest, Queue, RequestDefaults,
+    Submitter, masked_url,
 };
 use recovery::state::config::OnCrash;
 use recovery::state::{BadUnit, parse_duration};
@@ -116,7 +116,7 @@ pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Endi
 fn defaults(context: &mut Context) -> Result<RequestDefaults, CliError> {
     let jobs = &context.settings()?.jobs;
     let (on_crash, max_attempts) = (jobs.on_crash.into(), jobs.max_attempts);
-    Ok(RequestDefaults { on_crash, max_attempts, base: std::env::current_dir().ok() })
+    Ok(RequestDefaults { on_crash, max_attempts, base: context.folder() })
 }
 
 fn request(args: SubmitArgs) -> JobRequest {
@@ -187,6 +187,35 @@ impl SubmitReport {
             title: spec.title.clone(),
         }
     }
+}
+
+/// One job as JSON has it, for a client of the daemon. With `pinned` it gets this id unless it names one itself;
+/// when it may be in the queue already, by an earlier try of the same request, that counts as success.
+pub(crate) fn submit_json(
+    context: &mut Context,
+    bytes: &[u8],
+    pinned: Option<&JobId>,
+    may_be_in: bool,
+) -> Result<Ending, CliError> {
+    let defaults = defaults(context)?;
+    let mut request = JobRequest::from_json(bytes).and_then(|request| request.check(&defaults))?;
+    if let Some(pinned) = pinned.filter(|_| !request.is_named) {
+        request.submission.job = pinned.clone();
+        request.is_named = may_be_in;
+    }
+    if may_be_in && let Some(entered) = entered_before(context, &request)? {
+        let report = SubmitReport::new(&request, Some(entered));
+        context.output.report(&report, |_| {});
+        return Ok(Ending::Done);
+    }
+    submit_one(context, request)
+}
+
+/// The number of the record by which this very job is in the queue.
+fn entered_before(context: &mut Context, request: &CheckedRequest) -> Result<Option<u64>, CliError> {
+    let queue = Queue::open(&context.state_dir_or_create()?)?;
+    let job = queue.state().get(&request.submission.job);
+    Ok(job.map(|job| job.place.seq))
 }
 
 fn submit_one(context: &mut Context, request: CheckedRequest) -> Result<Ending, CliError> {

@@ -113,6 +113,9 @@ pub(super) fn submit_from(
 }
 
 fn open(context: &mut Context, file: &Path) -> Result<Box<dyn BufRead>, CliError> {
+    if let Some(input) = context.client_input() {
+        return Ok(Box::new(io::Cursor::new(input)));
+    }
     if file.as_os_str() == "-" {
         if io::stdin().is_terminal() {
             context.output.note("reading jobs from the terminal, a JSON object a line; Ctrl-D ends");

@@ -1,7 +1,6 @@
 //! `webhooks …`: what the words have in common.
 
 use clap::{Args, Subcommand};
-use recovery::queue::Queue;
 use recovery::recovery::recovery_ends;
 use recovery::state::StateDir;
 use recovery::webhooks::Survey;
@@ -34,6 +33,13 @@ enum WebhooksWord {
     Discard(DiscardArgs),
 }
 
+impl WebhooksArgs {
+    /// Whether it may change something.
+    pub(crate) fn changes(&self) -> bool {
+        !matches!(self.word, WebhooksWord::Pending(_) | WebhooksWord::Recovered(_) | WebhooksWord::Log(_))
+    }
+}
+
 pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result<Ending, CliError> {
     match &args.word {
         WebhooksWord::Pending(args) => pending(context, args),
@@ -48,6 +54,6 @@ pub(crate) fn cmd_webhooks(context: &mut Context, args: &WebhooksArgs) -> Result
 /// What is undelivered now.
 pub(super) fn survey(context: &mut Context, dir: &StateDir) -> Result<Survey, CliError> {
     let settings = delivering(context)?;
-    let queue = Queue::open(dir)?;
+    let queue = context.queue_to_look(dir)?;
     Ok(Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir))?)
 }

@@ -108,8 +108,8 @@ impl Scene {
         wait_for("the daemon to take jobs", || {
             assert!(daemon.child.try_wait().unwrap().is_none(), "the daemon has ended");
             let text = std::fs::read_to_string(&info).unwrap_or_default();
-            let pid = serde_json::from_str::<Value>(&text).ok().and_then(|v| v["pid"].as_u64());
-            pid == Some(u64::from(daemon.child.id()))
+            let info = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            info["pid"] == daemon.child.id() && info["ready"] == true
         });
         daemon
     }
@@ -251,6 +251,13 @@ impl Daemon {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// In order: SIGTERM; its exit status.
+    #[allow(dead_code)] // Not every test that shares this scene ends a daemon in order.
+    pub fn terminate(mut self) -> Option<i32> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     /// A signal to its whole process group; waits for its end.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use super::common::{Place, Ran, skipped, until};
+use super::common::{Place, Ran, skipped, told, until};
 use super::engine::{Engine, labels, strange_labels, with_engine};
 
 /// A job that is over, with three containers, two networks, two volumes and files; and others' things.
@@ -59,10 +59,15 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
         engine.make("volume", "bystander", &[]);
         let mut kills = 0;
         let mut resumed = 0;
-        for calls in ["rename,renameat,renameat2", "connect"] {
-            for n in 1.. {
+        let every: Vec<usize> = (1..200).collect();
+        // Each of four threads deletes a quarter of the files.
+        let in_deletion = vec![1, 2, 30, 300, 1500, 2400];
+        for (calls, numbers) in
+            [("rename,renameat,renameat2", &every), ("connect", &every), ("unlinkat", &in_deletion)]
+        {
+            for &n in numbers {
                 let job = format!("k-{}-{n}", calls.split(',').next().unwrap());
-                leave(engine, &place, &job, 20);
+                leave(engine, &place, &job, 10_000);
                 let since = engine.now();
                 let before: BTreeSet<String> = things_of(engine, &job).into_iter().collect();
                 assert_eq!(before.len(), 7, "{before:?}");
@@ -85,7 +90,8 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
                 assert_eq!(state["cleanups"].as_array().unwrap().len(), 0, "{state}");
             }
         }
-        assert!(kills > 20 && resumed > 10, "{kills} kills, {resumed} resumed");
+        assert!(kills > 25 && resumed > 15, "{kills} kills, {resumed} resumed");
+        told(&format!("{kills} kills, {resumed} of them in the midst of a cleanup"));
         assert_eq!(engine.names("container"), ["bystander", "elsewhere"]);
         assert_eq!(engine.names("volume"), ["bystander"]);
         let trash = std::fs::read_dir(place.state().join("cleanup/trash")).unwrap().count();

@@ -8,4 +8,5 @@ mod common;
 mod engine;
 mod engine_killed;
 mod killed;
+mod prune;
 mod strangers;

@@ -81,7 +81,7 @@ fn every_death_is_recorded_within_two_seconds() {
     assert!(reason.contains("exit status is unknown"), "{reason}");
     assert_eq!(scene.witnessed("later"), ["began"], "it was not started again");
     let metrics = scene.json(&["jobs", "metrics"], 0);
-    assert_eq!(metrics["died_after_reattach_total"], 2, "{metrics}");
+    assert_eq!(metrics["died_after_reattach_total"], 3, "killed, both killed, adopted and killed: {metrics}");
 }
 
 pub fn codes(report: &Value) -> Vec<String> {

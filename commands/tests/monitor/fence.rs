@@ -4,7 +4,7 @@ use recovery::queue::JobStatus;
 use recovery::system::{Presence, ProcessIdentity, presence};
 use serde_json::Value;
 
-use crate::common::skipped;
+use crate::common::skipped_by_the_machine;
 use crate::scene::{Scene, kill, read_json, wait_for};
 
 /// Leaves a process behind that has given up session, environment and files, and waits.
@@ -32,7 +32,7 @@ fn who_has_given_up_every_mark_is_found_all_the_same() {
     scene.submit("it", &[], HIDING);
     let hiding = hidden(&scene);
     let Some(group) = group_of(&scene) else {
-        return skipped("no control group can be made here");
+        return skipped_by_the_machine("no control group can be made here");
     };
     daemon.kill();
     let command = scene.command_of("it");
@@ -55,7 +55,7 @@ fn the_group_goes_with_the_job() {
     scene.submit("it", &[], "sleep 1000 & echo began >> $W/it; until [ -e $W/open-it ]; do sleep 0.05; done");
     scene.wait_for_witness("it");
     let Some(group) = group_of(&scene) else {
-        return skipped("no control group can be made here");
+        return skipped_by_the_machine("no control group can be made here");
     };
     assert!(group.join("cgroup.procs").exists());
     scene.open_gate("open-it");

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::common::{Place, Ran, skipped};
+use crate::common::{Place, Ran, skipped, skipped_by_the_machine};
 
 /// Runs a job, kills it with supervisor and daemon, and gives both numbers to processes that live.
 const REUSE: &str = r#"
@@ -49,7 +49,7 @@ fn a_number_that_was_given_again_is_no_sign_of_life() {
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ran = Ran::of(&mut command);
     if ran.status == 77 {
-        return skipped("the number was taken by somebody else each time");
+        return skipped_by_the_machine("the number was taken by somebody else each time");
     }
     let ran = ran.ends_with(0);
     let read = |name: &str| crate::scene::read_json(&place.path(name));

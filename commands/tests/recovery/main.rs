@@ -45,12 +45,10 @@ impl Stop {
             "queue" => Stop::at_log(scene, &dir.paths.queue_log()),
             "jobs" => Stop::at_pipe(scene.job_file("gone", "exit.json")),
             // A link: a pipe with the name of a state file would be put away.
-            "locks" => {
-                let (pipe, link) = (scene.place.path("slow"), dir.paths.locks().join("slow.lock.json"));
-                make_pipe(&pipe);
-                std::os::unix::fs::symlink(&pipe, &link).unwrap();
-                Stop { pipe: Some(link), _lock: None }
-            }
+            "locks" => Stop::at_link(scene, dir.paths.locks().join("slow.lock.json")),
+            "webhooks" => Stop::at_log(scene, &dir.paths.webhooks_log()),
+            "cleanup" => Stop::at_link(scene, dir.paths.cleanup().join("slow.json")),
+            "orphans" => Stop::at_link(scene, dir.paths.orphans_plan()),
             other => panic!("no phase {other}"),
         }
     }
@@ -58,6 +56,15 @@ impl Stop {
     fn at_log(scene: &Scene, folder: &Path) -> Stop {
         let lock = FileLock::try_acquire(&scene.dir().disk, &folder.join("append.lock")).unwrap();
         Stop { pipe: None, _lock: Some(lock) }
+    }
+
+    fn at_link(scene: &Scene, link: PathBuf) -> Stop {
+        let pipe = scene.place.path("slow");
+        make_pipe(&pipe);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        Stop { pipe: Some(link), _lock: None }
     }
 
     fn at_pipe(path: PathBuf) -> Stop {

@@ -46,7 +46,7 @@ fn what_would_happen_is_said_and_nothing_is_changed() {
     assert!(changed("locks/web.lock.json", "changed"), "{rehearsed:#}");
     // In earnest it goes the same way.
     let done = scene.recover();
-    for phase in ["startup", "queue", "jobs", "locks"] {
+    for phase in ["startup", "queue", "jobs", "locks", "webhooks", "cleanup", "orphans"] {
         let (would, did) = (phase_of(&rehearsed, phase), phase_of(&done.document, phase));
         assert_eq!(would["message"], did["message"], "{phase}");
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-use crate::common::{Place, Ran};
+use crate::common::{Place, Ran, skipped};
 use crate::scene::wait_for;
 
 const NOBODY: u32 = 65534;
@@ -79,7 +79,7 @@ fn mode(path: &Path, mode: u32) {
 fn can_be_refused() -> bool {
     let setpriv = Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success());
     if rustix::process::geteuid().is_root() && !setpriv {
-        eprintln!("SKIPPED: root is refused nothing, and there is no setpriv to be somebody else");
+        skipped("root is refused nothing, and there is no setpriv to be somebody else");
         return false;
     }
     true

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::skipped;
+use crate::common::skipped_by_the_machine;
 use crate::office::Office;
 use crate::receiver::{Receiver, Reply, fixtures};
 use crate::scene::wait_for;
@@ -177,7 +177,7 @@ fn an_address_that_is_denied_is_not_called_by_number_or_by_name() {
 fn ipv6_is_spoken() {
     let answers = |_: &crate::receiver::Request| Reply::Status(200);
     let Ok(receiver) = Receiver::on("::1".parse().unwrap(), None, answers) else {
-        return skipped("this machine has no IPv6");
+        return skipped_by_the_machine("this machine has no IPv6");
     };
     let office = Office::new("");
     office.one("six", &receiver.url("/"));

@@ -9,8 +9,10 @@ mod common;
 mod scene;
 
 mod behaviour;
+mod clocks;
 mod damage;
 mod endpoints;
+mod keeping;
 mod office;
 mod operator;
 mod receiver;

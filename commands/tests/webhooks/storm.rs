@@ -1,6 +1,6 @@
 //! Ten thousand deliveries while their sender is killed twenty times.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use recovery::queue::Callback;
@@ -48,6 +48,7 @@ fn every_delivery_arrives_whatever_is_killed() {
     office.ended((0..DELIVERIES).map(|n| format!("job-{n}")), &|_| Callback::to(&*url));
     let begun = Instant::now();
     let (mut killed, mut kills) = (0, 0);
+    let mut in_flight: HashSet<String> = HashSet::new();
     while kills < KILLS {
         let daemon = office.scene.start_daemon(1);
         // A little further each time, at a moment that nobody chooses.
@@ -56,6 +57,10 @@ fn every_delivery_arrives_whatever_is_killed() {
         daemon.kill();
         killed = receiver.count();
         kills += 1;
+        let pending = office.json(&["webhooks", "pending", "--status", "in_flight"]);
+        let found = pending["deliveries"].as_array().unwrap();
+        assert!(found.len() <= PLACES, "{}", found.len());
+        in_flight.extend(found.iter().map(|d| d["delivery_id"].as_str().unwrap().to_owned()));
     }
     assert!(killed < DELIVERIES, "the last kill came too late to mean anything");
     let daemon = office.scene.daemon(1);
@@ -76,6 +81,10 @@ fn every_delivery_arrives_whatever_is_killed() {
         *jobs.entry(body["data"]["job_id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
     assert_eq!(jobs.len(), DELIVERIES, "one id a job");
+    let doubled = by_id.iter().filter(|(_, requests)| requests.len() > 1);
+    for (id, _) in doubled {
+        assert!(in_flight.contains(id.as_str()), "{id} came twice and was not under way at a kill");
+    }
     let doubles: usize = by_id.values().map(|r| r.len() - 1).sum();
     assert!(doubles <= KILLS * PLACES, "{doubles} doubles; at most {PLACES} were under way at each kill");
     #[allow(clippy::print_stderr)] // A figure for whoever asks.

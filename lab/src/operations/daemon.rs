@@ -52,6 +52,8 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        // Nobody asks it anything.
+        listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
     }
 }
 

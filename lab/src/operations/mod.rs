@@ -4,11 +4,14 @@
 //! [`ALL`]. It acknowledges as the product does: after the call that returns when the thing is durable.
 
 mod again;
+mod asked;
 mod attempt;
+mod clean;
 mod daemon;
 mod deliver;
 mod import;
 mod lock;
+mod odd;
 mod prune;
 mod queue;
 mod rebuild;
@@ -64,6 +67,8 @@ pub const ALL: &[Operation] = &[
     small::AUDIT,
     small::REQUEST,
     import::IMPORT,
+    asked::TOKENS,
+    asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
     deliver::DELIVER,
@@ -75,6 +80,7 @@ pub const ALL: &[Operation] = &[
     startup::STARTUP,
     startup::SAFE_MODE,
     startup::MIGRATE,
+    startup::MIGRATE_DAMAGED,
     startup::REQUESTS,
     repair::TICKET,
     repair::STALE,
@@ -82,6 +88,15 @@ pub const ALL: &[Operation] = &[
     repair::QUEUE,
     repair::AUDIT_KEPT,
     repair::AUDIT_IN_THE_WAY,
+    clean::CLEANUP,
+    clean::ORPHANS,
+    odd::FOLDERS_GONE,
+    odd::SUBMIT_FOLDER_GONE,
+    odd::MISPLACED,
+    odd::ASSUME_DEAD,
+    odd::PRUNE_CUT_SHORT,
+    odd::FAILED_AND_DAMAGED,
+    odd::REHEARSE,
 ];
 
 /// The operation of this name.

@@ -103,6 +103,7 @@ fn checkpoints(stage: &Stage) -> Result<(), Error> {
         for number in 0..2 {
             let id = format!("job-{round}-{number}");
             stage.submit(Some(&id), |_| {})?;
+            stage.acknowledge(Fact::DoneToQueue { what: format!("submit job:{id}") });
             ids.push(id);
             stage.acknowledge(Fact::Order { ids: ids.clone() });
         }

@@ -115,6 +115,24 @@ fn migrate(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
+/// As above, with a history that cannot be read.
+pub(super) const MIGRATE_DAMAGED: Operation =
+    Operation { name: "migrate-damaged", prepare: damaged_layout_1, run: migrate_damaged };
+
+fn damaged_layout_1(stage: &Stage) -> Result<(), Error> {
+    layout_1(stage)?;
+    Ok(std::fs::write(stage.dir()?.paths.startup_history_1(), "{\"version\":1,\"entries\":[{\"start")?)
+}
+
+fn migrate_damaged(stage: &Stage) -> Result<(), Error> {
+    stage.acknowledge(Fact::job("a", 1, &["queued"]));
+    let dir = stage.dir()?;
+    let (startup, _) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default())?;
+    let entry = startup.finish(StartupOutcome::Completed, 0)?;
+    stage.acknowledge(Fact::Startup { id: entry.startup_id });
+    Ok(())
+}
+
 /// A phase is to be skipped, one to be tried again by the daemon; a request for another one is taken back.
 pub(super) const REQUESTS: Operation = Operation { name: "requests", prepare: super::nothing, run: requests };
 

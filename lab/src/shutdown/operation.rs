@@ -31,14 +31,14 @@ pub struct Extent {
 /// What came of it.
 #[derive(Debug)]
 pub enum Tried {
-    /// A row for each operation.
+    /// A row for each operation, told when it was finished.
     Rows(Vec<Tally>),
     /// Why nothing can be tried here.
     Skipped(String),
 }
 
 /// Tries operations on a file system that is shut down. `progress` is called after each moment, with how many
-/// the operation has.
+/// the operation has, `finished` with each row.
 ///
 /// # Errors
 /// When the laboratory itself cannot work.
@@ -47,6 +47,7 @@ pub fn try_file_system(
     kind: Kind,
     extent: &Extent,
     progress: &(dyn Fn(&str, u64) + Sync),
+    finished: &(dyn Fn(&Tally) + Sync),
 ) -> Result<Tried, Error> {
     // Two that play one operation at the same time have jobs of one name and claim, and a recovery may take a
     // process of the other for one of its own that is left.
@@ -76,7 +77,9 @@ pub fn try_file_system(
             for operation in operations::ALL.iter().filter(wanted) {
                 let name = format!("{}: {}", kind.name(), operation.name);
                 if rows.iter().all(|row| row.operation != name) {
-                    rows.push(bench.operation(operation, Tally::new(name), progress)?);
+                    let row = bench.operation(operation, Tally::new(name), progress)?;
+                    finished(&row);
+                    rows.push(row);
                 }
             }
             Ok(Tried::Rows(rows))

@@ -247,9 +247,11 @@ impl<'a> Inspection<'a> {
         let paths = &self.look.dir.paths;
         let output = real_output(&self.paths, &self.look.table.real_jobs(&paths.jobs()));
         let (output, root) = (paths.as_known(&output), paths.as_known(paths.root()));
+        let state_id = self.look.dir.identity.state_id.to_string();
         let wanted = Wanted {
             job: &self.job.id,
             root: &root,
+            state_id: &state_id,
             output: &output,
             claim: self.job.course().claim,
             is_begun,

@@ -20,6 +20,7 @@ mod trash;
 
 pub use remove::{
     KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
+    would_prune_these,
 };
 pub use retention::Retention;
 pub(crate) use trash::is_in_trash;

@@ -101,12 +101,25 @@ pub fn would_prune(
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
 ) -> PruneReport {
+    let outlived = retention.outlived(queue.state(), dir.clock.now());
+    let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
+    would_prune_these(dir, jobs, retention, needed, settings)
+}
+
+/// The same, of some jobs.
+#[must_use]
+pub fn would_prune_these<'a>(
+    dir: &StateDir,
+    jobs: impl Iterator<Item = &'a Job>,
+    retention: &Retention,
+    needed: &StillNeeded<'_>,
+    settings: &RecoverSettings,
+) -> PruneReport {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
     let mut report = PruneReport::default();
-    let outlived = retention.outlived(queue.state(), dir.clock.now());
-    for job in outlived.iter().filter_map(|id| queue.state().get(id)) {
-        match check(job, retention, needed).and_then(|()| check_gone(&look, job)) {
+    for job in jobs {
+        match check(&look, job, retention, needed) {
             Ok(()) => report.removed.push(pruned(job)),
             Err(kept) => report.kept.push(kept),
         }
@@ -162,7 +175,7 @@ pub fn prune_some(
     let first = Look { dir, host: &host, table: &first_table, limits: settings.limits };
     let mut leaving = Vec::new();
     for job in jobs {
-        match check(&job, retention, needed).and_then(|()| lock_if_gone(&first, &job)) {
+        match check(&first, &job, retention, needed).and_then(|()| lock_workspace(&first, &job)) {
             Ok(lock) => leaving.push((job, lock)),
             Err(kept) => report.kept.push(kept),
         }
@@ -176,8 +189,9 @@ pub fn prune_some(
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
         for (job, lock) in &leaving {
-            let is_unchanged =
-                state.get(&job.id).is_some_and(|now| now.status == job.status && now.attempt == job.attempt);
+            // Somebody else has removed it.
+            let Some(now) = state.get(&job.id) else { continue };
+            let is_unchanged = now.status == job.status && now.attempt == job.attempt;
             let checked = if is_unchanged {
                 recheck(&look, job, lock.is_some()).and_then(|()| move_away(dir, job))
             } else {
@@ -212,8 +226,10 @@ fn removal(jobs: &[JobId]) -> Vec<Operation> {
     if jobs.is_empty() { Vec::new() } else { vec![Operation::Remove { jobs: jobs.to_vec() }] }
 }
 
-fn check(job: &Job, retention: &Retention, needed: &StillNeeded<'_>) -> Result<(), KeptJob> {
+/// What refers to a job is asked last: of one that lives, or that may be resumed, nobody asks it.
+fn check(look: &Look<'_>, job: &Job, retention: &Retention, needed: &StillNeeded<'_>) -> Result<(), KeptJob> {
     retention.allows(job).map_err(|why| kept(job, "job-resumable", why.to_owned()))?;
+    check_gone(look, job)?;
     needed(job).map_or(Ok(()), |(code, detail)| Err(kept(job, code, detail)))
 }
 
@@ -222,8 +238,7 @@ fn check_gone(look: &Look<'_>, job: &Job) -> Result<(), KeptJob> {
 }
 
 /// Takes the lock of a job of which nothing lives; none for one that has no workspace.
-fn lock_if_gone(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
-    check_gone(look, job)?;
+fn lock_workspace(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
     let has_workspace = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.workspace.exists());
     if !has_workspace {
         return Ok(None);

@@ -109,7 +109,7 @@ fn end_running(
             recorded("not all of its processes could be ended")
         }
         _ => {
-            let settled = settle(dir, queue, std::slice::from_ref(&job.id), settings, &mut |_, _| {})?;
+            let settled = settle(dir, queue, std::slice::from_ref(&job.id), settings, &mut |_, _| true)?;
             match settled.first().map(|s| &s.settlement) {
                 Some(Settlement::Reattached) => recorded("it is being started"),
                 Some(Settlement::Unknown { why }) => recorded(why),

@@ -36,8 +36,8 @@ pub struct Reattachment {
     pub jobs: Vec<Settled>,
 }
 
-/// Judges every running job and records what became of it. `progress` is told how many of how many
-/// were judged.
+/// Judges every running job and records what became of it. `progress` is told how many of how many were
+/// judged, and says whether to go on; what is recorded until then stays.
 ///
 /// # Errors
 /// When the queue cannot be read or changed.
@@ -45,16 +45,23 @@ pub fn reattach(
     dir: &StateDir,
     queue: &mut Queue,
     settings: &RecoverSettings,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Reattachment, RecoverError> {
     let begun = Instant::now();
     queue.refresh()?;
     let running: Vec<JobId> = queue.state().running().map(|job| job.id.clone()).collect();
-    let mut jobs = settle(dir, queue, &running, settings, progress)?;
+    let (first, mut goes_on) = (running.len() as u64, progress(0, running.len() as u64));
+    let mut jobs = Vec::new();
+    if goes_on {
+        jobs = settle(dir, queue, &running, settings, &mut |done, total| {
+            goes_on = progress(done, total);
+            goes_on
+        })?;
+    }
     // Only now: a job whose end was lost too would still have the repository of one that came after it.
-    let found = find_lost_claims(dir, queue, settings)?;
+    let found = if goes_on { find_lost_claims(dir, queue, settings)? } else { Vec::new() };
     if !found.is_empty() {
-        let (first, total) = (running.len() as u64, (running.len() + found.len()) as u64);
+        let total = first + found.len() as u64;
         jobs.extend(settle(dir, queue, &found, settings, &mut |done, _| progress(first + done, total))?);
     }
     let mut summary = Reattachment { claims_found: found.len() as u64, ..Reattachment::default() };

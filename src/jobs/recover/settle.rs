@@ -15,8 +15,8 @@ use crate::jobs::verdict::Verdict;
 use crate::queue::{
     Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
-use crate::state::StateDir;
-use crate::system::Host;
+use crate::state::{StateDir, Timestamp};
+use crate::system::{Host, LocalDevice};
 
 /// Jobs that are judged with their locks held at the same time: each takes a descriptor.
 const BATCH: std::ops::RangeInclusive<u64> = 64..=4096;
@@ -146,7 +146,8 @@ pub struct Settled {
 }
 
 /// Judges running jobs and records what became of those that are provably over. Jobs that are not
-/// running are passed over.
+/// running are passed over. `progress` is told after each batch how many of how many were judged, and says
+/// whether to go on: a batch is recorded whole, and what it stops at is for the next one who judges.
 ///
 /// # Errors
 /// When the queue cannot be changed; what one job's files refuse is that job's `Unknown`.
@@ -155,17 +156,18 @@ pub fn settle(
     queue: &mut Queue,
     ids: &[JobId],
     settings: &RecoverSettings,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Vec<Settled>, RecoverError> {
     queue.refresh()?;
     let mut settled = Vec::with_capacity(ids.len());
+    let mut looked_at = 0;
     for batch in ids.chunks(batch()) {
-        let jobs = batch.iter().filter_map(|id| queue.state().get(id));
-        let running = jobs.filter(|job| job.status == JobStatus::Running).cloned().collect();
-        settled.extend(settle_batch(dir, queue, running, settings)?);
-        progress(settled.len().min(ids.len()) as u64, ids.len() as u64);
+        settled.extend(settle_batch(dir, queue, batch, settings)?);
+        looked_at += batch.len();
+        if !progress(looked_at as u64, ids.len() as u64) {
+            break;
+        }
     }
-    progress(ids.len() as u64, ids.len() as u64);
     Ok(settled)
 }
 
@@ -192,17 +194,17 @@ fn batch() -> usize {
 }
 
 /// A job under judgement, with its lock when nobody held that at first sight.
-struct Case {
-    job: Job,
+struct Case<'a> {
+    job: &'a Job,
     judgement: Judgement,
     lock: Option<FileLock>,
 }
 
-impl Case {
+impl<'a> Case<'a> {
     /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
     /// else is looked at, so that what is seen then stays true.
-    fn begin(look: &Look<'_>, job: Job) -> Case {
-        let (sight, lock) = take_or_judge(look, &job, LOOK_GRACE);
+    fn begin(look: &Look<'_>, job: &'a Job, local: &LocalDevice) -> Case<'a> {
+        let (sight, lock) = take_or_judge(look, job, local, LOOK_GRACE);
         if let FirstSight::Judged(judgement) = sight {
             return Case { job, judgement: *judgement, lock: None };
         }
@@ -212,15 +214,29 @@ impl Case {
             Err(LockError::Held { .. }) => (Verdict::Unidentified, None),
             Err(LockError::Disk(e)) => (Verdict::Unknown { why: format!("{e}: {}", e.source) }, None),
         };
-        Case { judgement: blank(&job, verdict), job, lock }
+        Case { judgement: blank(job, verdict), job, lock }
     }
 
     /// The look that counts, with the lock held and a picture of all processes that is newer than that.
     fn look_again(&mut self, look: &Look<'_>) {
         if self.lock.is_some() {
-            self.judgement = judge_locked(look, &self.job);
+            self.judgement = judge_locked(look, self.job);
         }
     }
+
+    fn decide(self, dir: &StateDir, now: Timestamp, settings: &RecoverSettings) -> Decided {
+        let Case { job, judgement, lock } = self;
+        let (settlement, operation) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        Decided { settlement, operation, judgement, lock }
+    }
+}
+
+/// What is to be done about a job, with its lock held until that is recorded.
+struct Decided {
+    settlement: Settlement,
+    operation: Option<Operation>,
+    judgement: Judgement,
+    lock: Option<FileLock>,
 }
 
 /// Takes a job's lock exclusively; makes workspace and lock file when they are not there.
@@ -241,59 +257,55 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
 fn settle_batch(
     dir: &StateDir,
     queue: &mut Queue,
-    jobs: Vec<Job>,
+    ids: &[JobId],
     settings: &RecoverSettings,
 ) -> Result<Vec<Settled>, RecoverError> {
     let host = Host::this();
     let table = ProcessTable::new();
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
-    let cases = side_by_side(jobs, |job| Case::begin(&look, job));
+    let local = LocalDevice::default();
+    let jobs = ids.iter().filter_map(|id| queue.state().get(id));
+    let running: Vec<&Job> = jobs.filter(|job| job.status == JobStatus::Running).collect();
+    let cases = side_by_side(running, |job| Case::begin(&look, job, &local));
     // Nothing has asked for the table so far: it is made when all locks are held.
     let now = dir.clock.now();
-    let decided = side_by_side(cases, |mut case| {
+    let mut decided = side_by_side(cases, |mut case| {
         case.look_again(&look);
-        let wanted = settlement_of(dir, &case.job, &case.judgement.verdict, now, settings);
-        (case, wanted)
+        case.decide(dir, now, settings)
     });
-    let (cases, wanted): (Vec<_>, Vec<_>) = decided.into_iter().unzip();
-    let settlements = record(queue, &cases, wanted, &settings.actor)?;
+    record(queue, &mut decided, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
-    let settled = cases.into_iter().zip(settlements).map(|(case, settlement)| {
-        let quarantined = quarantine(dir, &case, &settlement);
-        remove_fence(dir, &case, &settlement);
-        let Case { job, judgement, .. } = case;
-        Settled { job_id: job.id, attempt: job.attempt, settlement, judgement, quarantined }
-    });
-    Ok(settled.collect())
+    Ok(side_by_side(decided, |decided| {
+        let quarantined = quarantine(dir, &decided);
+        remove_fence(dir, &decided);
+        let Decided { settlement, judgement, .. } = decided;
+        let (job_id, attempt) = (judgement.job_id.clone(), judgement.attempt);
+        Settled { job_id, attempt, settlement, judgement, quarantined }
+    }))
 }
 
 /// Appends what is to be recorded, in one transaction, for every job that is still where it was.
-fn record(
-    queue: &mut Queue,
-    cases: &[Case],
-    wanted: Vec<(Settlement, Option<Operation>)>,
-    actor: &Actor,
-) -> Result<Vec<Settlement>, QueueError> {
-    if wanted.iter().all(|(_, operation)| operation.is_none()) {
-        return Ok(wanted.into_iter().map(|(settlement, _)| settlement).collect());
+fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(), QueueError> {
+    if decided.iter().all(|one| one.operation.is_none()) {
+        return Ok(());
     }
-    let (_, settlements) = queue.transact(actor, |state| {
-        let mut operations = Vec::new();
-        let settlements = cases.iter().zip(wanted).map(|(case, (settlement, operation))| {
-            let Some(operation) = operation else { return settlement };
-            let is_unchanged = state.get(&case.job.id).is_some_and(|now| {
-                now.status == JobStatus::Running && now.course().claim == case.job.course().claim
-            });
-            if !is_unchanged {
-                return Settlement::Overtaken;
+    queue.transact(actor, |state| {
+        let mut operations = Vec::with_capacity(decided.len());
+        for one in decided {
+            let Some(operation) = one.operation.take() else { continue };
+            let Judgement { job_id, claim, .. } = &one.judgement;
+            let is_unchanged = state
+                .get(job_id)
+                .is_some_and(|now| now.status == JobStatus::Running && now.course().claim == *claim);
+            if is_unchanged {
+                operations.push(operation);
+            } else {
+                one.settlement = Settlement::Overtaken;
             }
-            operations.push(operation);
-            settlement
-        });
-        let settlements = settlements.collect();
-        (operations, settlements)
+        }
+        (operations, ())
     })?;
-    Ok(settlements)
+    Ok(())
 }
 
 /// What is to be recorded about a running job.
@@ -301,7 +313,7 @@ pub(super) fn settlement_of(
     dir: &StateDir,
     job: &Job,
     verdict: &Verdict,
-    now: crate::state::Timestamp,
+    now: Timestamp,
     settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
@@ -372,14 +384,18 @@ pub(super) fn crashed(
 
 /// Damaged files go to quarantine: moved when the attempt is over, else copied: it may still write them,
 /// and that they are there is evidence. One that cannot be kept stays where it is.
-fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::path::PathBuf> {
-    let is_over = matches!(settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. });
-    let Ok(paths) = dir.paths.job(&case.job.id.to_string()) else { return Vec::new() };
+fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
+    let Decided { judgement, lock, .. } = decided;
+    if judgement.damaged.is_empty() {
+        return Vec::new();
+    }
+    let is_over = decided.is_over();
+    let Ok(paths) = dir.paths.job(&judgement.job_id.to_string()) else { return Vec::new() };
     let (quarantine, at) = (dir.quarantine(), dir.clock.now().to_string());
-    let kept = case.judgement.damaged.iter().filter_map(|name| {
+    let kept = judgement.damaged.iter().filter_map(|name| {
         let file = paths.workspace.join(name);
         let reason = "cannot be understood";
-        let kept = match case.lock {
+        let kept = match lock {
             Some(_) if is_over => quarantine.take_file(&file, reason, &at),
             _ => quarantine.keep_file(&file, reason, &at),
         };
@@ -389,12 +405,18 @@ fn quarantine(dir: &StateDir, case: &Case, settlement: &Settlement) -> Vec<std::
 }
 
 /// The control group of an attempt that is over goes; its supervisor could not see to it.
-fn remove_fence(dir: &StateDir, case: &Case, settlement: &Settlement) {
-    let is_over = matches!(settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. });
-    let sentinel = case.judgement.sentinel.whole().filter(|_| is_over && case.lock.is_some());
+fn remove_fence(dir: &StateDir, decided: &Decided) {
+    let sentinel = decided.judgement.sentinel.whole();
+    let sentinel = sentinel.filter(|_| decided.is_over() && decided.lock.is_some());
     let group = sentinel.and_then(|s| fence::recorded(dir, s.claim, s.cgroup.as_deref()));
     if let Some(group) = group {
         // One that is left is empty, and costs nothing.
         let _ = group.remove();
+    }
+}
+
+impl Decided {
+    fn is_over(&self) -> bool {
+        matches!(self.settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. })
     }
 }

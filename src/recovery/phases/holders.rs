@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use super::locks::liveness_of;
-use crate::durable::{holder_of, is_held};
+use crate::durable::is_held;
 use crate::jobs::{FreshnessLimits, Look, ProcessTable};
 use crate::locks::{JobLiveness, LockHolder, QueuedJobs, job_goes_first, read_metadata};
 use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
@@ -51,12 +51,12 @@ impl JobHolders {
     /// Looks at the queue as it is now; `None` when it cannot be read.
     pub fn with_queue<T>(&self, look_at: impl FnOnce(&QueueState) -> T) -> Option<T> {
         let mut slot = self.queue.borrow_mut();
-        if slot.is_none() {
+        // What another process does to the log at this moment may ask for opening it anew.
+        if slot.as_mut().is_none_or(|queue| queue.refresh().is_err()) {
             *slot = Queue::open(&self.dir).ok();
+            slot.as_mut()?.refresh().ok()?;
         }
-        let queue = slot.as_mut()?;
-        queue.refresh().ok()?;
-        Some(look_at(queue.state()))
+        slot.as_ref().map(|queue| look_at(queue.state()))
     }
 
     /// Whether somebody starts queued jobs, or died of late and is expected back.
@@ -66,25 +66,41 @@ impl JobHolders {
             self.missed.set(None);
             return true;
         }
-        if holder_of(&path).is_none() {
-            return false; // The last one ended in order.
+        let is_empty = std::fs::metadata(&path).map_or(true, |file| file.len() == 0);
+        if is_empty {
+            // The last one ended in order. The next one may have come between the two looks.
+            return is_held(&path).unwrap_or(false);
         }
         let since = self.missed.get().unwrap_or_else(Instant::now);
         self.missed.set(Some(since));
         since.elapsed() < EXPECTED_BACK
     }
 
-    /// A job that was claimed for a repository and has not taken its lock yet.
-    fn about_to_take(&self, repository: &str, running: &Job) -> bool {
-        let Ok(paths) = self.dir.paths.lock(repository) else { return false };
+    /// How far a running job is with its repository.
+    fn stand_of(&self, repository: &str, running: &Job) -> Stand {
+        let Ok(paths) = self.dir.paths.lock(repository) else { return Stand::Unknown };
         let metadata = read_metadata(&paths.metadata, repository);
         let named = metadata.whole().map(|m| &m.holder);
-        // Once the metadata names the claim, it and the flock decide.
         let has_taken = matches!(named, Some(LockHolder::Job { job_id, claim, .. })
             if *job_id == running.id && Some(*claim) == running.course().claim);
-        let claim = running.course().claim.unwrap_or(0);
-        !has_taken && self.liveness(&running.id, claim) != JobLiveness::Unknown
+        if has_taken {
+            return Stand::HasTaken;
+        }
+        match self.liveness(&running.id, running.course().claim.unwrap_or(0)) {
+            JobLiveness::Unknown => Stand::Unknown,
+            _ => Stand::AboutToTake,
+        }
     }
+}
+
+/// What a running job has of its repository's lock.
+enum Stand {
+    /// The metadata names its claim: it and the flock decide, and who comes next goes by the queue.
+    HasTaken,
+    /// It was claimed for the repository and has not taken its lock yet.
+    AboutToTake,
+    /// Whether it lives cannot be said.
+    Unknown,
 }
 
 /// A queue that cannot be read starts no jobs either, so that nobody is before anybody there.
@@ -102,16 +118,16 @@ impl QueuedJobs for JobHolders {
             let running = state.running().find(|j| j.repository.as_deref() == Some(repository)).cloned();
             let is_before = |job: &&Job| {
                 job.repository.as_deref() == Some(repository)
-                    && job.not_before.is_none_or(|t| t <= now)
+                    && job.keeps_its_turn(now)
                     && job_goes_first(job.priority, job.place.seq, behind)
             };
             (running, state.queued().find(is_before).map(|job| job.id.clone()))
         })?;
-        match running {
-            Some(job) if self.about_to_take(repository, &job) => Some(job.id),
-            // It has the repository, whatever waits behind it.
-            Some(_) => None,
-            None => queued,
+        match running.map(|job| (self.stand_of(repository, &job), job)) {
+            Some((Stand::AboutToTake, job)) => Some(job.id),
+            // While it counts as running nobody else is started.
+            Some((Stand::Unknown, _)) => None,
+            Some((Stand::HasTaken, _)) | None => queued,
         }
     }
 }

@@ -13,14 +13,18 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     shared.with_queue(|queue| {
         finish_removals(&shared.dir, queue, &shared.settings.jobs)
             .map_err(|e| PhaseError::failed("end a removal of jobs that was cut short", e))?;
-        let mut reported = 0;
+        let (mut reported, mut safe_point) = (0, Ok(()));
         let reattachment = reattach(&shared.dir, queue, &shared.settings.jobs, &mut |done, total| {
             context.total(total);
             context.advance(done.saturating_sub(reported));
             reported = done;
+            safe_point = context.checkpoint();
+            safe_point.is_ok()
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
+        // Also of a part: what it recorded stays.
         keep(context, &reattachment);
+        safe_point?;
         let mut outcome = outcome(&reattachment);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {

@@ -24,14 +24,17 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         let job = by_id.get(id).map_or(&[][..], |job| std::slice::from_ref(*job));
         liveness_of(&look, job, id, claim)
     };
+    let mut safe_point = Ok(());
     let recovered = recover_all(&shared.dir, &liveness, &mut |done, total| {
         context.total(total as u64);
-        if done > 0 {
-            context.advance(1);
-        }
+        context.advance(u64::from(done > 0));
+        safe_point = context.checkpoint();
+        safe_point.is_ok()
     })
     .map_err(|e| PhaseError::failed("list the locks", e))?;
+    // Also of a part: what was given back is.
     context.detail("locks", serde_json::to_value(&recovered).unwrap_or_default());
+    safe_point?;
     Ok(outcome(&recovered))
 }
 

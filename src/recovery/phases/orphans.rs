@@ -4,7 +4,7 @@
 use super::locks::liveness_of;
 use super::sequence::Shared;
 use crate::jobs::{Look, ProcessTable};
-use crate::orphans::{OrphanSettings, ScanError, World, scan};
+use crate::orphans::{OrphanSettings, ScanError, World, rescan};
 use crate::queue::{Job, JobId};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
 use crate::system::Host;
@@ -21,7 +21,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
         let world = World::look(&shared.dir, &settings, queue, &liveness)
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
-        let plan = match scan(&world, &[], Vec::new()) {
+        let plan = match rescan(&world) {
             Ok(plan) => plan,
             // Whoever scans at this moment makes the plan.
             Err(ScanError::Lock(crate::durable::LockError::Held { .. })) => {

@@ -1,6 +1,6 @@
 //! The table of keys.
 
-use super::settings::Settings;
+use super::settings::{Settings, USUAL_ADDRESS};
 use super::value::{Expected, Given};
 use super::webhooks;
 use crate::state::units::{format_duration, format_size};
@@ -22,6 +22,7 @@ impl std::fmt::Debug for Key {
     }
 }
 
+const HOSTS: Expected = "a list of names, such as [\"batch.example\"]";
 const COUNT: Expected = "a whole number from 1 to 1000000";
 const WORKERS: Expected = "a whole number from 1 to 4096";
 const TRIES: Expected = "a whole number from 1 to 1000";
@@ -61,6 +62,18 @@ pub const KEYS: &[Key] = &[
         about: "the longest time until a change is noticed",
         set: |s, v| v.interval().map(|d| s.daemon.poll = d),
         show: |s| format_duration(s.daemon.poll),
+    },
+    Key {
+        name: "daemon.listen",
+        about: "the address that the daemon listens on, or none",
+        set: |s, v| v.listen().map(|address| s.daemon.listen = Some(address)),
+        show: |s| s.daemon.listen.clone().unwrap_or_else(|| USUAL_ADDRESS.to_owned()),
+    },
+    Key {
+        name: "daemon.hosts",
+        about: "names of this machine by which clients may call the daemon",
+        set: |s, v| v.items().map(|hosts| s.daemon.hosts = hosts).ok_or(HOSTS),
+        show: |s| if s.daemon.hosts.is_empty() { "none".to_owned() } else { s.daemon.hosts.join(",") },
     },
     Key {
         name: "jobs.heartbeat",
@@ -230,7 +243,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "docker.host",
-        about: "where the Docker engine is",
+        about: "where the Docker engine is; \"none\" when jobs use none",
         set: |s, v| v.docker_host().map(|h| s.docker.host = h),
         show: |s| s.docker.host.clone(),
     },

@@ -65,6 +65,8 @@ pub struct DockerConfig {
 
 /// Where an engine is on most machines.
 pub const DEFAULT_DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+/// Instead of an address: jobs use no engine.
+pub const NO_DOCKER: &str = "none";
 
 /// `[orphans]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,9 @@ pub struct OrphansConfig {
     pub trash_bytes: u64,
 }
 
+/// Where a daemon listens when nobody says otherwise.
+pub const USUAL_ADDRESS: &str = "127.0.0.1:9797";
+
 /// `[daemon]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonSettings {
@@ -84,6 +89,10 @@ pub struct DaemonSettings {
     pub workers: usize,
     /// The longest time until a change is noticed.
     pub poll: Duration,
+    /// The address that it listens on; `None` for the usual one, which another daemon may have.
+    pub listen: Option<String>,
+    /// Names of this machine by which clients may call it, beside `localhost` and addresses.
+    pub hosts: Vec<String>,
 }
 
 /// `[jobs]`
@@ -206,7 +215,7 @@ impl Settings {
         Settings {
             state_dir,
             lock_wait: Duration::from_secs(10),
-            daemon: DaemonSettings { workers, poll: Duration::from_secs(1) },
+            daemon: DaemonSettings { workers, poll: Duration::from_secs(1), listen: None, hosts: Vec::new() },
             jobs: JobSettings {
                 heartbeat: Duration::from_secs(10),
                 stale_after: Duration::from_secs(2 * 60),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::settings::{OnCrash, OnOrphan};
+use super::settings::{NO_DOCKER, OnCrash, OnOrphan};
 use crate::state::units::{parse_duration, parse_size};
 
 /// A value that was given.
@@ -114,11 +114,18 @@ impl Given<'_> {
         }
     }
 
+    /// An address to listen on, or `none`.
+    pub(super) fn listen(&self) -> Result<String, Expected> {
+        let is_address = |t: &&str| *t == "none" || t.parse::<std::net::SocketAddr>().is_ok();
+        let address = self.text().filter(is_address);
+        address.map(str::to_owned).ok_or("an address with a port, such as \"127.0.0.1:9797\", or \"none\"")
+    }
+
     /// The address of an engine.
     pub(super) fn docker_host(&self) -> Result<String, Expected> {
         let known = |h: &&str| ["unix://", "tcp://", "http://"].iter().any(|scheme| h.starts_with(scheme));
-        let host = self.text().filter(known);
-        host.map(str::to_owned).ok_or("an address, such as \"unix:///var/run/docker.sock\"")
+        let host = self.text().filter(|h| *h == NO_DOCKER || known(h));
+        host.map(str::to_owned).ok_or("an address, such as \"unix:///var/run/docker.sock\", or \"none\"")
     }
 
     /// The name of an entry of a folder.

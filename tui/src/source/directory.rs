@@ -99,8 +99,14 @@ impl DirectorySource {
 
     fn overview_of(&self, gathered: &Gathered) -> Result<Dashboard, String> {
         let daemon = running_daemon(&self.dir).map_err(|e| sentence(&e))?;
-        let daemon =
-            daemon.map(|d| DaemonStatus { pid: d.pid, started_at: d.started_at, safe_mode: d.safe_mode });
+        let daemon = daemon.map(|d| DaemonStatus {
+            pid: d.pid,
+            started_at: d.started_at,
+            safe_mode: d.safe_mode,
+            address: d.address,
+            socket: d.socket,
+            loop_restarts: d.loop_restarts,
+        });
         let declared = Recovery::new(&self.dir, self.settings.clone()).map_err(|e| sentence(&e))?;
         Dashboard::new(gathered, daemon, declared.graph(), self.settings.jobs.limits)
             .map_err(|e| sentence(&e))

@@ -1,0 +1,231 @@
+//! What an endpoint is: method, path, the command that answers it, and what may be given.
+
+/// The methods that are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+    Delete,
+}
+
+impl Method {
+    pub(super) fn changes(self) -> bool {
+        self != Method::Get
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Method::Get => "get",
+            Method::Post => "post",
+            Method::Delete => "delete",
+        }
+    }
+}
+
+/// Where something is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Path,
+    Query,
+    Body,
+    /// In the query or in the body.
+    Either,
+}
+
+/// What its value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    /// A name: not empty, without control characters; the command checks the rest.
+    Name,
+    /// Text of this form, which the command checks.
+    Like(&'static str),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// From 1 on.
+    Count,
+    /// `true` or `false`.
+    Flag,
+    /// A list of these words.
+    SomeOf(&'static [&'static str]),
+    /// A list; in a query given several times, or with commas.
+    Texts,
+}
+
+/// What becomes of it on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// `--name VALUE`; a list gives one for each.
+    Option(&'static str),
+    /// `--name`, when it is true.
+    Switch(&'static str),
+    /// Words that stand by themselves.
+    Words,
+}
+
+/// Something that may be given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) shape: Shape,
+    pub(super) to: To,
+    pub(super) required: bool,
+    pub(super) about: &'static str,
+}
+
+/// How an endpoint is answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act {
+    /// By this command.
+    Command(&'static [&'static str]),
+    /// A job enters the queue: the body is the job.
+    Submit,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) act: Act,
+    pub(super) parameters: &'static [Parameter],
+    /// The members that every answer has.
+    pub(super) members: &'static [&'static str],
+    /// Takes `limit` and `cursor`.
+    pub(super) pages: bool,
+    /// Takes `dry_run`.
+    pub(super) can_be_rehearsed: bool,
+    /// One of these members must say something.
+    pub(super) one_of: &'static [&'static str],
+    /// A write that makes sense while the daemon recovers.
+    pub(super) steers_recovery: bool,
+    pub(super) summary: &'static str,
+}
+
+const PAGE: [Parameter; 2] = [
+    query("limit", Shape::Count, To::Option("--limit"), "At most so many"),
+    query(
+        "cursor",
+        Shape::Like("^[0-9]{1,12}\\.[0-9]{1,9}$"),
+        To::Option("--cursor"),
+        "What next_cursor of the page before said",
+    ),
+];
+
+const OF_WRITES: [Parameter; 2] = [
+    given("dry_run", Place::Either, Shape::Flag, To::Switch("--dry-run"), "Only show what would be done"),
+    given("reason", Place::Either, Shape::Text, To::Option("--reason"), "Why, for the audit trail"),
+];
+
+impl Endpoint {
+    /// All that may be given.
+    pub(super) fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let of_writes = OF_WRITES.iter().filter(|_| self.method.changes());
+        let of_writes = of_writes.filter(|p| self.can_be_rehearsed || p.name != "dry_run");
+        let pages = PAGE.iter().filter(|_| self.pages);
+        self.parameters.iter().chain(pages).chain(of_writes)
+    }
+
+    /// With at least these members in its answer.
+    pub(super) const fn answers(self, members: &'static [&'static str]) -> Endpoint {
+        Endpoint { members, ..self }
+    }
+
+    /// Of which nobody can say beforehand what it will do.
+    pub(super) const fn not_rehearsed(self) -> Endpoint {
+        Endpoint { can_be_rehearsed: false, ..self }
+    }
+
+    /// With one of these members, which must say something.
+    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Endpoint {
+        Endpoint { one_of, ..self }
+    }
+
+    /// With a list in pages.
+    pub(super) const fn in_pages(self) -> Endpoint {
+        Endpoint { pages: true, ..self }
+    }
+
+    /// With these.
+    pub(super) const fn with(self, parameters: &'static [Parameter]) -> Endpoint {
+        Endpoint { parameters, ..self }
+    }
+
+    /// Also while the daemon recovers.
+    pub(super) const fn while_recovering(self) -> Endpoint {
+        Endpoint { steers_recovery: true, ..self }
+    }
+}
+
+const fn endpoint(
+    method: Method,
+    path: &'static str,
+    words: &'static [&'static str],
+    summary: &'static str,
+) -> Endpoint {
+    let act = Act::Command(words);
+    Endpoint {
+        method,
+        path,
+        act,
+        parameters: &[],
+        members: &[],
+        pages: false,
+        one_of: &[],
+        can_be_rehearsed: true,
+        steers_recovery: false,
+        summary,
+    }
+}
+
+/// A look.
+pub(super) const fn get(
+    path: &'static str,
+    words: &'static [&'static str],
+    summary: &'static str,
+) -> Endpoint {
+    endpoint(Method::Get, path, words, summary)
+}
+
+/// A change.
+pub(super) const fn post(
+    path: &'static str,
+    words: &'static [&'static str],
+    summary: &'static str,
+) -> Endpoint {
+    endpoint(Method::Post, path, words, summary)
+}
+
+/// A removal.
+pub(super) const fn delete(
+    path: &'static str,
+    words: &'static [&'static str],
+    summary: &'static str,
+) -> Endpoint {
+    endpoint(Method::Delete, path, words, summary)
+}
+
+/// A parameter of the query.
+pub(super) const fn query(name: &'static str, shape: Shape, to: To, about: &'static str) -> Parameter {
+    given(name, Place::Query, shape, to, about)
+}
+
+/// A member of the body.
+pub(super) const fn member(name: &'static str, shape: Shape, to: To, about: &'static str) -> Parameter {
+    given(name, Place::Body, shape, to, about)
+}
+
+/// A part of the path; becomes a word.
+pub(super) const fn part(name: &'static str, about: &'static str) -> Parameter {
+    Parameter { required: true, ..given(name, Place::Path, Shape::Name, To::Words, about) }
+}
+
+/// The same, which must be given.
+pub(super) const fn required(parameter: Parameter) -> Parameter {
+    Parameter { required: true, ..parameter }
+}
+
+const fn given(name: &'static str, place: Place, shape: Shape, to: To, about: &'static str) -> Parameter {
+    Parameter { name, place, shape, to, required: false, about }
+}

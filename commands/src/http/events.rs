@@ -1,0 +1,284 @@
+//! `/api/admin/events`: what happens to jobs, as Server-Sent Events, each with the number of its record in the
+//! queue's log. Whoever comes back with `Last-Event-ID` misses nothing that is still in memory; when it was too
+//! long ago, a `reset` says that everything is to be read anew.
+//!
+//! One thread follows the log for all; each client has a place in what it has read, and is sent what comes
+//! after that as fast as it takes it. While the daemon recovers, the recovery's progress is sent, without a
+//! number.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderValue, Request, Response, header};
+use hyper::body::{Bytes, Frame};
+use recovery::durable::log::{Position, ReadRequest, read};
+use recovery::queue::{QueueError, Record, entries_of, open_log};
+use recovery::state::StateDir;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+
+use super::answer::{Answer, guard};
+use super::problem::Problem;
+use super::server::Shared;
+use super::serving::admitted;
+use super::stage::Stage;
+
+/// So many records are kept in memory.
+const KEPT: usize = 10_000;
+/// At most so many are sent at a time.
+const A_PART: usize = 256;
+/// A silent stream says so often that it lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How often the recovery's progress is looked at.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// The longest wait for the log; then the thread looks whether it is to end.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<(u64, Bytes)>,
+    /// All after this record is known.
+    known_after: u64,
+}
+
+/// What happened last, and who waits for more.
+#[derive(Debug)]
+pub(super) struct Feed {
+    ring: Arc<Mutex<Ring>>,
+    /// The last record; none before the log is followed.
+    last: watch::Sender<Option<u64>>,
+    is_followed: AtomicBool,
+    over: Arc<AtomicBool>,
+}
+
+/// What comes after a place.
+enum Part {
+    Events(Vec<(u64, Bytes)>),
+    /// The place is too old.
+    Reset,
+}
+
+impl Feed {
+    pub(super) fn new() -> Feed {
+        Feed {
+            ring: Arc::default(),
+            last: watch::Sender::new(None),
+            is_followed: AtomicBool::new(false),
+            over: Arc::default(),
+        }
+    }
+
+    /// Begins to follow the log, once.
+    pub(super) fn follow(&self, dir: &StateDir) {
+        if self.is_followed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (dir, ring, last, over) = (dir.clone(), self.ring.clone(), self.last.clone(), self.over.clone());
+        std::thread::spawn(move || {
+            while !over.load(Ordering::Acquire) {
+                // What cannot be read now is tried again; the scheduler says what is wrong with it.
+                if follow_log(&dir, &ring, &last, &over).is_err() {
+                    std::thread::park_timeout(LOOK_EVERY);
+                }
+            }
+        });
+    }
+
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    fn after(&self, seq: u64) -> Part {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if seq < ring.known_after {
+            return Part::Reset;
+        }
+        let begin = ring.events.partition_point(|(number, _)| *number <= seq);
+        Part::Events(ring.events.range(begin..).take(A_PART).cloned().collect())
+    }
+}
+
+fn follow_log(
+    dir: &StateDir,
+    ring: &Mutex<Ring>,
+    last: &watch::Sender<Option<u64>>,
+    over: &AtomicBool,
+) -> Result<(), QueueError> {
+    let log = open_log(dir)?;
+    let state_id = dir.identity.state_id.to_string();
+    let folder = dir.paths.queue_log();
+    let so_far = *last.borrow();
+    let begin = so_far.unwrap_or_else(|| log.end().last_seq.saturating_sub(KEPT as u64));
+    if so_far.is_none() {
+        ring.lock().unwrap_or_else(PoisonError::into_inner).known_after = begin;
+    }
+    let mut from = Position { last_seq: begin, ..Position::default() };
+    while !over.load(Ordering::Acquire) {
+        let until = log.end();
+        if until.last_seq > from.last_seq || last.borrow().is_none() {
+            log.commit(until.last_seq)?;
+            let mut news = Vec::new();
+            let request =
+                ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
+            read(request, |seq, payload| news.extend(event_of(seq, payload)))?;
+            let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+            ring.events.extend(news);
+            while ring.events.len() > KEPT {
+                ring.known_after = ring.events.pop_front().map_or(0, |(seq, _)| seq);
+            }
+            drop(ring);
+            from = until;
+            last.send_replace(Some(until.last_seq));
+        }
+        log.wait_for_change(until, LOOK_EVERY);
+    }
+    Ok(())
+}
+
+/// A record as an event: what was done, to what, by whom.
+fn event_of(seq: u64, payload: &[u8]) -> Option<(u64, Bytes)> {
+    let record = Record::from_line(payload).ok()?;
+    let entries: Vec<_> = entries_of(seq, &record)
+        .into_iter()
+        .map(|e| json!({ "action": e.action, "object": e.object, "detail": e.detail }))
+        .collect();
+    let data = json!({ "seq": seq, "at": record.at, "by": record.actor.by, "changes": entries });
+    Some((seq, Bytes::from(format!("id: {seq}\nevent: queue\ndata: {data}\n\n"))))
+}
+
+pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    let begun = match admitted(&shared, &head).await {
+        Ok(_) => place(&head),
+        Err(problem) => Err(problem),
+    };
+    let mut response = match begun {
+        Err(problem) => Answer::from(problem).respond(&head.headers, false),
+        Ok(place) => {
+            let (tell, events) = mpsc::channel(4);
+            tokio::spawn(stream(shared.clone(), place, tell));
+            let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            response
+        }
+    };
+    guard(response.headers_mut(), &shared.next_request_id());
+    response
+}
+
+/// Where the client wants to go on: the header, or `after` for clients that cannot set it at first.
+fn place(head: &Head) -> Result<Option<u64>, Problem> {
+    let header = head.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
+    let query = head.uri.query().and_then(|query| query.split('&').find_map(|p| p.strip_prefix("after=")));
+    let Some(text) = header.filter(|text| !text.is_empty()).or(query) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Problem::invalid(format!("'{text}' is no number of an event")))
+}
+
+/// Sends until the client leaves or the daemon ends.
+async fn stream(shared: Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Bytes>) -> Option<()> {
+    let send = async |bytes: Bytes| tell.send(bytes).await.ok();
+    let (mut last, mut stage) = (shared.feed.last.subscribe(), shared.stage.subscribe());
+    send(Bytes::from_static(b"retry: 1000\n\n")).await?;
+    recovery_progress(&shared, &tell).await?;
+    // The log is followed by now, or soon; in safe mode perhaps much later.
+    while last.borrow().is_none() {
+        tokio::select! {
+            changed = last.changed() => changed.ok()?,
+            changed = stage.changed() => changed.ok()?,
+            () = tokio::time::sleep(ALIVE_EVERY) => send(Bytes::from_static(b": alive\n\n")).await?,
+            () = tell.closed() => return None,
+        }
+        if *stage.borrow() == Stage::Ending {
+            return None;
+        }
+    }
+    let newest = last.borrow_and_update().unwrap_or_default();
+    let mut at = place.unwrap_or(newest);
+    if place.is_none() {
+        send(marked("begin", newest)).await?;
+    }
+    loop {
+        match shared.feed.after(at) {
+            Part::Reset => {
+                at = last.borrow_and_update().unwrap_or(at);
+                send(marked("reset", at)).await?;
+            }
+            Part::Events(events) if !events.is_empty() => {
+                at = events.last().map_or(at, |(seq, _)| *seq);
+                let part: Vec<u8> = events.iter().flat_map(|(_, event)| event.iter().copied()).collect();
+                send(part.into()).await?;
+            }
+            Part::Events(_) => tokio::select! {
+                changed = last.changed() => changed.ok()?,
+                () = ended(&mut stage) => return None,
+                () = tokio::time::sleep(ALIVE_EVERY) => send(Bytes::from_static(b": alive\n\n")).await?,
+                () = tell.closed() => return None,
+            },
+        }
+    }
+}
+
+/// Waits for the daemon's end.
+async fn ended(stage: &mut watch::Receiver<Stage>) {
+    // No sender any more is an end as well.
+    let _ = stage.wait_for(|stage| *stage == Stage::Ending).await;
+}
+
+/// Where the numbers begin.
+fn marked(event: &str, seq: u64) -> Bytes {
+    Bytes::from(format!("id: {seq}\nevent: {event}\ndata: {{\"seq\":{seq}}}\n\n"))
+}
+
+/// While the daemon recovers: each new state of it.
+async fn recovery_progress(shared: &Arc<Shared>, tell: &mpsc::Sender<Bytes>) -> Option<()> {
+    let mut before = None;
+    while *shared.stage.borrow() == Stage::Recovering {
+        let with = shared.clone();
+        let current = shared.pool.run(move || recovery::recovery::read_current(&with.dir)).await.ok()?;
+        let text = current.and_then(|run| serde_json::to_string(&run).ok());
+        if let Some(text) = text.filter(|text| before.as_ref() != Some(text)) {
+            tell.send(Bytes::from(format!("event: recovery\ndata: {text}\n\n"))).await.ok()?;
+            before = Some(text);
+        }
+        tokio::time::sleep(PROGRESS_EVERY).await;
+    }
+    Some(())
+}
+
+/// A body out of what a channel brings.
+pub(super) struct Received {
+    pub(super) frames: mpsc::Receiver<Bytes>,
+    /// Raised when the client has left, or has all.
+    pub(super) _gone: Option<RaisedAtTheEnd>,
+}
+
+/// Raises its flag when it is dropped.
+pub(super) struct RaisedAtTheEnd(pub(super) Arc<AtomicBool>);
+
+impl Drop for RaisedAtTheEnd {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl hyper::body::Body for Received {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.frames.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,93 @@
+//! Carries out a command line for a client of the daemon, with what it writes kept apart.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+use super::gate::Asker;
+use crate::actor::Invoker;
+use crate::cli::{self, Globals};
+use crate::configuration::Loaded;
+use crate::context::{Client, Context};
+use crate::error::{CliError, Ending};
+use crate::interruption::Interruption;
+use crate::output::{Output, RemoteStreams, Streams};
+
+/// Bytes that were written, to be taken by somebody else.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) ended: Result<Ending, CliError>,
+    /// What it wrote to stdout: the document, with the line's end.
+    pub(super) document: Vec<u8>,
+}
+
+impl Carried {
+    /// The document's members, when it is an object.
+    pub(super) fn members(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.document).ok()
+    }
+}
+
+/// Carries out the words behind the program's name.
+pub(super) fn carry_out(loaded: Loaded, asker: &Asker, words: Vec<OsString>) -> Carried {
+    let arguments: Vec<OsString> = std::iter::once("recoveryctl".into()).chain(words).collect();
+    match cli::parse(&arguments) {
+        Err(error) => {
+            let ended = Err(cli::usage_error(&error.render().to_string()));
+            Carried { ended, document: Vec::new() }
+        }
+        Ok((globals, command)) => {
+            let invoker = asker.invoker(&arguments[1..]);
+            with_context(loaded, globals, command.word(), invoker, |context| cli::dispatch(context, command))
+        }
+    }
+}
+
+/// Runs something that takes a command's context and reports as `--json` does.
+pub(super) fn with_context(
+    loaded: Loaded,
+    globals: Globals,
+    word: &'static str,
+    invoker: Invoker,
+    act: impl FnOnce(&mut Context) -> Result<Ending, CliError>,
+) -> Carried {
+    let (stdout, stderr) = (Kept::default(), Kept::default());
+    let to = RemoteStreams {
+        stdout: Box::new(stdout.clone()),
+        stderr: Box::new(stderr),
+        question: Box::new(|_| {}),
+    };
+    let output = Output::remote((true, false, 0), Streams::default(), (false, false), to);
+    let interruption = Interruption::remote(Arc::new(AtomicBool::new(false)));
+    let client = Client { input: Vec::new(), folder: None };
+    let mut context = Context::remote(output, interruption, globals, word, invoker, (loaded, client));
+    let mut ended = act(&mut context);
+    if let Err(failed) = context.output.finish() {
+        ended = ended.and(Err(failed));
+    }
+    Carried { ended, document: stdout.take() }
+}

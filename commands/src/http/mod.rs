@@ -1,0 +1,46 @@
+//! The daemon's HTTP side: an endpoint is a command.
+//!
+//! What a request says (path, query, JSON body) is checked and becomes the words of a command line
+//! ([`endpoint`], [`request`]); the very function that answers that command line carries it out and writes the
+//! document that `--json` prints, which is the answer, byte for byte ([`execute`]). So there is one grammar, one
+//! check of what is given, one report and one code for each error; HTTP adds status, headers and who asked.
+//!
+//! To add an endpoint: a line in the file of its resource in [`resources`].
+//!
+//! - [`server`]: listeners, connections and their limits; [`gate`]: who asks, and what they may.
+//! - [`serving`]: one request from its head to its answer; [`reads`]: requests that ask the same share an answer
+//!   that was begun after each of them came; [`keyed`]: requests that are sent again.
+//! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
+//!
+//! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
+
+mod answer;
+mod command;
+mod endpoint;
+mod events;
+mod execute;
+mod gate;
+mod keyed;
+mod metrics;
+mod openapi;
+mod probes;
+mod problem;
+mod reads;
+mod request;
+mod resources;
+mod server;
+mod serving;
+mod stage;
+
+/// The description of all endpoints, as `/openapi.json` has it.
+pub(crate) fn description() -> serde_json::Value {
+    openapi::description()
+}
+
+/// What both ends of a command that is given to a daemon know.
+pub(crate) mod frames {
+    pub(crate) use super::command::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
+}
+
+pub(crate) use server::{HttpSettings, Listeners, Server};
+pub(crate) use stage::Stage;

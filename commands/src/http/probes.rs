@@ -1,0 +1,156 @@
+//! All routes: the endpoints of the table, and what is beside them: probes, version, metrics, events, commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, Response};
+use axum::routing::{MethodFilter, MethodRouter, get, post};
+use serde_json::json;
+
+use super::answer::{Answer, guard};
+use super::endpoint::{Endpoint, Method};
+use super::execute::carry_out;
+use super::gate::{Asker, check_host};
+use super::problem::Problem;
+use super::server::Shared;
+use super::serving::{admitted, serve};
+use super::stage::{Stage, recovered};
+use super::{command, events, metrics, resources};
+use crate::error::Ending;
+
+/// See [`ready`].
+const LAST_STEP: Duration = Duration::from_millis(200);
+
+type Routes = MethodRouter<Arc<Shared>>;
+
+/// Every route.
+pub(super) fn router(shared: &Arc<Shared>) -> Router {
+    let mut router: Router<Arc<Shared>> = Router::new()
+        .route("/livez", get(|s, r| probe(s, r, Probe::Lives)))
+        .route("/readyz", get(|s, r| probe(s, r, Probe::Ready)))
+        .route("/healthz", get(|s, r| probe(s, r, Probe::Healthy)))
+        .route("/openapi.json", get(|s, r| probe(s, r, Probe::Description)))
+        .route("/version", get(|s, r| probe(s, r, Probe::Version)))
+        .route("/metrics", get(metrics::serve))
+        .route("/api/admin/events", get(events::serve))
+        .route("/api/admin/command", post(command::serve));
+    for (path, routes) in routes() {
+        router = router.route(path, routes);
+    }
+    router
+        .fallback(|State(shared): State<Arc<Shared>>, request| refuse(shared, request, 404))
+        .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, request| {
+            refuse(shared, request, 405)
+        })
+        .with_state(shared.clone())
+}
+
+/// The endpoints by path.
+fn routes() -> Vec<(&'static str, Routes)> {
+    let routes = |endpoints: Vec<&'static Endpoint>| {
+        endpoints.into_iter().fold(Routes::new(), |routes, endpoint| {
+            let handler = move |State(shared): State<Arc<Shared>>, request: Request<Body>| {
+                serve(shared, endpoint, request)
+            };
+            routes.on(filter(endpoint.method), handler)
+        })
+    };
+    resources::by_path().into_iter().map(|(path, endpoints)| (path, routes(endpoints))).collect()
+}
+
+fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Delete => MethodFilter::DELETE,
+    }
+}
+
+/// What is not there, or not by this method.
+async fn refuse(shared: Arc<Shared>, request: Request<Body>, status: u16) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    let problem = match (admitted(&shared, &head).await, status) {
+        (Err(problem), _) => problem,
+        (Ok(_), 405) => Problem::new(405, "wrong-method", "wrong method", "this is not done by this method"),
+        (Ok(_), _) => Problem::new(404, "no-such-endpoint", "not found", "there is nothing at this path")
+            .next("GET /openapi.json lists all there is"),
+    };
+    let mut response = Answer::from(problem).respond(&head.headers, false);
+    guard(response.headers_mut(), &shared.next_request_id());
+    response
+}
+
+/// What can be asked without a token: it tells no names and no contents.
+#[derive(Debug, Clone, Copy)]
+enum Probe {
+    Lives,
+    Ready,
+    Healthy,
+    Version,
+    Description,
+}
+
+async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe: Probe) -> Response<Body> {
+    let (head, _) = request.into_parts();
+    let peer = head.extensions.get().copied();
+    let refused = peer.and_then(|peer| check_host(peer, &head.headers, &head.uri, &shared.hosts()).err());
+    let answer = match (refused, probe) {
+        (Some(problem), _) => problem.into(),
+        (None, Probe::Lives) => json_line(200, &json!({ "status": "alive" })),
+        (None, Probe::Version) => {
+            json_line(200, &json!({ "name": "recoveryctl", "version": env!("CARGO_PKG_VERSION") }))
+        }
+        (None, Probe::Description) => json_line(200, &super::openapi::description()),
+        (None, Probe::Ready) => ready(&shared).await,
+        (None, Probe::Healthy) => healthy(&shared).await,
+    };
+    let mut response = answer.respond(&head.headers, true);
+    guard(response.headers_mut(), &shared.next_request_id());
+    response
+}
+
+fn json_line(status: u16, value: &serde_json::Value) -> Answer {
+    Answer::json(status, format!("{value}\n"))
+}
+
+/// 200 when it takes jobs; else 503, while it recovers with the progress.
+async fn ready(shared: &Arc<Shared>) -> Answer {
+    // The last step of a recovery takes a moment after others can see it.
+    recovered(&shared.stage, LAST_STEP).await;
+    let stage = *shared.stage.borrow();
+    let with = shared.clone();
+    let current = match stage {
+        Stage::Recovering => {
+            shared.pool.run(move || recovery::recovery::read_current(&with.dir)).await.ok().flatten()
+        }
+        _ => None,
+    };
+    let progress = current.map(|run| {
+        let phases: Vec<_> = run
+            .phases
+            .iter()
+            .map(|p| json!({ "phase": p.phase, "status": p.status, "done": p.done, "total": p.total }))
+            .collect();
+        json!({ "phases_done": run.phases_done, "phases_total": run.phases_total, "phases": phases })
+    });
+    let body = json!({ "ready": stage == Stage::Ready, "state": stage.word(), "recovery": progress });
+    let status = if stage == Stage::Ready { 200 } else { 503 };
+    Answer { retry_after: (status == 503).then_some(1), ..json_line(status, &body) }
+}
+
+/// As `health`: 200 as long as nothing is broken.
+async fn healthy(shared: &Arc<Shared>) -> Answer {
+    let with = shared.clone();
+    let looked = shared.pool.run(move || {
+        let carried = carry_out(with.loaded(), &Asker::probe(), vec!["--json".into(), "health".into()]);
+        let status = if matches!(carried.ended, Ok(Ending::Done)) { 200 } else { 503 };
+        match &carried.ended {
+            Ok(_) => Answer::json(status, carried.document),
+            Err(e) => Problem::of(e, None).into(),
+        }
+    });
+    looked.await.unwrap_or_else(Answer::from)
+}

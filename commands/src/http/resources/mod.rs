@@ -1,0 +1,56 @@
+//! The endpoints, a file a resource.
+
+mod cleanup;
+mod jobs;
+mod locks;
+mod orphans;
+mod queue;
+mod recovery;
+mod startup;
+mod trail;
+mod webhooks;
+
+use std::collections::BTreeMap;
+
+use super::endpoint::Endpoint;
+
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
+    let resources = [
+        queue::ENDPOINTS,
+        jobs::ENDPOINTS,
+        cleanup::ENDPOINTS,
+        startup::ENDPOINTS,
+        locks::ENDPOINTS,
+        orphans::ENDPOINTS,
+        recovery::ENDPOINTS,
+        webhooks::ENDPOINTS,
+        trail::ENDPOINTS,
+    ];
+    resources.into_iter().flatten()
+}
+
+/// The endpoints of each path. A name in a path may be the same as a word beside it: a repository called `active`
+/// can be released, too.
+pub(super) fn by_path() -> BTreeMap<&'static str, Vec<&'static Endpoint>> {
+    let mut by_path: BTreeMap<&'static str, Vec<&'static Endpoint>> = BTreeMap::new();
+    for endpoint in all() {
+        by_path.entry(endpoint.path).or_default().push(endpoint);
+    }
+    let named: Vec<&'static Endpoint> = all().filter(|e| e.path.contains('{')).collect();
+    for (path, endpoints) in &mut by_path {
+        for of_names in named.iter().filter(|named| named.path != *path && is_like(named.path, path)) {
+            if endpoints.iter().all(|there| there.method != of_names.method) {
+                endpoints.push(of_names);
+            }
+        }
+    }
+    by_path
+}
+
+/// Whether a path could be one of these, with a name in the place of its word.
+fn is_like(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    let fits = |(of_template, part): (&&str, &&str)| of_template.starts_with('{') || of_template == part;
+    template.len() == path.len() && template.iter().zip(&path).all(fits)
+}

@@ -1,0 +1,266 @@
+//! One request, from its head to its answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::request::Parts as Head;
+use axum::http::{Request, Response, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use recovery::daemon::{AnswerBook, Role};
+use recovery::queue::JobId;
+use recovery::state::StateDir;
+use sha2::{Digest, Sha256};
+
+use super::answer::{Answer, guard};
+use super::endpoint::{Act, Endpoint};
+use super::execute::{Carried, carry_out, with_context};
+use super::gate::{Asker, Peer, admit, check_host};
+use super::keyed;
+use super::problem::Problem;
+use super::request::{Given, Parts, decoded};
+use super::server::Shared;
+use super::stage::recovered;
+use crate::cli;
+use crate::command::submit::submit_json;
+use crate::configuration::Loaded;
+
+/// The largest body, in bytes.
+const LARGEST_BODY: usize = 1 << 20;
+/// How long a client may take to send it.
+const BODY_TIME: Duration = Duration::from_secs(30);
+/// How long a write waits for the recovery to be over.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers a request for an endpoint of the table.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    endpoint: &'static Endpoint,
+    request: Request<Body>,
+) -> Response<Body> {
+    let begun = Instant::now();
+    let (head, body) = request.into_parts();
+    let id = shared.next_request_id();
+    let (asker, answer) = match admitted(&shared, &head).await {
+        Ok(asker) => {
+            let answer = answer(&shared, endpoint, &head, body, &asker).await;
+            (Some(asker), answer.unwrap_or_else(Answer::from))
+        }
+        Err(problem) => (None, problem.into()),
+    };
+    let mut response = answer.respond(&head.headers, !endpoint.method.changes());
+    guard(response.headers_mut(), &id);
+    let status = response.status().as_u16();
+    shared.tell(&id, asker.as_ref(), &head, endpoint.path, status, begun.elapsed());
+    response
+}
+
+/// Who asks, if they may ask anything at all.
+pub(super) async fn admitted(shared: &Arc<Shared>, head: &Head) -> Result<Asker, Problem> {
+    let peer = head.extensions.get::<Peer>().copied();
+    let peer = peer.ok_or_else(|| Problem::new(500, "internal", "internal", "nobody knows who asks"))?;
+    check_host(peer, &head.headers, &head.uri, &shared.hosts())?;
+    let (shared_too, headers) = (shared.clone(), head.headers.clone());
+    shared.pool.run(move || admit(&shared_too.dir, peer, &headers)).await?
+}
+
+async fn answer(
+    shared: &Arc<Shared>,
+    endpoint: &'static Endpoint,
+    head: &Head,
+    body: Body,
+    asker: &Asker,
+) -> Result<Answer, Problem> {
+    if endpoint.method.changes() && asker.role == Role::Viewer {
+        let detail = "the viewer's token is for looking";
+        return Err(Problem::new(403, "not-authorised", "not authorised", detail));
+    }
+    let body = if endpoint.method.changes() { read_body(body).await? } else { Bytes::new() };
+    let path = path_parts(endpoint, head.uri.path())?;
+    let query = head.uri.query().unwrap_or_default();
+    let given = Given::read(endpoint, Parts { path: &path, query, body: &body })?;
+    if endpoint.method.changes() {
+        if !endpoint.steers_recovery && !recovered(&shared.stage, PATIENCE).await {
+            let detail = "the daemon recovers; what is asked for can be done when it has";
+            return Err(Problem::new(503, "recovering", "recovering", detail)
+                .retry_after(1)
+                .next("recoveryctl recovery phases"));
+        }
+        write(shared, endpoint, head, (given, body), asker).await
+    } else {
+        look(shared, endpoint, head, given, asker).await
+    }
+}
+
+/// Reads a body that is not too large, from a client that is not too slow.
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            let detail = format!("the body is larger than {LARGEST_BODY} bytes");
+            Err(Problem::new(413, "body-too-large", "the body is too large", detail))
+        }
+        Ok(Err(e)) => Err(Problem::malformed(format!("the body broke off: {e}"))),
+        Err(_) => Err(Problem::new(408, "body-too-slow", "the body came too slowly", "")),
+    }
+}
+
+/// The parts of the path that the endpoint names.
+fn path_parts(endpoint: &Endpoint, path: &str) -> Result<Vec<(String, String)>, Problem> {
+    let pairs = endpoint.path.split('/').zip(path.split('/'));
+    let named = pairs.filter_map(|(name, part)| Some((name.strip_prefix('{')?.strip_suffix('}')?, part)));
+    let decoded = named.map(|(name, part)| Some((name.to_owned(), decoded(part, false)?)));
+    decoded.collect::<Option<_>>().ok_or_else(|| Problem::invalid("the path is not well encoded".to_owned()))
+}
+
+async fn look(
+    shared: &Arc<Shared>,
+    endpoint: &'static Endpoint,
+    head: &Head,
+    given: Given,
+    asker: &Asker,
+) -> Result<Answer, Problem> {
+    let question = head.uri.path_and_query().map_or_else(String::new, |p| p.as_str().to_owned());
+    let Act::Command(words) = endpoint.act else { return Err(not_made()) };
+    let line = given.command_line(endpoint, words);
+    let (with, asker) = (shared.clone(), asker.clone());
+    let make = move || {
+        let (with, asker, line) = (with.clone(), asker.clone(), line.clone());
+        let looked = async move {
+            let loaded = with.loaded();
+            with.clone().pool.run(move || answer_of(carry_out(loaded, &asker, line), 200)).await
+        };
+        async move { looked.await.ok() }
+    };
+    let answer = shared.reads.share(question, make).await.ok_or_else(not_made)?;
+    Ok(match wants_text(head) && endpoint.path.ends_with("/output") {
+        true => output_alone(answer),
+        false => answer,
+    })
+}
+
+fn wants_text(head: &Head) -> bool {
+    let accept = head.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.starts_with("text/plain"))
+}
+
+/// What a job printed, without the document around it.
+fn output_alone(answer: Answer) -> Answer {
+    let document: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    match document.filter(|_| answer.status == 200).as_ref().and_then(|d| d["output"].as_str()) {
+        Some(output) => Answer::text(200, "text/plain; charset=utf-8", output.to_owned()),
+        None => answer,
+    }
+}
+
+async fn write(
+    shared: &Arc<Shared>,
+    endpoint: &'static Endpoint,
+    head: &Head,
+    (given, body): (Given, Bytes),
+    asker: &Asker,
+) -> Result<Answer, Problem> {
+    let key = head.headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned));
+    let key = match key {
+        Some(Ok(key)) if !key.is_empty() && key.len() <= keyed::LONGEST => Some(key),
+        Some(_) => {
+            let detail = format!("an Idempotency-Key is text of 1 to {} characters", keyed::LONGEST);
+            return Err(Problem::invalid(detail));
+        }
+        None => None,
+    };
+    let (with, asker) = (shared.clone(), asker.clone());
+    let target = format!("{} {}", head.method, head.uri);
+    let carried = shared.pool.run_write(move || {
+        let loaded = with.loaded();
+        let dry_run = given.is_on("dry_run");
+        let book = with.book()?;
+        let write = Write { dir: &with.dir, loaded, asker: &asker, endpoint, given, body, book, target };
+        Ok(match key.filter(|_| !dry_run) {
+            Some(key) => keyed::carry_out(&write, &key),
+            None => write.carry_out(),
+        })
+    });
+    carried.await?
+}
+
+/// A write, ready to be carried out.
+#[derive(Clone)]
+pub(super) struct Write<'a> {
+    pub(super) dir: &'a StateDir,
+    loaded: Loaded,
+    asker: &'a Asker,
+    pub(super) endpoint: &'static Endpoint,
+    pub(super) given: Given,
+    body: Bytes,
+    pub(super) book: &'a AnswerBook,
+    target: String,
+}
+
+impl Write<'_> {
+    /// What makes two requests the same: who may do it, method, path, query, body.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        let mut digest = Sha256::new();
+        for part in [self.asker.role.as_str().as_bytes(), self.target.as_bytes(), &self.body] {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        digest.finalize().to_vec()
+    }
+
+    fn carry_out(&self) -> Answer {
+        match self.endpoint.act {
+            Act::Submit => self.submit(None, false),
+            Act::Command(_) => self.command(),
+        }
+    }
+
+    /// By the endpoint's command.
+    pub(super) fn command(&self) -> Answer {
+        let Act::Command(words) = self.endpoint.act else { return not_made().into() };
+        let line = self.given.command_line(self.endpoint, words);
+        answer_of(carry_out(self.loaded.clone(), self.asker, line), 200)
+    }
+
+    /// A job enters the queue.
+    pub(super) fn submit(&self, pinned: Option<&JobId>, may_be_in: bool) -> Answer {
+        let line = self.given.command_line(self.endpoint, &["submit", "--from=-"]);
+        let arguments: Vec<_> = std::iter::once("recoveryctl".into()).chain(line).collect();
+        let Ok((globals, _)) = cli::parse(&arguments) else { return not_made().into() };
+        if serde_json::from_slice::<serde_json::Value>(&self.body).is_err() {
+            return Problem::malformed("the body is no JSON".to_owned()).into();
+        }
+        // The command itself may hold secrets: the trail gets the words that make it, not what it is.
+        let invoker = self.asker.invoker(&["submit".into()]);
+        let carried = with_context(self.loaded.clone(), globals, "submit", invoker, |context| {
+            submit_json(context, &self.body, pinned, may_be_in)
+        });
+        let made = if self.given.is_on("dry_run") { 200 } else { 201 };
+        let members = carried.members();
+        let mut answer = answer_of(carried, made);
+        if answer.status == 201 {
+            let id = members.as_ref().and_then(|members| members.get("job_id")?.as_str());
+            answer.location = id.map(|id| format!("/api/jobs/{}", encoded(id)));
+        }
+        answer
+    }
+}
+
+/// A path part.
+fn encoded(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// The document, or why there is none.
+pub(super) fn answer_of(carried: Carried, done: u16) -> Answer {
+    match &carried.ended {
+        Ok(_) => Answer::json(done, carried.document),
+        Err(error) => Problem::of(error, carried.members()).into(),
+    }
+}
+
+fn not_made() -> Problem {
+    Problem::new(500, "internal", "internal", "the answer could not be made; the daemon's log says why")
+}

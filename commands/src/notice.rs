@@ -1,0 +1,96 @@
+//! What systemd is told of a daemon: that it is ready, how it stands, that its loop turns, that its recovery
+//! takes longer. Where no systemd started it, nobody is told and nothing happens.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use recovery::recovery::{Observer, PhaseStatus, Snapshot};
+use sd_notify::NotifyState;
+
+/// A recovery that moves may go on for so long until it moves again.
+const EXTENSION: Duration = Duration::from_secs(60);
+/// Systemd is told of progress at most so often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// The connection to systemd.
+#[derive(Debug, Clone)]
+pub(crate) struct Notice {
+    /// How often the loop is to say that it turns.
+    watchdog: Option<Duration>,
+    last: Arc<Mutex<Last>>,
+}
+
+/// When systemd was told what.
+#[derive(Debug, Default)]
+struct Last {
+    turned: Option<Instant>,
+    moved: Option<Instant>,
+}
+
+impl Notice {
+    /// Of this process.
+    pub(crate) fn of_this_process() -> Notice {
+        let mut micros = 0;
+        let is_watched = sd_notify::watchdog_enabled(false, &mut micros);
+        Notice { watchdog: is_watched.then(|| Duration::from_micros(micros / 2)), last: Arc::default() }
+    }
+
+    /// It takes jobs, or is up in safe mode.
+    pub(crate) fn ready(&self, status: &str) {
+        tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// It ends.
+    pub(crate) fn stopping(&self) {
+        tell(&[NotifyState::Stopping]);
+    }
+
+    /// How it stands.
+    pub(crate) fn status(&self, status: &str) {
+        tell(&[NotifyState::Status(status)]);
+    }
+
+    /// Called by the loop that works, in every round: so a loop that hangs is noticed.
+    pub(crate) fn turned(&self) {
+        let Some(every) = self.watchdog else { return };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.turned.is_none_or(|at| at.elapsed() >= every) {
+            last.turned = Some(Instant::now());
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+
+    /// A recovery has moved.
+    fn moved(&self, snapshot: &Snapshot) {
+        self.turned();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.moved.is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        last.moved = Some(Instant::now());
+        let running = snapshot.phases.iter().filter(|p| p.status == PhaseStatus::Running);
+        let names: Vec<&str> = running.map(|p| p.phase.as_str()).collect();
+        let (done, total) = (snapshot.phases_done, snapshot.phases_total);
+        let status = format!("recovering: {done} of {total} phases done, at {}", names.join(", "));
+        let longer = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
+        tell(&[NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(longer)]);
+    }
+
+    /// Tells of a recovery's progress, and then whoever else wants to know.
+    pub(crate) fn observer(&self, other: Option<Observer>) -> Observer {
+        let notice = self.clone();
+        Arc::new(move |snapshot: &Snapshot| {
+            notice.moved(snapshot);
+            if let Some(other) = &other {
+                other(snapshot);
+            }
+        })
+    }
+}
+
+/// That systemd does not listen is no reason to do anything else.
+fn tell(state: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(false, state);
+}

@@ -1,0 +1,95 @@
+//! A connection to a daemon, and one request over it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::error::{CliError, ErrorKind};
+
+/// How long a connection may take to come about.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// Where a daemon is.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// `HOST:PORT`, and the token to show.
+    Tcp {
+        authority: String,
+        token: String,
+    },
+    Socket(PathBuf),
+}
+
+impl Target {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Target::Tcp { authority, .. } => format!("http://{authority}"),
+            Target::Socket(path) => path.display().to_string(),
+        }
+    }
+
+    /// Sends a request; the answer's body is still to be read.
+    ///
+    /// # Errors
+    /// When no daemon answers.
+    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, CliError> {
+        let connecting = async {
+            match self {
+                Target::Tcp { authority, .. } => {
+                    let stream = TcpStream::connect(authority).await.map_err(|e| self.unreachable(&e))?;
+                    let _ = stream.set_nodelay(true); // It only saves time.
+                    self.exchange(stream, path, body).await
+                }
+                Target::Socket(socket) => {
+                    let stream = UnixStream::connect(socket).await.map_err(|e| self.unreachable(&e))?;
+                    self.exchange(stream, path, body).await
+                }
+            }
+        };
+        connecting.await
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, CliError> {
+        let shaken = tokio::time::timeout(CONNECT_TIME, http1::handshake(TokioIo::new(stream))).await;
+        let (mut sender, connection) =
+            shaken.map_err(|e| self.unreachable(&e))?.map_err(|e| self.unreachable(&e))?;
+        // Its end is seen by whoever reads the body.
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(Method::POST).uri(path);
+        request = match self {
+            Target::Tcp { authority, token } => request
+                .header(header::HOST, authority)
+                .header(header::AUTHORIZATION, format!("Bearer {token}")),
+            Target::Socket(_) => request.header(header::HOST, "localhost"),
+        };
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|e| self.unreachable(&e))?;
+        sender.send_request(request).await.map_err(|e| self.unreachable(&e))
+    }
+
+    pub(super) fn unreachable(&self, error: &dyn std::error::Error) -> CliError {
+        let message = format!("the daemon at {} cannot be asked: {error}", self.name());
+        CliError::new(ErrorKind::DaemonUnreachable, message)
+            .hint("without --url and --socket the state directory is asked itself")
+    }
+}
+
+/// What comes of a body, part by part.
+pub(super) async fn next_part(target: &Target, body: &mut Incoming) -> Result<Option<Bytes>, CliError> {
+    match body.frame().await {
+        None => Ok(None),
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(e)) => Err(target.unreachable(&e)),
+    }
+}

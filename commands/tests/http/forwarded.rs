@@ -1,0 +1,165 @@
+//! Commands that are given to a daemon: the same output and the same exit status as without it.
+
+use serde_json::json;
+
+use crate::client::Served;
+use crate::common::Ran;
+use crate::scene::wait_for;
+
+impl Served {
+    /// Runs a command by the socket, or by address and token.
+    fn forwarded(&self, by_socket: bool, words: &[&str]) -> Ran {
+        let mut command = self.scene.place.bare_command();
+        if by_socket {
+            command.arg("--socket").arg(self.scene.place.state().join("daemon/admin.sock"));
+        } else {
+            command.arg(format!("--url=http://{}", self.address));
+            command.arg("--token-file").arg(self.scene.place.state().join("daemon/admin.token"));
+        }
+        Ran::of(command.args(words))
+    }
+}
+
+/// Looks, and changes that can be made again with the same end; `!` as first word: only with --json.
+const COMMANDS: &[&[&str]] = &[
+    &["status"],
+    &["health"],
+    &["health", "--nagios"],
+    &["findings"],
+    &["queue", "status"],
+    &["queue", "metrics"],
+    &["queue", "wal"],
+    &["jobs", "list"],
+    &["jobs", "list", "--status", "failed"],
+    &["jobs", "list", "--status", "nonsense"],
+    &["jobs", "show", "bad"],
+    &["jobs", "show", "gone"],
+    &["jobs", "output", "bad"],
+    &["jobs", "output", "bad", "--follow"],
+    &["jobs", "failed"],
+    &["jobs", "metrics"],
+    &["jobs", "cancel", "bad"],
+    &["jobs", "prune", "--dry-run"],
+    &["cleanup", "state"],
+    &["cleanup", "queue"],
+    &["cleanup", "resuming"],
+    &["cleanup", "completed"],
+    &["cleanup", "start", "gone"],
+    &["startup", "detection"],
+    &["startup", "cleanup-log"],
+    &["startup", "history"],
+    &["startup", "log"],
+    &["locks", "active"],
+    &["locks", "recovered"],
+    &["locks", "inspect", "web"],
+    &["locks", "detect-stale", "--release"],
+    &["release", "gone"],
+    &["release", "web"],
+    &["orphans", "candidates"],
+    &["orphans", "cleanup-log"],
+    &["orphans", "cleanup", "--plan", "gone"],
+    &["recovery", "phases"],
+    &["recovery", "metrics"],
+    &["recovery", "history"],
+    &["recover"],
+    &["webhooks", "pending"],
+    &["webhooks", "recovered"],
+    &["webhooks", "log"],
+    &["retry", "webhook", "gone"],
+    &["retry", "cleanup", "gone"],
+    &["retry", "phase", "gone"],
+    &["skip", "gone"],
+    &["skip", "locks", "--dry-run"],
+    &["resume", "gone"],
+    &["resume", "bad", "--dry-run"],
+    &["repair", "--dry-run"],
+    &["why", "job:bad"],
+    &["why", "lock:web"],
+    &["why", "nonsense"],
+    &["audit"],
+    &["submit", "--dry-run", "--id", "x", "--", "true"],
+    &["submit", "--id", "bad", "--", "true"],
+    &["nonsense"],
+    &["explain", "job-crashed"],
+];
+
+#[test]
+fn every_command_answers_the_same_through_a_daemon() {
+    let served = Served::new();
+    served.submit(&json!({ "id": "bad", "command": ["sh", "-c", "echo oh; exit 1"], "repository": "web" }));
+    served.wait_for("bad", "failed");
+    wait_for("the lock to be given back", || {
+        served.get("/api/admin/locks/active").is(200).json()["total"] == 0
+    });
+    for words in COMMANDS {
+        for json in [true, false] {
+            let words: Vec<&str> =
+                json.then_some("--json").into_iter().chain(words.iter().copied()).collect();
+            let here = served.scene.run(&words);
+            for by_socket in [true, false] {
+                let there = served.forwarded(by_socket, &words);
+                assert_eq!(there.status, here.status, "{words:?}: {}\n{}", there.stderr, here.stderr);
+                // How long ago it was is told to the second.
+                if json || !here.stdout.contains(" ago") {
+                    assert_eq!(there.stdout, here.stdout, "{words:?}");
+                }
+                assert_eq!(
+                    there.stderr.lines().count(),
+                    here.stderr.lines().count(),
+                    "{words:?}: {}",
+                    there.stderr
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn input_is_read_where_the_command_is_given() {
+    let served = Served::new();
+    let file = served.scene.place.write("jobs.jsonl", "{\"id\":\"a\",\"command\":[\"true\"]}\nnonsense\n");
+    let ran =
+        served.forwarded(false, &["submit", "--json", "--from", file.to_str().unwrap()]).ends_with(3).json();
+    assert_eq!((&ran["submitted"][0]["job_id"], &ran["errors"][0]["line"]), (&json!("a"), &json!(2)));
+    served.wait_for("a", "succeeded");
+    let trail = served.get("/api/admin/audit?object=job:a&action=submit").is(200).json();
+    let entry = &trail["entries"][0];
+    assert!(entry["terminal"].as_str().unwrap().starts_with("http 127.0.0.1:"), "{entry}");
+    // What needs agreement, and nobody can be asked.
+    served.hold("held", "web");
+    served.forwarded(true, &["release", "web", "--force"]).ends_with(16);
+    served.forwarded(true, &["release", "web"]).ends_with(11);
+    served.forwarded(true, &["release", "web", "--force", "--yes"]).ends_with(0);
+    served.cancel("held");
+}
+
+#[test]
+fn a_daemon_that_cannot_be_asked_has_its_exit_status() {
+    let served = Served::new();
+    let place = &served.scene.place;
+    let token = place.state().join("daemon/admin.token");
+    let run = |words: &[&str]| Ran::of(place.bare_command().arg("--json").args(words));
+    let token_file = format!("--token-file={}", token.display());
+    assert_eq!(
+        run(&["--url", "http://127.0.0.1:1", &token_file, "status"]).ends_with(14).error()["code"],
+        "daemon-unreachable"
+    );
+    run(&["--socket", "/nowhere/at.all", "status"]).ends_with(14);
+    let url = format!("--url=http://{}", served.address);
+    let wrong = place.write("wrong.token", &"0".repeat(64));
+    assert_eq!(
+        run(&[&url, &format!("--token-file={}", wrong.display()), "status"]).ends_with(17).error()["code"],
+        "not-authorised"
+    );
+    run(&[&url, "--token-file=/nowhere", "status"]).ends_with(17);
+    run(&[&url, "status"]).ends_with(2);
+    run(&["--url=ftp://x", &token_file, "status"]).ends_with(2);
+    let viewer = format!("--token-file={}", place.state().join("daemon/viewer.token").display());
+    run(&[&url, &viewer, "jobs", "list"]).ends_with(0);
+    assert_eq!(run(&[&url, &viewer, "submit", "--", "true"]).ends_with(17).error()["code"], "not-authorised");
+    assert_eq!(served.get("/api/jobs").is(200).json()["total"], 0);
+    // What works where it is given is not done elsewhere.
+    for words in [&["work", "--once"][..], &["lock", "web", "--", "true"], &["init"], &["demo"]] {
+        run(&[&[url.as_str(), token_file.as_str()], words].concat()).ends_with(2);
+    }
+}

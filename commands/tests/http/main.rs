@@ -1,0 +1,20 @@
+//! The daemon's HTTP side, from outside: the built daemon, a client of a few lines, kill -9.
+#![allow(clippy::disallowed_methods)] // Tests write their own files.
+#![allow(unreachable_pub)] // One program of several files.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code)] // Shared with the scenes of crashes.
+#[path = "../crash/scene.rs"]
+mod scene;
+
+mod access;
+mod client;
+mod documented;
+mod endpoints;
+mod events;
+mod forwarded;
+mod killed;
+mod limits;
+mod parity;
+mod writes;

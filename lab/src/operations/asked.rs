@@ -1,0 +1,74 @@
+//! What a daemon writes for those who ask it over HTTP: tokens, and what it answered.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, SystemTime};
+
+use recovery::daemon::{AnswerBook, KeptAnswer, Known, Role, make_tokens};
+use recovery::state::StateDir;
+use serde_json::json;
+
+use super::{Operation, Stage, nothing};
+use crate::Error;
+use crate::facts::Fact;
+
+/// The first start makes the tokens.
+pub(super) const TOKENS: Operation = Operation { name: "tokens", prepare: nothing, run: tokens };
+
+fn tokens(stage: &Stage) -> Result<(), Error> {
+    let dir = stage.dir()?;
+    make_tokens(&dir)?;
+    for role in Role::ALL {
+        stage.acknowledge(content(&dir, &role.file(&dir))?);
+    }
+    Ok(())
+}
+
+fn content(dir: &StateDir, path: &std::path::Path) -> Result<Fact, Error> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(Fact::Content { path: path.strip_prefix(dir.paths.root())?.into(), any_of: vec![text] })
+}
+
+/// A request with a key is begun, another one answered; an answer that is too old goes.
+pub(super) const ANSWERS: Operation = Operation { name: "answers", prepare: old_answer, run: answers };
+
+fn old_answer(stage: &Stage) -> Result<(), Error> {
+    let dir = stage.dir()?;
+    std::fs::create_dir_all(dir.paths.answered())?;
+    let path = dir.paths.answered().join("old.json");
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // Two days of 1970, whatever the clock says now.
+    Ok(file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(172_800))?)
+}
+
+fn answers(stage: &Stage) -> Result<(), Error> {
+    let dir = stage.dir()?;
+    let book = AnswerBook::open(&dir)?;
+    for (key, is_answered) in [("begun", false), ("answered", true)] {
+        let open = book.take(key, b"request").ok_or("the key is in use")?;
+        // A failed sync may be tried again: what is known then is this very request.
+        if matches!(open.known()?, Known::OtherRequest) {
+            return Err("the key belongs to another request".into());
+        }
+        let pins = json!({ "job_id": key });
+        open.begin(&pins)?;
+        if is_answered {
+            let (content_type, body) = ("application/json".to_owned(), "{}\n".to_owned());
+            open.answer(&pins, &KeptAnswer { status: 200, content_type, body, location: None })?;
+        }
+        drop(open);
+        stage.acknowledge(newest(&dir)?);
+    }
+    Ok(())
+}
+
+/// The file that was written last.
+fn newest(dir: &StateDir) -> Result<Fact, Error> {
+    let mut newest = None;
+    for entry in std::fs::read_dir(dir.paths.answered())? {
+        let entry = entry?;
+        newest = newest.max(Some((entry.metadata()?.modified()?, entry.path())));
+    }
+    let (_, path) = newest.ok_or("no answer was kept")?;
+    content(dir, &path)
+}

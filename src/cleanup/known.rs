@@ -1,0 +1,144 @@
+//! Which cleanups there are and were, by the end of a job that each is for.
+
+use std::collections::{HashMap, HashSet};
+
+use super::record::CleanupRecord;
+use super::{completed, store};
+use crate::durable::DiskError;
+use crate::queue::{Job, JobId};
+use crate::state::names::{LONGEST_ENCODED, encode};
+use crate::state::{StateDir, Timestamp};
+
+/// Of a job's part of an id, in a file name: attempt and number come behind it.
+const LONGEST: usize = LONGEST_ENCODED - 30;
+
+/// An attempt of a job. A name may be given again when its job was pruned: the time of submission tells the
+/// two apart.
+type Attempt = (JobId, u32, Timestamp);
+
+fn of_job(job: &Job) -> Attempt {
+    (job.id.clone(), job.attempt, job.submitted_at)
+}
+
+fn of_record(record: &CleanupRecord) -> Attempt {
+    (record.job_id.clone(), record.attempt, record.submitted_at)
+}
+
+/// The cleanups of a state directory at one moment.
+#[derive(Debug, Default)]
+pub struct Known {
+    ids: HashSet<String>,
+    over: HashSet<Attempt>,
+    open: HashMap<Attempt, CleanupRecord>,
+}
+
+impl Known {
+    /// As they stand now. Changes nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(dir: &StateDir) -> Result<Known, DiskError> {
+        let mut known = Known::default();
+        // The open ones first: one that is completed meanwhile is then found twice, and not missed.
+        for record in store::list(dir)? {
+            known.enter(record);
+        }
+        for over in completed(dir)?.into_iter().map(|c| c.cleanup) {
+            // One that a later attempt overtook has removed nothing: a job that was resumed and then taken
+            // out of the line is over in the same attempt again.
+            if !over.overtaken {
+                known.over.insert(of_record(&over));
+            }
+            known.ids.insert(over.cleanup_id);
+        }
+        Ok(known)
+    }
+
+    /// Whether all that the job's present attempt left was removed.
+    #[must_use]
+    pub fn is_over(&self, job: &Job) -> bool {
+        self.over.contains(&of_job(job))
+    }
+
+    /// The cleanup of the job's present attempt that is not over.
+    #[must_use]
+    pub fn open_of(&self, job: &Job) -> Option<&CleanupRecord> {
+        self.open.get(&of_job(job)).filter(|record| !record.overtaken)
+    }
+
+    /// Whether there is, or was, a cleanup of the job's present attempt.
+    pub(super) fn has(&self, job: &Job) -> bool {
+        let attempt = of_job(job);
+        self.over.contains(&attempt) || self.open.contains_key(&attempt)
+    }
+
+    /// An id that no cleanup has or had: the job's and its attempt's, and a number from the second on.
+    /// Something may have been left, or made, since the one before was over.
+    pub(super) fn free_id(&self, job: &Job) -> String {
+        let first = format!("{}.{}", in_a_file_name(job), job.attempt);
+        let mut id = first.clone();
+        for n in 2u64.. {
+            if !self.ids.contains(&id) {
+                break;
+            }
+            // No job's first cleanup ends like that.
+            id = format!("{first}_{n}");
+        }
+        id
+    }
+
+    pub(super) fn enter(&mut self, record: CleanupRecord) {
+        self.ids.insert(record.cleanup_id.clone());
+        self.open.insert(of_record(&record), record);
+    }
+
+    /// The job goes on: what was removed says nothing about its next end.
+    pub(super) fn forget(&mut self, job: &Job) {
+        let attempt = of_job(job);
+        self.over.remove(&attempt);
+        self.open.remove(&attempt);
+    }
+}
+
+/// The job's id; a long one is cut, and its place in the line tells it from others, so that the cleanup's id
+/// has room in a file name too.
+fn in_a_file_name(job: &Job) -> String {
+    let id = job.id.to_string();
+    if encode(&id).is_ok_and(|name| name.len() <= LONGEST) {
+        return id;
+    }
+    let place = format!("_{}-{}", job.place.seq, job.place.index);
+    let mut cut = String::new();
+    for letter in id.chars() {
+        if encode(&format!("{cut}{letter}{place}")).map_or(true, |name| name.len() > LONGEST) {
+            break;
+        }
+        cut.push(letter);
+    }
+    cut + &place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cleanup::record::Source;
+    use crate::jobs::samples;
+    use crate::queue::JobSpec;
+
+    #[test]
+    fn a_name_that_is_given_again_is_another_job() {
+        let first = samples::queued("a", &JobSpec::default());
+        let mut second = samples::queued("a", &JobSpec::default());
+        second.submitted_at = first.submitted_at.plus_millis(1);
+        let mut known = Known::default();
+        let id = known.free_id(&first);
+        known.enter(CleanupRecord::new(id.clone(), &first, Source::Auto, first.submitted_at));
+        assert!(known.has(&first) && !known.has(&second));
+        assert_eq!((id.as_str(), known.free_id(&second).as_str()), ("a.1", "a.1_2"));
+        let long = samples::queued(&"ä".repeat(LONGEST_ENCODED / 6), &JobSpec::default());
+        let id = known.free_id(&long);
+        assert!(encode(&id).is_ok_and(|name| name.len() < LONGEST_ENCODED) && id.starts_with('ä'), "{id}");
+        known.forget(&first);
+        assert!(!known.has(&first) && known.free_id(&first) == "a.1_2");
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether a job that is over left something that is not just files to be deleted.
+
+use super::docker::Ownership;
+use super::settings::CleanupSettings;
+use crate::queue::{Job, QueueState};
+use crate::state::StateDir;
+use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError};
+use crate::system::git_work;
+
+/// What a job left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing but files.
+    OnlyFiles,
+    /// Something that a cleanup removes, or keeps; in words.
+    Something(String),
+    /// It cannot be told now; why.
+    Unknown(String),
+}
+
+/// Tells what jobs left. The engine is asked once, when the first job is looked at.
+#[derive(Debug)]
+pub struct Leftovers<'a> {
+    dir: &'a StateDir,
+    settings: &'a CleanupSettings,
+    state_id: String,
+    objects: std::cell::OnceCell<Result<Vec<DockerObject>, String>>,
+}
+
+impl<'a> Leftovers<'a> {
+    /// Of the jobs of a state directory.
+    #[must_use]
+    pub fn new(dir: &'a StateDir, settings: &'a CleanupSettings) -> Leftovers<'a> {
+        let state_id = dir.identity.state_id.to_string();
+        Leftovers { dir, settings, state_id, objects: std::cell::OnceCell::new() }
+    }
+
+    /// Of one job that is over. Changes nothing.
+    #[must_use]
+    pub fn of(&self, job: &Job) -> Left {
+        let id = job.id.to_string();
+        if let Ok(paths) = self.dir.paths.job(&id) {
+            let index = paths.workspace.join(&self.settings.index_folder);
+            if std::fs::symlink_metadata(&index).is_ok_and(|m| m.is_dir()) {
+                return Left::Something("it has a code index".to_owned());
+            }
+            // A repository of a job that was never cleaned may have work that nobody else has.
+            if !git_work::working_trees(&paths.workspace).is_empty() {
+                return Left::Something("there is a git repository in its workspace".to_owned());
+            }
+        }
+        let objects = match self.objects.get_or_init(|| list(self.settings, &self.state_id)) {
+            Ok(objects) => objects,
+            Err(why) => return Left::Unknown(why.clone()),
+        };
+        let ownership = Ownership { state_id: &self.state_id, names: &self.settings.names };
+        // What may be another job's is found to be by the cleanup, which knows all jobs.
+        let nobody = QueueState::default();
+        match objects.iter().find(|o| ownership.is_of(o, &id, job.submitted_at, &nobody)) {
+            Some(object) => Left::Something(format!("it left {} {}", object.kind.as_str(), object.name)),
+            None => Left::OnlyFiles,
+        }
+    }
+}
+
+/// What may be of our jobs.
+fn list(settings: &CleanupSettings, state_id: &str) -> Result<Vec<DockerObject>, String> {
+    let Some(engine) = &settings.engine else { return Ok(Vec::new()) };
+    let all = || -> Result<Vec<DockerObject>, EngineError> {
+        let engine = Engine::connect(engine)?;
+        let mut objects = Vec::new();
+        for kind in DockerKind::ALL {
+            objects.extend(engine.list(kind)?);
+        }
+        Ok(objects)
+    };
+    let is_theirs = |o: &DockerObject| o.state_id.as_deref().is_some_and(|id| id != state_id);
+    let objects = all().map_err(|e| e.to_string())?;
+    Ok(objects.into_iter().filter(|o| !is_theirs(o)).collect())
+}

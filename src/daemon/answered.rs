@@ -1,0 +1,169 @@
+//! What was answered to requests that carry an `Idempotency-Key`, so that one that is sent again is not done
+//! again.
+//!
+//! A file a key in `daemon/answered/`, named by the key's digest. It is written before the request is carried
+//! out, with what it is to do (`pins`: the id of the job that it submits, the attempt that it resumes, the lock
+//! that it gives back), and again with the answer before that is sent. After a crash in between, the request
+//! that is sent again finds its pins, and does what they name or finds it done: never another one.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::state::{StateDir, Timestamp};
+
+/// Answers are kept for so long.
+const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// An answer, as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Media type of the body.
+    pub content_type: String,
+    /// The body, which is text.
+    pub body: String,
+    /// Where what was made is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptRequest {
+    /// Digest of method, path, query and body: a key belongs to one request.
+    request: String,
+    at: Timestamp,
+    pins: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer: Option<KeptAnswer>,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub enum Known {
+    /// Nothing: go on with [`AnswerBook::begin`].
+    Nothing,
+    /// It was begun, and nobody knows how it ended; these are its pins.
+    Unfinished(Value),
+    /// It was answered.
+    Answered(KeptAnswer),
+    /// The key was used for another request.
+    OtherRequest,
+}
+
+/// The answers of one state directory. One process at a time has it: the daemon.
+#[derive(Debug)]
+pub struct AnswerBook {
+    dir: StateDir,
+    /// Keys of requests that are being carried out.
+    open: Mutex<HashSet<String>>,
+}
+
+/// A key, while its request is carried out: nobody else has it.
+#[derive(Debug)]
+pub struct OpenKey<'a> {
+    book: &'a AnswerBook,
+    name: String,
+    request: String,
+}
+
+impl AnswerBook {
+    /// Of a state directory; removes what is too old.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(dir: &StateDir) -> Result<AnswerBook, DiskError> {
+        let folder = dir.paths.answered();
+        dir.disk.ensure_dir(&folder)?;
+        let book = AnswerBook { dir: dir.clone(), open: Mutex::default() };
+        book.forget_the_old()?;
+        Ok(book)
+    }
+
+    /// Takes a key, unless a request with it is being carried out.
+    pub fn take(&self, key: &str, request: &[u8]) -> Option<OpenKey<'_>> {
+        let name = digest(key.as_bytes());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.insert(name.clone()).then(|| OpenKey { book: self, name, request: digest(request) })
+    }
+
+    /// Removes answers that are too old to be asked for; how many.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn forget_the_old(&self) -> Result<usize, DiskError> {
+        let (folder, now) = (self.dir.paths.answered(), self.dir.clock.now());
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&folder).tried("read", &folder)?.flatten() {
+            let path = entry.path();
+            // By the file's own time: what cannot be read goes as well, in its time.
+            let Ok(Ok(written)) = entry.metadata().map(|m| m.modified()) else { continue };
+            if now.millis_since(written.into()) > KEPT_MS && path.extension().is_some_and(|e| e == "json") {
+                self.dir.disk.remove_file(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+impl OpenKey<'_> {
+    fn path(&self) -> PathBuf {
+        self.book.dir.paths.answered().join(format!("{}.json", self.name))
+    }
+
+    /// What is known of it. A file that cannot be understood says nothing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn known(&self) -> Result<Known, DiskError> {
+        let bytes = read_optional(&self.path())?;
+        let Some(kept) = bytes.and_then(|b| serde_json::from_slice::<KeptRequest>(&b).ok()) else {
+            return Ok(Known::Nothing);
+        };
+        Ok(match kept {
+            KeptRequest { request, .. } if request != self.request => Known::OtherRequest,
+            KeptRequest { answer: Some(answer), .. } => Known::Answered(answer),
+            KeptRequest { pins, .. } => Known::Unfinished(pins),
+        })
+    }
+
+    /// The request is about to be carried out: durable when this returns.
+    ///
+    /// # Errors
+    /// What the system says; the request must not be carried out then.
+    pub fn begin(&self, pins: &Value) -> Result<(), DiskError> {
+        let bytes = self.text(pins, None);
+        replace(&self.book.dir.disk, &self.path(), &bytes)
+    }
+
+    /// It was carried out, and this is the answer: durable when this returns.
+    ///
+    /// # Errors
+    /// What the system says; the request counts as unfinished then.
+    pub fn answer(&self, pins: &Value, answer: &KeptAnswer) -> Result<(), DiskError> {
+        let bytes = self.text(pins, Some(answer.clone()));
+        replace(&self.book.dir.disk, &self.path(), &bytes)
+    }
+
+    fn text(&self, pins: &Value, answer: Option<KeptAnswer>) -> Vec<u8> {
+        let (request, at) = (self.request.clone(), self.book.dir.clock.now());
+        serde_json::to_vec(&KeptRequest { request, at, pins: pins.clone(), answer }).unwrap_or_default()
+    }
+}
+
+impl Drop for OpenKey<'_> {
+    fn drop(&mut self) {
+        self.book.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

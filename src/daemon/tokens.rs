@@ -1,0 +1,108 @@
+//! Who may ask a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
+//!
+//! A token is 32 random bytes in hexadecimal. The files are read anew for each request, so that a token that
+//! was rotated stops to count at once, also in a daemon that runs. A file that others could read, or that does
+//! not hold a token, is replaced: what it held may be known.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::state::StateDir;
+
+/// Random bytes in a token.
+const BYTES: usize = 32;
+
+/// What the bearer of a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Look.
+    Viewer,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Role; 2] = [Role::Admin, Role::Viewer];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Viewer => "viewer",
+        }
+    }
+
+    /// Where its token is.
+    #[must_use]
+    pub fn file(self, dir: &StateDir) -> PathBuf {
+        match self {
+            Role::Admin => dir.paths.admin_token(),
+            Role::Viewer => dir.paths.viewer_token(),
+        }
+    }
+}
+
+/// Makes the tokens that are not there, or cannot be trusted; the roles whose token is new.
+///
+/// # Errors
+/// What the system says.
+pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
+    let mut made = Vec::new();
+    for role in Role::ALL {
+        if read(dir, role)?.is_none() {
+            rotate_token(dir, role)?;
+            made.push(role);
+        }
+    }
+    Ok(made)
+}
+
+/// Gives a role a new token; the old one counts no more.
+///
+/// # Errors
+/// What the system says; the old token then still counts.
+pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
+    let path = role.file(dir);
+    let mut random = [0; BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::from).tried("make a token for", &path)?;
+    let mut text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    text.push('\n');
+    replace(&dir.disk, &path, text.as_bytes())
+}
+
+/// The role that a text given as a token has, if it is one.
+///
+/// # Errors
+/// What the system says.
+pub fn role_of(dir: &StateDir, given: &str) -> Result<Option<Role>, DiskError> {
+    let mut found = None;
+    for role in Role::ALL {
+        // Both are compared, and by their digests, so that the time tells nothing.
+        let is_it = read(dir, role)?.is_some_and(|token| is_same(&token, given));
+        found = found.or(is_it.then_some(role));
+    }
+    Ok(found)
+}
+
+fn is_same(token: &str, given: &str) -> bool {
+    let digest = |text: &str| Sha256::digest(text.as_bytes());
+    digest(token).as_slice().ct_eq(digest(given).as_slice()).into()
+}
+
+/// The token of a role; none when its file holds none, or others can read it.
+fn read(dir: &StateDir, role: Role) -> Result<Option<String>, DiskError> {
+    let path = role.file(dir);
+    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
+    let mode = std::fs::metadata(&path).tried("look at", &path)?.permissions().mode();
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let token = text.trim();
+    let is_token = token.len() == 2 * BYTES && token.bytes().all(|b| b.is_ascii_hexdigit());
+    Ok((is_token && mode & 0o077 == 0).then(|| token.to_owned()))
+}

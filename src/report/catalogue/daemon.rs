@@ -1,0 +1,33 @@
+//! What can be the matter with a daemon that runs.
+
+use super::Entry;
+use crate::report::Severity;
+
+/// Others than this machine can reach the daemon.
+pub const DAEMON_EXPOSED: Entry = Entry {
+    code: "daemon-exposed",
+    severity: Severity::Warning,
+    title: "The daemon listens on an address that other machines can reach",
+    meaning: "Its address (daemon.listen, or --listen) is not one of this machine alone. HTTP here is not \
+              encrypted: whoever can listen on the way reads the token, and with the admin token can do \
+              everything.",
+    done: "Nothing: it was asked for. Every request must show a token, and its Host must be an address or one \
+           of daemon.hosts.",
+    advice: "Let it listen on 127.0.0.1 and reach it through SSH, or put a proxy with TLS before it. If the \
+             tokens may be known, rotate them.",
+    next: Some("recoveryctl token rotate"),
+};
+
+/// A loop of the daemon broke off and was begun again.
+pub const DAEMON_LOOP_RESTARTED: Entry = Entry {
+    code: "daemon-loop-restarted",
+    severity: Severity::Error,
+    title: "A loop of the daemon broke off and was begun again",
+    meaning: "The loop that starts and watches jobs, delivers and cleans up met something that it was not made \
+              for, and panicked. That is a fault of this program.",
+    done: "The queue was read anew and the loop begun again, after a pause that grows. Jobs that run are their \
+           supervisors': they went on.",
+    advice: "The daemon's output says where it broke off: report it. If it comes again and again, restart the \
+             daemon, then look at what it worked on.",
+    next: Some("recoveryctl status"),
+};

@@ -1,0 +1,44 @@
+//! Whether all is well, in a few members: for probes and for monitoring.
+
+use serde::Serialize;
+
+use super::finding::Severity;
+use super::status::{State, Status};
+
+/// See the module.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs)] // The members are the published form; see docs.
+pub struct Health {
+    /// False when something does not work until somebody acts.
+    pub healthy: bool,
+    pub state: State,
+    pub status: String,
+    pub action: Option<String>,
+    pub daemon: bool,
+    pub queued: u64,
+    pub running: u64,
+    pub degraded_resources: usize,
+    pub findings_total: usize,
+    /// Of severity `error` or `critical`.
+    pub errors_total: usize,
+}
+
+impl Health {
+    /// Out of the status.
+    #[must_use]
+    pub fn of(status: &Status) -> Health {
+        let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
+        Health {
+            healthy: !matches!(status.state, State::Damaged | State::SafeMode),
+            state: status.state,
+            status: status.status.clone(),
+            action: status.action.clone(),
+            daemon: status.daemon.is_some(),
+            queued: status.counts.queued,
+            running: status.counts.running,
+            degraded_resources: status.degraded_resources.len(),
+            findings_total: status.findings.len(),
+            errors_total: errors,
+        }
+    }
+}
