@@ -199,17 +199,20 @@ impl Command {
     /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
     /// machine, or as a process of their own.
     pub(crate) fn is_for_a_daemon(&self) -> bool {
-        !matches!(
-            self,
-            Command::Init(_)
-                | Command::Lock(_)
-                | Command::Work(_)
-                | Command::Run(_)
-                | Command::Daemon(_)
-                | Command::Import(_)
-                | Command::Demo(_)
-                | Command::Config(_)
-        ) && !self.is_offline()
+        let is_live = matches!(self, Command::Tui(args) if args.is_live());
+        !is_live
+            && !matches!(
+                self,
+                Command::Init(_)
+                    | Command::Lock(_)
+                    | Command::Work(_)
+                    | Command::Run(_)
+                    | Command::Daemon(_)
+                    | Command::Import(_)
+                    | Command::Demo(_)
+                    | Command::Config(_)
+            )
+            && !self.is_offline()
     }
 
     /// Whether it needs neither a state directory nor a daemon.
@@ -227,6 +230,8 @@ impl Command {
             | Command::Findings(_)
             | Command::Health(_)
             | Command::Recovery(_) => false,
+            // One picture; live it is no command for a daemon.
+            Command::Tui(_) => false,
             Command::Jobs(args) => args.changes(),
             Command::Locks(args) => args.changes(),
             Command::Startup(args) => args.changes(),
@@ -295,9 +300,9 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::
 }
 
 /// Parses, runs, and turns the outcome into an exit status.
-pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let guessed = Guess::from(&arguments);
-    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(&arguments);
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    let guessed = Guess::from(arguments);
+    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
@@ -309,7 +314,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => return end(&mut output, Err(error)),
     };
     if is_for_elsewhere(&globals, &cli.command) {
-        return match forward(&mut output, &globals, &cli.command, &arguments) {
+        return match forward(&mut output, &globals, &cli.command, arguments) {
             Ok(status) => status,
             Err(error) => end(&mut output, Err(error)),
         };

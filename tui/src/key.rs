@@ -33,6 +33,8 @@ impl Key {
         }
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         Some(match event.code {
+            // What was typed before the terminal was raw ends its lines so.
+            KeyCode::Char('j') if control => Key::Enter,
             KeyCode::Char(c) if control => Key::Control(c.to_ascii_lowercase()),
             KeyCode::Char(c) => Key::Char(c),
             KeyCode::Up => Key::Up,

@@ -4,6 +4,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use recovery::state::Clock;
 use recovery_tui::listing::{Document, DocumentLine, Object};
@@ -12,6 +13,17 @@ use recovery_tui::view::Theme;
 use recovery_tui::{Options, Runner, Setting, Source, Sources, View, run};
 
 const PLAY: &str = "RECOVERYCTL_TEST_DASHBOARD";
+
+/// Raised when a fault while reading has been noted: then it can be left.
+static NOTED: AtomicBool = AtomicBool::new(false);
+
+struct Told;
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        NOTED.store(true, Ordering::SeqCst);
+    }
+}
 
 /// Falls over as soon as it is asked for what a page shows.
 struct Falls;
@@ -29,7 +41,10 @@ impl Document for Falls {
 impl Source for Falls {
     fn read(&mut self, ask: &Ask) -> Result<Answer, String> {
         match ask {
-            Ask::Object(Object::Why(what)) if what == "reading" => panic!("the reading fell over"),
+            Ask::Object(Object::Why(what)) if what == "reading" => {
+                let _told = Told;
+                panic!("the reading fell over")
+            }
             Ask::Object(object) => Ok(Answer::Object(object.clone(), Arc::new(Falls))),
             _ => Err("there is nothing".to_owned()),
         }
@@ -62,15 +77,17 @@ fn on_the_terminal() {
     let options =
         Options { setting, theme, view: View::Overview, mouse: true, clock: Clock::system(), own: None };
     let sources: Sources = Arc::new(|| Box::new(Falls));
-    run(std::io::stdout(), &sources, Arc::new(Falls), options, &|| false).unwrap();
+    run(std::io::stdout(), &sources, Arc::new(Falls), options, &|| NOTED.load(Ordering::SeqCst)).unwrap();
 }
 
 /// Plays with these keys typed; what the terminal got, and whether it ended well.
 fn play(keys: &str) -> (String, bool) {
     let exe = std::env::current_exe().unwrap();
     // The state of the terminal is shown at the end: raw mode must be gone.
-    let command =
-        format!("{} on_the_terminal --exact --nocapture; code=$?; stty -a; exit $code", exe.display());
+    let command = format!(
+        "stty rows 24 cols 80; timeout --foreground 20 {} on_the_terminal --exact --nocapture; code=$?; stty -a; exit $code",
+        exe.display()
+    );
     let mut script = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env(PLAY, "1")
@@ -107,7 +124,7 @@ fn a_fault_while_drawing_gives_the_terminal_back_and_is_told() {
 
 #[test]
 fn a_fault_while_reading_is_told_at_the_end() {
-    let (screen, ended_well) = play(":why reading\rq");
+    let (screen, ended_well) = play(":why reading\r");
     assert!(ended_well, "{screen}");
     assert_given_back(&screen);
     let normal = &screen[screen.rfind("\x1b[?1049l").unwrap()..];

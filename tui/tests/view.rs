@@ -205,7 +205,7 @@ fn at_80_by_24_one_sees_what_is_wrong_and_what_to_press() {
         "failed",
         "2 crashed",
         "job:nightly",
-        "1 cleanups parked",
+        "1 cleanup parked",
         "6 orphans",
         "? help",
         "q quit",

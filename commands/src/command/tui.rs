@@ -41,6 +41,13 @@ pub(crate) struct TuiArgs {
     size: Option<(u16, u16)>,
 }
 
+impl TuiArgs {
+    /// Whether it wants a terminal; a picture can be had from afar.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.once
+    }
+}
+
 fn view(name: &str) -> Result<View, String> {
     View::named(name).ok_or_else(|| {
         let names: Vec<String> = View::ALL.iter().map(|v| v.title().to_lowercase()).collect();
