@@ -30,8 +30,8 @@ const LAST_WAIT: Duration = Duration::from_secs(3);
 /// Between two tries to write a log that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
-/// Threads that make, sign and send requests; records are another's. A second one makes the system wake
-/// whoever answers for each single request, and gains nothing.
+/// Threads that make, sign and send requests; records are another's. With two of them most of their time went
+/// into the system's work for each single request and answer: one handles them in bunches.
 const SENDERS: usize = 1;
 
 /// Why deliveries cannot be made.
