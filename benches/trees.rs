@@ -1,6 +1,6 @@
 //! Deleting and scanning trees, as ratios to the tools that everybody has.
 //!
-//! `cargo bench --bench trees`: 50,000 files in 500 folders are deleted by `rm -rf`, by four threads that unlink
+//! `cargo bench --bench trees`: 20,000 files in 200 folders are deleted by `rm -rf`, by four threads that unlink
 //! folder by folder, and by `remove_tree`; 100,000 job folders are scanned, and listed by `find`. Rounds are
 //! interleaved, since a disk is slower for a while after a mass deletion; medians are compared.
 
@@ -19,7 +19,7 @@ use recovery::state::{Clock, StateDir};
 const ROUNDS: usize = 5;
 
 fn main() {
-    deleting(500, 100);
+    deleting(200, 100);
     scanning(100_000);
 }
 

@@ -638,6 +638,8 @@ fn many_jobs_are_settled_in_one_pass() {
         jobs.iter().map(|s| Operation::Claim { job: s.job.clone(), attempt: 1 }).collect();
     append(&world.dir, &actor(), &[Operation::SubmitBatch { jobs }]).unwrap();
     append(&world.dir, &actor(), &claims).unwrap();
+    let stopped = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| false).unwrap();
+    assert_eq!((stopped.found, world.queue.state().counts().running), (0, 600), "told to stop at once");
     let mut last = (0, 0);
     let found = reattach(&world.dir, &mut world.queue, &settings(), &mut |done, total| {
         last = (done, total);

@@ -37,6 +37,7 @@ use crate::command::startup::{StartupArgs, cmd_startup};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::token::{TokenArgs, cmd_token};
+use crate::command::tui::{TuiArgs, cmd_tui};
 use crate::command::webhooks::{WebhooksArgs, cmd_webhooks};
 use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
@@ -137,6 +138,7 @@ pub(crate) enum Command {
     Recover(RecoverArgs),
     Webhooks(WebhooksArgs),
     Recovery(RecoveryArgs),
+    Tui(TuiArgs),
     Startup(StartupArgs),
     Work(WorkArgs),
     Run(RunArgs),
@@ -177,6 +179,7 @@ impl Command {
             Command::Recover(_) => "recover",
             Command::Webhooks(_) => "webhooks",
             Command::Recovery(_) => "recovery",
+            Command::Tui(_) => "tui",
             Command::Startup(_) => "startup",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
@@ -196,17 +199,20 @@ impl Command {
     /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
     /// machine, or as a process of their own.
     pub(crate) fn is_for_a_daemon(&self) -> bool {
-        !matches!(
-            self,
-            Command::Init(_)
-                | Command::Lock(_)
-                | Command::Work(_)
-                | Command::Run(_)
-                | Command::Daemon(_)
-                | Command::Import(_)
-                | Command::Demo(_)
-                | Command::Config(_)
-        ) && !self.is_offline()
+        let is_live = matches!(self, Command::Tui(args) if args.is_live());
+        !is_live
+            && !matches!(
+                self,
+                Command::Init(_)
+                    | Command::Lock(_)
+                    | Command::Work(_)
+                    | Command::Run(_)
+                    | Command::Daemon(_)
+                    | Command::Import(_)
+                    | Command::Demo(_)
+                    | Command::Config(_)
+            )
+            && !self.is_offline()
     }
 
     /// Whether it needs neither a state directory nor a daemon.
@@ -224,6 +230,8 @@ impl Command {
             | Command::Findings(_)
             | Command::Health(_)
             | Command::Recovery(_) => false,
+            // One picture; live it is no command for a daemon.
+            Command::Tui(_) => false,
             Command::Jobs(args) => args.changes(),
             Command::Locks(args) => args.changes(),
             Command::Startup(args) => args.changes(),
@@ -261,6 +269,7 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Recover(args) => cmd_recover(context, &args),
         Command::Webhooks(args) => cmd_webhooks(context, &args),
         Command::Recovery(args) => cmd_recovery(context, &args),
+        Command::Tui(args) => cmd_tui(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),

@@ -560,8 +560,12 @@ impl From<LockError> for CliError {
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
         let refused = error.is_refused_change();
+        let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
         let error = CliError::new(ErrorKind::Failed, error).code("disk");
         match refused {
+            true if denied => {
+                error.hint("run it as the user whom the state directory belongs to, or as root")
+            }
             true => error.hint(
                 "free room, or make the disk writable, then run it again; what can be read is shown by: \
                        recoveryctl status",

@@ -1,20 +1,29 @@
-//! Runs a recovery and shows it: full screen when that is wanted and there is a terminal, else as bars or
+//! Runs a recovery and shows it: in the dashboard when that is wanted and there is a terminal, else as bars or
 //! lines on standard error.
 
-use std::io::IsTerminal;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use recovery::queue::Queue;
-use recovery::recovery::{Cancel, Recovery, RecoveryRecord, RunError, RunOptions, Snapshot, request_skip};
+use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Settings, Snapshot};
 use recovery::state::StateDir;
-use recovery_tui::{Ask, LiveOptions, run_live};
+use recovery_tui::{DirectorySource, Options, OwnRecovery, Setting, Sources, View};
 
+use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, ErrorKind};
+use crate::interruption::Interruption;
 use crate::output::Output;
 use crate::progress;
 
 type Recovered = (RecoveryRecord, Option<Queue>);
+
+/// What the dashboard needs beside the recovery.
+pub(crate) struct FullScreen {
+    /// By what the state directory is read.
+    pub(crate) settings: Settings,
+    /// The signals.
+    pub(crate) interruption: Interruption,
+}
 
 /// Runs a recovery to its end.
 ///
@@ -25,40 +34,58 @@ pub(crate) fn run(
     dir: &StateDir,
     recovery: Recovery,
     options: RunOptions,
-    full_screen: bool,
+    full_screen: Option<FullScreen>,
 ) -> Result<Recovered, CliError> {
-    let has_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
-    if full_screen && has_terminal && !output.is_json() && !output.is_quiet() {
-        return run_full_screen(output, dir, recovery, options);
+    if let Some(full_screen) =
+        full_screen.filter(|_| has_terminal() && !output.is_json() && !output.is_quiet())
+    {
+        return run_full_screen(output, dir, recovery, options, full_screen);
     }
     let options = RunOptions { observer: progress::observer(output), ..options };
     Ok(recovery.run(&options)?)
 }
 
-/// The recovery on a thread of its own, the view on this one. Whoever leaves the view waits for the
-/// recovery's end all the same: it was asked to end before.
+/// The recovery on a thread of its own, the dashboard on this one. Whoever leaves it waits for the recovery's
+/// end all the same: it was asked to end before, or the terminal was closed, which ends no recovery.
 fn run_full_screen(
     output: &mut Output,
     dir: &StateDir,
     recovery: Recovery,
     options: RunOptions,
+    full_screen: FullScreen,
 ) -> Result<Recovered, CliError> {
-    let phases = recovery.phases();
-    let (cancel, by) = (options.cancel.clone(), options.by.clone());
+    let FullScreen { settings, interruption } = full_screen;
+    let cancel = options.cancel.clone();
     let (sender, snapshots) = channel();
     let sender = Mutex::new(sender);
     let observer = move |snapshot: &Snapshot| {
         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = sender.send(snapshot.clone()); // The view may have been left.
+        let _ = sender.send(snapshot.clone()); // The dashboard may have been left.
     };
     let options = RunOptions { observer: Some(Arc::new(observer)), ..options };
     output.flush();
-    let colors = output.has_colors();
+    let signals = Signals::catch(&interruption)?;
+    let seen = dir.clone();
+    let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(seen.clone(), settings.clone())));
+    let shown = Options {
+        setting: Setting {
+            program: "recoveryctl".to_owned(),
+            source: dir.paths.root().display().to_string(),
+            read_only: false,
+            is_recovering: true,
+        },
+        theme: theme(output, false),
+        view: View::Overview,
+        mouse: false,
+        clock: dir.clock.clone(),
+        own: Some(OwnRecovery { snapshots, cancel }),
+    };
+    let runner = Arc::new(OwnCommands { state_dir: dir.paths.root().to_owned(), config: None });
     let (shown, recovered) = std::thread::scope(|scope| {
-        // The options go with it: the view ends when their sender does.
+        // The options go with it: the dashboard ends when their sender does.
         let running = scope.spawn(move || recovery.run(&options));
-        let ask = |wish: &Ask| carry_out(dir, &cancel, &phases, &by, wish);
-        let shown = run_live(std::io::stdout(), &snapshots, LiveOptions { colors }, ask);
+        let stop = || signals.have_come();
+        let shown = recovery_tui::run(std::io::stdout(), &sources, runner, shown, &stop);
         (shown, running.join())
     });
     let recovered: Result<Recovered, RunError> =
@@ -69,20 +96,4 @@ fn run_full_screen(
         CliError::new(ErrorKind::Failed, message).code("terminal").hint("recoveryctl status")
     })?;
     Ok(recovered)
-}
-
-/// What the operator wants of the recovery; the answer is shown.
-fn carry_out(dir: &StateDir, cancel: &Cancel, phases: &[&str], by: &str, wish: &Ask) -> Option<String> {
-    match wish {
-        Ask::Cancel => {
-            cancel.cancel();
-            Some("it ends at its next safe points".to_owned())
-        }
-        Ask::Skip(phase) => Some(match request_skip(dir, phases, phase, by, None) {
-            Ok(answer) if answer.accepted => format!("{phase} is passed over at its next safe point"),
-            Ok(answer) => format!("{phase} is {} already", answer.was.word()),
-            Err(e) => format!("{phase} cannot be skipped: {e}"),
-        }),
-        Ask::Leave => None,
-    }
 }

@@ -13,6 +13,7 @@ mod cli;
 mod command;
 mod configuration;
 mod context;
+mod dashboard;
 mod error;
 mod hidden;
 mod http;

@@ -80,6 +80,11 @@ fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
     // Asked for, it is done for the other one too; in the audit trail with the reason.
     run(&place, &["cleanup", "start", "plain", "--reason", "space"]).ends_with(0);
     run(&place, &["cleanup", "start", "nobody"]).ends_with(5);
+    let longest = "n".repeat(5000);
+    for wrong in ["nobody.1", "../../state", "a\nb", "", longest.as_str()] {
+        run(&place, &["cleanup", "skip", wrong, "docker"]).ends_with(5);
+        run(&place, &["retry", "cleanup", wrong]).ends_with(5);
+    }
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert!(!place.state().join("jobs/plain").exists());
     assert!(is_untouched(&place.state().join("cleanup/trash")));

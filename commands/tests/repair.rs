@@ -84,6 +84,27 @@ fn nothing_is_to_be_repaired_where_nothing_is_wrong() {
     scene.run(&["repair", "nonsense"]).ends_with(2);
 }
 
+/// A folder that cannot be listed costs its own part only.
+#[test]
+fn a_part_that_cannot_be_looked_at_is_left_and_the_others_are_repaired() {
+    let scene = Scene::new();
+    scene.submit("one", &[], "true");
+    scene.submit("two", &[], "true");
+    scene.flip_record("submit", "one");
+    std::fs::remove_dir_all(scene.place.state().join("locks")).unwrap();
+    std::fs::write(scene.place.state().join("locks"), "no folder").unwrap();
+    let rehearsed = scene.json(&["repair", "--dry-run"], 3);
+    let done = scene.json(&["repair"], 3);
+    for report in [&rehearsed, &done] {
+        assert_eq!(acts(report).len(), 1, "{report:#}");
+        let left = &report["left"][0];
+        assert_eq!((&left["object"], &left["next"]), (&json!("locks"), &json!("recoveryctl repair locks")));
+        assert!(left["reason"].as_str().unwrap().contains("cannot list"), "{left}");
+    }
+    assert_eq!((&done["actions"][0]["done"], &done["after"]["problems"]), (&json!(true), &json!(1)));
+    scene.run(&["repair", "locks"]).ends_with(1);
+}
+
 #[test]
 fn the_queues_damage_is_dropped_and_kept_in_quarantine() {
     let scene = Scene::new();

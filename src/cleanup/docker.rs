@@ -54,7 +54,7 @@ impl Ownership<'_> {
     }
 
     pub(crate) fn is_named_after(&self, object: &DockerObject, job: &str) -> bool {
-        self.names.iter().any(|p| matches(&p.replace("{job_id}", job), &object.name))
+        self.names.iter().any(|pattern| matches(pattern, job, &object.name))
     }
 
     /// `cidx-a-b-1` is named after job `a`, and after job `a-b`: then it is the latter's.
@@ -70,22 +70,25 @@ impl Ownership<'_> {
     }
 }
 
-/// A label has the id as it is, or as the job was told it.
+/// A label has the id as the job was told it; what cannot be that is the id as it is. `a%20b` is told to the job
+/// `a b`, and is none of a job that is itself called `a%20b`.
 pub(crate) fn names_job(label: &str, job: &str) -> bool {
-    label == job || crate::state::names::encode(job).is_ok_and(|encoded| encoded == label)
+    crate::state::names::decode(label).map_or(label == job, |named| named == job)
 }
 
-/// `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
+/// `*` stands for anything, but not in the job's id, which may be any text.
+fn matches(pattern: &str, job: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*').map(|part| part.replace("{job_id}", job));
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first.as_str())) else {
+        return false;
+    };
+    let mut parts: Vec<String> = parts.collect();
     let Some(last) = parts.pop() else { return rest.is_empty() };
     for part in parts {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(&part) else { return false };
         rest = &rest[at + part.len()..];
     }
-    rest.ends_with(last)
+    rest.ends_with(&last)
 }
 
 impl Halt {
@@ -230,7 +233,25 @@ mod tests {
             ("*-a-*-z", "p-a-q-z", true),
             ("*-a-*-z", "p-a-q-zz", false),
         ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+            assert_eq!(matches(pattern, "a", name), fits, "{pattern} {name}");
+            assert_eq!(matches(&pattern.replacen("a", "{job_id}", 1), "a", name), fits, "{pattern} {name}");
+        }
+        assert!(!matches("cidx-{job_id}-*", "*", "cidx-web-1"), "an id is no pattern");
+        assert!(!matches("cidx-{job_id}-*", "{job_id}", "cidx-web-1"));
+    }
+
+    #[test]
+    fn a_label_names_one_job() {
+        for (label, job, names) in [
+            ("web.1", "web.1", true),
+            ("a%20b", "a b", true),
+            ("a%20b", "a%20b", false),
+            ("a%2520b", "a%20b", true),
+            ("a b", "a b", true),
+            ("a%2", "a%2", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(names_job(label, job), names, "{label} {job}");
         }
     }
 

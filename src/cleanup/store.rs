@@ -43,7 +43,9 @@ pub(super) fn remove(dir: &StateDir, id: &str) -> Result<(), DiskError> {
 
 /// One cleanup; `None` when there is none of that id, or its file cannot be understood.
 pub(super) fn load(dir: &StateDir, id: &str) -> Result<Option<CleanupRecord>, DiskError> {
-    Ok(read_optional(&path(dir, id)?)?.and_then(|bytes| understood(&bytes)))
+    // A name that no file can have.
+    let Ok(path) = path(dir, id) else { return Ok(None) };
+    Ok(read_optional(&path)?.and_then(|bytes| understood(&bytes)))
 }
 
 fn text(record: &CleanupRecord) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod error;
 mod lock;
 pub mod log;
 pub mod mutation;
+mod page_guard;
 mod quarantine;
 mod replace;
 mod shared_page;

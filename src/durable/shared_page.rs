@@ -1,8 +1,9 @@
 //! One page of memory that all processes on a log share: how far it is written, how far it is synced.
 //!
 //! It is a hint, valid within one boot, and rebuilt from the log when in doubt. The only module with
-//! `unsafe`: mapping a file is, because somebody could shrink it meanwhile. Nobody but us may write in
-//! the state directory (that is checked when it is opened), and we never shrink this file.
+//! `unsafe` beside `page_guard`: mapping a file is, because somebody could shrink it meanwhile. Nobody but us may
+//! write in the state directory (that is checked when it is opened), and we never shrink this file; should somebody
+//! do it all the same, the page is lost, and the process goes on: see `page_guard`.
 //!
 //! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
 //! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments
@@ -18,6 +19,8 @@ use std::time::Duration;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
+
+use super::page_guard::PageGuard;
 
 const PAGE: usize = 4096;
 const MAGIC: u64 = 0x7265_636f_7665_7202;
@@ -61,6 +64,7 @@ impl End {
 #[derive(Debug)]
 pub(crate) struct SharedPage {
     base: *mut u8,
+    guard: Option<PageGuard>,
 }
 
 // SAFETY: the mapping lives as long as the value, and all access to it is through atomics.
@@ -82,7 +86,14 @@ impl SharedPage {
             let access = ProtFlags::READ | ProtFlags::WRITE;
             mmap(std::ptr::null_mut(), PAGE, access, MapFlags::SHARED, file, 0)?
         };
-        Ok(SharedPage { base: base.cast() })
+        let base = base.cast();
+        Ok(SharedPage { base, guard: Some(PageGuard::of(base)) })
+    }
+
+    /// Whether the file was made shorter and the page was looked at since: nobody sees any more what is written
+    /// into it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.guard.as_ref().is_some_and(PageGuard::is_lost)
     }
 
     fn word(&self, index: usize) -> &AtomicU64 {
@@ -254,6 +265,8 @@ impl SharedPage {
 
 impl Drop for SharedPage {
     fn drop(&mut self) {
+        // Before another mapping may have the address.
+        self.guard = None;
         // SAFETY: mapped by `map`, and no reference into it outlives `self`.
         let _ = unsafe { munmap(self.base.cast(), PAGE) };
     }
@@ -282,6 +295,22 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(SharedPage::LEN - 1).unwrap();
         assert_eq!(SharedPage::map(&file).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    /// A look into the mapping of an emptied file ended the process with SIGBUS.
+    #[test]
+    fn a_page_whose_file_is_emptied_is_lost_and_the_process_goes_on() {
+        let (file, one, other) = mapped_twice();
+        one.publish_end(end_of(5));
+        one.validate(7);
+        file.set_len(0).unwrap();
+        assert!(!one.is_valid(7) && one.is_lost());
+        assert_eq!(one.end(), End::default());
+        // Made as long as it was, it is nobody's page yet, and never again that of the one who lost it.
+        file.set_len(SharedPage::LEN).unwrap();
+        assert!(!other.is_valid(7) && !other.is_lost());
+        other.validate(7);
+        assert!(!one.is_valid(7) && one.is_lost());
     }
 
     #[test]

@@ -17,6 +17,16 @@ pub enum Part {
 impl Part {
     /// All of them, in the order in which they are repaired.
     pub const ALL: [Part; 3] = [Part::Queue, Part::Jobs, Part::Locks];
+
+    /// As written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Part::Queue => "queue",
+            Part::Jobs => "jobs",
+            Part::Locks => "locks",
+        }
+    }
 }
 
 /// One act, on one object.

@@ -60,27 +60,60 @@ pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport,
     };
     for part in &settings.parts {
         // Each part is looked at when those before it are mended: a lock is judged by its job.
-        let planned = look(dir, settings, *part, &mut report.before)?;
-        let Planned { mut actions, mut left } = planned;
-        if settings.dry_run {
-            // The same picture again, and no second look.
-            report.after = report.before.clone();
-        } else if actions.is_empty() {
-            look(dir, settings, *part, &mut report.after)?;
-        } else {
-            mend(dir, settings, *part, &mut actions)?;
-            let again = look(dir, settings, *part, &mut report.after)?;
-            for action in &mut actions {
-                action.done = action.error.is_none() && !again.actions.iter().any(|a| a.is_same(action));
+        match repair_part(dir, settings, *part, &mut report) {
+            Ok(()) => {}
+            // Without a queue nothing can be judged; of other parts one costs only itself.
+            Err(e) if *part == Part::Queue || settings.parts.len() == 1 => return Err(e),
+            Err(e) => {
+                report.before.problems += 1;
+                report.after.problems += 1;
+                report.left.push(not_looked_at(*part, &e));
             }
-            left = again.left;
         }
-        report.actions.extend(actions);
-        report.left.extend(left);
     }
     let kept = dir.quarantine().notes().into_iter().map(|n| n.kept_as).filter(|n| !kept_before.contains(n));
     report.quarantined = kept.map(|name| dir.paths.quarantine().join(name).display().to_string()).collect();
     Ok(report)
+}
+
+fn repair_part(
+    dir: &StateDir,
+    settings: &RepairSettings,
+    part: Part,
+    report: &mut RepairReport,
+) -> Result<(), RepairError> {
+    let Planned { mut actions, mut left } = look(dir, settings, part, &mut report.before)?;
+    if settings.dry_run {
+        // The same picture again, and no second look.
+        report.after = report.before.clone();
+    } else if actions.is_empty() {
+        look(dir, settings, part, &mut report.after)?;
+    } else {
+        mend(dir, settings, part, &mut actions)?;
+        let again = look(dir, settings, part, &mut report.after)?;
+        for action in &mut actions {
+            action.done = action.error.is_none() && !again.actions.iter().any(|a| a.is_same(action));
+        }
+        left = again.left;
+    }
+    report.actions.extend(actions);
+    report.left.extend(left);
+    Ok(())
+}
+
+fn not_looked_at(part: Part, error: &RepairError) -> Left {
+    let mut evidence = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(e) = cause {
+        evidence.push(e.to_string());
+        cause = e.source();
+    }
+    Left {
+        object: part.as_str().to_owned(),
+        reason: format!("it could not be repaired: {error}"),
+        evidence,
+        next: format!("recoveryctl repair {}", part.as_str()),
+    }
 }
 
 fn exclude_recoveries(dir: &StateDir, settings: &RepairSettings) -> Result<FileLock, RepairError> {

@@ -6,6 +6,7 @@
 pub mod attempts;
 pub mod audit;
 pub mod catalogue;
+pub mod change;
 pub mod cleanup;
 pub mod dashboard;
 pub mod failed;

@@ -73,11 +73,23 @@ pub fn git_repositories(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// In words: no git, no repository, or no answer in time.
 pub fn git_state(repository: &Path) -> Result<GitState, String> {
-    let answer = ask(status(repository, &filters(repository)?), PATIENCE)?;
+    let answer = ask(status(repository, &without_filters(repository)?), PATIENCE)?;
     understand(&answer).ok_or_else(|| "its answer cannot be understood".to_owned())
 }
 
-/// The configuration's names of what filters run, which `git status` would call for changed files.
+/// Settings for `-c` that take away what the repository's filters run, which git would call for changed files.
+///
+/// # Errors
+/// When they cannot all be taken away.
+pub(super) fn without_filters(repository: &Path) -> Result<Vec<String>, String> {
+    // No command, and nothing that must not be without one.
+    let without = |named: String| match named.ends_with(".required") {
+        true => format!("{named}=false"),
+        false => format!("{named}="),
+    };
+    Ok(filters(repository)?.into_iter().map(without).collect())
+}
+
 fn filters(repository: &Path) -> Result<Vec<String>, String> {
     let mut list = command(repository);
     list.args(["config", "--list", "--name-only", "-z", "--includes"]);
@@ -106,12 +118,10 @@ fn filters(repository: &Path) -> Result<Vec<String>, String> {
     }
 }
 
-fn status(repository: &Path, filters: &[String]) -> Command {
+fn status(repository: &Path, switched_off: &[String]) -> Command {
     let mut git = command(repository);
-    for named in filters {
-        // No command, and nothing that must not be without one.
-        let nothing = if named.ends_with(".required") { "false" } else { "" };
-        git.arg("-c").arg(format!("{named}={nothing}"));
+    for setting in switched_off {
+        git.args(["-c", setting]);
     }
     git.args(["status", "--porcelain=v2", "--branch", "-z", "--ignore-submodules=all"]);
     git

@@ -1,16 +1,23 @@
 //! Keeping what a git repository has and nobody else does: commits that no remote is known to have, as a
 //! bundle, and uncommitted changes, untracked files included, as a patch.
 //!
-//! git runs in a folder that is to be deleted, with its hooks, file-system monitor, pagers, external diffs
-//! and background work switched off, and with an index and an object store of its own: the repository is not
-//! changed.
+//! git runs in a folder that is to be deleted, with its hooks, file-system monitor, filters, pagers, external
+//! diffs, fetches and background work switched off, and with an index and an object store of its own: the
+//! repository is not changed.
 
+use std::io::{Read as _, Seek as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use super::git::without_filters;
+use super::tool::{ToolEnd, wait};
 use crate::durable::{Disk, replace};
 use crate::state::names::encode;
 
+/// Of one git command. A filter that the repository configures may hang.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// As deep below a folder repositories are looked for.
 const DEPTH: usize = 4;
 
@@ -57,10 +64,11 @@ pub fn archive(disk: &Disk, folder: &Path, to: &Path) -> Result<Option<String>, 
         // Two names never meet; one that is too long gets a short one.
         let name = encode(&inside).unwrap_or_else(|_| format!("workspace-{}", kept.len()));
         let name = if inside.is_empty() { "workspace".to_owned() } else { name };
-        let git = Git { top: &repository };
+        let mut git = Git { top: &repository, time_limit: TIME_LIMIT, switched_off: Vec::new() };
         if !git.is_usable() {
             continue; // A `.git` that is no repository holds no work.
         }
+        git.switched_off = without_filters(&repository)?;
         let files = [("bundle", git.bundle()?), ("patch", git.patch()?)];
         for (kind, bytes) in files {
             if let Some(bytes) = bytes {
@@ -78,6 +86,9 @@ pub fn archive(disk: &Disk, folder: &Path, to: &Path) -> Result<Option<String>, 
 
 struct Git<'a> {
     top: &'a Path,
+    /// Settings that take the repository's own filters away.
+    switched_off: Vec<String>,
+    time_limit: Duration,
 }
 
 impl Git<'_> {
@@ -88,27 +99,52 @@ impl Git<'_> {
                 command.env_remove(name);
             }
         }
-        let switched_off =
-            ["core.fsmonitor=false", "core.hooksPath=/dev/null", "gc.auto=0", "safe.directory=*"];
+        let always = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "gc.auto=0", "safe.directory=*"];
         command.arg("-C").arg(self.top);
-        for setting in switched_off {
+        for setting in always.into_iter().chain(self.switched_off.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
+        // What a partial clone lacks is not fetched: whoever wrote the repository chose from whom, and by what.
+        command.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none");
         command.args(arguments).stdin(Stdio::null()).env("GIT_OPTIONAL_LOCKS", "0").env("GIT_PAGER", "cat");
         // Nothing above the folder, and nobody's settings.
         command.env("GIT_CEILING_DIRECTORIES", self.top.parent().unwrap_or(self.top));
-        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_COUNT", "1");
+        command
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_COUNT", "1");
         command.env("GIT_CONFIG_KEY_0", "safe.directory").env("GIT_CONFIG_VALUE_0", "*");
         command
     }
 
+    /// Files, not pipes: nobody has to read them, and nothing blocks when a filter of the repository's own
+    /// keeps one open.
     fn run(&self, mut command: Command) -> Result<Vec<u8>, String> {
-        let output = command.output().map_err(|e| format!("git cannot be run: {e}"))?;
-        if output.status.success() {
-            return Ok(output.stdout);
+        let cannot = |e: std::io::Error| format!("git cannot be run: {e}");
+        let (mut printed, mut said) =
+            (tempfile::tempfile().map_err(cannot)?, tempfile::tempfile().map_err(cannot)?);
+        let (out, err) = (printed.try_clone().map_err(cannot)?, said.try_clone().map_err(cannot)?);
+        let mut child = command.stdout(out).stderr(err).process_group(0).spawn().map_err(cannot)?;
+        let end = wait(&mut child, self.time_limit, &|| false).map_err(cannot)?;
+        if end == ToolEnd::TimedOut {
+            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(group) = group {
+                // Not reaped yet: the number is still this one's.
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            let _ = child.wait(); // It was killed: there is nothing more to learn.
+            let seconds = self.time_limit.as_secs_f64();
+            return Err(format!("git in {} took longer than {seconds} s", self.top.display()));
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("git in {} failed: {}", self.top.display(), said.trim()))
+        let read = |file: &mut std::fs::File| {
+            let mut bytes = Vec::new();
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map(|_| bytes).map_err(cannot)
+        };
+        if end == ToolEnd::Exited(0) {
+            return read(&mut printed);
+        }
+        let said = String::from_utf8_lossy(&read(&mut said)?).trim().to_owned();
+        Err(format!("git in {} failed: {said}", self.top.display()))
     }
 
     fn is_usable(&self) -> bool {
@@ -156,5 +192,60 @@ impl Git<'_> {
         let against = if head { "HEAD" } else { "4b825dc642cb6eb9a060e54bf8d69288fbee4904" };
         let diff = ["diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "--no-color", against];
         self.run(own(self.command(&diff))).map(Some)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Makes its own repository.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_repository_would_have_run_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, ran) = (folder.path().join("work"), folder.path().join("ran"));
+        std::fs::create_dir(&at).unwrap();
+        let git = |arguments: &[&str]| {
+            let mut git = Command::new("git");
+            git.current_dir(&at).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+            git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap().status.success()
+        };
+        assert!(git(&["init", "-q", "-b", "main"]));
+        std::fs::write(at.join("kept"), "first\n").unwrap();
+        std::fs::write(at.join(".gitattributes"), "* filter=own\n").unwrap();
+        assert!(git(&["add", "."]) && git(&["commit", "-q", "-m", "first"]));
+        let clean = format!("touch {}; cat", ran.display());
+        assert!(
+            git(&["config", "filter.own.clean", &clean]) && git(&["config", "filter.own.required", "true"])
+        );
+        std::fs::write(at.join("kept"), "second\n").unwrap();
+        std::fs::write(at.join("new"), "third\n").unwrap();
+        assert!(git(&["add", "--dry-run", "."]) && git(&["add", "new"]) && ran.exists(), "it is harmful");
+        std::fs::remove_file(&ran).unwrap();
+        let to = folder.path().join("archive");
+        let kept = archive(&Disk::real(), folder.path(), &to).unwrap().unwrap();
+        assert!(kept.contains("work.patch") && kept.contains("work.bundle"), "{kept}");
+        let patch = std::fs::read_to_string(to.join("work.patch")).unwrap();
+        assert!(patch.contains("+second") && patch.contains("+third"), "{patch}");
+        assert!(!ran.exists(), "its filter was run");
+    }
+
+    #[test]
+    fn a_filter_of_the_repository_that_hangs_is_ended() {
+        let place = tempfile::tempdir().unwrap();
+        let git = Git { top: place.path(), time_limit: Duration::from_millis(500), switched_off: Vec::new() };
+        if git.run(git.command(&["init", "-q"])).is_err() {
+            return; // There is no git: nothing is archived either.
+        }
+        git.run(git.command(&["config", "filter.hangs.clean", "sleep 1000"])).unwrap();
+        std::fs::write(place.path().join(".gitattributes"), "* filter=hangs\n").unwrap();
+        let refused = git.patch().unwrap_err();
+        assert!(refused.contains("longer than 0.5 s"), "{refused}");
+        let marked = format!("{}", place.path().display());
+        let living = std::fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(|p| std::fs::read_link(p.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&marked)));
+        assert_eq!(living.count(), 0, "nothing of it goes on");
     }
 }

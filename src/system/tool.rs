@@ -77,7 +77,7 @@ pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
         }
         Err(e) => return Err(e),
     };
-    let end = wait(&mut child, tool)?;
+    let end = wait(&mut child, tool.time_limit, tool.stop)?;
     if matches!(end, ToolEnd::TimedOut | ToolEnd::Stopped) {
         end_all(&mark)?;
         let _ = child.wait(); // It was killed: there is nothing more to learn.
@@ -89,7 +89,12 @@ pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     Ok(ToolRan { end, output: String::from_utf8_lossy(&bytes).into_owned() })
 }
 
-fn wait(child: &mut Child, tool: &Tool<'_>) -> io::Result<ToolEnd> {
+/// Waits for a child's end, not longer than its time and while nobody asks for its end; it is not ended here.
+pub(super) fn wait(
+    child: &mut Child,
+    time_limit: Duration,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> io::Result<ToolEnd> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
@@ -97,10 +102,10 @@ fn wait(child: &mut Child, tool: &Tool<'_>) -> io::Result<ToolEnd> {
             let by_signal = status.signal().map_or(ToolEnd::Exited(-1), ToolEnd::Signaled);
             return Ok(status.code().map_or(by_signal, ToolEnd::Exited));
         }
-        if begun.elapsed() >= tool.time_limit {
+        if begun.elapsed() >= time_limit {
             return Ok(ToolEnd::TimedOut);
         }
-        if (tool.stop)() {
+        if stop() {
             return Ok(ToolEnd::Stopped);
         }
         std::thread::sleep(pause);

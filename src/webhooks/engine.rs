@@ -1,7 +1,7 @@
 //! Delivers: takes what is due, records that it tries, sends, records what came of it.
 //!
-//! One thread with a runtime of its own; what it shares with others are the log and a channel. Records
-//! are appended by that thread alone and synced in the background, many at a time. An attempt's place is
+//! One thread decides and records, one sends, on a runtime of its own; what they share with others are the log and
+//! channels. Records are appended by the first thread alone and synced in the background, many at a time. An attempt's place is
 //! free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
 //! doubt than there were places.
 
@@ -29,6 +29,10 @@ const LOOK: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(3);
 /// Between two tries to write a log that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Threads that make, sign and send requests; records are another's. A second one makes the system wake
+/// whoever answers for each single request, and gains nothing.
+const SENDERS: usize = 1;
 
 /// Why deliveries cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +173,8 @@ impl Engine {
         stop: &dyn Fn() -> bool,
         trouble: &mut dyn FnMut(&str),
     ) -> Result<Delivered, EngineError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(SENDERS)
             .enable_all()
             .build()
             .map_err(EngineError::Runtime)?;
@@ -263,7 +268,7 @@ impl Engine {
         if !self.unrecorded.is_empty() {
             let agenda = &mut self.agenda;
             let operations: Vec<_> = self.unrecorded.iter().map(|u| u.operation.clone()).collect();
-            self.log.append(&operations, &mut |operation| heed(agenda, operation))?;
+            self.log.decide(&mut |operation| heed(agenda, operation), |_, _| (operations, ()))?;
             self.unrecorded.drain(..).for_each(|u| land(agenda, &u));
             self.is_dirty = true;
         }
@@ -295,7 +300,7 @@ impl Engine {
         let begins = chosen.iter().zip(&attempts);
         let begins: Vec<_> = begins.map(|(d, n)| Operation::Begin { delivery: d.id, attempt: *n }).collect();
         let agenda = &mut self.agenda;
-        if let Err(e) = self.log.append(&begins, &mut |operation| heed(agenda, operation)) {
+        if let Err(e) = self.log.decide(&mut |o| heed(agenda, o), |_, _| (begins, ())) {
             chosen.iter().for_each(|d| self.agenda.try_again(d.id, now));
             return Err(e);
         }
@@ -308,10 +313,10 @@ impl Engine {
 
     fn send(&self, delivery: Arc<Delivery>, attempt: u32) {
         let (sender, outbox) = (self.sender.clone(), self.outbox.clone());
-        let prepared = prepare(&self.settings, &delivery, self.dir.clock.now());
+        let (settings, at) = (self.settings.clone(), self.dir.clock.now());
         tokio::spawn(async move {
             let begun = Instant::now();
-            let answer = match prepared {
+            let answer = match prepare(&settings, &delivery, at) {
                 Ok(prepared) => sender.send(prepared).await,
                 Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
             };

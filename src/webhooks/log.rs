@@ -136,29 +136,28 @@ impl Pass {
                 return None;
             }
         };
-        self.apply(seq, record)
+        let operation = record.operation.clone();
+        self.apply(seq, record).then_some(operation)
     }
 
-    fn apply(&mut self, seq: u64, record: Record) -> Option<Operation> {
+    /// Whether it fitted.
+    fn apply(&mut self, seq: u64, record: Record) -> bool {
         self.records += 1;
-        let operation = record.operation.clone();
-        match operation {
-            Operation::CompactionBegin => self.begun = seq,
-            Operation::CompactionEnd { .. } => {}
-            _ => {}
+        if matches!(record.operation, Operation::CompactionBegin) {
+            self.begun = seq;
         }
-        let is_end = matches!(operation, Operation::CompactionEnd { .. });
+        let is_end = matches!(record.operation, Operation::CompactionEnd { .. });
         match self.state.apply(record) {
             Ok(()) if is_end => {
                 self.compacted = self.begun;
                 self.records = 0;
                 self.problems.refused.clear();
-                Some(operation)
+                true
             }
-            Ok(()) => Some(operation),
+            Ok(()) => true,
             Err(refusal) => {
                 self.problems.refused.push((seq, refusal));
-                None
+                false
             }
         }
     }
@@ -173,18 +172,9 @@ impl Pass {
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
-    let clock = dir.clock.clone();
     let options = LogOptions {
-        folder: dir.paths.webhooks_log(),
-        name: "webhooks",
-        state_id: dir.identity.state_id.to_string(),
-        epoch: Host::this().boot_id,
-        segment_bytes: SEGMENT_BYTES,
         preallocate: true,
-        min_next_seq: 1,
-        lock_wait: dir.lock_wait,
-        quarantine: dir.quarantine(),
-        stamp: Arc::new(move || clock.now().to_string()),
+        ..dir.log_options(dir.paths.webhooks_log(), "webhooks", Host::this().boot_id, SEGMENT_BYTES)
     };
     dir.disk.ensure_dir(&dir.paths.webhooks())?;
     dir.disk.ensure_dir(&options.folder)?;

@@ -70,13 +70,18 @@ fn a_recovery_tells_the_living_from_the_dead_among_many() {
             std::fs::write(&path, value.to_string()).unwrap();
         }
     }
+    // Told to stop, before the first and after the eighth: what was begun is whole, the rest is as it was.
+    let none = recover_all(&bench.dir, &jobs, &mut |_, _| false).unwrap();
+    assert_eq!((none.free, none.locks.len()), (0, 0));
+    let part = recover_all(&bench.dir, &jobs, &mut |done, _| done < 8).unwrap();
+    assert_eq!((part.free, part.kept, part.released, part.unavailable), (2, 2, 4, 0));
     let mut steps = Vec::new();
     let recovered = recover_all(&bench.dir, &jobs, &mut |done, total| {
         steps.push((done, total));
         true
     })
     .unwrap();
-    assert_eq!((recovered.free, recovered.kept, recovered.released, recovered.unavailable), (50, 50, 100, 0));
+    assert_eq!((recovered.free, recovered.kept, recovered.released, recovered.unavailable), (54, 50, 96, 0));
     assert!(recovered.locks.iter().all(|lock| !lock.evidence.is_empty()));
     assert_eq!((steps.first(), steps.last()), (Some(&(0, 200)), Some(&(200, 200))));
     let again = recover_all(&bench.dir, &jobs, &mut |_, _| true).unwrap();

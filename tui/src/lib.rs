@@ -1,16 +1,33 @@
-//! The terminal view of a recovery: phases, progress, findings.
+//! The terminal dashboard: what is wrong, what is happening, what to press.
 //!
-//! [`Model`] is what there is to see, [`view::draw`] draws it and changes nothing, [`run_live`] is the loop
-//! between a terminal and a recovery that runs elsewhere. Colours are the terminal's sixteen, and every
-//! state has a glyph and a word besides its colour.
+//! [`Model`] is what there is to see, [`update`] changes it and says what is to be done, [`view::draw`] draws it
+//! and changes nothing, [`run`] is the loop between them, the terminal and a [`Source`] that reads reports.
+//! A view is a [`listing::Listing`] that a file in `panel/` makes out of a report. Whatever is done is a
+//! command of recoveryctl, run by a [`Runner`].
+//!
+//! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/directory.rs`.
 
-mod live;
-mod model;
+pub mod action;
+pub mod key;
+mod keyboard;
+pub mod listing;
+pub mod message;
+pub mod model;
+pub mod panel;
+mod picture;
 mod plain;
+mod run;
+mod source;
 mod terminal;
 mod text;
+mod update;
 pub mod view;
+mod watch;
 
-pub use live::{Ask, LiveEnd, LiveOptions, run_live};
-pub use model::{Key, Model};
-pub use plain::final_text;
+pub use model::{Model, Setting, View};
+pub use picture::svg;
+pub use plain::{picture, read_once, text_of};
+pub use run::{End, Options, OwnRecovery, Runner, run};
+pub use source::{DirectorySource, Source};
+pub use update::update;
+pub use watch::Sources;

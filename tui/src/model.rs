@@ -1,117 +1,332 @@
-//! What there is to see, and how keys and snapshots change it.
+//! What there is to see: views with their lists, and what lies above them. [`crate::update`] changes it,
+//! [`crate::view`] draws it.
 
-use recovery::recovery::{PhaseStatus, RecoveryOutcome, Snapshot};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::live::Ask;
+use recovery::state::Timestamp;
 
-/// A key that means something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    /// Select the phase above.
-    Up,
-    /// Select the phase below.
-    Down,
-    /// Skip the selected phase.
-    Skip,
-    /// End the recovery; a second time: leave it alone and go.
-    Quit,
+use crate::action::Action;
+use crate::listing::{Document, Listing, Object, Tone};
+use crate::message::{Ask, Ran};
+use crate::panel::overview::Overview;
+
+/// A view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // Their titles say it.
+pub enum View {
+    Overview,
+    Queue,
+    Jobs,
+    Locks,
+    Cleanup,
+    Orphans,
+    Startup,
+    Webhooks,
+    Audit,
 }
 
-/// What the view shows.
-#[derive(Debug, Clone, Default)]
+impl View {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [View; 9] = [
+        View::Overview,
+        View::Queue,
+        View::Jobs,
+        View::Locks,
+        View::Cleanup,
+        View::Orphans,
+        View::Startup,
+        View::Webhooks,
+        View::Audit,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            View::Overview => "Overview",
+            View::Queue => "Queue",
+            View::Jobs => "Jobs",
+            View::Locks => "Locks",
+            View::Cleanup => "Cleanup",
+            View::Orphans => "Orphans",
+            View::Startup => "Startup",
+            View::Webhooks => "Webhooks",
+            View::Audit => "Audit",
+        }
+    }
+
+    /// The view of this name, in any case; its beginning is enough.
+    #[must_use]
+    pub fn named(name: &str) -> Option<View> {
+        let name = name.to_ascii_lowercase();
+        let begins = |view: &View| view.title().to_ascii_lowercase().starts_with(&name);
+        View::ALL.into_iter().find(|view| !name.is_empty() && begins(view))
+    }
+
+    pub(crate) fn number(self) -> usize {
+        View::ALL.iter().position(|v| *v == self).unwrap_or_default()
+    }
+}
+
+/// A view's list as the operator looks at it.
+#[derive(Clone, Default)]
+pub struct ListState {
+    pub(crate) data: Option<Arc<dyn Listing>>,
+    /// The lines that are shown, in their order.
+    pub(crate) order: Vec<u32>,
+    /// Which of them is selected.
+    pub(crate) selected: usize,
+    /// What is selected, once the operator has selected: stays selected wherever it moves to.
+    pub(crate) chosen: Option<String>,
+    /// The first line on the screen.
+    pub(crate) top: usize,
+    pub(crate) filter: String,
+    /// By which column, and whether the other way round.
+    pub(crate) sort: Option<(usize, bool)>,
+    pub(crate) marks: BTreeSet<String>,
+    pub(crate) trouble: Option<String>,
+}
+
+impl ListState {
+    /// The selected line of the list, if there is one.
+    pub(crate) fn row(&self) -> Option<usize> {
+        self.order.get(self.selected).map(|&row| row as usize)
+    }
+
+    /// The name of the selected line.
+    pub(crate) fn key(&self) -> Option<Cow<'_, str>> {
+        Some(self.data.as_ref()?.key(self.row()?))
+    }
+
+    /// The lines that an action is about: the marked ones, else the selected one.
+    pub(crate) fn meant(&self) -> Vec<usize> {
+        let Some(data) = &self.data else { return Vec::new() };
+        if self.marks.is_empty() {
+            return self.row().into_iter().collect();
+        }
+        (0..data.len()).filter(|&row| self.marks.contains(&*data.key(row))).collect()
+    }
+}
+
+/// What lies above the views, the topmost last.
+#[derive(Clone)]
+pub enum Overlay {
+    /// Something to read.
+    Page(PageState),
+    /// The key table.
+    Help {
+        /// The first line that is shown.
+        top: usize,
+    },
+    /// What can be done.
+    Menu {
+        /// The choice.
+        actions: Vec<Action>,
+        /// Which is selected.
+        selected: usize,
+    },
+    /// A question before something is done.
+    Dialog(Box<Dialog>),
+    /// A line that is typed.
+    Prompt(Prompt),
+}
+
+/// A page that is read.
+#[derive(Clone)]
+pub struct PageState {
+    /// What is read again while it is open.
+    pub(crate) object: Option<Object>,
+    pub(crate) document: Option<Arc<dyn Document>>,
+    pub(crate) trouble: Option<String>,
+    /// The first line that is shown; `None` follows the end.
+    pub(crate) top: Option<usize>,
+}
+
+/// The part of a dialog that has the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // Their names say it.
+pub enum Focus {
+    Cancel,
+    Name,
+    Reason,
+    Do,
+}
+
+/// A question before something is done.
+#[derive(Debug, Clone)]
+pub struct Dialog {
+    pub(crate) action: Action,
+    pub(crate) focus: Focus,
+    /// What was typed where the name is wanted.
+    pub(crate) typed: String,
+    /// For the audit trail.
+    pub(crate) reason: String,
+    /// What the rehearsal said.
+    pub(crate) rehearsal: Option<Ran>,
+}
+
+impl Dialog {
+    /// Whether this very moment Enter would do it.
+    #[must_use]
+    pub fn is_about_to_act(&self) -> bool {
+        self.focus == Focus::Do && self.is_named()
+    }
+
+    /// What it asks about.
+    #[must_use]
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    pub(crate) fn is_named(&self) -> bool {
+        match &self.action.weight {
+            crate::action::Weight::Confirmed => true,
+            crate::action::Weight::Typed(name) => self.typed == *name,
+        }
+    }
+}
+
+/// What is typed, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// `/` or `:`.
+    pub(crate) kind: PromptKind,
+    pub(crate) text: String,
+}
+
+/// What a line is typed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // Their names say it.
+pub enum PromptKind {
+    Filter,
+    Command,
+}
+
+/// How the dashboard was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The program's name in the commands that are shown, with the options that name the state directory.
+    pub program: String,
+    /// What is looked at, for the header.
+    pub source: String,
+    /// Nothing may be changed.
+    pub read_only: bool,
+    /// A recovery runs in this process: the dashboard ends with it.
+    pub is_recovering: bool,
+}
+
+/// The dashboard.
+#[derive(Clone)]
 pub struct Model {
-    snapshot: Option<Snapshot>,
-    selected: usize,
-    /// Whether the operator selected; until then the selection follows what goes on.
-    chosen: bool,
-    age_ms: u64,
-    notice: Option<String>,
-    cancelling: bool,
+    pub(crate) setting: Setting,
+    pub(crate) view: View,
+    pub(crate) lists: [ListState; 9],
+    pub(crate) overlays: Vec<Overlay>,
+    pub(crate) overview: Option<Arc<Overview>>,
+    pub(crate) size: (u16, u16),
+    pub(crate) now: Timestamp,
+    /// The last thing said to the operator.
+    pub(crate) notice: Option<(String, Tone)>,
+    pub(crate) is_paused: bool,
+    pub(crate) has_mouse: bool,
+    /// The commands that run.
+    pub(crate) at_work: Vec<Action>,
+    /// The operator has asked the recovery of this process to end.
+    pub(crate) is_cancelling: bool,
 }
 
 impl Model {
-    /// Before the first snapshot.
+    /// Before anything was read.
     #[must_use]
-    pub fn new() -> Model {
-        Model::default()
-    }
-
-    /// Takes the newest snapshot.
-    pub fn show(&mut self, snapshot: Snapshot) {
-        self.selected = self.selected.min(snapshot.phases.len().saturating_sub(1));
-        if !self.chosen {
-            self.selected = most_telling(&snapshot).unwrap_or(self.selected);
+    pub fn new(setting: Setting, view: View, size: (u16, u16), now: Timestamp) -> Model {
+        Model {
+            setting,
+            view,
+            lists: std::array::from_fn(|_| ListState::default()),
+            overlays: Vec::new(),
+            overview: None,
+            size,
+            now,
+            notice: None,
+            is_paused: false,
+            has_mouse: false,
+            at_work: Vec::new(),
+            is_cancelling: false,
         }
-        self.snapshot = Some(snapshot);
-        self.age_ms = 0;
     }
 
-    /// How long ago the snapshot came, in milliseconds: clocks go on between snapshots.
-    pub fn set_age(&mut self, age_ms: u64) {
-        self.age_ms = age_ms;
+    /// The view that is shown.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view
     }
 
-    /// A line for the operator, until the next one.
-    pub fn set_notice(&mut self, notice: Option<String>) {
-        self.notice = notice;
-    }
-
-    /// What a key changes, and what is to be asked of the recovery because of it.
-    pub fn press(&mut self, key: Key) -> Option<Ask> {
-        let last = self.snapshot.as_ref().map_or(0, |s| s.phases.len().saturating_sub(1));
-        self.chosen |= matches!(key, Key::Up | Key::Down);
-        match key {
-            Key::Up => self.selected = self.selected.saturating_sub(1),
-            Key::Down => self.selected = (self.selected + 1).min(last),
-            Key::Skip => {
-                let phase = self.snapshot.as_ref()?.phases.get(self.selected)?;
-                return Some(Ask::Skip(phase.phase.clone()));
-            }
-            Key::Quit if self.cancelling => return Some(Ask::Leave),
-            Key::Quit => {
-                self.cancelling = true;
-                return Some(Ask::Cancel);
-            }
+    /// The question that is open, if one is.
+    #[must_use]
+    pub fn dialog(&self) -> Option<&Dialog> {
+        match self.overlays.last() {
+            Some(Overlay::Dialog(dialog)) => Some(dialog),
+            _ => None,
         }
-        None
     }
 
-    /// The newest snapshot.
+    /// How many levels lie above the view.
     #[must_use]
-    pub fn snapshot(&self) -> Option<&Snapshot> {
-        self.snapshot.as_ref()
+    pub fn depth(&self) -> usize {
+        self.overlays.len()
     }
 
-    /// Which phase is selected.
+    /// Which line of the view is selected, and how many there are.
     #[must_use]
-    pub fn selected(&self) -> usize {
-        self.selected
+    pub fn selection(&self) -> (usize, usize) {
+        let list = self.list();
+        (list.selected, list.order.len())
     }
 
-    /// Whether the recovery is over.
+    /// What is selected.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.snapshot.as_ref().is_some_and(|s| s.outcome != RecoveryOutcome::Running)
+    pub fn selected_key(&self) -> Option<String> {
+        self.list().key().map(Cow::into_owned)
     }
 
-    pub(crate) fn age_ms(&self) -> u64 {
-        if self.is_over() { 0 } else { self.age_ms }
+    /// What has to be read for what is on the screen now, the topmost first.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Ask> {
+        if self.is_paused {
+            return Vec::new();
+        }
+        let page = self.overlays.iter().rev().find_map(|overlay| match overlay {
+            Overlay::Page(page) => page.object.clone(),
+            _ => None,
+        });
+        let mut wanted: Vec<Ask> = page.map(Ask::Object).into_iter().collect();
+        if self.view != View::Overview {
+            wanted.push(Ask::List(self.view));
+        }
+        // How far a recovery is can be read where everything else waits for a disk.
+        let is_watched = self.overview.is_none() || self.is_recovery_running();
+        if is_watched && !self.setting.is_recovering {
+            wanted.push(Ask::Progress);
+        }
+        wanted.push(Ask::Overview);
+        wanted
     }
 
-    pub(crate) fn notice(&self) -> Option<&str> {
-        self.notice.as_deref()
+    pub(crate) fn list(&self) -> &ListState {
+        &self.lists[self.view.number()]
     }
 
-    pub(crate) fn is_cancelling(&self) -> bool {
-        self.cancelling && !self.is_over()
+    pub(crate) fn list_mut(&mut self) -> &mut ListState {
+        &mut self.lists[self.view.number()]
     }
-}
 
-/// The phase that the operator most likely wants to read about.
-fn most_telling(snapshot: &Snapshot) -> Option<usize> {
-    let order = match snapshot.outcome {
-        RecoveryOutcome::Running => [PhaseStatus::Running, PhaseStatus::Failed],
-        _ => [PhaseStatus::Failed, PhaseStatus::Degraded],
-    };
-    order.iter().find_map(|&status| snapshot.phases.iter().position(|p| p.status == status))
+    pub(crate) fn is_recovery_running(&self) -> bool {
+        self.overview.as_ref().is_some_and(|overview| overview.progress().is_running())
+    }
+
+    pub(crate) fn say(&mut self, text: impl Into<String>, tone: Tone) {
+        self.notice = Some((text.into(), tone));
+    }
 }

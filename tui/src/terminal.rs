@@ -11,6 +11,9 @@ use std::thread::ThreadId;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -31,7 +34,7 @@ impl<W: Write> Screen<W> {
     /// Takes the terminal.
     pub(crate) fn take(mut out: W) -> io::Result<Screen<W>> {
         enable_raw_mode()?;
-        let entered = execute!(out, EnterAlternateScreen).and_then(|()| {
+        let entered = execute!(out, EnterAlternateScreen, EnableBracketedPaste).and_then(|()| {
             let options = TerminalOptions { viewport: Viewport::Fullscreen };
             Terminal::with_options(CrosstermBackend::new(out), options)
         });
@@ -45,6 +48,12 @@ impl<W: Write> Screen<W> {
     /// What is drawn on.
     pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<W>> {
         &mut self.terminal
+    }
+
+    /// Asks the terminal for the mouse's events, or no more.
+    pub(crate) fn mouse(&mut self, on: bool) -> io::Result<()> {
+        let out = self.terminal.backend_mut();
+        if on { execute!(out, EnableMouseCapture) } else { execute!(out, DisableMouseCapture) }
     }
 
     /// Gives the terminal back and writes `text`, and what other threads' panics said, on the normal screen.
@@ -67,7 +76,8 @@ impl<W: Write> Screen<W> {
             let previous = Arc::clone(&self.previous);
             std::panic::set_hook(Box::new(move |info| previous(info)));
         }
-        let left = execute!(self.terminal.backend_mut(), LeaveAlternateScreen, Show);
+        let out = self.terminal.backend_mut();
+        let left = execute!(out, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
         disable_raw_mode().and(left)
     }
 }
@@ -86,7 +96,13 @@ fn hook(
     Box::new(move |info| {
         if std::thread::current().id() == own {
             // The message would be lost with the alternate screen.
-            let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
+            let _ = execute!(
+                io::stderr(),
+                DisableMouseCapture,
+                DisableBracketedPaste,
+                LeaveAlternateScreen,
+                Show
+            );
             let _ = disable_raw_mode();
             previous(info);
         } else {

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what developers run. See `cargo xtask --help`.
 
 mod crash_lab;
+mod picture;
 mod real_binary;
 mod shutdown;
 
@@ -14,6 +15,8 @@ use clap::Parser;
 enum Task {
     /// Proves that nothing is lost: every crash of every operation. Ends with a table.
     CrashLab(crash_lab::Arguments),
+    /// Draws the picture in the README: a frame of the dashboard over a server that really crashed.
+    Picture(picture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -23,5 +26,6 @@ fn main() -> ExitCode {
     }
     match Task::parse() {
         Task::CrashLab(arguments) => crash_lab::run(&arguments),
+        Task::Picture(arguments) => picture::run(&arguments),
     }
 }

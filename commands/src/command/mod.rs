@@ -48,6 +48,7 @@ pub(crate) mod submit;
 mod submit_from;
 mod submit_lines;
 pub(crate) mod token;
+pub(crate) mod tui;
 pub(crate) mod webhooks;
 mod webhooks_choose;
 mod webhooks_deliver;

@@ -11,7 +11,7 @@ use recovery::startup::StartedBy;
 use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::live;
+use crate::live::{self, FullScreen};
 use crate::paint::Tone;
 use crate::progress;
 use crate::table::{Cell, Table};
@@ -27,7 +27,7 @@ pub(crate) struct RecoverArgs {
     /// Do it on a private copy and show what would happen; nothing of the state directory is changed
     #[arg(long, conflicts_with = "tui")]
     rehearse: bool,
-    /// Watch it full screen, when standard output is a terminal
+    /// Watch it in the dashboard, when standard output is a terminal
     #[arg(long)]
     tui: bool,
 }
@@ -54,8 +54,10 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     let options = run_options(context, "recover", &args.skip, None)?;
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
+    let settings = recovering(context, StartedBy::Recover, false)?;
+    let full_screen = args.tui.then(|| FullScreen { settings, interruption: interruption.clone() });
     let (mut record, _) = cancellable(&interruption, &cancel, || {
-        live::run(&mut context.output, &dir, recovery, options, args.tui)
+        live::run(&mut context.output, &dir, recovery, options, full_screen)
     })?;
     if let Some(repair) = repair {
         let from = repair.source.map_or_else(|| "nowhere: it is new".to_owned(), |p| p.display().to_string());

@@ -173,9 +173,8 @@ fn run_here(
     let options = RunOptions { only, ..run_options(context, "retry", &[], None)? };
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let (record, _) = cancellable(&interruption, &cancel, || {
-        live::run(&mut context.output, dir, recovery, options, false)
-    })?;
+    let (record, _) =
+        cancellable(&interruption, &cancel, || live::run(&mut context.output, dir, recovery, options, None))?;
     done(&record.snapshot, phase, "this process")
 }
 

@@ -293,3 +293,25 @@ fn bad_callbacks_are_refused_when_the_job_is_submitted() {
         assert!(!(ran.stdout + &ran.stderr).contains("hunter2"));
     }
 }
+
+#[test]
+fn operators_are_told_of_orphans_and_of_what_a_recovery_could_not_mend() {
+    let receiver = Receiver::kind();
+    let office = Office::new("");
+    let text = format!(
+        "[orphans]\ngrace = '0s'\n[[webhooks.endpoints]]\nname = 'ops'\nurl = '{}'\n\
+         events = ['orphans.found', 'recovery.degraded']\n",
+        receiver.url("/ops")
+    );
+    office.scene.place.write("config.toml", &text);
+    office.scene.run(&["recover"]).ends_with(0);
+    assert_eq!(office.deliver()["delivered"], 0, "all is well");
+    office.scene.place.write("state/jobs/ghost/file", "left");
+    office.scene.place.write("state/locks/web.lock.json", "{ damaged");
+    office.scene.run(&["recover"]).ends_with(3);
+    assert_eq!(office.deliver()["delivered"], 2);
+    let mut told: Vec<Value> = (0..2).map(|n| body(&receiver, n)).collect();
+    told.sort_by_key(|t| t["type"].to_string());
+    assert_eq!((&told[0]["type"], &told[1]["type"]), (&"orphans.found".into(), &"recovery.degraded".into()));
+    assert_eq!(office.deliver()["delivered"], 0, "nothing comes twice");
+}

@@ -187,9 +187,9 @@ impl Log {
                 return Err(LogError::PageReplaced { path: shared.path().to_owned() });
             }
         }
-        // Emptied while it is mapped, the next look into it would end this process with SIGBUS. Between this
-        // and that look it still would: which is a crash, and loses nothing.
-        if self.page_file.metadata()?.len() < SharedPage::LEN {
+        // Emptied while it is mapped, and perhaps made as long again since: what is published there nobody sees.
+        // Emptied after this, the end is read as none, which no segment has: the append is refused.
+        if self.page_file.metadata()?.len() < SharedPage::LEN || self.page.is_lost() {
             return Err(LogError::PageReplaced { path: self.page_file.path().to_owned() });
         }
         Ok(held)

@@ -189,8 +189,9 @@ pub fn prune_some(
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
         for (job, lock) in &leaving {
-            let is_unchanged =
-                state.get(&job.id).is_some_and(|now| now.status == job.status && now.attempt == job.attempt);
+            // Somebody else has removed it.
+            let Some(now) = state.get(&job.id) else { continue };
+            let is_unchanged = now.status == job.status && now.attempt == job.attempt;
             let checked = if is_unchanged {
                 recheck(&look, job, lock.is_some()).and_then(|()| move_away(dir, job))
             } else {

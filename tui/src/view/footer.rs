@@ -1,23 +1,81 @@
-//! The bottom line: what was just said to the operator, else which keys there are.
+//! The bottom line: what is typed, else what was just said, else which keys there are.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::theme::Theme;
-use crate::model::Model;
-use crate::text::fit;
+use crate::listing::Tone;
+use crate::model::{Model, Overlay, PromptKind, View};
+use crate::text::{fit, safe, width};
 
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    if model.is_over() {
+    let room = usize::from(area.width);
+    if let Some(Overlay::Prompt(prompt)) = model.overlays.last() {
+        let sign = match prompt.kind {
+            PromptKind::Filter => '/',
+            PromptKind::Command => ':',
+        };
+        // The end of what is typed is what one wants to see.
+        let text = safe(&prompt.text);
+        let shown = end_of(&text, room.saturating_sub(3));
+        let line = vec![Span::raw(format!("{sign}{shown}")), Span::styled(" ", theme.selected())];
+        frame.render_widget(Line::from(line), area);
         return;
     }
-    let text = match model.notice() {
-        Some(notice) => notice,
-        None if model.is_cancelling() => "Ending at the next safe points. q: leave now",
-        None => "↑↓ select  s skip  q end",
+    let (text, tone) = match &model.notice {
+        Some((text, tone)) => (text.clone(), *tone),
+        None => (keys(model, room), Tone::Quiet),
     };
-    let text = fit(text, usize::from(area.width));
-    frame.render_widget(Line::from(Span::styled(text, theme.quiet())), area);
+    frame.render_widget(Line::from(Span::styled(fit(&text, room), theme.tone(tone))), area);
+}
+
+fn end_of(text: &str, room: usize) -> &str {
+    let mut from = 0;
+    for (at, _) in text.char_indices() {
+        from = at;
+        if width(&text[at..]) <= room {
+            break;
+        }
+    }
+    &text[from..]
+}
+
+/// The keys that matter here, as many as there is room for.
+fn keys(model: &Model, room: usize) -> String {
+    let list = model.list();
+    let mut keys: Vec<&str> = match model.overlays.last() {
+        Some(Overlay::Dialog(_)) => {
+            vec!["Tab next field", "Enter press the button", "Esc leave everything as it is"]
+        }
+        Some(Overlay::Menu { .. }) => vec!["Enter choose", "Esc back"],
+        Some(Overlay::Help { .. }) => vec!["Esc back", "j k scroll"],
+        Some(Overlay::Page(page)) => {
+            let mut keys = vec!["Esc back", "j k scroll"];
+            if page.document.as_ref().is_some_and(|document| !document.actions().is_empty()) {
+                keys.push("a actions");
+            }
+            keys.extend(["? help", "q quit"]);
+            keys
+        }
+        _ => {
+            let next = model.overview.as_ref().and_then(|overview| overview.next());
+            let mut keys = Vec::new();
+            if !list.filter.is_empty() || !list.marks.is_empty() {
+                keys.push("Esc show all");
+            }
+            if next.is_some() && model.view == View::Overview {
+                keys.push("x do the next step");
+            }
+            keys.extend(["Enter open", "a actions", "w why", "/ filter", "Tab view", "? help", "q quit"]);
+            keys
+        }
+    };
+    while keys.len() > 1 && keys.iter().map(|k| width(k) + 3).sum::<usize>() > room + 3 {
+        // Help and the way out stay to the last.
+        let least = keys.len().saturating_sub(3);
+        keys.remove(least);
+    }
+    keys.join(" · ")
 }

@@ -1,31 +1,74 @@
-//! The top line: how the whole stands.
+//! The top line: how the whole stands, of what, and what is particular now. Below it the views.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::theme::Theme;
-use crate::model::Model;
-use crate::text::{duration, fit};
+use crate::listing::Tone;
+use crate::model::{Model, View};
+use crate::text::{fit, width};
 
-/// Draws it.
+/// Draws the top line.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
-    let mut spans = vec![Span::styled("Recovery", theme.heading())];
-    if let Some(s) = model.snapshot() {
+    let room = usize::from(area.width);
+    let (state, tone) = match &model.overview {
+        Some(overview) => overview.state(),
+        None => ("READING …", Tone::Quiet),
+    };
+    let mut right: Vec<(String, Tone)> = Vec::new();
+    if let Some(action) = model.at_work.last() {
+        let what = action.words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+        right.push((format!("running: {what}"), Tone::Busy));
+    }
+    if model.is_paused {
+        right.push(("PAUSED".to_owned(), Tone::Warning));
+    }
+    if model.setting.read_only {
+        right.push(("read-only".to_owned(), Tone::Quiet));
+    }
+    if let Some(overview) = &model.overview {
+        let daemon = overview.status().map(|status| &status.daemon);
+        let daemon = match daemon {
+            Some(Some(daemon)) => (format!("daemon {}", daemon.pid), Tone::Plain),
+            None => (String::new(), Tone::Plain),
+            Some(None) if overview.progress().is_running() => (String::new(), Tone::Plain),
+            Some(None) => ("no daemon".to_owned(), Tone::Warning),
+        };
+        right.push(daemon);
+    }
+    right.retain(|(text, _)| !text.is_empty());
+    let mut taken = width(state) + 1;
+    // What does not fit is left out, the least important first.
+    while right.iter().map(|(text, _)| width(text) + 2).sum::<usize>() + taken > room && right.len() > 1 {
+        right.pop();
+    }
+    let of_right: usize = right.iter().map(|(text, _)| width(text) + 2).sum();
+    taken += of_right;
+    let source = fit(&model.setting.source, room.saturating_sub(taken + 2));
+    let mut spans = vec![Span::styled(state.to_owned(), theme.tone(tone).patch(theme.tone(Tone::Strong)))];
+    let gap = room.saturating_sub(width(state) + 2 + width(&source) + of_right);
+    spans.push(Span::styled(format!("  {source}{}", " ".repeat(gap)), theme.tone(Tone::Quiet)));
+    for (text, tone) in right {
         spans.push(Span::raw("  "));
-        spans.push(Span::styled(s.outcome.word(), theme.outcome(s.outcome)));
-        let elapsed = duration(s.duration_ms.saturating_add(model.age_ms()));
-        spans.push(Span::raw(format!("  {}/{} phases  {elapsed}", s.phases_done, s.phases_total)));
-        let degraded = s.degraded_resources().count();
-        if degraded > 0 {
-            spans.push(Span::raw(format!("  {degraded} degraded")));
-        }
-        let left = usize::from(area.width).saturating_sub(Line::from(spans.clone()).width() + 2);
-        let who = fit(&format!("{} · process {} · {}", s.purpose, s.pid, s.host.host), left);
-        if left > 12 {
-            spans.push(Span::raw("  "));
-            spans.push(Span::styled(who, theme.quiet()));
-        }
+        spans.push(Span::styled(fit(&text, room), theme.tone(tone)));
+    }
+    frame.render_widget(Line::from(spans), area);
+}
+
+/// Draws the views' names, the shown one reversed.
+pub(super) fn draw_tabs(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
+    let room = usize::from(area.width);
+    let all: usize = View::ALL.iter().map(|v| v.title().len() + 2).sum();
+    let mut spans = Vec::new();
+    for (number, view) in (1..).zip(View::ALL) {
+        let is_shown = view == model.view;
+        // Where there is no room for all the names, numbers do.
+        let name = if is_shown || all <= room { view.title() } else { "" };
+        let text = format!("{number}{name}");
+        let style = if is_shown { theme.selected() } else { theme.tone(Tone::Plain) };
+        spans.push(Span::styled(text, style));
+        spans.push(Span::raw(" "));
     }
     frame.render_widget(Line::from(spans), area);
 }

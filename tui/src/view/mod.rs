@@ -1,52 +1,57 @@
-//! Draws a [`Model`]. One file a panel; drawing changes nothing.
+//! Draws a [`Model`]. One file a panel; drawing changes nothing, and nothing that a terminal would obey gets
+//! through: every text from outside passes `text::safe`.
 
-mod detail;
-mod findings;
+mod ascii;
 mod footer;
 mod header;
-mod phases;
+pub(crate) mod layout;
+mod overview;
+pub(crate) mod page;
+mod popup;
+mod table;
 mod theme;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+pub use layout::SMALLEST;
 pub use theme::Theme;
 
-use crate::model::Model;
+use crate::model::{Model, Overlay, View};
+use layout::Parts;
 
-/// The smallest terminal that the view makes sense on: columns, rows.
-pub const SMALLEST: (u16, u16) = (24, 5);
-
-/// From this height on there is room for the selected phase and the findings.
-const TALL: u16 = 14;
-
-/// Draws the whole view.
+/// Draws the whole screen.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let text = format!("{}×{}: too small", area.width, area.height);
         frame.render_widget(Line::raw(text), Rect { height: area.height.min(1), ..area });
-        return;
+    } else {
+        draw_parts(frame, Parts::of(area), model, theme);
     }
-    let [top, middle, bottom] =
-        Layout::vertical([Constraint::Length(1), Constraint::Min(1), Constraint::Length(1)]).areas(area);
-    header::draw(frame, top, model, theme);
-    footer::draw(frame, bottom, model, theme);
-    let Some(snapshot) = model.snapshot() else {
-        frame.render_widget(Line::raw("Waiting for the recovery to begin …"), middle);
-        return;
-    };
-    if area.height < TALL {
-        phases::draw(frame, middle, snapshot, model, theme);
-        return;
+    if theme.ascii {
+        ascii::make_ascii(frame.buffer_mut());
     }
-    // The phases get what they need, up to two thirds; findings share the rest.
-    let wanted = u16::try_from(snapshot.phases.len() + 1).unwrap_or(u16::MAX);
-    let table = wanted.min(middle.height * 2 / 3);
-    let rows = [Constraint::Length(table), Constraint::Length(detail::ROWS), Constraint::Min(0)];
-    let [table, selected, rest] = Layout::vertical(rows).areas(middle);
-    phases::draw(frame, table, snapshot, model, theme);
-    detail::draw(frame, selected, snapshot, model, theme);
-    findings::draw(frame, rest, snapshot, theme);
+}
+
+fn draw_parts(frame: &mut Frame<'_>, parts: Parts, model: &Model, theme: Theme) {
+    header::draw(frame, parts.header, model, theme);
+    header::draw_tabs(frame, parts.tabs, model, theme);
+    footer::draw(frame, parts.footer, model, theme);
+    // The topmost page covers the view; menus and questions lie above it.
+    let page = model.overlays.iter().rposition(|o| matches!(o, Overlay::Page(_) | Overlay::Help { .. }));
+    match page.map(|at| &model.overlays[at]) {
+        Some(Overlay::Page(page)) => page::draw(frame, parts.body, page, model, theme),
+        Some(Overlay::Help { top }) => page::draw_help(frame, parts.body, *top, theme),
+        _ if model.view == View::Overview => overview::draw(frame, parts.body, model, theme),
+        _ => table::draw(frame, parts.body, model, theme),
+    }
+    match model.overlays.last() {
+        Some(Overlay::Menu { actions, selected }) => {
+            popup::draw_menu(frame, parts.body, (actions, *selected), model, theme);
+        }
+        Some(Overlay::Dialog(dialog)) => popup::draw_dialog(frame, parts.body, dialog, model, theme),
+        _ => {}
+    }
 }

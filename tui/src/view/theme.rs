@@ -1,14 +1,19 @@
-//! How states look: always a glyph and a word, and a colour where colours are wanted.
+//! How things look: colours of the terminal's own sixteen where they are wanted, and every state has a word
+//! or a sign besides its colour.
 
 use ratatui::style::{Color, Modifier, Style};
 use recovery::recovery::{PhaseStatus, RecoveryOutcome};
 use recovery::report::Severity;
 
-/// With colours (the terminal's own sixteen), or without.
+use crate::listing::Tone;
+
+/// How it is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
     /// False under `NO_COLOR` and `--color never`.
     pub colors: bool,
+    /// Nothing but ASCII is sent to the terminal.
+    pub ascii: bool,
 }
 
 impl Theme {
@@ -16,48 +21,43 @@ impl Theme {
         if self.colors { Style::new().fg(color) } else { Style::new() }
     }
 
-    /// Headings, and the sides of a panel.
-    pub(crate) fn heading(self) -> Style {
-        Style::new().add_modifier(Modifier::BOLD)
-    }
-
-    /// What is not so important.
-    pub(crate) fn quiet(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
+    /// Of a tone.
+    pub(crate) fn tone(self, tone: Tone) -> Style {
+        match tone {
+            Tone::Plain => Style::new(),
+            Tone::Strong => Style::new().add_modifier(Modifier::BOLD),
+            Tone::Quiet => Style::new().add_modifier(Modifier::DIM),
+            Tone::Good => self.color(Color::Green),
+            Tone::Busy => self.color(Color::Cyan).add_modifier(Modifier::BOLD),
+            Tone::Warning => self.color(Color::Yellow),
+            Tone::Bad => self.color(Color::Red).add_modifier(Modifier::BOLD),
+        }
     }
 
     /// The selected line.
     pub(crate) fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
+}
 
-    pub(crate) fn phase(self, status: PhaseStatus) -> Style {
-        match status {
-            PhaseStatus::Pending => self.quiet(),
-            PhaseStatus::Running => self.color(Color::Cyan).add_modifier(Modifier::BOLD),
-            PhaseStatus::Succeeded => self.color(Color::Green),
-            PhaseStatus::Degraded => self.color(Color::Yellow),
-            PhaseStatus::Failed => self.color(Color::Red).add_modifier(Modifier::BOLD),
-            PhaseStatus::Skipped | PhaseStatus::Blocked => self.color(Color::Magenta),
-        }
+/// How a phase looks.
+pub(crate) fn tone_of_phase(status: PhaseStatus) -> Tone {
+    match status {
+        PhaseStatus::Pending => Tone::Quiet,
+        PhaseStatus::Running => Tone::Busy,
+        PhaseStatus::Succeeded => Tone::Good,
+        PhaseStatus::Degraded | PhaseStatus::Skipped | PhaseStatus::Blocked => Tone::Warning,
+        PhaseStatus::Failed => Tone::Bad,
     }
+}
 
-    pub(crate) fn outcome(self, outcome: RecoveryOutcome) -> Style {
-        self.phase(match outcome {
-            RecoveryOutcome::Running => PhaseStatus::Running,
-            RecoveryOutcome::Completed => PhaseStatus::Succeeded,
-            RecoveryOutcome::Degraded => PhaseStatus::Degraded,
-            RecoveryOutcome::Failed | RecoveryOutcome::Aborted => PhaseStatus::Failed,
-            RecoveryOutcome::Cancelled => PhaseStatus::Skipped,
-        })
-    }
-
-    pub(crate) fn severity(self, severity: Severity) -> Style {
-        match severity {
-            Severity::Info => Style::new(),
-            Severity::Warning => self.color(Color::Yellow),
-            Severity::Error | Severity::Critical => self.color(Color::Red),
-        }
+/// How a recovery's end looks.
+pub(crate) fn tone_of_outcome(outcome: RecoveryOutcome) -> Tone {
+    match outcome {
+        RecoveryOutcome::Running => Tone::Busy,
+        RecoveryOutcome::Completed => Tone::Good,
+        RecoveryOutcome::Degraded | RecoveryOutcome::Cancelled => Tone::Warning,
+        RecoveryOutcome::Failed | RecoveryOutcome::Aborted => Tone::Bad,
     }
 }
 
@@ -76,10 +76,5 @@ pub(crate) fn glyph(status: PhaseStatus) -> &'static str {
 
 /// The word of a severity, in eight columns at most.
 pub(crate) fn severity_word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-        Severity::Critical => "critical",
-    }
+    severity.as_str()
 }

@@ -14,7 +14,7 @@ use super::render::render;
 use super::stage::Stage;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::live;
+use crate::live::{self, FullScreen};
 use crate::working::{cancellable, recovery_settings};
 
 /// See a real crash and a real recovery, in a temporary directory that is removed afterwards
@@ -27,7 +27,7 @@ pub(crate) struct DemoArgs {
     /// Keep the directory and say where it is
     #[arg(long)]
     keep: bool,
-    /// Watch the recovery full screen, when standard output is a terminal
+    /// Watch the recovery in the dashboard, when standard output is a terminal
     #[arg(long)]
     tui: bool,
 }
@@ -136,11 +136,13 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
     let actor = context.actor();
     let recovery = Recovery::new(&stage.dir, recovery_settings(&actor, StartedBy::Recover))
         .map_err(|e| CliError::new(ErrorKind::Failed, e))?;
-    let options = RunOptions { purpose: "demo".to_owned(), by: actor.by, ..RunOptions::default() };
+    let options = RunOptions { purpose: "demo".to_owned(), by: actor.by.clone(), ..RunOptions::default() };
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
+    let settings = recovery_settings(&actor, StartedBy::Recover);
+    let full_screen = tui.then(|| FullScreen { settings, interruption: interruption.clone() });
     let (record, queue) = cancellable(&interruption, &cancel, || {
-        live::run(&mut context.output, &stage.dir, recovery, options, tui)
+        live::run(&mut context.output, &stage.dir, recovery, options, full_screen)
     })?;
     if let Some(interrupted) = interruption.requested() {
         return Err(interrupted);

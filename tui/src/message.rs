@@ -1,0 +1,106 @@
+//! What happens to the dashboard, and what it wants done.
+
+use std::fmt;
+use std::sync::Arc;
+
+use recovery::recovery::Snapshot;
+use recovery::state::Timestamp;
+
+use crate::action::Action;
+use crate::key::Key;
+use crate::listing::{Document, Listing, Object};
+use crate::model::View;
+use crate::panel::overview::Overview;
+
+/// What is read for the dashboard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// How the whole stands.
+    Overview,
+    /// How far the recovery is; cheap.
+    Progress,
+    /// The list of a view other than the overview.
+    List(View),
+    /// What is open.
+    Object(Object),
+}
+
+/// What was read.
+#[derive(Clone)]
+pub enum Answer {
+    /// See [`Ask::Overview`].
+    Overview(Arc<Overview>),
+    /// See [`Ask::Progress`].
+    Progress(Option<Arc<Snapshot>>),
+    /// See [`Ask::List`].
+    List(View, Arc<dyn Listing>),
+    /// See [`Ask::Object`].
+    Object(Object, Arc<dyn Document>),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Its exit status.
+    pub status: i32,
+    /// What it said, both streams.
+    pub text: String,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What was read may be long.
+        match self {
+            Answer::Overview(overview) => write!(f, "Overview({} lines)", overview.len()),
+            Answer::Progress(snapshot) => write!(f, "Progress({:?})", snapshot.as_ref().map(|s| s.outcome)),
+            Answer::List(view, list) => write!(f, "List({view:?}, {} lines)", list.len()),
+            Answer::Object(object, _) => write!(f, "Object({object:?})"),
+        }
+    }
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The wheel was turned: up or down.
+    Wheel(bool),
+    /// A line was clicked, counted from the top of the screen.
+    Click(u16),
+    /// The terminal has this size now: columns, rows.
+    Size(u16, u16),
+    /// It is this late now.
+    Time(Timestamp),
+    /// Something was read.
+    Answer(Answer),
+    /// Something could not be read.
+    Trouble(Ask, String),
+    /// A rehearsal told what a command would do.
+    Rehearsed(Vec<String>, Ran),
+    /// A command ended.
+    Acted(Action, Ran),
+    /// The recovery of this process tells nothing any more.
+    RecoveryGone,
+    /// The terminal is gone.
+    Lost,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Read everything that is on the screen anew.
+    Refresh,
+    /// Run a command with `--dry-run`.
+    Rehearse(Action),
+    /// Run a command that was confirmed, with this reason for the audit trail.
+    Act(Action, Option<String>),
+    /// End the recovery of this process.
+    CancelRecovery,
+    /// Tell the terminal to send the mouse's events, or not.
+    Mouse(bool),
+    /// Leave.
+    Quit,
+}

@@ -1,0 +1,52 @@
+//! A finding: what it is about, what it means, what deals with it.
+
+use recovery::report::{Finding, Severity, catalogue};
+
+use crate::action::{Meant, meant};
+use crate::listing::{Document, DocumentLine, Object, Text, Tone};
+
+/// How a severity looks.
+pub(crate) fn tone_of(severity: Severity) -> Tone {
+    match severity {
+        Severity::Info => Tone::Plain,
+        Severity::Warning => Tone::Warning,
+        Severity::Error | Severity::Critical => Tone::Bad,
+    }
+}
+
+/// The finding itself, and what deals with it.
+pub(crate) fn line_of(finding: &Finding) -> Vec<DocumentLine> {
+    let text = format!("{}: {}: {} [{}]", finding.severity, finding.object, finding.sentence, finding.code);
+    let mut lines = vec![DocumentLine { text, tone: tone_of(finding.severity), indent: 2 }];
+    if let Some(next) = &finding.next {
+        lines.push(DocumentLine { text: format!("  next: {next}"), tone: Tone::Strong, indent: 8 });
+    }
+    lines
+}
+
+/// The finding with all that the catalogue says of its kind.
+pub(crate) fn document(finding: &Finding) -> impl Document + use<> {
+    let mut lines = line_of(finding);
+    if let Some(entry) = catalogue::find(&finding.code) {
+        let mut part = |title: &str, text: &str| {
+            lines.push(DocumentLine::plain(""));
+            lines.push(DocumentLine::toned(title, Tone::Strong));
+            lines.push(DocumentLine::plain(text));
+        };
+        part(entry.title, entry.meaning);
+        part("What was done", entry.done);
+        part("What is left to do", entry.advice);
+    }
+    let action = finding.next.as_deref().and_then(|next| match meant(next) {
+        Meant::Action(action) => Some(*action),
+        _ => None,
+    });
+    let title = format!("{} {}", finding.severity, finding.code);
+    Text { title, lines, actions: action.into_iter().collect() }
+}
+
+/// What the evidence is asked about, for an object that has some.
+pub(crate) fn why(object: &str) -> Option<Object> {
+    let has_evidence = object.starts_with("job:") || object.starts_with("lock:");
+    has_evidence.then(|| Object::Why(object.to_owned()))
+}

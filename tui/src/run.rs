@@ -1,0 +1,274 @@
+//! The loop between a terminal, the thread that reads, and the model.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use recovery::recovery::{Cancel, Snapshot};
+use recovery::state::Clock;
+
+use crate::action::Action;
+use crate::keyboard;
+use crate::message::{Answer, Ask, Effect, Message, Ran};
+use crate::model::{Model, Setting, View};
+use crate::plain::picture_text;
+use crate::terminal::Screen;
+use crate::update::update;
+use crate::view::{Theme, draw};
+use crate::watch::{Sources, Watch};
+
+/// How often clocks on the screen go on.
+const CLOCK: Duration = Duration::from_secs(1);
+/// How often is looked whether a signal wants an end.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long the last look at what a recovery came to may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs commands of recoveryctl. What they print is handed back; nothing of it reaches the terminal.
+pub trait Runner: Send + Sync {
+    /// Runs one to its end: the words after the program's name, without the options that name the state
+    /// directory.
+    fn run(&self, words: &[String]) -> Ran;
+}
+
+/// A recovery that runs in this process. The dashboard shows it and ends with it.
+pub struct OwnRecovery {
+    /// What it tells.
+    pub snapshots: Receiver<Snapshot>,
+    /// Ends it.
+    pub cancel: Cancel,
+}
+
+/// How it is run.
+pub struct Options {
+    /// What is said on the screen.
+    pub setting: Setting,
+    /// How it is drawn.
+    pub theme: Theme,
+    /// The view that is shown first.
+    pub view: View,
+    /// Whether the mouse is on from the start.
+    pub mouse: bool,
+    /// What time it is.
+    pub clock: Clock,
+    /// A recovery to show.
+    pub own: Option<OwnRecovery>,
+}
+
+/// How the dashboard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The operator left.
+    Left,
+    /// The recovery of this process is over, or tells nothing any more.
+    Recovered,
+    /// `stop` said so: a signal.
+    Stopped,
+    /// The terminal is gone.
+    Lost,
+}
+
+/// Shows the dashboard on the terminal behind `out`; keys come from standard input. However it ends, the
+/// terminal is as it was. `stop` is asked ten times a second whether to end.
+///
+/// # Errors
+/// When the terminal cannot be used; it is given back then, too.
+pub fn run<W: Write>(
+    out: W,
+    sources: &Sources,
+    runner: Arc<dyn Runner>,
+    mut options: Options,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<End> {
+    let mut screen = Screen::take(out)?;
+    if options.mouse {
+        screen.mouse(true)?;
+    }
+    let size = screen.terminal().size()?;
+    let mut model =
+        Model::new(options.setting.clone(), options.view, (size.width, size.height), options.clock.now());
+    model.has_mouse = options.mouse;
+    let (sender, messages) = channel();
+    let watch = Watch::start(sources, &sender);
+    let over = Arc::new(AtomicBool::new(false));
+    let own = options.own.take();
+    let cancel = own.as_ref().map(|own| own.cancel.clone());
+    let end = std::thread::scope(|scope| {
+        // Also when drawing panics: the scope waits for its threads.
+        let _ending = EndThreads { over: &over };
+        let typing = (sender.clone(), Arc::clone(&over));
+        scope.spawn(move || keyboard::read(&typing.0, &typing.1));
+        if let Some(own) = own {
+            let telling = sender.clone();
+            let over = Arc::clone(&over);
+            scope.spawn(move || hand_on(&own.snapshots, &telling, &over));
+        }
+        let mut turn = Turn {
+            model: &mut model,
+            watch: &watch,
+            runner: &runner,
+            sender: &sender,
+            cancel: cancel.as_ref(),
+        };
+        turn.follow(&mut screen, &messages, &options, stop)
+    });
+    let columns = screen.terminal().size().map_or(80, |size| size.width);
+    let text = match end {
+        // What the recovery came to stays on the normal screen.
+        Ok(End::Recovered) => {
+            read_the_end(&mut model, sources);
+            picture_text(&model, columns, options.theme.ascii)
+        }
+        _ => String::new(),
+    };
+    screen.give_back(&text)?;
+    end
+}
+
+/// Reads what the recovery came to; where the disk does not answer, what is known has to do.
+fn read_the_end(model: &mut Model, sources: &Sources) {
+    let (sender, came) = channel();
+    let mut source = sources();
+    std::thread::spawn(move || sender.send(source.read(&Ask::Overview)));
+    if let Ok(Ok(answer)) = came.recv_timeout(PATIENCE) {
+        drop(update(model, Message::Answer(answer)));
+    }
+}
+
+/// Tells the threads to end when it goes.
+struct EndThreads<'a> {
+    over: &'a AtomicBool,
+}
+
+impl Drop for EndThreads<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+/// What there is besides the terminal.
+struct Turn<'a> {
+    model: &'a mut Model,
+    watch: &'a Watch,
+    runner: &'a Arc<dyn Runner>,
+    sender: &'a Sender<Message>,
+    cancel: Option<&'a Cancel>,
+}
+
+impl Turn<'_> {
+    fn follow<W: Write>(
+        &mut self,
+        screen: &mut Screen<W>,
+        messages: &Receiver<Message>,
+        options: &Options,
+        stop: &dyn Fn() -> bool,
+    ) -> io::Result<End> {
+        let mut drawn: Option<Instant> = None;
+        let mut is_new = true;
+        self.watch.want(&self.model.wanted());
+        loop {
+            if stop() {
+                return Ok(End::Stopped);
+            }
+            if drawn.is_none_or(|at| at.elapsed() >= CLOCK) {
+                drop(update(self.model, Message::Time(options.clock.now())));
+                for (ask, so_long) in self.watch.slow() {
+                    let text = format!("reading takes long: {} s so far", so_long.as_secs());
+                    drop(update(self.model, Message::Trouble(ask, text)));
+                }
+                is_new = true;
+            }
+            if is_new {
+                // Cell by cell: only what has changed since is sent.
+                screen.terminal().draw(|frame| draw(frame, self.model, options.theme))?;
+                drawn = Some(Instant::now());
+                is_new = false;
+            }
+            let first = match messages.recv_timeout(LOOK) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(End::Lost),
+            };
+            is_new = true;
+            // All that waits is taken in before it is drawn.
+            for message in std::iter::once(first).chain(messages.try_iter()) {
+                if matches!(message, Message::Lost) {
+                    return Ok(End::Lost);
+                }
+                let is_told = matches!(message, Message::Answer(Answer::Progress(_)) | Message::RecoveryGone);
+                drop(update(self.model, Message::Time(options.clock.now())));
+                for effect in update(self.model, message) {
+                    match effect {
+                        Effect::Quit if is_told => return Ok(End::Recovered),
+                        Effect::Quit => return Ok(End::Left),
+                        Effect::Mouse(on) => screen.mouse(on)?,
+                        other => self.carry_out(other),
+                    }
+                }
+            }
+            self.watch.want(&self.model.wanted());
+        }
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Refresh => self.watch.refresh(),
+            Effect::CancelRecovery => {
+                if let Some(cancel) = self.cancel {
+                    cancel.cancel();
+                }
+            }
+            Effect::Rehearse(action) => {
+                let mut words = action.words.clone();
+                words.insert(0, "--dry-run".to_owned());
+                self.start(words, move |ran| Message::Rehearsed(action.words, ran));
+            }
+            Effect::Act(action, reason) => {
+                let words = confirmed(&action, reason.as_deref());
+                self.start(words, move |ran| Message::Acted(action, ran));
+            }
+            Effect::Mouse(_) | Effect::Quit => {}
+        }
+    }
+
+    /// On a thread that nobody waits for: a recovery that was started goes on when the dashboard is left.
+    fn start(&self, words: Vec<String>, told: impl FnOnce(Ran) -> Message + Send + 'static) {
+        let (runner, sender) = (Arc::clone(self.runner), self.sender.clone());
+        std::thread::spawn(move || {
+            // The screen may have been left.
+            let _ = sender.send(told(runner.run(&words)));
+        });
+    }
+}
+
+/// The words of a command that the operator has agreed to.
+fn confirmed(action: &Action, reason: Option<&str>) -> Vec<String> {
+    let mut words = vec!["--yes".to_owned()];
+    if let Some(reason) = reason {
+        words.extend(["--reason".to_owned(), reason.to_owned()]);
+    }
+    words.extend(action.words.iter().cloned());
+    words
+}
+
+/// Hands on what the recovery of this process tells; of several snapshots that wait only the newest counts.
+fn hand_on(snapshots: &Receiver<Snapshot>, messages: &Sender<Message>, over: &AtomicBool) {
+    let answer = |snapshot| Message::Answer(Answer::Progress(Some(Arc::new(snapshot))));
+    while !over.load(Ordering::Acquire) {
+        match snapshots.recv_timeout(LOOK) {
+            Ok(first) => {
+                let newest = snapshots.try_iter().last().unwrap_or(first);
+                if messages.send(answer(newest)).is_err() {
+                    return;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let _ = messages.send(Message::RecoveryGone);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What a message changes, and what is to be done because of it. Pure: the same model and message give the
+//! same model and effects, and nothing else happens here.
+//!
+//! Whatever changes something outside leaves as [`Effect::Act`], and that comes from one place only: Enter on
+//! the button of an open dialog (`dialog.rs`).
+
+mod answers;
+mod dialog;
+mod list;
+mod page;
+mod prompt;
+
+use crate::action::Action;
+use crate::key::{Command, Key, command};
+use crate::listing::{Object, Open, Tone};
+use crate::message::{Effect, Message, Ran};
+use crate::model::{Dialog, Focus, Model, Overlay, PageState, Prompt, PromptKind, View};
+
+/// See the module.
+pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Key(key) => {
+            model.notice = None;
+            pressed(model, key)
+        }
+        Message::Paste(text) => {
+            prompt::paste(model, &text);
+            Vec::new()
+        }
+        Message::Wheel(up) => obey(model, if up { Command::Up } else { Command::Down }),
+        Message::Click(line) => {
+            list::click(model, line);
+            Vec::new()
+        }
+        Message::Size(columns, rows) => {
+            model.size = (columns, rows);
+            list::keep_in_sight(model);
+            Vec::new()
+        }
+        Message::Time(now) => {
+            model.now = now;
+            Vec::new()
+        }
+        Message::Answer(answer) => answers::answered(model, answer),
+        Message::Trouble(ask, why) => answers::trouble(model, &ask, why),
+        Message::Rehearsed(words, ran) => {
+            dialog::rehearsed(model, &words, ran);
+            Vec::new()
+        }
+        Message::Acted(action, ran) => acted(model, &action, ran),
+        Message::RecoveryGone | Message::Lost => vec![Effect::Quit],
+    }
+}
+
+fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
+    match model.overlays.last() {
+        Some(Overlay::Dialog(_)) => return dialog::pressed(model, key),
+        Some(Overlay::Prompt(_)) => return prompt::pressed(model, key),
+        _ => {}
+    }
+    command(key).map_or_else(Vec::new, |command| obey(model, command))
+}
+
+fn obey(model: &mut Model, command: Command) -> Vec<Effect> {
+    match command {
+        Command::Quit => return quit(model),
+        Command::Back => back(model),
+        Command::Help => help(model),
+        Command::Refresh => {
+            model.is_paused = false;
+            return vec![Effect::Refresh];
+        }
+        Command::Pause => {
+            model.is_paused = !model.is_paused;
+            return if model.is_paused { Vec::new() } else { vec![Effect::Refresh] };
+        }
+        Command::Mouse => {
+            model.has_mouse = !model.has_mouse;
+            let word = if model.has_mouse { "on: Shift selects text" } else { "off" };
+            model.say(format!("mouse {word}"), Tone::Plain);
+            return vec![Effect::Mouse(model.has_mouse)];
+        }
+        Command::CommandLine => {
+            model.overlays.push(Overlay::Prompt(Prompt { kind: PromptKind::Command, text: String::new() }));
+        }
+        Command::NextView => switch(model, (model.view.number() + 1) % View::ALL.len()),
+        Command::PreviousView => {
+            switch(model, (model.view.number() + View::ALL.len() - 1) % View::ALL.len());
+        }
+        Command::View(number) => switch(model, number),
+        other => {
+            return match model.overlays.last() {
+                Some(Overlay::Menu { .. }) => menu(model, other),
+                Some(Overlay::Page(_) | Overlay::Help { .. }) => page::obey(model, other),
+                _ => of_view(model, other),
+            };
+        }
+    }
+    Vec::new()
+}
+
+fn of_view(model: &mut Model, command: Command) -> Vec<Effect> {
+    match command {
+        Command::Open => {
+            let list = model.list();
+            let open = list.row().and_then(|row| list.data.as_ref()?.open(row));
+            match open {
+                Some(Open::Object(object)) => open_object(model, object),
+                Some(Open::Document(document)) => {
+                    let page = PageState { object: None, document: Some(document), trouble: None, top: None };
+                    model.overlays.push(Overlay::Page(page));
+                }
+                None => {}
+            }
+        }
+        Command::Why => {
+            let list = model.list();
+            let object = list.row().and_then(|row| list.data.as_ref()?.why(row));
+            open_or_say(model, object, "there is no evidence to show for this line");
+        }
+        Command::Output => {
+            let list = model.list();
+            let object = list.row().and_then(|row| list.data.as_ref()?.output(row));
+            open_or_say(model, object, "this line is about no job");
+        }
+        Command::Actions => {
+            let list = model.list();
+            let (rows, data) = (list.meant(), list.data.clone());
+            let actions = data.map_or_else(Vec::new, |data| data.actions(&rows));
+            open_menu(model, actions);
+        }
+        Command::Next => return next_step(model),
+        Command::Filter => {
+            let text = model.list().filter.clone();
+            model.overlays.push(Overlay::Prompt(Prompt { kind: PromptKind::Filter, text }));
+        }
+        other => list::obey(model, other),
+    }
+    Vec::new()
+}
+
+fn switch(model: &mut Model, number: usize) {
+    let Some(view) = View::ALL.get(number) else { return };
+    model.overlays.clear();
+    model.view = *view;
+    list::keep_in_sight(model);
+}
+
+fn quit(model: &mut Model) -> Vec<Effect> {
+    if !model.setting.is_recovering || model.is_cancelling {
+        return vec![Effect::Quit];
+    }
+    model.is_cancelling = true;
+    model.say("The recovery ends at its next safe points. q: leave now", Tone::Warning);
+    vec![Effect::CancelRecovery]
+}
+
+/// One level back. Without a level, what narrows the view is taken away.
+fn back(model: &mut Model) {
+    if model.overlays.pop().is_some() {
+        return;
+    }
+    let list = model.list_mut();
+    if !list.filter.is_empty() {
+        list.filter.clear();
+        list::arrange(model, model.view);
+    } else if !list.marks.is_empty() {
+        list.marks.clear();
+    } else {
+        model.say("q quits", Tone::Quiet);
+    }
+}
+
+fn help(model: &mut Model) {
+    if !matches!(model.overlays.last(), Some(Overlay::Help { .. })) {
+        model.overlays.push(Overlay::Help { top: 0 });
+    }
+}
+
+fn open_object(model: &mut Model, object: Object) {
+    let page = PageState { object: Some(object), document: None, trouble: None, top: None };
+    model.overlays.push(Overlay::Page(page));
+}
+
+fn open_or_say(model: &mut Model, object: Option<Object>, otherwise: &str) {
+    match object {
+        Some(object) => open_object(model, object),
+        None => model.say(otherwise, Tone::Quiet),
+    }
+}
+
+fn open_menu(model: &mut Model, actions: Vec<Action>) {
+    if actions.is_empty() {
+        model.say("nothing can be done about it from here", Tone::Quiet);
+    } else {
+        model.overlays.push(Overlay::Menu { actions, selected: 0 });
+    }
+}
+
+fn menu(model: &mut Model, command: Command) -> Vec<Effect> {
+    let Some(Overlay::Menu { actions, selected }) = model.overlays.last_mut() else { return Vec::new() };
+    let last = actions.len().saturating_sub(1);
+    match command {
+        Command::Up => *selected = selected.saturating_sub(1),
+        Command::Down => *selected = (*selected + 1).min(last),
+        Command::Top | Command::PageUp => *selected = 0,
+        Command::Bottom | Command::PageDown => *selected = last,
+        Command::Open => {
+            let action = actions.get(*selected).cloned();
+            model.overlays.pop();
+            return action.map_or_else(Vec::new, |action| ask(model, action));
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// The next step that the overview names.
+fn next_step(model: &mut Model) -> Vec<Effect> {
+    let next = model.overview.as_ref().and_then(|overview| overview.next()).map(str::to_owned);
+    match next {
+        Some(next) => prompt::carry_out(model, &next),
+        None => {
+            model.say("there is nothing to be done", Tone::Good);
+            Vec::new()
+        }
+    }
+}
+
+/// Opens the question before an action, with the harmless answer selected.
+fn ask(model: &mut Model, action: Action) -> Vec<Effect> {
+    if model.setting.read_only {
+        model.say("read-only: nothing is changed from here", Tone::Warning);
+        return Vec::new();
+    }
+    let dialog = Dialog {
+        action: action.clone(),
+        focus: Focus::Cancel,
+        typed: String::new(),
+        reason: String::new(),
+        rehearsal: None,
+    };
+    model.overlays.push(Overlay::Dialog(Box::new(dialog)));
+    if action.can_rehearse { vec![Effect::Rehearse(action)] } else { Vec::new() }
+}
+
+fn acted(model: &mut Model, action: &Action, ran: Ran) -> Vec<Effect> {
+    if let Some(at) = model.at_work.iter().position(|a| a == action) {
+        model.at_work.remove(at);
+    }
+    let mut lines = ran.text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("done").to_owned();
+    match ran.status {
+        0 => model.say(first, Tone::Good),
+        3 => model.say(first, Tone::Warning),
+        status => {
+            model.say(format!("{first} (exit status {status})"), Tone::Bad);
+            page::told(model, action, &ran);
+        }
+    }
+    vec![Effect::Refresh]
+}

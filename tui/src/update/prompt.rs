@@ -1,0 +1,81 @@
+//! What is typed: a filter, or the name of a view, or a command.
+
+use super::{ask, dialog, list, open_object};
+use crate::action::{Meant, meant};
+use crate::key::Key;
+use crate::listing::{Object, Tone};
+use crate::message::Effect;
+use crate::model::{Model, Overlay, PromptKind, View};
+
+pub(super) fn pressed(model: &mut Model, key: Key) -> Vec<Effect> {
+    let Some(Overlay::Prompt(prompt)) = model.overlays.last_mut() else { return Vec::new() };
+    let kind = prompt.kind;
+    match key {
+        Key::Escape | Key::Control('c') => {
+            prompt.text.clear();
+            apply(model);
+            model.overlays.pop();
+        }
+        Key::Backspace if prompt.text.is_empty() => drop(model.overlays.pop()),
+        Key::Enter => {
+            let text = prompt.text.trim().to_owned();
+            model.overlays.pop();
+            if kind == PromptKind::Command && !text.is_empty() {
+                return carry_out(model, &text);
+            }
+        }
+        key => {
+            dialog::edit(&mut prompt.text, key);
+            apply(model);
+        }
+    }
+    Vec::new()
+}
+
+/// The list follows what is typed.
+fn apply(model: &mut Model) {
+    let Some(Overlay::Prompt(prompt)) = model.overlays.last() else { return };
+    if prompt.kind == PromptKind::Filter {
+        let text = prompt.text.clone();
+        model.list_mut().filter = text;
+        list::arrange(model, model.view);
+    }
+}
+
+pub(super) fn paste(model: &mut Model, text: &str) {
+    match model.overlays.last_mut() {
+        Some(Overlay::Prompt(prompt)) => {
+            text.chars().for_each(|c| dialog::edit(&mut prompt.text, Key::Char(c)));
+            apply(model);
+        }
+        Some(Overlay::Dialog(dialog)) => dialog::paste(dialog, text),
+        _ => model.say("pasted text means nothing here; / or : takes it", Tone::Quiet),
+    }
+}
+
+/// What was typed behind `:`, or what a finding names as the next step.
+pub(super) fn carry_out(model: &mut Model, line: &str) -> Vec<Effect> {
+    match line {
+        "q" | "quit" => return super::quit(model),
+        "help" => {
+            super::help(model);
+            return Vec::new();
+        }
+        _ => {}
+    }
+    if let Some(view) = View::named(line) {
+        super::switch(model, view.number());
+        return Vec::new();
+    }
+    match meant(line) {
+        Meant::Action(action) => return ask(model, *action),
+        Meant::Show(view) => super::switch(model, view.number()),
+        Meant::Why(object) => open_object(model, Object::Why(object)),
+        Meant::Job(id) => open_object(model, Object::Job(id)),
+        Meant::Nothing => {
+            let shell = line.strip_prefix("recoveryctl ").unwrap_or(line);
+            model.say(format!("not from here; in a shell: recoveryctl {shell}"), Tone::Warning);
+        }
+    }
+    Vec::new()
+}

@@ -1,0 +1,180 @@
+//! The threads that read: what is on the screen, when something has changed, and all of it from time to time.
+//! They take at most a small share of a processor's time, however long reading takes.
+//!
+//! There are several, so that what can be read is shown where a disk does not answer; for the same reason
+//! nobody waits for them.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::listing::Object;
+use crate::message::{Ask, Message};
+use crate::source::Source;
+
+/// How often is looked whether something has changed.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// After this time everything is read again, whether it seems changed or not.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// What takes long to read is not read again before this many times as long: without a change, and after one.
+const IDLE_SHARE: u32 = 200;
+const BUSY_SHARE: u32 = 10;
+/// From then on it is said that reading takes long.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Makes the sources that the threads read from, each its own.
+pub type Sources = Arc<dyn Fn() -> Box<dyn Source> + Send + Sync>;
+
+/// Which thread reads it: what is cheap never waits for what is not.
+fn lane(ask: &Ask) -> usize {
+    match ask {
+        Ask::Progress => 0,
+        Ask::Overview => 1,
+        Ask::List(_) | Ask::Object(_) => 2,
+    }
+}
+
+#[derive(Default)]
+struct Orders {
+    wanted: Vec<Ask>,
+    /// Everything is to be read now.
+    is_forced: bool,
+    is_over: bool,
+    /// What is being read, and since when.
+    reading: Option<(Ask, Instant)>,
+}
+
+/// What the screen tells the threads.
+pub(crate) struct Watch {
+    lanes: [Lane; 3],
+}
+
+impl Watch {
+    /// Starts the threads.
+    pub(crate) fn start(sources: &Sources, messages: &Sender<Message>) -> Watch {
+        let watch = Watch { lanes: std::array::from_fn(|_| Lane::default()) };
+        for lane in &watch.lanes {
+            let (lane, sources, messages) = (lane.clone(), Arc::clone(sources), messages.clone());
+            std::thread::spawn(move || lane.run(&mut *sources(), &messages));
+        }
+        watch
+    }
+
+    /// From now on this is on the screen. What was not there before is read at once.
+    pub(crate) fn want(&self, wanted: &[Ask]) {
+        for (number, thread) in self.lanes.iter().enumerate() {
+            let own: Vec<Ask> = wanted.iter().filter(|ask| lane(ask) == number).cloned().collect();
+            thread.tell(|orders| orders.wanted = own);
+        }
+    }
+
+    /// Read everything anew.
+    pub(crate) fn refresh(&self) {
+        self.lanes.iter().for_each(|lane| lane.tell(|orders| orders.is_forced = true));
+    }
+
+    /// What takes long to read, and for how long already.
+    pub(crate) fn slow(&self) -> Vec<(Ask, Duration)> {
+        let reading = self.lanes.iter().filter_map(|lane| lane.orders().reading.clone());
+        reading.map(|(ask, since)| (ask, since.elapsed())).filter(|(_, for_)| *for_ >= LONG).collect()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.lanes.iter().for_each(|lane| lane.tell(|orders| orders.is_over = true));
+    }
+}
+
+/// One thread's orders.
+#[derive(Clone, Default)]
+struct Lane {
+    shared: Arc<(Mutex<Orders>, Condvar)>,
+}
+
+impl Lane {
+    fn orders(&self) -> std::sync::MutexGuard<'_, Orders> {
+        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.orders());
+        self.shared.1.notify_all();
+    }
+
+    /// The thread's work.
+    fn run(&self, source: &mut dyn Source, messages: &Sender<Message>) {
+        let mut read: HashMap<Ask, Read> = HashMap::new();
+        let mut stamp = None;
+        loop {
+            let Some((wanted, is_forced)) = self.wait(&read) else { return };
+            read.retain(|ask, _| wanted.contains(ask));
+            if wanted.is_empty() {
+                continue;
+            }
+            let now = source.stamp();
+            if stamp.replace(now).is_some_and(|before| before != now) {
+                read.values_mut().for_each(|read| read.is_old = true);
+            }
+            for ask in wanted {
+                if !is_forced && !read.get(&ask).is_none_or(|read| read.is_due(&ask)) {
+                    continue;
+                }
+                let begun = Instant::now();
+                self.orders().reading = Some((ask.clone(), begun));
+                // A fault there is told, and costs no more than what was to be read.
+                let read_now = catch_unwind(AssertUnwindSafe(|| source.read(&ask)));
+                let fault = || Err("a fault of this program, told when it ends".to_owned());
+                let message = match read_now.unwrap_or_else(|_| fault()) {
+                    Ok(answer) => Message::Answer(answer),
+                    Err(why) => Message::Trouble(ask.clone(), why),
+                };
+                self.orders().reading = None;
+                read.insert(ask, Read { at: Instant::now(), took: begun.elapsed(), is_old: false });
+                if messages.send(message).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until it is time to look; what is wanted, and whether all of it at once.
+    fn wait(&self, read: &HashMap<Ask, Read>) -> Option<(Vec<Ask>, bool)> {
+        let mut orders = self.orders();
+        let until = Instant::now() + LOOK_EVERY;
+        loop {
+            if orders.is_over {
+                return None;
+            }
+            let is_new = orders.wanted.iter().any(|ask| !read.contains_key(ask));
+            let left = until.saturating_duration_since(Instant::now());
+            if is_new || orders.is_forced || left.is_zero() {
+                let is_forced = std::mem::take(&mut orders.is_forced);
+                return Some((orders.wanted.clone(), is_forced));
+            }
+            orders = self.shared.1.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// When something was read, and how long that took.
+struct Read {
+    at: Instant,
+    took: Duration,
+    /// Something has changed since.
+    is_old: bool,
+}
+
+impl Read {
+    fn is_due(&self, ask: &Ask) -> bool {
+        let age = self.at.elapsed();
+        match ask {
+            // Its file is not looked at by the stamp, and it is a small one.
+            Ask::Progress | Ask::Object(Object::Output(_)) => age >= self.took * BUSY_SHARE,
+            _ if self.is_old => age >= self.took * BUSY_SHARE,
+            _ => age >= AT_LEAST_EVERY.max(self.took * IDLE_SHARE),
+        }
+    }
+}
