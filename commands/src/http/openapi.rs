@@ -294,7 +294,11 @@ fn job_request() -> Value {
             "priority": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
             "env": { "type": "object", "additionalProperties": { "type": "string" } },
             "cwd": text("Where it runs, as an absolute path; its workspace when not given"),
-            "timeout": text("Time limit of an attempt, such as 90s or 1h30m"),
+            "timeout": {
+                "type": "string",
+                "pattern": "^[1-9][0-9]{0,3}(ms|s|m|h|d)$",
+                "description": "Time limit of an attempt, such as 90s; 1h30m is understood, too",
+            },
             "timeout_ms": { "type": "integer", "minimum": 1 },
             "on_crash": { "type": "string", "enum": ["hold", "requeue", "fail"] },
             "max_attempts": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
