@@ -67,7 +67,9 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
     retry(&dir, first)?;
     let settings = CleanupSettings { engine: None, ..CleanupSettings::new(actor) };
     let pass = Cleaner::new(dir, queue, settings, &|| false).pass(true, &|_| {})?;
-    if pass.worked_on.len() != ids.len() || !pass.worked_on.iter().all(recovery::cleanup::CleanupRecord::is_over) {
+    if pass.worked_on.len() != ids.len()
+        || !pass.worked_on.iter().all(recovery::cleanup::CleanupRecord::is_over)
+    {
         return Err(format!("the cleanups are not over: {pass:?}").into());
     }
     Ok(())
