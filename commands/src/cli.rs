@@ -300,9 +300,9 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::
 }
 
 /// Parses, runs, and turns the outcome into an exit status.
-pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
-    let guessed = Guess::from(&arguments);
-    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(&arguments);
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    let guessed = Guess::from(arguments);
+    let parsed = definition().color(guessed.clap_color()).try_get_matches_from(arguments);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
@@ -314,7 +314,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => return end(&mut output, Err(error)),
     };
     if is_for_elsewhere(&globals, &cli.command) {
-        return match forward(&mut output, &globals, &cli.command, &arguments) {
+        return match forward(&mut output, &globals, &cli.command, arguments) {
             Ok(status) => status,
             Err(error) => end(&mut output, Err(error)),
         };

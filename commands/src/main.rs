@@ -34,5 +34,5 @@ mod working;
 fn main() -> std::process::ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     // Supervisors handle signals in their own way: before anything else takes them over.
-    hidden::run(&arguments).unwrap_or_else(|| cli::run(arguments))
+    hidden::run(&arguments).unwrap_or_else(|| cli::run(&arguments))
 }

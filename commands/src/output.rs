@@ -39,12 +39,15 @@ impl Streams {
     }
 }
 
+/// Hands a question on to a client.
+pub(crate) type Question = Box<dyn FnMut(&str) + Send>;
+
 /// Where a client's streams end.
 pub(crate) struct RemoteStreams {
     pub(crate) stdout: Box<dyn Write + Send>,
     pub(crate) stderr: Box<dyn Write + Send>,
     /// Gets a question that the client is to answer.
-    pub(crate) question: Box<dyn FnMut(&str) + Send>,
+    pub(crate) question: Question,
 }
 
 /// Where results and notes go.
@@ -55,7 +58,7 @@ pub(crate) struct Output {
     streams: Streams,
     stdout: BufWriter<Box<dyn Write + Send>>,
     stderr: Box<dyn Write + Send>,
-    question: Option<Box<dyn FnMut(&str) + Send>>,
+    question: Option<Question>,
     paint: Paint,
     paint_notes: Paint,
     /// A JSON document was printed; there must not be a second.

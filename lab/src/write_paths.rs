@@ -33,11 +33,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "keep(&segment.path, None, &content",
         "another server's segment among old ones",
     ),
-    (
-        "src/jobs/record.rs",
-        "disk.remove_file(&dir.paths.job(&document",
-        "a removal between two looks at the queue",
-    ),
     ("src/durable/tree/take.rs", "disk.rename(trash, path, false)?;", "an exchange between two looks"),
     (
         "src/recovery/rehearse.rs",

@@ -1,11 +1,10 @@
 //! Writing and reading the trail.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::entry::Entry;
 use crate::durable::DiskError;
-use crate::durable::log::{Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest};
+use crate::durable::log::{Damage, DamageKind, Log, LogError, Position, ReadRequest};
 use crate::durable::mutation::Mutation;
 use crate::state::StateDir;
 use crate::system::Host;
@@ -100,19 +99,7 @@ fn set_strangers_aside(dir: &StateDir) -> Result<(), DiskError> {
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, LogError> {
-    let clock = dir.clock.clone();
-    let options = LogOptions {
-        folder: dir.paths.audit_log(),
-        name: "audit",
-        state_id: dir.identity.state_id.to_string(),
-        epoch: Host::this().boot_id,
-        segment_bytes: SEGMENT_BYTES,
-        preallocate: false,
-        min_next_seq: 1,
-        lock_wait: dir.lock_wait,
-        quarantine: dir.quarantine(),
-        stamp: Arc::new(move || clock.now().to_string()),
-    };
+    let options = dir.log_options(dir.paths.audit_log(), "audit", Host::this().boot_id, SEGMENT_BYTES);
     // As for the queue's log.
     dir.settle_identity(&options.folder)?;
     if !options.folder.is_dir() {

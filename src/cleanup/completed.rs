@@ -1,7 +1,5 @@
 //! The log of completed cleanups: what makes a cleanup done for good.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::record::CleanupRecord;
@@ -20,19 +18,7 @@ pub struct Completed {
 }
 
 fn options(dir: &StateDir) -> LogOptions {
-    let clock = dir.clock.clone();
-    LogOptions {
-        folder: dir.paths.cleanup_completed(),
-        name: "cleanup",
-        state_id: dir.identity.state_id.to_string(),
-        epoch: Host::this().boot_id,
-        segment_bytes: 1 << 20,
-        preallocate: false,
-        min_next_seq: 1,
-        lock_wait: dir.lock_wait,
-        quarantine: dir.quarantine(),
-        stamp: Arc::new(move || clock.now().to_string()),
-    }
+    dir.log_options(dir.paths.cleanup_completed(), "cleanup", Host::this().boot_id, 1 << 20)
 }
 
 /// Enters a cleanup that is over; on disk when this returns.

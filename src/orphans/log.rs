@@ -1,12 +1,10 @@
 //! What was done to which orphan: an append-only log.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::candidate::OrphanKind;
 use crate::durable::DiskError;
-use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest};
+use crate::durable::log::{Log, LogError, Position, ReadRequest};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -41,19 +39,7 @@ pub(super) struct OrphanLog(Log);
 
 impl OrphanLog {
     pub(super) fn open(dir: &StateDir) -> Result<OrphanLog, LogError> {
-        let clock = dir.clock.clone();
-        let options = LogOptions {
-            folder: dir.paths.orphans_log(),
-            name: "orphans",
-            state_id: dir.identity.state_id.to_string(),
-            epoch: Host::this().boot_id,
-            segment_bytes: 1 << 20,
-            preallocate: false,
-            min_next_seq: 1,
-            lock_wait: dir.lock_wait,
-            quarantine: dir.quarantine(),
-            stamp: Arc::new(move || clock.now().to_string()),
-        };
+        let options = dir.log_options(dir.paths.orphans_log(), "orphans", Host::this().boot_id, 1 << 20);
         dir.disk.ensure_dir(&dir.paths.orphans())?;
         dir.disk.ensure_dir(&options.folder)?;
         Log::open(&dir.disk, options).map(OrphanLog)

@@ -7,7 +7,6 @@
 //! records are removed.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +14,7 @@ use super::cleanup_log::CleanupEntry;
 use super::history::StartupEntry;
 use super::layout_1;
 use crate::durable::DiskError;
-use crate::durable::log::{
-    Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, SegmentFile,
-};
+use crate::durable::log::{Damage, DamageKind, Log, LogError, Position, ReadRequest, SegmentFile};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -134,19 +131,8 @@ pub(super) struct Writer(Log);
 
 impl Writer {
     pub(super) fn open(dir: &StateDir) -> Result<Writer, LogError> {
-        let clock = dir.clock.clone();
-        let options = LogOptions {
-            folder: dir.paths.startup_log(),
-            name: "startup",
-            state_id: dir.identity.state_id.to_string(),
-            epoch: Host::this().boot_id,
-            segment_bytes: SEGMENT_BYTES,
-            preallocate: false,
-            min_next_seq: 1,
-            lock_wait: dir.lock_wait,
-            quarantine: dir.quarantine(),
-            stamp: Arc::new(move || clock.now().to_string()),
-        };
+        let options =
+            dir.log_options(dir.paths.startup_log(), "startup", Host::this().boot_id, SEGMENT_BYTES);
         dir.settle_identity(&options.folder)?;
         dir.disk.ensure_dir(&dir.paths.startup())?;
         dir.disk.ensure_dir(&options.folder)?;

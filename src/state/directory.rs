@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::StatePaths;
+use crate::durable::log::LogOptions;
 use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried};
 
 /// Why a state directory cannot be used.
@@ -164,6 +166,31 @@ impl StateDir {
     /// What the system says.
     pub(crate) fn settle_identity(&self, log: &Path) -> Result<(), DiskError> {
         if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
+    }
+
+    /// How a log of this state directory is opened. `epoch` is the boot that its shared page may be believed
+    /// within. Room is not reserved, and numbers begin with 1.
+    #[must_use]
+    pub fn log_options(
+        &self,
+        folder: PathBuf,
+        name: &'static str,
+        epoch: String,
+        segment_bytes: u64,
+    ) -> LogOptions {
+        let clock = self.clock.clone();
+        LogOptions {
+            folder,
+            name,
+            state_id: self.identity.state_id.to_string(),
+            epoch,
+            segment_bytes,
+            preallocate: false,
+            min_next_seq: 1,
+            lock_wait: self.lock_wait,
+            quarantine: self.quarantine(),
+            stamp: Arc::new(move || clock.now().to_string()),
+        }
     }
 
     /// The quarantine of this state directory.

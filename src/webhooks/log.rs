@@ -172,18 +172,9 @@ impl Pass {
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
-    let clock = dir.clock.clone();
     let options = LogOptions {
-        folder: dir.paths.webhooks_log(),
-        name: "webhooks",
-        state_id: dir.identity.state_id.to_string(),
-        epoch: Host::this().boot_id,
-        segment_bytes: SEGMENT_BYTES,
         preallocate: true,
-        min_next_seq: 1,
-        lock_wait: dir.lock_wait,
-        quarantine: dir.quarantine(),
-        stamp: Arc::new(move || clock.now().to_string()),
+        ..dir.log_options(dir.paths.webhooks_log(), "webhooks", Host::this().boot_id, SEGMENT_BYTES)
     };
     dir.disk.ensure_dir(&dir.paths.webhooks())?;
     dir.disk.ensure_dir(&options.folder)?;

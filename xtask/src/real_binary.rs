@@ -24,7 +24,7 @@ pub(crate) const PARTS: [Part; 4] = [
 ];
 
 /// How many kill points of each operation, without `--full` and with it.
-const KILL_POINTS: [usize; 2] = [10, 300];
+const KILL_POINTS: [usize; 2] = [10, 250];
 /// How many damages of each file.
 const DAMAGES: [usize; 2] = [12, 100];
 

@@ -16,7 +16,12 @@ pub(crate) fn shut_down(context: &Context<'_>) -> Result<(), Error> {
         None if context.is_full() => Vec::new(),
         None => SAMPLE.map(str::to_owned).to_vec(),
     };
-    let extent = Extent { moments: if context.is_full() { u64::MAX } else { 4 }, operations, mutation };
+    let moments = match (context.is_every(), context.is_full()) {
+        (true, _) => u64::MAX,
+        (_, true) => 8,
+        _ => 4,
+    };
+    let extent = Extent { moments, operations, mutation };
     let (player, bar) = (&context.player, &context.bar);
     let last = Mutex::new(Vec::new());
     let progress = |name: &str, moments: u64| {

@@ -19,7 +19,8 @@ use crate::working::delivering;
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
     /// An address, or the name of a configured endpoint
-    #[arg(value_name = "URL")]
+    // Every command has an option --url, the daemon's: another name.
+    #[arg(id = "receiver", value_name = "URL")]
     url: String,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// Where what was made is found.
     pub(super) location: Option<String>,
-    pub(super) retry_after: Option<u64>,
+    pub(super) retry_after: Option<u32>,
     /// It was given before, to a request with the same `Idempotency-Key`.
     pub(super) replayed: bool,
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use recovery::daemon::{Role, role_of};
 use recovery::durable::DiskError;
@@ -103,7 +104,7 @@ pub(super) fn check_host(
 ) -> Result<(), Problem> {
     let Peer::Tcp(_) = peer else { return Ok(()) };
     let given = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let host = given.or_else(|| uri.authority().map(|a| a.as_str()));
+    let host = given.or_else(|| uri.authority().map(Authority::as_str));
     let host = host.ok_or_else(|| Problem::malformed("there is no Host".to_owned()))?;
     if !is_ours(host_name(host), names) {
         let detail =

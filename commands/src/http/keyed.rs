@@ -20,6 +20,11 @@ use super::serving::Write;
 /// The longest key, in bytes.
 pub(super) const LONGEST: usize = 255;
 
+/// Whether a text can be a key.
+pub(super) fn is_key(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Carries a write out under its key, or answers as before.
 pub(super) fn carry_out(write: &Write<'_>, key: &str) -> Answer {
     let request = write.identity();

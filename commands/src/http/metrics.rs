@@ -18,10 +18,13 @@ use super::serving::admitted;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Method, path, status.
+type Asked = (String, &'static str, u16);
+
 /// How often was asked for what, and how it ended.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    counts: Mutex<BTreeMap<(String, &'static str, u16), (u64, Duration)>>,
+    counts: Mutex<BTreeMap<Asked, (u64, Duration)>>,
 }
 
 impl Traffic {

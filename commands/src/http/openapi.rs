@@ -282,7 +282,7 @@ fn job_request() -> Value {
             "description": about,
         })
     };
-    json!({
+    let mut request = json!({
         "type": "object",
         "required": ["command"],
         "not": { "required": ["timeout", "timeout_ms"] },
@@ -303,7 +303,17 @@ fn job_request() -> Value {
             "auto_cleanup": { "type": "boolean" },
             "title": text("A title for people"),
         },
-    })
+    });
+    // Null is as if a member were not given.
+    for (name, schema) in request["properties"].as_object_mut().into_iter().flatten() {
+        if let Some(kind) = schema.get("type").filter(|kind| kind.is_string() && name != "command").cloned() {
+            schema["type"] = json!([kind, "null"]);
+        }
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
+    }
+    request
 }
 
 #[cfg(test)]

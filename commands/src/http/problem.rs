@@ -10,30 +10,35 @@ use crate::error::{CliError, ErrorKind};
 pub(super) struct Problem {
     /// The code, as a reference: what `recoveryctl explain` or this page's table says about it.
     #[serde(rename = "type")]
-    kind: String,
-    title: String,
+    kind: &'static str,
+    title: &'static str,
     pub(super) status: u16,
     detail: String,
-    pub(super) code: String,
+    pub(super) code: &'static str,
     next: Option<String>,
     /// Members of the report, when there is one all the same.
     #[serde(flatten)]
-    more: Map<String, Value>,
+    more: Box<Map<String, Value>>,
     /// After so many seconds it may go well.
     #[serde(skip)]
-    pub(super) retry_after: Option<u64>,
+    pub(super) retry_after: Option<u32>,
 }
 
 impl Problem {
-    pub(super) fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Problem {
+    pub(super) fn new(
+        status: u16,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Problem {
         Problem {
-            kind: code.to_owned(),
-            title: title.to_owned(),
+            kind: code,
+            title,
             status,
             detail: detail.into(),
-            code: code.to_owned(),
+            code,
             next: None,
-            more: Map::new(),
+            more: Box::default(),
             retry_after: None,
         }
     }
@@ -54,7 +59,7 @@ impl Problem {
     }
 
     /// To be tried again after so many seconds.
-    pub(super) fn retry_after(self, seconds: u64) -> Problem {
+    pub(super) fn retry_after(self, seconds: u32) -> Problem {
         Problem { retry_after: Some(seconds), ..self }
     }
 
@@ -71,7 +76,7 @@ impl Problem {
         }
         Problem {
             next: (!hints.is_empty()).then(|| hints.join("\n")),
-            more,
+            more: Box::new(more),
             retry_after: (status == 503).then_some(1),
             ..Problem::new(status, code, error.kind().meaning(), detail)
         }

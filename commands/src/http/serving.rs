@@ -11,6 +11,7 @@ use hyper::body::Bytes;
 use recovery::daemon::{AnswerBook, Role};
 use recovery::queue::JobId;
 use recovery::state::StateDir;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
@@ -147,7 +148,7 @@ fn wants_text(head: &Head) -> bool {
 
 /// What a job printed, without the document around it.
 fn output_alone(answer: Answer) -> Answer {
-    let document: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let document: Option<Value> = serde_json::from_slice(&answer.body).ok();
     match document.filter(|_| answer.status == 200).as_ref().and_then(|d| d["output"].as_str()) {
         Some(output) => Answer::text(200, "text/plain; charset=utf-8", output.to_owned()),
         None => answer,
@@ -163,9 +164,9 @@ async fn write(
 ) -> Result<Answer, Problem> {
     let key = head.headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned));
     let key = match key {
-        Some(Ok(key)) if !key.is_empty() && key.len() <= keyed::LONGEST => Some(key),
+        Some(Ok(key)) if keyed::is_key(&key) => Some(key),
         Some(_) => {
-            let detail = format!("an Idempotency-Key is text of 1 to {} characters", keyed::LONGEST);
+            let detail = format!("an Idempotency-Key has 1 to {} visible characters", keyed::LONGEST);
             return Err(Problem::invalid(detail));
         }
         None => None,
@@ -228,13 +229,19 @@ impl Write<'_> {
         let line = self.given.command_line(self.endpoint, &["submit", "--from=-"]);
         let arguments: Vec<_> = std::iter::once("recoveryctl".into()).chain(line).collect();
         let Ok((globals, _)) = cli::parse(&arguments) else { return not_made().into() };
-        if serde_json::from_slice::<serde_json::Value>(&self.body).is_err() {
+        let Ok(body) = serde_json::from_slice::<Value>(&self.body) else {
             return Problem::malformed("the body is no JSON".to_owned()).into();
-        }
+        };
+        // To JSON 1.0 is a whole number. What is written otherwise is read as it came.
+        let body = if has_whole_fractions(&body) {
+            serde_json::to_vec(&whole(body)).map_or_else(|_| self.body.clone(), Bytes::from)
+        } else {
+            self.body.clone()
+        };
         // The command itself may hold secrets: the trail gets the words that make it, not what it is.
         let invoker = self.asker.invoker(&["submit".into()]);
         let carried = with_context(self.loaded.clone(), globals, "submit", invoker, |context| {
-            submit_json(context, &self.body, pinned, may_be_in)
+            submit_json(context, &body, pinned, may_be_in)
         });
         let made = if self.given.is_on("dry_run") { 200 } else { 201 };
         let members = carried.members();
@@ -245,6 +252,25 @@ impl Write<'_> {
         }
         answer
     }
+}
+
+/// A number with a fraction that is nothing, and which can be written without it.
+fn as_whole(value: &Value) -> Option<i64> {
+    let number = value.as_f64().filter(|n| value.is_f64() && n.fract() == 0.0 && n.abs() < 9e15)?;
+    format!("{number:.0}").parse().ok()
+}
+
+fn has_whole_fractions(body: &Value) -> bool {
+    body.as_object().is_some_and(|members| members.values().any(|value| as_whole(value).is_some()))
+}
+
+fn whole(mut body: Value) -> Value {
+    for value in body.as_object_mut().into_iter().flat_map(|members| members.values_mut()) {
+        if let Some(number) = as_whole(value) {
+            *value = number.into();
+        }
+    }
+    body
 }
 
 /// A path part.

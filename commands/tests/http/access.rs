@@ -39,7 +39,7 @@ fn without_a_token_nothing_but_probes_is_told() {
                 Some("Bearer realm=\"recoveryctl\""),
                 "{method} {path}"
             );
-            reply.is_problem(401, "not-authorised");
+            reply.problem(401, "not-authorised");
         }
     }
 }
@@ -55,7 +55,7 @@ fn a_viewer_looks_and_changes_nothing() {
         let reply = served.ask_with(&method, &path, None, &[("Authorization", &token)]);
         match method.as_str() {
             "GET" => assert!(matches!(reply.status, 200 | 404 | 422), "{path}: {}", reply.status),
-            _ => drop(reply.is_problem(403, "not-authorised")),
+            _ => drop(reply.problem(403, "not-authorised")),
         }
     }
     assert_eq!(served.get("/api/jobs").is(200).json()["total"], 0);
@@ -68,7 +68,7 @@ fn a_rotated_token_counts_no_more_at_once() {
     let report = served.scene.json(&["token", "rotate", "admin"], 0);
     assert_eq!(report["tokens"][0]["role"], "admin");
     assert!(!report.to_string().contains(&served.token("admin")), "the token itself is never shown");
-    served.ask_with("GET", "/api/jobs", None, &[("Authorization", &old)]).is_problem(401, "not-authorised");
+    served.ask_with("GET", "/api/jobs", None, &[("Authorization", &old)]).problem(401, "not-authorised");
     served.get("/api/jobs").is(200);
     let trail = served.get("/api/admin/audit?action=token%20rotate").is(200).json();
     assert_eq!(trail["entries"][0]["object"], "token:admin", "{trail}");
@@ -81,16 +81,14 @@ fn a_rotated_token_counts_no_more_at_once() {
     let file = served.scene.place.state().join("daemon/viewer.token");
     let viewer = format!("Bearer {}", served.token("viewer"));
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    served
-        .ask_with("GET", "/api/jobs", None, &[("Authorization", &viewer)])
-        .is_problem(401, "not-authorised");
+    served.ask_with("GET", "/api/jobs", None, &[("Authorization", &viewer)]).problem(401, "not-authorised");
 }
 
 #[test]
 fn the_socket_needs_no_token_and_is_its_owners() {
     let served = Served::new();
     assert_eq!(served.over_socket("GET", "/api/jobs").is(200).json()["total"], 0);
-    served.over_socket("POST", "/api/jobs/gone/cancel").is_problem(404, "no-such-job");
+    served.over_socket("POST", "/api/jobs/gone/cancel").problem(404, "no-such-job");
     let socket = served.scene.place.state().join("daemon/admin.sock");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(socket).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
@@ -104,10 +102,10 @@ fn a_page_of_another_site_reaches_nothing() {
         let all: Vec<_> = headers.iter().copied().chain([("Authorization", token.as_str())]).collect();
         served.ask_with("GET", "/api/jobs", None, &all)
     };
-    ask(&[("Host", "evil.example")]).is_problem(421, "wrong-host");
-    ask(&[("Host", "127.0.0.1.evil.example:80")]).is_problem(421, "wrong-host");
+    ask(&[("Host", "evil.example")]).problem(421, "wrong-host");
+    ask(&[("Host", "127.0.0.1.evil.example:80")]).problem(421, "wrong-host");
     ask(&[("Host", "localhost:1")]).is(200);
-    ask(&[("Host", "localhost"), ("Origin", "http://evil.example")]).is_problem(403, "wrong-origin");
+    ask(&[("Host", "localhost"), ("Origin", "http://evil.example")]).problem(403, "wrong-origin");
     ask(&[("Host", "localhost:7"), ("Origin", "http://localhost:7")]).is(200);
     exchange(&served.address, "GET", "/livez", None, &[("Host", "evil.example")]).unwrap().is(421);
 }

@@ -50,7 +50,7 @@ impl Reply {
 
     /// Asserts that it is a problem of this status and code, with all that a problem has.
     #[track_caller]
-    pub fn is_problem(self, status: u16, code: &str) -> Value {
+    pub fn problem(self, status: u16, code: &str) -> Value {
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.head);
         let reply = self.is(status);
         let problem = reply.json();

@@ -108,8 +108,8 @@ fn every_look_has_its_members_and_is_known_by_its_tag() {
         }
         assert!(reply.header("etag").is_some_and(|tag| tag.starts_with('"')), "{path}: {}", reply.head);
         assert!(reply.header("x-request-id").is_some(), "{path}");
-        served.get(&format!("{path}?nonsense=1")).is_problem(422, "bad-request");
-        served.ask("PUT", path, None).is_problem(405, "wrong-method");
+        served.get(&format!("{path}?nonsense=1")).problem(422, "bad-request");
+        served.ask("PUT", path, None).problem(405, "wrong-method");
     }
     let history = served.get("/api/admin/startup/history").is(200);
     let tag = format!("If-None-Match: {}", history.header("etag").unwrap());
@@ -175,7 +175,7 @@ fn pages_cover_a_list_once() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 7, "{path}");
-        served.get(&format!("{path}?cursor=nonsense")).is_problem(422, "bad-cursor");
+        served.get(&format!("{path}?cursor=nonsense")).problem(422, "bad-cursor");
     }
     served.post("/api/jobs/first/cancel", &json!({})).is(200);
 }
@@ -183,19 +183,19 @@ fn pages_cover_a_list_once() {
 #[test]
 fn what_is_not_there_or_does_not_fit_is_said_by_its_status() {
     let served = Served::new();
-    served.get("/api/jobs/gone").is_problem(404, "no-such-job");
-    served.get("/api/jobs/gone/output").is_problem(404, "no-such-job");
-    served.get("/api/admin/locks/inspect?repo=gone").is_problem(404, "no-such-lock");
-    served.get("/api/admin/why?object=job:gone").is_problem(404, "no-such-job");
-    served.get("/api/admin/why").is_problem(422, "bad-request");
-    served.get("/api/admin/why?object=nonsense").is_problem(422, "unknown-object");
-    served.get("/nowhere").is_problem(404, "no-such-endpoint");
-    served.ask("DELETE", "/api/admin/locks/web", None).is_problem(404, "lock-not-held");
-    served.ask("DELETE", "/api/admin/locks/..%2F..%2Fetc", None).is_problem(404, "lock-not-held");
+    served.get("/api/jobs/gone").problem(404, "no-such-job");
+    served.get("/api/jobs/gone/output").problem(404, "no-such-job");
+    served.get("/api/admin/locks/inspect?repo=gone").problem(404, "no-such-lock");
+    served.get("/api/admin/why?object=job:gone").problem(404, "no-such-job");
+    served.get("/api/admin/why").problem(422, "bad-request");
+    served.get("/api/admin/why?object=nonsense").problem(422, "unknown-object");
+    served.get("/nowhere").problem(404, "no-such-endpoint");
+    served.ask("DELETE", "/api/admin/locks/web", None).problem(404, "lock-not-held");
+    served.ask("DELETE", "/api/admin/locks/..%2F..%2Fetc", None).problem(404, "lock-not-held");
     served.ask("DELETE", "/api/admin/locks/a%00b", None).is(422);
     served.ask("DELETE", &format!("/api/admin/locks/{}", "x".repeat(5000)), None).is(422);
     served.ask("DELETE", "/api/admin/locks/", None).is(404);
-    served.ask("DELETE", "/api/admin/locks/a%zz", None).is_problem(422, "bad-request");
+    served.ask("DELETE", "/api/admin/locks/a%zz", None).problem(422, "bad-request");
     let posts: &[(&str, Value)] = &[
         ("/api/admin/recovery/jobs/resume", json!({ "job_ids": [] , "fresh": 1 })),
         ("/api/admin/startup/retry", json!({})),
@@ -212,23 +212,21 @@ fn what_is_not_there_or_does_not_fit_is_said_by_its_status() {
     for (path, body) in posts {
         let reply = served.post(path, body);
         assert_eq!(reply.status, 422, "{path} {body}: {}", String::from_utf8_lossy(&reply.body));
-        served.ask("POST", path, Some("{")).is_problem(400, "malformed");
+        served.ask("POST", path, Some("{")).problem(400, "malformed");
         served
             .ask("POST", &format!("{path}?dry_run=maybe"), Some(&body.to_string()))
-            .is_problem(422, "bad-request");
+            .problem(422, "bad-request");
     }
-    served
-        .post("/api/admin/recovery/skip-phase", &json!({ "phase": "gone" }))
-        .is_problem(404, "no-such-phase");
-    served.post("/api/admin/startup/retry", &json!({ "component": "gone" })).is_problem(404, "no-such-phase");
+    served.post("/api/admin/recovery/skip-phase", &json!({ "phase": "gone" })).problem(404, "no-such-phase");
+    served.post("/api/admin/startup/retry", &json!({ "component": "gone" })).problem(404, "no-such-phase");
     let none = served.post("/api/admin/recovery/jobs/resume", &json!({ "job_ids": ["gone"] }));
-    let problem = none.is_problem(404, "no-such-job");
+    let problem = none.problem(404, "no-such-job");
     assert_eq!(problem["refused"][0]["job_id"], "gone", "{problem}");
     let plan = json!({ "plan_id": "0191f8a0-0000-7000-8000-000000000000" });
     served.post("/api/admin/orphans/scan", &json!({})).is(200);
-    served.post("/api/admin/orphans/cleanup", &plan).is_problem(412, "plan-out-of-date");
+    served.post("/api/admin/orphans/cleanup", &plan).problem(412, "plan-out-of-date");
     served.submit(&json!({ "id": "twice", "command": ["true"] }));
-    served.post("/api/jobs", &json!({ "id": "twice", "command": ["true"] })).is_problem(409, "job-exists");
+    served.post("/api/jobs", &json!({ "id": "twice", "command": ["true"] })).problem(409, "job-exists");
 }
 
 #[test]
@@ -236,13 +234,13 @@ fn every_change_can_be_done_and_be_only_shown() {
     let served = Served::new();
     served.hold("long", "web");
     // A lock that a job holds.
-    let held = served.ask("DELETE", "/api/admin/locks/web", None).is_problem(409, "lock-held");
+    let held = served.ask("DELETE", "/api/admin/locks/web", None).problem(409, "lock-held");
     assert!(held["next"].as_str().unwrap().contains("recoveryctl locks inspect web"), "{held}");
     let shown = served.ask("DELETE", "/api/admin/locks/web?force=true&dry_run=true", None).is(200).json();
     assert_eq!((&shown["released"], &shown["dry_run"]), (&json!(false), &json!(true)));
     served
         .ask("DELETE", "/api/admin/locks/web?force=true&id=nonsense", None)
-        .is_problem(409, "lock-id-mismatch");
+        .problem(409, "lock-id-mismatch");
     let stale = served.post("/api/admin/locks/detect-stale", &json!({ "release": true })).is(200).json();
     assert_eq!((&stale["stale"], &stale["live"]), (&json!([]), &json!(1)), "{stale}");
     // Rehearsed, then done.
@@ -250,7 +248,7 @@ fn every_change_can_be_done_and_be_only_shown() {
     assert_eq!(would["cancelled"][0]["outcome"], "would_cancel");
     served.post("/api/jobs/long/cancel", &json!({ "reason": "enough" })).is(200);
     served.wait_for("long", "cancelled");
-    served.post("/api/jobs/long/cancel", &json!({})).is_problem(409, "job-is-over");
+    served.post("/api/jobs/long/cancel", &json!({})).problem(409, "job-is-over");
     let trail = served.get("/api/admin/audit?object=job:long&action=cancel").is(200).json();
     assert_eq!(trail["entries"][0]["reason"], "enough", "{trail}");
     let new =

@@ -76,7 +76,7 @@ fn a_daemon_that_recovers_can_be_asked_and_steered() {
     exchange(&served.address, "GET", "/livez", None, &[]).unwrap().is(200);
     let waits = served.post("/api/jobs", &json!({ "command": ["true"] }));
     assert!(waits.header("retry-after").is_some());
-    waits.is_problem(503, "recovering");
+    waits.problem(503, "recovering");
     assert!(served.get("/api/admin/recovery/phases").is(200).json()["phases"].is_array());
     // Whoever comes after it gets an answer; the phase itself hangs on.
     std::fs::remove_file(link).unwrap();

@@ -12,7 +12,7 @@ use crate::client::Served;
 fn a_body_over_the_limit_is_refused() {
     let served = Served::new();
     let large = json!({ "command": ["true"], "title": "x".repeat(1 << 20) });
-    served.post("/api/jobs", &large).is_problem(413, "body-too-large");
+    served.post("/api/jobs", &large).problem(413, "body-too-large");
     let fits = json!({ "command": ["true"], "title": "x".repeat(200) });
     served.post("/api/jobs", &fits).is(201);
     // A head over the limit is refused, or the connection closed before it was all sent.

@@ -26,16 +26,16 @@ fn a_key_is_answered_once_and_replayed_after() {
     assert_eq!((&again.body, again.header("location")), (&first.body, first.header("location")));
     assert_eq!(total(&served), 1);
     let other = json!({ "command": ["false"] });
-    keyed(&served, "POST", "/api/jobs", Some(&other), "one").is_problem(409, "idempotency-key-reused");
+    keyed(&served, "POST", "/api/jobs", Some(&other), "one").problem(409, "idempotency-key-reused");
     keyed(&served, "POST", "/api/jobs", Some(&job), "two").is(201);
     assert_eq!(total(&served), 2);
     // What was refused is refused again, as it was.
-    keyed(&served, "POST", "/api/jobs/gone/cancel", None, "three").is_problem(404, "no-such-job");
+    keyed(&served, "POST", "/api/jobs/gone/cancel", None, "three").problem(404, "no-such-job");
     let refused = keyed(&served, "POST", "/api/jobs/gone/cancel", None, "three");
     assert_eq!(refused.header("idempotency-replayed"), Some("true"));
-    refused.is_problem(404, "no-such-job");
+    refused.problem(404, "no-such-job");
     for bad in [String::new(), "x".repeat(256)] {
-        keyed(&served, "POST", "/api/jobs", Some(&job), &bad).is_problem(422, "bad-request");
+        keyed(&served, "POST", "/api/jobs", Some(&job), &bad).problem(422, "bad-request");
     }
     // A rehearsal leaves its key unused.
     keyed(&served, "POST", "/api/jobs?dry_run=true", Some(&job), "four").is(200);

@@ -80,7 +80,11 @@ pub(super) const ORPHANS: Operation = Operation { name: "orphans", prepare: stra
 
 fn strays(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("stays"), |_| {})?;
-    let jobs = stage.dir()?.paths.jobs();
+    let paths = stage.dir()?.paths;
+    // The plan of an earlier look, which nobody can read.
+    std::fs::create_dir_all(paths.orphans())?;
+    std::fs::write(paths.orphans_plan(), "{\"format\":1,\"plan")?;
+    let jobs = paths.jobs();
     let stray = jobs.join("stray");
     std::fs::create_dir(&stray)?;
     unsaved_work(&stray.join("checkout"))?;
