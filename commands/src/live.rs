@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use recovery::queue::Queue;
 use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Settings, Snapshot};
 use recovery::state::StateDir;
-use recovery_tui::{DirectorySource, Options, OwnRecovery, Setting, Sources, View};
+use recovery_tui::{DirectorySource, Options, OwnRecovery, Runner, Setting, Sources, View};
 
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, ErrorKind};
@@ -80,12 +80,13 @@ fn run_full_screen(
         clock: dir.clock.clone(),
         own: Some(OwnRecovery { snapshots, cancel }),
     };
-    let runner = Arc::new(OwnCommands { state_dir: dir.paths.root().to_owned(), config: None });
+    let runner: Arc<dyn Runner> =
+        Arc::new(OwnCommands { state_dir: dir.paths.root().to_owned(), config: None });
     let (shown, recovered) = std::thread::scope(|scope| {
         // The options go with it: the dashboard ends when their sender does.
         let running = scope.spawn(move || recovery.run(&options));
         let stop = || signals.have_come();
-        let shown = recovery_tui::run(std::io::stdout(), &sources, runner, shown, &stop);
+        let shown = recovery_tui::run(std::io::stdout(), &sources, &runner, shown, &stop);
         (shown, running.join())
     });
     let recovered: Result<Recovered, RunError> =

@@ -78,7 +78,7 @@ pub enum End {
 pub fn run<W: Write>(
     out: W,
     sources: &Sources,
-    runner: Arc<dyn Runner>,
+    runner: &Arc<dyn Runner>,
     mut options: Options,
     stop: &dyn Fn() -> bool,
 ) -> io::Result<End> {
@@ -105,13 +105,8 @@ pub fn run<W: Write>(
             let over = Arc::clone(&over);
             scope.spawn(move || hand_on(&own.snapshots, &telling, &over));
         }
-        let mut turn = Turn {
-            model: &mut model,
-            watch: &watch,
-            runner: &runner,
-            sender: &sender,
-            cancel: cancel.as_ref(),
-        };
+        let mut turn =
+            Turn { model: &mut model, watch: &watch, runner, sender: &sender, cancel: cancel.as_ref() };
         turn.follow(&mut screen, &messages, &options, stop)
     });
     let columns = screen.terminal().size().map_or(80, |size| size.width);

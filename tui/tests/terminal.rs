@@ -76,8 +76,9 @@ fn on_the_terminal() {
     let theme = Theme { colors: true, ascii: false };
     let options =
         Options { setting, theme, view: View::Overview, mouse: true, clock: Clock::system(), own: None };
+    let runner: Arc<dyn Runner> = Arc::new(Falls);
     let sources: Sources = Arc::new(|| Box::new(Falls));
-    run(std::io::stdout(), &sources, Arc::new(Falls), options, &|| NOTED.load(Ordering::SeqCst)).unwrap();
+    run(std::io::stdout(), &sources, &runner, options, &|| NOTED.load(Ordering::SeqCst)).unwrap();
 }
 
 /// Plays with these keys typed; what the terminal got, and whether it ended well.

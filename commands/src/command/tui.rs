@@ -6,7 +6,7 @@ use clap::Args;
 use recovery::startup::StartedBy;
 use recovery_tui::view::SMALLEST;
 use recovery_tui::{
-    DirectorySource, End, Model, Options, Setting, Sources, View, picture, read_once, run, text_of,
+    DirectorySource, End, Model, Options, Runner, Setting, Sources, View, picture, read_once, run, text_of,
 };
 use serde::Serialize;
 
@@ -96,15 +96,15 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
     }
     let signals = Signals::catch(&context.interruption)?;
     let loaded = context.configuration()?;
-    let runner = OwnCommands {
+    let runner: Arc<dyn Runner> = Arc::new(OwnCommands {
         state_dir: dir.paths.root().to_owned(),
         config: loaded.file.clone().filter(|_| loaded.file_read),
-    };
+    });
     let options =
         Options { setting, theme, view: args.view, mouse: args.mouse, clock: dir.clock.clone(), own: None };
     let stop = || signals.have_come();
     let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone())));
-    let end = run(std::io::stdout(), &sources, Arc::new(runner), options, &stop);
+    let end = run(std::io::stdout(), &sources, &runner, options, &stop);
     match (signals.error(), end) {
         (Some(signal), _) => Err(signal),
         (None, Ok(End::Lost)) => Err(CliError::new(ErrorKind::Terminated, "the terminal is gone")),

@@ -96,7 +96,7 @@ fn carry_out(model: &mut Model) -> Vec<Effect> {
 }
 
 /// What the rehearsal said, if the question is still open.
-pub(super) fn rehearsed(model: &mut Model, words: &[String], ran: Ran) {
+pub(super) fn rehearsed(model: &mut Model, words: &[String], ran: &Ran) {
     for overlay in &mut model.overlays {
         if let Overlay::Dialog(dialog) = overlay
             && dialog.action.words == words

@@ -44,10 +44,10 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Answer(answer) => answers::answered(model, answer),
         Message::Trouble(ask, why) => answers::trouble(model, &ask, why),
         Message::Rehearsed(words, ran) => {
-            dialog::rehearsed(model, &words, ran);
+            dialog::rehearsed(model, &words, &ran);
             Vec::new()
         }
-        Message::Acted(action, ran) => acted(model, &action, ran),
+        Message::Acted(action, ran) => acted(model, &action, &ran),
         Message::RecoveryGone | Message::Lost => vec![Effect::Quit],
     }
 }
@@ -244,7 +244,7 @@ fn ask(model: &mut Model, action: Action) -> Vec<Effect> {
     if action.can_rehearse { vec![Effect::Rehearse(action)] } else { Vec::new() }
 }
 
-fn acted(model: &mut Model, action: &Action, ran: Ran) -> Vec<Effect> {
+fn acted(model: &mut Model, action: &Action, ran: &Ran) -> Vec<Effect> {
     if let Some(at) = model.at_work.iter().position(|a| a == action) {
         model.at_work.remove(at);
     }
@@ -255,7 +255,7 @@ fn acted(model: &mut Model, action: &Action, ran: Ran) -> Vec<Effect> {
         3 => model.say(first, Tone::Warning),
         status => {
             model.say(format!("{first} (exit status {status})"), Tone::Bad);
-            page::told(model, action, &ran);
+            page::told(model, action, ran);
         }
     }
     vec![Effect::Refresh]

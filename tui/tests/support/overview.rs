@@ -140,7 +140,14 @@ pub fn healthy() -> Overview {
     (phases[2].done, phases[2].total) = (14, Some(14));
     phases[2].message = Some("14 running: 14 re-attached".to_owned());
     let counts = Counts { queued: 91, running: 14, succeeded: 10_204, failed: 3, ..Counts::default() };
-    let daemon = DaemonStatus { pid: 4711, started_at: before(86_400_000), safe_mode: false };
+    let daemon = DaemonStatus {
+        pid: 4711,
+        started_at: before(86_400_000),
+        safe_mode: false,
+        address: None,
+        socket: None,
+        loop_restarts: 0,
+    };
     let status = Status { counts, daemon: Some(daemon), ..status(State::Healthy, "all is well") };
     let orphans = Some((0, 0));
     overview(status, phases, Some(RecoveryOutcome::Completed), Besides { orphans, ..Besides::default() })
