@@ -16,7 +16,6 @@ use recovery::report::status::{DaemonStatus, Gathered};
 use recovery::startup::StartedBy;
 use recovery::state::{Clock, StateDir};
 
-#[allow(dead_code)] // Shared with other tests.
 mod common;
 
 fn actor() -> Actor {

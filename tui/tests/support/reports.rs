@@ -57,7 +57,7 @@ pub fn jobs(names: Names, count: usize) -> Jobs {
             job_id: names.name(i),
             status,
             attempt: 1 + u32::try_from(i % 3).unwrap(),
-            repository: (i % 2 == 0).then(|| names.name(i + 4)),
+            repository: i.is_multiple_of(2).then(|| names.name(i + 4)),
             priority: i32::try_from(i % 4).unwrap() - 1,
             position: None,
             waiting_for: (status == "queued").then(|| format!("job:{}", names.name(i + 5))),
@@ -72,7 +72,7 @@ pub fn jobs(names: Names, count: usize) -> Jobs {
             },
             signal: (status == "timed_out").then_some(15),
             reason: (status == "crashed").then(|| "its processes vanished without an exit record".to_owned()),
-            title: (i % 5 == 0).then(|| names.name(i + 2)),
+            title: i.is_multiple_of(5).then(|| names.name(i + 2)),
         }
     };
     Jobs(JobList { jobs: (0..count).map(job).collect(), total: count as u64, next_cursor: None })
@@ -84,8 +84,8 @@ fn queue(names: Names, count: usize) -> Queue {
         job_id: names.name(i),
         position: i as u64 + 1,
         priority: if i == 0 { 10 } else { 0 },
-        repository: (i % 2 == 0).then(|| names.name(i + 4)),
-        waiting_for: (i % 3 == 0).then(|| format!("job:{}", names.name(i + 5))),
+        repository: i.is_multiple_of(2).then(|| names.name(i + 4)),
+        waiting_for: i.is_multiple_of(3).then(|| format!("job:{}", names.name(i + 5))),
         not_before: (i % 3 == 1).then(|| NOW.plus_millis(90_000)),
     };
     let recovered = Recovered { records_damaged: 1, ..Recovered::default() };
@@ -168,7 +168,7 @@ fn cleanups(names: Names, count: usize) -> Cleanups {
                 phase(PhaseName::Cidx, PhaseStatus::Done, 1),
                 phase(
                     PhaseName::Docker,
-                    if i % 2 == 0 { PhaseStatus::Failed } else { PhaseStatus::Running },
+                    if i.is_multiple_of(2) { PhaseStatus::Failed } else { PhaseStatus::Running },
                     3,
                 ),
                 phase(PhaseName::Filesystem, PhaseStatus::Pending, 0),
@@ -243,7 +243,7 @@ fn startups(names: Names, count: usize) -> Startups {
         phase: (i % 2 == 1).then(|| names.name(i + 1)),
         phases_entered: Vec::new(),
         phases_done: vec!["startup".to_owned()],
-        duration_ms: (i % 2 == 0).then_some(1_234),
+        duration_ms: i.is_multiple_of(2).then_some(1_234),
         findings_total: i as u64,
         recovery_id: None,
         safe_mode: false,
@@ -309,7 +309,7 @@ fn audit(names: Names, count: usize) -> Audit {
         user: (i % 3 != 2).then(|| "root".to_owned()),
         terminal: Some("pts/3".to_owned()),
         command: Some(names.name(i)),
-        reason: (i % 2 == 0).then(|| names.name(i + 1)),
+        reason: i.is_multiple_of(2).then(|| names.name(i + 1)),
         action: ["release", "skip", "cancel"][i % 3].to_owned(),
         object: format!("lock:{}", names.name(i)),
         result: if i % 4 == 3 { Outcome::Failed } else { Outcome::Done },
