@@ -12,11 +12,13 @@ pub enum Part {
     Jobs,
     /// Repository locks.
     Locks,
+    /// The log of deliveries.
+    Webhooks,
 }
 
 impl Part {
     /// All of them, in the order in which they are repaired.
-    pub const ALL: [Part; 3] = [Part::Queue, Part::Jobs, Part::Locks];
+    pub const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
 
     /// As written.
     #[must_use]
@@ -25,6 +27,7 @@ impl Part {
             Part::Queue => "queue",
             Part::Jobs => "jobs",
             Part::Locks => "locks",
+            Part::Webhooks => "webhooks",
         }
     }
 }
@@ -34,7 +37,7 @@ impl Part {
 pub struct RepairAction {
     /// What is done: `drop-damaged-record`, `free-lock`.
     pub action: &'static str,
-    /// To what: `file:PATH`, `job:ID`, `lock:REPOSITORY`.
+    /// To what: `file:PATH`, `job:ID`, `lock:REPOSITORY`, `webhook:ID`.
     pub object: String,
     /// Why.
     pub reason: String,
@@ -110,6 +113,17 @@ pub struct LocksCondition {
     pub unavailable: u64,
 }
 
+/// How the deliveries stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct DeliveriesCondition {
+    pub damaged_records: u64,
+    pub missing_records: u64,
+    pub refused_records: u64,
+    /// Attempts that are under way, or were when their sender died.
+    pub in_flight: u64,
+}
+
 /// How everything stands that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[allow(missing_docs)]
@@ -122,6 +136,8 @@ pub struct Condition {
     pub jobs: Option<JobsCondition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locks: Option<LocksCondition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhooks: Option<DeliveriesCondition>,
 }
 
 /// What was wrong, what was done, how it stands.

@@ -1,6 +1,6 @@
 //! `repair`: what is damaged, what will be done about each thing, the doing, and how it stands afterwards.
 //!
-//! Each part (`queue`, `jobs`, `locks`) has one look that changes nothing and names every act. A dry run
+//! Each part (`queue`, `jobs`, `locks`, `webhooks`) has one look that changes nothing and names every act. A dry run
 //! is that look. A run looks, acts, and looks again: an act is done when the second look does not name it
 //! any more. So a second run finds nothing, and a run that was killed is finished by the next.
 //!
@@ -15,9 +15,11 @@ mod jobs;
 mod locks;
 mod queue;
 mod run;
+mod webhooks;
 
 pub use action::{
-    Condition, JobsCondition, Left, LocksCondition, Part, QueueCondition, RepairAction, RepairReport,
+    Condition, DeliveriesCondition, JobsCondition, Left, LocksCondition, Part, QueueCondition, RepairAction,
+    RepairReport,
 };
 pub use locks::would_repair_lock;
 pub use run::{RepairError, RepairSettings, repair};

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::action::{Condition, Left, Part, RepairAction, RepairReport};
-use super::{jobs, locks, queue};
+use super::{jobs, locks, queue, webhooks};
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::jobs::{RecoverError, RecoverSettings};
 use crate::queue::QueueError;
 use crate::recovery::{PhaseError, repair_queue};
 use crate::state::StateDir;
+use crate::webhooks::{DeliveryLogError, EngineError, Settings as WebhookSettings};
 
 /// What to repair, and by whom.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct RepairSettings {
     pub dry_run: bool,
     /// Who acts, and by which limits jobs are judged.
     pub jobs: RecoverSettings,
+    /// How long what was delivered is kept, and whom else to tell.
+    pub webhooks: WebhookSettings,
 }
 
 /// Why a repair could not go on. What was done before stays done; the next run finds the rest.
@@ -37,6 +40,12 @@ pub enum RepairError {
     /// Mending the queue's files.
     #[error(transparent)]
     Phase(#[from] PhaseError),
+    /// The log of deliveries.
+    #[error(transparent)]
+    DeliveryLog(#[from] DeliveryLogError),
+    /// Mending the log of deliveries.
+    #[error(transparent)]
+    Deliveries(#[from] EngineError),
     /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -157,6 +166,11 @@ fn look(
             condition.locks = Some(locks);
             (actions, left)
         }
+        Part::Webhooks => {
+            let (deliveries, actions, left) = webhooks::look(dir)?;
+            condition.webhooks = Some(deliveries);
+            (actions, left)
+        }
     };
     condition.problems += (actions.len() + left.len()) as u64;
     Ok(Planned { actions, left })
@@ -172,6 +186,7 @@ fn mend(
         Part::Queue => repair_queue(dir, &settings.jobs).map(drop)?,
         Part::Jobs => jobs::mend(dir, settings)?,
         Part::Locks => locks::mend(dir, &settings.jobs, actions)?,
+        Part::Webhooks => webhooks::mend(dir, settings)?,
     }
     Ok(())
 }

@@ -16,9 +16,9 @@ use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::judging;
+use crate::working::{delivering, judging};
 
-/// Mend damage: in the queue's files, in jobs that ended unseen, in repository locks
+/// Mend damage: in the queue's files, in jobs that ended unseen, in repository locks, in the log of deliveries
 ///
 /// Lists every act with its object and reason; --dry-run lists them and does nothing. What cannot be read is
 /// kept in quarantine. What only you can decide about is named with the command for it. A second run finds
@@ -44,6 +44,8 @@ enum PartArg {
     Jobs,
     /// Repository locks
     Locks,
+    /// The log of deliveries
+    Webhooks,
     /// All of it
     All,
 }
@@ -54,6 +56,7 @@ impl PartArg {
             PartArg::Queue => BTreeSet::from([Part::Queue]),
             PartArg::Jobs => BTreeSet::from([Part::Jobs]),
             PartArg::Locks => BTreeSet::from([Part::Locks]),
+            PartArg::Webhooks => BTreeSet::from([Part::Webhooks]),
             PartArg::All => Part::ALL.into(),
         }
     }
@@ -77,8 +80,12 @@ struct AssumedDead {
 pub(crate) fn cmd_repair(context: &mut Context, args: &RepairArgs) -> Result<Ending, CliError> {
     let (dir, identity) =
         if context.is_dry_run() { (context.state_dir()?, None) } else { context.state_dir_for_repair()? };
-    let settings =
-        RepairSettings { parts: args.part.parts(), dry_run: context.is_dry_run(), jobs: judging(context)? };
+    let settings = RepairSettings {
+        parts: args.part.parts(),
+        dry_run: context.is_dry_run(),
+        jobs: judging(context)?,
+        webhooks: delivering(context)?,
+    };
     let trail = if settings.dry_run { None } else { Some(Trail::open(&dir)?) };
     let assumed_dead = declare_dead(context, args, &dir, &settings)?;
     let report = repair(&dir, &settings)?;

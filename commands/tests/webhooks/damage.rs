@@ -46,6 +46,38 @@ fn a_record_that_is_damaged_is_mended_and_its_delivery_repeated() {
 }
 
 #[test]
+fn a_repair_mends_the_log_and_a_second_one_finds_nothing() {
+    let receiver = Receiver::kind();
+    let office = Office::new("");
+    let scene = &office.scene;
+    for name in ["first", "second"] {
+        office.one(name, &receiver.url("/"));
+    }
+    assert_eq!(office.deliver()["delivered"], 2);
+    assert_eq!(scene.json(&["repair", "webhooks"], 0)["before"]["problems"], 0);
+    flip(scene, "\"outcome\":\"delivered\"");
+    let files = || segments(scene).iter().map(|p| std::fs::read(p).unwrap()).collect::<Vec<_>>();
+    let before = files();
+    let rehearsed = scene.json(&["repair", "webhooks", "--dry-run"], 0);
+    assert_eq!(files(), before, "a dry run changed something");
+    let named = |action| rehearsed["actions"].as_array().unwrap().iter().any(|a| a["action"] == action);
+    assert!(named("drop-damaged-record"), "{rehearsed:#}");
+    let done = scene.json(&["repair", "all", "--reason", "test"], 0);
+    let acts: Vec<_> =
+        done["actions"].as_array().unwrap().iter().map(|a| (&a["action"], &a["done"])).collect();
+    assert!(
+        acts.iter().any(|(action, done)| **action == "drop-damaged-record" && **done == true),
+        "{done:#}"
+    );
+    assert!(acts.iter().all(|(_, done)| **done == true), "{done:#}");
+    assert_eq!(done["quarantined"].as_array().unwrap().len(), 1, "{done:#}");
+    let again = scene.json(&["repair", "webhooks"], 0);
+    assert_eq!((again["actions"].as_array().unwrap().len(), &again["after"]["problems"]), (0, &0.into()));
+    assert_eq!(office.deliver()["delivered"], 1);
+    assert_eq!((receiver.count(), receiver.by_id().len()), (3, 2), "a double, with its id");
+}
+
+#[test]
 fn a_log_that_is_gone_costs_doubles_and_nothing_else() {
     let receiver = Receiver::kind();
     let office = Office::new("");
@@ -68,6 +100,8 @@ fn what_does_not_fit_is_told_and_what_a_later_version_wrote_is_kept() {
     log.log().append(&[br#"{"v":2,"at":"2026-03-01T09:30:00.000Z","op":"dream"}"#]).unwrap();
     drop(log);
     office.finds("webhook-record-refused");
+    let repaired = office.scene.json(&["repair", "webhooks"], 3);
+    assert_eq!(repaired["left"][0]["reason"], "this version does not know what it says", "{repaired:#}");
     let mut log = DeliveryLog::open(&dir).unwrap();
     assert_eq!((log.problems().refused.len(), log.problems().unknown.len()), (1, 1));
     assert!(!log.compact(&|_| true, recovery::state::Timestamp::default(), 10).unwrap());

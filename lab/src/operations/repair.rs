@@ -139,6 +139,7 @@ fn repair_queue(stage: &Stage) -> Result<(), Error> {
         parts: [Part::Queue].into(),
         dry_run,
         jobs: RecoverSettings::new(actor()),
+        webhooks: recovery::webhooks::Settings::default(),
     };
     let dir = stage.dir()?;
     for id in ["a", "c"] {

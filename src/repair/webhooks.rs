@@ -1,0 +1,91 @@
+//! The deliveries: damage of their log, and attempts whose sender died.
+
+use super::action::{DeliveriesCondition, Left, RepairAction};
+use super::run::{RepairError, RepairSettings};
+use crate::durable::is_held;
+use crate::queue::Queue;
+use crate::recovery::recovery_ends;
+use crate::state::StateDir;
+use crate::webhooks::{DeliveryLog, Problems, Standing, recover};
+
+pub(super) fn look(
+    dir: &StateDir,
+) -> Result<(DeliveriesCondition, Vec<RepairAction>, Vec<Left>), RepairError> {
+    let mut condition = DeliveriesCondition::default();
+    let Some(log) = DeliveryLog::open_if_any(dir)? else { return Ok((condition, Vec::new(), Vec::new())) };
+    let problems = log.problems();
+    let count = |n: usize| n as u64;
+    condition.damaged_records = count(problems.damage.len());
+    condition.missing_records = problems.missing.iter().map(|(first, last)| last - first + 1).sum();
+    condition.refused_records = count(problems.refused.len() + problems.unknown.len());
+    let mut actions = of_files(problems);
+    let mut left: Vec<Left> = problems.unknown.iter().map(|seq| of_a_later_version(*seq)).collect();
+    // The log is written anew as a whole: not without what this version does not understand.
+    if !left.is_empty() {
+        actions.clear();
+    }
+    let is_delivering = is_held(&dir.paths.deliver_lock()).unwrap_or(false);
+    if is_delivering && !actions.is_empty() {
+        actions.clear();
+        left.push(Left {
+            object: "webhooks".to_owned(),
+            reason: "the delivery log is damaged, and somebody is delivering".to_owned(),
+            evidence: vec![format!("{} is held", dir.paths.deliver_lock().display())],
+            next: "stop the daemon, then: recoveryctl repair webhooks".to_owned(),
+        });
+    }
+    for (id, course) in log.state().courses() {
+        if matches!(course.standing, Standing::InFlight { .. }) {
+            condition.in_flight += 1;
+            if !is_delivering {
+                actions.push(RepairAction::new(
+                    "settle-delivery",
+                    format!("webhook:{id}"),
+                    "an attempt was under way when its sender died".to_owned(),
+                    "record it as interrupted, so that it is tried again".to_owned(),
+                ));
+            }
+        }
+    }
+    actions.sort_by(|a, b| (a.action, &a.object).cmp(&(b.action, &b.object)));
+    Ok((condition, actions, left))
+}
+
+/// The same that the phase of the recovery does.
+pub(super) fn mend(dir: &StateDir, settings: &RepairSettings) -> Result<(), RepairError> {
+    let queue = Queue::open(dir)?;
+    recover(dir, &settings.webhooks, queue.state(), &recovery_ends(dir))?;
+    Ok(())
+}
+
+fn of_files(problems: &Problems) -> Vec<RepairAction> {
+    let damage = problems.damage.iter().map(|d| {
+        RepairAction::new(
+            "drop-damaged-record",
+            format!("file:{}", d.path.display()),
+            "its checksum does not fit".to_owned(),
+            format!(
+                "keep {} bytes at offset {} in quarantine, and write what the log says anew",
+                d.len, d.offset
+            ),
+        )
+    });
+    let missing = problems.missing.iter().map(|(first, last)| {
+        RepairAction::new(
+            "cover-gap",
+            "webhooks".to_owned(),
+            format!("records {first} to {last} are in no file that can be read"),
+            "write what the log says anew, behind the gap".to_owned(),
+        )
+    });
+    damage.chain(missing).collect()
+}
+
+fn of_a_later_version(seq: u64) -> Left {
+    Left {
+        object: format!("webhook-record:{seq}"),
+        reason: "this version does not know what it says".to_owned(),
+        evidence: vec!["the log is written anew only by a version that understands all of it".to_owned()],
+        next: "use the version of recoveryctl that wrote it".to_owned(),
+    }
+}
