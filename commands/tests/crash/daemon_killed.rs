@@ -91,20 +91,14 @@ fn an_end_that_only_the_exit_file_tells_of_is_recorded_by_recovery() {
     assert_they_end(&scene, &FIVE);
 }
 
-fn ignores_hangups(pid: u32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).unwrap();
-    u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 != 0
-}
-
 #[test]
 fn signals_to_the_daemons_whole_group_do_not_reach_jobs() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::KILL] {
         let scene = Scene::new();
         let daemon = scene.daemon(5);
         five_running(&scene);
-        if signal == Signal::HUP && ignores_hangups(daemon.child.id()) {
-            // Inherited, as under nohup: such a daemon lives on, and ends by the next signal.
+        if signal == Signal::HUP {
+            // It reads its configuration again and lives on.
             let group = rustix::process::Pid::from_child(&daemon.child);
             rustix::process::kill_process_group(group, signal).unwrap();
             daemon.kill();
