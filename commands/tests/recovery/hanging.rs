@@ -11,15 +11,12 @@ fn a_phase_that_hangs_is_skipped_and_left_behind() {
     for phase in ["locks", "jobs"] {
         let scene = after_a_crash();
         let _stop = Stop::in_phase(&scene, phase);
-        let recover = Running::start(&scene, &["recover", "--json"]);
+        let mut recover = Running::start(&scene, &["recover", "--json"]);
         recover.wait_for_phase(&scene, phase);
         let answer = scene.json(&["skip", phase, "--reason", "the disk hangs"], 0);
         assert_eq!((&answer["accepted"], &answer["was"]), (&json!(true), &json!("running")));
-        // They may ask about the same job or lock, and hang at the same file.
-        for behind in if phase == "jobs" { &["locks", "orphans"][..] } else { &["orphans"][..] } {
-            recover.wait_for_phase(&scene, behind);
-            scene.run(&["skip", behind]);
-        }
+        // Those behind it may ask about the same job or lock, and hang at the same file.
+        recover.skip_what_hangs(&scene, &["locks", "orphans"], phase);
         let (status, record) = recover.wait();
         let skipped = phase_of(&record, phase);
         assert_eq!(skipped["status"], "skipped", "{record:#}");

@@ -17,7 +17,10 @@ fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTim
             found.extend(everything(&entry.path()));
         } else {
             let modified = entry.metadata().unwrap().modified().unwrap();
-            found.insert(entry.path(), (std::fs::read(entry.path()).unwrap(), modified));
+            // A killed daemon's socket has no content.
+            let is_file = entry.file_type().unwrap().is_file();
+            let content = if is_file { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
+            found.insert(entry.path(), (content, modified));
         }
     }
     found

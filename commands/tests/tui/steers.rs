@@ -136,7 +136,8 @@ fn the_daemon_may_die_and_come_back_under_it() {
     terminal.press(&["3", "/"]);
     terminal.type_text("long");
     terminal.press(&["Enter"]);
-    terminal.wait_for("running");
+    // The row is chosen when the list has been read.
+    terminal.wait_for("“long”: 1");
     terminal.press(&["a"]);
     terminal.wait_for("Cancel job long");
     terminal.press(&["Enter", "Tab", "Enter"]);
