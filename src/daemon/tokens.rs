@@ -61,6 +61,10 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
             made.push(role);
         }
     }
+    if made.is_empty() {
+        // Whoever made them may have died, or been told of an error, before their names were synced.
+        dir.disk.sync_dir(&dir.paths.daemon())?;
+    }
     Ok(made)
 }
 

@@ -1,9 +1,12 @@
-//! A phase that hangs because a disk does not answer: skipped, cancelled, and what comes after.
+//! A phase that hangs because a disk or an engine does not answer: skipped, cancelled, and what comes after.
+
+use std::process::Stdio;
 
 use recovery::queue::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use crate::scene::Scene;
 use crate::{Running, Stop, after_a_crash, phase_of};
 
 #[test]
@@ -73,4 +76,35 @@ fn what_was_cancelled_is_taken_up_by_the_next_recovery() {
     assert_eq!(scene.status("gone"), JobStatus::Crashed);
     scene.work();
     assert_eq!(scene.witnessed("waits"), ["ran"]);
+}
+
+/// An engine that takes connections and says nothing, within the patience of the configuration.
+#[test]
+fn a_phase_that_waits_for_a_stuck_docker_is_skipped() {
+    let scene = Scene::new();
+    let socket = scene.place.path("silent.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming().flatten() {
+            open.push(stream); // Neither answered nor closed.
+        }
+    });
+    let host = |path: &std::path::Path| format!("unix://{}", path.display());
+    let mut work = scene.place.command();
+    work.env("RECOVERYCTL_DOCKER_HOST", host(&scene.place.path("no.sock"))).args(["work", "--once"]);
+    scene.submit("over", &["--auto-cleanup"], "true");
+    assert!(work.status().unwrap().success());
+    let mut command = scene.place.command();
+    command.env("RECOVERYCTL_DOCKER_HOST", host(&socket)).env("RECOVERYCTL_DOCKER_TIMEOUT", "10m");
+    command.args(["recover", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut recover = Running(command.spawn().unwrap());
+    recover.wait_for_phase(&scene, "cleanup");
+    let answer = scene.json(&["skip", "cleanup", "--reason", "the engine hangs"], 0);
+    assert_eq!((&answer["accepted"], &answer["was"]), (&json!(true), &json!("running")), "{answer}");
+    recover.skip_what_hangs(&scene, &["orphans"], "cleanup");
+    let (status, record) = recover.wait();
+    assert_eq!(phase_of(&record, "cleanup")["status"], "skipped", "{record:#}");
+    assert!(matches!(status, Some(0 | 3)), "{status:?}: {record:#}");
+    assert!(scene.job_file("over", "output.log").exists(), "what Docker was not asked about keeps its files");
 }
