@@ -59,6 +59,7 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
         engine.make("volume", "bystander", &[]);
         let mut kills = 0;
         let mut resumed = 0;
+        let mut untold = 0;
         let every: Vec<usize> = (1..200).collect();
         // Each of four threads deletes a quarter of the files.
         let in_deletion = vec![1, 2, 30, 300, 1500, 2400];
@@ -81,21 +82,22 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
                 engine.run(&place, &["recover"]).ends_with(0);
                 assert_eq!(things_of(engine, &job), Vec::<String>::new(), "{calls} {n}");
                 assert!(!place.state().join("jobs").join(&job).exists(), "{calls} {n}");
-                // The engine tells of a removal after the thing is gone: the last one may come late.
-                let mut destroyed = Vec::new();
-                until("the engine to tell of all that went", || {
-                    destroyed = engine.destroyed_since(&since);
-                    destroyed.len() >= 7
-                });
+                let mut destroyed = engine.destroyed_since(&since);
                 destroyed.sort();
                 let number = destroyed.len();
                 destroyed.dedup();
-                assert_eq!((number, destroyed.len()), (7, 7), "{calls} {n}: {destroyed:?}");
+                // The engine tells of no volume whose remover hung up before its answer (seen with 20.10.24):
+                // of the one request that was in the air. That the volume is gone was looked at above.
+                assert_eq!(number, destroyed.len(), "{calls} {n}: removed twice: {destroyed:?}");
+                let volumes = destroyed.iter().filter(|what| what.starts_with("volume ")).count();
+                assert!(number == 7 || (number == 6 && volumes == 1), "{calls} {n}: {destroyed:?}");
+                untold += 7 - number;
                 let state = engine.json(&place, &["cleanup", "state"]);
                 assert_eq!(state["cleanups"].as_array().unwrap().len(), 0, "{state}");
             }
         }
         assert!(kills > 25 && resumed > 15, "{kills} kills, {resumed} resumed");
+        assert!(untold <= 4, "the engine did not tell of {untold} volumes");
         told(&format!("{kills} kills, {resumed} of them in the midst of a cleanup"));
         assert_eq!(engine.names("container"), ["bystander", "elsewhere"]);
         assert_eq!(engine.names("volume"), ["bystander"]);
