@@ -14,6 +14,16 @@ use crate::facts::Fact;
 /// The first start makes the tokens.
 pub(super) const TOKENS: Operation = Operation { name: "tokens", prepare: nothing, run: tokens };
 
+/// A later start finds both, and relies on names that it has to make durable itself: whoever made them may
+/// have died before.
+pub(super) const TOKENS_FOUND: Operation =
+    Operation { name: "tokens-found", prepare: made_tokens, run: tokens };
+
+fn made_tokens(stage: &Stage) -> Result<(), Error> {
+    make_tokens(&stage.dir()?)?;
+    Ok(())
+}
+
 fn tokens(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     make_tokens(&dir)?;

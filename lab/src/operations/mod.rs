@@ -68,6 +68,7 @@ pub const ALL: &[Operation] = &[
     small::REQUEST,
     import::IMPORT,
     asked::TOKENS,
+    asked::TOKENS_FOUND,
     asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
