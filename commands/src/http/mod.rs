@@ -11,6 +11,7 @@
 //! - [`serving`]: one request from its head to its answer; [`reads`]: requests that ask the same share an answer
 //!   that was begun after each of them came; [`keyed`]: requests that are sent again.
 //! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
+//! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
 //! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
 
@@ -23,6 +24,7 @@ mod gate;
 mod keyed;
 mod metrics;
 mod openapi;
+mod page;
 mod probes;
 mod problem;
 mod reads;
