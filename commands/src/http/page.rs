@@ -42,7 +42,11 @@ struct Asset {
 /// A file of `page/`, by its name below `/assets/`.
 macro_rules! asset {
     ($kind:expr, $name:literal) => {
-        Asset { path: concat!("/assets/", $name), content_type: $kind, content: include_str!(concat!("page/", $name)) }
+        Asset {
+            path: concat!("/assets/", $name),
+            content_type: $kind,
+            content: include_str!(concat!("page/", $name)),
+        }
     };
 }
 
@@ -50,11 +54,19 @@ macro_rules! asset {
 const ASSETS: &[Asset] = &[
     Asset { path: "/", content_type: HTML, content: include_str!("page/index.html") },
     asset!(CSS, "base.css"),
+    asset!(CSS, "dialog.css"),
+    asset!(CSS, "graph.css"),
     asset!(CSS, "layout.css"),
     asset!(CSS, "parts.css"),
+    asset!(CSS, "tables.css"),
     asset!(SVG, "icon.svg"),
     asset!(SCRIPT, "main.js"),
-    asset!(SCRIPT, "actions.js"),
+    asset!(SCRIPT, "actions/jobs.js"),
+    asset!(SCRIPT, "actions/leftovers.js"),
+    asset!(SCRIPT, "actions/locks.js"),
+    asset!(SCRIPT, "actions/pieces.js"),
+    asset!(SCRIPT, "actions/recovery.js"),
+    asset!(SCRIPT, "actions/webhooks.js"),
     asset!(SCRIPT, "api.js"),
     asset!(SCRIPT, "dialog.js"),
     asset!(SCRIPT, "dom.js"),
@@ -106,7 +118,8 @@ async fn serve(shared: Arc<Shared>, asset: &'static Asset, request: Request<Body
 
 /// Whoever may look at the page may know that it is only looked at.
 async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
-    let problem = Problem::new(405, "wrong-method", "wrong method", "the page is only looked at: GET or HEAD");
+    let problem =
+        Problem::new(405, "wrong-method", "wrong method", "the page is only looked at: GET or HEAD");
     let mut response = Answer::from(problem).respond(request.headers(), false);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     guard(response.headers_mut(), &shared.next_request_id());

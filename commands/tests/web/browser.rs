@@ -36,7 +36,8 @@ impl Browser {
         };
         let _ = rustls::crypto::ring::default_provider().install_default(); // Once is enough.
         let profile = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url = format!("http://127.0.0.1:{}", chromedriver.port);
         let driver = runtime.block_on(WebDriver::new(url, capabilities(profile.path()))).expect("a browser");
         Some(Browser { runtime, driver, _chromedriver: chromedriver, _profile: profile })
@@ -65,7 +66,8 @@ impl Browser {
     /// How many elements of a selector are seen.
     #[track_caller]
     pub fn count(&self, selector: &str) -> u64 {
-        let script = "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility()).length";
+        let script =
+            "return [...document.querySelectorAll(arguments[0])].filter(e => e.checkVisibility()).length";
         self.js(script, &[json!(selector)]).as_u64().unwrap()
     }
 
@@ -115,7 +117,12 @@ impl Browser {
     pub fn fill(&self, selector: &str, text: &str) {
         self.wait(|page| {
             let field = page.find(selector)?;
-            page.runtime.block_on(async { field.clear().await?; field.send_keys(text).await }).ok()
+            page.runtime
+                .block_on(async {
+                    field.clear().await?;
+                    field.send_keys(text).await
+                })
+                .ok()
         })
         .unwrap_or_else(|| panic!("{selector} cannot be typed into"));
     }
@@ -241,7 +248,8 @@ impl Chromedriver {
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        let port = lines
+            .find_map(|line| line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
         // What else it says must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let chromedriver = Chromedriver { child, port: port.unwrap_or_default() };

@@ -32,10 +32,18 @@ fn a_lock_is_released_when_its_holder_is_dead_and_by_force_when_it_lives() {
     assert_eq!(browser.js("return document.activeElement.innerText", &[]), "Leave it as it is");
     browser.fill("#dialog-reason", "its host's gone");
     let line = browser.text("#dialog .command code");
-    assert!(line.starts_with("recoveryctl release --id ") && line.ends_with(r"--reason 'its host'\''s gone' tools"), "{line}");
+    assert!(
+        line.starts_with("recoveryctl release --id ")
+            && line.ends_with(r"--reason 'its host'\''s gone' tools"),
+        "{line}"
+    );
     confirm(&browser, "Release the lock");
     let trail = served.get("/api/admin/audit?action=release").is(200).json();
-    assert_eq!((&trail["entries"][0]["object"], &trail["entries"][0]["reason"]), (&json!("lock:tools"), &json!("its host's gone")), "{trail}");
+    assert_eq!(
+        (&trail["entries"][0]["object"], &trail["entries"][0]["reason"]),
+        (&json!("lock:tools"), &json!("its host's gone")),
+        "{trail}"
+    );
     // One whose holder lives is refused, unless by force, for which its name is to be typed.
     view(&browser, "#locks/web", "Evidence");
     browser.press("#main", "Release");
@@ -49,14 +57,21 @@ fn a_lock_is_released_when_its_holder_is_dead_and_by_force_when_it_lives() {
     assert_eq!(browser.count("#dialog .choices button.danger:disabled"), 1);
     browser.fill("#dialog-typed", "web");
     confirm(&browser, "Release by force");
-    wait_for("the lock to be free", || served.get("/api/admin/locks/active").json()["total"] == 0);
+    let trail = served.get("/api/admin/audit?action=release").is(200).json();
+    let forced =
+        trail["entries"].as_array().unwrap().iter().find(|entry| entry["object"] == "lock:web").unwrap();
+    assert!(forced["detail"].as_str().unwrap().contains("by force"), "{trail}");
     browser.log_has_only(&["409"]);
 }
 
 #[test]
 fn jobs_are_resumed_and_cancelled_and_their_output_grows() {
     let Some((served, browser)) = opened("admin") else { return };
-    served.scene.submit("works", &[], "echo first; while [ ! -e $W/gate ]; do sleep 0.05; done; echo second; sleep 600");
+    served.scene.submit(
+        "works",
+        &[],
+        "echo first; while [ ! -e $W/gate ]; do sleep 0.05; done; echo second; sleep 600",
+    );
     served.scene.submit("broken", &[], "test -e $W/mended || exit 7");
     served.wait_for("broken", "failed");
     view(&browser, "#jobs", "works");
@@ -118,7 +133,9 @@ fn what_is_parked_is_sent_again() {
     // Nobody is to be called there.
     let served = serve(Scene::new(), "127.0.0.1:0", "[webhooks]\nretry = [\"1ms\"]\n");
     served.submit(&json!({ "id": "tells", "command": ["true"], "callbacks": ["http://127.0.0.1:1/done"] }));
-    wait_for("a parked delivery", || served.get("/api/admin/webhooks/pending").json()["counts"]["parked"] == 1);
+    wait_for("a parked delivery", || {
+        served.get("/api/admin/webhooks/pending").json()["counts"]["parked"] == 1
+    });
     let tried = served.get("/api/admin/webhooks/delivery-log").json()["total"].as_u64().unwrap();
     enter(&browser, &served.address, &served.token("admin"));
     view(&browser, "#webhooks", "parked");
@@ -126,6 +143,47 @@ fn what_is_parked_is_sent_again() {
     browser.wait_for_text("#dialog .rehearsal", "1 delivery would be sent again");
     assert_eq!(browser.text("#dialog .command code"), "recoveryctl retry webhook --all-parked");
     confirm(&browser, "Send again");
-    wait_for("another try", || served.get("/api/admin/webhooks/delivery-log").json()["total"].as_u64() > Some(tried));
+    wait_for("another try", || {
+        served.get("/api/admin/webhooks/delivery-log").json()["total"].as_u64() > Some(tried)
+    });
     browser.log_has_only(&[]);
+}
+
+/// Also those whose cause is hard to come by: each says what it is, as a command, and what the daemon thinks of it.
+#[test]
+fn every_action_has_its_dialog() {
+    let Some((_served, browser)) = opened("admin") else { return };
+    let orphan = json!({ "id": "x", "object": "job_directory:x" });
+    for (module, action, arguments, line) in [
+        ("recovery", "skipPhase", json!(["locks"]), "recoveryctl skip locks"),
+        ("recovery", "retryPhase", json!(["locks"]), "recoveryctl retry phase locks"),
+        ("recovery", "leaveSafeMode", json!([]), "recoveryctl startup clear"),
+        ("jobs", "resumeJobs", json!([["a b", "-c"]]), "recoveryctl resume -- 'a b' -c"),
+        ("jobs", "cancelJob", json!(["gone"]), "recoveryctl jobs cancel gone"),
+        ("locks", "releaseStale", json!([]), "recoveryctl locks detect-stale --release"),
+        ("leftovers", "retryCleanup", json!([{ "cleanup_id": "x.1" }]), "recoveryctl retry cleanup x.1"),
+        ("leftovers", "scanOrphans", json!([]), "recoveryctl scan"),
+        (
+            "leftovers",
+            "cleanOrphans",
+            json!(["plan", [orphan]]),
+            "recoveryctl orphans cleanup --plan plan --id x",
+        ),
+        ("webhooks", "retryWebhooks", json!([["x"]]), "recoveryctl retry webhook x"),
+    ] {
+        let open = "const [module, action, given] = arguments;
+            (await import(`/assets/actions/${module}.js`))[action](...given)";
+        browser.js(open, &[json!(module), json!(action), arguments]);
+        browser.wait_for_text("#dialog .command code", line);
+        assert!(browser.wait(|page| !page.text("#dialog").contains("Asking …")).is_some(), "{action}");
+        assert_eq!(
+            browser.js("return document.activeElement.innerText", &[]),
+            "Leave it as it is",
+            "{action}"
+        );
+        assert!(!browser.text("#dialog").contains("undefined"), "{action}: {}", browser.text("#dialog"));
+        browser.press("#dialog .choices", "Leave it as it is");
+    }
+    // What is not there, or not to be done now.
+    browser.log_has_only(&["404", "409", "412", "423"]);
 }

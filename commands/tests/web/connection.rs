@@ -26,19 +26,27 @@ fn a_killed_daemon_is_said_to_be_gone_and_is_found_again() {
     assert!(browser.js(mark, &[]).as_str().unwrap().contains("old"));
     // What was seen last is still there to be read.
     assert!(browser.text("#main").contains("before"));
+    // Who does not want to wait tries at once; in vain, as long as nobody is there.
+    browser.press("#lost", "Try now");
+    browser.wait_for_text("#lost", "the daemon cannot be reached");
     let served = serve(scene, &address, "");
     served.wait_for("before", "running");
     served.submit(&json!({ "id": "after", "command": ["sleep", "600"] }));
-    browser.press("#lost", "Try now");
     browser.wait_for_text("#link", "live");
     browser.wait_for_text("#main", "after");
     assert_eq!((browser.count("body.old"), browser.text("#lost").as_str()), (0, ""));
-    browser.log_has_only(&["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]);
+    browser.log_has_only(&[
+        "ERR_CONNECTION_REFUSED",
+        "ERR_INCOMPLETE_CHUNKED_ENCODING",
+        "ERR_CONNECTION_RESET",
+        "ERR_EMPTY_RESPONSE",
+    ]);
 }
 
 /// Begin and end of each read of the whole, in milliseconds of the page's life.
 fn reads(browser: &Browser) -> Vec<(f64, f64)> {
-    let script = "return performance.getEntriesByType('resource').filter(e => e.name.includes('dashboard-data'))
+    let script =
+        "return performance.getEntriesByType('resource').filter(e => e.name.includes('dashboard-data'))
         .map(e => [e.startTime, e.responseEnd])";
     let of = |pair: &Value| (pair[0].as_f64().unwrap(), pair[1].as_f64().unwrap());
     browser.js(script, &[]).as_array().unwrap().iter().map(of).collect()

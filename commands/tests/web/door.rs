@@ -7,7 +7,8 @@ use crate::client::{Served, exchange};
 use crate::served::{VIEWS, enter, opened, view};
 
 /// Every file of the page, as the page and its scripts name them.
-const FILES: [&str; 5] = ["/", "/assets/main.js", "/assets/views/overview.js", "/assets/base.css", "/assets/icon.svg"];
+const FILES: [&str; 5] =
+    ["/", "/assets/main.js", "/assets/views/overview.js", "/assets/base.css", "/assets/icon.svg"];
 
 #[test]
 fn the_page_is_served_to_everybody_and_may_do_nothing_else() {
@@ -18,7 +19,8 @@ fn the_page_is_served_to_everybody_and_may_do_nothing_else() {
     for path in FILES {
         let page = ask("GET", path, &[]).is(200);
         let policy = page.header("content-security-policy").unwrap();
-        for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"] {
+        for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]
+        {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -87,16 +89,15 @@ fn a_viewer_sees_and_is_offered_no_change() {
     served.wait_for("broken", "failed");
     served.hold("holder", "web");
     browser.wait_for_text("#link", "view only");
-    for (hash, heading) in VIEWS.into_iter().chain([("#jobs/holder", "Attempts"), ("#locks/web", "Evidence")]) {
+    for (hash, heading) in VIEWS.into_iter().chain([("#jobs/holder", "Attempts"), ("#locks/web", "Evidence")])
+    {
         view(&browser, hash, heading);
         assert_eq!(browser.count("[data-changes]"), 0, "{hash}");
     }
     view(&browser, "#jobs", "broken");
     // Should it try all the same, it is told why not.
-    let refused = browser.js(
-        "const { cancelJob } = await import('/assets/actions.js'); cancelJob('holder')",
-        &[],
-    );
+    let refused =
+        browser.js("const { cancelJob } = await import('/assets/actions/jobs.js'); cancelJob('holder')", &[]);
     assert_eq!(refused, json!(null));
     browser.wait_for_text("#dialog", "may look, and change nothing");
     browser.key(thirtyfour::Key::Escape);

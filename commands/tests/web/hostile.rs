@@ -15,16 +15,26 @@ fn nothing_from_outside_is_obeyed() {
     let long = format!("{}-{}", "very-long-name".repeat(8), "x".repeat(60));
     let repositories = [MARKUP, "\u{202e}gpj.exe", "مستودع", &long];
     for (n, repository) in repositories.iter().enumerate() {
-        let command = ["sh", "-c", "printf '%s \\033[31m\\007 %s\\n' '<script>window.hacked=1</script>' end; sleep 600 #<b>"];
+        let command = [
+            "sh",
+            "-c",
+            "printf '%s \\033[31m\\007 %s\\n' '<script>window.hacked=1</script>' end; sleep 600 #<b>",
+        ];
         served.submit(&json!({ "id": format!("job-{n}"), "command": command, "repository": repository, "title": MARKUP }));
         served.submit(&json!({ "command": ["true"], "repository": repository }));
     }
-    served.submit(&json!({ "id": long, "command": ["sh", "-c", "exit 3"], "callbacks": ["http://127.0.0.1:1/<b>"] }));
+    served.submit(
+        &json!({ "id": long, "command": ["sh", "-c", "exit 3"], "callbacks": ["http://127.0.0.1:1/<b>"] }),
+    );
     served.wait_for("job-1", "running");
     view(&browser, "#jobs/job-0", "Attempts");
     // Control characters are shown as pictures.
     browser.wait_for_text("#main pre", "<script>window.hacked=1</script> ␛[31m␇ end");
-    for (hash, heading) in VIEWS.into_iter().chain([("#jobs/job-1", "Attempts"), ("#locks", "onerror"), ("#jobs", "‹U+202E›gpj.exe")]) {
+    for (hash, heading) in VIEWS.into_iter().chain([
+        ("#jobs/job-1", "Attempts"),
+        ("#locks", "onerror"),
+        ("#jobs", "‹U+202E›gpj.exe"),
+    ]) {
         view(&browser, hash, heading);
         let width = browser.js("return [document.documentElement.scrollWidth, innerWidth]", &[]);
         assert!(width[0].as_u64() <= width[1].as_u64(), "{hash} is too wide: {width}\n{}", widest(&browser));
@@ -46,7 +56,8 @@ fn widest(browser: &Browser) -> Value {
 fn ten_thousand_jobs_are_a_page_of_rows() {
     let Some(browser) = Browser::open() else { return };
     let scene = Scene::new();
-    let jobs: String = (0..10_000).map(|n| format!("{{\"id\":\"job-{n}\",\"command\":[\"sleep\",\"600\"]}}\n")).collect();
+    let jobs: String =
+        (0..10_000).map(|n| format!("{{\"id\":\"job-{n}\",\"command\":[\"sleep\",\"600\"]}}\n")).collect();
     let file = scene.place.write("jobs.jsonl", &jobs);
     scene.run(&["submit", "--from", file.to_str().unwrap()]).ends_with(0);
     let served = serve(scene, "127.0.0.1:0", "");
@@ -59,7 +70,9 @@ fn ten_thousand_jobs_are_a_page_of_rows() {
     assert!(browser.text("#views").contains("9,998"), "{}", browser.text("#views"));
     let first = browser.text("#main tbody");
     browser.press("#main .pager", "Next page");
-    assert!(browser.wait(|page| page.count("#main tbody tr") > 10 && page.text("#main tbody") != first).is_some());
+    assert!(
+        browser.wait(|page| page.count("#main tbody tr") > 10 && page.text("#main tbody") != first).is_some()
+    );
     browser.press("#main .pager", "First page");
     assert!(browser.wait(|page| page.text("#main tbody").contains("job-2 ")).is_some());
     browser.log_has_only(&[]);

@@ -53,21 +53,30 @@ fn it_is_readable_bright_and_dark_and_on_a_phone() {
         keep(name, &browser.picture());
     }
     assert_ne!(papers[0], papers[1], "dark is not bright");
-    assert!(browser.js("return getComputedStyle(document.querySelector('.graph, body')).animationName", &[]).is_string());
+    assert!(
+        browser
+            .js("return getComputedStyle(document.querySelector('.graph, body')).animationName", &[])
+            .is_string()
+    );
     browser.log_has_only(&[]);
 }
 
 /// Beside what cargo builds, to be looked at.
 fn keep(name: &str, picture: &[u8]) {
     assert!(picture.len() > 10_000, "{name}: an empty picture");
-    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dashboard-{name}.png")), picture).unwrap();
+    std::fs::write(
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dashboard-{name}.png")),
+        picture,
+    )
+    .unwrap();
 }
 
 #[test]
 fn it_is_used_with_the_keyboard_alone() {
     let Some((served, browser)) = opened("admin") else { return };
     served.submit(&json!({ "id": "works", "command": ["sleep", "600"] }));
-    let focused = || browser.js("const e = document.activeElement; return e.id || e.innerText || e.nodeName", &[]);
+    let focused =
+        || browser.js("const e = document.activeElement; return e.id || e.innerText || e.nodeName", &[]);
     browser.js("document.activeElement.blur()", &[]);
     browser.tab();
     assert_eq!(focused(), "skip");
@@ -98,8 +107,18 @@ fn it_is_used_with_the_keyboard_alone() {
 #[test]
 fn it_tells_those_who_do_not_see_it() {
     let Some((served, browser)) = opened("admin") else { return };
-    let there = |selector: &str| browser.js("return document.querySelectorAll(arguments[0]).length", &[json!(selector)]);
-    for (selector, n) in [("main", 1), ("header", 1), ("nav[aria-label]", 1), ("h1", 2), ("[role=status]#said", 1), ("[role=alert]#lost", 1), ("html[lang]", 1)] {
+    let there = |selector: &str| {
+        browser.js("return document.querySelectorAll(arguments[0]).length", &[json!(selector)])
+    };
+    for (selector, n) in [
+        ("main", 1),
+        ("header", 1),
+        ("nav[aria-label]", 1),
+        ("h1", 2),
+        ("[role=status]#said", 1),
+        ("[role=alert]#lost", 1),
+        ("html[lang]", 1),
+    ] {
         assert_eq!(there(selector), n, "{selector}");
     }
     assert_eq!(browser.js("return document.querySelector('#said').textContent", &[]), "healthy: all is well");
@@ -113,7 +132,10 @@ fn it_tells_those_who_do_not_see_it() {
     let nameless = "return [...document.querySelectorAll('input, select, button, a')].filter(e => e.checkVisibility())
         .filter(e => !(e.innerText?.trim() || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML)";
     assert_eq!(browser.js(nameless, &[]), json!([]));
-    let wordless: Value = browser.js("return [...document.querySelectorAll('.tag')].filter(e => e.innerText.trim().length < 3).length", &[]);
+    let wordless: Value = browser.js(
+        "return [...document.querySelectorAll('.tag')].filter(e => e.innerText.trim().length < 3).length",
+        &[],
+    );
     assert_eq!(wordless, 0);
     browser.log_has_only(&[]);
 }

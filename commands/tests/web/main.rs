@@ -6,11 +6,11 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 #![allow(unreachable_pub)] // One program of several files.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[allow(dead_code)] // Shared with the tests of HTTP.
 #[path = "../http/client.rs"]
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 #[allow(dead_code)] // Shared with the scenes of crashes.
 #[path = "../crash/scene.rs"]
 mod scene;

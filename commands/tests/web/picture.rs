@@ -35,8 +35,10 @@ pub fn after_a_crash() -> Served {
 fn picture() {
     let Some(browser) = Browser::open() else { return };
     let served = after_a_crash();
-    wait_for("the crashed job to be known", || served.get("/api/jobs/nightly-backup").json()["status"] == "crashed");
-    browser.looks(1280, 860, false);
+    wait_for("the crashed job to be known", || {
+        served.get("/api/jobs/nightly-backup").json()["status"] == "crashed"
+    });
+    browser.looks(1280, 704, false);
     enter(&browser, &served.address, &served.token("admin"));
     browser.wait_for_count(".graph .node", 7);
     browser.wait_for_text("[data-key='findings']", "nightly-backup");

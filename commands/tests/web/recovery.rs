@@ -21,7 +21,13 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     browser.wait_for_text("#standing", "Recovering");
     browser.wait_for_text("[data-key='row-jobs']", "succeeded");
     assert_eq!(browser.count(".graph .node.busy[data-key='node-webhooks']"), 1);
-    assert!(browser.js("return document.querySelector('.graph').getAttribute('aria-label')", &[]).as_str().unwrap().contains("webhooks running"));
+    assert!(
+        browser
+            .js("return document.querySelector('.graph').getAttribute('aria-label')", &[])
+            .as_str()
+            .unwrap()
+            .contains("webhooks running")
+    );
     browser.press("[data-key='row-webhooks']", "Skip");
     browser.wait_for_text("#dialog .rehearsal", "It would be passed over");
     assert_eq!(browser.js("return document.activeElement.innerText", &[]), "Leave it as it is");
@@ -32,7 +38,11 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     drop(held);
     wait_for("the daemon to take jobs", || served.get("/readyz").status == 200);
     let trail = served.get("/api/admin/audit?action=skip").is(200).json();
-    assert_eq!((&trail["entries"][0]["object"], &trail["entries"][0]["reason"]), (&json!("phase:webhooks"), &json!("the disk hangs")), "{trail}");
+    assert_eq!(
+        (&trail["entries"][0]["object"], &trail["entries"][0]["reason"]),
+        (&json!("phase:webhooks"), &json!("the disk hangs")),
+        "{trail}"
+    );
     // And tried again, when the disk answers.
     browser.press("[data-key='row-webhooks']", "Retry");
     browser.wait_for_text("#dialog", "recoveryctl retry phase webhooks");

@@ -38,7 +38,9 @@ export function mayChange() {
 
 /** An address, with what is given in its query. */
 export function address(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
   return text ? `${path}?${text}` : path;
 }
@@ -61,7 +63,11 @@ export async function send(method, target, { headers = {}, body, signal } = {}) 
   } catch (error) {
     if (signal?.aborted && error.name === "AbortError") throw error;
     // Somebody is there, but waits for a disk, perhaps: that is not a lost connection.
-    if (error.name === "TimeoutError") throw new Refused(504, { title: "no answer in time", detail: `there was no answer within ${READ_TIME_MS / 1000} s` });
+    if (error.name === "TimeoutError")
+      throw new Refused(504, {
+        title: "no answer in time",
+        detail: `there was no answer within ${READ_TIME_MS / 1000} s`,
+      });
     throw new Unreachable("the daemon cannot be reached");
   }
 }

@@ -1,7 +1,7 @@
 // The one place where a change leaves the page: shown as the command it is, rehearsed, and confirmed. The harmless
 // choice has the focus; what cannot be taken back wants a name typed.
 
-import { Refused, change, newKey } from "./api.js";
+import { Refused, Unreachable, change, newKey } from "./api.js";
 import { h, patch } from "./dom.js";
 import { commandLine } from "./format.js";
 import { refresh } from "./live.js";
@@ -27,7 +27,15 @@ export function confirm(action) {
 export function show(title, ...content) {
   const at = document.getElementById("dialog");
   if (at.open) at.close();
-  at.replaceChildren(head(title), h("div", { class: "dialog-body" }, content), h("div", { class: "choices" }, h("button", { type: "button", autofocus: true, act: () => at.close() }, "Close")));
+  at.replaceChildren(
+    head(title),
+    h("div", { class: "dialog-body" }, content),
+    h(
+      "div",
+      { class: "choices" },
+      h("button", { type: "button", autofocus: true, act: () => at.close() }, "Close"),
+    ),
+  );
   at.showModal();
 }
 
@@ -50,7 +58,15 @@ class Confirmation {
   open() {
     this.at.replaceChildren(
       head(this.action.title),
-      h("div", { class: "dialog-body" }, this.action.about, this.optionFields(), this.reasonField(), h("div", { class: "shown", "aria-live": "polite" }), this.typedField()),
+      h(
+        "div",
+        { class: "dialog-body" },
+        this.action.about,
+        this.optionFields(),
+        this.reasonField(),
+        h("div", { class: "shown", "aria-live": "polite" }),
+        this.typedField(),
+      ),
       h("div", { class: "choices" }),
     );
     this.show();
@@ -63,8 +79,11 @@ class Confirmation {
     const shown = [
       h("p", { class: "label" }, "The same on the command line"),
       command(this.commandLine()),
-      this.action.rehearses && !this.done && h("div", { class: "rehearsal" }, h("p", { class: "label" }, "What it would do"), this.expected()),
-      this.done && h("div", { class: "outcome" }, h("p", { class: "label" }, "Done"), this.action.told(this.done)),
+      this.action.rehearses &&
+        !this.done &&
+        h("div", { class: "rehearsal" }, h("p", { class: "label" }, "What it would do"), this.expected()),
+      this.done &&
+        h("div", { class: "outcome" }, h("p", { class: "label" }, "Done"), this.action.told(this.done)),
       this.problem && refusal(this.problem),
     ];
     patch(this.at.querySelector(".shown"), shown);
@@ -84,12 +103,36 @@ class Confirmation {
   }
 
   choices() {
-    if (this.done) return [h("button", { type: "button", class: "cancel", key: "cancel", act: () => this.at.close() }, "Close")];
-    const ready = !this.isBusy && !this.refused && (!this.action.rehearses || this.rehearsed) && this.isTyped();
+    if (this.done)
+      return [
+        h("button", { type: "button", class: "cancel", key: "cancel", act: () => this.at.close() }, "Close"),
+      ];
+    const ready =
+      !this.isBusy && !this.refused && (!this.action.rehearses || this.rehearsed) && this.isTyped();
     return [
-      h("button", { type: "button", class: "cancel", key: "cancel", act: () => this.at.close() }, "Leave it as it is"),
-      this.refused && this.action.harder && h("button", { type: "button", class: "danger", key: "harder", act: this.action.harder.reopen }, this.action.harder.opens),
-      h("button", { type: "button", key: "do", class: this.action.typed ? "danger" : "main", disabled: !ready, act: () => this.carryOut() }, this.isBusy ? "Under way …" : this.action.doing),
+      h(
+        "button",
+        { type: "button", class: "cancel", key: "cancel", act: () => this.at.close() },
+        "Leave it as it is",
+      ),
+      this.refused &&
+        this.action.harder &&
+        h(
+          "button",
+          { type: "button", class: "danger", key: "harder", act: this.action.harder.reopen },
+          this.action.harder.opens,
+        ),
+      h(
+        "button",
+        {
+          type: "button",
+          key: "do",
+          class: this.action.typed ? "danger" : "main",
+          disabled: !ready,
+          act: () => this.carryOut(),
+        },
+        this.isBusy ? "Under way …" : this.action.doing,
+      ),
     ];
   }
 
@@ -121,7 +164,13 @@ class Confirmation {
   }
 
   field(id, label, take) {
-    const input = h("input", { type: "text", id: `dialog-${id}`, autocomplete: "off", spellcheck: "false", maxlength: "500" });
+    const input = h("input", {
+      type: "text",
+      id: `dialog-${id}`,
+      autocomplete: "off",
+      spellcheck: "false",
+      maxlength: "500",
+    });
     input.addEventListener("input", () => {
       take(input.value.trim());
       this.show();
@@ -162,7 +211,17 @@ class Confirmation {
 }
 
 function problemOf(error) {
-  if (!(error instanceof Refused)) return { title: "no answer", detail: `${error.message}; whether it was done is not known. Asked again, it is not done twice.` };
-  if (error.status === 403) return { title: "not allowed", detail: "this token may look, and change nothing: show the admin's token" };
+  if (error instanceof Unreachable)
+    return {
+      title: "no answer",
+      detail: `${error.message}; whether it was done is not known. Asked again, it is not done twice.`,
+    };
+  // A fault of this page is not to pass for an answer.
+  if (!(error instanceof Refused)) throw error;
+  if (error.status === 403)
+    return {
+      title: "not allowed",
+      detail: "this token may look, and change nothing: show the admin's token",
+    };
   return error.problem;
 }

@@ -20,7 +20,9 @@ export function safe(text) {
 
 /** The same for text of several lines. */
 export function safeLines(text) {
-  return String(text).replace(/\r\n/g, "\n").replace(UNSEEN, (c) => (c === "\n" || c === "\t" ? c : picture(c)));
+  return String(text)
+    .replace(/\r\n/g, "\n")
+    .replace(UNSEEN, (c) => (c === "\n" || c === "\t" ? c : picture(c)));
 }
 
 /**
@@ -43,7 +45,12 @@ function fill(element, attributes, children) {
     else if (name === "key") element.dataset.key = value;
     else element.setAttribute(name, value === true ? "" : safe(value));
   }
-  element.append(...children.flat(Infinity).filter((c) => c || c === 0).map(asNode));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((c) => c || c === 0)
+      .map(asNode),
+  );
   return element;
 }
 

@@ -17,7 +17,12 @@ export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
   if (ms < 0) return `−${duration(-ms)}`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const units = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ];
   let rest = Math.round(ms / 1000);
   const first = units.findIndex(([, seconds]) => rest >= seconds);
   const parts = units.slice(first, first + 2).map(([unit, seconds]) => {

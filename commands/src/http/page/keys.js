@@ -25,7 +25,8 @@ export function beginKeys() {
 function pressed(event) {
   const isTyping = event.target.closest("input, select, textarea, [contenteditable]");
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping || event.repeat) return;
-  if (!token.get() || document.getElementById("dialog").open || document.getElementById("main").hidden) return;
+  if (!token.get() || document.getElementById("dialog").open || document.getElementById("main").hidden)
+    return;
   if (sessionStorage.getItem(OFF) && event.key !== "?") return;
   const view = VIEWS.find((one) => one.key === event.key);
   const act = view ? () => (location.hash = `#${view.id}`) : KEYS.find(([key]) => key === event.key)?.[2];
@@ -43,12 +44,27 @@ function press(selector) {
 }
 
 function help() {
-  const lines = [...VIEWS.map((view) => [view.key, view.title]), ...KEYS.map(([key, about]) => [key, about]), ["Esc", "close a dialog; nothing is done"]];
+  const lines = [
+    ...VIEWS.map((view) => [view.key, view.title]),
+    ...KEYS.map(([key, about]) => [key, about]),
+    ["Esc", "close a dialog; nothing is done"],
+  ];
   const box = h("input", { type: "checkbox", id: "keys-off", checked: Boolean(sessionStorage.getItem(OFF)) });
-  box.addEventListener("change", () => (box.checked ? sessionStorage.setItem(OFF, "1") : sessionStorage.removeItem(OFF)));
+  box.addEventListener("change", () =>
+    box.checked ? sessionStorage.setItem(OFF, "1") : sessionStorage.removeItem(OFF),
+  );
   show(
     "Keys",
-    h("dl", { class: "keys" }, lines.map(([key, about]) => h("div", null, h("dt", null, h("kbd", null, key)), h("dd", null, about)))),
-    h("p", { class: "field once" }, box, h("label", { for: "keys-off" }, "Switch single keys off, in this tab (? stays)")),
+    h(
+      "dl",
+      { class: "keys" },
+      lines.map(([key, about]) => h("div", null, h("dt", null, h("kbd", null, key)), h("dd", null, about))),
+    ),
+    h(
+      "p",
+      { class: "field once" },
+      box,
+      h("label", { for: "keys-off" }, "Switch single keys off, in this tab (? stays)"),
+    ),
   );
 }

@@ -61,7 +61,15 @@ export function pause() {
 /** Forgets everything. */
 export function end() {
   pause();
-  Object.assign(model, { data: null, at: null, recovery: null, own: null, problem: null, lost: null, tries: 0 });
+  Object.assign(model, {
+    data: null,
+    at: null,
+    recovery: null,
+    own: null,
+    problem: null,
+    lost: null,
+    tries: 0,
+  });
 }
 
 /** Reads as soon as it may be. */

@@ -17,10 +17,14 @@ function show() {
   const view = viewOf(route);
   showTop(view.id);
   if (!model.data && !model.recovery) {
-    patch(at("main"), [h("p", { class: "nothing" }, model.lost ? "Nothing has been read yet." : "Reading …")]);
+    patch(at("main"), [
+      h("p", { class: "nothing" }, model.lost ? "Nothing has been read yet." : "Reading …"),
+    ]);
     return;
   }
-  patch(at("main"), [h("div", { class: "view", key: `${view.id}/${route.id ?? ""}` }, view.show(model, route))]);
+  patch(at("main"), [
+    h("div", { class: "view", key: `${view.id}/${route.id ?? ""}` }, view.show(model, route)),
+  ]);
 }
 
 function own() {

@@ -1,6 +1,8 @@
 // Commands that reports name, with a button where the page can do them.
 
-import { leaveSafeMode, resumeJobs, retryCleanup, retryPhase, scanOrphans, skipPhase } from "./actions.js";
+import { resumeJobs } from "./actions/jobs.js";
+import { retryCleanup, scanOrphans } from "./actions/leftovers.js";
+import { leaveSafeMode, retryPhase, skipPhase } from "./actions/recovery.js";
 import { mayChange } from "./api.js";
 import { button, command } from "./parts.js";
 
@@ -13,13 +15,20 @@ export function next(text) {
 /** The button for a command that a report names, when it is one of these; else the command is only shown. */
 function offered(line) {
   const words = line.split(" ");
-  if (words.shift() !== "recoveryctl" || !words.every((word) => /^[A-Za-z0-9_.@/-]+$/.test(word) && !word.startsWith("-"))) return null;
+  if (
+    words.shift() !== "recoveryctl" ||
+    !words.every((word) => /^[A-Za-z0-9_.@/-]+$/.test(word) && !word.startsWith("-"))
+  )
+    return null;
   const [, second, third] = words;
-  const is = (...wanted) => words.length === wanted.length && wanted.every((word, n) => word === null || word === words[n]);
+  const is = (...wanted) =>
+    words.length === wanted.length && wanted.every((word, n) => word === null || word === words[n]);
   if (is("resume", null)) return { title: "Resume", act: () => resumeJobs([second]) };
   if (is("skip", null)) return { title: "Skip", act: () => skipPhase(second) };
   if (is("retry", "phase", null)) return { title: "Retry", act: () => retryPhase(third) };
   if (is("startup", "clear")) return { title: "Leave safe mode", act: leaveSafeMode };
   if (is("scan")) return { title: "Scan", act: scanOrphans };
-  return is("retry", "cleanup", null) ? { title: "Retry", act: () => retryCleanup({ cleanup_id: third }) } : null;
+  return is("retry", "cleanup", null)
+    ? { title: "Retry", act: () => retryCleanup({ cleanup_id: third }) }
+    : null;
 }

@@ -35,7 +35,13 @@ export function section(id, title, { note, tools } = {}, ...content) {
   return h(
     "section",
     { class: "part", key: id, "aria-labelledby": `${id}-title` },
-    h("div", { class: "part-head" }, h("h2", { id: `${id}-title` }, title), note && h("p", { class: "aside" }, note), tools && h("div", { class: "tools" }, tools)),
+    h(
+      "div",
+      { class: "part-head" },
+      h("h2", { id: `${id}-title` }, title),
+      note && h("p", { class: "aside" }, note),
+      tools && h("div", { class: "tools" }, tools),
+    ),
     ...content,
   );
 }
@@ -74,11 +80,25 @@ export function table(caption, columns, rows, { key, most = 100, total = rows.le
     const content = column.cell(row) || "–";
     // On a phone a value that is none takes no line.
     const kind = [column.kind, content === "–" && "none"].filter(Boolean).join(" ");
-    return h("td", { role: "cell", class: kind || null, "data-label": column.title }, h("div", { class: "cell" }, content));
+    return h(
+      "td",
+      { role: "cell", class: kind || null, "data-label": column.title },
+      h("div", { class: "cell" }, content),
+    );
   };
   const line = (row) =>
-    h("tr", { role: "row", key: key && `row-${key(row)}`, class: marked?.(row) && "marked" }, columns.map((column) => cell(column, row)));
-  const heads = columns.map((c) => h("th", { role: "columnheader", scope: "col", class: c.kind }, c.title || h("span", { class: "unseen" }, "actions")));
+    h(
+      "tr",
+      { role: "row", key: key && `row-${key(row)}`, class: marked?.(row) && "marked" },
+      columns.map((column) => cell(column, row)),
+    );
+  const heads = columns.map((c) =>
+    h(
+      "th",
+      { role: "columnheader", scope: "col", class: c.kind },
+      c.title || h("span", { class: "unseen" }, "actions"),
+    ),
+  );
   return [
     h(
       "table",
@@ -103,20 +123,32 @@ export function pager(report, first, next) {
     "p",
     { class: "pager" },
     first.isAway && h("a", { href: first.href, class: "button" }, "First page"),
-    report.next_cursor && h("a", { href: next(report.next_cursor), class: "button", rel: "next" }, "Next page"),
+    report.next_cursor &&
+      h("a", { href: next(report.next_cursor), class: "button", rel: "next" }, "Next page"),
   );
 }
 
 /** Names and values. */
 export function facts(...pairs) {
-  const given = pairs.filter((pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== false);
-  return h("dl", { class: "facts" }, given.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value))));
+  const given = pairs.filter(
+    (pair) => pair && pair[1] !== null && pair[1] !== undefined && pair[1] !== false,
+  );
+  return h(
+    "dl",
+    { class: "facts" },
+    given.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value))),
+  );
 }
 
 /** Evidence, piece by piece. */
 export function evidence(pieces) {
   if (!pieces?.length) return null;
-  return h("ul", { class: "evidence" }, pieces.slice(0, 50).map((piece) => h("li", null, sentence(piece))), pieces.length > 50 && h("li", null, `${count(pieces.length - 50)} more`));
+  return h(
+    "ul",
+    { class: "evidence" },
+    pieces.slice(0, 50).map((piece) => h("li", null, sentence(piece))),
+    pieces.length > 50 && h("li", null, `${count(pieces.length - 50)} more`),
+  );
 }
 
 /** What can be opened. */
@@ -126,12 +158,32 @@ export function fold(key, title, ...content) {
 
 /** A command, with a button that copies it. */
 export function command(text) {
-  return h("span", { class: "command" }, h("code", { dir: "ltr" }, text), h("button", { type: "button", class: "copy", act: (button) => copy(text, button), "aria-label": `Copy: ${text}` }, "Copy"));
+  return h(
+    "span",
+    { class: "command" },
+    h("code", { dir: "ltr" }, text),
+    h(
+      "button",
+      { type: "button", class: "copy", act: (button) => copy(text, button), "aria-label": `Copy: ${text}` },
+      "Copy",
+    ),
+  );
 }
 
-/** A button that begins an action. */
+/** A button that begins an action; none begins while nobody answers. */
 export function button(title, act, { kind = "", about = "" } = {}) {
-  return h("button", { type: "button", class: kind, act, "aria-label": about ? `${title}: ${about}` : null, "data-changes": true }, title);
+  return h(
+    "button",
+    {
+      type: "button",
+      class: kind,
+      act,
+      disabled: Boolean(model.lost),
+      "aria-label": about ? `${title}: ${about}` : null,
+      "data-changes": true,
+    },
+    title,
+  );
 }
 
 /** How much of something is done. */

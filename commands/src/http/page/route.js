@@ -4,7 +4,11 @@
 export function here() {
   const [path, query = ""] = location.hash.replace(/^#/, "").split("?");
   const [view, ...rest] = path.split("/").map(decoded);
-  return { view: view || "overview", id: rest.length > 0 ? rest.join("/") : null, query: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    view: view || "overview",
+    id: rest.length > 0 ? rest.join("/") : null,
+    query: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 /** The address of a view. */

@@ -1,6 +1,6 @@
 // Cleanups: what jobs left is removed in three phases, index, Docker, files.
 
-import { retryCleanup } from "../actions.js";
+import { retryCleanup } from "../actions/leftovers.js";
 import { mayChange, read } from "../api.js";
 import { h } from "../dom.js";
 import { bytes, clock, count, duration, plural } from "../format.js";
@@ -13,10 +13,17 @@ const PAGE = 50;
 export const cleanup = {
   id: "cleanup",
   title: "Cleanup",
-  badge: ({ cleanup: state }) => state && (state.counts.parked > 0 ? { count: state.counts.parked, noun: "parked", tone: "bad" } : { count: state.total, noun: "not over" }),
+  badge: ({ cleanup: state }) =>
+    state &&
+    (state.counts.parked > 0
+      ? { count: state.counts.parked, noun: "parked", tone: "bad" }
+      : { count: state.total, noun: "not over" }),
   read: async ({ query }) => {
     const state = await read("/api/admin/cleanup/state", { limit: PAGE, cursor: query.cursor });
-    return { state, completed: await read("/api/admin/cleanup/completed", { limit: PAGE, cursor: query.completed }) };
+    return {
+      state,
+      completed: await read("/api/admin/cleanup/completed", { limit: PAGE, cursor: query.completed }),
+    };
   },
   show(_, { query }) {
     return own(({ state, completed }) => [
@@ -27,14 +34,18 @@ export const cleanup = {
 };
 
 function counts(by) {
-  return ["running", "pending", "waiting", "parked"].filter((status) => by[status] > 0).map((status) => [tag(status, `${count(by[status])} ${status}`), " "]);
+  return ["running", "pending", "waiting", "parked"]
+    .filter((status) => by[status] > 0)
+    .map((status) => [tag(status, `${count(by[status])} ${status}`), " "]);
 }
 
 function underWay(state, query) {
   if (state.cleanups.length === 0) return nothing("None.");
   return [
     state.cleanups.map(one),
-    pager(state, { isAway: Boolean(query.cursor), href: to("cleanup") }, (cursor) => to("cleanup", null, { cursor })),
+    pager(state, { isAway: Boolean(query.cursor), href: to("cleanup") }, (cursor) =>
+      to("cleanup", null, { cursor }),
+    ),
   ];
 }
 
@@ -45,9 +56,28 @@ function one(cleanup) {
     h(
       "div",
       { class: "part-head" },
-      h("h3", null, "Job ", link(to("jobs", cleanup.job_id), cleanup.job_id), h("span", { class: "aside" }, ` attempt ${cleanup.attempt}`)),
-      h("p", { class: "aside" }, tag(cleanup.status), " asked for ", when(cleanup.created_at), cleanup.resumed && [", resumed", cleanup.resumed_from && ` from ${cleanup.resumed_from.phase}`]),
-      mayChange() && ["parked", "waiting"].includes(cleanup.status) && h("div", { class: "tools" }, button("Retry", () => retryCleanup(cleanup), { about: cleanup.cleanup_id })),
+      h(
+        "h3",
+        null,
+        "Job ",
+        link(to("jobs", cleanup.job_id), cleanup.job_id),
+        h("span", { class: "aside" }, ` attempt ${cleanup.attempt}`),
+      ),
+      h(
+        "p",
+        { class: "aside" },
+        tag(cleanup.status),
+        " asked for ",
+        when(cleanup.created_at),
+        cleanup.resumed && [", resumed", cleanup.resumed_from && ` from ${cleanup.resumed_from.phase}`],
+      ),
+      mayChange() &&
+        ["parked", "waiting"].includes(cleanup.status) &&
+        h(
+          "div",
+          { class: "tools" },
+          button("Retry", () => retryCleanup(cleanup), { about: cleanup.cleanup_id }),
+        ),
     ),
     h("ol", { class: "steps" }, cleanup.phases.map(step)),
   );
@@ -58,7 +88,15 @@ function step(phase) {
   return h(
     "li",
     null,
-    h("p", null, h("strong", null, phase.phase), " ", tag(phase.status), much && ` ${much}`, phase.attempts > 1 && h("span", { class: "aside" }, ` try ${phase.attempts}`)),
+    h(
+      "p",
+      null,
+      h("strong", null, phase.phase),
+      " ",
+      tag(phase.status),
+      much && ` ${much}`,
+      phase.attempts > 1 && h("span", { class: "aside" }, ` try ${phase.attempts}`),
+    ),
     phase.error && h("p", { class: "aside" }, sentence(phase.error)),
     phase.next_try_at && h("p", { class: "aside" }, "next try ", when(phase.next_try_at)),
     phase.step && h("p", { class: "aside" }, sentence(phase.step)),
@@ -71,16 +109,32 @@ function over(completed, query) {
     table(
       "Completed cleanups",
       [
-        { title: "Job", cell: (c) => [link(to("jobs", c.job_id), c.job_id), h("span", { class: "aside" }, ` attempt ${c.attempt}`)] },
+        {
+          title: "Job",
+          cell: (c) => [
+            link(to("jobs", c.job_id), c.job_id),
+            h("span", { class: "aside" }, ` attempt ${c.attempt}`),
+          ],
+        },
         { title: "Completed", cell: (c) => h("time", { datetime: c.completed_at }, clock(c.completed_at)) },
         { title: "Took", kind: "number", cell: (c) => duration(c.duration_ms) },
         { title: "Freed", kind: "number", cell: (c) => bytes(c.bytes_freed) },
-        { title: "Docker", kind: "number", cell: (c) => count(c.containers_removed + c.networks_removed + c.volumes_removed) },
-        { title: "Phases", kind: "wide", cell: (c) => c.phases.map((p) => [name(p.phase), " ", tag(p.status), " "]) },
+        {
+          title: "Docker",
+          kind: "number",
+          cell: (c) => count(c.containers_removed + c.networks_removed + c.volumes_removed),
+        },
+        {
+          title: "Phases",
+          kind: "wide",
+          cell: (c) => c.phases.map((p) => [name(p.phase), " ", tag(p.status), " "]),
+        },
       ],
       completed.cleanups,
       { key: (c) => c.cleanup_id },
     ),
-    pager(completed, { isAway: Boolean(query.completed), href: to("cleanup") }, (cursor) => to("cleanup", null, { completed: cursor })),
+    pager(completed, { isAway: Boolean(query.completed), href: to("cleanup") }, (cursor) =>
+      to("cleanup", null, { completed: cursor }),
+    ),
   ];
 }

@@ -11,7 +11,10 @@ import { queue } from "./queue.js";
 import { startup } from "./startup.js";
 import { webhooks } from "./webhooks.js";
 
-export const VIEWS = [overview, queue, jobs, locks, cleanup, orphans, webhooks, startup].map((view, n) => ({ ...view, key: String(n + 1) }));
+export const VIEWS = [overview, queue, jobs, locks, cleanup, orphans, webhooks, startup].map((view, n) => ({
+  ...view,
+  key: String(n + 1),
+}));
 
 /** The view of an address; the overview for one that is none. */
 export function viewOf({ view, id }) {

@@ -3,7 +3,20 @@
 import { mayChange, read } from "../api.js";
 import { h } from "../dom.js";
 import { bytes, clock, count, duration, plural, shellWord } from "../format.js";
-import { command, evidence, facts, fold, link, more, name, own, section, sentence, table, when } from "../parts.js";
+import {
+  command,
+  evidence,
+  facts,
+  fold,
+  link,
+  more,
+  name,
+  own,
+  section,
+  sentence,
+  table,
+  when,
+} from "../parts.js";
 import { to } from "../route.js";
 import { tag, wordOf } from "../words.js";
 import { acts, note } from "./jobs.js";
@@ -15,12 +28,33 @@ export const job = {
   id: "jobs",
   read: async ({ id }) => {
     const job = await read(`/api/jobs/${encodeURIComponent(id)}`);
-    const why = job.status === "running" || job.status === "crashed" ? await read("/api/admin/why", { object: `job:${id}` }).catch(() => null) : null;
+    const why =
+      job.status === "running" || job.status === "crashed"
+        ? await read("/api/admin/why", { object: `job:${id}` }).catch(() => null)
+        : null;
     return { job, why };
   },
   show(model, { id }) {
     const back = h("p", { class: "back" }, h("a", { href: "#jobs" }, "All jobs"));
-    return [back, own(({ job, why }) => [whole(job), output(job), why && section("why", "Why this is believed", { note: sentence(why.because) }, evidence(why.evidence?.map((e) => `${e.kind}: ${e.detail}`)), processes(why.processes)), attempts(job), history(job), more_(job)]), h("span", { hidden: true }, id)];
+    return [
+      back,
+      own(({ job, why }) => [
+        whole(job),
+        output(job),
+        why &&
+          section(
+            "why",
+            "Why this is believed",
+            { note: sentence(why.because) },
+            evidence(why.evidence?.map((e) => `${e.kind}: ${e.detail}`)),
+            processes(why.processes),
+          ),
+        attempts(job),
+        history(job),
+        more_(job),
+      ]),
+      h("span", { hidden: true }, id),
+    ];
   },
 };
 
@@ -28,7 +62,10 @@ function whole(job) {
   return section(
     "job",
     ["Job ", name(job.job_id)],
-    { note: [tag(job.status), ` attempt ${job.attempt} of at most ${job.max_attempts}`], tools: mayChange() && acts(job) },
+    {
+      note: [tag(job.status), ` attempt ${job.attempt} of at most ${job.max_attempts}`],
+      tools: mayChange() && acts(job),
+    },
     h("p", null, command(job.command.map(shellWord).join(" "))),
     facts(
       ["Note", note(job)],
@@ -61,7 +98,12 @@ function processes(all) {
     { title: "Role", cell: (p) => p.role },
     { title: "Process", kind: "number", cell: (p) => String(p.pid) },
     { title: "State", cell: (p) => tag(p.state) },
-    { title: "Command line", kind: "wide", cell: (p) => p.command_line && h("code", { dir: "ltr" }, p.command_line.map(shellWord).join(" ").slice(0, 400)) },
+    {
+      title: "Command line",
+      kind: "wide",
+      cell: (p) =>
+        p.command_line && h("code", { dir: "ltr" }, p.command_line.map(shellWord).join(" ").slice(0, 400)),
+    },
   ];
   return table("Processes", columns, all, { most: MOST });
 }
@@ -91,14 +133,45 @@ function attempts(job) {
 
 function history(job) {
   const all = [...job.history].reverse();
-  const line = (t) => h("li", null, h("time", { datetime: t.at }, clock(t.at)), " ", tag(t.status), t.attempt > 1 && ` try ${t.attempt}`);
-  return section("history", "History", { note: "the newest first" }, h("ol", { class: "history" }, all.slice(0, MOST).map(line)), more(all.length - MOST));
+  const line = (t) =>
+    h(
+      "li",
+      null,
+      h("time", { datetime: t.at }, clock(t.at)),
+      " ",
+      tag(t.status),
+      t.attempt > 1 && ` try ${t.attempt}`,
+    );
+  return section(
+    "history",
+    "History",
+    { note: "the newest first" },
+    h("ol", { class: "history" }, all.slice(0, MOST).map(line)),
+    more(all.length - MOST),
+  );
 }
 
 function more_(job) {
   const callbacks = job.callbacks.map((c) => h("li", null, name(c.url ?? c)));
   return [
-    callbacks.length > 0 && section("callbacks", "Callbacks", {}, h("ul", { class: "evidence" }, callbacks.slice(0, MOST)), h("p", null, h("a", { href: to("webhooks", null, { job_id: job.job_id }) }, "Their deliveries"))),
-    job.lock?.evidence && section("lock", "Its lock", {}, fold("lock-evidence", [name(job.lock.holder), ", ", count(job.lock.waiting?.length ?? 0), " wait"], evidence(job.lock.evidence))),
+    callbacks.length > 0 &&
+      section(
+        "callbacks",
+        "Callbacks",
+        {},
+        h("ul", { class: "evidence" }, callbacks.slice(0, MOST)),
+        h("p", null, h("a", { href: to("webhooks", null, { job_id: job.job_id }) }, "Their deliveries")),
+      ),
+    job.lock?.evidence &&
+      section(
+        "lock",
+        "Its lock",
+        {},
+        fold(
+          "lock-evidence",
+          [name(job.lock.holder), ", ", count(job.lock.waiting?.length ?? 0), " wait"],
+          evidence(job.lock.evidence),
+        ),
+      ),
   ];
 }

@@ -25,13 +25,28 @@ export function follow(box, job) {
 class Output {
   constructor(box, job) {
     [this.box, this.job, this.id] = [box, job, job.job_id];
-    this.text = h("pre", { tabindex: "0", role: "log", "aria-live": "off", "aria-label": `Output of ${job.job_id}`, dir: "ltr" });
+    this.text = h("pre", {
+      tabindex: "0",
+      role: "log",
+      "aria-live": "off",
+      "aria-label": `Output of ${job.job_id}`,
+      dir: "ltr",
+    });
     this.note = h("p", { class: "aside" }, "Reading …");
     this.stick = h("input", { type: "checkbox", id: "stick" });
     this.stick.checked = true;
-    box.append(h("p", { class: "output-tools" }, this.note, h("label", { class: "once" }, this.stick, " stay at the end")), this.text);
+    box.append(
+      h(
+        "p",
+        { class: "output-tools" },
+        this.note,
+        h("label", { class: "once" }, this.stick, " stay at the end"),
+      ),
+      this.text,
+    );
     this.text.addEventListener("scroll", () => {
-      if (this.text.scrollTop + this.text.clientHeight < this.text.scrollHeight - 8) this.stick.checked = false;
+      if (this.text.scrollTop + this.text.clientHeight < this.text.scrollHeight - 8)
+        this.stick.checked = false;
     });
     this.stick.addEventListener("change", () => this.toEnd());
     this.timer = setTimeout(() => this.look(), 0);
@@ -67,7 +82,8 @@ class Output {
 
   show(report) {
     const part = report.truncated ? `the last ${SHOWN} of ${bytes(report.bytes)}` : bytes(report.bytes);
-    this.note.textContent = report.bytes === 0 ? "It has printed nothing yet." : `attempt ${report.attempt}, ${part}`;
+    this.note.textContent =
+      report.bytes === 0 ? "It has printed nothing yet." : `attempt ${report.attempt}, ${part}`;
     this.text.textContent = safeLines(report.output);
     this.toEnd();
   }

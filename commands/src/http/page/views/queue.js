@@ -1,9 +1,22 @@
 // The waiting line, and how the queue came back the last time.
 
-import { cancelJob } from "../actions.js";
+import { cancelJob } from "../actions/jobs.js";
 import { mayChange, read } from "../api.js";
 import { bytes, count, duration, plural } from "../format.js";
-import { button, facts, fold, link, name, nothing, own, pager, section, sentence, table, when } from "../parts.js";
+import {
+  button,
+  facts,
+  fold,
+  link,
+  name,
+  nothing,
+  own,
+  pager,
+  section,
+  sentence,
+  table,
+  when,
+} from "../parts.js";
 import { to } from "../route.js";
 import { tag, wordOf } from "../words.js";
 
@@ -25,9 +38,19 @@ export const queue = {
     const { queue } = model.data;
     const note = [tag(queue.state), ` ${plural(queue.depth, "job")} wait`];
     return [
-      section("line", "Waiting line", { note }, own(({ line }) => waitingLine(line, route, queue))),
+      section(
+        "line",
+        "Waiting line",
+        { note },
+        own(({ line }) => waitingLine(line, route, queue)),
+      ),
       section("back", "How it came back", {}, cameBack(queue.recovered)),
-      section("log", "Write-ahead log and figures", {}, own(({ wal, metrics }) => [log(wal), figures(metrics)])),
+      section(
+        "log",
+        "Write-ahead log and figures",
+        {},
+        own(({ wal, metrics }) => [log(wal), figures(metrics)]),
+      ),
     ];
   },
 };
@@ -46,12 +69,19 @@ function waitingLine(line, { query }, { depth }) {
         { title: "Repository", cell: (j) => j.repository && link(to("locks", j.repository), j.repository) },
         { title: "Waits for", kind: "wide", cell: waitsFor },
         { title: "Submitted", cell: (j) => when(j.submitted_at) },
-        { title: "", kind: "acts", cell: (j) => mayChange() && button("Cancel", () => cancelJob(j.job_id), { about: j.job_id }) },
+        {
+          title: "",
+          kind: "acts",
+          cell: (j) => mayChange() && button("Cancel", () => cancelJob(j.job_id), { about: j.job_id }),
+        },
       ],
       waiting,
       { key: (j) => j.job_id },
     ),
-    !isLast && pager(line, { isAway: Boolean(query.cursor), href: to("queue") }, (cursor) => to("queue", null, { cursor })),
+    !isLast &&
+      pager(line, { isAway: Boolean(query.cursor), href: to("queue") }, (cursor) =>
+        to("queue", null, { cursor }),
+      ),
   ];
 }
 
@@ -94,13 +124,20 @@ function log(wal) {
     ),
   );
   return [
-    facts(["Last record", count(wal.last_seq)], ["Since the checkpoint", count(wal.records_since_checkpoint)], ["Size", bytes(wal.bytes)], ["Damaged records", count(wal.damaged_records)], ["Torn bytes", count(wal.torn_bytes)]),
+    facts(
+      ["Last record", count(wal.last_seq)],
+      ["Since the checkpoint", count(wal.records_since_checkpoint)],
+      ["Size", bytes(wal.bytes)],
+      ["Damaged records", count(wal.damaged_records)],
+      ["Torn bytes", count(wal.torn_bytes)],
+    ),
     segments,
   ];
 }
 
 function figures(metrics) {
-  const spread = (p) => (p.p50 === null ? "–" : `${duration(p.p50)} / ${duration(p.p90)} / ${duration(p.p99)}`);
+  const spread = (p) =>
+    p.p50 === null ? "–" : `${duration(p.p50)} / ${duration(p.p90)} / ${duration(p.p99)}`;
   return fold(
     "figures",
     "Figures",

@@ -1,6 +1,6 @@
 // Startups: the one before this one, crash loops, and the history.
 
-import { leaveSafeMode } from "../actions.js";
+import { leaveSafeMode } from "../actions/recovery.js";
 import { mayChange, read } from "../api.js";
 import { h } from "../dom.js";
 import { clock, count, duration, plural } from "../format.js";
@@ -13,7 +13,11 @@ const PAGE = 30;
 export const startup = {
   id: "startup",
   title: "Startups",
-  badge: ({ startup: detection }) => ({ count: detection.consecutive_aborts, noun: "aborted in a row", tone: "bad" }),
+  badge: ({ startup: detection }) => ({
+    count: detection.consecutive_aborts,
+    noun: "aborted in a row",
+    tone: "bad",
+  }),
   read: async ({ query }) => {
     const history = await read("/api/admin/startup/history", { limit: PAGE, cursor: query.cursor });
     return { history, log: await read("/api/admin/startup/cleanup-log", { limit: PAGE }) };
@@ -21,8 +25,18 @@ export const startup = {
   show(model, { query }) {
     return [
       model.data && detection(model.data.startup),
-      section("startups", "History", { note: "the newest first" }, own(({ history }) => startups(history, query))),
-      section("cleaned", "Cleaned up after crashes", {}, own(({ log }) => cleaned(log))),
+      section(
+        "startups",
+        "History",
+        { note: "the newest first" },
+        own(({ history }) => startups(history, query)),
+      ),
+      section(
+        "cleaned",
+        "Cleaned up after crashes",
+        {},
+        own(({ log }) => cleaned(log)),
+      ),
     ];
   },
 };
@@ -33,11 +47,25 @@ function detection(found) {
     "detection",
     "This startup",
     { note: found.current && tag(found.current.outcome), tools },
-    found.safe_mode && h("p", { class: "note bad" }, h("strong", null, "Safe mode"), ": nothing is recovered and no job is started."),
+    found.safe_mode &&
+      h(
+        "p",
+        { class: "note bad" },
+        h("strong", null, "Safe mode"),
+        ": nothing is recovered and no job is started.",
+      ),
     evidence(found.because),
     found.damage && h("p", { class: "note warn" }, sentence(found.damage)),
     facts(
-      ["The one before", found.previous ? [tag(found.previous.outcome), found.previous.phase && [" in the phase ", name(found.previous.phase)]] : "there was none"],
+      [
+        "The one before",
+        found.previous
+          ? [
+              tag(found.previous.outcome),
+              found.previous.phase && [" in the phase ", name(found.previous.phase)],
+            ]
+          : "there was none",
+      ],
       ["Aborted in a row", count(found.consecutive_aborts)],
       ["Begun", found.current && clock(found.current.started_at)],
       ["Took", found.current && duration(found.current.duration_ms)],
@@ -53,15 +81,23 @@ function startups(history, query) {
       [
         { title: "Started", cell: (s) => clock(s.started_at) },
         { title: "By", cell: (s) => name(s.by) },
-        { title: "Outcome", cell: (s) => [tag(s.outcome), s.safe_mode && h("span", { class: "aside" }, " safe mode")] },
-        { title: "Phase", cell: (s) => (s.phase ? ["in ", name(s.phase)] : plural(s.phases_done.length, "phase")) },
+        {
+          title: "Outcome",
+          cell: (s) => [tag(s.outcome), s.safe_mode && h("span", { class: "aside" }, " safe mode")],
+        },
+        {
+          title: "Phase",
+          cell: (s) => (s.phase ? ["in ", name(s.phase)] : plural(s.phases_done.length, "phase")),
+        },
         { title: "Took", kind: "number", cell: (s) => duration(s.duration_ms) },
         { title: "Findings", kind: "number", cell: (s) => count(s.findings_total) },
       ],
       history.startups,
       { key: (s) => s.startup_id },
     ),
-    pager(history, { isAway: Boolean(query.cursor), href: to("startup") }, (cursor) => to("startup", null, { cursor })),
+    pager(history, { isAway: Boolean(query.cursor), href: to("startup") }, (cursor) =>
+      to("startup", null, { cursor }),
+    ),
   ];
 }
 

@@ -1,6 +1,6 @@
 // Deliveries: what is undelivered, how each endpoint does, and every attempt.
 
-import { retryWebhooks } from "../actions.js";
+import { retryWebhooks } from "../actions/webhooks.js";
 import { mayChange, read } from "../api.js";
 import { h } from "../dom.js";
 import { clock, count, duration, plural } from "../format.js";
@@ -17,18 +17,44 @@ export const webhooks = {
     const counts = data.webhooks ?? data.status.webhooks;
     if (!counts) return null;
     const open = counts.pending + counts.in_flight + counts.waiting;
-    return counts.parked > 0 ? { count: counts.parked, noun: "parked", tone: "bad" } : { count: open, noun: "undelivered" };
+    return counts.parked > 0
+      ? { count: counts.parked, noun: "parked", tone: "bad" }
+      : { count: open, noun: "undelivered" };
   },
   read: async ({ query }) => {
-    const pending = await read("/api/admin/webhooks/pending", { limit: PAGE, cursor: query.cursor, status: query.status });
+    const pending = await read("/api/admin/webhooks/pending", {
+      limit: PAGE,
+      cursor: query.cursor,
+      status: query.status,
+    });
     const { job_id, delivery_id, log: cursor } = query;
-    return { pending, log: await read("/api/admin/webhooks/delivery-log", { limit: PAGE, job_id, delivery_id, cursor }) };
+    return {
+      pending,
+      log: await read("/api/admin/webhooks/delivery-log", { limit: PAGE, job_id, delivery_id, cursor }),
+    };
   },
   show(_, { query }) {
     return own(({ pending, log }) => [
       section("endpoints", "Endpoints", {}, endpoints(pending.by_endpoint)),
-      section("pending", "Undelivered", { note: counts(pending.counts), tools: mayChange() && pending.counts.parked > 0 && button("Retry all parked", () => retryWebhooks(null)) }, deliveries(pending, query)),
-      section("attempts", of(query), { note: query.job_id || query.delivery_id ? h("a", { href: "#webhooks" }, "of all") : "the oldest first" }, attempts(log, query)),
+      section(
+        "pending",
+        "Undelivered",
+        {
+          note: counts(pending.counts),
+          tools:
+            mayChange() && pending.counts.parked > 0 && button("Retry all parked", () => retryWebhooks(null)),
+        },
+        deliveries(pending, query),
+      ),
+      section(
+        "attempts",
+        of(query),
+        {
+          note:
+            query.job_id || query.delivery_id ? h("a", { href: "#webhooks" }, "of all") : "the oldest first",
+        },
+        attempts(log, query),
+      ),
     ]);
   },
 };
@@ -39,7 +65,9 @@ function of({ job_id, delivery_id }) {
 }
 
 function counts(by) {
-  return ["in_flight", "pending", "waiting", "parked"].filter((status) => by[status] > 0).map((status) => [tag(status, `${count(by[status])} ${status.replace("_", " ")}`), " "]);
+  return ["in_flight", "pending", "waiting", "parked"]
+    .filter((status) => by[status] > 0)
+    .map((status) => [tag(status, `${count(by[status])} ${status.replace("_", " ")}`), " "]);
 }
 
 function endpoints(all) {
@@ -48,7 +76,13 @@ function endpoints(all) {
     "Endpoints with undelivered deliveries",
     [
       { title: "Endpoint", cell: (e) => name(e.endpoint) },
-      { title: "Circuit", cell: (e) => [tag(e.circuit, e.circuit === "closed" ? "sends" : e.circuit === "open" ? "pauses" : "tries one"), e.open_until && [" ", when(e.open_until)]] },
+      {
+        title: "Circuit",
+        cell: (e) => [
+          tag(e.circuit, e.circuit === "closed" ? "sends" : e.circuit === "open" ? "pauses" : "tries one"),
+          e.open_until && [" ", when(e.open_until)],
+        ],
+      },
       { title: "Waiting", kind: "number", cell: (e) => count(e.pending + e.in_flight + e.waiting) },
       { title: "Parked", kind: "number", cell: (e) => count(e.parked) },
       { title: "Oldest", cell: (e) => when(e.oldest_at) },
@@ -68,15 +102,29 @@ function deliveries(pending, query) {
         { title: "Job", cell: (d) => d.job_id && link(to("jobs", d.job_id), d.job_id) },
         { title: "Status", cell: (d) => tag(d.status) },
         { title: "To", kind: "wide", cell: (d) => name(d.url, "path") },
-        { title: "Tries", kind: "number", cell: (d) => (d.attempts > 0 ? h("a", { href: to("webhooks", null, { delivery_id: d.delivery_id }) }, count(d.attempts)) : "0") },
+        {
+          title: "Tries",
+          kind: "number",
+          cell: (d) =>
+            d.attempts > 0
+              ? h("a", { href: to("webhooks", null, { delivery_id: d.delivery_id }) }, count(d.attempts))
+              : "0",
+        },
         { title: "Next try", cell: (d) => when(d.next_try_at) },
         { title: "Last error", kind: "wide", cell: (d) => sentence(d.last_error) },
-        { title: "", kind: "acts", cell: (d) => mayChange() && button("Retry", () => retryWebhooks([d.delivery_id]), { about: d.delivery_id }) },
+        {
+          title: "",
+          kind: "acts",
+          cell: (d) =>
+            mayChange() && button("Retry", () => retryWebhooks([d.delivery_id]), { about: d.delivery_id }),
+        },
       ],
       pending.deliveries,
       { key: (d) => d.delivery_id },
     ),
-    pager(pending, { isAway: Boolean(query.cursor), href: to("webhooks") }, (cursor) => to("webhooks", null, { cursor })),
+    pager(pending, { isAway: Boolean(query.cursor), href: to("webhooks") }, (cursor) =>
+      to("webhooks", null, { cursor }),
+    ),
   ];
 }
 
@@ -97,6 +145,10 @@ function attempts(log, query) {
       ],
       log.entries,
     ),
-    pager(log, { isAway: Boolean(query.log), href: to("webhooks", null, { ...query, log: null }) }, (cursor) => to("webhooks", null, { ...query, log: cursor })),
+    pager(
+      log,
+      { isAway: Boolean(query.log), href: to("webhooks", null, { ...query, log: null }) },
+      (cursor) => to("webhooks", null, { ...query, log: cursor }),
+    ),
   ];
 }
