@@ -7,7 +7,6 @@ use super::world::World;
 use crate::durable::is_held;
 use crate::queue::JobId;
 use crate::system::docker::DockerKind;
-use crate::system::is_network;
 
 impl World<'_> {
     /// Whether a job that the queue does not show could still be one.
@@ -60,7 +59,7 @@ impl World<'_> {
     /// That nobody holds a workspace's sentinel. `own` when the one who asks holds it.
     pub(super) fn lock_free(&self, workspace: &Path, own: bool) -> Check {
         const NAME: &str = "lock-free";
-        if let Some(kind) = is_network(workspace) {
+        if let Some(kind) = self.network_of(workspace) {
             return Check::new(
                 NAME,
                 None,

@@ -10,6 +10,7 @@ use crate::jobs::{Life, ProcessTable, life_of};
 use crate::queue::{Actor, Job, JobId, Queue};
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, EngineSettings};
+use crate::system::is_network;
 
 /// How orphans are looked for and removed.
 #[derive(Debug, Clone)]
@@ -55,7 +56,10 @@ pub struct World<'a> {
     pub(super) now: Timestamp,
     /// Jobs with a cleanup that is not over.
     cleaning: BTreeSet<JobId>,
+    /// Mount points in the state directory.
     mounts: Vec<PathBuf>,
+    /// The network file system that the workspaces are on, where nothing is mounted in between.
+    network: Option<&'static str>,
     /// The state directory without links.
     real_root: PathBuf,
     /// `None` when this machine has no engine.
@@ -74,6 +78,9 @@ impl<'a> World<'a> {
     ) -> Result<World<'a>, DiskError> {
         let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
         let engine = settings.engine.as_ref().map(ask);
+        let root = dir.paths.root();
+        let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+        let mounts = mounts().filter(|at| at.starts_with(&real_root)).collect();
         Ok(World {
             dir,
             settings,
@@ -81,9 +88,9 @@ impl<'a> World<'a> {
             table: ProcessTable::new(),
             now: dir.clock.now(),
             cleaning,
-            mounts: mounts(),
-            real_root: std::fs::canonicalize(dir.paths.root())
-                .unwrap_or_else(|_| dir.paths.root().to_owned()),
+            mounts,
+            network: is_network(&dir.paths.jobs()),
+            real_root,
             engine,
         })
     }
@@ -103,6 +110,11 @@ impl<'a> World<'a> {
     /// A path of the state directory as mounts are named. Below it there are no links that we follow.
     pub(super) fn real(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.dir.paths.root()).map_or_else(|_| path.to_owned(), |p| self.real_root.join(p))
+    }
+
+    /// The network file system that a workspace is on.
+    pub(super) fn network_of(&self, workspace: &Path) -> Option<&'static str> {
+        if self.mounts.is_empty() { self.network } else { is_network(workspace) }
     }
 
     pub(super) fn mount_in(&self, folder: &Path) -> Option<&PathBuf> {
@@ -130,10 +142,10 @@ fn ask(settings: &EngineSettings) -> Answer {
 }
 
 /// Every mount point that this process sees.
-fn mounts() -> Vec<PathBuf> {
+fn mounts() -> impl Iterator<Item = PathBuf> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let lines = text.split(|&b| b == b'\n');
-    lines.filter_map(|line| line.split(|&b| b == b' ').nth(4)).map(unescaped).collect()
+    let points = |line: &[u8]| line.split(|&b| b == b' ').nth(4).map(unescaped);
+    text.split(|&b| b == b'\n').filter_map(points).collect::<Vec<_>>().into_iter()
 }
 
 /// `\040` and its like stand for blanks and their like.
