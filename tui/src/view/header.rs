@@ -6,13 +6,14 @@ use ratatui::text::{Line, Span};
 
 use super::theme::Theme;
 use crate::listing::Tone;
-use crate::model::{Model, View};
-use crate::text::{fit, width};
+use crate::model::{Lost, Model, View};
+use crate::text::{clock, duration, fit, width};
 
 /// Draws the top line.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let room = usize::from(area.width);
     let (state, tone) = match &model.overview {
+        _ if model.lost.is_some() => ("NO ANSWER", Tone::Bad),
         Some(overview) => overview.state(),
         None => ("READING …", Tone::Quiet),
     };
@@ -27,7 +28,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     if model.setting.read_only {
         right.push(("read-only".to_owned(), Tone::Quiet));
     }
-    if let Some(overview) = &model.overview {
+    if let (Some(overview), None) = (&model.overview, &model.lost) {
         let daemon = overview.status().map(|status| &status.daemon);
         let daemon = match daemon {
             Some(Some(daemon)) => (format!("daemon {}", daemon.pid), Tone::Plain),
@@ -45,15 +46,28 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     }
     let of_right: usize = right.iter().map(|(text, _)| width(text) + 2).sum();
     taken += of_right;
-    let source = fit(&model.setting.source, room.saturating_sub(taken + 2));
+    let middle = match &model.lost {
+        Some(lost) => lost_since(lost, model),
+        None => model.setting.source.clone(),
+    };
+    let source = fit(&middle, room.saturating_sub(taken + 2));
     let mut spans = vec![Span::styled(state.to_owned(), theme.tone(tone).patch(theme.tone(Tone::Strong)))];
     let gap = room.saturating_sub(width(state) + 2 + width(&source) + of_right);
-    spans.push(Span::styled(format!("  {source}{}", " ".repeat(gap)), theme.tone(Tone::Quiet)));
+    let quiet = if model.lost.is_some() { Tone::Bad } else { Tone::Quiet };
+    spans.push(Span::styled(format!("  {source}{}", " ".repeat(gap)), theme.tone(quiet)));
     for (text, tone) in right {
         spans.push(Span::raw("  "));
         spans.push(Span::styled(fit(&text, room), theme.tone(tone)));
     }
     frame.render_widget(Line::from(spans), area);
+}
+
+/// Since when nobody answers, what that means for what is shown, and who it is.
+fn lost_since(lost: &Lost, model: &Model) -> String {
+    let so_long = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
+    let old = if model.read_at.is_some() { ": all below is old" } else { "" };
+    let source = &model.setting.source;
+    format!("since {}, {}{old}  {source}", clock(lost.since), duration(so_long / 1_000 * 1_000))
 }
 
 /// Draws the views' names, the shown one reversed.
