@@ -54,7 +54,7 @@ fn every_view_is_as_it_is_over_the_directory() {
     let ghost = place.state().join("jobs/ghost");
     std::fs::create_dir(&ghost).unwrap();
     std::fs::write(ghost.join("left"), "over").unwrap();
-    place.run(["scan", "orphans"]).ends_with(0);
+    place.run(["scan"]).ends_with(0);
     place.run(["cleanup", "start", "broken"]).ends_with(0);
     let viewer = over_tcp(&place, &address, "viewer");
     let socket = over_the_socket(&place);
