@@ -176,10 +176,10 @@ fn a_menu_without_a_line_says_why_there_is_none() {
     let list = reports::list(View::Jobs, Names::Plain, 7);
     update(&mut model, Message::Answer(Answer::List(View::Jobs, list)));
     press(&mut model, [Key::Down, Key::Down, Key::Char('/')]);
-    press(&mut model, typed("build"));
-    // What was chosen is not shown any more: the first line that is shown is meant.
+    press(&mut model, typed("deploy"));
+    // What was chosen is not shown any more: the line that took its place is meant.
     press(&mut model, [Key::Enter, Key::Char('a')]);
-    assert!(said(&model).contains("job build"), "{}", said(&model));
+    assert!(said(&model).contains("Cancel job deploy"), "{}", said(&model));
     press(&mut model, [Key::Escape, Key::Char('/')]);
     press(&mut model, typed("nothing of this name"));
     press(&mut model, [Key::Enter, Key::Char('a')]);

@@ -9,6 +9,9 @@ use crate::listing::Tone;
 use crate::model::{Lost, Model, View};
 use crate::text::{clock, duration, fit, width};
 
+/// Below so many columns everything is said in fewer words.
+const NARROW: usize = 60;
+
 /// Draws the top line.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let room = usize::from(area.width);
@@ -47,7 +50,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     let of_right: usize = right.iter().map(|(text, _)| width(text) + 2).sum();
     taken += of_right;
     let middle = match &model.lost {
-        Some(lost) => lost_since(lost, model),
+        Some(lost) => lost_since(lost, model, room),
         None => model.setting.source.clone(),
     };
     let source = fit(&middle, room.saturating_sub(taken + 2));
@@ -63,11 +66,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
 }
 
 /// Since when nobody answers, what that means for what is shown, and who it is.
-fn lost_since(lost: &Lost, model: &Model) -> String {
-    let so_long = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
-    let old = if model.read_at.is_some() { ": all below is old" } else { "" };
-    let source = &model.setting.source;
-    format!("since {}, {}{old}  {source}", clock(lost.since), duration(so_long / 1_000 * 1_000))
+fn lost_since(lost: &Lost, model: &Model, room: usize) -> String {
+    let ms = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
+    let so_long = if ms < 60_000 { format!("{} s", ms / 1_000) } else { duration(ms) };
+    let since = format!("since {}, {so_long}", clock(lost.since));
+    match model.read_at {
+        None => format!("{since}  {}", model.setting.source),
+        Some(_) if room < NARROW => format!("old {since}"),
+        Some(_) => format!("{since}: all below is old  {}", model.setting.source),
+    }
 }
 
 /// Draws the views' names, the shown one reversed.
