@@ -177,7 +177,7 @@ fn a_menu_without_a_line_says_why_there_is_none() {
     update(&mut model, Message::Answer(Answer::List(View::Jobs, list)));
     press(&mut model, [Key::Down, Key::Down, Key::Char('/')]);
     press(&mut model, typed("deploy"));
-    // What was chosen is not shown any more: the line that took its place is meant.
+    // What was chosen is not shown any more: the first line that is shown is meant.
     press(&mut model, [Key::Enter, Key::Char('a')]);
     assert!(said(&model).contains("Cancel job deploy"), "{}", said(&model));
     press(&mut model, [Key::Escape, Key::Char('/')]);
