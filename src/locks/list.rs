@@ -126,7 +126,7 @@ fn inspect_with(dir: &StateDir, look: &Look<'_>, repository: &str) -> Result<Opt
 }
 
 /// What the lock file itself says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantCopy {
     /// The fencing number; `None` when it cannot be read.
     pub token: Option<u64>,

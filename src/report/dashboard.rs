@@ -4,7 +4,7 @@
 //! those of `queue`. Locks and processes are looked at right after. `cleanup`, `orphans` and `webhooks` come
 //! with the parts of the program that they tell of; a part that this version does not have is `null`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::locks::ActiveLocks;
 use super::page::Page;
@@ -20,7 +20,7 @@ use crate::recovery::PhaseGraph;
 use crate::state::Timestamp;
 
 /// See the module.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Dashboard {
     /// When it was read.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::locks::{
@@ -11,10 +11,11 @@ use crate::locks::{
 use crate::locks::{ReleaseNote, Released, StaleLocks, Waiter, job_goes_first, waiters};
 use crate::queue::{Job, JobId, QueueState};
 use crate::recovery::RecoveryRecord;
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// One lock that is not free.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct ActiveLock {
     pub repository: String,
@@ -29,9 +30,11 @@ pub struct ActiveLock {
     pub pid: Option<u32>,
     pub host: Option<String>,
     /// Of the holder: `alive`, `dead` or `unknown`; `null` when nobody holds it.
-    pub liveness: Option<&'static str>,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    pub liveness: Option<Word>,
     /// Of the lock: `live`, `free`, `stale` or `unknown`.
-    pub verdict: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub verdict: Word,
     pub recovered: bool,
     pub unavailable: bool,
     /// Who waits, in order: ids of queued jobs, and `process:PID` for who waits with a ticket.
@@ -41,13 +44,14 @@ pub struct ActiveLock {
 }
 
 /// Somebody who waits for a repository.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct InLine {
     /// 1 for the next.
     pub position: usize,
     /// `job` or `process`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub kind: Word,
     pub job_id: Option<JobId>,
     /// Not to be started before.
     pub not_before: Option<Timestamp>,
@@ -128,7 +132,7 @@ impl<'a> QueuedByRepository<'a> {
 }
 
 /// The locks that are not free, in order of the repositories' names.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct ActiveLocks {
     pub locks: Vec<ActiveLock>,
@@ -158,7 +162,7 @@ impl ActiveLocks {
 }
 
 /// One lock with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct InspectedLock {
     #[serde(flatten)]
@@ -194,7 +198,7 @@ impl InspectedLock {
 }
 
 /// All locks that ever were granted, or one of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct InspectedLocks {
     pub locks: Vec<InspectedLock>,

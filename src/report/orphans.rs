@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
@@ -49,7 +49,7 @@ impl ScanReport {
 }
 
 /// One candidate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct CandidateEntry {
     pub id: String,
@@ -90,7 +90,7 @@ impl CandidateEntry {
 }
 
 /// `orphans candidates`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct CandidatesReport {
     /// Null when nobody has scanned.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
@@ -12,13 +12,15 @@ use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, r
 use crate::durable::{DiskError, Tried};
 use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// The queue at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueStatus {
-    pub state: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub state: Word,
     pub depth: u64,
     pub counts: Counts,
     pub head: Vec<Waiting>,
@@ -28,7 +30,7 @@ pub struct QueueStatus {
 }
 
 /// A job in the line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Waiting {
     pub job_id: String,
@@ -254,7 +256,7 @@ impl QueueMetrics {
 }
 
 /// Every job, in queue order: what waits first, as it is to start; then the rest as it entered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct QueueSnapshot {
     pub seq: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::finding::Finding;
@@ -12,7 +12,7 @@ use crate::recovery::{
 };
 
 /// The phases of the recovery that runs, or ran last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Phases {
     /// `null` when there was no recovery yet.

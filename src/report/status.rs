@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
@@ -22,7 +22,7 @@ use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
 
 /// How the whole stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// All well.
@@ -38,7 +38,7 @@ pub enum State {
 }
 
 /// Health on one screen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Status {
     pub state: State,
@@ -54,7 +54,7 @@ pub struct Status {
 }
 
 /// The daemon that lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct DaemonStatus {
     pub pid: u32,
@@ -69,7 +69,7 @@ pub struct DaemonStatus {
 }
 
 /// The recovery that runs, or ran last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct RecoveryStatus {
     pub recovery_id: String,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::recovery::RecoveryRecord;
 use crate::state::Timestamp;
+use crate::state::Word;
 use crate::webhooks::{
     Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal, Standing,
     Survey, Undelivered, Was,
@@ -18,7 +19,7 @@ use crate::webhooks::{
 const NAMED: usize = 20;
 
 /// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // The members are the published form; see docs/webhooks.md.
 pub enum DeliveryStatus {
@@ -55,7 +56,7 @@ impl DeliveryStatus {
 }
 
 /// Deliveries by where they stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct DeliveryCounts {
     pub pending: u64,
@@ -95,12 +96,13 @@ fn status_of(u: &Undelivered) -> DeliveryStatus {
 }
 
 /// An undelivered delivery.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct PendingDelivery {
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    pub event: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub event: Word,
     /// Without passwords and tokens.
     pub url: String,
     /// The configured endpoint that it is for; `null` for a job's callback.
@@ -135,7 +137,7 @@ impl PendingDelivery {
 }
 
 /// What waits for one endpoint: scheme, host and port.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct EndpointLine {
     pub endpoint: String,
@@ -143,14 +145,15 @@ pub struct EndpointLine {
     pub counts: DeliveryCounts,
     pub oldest_at: Option<Timestamp>,
     /// `open`: nothing is sent until `open_until`.
-    pub circuit: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub circuit: Word,
     pub open_until: Option<Timestamp>,
     pub failures: u32,
     pub last_error: Option<String>,
 }
 
 /// What is undelivered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct PendingDeliveries {
     pub counts: DeliveryCounts,
@@ -361,16 +364,18 @@ fn recovered(found: FoundDelivery, now: &DeliveryState) -> RecoveredDelivery {
 }
 
 /// An attempt of the past.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct DeliveryLogEntry {
     pub at: Timestamp,
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    pub event: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub event: Word,
     pub url: String,
     pub attempt: u32,
-    pub outcome: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub outcome: Word,
     pub status_code: Option<u16>,
     pub duration_ms: u64,
     pub error: Option<String>,
@@ -378,7 +383,7 @@ pub struct DeliveryLogEntry {
 }
 
 /// What was tried, the oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct DeliveryLogReport {
     pub entries: Vec<DeliveryLogEntry>,
