@@ -7,6 +7,7 @@ mod lock;
 use std::fs::{File, Metadata};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::files::Files;
@@ -23,7 +24,7 @@ use crate::state::{JobPaths, StateDir};
 use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Evidence {
     /// What kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
     /// `cgroup`, `output`, `verdict`.

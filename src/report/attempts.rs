@@ -1,5 +1,6 @@
 //! The attempts of a job: how each ended, what it used, how much it printed.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::jobs::{ExitRecord, Output};
@@ -7,10 +8,11 @@ use crate::queue::{Attempt, Job, JobStatus};
 use crate::state::{StateDir, Timestamp};
 
 /// An attempt, the present one included.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AttemptReport {
     pub attempt: u32,
+    #[schemars(with = "JobStatus")]
     pub status: &'static str,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::catalogue;
@@ -17,7 +18,7 @@ use crate::queue::{entries_of, is_by_operator, operator_records};
 use crate::state::{StateDir, Timestamp};
 
 /// One act.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -59,7 +60,7 @@ pub struct AuditFilter {
 }
 
 /// The acts, in order of time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct AuditReport {
     pub entries: Vec<AuditEntry>,

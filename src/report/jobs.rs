@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,10 +13,11 @@ use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueS
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobSummary {
     pub job_id: String,
+    #[schemars(with = "JobStatus")]
     pub status: &'static str,
     pub attempt: u32,
     pub repository: Option<String>,
@@ -33,7 +35,7 @@ pub struct JobSummary {
 }
 
 /// A list of jobs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobList {
     pub jobs: Vec<JobSummary>,
@@ -103,7 +105,7 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
 }
 
 /// Everything about one job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobDetail {
     #[serde(flatten)]
@@ -123,6 +125,7 @@ pub struct JobDetail {
     pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
     pub source: Option<String>,
+    #[schemars(with = "Option<super::locks::InspectedLock>")]
     pub lock: Value,
     pub callbacks: Vec<Callback>,
     pub checkpoint: Option<CheckpointFile>,
@@ -130,7 +133,7 @@ pub struct JobDetail {
 }
 
 /// The file in which a job saves its progress.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CheckpointFile {
     pub path: String,

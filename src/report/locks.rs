@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::page::{BadCursor, Page, cut_counted};
@@ -14,7 +15,7 @@ use crate::recovery::RecoveryRecord;
 use crate::state::{StateDir, Timestamp};
 
 /// One lock that is not free.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct ActiveLock {
     pub repository: String,
@@ -29,6 +30,7 @@ pub struct ActiveLock {
     pub pid: Option<u32>,
     pub host: Option<String>,
     /// Of the holder: `alive`, `dead` or `unknown`; `null` when nobody holds it.
+    #[schemars(with = "Option<crate::jobs::Liveness>")]
     pub liveness: Option<&'static str>,
     /// Of the lock: `live`, `free`, `stale` or `unknown`.
     pub verdict: &'static str,
@@ -41,7 +43,7 @@ pub struct ActiveLock {
 }
 
 /// Somebody who waits for a repository.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InLine {
     /// 1 for the next.
@@ -128,7 +130,7 @@ impl<'a> QueuedByRepository<'a> {
 }
 
 /// The locks that are not free, in order of the repositories' names.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ActiveLocks {
     pub locks: Vec<ActiveLock>,
@@ -158,7 +160,7 @@ impl ActiveLocks {
 }
 
 /// One lock with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InspectedLock {
     #[serde(flatten)]
@@ -194,7 +196,7 @@ impl InspectedLock {
 }
 
 /// All locks that ever were granted, or one of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InspectedLocks {
     pub locks: Vec<InspectedLock>,
@@ -266,7 +268,7 @@ fn liveness(verdict: &LockVerdict) -> Option<&'static str> {
 }
 
 /// What the last recovery did with the locks that it found held.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredLocks {
     /// `null` when there was no recovery.
@@ -300,7 +302,7 @@ impl RecoveredLocks {
 }
 
 /// A release, done or rehearsed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ReleaseReport {
     pub repository: String,
@@ -340,7 +342,7 @@ impl ReleaseReport {
 }
 
 /// What a look for stale locks found, and what was given back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StaleReport {
     #[serde(flatten)]

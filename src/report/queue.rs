@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::catalogue;
@@ -15,7 +16,7 @@ use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
 
 /// The queue at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueStatus {
     pub state: &'static str,
@@ -28,7 +29,7 @@ pub struct QueueStatus {
 }
 
 /// A job in the line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Waiting {
     pub job_id: String,
@@ -93,7 +94,7 @@ pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Op
 }
 
 /// Counters since the queue was made, and how long jobs wait and run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QueueMetrics {
     pub enqueued_total: u64,
@@ -111,7 +112,7 @@ pub struct QueueMetrics {
 }
 
 /// Ended attempts by outcome.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Finished {
     pub succeeded: u64,
@@ -122,7 +123,7 @@ pub struct Finished {
 }
 
 /// What recoveries and checkpoints have counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct RecoveryTotals {
@@ -132,7 +133,7 @@ pub struct RecoveryTotals {
 }
 
 /// Nearest-rank percentiles, milliseconds; `null` without a value.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Percentiles {
     pub p50: Option<i64>,
@@ -254,7 +255,7 @@ impl QueueMetrics {
 }
 
 /// Every job, in queue order: what waits first, as it is to start; then the rest as it entered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QueueSnapshot {
     pub seq: u64,
@@ -292,7 +293,7 @@ impl QueueSnapshot {
 }
 
 /// The log on disk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct WalStatus {
     pub segments: Vec<SegmentStatus>,
@@ -308,7 +309,7 @@ pub struct WalStatus {
 }
 
 /// One segment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct SegmentStatus {
     pub file: String,

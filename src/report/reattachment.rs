@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +18,7 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity, Usage, usage_of};
 
 /// Running jobs, and those that the last recovery judged.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobsStatus {
     pub reattachment: LastReattachment,
@@ -29,7 +30,7 @@ pub struct JobsStatus {
 }
 
 /// What the last recovery found; zeros and no id when there was none, or it did not get so far.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct LastReattachment {
     pub recovery_id: Option<String>,
@@ -39,14 +40,17 @@ pub struct LastReattachment {
 }
 
 /// How one job stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobStanding {
     pub job_id: String,
+    #[schemars(with = "JobStatus")]
     pub status: &'static str,
     pub attempt: u32,
+    #[schemars(with = "Liveness")]
     pub liveness: &'static str,
     pub verdict: &'static str,
+    #[schemars(with = "Option<Freshness>")]
     pub freshness: Option<&'static str>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,

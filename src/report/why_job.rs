@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::finding::Finding;
@@ -13,17 +14,19 @@ use crate::state::StateDir;
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
 
 /// Why a job is where it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyJob {
     /// `job:ID`.
     pub object: String,
+    #[schemars(with = "JobStatus")]
     pub status: &'static str,
     pub attempt: u32,
     /// What keeps it there, in one sentence.
     pub because: String,
     /// What became of its present attempt; `null` when it is not running.
     pub verdict: Option<&'static str>,
+    #[schemars(with = "Option<Liveness>")]
     pub liveness: Option<&'static str>,
     /// What the verdict rests on, in the order in which it was looked at.
     pub evidence: Vec<Evidence>,
@@ -33,7 +36,7 @@ pub struct WhyJob {
 }
 
 /// A process of a job, as it is now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobProcess {
     /// `supervisor`, `command` or `other`.

@@ -1,5 +1,6 @@
 //! Every piece of evidence behind the verdict on a repository's lock.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::locks::InspectedLock;
@@ -9,7 +10,7 @@ use crate::queue::QueueState;
 use crate::state::StateDir;
 
 /// The verdict, what it rests on, and what else is known of the lock.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyLock {
     /// `lock:REPOSITORY`.
@@ -31,7 +32,7 @@ pub struct WhyLock {
 }
 
 /// What a repair would do about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Repairable {
     /// `null` when only an operator can decide.

@@ -1,4 +1,7 @@
-//! What an endpoint is: method, path, the command that answers it, and what may be given.
+//! What an endpoint is: method, path, the command that answers it, what may be given, and the report that it
+//! answers with.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// The methods that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,13 @@ pub(super) enum Act {
     Submit,
 }
 
+/// What an answer looks like.
+pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
+}
+
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Endpoint {
@@ -90,8 +100,8 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     pub(super) act: Act,
     pub(super) parameters: &'static [Parameter],
-    /// The members that every answer has.
-    pub(super) members: &'static [&'static str],
+    /// The report that it answers with.
+    pub(super) answer: Describe,
     /// Takes `limit` and `cursor`.
     pub(super) pages: bool,
     /// Takes `dry_run`.
@@ -127,11 +137,6 @@ impl Endpoint {
         self.parameters.iter().chain(pages).chain(of_writes)
     }
 
-    /// With at least these members in its answer.
-    pub(super) const fn answers(self, members: &'static [&'static str]) -> Endpoint {
-        Endpoint { members, ..self }
-    }
-
     /// Of which nobody can say beforehand what it will do.
     pub(super) const fn not_rehearsed(self) -> Endpoint {
         Endpoint { can_be_rehearsed: false, ..self }
@@ -158,7 +163,7 @@ impl Endpoint {
     }
 }
 
-const fn endpoint(
+const fn endpoint<T: JsonSchema>(
     method: Method,
     path: &'static str,
     words: &'static [&'static str],
@@ -170,7 +175,7 @@ const fn endpoint(
         path,
         act,
         parameters: &[],
-        members: &[],
+        answer: of::<T>,
         pages: false,
         one_of: &[],
         can_be_rehearsed: true,
@@ -179,31 +184,31 @@ const fn endpoint(
     }
 }
 
-/// A look.
-pub(super) const fn get(
+/// A look, answered with a `T`.
+pub(super) const fn get<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Get, path, words, summary)
+    endpoint::<T>(Method::Get, path, words, summary)
 }
 
-/// A change.
-pub(super) const fn post(
+/// A change, answered with a `T`.
+pub(super) const fn post<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Post, path, words, summary)
+    endpoint::<T>(Method::Post, path, words, summary)
 }
 
-/// A removal.
-pub(super) const fn delete(
+/// A removal, answered with a `T`.
+pub(super) const fn delete<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Delete, path, words, summary)
+    endpoint::<T>(Method::Delete, path, words, summary)
 }
 
 /// A parameter of the query.
