@@ -22,6 +22,7 @@ const NAMED: usize = 1000;
 
 /// Where a recovery found a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryWas")]
 #[serde(rename_all = "snake_case")]
 pub enum Was {
     /// Never tried.

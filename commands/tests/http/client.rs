@@ -72,7 +72,13 @@ impl Served {
     /// On a scene that is prepared.
     #[track_caller]
     pub fn with(scene: Scene, workers: usize) -> Served {
-        scene.place.write("config.toml", "[daemon]\nlisten = \"127.0.0.1:0\"\n");
+        Served::configured(scene, workers, "")
+    }
+
+    /// The same, with more in its configuration.
+    #[track_caller]
+    pub fn configured(scene: Scene, workers: usize, more: &str) -> Served {
+        scene.place.write("config.toml", &format!("{more}\n[daemon]\nlisten = \"127.0.0.1:0\"\n"));
         let daemon = scene.daemon(workers);
         let info = read_json(&scene.place.state().join("daemon/daemon.json"));
         let address = info["address"].as_str().unwrap().to_owned();

@@ -10,6 +10,7 @@ mod scene;
 
 mod access;
 mod client;
+mod described;
 mod documented;
 mod endpoints;
 mod events;
