@@ -195,7 +195,6 @@ const FULL: &[(&str, &str)] = &[
     ("/api/admin/recovery/jobs/sentinels", "sentinels"),
     ("/api/admin/recovery/jobs/failed", "jobs"),
     ("/api/admin/cleanup/completed", "cleanups"),
-    ("/api/admin/startup/cleanup-log", "entries"),
     ("/api/admin/startup/history", "startups"),
     ("/api/admin/startup-log", "before"),
     ("/api/admin/locks/active", "locks"),
