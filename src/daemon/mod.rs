@@ -30,4 +30,4 @@ pub use needs::{CleanupNeed, Needs};
 pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
 pub use serve::{DaemonError, DaemonSettings, Listen, Listening, serve};
-pub use tokens::{Role, make_tokens, role_of, rotate_token};
+pub use tokens::{Role, Tokens, make_tokens, rotate_token};

@@ -19,7 +19,7 @@ use crate::cli::Globals;
 use crate::configuration;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::http::{HttpSettings, Listeners, Server, Stage};
+use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
 use crate::notice::Notice;
 use crate::progress;
 use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
@@ -118,11 +118,7 @@ fn listener(
             },
         };
         let listening = listeners.listening.clone();
-        let log = Box::new(move |line: &str| {
-            if tells_requests {
-                tell(line);
-            }
-        });
+        let log = tells_requests.then(|| Box::new(tell) as RequestLog);
         let settings = HttpSettings { dir: dir.clone(), loaded, log };
         let started = Server::start(settings, listeners)?;
         // Nobody else has put one there: this is called once.

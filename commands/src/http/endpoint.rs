@@ -104,6 +104,8 @@ pub(super) struct Endpoint {
     pub(super) answer: Describe,
     /// Takes `limit` and `cursor`.
     pub(super) pages: bool,
+    /// Its answer may be given again for a moment, while nothing has changed; takes no parameters.
+    pub(super) is_kept: bool,
     /// Takes `dry_run`.
     pub(super) can_be_rehearsed: bool,
     /// One of these members must say something.
@@ -152,6 +154,11 @@ impl Endpoint {
         Endpoint { pages: true, ..self }
     }
 
+    /// Whose answer may be given again, see [`super::kept`].
+    pub(super) const fn kept(self) -> Endpoint {
+        Endpoint { is_kept: true, ..self }
+    }
+
     /// With these.
     pub(super) const fn with(self, parameters: &'static [Parameter]) -> Endpoint {
         Endpoint { parameters, ..self }
@@ -177,6 +184,7 @@ const fn endpoint<T: JsonSchema>(
         parameters: &[],
         answer: of::<T>,
         pages: false,
+        is_kept: false,
         one_of: &[],
         can_be_rehearsed: true,
         steers_recovery: false,

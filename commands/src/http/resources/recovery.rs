@@ -20,7 +20,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "/api/admin/recovery/dashboard-data",
         &["recovery", "dashboard"],
         "Everything at once, of one moment",
-    ),
+    )
+    .kept(),
     get::<RecoveryMetrics>(
         "/api/admin/recovery/metrics",
         &["recovery", "metrics"],
