@@ -21,6 +21,7 @@ mod serve;
 mod supervisors;
 mod tokens;
 mod watch;
+mod working;
 
 pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
 pub use deliveries::Trouble;
@@ -29,5 +30,5 @@ pub use info::{DaemonInfo, known_daemon, running_daemon};
 pub use needs::{CleanupNeed, Needs};
 pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonError, DaemonSettings, Listen, Listening, serve};
+pub use serve::{DaemonError, DaemonSettings, Listen, Listening, Rules, serve};
 pub use tokens::{Role, Tokens, make_tokens, rotate_token};

@@ -11,7 +11,7 @@ use super::cleanup::CleanupState;
 use super::locks::ActiveLocks;
 use super::orphans::OrphanTotals;
 use super::page::Page;
-use super::queue::{QueueStatus, findings, last_recovered};
+use super::queue::{HEAD, QueueStatus, findings, last_recovered};
 use super::reattachment::JobsStatus;
 use super::recovery::Phases;
 use super::startup::StartupDetection;
@@ -64,7 +64,7 @@ impl Dashboard {
         let held = held_repositories(dir, state)?;
         let locks = with_liveness(dir, state, |liveness| crate::locks::list(dir, liveness))?;
         // Without a cursor there is none that could be wrong.
-        let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default();
+        let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default().with_heads_of_lines(HEAD);
         let jobs = JobsStatus::new(dir, state, gathered.last(), limits, &page).unwrap_or_default();
         Ok(Dashboard {
             at,

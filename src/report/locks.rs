@@ -36,6 +36,8 @@ pub struct ActiveLock {
     pub verdict: &'static str,
     pub recovered: bool,
     pub unavailable: bool,
+    /// How many wait.
+    pub waiting_total: u64,
     /// Who waits, in order: ids of queued jobs, and `process:PID` for who waits with a ticket.
     pub waiting: Vec<String>,
     /// The same, with what is known of each.
@@ -157,6 +159,16 @@ impl ActiveLocks {
         let locks = part.iter().map(|lock| active_lock(dir, lock, &queued, now)).collect();
         Ok(ActiveLocks { locks, total, next_cursor })
     }
+
+    /// The same with only so many of each line; how many wait is told all the same.
+    #[must_use]
+    pub fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
+        for lock in &mut self.locks {
+            lock.waiting.truncate(number);
+            lock.waiting_line.truncate(number);
+        }
+        self
+    }
 }
 
 /// One lock with all that is known of it.
@@ -252,6 +264,7 @@ fn active_lock(
         verdict: info.verdict.as_str(),
         recovered: info.recovered,
         unavailable: info.unavailable,
+        waiting_total: waiting_line.len() as u64,
         waiting: waiting_line.iter().map(InLine::name).collect(),
         waiting_line,
     }

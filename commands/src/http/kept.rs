@@ -6,8 +6,9 @@
 //! file tells, such as the age of a heartbeat or that a process has died, is as old as the answer, which is at most
 //! [`LONGEST`].
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use recovery::report::change::Mark;
@@ -16,7 +17,9 @@ use recovery::state::StateDir;
 use super::answer::Answer;
 
 /// How old an answer may be that is given again.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(1);
+/// From this age on another one is made beside, so that nobody waits for it.
+const FRESH: Duration = Duration::from_millis(400);
 
 struct Kept {
     answer: Answer,
@@ -26,32 +29,110 @@ struct Kept {
 
 /// The last answer of each endpoint that keeps one, by its path.
 #[derive(Default)]
-pub(super) struct KeptAnswers(Mutex<HashMap<&'static str, Kept>>);
+pub(super) struct KeptAnswers {
+    answers: Mutex<HashMap<&'static str, Kept>>,
+    /// Those of which another one is being made beside.
+    renewing: Mutex<HashSet<&'static str>>,
+    /// Counts the configurations: an answer by an earlier one is not kept.
+    configurations: AtomicU64,
+}
 
 impl KeptAnswers {
     /// The one that is kept, or a new one. Touches the disk.
-    pub(super) fn answer(&self, dir: &StateDir, path: &'static str, make: impl FnOnce() -> Answer) -> Answer {
+    pub(super) fn answer(
+        self: &Arc<KeptAnswers>,
+        dir: &StateDir,
+        path: &'static str,
+        make: impl Fn() -> Answer + Send + 'static,
+    ) -> Answer {
         let mark = Mark::take(dir);
-        if let Some(answer) = self.given_again(path, &mark) {
-            return answer;
-        }
-        let (made, answer) = (Instant::now(), make());
-        // What changed a moment ago may change again without another mark.
-        if answer.status == 200 && mark.is_settled() {
-            let kept = Kept { answer: answer.clone(), mark, made };
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path, kept);
+        let Some((answer, age)) = self.given_again(path, &mark) else { return self.made(path, mark, &make) };
+        if age > FRESH && locked(&self.renewing).insert(path) {
+            let (kept, dir) = (self.clone(), dir.clone());
+            std::thread::spawn(move || {
+                let _over = Renewed(&kept, path);
+                kept.made(path, Mark::take(&dir), &make);
+            });
         }
         answer
     }
 
-    fn given_again(&self, path: &str, now: &Mark) -> Option<Answer> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.get(path).filter(|kept| kept.mark == *now && kept.made.elapsed() < LONGEST);
-        kept.map(|kept| kept.answer.clone())
+    fn made(&self, path: &'static str, mark: Mark, make: &impl Fn() -> Answer) -> Answer {
+        let configuration = self.configurations.load(Ordering::SeqCst);
+        let (made, answer) = (Instant::now(), make());
+        let mut answers = locked(&self.answers);
+        let is_current = self.configurations.load(Ordering::SeqCst) == configuration;
+        // What changed a moment ago may change again without another mark.
+        if answer.status == 200 && mark.is_settled() && is_current {
+            answers.insert(path, Kept { answer: answer.clone(), mark, made });
+        }
+        answer
+    }
+
+    fn given_again(&self, path: &str, now: &Mark) -> Option<(Answer, Duration)> {
+        let answers = locked(&self.answers);
+        let kept = answers.get(path).filter(|kept| kept.mark == *now)?;
+        let age = kept.made.elapsed();
+        (age < LONGEST).then(|| (kept.answer.clone(), age))
     }
 
     /// Another configuration may want other answers.
     pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut answers = locked(&self.answers);
+        self.configurations.fetch_add(1, Ordering::SeqCst);
+        answers.clear();
+    }
+}
+
+/// Says so at its end, also when making the answer broke off.
+struct Renewed<'a>(&'a KeptAnswers, &'static str);
+
+impl Drop for Renewed<'_> {
+    fn drop(&mut self) {
+        locked(&self.0.renewing).remove(self.1);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use recovery::durable::Disk;
+    use recovery::state::Clock;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_given_again_until_something_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        let (kept, made) = (Arc::new(KeptAnswers::default()), Arc::new(AtomicU32::new(0)));
+        let ask = || {
+            let made = made.clone();
+            let number = move || made.fetch_add(1, Ordering::SeqCst).to_string();
+            let answer = kept.answer(&dir, "/x", move || Answer::json(200, number()));
+            String::from_utf8(answer.body.to_vec()).unwrap()
+        };
+        // What was made a moment ago is not relied on.
+        assert_eq!((ask(), ask()), ("0".to_owned(), "1".to_owned()));
+        while !Mark::take(&dir).is_settled() {
+            std::thread::yield_now();
+        }
+        let first = ask();
+        assert_eq!(ask(), first);
+        kept.forget();
+        let second = ask();
+        assert_ne!(second, first);
+        std::fs::write(dir.paths.locks().join("web.lock"), "").unwrap();
+        let third = ask();
+        assert_ne!(third, second);
+        // Changed again within a tick, perhaps: it is made anew all the same.
+        std::fs::write(dir.paths.locks().join("other.lock"), "").unwrap();
+        assert_ne!(ask(), third);
     }
 }

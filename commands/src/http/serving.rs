@@ -135,12 +135,11 @@ async fn look(
         let (with, asker, line) = (with.clone(), asker.clone(), line.clone());
         let looked = async move {
             let shared = with.clone();
-            let look = move || {
-                let make = || answer_of(carry_out(with.loaded(), &asker, line), 200).tagged();
-                match endpoint.is_kept {
-                    true => with.kept.answer(&with.dir, endpoint.path, make),
-                    false => make(),
-                }
+            let of = with.clone();
+            let make = move || answer_of(carry_out(of.loaded(), &asker, line.clone()), 200).tagged();
+            let look = move || match endpoint.is_kept {
+                true => with.kept.answer(&with.dir, endpoint.path, make),
+                false => make(),
             };
             shared.pool.run(look).await
         };

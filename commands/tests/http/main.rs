@@ -17,5 +17,7 @@ mod events;
 mod forwarded;
 mod killed;
 mod limits;
+mod load;
 mod parity;
+mod reload;
 mod writes;

@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::request::NAME;
+
+/// A name that is no path.
+const ID: &str = "^(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]+$";
+
 /// An address, or an object with more about what is sent.
 fn callback() -> Value {
     json!({
@@ -40,8 +45,16 @@ pub(super) fn job_request() -> Value {
         "additionalProperties": false,
         "properties": {
             "command": words("Program and arguments"),
-            "id": text("A name for the job, which no other job may have"),
-            "repository": text("The repository it works on: one job at a time has it"),
+            "id": {
+                "type": "string",
+                "pattern": ID,
+                "description": "A name for the job, which no other job may have; at most 240 bytes",
+            },
+            "repository": {
+                "type": "string",
+                "pattern": NAME,
+                "description": "The repository it works on: one job at a time has it; at most 240 bytes",
+            },
             "priority": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
             "env": { "type": "object", "additionalProperties": { "type": "string" } },
             "cwd": text("Where it runs, as an absolute path; its workspace when not given"),
