@@ -19,7 +19,14 @@ fn callback() -> Value {
                 "properties": {
                     "url": { "type": "string", "format": "uri" },
                     "method": { "type": ["string", "null"], "enum": ["POST", "PUT", "PATCH", "GET", "DELETE", null] },
-                    "headers": { "type": "object", "additionalProperties": { "type": "string" } },
+                    "headers": {
+                        "type": "object",
+                        "propertyNames": { "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
+                        "additionalProperties": {
+                            "type": "string",
+                            "pattern": "^[^\\u0000-\\u0008\\u000a-\\u001f\\u007f]*$",
+                        },
+                    },
                     "body": { "type": ["string", "null"] },
                 },
             },
@@ -32,8 +39,8 @@ pub(super) fn job_request() -> Value {
     let words = |about: &str| {
         json!({
             "type": "array",
-            "prefixItems": [{ "type": "string", "minLength": 1 }],
-            "items": { "type": "string" },
+            "prefixItems": [{ "type": "string", "pattern": "^[^\\u0000]+$" }],
+            "items": { "type": "string", "pattern": "^[^\\u0000]*$" },
             "minItems": 1,
             "description": about,
         })
@@ -56,8 +63,16 @@ pub(super) fn job_request() -> Value {
                 "description": "The repository it works on: one job at a time has it; at most 240 bytes",
             },
             "priority": { "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX },
-            "env": { "type": "object", "additionalProperties": { "type": "string" } },
-            "cwd": text("Where it runs, as an absolute path; its workspace when not given"),
+            "env": {
+                "type": "object",
+                "propertyNames": { "pattern": "^[^=\\u0000]+$" },
+                "additionalProperties": { "type": "string", "pattern": "^[^\\u0000]*$" },
+            },
+            "cwd": {
+                "type": "string",
+                "pattern": "^/[^\\u0000]*$",
+                "description": "Where it runs, as an absolute path; its workspace when not given",
+            },
             "timeout": {
                 "type": "string",
                 "pattern": "^[1-9][0-9]{0,3}(ms|s|m|h|d)$",
