@@ -15,6 +15,7 @@ mod info;
 mod needs;
 mod orphans;
 mod prune;
+mod restarts;
 mod retention;
 mod scheduler;
 mod serve;

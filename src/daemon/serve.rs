@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
@@ -20,6 +20,7 @@ use crate::webhooks;
 use super::again::Again;
 use super::deliveries::Trouble;
 use super::info::DaemonInfo;
+use super::restarts::Restarts;
 use super::scheduler::{SchedulerSettings, WorkError};
 use super::working::work;
 
@@ -212,34 +213,20 @@ fn serve_on(
     work_on(queue, again, info, life)
 }
 
-/// The longest pause before a loop that broke off is begun again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Works; a panic in one of the loops ends that round of all of them, and after a pause they are begun again
-/// with the queue as it is on disk. That it happened is told in the daemon's file.
-fn work_on(
-    queue: Queue,
-    again: &Again<'_>,
-    mut info: DaemonInfo,
-    life: &Life<'_>,
-) -> Result<(), DaemonError> {
+/// Works; a panic in the loop ends that round of it and of all beside it, and after a pause they are begun again with
+/// the queue as it is on disk.
+fn work_on(queue: Queue, again: &Again<'_>, info: DaemonInfo, life: &Life<'_>) -> Result<(), DaemonError> {
+    let restarts = Restarts::new(again.dir, info);
     let mut queue = Some(queue);
     loop {
         let this_round = match queue.take() {
             Some(queue) => queue,
             None => Queue::open(again.dir)?,
         };
-        if let Ok(worked) = catch_unwind(AssertUnwindSafe(|| work(this_round, again, life))) {
+        if let Ok(worked) = catch_unwind(AssertUnwindSafe(|| work(this_round, again, life, &restarts))) {
             return worked;
         }
-        info.loop_restarts += 1;
-        // The disk may refuse: it is no reason to start no jobs.
-        let _ = info.write(again.dir);
-        let pause = Duration::from_millis(100) * 2u32.saturating_pow(info.loop_restarts.min(10));
-        let until = Instant::now() + pause.min(LONGEST_PAUSE);
-        while Instant::now() < until && !(life.stop)() {
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+        restarts.one_more(life.stop);
     }
 }
 

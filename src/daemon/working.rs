@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::again::{Again, Looks};
 use super::cleaning::{Cleaning, clean};
 use super::deliveries::Deliveries;
+use super::restarts::{Restarts, kept_going};
 use super::scheduler::{Follower, Scheduler};
 use super::serve::{DaemonError, Life, Rules};
 use crate::jobs::record;
@@ -16,7 +17,12 @@ use crate::state::StateDir;
 
 /// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
 /// phase is tried again no job is started; those that run go on.
-pub(super) fn work(queue: Queue, again: &Again<'_>, life: &Life<'_>) -> Result<(), DaemonError> {
+pub(super) fn work(
+    queue: Queue,
+    again: &Again<'_>,
+    life: &Life<'_>,
+    restarts: &Restarts<'_>,
+) -> Result<(), DaemonError> {
     let dir = again.dir;
     let over = AtomicBool::new(false);
     let waiting = record::waiting(queue.state());
@@ -25,20 +31,24 @@ pub(super) fn work(queue: Queue, again: &Again<'_>, life: &Life<'_>) -> Result<(
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let cleaner = scope.spawn(|| clean(dir, &cleaning, &over));
+        let (broke_off, stop) = (restarts.beside.clone(), || over.load(Ordering::Relaxed));
+        let (cleaning, over) = (&cleaning, &over);
+        let cleaner = scope.spawn(move || kept_going(&broke_off, &stop, &mut || clean(dir, cleaning, over)));
         let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
-        scheduler.follow(follower(dir, &rules, life));
+        scheduler.follow(follower(dir, &rules, life, restarts));
         scheduler.retain(rules.retention, &rules.cleanup);
         // Also when the loop breaks off: the scope waits for its threads.
-        let worked = catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, &cleaning, life)));
+        let worked =
+            catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, cleaning, (life, restarts))));
         over.store(true, Ordering::Relaxed);
         cleaner.thread().unpark();
         worked.unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-fn follower(dir: &StateDir, rules: &Rules, life: &Life<'_>) -> Follower {
-    let mut deliveries = Deliveries::start(dir, rules.webhooks.clone(), life.trouble.clone());
+fn follower(dir: &StateDir, rules: &Rules, life: &Life<'_>, restarts: &Restarts<'_>) -> Follower {
+    let (trouble, broke_off) = (life.trouble.clone(), restarts.beside.clone());
+    let mut deliveries = Deliveries::start(dir, rules.webhooks.clone(), trouble, broke_off);
     Box::new(move |queue: &mut Queue| deliveries.tell(queue))
 }
 
@@ -46,7 +56,7 @@ fn schedule(
     mut scheduler: Scheduler,
     again: &Again<'_>,
     cleaning: &Cleaning,
-    life: &Life<'_>,
+    (life, restarts): (&Life<'_>, &Restarts<'_>),
 ) -> Result<(), DaemonError> {
     let (looks, new) = (Looks::new(again), RefCell::new(None));
     let is_reload_due = || {
@@ -55,9 +65,13 @@ fn schedule(
         new.is_some()
     };
     while !(life.stop)() {
-        scheduler.run(&|| (life.stop)() || is_reload_due() || looks.is_asked())?;
+        scheduler.run(&|| {
+            restarts.write_down();
+            (life.stop)() || is_reload_due() || looks.is_asked()
+        })?;
         if let Some(rules) = new.take() {
-            take_over(&mut scheduler, again, cleaning, life, rules);
+            let follower = follower(again.dir, &rules, life, restarts);
+            take_over(&mut scheduler, again, cleaning, (rules, follower));
         }
         if !(life.stop)() {
             again.retry_what_is_asked(None)?;
@@ -71,15 +85,14 @@ fn take_over(
     scheduler: &mut Scheduler,
     again: &Again<'_>,
     cleaning: &Cleaning,
-    life: &Life<'_>,
-    rules: Rules,
+    (rules, follower): (Rules, Follower),
 ) {
     scheduler.take_over(rules.scheduler.clone());
     scheduler.retain(rules.retention, &rules.cleanup);
     cleaning.take_over(rules.cleanup.clone());
     // Secrets may be in files of their own, so that the settings alone do not tell whether anything is new. What is
     // under way comes to its end elsewhere: no job waits for it, and the new engine begins when the old one has left.
-    let before = scheduler.follow(follower(again.dir, &rules, life));
+    let before = scheduler.follow(follower);
     std::thread::spawn(move || drop(before));
     again.rules.replace(rules);
 }
