@@ -3,8 +3,8 @@
 //!
 //! Before an answer is given again, and before one is made, the state directory's files are asked whether anything
 //! has changed ([`recovery::report::change`]): so nobody sees less than was acknowledged before they asked. What no
-//! file tells, such as the age of a heartbeat or that a process has died, is as old as the answer, which is at most
-//! [`LONGEST`].
+//! file tells, such as the age of a heartbeat or that a process has died, is as old as the answer: [`LONGEST`], or
+//! [`LONGEST_MEANWHILE`], at most.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,8 @@ use super::answer::Answer;
 
 /// How old an answer may be that is given again.
 const LONGEST: Duration = Duration::from_secs(1);
+/// The same while the next one is being made: nobody waits for that, even where it takes long.
+const LONGEST_MEANWHILE: Duration = Duration::from_secs(3);
 /// From this age on another one is made beside, so that nobody waits for it.
 const FRESH: Duration = Duration::from_millis(400);
 
@@ -73,7 +75,9 @@ impl KeptAnswers {
         let answers = locked(&self.answers);
         let kept = answers.get(path).filter(|kept| kept.mark == *now)?;
         let age = kept.made.elapsed();
-        (age < LONGEST).then(|| (kept.answer.clone(), age))
+        let is_renewed = || locked(&self.renewing).contains(path);
+        let fits = age < LONGEST || (age < LONGEST_MEANWHILE && is_renewed());
+        fits.then(|| (kept.answer.clone(), age))
     }
 
     /// Another configuration may want other answers.
