@@ -7,6 +7,7 @@ mod lock;
 use std::fs::{File, Metadata};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::files::Files;
@@ -23,7 +24,7 @@ use crate::state::{JobPaths, StateDir, Word};
 use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// What kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
     /// `cgroup`, `output`, `verdict`.

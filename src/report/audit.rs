@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue;
@@ -18,7 +19,7 @@ use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// One act.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -61,7 +62,7 @@ pub struct AuditFilter {
 }
 
 /// The acts, in order of time.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct AuditReport {
     pub entries: Vec<AuditEntry>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,11 +14,12 @@ use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobSummary {
     pub job_id: String,
     #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
     pub status: Word,
     pub attempt: u32,
     pub repository: Option<String>,
@@ -35,7 +37,7 @@ pub struct JobSummary {
 }
 
 /// A list of jobs.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobList {
     pub jobs: Vec<JobSummary>,
@@ -105,7 +107,7 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
 }
 
 /// Everything about one job.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobDetail {
     #[serde(flatten)]
@@ -126,6 +128,7 @@ pub struct JobDetail {
     pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
     pub source: Option<String>,
+    #[schemars(with = "Option<super::locks::InspectedLock>")]
     pub lock: Value,
     pub callbacks: Vec<Callback>,
     pub checkpoint: Option<CheckpointFile>,
@@ -133,7 +136,7 @@ pub struct JobDetail {
 }
 
 /// The file in which a job saves its progress.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CheckpointFile {
     pub path: String,

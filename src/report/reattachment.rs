@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,7 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity, Usage, usage_of};
 
 /// Running jobs, and those that the last recovery judged.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobsStatus {
     pub reattachment: LastReattachment,
@@ -30,7 +32,7 @@ pub struct JobsStatus {
 }
 
 /// What the last recovery found; zeros and no id when there was none, or it did not get so far.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct LastReattachment {
     pub recovery_id: Option<String>,
@@ -40,18 +42,21 @@ pub struct LastReattachment {
 }
 
 /// How one job stands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobStanding {
     pub job_id: String,
     #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
     pub status: Word,
     pub attempt: u32,
     #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "Liveness")]
     pub liveness: Word,
     #[serde(deserialize_with = "crate::state::word::word")]
     pub verdict: Word,
     #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    #[schemars(with = "Option<Freshness>")]
     pub freshness: Option<Word>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,

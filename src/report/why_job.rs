@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
@@ -14,12 +15,13 @@ use crate::state::Word;
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
 
 /// Why a job is where it is.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyJob {
     /// `job:ID`.
     pub object: String,
     #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
     pub status: Word,
     pub attempt: u32,
     /// What keeps it there, in one sentence.
@@ -28,6 +30,7 @@ pub struct WhyJob {
     #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
     pub verdict: Option<Word>,
     #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    #[schemars(with = "Option<Liveness>")]
     pub liveness: Option<Word>,
     /// What the verdict rests on, in the order in which it was looked at.
     pub evidence: Vec<Evidence>,
@@ -37,7 +40,7 @@ pub struct WhyJob {
 }
 
 /// A process of a job, as it is now.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobProcess {
     /// `supervisor`, `command` or `other`.

@@ -1,5 +1,6 @@
 //! Every piece of evidence behind the verdict on a repository's lock.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::locks::InspectedLock;
@@ -10,7 +11,7 @@ use crate::state::StateDir;
 use crate::state::Word;
 
 /// The verdict, what it rests on, and what else is known of the lock.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyLock {
     /// `lock:REPOSITORY`.
@@ -33,7 +34,7 @@ pub struct WhyLock {
 }
 
 /// What a repair would do about it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Repairable {
     /// `null` when only an operator can decide.

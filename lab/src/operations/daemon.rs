@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use recovery::cleanup::CleanupSettings;
-use recovery::daemon::{DaemonSettings, SchedulerSettings, serve};
+use recovery::daemon::{DaemonSettings, Rules, SchedulerSettings, serve};
 use recovery::jobs::{RecoverSettings, record};
 use recovery::orphans::OrphanSettings;
 use recovery::queue::{Job, JobId, JobStatus, Queue};
@@ -29,14 +29,13 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
 }
 
 fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
-    DaemonSettings {
+    let rules = Rules {
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
             write_records: false,
             webhooks: recovery::webhooks::Settings::default(),
         },
-        run: RunOptions::default(),
         scheduler: SchedulerSettings {
             workers: 1,
             supervisor,
@@ -47,13 +46,19 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        trouble: std::sync::Arc::new(|_| ()),
         // No engine: what the machine's own has is none of a laboratory's business.
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        pauses: Vec::new(),
+    };
+    DaemonSettings {
+        rules,
+        run: RunOptions::default(),
+        trouble: std::sync::Arc::new(|_| ()),
         // Nobody asks it anything.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
+        reload: Box::new(|| None),
     }
 }
 
