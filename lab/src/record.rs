@@ -16,6 +16,14 @@ use crate::facts::Fact;
 use crate::shutdown::Plug;
 
 const EIO: i32 = 5;
+/// Each has a page of shared memory.
+const LOGS: [&str; 5] = [
+    "state/queue/log",
+    "state/audit/log",
+    "state/webhooks/log",
+    "state/startup/log",
+    "state/cleanup/completed",
+];
 
 enum Sink {
     File(File),
@@ -103,7 +111,7 @@ impl Recorder {
 
     /// Shared memory changes without any call: look at it around every effect.
     fn look_at_pages(&self, inner: &mut Inner) {
-        for log in ["state/queue/log", "state/audit/log"] {
+        for log in LOGS {
             let path = Path::new(log).join("commit.page");
             let Ok(content) = std::fs::read(self.world.join(&path)) else { continue };
             if content.is_empty() || inner.pages.get(&path).is_some_and(|known| **known == content) {

@@ -77,7 +77,11 @@ pub fn try_file_system(
             for operation in operations::ALL.iter().filter(wanted) {
                 let name = format!("{}: {}", kind.name(), operation.name);
                 if rows.iter().all(|row| row.operation != name) {
-                    let row = bench.operation(operation, Tally::new(name), progress)?;
+                    let row = bench.operation(operation, Tally::new(&*name), progress).unwrap_or_else(|e| {
+                        let mut row = Tally::new(name);
+                        row.note("the laboratory failed", Err(e.to_string()));
+                        row
+                    });
                     finished(&row);
                     rows.push(row);
                 }
