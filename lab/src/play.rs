@@ -21,7 +21,7 @@ use crate::tree::Tree;
 pub(crate) const PLAY: &str = "play-a-process-of-the-laboratory";
 
 /// A process that records nothing for that long hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How an operation is to be played.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
