@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::case::{Base, Case, Judged, judge};
 use crate::image::{Detail, Random, disks};
 use crate::moments::{Moment, moments};
+use crate::record::Recorder;
 
 /// How fine: one disk of many is taken.
 const DETAIL: Detail =
@@ -59,7 +60,7 @@ pub(crate) fn follow(
         let tree = tree.after_reboot(boot_id);
         let case = Case { tree, moment: how.clone(), facts: facts.clone(), shown: None, is_kill: false };
         tried += 1;
-        match judge(world, base, &case) {
+        match judge(world, base, &case, Recorder::in_memory(world)) {
             Ok(Judged { recovery, .. }) => of_recovery = moments(&case.tree, &recovery),
             Err(why) => return Followed { tried, failed: Some((case, why)) },
         }

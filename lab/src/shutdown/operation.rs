@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::facts::Fact;
 use crate::operations::{self, Operation};
 use crate::play::{Orders, Player};
+use crate::record::Recorder;
 use crate::tree::Tree;
 use crate::{Error, Tally};
 
@@ -162,7 +163,7 @@ impl Bench<'_> {
             })
             .collect();
         let disk = Tree::read(&self.world)?.after_reboot(&self.boot_id);
-        Ok(check(&self.world, &self.base, &disk, &facts).map(drop))
+        Ok(check(&self.world, &self.base, &disk, &facts, Recorder::of_effects(&self.world)).map(drop))
     }
 }
 
