@@ -29,11 +29,13 @@ pub(crate) fn check(
     facts: &BTreeMap<String, Fact>,
     recorder: Recorder,
 ) -> Result<(View, Vec<Event>), String> {
-    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts, recorder))).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(format!("recovery panicked: {}", said.unwrap_or_default()))
-    })
+    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts, recorder))).unwrap_or_else(
+        |panic| {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(format!("recovery panicked: {}", said.unwrap_or_default()))
+        },
+    )
 }
 
 fn check_inner(

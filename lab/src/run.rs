@@ -67,7 +67,7 @@ impl Limits {
             power_losses_after_kills: 2,
             most_after_kill: 8,
             stop_at_first: false,
-            workers: 2,
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
             chains: 3,
             keep: None,
         }

@@ -17,8 +17,8 @@ use crate::{real_binary, shutdown};
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A hundred thousand crash images and thousands of kills, in a quarter of an hour. Without it the
-    /// bounded part that the tests run too.
+    /// A hundred thousand crash images and thousands of kills; it takes long. Without it the bounded
+    /// part that the tests run too.
     #[arg(long)]
     full: bool,
     /// With --full: no limits for an operation, every crash image and kill point that there is. Many hours.
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// How long to torture, in seconds [default: 60].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Write the table to this file too.
+    /// Write the table to this file too, anew with each row.
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
 }
@@ -61,10 +61,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A row is finished: it is printed at once.
+    /// A row is finished: it is printed at once, and is in the table whatever becomes of the run.
     pub(crate) fn finished(&self, row: Row) {
         self.bar.suspend(|| say(&row.line()));
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.push(row);
+        // What cannot be written now is told at the end, when it is written whole.
+        let _ = self.arguments.table.as_ref().map(|path| write_table(path, &render(&rows)));
     }
 
     /// Whether everything is to be tried.

@@ -10,6 +10,7 @@ use recovery::jobs::{RecoverSettings, Retention, assume_dead, prune};
 use recovery::queue::{Queue, Submitter};
 use recovery::recovery::{RunOptions, rehearse};
 
+use super::recover::recover_whatever_is_there;
 use super::small::another;
 use super::stage::actor;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -78,9 +79,7 @@ fn a_folder_for_a_file(stage: &Stage) -> Result<(), Error> {
 
 fn put_away(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["queued"]));
-    let (record, _) = sequence(&stage.dir()?)?;
-    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
-    Ok(())
+    recover_whatever_is_there(stage)
 }
 
 /// Of a job of another machine neither life nor death can be proven: an operator decides.
