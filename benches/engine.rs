@@ -127,8 +127,8 @@ fn our_time(dir: &StateDir, host: &str) -> Duration {
     let liveness = |_: &recovery::queue::JobId, _: u64| JobLiveness::Unknown;
     let mut queue = Queue::open(dir).expect("a queue");
     let begun = Instant::now();
-    let world = World::look(dir, &settings, &queue, &liveness).expect("a look");
-    let plan = scan(&world, &[OrphanKind::Container], Vec::new()).expect("a plan");
+    let world = World::look(dir, &settings, &queue).expect("a look");
+    let plan = scan(&world, &liveness, &[OrphanKind::Container], Vec::new()).expect("a plan");
     assert_eq!(plan.candidates.len(), EACH);
     drop(world);
     let request = Request { plan_id: Some(plan.plan_id), ..Request::default() };

@@ -100,9 +100,9 @@ fn scanning(jobs: usize) {
             assert!(find.status().unwrap().success());
         }));
         ours.push(timed(|| {
-            let world =
-                World::look(&dir, &settings, &queue, &|_, _| recovery::locks::JobLiveness::Unknown).unwrap();
-            let plan = scan(&world, &[OrphanKind::JobDirectory], Vec::new()).unwrap();
+            let world = World::look(&dir, &settings, &queue).unwrap();
+            let unknown = |_: &_, _| recovery::locks::JobLiveness::Unknown;
+            let plan = scan(&world, &unknown, &[OrphanKind::JobDirectory], Vec::new()).unwrap();
             assert_eq!(plan.candidates.len(), jobs);
         }));
     }

@@ -1,8 +1,10 @@
 //! Deliveries: their rate beside bare requests of the same number at a time, and how memory and start-up
 //! grow with what is pending.
 //!
-//! The receiver is in this process and answers 200. Ours and the floor run one after the other, five times; the
-//! medians count. What is pending is measured in a process of its own for each number.
+//! The receiver is in this process, verifies each signature with the crate of the standard's authors, and answers
+//! 200. The floor is what a program would do that forgets everything: it makes the JSON, signs it with that crate and
+//! sends it. Ours and the floor run one after the other, seven times; the medians count. What is pending is measured
+//! in a process of its own for each number.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
 
 mod support;
@@ -14,14 +16,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use recovery::queue::{Callback, JobSpec, Operation, Queue, Submission, append};
-use recovery::state::StateDir;
+use recovery::state::{Secret, StateDir};
 use recovery::webhooks::{Agenda, BreakerSettings, DeliveryLog, Deriver, Engine, Limits, Settings};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use standardwebhooks::Webhook;
 use support::table::{Target, heading, row};
 use support::{library, megabytes, memory, time};
 
 const DELIVERIES: usize = 10_000;
 const PLACES: usize = 16;
 const PENDING: [usize; 3] = [25_000, 50_000, 100_000];
+const ROUNDS: usize = 7;
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn main() {
     if let Some((_, arguments)) = support::role() {
@@ -36,7 +42,7 @@ fn main() {
 fn rates() {
     let address = receiver();
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for _ in 0..5 {
+    for _ in 0..ROUNDS {
         ours.push(our_rate(address));
         bare.push(bare_rate(address));
     }
@@ -54,7 +60,8 @@ fn rates() {
 fn our_rate(address: SocketAddr) -> f64 {
     let place = support::workplace();
     let dir = ended(&place.path().join("state"), DELIVERIES, &format!("http://{address}/end"));
-    let settings = Settings { concurrency: PLACES, per_endpoint: PLACES, ..Settings::default() };
+    let secrets = vec![Secret::parse(SECRET).expect("a secret")];
+    let settings = Settings { concurrency: PLACES, per_endpoint: PLACES, secrets, ..Settings::default() };
     let (engine, feed) = Engine::start(&dir, settings, "benchmark").expect("an engine");
     let queue = Queue::open(&dir).expect("a queue");
     let since = engine.endpoints_since();
@@ -66,6 +73,7 @@ fn our_rate(address: SocketAddr) -> f64 {
     DELIVERIES as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// The same number of the same requests, and nothing is written down.
 fn bare_rate(address: SocketAddr) -> f64 {
     // The engine has chosen a provider for this process already; that will do.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -77,9 +85,9 @@ fn bare_rate(address: SocketAddr) -> f64 {
         for task in 0..PLACES {
             let client = client.clone();
             tasks.push(tokio::spawn(async move {
-                for _ in (task..DELIVERIES).step_by(PLACES) {
-                    let post = client.post(format!("http://{address}/bare")).body(vec![b'x'; 300]);
-                    let answer = post.send().await.expect("an answer");
+                for n in (task..DELIVERIES).step_by(PLACES) {
+                    let answer = bare(&client, address, n).send().await.expect("an answer");
+                    assert!(answer.status().is_success());
                     answer.bytes().await.expect("its end");
                 }
             }));
@@ -89,6 +97,30 @@ fn bare_rate(address: SocketAddr) -> f64 {
         }
     });
     DELIVERIES as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// One of them, with what an end's delivery says.
+fn bare(client: &reqwest::Client, address: SocketAddr, n: usize) -> reqwest::RequestBuilder {
+    let (id, now) = (format!("msg_{n:032x}"), jiff::Timestamp::now());
+    let body = serde_json::json!({
+        "type": "job.ended",
+        "timestamp": now.to_string(),
+        "data": {
+            "job_id": format!("01998d5e-{n:028x}"), "status": "cancelled", "attempt": 0, "repository": null,
+            "submitted_at": now.to_string(), "started_at": null, "finished_at": now.to_string(),
+            "exit_code": null, "signal": null, "reason": null,
+        },
+    });
+    let body = body.to_string();
+    let webhook = Webhook::new(SECRET).expect("a secret");
+    let signature = webhook.sign(&id, now.as_second(), body.as_bytes()).expect("a signature");
+    client
+        .post(format!("http://{address}/bare"))
+        .header("content-type", "application/json")
+        .header("webhook-id", id)
+        .header("webhook-timestamp", now.as_second())
+        .header("webhook-signature", signature)
+        .body(body)
 }
 
 /// Jobs that have come to an end, each with a callback.
@@ -188,16 +220,21 @@ fn receiver() -> SocketAddr {
 fn answer_all(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut input, mut out) = (BufReader::new(stream), stream);
+    let webhook = Webhook::new(SECRET).expect("a secret");
     let mut line = String::new();
     loop {
-        let mut length = 0;
+        let (mut length, mut headers) = (0, HeaderMap::new());
         loop {
             line.clear();
             if input.read_line(&mut line)? == 0 {
                 return Ok(());
             }
-            if let Some(n) = line.strip_prefix("content-length: ") {
-                length = n.trim_end().parse().unwrap_or(0);
+            if let Some((name, value)) = line.trim_end().split_once(": ") {
+                if name == "content-length" {
+                    length = value.parse().unwrap_or(0);
+                }
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                headers.insert(name, HeaderValue::from_str(value).expect("a value"));
             }
             if line == "\r\n" {
                 break;
@@ -205,6 +242,7 @@ fn answer_all(stream: &TcpStream) -> std::io::Result<()> {
         }
         let mut body = vec![0; length];
         input.read_exact(&mut body)?;
-        out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        let status = if webhook.verify(&body, &headers).is_ok() { "200 OK" } else { "400 Bad Request" };
+        write!(out, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")?;
     }
 }

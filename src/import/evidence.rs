@@ -3,11 +3,11 @@
 //! The PID file is not removed when the job ends, may be empty or garbage, and its number may belong to
 //! another process by now. Of the output only the end is read: it may be gigabytes.
 
-use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::legacy::exit_code;
 use super::scan::{FoundJob, Unreadable, Workspace};
@@ -174,7 +174,7 @@ impl Evidence {
 
 /// The processes of this machine that have to do with any job, read once when first needed.
 #[derive(Debug, Default)]
-pub(super) struct Processes(OnceCell<Vec<ProcessEntry>>);
+pub(super) struct Processes(OnceLock<Vec<ProcessEntry>>);
 
 impl Processes {
     fn related(&self) -> &[ProcessEntry] {

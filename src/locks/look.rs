@@ -1,7 +1,7 @@
 //! Gathers the evidence that a verdict needs, and no more: most locks need no look at processes.
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
 use super::scan::ProcessScan;
@@ -14,7 +14,7 @@ pub(super) struct Look<'a> {
     here: Host,
     network: Option<&'static str>,
     jobs: &'a JobLivenessOf<'a>,
-    scan: OnceCell<ProcessScan>,
+    scan: OnceLock<ProcessScan>,
     /// The grants whose holder was gone before the scan; `None`: the scan is taken when first needed.
     covered: Option<HashSet<String>>,
 }
@@ -23,7 +23,7 @@ impl<'a> Look<'a> {
     /// A look that scans the processes when, and if, a verdict first needs it.
     pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> Look<'a> {
         let network = is_network(&dir.paths.locks());
-        Look { here: Host::this(), network, jobs, scan: OnceCell::new(), covered: None }
+        Look { here: Host::this(), network, jobs, scan: OnceLock::new(), covered: None }
     }
 
     /// A new look with the same questions.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
 use super::log::{LogEntry, OrphanLog};
-use super::scan::{alone, plan, save};
+use super::scan::{Before, alone, plan, save};
 use super::trash::{self, TrashError};
 use super::world::{OrphanSettings, World};
 use crate::durable::log::LogError;
@@ -172,7 +172,7 @@ pub fn execute(
         let of_kind: Vec<Candidate> = objects.iter().filter(|c| c.kind == kind).cloned().collect();
         if !of_kind.is_empty() {
             done += of_kind.len();
-            work.docker(of_kind, queue, job_liveness)?;
+            work.docker(of_kind, queue)?;
             progress(done, total);
         }
     }
@@ -185,7 +185,8 @@ pub fn execute(
     if !dry_run {
         let gone = |c: &Candidate| executed.removed.iter().any(|(r, _, _)| r.id == c.id);
         let left = plan.candidates.iter().filter(|c| !gone(c)).cloned().collect();
-        save(dir, &Plan { candidates: left, ..plan })?;
+        // The plan that was carried out has just been read: it is one that this version knows.
+        save(dir, &Plan { candidates: left, ..plan }, Before::Known)?;
         trash::empty(dir, settings, false)?;
     }
     Ok(executed)
@@ -290,10 +291,10 @@ impl Work<'_> {
         job_liveness: &JobLivenessOf<'_>,
         own: bool,
     ) -> Result<Vec<(Candidate, Option<TreeSize>)>, ExecuteError> {
-        let world = World::look(self.dir, self.settings, queue, job_liveness)?;
+        let world = World::look(self.dir, self.settings, queue)?;
         let mut passed = Vec::new();
         for (candidate, size) in candidates {
-            match checks_again(&world, &candidate, size, own)? {
+            match checks_again(&world, job_liveness, &candidate, size, own)? {
                 None => self.removed(candidate, 0, "already_gone")?,
                 Some(checks) => match checks.into_iter().find(|c| c.passed != Some(true)) {
                     Some(check) => self.refused(candidate, check)?,
@@ -373,15 +374,10 @@ impl Work<'_> {
 
     /// Objects of one kind, together: checked in one picture that is a moment old, with the locks of their
     /// jobs held.
-    fn docker(
-        &mut self,
-        candidates: Vec<Candidate>,
-        queue: &mut Queue,
-        job_liveness: &JobLivenessOf<'_>,
-    ) -> Result<(), ExecuteError> {
+    fn docker(&mut self, candidates: Vec<Candidate>, queue: &mut Queue) -> Result<(), ExecuteError> {
         let grips = self.grips(&candidates);
         queue.refresh()?;
-        let world = World::look(self.dir, self.settings, queue, job_liveness)?;
+        let world = World::look(self.dir, self.settings, queue)?;
         let mut going: Vec<(Candidate, DockerObject)> = Vec::new();
         for candidate in candidates {
             let Target::Docker { object } = &candidate.what else { continue };
@@ -461,6 +457,7 @@ fn size_of(candidate: &Candidate) -> Option<TreeSize> {
 /// What is seen now; `None` when it is gone.
 fn checks_again(
     world: &World<'_>,
+    job_liveness: &JobLivenessOf<'_>,
     candidate: &Candidate,
     size: Option<TreeSize>,
     own: bool,
@@ -483,7 +480,7 @@ fn checks_again(
             Err(_) => Ok(None),
         },
         (Target::Lock { repository, lock_id }, _) => {
-            let lock = locks::inspect(world.dir, repository, world.job_liveness).ok().flatten();
+            let lock = locks::inspect(world.dir, repository, job_liveness).ok().flatten();
             Ok(lock.filter(locks::LockInfo::is_active).map(|l| {
                 let same = Check::is("identity", l.lock_id == *lock_id, "the grant is the plan's");
                 std::iter::once(same).chain(world.checks_of_lock(&l)).collect()

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::scan::Scanned;
 use super::world::World;
-use crate::durable::tree::{TreeIdentity, measure_trees};
+use crate::durable::tree::{TreeIdentity, measure_tree};
 use crate::durable::{DiskError, TEMPORARY_PREFIX, Tried};
 use crate::jobs::{Sentinel, Stored};
 use crate::queue::{JobId, JobStatus};
 use crate::state::names::decode;
+use crate::system::side_by_side;
 
 /// How the name of a folder that is being made begins.
 const STAGING_PREFIX: &str = ".staging-";
@@ -77,18 +78,27 @@ impl World<'_> {
             }
         }
         found.retain(|(kind, _, _)| wanted(*kind));
-        let tops: Vec<PathBuf> = found.iter().map(|(_, path, _)| path.clone()).collect();
-        let sizes = measure_trees(&tops);
-        for ((kind, path, job), size) in found.into_iter().zip(sizes) {
-            let Some(identity) = TreeIdentity::of(&path)? else { continue };
-            let age = self.age_of(size.newest_ms);
-            let checks = self.checks_of_folder(kind, &path, job.as_ref(), age, size.has_mounts, false);
-            let name = path.strip_prefix(&jobs).unwrap_or(&path).display().to_string();
-            let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
-            let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
-            scanned.candidates.push(candidate.judged(checks));
+        for candidate in side_by_side(found, |(kind, path, job)| self.folder_candidate(kind, path, job)) {
+            scanned.candidates.extend(candidate?);
         }
         Ok(())
+    }
+
+    /// What is seen of one folder; nothing when it is gone by now.
+    fn folder_candidate(
+        &self,
+        kind: OrphanKind,
+        path: PathBuf,
+        job: Option<JobId>,
+    ) -> Result<Option<Candidate>, DiskError> {
+        let size = measure_tree(&path);
+        let Some(identity) = TreeIdentity::of(&path)? else { return Ok(None) };
+        let age = self.age_of(size.newest_ms);
+        let checks = self.checks_of_folder(kind, &path, job.as_ref(), age, size.has_mounts, false);
+        let name = path.strip_prefix(self.dir.paths.jobs()).unwrap_or(&path).display().to_string();
+        let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
+        let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
+        Ok(Some(candidate.judged(checks)))
     }
 
     /// A sentinel that names another job than its folder, copied there by somebody.

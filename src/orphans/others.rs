@@ -8,13 +8,17 @@ use super::scan::Scanned;
 use super::world::World;
 use crate::durable::{DiskError, is_held, is_temporary_name};
 use crate::jobs::marks;
-use crate::locks::{self, LockInfo, LockVerdict};
+use crate::locks::{self, JobLivenessOf, LockInfo, LockVerdict};
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, environment_of, process_stat};
 
 impl World<'_> {
-    pub(super) fn scan_locks(&self, scanned: &mut Scanned) -> Result<(), DiskError> {
-        for lock in locks::list(self.dir, self.job_liveness)? {
+    pub(super) fn scan_locks(
+        &self,
+        job_liveness: &JobLivenessOf<'_>,
+        scanned: &mut Scanned,
+    ) -> Result<(), DiskError> {
+        for lock in locks::list(self.dir, job_liveness)? {
             scanned.count(OrphanKind::Lock, 1);
             if matches!(lock.verdict, LockVerdict::Stale) {
                 let (repository, lock_id) = (lock.repository.clone(), lock.lock_id.clone());

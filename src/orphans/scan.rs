@@ -6,6 +6,7 @@ use super::candidate::{Candidate, OrphanKind, Plan};
 use super::execute::PLAN_LASTS_MS;
 use super::world::World;
 use crate::durable::{DiskError, FileLock, LockError, read_optional, replace};
+use crate::locks::JobLivenessOf;
 use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
 
@@ -48,10 +49,21 @@ pub(super) fn alone(dir: &StateDir) -> Result<FileLock, LockError> {
 ///
 /// # Errors
 /// [`ScanError`]; the plan before is then still there.
-pub fn scan(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Result<Plan, ScanError> {
+pub fn scan(
+    world: &World<'_>,
+    job_liveness: &JobLivenessOf<'_>,
+    kinds: &[OrphanKind],
+    damage: Vec<Finding>,
+) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
-    let plan = look(world, kinds, damage)?;
-    save(world.dir, &plan)?;
+    // A large plan takes as long to read as to make: both at once.
+    let (before, plan) = std::thread::scope(|scope| {
+        let before = scope.spawn(|| plan_before(world.dir));
+        let plan = look(world, job_liveness, kinds, damage);
+        (before.join().unwrap_or_else(|e| std::panic::resume_unwind(e)), plan)
+    });
+    let (before, plan) = (before?, plan?);
+    save(world.dir, &plan, before)?;
     Ok(plan)
 }
 
@@ -60,9 +72,9 @@ pub fn scan(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Re
 ///
 /// # Errors
 /// See [`scan`].
-pub fn rescan(world: &World<'_>) -> Result<Plan, ScanError> {
+pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
-    let found = look(world, &[], Vec::new())?;
+    let found = look(world, job_liveness, &[], Vec::new())?;
     let saved = plan(world.dir)?;
     let lasts = |saved: &Plan| {
         let age = world.now.millis_since(saved.taken_at);
@@ -71,11 +83,16 @@ pub fn rescan(world: &World<'_>) -> Result<Plan, ScanError> {
     if let Some(saved) = saved.filter(lasts) {
         return Ok(saved);
     }
-    save(world.dir, &found)?;
+    save(world.dir, &found, plan_before(world.dir)?)?;
     Ok(found)
 }
 
-fn look(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Result<Plan, ScanError> {
+fn look(
+    world: &World<'_>,
+    job_liveness: &JobLivenessOf<'_>,
+    kinds: &[OrphanKind],
+    damage: Vec<Finding>,
+) -> Result<Plan, ScanError> {
     let wanted = |kind| kinds.is_empty() || kinds.contains(&kind);
     let mut scanned = Scanned { findings: damage, ..Scanned::default() };
     for kind in OrphanKind::ALL.into_iter().filter(|k| wanted(*k)) {
@@ -90,7 +107,7 @@ fn look(world: &World<'_>, kinds: &[OrphanKind], damage: Vec<Finding>) -> Result
         world.scan_docker(&wanted, &mut scanned);
     }
     if wanted(OrphanKind::Lock) {
-        world.scan_locks(&mut scanned)?;
+        world.scan_locks(job_liveness, &mut scanned)?;
     }
     if wanted(OrphanKind::TemporaryFile) {
         world.scan_temporary_files(&mut scanned);
@@ -134,10 +151,24 @@ fn finding(candidate: &Candidate) -> Option<Finding> {
     }
 }
 
-pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
+/// What the file of the saved plan is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// None, or one that a new one may replace.
+    Known,
+    /// Damaged, or of a later version: it is kept in quarantine.
+    Strange,
+}
+
+fn plan_before(dir: &StateDir) -> Result<Before, DiskError> {
+    let bytes = read_optional(&dir.paths.orphans_plan())?;
+    let is_strange = bytes.is_some_and(|bytes| understood(&bytes).is_none());
+    Ok(if is_strange { Before::Strange } else { Before::Known })
+}
+
+pub(super) fn save(dir: &StateDir, plan: &Plan, before: Before) -> Result<(), DiskError> {
     let path = dir.paths.orphans_plan();
-    let before = read_optional(&path)?;
-    if before.is_some_and(|bytes| understood(&bytes).is_none()) {
+    if before == Before::Strange {
         let why = "it is no plan that this version understands";
         dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::jobs::{Life, ProcessTable, life_of};
-use crate::locks::JobLivenessOf;
 use crate::queue::{Actor, Job, JobId, Queue};
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, EngineSettings};
@@ -52,7 +51,6 @@ pub struct World<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) settings: &'a OrphanSettings,
     pub(super) queue: &'a Queue,
-    pub(super) job_liveness: &'a JobLivenessOf<'a>,
     pub(super) table: ProcessTable,
     pub(super) now: Timestamp,
     /// Jobs with a cleanup that is not over.
@@ -73,7 +71,6 @@ impl<'a> World<'a> {
         dir: &'a StateDir,
         settings: &'a OrphanSettings,
         queue: &'a Queue,
-        job_liveness: &'a JobLivenessOf<'a>,
     ) -> Result<World<'a>, DiskError> {
         let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
         let engine = settings.engine.as_ref().map(ask);
@@ -81,7 +78,6 @@ impl<'a> World<'a> {
             dir,
             settings,
             queue,
-            job_liveness,
             table: ProcessTable::new(),
             now: dir.clock.now(),
             cleaning,

@@ -4,10 +4,10 @@
 //! why not, and it never depends on anything but the state and the record. So replaying the same log
 //! gives the same queue, whoever does it.
 
-use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
@@ -125,7 +125,7 @@ struct Wish {
 pub struct QueueState {
     jobs: IndexMap<JobId, Job>,
     /// Built when somebody asks for the order; kept up to date from then on.
-    order: OnceCell<BTreeSet<OrderKey>>,
+    order: OnceLock<BTreeSet<OrderKey>>,
     running: BTreeSet<JobId>,
     counts: Counts,
     totals: Totals,
@@ -510,7 +510,7 @@ impl QueueState {
 }
 
 /// Notes a job that has just got its status, where the state is asked for it.
-fn index(running: &mut BTreeSet<JobId>, order: &mut OnceCell<BTreeSet<OrderKey>>, job: &Job) {
+fn index(running: &mut BTreeSet<JobId>, order: &mut OnceLock<BTreeSet<OrderKey>>, job: &Job) {
     match job.status {
         JobStatus::Running => drop(running.insert(job.id.clone())),
         JobStatus::Queued => {

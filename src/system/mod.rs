@@ -9,6 +9,7 @@ pub mod git_work;
 mod host;
 mod process;
 mod process_table;
+mod side_by_side;
 mod sighting;
 mod tool;
 mod usage;
@@ -23,6 +24,7 @@ pub use process::{
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

@@ -1,9 +1,9 @@
 //! Delivers: takes what is due, records that it tries, sends, records what came of it.
 //!
-//! One thread decides and records, one sends, on a runtime of its own; what they share with others are the log and
-//! channels. Records are appended by the first thread alone and synced in the background, many at a time. An attempt's place is
-//! free for the next one when its end is in the log, not before: so a kill leaves no more attempts in
-//! doubt than there were places.
+//! One thread decides, records and sends: what has ended and what begins next is one piece of the log, and what the
+//! network brings meanwhile is the next piece. With threads of their own for sending, most of the time went into
+//! waking one another. Records are synced in the background, many at a time. An attempt's place is free for the next
+//! one when its end is in the log, not before: so a kill leaves no more attempts in doubt than there were places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,12 +27,10 @@ use crate::state::{StateDir, Timestamp};
 const LOOK: Duration = Duration::from_millis(100);
 /// How long attempts under way may go on when it is to stop.
 const LAST_WAIT: Duration = Duration::from_secs(3);
+/// Between two syncs of the log. A power loss that comes earlier costs doubles, and nothing else.
+const SYNC_PAUSE: Duration = Duration::from_millis(50);
 /// Between two tries to write a log that cannot be written.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-
-/// Threads that make, sign and send requests; records are another's. With two of them most of their time went
-/// into the system's work for each single request and answer: one handles them in bunches.
-const SENDERS: usize = 1;
 
 /// Why deliveries cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -71,12 +69,6 @@ enum Message {
     Synced(Result<(), String>),
 }
 
-/// What is to go to the log, and when the delivery is due again.
-struct Unrecorded {
-    operation: Operation,
-    due: Option<Instant>,
-}
-
 struct Done {
     delivery: Arc<Delivery>,
     attempt: u32,
@@ -104,10 +96,11 @@ pub struct Engine {
     sender: Arc<Sender>,
     inbox: UnboundedReceiver<Message>,
     outbox: UnboundedSender<Message>,
-    /// Ends of attempts that the log would not take yet; nothing new begins before it does.
-    unrecorded: Vec<Unrecorded>,
+    /// Ends of attempts that are not in the log yet; nothing new begins before, or without, them.
+    unrecorded: Vec<Operation>,
     is_dirty: bool,
     is_syncing: bool,
+    synced: Option<Instant>,
     done: Delivered,
     _lock: FileLock,
 }
@@ -150,6 +143,7 @@ impl Engine {
             unrecorded: Vec::new(),
             is_dirty: false,
             is_syncing: false,
+            synced: None,
             done: Delivered::default(),
             _lock: lock,
         };
@@ -173,8 +167,7 @@ impl Engine {
         stop: &dyn Fn() -> bool,
         trouble: &mut dyn FnMut(&str),
     ) -> Result<Delivered, EngineError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(SENDERS)
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(EngineError::Runtime)?;
@@ -194,7 +187,7 @@ impl Engine {
     }
 
     async fn round(&mut self, trouble: &mut dyn FnMut(&str)) {
-        if let Err(e) = self.follow_and_record().and_then(|()| self.begin()) {
+        if let Err(e) = self.follow().and_then(|()| self.advance()) {
             trouble(&e.to_string());
             tokio::time::sleep(LOG_PAUSE).await;
             // What the files say counts; perhaps a sync failed, or somebody removed them.
@@ -230,7 +223,7 @@ impl Engine {
             Message::Offer(deliveries) => self.adopt(deliveries),
             Message::Done(done) => self.ended(*done),
             Message::Synced(synced) => {
-                self.is_syncing = false;
+                (self.is_syncing, self.synced) = (false, Some(Instant::now()));
                 // The next append says what is wrong.
                 self.is_dirty |= synced.is_err();
             }
@@ -241,7 +234,7 @@ impl Engine {
         let (now, at) = (Instant::now(), self.dir.clock.now());
         for delivery in deliveries {
             let id = delivery.id;
-            if self.log.state().is_settled(id) || self.agenda.knows(id) {
+            if self.log.state().is_settled(id) || self.agenda.knows(id) || self.has_just_ended(id) {
                 continue;
             }
             let due = match self.log.state().course(id).map(|c| c.standing) {
@@ -255,23 +248,55 @@ impl Engine {
         }
     }
 
-    /// What other processes have asked for, and what could not be written before.
-    fn follow_and_record(&mut self) -> Result<(), DeliveryLogError> {
+    /// Whether its last attempt is over, and only the log does not know it yet.
+    fn has_just_ended(&self, id: DeliveryId) -> bool {
+        let is_it = |o: &Operation| matches!(o, Operation::Attempted(a) if a.delivery == id);
+        self.unrecorded.iter().any(is_it)
+    }
+
+    /// What other processes have asked for.
+    fn follow(&mut self) -> Result<(), DeliveryLogError> {
         if self.log.is_behind() {
             let agenda = &mut self.agenda;
             self.log.refresh(&mut |operation| heed(agenda, operation))?;
         }
-        self.record()
+        Ok(())
     }
 
-    fn record(&mut self) -> Result<(), DeliveryLogError> {
-        if !self.unrecorded.is_empty() {
-            let agenda = &mut self.agenda;
-            let operations: Vec<_> = self.unrecorded.iter().map(|u| u.operation.clone()).collect();
-            self.log.decide(&mut |operation| heed(agenda, operation), |_, _| (operations, ()))?;
-            self.unrecorded.drain(..).for_each(|u| land(agenda, &u));
-            self.is_dirty = true;
+    /// Ends what has ended and begins what is due and has room: first in the log, all of it in one piece, then
+    /// on the wire.
+    fn advance(&mut self) -> Result<(), DeliveryLogError> {
+        let now = Instant::now();
+        let room = self.settings.concurrency.saturating_sub(self.agenda.in_flight());
+        let chosen: Vec<_> = (0..room).map_while(|_| self.agenda.next(now)).collect();
+        let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
+        let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
+        let begins = chosen.iter().zip(&attempts);
+        let begins = begins.map(|(d, n)| Operation::Begin { delivery: d.id, attempt: *n });
+        if let Err(e) = self.write(begins.collect()) {
+            chosen.iter().for_each(|d| self.agenda.try_again(d.id, now));
+            return Err(e);
         }
+        for (delivery, attempt) in chosen.into_iter().zip(attempts) {
+            self.send(delivery, attempt);
+        }
+        self.compact_if_due()
+    }
+
+    /// Appends the ends that are not in the log yet and, behind them, what begins.
+    fn write(&mut self, begins: Vec<Operation>) -> Result<(), DeliveryLogError> {
+        if self.unrecorded.is_empty() && begins.is_empty() {
+            return Ok(());
+        }
+        let agenda = &mut self.agenda;
+        let operations = self.unrecorded.iter().cloned().chain(begins).collect();
+        self.log.decide(&mut |operation| heed(agenda, operation), |_, _| (operations, ()))?;
+        self.unrecorded.clear();
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    fn compact_if_due(&mut self) -> Result<(), DeliveryLogError> {
         let size = self.log.state().courses().len() as u64;
         if self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2) {
             self.compact()?;
@@ -284,30 +309,6 @@ impl Engine {
         let since = self.dir.clock.now().plus_millis(-keep);
         // Which of those that arrived could come up again, the next recovery finds out.
         self.log.compact(&|_| true, since, self.settings.keep_entries)?;
-        Ok(())
-    }
-
-    /// Begins what is due and has room: first in the log, then on the wire.
-    fn begin(&mut self) -> Result<(), DeliveryLogError> {
-        let now = Instant::now();
-        let room = self.settings.concurrency.saturating_sub(self.agenda.in_flight());
-        let chosen: Vec<_> = (0..room).map_while(|_| self.agenda.next(now)).collect();
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
-        let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
-        let begins = chosen.iter().zip(&attempts);
-        let begins: Vec<_> = begins.map(|(d, n)| Operation::Begin { delivery: d.id, attempt: *n }).collect();
-        let agenda = &mut self.agenda;
-        if let Err(e) = self.log.decide(&mut |o| heed(agenda, o), |_, _| (begins, ())) {
-            chosen.iter().for_each(|d| self.agenda.try_again(d.id, now));
-            return Err(e);
-        }
-        self.is_dirty = true;
-        for (delivery, attempt) in chosen.into_iter().zip(attempts) {
-            self.send(delivery, attempt);
-        }
         Ok(())
     }
 
@@ -352,7 +353,12 @@ impl Engine {
             error: error.clone(),
             next_try_at: pause_ms.filter(|_| outcome == Outcome::Retry).map(|ms| at.plus_millis(ms)),
         });
-        self.unrecorded.push(Unrecorded { operation, due: pause.map(|p| now + p) });
+        self.unrecorded.push(operation);
+        match (outcome, pause) {
+            (Outcome::Delivered, _) => self.agenda.delivered(delivery.id),
+            (Outcome::Retry, Some(pause)) => self.agenda.try_again(delivery.id, now + pause),
+            _ => self.agenda.park(delivery.id),
+        }
         let endpoint = &delivery.target.endpoint;
         let change = self.agenda.learn(endpoint, health(&answer), asked.map(|a| now + a), now);
         self.note_circuit(endpoint, change, at, error);
@@ -370,12 +376,13 @@ impl Engine {
         let error = error.filter(|_| open_until.is_some());
         let endpoint = endpoint.to_owned();
         let operation = Operation::Circuit { endpoint, failures, open_until, error };
-        self.unrecorded.push(Unrecorded { operation, due: None });
+        self.unrecorded.push(operation);
     }
 
     /// Syncs what was appended, in the background.
     fn sync(&mut self) {
-        if self.is_dirty && !self.is_syncing {
+        let is_early = self.synced.is_some_and(|at| at.elapsed() < SYNC_PAUSE);
+        if self.is_dirty && !self.is_syncing && !is_early {
             (self.is_dirty, self.is_syncing) = (false, true);
             let (log, outbox) = (self.log.log().clone(), self.outbox.clone());
             let end = log.end().last_seq;
@@ -391,7 +398,7 @@ impl Engine {
         let until = Instant::now() + LAST_WAIT;
         while self.agenda.in_flight() > 0 && Instant::now() < until {
             self.rest().await;
-            self.record()?;
+            self.write(Vec::new())?;
         }
         settle(&mut self.log, &self.settings)?;
         self.log.commit()?;
@@ -409,16 +416,6 @@ fn heed(agenda: &mut Agenda, operation: &Operation) {
         }
         Operation::Discard { deliveries, .. } => deliveries.iter().for_each(|id| agenda.forget(*id)),
         _ => {}
-    }
-}
-
-/// The end of an attempt is in the log: its place is free.
-fn land(agenda: &mut Agenda, ended: &Unrecorded) {
-    let Operation::Attempted(attempted) = &ended.operation else { return };
-    match (attempted.outcome, ended.due) {
-        (Outcome::Delivered, _) => agenda.delivered(attempted.delivery),
-        (Outcome::Retry, Some(due)) => agenda.try_again(attempted.delivery, due),
-        _ => agenda.park(attempted.delivery),
     }
 }
 

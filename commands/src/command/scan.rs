@@ -67,8 +67,8 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let liveness = |id: &_, claim| holders.liveness(id, claim);
     let mut damage = findings(queue.replayed());
     damage.extend(CleanupState::read(dir, &Page::default())?.findings);
-    let world = World::look(dir, &settings, &queue, &liveness)?;
-    scan(&world, kinds, damage).map_err(|e| match e {
+    let world = World::look(dir, &settings, &queue)?;
+    scan(&world, &liveness, kinds, damage).map_err(|e| match e {
         recovery::orphans::ScanError::Lock(error) => error.into(),
         recovery::orphans::ScanError::Disk(error) => error.into(),
         other => CliError::new(ErrorKind::Failed, other),

@@ -98,7 +98,7 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     let over = |_: &JobId, _: u64| JobLiveness::Over;
     let mut queue = Queue::open(&dir)?;
     let remove = |queue: &mut Queue| -> Result<_, Error> {
-        scan(&World::look(&dir, &settings, queue, &over)?, &[], Vec::new())?;
+        scan(&World::look(&dir, &settings, queue)?, &over, &[], Vec::new())?;
         let done = execute(&dir, queue, &settings, &over, &Request::default(), &mut |_, _| {})?;
         if !done.failed.is_empty() {
             return Err(format!("not all could be removed: {:?}", done.failed).into());

@@ -2,8 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat2, statx};
 use serde::{Deserialize, Serialize};
@@ -21,33 +20,6 @@ pub struct TreeSize {
     pub has_mounts: bool,
     /// Whether a part could not be read: then the rest is a lower limit.
     pub is_partial: bool,
-}
-
-/// Measures many trees, side by side.
-#[must_use]
-pub fn measure_trees(tops: &[PathBuf]) -> Vec<TreeSize> {
-    let threads =
-        std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(tops.len().max(1));
-    let next = AtomicUsize::new(0);
-    let mut sizes = vec![TreeSize::default(); tops.len()];
-    let found: Vec<Vec<(usize, TreeSize)>> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut found = Vec::new();
-            loop {
-                let from = next.fetch_add(64, Ordering::Relaxed);
-                if from >= tops.len() {
-                    return found;
-                }
-                found.extend((from..tops.len().min(from + 64)).map(|at| (at, measure_tree(&tops[at]))));
-            }
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().filter_map(|w| w.join().ok()).collect()
-    });
-    for (at, size) in found.into_iter().flatten() {
-        sizes[at] = size;
-    }
-    sizes
 }
 
 /// Measures one tree; nothing when there is none.

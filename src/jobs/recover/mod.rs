@@ -15,7 +15,6 @@ mod remains;
 mod resume;
 mod settle;
 mod settled_job;
-mod side_by_side;
 
 pub use assume::{AssumeRefused, assume_dead};
 pub use cancel::{CancelOutcome, Cancellation, cancel};

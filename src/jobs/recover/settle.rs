@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start};
-use super::side_by_side::side_by_side;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
@@ -16,6 +15,7 @@ use crate::queue::{
     Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
 use crate::state::{StateDir, Timestamp};
+use crate::system::side_by_side;
 use crate::system::{Host, LocalDevice};
 
 /// Jobs that are judged with their locks held at the same time: each takes a descriptor.

@@ -19,9 +19,9 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
-        let world = World::look(&shared.dir, &settings, queue, &liveness)
+        let world = World::look(&shared.dir, &settings, queue)
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
-        let plan = match rescan(&world) {
+        let plan = match rescan(&world, &liveness) {
             Ok(plan) => plan,
             // Whoever scans at this moment makes the plan.
             Err(ScanError::Lock(crate::durable::LockError::Held { .. })) => {
