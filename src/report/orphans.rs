@@ -137,7 +137,7 @@ impl CandidatesReport {
 }
 
 /// The plan of the last scan in figures.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct OrphanTotals {
     /// Null when nobody has scanned.

@@ -93,7 +93,7 @@ impl DeliveryCounts {
 }
 
 /// What is undelivered, in figures.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveryTotals {
     #[serde(flatten)]

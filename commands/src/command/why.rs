@@ -21,7 +21,7 @@ pub(crate) struct WhyArgs {
 /// One report or the other, by the kind of object.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code)] // Describes what the two write.
+#[allow(dead_code, clippy::large_enum_variant)] // Describes what the two write; nobody makes one.
 pub(crate) enum Why {
     Job(WhyJob),
     Lock(WhyLock),

@@ -102,6 +102,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Plays another process that writes.
 mod tests {
     use std::sync::atomic::AtomicU32;
 
