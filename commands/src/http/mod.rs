@@ -12,6 +12,7 @@
 //!   that was begun after each of them came; [`kept`]: an answer is given again while nothing has changed;
 //!   [`keyed`]: requests that are sent again.
 //! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
+//! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
 //! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
 
@@ -25,6 +26,7 @@ mod kept;
 mod keyed;
 mod metrics;
 mod openapi;
+mod page;
 mod probes;
 mod problem;
 mod reads;

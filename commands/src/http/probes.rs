@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::server::Shared;
 use super::serving::{admitted, serve};
 use super::stage::{Stage, recovered};
-use super::{command, events, metrics, resources};
+use super::{command, events, metrics, page, resources};
 use crate::error::Ending;
 
 /// See [`ready`].
@@ -44,6 +44,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         router = router.route(path, routes);
     }
     router
+        .merge(page::router())
         .fallback(|State(shared): State<Arc<Shared>>, request| refuse(shared, request, 404))
         .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, request| {
             refuse(shared, request, 405)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::request::Parts as Head;
-use axum::http::{Request, Response, header};
+use axum::http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use recovery::daemon::{AnswerBook, Role};
@@ -52,6 +52,10 @@ pub(super) async fn serve(
     };
     let mut response = answer.respond(&head.headers, !endpoint.method.changes());
     guard(response.headers_mut(), &id);
+    if let Some(asker) = &asker {
+        // The dashboard offers no changes to whom they would be refused.
+        response.headers_mut().insert("recoveryctl-role", HeaderValue::from_static(asker.role.as_str()));
+    }
     let status = response.status().as_u16();
     shared.tell(&id, asker.as_ref(), &head, endpoint.path, status, begun.elapsed());
     response

@@ -1,0 +1,91 @@
+// Server-Sent Events over fetch: EventSource cannot send the token. One stream, resumed where it broke off.
+
+import { Refused, Unreachable, send } from "./api.js";
+
+/** The daemon says at least every 15 s that it lives; after so long without a word the stream is given up. */
+const SILENCE_MS = 40_000;
+
+let lastId = null;
+
+/**
+ * Follows the stream until it ends, calling `opened()` and `event(kind, data)`.
+ * Throws `Unreachable` when it breaks off, `Refused` when it is not given, AbortError when `signal` says so.
+ */
+export async function follow(signal, opened, event) {
+  const headers = { Accept: "text/event-stream", ...(lastId === null ? {} : { "Last-Event-ID": lastId }) };
+  const response = await send("GET", "/api/admin/events", { headers, signal });
+  if (!response.ok) throw new Refused(response.status, await response.json().catch(() => ({})));
+  opened();
+  const parser = new Parser((message) => {
+    if (message.id !== null) lastId = message.id;
+    event(message.kind, message.data);
+  });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await within(SILENCE_MS, reader.read());
+      if (done) throw new Unreachable("the daemon has ended the connection");
+      parser.take(value);
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    reader.cancel().catch(() => {});
+    throw error instanceof Unreachable ? error : new Unreachable("the connection broke off");
+  }
+}
+
+/** Another daemon's numbers are not this one's. */
+export function forget() {
+  lastId = null;
+}
+
+function within(ms, promise) {
+  let timer;
+  const silence = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Unreachable("the daemon is silent")), ms);
+  });
+  return Promise.race([promise, silence]).finally(() => clearTimeout(timer));
+}
+
+/** The lines of an event stream, as they come in parts. */
+class Parser {
+  constructor(emit) {
+    this.emit = emit;
+    this.rest = "";
+    this.begin();
+  }
+
+  begin() {
+    this.message = { id: null, kind: "message", data: [] };
+  }
+
+  take(text) {
+    const lines = (this.rest + text).split("\n");
+    this.rest = lines.pop();
+    lines.forEach((line) => this.line(line.replace(/\r$/, "")));
+  }
+
+  line(line) {
+    if (line === "") return this.end();
+    const colon = line.indexOf(":");
+    if (colon === 0) return; // A sign of life.
+    const name = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+    if (name === "id") this.message.id = value;
+    else if (name === "event") this.message.kind = value;
+    else if (name === "data") this.message.data.push(value);
+  }
+
+  end() {
+    const { id, kind, data } = this.message;
+    this.begin();
+    if (data.length === 0) return;
+    let parsed = null;
+    try {
+      parsed = JSON.parse(data.join("\n"));
+    } catch {
+      return; // It says that something has happened, at most; the next read shows it.
+    }
+    this.emit({ id, kind, data: parsed });
+  }
+}
