@@ -41,7 +41,11 @@ struct Asset {
 /// A file of `page/`, by its name below `/assets/`.
 macro_rules! asset {
     ($kind:expr, $name:literal) => {
-        Asset { path: concat!("/assets/", $name), content_type: $kind, content: include_str!(concat!("page/", $name)) }
+        Asset {
+            path: concat!("/assets/", $name),
+            content_type: $kind,
+            content: include_str!(concat!("page/", $name)),
+        }
     };
 }
 
