@@ -26,6 +26,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, guard};
+use super::gate::tell_role;
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
@@ -156,9 +157,10 @@ fn event_of(seq: u64, payload: &[u8]) -> Option<(u64, Bytes)> {
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
-    let begun = match admitted(&shared, &head).await {
+    let asker = admitted(&shared, &head).await;
+    let begun = match &asker {
         Ok(_) => place(&head),
-        Err(problem) => Err(problem),
+        Err(problem) => Err(problem.clone()),
     };
     let mut response = match begun {
         Err(problem) => Answer::from(problem).respond(&head.headers, false),
@@ -173,6 +175,9 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
         }
     };
     guard(response.headers_mut(), &shared.next_request_id());
+    if let Ok(asker) = &asker {
+        tell_role(response.headers_mut(), asker);
+    }
     response
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use recovery::daemon::{Role, Tokens};
 use recovery::durable::DiskError;
 
@@ -139,6 +139,11 @@ fn is_ours(name: &str, names: &[String]) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok()
         || names.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+}
+
+/// Tells who asked what they are: the dashboard offers no changes to whom they would be refused.
+pub(super) fn tell_role(headers: &mut HeaderMap, asker: &Asker) {
+    headers.insert("recoveryctl-role", HeaderValue::from_static(asker.role.as_str()));
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use axum::routing::get;
 
 use super::answer::{Answer, guard};
 use super::gate::check_host;
+use super::problem::Problem;
 use super::server::Shared;
 
 /// What the page may do: nothing but run its own scripts and ask its own daemon. Text never becomes markup
@@ -66,6 +67,7 @@ const ASSETS: &[Asset] = &[
     asset!(SCRIPT, "graph.js"),
     asset!(SCRIPT, "keys.js"),
     asset!(SCRIPT, "live.js"),
+    asset!(SCRIPT, "offers.js"),
     asset!(SCRIPT, "parts.js"),
     asset!(SCRIPT, "route.js"),
     asset!(SCRIPT, "top.js"),
@@ -87,7 +89,7 @@ const ASSETS: &[Asset] = &[
 pub(super) fn router() -> Router<Arc<Shared>> {
     ASSETS.iter().fold(Router::new(), |router, asset| {
         let serve = move |State(shared): State<Arc<Shared>>, request| serve(shared, asset, request);
-        router.route(asset.path, get(serve))
+        router.route(asset.path, get(serve).fallback(wrong_method))
     })
 }
 
@@ -100,7 +102,18 @@ async fn serve(shared: Arc<Shared>, asset: &'static Asset, request: Request<Body
         None => Answer::text(200, asset.content_type, asset.content),
     };
     let mut response = answer.respond(&head.headers, true);
+    // Also with 304, which says again what it says.
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    guard(response.headers_mut(), &shared.next_request_id());
+    response
+}
+
+/// Whoever may look at the page may know that it is only looked at.
+async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
+    let problem =
+        Problem::new(405, "wrong-method", "wrong method", "the page is only looked at: GET or HEAD");
+    let mut response = Answer::from(problem).respond(request.headers(), false);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     guard(response.headers_mut(), &shared.next_request_id());
     response
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::request::Parts as Head;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use recovery::daemon::{AnswerBook, Role};
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::answer::{Answer, guard};
 use super::endpoint::{Act, Endpoint};
 use super::execute::{Carried, carry_out, with_context};
-use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, user_at_socket};
+use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::keyed;
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
@@ -53,8 +53,7 @@ pub(super) async fn serve(
     let mut response = answer.respond(&head.headers, !endpoint.method.changes());
     guard(response.headers_mut(), &id);
     if let Some(asker) = &asker {
-        // The dashboard offers no changes to whom they would be refused.
-        response.headers_mut().insert("recoveryctl-role", HeaderValue::from_static(asker.role.as_str()));
+        tell_role(response.headers_mut(), asker);
     }
     let status = response.status().as_u16();
     shared.tell(&id, asker.as_ref(), &head, endpoint.path, status, begun.elapsed());

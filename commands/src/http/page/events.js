@@ -34,6 +34,15 @@ export async function follow(signal, opened, event) {
   }
 }
 
+/** Whether the token opens the stream: the one answer that waits for no disk but the token's. Throws as `follow`. */
+export async function knock() {
+  const visit = new AbortController();
+  const response = await send("GET", "/api/admin/events", { signal: visit.signal });
+  const problem = response.ok ? null : await response.json().catch(() => ({}));
+  visit.abort();
+  if (problem) throw new Refused(response.status, problem);
+}
+
 /** Another daemon's numbers are not this one's. */
 export function forget() {
   lastId = null;

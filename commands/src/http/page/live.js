@@ -174,7 +174,7 @@ function failed(error) {
 }
 
 /** Reads what the view shows besides. */
-export async function readOwn() {
+async function readOwn() {
   const of = location.hash;
   const reading = ownReader();
   if (!reading) {

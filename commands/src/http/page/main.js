@@ -1,9 +1,9 @@
 // The page: the door where the token is shown, and the views behind it.
 
-import { read, token } from "./api.js";
+import { token } from "./api.js";
 import { h, obeyClicks, patch } from "./dom.js";
 import { begin, end, model, resume, turned } from "./live.js";
-import { forget } from "./events.js";
+import { forget, knock } from "./events.js";
 import { beginKeys } from "./keys.js";
 import { here } from "./route.js";
 import { showTop } from "./top.js";
@@ -61,12 +61,11 @@ async function tryToken(event) {
   at("door-said").textContent = "";
   token.keep(shown);
   try {
-    await read("/api/admin/health");
+    await knock();
     at("token").value = "";
     enter();
   } catch (error) {
     const isWrong = error.status === 401;
-    if (!isWrong && error.status !== undefined) return enter();
     token.forget();
     at("door-said").textContent = isWrong ? "This token does not count." : `${error.message}. Try again.`;
     at("token").select();

@@ -45,7 +45,7 @@ export function nothing(text, more) {
   return h("p", { class: "nothing" }, text, more && h("span", { class: "aside" }, " ", more));
 }
 
-export function loading() {
+function loading() {
   return h("p", { class: "nothing", role: "status" }, "Reading …");
 }
 
@@ -70,8 +70,12 @@ export function own(content) {
  */
 export function table(caption, columns, rows, { key, most = 100, total = rows.length, marked } = {}) {
   const shown = rows.slice(0, most);
-  const cell = (column, row) =>
-    h("td", { role: "cell", class: column.kind, "data-label": column.title }, h("div", { class: "cell" }, column.cell(row) ?? "–"));
+  const cell = (column, row) => {
+    const content = column.cell(row) || "–";
+    // On a phone a value that is none takes no line.
+    const kind = [column.kind, content === "–" && "none"].filter(Boolean).join(" ");
+    return h("td", { role: "cell", class: kind || null, "data-label": column.title }, h("div", { class: "cell" }, content));
+  };
   const line = (row) =>
     h("tr", { role: "row", key: key && `row-${key(row)}`, class: marked?.(row) && "marked" }, columns.map((column) => cell(column, row)));
   const heads = columns.map((c) => h("th", { role: "columnheader", scope: "col", class: c.kind }, c.title || h("span", { class: "unseen" }, "actions")));

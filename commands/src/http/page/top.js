@@ -1,13 +1,13 @@
 // The head of the page: how the whole stands, what to do, the views; and whether all that is still true.
 
-import { button, command, name, sentence } from "./parts.js";
+import { next } from "./offers.js";
+import { name, sentence } from "./parts.js";
 import { h, patch } from "./dom.js";
 import { clock, count, plural } from "./format.js";
 import { isOld, model, tryNow } from "./live.js";
 import { mayChange } from "./api.js";
 import { shapeOf, tag, toneOf, wordOf } from "./words.js";
 import { VIEWS } from "./views/index.js";
-import { leaveSafeMode } from "./actions.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -51,8 +51,7 @@ function standing() {
 
 function toDo(status) {
   if (!status.action) return h("p", { class: "to-do" }, h("span", { class: "aside" }, "Nothing to do."));
-  const safe = status.state === "safe_mode" && mayChange() && button("Leave safe mode", leaveSafeMode);
-  return h("p", { class: "to-do" }, h("span", { class: "label" }, "Do"), command(status.action), safe);
+  return h("p", { class: "to-do" }, h("span", { class: "label" }, "Do"), next(status.action));
 }
 
 function counts({ counts: by }) {

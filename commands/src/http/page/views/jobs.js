@@ -35,7 +35,7 @@ function running({ jobs: all, total }) {
     "Running jobs",
     [
       { title: "Job", cell: (j) => [link(to("jobs", j.job_id), j.job_id), j.attempt > 1 && h("span", { class: "aside" }, ` try ${j.attempt}`)] },
-      { title: "Liveness", cell: (j) => [tag(j.liveness), j.reattached && h("span", { class: "aside" }, " re-attached")] },
+      { title: "Liveness", cell: (j) => [j.status === "running" ? tag(j.liveness) : tag(j.status), j.reattached && h("span", { class: "aside" }, " re-attached")] },
       { title: "Heartbeat", cell: (j) => (j.freshness ? [tag(j.freshness), h("span", { class: "aside" }, ` ${duration(j.heartbeat_age_ms)}`)] : "–") },
       { title: "Since", cell: (j) => when(j.started_at) },
       { title: "Repository", cell: (j) => j.repository && link(to("locks", j.repository), j.repository) },

@@ -5,7 +5,8 @@ import { retryPhase, skipPhase } from "../actions.js";
 import { h } from "../dom.js";
 import { duration, plural } from "../format.js";
 import { graph, progress } from "../graph.js";
-import { button, command, link, meter, more, name, nothing, section, sentence, table, when } from "../parts.js";
+import { next } from "../offers.js";
+import { button, link, meter, more, name, nothing, section, sentence, table, when } from "../parts.js";
 import { to } from "../route.js";
 import { tag, toneOf } from "../words.js";
 
@@ -86,7 +87,7 @@ function finding(found, n) {
     { key: `finding-${found.code}-${found.object}-${n}`, class: toneOf(found.severity) },
     h("p", { class: "finding-head" }, tag(found.severity), object(found.object), h("code", { class: "code" }, found.code)),
     h("p", null, sentence(found.sentence)),
-    found.next && h("p", null, h("span", { class: "label" }, "Next"), command(found.next)),
+    found.next && h("p", null, h("span", { class: "label" }, "Next"), next(found.next)),
   );
 }
 

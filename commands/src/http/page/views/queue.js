@@ -57,6 +57,8 @@ function waitingLine(line, { query }, { depth }) {
 
 /** What a queued job waits for, in words. */
 export function waitsFor(job) {
+  const [kind, ...id] = (job.waiting_for ?? "").split(":");
+  if (kind === "job") return ["job ", link(to("jobs", id.join(":")), id.join(":"))];
   if (job.waiting_for) return sentence(job.waiting_for);
   return job.not_before ? ["not before ", when(job.not_before)] : "a free worker";
 }
