@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use recovery::cleanup::CleanupSettings;
-use recovery::daemon::{DaemonSettings, Listening, SchedulerSettings, known_daemon, serve};
+use recovery::daemon::{DaemonSettings, Listening, Rules, SchedulerSettings, known_daemon, serve};
 use recovery::durable::Disk;
 use recovery::jobs::{FreshnessLimits, RecoverSettings};
 use recovery::orphans::OrphanSettings;
@@ -23,14 +23,13 @@ fn actor() -> Actor {
 }
 
 fn settings() -> DaemonSettings {
-    DaemonSettings {
+    let rules = Rules {
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
             write_records: false,
             webhooks: recovery::webhooks::Settings::default(),
         },
-        run: RunOptions::default(),
         scheduler: SchedulerSettings {
             workers: 1,
             supervisor: vec!["/bin/false".into()],
@@ -41,11 +40,17 @@ fn settings() -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        trouble: Arc::new(|_| ()),
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        pauses: Vec::new(),
+    };
+    DaemonSettings {
+        rules,
+        run: RunOptions::default(),
+        trouble: Arc::new(|_| ()),
         listen: Box::new(|_| Ok(Listening::default())),
+        reload: Box::new(|| None),
     }
 }
 

@@ -199,20 +199,18 @@ impl Command {
     /// Whether a daemon can be asked for it. Others work where they are given: on a terminal, on files of this
     /// machine, or as a process of their own.
     pub(crate) fn is_for_a_daemon(&self) -> bool {
-        let is_live = matches!(self, Command::Tui(args) if args.is_live());
-        !is_live
-            && !matches!(
-                self,
-                Command::Init(_)
-                    | Command::Lock(_)
-                    | Command::Work(_)
-                    | Command::Run(_)
-                    | Command::Daemon(_)
-                    | Command::Import(_)
-                    | Command::Demo(_)
-                    | Command::Config(_)
-            )
-            && !self.is_offline()
+        !matches!(
+            self,
+            Command::Init(_)
+                | Command::Lock(_)
+                | Command::Work(_)
+                | Command::Run(_)
+                | Command::Daemon(_)
+                | Command::Import(_)
+                | Command::Demo(_)
+                | Command::Config(_)
+                | Command::Tui(_)
+        ) && !self.is_offline()
     }
 
     /// Whether it needs neither a state directory nor a daemon.
@@ -324,10 +322,11 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     end(&mut context.output, outcome)
 }
 
-/// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens.
+/// Whether a daemon is to be asked. To the daemon itself `--socket` says where it listens; the dashboard asks
+/// for what it shows, not for pictures.
 fn is_for_elsewhere(globals: &Globals, command: &Command) -> bool {
     let is_named = globals.url.is_some() || globals.socket.is_some();
-    is_named && !command.is_offline() && !matches!(command, Command::Daemon(_))
+    is_named && !command.is_offline() && !matches!(command, Command::Daemon(_) | Command::Tui(_))
 }
 
 /// The edge: tells the failure, empties the buffers, decides the status.

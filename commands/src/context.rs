@@ -51,6 +51,11 @@ impl Context {
         Context { output, interruption, globals, invoker: Invoker::this(), word, loaded: None, client: None }
     }
 
+    /// The same with a configuration that was read already.
+    pub(crate) fn configured(self, loaded: Loaded) -> Context {
+        Context { loaded: Some(loaded), ..self }
+    }
+
     /// For a client of the daemon: with the daemon's configuration, in the client's name.
     pub(crate) fn remote(
         output: Output,

@@ -39,19 +39,19 @@ fn has_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
 /// the same entry in the audit trail. Each is in a process group of its own: it goes on when the terminal is
 /// closed.
 pub(crate) struct OwnCommands {
-    /// The state directory.
-    pub(crate) state_dir: PathBuf,
-    /// The configuration that was read.
-    pub(crate) config: Option<PathBuf>,
+    /// The words before each command: which daemon is asked.
+    pub(crate) options: Vec<String>,
+    /// Which state directory and which configuration are meant.
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Runner for OwnCommands {
     fn run(&self, words: &[String]) -> Ran {
         let mut command = Command::new(own_program());
-        command.args(words).env("RECOVERYCTL_STATE_DIR", &self.state_dir);
-        if let Some(config) = &self.config {
-            command.env("RECOVERYCTL_CONFIG", config);
-        }
+        command
+            .args(&self.options)
+            .args(words)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         // Standard input stays the terminal, for the audit trail; nothing reads from it.
         command.stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         match command.output() {

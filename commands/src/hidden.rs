@@ -16,6 +16,8 @@ use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 
+use crate::descriptors;
+
 /// The supervisor of one attempt.
 #[derive(Debug, Parser)]
 struct SuperviseArgs {
@@ -35,6 +37,9 @@ struct SuperviseArgs {
     output_limit: u64,
     #[arg(long)]
     no_cgroup: bool,
+    /// How many files it, and its job, may have open; as it is when not given.
+    #[arg(long)]
+    descriptors: Option<u64>,
 }
 
 /// The process that becomes the command.
@@ -83,6 +88,7 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
         jobs.output_limit.to_string().into(),
     ];
     command.extend((!jobs.cgroup).then(|| "--no-cgroup".into()));
+    command.extend(descriptors::before().map(|n| format!("--descriptors={n}").into()));
     command
 }
 
@@ -95,6 +101,7 @@ pub(crate) fn own_program() -> OsString {
 }
 
 fn run_supervise(args: SuperviseArgs) -> ExitCode {
+    args.descriptors.into_iter().for_each(descriptors::lower);
     let dir = match open(&args.state_dir) {
         Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
         Err(status) => return status,

@@ -80,8 +80,10 @@ fn run_full_screen(
         clock: dir.clock.clone(),
         own: Some(OwnRecovery { snapshots, cancel }),
     };
-    let runner: Arc<dyn Runner> =
-        Arc::new(OwnCommands { state_dir: dir.paths.root().to_owned(), config: None });
+    let runner: Arc<dyn Runner> = Arc::new(OwnCommands {
+        options: Vec::new(),
+        environment: vec![("RECOVERYCTL_STATE_DIR", dir.paths.root().to_owned())],
+    });
     let (shown, recovered) = std::thread::scope(|scope| {
         // The options go with it: the dashboard ends when their sender does.
         let running = scope.spawn(move || recovery.run(&options));

@@ -14,6 +14,7 @@ mod command;
 mod configuration;
 mod context;
 mod dashboard;
+mod descriptors;
 mod error;
 mod hidden;
 mod http;

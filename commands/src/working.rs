@@ -68,10 +68,15 @@ pub(crate) fn run_options(
     observer: Option<Observer>,
 ) -> Result<RunOptions, CliError> {
     let by = context.actor().by;
-    let config::RecoverySettings { tries, pause } = context.settings()?.recovery;
-    let pauses = (1..tries).map(|n| pause * 2u32.saturating_pow(n - 1)).collect();
+    let pauses = pauses(context)?;
     let purpose = purpose.to_owned();
     Ok(RunOptions { purpose, by, skip: skip.to_vec(), pauses, observer, ..RunOptions::default() })
+}
+
+/// The pauses before a phase's second, third … try.
+pub(crate) fn pauses(context: &mut Context) -> Result<Vec<Duration>, CliError> {
+    let config::RecoverySettings { tries, pause } = context.settings()?.recovery;
+    Ok((1..tries).map(|n| pause * 2u32.saturating_pow(n - 1)).collect())
 }
 
 /// Which jobs that are over are kept.

@@ -11,6 +11,7 @@ use crate::Error;
 use crate::check::check;
 use crate::event::Event;
 use crate::facts::Fact;
+use crate::record::Recorder;
 use crate::tree::Tree;
 
 /// One disk to try.
@@ -83,9 +84,9 @@ pub(crate) struct Judged {
     pub(crate) recovery: Vec<Event>,
 }
 
-/// Recovers a disk in the folder `world` and looks whether what must hold does.
-pub(crate) fn judge(world: &Path, base: &Base, case: &Case) -> Result<Judged, String> {
-    let (view, recovery) = check(world, base, &case.tree, &case.facts)?;
+/// Recovers a disk in the folder `world`, which `recorder` hears, and looks whether what must hold does.
+pub(crate) fn judge(world: &Path, base: &Base, case: &Case, recorder: Recorder) -> Result<Judged, String> {
+    let (view, recovery) = check(world, base, &case.tree, &case.facts, recorder)?;
     let objects = view.objects();
     case.shown.as_ref().map_or(Ok(()), |shown| shown.allows(&objects))?;
     Ok(Judged { objects, recovery })
@@ -158,6 +159,6 @@ pub fn try_kept(folder: &Path) -> Result<Again, Error> {
     let shown = note.shown.map(Arc::new);
     let case = Case { tree, moment: note.moment, facts: note.facts, shown, is_kill: false };
     let world = crate::run::scratch()?;
-    let now = judge(world.path(), &base, &case).err();
+    let now = judge(world.path(), &base, &case, Recorder::of_effects(world.path())).err();
     Ok(Again { operation: note.operation, moment: case.moment, then: note.why, now })
 }

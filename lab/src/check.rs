@@ -18,7 +18,7 @@ use crate::tree::Tree;
 use crate::view::View;
 
 /// Recovers `disk` twice in the folder `world` and checks what must hold; `base` was there before the
-/// operation, without and with a reboot since. What the first recovery did comes back too.
+/// operation, without and with a reboot since. `recorder` hears what the first recovery does.
 ///
 /// # Errors
 /// A sentence that says what does not hold.
@@ -27,12 +27,15 @@ pub(crate) fn check(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
+    recorder: Recorder,
 ) -> Result<(View, Vec<Event>), String> {
-    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts))).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().cloned();
-        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Err(format!("recovery panicked: {}", said.unwrap_or_default()))
-    })
+    catch_unwind(AssertUnwindSafe(|| check_inner(world, base, disk, facts, recorder))).unwrap_or_else(
+        |panic| {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Err(format!("recovery panicked: {}", said.unwrap_or_default()))
+        },
+    )
 }
 
 fn check_inner(
@@ -40,17 +43,18 @@ fn check_inner(
     base: &[Tree; 2],
     disk: &Tree,
     facts: &BTreeMap<String, Fact>,
+    recorder: Recorder,
 ) -> Result<(View, Vec<Event>), String> {
     let laboratory = |e: crate::Error| format!("the laboratory failed: {e}");
     documents_are_whole(disk, base)?;
     disk.restore(world).map_err(laboratory)?;
-    let (view, recovery) = observed(world)?;
+    let (view, recovery) = observed(world, recorder)?;
     let first = Tree::read(world).map_err(laboratory)?;
     acknowledged(&view, facts, world)?;
     exits_are_kept(disk, &view)?;
     unreadable_is_kept(disk, &first)?;
     unreadable_is_kept(&base[0], &first).or_else(|_| unreadable_is_kept(&base[1], &first))?;
-    let (again, _) = observed(world)?;
+    let (again, _) = observed(world, Recorder::of_effects(world))?;
     let second = Tree::read(world).map_err(laboratory)?;
     nothing_changed(&first, &second)?;
     if again.essence() != view.essence() || again.state_id != view.state_id {
@@ -60,8 +64,8 @@ fn check_inner(
 }
 
 /// Recovers, and sees to it that nothing outside the state directory is touched; with what it did.
-fn observed(world: &Path) -> Result<(View, Vec<Event>), String> {
-    let recorder = Arc::new(Recorder::in_memory(world));
+fn observed(world: &Path, recorder: Recorder) -> Result<(View, Vec<Event>), String> {
+    let recorder = Arc::new(recorder);
     let view = recover(world, Disk::observed(recorder.clone()));
     let events = recorder.take();
     let outside = events.iter().find_map(|event| match event {

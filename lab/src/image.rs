@@ -34,8 +34,8 @@ impl Detail {
 /// Hands every disk to `each`; the first one has lost nothing.
 pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &mut dyn FnMut(Tree)) {
     let dirty = model.dirty();
-    let variants: Vec<(Id, Vec<Bytes>)> =
-        dirty.iter().map(|&id| (id, contents(model, id, detail, random))).collect();
+    let all_variants: Vec<(Id, Vec<Variant>)> =
+        dirty.iter().map(|&id| (id, variants(model, id, detail, random))).collect();
     let choices = choices_of_names(model.unsynced_names(), detail, random);
     let mut left = detail.most_per_moment;
     // First what is lost or kept as a whole, for every choice of names.
@@ -49,14 +49,15 @@ pub(crate) fn disks(model: &Model, detail: &Detail, random: &mut Random, each: &
         }
     }
     // Then one file at a time, the others kept or lost. Where these are too many, some of all of them.
-    let mut others = variants.iter().map(|(_, contents)| contents.len()).sum::<usize>() * choices.len() * 2;
+    let mut others = all_variants.iter().map(|(_, of_file)| of_file.len()).sum::<usize>() * choices.len() * 2;
     for kept in &choices {
-        for (chosen, contents) in &variants {
-            for content in contents {
+        for (chosen, of_file) in &all_variants {
+            for variant in of_file {
                 for rest in [Model::kept, Model::lost] {
                     let is_wanted = random.below(others) < left;
                     others -= 1;
                     if is_wanted {
+                        let content = variant.content(model, *chosen);
                         let mut with = |id: Id| if id == *chosen { content.clone() } else { rest(model, id) };
                         each(model.disk(kept, &mut with));
                         left -= 1;
@@ -86,47 +87,76 @@ fn choices_of_names(count: usize, detail: &Detail, random: &mut Random) -> Vec<V
     choices
 }
 
-/// What a file may hold: everything, nothing new, a part of the changes, a torn last one, zeros.
-fn contents(model: &Model, id: Id, detail: &Detail, random: &mut Random) -> Vec<Bytes> {
+/// What a file may hold. Contents are made when they are wanted: of thousands a few are.
+#[derive(Debug, Clone, Copy)]
+enum Variant {
+    /// The first so many of its changes, in their order.
+    First(usize),
+    /// All changes but this: those of different pages arrive in any order.
+    Without(usize),
+    /// Of the write behind the first so many changes, only the beginning arrived.
+    Beginning { before: usize, cut: usize },
+    /// As [`Variant::Beginning`], with the full length.
+    BeginningAtLength { before: usize, cut: usize },
+    /// Only the end arrived: the system writes pages in any order.
+    End { before: usize, cut: usize },
+    /// The length is right and what is new is not there.
+    Zeros,
+}
+
+/// Everything, nothing new, a part of the changes, a torn one, zeros.
+fn variants(model: &Model, id: Id, detail: &Detail, random: &mut Random) -> Vec<Variant> {
     let changes: Vec<&DataChange> = model.pending(id).collect();
-    let mut found = vec![model.kept(id), model.lost(id)];
-    for (count, change) in changes.iter().enumerate() {
-        let before = model.with_changes(id, count);
-        let DataChange::Write { offset, bytes } = change else {
-            found.push(before);
-            continue;
-        };
+    let mut found: Vec<Variant> = (0..=changes.len()).map(Variant::First).collect();
+    for (before, change) in changes.iter().enumerate() {
+        let DataChange::Write { offset, bytes } = change else { continue };
         let offset = usize::try_from(*offset).unwrap_or(usize::MAX);
+        let is_longer = model.with_changes(id, before).len() < offset + bytes.len();
         for cut in cuts(offset, bytes.len(), detail, random) {
-            // Only the beginning arrived, and the length with it or the full one.
-            let mut torn = before.to_vec();
-            overwrite(&mut torn, offset, &bytes[..cut]);
-            found.push(Arc::new(torn.clone()));
-            if torn.len() < offset + bytes.len() {
-                torn.resize(offset + bytes.len(), 0);
-                found.push(Arc::new(torn));
+            found.push(Variant::Beginning { before, cut });
+            if is_longer {
+                found.push(Variant::BeginningAtLength { before, cut });
             }
-            // Only the end arrived: the system writes pages in any order.
             if (offset + cut).is_multiple_of(SECTOR) {
-                let mut torn = before.to_vec();
-                overwrite(&mut torn, offset + cut, &bytes[cut..]);
-                found.push(Arc::new(torn));
+                found.push(Variant::End { before, cut });
             }
         }
-        found.push(before);
     }
-    // Each alone lost: changes of different pages arrive in any order.
     if changes.len() > 1 {
-        for lost in 0..changes.len() {
-            let mut content = model.lost(id).to_vec();
-            changes.iter().enumerate().filter(|(i, _)| *i != lost).for_each(|(_, c)| c.apply(&mut content));
-            found.push(Arc::new(content));
+        // Without the last one is the first ones.
+        found.extend((0..changes.len() - 1).map(Variant::Without));
+    }
+    found.push(Variant::Zeros);
+    found
+}
+
+impl Variant {
+    fn content(self, model: &Model, id: Id) -> Bytes {
+        let after = |before: usize, from: usize, to: Option<usize>, is_full: bool| {
+            let mut content = model.with_changes(id, before).to_vec();
+            if let Some(DataChange::Write { offset, bytes }) = model.pending(id).nth(before) {
+                let offset = usize::try_from(*offset).unwrap_or(usize::MAX);
+                overwrite(&mut content, offset + from, &bytes[from..to.unwrap_or(bytes.len())]);
+                if is_full && content.len() < offset + bytes.len() {
+                    content.resize(offset + bytes.len(), 0);
+                }
+            }
+            Arc::new(content)
+        };
+        match self {
+            Variant::First(count) => model.with_changes(id, count),
+            Variant::Without(lost) => {
+                let mut content = model.lost(id).to_vec();
+                let others = model.pending(id).enumerate().filter(|(at, _)| *at != lost);
+                others.for_each(|(_, change)| change.apply(&mut content));
+                Arc::new(content)
+            }
+            Variant::Beginning { before, cut } => after(before, 0, Some(cut), false),
+            Variant::BeginningAtLength { before, cut } => after(before, 0, Some(cut), true),
+            Variant::End { before, cut } => after(before, cut, None, false),
+            Variant::Zeros => zeros_of(model, id),
         }
     }
-    found.push(zeros_of(model, id));
-    found.sort();
-    found.dedup();
-    found
 }
 
 /// The length is right and what is new is not there.

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::case::{Base, Case, Judged, judge};
 use crate::image::{Detail, Random, disks};
 use crate::moments::{Moment, moments};
+use crate::record::Recorder;
 
 /// How fine: one disk of many is taken.
 const DETAIL: Detail =
@@ -34,8 +35,9 @@ pub(crate) fn follow(
     let mut tried = 0;
     let mut facts = None;
     let mut how = String::new();
-    let mut at_hand: Vec<Moment> = of_operation.to_vec();
+    let mut of_recovery: Vec<Moment> = Vec::new();
     for loss in 0..LOSSES {
+        let at_hand = if loss == 0 { of_operation } else { &of_recovery };
         if at_hand.is_empty() {
             break;
         }
@@ -58,8 +60,8 @@ pub(crate) fn follow(
         let tree = tree.after_reboot(boot_id);
         let case = Case { tree, moment: how.clone(), facts: facts.clone(), shown: None, is_kill: false };
         tried += 1;
-        match judge(world, base, &case) {
-            Ok(Judged { recovery, .. }) => at_hand = moments(&case.tree, &recovery),
+        match judge(world, base, &case, Recorder::in_memory(world)) {
+            Ok(Judged { recovery, .. }) => of_recovery = moments(&case.tree, &recovery),
             Err(why) => return Followed { tried, failed: Some((case, why)) },
         }
     }

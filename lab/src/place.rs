@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use recovery::system::{process_table, signal_process};
+use recovery::system::{ProcessIdentity, process_table, signal_process};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -182,16 +182,8 @@ impl Place {
 
     /// The processes that work on this place: its jobs, their supervisors, daemons.
     #[must_use]
-    pub fn processes(&self) -> Vec<recovery::system::ProcessIdentity> {
-        let root = self.root().into_os_string().into_encoded_bytes();
-        let belongs = |pid: u32| {
-            let names_it = |file: &str| {
-                let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-                bytes.windows(root.len()).any(|w| w == root)
-            };
-            pid != std::process::id() && (names_it("cmdline") || names_it("environ"))
-        };
-        process_table().iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect()
+    pub fn processes(&self) -> Vec<ProcessIdentity> {
+        processes_at(&self.root())
     }
 
     /// Waits until all of its processes are gone.
@@ -215,16 +207,34 @@ impl Place {
 
     /// Ends all of its processes with SIGKILL.
     pub fn end_all(&self) {
-        for _ in 0..200 {
-            let left = self.processes();
-            if left.is_empty() {
-                return;
-            }
-            for process in left {
-                let _ = signal_process(process, Signal::KILL);
-            }
-            std::thread::sleep(Duration::from_millis(2));
+        end_all_at(&self.root());
+    }
+}
+
+/// The processes that a folder is named to, by an argument or in the environment.
+fn processes_at(root: &Path) -> Vec<ProcessIdentity> {
+    let root = root.as_os_str().as_encoded_bytes();
+    let belongs = |pid: u32| {
+        let names_it = |file: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            memchr::memmem::find(&bytes, root).is_some()
+        };
+        pid != std::process::id() && (names_it("cmdline") || names_it("environ"))
+    };
+    process_table().iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect()
+}
+
+/// Ends them with SIGKILL, and those that they start meanwhile.
+pub(crate) fn end_all_at(root: &Path) {
+    for _ in 0..200 {
+        let left = processes_at(root);
+        if left.is_empty() {
+            return;
         }
+        for process in left {
+            let _ = signal_process(process, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -291,14 +301,28 @@ pub fn run(command: &mut Command, patience: Duration) -> io::Result<Ran> {
 /// # Errors
 /// What the system says.
 pub fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
-    let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
+    wait_while_it_works(child, patience, &|| 0)
+}
+
+/// As [`wait`], for as long as `progress` gives another number within that time: on a busy machine everything
+/// takes longer.
+pub(crate) fn wait_while_it_works(
+    child: &mut Child,
+    patience: Duration,
+    progress: &dyn Fn() -> u64,
+) -> io::Result<ExitStatus> {
+    let (mut since, mut known, mut pause) = (Instant::now(), progress(), Duration::from_micros(200));
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if begun.elapsed() > patience {
-            child.kill()?;
-            return child.wait();
+        if since.elapsed() > patience {
+            let now = progress();
+            if now == known {
+                child.kill()?;
+                return child.wait();
+            }
+            (since, known) = (Instant::now(), now);
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(5));

@@ -20,8 +20,8 @@ use crate::tree::Tree;
 /// The word that makes the program play; the rest are its arguments.
 pub(crate) const PLAY: &str = "play-a-process-of-the-laboratory";
 
-/// No operation takes that long, also where everything else is slow: one that does hangs.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A process that records nothing for that long hangs.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How an operation is to be played.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,7 +57,7 @@ impl Player {
     /// Plays the operation's preparation in an empty world.
     pub(crate) fn prepare(&self, operation: &Operation, world: &Path) -> Result<Tree, Error> {
         Tree::default().restore(world)?;
-        self.start(&["prepare".into(), operation.name.into(), world.into()])?;
+        self.start(&["prepare".into(), operation.name.into(), world.into()], world, &|| 0)?;
         Tree::read(world)
     }
 
@@ -72,7 +72,8 @@ impl Player {
         base.restore(world)?;
         let events = world.with_extension("events");
         let _ = std::fs::remove_file(&events);
-        self.start(&run_arguments(operation, world, &events, orders))?;
+        let recorded = || std::fs::metadata(&events).map_or(0, |file| file.len());
+        self.start(&run_arguments(operation, world, &events, orders), world, &recorded)?;
         let events = Event::read_all(&events)?;
         let ended = events.iter().rev().find_map(|e| match e {
             Event::Ended { error } => Some(error.clone()),
@@ -100,7 +101,9 @@ impl Player {
         Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
-    fn start(&self, arguments: &[OsString]) -> Result<(), Error> {
+    /// Runs a process to its end, and ends what it leaves behind in that world: an operation that fails half
+    /// way leaves a job's command running, and on its disks recovery would rightly find the job alive.
+    fn start(&self, arguments: &[OsString], world: &Path, progress: &dyn Fn() -> u64) -> Result<(), Error> {
         let mut said = tempfile::tempfile()?;
         let mut process = Command::new(&self.program)
             .arg(PLAY)
@@ -109,7 +112,8 @@ impl Player {
             .stdout(Stdio::null())
             .stderr(said.try_clone()?)
             .spawn()?;
-        let status = crate::place::wait(&mut process, PATIENCE)?;
+        let status = crate::place::wait_while_it_works(&mut process, PATIENCE, progress)?;
+        crate::place::end_all_at(world);
         if status.success() {
             return Ok(());
         }

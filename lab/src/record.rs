@@ -16,16 +16,34 @@ use crate::facts::Fact;
 use crate::shutdown::Plug;
 
 const EIO: i32 = 5;
+/// Each has a page of shared memory.
+const LOGS: [&str; 5] = [
+    "state/queue/log",
+    "state/audit/log",
+    "state/webhooks/log",
+    "state/startup/log",
+    "state/cleanup/completed",
+];
 
 enum Sink {
     File(File),
     Memory(Vec<Event>),
 }
 
+impl Sink {
+    fn put(&mut self, event: Event) {
+        match self {
+            Sink::Memory(events) => events.push(event),
+            // A recording with a hole would prove nothing.
+            Sink::File(file) => event.append_to(file).expect("the recording cannot be written"),
+        }
+    }
+}
+
 struct Inner {
     sink: Sink,
-    /// The pages that processes share, as they were last seen.
-    pages: BTreeMap<PathBuf, Bytes>,
+    /// The pages that processes share, as they were last seen; `None` when nobody wants to know.
+    pages: Option<BTreeMap<PathBuf, Bytes>>,
 }
 
 /// Records the effects of one process, or of several into one file.
@@ -60,10 +78,17 @@ impl Recorder {
         Recorder::new(world, Sink::Memory(Vec::new()), 0)
     }
 
+    /// As [`Recorder::in_memory`], without the pages that processes share, which cost most of the time.
+    pub(crate) fn of_effects(world: &Path) -> Recorder {
+        let recorder = Recorder::in_memory(world);
+        recorder.lock().pages = None;
+        recorder
+    }
+
     fn new(world: &Path, sink: Sink, failing_sync: u64) -> Recorder {
         Recorder {
             world: world.to_owned(),
-            inner: Mutex::new(Inner { sink, pages: BTreeMap::new() }),
+            inner: Mutex::new(Inner { sink, pages: Some(BTreeMap::new()) }),
             syncs: AtomicU64::new(0),
             failing_sync,
             plug: None,
@@ -81,37 +106,30 @@ impl Recorder {
 
     /// Marks that something was acknowledged.
     pub fn acknowledge(&self, fact: Fact) {
-        self.put(&mut self.lock(), Event::Acknowledged(fact));
+        self.lock().sink.put(Event::Acknowledged(fact));
     }
 
     /// Records something else that happened.
     pub fn note(&self, event: Event) {
-        self.put(&mut self.lock(), event);
+        self.lock().sink.put(event);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, inner: &mut Inner, event: Event) {
-        match &mut inner.sink {
-            Sink::Memory(events) => events.push(event),
-            // A recording with a hole would prove nothing.
-            Sink::File(file) => event.append_to(file).expect("the recording cannot be written"),
-        }
-    }
-
     /// Shared memory changes without any call: look at it around every effect.
     fn look_at_pages(&self, inner: &mut Inner) {
-        for log in ["state/queue/log", "state/audit/log"] {
+        let Inner { sink, pages: Some(pages) } = inner else { return };
+        for log in LOGS {
             let path = Path::new(log).join("commit.page");
             let Ok(content) = std::fs::read(self.world.join(&path)) else { continue };
-            if content.is_empty() || inner.pages.get(&path).is_some_and(|known| **known == content) {
+            if content.is_empty() || pages.get(&path).is_some_and(|known| **known == content) {
                 continue;
             }
             let bytes = Arc::new(content);
-            inner.pages.insert(path.clone(), bytes.clone());
-            self.put(inner, Event::Page { path, bytes });
+            pages.insert(path.clone(), bytes.clone());
+            sink.put(Event::Page { path, bytes });
         }
     }
 }
@@ -129,7 +147,7 @@ impl Observer for Recorder {
         self.look_at_pages(&mut inner);
         let Some(change) = Change::of(effect, &self.world).filter(Change::is_sync) else { return Ok(()) };
         if self.syncs.fetch_add(1, Ordering::SeqCst) + 1 == self.failing_sync {
-            self.put(&mut inner, Event::SyncFailed { change });
+            inner.sink.put(Event::SyncFailed { change });
             return Err(io::Error::from_raw_os_error(EIO));
         }
         Ok(())
@@ -141,13 +159,13 @@ impl Observer for Recorder {
             Some(change) => Event::Changed { change, site: site() },
             None => Event::Outside { effect: format!("{effect:?}").chars().take(300).collect() },
         };
-        self.put(&mut inner, event);
+        inner.sink.put(event);
         self.look_at_pages(&mut inner);
     }
 
     fn reached(&self, location: &'static Location<'static>) {
         if SITE.replace(Some(location)) != Some(location) {
-            self.put(&mut self.lock(), Event::Reached { site: site() });
+            self.lock().sink.put(Event::Reached { site: site() });
         }
     }
 }

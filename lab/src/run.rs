@@ -13,6 +13,7 @@ use crate::moments::{Moment, moments};
 use crate::nested::follow;
 use crate::operations::Operation;
 use crate::play::{Orders, Player, Recording};
+use crate::record::Recorder;
 use crate::side_by_side::side_by_side;
 
 /// How much to try.
@@ -66,7 +67,7 @@ impl Limits {
             power_losses_after_kills: 2,
             most_after_kill: 8,
             stop_at_first: false,
-            workers: 2,
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
             chains: 3,
             keep: None,
         }
@@ -405,7 +406,7 @@ impl Run<'_> {
         let world = self.place.join("killed");
         moment.model.everything().restore(&world)?;
         let how = format!("killed after event {}, recovered, ", moment.at);
-        let recorder = std::sync::Arc::new(crate::record::Recorder::in_memory(&world));
+        let recorder = Arc::new(Recorder::in_memory(&world));
         let disk = recovery::durable::Disk::observed(recorder.clone());
         let view = match crate::recovering::recover(&world, disk) {
             Ok(view) => view,
@@ -519,7 +520,8 @@ impl Run<'_> {
             if stop_at_first && stop.load(Ordering::SeqCst) {
                 return None;
             }
-            let result = judge(&place.join(format!("worker-{worker}")), base, &cases[index]);
+            let world = place.join(format!("worker-{worker}"));
+            let result = judge(&world, base, &cases[index], Recorder::of_effects(&world));
             if result.is_err() {
                 stop.store(true, Ordering::SeqCst);
             }

@@ -19,6 +19,8 @@ pub struct Row {
     pub failures: u64,
     /// Why nothing was tried, when it was not.
     pub skipped: Option<String>,
+    /// What went wrong in the laboratory itself, so that this is not all that should have been tried.
+    pub broken_off: Option<String>,
 }
 
 const HEAD: [&str; 6] = ["operation", "effects", "crash images", "kill points", "faults", "failures"];
@@ -40,6 +42,12 @@ impl Row {
     #[must_use]
     pub fn line(&self) -> String {
         in_columns(&cells(self))
+    }
+
+    /// Of what the laboratory itself could not do.
+    #[must_use]
+    pub fn broken_off(operation: impl Into<String>, why: &dyn std::fmt::Display) -> Row {
+        Row { operation: operation.into(), broken_off: Some(why.to_string()), ..Row::default() }
     }
 
     /// The sum of others.
@@ -68,10 +76,14 @@ fn in_columns(cells: &[String]) -> String {
     text + "|"
 }
 
-/// What was not tried, and why.
+/// What was not tried, or not to its end, and why.
 #[must_use]
-pub fn skipped(rows: &[Row]) -> Vec<String> {
-    let told = |row: &Row| Some(format!("SKIPPED {}: {}", row.operation, row.skipped.as_ref()?));
+pub fn not_tried(rows: &[Row]) -> Vec<String> {
+    let told = |row: &Row| match (&row.skipped, &row.broken_off) {
+        (Some(why), _) => Some(format!("SKIPPED {}: {why}", row.operation)),
+        (_, Some(why)) => Some(format!("BROKEN OFF {}: {why}", row.operation)),
+        _ => None,
+    };
     rows.iter().filter_map(told).collect()
 }
 
@@ -82,7 +94,7 @@ pub fn render(rows: &[Row]) -> String {
     for row in rows.iter().chain([&Row::sum(rows)]) {
         let _ = writeln!(text, "{}", row.line());
     }
-    for line in skipped(rows) {
+    for line in not_tried(rows) {
         let _ = writeln!(text, "\n{line}");
     }
     text
@@ -92,7 +104,11 @@ fn cells(row: &Row) -> Vec<String> {
     let number = |n: u64| if n == 0 { "-".to_owned() } else { grouped(n) };
     let mut cells = vec![row.operation.clone()];
     cells.extend([row.effects, row.images, row.kill_points, row.faults].map(number));
-    cells.push(if row.skipped.is_some() { "skipped".to_owned() } else { row.failures.to_string() });
+    cells.push(match (&row.skipped, &row.broken_off) {
+        (Some(_), _) => "skipped".to_owned(),
+        (_, Some(_)) => "broken off".to_owned(),
+        _ => row.failures.to_string(),
+    });
     cells
 }
 
@@ -113,14 +129,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_columns_are_summed_and_a_skipped_part_says_why() {
+    fn the_columns_are_summed_and_what_was_not_tried_says_why() {
         let row = Row { operation: "submit".into(), effects: 7, images: 1234, ..Row::default() };
         let skipped = Row { operation: "xfs".into(), skipped: Some("no loop".into()), ..Row::default() };
-        let text = render(&[row.clone(), row, skipped]);
+        let broken_off = Row::broken_off("daemon", &"no room");
+        let text = render(&[row.clone(), row, skipped, broken_off]);
         assert!(
             text.lines().any(|l| l.starts_with("| all") && l.contains("2,468") && l.contains("14")),
             "{text}"
         );
         assert!(text.contains("SKIPPED xfs: no loop"), "{text}");
+        assert!(text.contains("BROKEN OFF daemon: no room"), "{text}");
+        assert!(text.lines().any(|l| l.starts_with("| daemon") && l.contains("broken off")), "{text}");
     }
 }

@@ -14,8 +14,6 @@ use crate::Error;
 const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/durable/log/write.rs", "file.truncate(end.tail).is_ok()", "only a disk that refuses a write"),
     ("src/jobs/supervise/attempt.rs", "remove_file(&self.paths.sentinel())", "a cancel between two looks"),
-    ("src/locks/acquire.rs", "ensure_dir(&dir.paths.locks())", "whoever opens the state directory makes it"),
-    ("src/queue/store.rs", "ensure_dir(&options.folder)", "it is made with the state directory"),
     ("src/locks/release.rs", "open_or_create(&self.paths.flock)", "it is there: opening changes nothing"),
     ("src/queue/repair.rs", "take_file(&file.path, why, &at)", "the checkpoint before it has removed it"),
     (

@@ -1,12 +1,14 @@
 //! One act, as it is written.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::queue::Actor;
 use crate::state::Timestamp;
 
 /// How an act ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AuditOutcome")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::tree::TreeIdentity;
@@ -13,7 +14,8 @@ use crate::system::docker::DockerObject;
 pub(super) const FORMAT: u32 = 1;
 
 /// A phase of a cleanup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CleanupPhase")]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseName {
     /// The workspace's code index.
@@ -40,7 +42,8 @@ impl PhaseName {
 }
 
 /// Where a phase stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CleanupPhaseStatus")]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseStatus {
     /// Not begun.
@@ -207,7 +210,8 @@ impl Phase {
 }
 
 /// Why there is a cleanup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CleanupSource")]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The job was submitted with `--auto-cleanup`.
@@ -219,7 +223,7 @@ pub enum Source {
 }
 
 /// Where a cleanup went on after a crash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResumedFrom {
     /// The phase.
     pub phase: PhaseName,
@@ -228,7 +232,7 @@ pub struct ResumedFrom {
 }
 
 /// Where a cleanup stands as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CleanupStatus {
     /// Not begun, or interrupted.

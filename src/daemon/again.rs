@@ -4,16 +4,15 @@
 //! answers it was written, so that one that is killed is done again. Whoever asked finds its request's id in
 //! that record, under `retry`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::serve::DaemonError;
-use crate::orphans::OrphanSettings;
+use super::serve::{DaemonError, Rules};
 use crate::queue::Queue;
 use crate::recovery::{
-    GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, Settings, retries_wanted,
+    GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, retries_wanted,
     withdraw_retry,
 };
 use crate::startup::{SafeMode, safe_mode};
@@ -27,23 +26,27 @@ pub(super) type Recovered = (RecoveryRecord, Option<Queue>);
 /// How to recover, as often as it is asked for.
 pub(super) struct Again<'a> {
     pub(super) dir: &'a StateDir,
-    pub(super) recovery: Settings,
+    pub(super) rules: RefCell<Rules>,
     pub(super) run: RunOptions,
-    pub(super) orphans: OrphanSettings,
 }
 
 impl Again<'_> {
     fn sequence(&self) -> Result<Recovery, GraphError> {
-        Ok(Recovery::new(self.dir, self.recovery.clone())?.scanning(&self.orphans))
+        let rules = self.rules.borrow();
+        Ok(Recovery::new(self.dir, rules.recovery.clone())?.scanning(&rules.orphans))
+    }
+
+    fn options(&self) -> RunOptions {
+        RunOptions { pauses: self.rules.borrow().pauses.clone(), ..self.run.clone() }
     }
 
     /// The whole sequence.
     pub(super) fn whole(&self) -> Result<Recovered, DaemonError> {
-        Ok(self.sequence()?.run(&self.run)?)
+        Ok(self.sequence()?.run(&self.options())?)
     }
 
     fn wanted(&self) -> Result<Vec<RetryWanted>, DaemonError> {
-        let phases = Recovery::new(self.dir, self.recovery.clone())?.phases();
+        let phases = Recovery::new(self.dir, self.rules.borrow().recovery.clone())?.phases();
         Ok(retries_wanted(self.dir, &phases)?)
     }
 
@@ -75,7 +78,7 @@ impl Again<'_> {
         let by = wanted.iter().map(|wish| wish.by.as_str()).collect::<Vec<_>>().join(", ");
         let ids: Vec<String> = wanted.iter().map(|wish| wish.id.to_string()).collect();
         let keep = Some(json!({ "requests": ids, "phases": only, "by": by }));
-        let options = RunOptions { only, keep, ..self.run.clone() };
+        let options = RunOptions { only, keep, ..self.options() };
         match self.sequence()?.run(&options) {
             Ok(recovered) => Ok(Some(recovered)),
             // Somebody else recovers, or it cannot be done now: whoever asked sees that it was not.

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::restarts::kept_going;
 use crate::queue::{JobId, Queue};
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, Timestamp};
@@ -43,12 +44,21 @@ pub(super) struct Deliveries {
 
 impl Deliveries {
     /// Begins to deliver as soon as nobody else does.
-    pub(super) fn start(dir: &StateDir, settings: Settings, trouble: Trouble) -> Deliveries {
+    pub(super) fn start(
+        dir: &StateDir,
+        settings: Settings,
+        trouble: Trouble,
+        broke_off: Arc<AtomicU32>,
+    ) -> Deliveries {
         let over = Arc::new(AtomicBool::new(false));
         let (tell, starts) = channel();
         let thread = {
             let (dir, settings, over) = (dir.clone(), settings.clone(), over.clone());
-            std::thread::spawn(move || deliver(&dir, &settings, &tell, &over, &trouble))
+            std::thread::spawn(move || {
+                let stop = || over.load(Ordering::Acquire);
+                let mut run = || deliver(&dir, &settings, &tell, &over, &trouble);
+                kept_going(&broke_off, &stop, &mut run);
+            })
         };
         Deliveries {
             dir: dir.clone(),

@@ -50,8 +50,13 @@ struct Looked {
 }
 
 impl Retainer {
-    pub(super) fn new(retention: Retention, cleanup: CleanupSettings) -> Retainer {
-        Retainer { rules: Some((retention, cleanup)), ..Retainer::default() }
+    /// Goes by other rules from now on; other times to keep jobs for are looked at once more at once.
+    pub(super) fn take_over(&mut self, rules: Option<(Retention, CleanupSettings)>) {
+        let times = |rules: &Option<(Retention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
+        if times(&self.rules) != times(&rules) {
+            self.next = None;
+        }
+        self.rules = rules;
     }
 
     /// One round, begun once a day and at the start. What the disk refuses is tried again a day later.

@@ -91,7 +91,7 @@ pub struct Scheduler {
 }
 
 /// Looks at the queue in every round; true when it wants the next one at once.
-pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool>;
+pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool + Send>;
 
 impl Scheduler {
     /// A scheduler on a recovered queue.
@@ -114,18 +114,19 @@ impl Scheduler {
         }
     }
 
-    /// The same, with somebody who follows the queue.
-    #[must_use]
-    pub(super) fn followed_by(mut self, follower: Follower) -> Scheduler {
-        self.follower = Some(follower);
-        self
+    /// From now on somebody follows the queue; whoever did before.
+    pub(super) fn follow(&mut self, follower: Follower) -> Option<Follower> {
+        self.follower.replace(follower)
     }
 
-    /// The same, which removes jobs that are old enough once a day.
-    #[must_use]
-    pub fn with_retention(mut self, retention: Retention, cleanup: CleanupSettings) -> Scheduler {
-        self.retainer = Retainer::new(retention, cleanup);
-        self
+    /// From now on jobs that are old enough are removed once a day, or none.
+    pub(super) fn retain(&mut self, retention: Option<Retention>, cleanup: &CleanupSettings) {
+        self.retainer.take_over(retention.map(|retention| (retention, cleanup.clone())));
+    }
+
+    /// Other settings from the next round on.
+    pub(super) fn take_over(&mut self, settings: SchedulerSettings) {
+        self.settings = settings;
     }
 
     /// The queue as this scheduler knows it.

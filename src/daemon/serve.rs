@@ -1,15 +1,15 @@
 //! The daemon's life: its lock, its recovery (or safe mode), then jobs until it is told to end.
 
+use std::cell::RefCell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cleanup::CleanupSettings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
-use crate::jobs::{Retention, record};
+use crate::jobs::Retention;
 use crate::orphans::OrphanSettings;
 use crate::queue::{Queue, QueueError};
 use crate::recovery::{GraphError, RecoveryOutcome, RecoveryRecord, RunError, RunOptions, Settings};
@@ -17,31 +17,44 @@ use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
 use crate::webhooks;
 
-use super::again::{Again, Looks};
-use super::deliveries::{Deliveries, Trouble};
+use super::again::Again;
+use super::deliveries::Trouble;
 use super::info::DaemonInfo;
-use super::scheduler::{Scheduler, SchedulerSettings, WorkError};
+use super::restarts::Restarts;
+use super::scheduler::{SchedulerSettings, WorkError};
+use super::working::work;
 
 /// How a daemon works.
 pub struct DaemonSettings {
-    /// How it recovers.
-    pub recovery: Settings,
+    /// By what.
+    pub rules: Rules,
     /// How it watches its own recovery.
     pub run: RunOptions,
+    /// Who hears what keeps it from recording deliveries.
+    pub trouble: Trouble,
+    /// Begins to listen; called once nobody else is the daemon, before anything is recovered.
+    pub listen: Listen,
+    /// Asked in each round of the loop that works: other rules from now on.
+    pub reload: Box<dyn Fn() -> Option<Rules>>,
+}
+
+/// What a daemon works by; others can be given to it while it works.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How it recovers, and tries phases again.
+    pub recovery: Settings,
+    /// The pauses before a phase's second, third … try.
+    pub pauses: Vec<Duration>,
     /// How it runs jobs.
     pub scheduler: SchedulerSettings,
     /// How it delivers.
     pub webhooks: webhooks::Settings,
-    /// Who hears what keeps it from recording deliveries.
-    pub trouble: Trouble,
     /// How it cleans up.
     pub cleanup: CleanupSettings,
     /// How it looks for orphans.
     pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
-    /// Begins to listen; called once nobody else is the daemon, before anything is recovered.
-    pub listen: Listen,
 }
 
 /// Begins to listen, and says where.
@@ -124,24 +137,19 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { listen, recovery, run, scheduler, webhooks, trouble, cleanup, orphans, retention } =
-        settings;
+    let DaemonSettings { rules, run, trouble, listen, reload } = settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
-    let again = Again { dir, recovery, run, orphans };
-    let work_settings = WorkSettings { scheduler, webhooks, trouble, cleanup, retention, listening };
-    let served = serve_on(dir, &again, &work_settings, ready, stop);
+    let again = Again { dir, rules: RefCell::new(rules), run };
+    let served = serve_on(&again, listening, &Life { trouble, reload, stop }, ready);
     DaemonInfo::remove(dir)?;
     served
 }
 
-/// What a daemon does once it has recovered.
-struct WorkSettings {
-    scheduler: SchedulerSettings,
-    webhooks: webhooks::Settings,
-    trouble: Trouble,
-    cleanup: CleanupSettings,
-    retention: Option<Retention>,
-    listening: Listening,
+/// What tells a daemon to go on, otherwise or no more, and whom it tells its trouble.
+pub(super) struct Life<'a> {
+    pub(super) trouble: Trouble,
+    pub(super) reload: Box<dyn Fn() -> Option<Rules>>,
+    pub(super) stop: &'a dyn Fn() -> bool,
 }
 
 /// Runs the recovery; when it takes long, the file that others find the daemon by is written meanwhile.
@@ -161,13 +169,12 @@ fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) 
 }
 
 fn serve_on(
-    dir: &StateDir,
     again: &Again<'_>,
-    work_settings: &WorkSettings,
+    Listening { address, socket }: Listening,
+    life: &Life<'_>,
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
-    stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
-    let Listening { address, socket } = work_settings.listening.clone();
+    let dir = again.dir;
     let info = |safe_mode, ready| DaemonInfo {
         pid: std::process::id(),
         address: address.clone(),
@@ -185,7 +192,7 @@ fn serve_on(
             let info = info(true, true);
             info.write(dir)?;
             ready(&info, None);
-            match again.when_asked_in_safe_mode(stop)? {
+            match again.when_asked_in_safe_mode(life.stop)? {
                 Some(recovered) => recovered,
                 None => return Ok(()),
             }
@@ -203,39 +210,23 @@ fn serve_on(
     let info = info(false, true);
     info.write(dir)?;
     ready(&info, Some(&record));
-    work_on(dir, queue, work_settings, again, (info, stop))
+    work_on(queue, again, info, life)
 }
 
-/// The longest pause before a loop that broke off is begun again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Works; a panic in one of the loops ends that round of all of them, and after a pause they are begun again
-/// with the queue as it is on disk. That it happened is told in the daemon's file.
-fn work_on(
-    dir: &StateDir,
-    queue: Queue,
-    settings: &WorkSettings,
-    again: &Again<'_>,
-    (mut info, stop): (DaemonInfo, &dyn Fn() -> bool),
-) -> Result<(), DaemonError> {
+/// Works; a panic in the loop ends that round of it and of all beside it, and after a pause they are begun again with
+/// the queue as it is on disk.
+fn work_on(queue: Queue, again: &Again<'_>, info: DaemonInfo, life: &Life<'_>) -> Result<(), DaemonError> {
+    let restarts = Restarts::new(again.dir, info);
     let mut queue = Some(queue);
     loop {
         let this_round = match queue.take() {
             Some(queue) => queue,
-            None => Queue::open(dir)?,
+            None => Queue::open(again.dir)?,
         };
-        let round = || work(dir, this_round, settings, again, stop);
-        if let Ok(worked) = catch_unwind(AssertUnwindSafe(round)) {
+        if let Ok(worked) = catch_unwind(AssertUnwindSafe(|| work(this_round, again, life, &restarts))) {
             return worked;
         }
-        info.loop_restarts += 1;
-        // The disk may refuse: it is no reason to start no jobs.
-        let _ = info.write(dir);
-        let pause = Duration::from_millis(100) * 2u32.saturating_pow(info.loop_restarts.min(10));
-        let until = Instant::now() + pause.min(LONGEST_PAUSE);
-        while Instant::now() < until && !stop() {
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
+        restarts.one_more(life.stop);
     }
 }
 
@@ -244,47 +235,6 @@ fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
     let (startup, _) = Startup::begin(dir, StartedBy::Daemon)?;
     startup.enter_safe_mode(safe)?;
     startup.finish_in_safe_mode()?;
-    Ok(())
-}
-
-/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
-/// phase is tried again no job is started; those that run go on.
-fn work(
-    dir: &StateDir,
-    queue: Queue,
-    settings: &WorkSettings,
-    again: &Again<'_>,
-    stop: &dyn Fn() -> bool,
-) -> Result<(), DaemonError> {
-    let over = AtomicBool::new(false);
-    let waiting = record::waiting(queue.state());
-    std::thread::scope(|scope| {
-        // Derived: what cannot be written now, the next recovery writes.
-        scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let cleaning = scope.spawn(|| super::cleaning::clean(dir, &settings.cleanup, &over));
-        let mut deliveries = Deliveries::start(dir, settings.webhooks.clone(), settings.trouble.clone());
-        let follower = Box::new(move |queue: &mut Queue| deliveries.tell(queue));
-        let scheduler = Scheduler::new(dir.clone(), queue, settings.scheduler.clone()).followed_by(follower);
-        let scheduler = match settings.retention {
-            Some(retention) => scheduler.with_retention(retention, settings.cleanup.clone()),
-            None => scheduler,
-        };
-        // Also when the loop breaks off: the scope waits for its threads.
-        let worked = catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, stop)));
-        over.store(true, Ordering::Relaxed);
-        cleaning.thread().unpark();
-        worked.unwrap_or_else(|panic| resume_unwind(panic))
-    })
-}
-
-fn schedule(mut scheduler: Scheduler, again: &Again<'_>, stop: &dyn Fn() -> bool) -> Result<(), DaemonError> {
-    let looks = Looks::new(again);
-    while !stop() {
-        scheduler.run(&|| stop() || looks.is_asked())?;
-        if !stop() {
-            again.retry_what_is_asked(None)?;
-        }
-    }
     Ok(())
 }
 

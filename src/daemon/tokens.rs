@@ -1,7 +1,7 @@
 //! Who may ask a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
 //!
-//! A token is 32 random bytes in hexadecimal. The files are read anew for each request, so that a token that
-//! was rotated stops to count at once, also in a daemon that runs. A file that others could read, or that does
+//! A token is 32 random bytes in hexadecimal. For each request the files are read as they are after it came, so
+//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that others could read, or that does
 //! not hold a token, is replaced: what it held may be known.
 
 use std::io;
@@ -81,23 +81,46 @@ pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
     replace(&dir.disk, &path, text.as_bytes())
 }
 
-/// The role that a text given as a token has, if it is one.
-///
-/// # Errors
-/// What the system says.
-pub fn role_of(dir: &StateDir, given: &str) -> Result<Option<Role>, DiskError> {
-    let mut found = None;
-    for role in Role::ALL {
-        // Both are compared, and by their digests, so that the time tells nothing.
-        let is_it = read(dir, role)?.is_some_and(|token| is_same(&token, given));
-        found = found.or(is_it.then_some(role));
+/// The tokens as they were at a moment, as digests: what was read for one request can serve others that came
+/// before it was read.
+#[derive(Clone)]
+pub struct Tokens([Option<[u8; 32]>; 2]);
+
+impl Tokens {
+    /// Reads both files.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(dir: &StateDir) -> Result<Tokens, DiskError> {
+        let mut digests = [None; 2];
+        for (role, digest) in Role::ALL.into_iter().zip(&mut digests) {
+            *digest = read(dir, role)?.map(|token| digest_of(&token));
+        }
+        Ok(Tokens(digests))
     }
-    Ok(found)
+
+    /// The role that a text given as a token has, if it is one. Both are compared, whole, and by their digests,
+    /// so that the time tells nothing.
+    #[must_use]
+    pub fn role_of(&self, given: &str) -> Option<Role> {
+        let given = digest_of(given);
+        let mut found = None;
+        for (role, digest) in Role::ALL.into_iter().zip(&self.0) {
+            let is_it = digest.is_some_and(|digest| bool::from(digest.ct_eq(&given)));
+            found = found.or(is_it.then_some(role));
+        }
+        found
+    }
 }
 
-fn is_same(token: &str, given: &str) -> bool {
-    let digest = |text: &str| Sha256::digest(text.as_bytes());
-    digest(token).as_slice().ct_eq(digest(given).as_slice()).into()
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+fn digest_of(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
 }
 
 /// The token of a role; none when its file holds none, or others can read it.

@@ -7,7 +7,8 @@ mod lock;
 use std::fs::{File, Metadata};
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::files::Files;
 use self::inspection::Inspection;
@@ -19,15 +20,16 @@ use super::stored::Stored;
 use super::verdict::{Liveness, LockFact, Verdict};
 use crate::durable::{FileLock, Taken};
 use crate::queue::{Job, JobId};
-use crate::state::{JobPaths, StateDir};
+use crate::state::{JobPaths, StateDir, Word};
 use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// What kind: `lock`, `sentinel`, `heartbeat`, `supervisor`, `command`, `exit`, `host`, `processes`,
     /// `cgroup`, `output`, `verdict`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub kind: Word,
     /// What was seen.
     pub detail: String,
 }

@@ -24,7 +24,7 @@ use super::sentinel::Freshness;
 use crate::system::{Host, ProcessIdentity};
 
 /// Whether a job lives, as reports say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
     /// Something of it lives, or may not be told from living.

@@ -1,6 +1,7 @@
 //! What there is to show about locks. Looks only: takes no lock and changes nothing, so that what it
 //! says may be outdated in the next moment; nothing is decided by it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fencing::{self, Stored};
@@ -126,7 +127,7 @@ fn inspect_with(dir: &StateDir, look: &Look<'_>, repository: &str) -> Result<Opt
 }
 
 /// What the lock file itself says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantCopy {
     /// The fencing number; `None` when it cannot be read.
     pub token: Option<u64>,

@@ -23,6 +23,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::mutation::{Mutation, write_in_place};
@@ -45,7 +46,7 @@ const CHECKSUM: (&[u8], &[u8]) = (b",\"checksum\":\"", b"\"}\n");
 const WRITER_WAIT: Duration = Duration::from_secs(10);
 
 /// Whether the grant that the metadata tells of still stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LockState {
     /// Granted and not given back.
@@ -69,7 +70,7 @@ impl LockState {
 }
 
 /// Whose lock it is. A job's lock belongs to the job, whichever process takes it in the job's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum LockHolder {
     /// An attempt of a job.
@@ -86,7 +87,7 @@ pub enum LockHolder {
 }
 
 /// Who gave a lock back in its holder's stead, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseNote {
     /// Who did it.
     pub by: String,
@@ -98,7 +99,7 @@ pub struct ReleaseNote {
 }
 
 /// What the metadata file says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LockMetadata {
     /// Of this form.
     pub version: u32,

@@ -7,6 +7,7 @@
 //! Damaged metadata stays where it is, so that the repository remains unavailable until somebody decides
 //! (`release` with force); a copy goes to quarantine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fencing::last_grant;
@@ -22,7 +23,7 @@ use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
 
 /// What a recovery did with a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LockOutcome {
     /// Its holder lives and keeps it.
@@ -34,7 +35,7 @@ pub enum LockOutcome {
 }
 
 /// One lock that a recovery found held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecoveredLock {
     /// Which repository.
     pub repository: String,

@@ -2,6 +2,7 @@
 //!
 //! Only what is provably stale is given back; what cannot be judged is named and left alone.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::list::{LockInfo, list};
@@ -14,7 +15,7 @@ use crate::queue::Actor;
 use crate::state::StateDir;
 
 /// A lock whose holder is provably gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StaleLock {
     /// Which repository.
     pub repository: String,
@@ -31,7 +32,7 @@ pub struct StaleLock {
 }
 
 /// A lock that cannot be judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UnknownLock {
     /// Which repository.
     pub repository: String,
@@ -44,7 +45,7 @@ pub struct UnknownLock {
 }
 
 /// What a look for stale locks found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct StaleLocks {
     /// Those of dead holders, in order of the repositories' names.
     pub stale: Vec<StaleLock>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::tree::TreeIdentity;
@@ -13,7 +14,7 @@ use crate::system::ProcessIdentity;
 use crate::system::docker::DockerObject;
 
 /// What kind of thing is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanKind {
     /// A workspace whose job the queue does not know.
@@ -90,7 +91,8 @@ impl OrphanKind {
 }
 
 /// A safety check: what was asked, the answer, and what it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OrphanCheck")]
 pub struct Check {
     /// Its stable name.
     pub check: String,

@@ -1,5 +1,6 @@
 //! What was done to which orphan: an append-only log.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::candidate::OrphanKind;
@@ -9,7 +10,8 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
 /// One act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OrphanLogEntry")]
 pub struct LogEntry {
     /// When.
     pub at: Timestamp,

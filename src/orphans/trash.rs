@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, OrphanKind};
@@ -15,7 +16,7 @@ use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
 
 /// Something in the trash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trashed {
     /// Its name in the trash: the candidate's id.
     pub id: String,

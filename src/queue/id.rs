@@ -1,9 +1,11 @@
 //! Ids of jobs: ours are UUIDs (version 7), users may give any safe name.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -92,6 +94,21 @@ impl Serialize for JobId {
             Form::Uuid(uuid) => s.serialize_str(uuid.as_hyphenated().encode_lower(&mut [0; 36])),
             Form::Name(name) => s.serialize_str(name),
         }
+    }
+}
+
+/// As it is written, in descriptions of answers.
+impl JsonSchema for JobId {
+    fn schema_name() -> Cow<'static, str> {
+        "JobId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "minLength": 1,
+            "description": "The name that was given, or a UUID",
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raw_submission::RawSubmission;
@@ -16,7 +17,8 @@ use crate::state::StateDir;
 const TYPICAL_SUBMISSION: u64 = 300;
 
 /// Where the queue came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "QueueMethod")]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// The newest snapshot and the log after it.

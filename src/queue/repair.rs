@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::open::{Method, Replayed, replay};
@@ -15,7 +16,8 @@ use crate::durable::log::{Damage, DamageKind, Position, ReadRequest, ReadSummary
 use crate::state::{StateDir, Timestamp};
 
 /// How the queue came back, for reports.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "QueueRecovered")]
 #[serde(default)]
 pub struct Recovered {
     /// From what.

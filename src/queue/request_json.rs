@@ -161,6 +161,11 @@ pub(super) fn names() -> String {
 }
 
 impl JobRequest {
+    /// The names of all members that a request written as JSON may have.
+    pub fn members() -> impl Iterator<Item = &'static str> {
+        MEMBERS.iter().map(|m| m.name)
+    }
+
     /// Reads a request written as JSON.
     ///
     /// # Errors

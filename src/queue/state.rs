@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ends::REQUEUED;
@@ -21,7 +22,8 @@ use super::record::{AfterCrash, End, Operation, Outcome, Record, Submission};
 use crate::state::Timestamp;
 
 /// Jobs by status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "JobCounts")]
 #[allow(missing_docs)] // One member a status.
 pub struct Counts {
     pub queued: u64,

@@ -59,7 +59,7 @@ impl std::fmt::Debug for Phase {
 }
 
 /// A resource that is unusable until it is repaired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DegradedResource {
     /// `lock:web`, `job:…`, `phase:orphans`.
     pub object: String,

@@ -1,9 +1,11 @@
 //! What a repair tells.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A part of the state that is repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "RepairPart")]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Log and snapshots.
@@ -33,7 +35,7 @@ impl Part {
 }
 
 /// One act, on one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RepairAction {
     /// What is done: `drop-damaged-record`, `free-lock`.
     pub action: &'static str,
@@ -63,7 +65,8 @@ impl RepairAction {
 }
 
 /// Something that only an operator can decide about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RepairLeft")]
 pub struct Left {
     /// What.
     pub object: String,
@@ -76,7 +79,7 @@ pub struct Left {
 }
 
 /// How the queue stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueCondition {
     pub jobs: u64,
@@ -91,7 +94,7 @@ pub struct QueueCondition {
 }
 
 /// How the jobs stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobsCondition {
     pub running: u64,
@@ -104,7 +107,7 @@ pub struct JobsCondition {
 }
 
 /// How the locks stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct LocksCondition {
     pub live: u64,
@@ -114,7 +117,7 @@ pub struct LocksCondition {
 }
 
 /// How the deliveries stand.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveriesCondition {
     pub damaged_records: u64,
@@ -125,7 +128,8 @@ pub struct DeliveriesCondition {
 }
 
 /// How everything stands that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[schemars(rename = "RepairCondition")]
 #[allow(missing_docs)]
 pub struct Condition {
     /// Acts that are called for, and things that an operator must decide about.
@@ -141,7 +145,7 @@ pub struct Condition {
 }
 
 /// What was wrong, what was done, how it stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RepairReport {
     /// What was looked at.
     pub parts: Vec<Part>,

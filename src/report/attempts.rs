@@ -1,17 +1,22 @@
 //! The attempts of a job: how each ended, what it used, how much it printed.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::jobs::{ExitRecord, Output};
 use crate::queue::{Attempt, Job, JobStatus};
 use crate::state::{StateDir, Timestamp};
 
+use crate::state::Word;
+
 /// An attempt, the present one included.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AttemptReport {
     pub attempt: u32,
-    pub status: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
+    pub status: Word,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
     pub duration_ms: Option<i64>,

@@ -6,7 +6,8 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
@@ -14,10 +15,11 @@ use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
 use crate::queue::{entries_of, is_by_operator, operator_records};
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// One act.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -38,7 +40,8 @@ pub struct AuditEntry {
     pub result: Outcome,
     pub detail: String,
     /// `trail` or `queue`.
-    pub source: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub source: Word,
     /// Its number there.
     pub seq: u64,
 }
@@ -59,7 +62,7 @@ pub struct AuditFilter {
 }
 
 /// The acts, in order of time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct AuditReport {
     pub entries: Vec<AuditEntry>,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::{catalogue, page};
@@ -16,7 +17,8 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::docker::DockerKind;
 
 /// A phase of a cleanup.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CleanupPhaseEntry")]
 #[allow(missing_docs)] // As in the cleanup's own record.
 pub struct PhaseEntry {
     pub phase: PhaseName,
@@ -54,7 +56,7 @@ impl PhaseEntry {
 }
 
 /// A cleanup.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupEntry {
     pub cleanup_id: String,
@@ -104,7 +106,7 @@ impl CleanupEntry {
 }
 
 /// A cleanup that is over.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CompletedEntry {
     #[serde(flatten)]
@@ -132,7 +134,7 @@ impl CompletedEntry {
 }
 
 /// How many cleanups stand where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupCounts {
     pub pending: u64,
@@ -143,7 +145,7 @@ pub struct CleanupCounts {
 }
 
 /// `cleanup state`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupState {
     pub counts: CleanupCounts,
@@ -155,7 +157,7 @@ pub struct CleanupState {
 }
 
 /// `cleanup queue` and `cleanup resuming`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupList {
     pub cleanups: Vec<CleanupEntry>,
@@ -164,7 +166,7 @@ pub struct CleanupList {
 }
 
 /// `cleanup completed`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CompletedList {
     pub cleanups: Vec<CompletedEntry>,

@@ -1,18 +1,22 @@
 //! Everything at once, of one moment: what a dashboard shows.
 //!
 //! Queue, recovery and startups are read once, and every part is made of that: the counts of `status` are
-//! those of `queue`. Locks and processes are looked at right after. `cleanup`, `orphans` and `webhooks` come
-//! with the parts of the program that they tell of; a part that this version does not have is `null`.
+//! those of `queue`. Locks, processes and cleanups are looked at right after. Of `cleanup`, `orphans` and
+//! `webhooks` each is `null` when it cannot be read: its own report says why, and the rest is shown.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::cleanup::CleanupState;
 use super::locks::ActiveLocks;
+use super::orphans::OrphanTotals;
 use super::page::Page;
-use super::queue::{QueueStatus, findings, last_recovered};
+use super::queue::{HEAD, QueueStatus, findings, last_recovered};
 use super::reattachment::JobsStatus;
 use super::recovery::Phases;
 use super::startup::StartupDetection;
 use super::status::{DaemonStatus, Gathered, Status};
+use super::webhooks::DeliveryTotals;
 use super::{held_repositories, with_liveness};
 use crate::durable::DiskError;
 use crate::jobs::FreshnessLimits;
@@ -20,7 +24,7 @@ use crate::recovery::PhaseGraph;
 use crate::state::Timestamp;
 
 /// See the module.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Dashboard {
     /// When it was read.
@@ -33,15 +37,14 @@ pub struct Dashboard {
     pub jobs: JobsStatus,
     pub locks: ActiveLocks,
     pub startup: StartupDetection,
-    /// Not in this version.
-    pub cleanup: Option<()>,
-    /// Not in this version.
-    pub orphans: Option<()>,
-    /// Not in this version.
-    pub webhooks: Option<()>,
+    pub cleanup: Option<CleanupState>,
+    /// Of the last scan's plan.
+    pub orphans: Option<OrphanTotals>,
+    /// Of what is undelivered.
+    pub webhooks: Option<DeliveryTotals>,
 }
 
-/// How many jobs and locks a dashboard shows; their totals are told.
+/// How many jobs, locks and cleanups a dashboard shows; their totals are told.
 const SHOWN: usize = 100;
 
 impl Dashboard {
@@ -61,7 +64,7 @@ impl Dashboard {
         let held = held_repositories(dir, state)?;
         let locks = with_liveness(dir, state, |liveness| crate::locks::list(dir, liveness))?;
         // Without a cursor there is none that could be wrong.
-        let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default();
+        let locks = ActiveLocks::new(dir, locks, state, &page).unwrap_or_default().with_heads_of_lines(HEAD);
         let jobs = JobsStatus::new(dir, state, gathered.last(), limits, &page).unwrap_or_default();
         Ok(Dashboard {
             at,
@@ -77,9 +80,9 @@ impl Dashboard {
             jobs,
             locks,
             startup: StartupDetection::read(dir)?,
-            cleanup: None,
-            orphans: None,
-            webhooks: None,
+            cleanup: CleanupState::read(dir, &page).ok(),
+            orphans: OrphanTotals::read(dir).ok(),
+            webhooks: gathered.survey().map(DeliveryTotals::of),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The report on jobs that need somebody's attention: failed, timed out, crashed.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::CheckpointFile;
@@ -14,10 +15,11 @@ const TAIL_BYTES: u64 = 2048;
 const TAIL_LINES: usize = 10;
 
 /// One job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct FailedJob {
     pub job_id: String,
+    #[schemars(with = "crate::queue::JobStatus")]
     pub status: &'static str,
     pub reason: String,
     pub exit_code: Option<i32>,
@@ -33,7 +35,7 @@ pub struct FailedJob {
 }
 
 /// The jobs, as they entered the queue. Cancelled ones are not among them: somebody wanted that.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FailedJobs {
     pub jobs: Vec<FailedJob>,

@@ -1,5 +1,6 @@
 //! The findings of the status, as a list.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::finding::{Finding, Severity};
@@ -17,7 +18,7 @@ pub struct FindingFilter {
 }
 
 /// The findings, the worst first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct FindingList {
     pub findings: Vec<Finding>,

@@ -1,12 +1,13 @@
 //! Whether all is well, in a few members: for probes and for monitoring.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::finding::Severity;
 use super::status::{State, Status};
 
 /// See the module.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Health {
     /// False when something does not work until somebody acts.

@@ -2,21 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
 use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// A line of the list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobSummary {
     pub job_id: String,
-    pub status: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
+    pub status: Word,
     pub attempt: u32,
     pub repository: Option<String>,
     pub priority: i32,
@@ -33,7 +37,7 @@ pub struct JobSummary {
 }
 
 /// A list of jobs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobList {
     pub jobs: Vec<JobSummary>,
@@ -103,7 +107,7 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
 }
 
 /// Everything about one job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobDetail {
     #[serde(flatten)]
@@ -111,7 +115,8 @@ pub struct JobDetail {
     pub command: Vec<String>,
     pub resume_command: Option<Vec<String>>,
     /// Names only: values may be secrets.
-    pub env: BTreeMap<String, &'static str>,
+    #[serde(deserialize_with = "crate::state::word::named_words", default)]
+    pub env: BTreeMap<String, Word>,
     pub cwd: Option<String>,
     pub timeout_ms: Option<u64>,
     pub on_crash: CrashPolicy,
@@ -123,6 +128,7 @@ pub struct JobDetail {
     pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
     pub source: Option<String>,
+    #[schemars(with = "Option<super::locks::InspectedLock>")]
     pub lock: Value,
     pub callbacks: Vec<Callback>,
     pub checkpoint: Option<CheckpointFile>,
@@ -130,7 +136,7 @@ pub struct JobDetail {
 }
 
 /// The file in which a job saves its progress.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CheckpointFile {
     pub path: String,

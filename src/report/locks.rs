@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::locks::{
@@ -11,10 +12,11 @@ use crate::locks::{
 use crate::locks::{ReleaseNote, Released, StaleLocks, Waiter, job_goes_first, waiters};
 use crate::queue::{Job, JobId, QueueState};
 use crate::recovery::RecoveryRecord;
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// One lock that is not free.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct ActiveLock {
     pub repository: String,
@@ -29,11 +31,16 @@ pub struct ActiveLock {
     pub pid: Option<u32>,
     pub host: Option<String>,
     /// Of the holder: `alive`, `dead` or `unknown`; `null` when nobody holds it.
-    pub liveness: Option<&'static str>,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    #[schemars(with = "Option<crate::jobs::Liveness>")]
+    pub liveness: Option<Word>,
     /// Of the lock: `live`, `free`, `stale` or `unknown`.
-    pub verdict: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub verdict: Word,
     pub recovered: bool,
     pub unavailable: bool,
+    /// How many wait.
+    pub waiting_total: u64,
     /// Who waits, in order: ids of queued jobs, and `process:PID` for who waits with a ticket.
     pub waiting: Vec<String>,
     /// The same, with what is known of each.
@@ -41,13 +48,14 @@ pub struct ActiveLock {
 }
 
 /// Somebody who waits for a repository.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InLine {
     /// 1 for the next.
     pub position: usize,
     /// `job` or `process`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub kind: Word,
     pub job_id: Option<JobId>,
     /// Not to be started before.
     pub not_before: Option<Timestamp>,
@@ -128,7 +136,7 @@ impl<'a> QueuedByRepository<'a> {
 }
 
 /// The locks that are not free, in order of the repositories' names.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ActiveLocks {
     pub locks: Vec<ActiveLock>,
@@ -155,10 +163,20 @@ impl ActiveLocks {
         let locks = part.iter().map(|lock| active_lock(dir, lock, &queued, now)).collect();
         Ok(ActiveLocks { locks, total, next_cursor })
     }
+
+    /// The same with only so many of each line; how many wait is told all the same.
+    #[must_use]
+    pub fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
+        for lock in &mut self.locks {
+            lock.waiting.truncate(number);
+            lock.waiting_line.truncate(number);
+        }
+        self
+    }
 }
 
 /// One lock with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InspectedLock {
     #[serde(flatten)]
@@ -194,7 +212,7 @@ impl InspectedLock {
 }
 
 /// All locks that ever were granted, or one of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct InspectedLocks {
     pub locks: Vec<InspectedLock>,
@@ -250,6 +268,7 @@ fn active_lock(
         verdict: info.verdict.as_str(),
         recovered: info.recovered,
         unavailable: info.unavailable,
+        waiting_total: waiting_line.len() as u64,
         waiting: waiting_line.iter().map(InLine::name).collect(),
         waiting_line,
     }
@@ -266,7 +285,7 @@ fn liveness(verdict: &LockVerdict) -> Option<&'static str> {
 }
 
 /// What the last recovery did with the locks that it found held.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredLocks {
     /// `null` when there was no recovery.
@@ -300,7 +319,7 @@ impl RecoveredLocks {
 }
 
 /// A release, done or rehearsed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ReleaseReport {
     pub repository: String,
@@ -340,7 +359,7 @@ impl ReleaseReport {
 }
 
 /// What a look for stale locks found, and what was given back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StaleReport {
     #[serde(flatten)]

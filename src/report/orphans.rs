@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
-use crate::orphans::{Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed};
-use crate::state::Timestamp;
+use crate::durable::DiskError;
+use crate::orphans::{Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed, plan, trashed};
+use crate::state::{StateDir, Timestamp};
 
 /// `scan`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ScanReport {
     pub plan_id: String,
@@ -49,7 +51,7 @@ impl ScanReport {
 }
 
 /// One candidate.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CandidateEntry {
     pub id: String,
@@ -90,7 +92,7 @@ impl CandidateEntry {
 }
 
 /// `orphans candidates`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CandidatesReport {
     /// Null when nobody has scanned.
@@ -134,8 +136,44 @@ impl CandidatesReport {
     }
 }
 
+/// The plan of the last scan in figures.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct OrphanTotals {
+    /// Null when nobody has scanned.
+    pub plan_id: Option<String>,
+    pub taken_at: Option<Timestamp>,
+    /// Candidates.
+    pub total: u64,
+    /// Disk space of what is safe to remove.
+    pub bytes_total: u64,
+    /// Candidates that a check protects.
+    pub protected_total: u64,
+    /// What can be restored.
+    pub trash_total: u64,
+}
+
+impl OrphanTotals {
+    /// Reads the saved plan and lists the trash.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read(dir: &StateDir) -> Result<OrphanTotals, DiskError> {
+        let plan = plan(dir)?;
+        let plan = plan.as_ref();
+        Ok(OrphanTotals {
+            plan_id: plan.map(|p| p.plan_id.clone()),
+            taken_at: plan.map(|p| p.taken_at),
+            total: plan.map_or(0, |p| p.candidates.len() as u64),
+            bytes_total: plan.map_or(0, Plan::bytes_total),
+            protected_total: plan.map_or(0, Plan::protected_total),
+            trash_total: trashed(dir)?.len() as u64,
+        })
+    }
+}
+
 /// What is gone.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RemovedEntry {
     pub id: String,
@@ -147,7 +185,7 @@ pub struct RemovedEntry {
 }
 
 /// What a check protects.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedEntry {
     pub id: String,
@@ -157,7 +195,7 @@ pub struct RefusedEntry {
 }
 
 /// What could not be removed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FailedEntry {
     pub id: String,
@@ -166,7 +204,7 @@ pub struct FailedEntry {
 }
 
 /// `orphans cleanup`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct OrphansCleanup {
     pub plan_id: String,
@@ -212,7 +250,7 @@ impl OrphansCleanup {
 }
 
 /// `orphans cleanup-log`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct OrphansLog {
     /// The newest first.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
@@ -12,13 +13,15 @@ use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, r
 use crate::durable::{DiskError, Tried};
 use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
 /// The queue at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct QueueStatus {
-    pub state: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub state: Word,
     pub depth: u64,
     pub counts: Counts,
     pub head: Vec<Waiting>,
@@ -28,7 +31,7 @@ pub struct QueueStatus {
 }
 
 /// A job in the line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Waiting {
     pub job_id: String,
@@ -93,7 +96,7 @@ pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Op
 }
 
 /// Counters since the queue was made, and how long jobs wait and run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QueueMetrics {
     pub enqueued_total: u64,
@@ -111,7 +114,7 @@ pub struct QueueMetrics {
 }
 
 /// Ended attempts by outcome.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Finished {
     pub succeeded: u64,
@@ -122,7 +125,7 @@ pub struct Finished {
 }
 
 /// What recoveries and checkpoints have counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct RecoveryTotals {
@@ -132,7 +135,7 @@ pub struct RecoveryTotals {
 }
 
 /// Nearest-rank percentiles, milliseconds; `null` without a value.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Percentiles {
     pub p50: Option<i64>,
@@ -254,7 +257,7 @@ impl QueueMetrics {
 }
 
 /// Every job, in queue order: what waits first, as it is to start; then the rest as it entered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct QueueSnapshot {
     pub seq: u64,
@@ -292,7 +295,7 @@ impl QueueSnapshot {
 }
 
 /// The log on disk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct WalStatus {
     pub segments: Vec<SegmentStatus>,
@@ -308,7 +311,7 @@ pub struct WalStatus {
 }
 
 /// One segment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct SegmentStatus {
     pub file: String,

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Serialize;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::job_findings::of_judgement;
@@ -13,11 +14,12 @@ use crate::jobs::{
 };
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::recovery::RecoveryRecord;
+use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity, Usage, usage_of};
 
 /// Running jobs, and those that the last recovery judged.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct JobsStatus {
     pub reattachment: LastReattachment,
@@ -29,7 +31,7 @@ pub struct JobsStatus {
 }
 
 /// What the last recovery found; zeros and no id when there was none, or it did not get so far.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct LastReattachment {
     pub recovery_id: Option<String>,
@@ -39,15 +41,22 @@ pub struct LastReattachment {
 }
 
 /// How one job stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobStanding {
     pub job_id: String,
-    pub status: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
+    pub status: Word,
     pub attempt: u32,
-    pub liveness: &'static str,
-    pub verdict: &'static str,
-    pub freshness: Option<&'static str>,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "Liveness")]
+    pub liveness: Word,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub verdict: Word,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    #[schemars(with = "Option<Freshness>")]
+    pub freshness: Option<Word>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,
     /// Of the command, unless it is dead.

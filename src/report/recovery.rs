@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::finding::Finding;
@@ -12,7 +13,7 @@ use crate::recovery::{
 };
 
 /// The phases of the recovery that runs, or ran last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Phases {
     /// `null` when there was no recovery yet.
@@ -46,7 +47,7 @@ impl Phases {
 
 /// Figures about all recoveries. Totals count since the state directory was made (by versions before these
 /// counters: what the history still knows); durations are of the last hundred.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveryMetrics {
     /// By outcome.
@@ -63,7 +64,7 @@ pub struct RecoveryMetrics {
 }
 
 /// How long a phase took.
-#[derive(Debug, Serialize, Default, PartialEq, Eq)]
+#[derive(Debug, Serialize, Default, PartialEq, Eq, JsonSchema)]
 #[allow(missing_docs)]
 pub struct PhaseDuration {
     pub last: u64,
@@ -124,7 +125,7 @@ fn mean(values: &[u64]) -> Option<u64> {
 }
 
 /// The recoveries that were, the newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveryHistory {
     pub recoveries: Vec<HistoryEntry>,
@@ -145,7 +146,8 @@ impl RecoveryHistory {
 }
 
 /// What came of a phase that was tried again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PhaseRetry")]
 #[allow(missing_docs)]
 pub struct RetryReport {
     /// The phase.
@@ -166,7 +168,7 @@ pub struct RetryReport {
 }
 
 /// A phase behind the one that was tried again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Waited {
     pub phase: String,

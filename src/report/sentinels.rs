@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -14,11 +15,12 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
 /// One sentinel. What the file does not tell, because it is damaged, is `null`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct SentinelReport {
     pub job_id: String,
     /// Where the queue has the job; `null` when it knows none of that id.
+    #[schemars(with = "Option<JobStatus>")]
     pub status: Option<&'static str>,
     pub attempt: Option<u32>,
     pub claim: Option<u64>,
@@ -34,8 +36,10 @@ pub struct SentinelReport {
     pub started_at: Option<Timestamp>,
     pub heartbeat_at: Option<Timestamp>,
     pub heartbeat_age_ms: Option<i64>,
+    #[schemars(with = "Option<crate::jobs::Freshness>")]
     pub freshness: Option<&'static str>,
     pub lock_held: bool,
+    #[schemars(with = "crate::jobs::Liveness")]
     pub liveness: &'static str,
     pub verdict: &'static str,
     pub evidence: Vec<String>,
@@ -44,7 +48,7 @@ pub struct SentinelReport {
 }
 
 /// All sentinels: of known jobs as they entered the queue, then the others by name.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Sentinels {
     pub sentinels: Vec<SentinelReport>,

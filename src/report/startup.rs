@@ -1,6 +1,7 @@
 //! The reports on startups: how the one before ended, what was cleaned, those that were, phase by phase.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::page::{BadCursor, Page, cut_counted};
@@ -13,7 +14,7 @@ use crate::startup::{
 use crate::state::{LAYOUT_VERSION, StateDir, Timestamp};
 
 /// Whether the startup before the present one was cut short.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct StartupDetection {
     /// Whether `previous` was cut short.
@@ -74,7 +75,7 @@ impl StartupDetection {
 }
 
 /// The acts of cleaning, the newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct CleanupLog {
     pub entries: Vec<CleanupEntry>,
@@ -96,7 +97,7 @@ impl CleanupLog {
 }
 
 /// The startups that were, and the one that is under way, the newest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StartupHistory {
     pub startups: Vec<StartupEntry>,
@@ -145,7 +146,7 @@ pub enum StartupReportError {
 }
 
 /// What startups did, one entry a phase: the present one, and the ten before it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StartupLogReport {
     /// The startup that is under way, or the last one.
@@ -155,7 +156,7 @@ pub struct StartupLogReport {
 }
 
 /// One startup, phase by phase.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct StartupOperations {
     #[serde(flatten)]
@@ -164,7 +165,8 @@ pub struct StartupOperations {
 }
 
 /// What a startup did in one phase.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StartupOperation")]
 #[allow(missing_docs)]
 pub struct Operation {
     pub phase: String,

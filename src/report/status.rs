@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
@@ -22,7 +23,8 @@ use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
 
 /// How the whole stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WholeState")]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// All well.
@@ -38,7 +40,7 @@ pub enum State {
 }
 
 /// Health on one screen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Status {
     pub state: State,
@@ -54,7 +56,7 @@ pub struct Status {
 }
 
 /// The daemon that lives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DaemonStatus {
     pub pid: u32,
@@ -69,7 +71,7 @@ pub struct DaemonStatus {
 }
 
 /// The recovery that runs, or ran last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveryStatus {
     pub recovery_id: String,
@@ -161,6 +163,12 @@ impl Gathered {
             webhooks: None,
             queue,
         }
+    }
+
+    /// What is undelivered, if it was looked at and can be told.
+    #[must_use]
+    pub fn survey(&self) -> Option<&crate::webhooks::Survey> {
+        self.webhooks.as_ref()
     }
 
     /// The last recovery that came to its end, if that can be told.

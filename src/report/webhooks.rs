@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::recovery::RecoveryRecord;
 use crate::state::Timestamp;
+use crate::state::Word;
 use crate::webhooks::{
     Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal, Standing,
     Survey, Undelivered, Was,
@@ -18,7 +20,7 @@ use crate::webhooks::{
 const NAMED: usize = 20;
 
 /// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // The members are the published form; see docs/webhooks.md.
 pub enum DeliveryStatus {
@@ -55,7 +57,7 @@ impl DeliveryStatus {
 }
 
 /// Deliveries by where they stand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveryCounts {
     pub pending: u64,
@@ -90,17 +92,40 @@ impl DeliveryCounts {
     }
 }
 
+/// What is undelivered, in figures.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct DeliveryTotals {
+    #[serde(flatten)]
+    pub counts: DeliveryCounts,
+    pub total: u64,
+    /// When the oldest of them came about.
+    pub oldest_at: Option<Timestamp>,
+}
+
+impl DeliveryTotals {
+    /// Of a survey.
+    #[must_use]
+    pub fn of(survey: &Survey) -> DeliveryTotals {
+        let counts = DeliveryCounts::of(survey);
+        let oldest_at = survey.undelivered.iter().map(|u| u.delivery.at).min();
+        DeliveryTotals { counts, total: counts.total(), oldest_at }
+    }
+}
+
 fn status_of(u: &Undelivered) -> DeliveryStatus {
     DeliveryStatus::of(u.course.as_ref().map(|c| c.standing))
 }
 
 /// An undelivered delivery.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct PendingDelivery {
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    pub event: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "crate::webhooks::Event")]
+    pub event: Word,
     /// Without passwords and tokens.
     pub url: String,
     /// The configured endpoint that it is for; `null` for a job's callback.
@@ -135,7 +160,7 @@ impl PendingDelivery {
 }
 
 /// What waits for one endpoint: scheme, host and port.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct EndpointLine {
     pub endpoint: String,
@@ -143,14 +168,15 @@ pub struct EndpointLine {
     pub counts: DeliveryCounts,
     pub oldest_at: Option<Timestamp>,
     /// `open`: nothing is sent until `open_until`.
-    pub circuit: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub circuit: Word,
     pub open_until: Option<Timestamp>,
     pub failures: u32,
     pub last_error: Option<String>,
 }
 
 /// What is undelivered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct PendingDeliveries {
     pub counts: DeliveryCounts,
@@ -275,11 +301,12 @@ pub fn problem_findings(problems: &Problems) -> Vec<Finding> {
 }
 
 /// A delivery that the last recovery found undelivered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredDelivery {
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
+    #[schemars(with = "crate::webhooks::Event")]
     pub event: &'static str,
     pub url: String,
     pub attempts: u32,
@@ -291,7 +318,7 @@ pub struct RecoveredDelivery {
 }
 
 /// What the last recovery found undelivered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RecoveredDeliveries {
     /// `null` when there was no recovery.
@@ -361,16 +388,20 @@ fn recovered(found: FoundDelivery, now: &DeliveryState) -> RecoveredDelivery {
 }
 
 /// An attempt of the past.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveryLogEntry {
     pub at: Timestamp,
     pub delivery_id: DeliveryId,
     pub job_id: Option<String>,
-    pub event: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "crate::webhooks::Event")]
+    pub event: Word,
     pub url: String,
     pub attempt: u32,
-    pub outcome: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "crate::webhooks::Outcome")]
+    pub outcome: Word,
     pub status_code: Option<u16>,
     pub duration_ms: u64,
     pub error: Option<String>,
@@ -378,7 +409,7 @@ pub struct DeliveryLogEntry {
 }
 
 /// What was tried, the oldest first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveryLogReport {
     pub entries: Vec<DeliveryLogEntry>,
@@ -418,7 +449,7 @@ impl DeliveryLogReport {
 }
 
 /// A delivery that is tried again, or given up.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ChosenDelivery {
     pub delivery_id: DeliveryId,
@@ -439,7 +470,7 @@ impl ChosenDelivery {
 }
 
 /// One that is not.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct RefusedDelivery {
     pub delivery_id: String,
@@ -472,7 +503,8 @@ impl RefusedDelivery {
 }
 
 /// What is tried again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookRetry")]
 #[allow(missing_docs)]
 pub struct RetryReport {
     pub retried: Vec<ChosenDelivery>,
@@ -481,7 +513,7 @@ pub struct RetryReport {
 }
 
 /// What is given up.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DiscardReport {
     pub discarded: Vec<ChosenDelivery>,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::job_findings::{of_failed_start, of_judgement};
@@ -10,21 +11,27 @@ use super::queue::waiting_for;
 use crate::jobs::{Evidence, Judgement, Liveness, Look, ProcessTable, RecoverSettings, Verdict, judge};
 use crate::queue::{Job, JobStatus, QueueState};
 use crate::state::StateDir;
+use crate::state::Word;
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
 
 /// Why a job is where it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyJob {
     /// `job:ID`.
     pub object: String,
-    pub status: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    #[schemars(with = "JobStatus")]
+    pub status: Word,
     pub attempt: u32,
     /// What keeps it there, in one sentence.
     pub because: String,
     /// What became of its present attempt; `null` when it is not running.
-    pub verdict: Option<&'static str>,
-    pub liveness: Option<&'static str>,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    pub verdict: Option<Word>,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    #[schemars(with = "Option<Liveness>")]
+    pub liveness: Option<Word>,
     /// What the verdict rests on, in the order in which it was looked at.
     pub evidence: Vec<Evidence>,
     /// The supervisor, the command, and what else of it lives.
@@ -33,16 +40,18 @@ pub struct WhyJob {
 }
 
 /// A process of a job, as it is now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct JobProcess {
     /// `supervisor`, `command` or `other`.
-    pub role: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub role: Word,
     pub pid: u32,
     /// In clock ticks since boot.
     pub start_time: u64,
     /// `alive`, `stopped`, `zombie`, `gone` or `hidden`.
-    pub state: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub state: Word,
     /// The user it acts as.
     pub uid: Option<u32>,
     pub command_line: Vec<String>,

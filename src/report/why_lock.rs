@@ -1,21 +1,24 @@
 //! Every piece of evidence behind the verdict on a repository's lock.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::locks::InspectedLock;
 use crate::durable::DiskError;
 use crate::locks::{GrantCopy, LockInfo, LockRepair, grant_copy};
 use crate::queue::QueueState;
 use crate::state::StateDir;
+use crate::state::Word;
 
 /// The verdict, what it rests on, and what else is known of the lock.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct WhyLock {
     /// `lock:REPOSITORY`.
     pub object: String,
     /// `live`, `free`, `stale` or `unknown`.
-    pub verdict: &'static str,
+    #[serde(deserialize_with = "crate::state::word::word")]
+    pub verdict: Word,
     /// What the verdict rests on, in the order in which it was looked at.
     pub evidence: Vec<String>,
     /// What stands against a verdict.
@@ -31,11 +34,12 @@ pub struct WhyLock {
 }
 
 /// What a repair would do about it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct Repairable {
     /// `null` when only an operator can decide.
-    pub action: Option<&'static str>,
+    #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
+    pub action: Option<Word>,
     pub reason: String,
     pub evidence: Vec<String>,
 }

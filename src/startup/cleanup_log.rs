@@ -1,6 +1,7 @@
 //! The acts of cleaning after a crash: temporary files, half-made workspaces, torn tails, half-written
 //! snapshots, a layout that was brought up to date.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::log::StartupLog;
@@ -8,7 +9,8 @@ use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 
 /// One act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "StartupCleaning")]
 pub struct CleanupEntry {
     /// When.
     pub at: Timestamp,

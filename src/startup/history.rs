@@ -1,5 +1,6 @@
 //! The startups that were, newest last, each once.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use crate::durable::DiskError;
 use crate::state::{StateDir, Timestamp};
 
 /// How a startup ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StartupOutcome {
     /// All phases succeeded.
@@ -39,7 +40,7 @@ impl StartupOutcome {
 }
 
 /// One startup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StartupEntry {
     /// Names it.
     pub startup_id: String,

@@ -93,7 +93,8 @@ pub struct StateDir {
     pub clock: Clock,
     /// How long to wait for a lock that another process holds.
     pub lock_wait: Duration,
-    /// Size of a segment of the queue's log, bytes. Processes with different sizes may share a log.
+    /// Size of a segment of the queue's log, bytes, and the most of every other log's. Processes with different
+    /// sizes may share a log.
     pub segment_bytes: u64,
 }
 
@@ -169,7 +170,8 @@ impl StateDir {
     }
 
     /// How a log of this state directory is opened. `epoch` is the boot that its shared page may be believed
-    /// within. Room is not reserved, and numbers begin with 1.
+    /// within; a segment is as large as `segment_bytes`, or as the directory's when that is less. Room is not
+    /// reserved, and numbers begin with 1.
     #[must_use]
     pub fn log_options(
         &self,
@@ -184,7 +186,7 @@ impl StateDir {
             name,
             state_id: self.identity.state_id.to_string(),
             epoch,
-            segment_bytes,
+            segment_bytes: segment_bytes.min(self.segment_bytes),
             preallocate: false,
             min_next_seq: 1,
             lock_wait: self.lock_wait,

@@ -11,6 +11,7 @@ mod repair;
 mod secret;
 pub mod suggest;
 mod units;
+pub(crate) mod word;
 
 pub use cidr::{Cidr, NotACidr};
 pub use clock::{Clock, NotATime, Timestamp};
@@ -20,3 +21,4 @@ pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use repair::IdentityRepair;
 pub use secret::Secret;
 pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};
+pub use word::Word;

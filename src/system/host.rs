@@ -1,9 +1,10 @@
 //! Which boot of which machine this is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Boot, machine and process namespace: what a PID and a start time are relative to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// Changes with every boot (`/proc/sys/kernel/random/boot_id`).
     pub boot_id: String,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::state::Timestamp;
 /// Names a delivery over all its attempts: the header `webhook-id`.
 ///
 /// A UUID of version 5 (RFC 9562, section 5.5) of what happened, below the state directory's id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct DeliveryId(Uuid);
 
@@ -50,7 +51,8 @@ impl FromStr for DeliveryId {
 }
 
 /// What receivers are told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WebhookEvent")]
 pub enum Event {
     /// A job is over.
     #[serde(rename = "job.ended")]

@@ -3,6 +3,7 @@
 //! One JSON object a record: `v` (the version of this format, 1), `at`, `op`, then the operation's own
 //! members. The log tells what was tried; what there is to deliver follows from the queue.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryId, Event};
@@ -12,7 +13,8 @@ use crate::state::Timestamp;
 pub const DELIVERY_LOG_VERSION: u32 = 1;
 
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryOutcome")]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It arrived.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryId, Event};
@@ -20,7 +21,8 @@ use crate::state::{StateDir, Timestamp};
 const NAMED: usize = 1000;
 
 /// Where a recovery found a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DeliveryWas")]
 #[serde(rename_all = "snake_case")]
 pub enum Was {
     /// Never tried.

@@ -5,7 +5,8 @@
 //! A view is a [`listing::Listing`] that a file in `panel/` makes out of a report. Whatever is done is a
 //! command of recoveryctl, run by a [`Runner`].
 //!
-//! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/directory.rs`.
+//! To add a view: a variant of [`View`], a file in `panel/`, an arm in `source/directory.rs` and one in
+//! `source/daemon.rs`.
 
 pub mod action;
 pub mod key;
@@ -28,6 +29,6 @@ pub use model::{Model, Setting, View};
 pub use picture::svg;
 pub use plain::{picture, read_once, text_of};
 pub use run::{End, Options, OwnRecovery, Runner, run};
-pub use source::{DirectorySource, Source};
+pub use source::{Daemon, DaemonSource, DirectorySource, Source, Trouble};
 pub use update::update;
 pub use watch::Sources;

@@ -11,6 +11,7 @@ use crate::key::Key;
 use crate::listing::{Document, Listing, Object};
 use crate::model::View;
 use crate::panel::overview::Overview;
+use crate::source::Trouble;
 
 /// What is read for the dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +78,7 @@ pub enum Message {
     /// Something was read.
     Answer(Answer),
     /// Something could not be read.
-    Trouble(Ask, String),
+    Trouble(Ask, Trouble),
     /// A rehearsal told what a command would do.
     Rehearsed(Vec<String>, Ran),
     /// A command ended.

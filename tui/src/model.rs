@@ -235,6 +235,19 @@ pub struct Model {
     pub(crate) at_work: Vec<Action>,
     /// The operator has asked the recovery of this process to end.
     pub(crate) is_cancelling: bool,
+    /// When something was read last.
+    pub(crate) read_at: Option<Timestamp>,
+    /// Nobody answers any more.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// Nobody answers: what is shown is old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Since when, as far as is known: since the last answer.
+    pub(crate) since: Timestamp,
+    /// What was tried, and what came of it.
+    pub(crate) why: String,
 }
 
 impl Model {
@@ -254,6 +267,8 @@ impl Model {
             has_mouse: false,
             at_work: Vec::new(),
             is_cancelling: false,
+            read_at: None,
+            lost: None,
         }
     }
 
@@ -261,6 +276,12 @@ impl Model {
     #[must_use]
     pub fn view(&self) -> View {
         self.view
+    }
+
+    /// Why nobody answers, as long as nobody does.
+    #[must_use]
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_ref().map(|lost| &*lost.why)
     }
 
     /// The question that is open, if one is.

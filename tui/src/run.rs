@@ -171,7 +171,7 @@ impl Turn<'_> {
                 drop(update(self.model, Message::Time(options.clock.now())));
                 for (ask, so_long) in self.watch.slow() {
                     let text = format!("reading takes long: {} s so far", so_long.as_secs());
-                    drop(update(self.model, Message::Trouble(ask, text)));
+                    drop(update(self.model, Message::Trouble(ask, text.into())));
                 }
                 is_new = true;
             }

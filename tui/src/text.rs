@@ -54,6 +54,12 @@ pub(crate) fn pad(text: &str, columns: usize) -> String {
     text
 }
 
+/// The time of the day, to the second: `05:12:33 UTC`.
+pub(crate) fn clock(at: Timestamp) -> String {
+    let whole = at.to_string();
+    whole.get(11..19).map_or_else(|| whole.clone(), |time| format!("{time} UTC"))
+}
+
 /// A duration in at most seven columns: `0.4 s`, `59.9 s`, `3m 07s`, `2h 05m`.
 pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1000;

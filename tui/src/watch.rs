@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use crate::listing::Object;
 use crate::message::{Ask, Message};
-use crate::source::Source;
+use crate::source::{Source, Trouble};
 
 /// How often is looked whether something has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// After this time everything is read again, whether it seems changed or not.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// How often somebody is asked who does not answer.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// What takes long to read is not read again before this many times as long: without a change, and after one.
 const IDLE_SHARE: u32 = 200;
 const BUSY_SHARE: u32 = 10;
@@ -126,13 +128,15 @@ impl Lane {
                 self.orders().reading = Some((ask.clone(), begun));
                 // A fault there is told, and costs no more than what was to be read.
                 let read_now = catch_unwind(AssertUnwindSafe(|| source.read(&ask)));
-                let fault = || Err("a fault of this program, told when it ends".to_owned());
-                let message = match read_now.unwrap_or_else(|_| fault()) {
+                let fault = || Err("a fault of this program, told when it ends".into());
+                let read_now = read_now.unwrap_or_else(|_| fault());
+                let is_lost = matches!(read_now, Err(Trouble::Unreachable(_)));
+                let message = match read_now {
                     Ok(answer) => Message::Answer(answer),
                     Err(why) => Message::Trouble(ask.clone(), why),
                 };
                 self.orders().reading = None;
-                read.insert(ask, Read { at: Instant::now(), took: begun.elapsed(), is_old: false });
+                read.insert(ask, Read { at: Instant::now(), took: begun.elapsed(), is_old: false, is_lost });
                 if messages.send(message).is_err() {
                     return;
                 }
@@ -165,12 +169,15 @@ struct Read {
     took: Duration,
     /// Something has changed since.
     is_old: bool,
+    /// Nobody answered.
+    is_lost: bool,
 }
 
 impl Read {
     fn is_due(&self, ask: &Ask) -> bool {
         let age = self.at.elapsed();
         match ask {
+            _ if self.is_lost => age >= RETRY_EVERY,
             // Its file is not looked at by the stamp, and it is a small one.
             Ask::Progress | Ask::Object(Object::Output(_)) => age >= self.took * BUSY_SHARE,
             _ if self.is_old => age >= self.took * BUSY_SHARE,

@@ -10,7 +10,7 @@ use recovery::state::Clock;
 use recovery_tui::listing::{Document, DocumentLine, Object};
 use recovery_tui::message::{Answer, Ask, Ran};
 use recovery_tui::view::Theme;
-use recovery_tui::{Options, Runner, Setting, Source, Sources, View, run};
+use recovery_tui::{Options, Runner, Setting, Source, Sources, Trouble, View, run};
 
 const PLAY: &str = "RECOVERYCTL_TEST_DASHBOARD";
 
@@ -39,14 +39,14 @@ impl Document for Falls {
 }
 
 impl Source for Falls {
-    fn read(&mut self, ask: &Ask) -> Result<Answer, String> {
+    fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble> {
         match ask {
             Ask::Object(Object::Why(what)) if what == "reading" => {
                 let _told = Told;
                 panic!("the reading fell over")
             }
             Ask::Object(object) => Ok(Answer::Object(object.clone(), Arc::new(Falls))),
-            _ => Err("there is nothing".to_owned()),
+            _ => Err("there is nothing".into()),
         }
     }
 

@@ -12,7 +12,7 @@ use recovery_tui::listing::Object;
 use recovery_tui::message::{Answer, Ask, Effect, Message, Ran};
 use recovery_tui::panel::job::Output;
 use recovery_tui::view::Theme;
-use recovery_tui::{Model, View, picture, update};
+use recovery_tui::{Model, Trouble, View, picture, text_of, update};
 use support::{NOW, Names, model, overview, reports, showing};
 
 fn key() -> impl Strategy<Value = Key> {
@@ -65,6 +65,9 @@ fn message() -> impl Strategy<Value = Message> {
         1 => (0..60u16).prop_map(Message::Click),
         1 => (0..100_000i64).prop_map(|ms| Message::Time(NOW.plus_millis(ms))),
         1 => view().prop_map(|view| Message::Trouble(Ask::List(view), "no".into())),
+        1 => view().prop_map(|view| {
+            Message::Trouble(Ask::List(view), Trouble::Unreachable("gone".into()))
+        }),
         1 => (0..20i32).prop_map(|status| {
             Message::Acted(Action::recover(), Ran { status, text: "said\nmore".into() })
         }),
@@ -87,6 +90,12 @@ fn check(before: &Model, message: &Message, effects: &[Effect], after: &Model) {
         assert!(dialog.is_about_to_act(), "the button had the keys, and the name was typed");
         assert_eq!(dialog.action(), action, "what was asked about is done");
     }
+    // Every job can have something done about it: whatever the filter shows, the keys find it.
+    if after.view() == View::Jobs && after.depth() == 0 {
+        let mut pressed = after.clone();
+        update(&mut pressed, Message::Key(Key::Char('a')));
+        assert_eq!(pressed.depth(), usize::from(shown > 0 || has_marks(after)), "{shown} jobs are shown");
+    }
     // A question opens with the harmless answer: Enter alone does nothing.
     if let (None, Some(opened)) = (before.dialog(), after.dialog()) {
         assert!(!opened.is_about_to_act());
@@ -94,6 +103,10 @@ fn check(before: &Model, message: &Message, effects: &[Effect], after: &Model) {
         let done = update(&mut pressed, Message::Key(Key::Enter));
         assert!(!done.iter().any(|e| matches!(e, Effect::Act(..))));
     }
+}
+
+fn has_marks(model: &Model) -> bool {
+    text_of(&picture(model, Theme { colors: false, ascii: false })).contains(" marked")
 }
 
 fn key_of(message: &Message) -> Option<Key> {
@@ -152,6 +165,25 @@ fn a_crashed_job_is_resumed_after_its_question() {
     press(&mut model, typed("disk is back"));
     let done = press(&mut model, [Key::Tab, Key::Tab, Key::Enter]);
     assert_eq!(done, [Effect::Act(resume, Some("disk is back".to_owned()))]);
+}
+
+#[test]
+fn a_menu_without_a_line_says_why_there_is_none() {
+    let said = |model: &Model| text_of(&picture(model, Theme { colors: false, ascii: false }));
+    let mut model = model(View::Jobs);
+    press(&mut model, [Key::Char('a')]);
+    assert!(said(&model).contains("still being read"), "{}", said(&model));
+    let list = reports::list(View::Jobs, Names::Plain, 7);
+    update(&mut model, Message::Answer(Answer::List(View::Jobs, list)));
+    press(&mut model, [Key::Down, Key::Down, Key::Char('/')]);
+    press(&mut model, typed("deploy"));
+    // What was chosen is not shown any more: the first line that is shown is meant.
+    press(&mut model, [Key::Enter, Key::Char('a')]);
+    assert!(said(&model).contains("Cancel job deploy"), "{}", said(&model));
+    press(&mut model, [Key::Escape, Key::Char('/')]);
+    press(&mut model, typed("nothing of this name"));
+    press(&mut model, [Key::Enter, Key::Char('a')]);
+    assert!(said(&model).contains("Esc shows all") && model.depth() == 0, "{}", said(&model));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use recovery_tui::listing::Object;
 use recovery_tui::message::{Answer, Ask, Message, Ran};
 use recovery_tui::panel::job::Output;
 use recovery_tui::view::Theme;
-use recovery_tui::{Model, View, picture, text_of, update};
+use recovery_tui::{Model, Trouble, View, picture, text_of, update};
 use support::{Names, SIZES, compare, lines, model, overview, reports, showing};
 
 const THEME: Theme = Theme { colors: true, ascii: false };
@@ -126,6 +126,33 @@ fn pages() {
     let mut finding = with(overview::degraded());
     press(&mut finding, &[Key::Enter]);
     compare_all("page-finding", &finding);
+}
+
+#[test]
+fn nobody_answers() {
+    let why = "the daemon at http://db-7:9797 cannot be asked: Connection refused (os error 111)";
+    let lose = |model: &mut Model, ask: Ask| {
+        update(model, Message::Time(support::NOW.plus_millis(12_000)));
+        update(model, Message::Trouble(ask, Trouble::Unreachable(why.into())));
+    };
+    let mut setting = support::setting();
+    setting.source = "http://db-7:9797".to_owned();
+    let mut never = Model::new(setting, View::Overview, (80, 24), support::NOW);
+    lose(&mut never, Ask::Overview);
+    compare_all("lost-never-answered", &never);
+    let mut overview = with(overview::degraded());
+    lose(&mut overview, Ask::Overview);
+    compare_all("lost-overview", &overview);
+    let mut jobs = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 7));
+    lose(&mut jobs, Ask::List(View::Jobs));
+    compare_all("lost-jobs", &jobs);
+    press(&mut jobs, &[Key::Char('2')]);
+    compare_all("lost-not-read", &jobs);
+    // It comes back by itself, and then nothing is old.
+    update(&mut jobs, Message::Answer(Answer::Overview(Arc::new(overview::healthy()))));
+    press(&mut jobs, &[Key::Char('3')]);
+    let text = text_of(&picture(&jobs, THEME));
+    assert!(text.starts_with("HEALTHY") && !text.contains("old"), "{text}");
 }
 
 /// Everything there is to draw, in all states.

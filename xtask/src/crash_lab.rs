@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use recovery_lab::operations::{self, Operation};
-use recovery_lab::table::{Row, head, render, skipped};
+use recovery_lab::table::{Row, head, not_tried, render};
 use recovery_lab::write_paths::Untried;
 use recovery_lab::{Error, Limits, Orders, Player, Report, Seed, Step, Which, run_operation, try_kept};
 
@@ -17,8 +17,8 @@ use crate::{real_binary, shutdown};
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A hundred thousand crash images and thousands of kills, in a quarter of an hour. Without it the
-    /// bounded part that the tests run too.
+    /// A hundred thousand crash images and thousands of kills; it takes long. Without it the bounded
+    /// part that the tests run too.
     #[arg(long)]
     full: bool,
     /// With --full: no limits for an operation, every crash image and kill point that there is. Many hours.
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// How long to torture, in seconds [default: 60].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Write the table to this file too.
+    /// Write the table to this file too, anew with each row.
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
 }
@@ -61,10 +61,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// A row is finished: it is printed at once.
+    /// A row is finished: it is printed at once, and is in the table whatever becomes of the run.
     pub(crate) fn finished(&self, row: Row) {
         self.bar.suspend(|| say(&row.line()));
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.push(row);
+        // What cannot be written now is told at the end, when it is written whole.
+        let _ = self.arguments.table.as_ref().map(|path| write_table(path, &render(&rows)));
     }
 
     /// Whether everything is to be tried.
@@ -143,7 +146,9 @@ fn run_parts(arguments: &Arguments) -> Result<ExitCode, Error> {
     let parts = PARTS.iter().chain(&real_binary::PARTS);
     let wanted = parts.filter(|part| only.is_none_or(|name| name == part.name)).copied();
     for part in asked_for.chain(wanted) {
-        (part.run)(&context)?;
+        if let Err(e) = (part.run)(&context) {
+            context.finished(Row::broken_off(part.name, &e));
+        }
     }
     context.bar.finish_and_clear();
     let rows = context.rows.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -151,9 +156,12 @@ fn run_parts(arguments: &Arguments) -> Result<ExitCode, Error> {
         return Err("there is no part or operation of that name".into());
     }
     say(&Row::sum(&rows).line());
-    skipped(&rows).iter().for_each(|line| say(&format!("\n{line}")));
+    not_tried(&rows).iter().for_each(|line| say(&format!("\n{line}")));
     if let Some(path) = &arguments.table {
         write_table(path, &render(&rows))?;
+    }
+    if rows.iter().any(|row| row.broken_off.is_some()) {
+        return Err("not everything could be tried".into());
     }
     Ok(ExitCode::from(u8::from(rows.iter().any(|row| row.failures > 0))))
 }
@@ -177,10 +185,14 @@ fn crash_images(context: &Context<'_>) -> Result<(), Error> {
             Step::Planned(disks) => context.bar.inc_length(disks as u64),
             Step::Tried => context.bar.inc(1),
         };
-        let report = run_operation(&context.player, operation, &orders, &limits, which, &progress)?;
-        passed.extend(report.sites.iter().cloned());
-        report.failures.iter().take(20).for_each(|f| context.bar.suspend(|| tell(&f.to_string())));
-        context.finished(row(operation, &report));
+        match run_operation(&context.player, operation, &orders, &limits, which, &progress) {
+            Ok(report) => {
+                passed.extend(report.sites.iter().cloned());
+                report.failures.iter().take(20).for_each(|f| context.bar.suspend(|| tell(&f.to_string())));
+                context.finished(row(operation, &report));
+            }
+            Err(e) => context.finished(Row::broken_off(operation.name, &e)),
+        }
     }
     if arguments.operation.is_none() {
         write_paths(context, &passed)?;

@@ -27,7 +27,7 @@ const MARK: &str = "RECOVERY_PICTURE";
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Where it is written
-    #[arg(long, default_value = "docs/tui.svg")]
+    #[arg(long, default_value = "docs/images/tui.svg")]
     out: PathBuf,
 }
 
@@ -60,7 +60,11 @@ fn draw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     let mut model = Model::new(setting, View::Overview, (96, 26), dir.clock.now());
     read_once(&mut model, &mut DirectorySource::new(dir, settings));
-    std::fs::write(root.join(&arguments.out), svg(&picture(&model, Theme { colors: true, ascii: false })))?;
+    let out = root.join(&arguments.out);
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(out, svg(&picture(&model, Theme { colors: true, ascii: false })))?;
     Ok(())
 }
 

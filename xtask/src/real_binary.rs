@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use recovery_lab::bytes::{self, Extent};
@@ -35,7 +34,7 @@ fn killed(context: &Context<'_>) -> Result<(), Error> {
         false => Points::Sample { seed, points: KILL_POINTS[usize::from(context.is_full())] },
     };
     let scenarios = kill::scenarios();
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+    let next = AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -51,13 +50,13 @@ fn killed(context: &Context<'_>) -> Result<(), Error> {
                     };
                     match kill::try_scenario(&binary, scenario, points, &progress) {
                         Ok(tally) => context.finished(row(context, &tally)),
-                        Err(e) => drop(failed.lock().unwrap_or_else(PoisonError::into_inner).insert(e)),
+                        Err(e) => context.finished(Row::broken_off(format!("kill: {}", scenario.name), &e)),
                     }
                 }
             });
         }
     });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), |e| Err(e.into()))
+    Ok(())
 }
 
 fn tortured(context: &Context<'_>) -> Result<(), Error> {
@@ -118,7 +117,7 @@ pub(crate) fn row(context: &Context<'_>, tally: &Tally) -> Row {
         kill_points: tally.kills,
         faults: tally.faults,
         failures: tally.failures.len() as u64,
-        skipped: None,
+        ..Row::default()
     }
 }
 

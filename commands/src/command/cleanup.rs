@@ -12,6 +12,7 @@ use recovery::queue::{JobId, Queue};
 use recovery::report::Finding;
 use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList, findings};
 use recovery::state::{Timestamp, format_size};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::{PageArgs, find};
@@ -171,14 +172,16 @@ fn completed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError>
     Ok(Ending::Done)
 }
 
-#[derive(Debug, Serialize)]
-struct StartReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CleanupStart")]
+pub(crate) struct StartReport {
     started: Vec<Started>,
     refused: Vec<Refused>,
     dry_run: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StartedCleanup")]
 struct Started {
     job_id: JobId,
     cleanup_id: Option<String>,
@@ -186,7 +189,8 @@ struct Started {
     new: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedCleanup")]
 struct Refused {
     job_id: String,
     code: &'static str,

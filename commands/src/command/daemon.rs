@@ -3,26 +3,27 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonInfo, DaemonSettings, Listen, Trouble, make_tokens, serve};
+use recovery::daemon::{DaemonInfo, DaemonSettings, Listen, Rules, Trouble, make_tokens, serve};
 use recovery::recovery::RecoveryRecord;
 use recovery::startup::StartedBy;
+use recovery::state::StateDir;
 use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
+use super::daemon_reload::Hangup;
 use crate::cleaning::{cleaning, scanning_at_start};
-use crate::cli::Globals;
-use crate::configuration;
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
-use crate::http::{HttpSettings, Listeners, Server, Stage};
+use crate::descriptors;
+use crate::error::{CliError, Ending};
+use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
 use crate::notice::Notice;
 use crate::progress;
-use crate::working::{cancellable, delivering, recovering, retention, run_options, scheduling};
+use crate::working::{cancellable, delivering, pauses, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]
@@ -38,6 +39,23 @@ pub(crate) struct DaemonArgs {
 fn address(text: &str) -> Result<String, &'static str> {
     let fits = text == "none" || text.parse::<SocketAddr>().is_ok();
     fits.then(|| text.to_owned()).ok_or("an address with a port, such as 127.0.0.1:9797, or none")
+}
+
+/// What the daemon works by.
+pub(super) fn rules(
+    context: &mut Context,
+    dir: &StateDir,
+    workers: Option<usize>,
+) -> Result<Rules, CliError> {
+    Ok(Rules {
+        recovery: recovering(context, StartedBy::Daemon, false)?,
+        pauses: pauses(context)?,
+        retention: Some(retention(context)?),
+        scheduler: scheduling(context, dir, workers, BTreeSet::new())?,
+        webhooks: delivering(context)?,
+        cleanup: cleaning(context)?,
+        orphans: scanning_at_start(context)?,
+    })
 }
 
 /// A daemon has no terminal: what keeps deliveries from being recorded goes where its other lines go.
@@ -56,40 +74,6 @@ struct DaemonReport {
     recovery: Option<&'static str>,
     /// The signal's name.
     stopped_by: Option<&'static str>,
-}
-
-/// SIGHUP: the configuration is read anew, and requests are answered by it. One that cannot be used is told, and
-/// the old one kept.
-struct Hangup {
-    came: Arc<AtomicBool>,
-    globals: Globals,
-}
-
-impl Hangup {
-    fn install(context: &Context) -> Result<Hangup, CliError> {
-        let came = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGHUP, came.clone())
-            .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))?;
-        Ok(Hangup { came, globals: context.globals().clone() })
-    }
-
-    fn answer(&self, server: Option<&Server>) {
-        if !self.came.swap(false, Ordering::SeqCst) {
-            return;
-        }
-        match configuration::load(&self.globals, rustix::process::getuid().is_root()) {
-            Ok(loaded) => {
-                if let Some(server) = server {
-                    server.reload(loaded);
-                }
-                tell("the configuration was read anew: requests are answered by it");
-            }
-            Err(e) => tell(&format!(
-                "warning: the configuration cannot be used, the old one stays: {}",
-                e.message()
-            )),
-        }
-    }
 }
 
 /// What begins to listen, once this process is the daemon: the server that answers is kept in `server`.
@@ -118,11 +102,7 @@ fn listener(
             },
         };
         let listening = listeners.listening.clone();
-        let log = Box::new(move |line: &str| {
-            if tells_requests {
-                tell(line);
-            }
-        });
+        let log = tells_requests.then(|| Box::new(tell) as RequestLog);
         let settings = HttpSettings { dir: dir.clone(), loaded, log };
         let started = Server::start(settings, listeners)?;
         // Nobody else has put one there: this is called once.
@@ -132,12 +112,13 @@ fn listener(
 }
 
 /// A daemon's lines go to stderr; that nobody reads them is no failure.
-fn tell(line: &str) {
+pub(super) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
     let notice = Notice::of_this_process();
@@ -145,18 +126,15 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let run = run_options(context, "daemon", &[], Some(observer))?;
     let cancel = run.cancel.clone();
     let server = Arc::new(OnceLock::new());
-    let hangup = Hangup::install(context)?;
+    let hangup = Rc::new(Hangup::install(context, &dir, args.workers.map(usize::from))?);
     let listen = listener(context, args, server.clone())?;
+    let reload = hangup.clone();
     let settings = DaemonSettings {
-        recovery: recovering(context, StartedBy::Daemon, false)?,
+        rules: rules(context, &dir, args.workers.map(usize::from))?,
         run,
-        retention: Some(retention(context)?),
-        scheduler: scheduling(context, &dir, args.workers.map(usize::from), BTreeSet::new())?,
-        webhooks: delivering(context)?,
         trouble: trouble_to_stderr(),
-        cleanup: cleaning(context)?,
-        orphans: scanning_at_start(context)?,
         listen,
+        reload: Box::new(move || reload.rules()),
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();

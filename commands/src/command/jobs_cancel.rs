@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use recovery::jobs::{self, CancelOutcome, Cancellation};
 use recovery::queue::{JobId, Queue};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::{find, no_such_job};
@@ -21,16 +22,19 @@ pub(super) struct CancelArgs {
     ids: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct CancelReport {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CancelReport {
     cancelled: Vec<Cancelled>,
     refused: Vec<Refused>,
     dry_run: bool,
+    /// Over HTTP it is the problem that the answer is.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     error: Option<ErrorDocument>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CancelledJob")]
 struct Cancelled {
     job_id: String,
     /// `cancelled`, `end_requested`, `ended`, `was_over` or `recorded`.
@@ -38,7 +42,8 @@ struct Cancelled {
     detail: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedCancel")]
 struct Refused {
     job_id: String,
     code: &'static str,

@@ -7,6 +7,7 @@ use recovery::jobs::{Follower, Output as JobOutput};
 use recovery::queue::{Job, Queue};
 use recovery::state::names::BadName;
 use recovery::state::{StateDir, parse_size};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::{find, no_such_job};
@@ -37,8 +38,9 @@ pub(super) struct OutputArgs {
     follow: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct OutputReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "JobOutput")]
+pub(crate) struct OutputReport {
     job_id: String,
     attempt: u32,
     /// How many bytes the attempt printed in all.

@@ -4,12 +4,11 @@ use clap::{Args, Subcommand};
 use recovery::recovery::{HistoryEntry, PhaseProgress, PhaseStatus, Recovery, RecoveryOutcome, read_current};
 use recovery::report::dashboard::Dashboard;
 use recovery::report::recovery::{Phases, RecoveryHistory, RecoveryMetrics};
-use recovery::report::status::Gathered;
 use recovery::startup::StartedBy;
 use recovery::state::{StateDir, Timestamp};
 
 use super::jobs::PageArgs;
-use super::status::{StatusArgs, cmd_status, daemon_of, ending, render as render_status};
+use super::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
@@ -151,7 +150,7 @@ fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let declared = declared(context, &dir)?;
     let limits = judging(context)?.limits;
-    let gathered = Gathered::read(&dir, context.queue_to_look(&dir)?);
+    let gathered = gathered(context, &dir)?;
     let report = Dashboard::new(&gathered, daemon_of(&dir)?, declared.graph(), limits)?;
     context.output.report(&report, |text| {
         render_status(text, &report.status);
@@ -162,6 +161,8 @@ fn dashboard(context: &mut Context) -> Result<Ending, CliError> {
             ("waiting jobs", Some(report.queue.depth.to_string())),
             ("jobs watched", Some(report.jobs.total.to_string())),
             ("locked repositories", Some(report.locks.total.to_string())),
+            ("open cleanups", report.cleanup.as_ref().map(|c| c.total.to_string())),
+            ("orphans", report.orphans.as_ref().map(|o| o.total.to_string())),
             ("startups aborted in a row", Some(report.startup.consecutive_aborts.to_string())),
         ]);
     });

@@ -8,6 +8,7 @@ use recovery::jobs::{AssumeRefused, Settlement, assume_dead};
 use recovery::queue::{JobId, Queue};
 use recovery::repair::{Part, RepairReport, RepairSettings, repair};
 use recovery::state::StateDir;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::no_such_job;
@@ -62,15 +63,15 @@ impl PartArg {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct RepairAnswer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RepairAnswer {
     #[serde(flatten)]
     report: RepairReport,
     /// Jobs that were declared dead.
     assumed_dead: Vec<AssumedDead>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AssumedDead {
     job_id: String,
     /// What was recorded: `crashed`, or what the job provably was.

@@ -3,6 +3,7 @@
 use clap::Args;
 use recovery::jobs::{ResumeReport, Resumed, resume, would_resume};
 use recovery::queue::{JobId, Queue};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -23,16 +24,19 @@ pub(crate) struct ResumeArgs {
     fresh: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct ResumeAnswer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ResumeAnswer {
     resumed: Vec<Resumed>,
     refused: Vec<Refused>,
     dry_run: bool,
+    /// Over HTTP it is the problem that the answer is.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     error: Option<ErrorDocument>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RefusedResume")]
 struct Refused {
     job_id: String,
     /// `no-such-job`, `job-not-resumable`, `job-still-alive` or `job-liveness-unknown`.

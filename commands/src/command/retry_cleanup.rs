@@ -3,6 +3,7 @@
 use clap::Args;
 use recovery::audit::{Entry, Trail};
 use recovery::cleanup::{CreateRefused, PhaseName, retry};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -18,8 +19,9 @@ pub(super) struct RetryCleanupArgs {
     cleanup: String,
 }
 
-#[derive(Debug, Serialize)]
-struct RetryCleanupReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CleanupRetry")]
+pub(crate) struct RetryCleanupReport {
     cleanup_id: String,
     /// The phases that are tried again; none when nothing had failed.
     phases: Vec<PhaseName>,

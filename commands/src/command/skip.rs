@@ -5,6 +5,7 @@ use recovery::audit::{Entry, Trail};
 use recovery::recovery::{PhaseStatus, Recovery, RecoveryOutcome, RequestError, read_current, request_skip};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -20,8 +21,9 @@ pub(crate) struct SkipArgs {
     phase: String,
 }
 
-#[derive(Debug, Serialize)]
-struct SkipReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PhaseSkip")]
+pub(crate) struct SkipReport {
     phase: String,
     /// False when it came too late.
     accepted: bool,

@@ -7,6 +7,7 @@ use recovery::report::startup::{
 };
 use recovery::startup::{StartupEntry, StartupLog, StartupOutcome, clear, safe_mode};
 use recovery::state::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::PageArgs;
@@ -191,8 +192,9 @@ fn describe(text: &mut Text, startup: &StartupOperations, now: Timestamp) {
 }
 
 /// What a clearing did.
-#[derive(Debug, Serialize)]
-struct ClearReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StartupCleared")]
+pub(crate) struct ClearReport {
     /// Whether there was a crash loop.
     was_safe_mode: bool,
     /// The startups that had died.

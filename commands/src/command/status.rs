@@ -27,17 +27,23 @@ pub(crate) fn cmd_status(context: &mut Context, _args: &StatusArgs) -> Result<En
 pub(super) fn status_of(context: &mut Context) -> Result<Status, CliError> {
     let dir = context.state_dir()?;
     let limits = judging(context)?.limits;
-    let queue = context.queue_to_look(&dir)?;
+    Ok(gathered(context, &dir)?.status(daemon_of(&dir)?, limits))
+}
+
+/// All that reports on the whole are made of, read once.
+pub(super) fn gathered(context: &mut Context, dir: &StateDir) -> Result<Gathered, CliError> {
+    let queue = context.queue_to_look(dir)?;
     // Deliveries that cannot be read must not hide the rest.
     let webhooks = match delivering(context) {
-        Ok(settings) => Survey::take(&dir, queue.state(), &settings.endpoints, &recovery_ends(&dir))
-            .map_err(CliError::from),
+        Ok(settings) => {
+            Survey::take(dir, queue.state(), &settings.endpoints, &recovery_ends(dir)).map_err(CliError::from)
+        }
         Err(e) => Err(e),
     };
     if let Err(e) = &webhooks {
         context.output.warning(&format!("what is undelivered cannot be told: {}", e.message()));
     }
-    Ok(Gathered::read(&dir, queue).with_webhooks(webhooks.ok()).status(daemon_of(&dir)?, limits))
+    Ok(Gathered::read(dir, queue).with_webhooks(webhooks.ok()))
 }
 
 /// The daemon that lives, as reports show it.

@@ -11,6 +11,7 @@ use recovery::queue::{
 };
 use recovery::state::config::OnCrash;
 use recovery::state::{BadUnit, parse_duration};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::submit_from::submit_from;
@@ -142,8 +143,9 @@ fn request(args: SubmitArgs) -> JobRequest {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct SubmitReport {
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SubmittedJob")]
+pub(crate) struct SubmitReport {
     /// None in a dry run of a job without a name: its id is not given yet.
     job_id: Option<String>,
     /// Sequence number of its record; none in a dry run.

@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use clap::Args;
 use recovery::startup::StartedBy;
-use recovery_tui::view::SMALLEST;
+use recovery::state::Clock;
+use recovery_tui::action::quoted;
+use recovery_tui::message::{Answer, Ask};
+use recovery_tui::view::{SMALLEST, Theme};
 use recovery_tui::{
-    DirectorySource, End, Model, Options, Runner, Setting, Sources, View, picture, read_once, run, text_of,
+    DaemonSource, DirectorySource, End, Model, Options, Runner, Setting, Source, Sources, Trouble, View,
+    picture, read_once, run, text_of,
 };
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::remote::WatchedDaemon;
 use crate::working::recovering;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///
-/// Works on the state directory, with or without a daemon. ? shows the keys. Whatever it changes it asks
+/// Works on the state directory, with or without a daemon, or with --url or --socket on a daemon elsewhere. ? shows the keys. Whatever it changes it asks
 /// about first, showing the command that does the same.
 #[derive(Debug, Args)]
 pub(crate) struct TuiArgs {
@@ -39,13 +44,6 @@ pub(crate) struct TuiArgs {
     /// With --once: so large, such as 120x40 [default: as the terminal, else 80x24]
     #[arg(long, value_name = "COLUMNSxROWS", requires = "once", value_parser = size)]
     size: Option<(u16, u16)>,
-}
-
-impl TuiArgs {
-    /// Whether it wants a terminal; a picture can be had from afar.
-    pub(crate) fn is_live(&self) -> bool {
-        !self.once
-    }
 }
 
 fn view(name: &str) -> Result<View, String> {
@@ -76,35 +74,25 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
     if !args.once {
         usable(context)?;
     }
-    let dir = context.state_dir()?;
-    let settings = recovering(context, StartedBy::Recover, false)?;
+    let asked = match is_elsewhere(context) {
+        true => Asked::daemon(context)?,
+        false => Asked::directory(context)?,
+    };
     let setting = Setting {
-        program: "recoveryctl".to_owned(),
-        source: dir.paths.root().display().to_string(),
+        program: asked.program(),
+        source: asked.name.clone(),
         read_only: args.read_only || context.is_dry_run(),
         is_recovering: false,
     };
     let theme = theme(&context.output, args.ascii);
     if args.once {
-        let size = args.size.or_else(size_of_terminal).unwrap_or((80, 24));
-        let mut model = Model::new(setting, args.view, size, dir.clock.now());
-        read_once(&mut model, &mut DirectorySource::new(dir, settings));
-        let text = text_of(&picture(&model, theme));
-        let picture = Picture { columns: size.0, rows: size.1, text };
-        context.output.report(&picture, |text| text.raw(&picture.text));
-        return Ok(Ending::Done);
+        return once(context, args, setting, theme, &asked);
     }
     let signals = Signals::catch(&context.interruption)?;
-    let loaded = context.configuration()?;
-    let runner: Arc<dyn Runner> = Arc::new(OwnCommands {
-        state_dir: dir.paths.root().to_owned(),
-        config: loaded.file.clone().filter(|_| loaded.file_read),
-    });
     let options =
-        Options { setting, theme, view: args.view, mouse: args.mouse, clock: dir.clock.clone(), own: None };
+        Options { setting, theme, view: args.view, mouse: args.mouse, clock: asked.clock, own: None };
     let stop = || signals.have_come();
-    let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone())));
-    let end = run(std::io::stdout(), &sources, &runner, options, &stop);
+    let end = run(std::io::stdout(), &asked.sources, &asked.runner, options, &stop);
     match (signals.error(), end) {
         (Some(signal), _) => Err(signal),
         (None, Ok(End::Lost)) => Err(CliError::new(ErrorKind::Terminated, "the terminal is gone")),
@@ -114,6 +102,103 @@ pub(crate) fn cmd_tui(context: &mut Context, args: &TuiArgs) -> Result<Ending, C
             Err(CliError::new(ErrorKind::Failed, message).code("terminal").hint("recoveryctl status"))
         }
     }
+}
+
+fn is_elsewhere(context: &Context) -> bool {
+    context.globals().url.is_some() || context.globals().socket.is_some()
+}
+
+/// What is shown, and who changes it.
+struct Asked {
+    name: String,
+    /// The options that name it in a command.
+    options: Vec<String>,
+    clock: Clock,
+    sources: Sources,
+    runner: Arc<dyn Runner>,
+}
+
+impl Asked {
+    /// The state directory, with or without a daemon.
+    fn directory(context: &mut Context) -> Result<Asked, CliError> {
+        let dir = context.state_dir()?;
+        let settings = recovering(context, StartedBy::Recover, false)?;
+        let loaded = context.configuration()?;
+        let root = dir.paths.root();
+        let mut environment = vec![("RECOVERYCTL_STATE_DIR", root.to_owned())];
+        let config = loaded.file.clone().filter(|_| loaded.file_read);
+        environment.extend(config.map(|file| ("RECOVERYCTL_CONFIG", file)));
+        let (name, clock) = (root.display().to_string(), dir.clock.clone());
+        let sources: Sources =
+            Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone())));
+        let runner = Arc::new(OwnCommands { options: Vec::new(), environment });
+        Ok(Asked { name, options: Vec::new(), clock, sources, runner })
+    }
+
+    /// A daemon elsewhere. It need not be there yet.
+    fn daemon(context: &Context) -> Result<Asked, CliError> {
+        let globals = context.globals();
+        let daemon = WatchedDaemon::named(globals)?;
+        let name = daemon.name();
+        let file = globals.token_file.as_ref().filter(|_| globals.url.is_some());
+        let url = globals.url.as_ref().map(std::path::PathBuf::from);
+        let given = [("--url", url.as_ref()), ("--socket", globals.socket.as_ref()), ("--token-file", file)];
+        let mut options = Vec::new();
+        for (option, value) in given {
+            let Some(value) = value else { continue };
+            let text = value.to_str().ok_or_else(|| {
+                CliError::new(ErrorKind::Usage, format!("'{}' is no UTF-8", value.display()))
+            })?;
+            options.extend([option.to_owned(), text.to_owned()]);
+        }
+        daemon.follow()?;
+        let runner = Arc::new(OwnCommands { options: options.clone(), environment: Vec::new() });
+        let sources: Sources = Arc::new(move || match daemon.another() {
+            Ok(daemon) => Box::new(DaemonSource::new(daemon)),
+            Err(e) => Box::new(NoSource(e.message())),
+        });
+        Ok(Asked { name, options, clock: Clock::system(), sources, runner })
+    }
+
+    /// How its commands begin.
+    fn program(&self) -> String {
+        let words = std::iter::once("recoveryctl".to_owned()).chain(self.options.iter().cloned());
+        quoted(&words.collect::<Vec<_>>())
+    }
+}
+
+/// Where a source could not be made.
+struct NoSource(String);
+
+impl Source for NoSource {
+    fn read(&mut self, _ask: &Ask) -> Result<Answer, Trouble> {
+        Err(Trouble::NotRead(self.0.clone()))
+    }
+
+    fn stamp(&mut self) -> u64 {
+        0
+    }
+}
+
+/// One picture. Where nobody answers there is none.
+fn once(
+    context: &mut Context,
+    args: &TuiArgs,
+    setting: Setting,
+    theme: Theme,
+    asked: &Asked,
+) -> Result<Ending, CliError> {
+    let size = args.size.or_else(size_of_terminal).unwrap_or((80, 24));
+    let mut model = Model::new(setting, args.view, size, asked.clock.now());
+    read_once(&mut model, &mut *(asked.sources)());
+    if let Some(why) = model.lost() {
+        let hint = "without --url and --socket the state directory is asked itself";
+        return Err(CliError::new(ErrorKind::DaemonUnreachable, why.to_owned()).hint(hint));
+    }
+    let text = text_of(&picture(&model, theme));
+    let picture = Picture { columns: size.0, rows: size.1, text };
+    context.output.report(&picture, |text| text.raw(&picture.text));
+    Ok(Ending::Done)
 }
 
 /// Says in one line what to do where the dashboard cannot be shown.

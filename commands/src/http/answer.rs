@@ -21,12 +21,19 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<u32>,
     /// It was given before, to a request with the same `Idempotency-Key`.
     pub(super) replayed: bool,
+    /// Its entity tag, when it was made already: once for all who get this answer.
+    pub(super) tag: Option<HeaderValue>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-        let (location, retry_after, replayed) = (None, None, false);
-        Answer { status, content_type, body: body.into(), location, retry_after, replayed }
+        let (location, retry_after, replayed, tag) = (None, None, false, None);
+        Answer { status, content_type, body: body.into(), location, retry_after, replayed, tag }
+    }
+
+    /// The same, with its entity tag made now.
+    pub(super) fn tagged(self) -> Answer {
+        Answer { tag: (self.status == 200).then(|| entity_tag(&self.body)), ..self }
     }
 
     pub(super) fn json(status: u16, body: impl Into<Bytes>) -> Answer {
@@ -63,11 +70,9 @@ impl Answer {
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"recoveryctl\""));
         }
         if is_get && self.status == 200 {
-            let tag = entity_tag(&self.body);
+            let tag = self.tag.clone().unwrap_or_else(|| entity_tag(&self.body));
             let known = asked.get_all(header::IF_NONE_MATCH).iter().any(|value| names(value, &tag));
-            if let Ok(tag) = HeaderValue::from_str(&tag) {
-                headers.insert(header::ETAG, tag);
-            }
+            headers.insert(header::ETAG, tag);
             if known {
                 headers.remove(header::CONTENT_TYPE);
                 *response.body_mut() = Body::empty();
@@ -85,15 +90,16 @@ impl From<Problem> for Answer {
     }
 }
 
-fn entity_tag(body: &[u8]) -> String {
+fn entity_tag(body: &[u8]) -> HeaderValue {
     let digest = Sha256::digest(body);
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    // Digits and quotes: it always is one.
+    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 
 /// Whether an `If-None-Match` names the tag.
-fn names(value: &HeaderValue, tag: &str) -> bool {
-    let Ok(value) = value.to_str() else { return false };
+fn names(value: &HeaderValue, tag: &HeaderValue) -> bool {
+    let (Ok(value), Ok(tag)) = (value.to_str(), tag.to_str()) else { return false };
     value.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == tag)
 }
 

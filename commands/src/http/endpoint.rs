@@ -1,4 +1,7 @@
-//! What an endpoint is: method, path, the command that answers it, and what may be given.
+//! What an endpoint is: method, path, the command that answers it, what may be given, and the report that it
+//! answers with.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// The methods that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,13 @@ pub(super) enum Act {
     Submit,
 }
 
+/// What an answer looks like.
+pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
+}
+
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Endpoint {
@@ -90,10 +100,12 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     pub(super) act: Act,
     pub(super) parameters: &'static [Parameter],
-    /// The members that every answer has.
-    pub(super) members: &'static [&'static str],
+    /// The report that it answers with.
+    pub(super) answer: Describe,
     /// Takes `limit` and `cursor`.
     pub(super) pages: bool,
+    /// Its answer may be given again for a moment, while nothing has changed; takes no parameters.
+    pub(super) is_kept: bool,
     /// Takes `dry_run`.
     pub(super) can_be_rehearsed: bool,
     /// One of these members must say something.
@@ -127,11 +139,6 @@ impl Endpoint {
         self.parameters.iter().chain(pages).chain(of_writes)
     }
 
-    /// With at least these members in its answer.
-    pub(super) const fn answers(self, members: &'static [&'static str]) -> Endpoint {
-        Endpoint { members, ..self }
-    }
-
     /// Of which nobody can say beforehand what it will do.
     pub(super) const fn not_rehearsed(self) -> Endpoint {
         Endpoint { can_be_rehearsed: false, ..self }
@@ -147,6 +154,11 @@ impl Endpoint {
         Endpoint { pages: true, ..self }
     }
 
+    /// Whose answer may be given again, see [`super::kept`].
+    pub(super) const fn kept(self) -> Endpoint {
+        Endpoint { is_kept: true, ..self }
+    }
+
     /// With these.
     pub(super) const fn with(self, parameters: &'static [Parameter]) -> Endpoint {
         Endpoint { parameters, ..self }
@@ -158,7 +170,7 @@ impl Endpoint {
     }
 }
 
-const fn endpoint(
+const fn endpoint<T: JsonSchema>(
     method: Method,
     path: &'static str,
     words: &'static [&'static str],
@@ -170,8 +182,9 @@ const fn endpoint(
         path,
         act,
         parameters: &[],
-        members: &[],
+        answer: of::<T>,
         pages: false,
+        is_kept: false,
         one_of: &[],
         can_be_rehearsed: true,
         steers_recovery: false,
@@ -179,31 +192,31 @@ const fn endpoint(
     }
 }
 
-/// A look.
-pub(super) const fn get(
+/// A look, answered with a `T`.
+pub(super) const fn get<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Get, path, words, summary)
+    endpoint::<T>(Method::Get, path, words, summary)
 }
 
-/// A change.
-pub(super) const fn post(
+/// A change, answered with a `T`.
+pub(super) const fn post<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Post, path, words, summary)
+    endpoint::<T>(Method::Post, path, words, summary)
 }
 
-/// A removal.
-pub(super) const fn delete(
+/// A removal, answered with a `T`.
+pub(super) const fn delete<T: JsonSchema>(
     path: &'static str,
     words: &'static [&'static str],
     summary: &'static str,
 ) -> Endpoint {
-    endpoint(Method::Delete, path, words, summary)
+    endpoint::<T>(Method::Delete, path, words, summary)
 }
 
 /// A parameter of the query.

@@ -5,9 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
-use recovery::daemon::{Role, role_of};
+use recovery::daemon::{Role, Tokens};
 use recovery::durable::DiskError;
-use recovery::state::StateDir;
 
 use super::problem::Problem;
 use crate::actor::Invoker;
@@ -54,27 +53,34 @@ impl Asker {
     }
 }
 
-/// Who may ask: looks at the tokens as they are now.
+/// Who asks over TCP, with the token that is shown.
 ///
 /// # Errors
-/// 401 without a token that counts, 403 for another user's process at the socket.
-pub(super) fn admit(dir: &StateDir, peer: Peer, headers: &HeaderMap) -> Result<Asker, Problem> {
-    match peer {
-        Peer::Socket { uid } if uid == 0 || uid == rustix::process::geteuid().as_raw() => {
-            Ok(Asker { role: Role::Admin, peer })
-        }
-        Peer::Socket { uid } => {
-            let detail = format!("the socket is for the daemon's own user, not for user {uid}");
-            Err(Problem::new(403, "not-authorised", "not authorised", detail))
-        }
-        Peer::Tcp(_) => {
-            let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            let token = given.and_then(bearer).ok_or_else(|| unauthorised("no token was shown"))?;
-            let role = role_of(dir, token).map_err(|e| not_readable(&e))?;
-            let role = role.ok_or_else(|| unauthorised("this token does not count"))?;
-            Ok(Asker { role, peer })
-        }
+/// 401 for one that does not count.
+pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Asker, Problem> {
+    let role = tokens.role_of(token).ok_or_else(|| unauthorised("this token does not count"))?;
+    Ok(Asker { role, peer })
+}
+
+/// Who asks over the socket.
+///
+/// # Errors
+/// 403 for another user's process.
+pub(super) fn user_at_socket(uid: u32) -> Result<Asker, Problem> {
+    if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+        return Ok(Asker { role: Role::Admin, peer: Peer::Socket { uid } });
     }
+    let detail = format!("the socket is for the daemon's own user, not for user {uid}");
+    Err(Problem::new(403, "not-authorised", "not authorised", detail))
+}
+
+/// The token that a request shows.
+///
+/// # Errors
+/// 401 when it shows none.
+pub(super) fn shown_token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    given.and_then(bearer).ok_or_else(|| unauthorised("no token was shown"))
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -87,7 +93,7 @@ fn unauthorised(detail: &str) -> Problem {
         .next("show the token in daemon/admin.token or daemon/viewer.token: Authorization: Bearer TOKEN")
 }
 
-fn not_readable(error: &DiskError) -> Problem {
+pub(super) fn not_readable(error: &DiskError) -> Problem {
     Problem::new(500, "disk", "the tokens cannot be read", format!("{error}: {}", error.source))
 }
 

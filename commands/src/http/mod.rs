@@ -9,7 +9,8 @@
 //!
 //! - [`server`]: listeners, connections and their limits; [`gate`]: who asks, and what they may.
 //! - [`serving`]: one request from its head to its answer; [`reads`]: requests that ask the same share an answer
-//!   that was begun after each of them came; [`keyed`]: requests that are sent again.
+//!   that was begun after each of them came; [`kept`]: an answer is given again while nothing has changed;
+//!   [`keyed`]: requests that are sent again.
 //! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
 //! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
@@ -21,6 +22,7 @@ mod endpoint;
 mod events;
 mod execute;
 mod gate;
+mod kept;
 mod keyed;
 mod metrics;
 mod openapi;
@@ -44,5 +46,5 @@ pub(crate) mod frames {
     pub(crate) use super::command::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
 }
 
-pub(crate) use server::{HttpSettings, Listeners, Server};
+pub(crate) use server::{HttpSettings, Listeners, RequestLog, Server};
 pub(crate) use stage::Stage;

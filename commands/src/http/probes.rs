@@ -1,6 +1,6 @@
 //! All routes: the endpoints of the table, and what is beside them: probes, version, metrics, events, commands.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +8,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, post};
-use serde_json::json;
+use hyper::body::Bytes;
+use recovery::recovery::PhaseStatus;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::answer::{Answer, guard};
 use super::endpoint::{Endpoint, Method};
@@ -100,11 +103,11 @@ async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe:
     let refused = peer.and_then(|peer| check_host(peer, &head.headers, &head.uri, &shared.hosts()).err());
     let answer = match (refused, probe) {
         (Some(problem), _) => problem.into(),
-        (None, Probe::Lives) => json_line(200, &json!({ "status": "alive" })),
+        (None, Probe::Lives) => json_line(200, &Alive { status: "alive" }),
         (None, Probe::Version) => {
-            json_line(200, &json!({ "name": "recoveryctl", "version": env!("CARGO_PKG_VERSION") }))
+            json_line(200, &Version { name: "recoveryctl", version: env!("CARGO_PKG_VERSION") })
         }
-        (None, Probe::Description) => json_line(200, &super::openapi::description()),
+        (None, Probe::Description) => Answer::json(200, DESCRIPTION.clone()),
         (None, Probe::Ready) => ready(&shared).await,
         (None, Probe::Healthy) => healthy(&shared).await,
     };
@@ -113,8 +116,52 @@ async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe:
     response
 }
 
-fn json_line(status: u16, value: &serde_json::Value) -> Answer {
-    Answer::json(status, format!("{value}\n"))
+/// Made when it is asked for first.
+static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| format!("{}\n", super::openapi::description()).into());
+
+/// `/livez`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Alive {
+    status: &'static str,
+}
+
+/// `/version`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Version {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// `/readyz`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// `recovering`, `ready`, `safe_mode` or `ending`.
+    state: &'static str,
+    /// How far the recovery is; `null` when none is under way.
+    recovery: Option<RecoveryProgress>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct RecoveryProgress {
+    phases_done: u32,
+    phases_total: u32,
+    phases: Vec<PhaseOfProgress>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PhaseOfProgress {
+    phase: String,
+    status: PhaseStatus,
+    done: u64,
+    total: Option<u64>,
+}
+
+fn json_line(status: u16, value: &impl Serialize) -> Answer {
+    // Texts, numbers and lists of them: nothing in it can fail.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    Answer::json(status, line)
 }
 
 /// 200 when it takes jobs; else 503, while it recovers with the progress.
@@ -129,15 +176,16 @@ async fn ready(shared: &Arc<Shared>) -> Answer {
         }
         _ => None,
     };
-    let progress = current.map(|run| {
-        let phases: Vec<_> = run
+    let progress = current.map(|run| RecoveryProgress {
+        phases_done: run.phases_done,
+        phases_total: run.phases_total,
+        phases: run
             .phases
-            .iter()
-            .map(|p| json!({ "phase": p.phase, "status": p.status, "done": p.done, "total": p.total }))
-            .collect();
-        json!({ "phases_done": run.phases_done, "phases_total": run.phases_total, "phases": phases })
+            .into_iter()
+            .map(|p| PhaseOfProgress { phase: p.phase, status: p.status, done: p.done, total: p.total })
+            .collect(),
     });
-    let body = json!({ "ready": stage == Stage::Ready, "state": stage.word(), "recovery": progress });
+    let body = Readiness { ready: stage == Stage::Ready, state: stage.word(), recovery: progress };
     let status = if stage == Stage::Ready { 200 } else { 503 };
     Answer { retry_after: (status == 503).then_some(1), ..json_line(status, &body) }
 }

@@ -16,7 +16,7 @@ use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use recovery::daemon::{AnswerBook, Listening};
+use recovery::daemon::{AnswerBook, Listening, Tokens};
 use recovery::durable::DiskError;
 use recovery::state::StateDir;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,7 +24,8 @@ use tokio::sync::{Semaphore, watch};
 
 use super::answer::Answer;
 use super::events::Feed;
-use super::gate::{Asker, Peer};
+use super::gate::{Asker, Peer, not_readable};
+use super::kept::KeptAnswers;
 use super::metrics::Traffic;
 use super::problem::Problem;
 use super::reads::Reads;
@@ -51,9 +52,12 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub(crate) struct HttpSettings {
     pub(crate) dir: StateDir,
     pub(crate) loaded: Loaded,
-    /// Tells of each request.
-    pub(crate) log: Box<dyn Fn(&str) + Send + Sync>,
+    /// Tells of each request, when somebody wants to know.
+    pub(crate) log: Option<RequestLog>,
 }
+
+/// Takes a line a request.
+pub(crate) type RequestLog = Box<dyn Fn(&str) + Send + Sync>;
 
 /// What all requests share.
 pub(super) struct Shared {
@@ -62,11 +66,13 @@ pub(super) struct Shared {
     pub(super) stage: watch::Sender<Stage>,
     pub(super) pool: Pool,
     pub(super) reads: Reads<Answer>,
+    token_reads: Reads<Result<Tokens, Problem>>,
+    pub(super) kept: Arc<KeptAnswers>,
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
     book: OnceLock<AnswerBook>,
     requests: AtomicU64,
-    log: Box<dyn Fn(&str) + Send + Sync>,
+    log: Option<RequestLog>,
 }
 
 impl Shared {
@@ -79,6 +85,21 @@ impl Shared {
     pub(super) fn hosts(&self) -> Vec<String> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         loaded.configuration.settings().daemon.hosts.clone()
+    }
+
+    /// The tokens, read after this was asked for: one read serves all who ask at the same time.
+    pub(super) async fn tokens(self: &Arc<Shared>) -> Result<Tokens, Problem> {
+        let with = self.clone();
+        let read = move || {
+            let with = with.clone();
+            async move {
+                let read = move || Tokens::read(&with.dir).map_err(|e| not_readable(&e));
+                // Apart from the looks: those who may ask nothing do not wait for them.
+                tokio::task::spawn_blocking(read).await.ok()
+            }
+        };
+        let broke_off = || Problem::new(500, "internal", "internal", "the tokens were not read");
+        self.token_reads.share(String::new(), read).await.unwrap_or_else(|| Err(broke_off()))
     }
 
     pub(super) fn next_request_id(&self) -> String {
@@ -108,9 +129,11 @@ impl Shared {
         took: Duration,
     ) {
         self.traffic.count(head.method.as_str(), path, status, took);
-        let who = asker.map_or_else(|| "nobody".to_owned(), Asker::name);
-        let target = head.uri.path();
-        (self.log)(&format!("{id} {who} {} {target} {status} {} ms", head.method, took.as_millis()));
+        if let Some(log) = &self.log {
+            let who = asker.map_or_else(|| "nobody".to_owned(), Asker::name);
+            let target = head.uri.path();
+            log(&format!("{id} {who} {} {target} {status} {} ms", head.method, took.as_millis()));
+        }
     }
 }
 
@@ -218,6 +241,8 @@ impl Server {
             stage: watch::Sender::new(Stage::Recovering),
             pool: Pool::new(),
             reads: Reads::new(),
+            token_reads: Reads::new(),
+            kept: Arc::default(),
             feed: Feed::new(),
             traffic: Traffic::default(),
             book: OnceLock::new(),
@@ -254,6 +279,7 @@ impl Server {
     /// Uses another configuration from the next request on.
     pub(crate) fn reload(&self, loaded: Loaded) {
         *self.shared.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        self.shared.kept.forget();
     }
 }
 

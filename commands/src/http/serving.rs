@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::answer::{Answer, guard};
 use super::endpoint::{Act, Endpoint};
 use super::execute::{Carried, carry_out, with_context};
-use super::gate::{Asker, Peer, admit, check_host, tell_role};
+use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::keyed;
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
@@ -65,8 +65,13 @@ pub(super) async fn admitted(shared: &Arc<Shared>, head: &Head) -> Result<Asker,
     let peer = head.extensions.get::<Peer>().copied();
     let peer = peer.ok_or_else(|| Problem::new(500, "internal", "internal", "nobody knows who asks"))?;
     check_host(peer, &head.headers, &head.uri, &shared.hosts())?;
-    let (shared_too, headers) = (shared.clone(), head.headers.clone());
-    shared.pool.run(move || admit(&shared_too.dir, peer, &headers)).await?
+    match peer {
+        Peer::Socket { uid } => user_at_socket(uid),
+        Peer::Tcp(_) => {
+            let token = shown_token(&head.headers)?;
+            bearer_of(&shared.tokens().await?, token, peer)
+        }
+    }
 }
 
 async fn answer(
@@ -132,8 +137,14 @@ async fn look(
     let make = move || {
         let (with, asker, line) = (with.clone(), asker.clone(), line.clone());
         let looked = async move {
-            let loaded = with.loaded();
-            with.clone().pool.run(move || answer_of(carry_out(loaded, &asker, line), 200)).await
+            let shared = with.clone();
+            let of = with.clone();
+            let make = move || answer_of(carry_out(of.loaded(), &asker, line.clone()), 200).tagged();
+            let look = move || match endpoint.is_kept {
+                true => with.kept.answer(&with.dir, endpoint.path, make),
+                false => make(),
+            };
+            shared.pool.run(look).await
         };
         async move { looked.await.ok() }
     };

@@ -1,5 +1,6 @@
 //! A connection to a daemon, and one request over it.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,26 +40,31 @@ impl Target {
     ///
     /// # Errors
     /// When no daemon answers.
-    pub(super) async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, CliError> {
-        let connecting = async {
-            match self {
-                Target::Tcp { authority, .. } => {
-                    let stream = TcpStream::connect(authority).await.map_err(|e| self.unreachable(&e))?;
-                    let _ = stream.set_nodelay(true); // It only saves time.
-                    self.exchange(stream, path, body).await
-                }
-                Target::Socket(socket) => {
-                    let stream = UnixStream::connect(socket).await.map_err(|e| self.unreachable(&e))?;
-                    self.exchange(stream, path, body).await
-                }
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, CliError> {
+        match self {
+            Target::Tcp { authority, .. } => {
+                let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(authority)).await;
+                let stream = connected.map_err(|_| self.unreachable(&no_connection()))?;
+                let stream = stream.map_err(|e| self.unreachable(&e))?;
+                let _ = stream.set_nodelay(true); // It only saves time.
+                self.exchange(stream, method, path, body).await
             }
-        };
-        connecting.await
+            Target::Socket(socket) => {
+                let stream = UnixStream::connect(socket).await.map_err(|e| self.unreachable(&e))?;
+                self.exchange(stream, method, path, body).await
+            }
+        }
     }
 
     async fn exchange(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: Method,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Response<Incoming>, CliError> {
@@ -67,7 +73,7 @@ impl Target {
             shaken.map_err(|e| self.unreachable(&e))?.map_err(|e| self.unreachable(&e))?;
         // Its end is seen by whoever reads the body.
         tokio::spawn(connection);
-        let mut request = Request::builder().method(Method::POST).uri(path);
+        let mut request = Request::builder().method(method).uri(path);
         request = match self {
             Target::Tcp { authority, token } => request
                 .header(header::HOST, authority)
@@ -83,6 +89,11 @@ impl Target {
         CliError::new(ErrorKind::DaemonUnreachable, message)
             .hint("without --url and --socket the state directory is asked itself")
     }
+}
+
+fn no_connection() -> io::Error {
+    let text = format!("no connection within {} s", CONNECT_TIME.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// What comes of a body, part by part.

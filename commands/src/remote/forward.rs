@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use super::connect::{Target, next_part};
@@ -59,7 +59,7 @@ pub(crate) fn forward(
 }
 
 /// Which daemon.
-fn target(globals: &Globals) -> Result<Target, CliError> {
+pub(super) fn target(globals: &Globals) -> Result<Target, CliError> {
     if let Some(socket) = &globals.socket {
         return Ok(Target::Socket(socket.clone()));
     }
@@ -172,7 +172,7 @@ enum Answered {
 }
 
 async fn carry_out(target: &Target, body: Vec<u8>) -> Result<Answered, CliError> {
-    let response = target.post("/api/admin/command", body).await?;
+    let response = target.ask(Method::POST, "/api/admin/command", body).await?;
     let status = response.status();
     let mut body = response.into_body();
     if status != StatusCode::OK {
@@ -223,7 +223,7 @@ fn take_frame(waiting: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
 }
 
 /// The daemon took no command.
-fn refused(target: &Target, status: StatusCode, body: &[u8]) -> CliError {
+pub(super) fn refused(target: &Target, status: StatusCode, body: &[u8]) -> CliError {
     let problem: Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = problem["detail"].as_str().unwrap_or("it says no more");
     let message = format!("the daemon at {} refused ({}): {detail}", target.name(), status.as_u16());

@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -72,11 +74,40 @@ impl Served {
     /// On a scene that is prepared.
     #[track_caller]
     pub fn with(scene: Scene, workers: usize) -> Served {
-        scene.place.write("config.toml", "[daemon]\nlisten = \"127.0.0.1:0\"\n");
+        Served::configured(scene, workers, "")
+    }
+
+    /// The same, with more in its configuration.
+    #[track_caller]
+    pub fn configured(scene: Scene, workers: usize, more: &str) -> Served {
+        scene.place.write("config.toml", &format!("{more}\n[daemon]\nlisten = \"127.0.0.1:0\"\n"));
         let daemon = scene.daemon(workers);
         let info = read_json(&scene.place.state().join("daemon/daemon.json"));
         let address = info["address"].as_str().unwrap().to_owned();
         Served { daemon, scene, address }
+    }
+
+    /// With a daemon that a shell becomes, which first sets limits.
+    #[track_caller]
+    pub fn limited(limits: &str, configuration: &str) -> Served {
+        let scene = Scene::new();
+        scene.place.write("config.toml", &format!("{configuration}\n[daemon]\nlisten = \"127.0.0.1:0\"\n"));
+        let mut command = std::process::Command::new("/bin/sh");
+        let script = format!("{limits}; exec \"$0\" daemon --workers 2");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_recoveryctl")]).env_clear();
+        let known = scene.place.command();
+        command.envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let daemon = Daemon { child: command.spawn().unwrap() };
+        let info = scene.place.state().join("daemon/daemon.json");
+        let is_ready = || std::fs::read_to_string(&info).is_ok_and(|text| text.contains("\"ready\":true"));
+        wait_for("the daemon to take jobs", is_ready);
+        let address = read_json(&info)["address"].as_str().unwrap().to_owned();
+        Served { daemon, scene, address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.child.id()
     }
 
     pub fn token(&self, role: &str) -> String {

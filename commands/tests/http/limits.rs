@@ -107,3 +107,28 @@ fn a_daemon_that_is_to_end_does_so_in_time_whoever_listens() {
     served.post("/api/jobs/stays/cancel", &json!({})).is(200);
     served.wait_for("stays", "cancelled");
 }
+
+/// Both limits at once: a head that never ends is let go, a body that never ends is told so.
+#[test]
+fn who_never_ends_a_request_is_let_go() {
+    let served = Served::new();
+    let connect = |bytes: &str| {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+        stream.write_all(bytes.as_bytes()).unwrap();
+        stream
+    };
+    let mut head = connect("GET /livez HTTP/1.1\r\nHost: loc");
+    let mut body = connect(&format!(
+        "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 99\r\n\r\n{{",
+        served.token("admin")
+    ));
+    let mut answer = [0; 12];
+    body.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    let mut rest = Vec::new();
+    head.read_to_end(&mut rest).expect("it is closed");
+    let said = String::from_utf8_lossy(&rest);
+    assert!(rest.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    served.get("/api/jobs").is(200);
+}

@@ -10,11 +10,14 @@ mod scene;
 
 mod access;
 mod client;
+mod described;
 mod documented;
 mod endpoints;
 mod events;
 mod forwarded;
 mod killed;
 mod limits;
+mod load;
 mod parity;
+mod reload;
 mod writes;

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests make files of their own.
 
+mod afar;
 #[path = "../common/mod.rs"]
 mod common;
 mod ends;

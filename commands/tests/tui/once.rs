@@ -1,6 +1,6 @@
 //! Without a terminal: one picture, or one line that says what to do.
 
-use crate::common::{Background, Place, until};
+use crate::common::Place;
 use crate::with_a_failed_job;
 
 #[test]
@@ -14,18 +14,6 @@ fn without_a_terminal_one_line_says_what_to_do() {
     let ran = place.run(["tui", "--json"]).ends_with(2);
     assert_eq!(ran.error()["code"], "no-terminal");
     place.run(["tui", "--once"]).ends_with(10);
-}
-
-#[test]
-fn a_daemon_gives_a_picture_and_no_dashboard() {
-    let place = with_a_failed_job();
-    let daemon = Background::start(place.command().arg("daemon"));
-    until("the daemon is up", || place.state().join("daemon/daemon.json").exists());
-    let socket = place.state().join("daemon/admin.sock").display().to_string();
-    let picture = place.run(["--socket", &socket, "tui", "--once", "--size", "80x24"]).ends_with(0).stdout;
-    assert!(picture.contains(&format!("daemon {}", daemon.pid())), "{picture}");
-    let refused = place.run(["--socket", &socket, "tui"]).ends_with(2);
-    assert!(refused.stderr.contains("works where it is given"), "{}", refused.stderr);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use recovery::cleanup::CleanupSettings;
-use recovery::daemon::{DaemonSettings, SchedulerSettings, serve};
-use recovery::jobs::{RecoverSettings, record};
+use recovery::daemon::{DaemonSettings, Rules, SchedulerSettings, serve};
+use recovery::jobs::RecoverSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::queue::{Job, JobId, JobStatus, Queue};
+use recovery::queue::{Job, JobStatus, Queue};
 use recovery::recovery::{RunOptions, Settings};
 use recovery::startup::StartedBy;
+use recovery::state::StateDir;
 
 use super::stage::actor;
 use super::{Operation, Stage, supervisor};
@@ -29,14 +30,13 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
 }
 
 fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
-    DaemonSettings {
+    let rules = Rules {
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
             write_records: false,
             webhooks: recovery::webhooks::Settings::default(),
         },
-        run: RunOptions::default(),
         scheduler: SchedulerSettings {
             workers: 1,
             supervisor,
@@ -47,13 +47,19 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        trouble: std::sync::Arc::new(|_| ()),
         // No engine: what the machine's own has is none of a laboratory's business.
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        pauses: Vec::new(),
+    };
+    DaemonSettings {
+        rules,
+        run: RunOptions::default(),
+        trouble: std::sync::Arc::new(|_| ()),
         // Nobody asks it anything.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
+        reload: Box::new(|| None),
     }
 }
 
@@ -61,14 +67,30 @@ fn daemon(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     let any = ["queued", "crashed", "succeeded"];
     ["a", "b"].iter().for_each(|id| stage.acknowledge(Fact::job(id, 1, &any)));
-    let is_over = |id: &str| -> Option<bool> {
-        let id: JobId = id.parse().ok()?;
-        record::read(&dir, &id).ok()?.whole().map(|document| document.status.is_over())
-    };
     let settings = settings(supervisor::program(stage));
-    serve(&dir, settings, &mut |_, _| {}, &|| ["a", "b"].iter().all(|id| is_over(id) == Some(true)))?;
-    ["a", "b"].iter().for_each(|id| stage.acknowledge(Fact::job(id, 1, &["succeeded"])));
-    Ok(())
+    let all_are_over = when_all(&dir, &|job| job.status.is_over());
+    serve(&dir, settings, &mut |_, _| {}, &all_are_over)?;
+    // Done again after a kill, a job may have crashed with the daemon before.
+    let queue = Queue::open(&dir)?;
+    let jobs: Vec<&Job> = queue.state().jobs().collect();
+    jobs.iter().for_each(|job| stage.acknowledge(Fact::job(&job.id.to_string(), 1, &[job.status.as_str()])));
+    match jobs.iter().find(|job| job.status != JobStatus::Succeeded) {
+        Some(job) => Err(format!("job {} is {}", job.id, job.status).into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether all jobs are so, by the queue, which is opened at the first look: the records beside it are stale
+/// where a daemon was killed before it wrote them, and stay so until they are rebuilt.
+fn when_all<'a>(dir: &'a StateDir, is_so: &'a dyn Fn(&Job) -> bool) -> impl Fn() -> bool + 'a {
+    let opened: RefCell<Option<Queue>> = RefCell::default();
+    move || {
+        let mut opened = opened.borrow_mut();
+        if opened.is_none() {
+            *opened = Queue::open(dir).ok();
+        }
+        opened.as_mut().is_some_and(|queue| queue.refresh().is_ok() && queue.state().jobs().all(is_so))
+    }
 }
 
 /// A daemon that cannot start any supervisor.
@@ -78,12 +100,6 @@ pub(super) const DAEMON_ALONE: Operation =
 fn daemon_alone(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     ["a", "b"].iter().for_each(|id| stage.acknowledge(Fact::job(id, 1, &["queued"])));
-    let mut queue = Queue::open(&Stage::unrecorded(stage.world()).dir()?)?;
-    let queue = RefCell::new(&mut queue);
-    let is_back = |job: &Job| job.status == JobStatus::Queued && job.not_before.is_some();
-    let all_are_back = || {
-        let mut queue = queue.borrow_mut();
-        queue.refresh().is_ok() && queue.state().jobs().all(is_back)
-    };
+    let all_are_back = when_all(&dir, &|job| job.status == JobStatus::Queued && job.not_before.is_some());
     Ok(serve(&dir, settings(vec!["/no/such/supervisor".into()]), &mut |_, _| {}, &all_are_back)?)
 }

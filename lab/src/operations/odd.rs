@@ -1,7 +1,7 @@
 //! What seldom happens: folders that are missing, folders in the place of files, a decision of an operator, a
 //! removal that was cut short, a log whose sync had failed and whose end is damaged, a rehearsal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use recovery::audit;
@@ -9,7 +9,10 @@ use recovery::durable::{Disk, Effect, Observer};
 use recovery::jobs::{RecoverSettings, Retention, assume_dead, prune};
 use recovery::queue::{Queue, Submitter};
 use recovery::recovery::{RunOptions, rehearse};
+use recovery::state::StateDir;
 
+use super::recover::recover_whatever_is_there;
+use super::repair::grant;
 use super::small::another;
 use super::stage::actor;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -34,11 +37,10 @@ fn folders_gone(stage: &Stage) -> Result<(), Error> {
 fn all_the_same(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("claimed", 1, &["queued"]));
     let dir = stage.dir()?;
-    // Whoever opens the state directory makes it; it goes once more, with nothing in it.
-    let trail = dir.paths.audit_log();
-    if std::fs::read_dir(&trail)?.next().is_none() {
-        dir.disk.remove_dir(&trail)?;
-    }
+    // Whoever opens the state directory makes them; they go once more, with nothing in them.
+    remove_if_empty(&dir, &dir.paths.audit_log())?;
+    remove_if_empty(&dir, &dir.paths.locks())?;
+    grant(stage, &dir, "web")?.release()?;
     let object = another("lock");
     audit::record(
         &dir,
@@ -49,15 +51,22 @@ fn all_the_same(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// As above: a name is reserved in a folder that went when the state directory was open already.
+fn remove_if_empty(dir: &StateDir, folder: &Path) -> Result<(), Error> {
+    if std::fs::read_dir(folder)?.next().is_none() {
+        dir.disk.remove_dir(folder)?;
+    }
+    Ok(())
+}
+
+/// As above: a name is reserved in a folder, and a record written in one, that went when the state directory was
+/// open already.
 pub(super) const SUBMIT_FOLDER_GONE: Operation =
     Operation { name: "submit-folder-gone", prepare: nothing, run: submit_named };
 
 fn submit_named(stage: &Stage) -> Result<(), Error> {
     let (dir, actor) = (stage.dir()?, actor());
-    let jobs = dir.paths.jobs();
-    if std::fs::read_dir(&jobs)?.next().is_none() {
-        dir.disk.remove_dir(&jobs)?;
+    for folder in [dir.paths.jobs(), dir.paths.queue_log()] {
+        remove_if_empty(&dir, &folder)?;
     }
     let entered =
         Submitter::new(&dir, &actor).enter(vec![stage.request(Some("named"), |_| {})?])?.remove(0)?;
@@ -78,9 +87,7 @@ fn a_folder_for_a_file(stage: &Stage) -> Result<(), Error> {
 
 fn put_away(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["queued"]));
-    let (record, _) = sequence(&stage.dir()?)?;
-    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
-    Ok(())
+    recover_whatever_is_there(stage)
 }
 
 /// Of a job of another machine neither life nor death can be proven: an operator decides.

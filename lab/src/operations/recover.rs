@@ -94,6 +94,13 @@ fn recover(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
+/// A recovery, however it comes out.
+pub(super) fn recover_whatever_is_there(stage: &Stage) -> Result<(), Error> {
+    let (record, _) = sequence(&stage.dir()?)?;
+    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
+    Ok(())
+}
+
 /// A phase is passed over because somebody asked for it; the request is used up.
 pub(super) const RECOVER_SKIPPING: Operation =
     Operation { name: "recover-skipping", prepare: asked_to_skip, run: recover_skipping };
@@ -106,9 +113,7 @@ fn asked_to_skip(stage: &Stage) -> Result<(), Error> {
 
 fn recover_skipping(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["queued"]));
-    let (record, _) = sequence(&stage.dir()?)?;
-    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
-    Ok(())
+    recover_whatever_is_there(stage)
 }
 
 /// One of each file that can be damaged is.
@@ -213,9 +218,7 @@ fn recover_lost(stage: &Stage) -> Result<(), Error> {
         stage.acknowledge(Fact::job(id, 1, &["queued"]));
     }
     stage.acknowledge(Fact::job("claimed", 1, &["crashed"]));
-    let (record, _) = sequence(&stage.dir()?)?;
-    stage.acknowledge(Fact::Recovery { id: record.snapshot.recovery_id.to_string() });
-    Ok(())
+    recover_whatever_is_there(stage)
 }
 
 /// The PID in a job's files is another process's by now.

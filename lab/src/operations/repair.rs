@@ -5,11 +5,12 @@ use std::time::Duration;
 use recovery::audit;
 use recovery::jobs::RecoverSettings;
 use recovery::locks::{
-    JobLiveness, JobWitness, LockHolder, LockRequest, acquire, detect_stale, plan_repair, release_stale,
-    repair,
+    JobLiveness, JobWitness, LockGrant, LockHolder, LockRequest, acquire, detect_stale, plan_repair,
+    release_stale, repair,
 };
 use recovery::queue::{JobId, Queue};
 use recovery::repair::{Part, RepairSettings};
+use recovery::state::StateDir;
 
 use super::small::another;
 use super::stage::actor;
@@ -21,7 +22,8 @@ fn over(_: &JobId, _: u64) -> JobLiveness {
     JobLiveness::Over
 }
 
-fn grant(stage: &Stage, repository: &str) -> Result<recovery::locks::LockGrant, Error> {
+/// A lock for this process, acknowledged.
+pub(super) fn grant(stage: &Stage, dir: &StateDir, repository: &str) -> Result<LockGrant, Error> {
     let request = LockRequest {
         holder: LockHolder::Process,
         operation: "deploy".to_owned(),
@@ -29,13 +31,13 @@ fn grant(stage: &Stage, repository: &str) -> Result<recovery::locks::LockGrant, 
         queue: None,
         waiting: &|_| {},
     };
-    let grant = acquire(&stage.dir()?, repository, &request, Duration::ZERO)?;
+    let grant = acquire(dir, repository, &request, Duration::ZERO)?;
     stage.acknowledge(Fact::Fencing { repository: repository.to_owned(), token: grant.token });
     Ok(grant)
 }
 
 fn grant_and_give_back(stage: &Stage, repository: &str) -> Result<(), Error> {
-    let grant = grant(stage, repository)?;
+    let grant = grant(stage, &stage.dir()?, repository)?;
     let lock_id = grant.lock_id.clone();
     grant.release()?;
     stage.acknowledge(Fact::GivenBack { repository: repository.to_owned(), lock_id });
@@ -63,7 +65,8 @@ pub(super) const STALE: Operation =
 
 fn dead_holders(stage: &Stage) -> Result<(), Error> {
     // Never given back: the process ends with them.
-    ["api", "web"].iter().try_for_each(|name| grant(stage, name).map(std::mem::forget))
+    let dir = stage.dir()?;
+    ["api", "web"].iter().try_for_each(|name| grant(stage, &dir, name).map(std::mem::forget))
 }
 
 fn give_back_stale(stage: &Stage) -> Result<(), Error> {

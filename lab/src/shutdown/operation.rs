@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::facts::Fact;
 use crate::operations::{self, Operation};
 use crate::play::{Orders, Player};
+use crate::record::Recorder;
 use crate::tree::Tree;
 use crate::{Error, Tally};
 
@@ -77,7 +78,11 @@ pub fn try_file_system(
             for operation in operations::ALL.iter().filter(wanted) {
                 let name = format!("{}: {}", kind.name(), operation.name);
                 if rows.iter().all(|row| row.operation != name) {
-                    let row = bench.operation(operation, Tally::new(name), progress)?;
+                    let row = bench.operation(operation, Tally::new(&*name), progress).unwrap_or_else(|e| {
+                        let mut row = Tally::new(name);
+                        row.note("the laboratory failed", Err(e.to_string()));
+                        row
+                    });
                     finished(&row);
                     rows.push(row);
                 }
@@ -158,7 +163,7 @@ impl Bench<'_> {
             })
             .collect();
         let disk = Tree::read(&self.world)?.after_reboot(&self.boot_id);
-        Ok(check(&self.world, &self.base, &disk, &facts).map(drop))
+        Ok(check(&self.world, &self.base, &disk, &facts, Recorder::of_effects(&self.world)).map(drop))
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::durable::error::{DiskError, Tried};
 
 /// Device, inode and time of creation. Inode numbers are given again at once, hence the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TreeIdentity {
     /// Major and minor number of its device, in one.
     pub device: u64,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lost::find_lost_claims;
@@ -10,7 +11,7 @@ use crate::queue::{JobId, Queue};
 use crate::state::StateDir;
 
 /// What a re-attachment found.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Reattachment {
     /// Jobs that were running as far as the queue knew.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::settle::{RecoverError, RecoverSettings};
@@ -18,7 +19,8 @@ use crate::system::Host;
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// A job that goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ResumedJob")]
 pub struct Resumed {
     /// Which job.
     pub job_id: JobId,

@@ -79,6 +79,20 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// The keys whose values are others than in `before`, in the order of the table. A secret file whose content alone
+    /// is another is the same here.
+    #[must_use]
+    pub fn changed_since(&self, before: &Configuration) -> Vec<&'static str> {
+        let (now, then) = (&self.settings, &before.settings);
+        let is_other = |key: &&Key| match key.name {
+            // Their values are not shown.
+            "webhooks.secrets" => now.webhooks.secrets != then.webhooks.secrets,
+            "webhooks.endpoints" => now.webhooks.endpoints != then.webhooks.endpoints,
+            _ => (key.show)(now) != (key.show)(then),
+        };
+        KEYS.iter().filter(is_other).map(|key| key.name).collect()
+    }
+
     /// The lowest layer; see [`Settings::with_defaults`].
     #[must_use]
     pub fn with_defaults(state_dir: Option<PathBuf>, workers: usize) -> Configuration {

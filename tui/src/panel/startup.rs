@@ -131,8 +131,11 @@ impl Listing for Startups {
         }
         lines.push(DocumentLine::toned("Phases", Tone::Strong));
         lines.extend(self.operations_of(&startup.startup_id).iter().map(line_of));
-        lines.push(DocumentLine::toned("Cleaned", Tone::Strong));
         let acts = self.cleaned.entries.iter().filter(|act| act.startup_id == startup.startup_id);
+        let mut acts = acts.peekable();
+        if acts.peek().is_some() {
+            lines.push(DocumentLine::toned("Cleaned", Tone::Strong));
+        }
         lines.extend(acts.map(|act| {
             let what = act.action.replace('_', " ");
             DocumentLine::piece(format!("{what} {}: {} ({})", act.object, act.result, act.detail))

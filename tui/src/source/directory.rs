@@ -30,7 +30,7 @@ use recovery::startup::StartupLog;
 use recovery::state::StateDir;
 use recovery::webhooks::{Survey, attempts_in};
 
-use super::{Source, output};
+use super::{Source, Trouble, output};
 use crate::listing::{Document, Listing, Object};
 use crate::message::{Answer, Ask};
 use crate::model::View;
@@ -235,9 +235,9 @@ impl DirectorySource {
 }
 
 impl Source for DirectorySource {
-    fn read(&mut self, ask: &Ask) -> Result<Answer, String> {
+    fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble> {
         match ask {
-            Ask::Overview => self.overview(),
+            Ask::Overview => Ok(self.overview()?),
             Ask::Progress => Ok(Answer::Progress(read_current(&self.dir).map(Arc::new))),
             Ask::List(view) => Ok(Answer::List(*view, self.list(*view)?)),
             Ask::Object(object) => Ok(Answer::Object(object.clone(), self.object(object)?)),

@@ -1,20 +1,37 @@
-//! Where the dashboard reads: a state directory, or (over HTTP) a daemon. Whoever adds another one answers
-//! every [`Ask`] with the same reports.
+//! Where the dashboard reads: a state directory, or a daemon elsewhere, over HTTP. Whoever adds another one
+//! answers every [`Ask`] with the same reports.
 
+mod daemon;
 mod directory;
 mod output;
 
+pub use daemon::{Daemon, DaemonSource};
 pub use directory::DirectorySource;
 
 use crate::message::{Answer, Ask};
+
+/// Why something could not be read, in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It was asked for, and this is why it cannot be shown.
+    NotRead(String),
+    /// Nobody answers: all that is shown is as old as the last answer, until somebody does.
+    Unreachable(String),
+}
+
+impl<T: Into<String>> From<T> for Trouble {
+    fn from(why: T) -> Trouble {
+        Trouble::NotRead(why.into())
+    }
+}
 
 /// Answers what the dashboard asks. It is asked from one thread, and may take its time.
 pub trait Source: Send {
     /// Reads.
     ///
     /// # Errors
-    /// Why it could not be read, in a sentence. What was shown before stays on the screen.
-    fn read(&mut self, ask: &Ask) -> Result<Answer, String>;
+    /// Why it could not be read. What was shown before stays on the screen.
+    fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble>;
 
     /// A number that changes when something to be shown has changed. It may miss a change (everything is read
     /// again from time to time all the same), must be cheap, and is asked four times a second.

@@ -6,10 +6,16 @@ use recovery::recovery::RecoveryOutcome;
 
 use super::list;
 use crate::message::{Answer, Ask, Effect};
-use crate::model::{Model, Overlay, View};
+use crate::model::{Lost, Model, Overlay, View};
 use crate::panel::overview::{Overview, Progress};
+use crate::source::Trouble;
 
 pub(super) fn answered(model: &mut Model, answer: Answer) -> Vec<Effect> {
+    // That no recovery runs may be known without asking anybody.
+    if !matches!(answer, Answer::Progress(None)) {
+        model.read_at = Some(model.now);
+        model.lost = None;
+    }
     match answer {
         Answer::Overview(overview) => overview_came(model, overview),
         Answer::Progress(Some(snapshot)) => {
@@ -54,7 +60,15 @@ fn overview_came(model: &mut Model, overview: Arc<Overview>) {
 }
 
 /// What was shown stays, with the reason why it is not newer.
-pub(super) fn trouble(model: &mut Model, ask: &Ask, why: String) -> Vec<Effect> {
+pub(super) fn trouble(model: &mut Model, ask: &Ask, trouble: Trouble) -> Vec<Effect> {
+    let why = match trouble {
+        Trouble::NotRead(why) => why,
+        Trouble::Unreachable(why) => {
+            let since = model.lost.as_ref().map(|lost| lost.since).or(model.read_at).unwrap_or(model.now);
+            model.lost = Some(Lost { since, why });
+            return Vec::new();
+        }
+    };
     match ask {
         Ask::Overview | Ask::Progress => model.lists[View::Overview.number()].trouble = Some(why),
         Ask::List(view) => model.lists[view.number()].trouble = Some(why),

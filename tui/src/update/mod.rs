@@ -125,9 +125,18 @@ fn of_view(model: &mut Model, command: Command) -> Vec<Effect> {
         }
         Command::Actions => {
             let list = model.list();
-            let (rows, data) = (list.meant(), list.data.clone());
-            let actions = data.map_or_else(Vec::new, |data| data.actions(&rows));
-            open_menu(model, actions);
+            let rows = list.meant();
+            match &list.data {
+                None => model.say("this is still being read", Tone::Quiet),
+                Some(data) if rows.is_empty() && !data.is_empty() => {
+                    let text = format!("no line has “{}” in it: Esc shows all", list.filter);
+                    model.say(text, Tone::Warning);
+                }
+                Some(data) => {
+                    let actions = data.actions(&rows);
+                    open_menu(model, actions);
+                }
+            }
         }
         Command::Next => return next_step(model),
         Command::Filter => {

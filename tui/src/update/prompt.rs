@@ -37,7 +37,10 @@ fn apply(model: &mut Model) {
     let Some(Overlay::Prompt(prompt)) = model.overlays.last() else { return };
     if prompt.kind == PromptKind::Filter {
         let text = prompt.text.clone();
-        model.list_mut().filter = text;
+        let list = model.list_mut();
+        list.filter = text;
+        // What was chosen stays selected if it is shown; else the first line that is.
+        list.selected = 0;
         list::arrange(model, model.view);
     }
 }

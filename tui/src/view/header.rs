@@ -6,13 +6,17 @@ use ratatui::text::{Line, Span};
 
 use super::theme::Theme;
 use crate::listing::Tone;
-use crate::model::{Model, View};
-use crate::text::{fit, width};
+use crate::model::{Lost, Model, View};
+use crate::text::{clock, duration, fit, width};
+
+/// Below so many columns everything is said in fewer words.
+const NARROW: usize = 60;
 
 /// Draws the top line.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let room = usize::from(area.width);
     let (state, tone) = match &model.overview {
+        _ if model.lost.is_some() => ("NO ANSWER", Tone::Bad),
         Some(overview) => overview.state(),
         None => ("READING …", Tone::Quiet),
     };
@@ -27,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     if model.setting.read_only {
         right.push(("read-only".to_owned(), Tone::Quiet));
     }
-    if let Some(overview) = &model.overview {
+    if let (Some(overview), None) = (&model.overview, &model.lost) {
         let daemon = overview.status().map(|status| &status.daemon);
         let daemon = match daemon {
             Some(Some(daemon)) => (format!("daemon {}", daemon.pid), Tone::Plain),
@@ -45,15 +49,32 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     }
     let of_right: usize = right.iter().map(|(text, _)| width(text) + 2).sum();
     taken += of_right;
-    let source = fit(&model.setting.source, room.saturating_sub(taken + 2));
+    let middle = match &model.lost {
+        Some(lost) => lost_since(lost, model, room),
+        None => model.setting.source.clone(),
+    };
+    let source = fit(&middle, room.saturating_sub(taken + 2));
     let mut spans = vec![Span::styled(state.to_owned(), theme.tone(tone).patch(theme.tone(Tone::Strong)))];
     let gap = room.saturating_sub(width(state) + 2 + width(&source) + of_right);
-    spans.push(Span::styled(format!("  {source}{}", " ".repeat(gap)), theme.tone(Tone::Quiet)));
+    let quiet = if model.lost.is_some() { Tone::Bad } else { Tone::Quiet };
+    spans.push(Span::styled(format!("  {source}{}", " ".repeat(gap)), theme.tone(quiet)));
     for (text, tone) in right {
         spans.push(Span::raw("  "));
         spans.push(Span::styled(fit(&text, room), theme.tone(tone)));
     }
     frame.render_widget(Line::from(spans), area);
+}
+
+/// Since when nobody answers, what that means for what is shown, and who it is.
+fn lost_since(lost: &Lost, model: &Model, room: usize) -> String {
+    let ms = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
+    let so_long = if ms < 60_000 { format!("{} s", ms / 1_000) } else { duration(ms) };
+    let since = format!("since {}, {so_long}", clock(lost.since));
+    match model.read_at {
+        None => format!("{since}  {}", model.setting.source),
+        Some(_) if room < NARROW => format!("old {since}"),
+        Some(_) => format!("{since}: all below is old  {}", model.setting.source),
+    }
 }
 
 /// Draws the views' names, the shown one reversed.

@@ -8,6 +8,7 @@ use recovery::recovery::{PhaseProgress, PhaseStatus};
 use recovery::report::dashboard::Dashboard;
 
 use super::layout::first_line;
+use super::table::nothing_yet;
 use super::theme::{Theme, glyph, severity_word, tone_of_outcome, tone_of_phase};
 use crate::listing::{Listing, Tone};
 use crate::model::Model;
@@ -23,13 +24,8 @@ const LABEL: usize = 10;
 /// Draws it.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let Some(overview) = &model.overview else {
-        let text = match &model.list().trouble {
-            Some(why) => (format!("It cannot be read: {why}"), Tone::Bad),
-            None => ("Reading …".to_owned(), Tone::Quiet),
-        };
-        let lines = wrapped(&text.0, area.width.into(), 0);
-        let lines = lines.into_iter().map(|l| TextLine::styled(l, theme.tone(text.1)));
-        frame.render_widget(Text::from(lines.collect::<Vec<_>>()), area);
+        let lines = nothing_yet(model, &model.list().trouble, area.width.into(), theme);
+        frame.render_widget(Text::from(lines), area);
         return;
     };
     let mut lines = Vec::new();
@@ -75,6 +71,9 @@ fn head(
             ]));
         }
     };
+    if let Some(lost) = &model.lost {
+        told("old", &lost.why, Tone::Bad, 1);
+    }
     if let Some(why) = &model.list().trouble {
         told("not read", why, Tone::Bad, 1);
     }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Text};
 use recovery::state::Timestamp;
 
+use super::table::nothing_yet;
 use super::theme::Theme;
 use crate::key::BINDINGS;
 use crate::listing::{Document, Tone};
@@ -30,7 +31,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, page: &PageState, model: &
             let most = text.len().saturating_sub(room);
             let top = page.top.unwrap_or(if document.follows() { most } else { 0 }).min(most);
             let place = if most == 0 { String::new() } else { format!("  {}/{}", top + room, text.len()) };
-            let title = format!("{}{place}", fit(&document.title(), width.saturating_sub(place.len())));
+            let old = if page.object.is_some() && model.lost.is_some() { "old  " } else { "" };
+            let title = format!("{old}{}", document.title());
+            let title = format!("{}{place}", fit(&title, width.saturating_sub(place.len())));
             let trouble = page.trouble.as_ref().map(|why| fit(&format!("not read: {why}"), width));
             lines.push(match trouble {
                 Some(why) => Line::styled(why, theme.tone(Tone::Bad)),
@@ -39,10 +42,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, page: &PageState, model: &
             let shown = text.into_iter().skip(top).take(room);
             lines.extend(shown.map(|(text, tone)| Line::styled(text, theme.tone(tone))));
         }
-        None => lines.push(match &page.trouble {
-            Some(why) => Line::styled(fit(why, width), theme.tone(Tone::Bad)),
-            None => Line::styled("Reading …", theme.tone(Tone::Quiet)),
-        }),
+        None => lines.extend(nothing_yet(model, &page.trouble, width, theme)),
     }
     frame.render_widget(Text::from(lines), area);
 }

@@ -9,7 +9,7 @@ use super::layout::{first_line, has_summary};
 use super::theme::Theme;
 use crate::listing::{Cell, Column, Listing, Tone};
 use crate::model::{ListState, Model};
-use crate::text::{fit, pad, width};
+use crate::text::{fit, pad, width, wrapped};
 
 /// Draws the list of the view that is shown.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
@@ -19,7 +19,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
         lines.push(summary(list, model, area, theme));
     }
     match &list.data {
-        None => lines.push(Line::styled("Reading …", theme.tone(Tone::Quiet))),
+        None => lines.extend(nothing_yet(model, &list.trouble, area.width.into(), theme)),
         Some(data) if data.is_empty() => lines.push(Line::styled(data.empty(), theme.tone(Tone::Quiet))),
         Some(_) if list.order.is_empty() => {
             let text =
@@ -31,9 +31,29 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     frame.render_widget(Text::from(lines), area);
 }
 
+/// What is said as long as nothing could be read.
+pub(super) fn nothing_yet(
+    model: &Model,
+    trouble: &Option<String>,
+    width: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let (text, tone) = match (&model.lost, trouble) {
+        (Some(lost), _) => {
+            (format!("{}. It is asked again every second.", lost.why.trim_end_matches('.')), Tone::Bad)
+        }
+        (None, Some(why)) => (format!("It cannot be read: {why}"), Tone::Bad),
+        (None, None) => ("Reading …".to_owned(), Tone::Quiet),
+    };
+    wrapped(&text, width, 0).into_iter().map(|line| Line::styled(line, theme.tone(tone))).collect()
+}
+
 /// How the whole of the list stands; why it is not newer; what narrows it.
 fn summary(list: &ListState, model: &Model, area: Rect, theme: Theme) -> Line<'static> {
     let mut cells: Vec<Cell<'_>> = Vec::new();
+    if model.lost.is_some() && list.data.is_some() {
+        cells.push(Cell::toned("old", Tone::Bad));
+    }
     if let Some(trouble) = &list.trouble {
         cells.push(Cell::toned(format!("not read: {trouble}"), Tone::Bad));
     }

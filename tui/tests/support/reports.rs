@@ -125,6 +125,7 @@ fn locks(names: Names, count: usize) -> Locks {
                 verdict,
                 recovered: false,
                 unavailable: verdict == "unknown",
+                waiting_total: (i % 3) as u64,
                 waiting: (0..i % 3).map(|n| names.name(n)).collect(),
                 waiting_line: Vec::new(),
             },

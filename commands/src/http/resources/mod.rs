@@ -54,3 +54,24 @@ fn is_like(template: &str, path: &str) -> bool {
     let fits = |(of_template, part): (&&str, &&str)| of_template.starts_with('{') || of_template == part;
     template.len() == path.len() && template.iter().zip(&path).all(fits)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::endpoint::Act;
+
+    #[test]
+    fn the_page_has_each_endpoint_with_its_command() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/http.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for endpoint in all() {
+            let command = match endpoint.act {
+                Act::Command(words) => words.join(" "),
+                Act::Submit => "submit".to_owned(),
+            };
+            let method = endpoint.method.word().to_uppercase();
+            let line = format!("| `{method} {}` | `{command}` | {} |", endpoint.path, endpoint.summary);
+            assert!(page.contains(&line), "docs/http.md lacks: {line}");
+        }
+    }
+}

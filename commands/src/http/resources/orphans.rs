@@ -1,5 +1,7 @@
 //! Orphans.
 
+use recovery::report::orphans::{CandidatesReport, OrphansCleanup, OrphansLog, ScanReport};
+
 use crate::http::endpoint::{Endpoint, Shape, To, get, member, post, query, required};
 
 const KINDS: Shape = Shape::SomeOf(&[
@@ -16,34 +18,34 @@ const KINDS: Shape = Shape::SomeOf(&[
 ]);
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    post("/api/admin/orphans/scan", &["scan"], "Looks for damage and orphans, and saves the plan")
-        .not_rehearsed()
-        .answers(&[
-            "plan_id",
-            "taken_at",
-            "scanned",
-            "candidates_total",
-            "bytes_total",
-            "protected_total",
-            "findings",
-        ])
-        .with(&[member("kinds", KINDS, To::Option("--kind"), "Only orphans of these kinds")]),
-    get(
+    post::<ScanReport>(
+        "/api/admin/orphans/scan",
+        &["scan"],
+        "Looks for damage and orphans, and saves the plan",
+    )
+    .not_rehearsed()
+    .with(&[member("kinds", KINDS, To::Option("--kind"), "Only orphans of these kinds")]),
+    get::<CandidatesReport>(
         "/api/admin/orphans/candidates",
         &["orphans", "candidates"],
         "The plan of the last scan, with its checks",
     )
-    .answers(&["plan_id", "candidates", "total", "next_cursor"])
     .in_pages()
     .with(&[query("kinds", KINDS, To::Option("--kind"), "Only of these kinds")]),
-    post("/api/admin/orphans/cleanup", &["orphans", "cleanup"], "Carries a plan out, each check made anew")
-        .answers(&["removed", "refused", "failed", "bytes_freed"])
-        .with(&[
-            required(member("plan_id", Shape::Text, To::Option("--plan"), "The plan")),
-            member("ids", Shape::Texts, To::Option("--id"), "Only these candidates"),
-            member("kinds", KINDS, To::Option("--kind"), "Only candidates of these kinds"),
-        ]),
-    get("/api/admin/orphans/cleanup-log", &["orphans", "cleanup-log"], "What was removed, refused, restored")
-        .answers(&["entries", "total", "next_cursor"])
-        .in_pages(),
+    post::<OrphansCleanup>(
+        "/api/admin/orphans/cleanup",
+        &["orphans", "cleanup"],
+        "Carries a plan out, each check made anew",
+    )
+    .with(&[
+        required(member("plan_id", Shape::Text, To::Option("--plan"), "The plan")),
+        member("ids", Shape::Texts, To::Option("--id"), "Only these candidates"),
+        member("kinds", KINDS, To::Option("--kind"), "Only candidates of these kinds"),
+    ]),
+    get::<OrphansLog>(
+        "/api/admin/orphans/cleanup-log",
+        &["orphans", "cleanup-log"],
+        "What was removed, refused, restored",
+    )
+    .in_pages(),
 ];

@@ -1,0 +1,36 @@
+//! Open files. A daemon has many: a connection each, and what it watches. The limit that it was started with is often
+//! the 1,024 that old programs can work with (`select`), and may be raised by whoever needs more; jobs get the one
+//! that the daemon was started with.
+
+use std::sync::OnceLock;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// As many as a daemon with all its connections can use.
+const ENOUGH: u64 = 65_536;
+
+static BEFORE: OnceLock<u64> = OnceLock::new();
+
+/// Raises this process's limit as far as it may be raised.
+pub(crate) fn raise() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    if let Some(before) = limit.current.filter(|now| *now < wanted)
+        && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit }).is_ok()
+    {
+        // The first one counts: this is called once.
+        let _ = BEFORE.set(before);
+    }
+}
+
+/// The limit before it was raised, if it was.
+pub(crate) fn before() -> Option<u64> {
+    BEFORE.get().copied()
+}
+
+/// Gives this process, and all that it starts, this limit.
+pub(crate) fn lower(to: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    // Lower than the highest there is, which is where it came from: it cannot be refused.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(to), ..limit });
+}

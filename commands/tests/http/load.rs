@@ -1,0 +1,155 @@
+//! Load: it delays neither heartbeats nor the scheduler, memory stays as it is, and a thousand idle connections cost
+//! nobody anything. The figures are those of `cargo bench -p recoveryctl --bench http`; here is what must hold anywhere.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::client::Served;
+
+const DASHBOARD: &str = "/api/admin/recovery/dashboard-data";
+
+/// Asks for the dashboard's data on many connections, as often as it is answered, while `beside` runs; how often.
+fn under_load(served: &Served, clients: usize, beside: impl FnOnce(&AtomicU64)) -> u64 {
+    let (over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let ask = format!(
+        "GET {DASHBOARD} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        served.token("viewer")
+    );
+    std::thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                let mut stream = TcpStream::connect(&served.address).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                while !over.load(Ordering::SeqCst) {
+                    stream.write_all(ask.as_bytes()).unwrap();
+                    read_one(&mut stream);
+                    answered.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        beside(&answered);
+        over.store(true, Ordering::SeqCst);
+    });
+    answered.load(Ordering::SeqCst)
+}
+
+/// One answer, with its length in its head.
+fn read_one(stream: &mut TcpStream) {
+    let (mut bytes, mut part) = (Vec::new(), [0; 1 << 16]);
+    loop {
+        let n = stream.read(&mut part).unwrap();
+        assert!(n > 0, "closed: {}", String::from_utf8_lossy(&bytes));
+        bytes.extend_from_slice(&part[..n]);
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if bytes.len() >= end + 4 + length.trim().parse::<usize>().unwrap() {
+            return;
+        }
+    }
+}
+
+fn memory(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn load_delays_neither_heartbeats_nor_jobs() {
+    let served = Served::configured(crate::scene::Scene::new(), 2, "[jobs]\nheartbeat = \"1s\"");
+    served.submit(&json!({ "id": "long", "command": ["sleep", "600"] }));
+    served.wait_for("long", "running");
+    let sentinel = served.scene.job_file("long", "sentinel.json");
+    let begun = Instant::now();
+    under_load(&served, 16, |_| {
+        let (mut jobs, mut oldest) = (0, Duration::ZERO);
+        while begun.elapsed() < Duration::from_secs(6) {
+            let id = served.submit(&json!({ "command": ["true"] }));
+            let submitted = Instant::now();
+            served.wait_for(&id, "succeeded");
+            assert!(submitted.elapsed() < Duration::from_secs(15), "{:?}", submitted.elapsed());
+            let beaten = std::fs::metadata(&sentinel).unwrap().modified().unwrap();
+            oldest = oldest.max(beaten.elapsed().unwrap_or_default());
+            jobs += 1;
+        }
+        assert!(oldest < Duration::from_secs(5), "a heartbeat every second was {oldest:?} old");
+        assert!(jobs > 0);
+    });
+    served.cancel("long");
+}
+
+#[test]
+fn memory_stays_as_it_is() {
+    let served = Served::new();
+    let pid = served.pid();
+    let mut after_some = 0;
+    let until = |answered: &AtomicU64, wanted| {
+        crate::scene::wait_for("answers", || answered.load(Ordering::SeqCst) >= wanted);
+    };
+    let answered = under_load(&served, 8, |answered| {
+        until(answered, 500);
+        after_some = memory(pid);
+        until(answered, 3000);
+    });
+    assert!(answered >= 3000);
+    let now = memory(pid);
+    assert!(now < after_some + after_some / 4 + 4096, "{after_some} kB after some, {now} kB in the end");
+}
+
+/// With the limit of open files that a shell has: the daemon raises its own, and jobs have the one it had.
+#[test]
+fn a_thousand_idle_connections_cost_nobody_anything() {
+    raise_own_limit();
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    if hard.is_some_and(|most| most < 4096) {
+        return crate::common::skipped_by_the_machine("it allows less than 4,096 open files");
+    }
+    let served = Served::limited("ulimit -S -n 1024", "");
+    let ask = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut idle: Vec<TcpStream> = (0..1000).map(|_| TcpStream::connect(&served.address).unwrap()).collect();
+    let id = served.submit(&json!({ "command": ["sh", "-c", "ulimit -S -n"] }));
+    served.wait_for(&id, "succeeded");
+    assert_eq!(served.get(&format!("/api/jobs/{id}/output")).is(200).json()["output"], "1024\n");
+    // None was let go.
+    for stream in &mut idle {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(ask).unwrap();
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+    }
+}
+
+/// This process has a thousand clients in it.
+fn raise_own_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
+#[test]
+fn more_connections_than_there_may_be_are_let_go() {
+    let served = Served::limited("ulimit -n 200", "");
+    let lives = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let asked = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        asked.is_ok() && stream.read(&mut [0; 15]).is_ok_and(|n| n > 0)
+    };
+    let mut held: Vec<TcpStream> = Vec::new();
+    // Half of the descriptors; each is asked, so that it is known to be there.
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        assert!(lives(&mut stream), "connection {}", held.len());
+        held.push(stream);
+    }
+    assert!(!lives(&mut TcpStream::connect(&served.address).unwrap()), "one too many");
+    held.truncate(50);
+    crate::scene::wait_for("a place", || lives(&mut TcpStream::connect(&served.address).unwrap()));
+    assert!(held.iter_mut().all(lives));
+}

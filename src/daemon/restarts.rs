@@ -1,0 +1,82 @@
+//! Loops that break off are begun again, after a pause that grows, and counted in the daemon's file, by which others
+//! are told (`daemon-loop-restarted`).
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::info::DaemonInfo;
+use crate::state::StateDir;
+
+/// The longest pause before a loop that broke off is begun again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a loop broke off.
+pub(super) struct Restarts<'a> {
+    dir: &'a StateDir,
+    info: RefCell<DaemonInfo>,
+    /// Loops in other threads that broke off since that was written down.
+    pub(super) beside: Arc<AtomicU32>,
+}
+
+impl<'a> Restarts<'a> {
+    pub(super) fn new(dir: &'a StateDir, info: DaemonInfo) -> Restarts<'a> {
+        Restarts { dir, info: RefCell::new(info), beside: Arc::default() }
+    }
+
+    /// The loop that works broke off.
+    pub(super) fn one_more(&self, stop: &dyn Fn() -> bool) {
+        self.beside.fetch_add(1, Ordering::SeqCst);
+        self.write_down();
+        pause(self.info.borrow().loop_restarts, stop);
+    }
+
+    /// Writes down how often, when there is anything new.
+    pub(super) fn write_down(&self) {
+        let new = self.beside.swap(0, Ordering::SeqCst);
+        if new > 0 {
+            let mut info = self.info.borrow_mut();
+            info.loop_restarts += new;
+            // The disk may refuse: it is no reason to start no jobs.
+            let _ = info.write(self.dir);
+        }
+    }
+}
+
+/// Runs a loop in a thread of its own to its end, as often as it breaks off.
+pub(super) fn kept_going(broke_off: &AtomicU32, stop: &dyn Fn() -> bool, run: &mut dyn FnMut()) {
+    let mut times = 0;
+    while catch_unwind(AssertUnwindSafe(&mut *run)).is_err() && !stop() {
+        times += 1;
+        broke_off.fetch_add(1, Ordering::SeqCst);
+        pause(times, stop);
+    }
+}
+
+fn pause(times: u32, stop: &dyn Fn() -> bool) {
+    let pause = Duration::from_millis(100) * 2u32.saturating_pow(times.min(10));
+    let until = Instant::now() + pause.min(LONGEST_PAUSE);
+    while Instant::now() < until && !stop() {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_beside_that_breaks_off_is_begun_again_and_counted() {
+        let (broke_off, mut runs) = (AtomicU32::new(0), 0);
+        kept_going(&broke_off, &|| false, &mut || {
+            runs += 1;
+            assert!(runs > 2, "as a fault would");
+        });
+        assert_eq!((runs, broke_off.load(Ordering::SeqCst)), (3, 2));
+        // Not when it is to stop.
+        kept_going(&broke_off, &|| true, &mut || panic!("as a fault would"));
+        assert_eq!(broke_off.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a daemon does once it has recovered: the scheduler in its loop, and beside it cleanups and deliveries. Each
+//! takes over other rules while it works.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::again::{Again, Looks};
+use super::cleaning::{Cleaning, clean};
+use super::deliveries::Deliveries;
+use super::restarts::{Restarts, kept_going};
+use super::scheduler::{Follower, Scheduler};
+use super::serve::{DaemonError, Life, Rules};
+use crate::jobs::record;
+use crate::queue::Queue;
+use crate::state::StateDir;
+
+/// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
+/// phase is tried again no job is started; those that run go on.
+pub(super) fn work(
+    queue: Queue,
+    again: &Again<'_>,
+    life: &Life<'_>,
+    restarts: &Restarts<'_>,
+) -> Result<(), DaemonError> {
+    let dir = again.dir;
+    let over = AtomicBool::new(false);
+    let waiting = record::waiting(queue.state());
+    let rules = again.rules.borrow().clone();
+    let cleaning = Cleaning::new(rules.cleanup.clone());
+    std::thread::scope(|scope| {
+        // Derived: what cannot be written now, the next recovery writes.
+        scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
+        let (broke_off, stop) = (restarts.beside.clone(), || over.load(Ordering::Relaxed));
+        let (cleaning, over) = (&cleaning, &over);
+        let cleaner = scope.spawn(move || kept_going(&broke_off, &stop, &mut || clean(dir, cleaning, over)));
+        let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
+        scheduler.follow(follower(dir, &rules, life, restarts));
+        scheduler.retain(rules.retention, &rules.cleanup);
+        // Also when the loop breaks off: the scope waits for its threads.
+        let worked =
+            catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, cleaning, (life, restarts))));
+        over.store(true, Ordering::Relaxed);
+        cleaner.thread().unpark();
+        worked.unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+fn follower(dir: &StateDir, rules: &Rules, life: &Life<'_>, restarts: &Restarts<'_>) -> Follower {
+    let (trouble, broke_off) = (life.trouble.clone(), restarts.beside.clone());
+    let mut deliveries = Deliveries::start(dir, rules.webhooks.clone(), trouble, broke_off);
+    Box::new(move |queue: &mut Queue| deliveries.tell(queue))
+}
+
+fn schedule(
+    mut scheduler: Scheduler,
+    again: &Again<'_>,
+    cleaning: &Cleaning,
+    (life, restarts): (&Life<'_>, &Restarts<'_>),
+) -> Result<(), DaemonError> {
+    let (looks, new) = (Looks::new(again), RefCell::new(None));
+    let is_reload_due = || {
+        let mut new = new.borrow_mut();
+        *new = new.take().or_else(&life.reload);
+        new.is_some()
+    };
+    while !(life.stop)() {
+        scheduler.run(&|| {
+            restarts.write_down();
+            (life.stop)() || is_reload_due() || looks.is_asked()
+        })?;
+        if let Some(rules) = new.take() {
+            let follower = follower(again.dir, &rules, life, restarts);
+            take_over(&mut scheduler, again, cleaning, (rules, follower));
+        }
+        if !(life.stop)() {
+            again.retry_what_is_asked(None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Jobs that run go on by the limits that their supervisors were given.
+fn take_over(
+    scheduler: &mut Scheduler,
+    again: &Again<'_>,
+    cleaning: &Cleaning,
+    (rules, follower): (Rules, Follower),
+) {
+    scheduler.take_over(rules.scheduler.clone());
+    scheduler.retain(rules.retention, &rules.cleanup);
+    cleaning.take_over(rules.cleanup.clone());
+    // Secrets may be in files of their own, so that the settings alone do not tell whether anything is new. What is
+    // under way comes to its end elsewhere: no job waits for it, and the new engine begins when the old one has left.
+    let before = scheduler.follow(follower);
+    std::thread::spawn(move || drop(before));
+    again.rules.replace(rules);
+}
