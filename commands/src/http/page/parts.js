@@ -30,11 +30,11 @@ export function when(time) {
   return h("time", { datetime: time, title: clock(time) }, ago(time, now()));
 }
 
-/** A part of a view, with its heading and what can be done with all of it. */
-export function section(id, title, { note, tools } = {}, ...content) {
+/** A part of a view, with its heading and what can be done with all of it; `live`: true whatever else is old. */
+export function section(id, title, { note, tools, live } = {}, ...content) {
   return h(
     "section",
-    { class: "part", key: id, "aria-labelledby": `${id}-title` },
+    { class: live ? "part is-live" : "part", key: id, "aria-labelledby": `${id}-title` },
     h(
       "div",
       { class: "part-head" },

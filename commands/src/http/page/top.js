@@ -43,32 +43,29 @@ function where() {
 
 function connection() {
   if (model.lost) return [tag("failed", "not connected")];
-  if (!model.data) return [tag("pending", "connecting")];
+  if (!model.data && !model.problem) return [tag("pending", "connecting")];
   const role = mayChange()
     ? null
     : h("span", { class: "role", title: "this token may look, and change nothing" }, "view only");
   return [
     role,
     tag(model.problem ? "degraded" : "alive", model.problem ? "no report" : "live"),
-    h("span", { class: "aside" }, `as of ${clock(model.at)}`),
+    model.at && h("span", { class: "aside" }, `as of ${clock(model.at)}`),
   ];
 }
 
 function standing() {
   const status = model.data?.status;
-  if (!status)
-    return [
-      h("p", { class: "state wait" }, model.problem ? sentence(model.problem.detail) : "Asking the daemon …"),
-    ];
-  const state = h(
-    "p",
-    { class: `state ${toneOf(status.state)}` },
-    h("span", { class: "shape", "aria-hidden": "true" }, shapeOf(status.state)),
-    h("strong", null, wordOf(status.state)),
-  );
+  const heading = h("h1", { class: "unseen" }, "State");
+  // The report waits for the disk that the recovery waits for; the phases are told all the same.
+  if (model.recovery?.outcome === "running" && !model.lost && (model.problem || !status)) {
+    const says = "The recovery is under way. Its phases are shown as they go; there is no whole report yet.";
+    return [heading, state("recovering", true), h("div", { class: "what" }, h("p", { class: "says" }, says))];
+  }
+  if (!status) return [heading, h("p", { class: "nothing" }, "Asking the daemon …")];
   return [
-    h("h1", { class: "unseen" }, "State"),
-    state,
+    heading,
+    state(status.state),
     h(
       "div",
       { class: "what" },
@@ -77,6 +74,15 @@ function standing() {
       counts(status),
     ),
   ];
+}
+
+function state(word, isLive = false) {
+  return h(
+    "p",
+    { class: `state ${toneOf(word)}${isLive ? " is-live" : ""}` },
+    h("span", { class: "shape", "aria-hidden": "true" }, shapeOf(word)),
+    h("strong", null, wordOf(word)),
+  );
 }
 
 function toDo(status) {

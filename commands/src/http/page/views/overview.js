@@ -4,6 +4,7 @@ import { mayChange } from "../api.js";
 import { retryPhase, skipPhase } from "../actions/recovery.js";
 import { h } from "../dom.js";
 import { duration, plural } from "../format.js";
+import { model } from "../live.js";
 import { graph, progress } from "../graph.js";
 import { next } from "../offers.js";
 import { button, link, meter, more, name, nothing, section, sentence, table, when } from "../parts.js";
@@ -24,7 +25,7 @@ export const overview = {
       tone: data.status.findings.some((f) => toneOf(f.severity) === "bad") ? "bad" : "warn",
     };
   },
-  show(model) {
+  show() {
     const run = model.recovery ?? model.data.phases;
     const isRunning = run.outcome === "running";
     const parts = [
@@ -48,13 +49,14 @@ function recovery(run, last, isRunning) {
     run.outcome ? tag(run.outcome) : "never run",
     ` ${done} of ${plural(phases.length, "phase")}`,
     begun && [", begun ", when(begun)],
-    took !== undefined && `, ${isRunning ? "for" : "took"} ${duration(took)}`,
+    took !== undefined && !isRunning && `, took ${duration(took)}`,
   ];
   const width = document.getElementById("main").clientWidth - 34;
   return section(
     "recovery",
     "Recovery",
-    { note },
+    // Events tell of it also when no report comes.
+    { note, live: model.recovery && !model.lost },
     h("div", { class: "drawing" }, graph(phases, width)),
     phaseTable(phases, isRunning),
   );
