@@ -41,7 +41,8 @@ impl Bench {
         let path = self.dir.paths.lock(REPOSITORY).unwrap().metadata;
         let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         edit(&mut value);
-        std::fs::write(&path, serde_json::to_vec(&value).unwrap()).unwrap();
+        // With white space: a document that was rewritten, not one of our form that was damaged.
+        std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
     }
 
     pub(crate) fn verdict(&self, jobs: JobLiveness) -> LockVerdict {

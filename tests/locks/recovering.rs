@@ -67,7 +67,7 @@ fn a_recovery_tells_the_living_from_the_dead_among_many() {
             value["holder"] = serde_json::json!({"kind": "process"});
             let start = value["process"]["start_time"].as_u64().unwrap();
             value["process"]["start_time"] = (start + 1).into();
-            std::fs::write(&path, value.to_string()).unwrap();
+            std::fs::write(&path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
         }
     }
     // Told to stop, before the first and after the eighth: what was begun is whole, the rest is as it was.
