@@ -270,6 +270,9 @@ fn strict_order_keeps_the_order_of_the_ends() {
     let office = Office::new("strict_order = true\nper_endpoint = 8\nretry = ['10ms', '10ms']");
     for name in ["a", "b", "c", "d"] {
         office.one(name, &receiver.url(&format!("/{name}")));
+        // Of ends in one millisecond none is the first.
+        let (clock, ended) = (office.scene.dir().clock, office.scene.dir().clock.now());
+        wait_for("the next millisecond", || clock.now() > ended);
     }
     let _daemon = office.scene.daemon(1);
     wait_for("all", || receiver.count() == 5);

@@ -98,11 +98,10 @@ mod tests {
     #[test]
     fn the_snapshot_is_of_this_version() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
-        let mut text = serde_json::to_string_pretty(&description()).unwrap();
-        text.push('\n');
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        // Whether members keep the order in which they were written is up to whoever else uses serde_json.
+        let kept = std::fs::read(&file).ok().and_then(|kept| serde_json::from_slice::<Value>(&kept).ok());
         assert!(
-            kept == text,
+            kept == Some(description()),
             "docs/openapi.json is old; make it anew with: recoveryctl openapi > docs/openapi.json"
         );
     }
