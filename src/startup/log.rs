@@ -149,6 +149,13 @@ impl Writer {
         self.0.append(&lines).map(drop)
     }
 
+    /// Returns when all that is there now is on disk, whoever wrote it: also what a killed writer wrote whole
+    /// and had not yet told of, which is counted in when the log is locked.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        let last = self.0.locked(|_| Ok::<_, LogError>(self.0.end().last_seq))?;
+        self.0.commit(last)
+    }
+
     /// Bytes that a killed writer left half written and that this handle has cut.
     pub(super) fn cut_bytes(&self) -> u64 {
         self.0.cut_bytes()

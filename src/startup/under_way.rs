@@ -380,6 +380,8 @@ impl Met {
 /// and the startup's id keeps it from being counted twice.
 fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
     let writer = Writer::open(dir)?;
+    // Whoever wrote the end of the previous startup may have been killed before its sync: its marker goes by it.
+    writer.sync()?;
     let log = StartupLog::read(dir)?;
     if !log.damage.is_empty() {
         writer.mend(&log.damage)?;
