@@ -2,8 +2,8 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::orphans::{TrashError, empty_trash, trashed};
-use recovery::state::format_size;
+use recovery::orphans::{TrashError, Trashed, empty_trash, trashed};
+use recovery::state::{StateDir, format_size};
 use serde::Serialize;
 
 use crate::cleaning::scanning;
@@ -22,6 +22,7 @@ pub(super) struct RestoreArgs {
 struct RestoreReport {
     restored: Vec<Restored>,
     refused: Vec<NotRestored>,
+    dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,17 +39,22 @@ struct NotRestored {
 }
 
 pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let mut report = RestoreReport { restored: Vec::new(), refused: Vec::new() };
+    let (actor, dry_run) = (context.actor(), context.is_dry_run());
+    let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
+    let mut report = RestoreReport { restored: Vec::new(), refused: Vec::new(), dry_run };
     for id in &args.ids {
-        match recovery::orphans::restore(&dir, id, &actor) {
+        let restored = match dry_run {
+            true => would_restore(&dir, id),
+            false => recovery::orphans::restore(&dir, id, &actor),
+        };
+        match restored {
             Ok(found) => {
                 let (object, path) = (found.object.clone(), found.from.display().to_string());
-                let detail = format!("to {path}");
-                let entry = Entry::done(dir.clock.now(), &actor, "orphans restore", object.clone(), detail);
-                trail.record(&entry)?;
+                if let Some(trail) = &trail {
+                    let (at, detail) = (dir.clock.now(), format!("to {path}"));
+                    trail.record(&Entry::done(at, &actor, "orphans restore", object.clone(), detail))?;
+                }
                 report.restored.push(Restored { id: id.clone(), object, path });
             }
             Err(error) if args.ids.len() == 1 => return Err(error.into()),
@@ -56,8 +62,9 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
         }
     }
     context.output.report(&report, |text| {
+        let word = if dry_run { "would restore" } else { "restored" };
         for r in &report.restored {
-            text.line(format!("restored {} to {}", r.object, r.path));
+            text.line(format!("{word} {} to {}", r.object, r.path));
         }
         for r in &report.refused {
             text.line(format!("{}: {}", r.id, r.detail));
@@ -66,32 +73,61 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
     Ok(if report.refused.is_empty() { Ending::Done } else { Ending::Degraded })
 }
 
+/// What a restoration finds, without it.
+fn would_restore(dir: &StateDir, id: &str) -> Result<Trashed, TrashError> {
+    let found = trashed(dir)?.into_iter().find(|trashed| trashed.id == id);
+    let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
+    match found.from.symlink_metadata() {
+        Ok(_) => Err(TrashError::Taken { path: found.from }),
+        Err(_) => Ok(found),
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct EmptyReport {
     emptied: Vec<String>,
     bytes_freed: u64,
+    dry_run: bool,
 }
 
 pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let settings = scanning(context)?;
     let waiting = trashed(&dir)?;
+    let dry_run = context.is_dry_run();
+    let emptied = match dry_run {
+        true => waiting.into_iter().map(|trashed| (trashed.object, trashed.bytes)).collect(),
+        false => do_empty(context, &dir, &waiting)?,
+    };
+    let bytes_freed = emptied.iter().map(|(_, bytes)| bytes).sum();
+    let emptied = emptied.into_iter().map(|(object, _)| object).collect();
+    let report = EmptyReport { emptied, bytes_freed, dry_run };
+    context.output.report(&report, |text| {
+        let (number, freed) = (report.emptied.len(), format_size(report.bytes_freed));
+        text.line(match dry_run {
+            true => format!("{number} would be deleted; {freed} would be given back"),
+            false => format!("{number} deleted; {freed} given back"),
+        });
+    });
+    Ok(Ending::Done)
+}
+
+/// Asks, and does it: what was deleted, with the bytes given back.
+fn do_empty(
+    context: &mut Context,
+    dir: &StateDir,
+    waiting: &[Trashed],
+) -> Result<Vec<(String, u64)>, CliError> {
+    let settings = scanning(context)?;
     if !waiting.is_empty() {
         let bytes = format_size(waiting.iter().map(|t| t.bytes).sum());
         context.confirm(&format!("delete {} folders for good ({bytes})?", waiting.len()))?;
     }
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let emptied = empty_trash(&dir, &settings, true)?;
-    let bytes_freed = emptied.iter().map(|(_, bytes)| bytes).sum();
+    let (actor, trail) = (context.actor(), Trail::open(dir)?);
+    let emptied = empty_trash(dir, &settings, true)?;
+    let bytes_freed: u64 = emptied.iter().map(|(_, bytes)| bytes).sum();
     let detail = format!("{} folders, {bytes_freed} bytes", emptied.len());
     trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
-    let report = EmptyReport { emptied: emptied.into_iter().map(|(t, _)| t.object).collect(), bytes_freed };
-    context.output.report(&report, |text| {
-        let freed = format_size(report.bytes_freed);
-        text.line(format!("{} deleted; {freed} given back", report.emptied.len()));
-    });
-    Ok(Ending::Done)
+    Ok(emptied.into_iter().map(|(trashed, bytes)| (trashed.object, bytes)).collect())
 }
 
 impl From<TrashError> for CliError {
