@@ -2,13 +2,14 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::orphans::{TrashError, Trashed, empty_trash, trashed};
+use recovery::orphans::{Emptied, TrashError, Trashed, empty_trash, trashed};
 use recovery::state::{StateDir, format_size};
 use serde::Serialize;
 
 use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
 
 /// Move removed folders back to where they were
 #[derive(Debug, Args)]
@@ -86,8 +87,17 @@ fn would_restore(dir: &StateDir, id: &str) -> Result<Trashed, TrashError> {
 #[derive(Debug, Serialize)]
 struct EmptyReport {
     emptied: Vec<String>,
+    /// What could not be deleted, and is still there.
+    failed: Vec<NotEmptied>,
     bytes_freed: u64,
     dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct NotEmptied {
+    id: String,
+    object: String,
+    error: String,
 }
 
 pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
@@ -95,28 +105,43 @@ pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
     let waiting = trashed(&dir)?;
     let dry_run = context.is_dry_run();
     let emptied = match dry_run {
-        true => waiting.into_iter().map(|trashed| (trashed.object, trashed.bytes)).collect(),
+        true => waiting.into_iter().map(would_empty).collect(),
         false => do_empty(context, &dir, &waiting)?,
     };
-    let bytes_freed = emptied.iter().map(|(_, bytes)| bytes).sum();
-    let emptied = emptied.into_iter().map(|(object, _)| object).collect();
-    let report = EmptyReport { emptied, bytes_freed, dry_run };
+    let bytes_freed = emptied.iter().map(|e| e.bytes).sum();
+    let (failed, gone): (Vec<_>, Vec<_>) = emptied.into_iter().partition(|e| e.left.is_some());
+    let not_emptied = |e: Emptied| NotEmptied {
+        id: e.trashed.id,
+        object: e.trashed.object,
+        error: e.left.unwrap_or_default(),
+    };
+    let report = EmptyReport {
+        emptied: gone.into_iter().map(|e| e.trashed.object).collect(),
+        failed: failed.into_iter().map(not_emptied).collect(),
+        bytes_freed,
+        dry_run,
+    };
     context.output.report(&report, |text| {
-        let (number, freed) = (report.emptied.len(), format_size(report.bytes_freed));
+        for f in &report.failed {
+            text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
+        }
+        let (deleted, failed) = (report.emptied.len(), report.failed.len());
+        let freed = format_size(report.bytes_freed);
         text.line(match dry_run {
-            true => format!("{number} would be deleted; {freed} would be given back"),
-            false => format!("{number} deleted; {freed} given back"),
+            true => format!("{deleted} would be deleted; {freed} would be given back"),
+            false => format!("{deleted} deleted, {failed} failed; {freed} given back"),
         });
     });
-    Ok(Ending::Done)
+    Ok(if report.failed.is_empty() { Ending::Done } else { Ending::Degraded })
 }
 
-/// Asks, and does it: what was deleted, with the bytes given back.
-fn do_empty(
-    context: &mut Context,
-    dir: &StateDir,
-    waiting: &[Trashed],
-) -> Result<Vec<(String, u64)>, CliError> {
+/// What is expected of a deletion; whether something withstands it is only known when it is done.
+fn would_empty(trashed: Trashed) -> Emptied {
+    Emptied { bytes: trashed.bytes, trashed, left: None }
+}
+
+/// Asks, and does it.
+fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Result<Vec<Emptied>, CliError> {
     let settings = scanning(context)?;
     if !waiting.is_empty() {
         let bytes = format_size(waiting.iter().map(|t| t.bytes).sum());
@@ -124,10 +149,11 @@ fn do_empty(
     }
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
     let emptied = empty_trash(dir, &settings, true)?;
-    let bytes_freed: u64 = emptied.iter().map(|(_, bytes)| bytes).sum();
-    let detail = format!("{} folders, {bytes_freed} bytes", emptied.len());
+    let bytes_freed: u64 = emptied.iter().map(|e| e.bytes).sum();
+    let failed = emptied.iter().filter(|e| e.left.is_some()).count();
+    let detail = format!("{} deleted, {failed} not, {bytes_freed} bytes", emptied.len() - failed);
     trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
-    Ok(emptied.into_iter().map(|(trashed, bytes)| (trashed.object, bytes)).collect())
+    Ok(emptied)
 }
 
 impl From<TrashError> for CliError {
