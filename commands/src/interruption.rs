@@ -58,6 +58,12 @@ impl Interruption {
         self.terminated.store(false, Ordering::SeqCst);
     }
 
+    /// The error to end with, once the client of the daemon that gave this command has left, or may not ask any
+    /// more. For commands that wait and leave signals as they are.
+    pub(crate) fn sent_away(&self) -> Option<CliError> {
+        if self.is_remote { self.requested() } else { None }
+    }
+
     /// From now on the first SIGINT does nothing here: the terminal sends it to a command of ours too, and
     /// we are to outlive that command. SIGTERM ends us as before.
     pub(crate) fn leave_interrupts_to_the_command(&self) {

@@ -133,13 +133,24 @@ fn copy(
             context.output.note(&format!("attempt {} of job {}", follower.attempt(), args.id));
             continue;
         }
+        if let Some(sent_away) = context.interruption.sent_away() {
+            return Err(sent_away);
+        }
         queue.wait(LOOK_EVERY);
         queue.refresh()?;
     }
 }
 
-fn wait_for_the_end(queue: &mut Queue, follower: &mut Follower, args: &OutputArgs) -> Result<(), CliError> {
+fn wait_for_the_end(
+    context: &Context,
+    queue: &mut Queue,
+    follower: &mut Follower,
+    args: &OutputArgs,
+) -> Result<(), CliError> {
     loop {
+        if let Some(sent_away) = context.interruption.sent_away() {
+            return Err(sent_away);
+        }
         let job = find(queue.state(), &args.id)?;
         if !follower.is_over(job) {
             queue.wait(LOOK_EVERY);
@@ -159,7 +170,7 @@ fn document(
 ) -> Result<Ending, CliError> {
     let mut follower = Follower::new(attempt);
     if args.follow {
-        wait_for_the_end(queue, &mut follower, args)?;
+        wait_for_the_end(context, queue, &mut follower, args)?;
     }
     let (job, attempt) = (find(queue.state(), &args.id)?, follower.attempt());
     let bytes = printed(dir, job, attempt)?;

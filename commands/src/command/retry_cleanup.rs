@@ -36,12 +36,11 @@ pub(super) fn retry_cleanup(context: &mut Context, args: &RetryCleanupArgs) -> R
     let report = RetryCleanupReport { cleanup_id: args.cleanup.clone(), phases, dry_run };
     context.output.report(&report, |text| {
         let word = if dry_run { "would be tried again" } else { "tried again" };
-        match names(&report.phases) {
-            named if named.is_empty() => {
-                text.line(format!("cleanup {}: nothing had failed", report.cleanup_id))
-            }
-            named => text.line(format!("cleanup {}: {named} {word}", report.cleanup_id)),
-        }
+        let (id, named) = (&report.cleanup_id, names(&report.phases));
+        text.line(match named.is_empty() {
+            true => format!("cleanup {id}: nothing had failed"),
+            false => format!("cleanup {id}: {named} {word}"),
+        });
     });
     if !dry_run {
         context.output.hint("a daemon does it, or: recoveryctl cleanup run");

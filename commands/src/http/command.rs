@@ -9,11 +9,12 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::request::Parts as Head;
 use axum::http::{HeaderValue, Request, Response, header};
 use clap::error::ErrorKind as ClapKind;
 use http_body_util::{BodyExt, Limited};
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, guard};
-use super::events::{RaisedAtTheEnd, Received};
+use super::events::{RaisedAtTheEnd, Received, dismissed};
 use super::gate::Asker;
 use super::problem::Problem;
 use super::server::Shared;
@@ -63,7 +64,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     let (head, body) = request.into_parts();
     let id = shared.next_request_id();
     let started = match admitted(&shared, &head).await {
-        Ok(asker) => start(&shared, asker, body).await,
+        Ok(asker) => start(&shared, &head, asker, body).await,
         Err(problem) => Err(problem),
     };
     let mut response = match started {
@@ -79,7 +80,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     response
 }
 
-async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<Received, Problem> {
+async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> Result<Received, Problem> {
     let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST).collect()).await;
     let whole = whole.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
     let whole = whole.ok_or_else(|| {
@@ -95,12 +96,20 @@ async fn start(shared: &Arc<Shared>, asker: Asker, body: Body) -> Result<Receive
     let (tell, frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
     let at_the_end = RaisedAtTheEnd(gone.clone());
-    let shared = shared.clone();
-    tokio::task::spawn_blocking(move || {
+    let (with, of_client) = (shared.clone(), gone.clone());
+    let carried = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        let status = carry_out(&shared, &asker, &asked, input.to_vec(), &tell, gone);
+        let status = carry_out(&with, &asker, &asked, input.to_vec(), &tell, of_client);
         // Nobody is told when the client has left.
         let _ = tell.blocking_send(frame(STATUS, &[status]));
+    });
+    let (shared, head) = (shared.clone(), head.clone());
+    tokio::spawn(async move {
+        // Who may not ask any more is as one who has left.
+        tokio::select! {
+            _ = carried => {}
+            () = dismissed(&shared, &head) => gone.store(true, Ordering::SeqCst),
+        }
     });
     Ok(Received { frames, _gone: Some(at_the_end) })
 }

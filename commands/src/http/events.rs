@@ -199,7 +199,7 @@ fn place(head: &Head) -> Result<Option<u64>, Problem> {
 }
 
 /// Waits until the client may not listen any more: what it showed to be let in does not count now.
-async fn dismissed(shared: &Arc<Shared>, head: &Head) {
+pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head) {
     while admitted(shared, head).await.is_ok() {
         tokio::time::sleep(ADMITTED_EVERY).await;
     }

@@ -1,5 +1,7 @@
 //! Commands that are given to a daemon: the same output and the same exit status as without it.
 
+use std::process::Stdio;
+
 use serde_json::json;
 
 use crate::client::Served;
@@ -70,6 +72,7 @@ const COMMANDS: &[&[&str]] = &[
     &["retry", "phase", "gone"],
     &["skip", "gone"],
     &["skip", "locks", "--dry-run"],
+    &["orphans", "empty-trash", "--dry-run"],
     &["resume", "gone"],
     &["resume", "bad", "--dry-run"],
     &["repair", "--dry-run"],
@@ -147,6 +150,24 @@ fn input_is_read_where_the_command_is_given() {
     served.forwarded(true, &["release", "web"]).ends_with(11);
     served.forwarded(true, &["release", "web", "--force", "--yes"]).ends_with(0);
     served.cancel("held");
+}
+
+#[test]
+fn what_is_followed_ends_when_its_token_counts_no_more() {
+    let served = Served::new();
+    served.submit(&json!({ "id": "long", "command": ["sh", "-c", "echo begun; sleep 600"] }));
+    let (place, seen) = (&served.scene.place, served.scene.place.path("seen"));
+    let viewer = place.write("viewer.token", &served.token("viewer"));
+    let mut follow = place.bare_command();
+    follow.args(["--url", &format!("http://{}", served.address), "--token-file", viewer.to_str().unwrap()]);
+    follow.args(["jobs", "output", "-f", "long"]).stderr(Stdio::null());
+    let mut follow = follow.stdout(std::fs::File::create(&seen).unwrap()).spawn().unwrap();
+    wait_for("the output to come", || std::fs::read_to_string(&seen).unwrap() == "begun\n");
+    assert!(follow.try_wait().unwrap().is_none());
+    served.scene.json(&["token", "rotate", "viewer"], 0);
+    wait_for("the follower to be sent away", || follow.try_wait().unwrap().is_some());
+    assert_eq!(follow.wait().unwrap().code(), Some(130));
+    served.cancel("long");
 }
 
 #[test]
