@@ -120,7 +120,9 @@ pub(super) fn skipped(phase: Named, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
     let sentence = format!("Phase {name} of the recovery was skipped{by}.");
-    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
+    // Also where a daemon runs: it tries the phase again, while it refuses a whole recovery.
+    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence)
+        .with_next(format!("recoveryctl retry phase {name}"));
     // What a critical phase restores cannot be relied on when it did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
     PhaseEnd {

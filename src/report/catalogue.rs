@@ -449,8 +449,8 @@ pub const PHASE_SKIPPED: Entry = Entry {
     title: "A recovery phase was skipped",
     meaning: "An operator asked for it; the sentence says who and why.",
     done: "The phase did not run, or stopped where it was; what it would have found is not known.",
-    advice: "Run the recovery again when the reason is gone.",
-    next: Some("recoveryctl recover"),
+    advice: "Try the phase again when the reason is gone; that runs what waits for it, too.",
+    next: None,
 };
 
 /// A phase needed several tries.

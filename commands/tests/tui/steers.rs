@@ -80,7 +80,7 @@ fn an_orphan_is_found_and_removed() {
 
 /// So that a recovery does not get past the locks: a file is a pipe that nobody writes to, as a disk that does
 /// not answer.
-fn make_slow(place: &Place) {
+pub fn make_slow(place: &Place) {
     let pipe = place.path("slow");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();
