@@ -4,10 +4,11 @@
 use recovery::durable::{Disk, FileLock};
 use recovery::state::{Clock, StateDir};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::afar::{daemon, over_tcp};
 use crate::common::{Background, Place, until};
+use crate::steers::make_slow;
 use crate::tmux::Terminal;
 use crate::{json, with_a_failed_job};
 
@@ -55,6 +56,34 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     terminal.wait_for("Try phase webhooks again");
     terminal.press(&["Tab", "Enter"]);
     terminal.wait_for("webhooks    succeeded");
+}
+
+/// Where the reports wait for the same disk, how far the recovery is is shown all the same.
+#[test]
+fn a_phase_is_skipped_while_no_report_can_be_read() {
+    let place = with_a_failed_job();
+    make_slow(&place);
+    let (_daemon, address) = daemon(&place, "127.0.0.1:0");
+    let Some(terminal) = Terminal::open(&place) else { return };
+    let options = over_tcp(&place, &address, "admin");
+    terminal.enter(&format!("{} {options} tui; echo ended with $?", env!("CARGO_BIN_EXE_recoveryctl")));
+    terminal.wait_for("RECOVERING");
+    terminal.wait_for("locks       running");
+    terminal.press(&["a"]);
+    terminal.wait_for("Skip phase locks");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("phase locks would be passed over");
+    terminal.press(&["Tab", "Enter"]);
+    terminal.wait_for("phase locks is passed over");
+    // Now the disk answers, and the reports come again.
+    std::fs::remove_file(place.state().join("locks/slow.lock.json")).unwrap();
+    until("the recovery is over", || json(&place, &["status"])["recovery"]["outcome"] != "running");
+    let locks =
+        |phases: Value| phases["phases"].as_array().unwrap().iter().find(|p| p["phase"] == "locks").cloned();
+    assert_eq!(locks(json(&place, &["recovery", "phases"])).unwrap()["status"], "skipped");
+    terminal.press(&["q"]);
+    terminal.wait_for("ended with 0");
+    terminal.assert_given_back();
 }
 
 #[test]
