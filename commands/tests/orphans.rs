@@ -46,6 +46,48 @@ fn objection(candidate: &Value) -> (&str, &Value) {
 }
 
 #[test]
+fn why_makes_every_check_anew() {
+    let place = Place::new();
+    let workspace = ghost(&place, "ghost");
+    run(&place, &["why", "job_directory:ghost"]).ends_with(5);
+    let plan = json(&place, &["scan"])["plan_id"].clone();
+    let id = json(&place, &["orphans", "candidates"])["candidates"][0]["id"].as_str().unwrap().to_owned();
+    let asked = format!("orphan:{id}");
+    let why = json(&place, &["why", &asked]);
+    assert_eq!((&why["verdict"], &why["reason"]), (&"orphan".into(), &Value::Null), "{why}");
+    assert_eq!((&why["object"], &why["plan_id"]), (&"job_directory:ghost".into(), &plan), "{why}");
+    let (evidence, checks) = (why["evidence"].as_array().unwrap(), &why["candidate"]["checks"]);
+    assert_eq!(evidence.len(), checks.as_array().unwrap().len(), "{why}");
+    assert_eq!(json(&place, &["why", "job_directory:ghost"])["evidence"], why["evidence"]);
+    // What lives there now counts, not what the scan saw.
+    let lock = std::fs::File::create(workspace.join("sentinel.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let why = json(&place, &["why", &asked]);
+    assert_eq!((&why["verdict"], &why["candidate"]["safe"]), (&"protected".into(), &false.into()), "{why}");
+    assert!(why["reason"].as_str().unwrap().starts_with("lock-free: "), "{why}");
+    // Another folder of the same name is not what the plan means.
+    std::fs::rename(&workspace, place.path("moved")).unwrap();
+    ghost(&place, "ghost");
+    let why = json(&place, &["why", &asked]);
+    assert!(why["reason"].as_str().unwrap().starts_with("identity: "), "{why}");
+    std::fs::remove_dir_all(&workspace).unwrap();
+    let why = json(&place, &["why", &asked]);
+    assert_eq!((&why["verdict"], &why["evidence"]), (&"gone".into(), &serde_json::json!([])), "{why}");
+    let said = run(&place, &["why", &asked]).ends_with(0).stdout;
+    assert!(said.starts_with("job_directory:ghost  gone\n"), "{said}");
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_no_proof() {
+    let place = Place::new();
+    run(&place, &["init"]).ends_with(0);
+    let mut why = command(&place);
+    why.env("RECOVERYCTL_DOCKER_HOST", format!("unix://{}", place.path("nobody.sock").display()));
+    let ran = Ran::of(why.args(["why", "container:web"])).ends_with(1);
+    assert!(ran.stderr.contains("cannot be reached"), "{}", ran.stderr);
+}
+
+#[test]
 fn an_orphan_is_found_removed_and_restored() {
     let place = Place::new();
     let workspace = ghost(&place, "ghost");

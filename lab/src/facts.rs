@@ -127,6 +127,11 @@ impl Fact {
         Fact::Delivery { job: job.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect() }
     }
 
+    /// The key of a job's removal.
+    pub(crate) fn removal_key(id: &str) -> String {
+        format!("removal of {id}")
+    }
+
     /// What it is about: of two facts with one key the later one counts.
     #[must_use]
     pub fn key(&self) -> String {
@@ -144,7 +149,7 @@ impl Fact {
             Fact::Cleanup { id } => format!("cleanup {id}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
-            Fact::Removal { id, .. } => format!("removal of {id}"),
+            Fact::Removal { id, .. } => Fact::removal_key(id),
             Fact::Startup { id } => format!("startup {id}"),
             Fact::Recovery { id } => format!("recovery {id}"),
         }

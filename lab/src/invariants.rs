@@ -37,7 +37,12 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
     if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
         return Err(format!("{object} cannot be used: {why}"));
     }
-    facts.values().try_for_each(|fact| holds(view, fact, world))
+    // A job that is being removed is shown until it is gone: what must hold of it, its removal says.
+    let is_removed = |fact: &Fact| match fact {
+        Fact::Job { id, .. } => facts.contains_key(&Fact::removal_key(id)),
+        _ => false,
+    };
+    facts.values().filter(|fact| !is_removed(fact)).try_for_each(|fact| holds(view, fact, world))
 }
 
 fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {

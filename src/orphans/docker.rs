@@ -48,14 +48,14 @@ impl World<'_> {
     }
 
     /// As the label has it, or as the job was told it.
-    fn job_named_by(&self, object: &DockerObject) -> Option<JobId> {
+    pub(super) fn job_named_by(&self, object: &DockerObject) -> Option<JobId> {
         // A job is told its id as a file name; most are the same in both forms.
         let label = object.job.as_deref()?;
         decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
     }
 
     /// Since it was made, and since its job was over.
-    fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
+    pub(super) fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
         let over = self.job(id).and_then(|j| j.course().finished_at);
         let since = over.into_iter().chain(object.created_at).max()?;
         // The engine tells whole seconds, of its own clock.

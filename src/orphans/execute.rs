@@ -449,13 +449,13 @@ fn job_of(candidate: &Candidate) -> Option<JobId> {
     decode(label).and_then(|id| id.parse().ok()).or_else(|| label.parse().ok())
 }
 
-fn size_of(candidate: &Candidate) -> Option<TreeSize> {
+pub(super) fn size_of(candidate: &Candidate) -> Option<TreeSize> {
     let is_tree = matches!(candidate.what, Target::Tree { .. });
     candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
 }
 
 /// What is seen now; `None` when it is gone.
-fn checks_again(
+pub(super) fn checks_again(
     world: &World<'_>,
     job_liveness: &JobLivenessOf<'_>,
     candidate: &Candidate,

@@ -12,6 +12,8 @@
 //! anew right before each removal, with the job's `sentinel.lock` held where there is one, and refuses with the
 //! check that failed. A plan that is not the saved one, or is older than a day, is refused.
 //!
+//! **Why** ([`explain`]): the checks of one thing, made anew, as a cleanup would make them, without removing it.
+//!
 //! **Trash**: folders are renamed into `orphans/trash/<id>/` with a note, and can be restored until the trash
 //! is emptied by age and size. Work that a git repository has and nobody else does is kept in
 //! `orphans/archive/<id>/` before that. Every act is in `orphans/log/`, an append-only log.
@@ -24,6 +26,7 @@ mod candidate;
 mod checks;
 mod docker;
 mod execute;
+mod explain;
 mod folders;
 mod log;
 mod others;
@@ -33,6 +36,7 @@ mod world;
 
 pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
 pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
+pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
 pub use scan::{ScanError, plan, rescan, scan};
 pub use trash::{TrashError, Trashed, empty_trash, restore, trashed};

@@ -29,6 +29,7 @@ pub mod status;
 pub mod webhooks;
 pub mod why_job;
 pub mod why_lock;
+pub mod why_orphan;
 
 pub use finding::{Finding, Severity};
 use held::with_liveness;

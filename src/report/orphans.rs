@@ -68,7 +68,7 @@ pub struct CandidateEntry {
 }
 
 impl CandidateEntry {
-    fn of(candidate: &Candidate) -> CandidateEntry {
+    pub(super) fn of(candidate: &Candidate) -> CandidateEntry {
         use crate::orphans::Target;
         let (name, job_id) = match &candidate.what {
             Target::Docker { object } => (Some(object.name.clone()), object.job.clone()),

@@ -159,8 +159,8 @@ pub struct RetryReport {
     pub message: Option<String>,
     /// What ran after it because it waits for it, and how that ended.
     pub waited: Vec<Waited>,
-    /// How the whole stands now.
-    pub outcome: RecoveryOutcome,
+    /// How the whole stands now; null where nothing was ever recovered.
+    pub outcome: Option<RecoveryOutcome>,
     /// Who tried: `daemon`, or this process.
     pub by: &'static str,
     /// Whether nothing was tried, and this only says where the phase stands.
@@ -189,9 +189,26 @@ impl RetryReport {
             findings: phase.findings.clone(),
             message: phase.message.clone(),
             waited: others.map(|p| Waited { phase: p.phase.clone(), status: p.status }).collect(),
-            outcome: snapshot.outcome,
+            outcome: Some(snapshot.outcome),
             by,
             dry_run: false,
         })
+    }
+
+    /// What a rehearsal says where there was no recovery yet: it would run with all others, for the first time.
+    #[must_use]
+    pub fn of_the_first(component: &str) -> RetryReport {
+        RetryReport {
+            component: component.to_owned(),
+            status: PhaseStatus::Pending,
+            attempts: 0,
+            duration_ms: 0,
+            findings: Vec::new(),
+            message: Some("there was no recovery yet: the whole sequence would run".to_owned()),
+            waited: Vec::new(),
+            outcome: None,
+            by: "nobody",
+            dry_run: true,
+        }
     }
 }

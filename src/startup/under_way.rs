@@ -380,14 +380,16 @@ impl Met {
 /// and the startup's id keeps it from being counted twice.
 fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
     let writer = Writer::open(dir)?;
-    // Whoever wrote the end of the previous startup may have been killed before its sync: its marker goes by it.
-    writer.sync()?;
+    let marker = read(&dir.paths.startup_marker())?;
+    if !matches!(marker, MarkerRead::Missing) {
+        // Its startup may have written its end and been killed before the sync: the marker goes by that.
+        writer.sync()?;
+    }
     let log = StartupLog::read(dir)?;
     if !log.damage.is_empty() {
         writer.mend(&log.damage)?;
     }
     let migrated = migrate(dir, &writer, &log)?;
-    let marker = read(&dir.paths.startup_marker())?;
     let history: Vec<StartupEntry> = log.startups().cloned().collect();
     let detection = judge_by(&history, &marker);
     if let MarkerRead::Damaged { why, .. } = &marker {

@@ -60,4 +60,5 @@ mod webhooks_test;
 pub(crate) mod why;
 mod why_job;
 mod why_lock;
+mod why_orphan;
 pub(crate) mod work;

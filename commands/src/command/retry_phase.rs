@@ -56,7 +56,7 @@ pub(super) fn retry_phase(context: &mut Context, args: &PhaseArgs) -> Result<End
         (None, None) => run_here(context, &dir, recovery, phase)?,
     };
     let actor = context.actor();
-    let detail = format!("{}; the whole is {}", report.status.word(), report.outcome.word());
+    let detail = format!("{}; the whole is {}", report.status.word(), snapshot.outcome.word());
     trail.record(&Entry::done(dir.clock.now(), &actor, "retry", format!("phase:{phase}"), detail))?;
     context.output.report(&report, |text| render(text, &report));
     ending(context, &report, &snapshot)
@@ -67,13 +67,14 @@ fn is_running(run: &Snapshot) -> bool {
 }
 
 fn would_retry(context: &mut Context, current: Option<&Snapshot>, phase: &str) -> Result<Ending, CliError> {
-    let Some(report) = current.and_then(|run| RetryReport::new(run, phase, "nobody")) else {
-        context.output.note("there was no recovery yet: the whole sequence would run");
-        return Ok(Ending::Done);
-    };
-    let report = RetryReport { dry_run: true, waited: Vec::new(), ..report };
-    context.output.report(&report, |text| {
-        text.line(format!("phase {phase} would be tried again (it is {})", report.status.word()));
+    let report = current.and_then(|run| RetryReport::new(run, phase, "nobody"));
+    let report = report.map_or_else(
+        || RetryReport::of_the_first(phase),
+        |report| RetryReport { dry_run: true, waited: Vec::new(), ..report },
+    );
+    context.output.report(&report, |text| match (report.outcome, &report.message) {
+        (None, Some(message)) => text.line(message),
+        _ => text.line(format!("phase {phase} would be tried again (it is {})", report.status.word())),
     });
     Ok(Ending::Done)
 }

@@ -34,6 +34,21 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
         assert_eq!(scan["candidates_total"], EACH, "{scan}");
         assert_eq!(scan["scanned"]["container"], 3 * EACH);
         let plan = scan["plan_id"].as_str().unwrap().to_owned();
+        for (name, verdict, against) in [
+            ("orphan-3", "orphan", None),
+            ("live-3", "protected", Some("job-over: ")),
+            ("cidx-living-strange-3", "protected", Some("our-label: ")),
+        ] {
+            let why = engine.json(&place, &["why", &format!("container:{name}")]);
+            assert_eq!(why["verdict"], verdict, "{why}");
+            assert_eq!(why["plan_id"].is_string(), against.is_none(), "{why}");
+            let reason = why["reason"].as_str().unwrap_or_default();
+            assert!(reason.starts_with(against.unwrap_or_default()), "{why}");
+            // Its id, whole or short, means the same.
+            let id = why["object"].as_str().unwrap();
+            assert_eq!(engine.json(&place, &["why", &id[.."container:".len() + 12]])["object"], id);
+        }
+        engine.run(&place, &["why", "container:none-of-these"]).ends_with(5);
         // One of them comes alive between scan and cleanup.
         engine.run(&place, &["submit", "--id", "gone-7", "--", "sh", "-c", &script]).ends_with(0);
         let done = engine.json(&place, &["orphans", "cleanup", "--plan", &plan, "--yes"]);
@@ -43,6 +58,7 @@ fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {
         let left = engine.names("container");
         assert_eq!(left.iter().filter(|n| n.starts_with("orphan-")).collect::<Vec<_>>(), ["orphan-7"]);
         assert_eq!(left.len(), 2 * EACH + 1);
+        engine.run(&place, &["why", "container:orphan-3"]).ends_with(5);
         std::fs::write(&live, "").unwrap();
         until("the jobs to end", || {
             let jobs = engine.json(&place, &["jobs", "list"]);

@@ -181,12 +181,29 @@ fn pages_cover_a_list_once() {
 }
 
 #[test]
+fn what_a_check_protects_is_refused() {
+    let served = Served::new();
+    served.scene.place.write("state/jobs/ghost/file", "left a moment ago");
+    served.post("/api/admin/orphans/scan", &json!({})).is(200);
+    let plan = served.get("/api/admin/orphans/candidates").is(200).json();
+    let (plan_id, ghost) = (&plan["plan_id"], &plan["candidates"][0]);
+    assert_eq!((&ghost["object"], &ghost["safe"]), (&json!("job_directory:ghost"), &json!(false)), "{plan}");
+    let body = json!({ "plan_id": plan_id, "ids": [ghost["id"]] });
+    served.post("/api/admin/orphans/cleanup", &body).problem(423, "orphan-protected");
+    let why = served.get(&format!("/api/admin/why?object=orphan:{}", ghost["id"].as_str().unwrap()));
+    let why = why.is(200).json();
+    assert_eq!((&why["verdict"], &why["plan_id"]), (&json!("protected"), plan_id), "{why}");
+    assert!(why["reason"].as_str().unwrap().starts_with("grace: "), "{why}");
+}
+
+#[test]
 fn what_is_not_there_or_does_not_fit_is_said_by_its_status() {
     let served = Served::new();
     served.get("/api/jobs/gone").problem(404, "no-such-job");
     served.get("/api/jobs/gone/output").problem(404, "no-such-job");
     served.get("/api/admin/locks/inspect?repo=gone").problem(404, "no-such-lock");
     served.get("/api/admin/why?object=job:gone").problem(404, "no-such-job");
+    served.get("/api/admin/why?object=orphan:gone").problem(404, "no-such-orphan");
     served.get("/api/admin/why").problem(422, "bad-request");
     served.get("/api/admin/why?object=nonsense").problem(422, "unknown-object");
     served.get("/nowhere").problem(404, "no-such-endpoint");

@@ -76,6 +76,8 @@ const COMMANDS: &[&[&str]] = &[
     &["why", "job:bad"],
     &["why", "lock:web"],
     &["why", "nonsense"],
+    &["why", "orphan:gone"],
+    &["why", "volume:gone"],
     &["audit"],
     &["submit", "--dry-run", "--id", "x", "--", "true"],
     &["submit", "--id", "bad", "--", "true"],

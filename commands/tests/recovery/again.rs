@@ -12,6 +12,12 @@ const QUICK: &str = "lock_wait = \"50ms\"\n[recovery]\ntries = 1\n";
 fn only_the_phase_and_what_waits_for_it_run_again() {
     let scene = Scene::new();
     // Nothing was ever recovered: nothing can be carried over.
+    let rehearsed = scene.json(&["retry", "phase", "locks", "--dry-run"], 0);
+    assert_eq!(
+        (&rehearsed["status"], &rehearsed["outcome"]),
+        (&json!("pending"), &json!(null)),
+        "{rehearsed}"
+    );
     let first = scene.json(&["retry", "phase", "locks"], 0);
     assert_eq!((&first["status"], &first["by"]), (&json!("succeeded"), &json!("this process")));
     let last = scene.json(&["recovery", "history"], 0);

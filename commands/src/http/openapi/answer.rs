@@ -72,7 +72,12 @@ fn name(status: u16) -> String {
 /// What every answer bears, by reference; `more` are those of this one.
 pub(super) fn headers(more: &[&str]) -> Value {
     let named = |name: &str| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }));
-    ["X-Request-Id"].iter().chain(more).map(|name| named(name)).collect::<Map<_, _>>().into()
+    ["X-Request-Id", "Recoveryctl-Role"]
+        .iter()
+        .chain(more)
+        .map(|name| named(name))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// All that is referred to.
@@ -112,6 +117,10 @@ fn all_headers() -> Value {
         "Idempotency-Replayed": {
             "description": "There when the request was carried out before, and this is how it was answered then",
             "schema": { "type": "string", "enum": ["true"] },
+        },
+        "Recoveryctl-Role": {
+            "description": "As what the asker was admitted; not there when nobody was",
+            "schema": { "type": "string", "enum": ["admin", "viewer"] },
         },
         "Retry-After": {
             "description": "Seconds until it may go well",
