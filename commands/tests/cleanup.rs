@@ -234,6 +234,52 @@ fn uncommitted_work_is_kept_before_the_workspace_goes() {
 }
 
 #[test]
+fn without_git_a_repository_stays() {
+    if !Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return skipped("it needs git");
+    }
+    let place = Place::new();
+    ended_job(&place, "dirty", &["--auto-cleanup"], "git init -q .; echo new > untracked");
+    let mut without = command(&place);
+    without.env("PATH", place.path("nowhere"));
+    let report = Ran::of(without.args(["--json", "cleanup", "run"])).ends_with(3).json();
+    let error = report["cleanups"][0]["phases"][2]["error"].as_str().unwrap();
+    assert!(error.contains("git cannot be run"), "{error}");
+    assert!(place.state().join("jobs/dirty/untracked").exists());
+    run(&place, &["cleanup", "run"]).ends_with(0);
+    assert!(!place.state().join("jobs/dirty").exists());
+}
+
+/// One phase's pause is not cut short by another that waits for it.
+#[test]
+fn a_daemon_keeps_to_the_pauses_between_tries() {
+    let place = Place::new();
+    let counted = tool(&place, &format!("echo tried >> {}; exit 1", place.path("tries").display()));
+    ended_job(&place, "slow", &["--auto-cleanup"], "mkdir .code-indexer");
+    let mut daemon = command(&place);
+    daemon.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", counted).env("RECOVERYCTL_CLEANUP_TRIES", "6");
+    daemon.env("RECOVERYCTL_CLEANUP_PAUSE", "1h").args(["daemon", "--listen", "none"]);
+    let daemon = Background::start(&mut daemon);
+    until("the first try", || place.path("tries").exists());
+    until("its failure to be noted", || {
+        json(&place, &["cleanup", "state"])["cleanups"][0]["phases"][0]["next_try_at"].is_string()
+    });
+    // Others that are due are worked on meanwhile, which looks at this one, too.
+    for id in ["one", "two", "three"] {
+        run(&place, &["submit", "--id", id, "--auto-cleanup", "--", "true"]).ends_with(0);
+        until("its cleanup", || !place.state().join("jobs").join(id).exists());
+    }
+    assert_eq!(std::fs::read_to_string(place.path("tries")).unwrap(), "tried\n");
+    let phases = json(&place, &["cleanup", "state"])["cleanups"][0]["phases"].clone();
+    assert_eq!(
+        (&phases[0]["status"], &phases[2]["status"]),
+        (&"failed".into(), &"pending".into()),
+        "{phases}"
+    );
+    drop(daemon);
+}
+
+#[test]
 fn a_cleanup_that_cannot_be_understood_is_told_and_left() {
     let place = Place::new();
     run(&place, &["init"]).ends_with(0);

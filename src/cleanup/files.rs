@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::record::{PhaseName, Step, StepWhat};
+use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
@@ -15,6 +15,15 @@ const ARCHIVE: &str = "archive";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
 const LOCK: &str = "sentinel.lock";
+
+/// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
+/// which may use them, to be gone.
+pub(super) fn may_go(record: &CleanupRecord) -> bool {
+    let is_over = |name| record.phase(name).is_some_and(|p| p.status.is_over());
+    let is_parked = |name| record.phase(name).is_some_and(|p| p.status == PhaseStatus::Parked);
+    (is_over(PhaseName::Cidx) || is_parked(PhaseName::Cidx))
+        && (is_over(PhaseName::Docker) || super::docker::containers_are_gone(record))
+}
 
 impl Work<'_> {
     pub(super) fn remove_files(&mut self) -> Result<(), Halt> {
@@ -38,7 +47,7 @@ impl Work<'_> {
         let trash = dir.paths.cleanup_trash().join(&name);
         let to = dir.paths.cleanup_archive().join(&name);
         let mut steps = Vec::new();
-        if !git_work::working_trees(&folder).is_empty() {
+        if !git_work::repositories(&folder).is_empty() {
             steps.push(Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }));
         }
         steps.push(Step::new(TAKE, StepWhat::Take { folder, identity, trash: trash.clone() }));

@@ -28,7 +28,8 @@ impl Work<'_> {
         let Some(step) = self.step(PHASE, UNINSTALL).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Uninstall { folder, identity } = step.what.clone() else { return Ok(()) };
         if TreeIdentity::of(&folder)? != Some(identity) {
-            return self.uninstalled("already_gone", None);
+            let note = "the workspace was removed before the tool had done its work";
+            return self.uninstalled("already_gone", Some(note.to_owned()));
         }
         self.intend(PHASE, &[UNINSTALL.to_owned()])?;
         let settings = &self.cleaner.settings;

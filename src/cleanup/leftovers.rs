@@ -45,7 +45,7 @@ impl<'a> Leftovers<'a> {
                 return Left::Something("it has a code index".to_owned());
             }
             // A repository of a job that was never cleaned may have work that nobody else has.
-            if !git_work::working_trees(&paths.workspace).is_empty() {
+            if !git_work::repositories(&paths.workspace).is_empty() {
                 return Left::Something("there is a git repository in its workspace".to_owned());
             }
         }

@@ -383,11 +383,12 @@ impl CleanupRecord {
         Some(ResumedFrom { phase: phase.phase, step })
     }
 
-    /// When something is to be tried; `None` when nothing is.
+    /// When something is to be tried; `None` when nothing is. Files that wait for another phase are due with that.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
+        let waits = |p: &Phase| p.phase == PhaseName::Filesystem && !super::files::may_go(self);
         let open = self.phases.iter().filter(|p| !p.status.is_over() && p.status != PhaseStatus::Parked);
-        open.map(|p| p.next_try_at.unwrap_or_default()).min()
+        open.filter(|p| !waits(p)).map(|p| p.next_try_at.unwrap_or_default()).min()
     }
 
     /// How many objects of a kind it has removed itself.

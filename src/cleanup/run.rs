@@ -105,7 +105,7 @@ impl<'a> Cleaner<'a> {
             return Ok(pass);
         }
         let _lock = self.take_lock()?;
-        for record in self.work_on(&due, report)? {
+        for record in self.work_on(&due, now, report)? {
             if !record.is_over() {
                 pass.next_due = earliest(pass.next_due, record.due_at());
             }
@@ -125,7 +125,7 @@ impl<'a> Cleaner<'a> {
         report: &(dyn Fn(&CleanupRecord) + Sync),
     ) -> Result<Vec<CleanupRecord>, CleanupError> {
         let _lock = self.take_lock()?;
-        self.work_on(ids, report)
+        self.work_on(ids, true, report)
     }
 
     fn take_lock(&self) -> Result<FileLock, CleanupError> {
@@ -145,6 +145,7 @@ impl<'a> Cleaner<'a> {
     fn work_on(
         &self,
         ids: &[String],
+        at_once: bool,
         report: &(dyn Fn(&CleanupRecord) + Sync),
     ) -> Result<Vec<CleanupRecord>, CleanupError> {
         let next = AtomicUsize::new(0);
@@ -158,7 +159,7 @@ impl<'a> Cleaner<'a> {
                     }
                     // Read under the lock: whoever had it before may have gone on.
                     if let Some(record) = store::load(&self.dir, id)? {
-                        worked.push(Work::new(self, record, report).run()?);
+                        worked.push(Work::new(self, record, at_once, report).run()?);
                     }
                 }
                 Ok(worked)

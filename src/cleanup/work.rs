@@ -45,6 +45,8 @@ pub(super) struct Work<'a> {
     pub(super) cleaner: &'a Cleaner<'a>,
     pub(super) record: CleanupRecord,
     report: &'a (dyn Fn(&CleanupRecord) + Sync),
+    /// Whether phases are tried whose next try is yet to come.
+    at_once: bool,
     /// Held while anything of the job is removed.
     grip: Option<Grip>,
 }
@@ -53,9 +55,10 @@ impl<'a> Work<'a> {
     pub(super) fn new(
         cleaner: &'a Cleaner<'a>,
         record: CleanupRecord,
+        at_once: bool,
         report: &'a (dyn Fn(&CleanupRecord) + Sync),
     ) -> Work<'a> {
-        Work { cleaner, record, report, grip: None }
+        Work { cleaner, record, report, at_once, grip: None }
     }
 
     /// Does what can be done now.
@@ -82,12 +85,14 @@ impl<'a> Work<'a> {
     }
 
     fn run_phases(&mut self) -> Result<(), CleanupError> {
+        let begun = self.cleaner.dir.clock.now();
         for name in PhaseName::ALL {
             let phase = self.record.phase_mut(name);
-            if phase.status.is_over() || phase.status == PhaseStatus::Parked {
+            let is_later = !self.at_once && phase.next_try_at.is_some_and(|at| at > begun);
+            if phase.status.is_over() || phase.status == PhaseStatus::Parked || is_later {
                 continue;
             }
-            if name == PhaseName::Filesystem && !self.may_remove_files() {
+            if name == PhaseName::Filesystem && !super::files::may_go(&self.record) {
                 continue;
             }
             match self.run_phase(name) {
@@ -105,15 +110,6 @@ impl<'a> Work<'a> {
             (self.report)(&self.record);
         }
         Ok(())
-    }
-
-    /// Files wait for the index, which is in them, and for every container, which may use them.
-    fn may_remove_files(&self) -> bool {
-        let over = |name| {
-            self.record.phase(name).is_some_and(|p| p.status.is_over() || p.status == PhaseStatus::Parked)
-        };
-        let docker_is_over = self.record.phase(PhaseName::Docker).is_some_and(|p| p.status.is_over());
-        over(PhaseName::Cidx) && (docker_is_over || super::docker::containers_are_gone(&self.record))
     }
 
     fn run_phase(&mut self, name: PhaseName) -> Result<(), Halt> {

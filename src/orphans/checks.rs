@@ -109,6 +109,16 @@ impl World<'_> {
         }
     }
 
+    /// That no process is at work in it, whosever it is.
+    pub(super) fn no_visitor(&self, folder: &Path) -> Check {
+        match self.visitor_of(folder) {
+            None => Check::is("no-visitor", true, "no process that can be seen is in it"),
+            Some(pid) => {
+                Check::is("no-visitor", false, format!("process {pid} has its working directory in it"))
+            }
+        }
+    }
+
     /// That nothing is mounted in it.
     pub(super) fn no_mount(&self, folder: &Path) -> Check {
         match self.mount_in(folder) {

@@ -105,8 +105,7 @@ impl World<'_> {
         let now = objects.iter().find(|o| o.kind == planned.kind && o.id == planned.id)?;
         let same = (&now.job, &now.state_id, now.created_at)
             == (&planned.job, &planned.state_id, planned.created_at);
-        let identity = Check::is("identity", same, "labels and time of creation are those of the plan");
-        let mut checks = vec![identity];
+        let mut checks = vec![super::execute::identity_check(same, "labels and time of creation")];
         match self.job_named_by(now) {
             Some(id) => checks.extend(self.checks_of_object(now, &id)),
             None => checks.push(Check::new("our-label", None, "its label names no job")),

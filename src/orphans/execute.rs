@@ -454,6 +454,12 @@ pub(super) fn size_of(candidate: &Candidate) -> Option<TreeSize> {
     candidate.path.as_deref().filter(|_| is_tree).map(measure_tree)
 }
 
+/// That it is still what the plan means.
+pub(super) fn identity_check(is_same: bool, what: &str) -> Check {
+    let seen = if is_same { "as in the plan" } else { "not as in the plan: another one has its name by now" };
+    Check::is("identity", is_same, format!("{what}: {seen}"))
+}
+
 /// What is seen now; `None` when it is gone.
 pub(super) fn checks_again(
     world: &World<'_>,
@@ -465,7 +471,7 @@ pub(super) fn checks_again(
     match (&candidate.what, &candidate.path) {
         (Target::Tree { identity, job }, Some(path)) => {
             let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
-            let same = Check::is("identity", now == *identity, "device, inode and creation are the plan's");
+            let same = identity_check(now == *identity, "device, inode and creation");
             let size = size.unwrap_or_default();
             let (age, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
             let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), age, has_mounts, own);
@@ -482,7 +488,7 @@ pub(super) fn checks_again(
         (Target::Lock { repository, lock_id }, _) => {
             let lock = locks::inspect(world.dir, repository, job_liveness).ok().flatten();
             Ok(lock.filter(locks::LockInfo::is_active).map(|l| {
-                let same = Check::is("identity", l.lock_id == *lock_id, "the grant is the plan's");
+                let same = identity_check(l.lock_id == *lock_id, "the grant");
                 std::iter::once(same).chain(world.checks_of_lock(&l)).collect()
             }))
         }

@@ -138,7 +138,7 @@ impl World<'_> {
             true => Check::is("no-mount", false, "something is mounted in it"),
             false => mount,
         });
-        checks.push(self.no_container(path));
+        checks.extend([self.no_visitor(path), self.no_container(path)]);
         checks
     }
 }

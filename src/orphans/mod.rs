@@ -39,5 +39,5 @@ pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
 pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
 pub use scan::{ScanError, plan, rescan, scan};
-pub use trash::{TrashError, Trashed, empty_trash, restore, trashed};
+pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};
 pub use world::{OrphanSettings, World};

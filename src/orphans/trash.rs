@@ -139,8 +139,19 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     Ok(found)
 }
 
+/// Something of the trash that was to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emptied {
+    /// What.
+    pub trashed: Trashed,
+    /// Bytes given back.
+    pub bytes: u64,
+    /// What could not be deleted and why; it is still in the trash.
+    pub left: Option<String>,
+}
+
 /// Deletes what is older than `trash_keep`, and the oldest of the rest while there is more than
-/// `trash_bytes`. What was deleted, with the bytes given back.
+/// `trash_bytes`; all with `everything`.
 ///
 /// # Errors
 /// [`TrashError`].
@@ -148,7 +159,7 @@ pub fn empty_trash(
     dir: &StateDir,
     settings: &OrphanSettings,
     everything: bool,
-) -> Result<Vec<(Trashed, u64)>, TrashError> {
+) -> Result<Vec<Emptied>, TrashError> {
     let _alone = alone(dir)?;
     empty(dir, settings, everything)
 }
@@ -158,7 +169,7 @@ pub(super) fn empty(
     dir: &StateDir,
     settings: &OrphanSettings,
     everything: bool,
-) -> Result<Vec<(Trashed, u64)>, TrashError> {
+) -> Result<Vec<Emptied>, TrashError> {
     let (now, keep) = (dir.clock.now(), i64::try_from(settings.trash_keep.as_millis()).unwrap_or(i64::MAX));
     let all = trashed(dir)?;
     let mut kept: u64 = all.iter().map(|t| t.bytes).sum();
@@ -168,22 +179,21 @@ pub(super) fn empty(
         if !(everything || is_old || kept > settings.trash_bytes) {
             continue;
         }
-        kept -= trashed.bytes;
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
         let removed = remove_tree(&dir.disk, &slot(dir, &trashed.id).join("what"), &())?;
-        let detail = match removed.is_complete() {
-            true => String::new(),
-            false => crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed),
-        };
-        if removed.is_complete() {
+        let is_complete = removed.is_complete();
+        let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed));
+        if is_complete {
             remove_tree(&dir.disk, &slot(dir, &trashed.id), &())?;
+            kept -= trashed.bytes;
         }
+        let result = if is_complete { "emptied" } else { "failed" };
         let entry = LogEntry {
             bytes_freed: removed.bytes,
-            ..entry(dir, &trashed, "emptied", &settings.actor, detail)
+            ..entry(dir, &trashed, result, &settings.actor, left.clone().unwrap_or_default())
         };
         OrphanLog::open(dir)?.enter(&[entry])?;
-        emptied.push((trashed, removed.bytes));
+        emptied.push(Emptied { trashed, bytes: removed.bytes, left });
     }
     Ok(emptied)
 }

@@ -58,6 +58,9 @@ pub struct World<'a> {
     cleaning: BTreeSet<JobId>,
     /// Mount points in the state directory.
     mounts: Vec<PathBuf>,
+    /// Processes that are at work in the state directory, by the folder that they are in. Of those that hide it
+    /// from this user nothing is known.
+    visitors: Vec<(u32, PathBuf)>,
     /// The network file system that the workspaces are on, where nothing is mounted in between.
     network: Option<&'static str>,
     /// The state directory without links.
@@ -89,6 +92,7 @@ impl<'a> World<'a> {
             now: dir.clock.now(),
             cleaning,
             mounts,
+            visitors: visitors(&real_root),
             network: is_network(&dir.paths.jobs()),
             real_root,
             engine,
@@ -117,6 +121,12 @@ impl<'a> World<'a> {
         if self.mounts.is_empty() { self.network } else { is_network(workspace) }
     }
 
+    /// A process that is at work in a folder.
+    pub(super) fn visitor_of(&self, folder: &Path) -> Option<u32> {
+        let real = self.real(folder);
+        self.visitors.iter().find(|(_, at)| at.starts_with(&real)).map(|(pid, _)| *pid)
+    }
+
     pub(super) fn mount_in(&self, folder: &Path) -> Option<&PathBuf> {
         let real = self.real(folder);
         self.mounts.iter().find(|m| m.starts_with(&real))
@@ -142,6 +152,17 @@ fn ask(settings: &EngineSettings) -> Answer {
 }
 
 /// Every mount point that this process sees.
+/// Processes whose working directory is below a folder, but for this one.
+fn visitors(root: &Path) -> Vec<(u32, PathBuf)> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = processes.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let folder = std::fs::read_link(entry.path().join("cwd")).ok()?;
+        (pid != std::process::id() && folder.starts_with(root)).then_some((pid, folder))
+    });
+    found.collect()
+}
+
 fn mounts() -> impl Iterator<Item = PathBuf> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points = |line: &[u8]| line.split(|&b| b == b' ').nth(4).map(unescaped);

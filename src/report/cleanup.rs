@@ -186,7 +186,7 @@ pub enum CleanupReportError {
     Disk(#[from] DiskError),
 }
 
-fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
+pub(super) fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
     let records = list(dir)?;
     let runs = is_running(dir);
     Ok(records.iter().map(|r| CleanupEntry::of(r, runs)).collect())

@@ -117,6 +117,8 @@ pub struct Sources<'a> {
     pub limits: FreshnessLimits,
     /// Repositories that cannot be used now, with the reason.
     pub unavailable: &'a [DegradedResource],
+    /// What is to be known of the open cleanups; `None` when they cannot be listed.
+    pub cleanups: Option<&'a [Finding]>,
     /// The crash loop that keeps jobs from being started.
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
@@ -138,6 +140,7 @@ pub struct Gathered {
     /// The crash loop that keeps jobs from being started, and why it cannot be told.
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
+    cleanups: Option<Vec<Finding>>,
     webhooks: Option<crate::webhooks::Survey>,
 }
 
@@ -160,6 +163,7 @@ impl Gathered {
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
+            cleanups: super::cleanup::open(dir).and_then(|c| super::cleanup::findings(dir, &c)).ok(),
             webhooks: None,
             queue,
         }
@@ -192,6 +196,7 @@ impl Gathered {
             webhooks: self.webhooks.as_ref(),
             limits,
             unavailable: &self.unavailable,
+            cleanups: self.cleanups.as_deref(),
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
         })
@@ -262,7 +267,7 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
-    let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources.queue, &r.object));
+    let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources, &r.object));
     let disk = super::queue::not_writable(sources.queue)
         .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
     // Whether it can be written is known now, whatever the last recovery said.
@@ -275,10 +280,14 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
 
-/// Whether it is about a job that is running or crashed no more.
-fn is_settled(queue: &Queue, object: &str) -> bool {
+/// Whether it is about a job that is running or crashed no more, or a cleanup that is parked no more.
+fn is_settled(sources: &Sources<'_>, object: &str) -> bool {
+    if let (true, Some(now)) = (object.starts_with("cleanup:"), sources.cleanups) {
+        return !now.iter().any(|f| f.object == object);
+    }
     let Some(id) = object.strip_prefix("job:").and_then(|id| id.parse().ok()) else { return false };
-    queue.state().get(&id).is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
+    let job = sources.queue.state().get(&id);
+    job.is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
 }
 
 /// What is to be known of the daemon that runs.
@@ -320,13 +329,14 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     if let Some(survey) = sources.webhooks {
         found.extend(super::webhooks::findings(survey, sources.daemon.is_some()));
     }
+    let worth = |f: &&Finding| f.severity >= Severity::Warning;
+    found.extend(sources.cleanups.into_iter().flatten().filter(worth).cloned());
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
-        let worth = |f: &&Finding| f.severity >= Severity::Warning;
         let fresh = |f: &&Finding| {
             !f.object.starts_with("lock:")
                 && !f.code.starts_with("webhook-")
-                && !is_settled(sources.queue, &f.object)
+                && !is_settled(sources, &f.object)
         };
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
@@ -441,6 +451,9 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         State::Healthy if parked(sources) > 0 => {
             format!("{} for an operator", wait(parked(sources), "parked webhook"))
         }
+        State::Healthy if parked_cleanups(sources) > 0 => {
+            format!("{} for an operator", wait(parked_cleanups(sources), "parked cleanup"))
+        }
         State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
             let jobs = if counts.running == 1 {
                 "1 job runs".to_owned()
@@ -473,6 +486,11 @@ fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<S
 
 fn parked(sources: &Sources<'_>) -> u64 {
     sources.webhooks.map_or(0, |survey| super::webhooks::DeliveryCounts::of(survey).parked)
+}
+
+fn parked_cleanups(sources: &Sources<'_>) -> u64 {
+    let of_now = sources.cleanups.into_iter().flatten();
+    of_now.filter(|f| f.code == catalogue::CLEANUP_PARKED.code).count() as u64
 }
 
 fn wait(number: u64, what: &str) -> String {

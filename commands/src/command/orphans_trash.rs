@@ -2,13 +2,14 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::orphans::{TrashError, empty_trash, trashed};
+use recovery::orphans::{Emptied, TrashError, empty_trash, trashed};
 use recovery::state::format_size;
 use serde::Serialize;
 
 use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
 
 /// Move removed folders back to where they were
 #[derive(Debug, Args)]
@@ -69,7 +70,16 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
 #[derive(Debug, Serialize)]
 struct EmptyReport {
     emptied: Vec<String>,
+    /// What could not be deleted, and is still there.
+    failed: Vec<NotEmptied>,
     bytes_freed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct NotEmptied {
+    id: String,
+    object: String,
+    error: String,
 }
 
 pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
@@ -83,15 +93,32 @@ pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
     }
     let (actor, trail) = (context.actor(), Trail::open(&dir)?);
     let emptied = empty_trash(&dir, &settings, true)?;
-    let bytes_freed = emptied.iter().map(|(_, bytes)| bytes).sum();
-    let detail = format!("{} folders, {bytes_freed} bytes", emptied.len());
+    let bytes_freed = emptied.iter().map(|e| e.bytes).sum();
+    let (failed, gone): (Vec<_>, Vec<_>) = emptied.into_iter().partition(|e| e.left.is_some());
+    let detail = format!("{} deleted, {} not, {bytes_freed} bytes", gone.len(), failed.len());
     trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
-    let report = EmptyReport { emptied: emptied.into_iter().map(|(t, _)| t.object).collect(), bytes_freed };
+    let not_emptied = |e: Emptied| NotEmptied {
+        id: e.trashed.id,
+        object: e.trashed.object,
+        error: e.left.unwrap_or_default(),
+    };
+    let report = EmptyReport {
+        emptied: gone.into_iter().map(|e| e.trashed.object).collect(),
+        failed: failed.into_iter().map(not_emptied).collect(),
+        bytes_freed,
+    };
     context.output.report(&report, |text| {
+        for f in &report.failed {
+            text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
+        }
         let freed = format_size(report.bytes_freed);
-        text.line(format!("{} deleted; {freed} given back", report.emptied.len()));
+        text.line(format!(
+            "{} deleted, {} failed; {freed} given back",
+            report.emptied.len(),
+            report.failed.len()
+        ));
     });
-    Ok(Ending::Done)
+    Ok(if report.failed.is_empty() { Ending::Done } else { Ending::Degraded })
 }
 
 impl From<TrashError> for CliError {
