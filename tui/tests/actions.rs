@@ -4,7 +4,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use recovery_tui::action::{Action, Weight};
 use recovery_tui::key::Key;
@@ -27,6 +27,8 @@ fn all_views() -> Vec<Model> {
 }
 
 /// A question for each line and each thing that can be done about it.
+static QUESTIONS: LazyLock<Vec<Model>> = LazyLock::new(questions);
+
 fn questions() -> Vec<Model> {
     let mut all = Vec::new();
     for view in all_views() {
@@ -64,7 +66,7 @@ fn joined(text: &str) -> String {
 
 #[test]
 fn all_of_them_can_be_found() {
-    let verbs: BTreeSet<&str> = questions().iter().map(|model| action(model).verb).collect();
+    let verbs: BTreeSet<&str> = QUESTIONS.iter().map(|model| action(model).verb).collect();
     let wanted = [
         "Skip",
         "Retry",
@@ -88,15 +90,15 @@ fn all_of_them_can_be_found() {
 
 #[test]
 fn the_question_shows_the_command_and_its_buttons() {
-    for model in questions() {
-        let command = action(&model).command_line("recoveryctl");
+    for model in QUESTIONS.iter() {
+        let command = action(model).command_line("recoveryctl");
         for (columns, rows) in [(80, 24), (120, 40)] {
-            let text = text_of(&picture(&at(&model, columns, rows), THEME));
+            let text = text_of(&picture(&at(model, columns, rows), THEME));
             assert!(joined(&text).contains(&joined(&command)), "{command}:\n{text}");
         }
-        let low = text_of(&picture(&at(&model, 40, 10), THEME));
+        let low = text_of(&picture(&at(model, 40, 10), THEME));
         assert!(low.contains("[ Cancel ]") && low.contains("recoveryctl"), "{command}:\n{low}");
-        if let Weight::Typed(name) = action(&model).weight {
+        if let Weight::Typed(name) = action(model).weight {
             assert!(low.contains(&format!("Type “{name}”")), "{low}");
         }
     }
@@ -104,12 +106,12 @@ fn the_question_shows_the_command_and_its_buttons() {
 
 #[test]
 fn enter_alone_changes_nothing_and_the_button_does_what_was_asked() {
-    for model in questions() {
-        let asked = action(&model);
+    for model in QUESTIONS.iter() {
+        let asked = action(model);
         let mut cancelled = model.clone();
         assert!(update(&mut cancelled, Message::Key(Key::Enter)).is_empty());
         assert!(cancelled.dialog().is_none(), "the question is over: {asked:?}");
-        let mut confirmed = model;
+        let mut confirmed = model.clone();
         press(&mut confirmed, &[Key::Tab]);
         if let Weight::Typed(name) = &asked.weight {
             assert!(update(&mut confirmed, Message::Key(Key::Enter)).is_empty(), "{asked:?}");
@@ -125,8 +127,8 @@ fn enter_alone_changes_nothing_and_the_button_does_what_was_asked() {
 
 #[test]
 fn what_may_break_something_for_others_wants_a_text_typed() {
-    for model in questions() {
-        let Action { weight, words, .. } = action(&model);
+    for model in QUESTIONS.iter() {
+        let Action { weight, words, .. } = action(model);
         let is_discard = words.starts_with(&["webhooks".to_owned(), "discard".to_owned()]);
         let is_severe = is_discard || words.contains(&"--force".to_owned());
         assert_eq!(matches!(weight, Weight::Typed(_)), is_severe, "{words:?}");
