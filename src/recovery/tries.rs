@@ -105,7 +105,7 @@ fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd
     PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
 }
 
-fn object(phase: &str) -> String {
+pub(super) fn object(phase: &str) -> String {
     format!("phase:{phase}")
 }
 
@@ -120,9 +120,7 @@ pub(super) fn skipped(phase: Named, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
     let sentence = format!("Phase {name} of the recovery was skipped{by}.");
-    // Also where a daemon runs: it tries the phase again, while it refuses a whole recovery.
-    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence)
-        .with_next(format!("recoveryctl retry phase {name}"));
+    let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
     // What a critical phase restores cannot be relied on when it did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };
     PhaseEnd {
