@@ -449,7 +449,7 @@ pub const PHASE_SKIPPED: Entry = Entry {
     title: "A recovery phase was skipped",
     meaning: "An operator asked for it; the sentence says who and why.",
     done: "The phase did not run, or stopped where it was; what it would have found is not known.",
-    advice: "Run the recovery again when the reason is gone.",
+    advice: "Try the phase again when the reason is gone; that runs what waits for it, too.",
     next: Some("recoveryctl retry phase {name}"),
 };
 
