@@ -84,7 +84,13 @@ fn an_ended_job_that_asked_for_it_is_cleaned_and_the_others_are_not() {
     for wrong in ["nobody.1", "../../state", "a\nb", "", longest.as_str()] {
         run(&place, &["cleanup", "skip", wrong, "docker"]).ends_with(5);
         run(&place, &["retry", "cleanup", wrong]).ends_with(5);
+        run(&place, &["cleanup", "skip", wrong, "docker", "--dry-run"]).ends_with(5);
+        run(&place, &["retry", "cleanup", wrong, "--dry-run"]).ends_with(5);
     }
+    let rehearsed = json(&place, &["cleanup", "skip", "plain.1", "docker", "--dry-run"]);
+    assert_eq!((&rehearsed["accepted"], &rehearsed["was"]), (&true.into(), &"pending".into()), "{rehearsed}");
+    let state = json(&place, &["cleanup", "state"]);
+    assert_eq!(state["cleanups"][0]["phases"][1]["status"], "pending", "{state}");
     run(&place, &["cleanup", "run"]).ends_with(0);
     assert!(!place.state().join("jobs/plain").exists());
     assert!(is_untouched(&place.state().join("cleanup/trash")));
@@ -143,7 +149,14 @@ fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
     assert_eq!((&second["completed"], &second["parked"]), (&0.into(), &1.into()), "{second}");
     assert_eq!(second["findings"][0]["code"], "cleanup-parked");
     assert!(!place.state().join("jobs/two").exists());
-    with(&works, &["retry", "cleanup", "two.1"]).ends_with(0);
+    let rehearsed = with(&works, &["retry", "cleanup", "two.1", "--dry-run"]).ends_with(0).json();
+    assert_eq!(json(&place, &["cleanup", "state"])["counts"]["parked"], 1, "only shown");
+    let retried = with(&works, &["retry", "cleanup", "two.1"]).ends_with(0).json();
+    assert_eq!((&rehearsed["dry_run"], &retried["dry_run"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&rehearsed["phases"], &retried["phases"]),
+        (&serde_json::json!(["cidx"]), &rehearsed["phases"])
+    );
     with(&works, &["cleanup", "run"]).ends_with(0);
     assert_eq!(json(&place, &["cleanup", "completed"])["total"], 2);
 

@@ -68,6 +68,18 @@ fn a_record_that_does_not_fit_is_refused() {
     let ghost = Operation::Claim { job: "ghost".parse().unwrap(), attempt: 1 };
     append(&scene.dir(), &Actor::default(), &[ghost]).unwrap();
     scene.recover().names("log-record-refused");
+    // Its next step works, and shows the record.
+    let findings = scene.json(&["findings", "--code", "log-record-refused"], 0);
+    let (object, next) =
+        (&findings["findings"][0]["object"], findings["findings"][0]["next"].as_str().unwrap());
+    let words: Vec<&str> = next.split(' ').collect();
+    assert_eq!(words[0], "recoveryctl", "{next}");
+    let shown = scene.json(&words[1..], 0);
+    let mut entries = shown["entries"].as_array().unwrap().iter();
+    let claim = entries.find(|entry| entry["object"] == "job:ghost").unwrap_or_else(|| panic!("{shown:#}"));
+    assert_eq!(*object, format!("record:{}", claim["seq"]), "{shown:#}");
+    scene.recover();
+    assert_eq!(scene.json(&["findings", "--code", "log-record-refused"], 0)["total"], 0);
 }
 
 #[test]

@@ -128,7 +128,19 @@ fn an_orphan_is_found_removed_and_restored() {
     let workspace = ghost(&place, "ghost");
     run(&place, &["submit", "--id", "known", "--", "true"]).ends_with(0);
     run(&place, &["work", "--once"]).ends_with(0);
+    let before = json(&place, &["orphans", "candidates"]);
+    let file = place.path("figures.prom");
+    let words = ["scan", "--dry-run", "--exit-code", "--textfile", file.to_str().unwrap()];
+    let rehearsed = json(&place, &words);
+    assert_eq!((&rehearsed["plan_id"], &rehearsed["dry_run"]), (&Value::Null, &true.into()), "{rehearsed}");
+    assert_eq!(json(&place, &["orphans", "candidates"]), before);
+    assert!(!file.exists());
     let scan = json(&place, &["scan", "--exit-code"]);
+    for same in ["scanned", "candidates_total", "bytes_total", "protected_total", "findings"] {
+        assert_eq!(rehearsed[same], scan[same], "{same}");
+    }
+    json(&place, &["scan", "--dry-run"]);
+    assert_eq!(json(&place, &["orphans", "candidates"])["plan_id"], scan["plan_id"]);
     assert_eq!((&scan["candidates_total"], &scan["protected_total"]), (&1.into(), &0.into()), "{scan}");
     assert_eq!(scan["scanned"]["job_directory"], 2);
     assert_eq!(scan["findings"][0]["code"], "orphan-found");
@@ -155,15 +167,27 @@ fn an_orphan_is_found_removed_and_restored() {
         json(&place, &["orphans", "cleanup", "--plan", plan, "--yes"])["removed"],
         serde_json::json!([])
     );
+    let rehearsed = json(&place, &["orphans", "restore", id, "--dry-run"]);
+    assert_eq!(rehearsed["restored"][0]["object"], "job_directory:ghost", "{rehearsed}");
+    assert!(!workspace.exists());
     run(&place, &["orphans", "restore", id]).ends_with(0);
     assert_eq!(std::fs::read_to_string(workspace.join("sub/file")).unwrap(), "left");
     run(&place, &["orphans", "restore", id]).ends_with(5);
+    run(&place, &["orphans", "restore", id, "--dry-run"]).ends_with(5);
     // Not over what is there by now.
     run(&place, &["scan"]).ends_with(0);
     run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
     ghost(&place, "ghost");
     run(&place, &["orphans", "restore", id]).ends_with(12);
-    run(&place, &["orphans", "empty-trash", "--yes"]).ends_with(0);
+    run(&place, &["orphans", "restore", id, "--dry-run"]).ends_with(12);
+    let rehearsed = json(&place, &["orphans", "empty-trash", "--dry-run"]);
+    assert_eq!(std::fs::read_dir(place.state().join("orphans/trash")).unwrap().count(), 1);
+    let emptied = json(&place, &["orphans", "empty-trash", "--yes"]);
+    assert_eq!((&rehearsed["dry_run"], &emptied["dry_run"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&rehearsed["emptied"], &rehearsed["bytes_freed"]),
+        (&emptied["emptied"], &emptied["bytes_freed"])
+    );
     assert_eq!(std::fs::read_dir(place.state().join("orphans/trash")).unwrap().count(), 0);
 }
 

@@ -54,9 +54,13 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
         assert_eq!((&status["state"], &status["recovery"]["outcome"]), (&json!("degraded"), &json!(shown)));
         assert!(status["status"].as_str().unwrap().contains(shown), "{status}");
         assert_eq!(status["action"], "recoveryctl recover");
+        let health = place.run(["health", "--json"]).ends_with(3).json();
+        assert_eq!((&health["healthy"], &health["state"]), (&json!(false), &json!("degraded")));
+        place.run(["health", "--nagios"]).ends_with(1);
     }
     place.run(["recover"]).ends_with(0);
     assert_eq!(status(&place, 0)["state"], "healthy");
+    assert_eq!(place.run(["health", "--json"]).ends_with(0).json()["healthy"], true);
 }
 
 /// A cleanup that nobody will try again by itself is told until it is over.

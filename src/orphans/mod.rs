@@ -38,6 +38,6 @@ pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
 pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
 pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
-pub use scan::{ScanError, plan, rescan, scan};
+pub use scan::{ScanError, plan, rehearse, rescan, scan};
 pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};
 pub use world::{OrphanSettings, World};

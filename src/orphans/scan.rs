@@ -67,6 +67,19 @@ pub fn scan(
     Ok(plan)
 }
 
+/// [`scan`] as a rehearsal: what it would find. The saved plan stays as it is.
+///
+/// # Errors
+/// [`ScanError`]
+pub fn rehearse(
+    world: &World<'_>,
+    job_liveness: &JobLivenessOf<'_>,
+    kinds: &[OrphanKind],
+    damage: Vec<Finding>,
+) -> Result<Plan, ScanError> {
+    look(world, job_liveness, kinds, damage)
+}
+
 /// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
 /// recovery that finds nothing new changes nothing.
 ///

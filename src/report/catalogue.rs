@@ -125,8 +125,10 @@ pub const LOG_RECORD_REFUSED: Entry = Entry {
     meaning: "The record is whole, but what it asks for is impossible where it stands: the end of a claim \
               that is not the current one, or a record about a job that is not known.",
     done: "It was passed over; the job stayed as it was.",
-    advice: "If records are missing or damaged as well, deal with those first; otherwise look at the job.",
-    next: Some("recoveryctl jobs show {name}"),
+    advice: "If records are missing or damaged as well, deal with those first. Which job the record is about, who \
+             wrote it and what came before it is in the audit trail, with --json under the record's number \
+             ('seq'). The next recovery does not read it again.",
+    next: Some("recoveryctl audit --all"),
 };
 
 /// A snapshot cannot be read.

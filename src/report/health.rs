@@ -10,7 +10,8 @@ use super::status::{State, Status};
 #[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Health {
-    /// False when something does not work until somebody acts.
+    /// False when something cannot be used or no job is started until somebody acts: the state is `degraded`,
+    /// `damaged` or `safe_mode`.
     pub healthy: bool,
     pub state: State,
     pub status: String,
@@ -30,7 +31,7 @@ impl Health {
     pub fn of(status: &Status) -> Health {
         let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
         Health {
-            healthy: !matches!(status.state, State::Damaged | State::SafeMode),
+            healthy: matches!(status.state, State::Healthy | State::Recovering),
             state: status.state,
             status: status.status.clone(),
             action: status.action.clone(),

@@ -16,7 +16,8 @@ use crate::state::{StateDir, Timestamp};
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct ScanReport {
-    pub plan_id: String,
+    /// Null in a rehearsal: no plan was saved that could be carried out.
+    pub plan_id: Option<String>,
     pub taken_at: Timestamp,
     /// How many things of each kind were looked at.
     pub scanned: BTreeMap<OrphanKind, u64>,
@@ -27,25 +28,28 @@ pub struct ScanReport {
     pub protected_total: u64,
     /// With `--only-changes`: those that the scan before did not have.
     pub findings: Vec<Finding>,
+    pub dry_run: bool,
 }
 
 impl ScanReport {
-    /// Of a plan; `before` is the one that it replaced, when only what is new is to be told.
+    /// Of a plan; `before` is the one that it replaced, when only what is new is to be told. In a `dry_run` the
+    /// plan was not saved.
     #[must_use]
-    pub fn new(plan: &Plan, before: Option<&[Finding]>) -> ScanReport {
+    pub fn new(plan: &Plan, before: Option<&[Finding]>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings.clone();
         if let Some(before) = before {
             let known = |f: &Finding| before.iter().any(|b| (&b.code, &b.object) == (&f.code, &f.object));
             findings.retain(|f| !known(f));
         }
         ScanReport {
-            plan_id: plan.plan_id.clone(),
+            plan_id: (!dry_run).then(|| plan.plan_id.clone()),
             taken_at: plan.taken_at,
             scanned: plan.scanned.clone(),
             candidates_total: plan.candidates.len() as u64,
             bytes_total: plan.bytes_total(),
             protected_total: plan.protected_total(),
             findings,
+            dry_run,
         }
     }
 }

@@ -16,9 +16,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::{PageArgs, find};
+use super::retry_cleanup::find_cleanup;
 use crate::cleaning::cleaning;
 use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::error::{CliError, Ending, ErrorDocument};
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago, coarse};
 
@@ -178,6 +179,10 @@ pub(crate) struct StartReport {
     started: Vec<Started>,
     refused: Vec<Refused>,
     dry_run: bool,
+    /// Over HTTP it is the problem that the answer is.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    error: Option<ErrorDocument>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -202,15 +207,15 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
     let queue = Queue::open(&dir)?;
     let (actor, dry_run) = (context.actor(), context.is_dry_run());
     let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
-    let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run };
-    let mut only_error = None;
+    let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run, error: None };
+    let mut last_error = None;
     for named in &args.jobs {
         let job = match find(queue.state(), named) {
             Ok(job) => job,
             Err(error) => {
                 let detail = error.message();
                 report.refused.push(Refused { job_id: named.clone(), code: "no-such-job", detail });
-                only_error = Some(error);
+                last_error = Some(error);
                 continue;
             }
         };
@@ -239,13 +244,18 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
             Err(error) => {
                 let (job_id, detail) = (named.clone(), error.to_string());
                 report.refused.push(Refused { job_id, code: "job-not-over", detail });
-                only_error = Some(error.into());
+                last_error = Some(error.into());
             }
         }
     }
-    if let (Some(error), true) = (only_error, args.jobs.len() == 1) {
-        return Err(error);
-    }
+    let all_unknown = report.started.is_empty() && report.refused.iter().all(|r| r.code == "no-such-job");
+    let ending = match last_error {
+        Some(error) if args.jobs.len() == 1 => return Err(error),
+        Some(error) if all_unknown => Err(error),
+        Some(_) => Ok(Ending::Degraded),
+        None => Ok(Ending::Done),
+    };
+    report.error = ending.as_ref().err().map(CliError::document);
     context.output.report(&report, |text| {
         for started in &report.started {
             let id = started.cleanup_id.as_deref().unwrap_or("(dry run)");
@@ -256,10 +266,10 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
             text.line(format!("job {}: refused: {}", refused.job_id, refused.detail));
         }
     });
-    if !dry_run {
+    if !dry_run && !report.started.is_empty() {
         context.output.hint("a daemon does it, or: recoveryctl cleanup run");
     }
-    Ok(if report.refused.is_empty() { Ending::Done } else { Ending::Degraded })
+    ending
 }
 
 #[derive(Debug, Serialize)]
@@ -339,26 +349,34 @@ struct SkipReport {
     phase: PhaseName,
     was: PhaseStatus,
     accepted: bool,
+    dry_run: bool,
 }
 
 fn skip_phase(context: &mut Context, args: &SkipPhaseArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
     let phase = match args.phase {
         PhaseWord::Cidx => PhaseName::Cidx,
         PhaseWord::Docker => PhaseName::Docker,
         PhaseWord::Filesystem => PhaseName::Filesystem,
     };
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let was = skip(&dir, &args.cleanup, phase, &actor)?;
-    let detail = format!("phase {}; it was {}", phase.as_str(), was.as_str());
-    let object = format!("cleanup:{}", args.cleanup);
-    trail.record(&Entry::done(dir.clock.now(), &actor, "cleanup skip", object, detail))?;
+    let dry_run = context.is_dry_run();
+    let was = if dry_run {
+        let record = find_cleanup(&dir, &args.cleanup)?;
+        record.phase(phase).map_or(PhaseStatus::Pending, |p| p.status)
+    } else {
+        let (actor, trail) = (context.actor(), Trail::open(&dir)?);
+        let was = skip(&dir, &args.cleanup, phase, &actor)?;
+        let detail = format!("phase {}; it was {}", phase.as_str(), was.as_str());
+        let object = format!("cleanup:{}", args.cleanup);
+        trail.record(&Entry::done(dir.clock.now(), &actor, "cleanup skip", object, detail))?;
+        was
+    };
     let accepted = !was.is_over();
-    let report = SkipReport { cleanup_id: args.cleanup.clone(), phase, was, accepted };
+    let report = SkipReport { cleanup_id: args.cleanup.clone(), phase, was, accepted, dry_run };
     context.output.report(&report, |text| {
         let (id, phase, was) = (&report.cleanup_id, phase.as_str(), was.as_str());
         text.line(match accepted {
+            true if dry_run => format!("phase {phase} of cleanup {id} would be passed over (it is {was})"),
             true => format!("phase {phase} of cleanup {id} is passed over (it was {was})"),
             false => format!("phase {phase} of cleanup {id} is over already: {was}"),
         });

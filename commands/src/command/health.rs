@@ -10,7 +10,8 @@ use crate::error::{CliError, Ending};
 
 /// Say in one line whether all is well
 ///
-/// Ends with 3 when something does not work until somebody acts.
+/// Ends with 3 when something cannot be used, or no job is started, until somebody acts: when the state is
+/// degraded, damaged or safe_mode. Findings alone, and a recovery under way, leave it 0.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
     /// As a Nagios plugin says it: one line, and status 0, 1, 2 or 3

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::orphans::{Emptied, TrashError, empty_trash, trashed};
-use recovery::state::format_size;
+use recovery::orphans::{Emptied, TrashError, Trashed, empty_trash, trashed};
+use recovery::state::{StateDir, format_size};
 use serde::Serialize;
 
 use crate::cleaning::scanning;
@@ -23,6 +23,7 @@ pub(super) struct RestoreArgs {
 struct RestoreReport {
     restored: Vec<Restored>,
     refused: Vec<NotRestored>,
+    dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -39,17 +40,22 @@ struct NotRestored {
 }
 
 pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let mut report = RestoreReport { restored: Vec::new(), refused: Vec::new() };
+    let (actor, dry_run) = (context.actor(), context.is_dry_run());
+    let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
+    let mut report = RestoreReport { restored: Vec::new(), refused: Vec::new(), dry_run };
     for id in &args.ids {
-        match recovery::orphans::restore(&dir, id, &actor) {
+        let restored = match dry_run {
+            true => would_restore(&dir, id),
+            false => recovery::orphans::restore(&dir, id, &actor),
+        };
+        match restored {
             Ok(found) => {
                 let (object, path) = (found.object.clone(), found.from.display().to_string());
-                let detail = format!("to {path}");
-                let entry = Entry::done(dir.clock.now(), &actor, "orphans restore", object.clone(), detail);
-                trail.record(&entry)?;
+                if let Some(trail) = &trail {
+                    let (at, detail) = (dir.clock.now(), format!("to {path}"));
+                    trail.record(&Entry::done(at, &actor, "orphans restore", object.clone(), detail))?;
+                }
                 report.restored.push(Restored { id: id.clone(), object, path });
             }
             Err(error) if args.ids.len() == 1 => return Err(error.into()),
@@ -57,8 +63,9 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
         }
     }
     context.output.report(&report, |text| {
+        let word = if dry_run { "would restore" } else { "restored" };
         for r in &report.restored {
-            text.line(format!("restored {} to {}", r.object, r.path));
+            text.line(format!("{word} {} to {}", r.object, r.path));
         }
         for r in &report.refused {
             text.line(format!("{}: {}", r.id, r.detail));
@@ -67,12 +74,23 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
     Ok(if report.refused.is_empty() { Ending::Done } else { Ending::Degraded })
 }
 
+/// What a restoration finds, without it.
+fn would_restore(dir: &StateDir, id: &str) -> Result<Trashed, TrashError> {
+    let found = trashed(dir)?.into_iter().find(|trashed| trashed.id == id);
+    let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
+    match found.from.symlink_metadata() {
+        Ok(_) => Err(TrashError::Taken { path: found.from }),
+        Err(_) => Ok(found),
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct EmptyReport {
     emptied: Vec<String>,
     /// What could not be deleted, and is still there.
     failed: Vec<NotEmptied>,
     bytes_freed: u64,
+    dry_run: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,20 +101,15 @@ struct NotEmptied {
 }
 
 pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let settings = scanning(context)?;
     let waiting = trashed(&dir)?;
-    if !waiting.is_empty() {
-        let bytes = format_size(waiting.iter().map(|t| t.bytes).sum());
-        context.confirm(&format!("delete {} folders for good ({bytes})?", waiting.len()))?;
-    }
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let emptied = empty_trash(&dir, &settings, true)?;
+    let dry_run = context.is_dry_run();
+    let emptied = match dry_run {
+        true => waiting.into_iter().map(would_empty).collect(),
+        false => do_empty(context, &dir, &waiting)?,
+    };
     let bytes_freed = emptied.iter().map(|e| e.bytes).sum();
     let (failed, gone): (Vec<_>, Vec<_>) = emptied.into_iter().partition(|e| e.left.is_some());
-    let detail = format!("{} deleted, {} not, {bytes_freed} bytes", gone.len(), failed.len());
-    trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
     let not_emptied = |e: Emptied| NotEmptied {
         id: e.trashed.id,
         object: e.trashed.object,
@@ -106,19 +119,41 @@ pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
         emptied: gone.into_iter().map(|e| e.trashed.object).collect(),
         failed: failed.into_iter().map(not_emptied).collect(),
         bytes_freed,
+        dry_run,
     };
     context.output.report(&report, |text| {
         for f in &report.failed {
             text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
         }
+        let (deleted, failed) = (report.emptied.len(), report.failed.len());
         let freed = format_size(report.bytes_freed);
-        text.line(format!(
-            "{} deleted, {} failed; {freed} given back",
-            report.emptied.len(),
-            report.failed.len()
-        ));
+        text.line(match dry_run {
+            true => format!("{deleted} would be deleted; {freed} would be given back"),
+            false => format!("{deleted} deleted, {failed} failed; {freed} given back"),
+        });
     });
     Ok(if report.failed.is_empty() { Ending::Done } else { Ending::Degraded })
+}
+
+/// What is expected of a deletion; whether something withstands it is only known when it is done.
+fn would_empty(trashed: Trashed) -> Emptied {
+    Emptied { bytes: trashed.bytes, trashed, left: None }
+}
+
+/// Asks, and does it.
+fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Result<Vec<Emptied>, CliError> {
+    let settings = scanning(context)?;
+    if !waiting.is_empty() {
+        let bytes = format_size(waiting.iter().map(|t| t.bytes).sum());
+        context.confirm(&format!("delete {} folders for good ({bytes})?", waiting.len()))?;
+    }
+    let (actor, trail) = (context.actor(), Trail::open(dir)?);
+    let emptied = empty_trash(dir, &settings, true)?;
+    let bytes_freed: u64 = emptied.iter().map(|e| e.bytes).sum();
+    let failed = emptied.iter().filter(|e| e.left.is_some()).count();
+    let detail = format!("{} deleted, {failed} not, {bytes_freed} bytes", emptied.len() - failed);
+    trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
+    Ok(emptied)
 }
 
 impl From<TrashError> for CliError {

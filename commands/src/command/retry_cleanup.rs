@@ -2,7 +2,8 @@
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::cleanup::{CreateRefused, PhaseName, retry};
+use recovery::cleanup::{CleanupRecord, CreateRefused, PhaseName, PhaseStatus, list, retry};
+use recovery::state::StateDir;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,23 +26,52 @@ pub(crate) struct RetryCleanupReport {
     cleanup_id: String,
     /// The phases that are tried again; none when nothing had failed.
     phases: Vec<PhaseName>,
+    dry_run: bool,
 }
 
 pub(super) fn retry_cleanup(context: &mut Context, args: &RetryCleanupArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
-    let (actor, trail) = (context.actor(), Trail::open(&dir)?);
-    let phases = retry(&dir, &args.cleanup)?;
-    let named: Vec<&str> = phases.iter().map(|p| p.as_str()).collect();
-    let object = format!("cleanup:{}", args.cleanup);
-    trail.record(&Entry::done(dir.clock.now(), &actor, "retry cleanup", object, named.join(", ")))?;
-    let report = RetryCleanupReport { cleanup_id: args.cleanup.clone(), phases: phases.clone() };
-    context.output.report(&report, |text| match named.is_empty() {
-        true => text.line(format!("cleanup {}: nothing had failed", report.cleanup_id)),
-        false => text.line(format!("cleanup {}: {} tried again", report.cleanup_id, named.join(", "))),
+    let dry_run = context.is_dry_run();
+    let phases = if dry_run { would_retry(&dir, &args.cleanup)? } else { do_retry(context, &dir, args)? };
+    let report = RetryCleanupReport { cleanup_id: args.cleanup.clone(), phases, dry_run };
+    context.output.report(&report, |text| {
+        let word = if dry_run { "would be tried again" } else { "tried again" };
+        match names(&report.phases) {
+            named if named.is_empty() => {
+                text.line(format!("cleanup {}: nothing had failed", report.cleanup_id))
+            }
+            named => text.line(format!("cleanup {}: {named} {word}", report.cleanup_id)),
+        }
     });
-    context.output.hint("a daemon does it, or: recoveryctl cleanup run");
+    if !dry_run {
+        context.output.hint("a daemon does it, or: recoveryctl cleanup run");
+    }
     Ok(Ending::Done)
+}
+
+fn do_retry(context: &Context, dir: &StateDir, args: &RetryCleanupArgs) -> Result<Vec<PhaseName>, CliError> {
+    let (actor, trail) = (context.actor(), Trail::open(dir)?);
+    let phases = retry(dir, &args.cleanup)?;
+    let object = format!("cleanup:{}", args.cleanup);
+    trail.record(&Entry::done(dir.clock.now(), &actor, "retry cleanup", object, names(&phases)))?;
+    Ok(phases)
+}
+
+/// The phases that a retry takes up again.
+fn would_retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CliError> {
+    let has_failed = |status| matches!(status, PhaseStatus::Parked | PhaseStatus::Failed);
+    let record = find_cleanup(dir, id)?;
+    Ok(record.phases.iter().filter(|p| has_failed(p.status)).map(|p| p.phase).collect())
+}
+
+/// The record of a cleanup, to be looked at.
+pub(super) fn find_cleanup(dir: &StateDir, id: &str) -> Result<CleanupRecord, CliError> {
+    let found = list(dir)?.into_iter().find(|record| record.cleanup_id == id);
+    found.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() }.into())
+}
+
+fn names(phases: &[PhaseName]) -> String {
+    phases.iter().map(|phase| phase.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 impl From<CreateRefused> for CliError {

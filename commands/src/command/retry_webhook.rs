@@ -6,7 +6,7 @@ use recovery::report::webhooks::RetryReport;
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryState};
 
-use super::webhooks_choose::{Choice, choose, describe, ending};
+use super::webhooks_choose::{Choice, WithError, choose, describe, ending};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -35,8 +35,11 @@ pub(super) fn retry_webhook(context: &mut Context, args: &WebhookArgs) -> Result
     };
     let (retried, refused) = choose(context, &choice)?;
     let dry_run = context.is_dry_run();
-    let report = RetryReport { retried, refused, dry_run };
+    let ending = ending(context, &retried, &refused);
+    let error = ending.as_ref().err().map(CliError::document);
+    let answer = WithError { report: RetryReport { retried, refused, dry_run }, error };
+    let report = &answer.report;
     let done = if dry_run { "would be tried again" } else { "is tried again" };
-    context.output.report(&report, |text| describe(text, done, &report.retried, &report.refused));
-    ending(context, &report.retried, &report.refused)
+    context.output.report(&answer, |text| describe(text, done, &report.retried, &report.refused));
+    ending
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use recovery::orphans::{OrphanKind, Plan, World, plan, scan};
+use recovery::orphans::{OrphanKind, Plan, World, plan, rehearse, scan};
 use recovery::queue::Queue;
 use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
@@ -20,7 +20,8 @@ use crate::text::{Text, tone_of};
 
 /// Look for damage and orphans; change nothing but the saved plan
 ///
-/// Every candidate is in the plan with its checks: see 'orphans candidates'. One scan at a time.
+/// Every candidate is in the plan with its checks: see 'orphans candidates'. One scan at a time. With --dry-run
+/// neither the plan nor the textfile is written.
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
     /// Only orphans of this kind; may be given several times
@@ -46,20 +47,20 @@ pub(super) fn kind(word: &str) -> Result<OrphanKind, String> {
 }
 
 pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending, CliError> {
-    context.refuse_dry_run()?;
     let dir = context.state_dir()?;
+    let dry_run = context.is_dry_run();
     let before = plan(&dir)?;
     let found = make_plan(context, &dir, &args.kinds)?;
-    if let Some(file) = &args.textfile {
+    if let Some(file) = args.textfile.as_ref().filter(|_| !dry_run) {
         write_textfile(&dir, &found, file)?;
     }
     let before = before.map(|p| p.findings).unwrap_or_default();
-    let report = ScanReport::new(&found, args.only_changes.then_some(before.as_slice()));
+    let report = ScanReport::new(&found, args.only_changes.then_some(before.as_slice()), dry_run);
     context.output.report(&report, |text| render(text, &report, args.only_changes));
     Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
 }
 
-/// Scans, and saves the plan.
+/// Scans, and saves the plan; a rehearsal saves nothing.
 fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Result<Plan, CliError> {
     let settings = scanning(context)?;
     let queue = Queue::open(dir)?;
@@ -68,7 +69,8 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let mut damage = findings(queue.replayed());
     damage.extend(CleanupState::read(dir, &Page::default())?.findings);
     let world = World::look(dir, &settings, &queue)?;
-    scan(&world, &liveness, kinds, damage).map_err(|e| match e {
+    let make = if context.is_dry_run() { rehearse } else { scan };
+    make(&world, &liveness, kinds, damage).map_err(|e| match e {
         recovery::orphans::ScanError::Lock(error) => error.into(),
         recovery::orphans::ScanError::Disk(error) => error.into(),
         other => CliError::new(ErrorKind::Failed, other),
@@ -86,7 +88,11 @@ fn render(text: &mut Text, report: &ScanReport, only_changes: bool) {
     let (total, protected) = (report.candidates_total, report.protected_total);
     let bytes = format_size(report.bytes_total);
     text.line(format!("{total} candidates, {protected} of them protected; {bytes} can be given back"));
-    if total > protected {
-        text.line(format!("plan {}: recoveryctl orphans cleanup --plan {}", report.plan_id, report.plan_id));
+    match &report.plan_id {
+        Some(id) if total > protected => {
+            text.line(format!("plan {id}: recoveryctl orphans cleanup --plan {id}"));
+        }
+        Some(_) => {}
+        None => text.line("a dry run: no plan was saved"),
     }
 }

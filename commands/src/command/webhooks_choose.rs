@@ -8,10 +8,11 @@ use recovery::queue::Actor;
 use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryState, Refusal, Undelivered};
+use serde::Serialize;
 
 use super::webhooks::survey;
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorKind};
+use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
 
@@ -87,25 +88,28 @@ pub(super) fn describe(text: &mut Text, done: &str, chosen: &[ChosenDelivery], r
     }
 }
 
+/// A report, with the reason why nothing of it was done.
+#[derive(Debug, Serialize)]
+pub(super) struct WithError<R> {
+    #[serde(flatten)]
+    pub(super) report: R,
+    /// Over HTTP it is the problem that the answer is.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<ErrorDocument>,
+}
+
 /// Nothing found is a failure; some of it is done in part.
 pub(super) fn ending(
     context: &mut Context,
     chosen: &[ChosenDelivery],
     refused: &[RefusedDelivery],
 ) -> Result<Ending, CliError> {
-    let unknown = |r: &RefusedDelivery| r.code == "no-such-delivery";
     if chosen.is_empty() && refused.is_empty() {
         context.output.note("no delivery is parked");
-        return Ok(Ending::Done);
-    }
-    if !context.output.is_json() && chosen.is_empty() && refused.iter().all(unknown) {
+    } else if chosen.is_empty() && refused.iter().all(|r| r.code == "no-such-delivery") {
         return Err(CliError::new(ErrorKind::NotFound, "there is no such undelivered delivery")
             .code("no-such-delivery")
             .hint("recoveryctl webhooks pending"));
     }
-    Ok(match (chosen.is_empty(), refused.iter().all(unknown)) {
-        (true, true) => Ending::Command(ErrorKind::NotFound.status()),
-        _ if refused.is_empty() => Ending::Done,
-        _ => Ending::Degraded,
-    })
+    Ok(if refused.is_empty() { Ending::Done } else { Ending::Degraded })
 }

@@ -6,7 +6,7 @@ use recovery::report::webhooks::DiscardReport;
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryState};
 
-use super::webhooks_choose::{Choice, choose, describe, ending};
+use super::webhooks_choose::{Choice, WithError, choose, describe, ending};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
@@ -38,8 +38,11 @@ pub(super) fn discard(context: &mut Context, args: &DiscardArgs) -> Result<Endin
     };
     let (discarded, refused) = choose(context, &choice)?;
     let dry_run = context.is_dry_run();
-    let report = DiscardReport { discarded, refused, dry_run };
+    let ending = ending(context, &discarded, &refused);
+    let error = ending.as_ref().err().map(CliError::document);
+    let answer = WithError { report: DiscardReport { discarded, refused, dry_run }, error };
+    let report = &answer.report;
     let done = if dry_run { "would be given up" } else { "is given up" };
-    context.output.report(&report, |text| describe(text, done, &report.discarded, &report.refused));
-    ending(context, &report.discarded, &report.refused)
+    context.output.report(&answer, |text| describe(text, done, &report.discarded, &report.refused));
+    ending
 }

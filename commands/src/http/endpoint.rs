@@ -106,8 +106,6 @@ pub(super) struct Endpoint {
     pub(super) pages: bool,
     /// Its answer may be given again for a moment, while nothing has changed; takes no parameters.
     pub(super) is_kept: bool,
-    /// Takes `dry_run`.
-    pub(super) can_be_rehearsed: bool,
     /// One of these members must say something.
     pub(super) one_of: &'static [&'static str],
     /// A write that makes sense while the daemon recovers.
@@ -125,8 +123,11 @@ const PAGE: [Parameter; 2] = [
     ),
 ];
 
+/// The parameter of a change that makes a rehearsal of it.
+pub(super) const DRY_RUN: &str = "dry_run";
+
 const OF_WRITES: [Parameter; 2] = [
-    given("dry_run", Place::Either, Shape::Flag, To::Switch("--dry-run"), "Only show what would be done"),
+    given(DRY_RUN, Place::Either, Shape::Flag, To::Switch("--dry-run"), "Only show what would be done"),
     given("reason", Place::Either, Shape::Text, To::Option("--reason"), "Why, for the audit trail"),
 ];
 
@@ -134,14 +135,8 @@ impl Endpoint {
     /// All that may be given.
     pub(super) fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
         let of_writes = OF_WRITES.iter().filter(|_| self.method.changes());
-        let of_writes = of_writes.filter(|p| self.can_be_rehearsed || p.name != "dry_run");
         let pages = PAGE.iter().filter(|_| self.pages);
         self.parameters.iter().chain(pages).chain(of_writes)
-    }
-
-    /// Of which nobody can say beforehand what it will do.
-    pub(super) const fn not_rehearsed(self) -> Endpoint {
-        Endpoint { can_be_rehearsed: false, ..self }
     }
 
     /// With one of these members, which must say something.
@@ -186,7 +181,6 @@ const fn endpoint<T: JsonSchema>(
         pages: false,
         is_kept: false,
         one_of: &[],
-        can_be_rehearsed: true,
         steers_recovery: false,
         summary,
     }

@@ -1,6 +1,7 @@
 //! `/api/admin/events`: what happens to jobs, as Server-Sent Events, each with the number of its record in the
 //! queue's log. Whoever comes back with `Last-Event-ID` misses nothing that is still in memory; when it was too
-//! long ago, a `reset` says that everything is to be read anew.
+//! long ago, or is no number of this log, a `reset` says that everything is to be read anew. Whether a client may
+//! still listen is looked at again and again.
 //!
 //! One thread follows the log for all; each client has a place in what it has read, and is sent what comes
 //! after that as fast as it takes it. While the daemon recovers, the recovery's progress is sent, without a
@@ -38,6 +39,8 @@ const KEPT: usize = 10_000;
 const A_PART: usize = 256;
 /// A silent stream says so often that it lives.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// Whether a client may still listen is looked at so often: its token may have been rotated away.
+const ADMITTED_EVERY: Duration = Duration::from_secs(10);
 /// How often the recovery's progress is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// The longest wait for the log; then the thread looks whether it is to end.
@@ -166,7 +169,13 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
         Err(problem) => Answer::from(problem).respond(&head.headers, false),
         Ok(place) => {
             let (tell, events) = mpsc::channel(4);
-            tokio::spawn(stream(shared.clone(), place, tell));
+            let with = shared.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = stream(&with, place, tell) => {}
+                    () = dismissed(&with, &head) => {}
+                }
+            });
             let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
             response
                 .headers_mut()
@@ -189,12 +198,19 @@ fn place(head: &Head) -> Result<Option<u64>, Problem> {
     text.parse().map(Some).map_err(|_| Problem::invalid(format!("'{text}' is no number of an event")))
 }
 
+/// Waits until the client may not listen any more: what it showed to be let in does not count now.
+async fn dismissed(shared: &Arc<Shared>, head: &Head) {
+    while admitted(shared, head).await.is_ok() {
+        tokio::time::sleep(ADMITTED_EVERY).await;
+    }
+}
+
 /// Sends until the client leaves or the daemon ends.
-async fn stream(shared: Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Bytes>) -> Option<()> {
+async fn stream(shared: &Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Bytes>) -> Option<()> {
     let send = async |bytes: Bytes| tell.send(bytes).await.ok();
     let (mut last, mut stage) = (shared.feed.last.subscribe(), shared.stage.subscribe());
     send(Bytes::from_static(b"retry: 1000\n\n")).await?;
-    recovery_progress(&shared, &tell).await?;
+    recovery_progress(shared, &tell).await?;
     // The log is followed by now, or soon; in safe mode perhaps much later.
     while last.borrow().is_none() {
         tokio::select! {
@@ -211,6 +227,9 @@ async fn stream(shared: Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Byte
     let mut at = place.unwrap_or(newest);
     if place.is_none() {
         send(marked("begin", newest)).await?;
+    } else if !reached(&mut last, at).await {
+        at = last.borrow_and_update().unwrap_or(newest);
+        send(marked("reset", at)).await?;
     }
     loop {
         match shared.feed.after(at) {
@@ -231,6 +250,13 @@ async fn stream(shared: Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Byte
             },
         }
     }
+}
+
+/// Whether the log has come to a number. Who has it from an answer may be a moment before the one who follows the
+/// log; who has it from another log would wait for ever.
+async fn reached(last: &mut watch::Receiver<Option<u64>>, seq: u64) -> bool {
+    let come = last.wait_for(|last| last.is_some_and(|last| last >= seq));
+    tokio::time::timeout(LOOK_EVERY, come).await.is_ok_and(|come| come.is_ok())
 }
 
 /// Waits for the daemon's end.

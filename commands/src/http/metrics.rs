@@ -60,7 +60,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
         }
         Err(problem) => problem.into(),
     };
-    let mut response = answer.respond(&head.headers, false);
+    let mut response = answer.respond(&head.headers, true);
     guard(response.headers_mut(), &shared.next_request_id());
     response
 }

@@ -190,7 +190,7 @@ async fn ready(shared: &Arc<Shared>) -> Answer {
     Answer { retry_after: (status == 503).then_some(1), ..json_line(status, &body) }
 }
 
-/// As `health`: 200 as long as nothing is broken.
+/// As `health`: 200 as long as all can be used; 503 also when named resources cannot.
 async fn healthy(shared: &Arc<Shared>) -> Answer {
     let with = shared.clone();
     let looked = shared.pool.run(move || {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::endpoint::{Act, Endpoint, Parameter, Place, Shape, To};
+use super::endpoint::{Act, DRY_RUN, Endpoint, Parameter, Place, Shape, To};
 use super::problem::Problem;
 
 /// What a request gives, each parameter by its name.
@@ -66,8 +66,10 @@ impl Given {
             let parameter = find(endpoint, &name, &[Place::Body, Place::Either]);
             let parameter = parameter.ok_or_else(|| unknown(&name, "body"))?;
             let Some(values) = texts(parameter, &value)? else { continue };
-            // What the body says counts, should the query say it too.
-            self.enter(&parameter, values)?;
+            // What the body says counts, should the query say it too; but no rehearsal becomes a change by it.
+            if parameter.name != DRY_RUN || !self.is_on(DRY_RUN) {
+                self.enter(&parameter, values)?;
+            }
         }
         Ok(())
     }
@@ -162,6 +164,10 @@ fn texts(parameter: Parameter, value: &Value) -> Result<Option<Vec<String>>, Pro
         (Shape::Text | Shape::Name | Shape::Like(_) | Shape::OneOf(_), value) => vec![text(value)?],
         (Shape::Flag, Value::Bool(on)) => vec![on.to_string()],
         (Shape::Count, Value::Number(number)) => vec![number.to_string()],
+        // Nothing chosen must not come to mean everything, as a list that is not given does.
+        (Shape::Texts | Shape::SomeOf(_), Value::Array(values)) if values.is_empty() => {
+            return Err(Problem::invalid(format!("'{}' is empty: it chooses nothing", parameter.name)));
+        }
         (Shape::Texts | Shape::SomeOf(_), Value::Array(values)) => {
             values.iter().map(text).collect::<Result<_, _>>()?
         }
@@ -259,6 +265,43 @@ mod tests {
             line("/api/admin/recovery/jobs/resume", &[], "dry_run=true", r#"{"job_ids":["a","b"]}"#).unwrap(),
             ["--json", "--yes", "resume", "--dry-run", "a", "b"]
         );
+    }
+
+    #[test]
+    fn it_is_a_rehearsal_if_query_or_body_says_so() {
+        let path = "/api/admin/orphans/cleanup";
+        let is_rehearsed = |query: &str, said: &str| {
+            let line = line(path, &[], query, &format!(r#"{{"plan_id":"p"{said}}}"#)).unwrap();
+            line.contains(&"--dry-run".to_owned())
+        };
+        for said in ["", r#","dry_run":null"#, r#","dry_run":false"#, r#","dry_run":true"#] {
+            assert!(is_rehearsed("dry_run=true", said), "{said}");
+        }
+        for query in ["", "dry_run=false"] {
+            assert!(is_rehearsed(query, r#","dry_run":true"#), "{query}");
+            assert!(!is_rehearsed(query, r#","dry_run":false"#), "{query}");
+        }
+        assert_eq!(line(path, &[], "dry_run=true", r#"{"plan_id":"p","dry_run":1}"#), Err(422));
+    }
+
+    #[test]
+    fn an_empty_list_never_means_everything() {
+        let lists = |endpoint: &'static Endpoint| {
+            let is_list = |p: &&Parameter| matches!(p.shape, Shape::Texts | Shape::SomeOf(_));
+            endpoint.all_parameters().filter(is_list).map(move |list| (endpoint, list))
+        };
+        let mut checked = 0;
+        for (endpoint, list) in resources::all().flat_map(lists) {
+            let (query, body) = match list.place {
+                Place::Query => (format!("{}=", list.name), String::new()),
+                _ => (String::new(), format!(r#"{{"{}":[],"plan_id":"p","all_parked":true}}"#, list.name)),
+            };
+            assert_eq!(line(endpoint.path, &[], &query, &body), Err(422), "{} {}", endpoint.path, list.name);
+            checked += 1;
+        }
+        assert!(checked >= 7, "{checked}");
+        let all = line("/api/admin/orphans/cleanup", &[], "", r#"{"plan_id":"p","ids":null}"#).unwrap();
+        assert_eq!(all, ["--json", "--yes", "orphans", "cleanup", "--plan=p"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
-use super::endpoint::{Act, Endpoint};
+use super::endpoint::{Act, DRY_RUN, Endpoint};
 use super::execute::{Carried, carry_out, with_context};
 use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::keyed;
@@ -189,7 +189,7 @@ async fn write(
     let target = format!("{} {}", head.method, head.uri);
     let carried = shared.pool.run_write(move || {
         let loaded = with.loaded();
-        let dry_run = given.is_on("dry_run");
+        let dry_run = given.is_on(DRY_RUN);
         let book = with.book()?;
         let write = Write { dir: &with.dir, loaded, asker: &asker, endpoint, given, body, book, target };
         Ok(match key.filter(|_| !dry_run) {
@@ -257,7 +257,7 @@ impl Write<'_> {
         let carried = with_context(self.loaded.clone(), globals, "submit", invoker, |context| {
             submit_json(context, &body, pinned, may_be_in)
         });
-        let made = if self.given.is_on("dry_run") { 200 } else { 201 };
+        let made = if self.given.is_on(DRY_RUN) { 200 } else { 201 };
         let members = carried.members();
         let mut answer = answer_of(carried, made);
         if answer.status == 201 {

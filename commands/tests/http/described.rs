@@ -245,12 +245,15 @@ fn change_all(described: &Described, served: &Served) {
     post("/api/admin/cleanup/start", json!({ "job_ids": ["gone"] })).is(404);
     let open = served.get("/api/admin/cleanup/state").is(200).json();
     let cleanup = &open["cleanups"][0]["cleanup_id"];
+    post("/api/admin/cleanup/retry", json!({ "cleanup_id": cleanup, "dry_run": true })).is(200);
     post("/api/admin/cleanup/retry", json!({ "cleanup_id": cleanup })).is(200);
     let retry = "/api/admin/webhooks/retry";
     let undelivered = served.get("/api/admin/webhooks/pending").is(200).json();
     let first = &undelivered["deliveries"][0]["delivery_id"];
     post(retry, json!({ "delivery_ids": [first, "gone"], "dry_run": true })).is(200);
     post(retry, json!({ "all_parked": true })).is(200);
+    post(retry, json!({ "delivery_ids": ["gone"] })).problem(404, "no-such-delivery");
+    post("/api/admin/orphans/scan", json!({ "dry_run": true })).is(200);
     let scan = post("/api/admin/orphans/scan", json!({})).is(200).json();
     let cleanup = "/api/admin/orphans/cleanup";
     post(cleanup, json!({ "plan_id": scan["plan_id"], "dry_run": true })).is(200);

@@ -111,6 +111,7 @@ fn every_look_has_its_members_and_is_known_by_its_tag() {
         served.get(&format!("{path}?nonsense=1")).problem(422, "bad-request");
         served.ask("PUT", path, None).problem(405, "wrong-method");
     }
+    assert!(served.get("/metrics").is(200).header("etag").is_some_and(|tag| tag.starts_with('"')));
     let history = served.get("/api/admin/startup/history").is(200);
     let tag = format!("If-None-Match: {}", history.header("etag").unwrap());
     let (name, value) = tag.split_once(": ").unwrap();
@@ -219,6 +220,12 @@ fn what_is_not_there_or_does_not_fit_is_said_by_its_status() {
         ("/api/admin/recovery/skip-phase", json!({ "phase": 7 })),
         ("/api/admin/orphans/cleanup", json!({})),
         ("/api/admin/orphans/scan", json!({ "kinds": ["nonsense"] })),
+        ("/api/admin/orphans/scan", json!({ "kinds": [] })),
+        ("/api/admin/orphans/cleanup", json!({ "plan_id": "any", "ids": [] })),
+        ("/api/admin/orphans/cleanup", json!({ "plan_id": "any", "kinds": [] })),
+        ("/api/admin/cleanup/start", json!({ "job_ids": [] })),
+        ("/api/admin/webhooks/retry", json!({ "delivery_ids": [] })),
+        ("/api/admin/webhooks/retry", json!({ "delivery_ids": [], "all_parked": true })),
         ("/api/admin/webhooks/retry", json!({})),
         ("/api/admin/locks/detect-stale", json!({ "release": "yes" })),
         ("/api/admin/recovery/queue/repair", json!({ "nonsense": true })),
@@ -239,6 +246,9 @@ fn what_is_not_there_or_does_not_fit_is_said_by_its_status() {
     let none = served.post("/api/admin/recovery/jobs/resume", &json!({ "job_ids": ["gone"] }));
     let problem = none.problem(404, "no-such-job");
     assert_eq!(problem["refused"][0]["job_id"], "gone", "{problem}");
+    let none = served.post("/api/admin/cleanup/start", &json!({ "job_ids": ["gone", "nope"] }));
+    let problem = none.problem(404, "no-such-job");
+    assert_eq!(problem["refused"].as_array().unwrap().len(), 2, "{problem}");
     let plan = json!({ "plan_id": "0191f8a0-0000-7000-8000-000000000000" });
     served.post("/api/admin/orphans/scan", &json!({})).is(200);
     served.post("/api/admin/orphans/cleanup", &plan).problem(412, "plan-out-of-date");
@@ -287,10 +297,34 @@ fn every_change_can_be_done_and_be_only_shown() {
     {
         assert!(scan.get(member).is_some(), "{member}: {scan}");
     }
-    let plan = json!({ "plan_id": scan["plan_id"], "dry_run": true });
-    served.post("/api/admin/orphans/cleanup", &plan).is(200);
+    // A rehearsal if either says so.
+    for (query, body) in [("", true), ("?dry_run=true", false), ("?dry_run=false", true)] {
+        let plan = json!({ "plan_id": scan["plan_id"], "dry_run": body });
+        let shown = served.post(&format!("/api/admin/orphans/cleanup{query}"), &plan).is(200).json();
+        assert_eq!(shown["dry_run"], true, "{query} {body}");
+    }
+    let would = served.post("/api/admin/orphans/scan?dry_run=true", &json!({})).is(200).json();
+    assert_eq!((&would["plan_id"], &would["dry_run"]), (&Value::Null, &json!(true)), "{would}");
+    let plan = served.get("/api/admin/orphans/candidates").is(200).json();
+    assert_eq!(plan["plan_id"], scan["plan_id"]);
+    let retry = json!({ "cleanup_id": "gone", "dry_run": true });
+    served.post("/api/admin/cleanup/retry", &retry).problem(404, "no-such-cleanup");
     served.post("/api/admin/webhooks/retry", &json!({ "all_parked": true })).is(200);
-    let none = served.post("/api/admin/webhooks/retry", &json!({ "delivery_ids": ["gone"] })).is(200).json();
+    let none = json!({ "delivery_ids": ["gone", "nope"] });
+    let none = served.post("/api/admin/webhooks/retry", &none).problem(404, "no-such-delivery");
     assert_eq!(none["retried"], json!([]), "{none}");
-    assert_eq!(none["refused"].as_array().unwrap().len(), 1, "{none}");
+    assert_eq!(none["refused"].as_array().unwrap().len(), 2, "{none}");
+}
+
+#[test]
+fn what_cannot_be_used_is_no_health() {
+    let served = Served::new();
+    served.get("/healthz").is(200);
+    served.scene.place.write("state/locks/web.lock.json", "{");
+    let health = served.get("/healthz").is(503).json();
+    assert_eq!((&health["healthy"], &health["state"]), (&json!(false), &json!("degraded")), "{health}");
+    assert_eq!(health["degraded_resources"], 1, "{health}");
+    assert_eq!(served.scene.json(&["health"], 3), health);
+    served.get("/livez").is(200);
+    served.get("/readyz").is(200);
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -13,15 +13,29 @@ struct Listener(BufReader<TcpStream>);
 
 impl Listener {
     fn new(served: &Served, last: Option<u64>) -> Listener {
+        Listener::of(served, "viewer", last)
+    }
+
+    fn of(served: &Served, role: &str, last: Option<u64>) -> Listener {
         let mut stream = TcpStream::connect(&served.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let from = last.map_or_else(String::new, |n| format!("Last-Event-ID: {n}\r\n"));
         let ask = format!(
             "GET /api/admin/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n{from}\r\n",
-            served.token("viewer")
+            served.token(role)
         );
         stream.write_all(ask.as_bytes()).unwrap();
         Listener(BufReader::new(stream))
+    }
+
+    /// What comes until the server ends the answer.
+    fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        // The chunk without anything in it is the last.
+        while !rest.ends_with("\n0\r\n") {
+            assert!(self.0.read_line(&mut rest).unwrap() > 0, "the connection broke off: {rest}");
+        }
+        rest
     }
 
     /// The next event: its number, its kind, its data.
@@ -85,6 +99,42 @@ fn events_come_in_order_and_go_on_where_a_client_left() {
             &[("Authorization", &format!("Bearer {}", served.token("viewer")))],
         )
         .problem(422, "bad-request");
+}
+
+#[test]
+fn a_number_that_the_log_has_not_reached_is_reset_to_its_end() {
+    let served = Served::new();
+    served.submit(&json!({ "id": "one", "command": ["true"] }));
+    served.wait_for("one", "succeeded");
+    let mut lost = Listener::new(&served, Some(u64::MAX));
+    let (begin, kind, data) = lost.next();
+    assert_eq!((kind.as_str(), &data["seq"]), ("reset", &json!(begin)));
+    let submitted = served.post("/api/jobs", &json!({ "id": "two", "command": ["true"] })).is(201).json();
+    // The supervisor of the first may still have had something to say.
+    let next = std::iter::repeat_with(|| lost.next()).find(|(_, _, data)| data["seq"] == submitted["seq"]);
+    let (number, kind, _) = next.unwrap();
+    assert!(number > begin, "{number}");
+    assert_eq!(kind, "queue");
+    // A number that was just given is none of those, though the daemon may not have read it yet.
+    let submitted = served.post("/api/jobs", &json!({ "id": "three", "command": ["true"] })).is(201).json();
+    let mut right = Listener::new(&served, submitted["seq"].as_u64());
+    assert_eq!(right.next().1, "queue");
+}
+
+#[test]
+fn a_stream_ends_when_its_token_counts_no_more() {
+    let served = Served::new();
+    let mut stays = Listener::of(&served, "admin", None);
+    let mut goes = Listener::new(&served, None);
+    assert_eq!((stays.next().1.as_str(), goes.next().1.as_str()), ("begin", "begin"));
+    served.scene.json(&["token", "rotate", "viewer"], 0);
+    let begun = Instant::now();
+    let rest = goes.rest();
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    served.submit(&json!({ "id": "it", "command": ["true"] }));
+    assert_eq!(stays.next().2["changes"][0]["object"], "job:it");
+    assert!(!rest.contains("job:it"), "{rest}");
+    Listener::new(&served, None).next();
 }
 
 #[test]

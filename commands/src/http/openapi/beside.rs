@@ -38,7 +38,7 @@ fn beside(schemas: &mut Schemas) -> Vec<Beside> {
             "Whether it takes jobs; while it recovers, 503 with the progress",
             schemas.of::<Readiness>(),
         ),
-        open("/healthz", "Whether nothing is broken; else 503", schemas.of::<Health>()),
+        open("/healthz", "Whether all can be used; else 503", schemas.of::<Health>()),
         open("/version", "Which version it is", schemas.of::<Version>()),
         open(
             "/openapi.json",
@@ -65,7 +65,8 @@ fn beside(schemas: &mut Schemas) -> Vec<Beside> {
 fn operation(beside: Beside) -> Value {
     let (kind, schema) = beside.answer;
     let mut responses = problems(beside.problems);
-    let of_headers: &[&str] = if beside.is_open { &["ETag"] } else { &[] };
+    // A stream has no end, so no tag.
+    let of_headers: &[&str] = if kind == "text/event-stream" { &[] } else { &["ETag"] };
     let content = json!({ kind: { "schema": schema } });
     let answer = json!({ "description": beside.summary, "headers": headers(of_headers), "content": content });
     responses.insert("200".to_owned(), answer);

@@ -63,12 +63,14 @@ fn schema(parameter: &Parameter) -> Value {
         Shape::OneOf(words) => json!({ "type": "string", "enum": words }),
         Shape::Count => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         Shape::Flag => json!({ "type": "boolean" }),
-        Shape::SomeOf(words) => json!({ "type": "array", "items": { "type": "string", "enum": words } }),
-        Shape::Texts => {
-            let least = u32::from(parameter.required);
-            json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": least })
-        }
+        Shape::SomeOf(words) => list(&json!({ "type": "string", "enum": words })),
+        Shape::Texts => list(&json!({ "type": "string", "minLength": 1 })),
     }
+}
+
+/// An empty one is refused.
+fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items, "minItems": 1 })
 }
 
 pub(super) fn request_body(endpoint: &Endpoint) -> Value {
@@ -106,7 +108,7 @@ fn only(endpoint: &Endpoint, says: &str) -> Value {
         let silent = match parameter.shape {
             Shape::Flag => json!({ "const": parameter.name == says }),
             _ if parameter.name == says => json!({ "type": "array", "minItems": 1 }),
-            _ => json!({ "maxItems": 0 }),
+            _ => json!({ "type": "null" }),
         };
         properties.insert(parameter.name.to_owned(), silent);
     }

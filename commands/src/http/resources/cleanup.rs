@@ -42,6 +42,5 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &["retry", "cleanup"],
         "Tries the failed phases of a cleanup again",
     )
-    .not_rehearsed()
     .with(&[required(member("cleanup_id", Shape::Name, To::Words, "Which cleanup"))]),
 ];

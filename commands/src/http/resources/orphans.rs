@@ -23,7 +23,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &["scan"],
         "Looks for damage and orphans, and saves the plan",
     )
-    .not_rehearsed()
     .with(&[member("kinds", KINDS, To::Option("--kind"), "Only orphans of these kinds")]),
     get::<CandidatesReport>(
         "/api/admin/orphans/candidates",
