@@ -22,6 +22,7 @@ mod delivery;
 mod derive;
 mod engine;
 mod log;
+mod place;
 pub mod record;
 mod recover;
 mod schedule;
