@@ -16,6 +16,7 @@ use super::answer::{Meaning, meaning_of, retry_after};
 use super::breaker::{BreakerSettings, Change};
 use super::delivery::{Delivery, DeliveryId};
 use super::log::{DeliveryLog, DeliveryLogError};
+use super::places::Places;
 use super::record::{Attempted, Operation, Outcome, Standing};
 use super::schedule::{chance, pause_after};
 use super::sender::{Answer, Sender, prepare};
@@ -72,6 +73,7 @@ enum Message {
 struct Done {
     delivery: Arc<Delivery>,
     attempt: u32,
+    begun: Instant,
     duration: Duration,
     answer: Answer,
 }
@@ -98,6 +100,7 @@ pub struct Engine {
     outbox: UnboundedSender<Message>,
     /// Ends of attempts that are not in the log yet; nothing new begins before, or without, them.
     unrecorded: Vec<Operation>,
+    places: Places,
     is_dirty: bool,
     is_syncing: bool,
     synced: Option<Instant>,
@@ -132,6 +135,7 @@ impl Engine {
         }
         let (outbox, inbox) = unbounded_channel();
         let feed = Feed(outbox.clone());
+        let places = Places::new(settings.concurrency);
         let engine = Engine {
             dir: dir.clone(),
             sender: Arc::new(Sender::new(&settings)),
@@ -141,6 +145,7 @@ impl Engine {
             inbox,
             outbox,
             unrecorded: Vec::new(),
+            places,
             is_dirty: false,
             is_syncing: false,
             synced: None,
@@ -208,8 +213,7 @@ impl Engine {
     async fn rest(&mut self) {
         let now = Instant::now();
         let until_due = self.agenda.next_time().map_or(LOOK, |t| t.saturating_duration_since(now));
-        let has_room = self.agenda.in_flight() < self.settings.concurrency;
-        let longest = if has_room { until_due.min(LOOK) } else { LOOK };
+        let longest = if self.places.free(now) > 0 { until_due.min(LOOK) } else { LOOK };
         if let Ok(Some(message)) = tokio::time::timeout(longest, self.inbox.recv()).await {
             self.take(message);
         }
@@ -267,8 +271,7 @@ impl Engine {
     /// on the wire.
     fn advance(&mut self) -> Result<(), DeliveryLogError> {
         let now = Instant::now();
-        let room = self.settings.concurrency.saturating_sub(self.agenda.in_flight());
-        let chosen: Vec<_> = (0..room).map_while(|_| self.agenda.next(now)).collect();
+        let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.agenda.next(now)).collect();
         let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
         let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
         let begins = chosen.iter().zip(&attempts);
@@ -312,16 +315,17 @@ impl Engine {
         Ok(())
     }
 
-    fn send(&self, delivery: Arc<Delivery>, attempt: u32) {
+    fn send(&mut self, delivery: Arc<Delivery>, attempt: u32) {
+        let begun = Instant::now();
+        self.places.take(begun, delivery.id);
         let (sender, outbox) = (self.sender.clone(), self.outbox.clone());
         let (settings, at) = (self.settings.clone(), self.dir.clock.now());
         tokio::spawn(async move {
-            let begun = Instant::now();
             let answer = match prepare(&settings, &delivery, at) {
                 Ok(prepared) => sender.send(prepared).await,
                 Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
             };
-            let done = Done { delivery, attempt, duration: begun.elapsed(), answer };
+            let done = Done { delivery, attempt, begun, duration: begun.elapsed(), answer };
             let _ = outbox.send(Message::Done(Box::new(done))); // Nobody listens: it was interrupted.
         });
     }
@@ -329,7 +333,8 @@ impl Engine {
     /// An attempt has ended: what it means, for the delivery and for its endpoint.
     fn ended(&mut self, done: Done) {
         let (now, at) = (Instant::now(), self.dir.clock.now());
-        let Done { delivery, attempt, duration, answer } = done;
+        let Done { delivery, attempt, begun, duration, answer } = done;
+        self.places.give_back(begun, delivery.id);
         let asked = answer.retry_after.as_deref();
         let asked = asked.and_then(|v| retry_after(v, at, self.settings.retry_after_max));
         let tries = self.log.state().course(delivery.id).map_or(1, |c| c.tries);

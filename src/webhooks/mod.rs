@@ -23,6 +23,7 @@ mod derive;
 mod engine;
 mod log;
 mod place;
+mod places;
 pub mod record;
 mod recover;
 mod schedule;

@@ -31,6 +31,27 @@ fn one_that_hangs_delays_nobody_else_and_its_deliveries_are_parked() {
     office.finds("webhook-parked");
 }
 
+/// More receivers hang than there are places, each at an endpoint of its own.
+#[test]
+fn many_that_hang_delay_the_others_by_seconds_and_not_by_the_time_limit() {
+    let (hang, kind): (Vec<_>, _) =
+        ((0..60).map(|_| Receiver::start(|_| Reply::Hang)).collect(), Receiver::kind());
+    let office = Office::new("retry = ['1h']\ntimeout = '60s'\nper_endpoint = 1");
+    for (n, receiver) in hang.iter().enumerate() {
+        office.one(&format!("hangs-{n}"), &receiver.url("/"));
+        office.one(&format!("behind-{n}"), &receiver.url("/"));
+    }
+    office.one("kind", &kind.url("/"));
+    let _daemon = office.scene.daemon(1);
+    wait_for("the first attempts that hang", || hang.iter().filter(|r| r.count() > 0).count() >= 32);
+    let begun = Instant::now();
+    wait_for("the healthy one", || kind.count() == 1);
+    assert!(begun.elapsed() < Duration::from_secs(30), "it waited: {:?}", begun.elapsed());
+    assert!(hang.iter().all(|r| r.count() <= 1), "one at a time an endpoint");
+    let in_flight = office.json(&["webhooks", "pending", "--status", "in_flight"]);
+    assert!(in_flight["total"].as_u64().unwrap() > 32, "{in_flight}");
+}
+
 #[test]
 fn one_that_closes_is_tried_again_and_then_parked() {
     let closes = Receiver::start(|_| Reply::Close);
