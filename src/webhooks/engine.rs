@@ -301,17 +301,12 @@ impl Engine {
 
     fn compact_if_due(&mut self) -> Result<(), DeliveryLogError> {
         let size = self.log.state().courses().len() as u64;
-        if self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2) {
-            self.compact()?;
+        let is_long = self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2);
+        let retention = self.settings.retention();
+        if is_long || self.log.is_worth_shortening(retention, self.dir.clock.now()) {
+            // Which of those that arrived could come up again, the next recovery finds out.
+            self.log.compact(&|_| true, retention)?;
         }
-        Ok(())
-    }
-
-    fn compact(&mut self) -> Result<(), DeliveryLogError> {
-        let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
-        let since = self.dir.clock.now().plus_millis(-keep);
-        // Which of those that arrived could come up again, the next recovery finds out.
-        self.log.compact(&|_| true, since, self.settings.keep_entries)?;
         Ok(())
     }
 

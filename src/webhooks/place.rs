@@ -40,7 +40,9 @@ impl Place {
         }
         match self.url.query() {
             Some(query) => self.names == other.names && other.url.query() == Some(query),
-            None => other.names.strip_prefix(&*self.names).is_some_and(|rest| rest.iter().all(|n| is_name(n))),
+            None => {
+                other.names.strip_prefix(&*self.names).is_some_and(|rest| rest.iter().all(|n| is_name(n)))
+            }
         }
     }
 }
@@ -64,9 +66,19 @@ mod tests {
     #[test]
     fn below_is_what_the_client_calls_below() {
         for own in ["http://h/ok/hooks", "HTTP://user:x@H:80/ok/hooks/", "http://h/ok/./other/../hooks"] {
-            for below in
-                ["", "/", "/a", "/a/b?c", "?x=1", "#f", "/a/../b", "/%2e/c", "//", "/a;v=1", "/%2E%2E/hooks/d"]
-            {
+            for below in [
+                "",
+                "/",
+                "/a",
+                "/a/b?c",
+                "?x=1",
+                "#f",
+                "/a/../b",
+                "/%2e/c",
+                "//",
+                "/a;v=1",
+                "/%2E%2E/hooks/d",
+            ] {
                 let other = format!("http://h/ok/hooks{below}");
                 assert!(covers(own, &other), "{other} is below {own}");
             }

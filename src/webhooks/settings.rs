@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::addresses::AddressRules;
 use super::delivery::Event;
+use super::past::Retention;
 use super::place::Place;
 use super::target::{Target, endpoint_of};
 use crate::state::Secret;
@@ -125,6 +126,12 @@ impl Settings {
         let places = self.endpoints.iter().filter_map(|e| Place::of(&e.url).map(|own| (own, e)));
         let covering = places.filter(|(own, _)| own.covers(&other));
         covering.max_by_key(|(own, e)| (own.depth(), e.url.len())).map(|(_, e)| e)
+    }
+
+    /// How much of the past is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention { keep: self.keep, entries: self.keep_entries }
     }
 
     /// The longest time that a delivery can have to wait for its next try.
