@@ -133,16 +133,19 @@ pub struct PendingDelivery {
     pub at: Timestamp,
     pub attempts: u32,
     pub status: DeliveryStatus,
+    /// Not before; its endpoint may be busy, or its circuit open, even then.
     pub next_try_at: Option<Timestamp>,
     pub last_error: Option<String>,
 }
 
 impl PendingDelivery {
-    fn of(u: &Undelivered) -> PendingDelivery {
+    fn of(u: &Undelivered, survey: &Survey) -> PendingDelivery {
         let Undelivered { delivery, course } = u;
+        let not_before = survey.wishes.get(&delivery.target.endpoint).copied();
         let next_try_at = match course.as_ref().map(|c| c.standing) {
-            Some(Standing::Waiting { next_try_at }) => Some(next_try_at),
-            _ => None,
+            None => not_before,
+            Some(Standing::Waiting { next_try_at }) => Some(next_try_at).max(not_before),
+            Some(Standing::InFlight { .. } | Standing::Parked { .. }) => None,
         };
         PendingDelivery {
             delivery_id: delivery.id,
@@ -173,6 +176,8 @@ pub struct EndpointLine {
     pub open_until: Option<Timestamp>,
     pub failures: u32,
     pub last_error: Option<String>,
+    /// It asked to be left alone until then (`Retry-After`).
+    pub not_before: Option<Timestamp>,
 }
 
 /// What is undelivered.
@@ -204,7 +209,7 @@ impl PendingDeliveries {
         let (part, next_cursor) = cut_counted(wanted, page)?;
         Ok(PendingDeliveries {
             counts: DeliveryCounts::of(survey),
-            deliveries: part.into_iter().map(PendingDelivery::of).collect(),
+            deliveries: part.into_iter().map(|u| PendingDelivery::of(u, survey)).collect(),
             total,
             next_cursor,
             by_endpoint: by_endpoint(survey),
@@ -228,6 +233,7 @@ fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
     }
     let named = lines.into_iter().map(|(endpoint, line)| EndpointLine {
         endpoint: endpoint.to_owned(),
+        not_before: survey.wishes.get(endpoint).copied(),
         circuit: if line.open_until.is_some() { "open" } else { "closed" },
         ..line
     });

@@ -133,6 +133,9 @@ impl Engine {
             let rest = bounded(circuit.open_until.millis_since(at), settings.breaker_pause_max);
             agenda.restore_circuit(endpoint, circuit.failures, now + rest);
         }
+        for (endpoint, until) in log.state().wishes().iter().filter(|(_, until)| **until > at) {
+            agenda.restore_wish(endpoint, now + bounded(until.millis_since(at), settings.retry_after_max));
+        }
         let (outbox, inbox) = unbounded_channel();
         let feed = Feed(outbox.clone());
         let places = Places::new(settings.concurrency);
@@ -340,7 +343,7 @@ impl Engine {
             Outcome::Retry => self.done.retried += 1,
             Outcome::Parked | Outcome::Refused => self.done.parked += 1,
         }
-        let pause_ms = pause.map(|p| i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
+        let after = |p: Duration| at.plus_millis(i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
         let operation = Operation::Attempted(Attempted {
             delivery: delivery.id,
             attempt,
@@ -351,7 +354,8 @@ impl Engine {
             status_code: answer.status,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             error: error.clone(),
-            next_try_at: pause_ms.filter(|_| outcome == Outcome::Retry).map(|ms| at.plus_millis(ms)),
+            next_try_at: pause.filter(|_| outcome == Outcome::Retry).map(after),
+            not_before: asked.map(after),
         });
         self.unrecorded.push(operation);
         match (outcome, pause) {

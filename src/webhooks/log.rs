@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DeliveryId;
-use super::past::{Retention, Stock, attempts_in};
+use super::past::{PastAttempt, Retention, Stock, attempts_in};
 use super::record::{DELIVERY_LOG_VERSION, Operation, Record};
 use super::state::{DeliveryState, Refusal};
 use crate::durable::log::{
@@ -178,6 +178,24 @@ impl Pass {
         let compacted = self.compacted;
         self.problems.missing.retain(|(_, last)| *last >= compacted);
     }
+}
+
+/// The attempts that a compaction writes: those that are to be shown, and those by which endpoints are left alone.
+fn kept_attempts(
+    past: Vec<PastAttempt>,
+    shown: Vec<PastAttempt>,
+    state: &DeliveryState,
+    now: Timestamp,
+) -> impl Iterator<Item = Operation> {
+    let counts = move |a: &PastAttempt| {
+        let wish = a.attempted.wish();
+        wish.is_some_and(|(endpoint, until)| until > now && state.wishes().get(&endpoint) == Some(&until))
+    };
+    past.into_iter().filter(counts).chain(shown).map(move |mut a| {
+        // One that an operator has passed over, or that a later one replaced, must not come back.
+        a.attempted.not_before = a.attempted.not_before.filter(|_| counts(&a));
+        Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }
+    })
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
@@ -365,18 +383,14 @@ impl DeliveryLog {
         if !self.pass.problems.unknown.is_empty() {
             return Ok(false);
         }
-        let attempts = retention.of(attempts_in(&self.dir)?, self.dir.clock.now());
+        let (past, shown) = retention.split(attempts_in(&self.dir)?, self.dir.clock.now());
         if !self.pass.problems.damage.is_empty() {
             self.log.keep_damage(&self.pass.problems.damage)?;
         }
         self.log.rotate()?;
-        let begin = self.decide(&mut |_| {}, |state, _| {
+        let begin = self.decide(&mut |_| {}, |state, now| {
             let mut kept = state.kept(is_wanted);
-            kept.extend(
-                attempts
-                    .into_iter()
-                    .map(|a| Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }),
-            );
+            kept.extend(kept_attempts(past, shown, state, now));
             let end = Operation::CompactionEnd { records: kept.len() as u64 };
             let circuits = state.circuits().iter().map(|(endpoint, c)| Operation::Circuit {
                 endpoint: endpoint.clone(),

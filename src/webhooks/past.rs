@@ -74,10 +74,21 @@ pub struct Retention {
 impl Retention {
     /// Of attempts, the oldest first, those that are to be shown.
     #[must_use]
-    pub fn of(self, mut attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
+    pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
+        self.split(attempts, now).1
+    }
+
+    /// Those that are not to be shown any more, and those that are.
+    pub(super) fn split(
+        self,
+        attempts: Vec<PastAttempt>,
+        now: Timestamp,
+    ) -> (Vec<PastAttempt>, Vec<PastAttempt>) {
         let since = self.since(now);
-        attempts.retain(|a| a.ended_at >= since);
-        attempts.split_off(attempts.len().saturating_sub(self.entries))
+        let (mut past, mut recent): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|a| a.ended_at < since);
+        let shown = recent.split_off(recent.len().saturating_sub(self.entries));
+        past.append(&mut recent);
+        (past, shown)
     }
 
     fn since(self, now: Timestamp) -> Timestamp {

@@ -1,7 +1,7 @@
 //! What `retry webhook` and `webhooks discard` have in common: which deliveries, why not the others, and
 //! one record for all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use recovery::audit::{Entry, Trail};
 use recovery::queue::Actor;
@@ -26,7 +26,7 @@ pub(super) struct Choice<'a> {
     pub(super) action: &'static str,
     /// Whether it can be done with one.
     pub(super) check: fn(&DeliveryState, DeliveryId) -> Result<(), Refusal>,
-    pub(super) operation: fn(Vec<DeliveryId>, Actor) -> Operation,
+    pub(super) operation: fn(Vec<DeliveryId>, Vec<String>, Actor) -> Operation,
 }
 
 type Chosen = (Vec<ChosenDelivery>, Vec<RefusedDelivery>);
@@ -64,7 +64,11 @@ pub(super) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
                 _ => refused.push(RefusedDelivery::unknown(text)),
             }
         }
-        let pieces = ids.chunks(A_RECORD).map(|ids| (choice.operation)(ids.to_vec(), actor.clone()));
+        let pieces = ids.chunks(A_RECORD).map(|ids| {
+            let of = |id: &DeliveryId| known.get(&id.to_string()).map(|u| u.delivery.target.endpoint.clone());
+            let endpoints: BTreeSet<String> = ids.iter().filter_map(of).collect();
+            (choice.operation)(ids.to_vec(), endpoints.into_iter().collect(), actor.clone())
+        });
         (if dry_run { Vec::new() } else { pieces.collect() }, (chosen, refused))
     })?;
     log.commit()?;

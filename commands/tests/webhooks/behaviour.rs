@@ -276,6 +276,7 @@ fn a_clock_that_was_set_back_holds_nothing_up() {
         duration_ms: 1,
         error: None,
         next_try_at: Some(next_try_at),
+        not_before: None,
     };
     let begin = Operation::Begin { delivery: id, attempt: 1 };
     log.append(&[begin, Operation::Attempted(attempted)], &mut |_| {}).unwrap();

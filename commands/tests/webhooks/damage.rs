@@ -98,8 +98,11 @@ fn what_does_not_fit_is_told_and_what_a_later_version_wrote_is_kept() {
     let dir = office.scene.dir();
     let mut log = DeliveryLog::open(&dir).unwrap();
     let id: recovery::webhooks::DeliveryId = "0192d7a0-0000-7000-8000-000000000001".parse().unwrap();
-    log.append(&[Operation::Retry { deliveries: vec![id], by: "test".to_owned(), why: None }], &mut |_| {})
-        .unwrap();
+    log.append(
+        &[Operation::Retry { deliveries: vec![id], endpoints: Vec::new(), by: "test".to_owned(), why: None }],
+        &mut |_| {},
+    )
+    .unwrap();
     log.log().append(&[br#"{"v":2,"at":"2026-03-01T09:30:00.000Z","op":"dream"}"#]).unwrap();
     drop(log);
     office.finds("webhook-record-refused");

@@ -53,7 +53,12 @@ fn deliver(stage: &Stage) -> Result<(), Error> {
     };
     let (again, gone) = (id_of("refused")?, id_of("unwanted")?);
     let by = || actor().by;
-    let retry = Record::Retry { deliveries: vec![again], by: by(), why: None };
+    let retry = Record::Retry {
+        deliveries: vec![again],
+        endpoints: vec![format!("http://{address}")],
+        by: by(),
+        why: None,
+    };
     let discard = Record::Discard { deliveries: vec![gone], by: by(), why: None };
     log.append(&[retry, discard], &mut |_| {})?;
     log.commit()?;
