@@ -18,6 +18,9 @@ use crate::text::Text;
 /// So many ids fit well into a record.
 const A_RECORD: usize = 500;
 
+/// So many have an entry of their own in the audit trail.
+const NAMED: usize = 20;
+
 /// What is asked for.
 pub(super) struct Choice<'a> {
     pub(super) ids: &'a [String],
@@ -72,11 +75,15 @@ pub(super) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
         (if dry_run { Vec::new() } else { pieces.collect() }, (chosen, refused))
     })?;
     log.commit()?;
-    if !dry_run && !chosen.0.is_empty() {
-        let detail =
-            chosen.0.iter().take(20).map(|c| c.delivery_id.to_string()).collect::<Vec<_>>().join(" ");
-        let object = format!("webhooks:{}", chosen.0.len());
-        trail.record(&Entry::done(dir.clock.now(), &actor, choice.action, object, detail))?;
+    if !dry_run {
+        let entry = |object, detail| Entry::done(dir.clock.now(), &actor, choice.action, object, detail);
+        for delivery in chosen.0.iter().take(NAMED) {
+            trail.record(&entry(format!("webhook:{}", delivery.delivery_id), delivery.url.clone()))?;
+        }
+        if let Some(more) = chosen.0.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            let detail = format!("besides the {NAMED} that have an entry each");
+            trail.record(&entry(format!("webhooks:{more}"), detail))?;
+        }
     }
     Ok(chosen)
 }

@@ -230,6 +230,8 @@ fn what_was_under_way_in_a_crash_is_delivered_again_with_the_same_id() {
     let _daemon = office.scene.daemon(1);
     // `retry = []` gives one try only: the interrupted one did not count.
     office.wait_for_outcomes("caught", &["delivered"]);
+    let found = &office.json(&["webhooks", "recovered"])["deliveries"][0];
+    assert_eq!((&found["status"], &found["attempts"]), (&"delivered".into(), &2.into()), "{found}");
     assert_eq!((receiver.count(), receiver.by_id().len()), (2, 1));
     let requests = receiver.requests();
     assert_eq!(requests[0].body, requests[1].body);
