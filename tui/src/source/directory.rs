@@ -165,6 +165,7 @@ impl DirectorySource {
             let is_delivering = is_held(&dir.paths.deliver_lock()).unwrap_or(false);
             let pending = PendingDeliveries::new(&survey, None, is_delivering, &all);
             let attempts = attempts_in(dir).map_err(|e| sentence(&e))?;
+            let attempts = this.settings.webhooks.retention().of(attempts, dir.clock.now());
             let log = DeliveryLogReport::new(attempts, &survey.problems, &all);
             let panel = Webhooks::new(pending.map_err(|e| sentence(&e))?, log.map_err(|e| sentence(&e))?);
             Ok(Arc::new(panel) as Arc<dyn Listing>)
