@@ -59,6 +59,7 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         grace: orphans.grace,
         trash_keep: orphans.trash_keep,
         trash_bytes: orphans.trash_bytes,
+        scan_every: orphans.scan_every,
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
         ..OrphanSettings::new(actor)

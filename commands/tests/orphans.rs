@@ -78,6 +78,41 @@ fn why_makes_every_check_anew() {
 }
 
 #[test]
+fn a_daemon_looks_again_and_empties_the_trash() {
+    let place = Place::new();
+    ghost(&place, "old");
+    run(&place, &["scan"]).ends_with(0);
+    run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
+    let trashed = || json(&place, &["orphans", "candidates"])["trash"].as_array().unwrap().len();
+    assert_eq!(trashed(), 1);
+    let mut daemon = command(&place);
+    daemon.env("RECOVERYCTL_ORPHANS_SCAN_EVERY", "500ms").env("RECOVERYCTL_ORPHANS_TRASH_KEEP", "1s");
+    let daemon = Background::start(daemon.args(["daemon", "--listen", "none"]));
+    until("the trash to be empty", || trashed() == 0);
+    let workspace = ghost(&place, "new");
+    until("the new one to be found", || {
+        let plan = json(&place, &["orphans", "candidates"]);
+        plan["candidates"].as_array().unwrap().iter().any(|c| c["object"] == "job_directory:new")
+    });
+    assert!(workspace.exists(), "it only looks");
+    drop(daemon);
+}
+
+#[test]
+fn a_process_at_work_in_it_protects_a_folder() {
+    let place = Place::new();
+    let workspace = ghost(&place, "ghost");
+    let visitor = Background::start(Command::new("sleep").arg("600").current_dir(workspace.join("sub")));
+    run(&place, &["scan"]).ends_with(0);
+    let why = json(&place, &["why", "job_directory:ghost"]);
+    assert!(why["reason"].as_str().unwrap().starts_with("no-visitor: process "), "{why}");
+    run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
+    assert!(workspace.exists());
+    drop(visitor);
+    assert_eq!(json(&place, &["why", "job_directory:ghost"])["verdict"], "orphan");
+}
+
+#[test]
 fn an_engine_that_does_not_answer_is_no_proof() {
     let place = Place::new();
     run(&place, &["init"]).ends_with(0);

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::Place;
+use common::{Place, Ran};
 use serde_json::{Value, json};
 
 fn recovered() -> Place {
@@ -61,4 +61,28 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
     place.run(["recover"]).ends_with(0);
     assert_eq!(status(&place, 0)["state"], "healthy");
     assert_eq!(place.run(["health", "--json"]).ends_with(0).json()["healthy"], true);
+}
+
+/// A cleanup that nobody will try again by itself is told until it is over.
+#[test]
+fn a_parked_cleanup_is_told_until_it_is_over() {
+    let place = Place::new();
+    let mut tool = place.command();
+    tool.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", "false").env("RECOVERYCTL_CLEANUP_TRIES", "1");
+    place.run(["submit", "--id", "one", "--auto-cleanup", "--", "mkdir", ".code-indexer"]).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
+    Ran::of(tool.args(["cleanup", "run"])).ends_with(3);
+    let status = place.run(["status", "--json"]).json();
+    assert!(status["status"].as_str().unwrap().contains("parked cleanup waits"), "{status:#}");
+    assert_eq!(status["action"], "recoveryctl retry cleanup one.1", "{status:#}");
+    let found = place.run(["findings", "--json"]).json();
+    assert_eq!(found["findings"][0]["code"], "cleanup-parked", "{found:#}");
+    place.run(["cleanup", "skip", "one.1", "cidx", "--reason", "no tool"]).ends_with(0);
+    place.run(["cleanup", "run"]).ends_with(0);
+    let status = place.run(["status", "--json"]).json();
+    assert_eq!(
+        (&status["status"], &status["findings"]),
+        (&"all is well".into(), &serde_json::json!([])),
+        "{status:#}"
+    );
 }

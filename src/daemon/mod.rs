@@ -17,6 +17,7 @@ mod orphans;
 mod prune;
 mod restarts;
 mod retention;
+mod scans;
 mod scheduler;
 mod serve;
 mod supervisors;

@@ -9,11 +9,18 @@ use super::again::{Again, Looks};
 use super::cleaning::{Cleaning, clean};
 use super::deliveries::Deliveries;
 use super::restarts::{Restarts, kept_going};
+use super::scans::{Scanning, scan_at_intervals};
 use super::scheduler::{Follower, Scheduler};
 use super::serve::{DaemonError, Life, Rules};
 use crate::jobs::record;
 use crate::queue::Queue;
 use crate::state::StateDir;
+
+/// What works beside the scheduler, and goes by rules.
+struct Beside {
+    cleaning: Cleaning,
+    scanning: Scanning,
+}
 
 /// Runs jobs, and beside that gives those that wait a record of their own: a daemon is ready before. While a
 /// phase is tried again no job is started; those that run go on.
@@ -27,21 +34,27 @@ pub(super) fn work(
     let over = AtomicBool::new(false);
     let waiting = record::waiting(queue.state());
     let rules = again.rules.borrow().clone();
-    let cleaning = Cleaning::new(rules.cleanup.clone());
+    let beside = Beside { cleaning: Cleaning::new(rules.cleanup.clone()), scanning: Scanning::new(&rules) };
     std::thread::scope(|scope| {
         // Derived: what cannot be written now, the next recovery writes.
         scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let (broke_off, stop) = (restarts.beside.clone(), || over.load(Ordering::Relaxed));
-        let (cleaning, over) = (&cleaning, &over);
-        let cleaner = scope.spawn(move || kept_going(&broke_off, &stop, &mut || clean(dir, cleaning, over)));
+        let stop = || over.load(Ordering::Relaxed);
+        let (beside, over) = (&beside, &over);
+        let broke_off = restarts.beside.clone();
+        let cleaner =
+            scope.spawn(move || kept_going(&broke_off, &stop, &mut || clean(dir, &beside.cleaning, over)));
+        let broke_off = restarts.beside.clone();
+        let scanner = scope.spawn(move || {
+            kept_going(&broke_off, &stop, &mut || scan_at_intervals(dir, &beside.scanning, over));
+        });
         let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
         scheduler.follow(follower(dir, &rules, life, restarts));
         scheduler.retain(rules.retention, &rules.cleanup);
         // Also when the loop breaks off: the scope waits for its threads.
-        let worked =
-            catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, cleaning, (life, restarts))));
+        let worked = catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, beside, (life, restarts))));
         over.store(true, Ordering::Relaxed);
         cleaner.thread().unpark();
+        scanner.thread().unpark();
         worked.unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
@@ -55,7 +68,7 @@ fn follower(dir: &StateDir, rules: &Rules, life: &Life<'_>, restarts: &Restarts<
 fn schedule(
     mut scheduler: Scheduler,
     again: &Again<'_>,
-    cleaning: &Cleaning,
+    beside: &Beside,
     (life, restarts): (&Life<'_>, &Restarts<'_>),
 ) -> Result<(), DaemonError> {
     let (looks, new) = (Looks::new(again), RefCell::new(None));
@@ -71,7 +84,7 @@ fn schedule(
         })?;
         if let Some(rules) = new.take() {
             let follower = follower(again.dir, &rules, life, restarts);
-            take_over(&mut scheduler, again, cleaning, (rules, follower));
+            take_over(&mut scheduler, again, beside, (rules, follower));
         }
         if !(life.stop)() {
             again.retry_what_is_asked(None)?;
@@ -84,12 +97,13 @@ fn schedule(
 fn take_over(
     scheduler: &mut Scheduler,
     again: &Again<'_>,
-    cleaning: &Cleaning,
+    beside: &Beside,
     (rules, follower): (Rules, Follower),
 ) {
     scheduler.take_over(rules.scheduler.clone());
     scheduler.retain(rules.retention, &rules.cleanup);
-    cleaning.take_over(rules.cleanup.clone());
+    beside.cleaning.take_over(rules.cleanup.clone());
+    beside.scanning.take_over(&rules);
     // Secrets may be in files of their own, so that the settings alone do not tell whether anything is new. What is
     // under way comes to its end elsewhere: no job waits for it, and the new engine begins when the old one has left.
     let before = scheduler.follow(follower);

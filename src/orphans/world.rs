@@ -23,6 +23,8 @@ pub struct OrphanSettings {
     pub trash_keep: Duration,
     /// How much of them is kept, in bytes.
     pub trash_bytes: u64,
+    /// How often a daemon looks, and empties the trash; zero: only when it recovers.
+    pub scan_every: Duration,
     /// Where the engine is; `None` when this machine has none.
     pub engine: Option<EngineSettings>,
     /// The folder by which a workspace's index is known.
@@ -38,6 +40,7 @@ impl OrphanSettings {
             grace: Duration::from_secs(600),
             trash_keep: Duration::from_secs(7 * 24 * 3600),
             trash_bytes: 10 << 30,
+            scan_every: Duration::from_secs(3600),
             engine: None,
             index_folder: ".code-indexer".into(),
         }

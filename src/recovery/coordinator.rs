@@ -20,11 +20,13 @@ use std::time::Instant;
 
 use super::control::{Control, LOOK_EVERY};
 use super::graph::PhaseGraph;
+use super::history::read_last;
+use super::phase::DegradedResource;
 use super::progress::{PhaseEnd, Tracker};
 use super::requests::{self, Request, Wish};
 use super::run::RunOptions;
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
-use super::tries::{Attempting, Named, cancelled, skipped};
+use super::tries::{Attempting, Named, cancelled, object, skipped};
 use crate::durable::DiskError;
 use crate::report::{Finding, Severity, catalogue};
 use crate::state::StateDir;
@@ -166,13 +168,25 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    fn end(&mut self, index: usize, end: PhaseEnd) {
+    fn end(&mut self, index: usize, mut end: PhaseEnd) {
+        if end.status == PhaseStatus::Skipped {
+            end.degraded.extend(self.left_by_the_last(index));
+        }
         let failed = end.status == PhaseStatus::Failed && !self.control.is_cancelled();
         let fatal = failed && self.graph.phases()[index].critical;
         self.tracker.end_phase(index, end);
         if fatal {
             self.control.stop();
         }
+    }
+
+    /// What a phase that is passed over named as unusable the last time: nobody has looked whether it was mended.
+    fn left_by_the_last(&self, index: usize) -> Vec<DegradedResource> {
+        let phase = &self.graph.phases()[index];
+        let last = read_last(self.dir).ok().flatten();
+        let before = last.as_ref().and_then(|last| last.snapshot.phase(phase.name));
+        let its_own = |r: &&DegradedResource| r.object != object(phase.name);
+        before.map_or_else(Vec::new, |p| p.degraded_resources.iter().filter(its_own).cloned().collect())
     }
 
     fn block_the_rest(&mut self) {

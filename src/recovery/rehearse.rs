@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use super::history::RecoveryRecord;
 use super::phases::{Recovery, Settings};
 use super::run::{RunError, RunOptions};
 use super::{GraphError, RecoveryOutcome, read_current};
+use crate::durable::tree::remove_tree;
 use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held, is_temporary_name};
 use crate::state::names::decode;
 use crate::state::{StateDir, StateError, StatePaths};
@@ -109,6 +110,11 @@ pub struct Proof {
     pub live: Vec<PathBuf>,
 }
 
+/// What the names of the folders begin with that hold a copy.
+const PREFIX: &str = "recoveryctl-rehearsal-";
+/// Held in each of them as long as it is worked on.
+const IN_USE: &str = "in-use.lock";
+
 /// Recovers a copy of `dir` below `place`, which is removed again.
 ///
 /// # Errors
@@ -122,10 +128,12 @@ pub fn rehearse(
     if let Some(run) = read_current(dir).filter(|s| s.outcome == RecoveryOutcome::Running) {
         return Err(RehearseError::UnderWay { pid: run.pid });
     }
+    remove_abandoned_copies(place);
     let folder = tempfile::Builder::new()
-        .prefix("recoveryctl-rehearsal-")
+        .prefix(PREFIX)
         .tempdir_in(place)
         .tried("make a temporary folder in", place)?;
+    let _in_use = FileLock::try_acquire(&Disk::real(), &folder.path().join(IN_USE))?;
     let (before, root) = consistent_copy(dir, folder.path())?;
     let live = held_locks(dir.paths.root(), &before)?;
     let copy = StateDir {
@@ -143,6 +151,20 @@ pub fn rehearse(
     let changes = changes(&made, &hashes(&root)?);
     let after = hashes(dir.paths.root())?;
     Ok(Rehearsal { record, rehearsal: true, changes, proof: proof(&before, &after, live) })
+}
+
+/// Copies of rehearsals that were killed: nobody holds their lock. One that is another user's stays.
+fn remove_abandoned_copies(place: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let is_copy = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
+        // Without the lock file one may just be made.
+        if is_copy && matches!(is_held(&entry.path().join(IN_USE)), Ok(false)) {
+            // What cannot be removed stays, and keeps nobody from rehearsing.
+            let _ = remove_tree(&Disk::real(), &entry.path(), &());
+        }
+    }
 }
 
 /// A copy during which nobody wrote, if one can be had: a log of now with workspaces of before would look

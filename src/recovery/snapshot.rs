@@ -15,7 +15,7 @@ use super::phase::{DegradedResource, Phase};
 use crate::durable::{is_held, read_optional};
 use crate::report::Finding;
 use crate::state::{StateDir, Timestamp};
-use crate::system::{Host, Presence, ProcessIdentity, presence};
+use crate::system::{Host, Presence, ProcessIdentity, is_network, presence};
 
 /// Where a phase stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -256,7 +256,11 @@ fn may_run(dir: &StateDir, snapshot: &Snapshot) -> bool {
         return false;
     }
     if !here.shares_processes_with(&snapshot.host) {
-        return true;
+        // Its process cannot be seen from here. The lock that it held for as long as it ran can, but not through a
+        // network.
+        let lock = dir.paths.recovery_lock();
+        return is_network(&dir.paths.recovery()).is_some()
+            || is_held(&lock).unwrap_or_else(|e| !e.is_not_found());
     }
     let writer = ProcessIdentity { pid: snapshot.pid, start_time: snapshot.process_start_time };
     if presence(writer) == Presence::Gone {

@@ -105,7 +105,7 @@ fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd
     PhaseEnd { status, message: outcome.message, findings: outcome.findings, degraded: outcome.degraded }
 }
 
-fn object(phase: &str) -> String {
+pub(super) fn object(phase: &str) -> String {
     format!("phase:{phase}")
 }
 

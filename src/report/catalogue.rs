@@ -451,8 +451,8 @@ pub const PHASE_SKIPPED: Entry = Entry {
     title: "A recovery phase was skipped",
     meaning: "An operator asked for it; the sentence says who and why.",
     done: "The phase did not run, or stopped where it was; what it would have found is not known.",
-    advice: "Run the recovery again when the reason is gone.",
-    next: Some("recoveryctl recover"),
+    advice: "Try the phase again when the reason is gone; that runs what waits for it, too.",
+    next: Some("recoveryctl retry phase {name}"),
 };
 
 /// A phase needed several tries.
@@ -463,7 +463,7 @@ pub const PHASE_RETRIED: Entry = Entry {
     meaning: "A try failed with the error that the sentence names.",
     done: "It was tried again after a pause.",
     advice: "If it succeeded in the end, nothing; otherwise deal with the error and recover again.",
-    next: Some("recoveryctl recover"),
+    next: Some("recoveryctl retry phase {name}"),
 };
 
 /// A phase failed in every try.

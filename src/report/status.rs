@@ -12,7 +12,7 @@ use super::finding::{Finding, Severity};
 use super::job_findings;
 use crate::durable::DiskError;
 use crate::jobs::FreshnessLimits;
-use crate::locks::{Availability, availability};
+use crate::locks::{Availability, JobLiveness, availability, inspect};
 use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
@@ -267,7 +267,7 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
-    let still = last.filter(|r| !r.object.starts_with("lock:") && !is_settled(sources, &r.object));
+    let still = last.filter(|r| !is_settled(sources, &r.object));
     let disk = super::queue::not_writable(sources.queue)
         .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
     // Whether it can be written is known now, whatever the last recovery said.
@@ -285,9 +285,19 @@ fn is_settled(sources: &Sources<'_>, object: &str) -> bool {
     if let (true, Some(now)) = (object.starts_with("cleanup:"), sources.cleanups) {
         return !now.iter().any(|f| f.object == object);
     }
+    if let (Some(repository), Some(last)) = (object.strip_prefix("lock:"), sources.last) {
+        return !is_still_taken(sources.dir, repository, last);
+    }
     let Some(id) = object.strip_prefix("job:").and_then(|id| id.parse().ok()) else { return false };
     let job = sources.queue.state().get(&id);
     job.is_none_or(|j| !matches!(j.status, JobStatus::Running | JobStatus::Crashed))
+}
+
+/// Whether a lock that the last recovery could not judge is as it found it: the grant of then, not given back.
+fn is_still_taken(dir: &StateDir, repository: &str, last: &RecoveryRecord) -> bool {
+    let Ok(Some(lock)) = inspect(dir, repository, &|_, _| JobLiveness::Unknown) else { return false };
+    let ended = last.snapshot.ended_at.unwrap_or_else(|| dir.clock.now());
+    lock.is_active() && lock.acquired_at.is_some_and(|at| at <= ended)
 }
 
 /// What is to be known of the daemon that runs.
@@ -324,7 +334,9 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         found.push(Finding::new(&catalogue::JOB_CRASHED, "jobs", format!("{more} more jobs crashed")));
     }
     for resource in sources.unavailable {
-        found.push(Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone()));
+        let finding =
+            Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone());
+        found.push(finding.with_next("recoveryctl repair locks"));
     }
     if let Some(survey) = sources.webhooks {
         found.extend(super::webhooks::findings(survey, sources.daemon.is_some()));
@@ -333,11 +345,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     found.extend(sources.cleanups.into_iter().flatten().filter(worth).cloned());
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     if let Some(last) = sources.last {
-        let fresh = |f: &&Finding| {
-            !f.object.starts_with("lock:")
-                && !f.code.starts_with("webhook-")
-                && !is_settled(sources, &f.object)
-        };
+        let fresh = |f: &&Finding| !f.code.starts_with("webhook-") && !is_settled(sources, &f.object);
         let known: BTreeSet<(String, String)> =
             found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
         let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));

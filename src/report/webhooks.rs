@@ -1,6 +1,6 @@
 //! The reports on deliveries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use crate::recovery::RecoveryRecord;
 use crate::state::Timestamp;
 use crate::state::Word;
 use crate::webhooks::{
-    Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal, Standing,
-    Survey, Undelivered, Was,
+    Circuit, Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal,
+    Standing, Survey, Undelivered, Was,
 };
 
 /// So many parked deliveries are named one by one.
@@ -133,16 +133,19 @@ pub struct PendingDelivery {
     pub at: Timestamp,
     pub attempts: u32,
     pub status: DeliveryStatus,
+    /// Not before; its endpoint may be busy, or its circuit open, even then.
     pub next_try_at: Option<Timestamp>,
     pub last_error: Option<String>,
 }
 
 impl PendingDelivery {
-    fn of(u: &Undelivered) -> PendingDelivery {
+    fn of(u: &Undelivered, survey: &Survey) -> PendingDelivery {
         let Undelivered { delivery, course } = u;
+        let not_before = survey.wishes.get(&delivery.target.endpoint).copied();
         let next_try_at = match course.as_ref().map(|c| c.standing) {
-            Some(Standing::Waiting { next_try_at }) => Some(next_try_at),
-            _ => None,
+            None => not_before,
+            Some(Standing::Waiting { next_try_at }) => Some(next_try_at).max(not_before),
+            Some(Standing::InFlight { .. } | Standing::Parked { .. }) => None,
         };
         PendingDelivery {
             delivery_id: delivery.id,
@@ -173,6 +176,8 @@ pub struct EndpointLine {
     pub open_until: Option<Timestamp>,
     pub failures: u32,
     pub last_error: Option<String>,
+    /// It asked to be left alone until then (`Retry-After`).
+    pub not_before: Option<Timestamp>,
 }
 
 /// What is undelivered.
@@ -204,7 +209,7 @@ impl PendingDeliveries {
         let (part, next_cursor) = cut_counted(wanted, page)?;
         Ok(PendingDeliveries {
             counts: DeliveryCounts::of(survey),
-            deliveries: part.into_iter().map(PendingDelivery::of).collect(),
+            deliveries: part.into_iter().map(|u| PendingDelivery::of(u, survey)).collect(),
             total,
             next_cursor,
             by_endpoint: by_endpoint(survey),
@@ -228,6 +233,7 @@ fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
     }
     let named = lines.into_iter().map(|(endpoint, line)| EndpointLine {
         endpoint: endpoint.to_owned(),
+        not_before: survey.wishes.get(endpoint).copied(),
         circuit: if line.open_until.is_some() { "open" } else { "closed" },
         ..line
     });
@@ -245,21 +251,29 @@ pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
         let finding = Finding::new(&catalogue::WEBHOOK_PARKED, "webhooks", sentence);
         found.push(finding.with_next("recoveryctl retry webhook --all-parked"));
     }
-    for (endpoint, circuit) in &survey.circuits {
-        let because = circuit.error.as_ref().map_or_else(String::new, |e| format!(": {e}"));
-        let sentence = format!(
-            "{} attempts in a row failed{because}; the next comes at {}",
-            circuit.failures, circuit.open_until
-        );
-        let object = format!("endpoint:{endpoint}");
-        found.push(Finding::new(&catalogue::WEBHOOK_CIRCUIT_OPEN, object, sentence));
-    }
+    let due = survey.undelivered.iter().filter(|u| !u.is_parked());
+    let due: HashSet<&str> = due.map(|u| u.delivery.target.endpoint.as_str()).collect();
+    let circuits = survey.circuits.iter();
+    found.extend(circuits.map(|(name, circuit)| circuit_finding(name, circuit, &due, survey.at)));
     let waiting = survey.undelivered.len() - parked.len();
     if waiting > 0 && !is_delivering {
         let sentence = format!("{waiting} deliveries wait, and nobody delivers");
         found.push(Finding::new(&catalogue::WEBHOOK_NOBODY_DELIVERS, "webhooks", sentence));
     }
     found
+}
+
+fn circuit_finding(endpoint: &str, circuit: &Circuit, due: &HashSet<&str>, now: Timestamp) -> Finding {
+    let because = circuit.error.as_ref().map_or_else(String::new, |e| format!(": {e}"));
+    let next = if !due.contains(endpoint) {
+        "no delivery waits for it".to_owned()
+    } else if circuit.open_until > now {
+        format!("the next comes at {}", circuit.open_until)
+    } else {
+        "the next comes as soon as somebody delivers and one is due".to_owned()
+    };
+    let sentence = format!("{} attempts in a row failed{because}; {next}", circuit.failures);
+    Finding::new(&catalogue::WEBHOOK_CIRCUIT_OPEN, format!("endpoint:{endpoint}"), sentence)
 }
 
 fn parked_finding(u: &Undelivered) -> Finding {
@@ -333,13 +347,15 @@ pub struct RecoveredDeliveries {
 }
 
 impl RecoveredDeliveries {
-    /// Out of the record of the last recovery, and what the delivery log says now.
+    /// Out of the record of the last recovery, and what the delivery log says now. Of those that have arrived it
+    /// only has the attempts in `tried`.
     ///
     /// # Errors
     /// [`BadCursor`].
     pub fn new(
         last: Option<&RecoveryRecord>,
         now: &DeliveryState,
+        tried: &[PastAttempt],
         page: &Page,
     ) -> Result<RecoveredDeliveries, BadCursor> {
         let detail = last.and_then(|l| l.details.get("webhooks"));
@@ -347,6 +363,11 @@ impl RecoveredDeliveries {
         let found = found.unwrap_or_default();
         let total = found.deliveries.len() as u64;
         let (part, next_cursor) = cut_counted(found.deliveries, page)?;
+        let mut attempts: HashMap<DeliveryId, u32> = HashMap::new();
+        for PastAttempt { attempted, .. } in tried {
+            let most = attempts.entry(attempted.delivery).or_default();
+            *most = attempted.attempt.max(*most);
+        }
         let (recovery_id, at) =
             last.map(|l| (l.snapshot.recovery_id.to_string(), l.snapshot.ended_at)).unzip();
         Ok(RecoveredDeliveries {
@@ -359,14 +380,18 @@ impl RecoveredDeliveries {
                 parked: found.parked,
             },
             found_total: found.total,
-            deliveries: part.into_iter().map(|d| recovered(d, now)).collect(),
+            deliveries: part.into_iter().map(|d| recovered(d, now, &attempts)).collect(),
             total,
             next_cursor,
         })
     }
 }
 
-fn recovered(found: FoundDelivery, now: &DeliveryState) -> RecoveredDelivery {
+fn recovered(
+    found: FoundDelivery,
+    now: &DeliveryState,
+    attempts: &HashMap<DeliveryId, u32>,
+) -> RecoveredDelivery {
     let course = now.course(found.delivery_id);
     let status = if now.is_discarded(found.delivery_id) {
         DeliveryStatus::Discarded
@@ -375,12 +400,15 @@ fn recovered(found: FoundDelivery, now: &DeliveryState) -> RecoveredDelivery {
     } else {
         DeliveryStatus::of(course.map(|c| c.standing))
     };
+    // It cannot have arrived untried, whatever the log still has.
+    let least = found.attempts.max(u32::from(status == DeliveryStatus::Delivered));
+    let known = course.map(|c| c.attempts).or_else(|| attempts.get(&found.delivery_id).copied());
     RecoveredDelivery {
         delivery_id: found.delivery_id,
         job_id: found.job_id,
         event: found.event.as_str(),
         url: found.url,
-        attempts: course.map_or(found.attempts, |c| c.attempts),
+        attempts: known.unwrap_or(0).max(least),
         was: found.was,
         status,
         last_error: course.and_then(|c| c.last_error.as_deref().map(str::to_owned)),

@@ -87,6 +87,8 @@ pub fn archive(disk: &Disk, folder: &Path, to: &Path) -> Result<Option<String>, 
 /// The files that keep the work of one repository.
 fn work_of(repository: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
     let mut git = Git { top: repository, time_limit: TIME_LIMIT, switched_off: Vec::new() };
+    // Without git, nothing is known of what only git can read.
+    git.run(git.command(&["version"]))?;
     match git.run(git.command(&["rev-parse", "--is-bare-repository"])) {
         Ok(answer) => {
             let has_tree = answer.trim_ascii() == b"false";

@@ -141,6 +141,11 @@ impl Agenda {
         self.change(endpoint, |e, _| e.breaker = Breaker::opened(failures, until));
     }
 
+    /// The endpoint asked to be left alone until then, when its process had not ended yet.
+    pub fn restore_wish(&mut self, endpoint: &str, until: Instant) {
+        self.change(endpoint, |e, _| e.not_before = Some(until));
+    }
+
     /// The next delivery to try now; it counts as under way until it is told how it went.
     pub fn next(&mut self, now: Instant) -> Option<Arc<Delivery>> {
         let (time, endpoint) = self.due.first()?.clone();

@@ -16,6 +16,7 @@ use super::answer::{Meaning, meaning_of, retry_after};
 use super::breaker::{BreakerSettings, Change};
 use super::delivery::{Delivery, DeliveryId};
 use super::log::{DeliveryLog, DeliveryLogError};
+use super::places::Places;
 use super::record::{Attempted, Operation, Outcome, Standing};
 use super::schedule::{chance, pause_after};
 use super::sender::{Answer, Sender, prepare};
@@ -72,6 +73,7 @@ enum Message {
 struct Done {
     delivery: Arc<Delivery>,
     attempt: u32,
+    begun: Instant,
     duration: Duration,
     answer: Answer,
 }
@@ -98,6 +100,7 @@ pub struct Engine {
     outbox: UnboundedSender<Message>,
     /// Ends of attempts that are not in the log yet; nothing new begins before, or without, them.
     unrecorded: Vec<Operation>,
+    places: Places,
     is_dirty: bool,
     is_syncing: bool,
     synced: Option<Instant>,
@@ -130,8 +133,12 @@ impl Engine {
             let rest = bounded(circuit.open_until.millis_since(at), settings.breaker_pause_max);
             agenda.restore_circuit(endpoint, circuit.failures, now + rest);
         }
+        for (endpoint, until) in log.state().wishes().iter().filter(|(_, until)| **until > at) {
+            agenda.restore_wish(endpoint, now + bounded(until.millis_since(at), settings.retry_after_max));
+        }
         let (outbox, inbox) = unbounded_channel();
         let feed = Feed(outbox.clone());
+        let places = Places::new(settings.concurrency);
         let engine = Engine {
             dir: dir.clone(),
             sender: Arc::new(Sender::new(&settings)),
@@ -141,6 +148,7 @@ impl Engine {
             inbox,
             outbox,
             unrecorded: Vec::new(),
+            places,
             is_dirty: false,
             is_syncing: false,
             synced: None,
@@ -208,8 +216,7 @@ impl Engine {
     async fn rest(&mut self) {
         let now = Instant::now();
         let until_due = self.agenda.next_time().map_or(LOOK, |t| t.saturating_duration_since(now));
-        let has_room = self.agenda.in_flight() < self.settings.concurrency;
-        let longest = if has_room { until_due.min(LOOK) } else { LOOK };
+        let longest = if self.places.free(now) > 0 { until_due.min(LOOK) } else { LOOK };
         if let Ok(Some(message)) = tokio::time::timeout(longest, self.inbox.recv()).await {
             self.take(message);
         }
@@ -267,8 +274,7 @@ impl Engine {
     /// on the wire.
     fn advance(&mut self) -> Result<(), DeliveryLogError> {
         let now = Instant::now();
-        let room = self.settings.concurrency.saturating_sub(self.agenda.in_flight());
-        let chosen: Vec<_> = (0..room).map_while(|_| self.agenda.next(now)).collect();
+        let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.agenda.next(now)).collect();
         let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
         let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
         let begins = chosen.iter().zip(&attempts);
@@ -298,30 +304,26 @@ impl Engine {
 
     fn compact_if_due(&mut self) -> Result<(), DeliveryLogError> {
         let size = self.log.state().courses().len() as u64;
-        if self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2) {
-            self.compact()?;
+        let is_long = self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2);
+        let retention = self.settings.retention();
+        if is_long || self.log.is_worth_shortening(retention, self.dir.clock.now()) {
+            // Which of those that arrived could come up again, the next recovery finds out.
+            self.log.compact(&|_| true, retention)?;
         }
         Ok(())
     }
 
-    fn compact(&mut self) -> Result<(), DeliveryLogError> {
-        let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
-        let since = self.dir.clock.now().plus_millis(-keep);
-        // Which of those that arrived could come up again, the next recovery finds out.
-        self.log.compact(&|_| true, since, self.settings.keep_entries)?;
-        Ok(())
-    }
-
-    fn send(&self, delivery: Arc<Delivery>, attempt: u32) {
+    fn send(&mut self, delivery: Arc<Delivery>, attempt: u32) {
+        let begun = Instant::now();
+        self.places.take(begun, delivery.id);
         let (sender, outbox) = (self.sender.clone(), self.outbox.clone());
         let (settings, at) = (self.settings.clone(), self.dir.clock.now());
         tokio::spawn(async move {
-            let begun = Instant::now();
             let answer = match prepare(&settings, &delivery, at) {
                 Ok(prepared) => sender.send(prepared).await,
                 Err(why) => Answer { error: Some(why), is_hopeless: true, ..Answer::default() },
             };
-            let done = Done { delivery, attempt, duration: begun.elapsed(), answer };
+            let done = Done { delivery, attempt, begun, duration: begun.elapsed(), answer };
             let _ = outbox.send(Message::Done(Box::new(done))); // Nobody listens: it was interrupted.
         });
     }
@@ -329,7 +331,8 @@ impl Engine {
     /// An attempt has ended: what it means, for the delivery and for its endpoint.
     fn ended(&mut self, done: Done) {
         let (now, at) = (Instant::now(), self.dir.clock.now());
-        let Done { delivery, attempt, duration, answer } = done;
+        let Done { delivery, attempt, begun, duration, answer } = done;
+        self.places.give_back(begun, delivery.id);
         let asked = answer.retry_after.as_deref();
         let asked = asked.and_then(|v| retry_after(v, at, self.settings.retry_after_max));
         let tries = self.log.state().course(delivery.id).map_or(1, |c| c.tries);
@@ -340,7 +343,7 @@ impl Engine {
             Outcome::Retry => self.done.retried += 1,
             Outcome::Parked | Outcome::Refused => self.done.parked += 1,
         }
-        let pause_ms = pause.map(|p| i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
+        let after = |p: Duration| at.plus_millis(i64::try_from(p.as_millis()).unwrap_or(i64::MAX));
         let operation = Operation::Attempted(Attempted {
             delivery: delivery.id,
             attempt,
@@ -351,7 +354,8 @@ impl Engine {
             status_code: answer.status,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             error: error.clone(),
-            next_try_at: pause_ms.filter(|_| outcome == Outcome::Retry).map(|ms| at.plus_millis(ms)),
+            next_try_at: pause.filter(|_| outcome == Outcome::Retry).map(after),
+            not_before: asked.map(after),
         });
         self.unrecorded.push(operation);
         match (outcome, pause) {

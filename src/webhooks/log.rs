@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DeliveryId;
-use super::record::{Attempted, DELIVERY_LOG_VERSION, Operation, Record};
+use super::past::{PastAttempt, Retention, Stock, attempts_in};
+use super::record::{DELIVERY_LOG_VERSION, Operation, Record};
 use super::state::{DeliveryState, Refusal};
 use crate::durable::log::{
     Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
@@ -125,6 +126,9 @@ struct Pass {
     compacted: u64,
     begun: u64,
     records: u64,
+    stock: Stock,
+    /// What a compaction that is being read keeps.
+    kept: Stock,
 }
 
 impl Pass {
@@ -143,14 +147,19 @@ impl Pass {
     /// Whether it fitted.
     fn apply(&mut self, seq: u64, record: Record) -> bool {
         self.records += 1;
-        if matches!(record.operation, Operation::CompactionBegin) {
-            self.begun = seq;
+        let at = record.at;
+        match &record.operation {
+            Operation::CompactionBegin => (self.begun, self.kept) = (seq, Stock::default()),
+            Operation::KeptAttempt { ended_at, .. } => self.kept.has(*ended_at),
+            Operation::Attempted(_) => self.stock.gets(at),
+            _ => {}
         }
         let is_end = matches!(record.operation, Operation::CompactionEnd { .. });
         match self.state.apply(record) {
             Ok(()) if is_end => {
                 self.compacted = self.begun;
                 self.records = 0;
+                self.stock = self.kept.compacted(at);
                 self.problems.refused.clear();
                 true
             }
@@ -169,6 +178,24 @@ impl Pass {
         let compacted = self.compacted;
         self.problems.missing.retain(|(_, last)| *last >= compacted);
     }
+}
+
+/// The attempts that a compaction writes: those that are to be shown, and those by which endpoints are left alone.
+fn kept_attempts(
+    past: Vec<PastAttempt>,
+    shown: Vec<PastAttempt>,
+    state: &DeliveryState,
+    now: Timestamp,
+) -> impl Iterator<Item = Operation> {
+    let counts = move |a: &PastAttempt| {
+        let wish = a.attempted.wish();
+        wish.is_some_and(|(endpoint, until)| until > now && state.wishes().get(&endpoint) == Some(&until))
+    };
+    past.into_iter().filter(counts).chain(shown).map(move |mut a| {
+        // One that an operator has passed over, or that a later one replaced, must not come back.
+        a.attempted.not_before = a.attempted.not_before.filter(|_| counts(&a));
+        Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }
+    })
 }
 
 fn open_log(dir: &StateDir) -> Result<Log, DeliveryLogError> {
@@ -263,6 +290,13 @@ impl DeliveryLog {
         self.pass.records
     }
 
+    /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
+    #[must_use]
+    pub fn is_worth_shortening(&self, retention: Retention, now: Timestamp) -> bool {
+        let settled = self.pass.state.settled().len() as u64;
+        self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.stock, settled, now)
+    }
+
     /// The log behind it.
     #[must_use]
     pub fn log(&self) -> &Arc<Log> {
@@ -335,35 +369,28 @@ impl DeliveryLog {
 
     /// Writes what is still needed behind the end and removes the segments before that. Only for whoever
     /// delivers. Undelivered deliveries are always kept; of those that have arrived, the ones that
-    /// `is_wanted` names; of the attempts, those after `since`, at most `entries`.
+    /// `is_wanted` names; of the attempts, those that are still to be shown.
     ///
     /// # Errors
     /// What the system says; nothing is lost then.
     pub fn compact(
         &mut self,
         is_wanted: &dyn Fn(DeliveryId) -> bool,
-        since: Timestamp,
-        entries: usize,
+        retention: Retention,
     ) -> Result<bool, DeliveryLogError> {
         self.refresh(&mut |_| {})?;
         // What this version does not understand it must not throw away.
         if !self.pass.problems.unknown.is_empty() {
             return Ok(false);
         }
-        let mut attempts = attempts_in(&self.dir)?;
-        attempts.retain(|a| a.ended_at >= since);
-        let attempts = attempts.split_off(attempts.len().saturating_sub(entries));
+        let (past, shown) = retention.split(attempts_in(&self.dir)?, self.dir.clock.now());
         if !self.pass.problems.damage.is_empty() {
             self.log.keep_damage(&self.pass.problems.damage)?;
         }
         self.log.rotate()?;
-        let begin = self.decide(&mut |_| {}, |state, _| {
+        let begin = self.decide(&mut |_| {}, |state, now| {
             let mut kept = state.kept(is_wanted);
-            kept.extend(
-                attempts
-                    .into_iter()
-                    .map(|a| Operation::KeptAttempt { ended_at: a.ended_at, attempted: a.attempted }),
-            );
+            kept.extend(kept_attempts(past, shown, state, now));
             let end = Operation::CompactionEnd { records: kept.len() as u64 };
             let circuits = state.circuits().iter().map(|(endpoint, c)| Operation::Circuit {
                 endpoint: endpoint.clone(),
@@ -380,50 +407,4 @@ impl DeliveryLog {
         self.pass.problems = Problems::default();
         Ok(true)
     }
-}
-
-/// An attempt of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PastAttempt {
-    /// When it ended.
-    pub ended_at: Timestamp,
-    /// What was written.
-    pub attempted: Attempted,
-}
-
-/// All attempts that the log still has, oldest first. Reads the whole log; changes nothing.
-///
-/// # Errors
-/// What the system says. Damaged records are passed over.
-pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
-    let (folder, state_id) = (dir.paths.webhooks_log(), dir.identity.state_id.to_string());
-    let request =
-        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
-    let mut found: Vec<PastAttempt> = Vec::new();
-    let mut compaction: Option<(u64, Vec<PastAttempt>)> = None;
-    read(request, |_, payload| {
-        let Ok(Record { at, operation, .. }) = serde_json::from_slice(payload) else { return };
-        match operation {
-            Operation::CompactionBegin => compaction = Some((0, Vec::new())),
-            Operation::CompactionEnd { records } => {
-                if let Some((_, kept)) = compaction.take().filter(|(n, _)| *n == records) {
-                    found = kept;
-                }
-            }
-            Operation::Kept { .. } | Operation::KeptSettled { .. } | Operation::KeptEndpoint { .. } => {
-                if let Some((n, _)) = &mut compaction {
-                    *n += 1;
-                }
-            }
-            Operation::KeptAttempt { ended_at, attempted } => {
-                if let Some((n, kept)) = &mut compaction {
-                    *n += 1;
-                    kept.push(PastAttempt { ended_at, attempted });
-                }
-            }
-            Operation::Attempted(attempted) => found.push(PastAttempt { ended_at: at, attempted }),
-            _ => {}
-        }
-    })?;
-    Ok(found)
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::{DeliveryId, Event};
+use super::target::endpoint_of;
 use crate::state::Timestamp;
 
 /// The version of this format.
@@ -67,6 +68,17 @@ pub struct Attempted {
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
+    /// Until when the receiver asked for its endpoint to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+impl Attempted {
+    /// The endpoint that asked to be left alone, and until when.
+    #[must_use]
+    pub fn wish(&self) -> Option<(String, Timestamp)> {
+        self.not_before.map(|until| (endpoint_of(&self.url), until))
+    }
 }
 
 /// Where an undelivered delivery stands.
@@ -127,6 +139,9 @@ pub enum Operation {
     Retry {
         /// Which.
         deliveries: Vec<DeliveryId>,
+        /// Their endpoints, which are asked again whatever their circuits and wishes say.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        endpoints: Vec<String>,
         /// Who.
         by: String,
         /// Why.

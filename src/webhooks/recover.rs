@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::survey::{Undelivered, undelivered_of};
 use crate::durable::LockError;
 use crate::queue::QueueState;
-use crate::state::{StateDir, Timestamp};
+use crate::state::StateDir;
 
 /// So many are named one by one; the counts tell of all.
 const NAMED: usize = 1000;
@@ -151,7 +151,8 @@ fn compact_if_worth_it(
     queue: &QueueState,
     recoveries: &[RecoveryEnd],
 ) -> Result<(), EngineError> {
-    let is_long = log.records_since_compaction() >= settings.compact_records;
+    let is_long = log.records_since_compaction() >= settings.compact_records
+        || log.is_worth_shortening(settings.retention(), dir.clock.now());
     if !is_long && !log.problems().is_damaged() {
         return Ok(());
     }
@@ -162,8 +163,6 @@ fn compact_if_worth_it(
     let of_recoveries =
         recoveries.iter().flat_map(|r| ids_of_recovery(state_id, r.facts.recovery_id, names.keys()));
     let derivable: HashSet<DeliveryId> = of_jobs.chain(of_recoveries).collect();
-    let keep = i64::try_from(settings.keep.as_millis()).unwrap_or(i64::MAX);
-    let since: Timestamp = dir.clock.now().plus_millis(-keep);
-    log.compact(&|id| derivable.contains(&id), since, settings.keep_entries)?;
+    log.compact(&|id| derivable.contains(&id), settings.retention())?;
     Ok(())
 }

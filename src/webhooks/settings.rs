@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::addresses::AddressRules;
 use super::delivery::Event;
+use super::past::Retention;
+use super::place::Place;
 use super::target::{Target, endpoint_of};
 use crate::state::Secret;
 
@@ -42,18 +44,10 @@ impl Endpoint {
         }
     }
 
-    /// Whether an address is this one or lies below it.
+    /// Whether an address is this one or lies below it, as it would be called.
     #[must_use]
     pub fn covers(&self, url: &str) -> bool {
-        let path = |u: &str| {
-            let rest = u.split_once("://").map_or(u, |(_, rest)| rest);
-            rest.find(['/', '?', '#']).map_or_else(String::new, |at| rest[at..].to_owned())
-        };
-        let (own, other) = (path(&self.url), path(url));
-        let own = own.trim_end_matches('/');
-        let below =
-            || other.strip_prefix(own).is_some_and(|r| r.is_empty() || r.starts_with(['/', '?', '#']));
-        endpoint_of(&self.url) == endpoint_of(url) && below()
+        Place::of(&self.url).zip(Place::of(url)).is_some_and(|(own, other)| own.covers(&other))
     }
 }
 
@@ -66,7 +60,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
-    /// How many attempts are under way at most.
+    /// How many attempts are under way at most, without those that wait for a slow receiver.
     pub concurrency: usize,
     /// How many of them at one endpoint.
     pub per_endpoint: usize,
@@ -126,10 +120,18 @@ impl Settings {
         own.filter(|s| !s.is_empty()).unwrap_or(&self.secrets)
     }
 
-    /// The endpoint that gives a callback its headers and secrets: the one with the longest address.
+    /// The endpoint that gives a callback its headers and secrets: the one with the longest path.
     pub(super) fn covering(&self, target: &Target) -> Option<&Endpoint> {
-        let covering = self.endpoints.iter().filter(|e| target.name.is_none() && e.covers(&target.url));
-        covering.max_by_key(|e| e.url.len())
+        let other = Place::of(&target.url).filter(|_| target.name.is_none())?;
+        let places = self.endpoints.iter().filter_map(|e| Place::of(&e.url).map(|own| (own, e)));
+        let covering = places.filter(|(own, _)| own.covers(&other));
+        covering.max_by_key(|(own, e)| (own.depth(), e.url.len())).map(|(_, e)| e)
+    }
+
+    /// How much of the past is kept.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        Retention { keep: self.keep, entries: self.keep_entries }
     }
 
     /// The longest time that a delivery can have to wait for its next try.

@@ -56,6 +56,8 @@ pub struct DeliveryState {
     /// Of these, those that were given up.
     discarded: HashSet<DeliveryId>,
     circuits: BTreeMap<String, Circuit>,
+    /// Endpoints that asked to be left alone, and until when.
+    wishes: BTreeMap<String, Timestamp>,
     endpoints: BTreeMap<String, Timestamp>,
     compaction: Option<Box<Compaction>>,
 }
@@ -102,6 +104,12 @@ impl DeliveryState {
         &self.circuits
     }
 
+    /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
+    #[must_use]
+    pub fn wishes(&self) -> &BTreeMap<String, Timestamp> {
+        &self.wishes
+    }
+
     /// Since when each endpoint that was ever configured is told of things.
     #[must_use]
     pub fn endpoints(&self) -> &BTreeMap<String, Timestamp> {
@@ -134,12 +142,18 @@ impl DeliveryState {
         self.compaction = None;
         match operation {
             Operation::Begin { delivery, attempt } => self.begin(delivery, attempt, at),
-            Operation::Attempted(attempted) => self.attempted(attempted),
+            Operation::Attempted(attempted) => {
+                let wish = attempted.wish();
+                self.attempted(attempted)?;
+                self.note_wish(wish, at);
+                Ok(())
+            }
             Operation::Interrupted { deliveries } => {
                 deliveries.into_iter().for_each(|id| self.interrupted(id, at));
                 Ok(())
             }
-            Operation::Retry { deliveries, .. } => {
+            Operation::Retry { deliveries, endpoints, .. } => {
+                endpoints.iter().for_each(|endpoint| self.ask_again(endpoint, at));
                 let mut applied = Ok(());
                 for id in deliveries {
                     // One that does not fit holds up no other.
@@ -219,6 +233,21 @@ impl DeliveryState {
         Ok(())
     }
 
+    /// The newest wish of an endpoint counts; those that are over are of no use.
+    fn note_wish(&mut self, wish: Option<(String, Timestamp)>, at: Timestamp) {
+        if let Some((endpoint, until)) = wish {
+            self.wishes.retain(|_, until| *until > at);
+            self.wishes.insert(endpoint, until);
+        }
+    }
+
+    fn ask_again(&mut self, endpoint: &str, at: Timestamp) {
+        self.wishes.remove(endpoint);
+        if let Some(circuit) = self.circuits.get_mut(endpoint) {
+            circuit.open_until = circuit.open_until.min(at);
+        }
+    }
+
     /// Not its fault: the try does not count.
     fn interrupted(&mut self, id: DeliveryId, at: Timestamp) {
         if let Some(course) = self.courses.get_mut(&id)
@@ -284,6 +313,7 @@ impl DeliveryState {
                 state.settled.extend(deliveries);
             }
             Operation::KeptEndpoint { name, since } => drop(state.endpoints.insert(name, since)),
+            Operation::KeptAttempt { ended_at, attempted } => state.note_wish(attempted.wish(), ended_at),
             _ => {}
         }
         Ok(())
@@ -349,6 +379,7 @@ mod tests {
             duration_ms: 1,
             error: Some("no".to_owned()),
             next_try_at: (outcome == Outcome::Retry).then(|| at(9_000)),
+            not_before: None,
         })
     }
 
@@ -357,7 +388,7 @@ mod tests {
     }
 
     fn retry(n: u8) -> Operation {
-        Operation::Retry { deliveries: vec![id(n)], by: "test".to_owned(), why: None }
+        Operation::Retry { deliveries: vec![id(n)], endpoints: Vec::new(), by: "test".to_owned(), why: None }
     }
 
     #[test]
@@ -387,6 +418,42 @@ mod tests {
         assert!(state.is_settled(id(1)) && state.course(id(1)).is_none());
         assert_eq!(state.apply(record(12, begin(1, 5))), Err(Refusal::Settled(id(1))));
         assert_eq!(state.apply(record(13, retry(1))), Err(Refusal::Settled(id(1))));
+    }
+
+    #[test]
+    fn an_endpoint_is_left_alone_as_it_asked_last_until_an_operator_asks_again() {
+        let mut state = DeliveryState::default();
+        let asks = |n, attempt, until| {
+            let mut operation = attempted(n, attempt, Outcome::Retry);
+            if let Operation::Attempted(attempted) = &mut operation {
+                attempted.not_before = Some(at(until));
+            }
+            operation
+        };
+        state.apply(record(1, begin(1, 1))).unwrap();
+        state.apply(record(2, asks(1, 1, 500))).unwrap();
+        assert_eq!(state.wishes()["http://x"], at(500));
+        assert!(state.apply(record(3, asks(1, 7, 900))).is_err());
+        assert_eq!(state.wishes()["http://x"], at(500), "a record that is refused changes nothing");
+        state.apply(record(4, begin(2, 1))).unwrap();
+        state.apply(record(5, asks(2, 1, 300))).unwrap();
+        assert_eq!(state.wishes()["http://x"], at(300));
+        let circuit = |open_until| Operation::Circuit {
+            endpoint: "http://x".to_owned(),
+            failures: 5,
+            open_until,
+            error: None,
+        };
+        state.apply(record(6, circuit(Some(at(700))))).unwrap();
+        let retry = Operation::Retry {
+            deliveries: vec![id(1)],
+            endpoints: vec!["http://x".to_owned()],
+            by: "test".to_owned(),
+            why: None,
+        };
+        state.apply(record(7, retry)).unwrap();
+        assert!(state.wishes().is_empty());
+        assert_eq!(state.circuits()["http://x"].open_until, at(7), "it is probed");
     }
 
     /// Everything that one operator, two senders and a compaction could write, in any order.

@@ -31,10 +31,14 @@ impl Undelivered {
 /// The undelivered deliveries at one moment.
 #[derive(Debug, Default)]
 pub struct Survey {
+    /// When it was taken.
+    pub at: Timestamp,
     /// All of them, the oldest first.
     pub undelivered: Vec<Undelivered>,
     /// The endpoints to which nothing is sent for a while.
     pub circuits: BTreeMap<String, Circuit>,
+    /// The endpoints that asked to be left alone, and until when.
+    pub wishes: BTreeMap<String, Timestamp>,
     /// What is wrong with the delivery log.
     pub problems: Problems,
 }
@@ -56,8 +60,12 @@ impl Survey {
         let mut derived = Deriver::new(dir.identity.state_id, endpoints, state.endpoints());
         let mut undelivered = undelivered_of(&mut derived, state, queue, recoveries);
         undelivered.sort_by_key(|u| u.delivery.order());
+        let at = dir.clock.now();
+        let wishes = state.wishes().iter().filter(|(_, until)| **until > at);
         Ok(Survey {
+            at,
             undelivered,
+            wishes: wishes.map(|(endpoint, until)| (endpoint.clone(), *until)).collect(),
             circuits: state.circuits().clone(),
             problems: log.as_ref().map(|l| l.problems().clone()).unwrap_or_default(),
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyModifiers, MouseButton, MouseEventKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 use crate::key::Key;
 use crate::message::Message;
@@ -17,28 +18,48 @@ const TURN: i64 = 100_000_000;
 /// Sends what is typed until `over`; says when the terminal is gone.
 pub(crate) fn read(messages: &Sender<Message>, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
-        if is_gone() || take(messages).is_err() {
-            let _ = messages.send(Message::Lost);
-            return;
+        let seen = wait(TURN);
+        let taken =
+            if seen.intersects(GONE) { Err(io::ErrorKind::BrokenPipe.into()) } else { take(messages) };
+        match taken {
+            Ok(0) if wait(0).contains(PollFlags::IN) => wake(),
+            Ok(_) => {}
+            Err(_) => {
+                let _ = messages.send(Message::Lost);
+                return;
+            }
         }
     }
 }
 
-/// Waits for a key; whether the terminal has hung up. Reading from one that has hung up tells nothing, again
-/// and again, at once.
-fn is_gone() -> bool {
+/// The terminal has hung up. Reading from one that has tells nothing, again and again, at once.
+const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR).union(PollFlags::NVAL);
+
+/// Waits so many nanoseconds for a key; what there is.
+fn wait(nanoseconds: i64) -> PollFlags {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    let turn = Timespec { tv_sec: 0, tv_nsec: TURN };
     // Interrupted by a signal: looked at again.
-    let _ = poll(&mut fds, Some(&turn));
-    fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
+    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: nanoseconds }));
+    fds[0].revents()
 }
 
-/// Takes everything that waits, a change of size too.
-fn take(messages: &Sender<Message>) -> io::Result<()> {
+/// Makes crossterm look at the terminal again. It waits for what is new: when a change of size and a key come
+/// at once it tells of the size, and of the key only when the next one comes. Setting the modes that the
+/// terminal has wakes whoever waits for it.
+fn wake() {
+    let stdin = io::stdin();
+    if let Ok(modes) = tcgetattr(&stdin) {
+        let _ = tcsetattr(&stdin, OptionalActions::Now, &modes); // Tried again at the next turn.
+    }
+}
+
+/// Takes everything that waits, a change of size too; how much there was.
+fn take(messages: &Sender<Message>) -> io::Result<usize> {
+    let mut taken = 0;
     while event::poll(Duration::ZERO)? {
         let event = event::read()?;
+        taken += 1;
         // Escape and the key after it, when they come together: on a slow line they do.
         if matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::ALT)) {
             let _ = messages.send(Message::Key(Key::Escape));
@@ -58,8 +79,8 @@ fn take(messages: &Sender<Message>) -> io::Result<()> {
         if let Some(message) = message
             && messages.send(message).is_err()
         {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(taken)
 }

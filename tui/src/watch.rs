@@ -185,3 +185,38 @@ impl Read {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::View;
+
+    fn read(ago: Duration, took: Duration) -> Read {
+        let at = Instant::now().checked_sub(ago).expect("the machine is up for longer");
+        Read { at, took, is_old: false, is_lost: false }
+    }
+
+    const QUICK: Duration = Duration::from_millis(3);
+    const LIST: Ask = Ask::List(View::Jobs);
+
+    #[test]
+    fn it_is_read_again_when_something_has_changed_and_from_time_to_time() {
+        let unchanged = read(Duration::from_secs(4), QUICK);
+        assert!(!unchanged.is_due(&LIST) && !unchanged.is_due(&Ask::Overview));
+        assert!(Read { is_old: true, ..unchanged }.is_due(&LIST));
+        assert!(read(Duration::from_secs(6), QUICK).is_due(&LIST));
+    }
+
+    #[test]
+    fn what_takes_long_is_read_seldom() {
+        let long = |ago| Read { is_old: true, ..read(Duration::from_secs(ago), Duration::from_secs(1)) };
+        assert!(!long(9).is_due(&LIST) && long(11).is_due(&LIST));
+        assert!(!read(Duration::from_secs(6), Duration::from_millis(100)).is_due(&LIST));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_every_second() {
+        let lost = |ago| Read { is_lost: true, ..read(Duration::from_millis(ago), QUICK) };
+        assert!(!lost(900).is_due(&LIST) && lost(1_100).is_due(&LIST));
+    }
+}

@@ -1,6 +1,6 @@
 //! A fault of the dashboard's own gives the terminal back, too (a pseudo terminal that `script` of util-linux
 //! makes). The program on that terminal is this test program itself, told by its environment what to play.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -16,6 +16,24 @@ const PLAY: &str = "RECOVERYCTL_TEST_DASHBOARD";
 
 /// Raised when a fault while reading has been noted: then it can be left.
 static NOTED: AtomicBool = AtomicBool::new(false);
+/// Raised when the next thing that is sent to the terminal shall fail.
+static FAIL: AtomicBool = AtomicBool::new(false);
+
+/// The terminal, to which once something cannot be sent.
+struct Line(std::io::Stdout);
+
+impl std::io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if FAIL.swap(false, Ordering::SeqCst) {
+            return Err(std::io::Error::other("the line is cut"));
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
 
 struct Told;
 
@@ -44,6 +62,10 @@ impl Source for Falls {
             Ask::Object(Object::Why(what)) if what == "reading" => {
                 let _told = Told;
                 panic!("the reading fell over")
+            }
+            Ask::Object(Object::Why(what)) if what == "sending" => {
+                FAIL.store(true, Ordering::SeqCst);
+                Err("now it cannot be shown".into())
             }
             Ask::Object(object) => Ok(Answer::Object(object.clone(), Arc::new(Falls))),
             _ => Err("there is nothing".into()),
@@ -78,7 +100,9 @@ fn on_the_terminal() {
         Options { setting, theme, view: View::Overview, mouse: true, clock: Clock::system(), own: None };
     let runner: Arc<dyn Runner> = Arc::new(Falls);
     let sources: Sources = Arc::new(|| Box::new(Falls));
-    run(std::io::stdout(), &sources, &runner, options, &|| NOTED.load(Ordering::SeqCst)).unwrap();
+    let end = run(Line(std::io::stdout()), &sources, &runner, options, &|| NOTED.load(Ordering::SeqCst));
+    // Lines begin at the left only where the terminal is as it was.
+    println!("it came to {end:?}");
 }
 
 /// Plays with these keys typed; what the terminal got, and whether it ended well.
@@ -121,6 +145,15 @@ fn a_fault_while_drawing_gives_the_terminal_back_and_is_told() {
     assert_given_back(&screen);
     let normal = &screen[screen.find("\x1b[?1049l").unwrap()..];
     assert!(normal.contains("the drawing fell over"), "{normal}");
+}
+
+#[test]
+fn an_error_of_the_terminal_gives_it_back_and_is_handed_on() {
+    let (screen, ended_well) = play(":why sending\r");
+    assert!(ended_well, "{screen}");
+    assert_given_back(&screen);
+    let normal = &screen[screen.rfind("\x1b[?1049l").unwrap()..];
+    assert!(normal.contains("it came to Err") && normal.contains("the line is cut"), "{normal}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use recovery_tui::action::{Action, Weight};
-use recovery_tui::key::Key;
+use recovery_tui::key::{BINDINGS, Command, Key};
 use recovery_tui::listing::Object;
 use recovery_tui::message::{Answer, Ask, Effect, Message, Ran};
 use recovery_tui::panel::job::Output;
@@ -257,4 +257,47 @@ fn what_is_read_is_what_is_on_the_screen() {
     press(&mut model, [Key::Char('p')]);
     assert!(model.wanted().is_empty(), "paused");
     assert_eq!(press(&mut model, [Key::Char('p')]), [Effect::Refresh]);
+}
+
+/// Each key of the table, pressed on a list of fifty lines.
+#[test]
+fn every_key_of_the_table_does_what_it_says() {
+    let list = || {
+        let mut model = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 50));
+        press(&mut model, [Key::Home, Key::Down]);
+        model
+    };
+    let text = |model: &Model| text_of(&picture(model, Theme { colors: false, ascii: false }));
+    for (key, command) in BINDINGS.iter().flat_map(|binding| binding.keys) {
+        let mut model = list();
+        let effects = update(&mut model, Message::Key(*key));
+        let (line, _) = model.selection();
+        let top = model.wanted().into_iter().next().unwrap_or(Ask::Progress);
+        let is_so = match command {
+            Command::Down => line == 2,
+            Command::Up | Command::Top => line == 0,
+            Command::Bottom => line == 49,
+            Command::PageDown => (10..30).contains(&line),
+            Command::PageUp => line == 0,
+            Command::NextView => model.view() == View::Locks,
+            Command::PreviousView => model.view() == View::Queue,
+            Command::View(number) => model.view() == View::ALL[*number],
+            Command::Open => top == Ask::Object(Object::Job("deploy".into())),
+            Command::Why => top == Ask::Object(Object::Why("job:deploy".into())),
+            Command::Output => top == Ask::Object(Object::Output("deploy".into())),
+            Command::Back => text(&model).contains("q quits") && model.depth() == 0,
+            Command::Actions => text(&model).contains("Cancel job deploy"),
+            Command::Next => text(&model).contains("there is nothing to be done"),
+            Command::Mark => text(&model).contains("1 marked") && line == 2,
+            Command::Filter => text(&model).lines().last() == Some("/"),
+            Command::CommandLine => text(&model).lines().last() == Some(":"),
+            Command::Sort | Command::Reverse => text(&model).contains("sorted by job"),
+            Command::Refresh => effects == [Effect::Refresh],
+            Command::Pause => text(&model).contains("PAUSED"),
+            Command::Mouse => effects == [Effect::Mouse(true)],
+            Command::Help => text(&model).contains("select the line below, above"),
+            Command::Quit => effects == [Effect::Quit],
+        };
+        assert!(is_so, "{key:?}: {command:?}:\n{}", text(&model));
+    }
 }

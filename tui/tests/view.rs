@@ -8,32 +8,13 @@ use std::sync::Arc;
 
 use ratatui::style::Color;
 use recovery_tui::action::Action;
-use recovery_tui::key::Key;
+use recovery_tui::key::{BINDINGS, Key};
 use recovery_tui::listing::Object;
 use recovery_tui::message::{Answer, Ask, Message, Ran};
 use recovery_tui::panel::job::Output;
 use recovery_tui::view::Theme;
 use recovery_tui::{Model, Trouble, View, picture, text_of, update};
-use support::{Names, SIZES, compare, lines, model, overview, reports, showing};
-
-const THEME: Theme = Theme { colors: true, ascii: false };
-
-fn at(model: &Model, columns: u16, rows: u16) -> Model {
-    let mut model = model.clone();
-    update(&mut model, Message::Size(columns, rows));
-    model
-}
-
-/// The pictures of a model at all sizes, in one file.
-#[track_caller]
-fn compare_all(name: &str, model: &Model) {
-    let mut all = String::new();
-    for (columns, rows) in SIZES {
-        let drawn = picture(&at(model, columns, rows), THEME);
-        all.push_str(&format!("{columns}×{rows}\n{}", lines(&drawn)));
-    }
-    compare(name, &all);
-}
+use support::{Names, THEME, at, compare, compare_all, lines, model, overview, press, reports, showing};
 
 fn with(overview: overview_type::Overview) -> Model {
     let mut model = model(View::Overview);
@@ -43,10 +24,6 @@ fn with(overview: overview_type::Overview) -> Model {
 
 mod overview_type {
     pub(crate) use recovery_tui::panel::overview::Overview;
-}
-
-fn press(model: &mut Model, keys: &[Key]) {
-    keys.iter().for_each(|key| drop(update(model, Message::Key(*key))));
 }
 
 #[test]
@@ -178,6 +155,31 @@ fn everything() -> Vec<Model> {
         }
     }
     all
+}
+
+/// Where there is no line above the list, the bottom line says what that one would have to say first.
+#[test]
+fn a_low_terminal_says_why_a_list_is_old_and_what_narrows_it() {
+    let mut jobs = showing(View::Jobs, reports::list(View::Jobs, Names::Plain, 50));
+    press(&mut jobs, &[Key::Char('/'), Key::Char('w'), Key::Char('e'), Key::Char('b'), Key::Enter]);
+    press(&mut jobs, &[Key::Char(' ')]);
+    for (columns, rows) in [(40, 10), (60, 13)] {
+        let text = text_of(&picture(&at(&jobs, columns, rows), THEME));
+        assert!(text.contains("“web”: ") && text.contains("1 marked"), "{text}");
+    }
+    update(&mut jobs, Message::Trouble(Ask::List(View::Jobs), "the disk does not answer".into()));
+    let text = text_of(&picture(&at(&jobs, 40, 10), THEME));
+    assert!(text.contains("not read: the disk does not answer"), "{text}");
+}
+
+#[test]
+fn the_help_is_made_of_the_key_table() {
+    let mut help = at(&model(View::Jobs), 120, 60);
+    press(&mut help, &[Key::Char('?')]);
+    let text = text_of(&picture(&help, THEME));
+    for binding in BINDINGS {
+        assert!(text.contains(binding.shown) && text.contains(binding.what), "{binding:?}:\n{text}");
+    }
 }
 
 #[test]

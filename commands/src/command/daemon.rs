@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonInfo, DaemonSettings, Listen, Rules, Trouble, make_tokens, serve};
-use recovery::recovery::RecoveryRecord;
+use recovery::daemon::{DaemonError, DaemonInfo, DaemonSettings, Listen, Rules, Trouble, make_tokens, serve};
+use recovery::recovery::{RecoveryOutcome, RecoveryRecord};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
 use recovery::state::config::USUAL_ADDRESS;
@@ -172,7 +172,12 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         })
     });
     notice.stopping();
-    served?;
+    match served {
+        // Told to end while it recovered: the next start recovers.
+        Err(DaemonError::NotRecovered { outcome: RecoveryOutcome::Cancelled, .. })
+            if interruption.signal().is_some() => {}
+        other => other?,
+    }
     let report = DaemonReport { pid: std::process::id(), recovery, stopped_by: interruption.signal() };
     context.output.report(&report, |_| {}); // As text, its end says all.
     Ok(Ending::Done)

@@ -36,7 +36,11 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     if args.rehearse || context.is_dry_run() {
         return rehearsed(context, args);
     }
-    let (dir, repair) = context.state_dir_for_repair()?;
+    // One of its folders cannot be made: the phases that need it say so, and the others are done.
+    let (dir, repair) = match context.state_dir_for_repair() {
+        Err(e) => (context.state_dir().map_err(|_| e)?, None),
+        opened => opened?,
+    };
     if let Some(daemon) = running_daemon(&dir)? {
         let message =
             format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);

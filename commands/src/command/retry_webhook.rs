@@ -27,8 +27,9 @@ pub(super) fn retry_webhook(context: &mut Context, args: &WebhookArgs) -> Result
         all_parked: args.all_parked,
         action: "retry",
         check: DeliveryState::check_retry,
-        operation: |deliveries: Vec<DeliveryId>, Actor { by, why }: Actor| Operation::Retry {
+        operation: |deliveries: Vec<DeliveryId>, endpoints, Actor { by, why }: Actor| Operation::Retry {
             deliveries,
+            endpoints,
             by,
             why,
         },

@@ -1,7 +1,7 @@
 //! `status`: health on one screen.
 
 use clap::Args;
-use recovery::daemon::{DaemonInfo, running_daemon};
+use recovery::daemon::{DaemonInfo, known_daemon};
 use recovery::recovery::recovery_ends;
 use recovery::report::status::{DaemonStatus, Gathered, State, Status};
 use recovery::state::StateDir;
@@ -52,7 +52,7 @@ pub(super) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, CliError
         let DaemonInfo { pid, started_at, safe_mode, address, socket, loop_restarts, .. } = info;
         DaemonStatus { pid, started_at, safe_mode, address, socket, loop_restarts }
     };
-    Ok(running_daemon(dir)?.map(shown))
+    Ok(known_daemon(dir)?.map(shown))
 }
 
 pub(super) fn ending(status: &Status) -> Ending {

@@ -1,7 +1,7 @@
 //! What `retry webhook` and `webhooks discard` have in common: which deliveries, why not the others, and
 //! one record for all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use recovery::audit::{Entry, Trail};
 use recovery::queue::Actor;
@@ -19,6 +19,9 @@ use crate::text::Text;
 /// So many ids fit well into a record.
 const A_RECORD: usize = 500;
 
+/// So many have an entry of their own in the audit trail.
+const NAMED: usize = 20;
+
 /// What is asked for.
 pub(super) struct Choice<'a> {
     pub(super) ids: &'a [String],
@@ -27,7 +30,7 @@ pub(super) struct Choice<'a> {
     pub(super) action: &'static str,
     /// Whether it can be done with one.
     pub(super) check: fn(&DeliveryState, DeliveryId) -> Result<(), Refusal>,
-    pub(super) operation: fn(Vec<DeliveryId>, Actor) -> Operation,
+    pub(super) operation: fn(Vec<DeliveryId>, Vec<String>, Actor) -> Operation,
 }
 
 type Chosen = (Vec<ChosenDelivery>, Vec<RefusedDelivery>);
@@ -65,15 +68,23 @@ pub(super) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
                 _ => refused.push(RefusedDelivery::unknown(text)),
             }
         }
-        let pieces = ids.chunks(A_RECORD).map(|ids| (choice.operation)(ids.to_vec(), actor.clone()));
+        let pieces = ids.chunks(A_RECORD).map(|ids| {
+            let of = |id: &DeliveryId| known.get(&id.to_string()).map(|u| u.delivery.target.endpoint.clone());
+            let endpoints: BTreeSet<String> = ids.iter().filter_map(of).collect();
+            (choice.operation)(ids.to_vec(), endpoints.into_iter().collect(), actor.clone())
+        });
         (if dry_run { Vec::new() } else { pieces.collect() }, (chosen, refused))
     })?;
     log.commit()?;
-    if !dry_run && !chosen.0.is_empty() {
-        let detail =
-            chosen.0.iter().take(20).map(|c| c.delivery_id.to_string()).collect::<Vec<_>>().join(" ");
-        let object = format!("webhooks:{}", chosen.0.len());
-        trail.record(&Entry::done(dir.clock.now(), &actor, choice.action, object, detail))?;
+    if !dry_run {
+        let entry = |object, detail| Entry::done(dir.clock.now(), &actor, choice.action, object, detail);
+        for delivery in chosen.0.iter().take(NAMED) {
+            trail.record(&entry(format!("webhook:{}", delivery.delivery_id), delivery.url.clone()))?;
+        }
+        if let Some(more) = chosen.0.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            let detail = format!("besides the {NAMED} that have an entry each");
+            trail.record(&entry(format!("webhooks:{more}"), detail))?;
+        }
     }
     Ok(chosen)
 }

@@ -30,7 +30,7 @@ pub(super) fn discard(context: &mut Context, args: &DiscardArgs) -> Result<Endin
         all_parked: args.all_parked,
         action: "discard",
         check: DeliveryState::check_discard,
-        operation: |deliveries: Vec<DeliveryId>, Actor { by, why }: Actor| Operation::Discard {
+        operation: |deliveries: Vec<DeliveryId>, _, Actor { by, why }: Actor| Operation::Discard {
             deliveries,
             by,
             why,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use recovery::report::webhooks::DeliveryLogReport;
-use recovery::webhooks::{DeliveryLog, Outcome, attempts_in};
+use recovery::webhooks::{DeliveryLog, Outcome, Retention, attempts_in};
 
 use super::jobs::PageArgs;
 use crate::context::Context;
@@ -28,7 +28,10 @@ pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliEr
     let dir = context.state_dir()?;
     // Opening it syncs: what is shown stays.
     let opened = DeliveryLog::open_if_any(&dir)?;
-    let mut attempts = attempts_in(&dir)?;
+    // What is past its time may still be in the log: it goes with the next compaction.
+    let configured = &context.settings()?.webhooks;
+    let retention = Retention { keep: configured.keep, entries: configured.keep_entries };
+    let mut attempts = retention.of(attempts_in(&dir)?, dir.clock.now());
     attempts.retain(|a| {
         let job = args.job.as_ref().is_none_or(|job| a.attempted.job_id.as_ref() == Some(job));
         job && args.delivery.as_ref().is_none_or(|id| a.attempted.delivery.to_string() == *id)

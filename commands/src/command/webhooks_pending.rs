@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 use recovery::durable::is_held;
 use recovery::report::webhooks::{DeliveryStatus, PendingDeliveries, RecoveredDeliveries};
 use recovery::state::StateDir;
-use recovery::webhooks::{DeliveryLog, DeliveryState, DeliveryView};
+use recovery::webhooks::{DeliveryLog, DeliveryState, DeliveryView, attempts_in};
 
 use super::jobs::PageArgs;
 use super::webhooks::survey;
@@ -81,7 +81,8 @@ pub(super) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending
     let log = DeliveryLog::open_if_any(&dir)?;
     let nothing = DeliveryState::default();
     let now = log.as_ref().map_or(&nothing, DeliveryView::state);
-    let report = RecoveredDeliveries::new(last.as_ref(), now, &page.page())?;
+    let tried = attempts_in(&dir)?;
+    let report = RecoveredDeliveries::new(last.as_ref(), now, &tried, &page.page())?;
     context.output.report(&report, |text| {
         let mut table = Table::new(&["DELIVERY", "JOB", "WAS", "NOW", ">TRIED", "TO"]);
         for d in &report.deliveries {

@@ -1,10 +1,12 @@
-//! A daemon that the dashboard watches: reports by `GET`, and one stream of events that tells when to ask anew.
+//! A daemon that the dashboard watches: reports by `GET`, and one stream of events that tells when to ask anew, and
+//! how far the daemon's recovery is, also where a report waits for a disk that does not answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
+use recovery::recovery::Snapshot;
 use recovery_tui::{Daemon, Trouble};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -20,12 +22,28 @@ const ANSWER_TIME: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(40);
 /// How long it takes until a stream that has ended is asked for again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// No event is larger, bytes.
+const LARGEST: usize = 16 << 20;
 
 /// See the module. Each clone has a thread of its own to be asked from; they share the stream.
 pub(crate) struct WatchedDaemon {
     target: Target,
     runtime: Runtime,
-    happened: Arc<AtomicU64>,
+    told: Arc<Told>,
+}
+
+/// What the stream told.
+#[derive(Default)]
+struct Told {
+    happened: AtomicU64,
+    /// The recovery that the daemon is in.
+    recovery: Mutex<Option<Arc<Snapshot>>>,
+}
+
+impl Told {
+    fn recovery(&self) -> std::sync::MutexGuard<'_, Option<Arc<Snapshot>>> {
+        self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl WatchedDaemon {
@@ -34,7 +52,7 @@ impl WatchedDaemon {
     /// # Errors
     /// When they name none, or its token cannot be read.
     pub(crate) fn named(globals: &Globals) -> Result<WatchedDaemon, CliError> {
-        Ok(WatchedDaemon { target: target(globals)?, runtime: runtime()?, happened: Arc::default() })
+        Ok(WatchedDaemon { target: target(globals)?, runtime: runtime()?, told: Arc::default() })
     }
 
     /// Follows what happens there, from now on, as long as this one or one made from it is there.
@@ -42,8 +60,8 @@ impl WatchedDaemon {
     /// # Errors
     /// When there is no thread to be had.
     pub(crate) fn follow(&self) -> Result<(), CliError> {
-        let (target, happened, runtime) = (self.target.clone(), Arc::downgrade(&self.happened), runtime()?);
-        let follow = move || runtime.block_on(follow(&target, &happened));
+        let (target, told, runtime) = (self.target.clone(), Arc::downgrade(&self.told), runtime()?);
+        let follow = move || runtime.block_on(follow(&target, &told));
         let thread = std::thread::Builder::new().spawn(follow);
         thread.map(drop).map_err(|e| CliError::new(ErrorKind::Failed, e))
     }
@@ -53,8 +71,8 @@ impl WatchedDaemon {
     /// # Errors
     /// When this process may open no more files.
     pub(crate) fn another(&self) -> Result<WatchedDaemon, CliError> {
-        let (target, happened) = (self.target.clone(), Arc::clone(&self.happened));
-        Ok(WatchedDaemon { target, runtime: runtime()?, happened })
+        let (target, told) = (self.target.clone(), Arc::clone(&self.told));
+        Ok(WatchedDaemon { target, runtime: runtime()?, told })
     }
 
     /// Where it is, for people.
@@ -74,7 +92,11 @@ impl Daemon for WatchedDaemon {
     }
 
     fn happened(&mut self) -> u64 {
-        self.happened.load(Ordering::Acquire)
+        self.told.happened.load(Ordering::Acquire)
+    }
+
+    fn recovering(&mut self) -> Option<Arc<Snapshot>> {
+        self.told.recovery().clone()
     }
 }
 
@@ -101,26 +123,82 @@ async fn get(target: &Target, path: &str) -> Result<Vec<u8>, Trouble> {
 }
 
 /// Counts what happens. Whoever has it counted sees a change also when the stream comes back.
-async fn follow(target: &Target, happened: &Weak<AtomicU64>) {
-    while tell(happened) {
+async fn follow(target: &Target, told: &Weak<Told>) {
+    while tell(told, None) {
         let asked = target.ask(Method::GET, "/api/admin/events", Vec::new());
         if let Ok(Ok(response)) = timeout(ANSWER_TIME, asked).await
             && response.status() == StatusCode::OK
         {
-            let mut body = response.into_body();
-            while let Ok(Ok(Some(part))) = timeout(SILENCE, next_part(target, &mut body)).await {
-                // A comment only says that the stream lives.
-                let is_news = !part.is_empty() && !part.starts_with(b":");
-                if happened.strong_count() == 0 || is_news && !tell(happened) {
+            let (mut body, mut events) = (response.into_body(), Events::default());
+            while let Ok(Ok(Some(part))) = timeout(SILENCE, next_part(target, &mut body)).await
+                && events.pending.len() <= LARGEST
+            {
+                if told.strong_count() == 0
+                    || !events.take(&part).all(|event| tell(told, recovery_in(&event)))
+                {
                     return;
                 }
             }
+            // What a stream told that has ended is not known any more.
+            let _ = tell(told, None);
         }
         tokio::time::sleep(RETRY_EVERY).await;
     }
 }
 
 /// Whether somebody listens.
-fn tell(happened: &Weak<AtomicU64>) -> bool {
-    happened.upgrade().map(|count| count.fetch_add(1, Ordering::AcqRel)).is_some()
+fn tell(told: &Weak<Told>, recovery: Option<Arc<Snapshot>>) -> bool {
+    let Some(told) = told.upgrade() else { return false };
+    *told.recovery() = recovery;
+    told.happened.fetch_add(1, Ordering::AcqRel);
+    true
+}
+
+/// How far the recovery is, when an event tells that. Every other one tells that none is under way any more.
+fn recovery_in(event: &[u8]) -> Option<Arc<Snapshot>> {
+    let data = event.strip_prefix(b"event: recovery\ndata: ")?;
+    serde_json::from_slice(data).ok().map(Arc::new)
+}
+
+/// A stream's events, out of the parts that they come in.
+#[derive(Default)]
+struct Events {
+    pending: Vec<u8>,
+}
+
+impl Events {
+    /// The events that are whole with this part. A comment only says that the stream lives.
+    fn take(&mut self, part: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        self.pending.extend_from_slice(part);
+        let whole = std::iter::from_fn(|| {
+            let end = self.pending.windows(2).position(|two| two == b"\n\n")? + 2;
+            Some(self.pending.drain(..end).collect::<Vec<u8>>())
+        });
+        whole.filter(|event| !event.starts_with(b":"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_taken_whole_and_comments_left_out() {
+        let mut events = Events::default();
+        let mut take = |part: &str| -> Vec<String> {
+            events.take(part.as_bytes()).map(|event| String::from_utf8(event).unwrap()).collect()
+        };
+        assert_eq!(take("retry: 1000\n\nid: 7\neve"), ["retry: 1000\n\n"]);
+        assert!(take("nt: begin\ndata: {}\n").is_empty());
+        assert_eq!(take("\n: alive\n\nid: 8\n\n"), ["id: 7\nevent: begin\ndata: {}\n\n", "id: 8\n\n"]);
+    }
+
+    #[test]
+    fn only_an_event_of_a_recovery_tells_of_one() {
+        for other in
+            ["event: begin\ndata: {}\n\n", "event: recovery\ndata: {\"other\":1}\n\n", "retry: 1000\n\n"]
+        {
+            assert!(recovery_in(other.as_bytes()).is_none(), "{other}");
+        }
+    }
 }

@@ -108,3 +108,17 @@ fn a_phase_that_waits_for_a_stuck_docker_is_skipped() {
     assert!(matches!(status, Some(0 | 3)), "{status:?}: {record:#}");
     assert!(scene.job_file("over", "output.log").exists(), "what Docker was not asked about keeps its files");
 }
+
+/// Told to end while it recovers, a daemon ends well: the next start recovers.
+#[test]
+fn a_daemon_that_is_told_to_end_while_it_recovers_ends_well() {
+    let scene = after_a_crash();
+    let stop = Stop::in_phase(&scene, "locks");
+    let daemon = Running::start(&scene, &["daemon", "--listen", "none"]);
+    daemon.wait_for_phase(&scene, "locks");
+    let pid = Pid::from_child(&daemon.0);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(daemon.wait().0, Some(0));
+    drop(stop);
+    assert_eq!(scene.recover().document["outcome"], "completed");
+}

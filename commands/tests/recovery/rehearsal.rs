@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use recovery::queue::JobStatus;
 use serde_json::json;
 
+use crate::common::{Background, Ran};
 use crate::scene::Scene;
-use crate::{after_a_crash, phase_of};
+use crate::{Stop, after_a_crash, phase_of};
 
 /// Every file with its content and its time.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
@@ -101,4 +102,27 @@ fn a_damaged_queue_is_rehearsed_without_mending_it() {
     // A dry run is the same.
     scene.json(&["recover", "--dry-run"], 3);
     assert_eq!(everything(&scene.place.state()), before);
+}
+
+/// A rehearsal that is killed leaves its copy; the next one takes it away, and leaves those alone that are in use.
+#[test]
+fn what_a_killed_rehearsal_left_goes_with_the_next_one() {
+    let scene = after_a_crash();
+    let place = tempfile::tempdir().unwrap();
+    let copies = || std::fs::read_dir(place.path()).unwrap().count();
+    let stop = Stop::in_phase(&scene, "locks");
+    let mut hanging = scene.place.command();
+    let hanging = Background::start(hanging.env("TMPDIR", place.path()).args(["recover", "--rehearse"]));
+    crate::scene::wait_for("the copy", || copies() == 1);
+    let other = |status| {
+        let mut command = scene.place.command();
+        Ran::of(command.env("TMPDIR", place.path()).args(["recover", "--rehearse", "--json"]))
+            .ends_with(status)
+    };
+    drop(stop);
+    other(0);
+    assert_eq!(copies(), 1, "somebody is at work in it");
+    drop(hanging); // It is killed.
+    other(0);
+    assert_eq!(copies(), 0);
 }

@@ -95,3 +95,62 @@ fn the_texts_tell_the_same() {
         assert!(ran.stdout.contains(wanted), "{words}: {}", ran.stdout);
     }
 }
+
+/// A lock that nobody can judge, of another machine, is named after the recovery as well, by everything that reports.
+#[test]
+fn what_cannot_be_judged_stays_named_until_it_is_given_back() {
+    let scene = Scene::new();
+    // It kills its parent, which holds the lock.
+    scene.place.command().args(["lock", "web", "--", "sh", "-c", "kill -9 $PPID"]).output().unwrap();
+    let metadata = scene.dir().paths.locks().join("web.lock.json");
+    from_elsewhere(&metadata);
+    let recovered = scene.recover();
+    assert_eq!(recovered.document["outcome"], "degraded", "{:#}", recovered.document);
+    let named =
+        |of: &Value| of["degraded_resources"].as_array().unwrap().iter().any(|r| r["object"] == "lock:web");
+    let status = scene.json(&["status"], 3);
+    assert!(named(&status), "{status:#}");
+    assert!(status["findings"].as_array().unwrap().iter().any(|f| f["object"] == "lock:web"), "{status:#}");
+    // Passing the phase over proves nothing.
+    scene.json(&["skip", "locks"], 0);
+    let skipped = scene.recover();
+    assert_eq!(skipped.document["outcome"], "degraded", "{:#}", skipped.document);
+    assert!(named(&scene.json(&["status"], 3)));
+    scene.json(&["release", "web", "--force", "--yes"], 0);
+    let status = scene.json(&["status"], 0);
+    assert!(!named(&status), "{status:#}");
+    scene.recover();
+    assert_eq!(scene.json(&["status"], 0)["state"], "healthy");
+}
+
+/// Says that a document was written on another machine.
+fn from_elsewhere(path: &std::path::Path) {
+    let mut document: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for member in ["boot_id", "machine_id"] {
+        document["host"][member] = "11111111-1111-1111-1111-111111111111".into();
+    }
+    document["host"]["host"] = "elsewhere".into();
+    if document.get("checksum").is_some() {
+        document["boot_id"] = document["host"]["boot_id"].clone();
+    }
+    // With white space it is somebody's own text, which needs no checksum.
+    std::fs::write(path, serde_json::to_string_pretty(&document).unwrap()).unwrap();
+}
+
+#[test]
+fn a_recovery_that_died_on_another_machine_is_not_under_way() {
+    let scene = Scene::new();
+    scene.recover();
+    let current = scene.dir().paths.recovery_current();
+    from_elsewhere(&current);
+    let mut snapshot: Value = serde_json::from_slice(&std::fs::read(&current).unwrap()).unwrap();
+    snapshot["outcome"] = "running".into();
+    snapshot["recovery_id"] = "01900000-0000-7000-8000-000000000000".into();
+    std::fs::write(&current, snapshot.to_string()).unwrap();
+    let status = scene.json(&["status"], 3);
+    assert_eq!(
+        (&status["state"], &status["recovery"]["outcome"]),
+        (&"degraded".into(), &"aborted".into()),
+        "{status:#}"
+    );
+}

@@ -10,7 +10,8 @@ use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
 use crate::common::{Place, Ran, skipped};
-use crate::scene::wait_for;
+use crate::phase_of;
+use crate::scene::{Scene, wait_for};
 
 const NOBODY: u32 = 65534;
 
@@ -162,4 +163,26 @@ fn a_startup_log_that_cannot_be_read_keeps_nobody_from_starting() {
     scene.allow("startup/log");
     assert_eq!(scene.json(&["recover"], 0)["outcome"], "completed");
     assert_eq!(scene.json(&["status"], 0)["state"], "healthy");
+}
+
+/// A folder that cannot be made keeps only those phases down that need it.
+#[test]
+fn a_file_in_the_place_of_a_folder_degrades() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", "[recovery]\ntries = 1\n");
+    scene.submit("waits", &[], "true");
+    let locks = scene.dir().paths.locks();
+    std::fs::remove_dir_all(&locks).unwrap();
+    std::fs::write(&locks, "in the way").unwrap();
+    let recovered = scene.json(&["recover"], 3);
+    assert_eq!(recovered["outcome"], "degraded", "{recovered:#}");
+    for (phase, status) in
+        [("startup", "failed"), ("queue", "succeeded"), ("jobs", "succeeded"), ("locks", "failed")]
+    {
+        assert_eq!(phase_of(&recovered, phase)["status"], status, "{phase}: {recovered:#}");
+    }
+    assert_eq!(std::fs::read_to_string(&locks).unwrap(), "in the way");
+    std::fs::remove_file(&locks).unwrap();
+    scene.json(&["recover"], 0);
+    assert_eq!(scene.status("waits"), JobStatus::Queued);
 }

@@ -8,7 +8,7 @@ use crate::tmux::Terminal;
 use crate::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 
 /// A daemon that listens, at the address that it was given or at a free one.
-fn daemon(place: &Place, address: &str) -> (Background, String) {
+pub fn daemon(place: &Place, address: &str) -> (Background, String) {
     let told = place.state().join("daemon/daemon.json");
     let mut command = place.command();
     let daemon = Background::start(command.args(["daemon", "--listen", address]));
@@ -23,7 +23,7 @@ fn daemon(place: &Place, address: &str) -> (Background, String) {
 }
 
 /// The options that name the daemon, with this token.
-fn over_tcp(place: &Place, address: &str, role: &str) -> String {
+pub fn over_tcp(place: &Place, address: &str, role: &str) -> String {
     format!("--url http://{address} --token-file {}/daemon/{role}.token", place.state().display())
 }
 

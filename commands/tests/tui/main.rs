@@ -5,12 +5,16 @@
 #![allow(clippy::disallowed_methods)] // Tests make files of their own.
 
 mod afar;
+mod afar_steers;
 #[path = "../common/mod.rs"]
 mod common;
 mod ends;
+mod looks;
 mod once;
+mod recovers;
 mod steers;
 mod tmux;
+mod understood;
 
 use common::{Background, Place, until};
 use serde_json::Value;

@@ -78,9 +78,44 @@ fn an_orphan_is_found_and_removed() {
     until("the orphan is gone", || !ghost.exists());
 }
 
+#[test]
+fn a_delivery_is_replayed_and_what_its_job_left_is_cleaned_up() {
+    let place = Place::new();
+    // Nobody listens there.
+    let submit = ["submit", "--id", "told", "--callback", "http://127.0.0.1:1/", "--", "true"];
+    place.run(submit).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
+    place.run(["webhooks", "deliver", "--once"]);
+    let Some(terminal) = Terminal::open(&place) else { return };
+    terminal.start("tui --view webhooks");
+    terminal.wait_for("waiting");
+    terminal.press(&["a"]);
+    terminal.wait_for("Replay delivery");
+    terminal.press(&["Enter"]);
+    terminal.wait_for("would be tried again");
+    terminal.press(&["Tab", "Enter"]);
+    terminal.wait_for("of job told to http://127.0.0.1:1/ is");
+    let trail = json(&place, &["audit", "--action", "retry"]);
+    assert_eq!(trail["entries"][0]["object"], "webhooks:1", "{trail}");
+    terminal.press(&["3"]);
+    terminal.wait_for("succeeded");
+    terminal.press(&["a"]);
+    terminal.wait_for("Clean up job told");
+    terminal.press(&["Enter", "Tab", "Enter"]);
+    terminal.wait_for("cleanup told.1 entered");
+    assert!(place.state().join("jobs/told").exists());
+    terminal.press(&["5"]);
+    terminal.wait_for("pending   cidx");
+    terminal.press(&["a", "G", "Enter"]);
+    terminal.wait_for("recoveryctl cleanup run");
+    terminal.press(&["Tab", "Enter"]);
+    terminal.wait_for("1 completed");
+    until("its workspace is gone", || !place.state().join("jobs/told").exists());
+}
+
 /// So that a recovery does not get past the locks: a file is a pipe that nobody writes to, as a disk that does
 /// not answer.
-fn make_slow(place: &Place) {
+pub fn make_slow(place: &Place) {
     let pipe = place.path("slow");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
         .unwrap();

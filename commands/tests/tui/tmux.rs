@@ -77,6 +77,16 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
+    /// The same with the sequences for colours and for bold, faint and reversed text.
+    pub fn styled_screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-e"])
+    }
+
+    /// What tmux knows of the pane: `pane_title`, `mouse_any_flag`.
+    pub fn knows(&self, what: &str) -> String {
+        self.tmux(&["display-message", "-p", &format!("#{{{what}}}")]).trim().to_owned()
+    }
+
     /// Waits until a text is on the screen.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> String {
@@ -105,6 +115,12 @@ impl Terminal {
     /// Changes the size.
     pub fn resize(&self, columns: u16, rows: u16) {
         self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
+    }
+
+    /// Presses a key and changes the size at once.
+    pub fn press_and_resize(&self, key: &str, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.tmux(&["send-keys", key, ";", "resize-window", "-x", &columns, "-y", &rows]);
     }
 
     /// The process that the shell waits for.

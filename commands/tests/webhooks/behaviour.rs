@@ -184,6 +184,32 @@ fn operators_endpoints_are_told_of_jobs_and_recoveries_from_then_on() {
     assert_eq!(office.deliver()["delivered"], 0, "nothing comes twice");
 }
 
+/// The client resolves `..` before it calls: what then lies outside of the endpoint gets nothing of it.
+#[test]
+fn an_endpoints_secrets_go_to_nothing_outside_of_it() {
+    let receiver = Receiver::kind();
+    let office = Office::new("");
+    let text = format!(
+        "[[webhooks.endpoints]]\nname = 'ops'\nurl = '{}'\nsecrets = ['{SECRET}']\nheaders = {{ x-key = 'hunter2' }}\n",
+        receiver.url("/ok/hooks")
+    );
+    office.scene.place.write("config.toml", &text);
+    let outside = ["/../../ok/dotdot", "/%2e%2e/%2E%2E/ok/enc", "/..%2fslash", "2"];
+    let inside = ["/below", "/a/../here"];
+    for (n, rest) in outside.iter().chain(&inside).enumerate() {
+        office.one(&format!("job-{n}"), &receiver.url(&format!("/ok/hooks{rest}")));
+    }
+    assert_eq!(office.deliver()["delivered"], outside.len() + inside.len());
+    let is_given = |path: &str| matches!(path, "/ok/hooks/below" | "/ok/hooks/here");
+    let requests = receiver.requests();
+    assert_eq!(requests.iter().filter(|r| is_given(&r.path)).count(), inside.len());
+    for request in requests {
+        let has = |name: &str| request.headers.contains_key(name);
+        let expected = is_given(&request.path);
+        assert_eq!((has("x-key"), has("webhook-signature")), (expected, expected), "{}", request.path);
+    }
+}
+
 #[test]
 fn what_was_under_way_in_a_crash_is_delivered_again_with_the_same_id() {
     let hang = Arc::new(AtomicBool::new(true));
@@ -204,6 +230,8 @@ fn what_was_under_way_in_a_crash_is_delivered_again_with_the_same_id() {
     let _daemon = office.scene.daemon(1);
     // `retry = []` gives one try only: the interrupted one did not count.
     office.wait_for_outcomes("caught", &["delivered"]);
+    let found = &office.json(&["webhooks", "recovered"])["deliveries"][0];
+    assert_eq!((&found["status"], &found["attempts"]), (&"delivered".into(), &2.into()), "{found}");
     assert_eq!((receiver.count(), receiver.by_id().len()), (2, 1));
     let requests = receiver.requests();
     assert_eq!(requests[0].body, requests[1].body);
@@ -250,6 +278,7 @@ fn a_clock_that_was_set_back_holds_nothing_up() {
         duration_ms: 1,
         error: None,
         next_try_at: Some(next_try_at),
+        not_before: None,
     };
     let begin = Operation::Begin { delivery: id, attempt: 1 };
     log.append(&[begin, Operation::Attempted(attempted)], &mut |_| {}).unwrap();

@@ -1,13 +1,16 @@
 //! A damaged delivery log costs a double at most.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use recovery::webhooks::record::Operation;
-use recovery::webhooks::{DeliveryLog, attempts_in};
+use recovery::webhooks::{DeliveryLog, Retention, attempts_in};
 
 use crate::office::Office;
 use crate::receiver::Receiver;
 use crate::scene::Scene;
+
+const TEN: Retention = Retention { keep: Duration::MAX, entries: 10 };
 
 fn segments(scene: &Scene) -> Vec<PathBuf> {
     let folder = scene.place.state().join("webhooks/log");
@@ -95,8 +98,11 @@ fn what_does_not_fit_is_told_and_what_a_later_version_wrote_is_kept() {
     let dir = office.scene.dir();
     let mut log = DeliveryLog::open(&dir).unwrap();
     let id: recovery::webhooks::DeliveryId = "0192d7a0-0000-7000-8000-000000000001".parse().unwrap();
-    log.append(&[Operation::Retry { deliveries: vec![id], by: "test".to_owned(), why: None }], &mut |_| {})
-        .unwrap();
+    log.append(
+        &[Operation::Retry { deliveries: vec![id], endpoints: Vec::new(), by: "test".to_owned(), why: None }],
+        &mut |_| {},
+    )
+    .unwrap();
     log.log().append(&[br#"{"v":2,"at":"2026-03-01T09:30:00.000Z","op":"dream"}"#]).unwrap();
     drop(log);
     office.finds("webhook-record-refused");
@@ -104,7 +110,7 @@ fn what_does_not_fit_is_told_and_what_a_later_version_wrote_is_kept() {
     assert_eq!(repaired["left"][0]["reason"], "this version does not know what it says", "{repaired:#}");
     let mut log = DeliveryLog::open(&dir).unwrap();
     assert_eq!((log.problems().refused.len(), log.problems().unknown.len()), (1, 1));
-    assert!(!log.compact(&|_| true, recovery::state::Timestamp::default(), 10).unwrap());
+    assert!(!log.compact(&|_| true, TEN).unwrap());
 }
 
 #[test]
@@ -117,7 +123,7 @@ fn a_compaction_keeps_what_is_needed_and_removes_the_rest() {
     assert_eq!(office.deliver()["delivered"], 36);
     let before = segments(&office.scene);
     let mut log = DeliveryLog::open(&office.scene.dir()).unwrap();
-    assert!(log.compact(&|_| true, recovery::state::Timestamp::default(), 10).unwrap());
+    assert!(log.compact(&|_| true, TEN).unwrap());
     assert_eq!(log.records_since_compaction(), 0);
     drop(log);
     assert!(segments(&office.scene).iter().all(|s| !before.contains(s)));
@@ -132,4 +138,29 @@ fn a_compaction_keeps_what_is_needed_and_removes_the_rest() {
     drop(log);
     assert_eq!(office.deliver()["delivered"], 0);
     assert_eq!(office.scene.recover().status, 0);
+}
+
+/// With settings as small as these the log neither shows more than it may, nor grows.
+#[test]
+fn what_is_shown_and_what_stays_follow_the_configuration() {
+    let receiver = Receiver::kind();
+    let office = Office::new("per_endpoint = 8\nkeep_entries = 7");
+    let url = receiver.url("/");
+    let batch = |name: &str, number: usize| {
+        let names: Vec<String> = (0..number).map(|n| format!("{name}-{n}")).collect();
+        office.ended(names.into_iter(), &|_| recovery::queue::Callback::to(&*url));
+        assert_eq!(office.deliver()["delivered"], number);
+    };
+    let shown = || office.json(&["webhooks", "log"])["total"].clone();
+    let stored = || attempts_in(&office.scene.dir()).unwrap().len();
+    batch("few", 15);
+    assert_eq!((shown(), stored()), (7.into(), 15), "a compaction is not worth it yet");
+    batch("many", 150);
+    assert_eq!(shown(), 7);
+    assert!(stored() < 108, "{} attempts are in the log", stored());
+    let text = "[webhooks]\nkeep = '1ms'\n";
+    office.scene.place.write("config.toml", text);
+    assert_eq!(shown(), 0, "they are older than that");
+    assert_eq!(office.json(&["webhooks", "log", "--job", "many-3"])["total"], 0);
+    assert_eq!(office.deliver()["delivered"], 0, "what has arrived is still known to have");
 }

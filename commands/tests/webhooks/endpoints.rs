@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use recovery::webhooks::{DeliveryLog, Retention};
+
 use crate::common::skipped_by_the_machine;
 use crate::office::Office;
 use crate::receiver::{Receiver, Reply, fixtures};
@@ -29,6 +31,27 @@ fn one_that_hangs_delays_nobody_else_and_its_deliveries_are_parked() {
     assert!(log[0]["error"].as_str().unwrap().contains("no answer in time"), "{log:?}");
     assert!(log[0]["duration_ms"].as_u64().unwrap() >= 4900, "{log:?}");
     office.finds("webhook-parked");
+}
+
+/// More receivers hang than there are places, each at an endpoint of its own.
+#[test]
+fn many_that_hang_delay_the_others_by_seconds_and_not_by_the_time_limit() {
+    let (hang, kind): (Vec<_>, _) =
+        ((0..60).map(|_| Receiver::start(|_| Reply::Hang)).collect(), Receiver::kind());
+    let office = Office::new("retry = ['1h']\ntimeout = '60s'\nper_endpoint = 1");
+    for (n, receiver) in hang.iter().enumerate() {
+        office.one(&format!("hangs-{n}"), &receiver.url("/"));
+        office.one(&format!("behind-{n}"), &receiver.url("/"));
+    }
+    let _daemon = office.scene.daemon(1);
+    wait_for("the first attempts that hang", || hang.iter().filter(|r| r.count() > 0).count() >= 32);
+    let begun = Instant::now();
+    office.one("kind", &kind.url("/"));
+    wait_for("the healthy one", || kind.count() == 1);
+    assert!(begun.elapsed() < Duration::from_secs(30), "it waited: {:?}", begun.elapsed());
+    assert!(hang.iter().all(|r| r.count() <= 1), "one at a time an endpoint");
+    let in_flight = office.json(&["webhooks", "pending", "--status", "in_flight"]);
+    assert!(in_flight["total"].as_u64().unwrap() > 32, "{in_flight}");
 }
 
 #[test]
@@ -76,6 +99,63 @@ fn retry_after_is_honoured_for_the_whole_endpoint() {
         let waited = later.at - requests[0].at;
         assert!(waited >= Duration::from_millis(1900), "{} came after {waited:?}", later.path);
     }
+}
+
+/// Nobody else of the endpoint is sent before its time, whatever happens to the sender meanwhile.
+#[test]
+fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
+    let busy = Receiver::start(|_| Reply::With(429, "retry-after", "3600".to_owned()));
+    let (kind, office) = (Receiver::kind(), Office::new("retry = ['1ms']\nkeep_entries = 0"));
+    let witness = |name: &str| {
+        let before = kind.count();
+        office.one(name, &kind.url("/"));
+        wait_for("the witness", || kind.count() > before);
+    };
+    office.one("first", &busy.url("/1"));
+    let daemon = office.scene.daemon(1);
+    wait_for("the first attempt", || office.delivery("first")["status"] == "waiting");
+    daemon.kill();
+    office.one("second", &busy.url("/2"));
+    let daemon = office.scene.daemon(1);
+    witness("after-a-kill");
+    let ops = format!(
+        "[webhooks]\nretry = ['1ms']\nkeep_entries = 0\n[[webhooks.endpoints]]\nname = 'ops'\n\
+         url = '{}'\nevents = ['job.ended']\n",
+        kind.url("/ops")
+    );
+    office.scene.place.write("config.toml", &ops);
+    let pid = rustix::process::Pid::from_child(&daemon.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let told = || kind.requests().iter().any(|r| r.path == "/ops");
+    let mut ends = (0..).map(|n| format!("end-{n}"));
+    wait_for("the reload", || {
+        // Whoever is configured anew is told of what ends from then on.
+        office.ended(ends.next().into_iter(), &|_| recovery::queue::Callback::to(kind.url("/")));
+        told()
+    });
+    daemon.kill();
+    let mut log = DeliveryLog::open(&office.scene.dir()).unwrap();
+    assert!(log.compact(&|_| true, Retention { keep: Duration::ZERO, entries: 0 }).unwrap());
+    drop(log);
+    let daemon = office.scene.daemon(1);
+    witness("after-a-compaction");
+    assert_eq!(busy.count(), 1);
+    let (first, second) = (office.delivery("first"), office.delivery("second"));
+    assert_eq!(second["status"], "pending");
+    assert!(second["next_try_at"].is_string() && second["next_try_at"] == first["next_try_at"], "{second}");
+    let pending = office.json(&["webhooks", "pending"]);
+    let endpoints = pending["by_endpoint"].as_array().unwrap();
+    let line = endpoints.iter().find(|e| busy.url("/").starts_with(e["endpoint"].as_str().unwrap()));
+    assert_eq!(line.unwrap()["not_before"], second["next_try_at"], "{pending}");
+    assert_eq!(office.json(&["webhooks", "log"])["total"], 0, "what is kept for that is not shown");
+
+    // An operator who wants one of them tried now is obeyed, also by the next daemon.
+    daemon.kill();
+    let id = first["delivery_id"].as_str().unwrap().to_owned();
+    office.scene.run(&["retry", "webhook", &id]).ends_with(0);
+    assert!(office.delivery("second")["next_try_at"].is_null());
+    let _daemon = office.scene.daemon(1);
+    wait_for("the attempt that was asked for", || busy.count() > 1);
 }
 
 #[test]

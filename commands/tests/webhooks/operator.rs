@@ -48,7 +48,9 @@ fn a_parked_delivery_goes_out_when_it_is_asked_for_daemon_or_not() {
     assert_eq!(office.json(&["retry", "webhook", "--all"])["retried"], serde_json::json!([]));
     let trail = recovery::audit::read(&office.scene.dir()).unwrap();
     let entry = trail.entries.iter().map(|(_, e)| e).find(|e| e.action == "retry").unwrap();
-    assert_eq!((entry.why.as_deref(), entry.object.as_str()), (Some("mended"), "webhooks:1"));
+    assert_eq!((entry.why.as_deref(), &entry.object), (Some("mended"), &format!("webhook:{id}")));
+    let of_it = office.json(&["audit", "--object", &format!("webhook:{id}")]);
+    assert_eq!(of_it["entries"].as_array().unwrap().len(), 1, "{of_it}");
 }
 
 #[test]
@@ -122,6 +124,42 @@ fn lists_come_in_pages() {
     }
     assert_eq!(office.json(&["webhooks", "pending", "--status", "waiting"])["total"], 0);
     assert_eq!(office.json(&["webhooks", "pending", "--status", "parked"])["total"], 7);
+}
+
+#[test]
+fn the_audit_trail_names_twenty_and_counts_the_others() {
+    let (receiver, _) = broken();
+    let office = Office::new("per_endpoint = 8");
+    office.ended((0..23).map(|n| format!("job-{n}")), &|_| recovery::queue::Callback::to(receiver.url("/")));
+    office.deliver();
+    office.scene.run(&["webhooks", "discard", "--all-parked", "--yes"]).ends_with(0);
+    let trail = recovery::audit::read(&office.scene.dir()).unwrap();
+    let discards = trail.entries.iter().map(|(_, e)| e).filter(|e| e.action == "discard");
+    let objects: Vec<&str> = discards.map(|e| e.object.as_str()).collect();
+    assert_eq!(objects.iter().filter(|o| o.starts_with("webhook:")).count(), 20);
+    assert_eq!(objects[20..], ["webhooks:3"]);
+}
+
+/// What a circuit says of the next attempt holds at the moment: a time to come, or that nothing waits.
+#[test]
+fn an_open_circuit_names_no_time_that_has_passed() {
+    let down = Receiver::start(|_| Reply::Status(500));
+    let office =
+        Office::new("retry = []\nbreaker_failures = 1\nbreaker_pause = '1h'\nbreaker_pause_max = '1h'");
+    let said = || {
+        let pending = office.json(&["webhooks", "pending"]);
+        let findings = pending["findings"].as_array().unwrap();
+        let open = findings.iter().find(|f| f["code"] == "webhook-circuit-open").unwrap();
+        open["sentence"].as_str().unwrap().to_owned()
+    };
+    office.one("parked", &down.url("/"));
+    assert_eq!(office.deliver()["parked"], 1);
+    assert!(said().contains("no delivery waits for it"), "{}", said());
+    office.one("waits", &down.url("/"));
+    assert!(said().contains("the next comes at"), "{}", said());
+    // An operator asks for the parked one, and nobody delivers.
+    office.scene.run(&["retry", "webhook", "--all-parked"]).ends_with(0);
+    assert!(said().contains("as soon as somebody delivers"), "{}", said());
 }
 
 #[test]

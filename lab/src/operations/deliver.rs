@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use recovery::queue::{Callback, Operation as QueueOperation, Queue};
 use recovery::webhooks::record::Operation as Record;
-use recovery::webhooks::{DeliveryLog, Deriver, Engine, Settings};
+use recovery::webhooks::{DeliveryLog, Deriver, Engine, Retention, Settings};
 
 use super::stage::actor;
 use super::{Operation, Stage, nothing};
@@ -52,13 +53,18 @@ fn deliver(stage: &Stage) -> Result<(), Error> {
     };
     let (again, gone) = (id_of("refused")?, id_of("unwanted")?);
     let by = || actor().by;
-    let retry = Record::Retry { deliveries: vec![again], by: by(), why: None };
+    let retry = Record::Retry {
+        deliveries: vec![again],
+        endpoints: vec![format!("http://{address}")],
+        by: by(),
+        why: None,
+    };
     let discard = Record::Discard { deliveries: vec![gone], by: by(), why: None };
     log.append(&[retry, discard], &mut |_| {})?;
     log.commit()?;
     stage.acknowledge(Fact::delivery("refused", &["waiting"]));
     stage.acknowledge(Fact::delivery("unwanted", &["settled"]));
-    log.compact(&|_| true, dir.clock.now().plus_millis(-60_000), 10)?;
+    log.compact(&|_| true, Retention { keep: Duration::from_secs(60), entries: 10 })?;
     Ok(())
 }
 

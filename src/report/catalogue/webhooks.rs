@@ -58,10 +58,10 @@ pub const WEBHOOK_LOG_DAMAGED: Entry = Entry {
     title: "The delivery log is damaged",
     meaning: "Records of what was tried do not match their checksums, or are missing. What there is to \
               deliver is not lost: it follows from the queue.",
-    done: "The damaged bytes were kept in quarantine and the log was written anew without them. What is not \
-           known to have arrived is delivered again, with the same id.",
-    advice: "Check the disk. Receivers may see deliveries twice.",
-    next: Some("recoveryctl webhooks log"),
+    done: "When it is mended, the damaged bytes are kept in quarantine and the log is written anew without them. \
+           What is not known to have arrived is delivered again, with the same id.",
+    advice: "Check the disk. A recovery mends the log, or a repair. Receivers may see deliveries twice.",
+    next: Some("recoveryctl repair webhooks"),
 };
 
 /// A record of the delivery log had no effect.

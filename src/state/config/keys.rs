@@ -284,6 +284,12 @@ pub const KEYS: &[Key] = &[
         show: |s| format_size(s.orphans.trash_bytes),
     },
     Key {
+        name: "orphans.scan_every",
+        about: "how often a daemon looks for orphans and empties the trash; 0s: only when it recovers",
+        set: |s, v| v.wait().map(|d| s.orphans.scan_every = d),
+        show: |s| format_duration(s.orphans.scan_every),
+    },
+    Key {
         name: "import.claude_batch_server.command",
         about: "runs an imported job again; {prompt} is its prompt",
         set: |s, v| v.command().map(|c| s.import.command = c),

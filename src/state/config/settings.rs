@@ -77,6 +77,8 @@ pub struct OrphansConfig {
     pub trash_keep: Duration,
     /// How much of them is kept, in bytes.
     pub trash_bytes: u64,
+    /// How often a daemon looks for orphans and empties the trash; zero: only when it recovers.
+    pub scan_every: Duration,
 }
 
 /// Where a daemon listens when nobody says otherwise.
@@ -257,6 +259,7 @@ impl Settings {
                 grace: Duration::from_secs(10 * 60),
                 trash_keep: Duration::from_secs(7 * 24 * 3600),
                 trash_bytes: 10 << 30,
+                scan_every: Duration::from_secs(3600),
             },
             import: ImportSettings { command: ["claude", "--print", "{prompt}"].map(str::to_owned).to_vec() },
         }

@@ -20,7 +20,7 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     /// The longest `Retry-After` that is honoured.
     pub retry_after_max: Duration,
-    /// Attempts under way at most.
+    /// Attempts under way at most, without those that wait for a slow receiver.
     pub concurrency: usize,
     /// Attempts under way at one endpoint at most.
     pub per_endpoint: usize,

@@ -118,7 +118,8 @@ impl Listing for Jobs {
     }
 
     fn summary(&self, _now: Timestamp) -> Vec<Cell<'_>> {
-        vec![Cell::plain(format!("{} jobs", self.0.total))]
+        let noun = if self.0.total == 1 { "job" } else { "jobs" };
+        vec![Cell::plain(format!("{} {noun}", self.0.total))]
     }
 
     fn empty(&self) -> &'static str {

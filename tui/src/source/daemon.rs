@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use recovery::recovery::Snapshot;
 use recovery::report::audit::AuditReport;
 use recovery::report::cleanup::{CleanupState, CompletedList};
 use recovery::report::dashboard::Dashboard;
@@ -45,6 +46,9 @@ pub trait Daemon: Send {
 
     /// A number that changes when the daemon tells that something has happened.
     fn happened(&mut self) -> u64;
+
+    /// How far the recovery is that the daemon is in, as it told last; `None` when it tells of none.
+    fn recovering(&mut self) -> Option<Arc<Snapshot>>;
 }
 
 /// See the module.
@@ -158,8 +162,8 @@ impl<D: Daemon> Source for DaemonSource<D> {
     fn read(&mut self, ask: &Ask) -> Result<Answer, Trouble> {
         match ask {
             Ask::Overview => self.overview(),
-            // The daemon tells of each step, and then the overview is read.
-            Ask::Progress => Ok(Answer::Progress(None)),
+            // Told without being asked: also where a report waits for a disk that does not answer.
+            Ask::Progress => Ok(Answer::Progress(self.daemon.recovering())),
             Ask::List(view) => Ok(Answer::List(*view, self.list(*view)?)),
             Ask::Object(object) => Ok(Answer::Object(object.clone(), self.object(object)?)),
         }
@@ -222,6 +226,10 @@ mod tests {
 
         fn happened(&mut self) -> u64 {
             0
+        }
+
+        fn recovering(&mut self) -> Option<Arc<Snapshot>> {
+            None
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use recovery::daemon::running_daemon;
+use recovery::daemon::known_daemon;
 use recovery::durable::is_held;
 use recovery::locks;
 use recovery::orphans;
@@ -98,7 +98,7 @@ impl DirectorySource {
     }
 
     fn overview_of(&self, gathered: &Gathered) -> Result<Dashboard, String> {
-        let daemon = running_daemon(&self.dir).map_err(|e| sentence(&e))?;
+        let daemon = known_daemon(&self.dir).map_err(|e| sentence(&e))?;
         let daemon = daemon.map(|d| DaemonStatus {
             pid: d.pid,
             started_at: d.started_at,
@@ -165,6 +165,7 @@ impl DirectorySource {
             let is_delivering = is_held(&dir.paths.deliver_lock()).unwrap_or(false);
             let pending = PendingDeliveries::new(&survey, None, is_delivering, &all);
             let attempts = attempts_in(dir).map_err(|e| sentence(&e))?;
+            let attempts = this.settings.webhooks.retention().of(attempts, dir.clock.now());
             let log = DeliveryLogReport::new(attempts, &survey.problems, &all);
             let panel = Webhooks::new(pending.map_err(|e| sentence(&e))?, log.map_err(|e| sentence(&e))?);
             Ok(Arc::new(panel) as Arc<dyn Listing>)

@@ -4,6 +4,8 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::layout::shows_summary;
+use super::table::{particulars, side_by_side};
 use super::theme::Theme;
 use crate::listing::Tone;
 use crate::model::{Model, Overlay, PromptKind, View};
@@ -24,11 +26,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
         frame.render_widget(Line::from(line), area);
         return;
     }
-    let (text, tone) = match &model.notice {
-        Some((text, tone)) => (text.clone(), *tone),
-        None => (keys(model, room), Tone::Quiet),
+    let line = match &model.notice {
+        Some((text, tone)) => vec![Span::styled(fit(text, room), theme.tone(*tone))],
+        None => standing(model, room, theme),
     };
-    frame.render_widget(Line::from(Span::styled(fit(&text, room), theme.tone(tone))), area);
+    frame.render_widget(Line::from(line), area);
+}
+
+/// The keys; before them, on a terminal that is too low for a line above the list, what that line would have
+/// to say first.
+fn standing(model: &Model, room: usize, theme: Theme) -> Vec<Span<'static>> {
+    let is_low = model.view != View::Overview && model.overlays.is_empty() && !shows_summary(model);
+    let cells = if is_low { particulars(model.list(), model) } else { Vec::new() };
+    let (mut line, left) = side_by_side(&cells, room, theme);
+    let keys = keys(model, left);
+    if line.is_empty() || width(&keys) <= left {
+        line.push(Span::styled(fit(&keys, left), theme.tone(Tone::Quiet)));
+    }
+    line
 }
 
 fn end_of(text: &str, room: usize) -> &str {

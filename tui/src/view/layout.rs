@@ -39,6 +39,11 @@ pub(crate) fn has_summary(body: Rect) -> bool {
     body.height >= TALL - 3
 }
 
+/// Whether the view that is shown has that line.
+pub(crate) fn shows_summary(model: &Model) -> bool {
+    has_summary(Parts::of_model(model).body)
+}
+
 /// How many lines of a list are shown.
 pub(crate) fn list_room(model: &Model) -> usize {
     let body = Parts::of_model(model).body;

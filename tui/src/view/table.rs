@@ -50,7 +50,16 @@ pub(super) fn nothing_yet(
 
 /// How the whole of the list stands; why it is not newer; what narrows it.
 fn summary(list: &ListState, model: &Model, area: Rect, theme: Theme) -> Line<'static> {
-    let mut cells: Vec<Cell<'_>> = Vec::new();
+    let mut cells = particulars(list, model);
+    if let Some(data) = &list.data {
+        cells.extend(data.summary(model.now));
+    }
+    Line::from(side_by_side(&cells, area.width.into(), theme).0)
+}
+
+/// Why the list is not newer, and what narrows it.
+pub(super) fn particulars<'a>(list: &ListState, model: &Model) -> Vec<Cell<'a>> {
+    let mut cells = Vec::new();
     if model.lost.is_some() && list.data.is_some() {
         cells.push(Cell::toned("old", Tone::Bad));
     }
@@ -64,18 +73,19 @@ fn summary(list: &ListState, model: &Model, area: Rect, theme: Theme) -> Line<'s
     if !list.marks.is_empty() {
         cells.push(Cell::toned(format!("{} marked", list.marks.len()), Tone::Warning));
     }
-    if let Some(data) = &list.data {
-        cells.extend(data.summary(model.now));
-    }
-    let mut spans = Vec::new();
-    let mut room = usize::from(area.width);
+    cells
+}
+
+/// As many of them as there is room for, and the room that is left.
+pub(super) fn side_by_side(cells: &[Cell<'_>], room: usize, theme: Theme) -> (Vec<Span<'static>>, usize) {
+    let (mut spans, mut room) = (Vec::new(), room);
     for cell in cells.iter().filter(|cell| !cell.text.is_empty()) {
         let text = fit(&cell.text, room);
         room = room.saturating_sub(width(&text) + 2);
         spans.push(Span::styled(text, theme.tone(cell.tone)));
         spans.push(Span::raw("  "));
     }
-    Line::from(spans)
+    (spans, room)
 }
 
 fn table(

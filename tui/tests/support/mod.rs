@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // Each test file takes what it needs.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
+pub mod documents;
 pub mod overview;
 pub mod reports;
 
@@ -10,11 +11,15 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use recovery::state::Timestamp;
+use recovery_tui::key::Key;
 use recovery_tui::listing::Listing;
 use recovery_tui::message::{Answer, Message};
-use recovery_tui::{Model, Setting, View, update};
+use recovery_tui::view::Theme;
+use recovery_tui::{Model, Setting, View, picture, update};
 
 pub const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (40, 10)];
+
+pub const THEME: Theme = Theme { colors: true, ascii: false };
 
 /// The present moment of all tests.
 pub const NOW: Timestamp = Timestamp::from_millis(1_772_357_400_000);
@@ -92,6 +97,29 @@ pub fn lines(buffer: &Buffer) -> String {
         text.push_str(&format!("|{line}|\n"));
     }
     text
+}
+
+/// The same model on a terminal of this size.
+pub fn at(model: &Model, columns: u16, rows: u16) -> Model {
+    let mut model = model.clone();
+    update(&mut model, Message::Size(columns, rows));
+    model
+}
+
+/// Presses keys; what is to be done because of them is left.
+pub fn press(model: &mut Model, keys: &[Key]) {
+    keys.iter().for_each(|key| drop(update(model, Message::Key(*key))));
+}
+
+/// The pictures of a model at all sizes, in one file.
+#[track_caller]
+pub fn compare_all(name: &str, model: &Model) {
+    let mut all = String::new();
+    for (columns, rows) in SIZES {
+        let drawn = picture(&at(model, columns, rows), THEME);
+        all.push_str(&format!("{columns}×{rows}\n{}", lines(&drawn)));
+    }
+    compare(name, &all);
 }
 
 /// Compares with the picture that is kept; `UPDATE_SNAPSHOTS=1` keeps the new one.

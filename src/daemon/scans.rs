@@ -1,0 +1,59 @@
+//! The daemon's look for orphans, at intervals: a new plan, and a trash that keeps to its limits. Nothing that is not
+//! in the trash is removed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::serve::Rules;
+use crate::jobs::FreshnessLimits;
+use crate::orphans::{OrphanSettings, World, empty_trash, rescan};
+use crate::queue::Queue;
+use crate::recovery::JobHolders;
+use crate::state::StateDir;
+
+/// At most so long until new settings are seen.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How it looks, which may change.
+pub(super) struct Scanning(Mutex<(OrphanSettings, FreshnessLimits)>);
+
+impl Scanning {
+    pub(super) fn new(rules: &Rules) -> Scanning {
+        Scanning(Mutex::new((rules.orphans.clone(), rules.recovery.jobs.limits)))
+    }
+
+    /// Other settings from the next look on.
+    pub(super) fn take_over(&self, rules: &Rules) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            (rules.orphans.clone(), rules.recovery.jobs.limits);
+    }
+}
+
+/// Looks until `over`, the first time an interval after the recovery, which has looked. What goes wrong (the disk,
+/// another scan at work) is tried again at the next time.
+pub(super) fn scan_at_intervals(dir: &StateDir, scanning: &Scanning, over: &AtomicBool) {
+    let mut last = Instant::now();
+    while !over.load(Ordering::Relaxed) {
+        let (settings, limits) = scanning.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let every = settings.scan_every;
+        if !every.is_zero() && last.elapsed() >= every {
+            let _ = look(dir, &settings, limits); // See above.
+            last = Instant::now();
+        }
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+fn look(
+    dir: &StateDir,
+    settings: &OrphanSettings,
+    limits: FreshnessLimits,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let queue = Queue::open_to_look(dir)?;
+    let holders = JobHolders::new(dir, limits);
+    let world = World::look(dir, settings, &queue)?;
+    rescan(&world, &|id, claim| holders.liveness(id, claim))?;
+    empty_trash(dir, settings, false)?;
+    Ok(())
+}

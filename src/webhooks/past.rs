@@ -1,0 +1,191 @@
+//! What the log has of the past: the attempts, and how many of them are kept.
+
+use std::time::Duration;
+
+use super::record::{Attempted, Operation, Record};
+use crate::durable::DiskError;
+use crate::durable::log::{Position, ReadRequest, read};
+use crate::state::{StateDir, Timestamp};
+
+/// So few attempts are not worth a compaction.
+const FEW: u64 = 100;
+/// So many settled deliveries, which a compaction writes anew, take as much room as an attempt.
+const SETTLED_AN_ATTEMPT: u64 = 10;
+/// What is only a little too old, or too much, goes once a day; sooner where attempts are kept shorter than that.
+const OFTEN: Duration = Duration::from_secs(24 * 3600);
+/// But not more often than this.
+const SELDOM: Duration = Duration::from_secs(60);
+
+/// An attempt of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastAttempt {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What was written.
+    pub attempted: Attempted,
+}
+
+/// All attempts that the log still has, oldest first. Reads the whole log; changes nothing.
+///
+/// # Errors
+/// What the system says. Damaged records are passed over.
+pub fn attempts_in(dir: &StateDir) -> Result<Vec<PastAttempt>, DiskError> {
+    let (folder, state_id) = (dir.paths.webhooks_log(), dir.identity.state_id.to_string());
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    let mut found: Vec<PastAttempt> = Vec::new();
+    let mut compaction: Option<(u64, Vec<PastAttempt>)> = None;
+    read(request, |_, payload| {
+        let Ok(Record { at, operation, .. }) = serde_json::from_slice(payload) else { return };
+        match operation {
+            Operation::CompactionBegin => compaction = Some((0, Vec::new())),
+            Operation::CompactionEnd { records } => {
+                if let Some((_, kept)) = compaction.take().filter(|(n, _)| *n == records) {
+                    found = kept;
+                }
+            }
+            Operation::Kept { .. } | Operation::KeptSettled { .. } | Operation::KeptEndpoint { .. } => {
+                if let Some((n, _)) = &mut compaction {
+                    *n += 1;
+                }
+            }
+            Operation::KeptAttempt { ended_at, attempted } => {
+                if let Some((n, kept)) = &mut compaction {
+                    *n += 1;
+                    kept.push(PastAttempt { ended_at, attempted });
+                }
+            }
+            Operation::Attempted(attempted) => found.push(PastAttempt { ended_at: at, attempted }),
+            _ => {}
+        }
+    })?;
+    Ok(found)
+}
+
+/// How much of the past is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How long.
+    pub keep: Duration,
+    /// How many attempts at most.
+    pub entries: usize,
+}
+
+impl Retention {
+    /// Of attempts, the oldest first, those that are to be shown.
+    #[must_use]
+    pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
+        self.split(attempts, now).1
+    }
+
+    /// Those that are not to be shown any more, and those that are.
+    pub(super) fn split(
+        self,
+        attempts: Vec<PastAttempt>,
+        now: Timestamp,
+    ) -> (Vec<PastAttempt>, Vec<PastAttempt>) {
+        let since = self.since(now);
+        let (mut past, mut recent): (Vec<_>, Vec<_>) = attempts.into_iter().partition(|a| a.ended_at < since);
+        let shown = recent.split_off(recent.len().saturating_sub(self.entries));
+        past.append(&mut recent);
+        (past, shown)
+    }
+
+    fn since(self, now: Timestamp) -> Timestamp {
+        now.plus_millis(-i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether a compaction is worth what it costs: when there are twice as many attempts as may stay, or when
+    /// some are too many or too old and the last compaction was a while ago.
+    pub(super) fn is_exceeded(self, stock: &Stock, settled: u64, now: Timestamp) -> bool {
+        let entries = self.entries as u64;
+        let extra = stock.attempts.saturating_sub(entries);
+        let worth = entries.max(FEW).max(settled / SETTLED_AN_ATTEMPT);
+        // Only what came since the last compaction can make the next one shorten anything.
+        if extra.min(stock.fresh) > worth {
+            return true;
+        }
+        let Some(oldest) = stock.oldest else { return false };
+        let pause = i64::try_from(self.keep.clamp(SELDOM, OFTEN).as_millis()).unwrap_or(i64::MAX);
+        let passed = now.millis_since(stock.compacted_at.unwrap_or(oldest));
+        // Where the clock was set back nobody knows how long ago that was.
+        (extra > 0 || oldest < self.since(now)) && !(0..pause).contains(&passed)
+    }
+}
+
+/// How many attempts the log has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stock {
+    attempts: u64,
+    /// Of these, those since the last compaction.
+    fresh: u64,
+    oldest: Option<Timestamp>,
+    compacted_at: Option<Timestamp>,
+}
+
+impl Stock {
+    /// A compaction has kept an attempt.
+    pub(super) fn has(&mut self, ended_at: Timestamp) {
+        self.attempts += 1;
+        self.oldest = Some(self.oldest.map_or(ended_at, |oldest| oldest.min(ended_at)));
+    }
+
+    /// An attempt has ended.
+    pub(super) fn gets(&mut self, ended_at: Timestamp) {
+        self.has(ended_at);
+        self.fresh += 1;
+    }
+
+    /// What a compaction kept is all there is.
+    pub(super) fn compacted(self, at: Timestamp) -> Stock {
+        Stock { fresh: 0, compacted_at: Some(at), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 24 * 3_600_000;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn stock(attempts: u64, every_ms: i64) -> Stock {
+        let mut stock = Stock::default();
+        (0..attempts).for_each(|n| stock.gets(at(i64::try_from(n).unwrap() * every_ms)));
+        stock
+    }
+
+    #[test]
+    fn twice_as_many_as_may_stay_are_worth_a_compaction() {
+        let some = Retention { keep: Duration::from_secs(3600), entries: 1000 };
+        assert!(!some.is_exceeded(&stock(2000, 0), 0, at(1)));
+        assert!(some.is_exceeded(&stock(2001, 0), 0, at(1)));
+        assert!(
+            !some.is_exceeded(&stock(2001, 0), 20_000, at(1)),
+            "a compaction would write more than it drops"
+        );
+        let few = Retention { entries: 7, ..some };
+        assert!(!few.is_exceeded(&stock(107, 0), 0, at(1)));
+        assert!(few.is_exceeded(&stock(108, 0), 0, at(1)));
+        // What a compaction keeps, for whatever reason, is no reason for another one.
+        assert!(!few.is_exceeded(&stock(5000, 0).compacted(at(1)), 0, at(2)));
+    }
+
+    #[test]
+    fn what_is_too_old_goes_after_a_day_or_as_soon_as_it_is_to_be_kept() {
+        let long = Retention { keep: Duration::from_secs(30 * 24 * 3600), entries: 10_000 };
+        let month = 30 * DAY_MS;
+        assert!(!long.is_exceeded(&stock(10, 1000), 0, at(month)));
+        assert!(long.is_exceeded(&stock(10, 1000), 0, at(month + 1)));
+        let compacted = stock(10, 1000).compacted(at(month));
+        assert!(!long.is_exceeded(&compacted, 0, at(month + DAY_MS - 1)));
+        assert!(long.is_exceeded(&compacted, 0, at(month + DAY_MS)));
+        let short = Retention { keep: Duration::from_secs(5), entries: 7 };
+        assert!(!short.is_exceeded(&stock(8, 0), 0, at(59_999)));
+        assert!(short.is_exceeded(&stock(1, 0), 0, at(60_000)));
+        assert!(!short.is_exceeded(&Stock::default().compacted(at(0)), 0, at(DAY_MS)), "there is nothing");
+    }
+}

@@ -1,0 +1,121 @@
+//! Where an address leads, as the client will call it: not by its text, which the client rewrites.
+//!
+//! `/hooks/../admin` and `/hooks/%2e%2e/admin` begin with `/hooks` and are requests for `/admin`. So addresses are
+//! read by the client's own parser before they are compared, and by the names in their paths.
+
+use reqwest::Url;
+
+/// Scheme, host, port and the names in the path of an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    url: Url,
+    names: Vec<String>,
+}
+
+impl Place {
+    /// Of an address that the client could call.
+    pub(super) fn of(url: &str) -> Option<Place> {
+        let url = Url::parse(url).ok()?;
+        let mut names: Vec<String> = url.path_segments()?.map(str::to_owned).collect();
+        // A slash at the end names nothing.
+        if names.last().is_some_and(String::is_empty) {
+            names.pop();
+        }
+        Some(Place { url, names })
+    }
+
+    /// How many names its path has.
+    pub(super) fn depth(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether another place is this one or lies below it, whoever reads its path. A place with a query is only
+    /// that query.
+    pub(super) fn covers(&self, other: &Place) -> bool {
+        let origin = |p: &Place| {
+            (p.url.scheme().to_owned(), p.url.host_str().map(str::to_owned), p.url.port_or_known_default())
+        };
+        if origin(self) != origin(other) {
+            return false;
+        }
+        match self.url.query() {
+            Some(query) => self.names == other.names && other.url.query() == Some(query),
+            None => {
+                other.names.strip_prefix(&*self.names).is_some_and(|rest| rest.iter().all(|n| is_name(n)))
+            }
+        }
+    }
+}
+
+/// Whether no receiver can take it for more, or for less, than a name: some decode `%2F` before they look at the
+/// path, others leave out what follows a `;`.
+fn is_name(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+    let name = decoded.split(';').next().unwrap_or_default();
+    !matches!(name, "." | "..") && !["%2f", "%5c", "\\"].iter().any(|separator| decoded.contains(separator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(own: &str, other: &str) -> bool {
+        Place::of(own).unwrap().covers(&Place::of(other).unwrap())
+    }
+
+    #[test]
+    fn below_is_what_the_client_calls_below() {
+        for own in ["http://h/ok/hooks", "HTTP://user:x@H:80/ok/hooks/", "http://h/ok/./other/../hooks"] {
+            for below in [
+                "",
+                "/",
+                "/a",
+                "/a/b?c",
+                "?x=1",
+                "#f",
+                "/a/../b",
+                "/%2e/c",
+                "//",
+                "/a;v=1",
+                "/%2E%2E/hooks/d",
+            ] {
+                let other = format!("http://h/ok/hooks{below}");
+                assert!(covers(own, &other), "{other} is below {own}");
+            }
+        }
+        assert!(covers("https://h", "https://h:443/anything/at/all"));
+        assert!(covers("http://127.0.0.1:81/x", "http://127.1:81/x/y"));
+    }
+
+    #[test]
+    fn what_leads_out_is_not_below() {
+        for other in [
+            "http://h/ok/hooks/../../ok/dotdot",
+            "http://h/ok/hooks/%2e%2e/%2E%2E/ok/enc",
+            "http://h/ok/hooks/.%2e/enc",
+            "http://h/ok/hooks\\..\\enc",
+            "http://h/ok/hooks/.\t./tab",
+            "http://h/ok/hooks/..%2f..%2fenc",
+            "http://h/ok/hooks/..%5C..%5Cenc",
+            "http://h/ok/hooks/..;/enc",
+            "http://h/ok/hooks/%2e%2e;v=1/enc",
+            "http://h/ok/hooks2",
+            "http://h/ok//hooks/a",
+            "http://h/OK/hooks",
+            "http://h/ok",
+            "https://h/ok/hooks",
+            "http://h:81/ok/hooks",
+            "http://h@evil/ok/hooks",
+            "http://h.evil/ok/hooks",
+        ] {
+            assert!(!covers("http://h/ok/hooks", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_part_of_the_address() {
+        assert!(covers("http://h/in?team=a", "http://h/in?team=a#f"));
+        assert!(!covers("http://h/in?team=a", "http://h/in?team=b"));
+        assert!(!covers("http://h/in?team=a", "http://h/in/b?team=a"));
+    }
+}

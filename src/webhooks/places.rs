@@ -1,0 +1,91 @@
+//! How many attempts may begin.
+//!
+//! Receivers that hang would take all places and hold up everybody else until their time is over. So an attempt
+//! that has been under way for a while gives its place up, and only counts against a much higher number.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::delivery::DeliveryId;
+
+/// So long an attempt holds a place of its own.
+const SLOW: Duration = Duration::from_secs(2);
+/// So many times the places there are attempts, slow ones included.
+const SLOW_TOO: usize = 8;
+/// And not more than this, unless there are more places: each is an open file.
+const MOST: usize = 1024;
+
+/// The places of attempts.
+#[derive(Debug)]
+pub(super) struct Places {
+    places: usize,
+    most: usize,
+    /// Attempts that hold a place, by their begin.
+    held: BTreeSet<(Instant, DeliveryId)>,
+    /// Attempts under way.
+    taken: usize,
+}
+
+impl Places {
+    pub(super) fn new(places: usize) -> Places {
+        let most = places.saturating_mul(SLOW_TOO).min(MOST).max(places);
+        Places { places, most, held: BTreeSet::new(), taken: 0 }
+    }
+
+    /// How many attempts may begin now.
+    pub(super) fn free(&mut self, now: Instant) -> usize {
+        while self.held.first().is_some_and(|(begun, _)| now.saturating_duration_since(*begun) >= SLOW) {
+            self.held.pop_first();
+        }
+        self.places.saturating_sub(self.held.len()).min(self.most.saturating_sub(self.taken))
+    }
+
+    /// An attempt begins.
+    pub(super) fn take(&mut self, begun: Instant, id: DeliveryId) {
+        self.held.insert((begun, id));
+        self.taken += 1;
+    }
+
+    /// It has ended.
+    pub(super) fn give_back(&mut self, begun: Instant, id: DeliveryId) {
+        self.held.remove(&(begun, id));
+        self.taken = self.taken.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: usize) -> DeliveryId {
+        DeliveryId::derived(uuid::Uuid::nil(), &n.to_string(), "test")
+    }
+
+    #[test]
+    fn slow_attempts_give_their_place_up_until_there_are_too_many() {
+        let (mut places, begin) = (Places::new(2), Instant::now());
+        let mut now = begin;
+        for round in 0..8 {
+            assert_eq!(places.free(now), 2, "round {round}");
+            places.take(now, id(2 * round));
+            places.take(now, id(2 * round + 1));
+            assert_eq!(places.free(now + SLOW / 2), 0);
+            now += SLOW;
+        }
+        assert_eq!(places.free(now), 0, "sixteen hang");
+        places.give_back(begin, id(0));
+        assert_eq!(places.free(now), 1);
+        places.take(now, id(16));
+        places.give_back(now, id(16));
+        assert_eq!(places.free(now), 1);
+    }
+
+    #[test]
+    fn there_are_never_less_places_than_configured() {
+        let now = Instant::now();
+        for (configured, most) in [(1, 8), (32, 256), (200, 1024), (2000, 2000)] {
+            let mut places = Places::new(configured);
+            assert_eq!((places.free(now), places.most), (configured, most));
+        }
+    }
+}
