@@ -257,11 +257,14 @@ impl Git<'_> {
         let theirs = self.run(self.command(&["rev-parse", "--git-path", "index"]))?;
         let theirs = self.top.join(String::from_utf8_lossy(&theirs).trim_end());
         let own = OwnIndex::new(self)?;
-        match std::fs::copy(&theirs, own.folder.path().join("index")) {
-            Ok(_) => self.difference(&own, self.base()),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(format!("{}: {e}", theirs.display())),
-        }
+        let index = match std::fs::read(&theirs) {
+            Ok(index) => index,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(format!("{}: {e}", theirs.display())),
+        };
+        let file = Disk::real().create_new(&own.folder.path().join("index"), 0o600);
+        file.and_then(|file| file.write_at(&index, 0)).map_err(|e| e.to_string())?;
+        self.difference(&own, self.base())
     }
 
     fn difference(&self, own: &OwnIndex, base: &str) -> Result<Option<Vec<u8>>, String> {
