@@ -16,6 +16,10 @@ fn a_phase_that_hangs_is_skipped_and_left_behind() {
         let _stop = Stop::in_phase(&scene, phase);
         let mut recover = Running::start(&scene, &["recover", "--json"]);
         recover.wait_for_phase(&scene, phase);
+        // The progress that others see is written a moment after the marker.
+        crate::scene::wait_for("it to be shown", || {
+            phase_of(&scene.json(&["recovery", "phases"], 0), phase)["status"] == "running"
+        });
         let answer = scene.json(&["skip", phase, "--reason", "the disk hangs"], 0);
         assert_eq!((&answer["accepted"], &answer["was"]), (&json!(true), &json!("running")));
         // Those behind it may ask about the same job or lock, and hang at the same file.
