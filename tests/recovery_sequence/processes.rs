@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use recovery::durable::Disk;
+use recovery::durable::{Disk, FileLock};
 use recovery::recovery::{
     Phase, PhaseOutcome, PhaseStatus, RecoveryOutcome, RunError, RunOptions, Snapshot, read_current,
     read_history, request_skip, run,
@@ -110,8 +110,9 @@ fn gone_process() -> u32 {
     child.id()
 }
 
+/// Its process cannot be seen from here, but the lock that it holds can.
 #[test]
-fn what_another_host_claims_is_believed() {
+fn what_another_host_claims_is_believed_while_the_lock_is_held() {
     let (_folder, dir) = state();
     let record = run_all(&dir, vec![Phase::new("a", "items", fine)]);
     let mut text = serde_json::to_value(&record.snapshot).unwrap();
@@ -120,7 +121,10 @@ fn what_another_host_claims_is_believed() {
     text["host"]["boot_id"] = "elsewhere".into();
     text["host"]["machine_id"] = "elsewhere".into();
     std::fs::write(dir.paths.recovery_current(), text.to_string()).unwrap();
+    let lock = FileLock::try_acquire(&dir.disk, &dir.paths.recovery_lock()).unwrap();
     assert_eq!(read_current(&dir).unwrap().outcome, RecoveryOutcome::Running);
+    drop(lock);
+    assert_eq!(read_current(&dir).unwrap().outcome, RecoveryOutcome::Aborted);
     text["host"] = serde_json::to_value(&record.snapshot.host).unwrap();
     std::fs::write(dir.paths.recovery_current(), text.to_string()).unwrap();
     // This process lives, but nobody holds the recovery lock.
