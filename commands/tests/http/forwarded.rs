@@ -91,9 +91,9 @@ const COMMANDS: &[&[&str]] = &[
 /// The text without what changes from one second to the next: how long ago something was, and the width of that.
 fn ageless(text: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
-    for word in text.split_inclusive('\n').flat_map(|line| line.split(' ')).filter(|word| !word.is_empty()) {
-        match word.trim_end() {
-            "ago" | "ago." | "ago," => *words.last_mut().expect("an age stands before it") = "AGE",
+    for word in text.split_whitespace() {
+        match word.trim_matches(|c: char| !c.is_alphanumeric()) {
+            "ago" => *words.last_mut().expect("an age stands before it") = "AGE",
             "now" => words.push("AGE"),
             _ => words.push(word),
         }
