@@ -70,7 +70,7 @@ pub fn scan(
 /// [`scan`] as a rehearsal: what it would find. The saved plan stays as it is.
 ///
 /// # Errors
-/// [`ScanError`]
+/// [`ScanError`].
 pub fn rehearse(
     world: &World<'_>,
     job_liveness: &JobLivenessOf<'_>,

@@ -154,7 +154,6 @@ fn ask(settings: &EngineSettings) -> Answer {
     Ok((engine, objects))
 }
 
-/// Every mount point that this process sees.
 /// Processes whose working directory is below a folder, but for this one.
 fn visitors(root: &Path) -> Vec<(u32, PathBuf)> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -166,6 +165,7 @@ fn visitors(root: &Path) -> Vec<(u32, PathBuf)> {
     found.collect()
 }
 
+/// Every mount point that this process sees.
 fn mounts() -> impl Iterator<Item = PathBuf> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points = |line: &[u8]| line.split(|&b| b == b' ').nth(4).map(unescaped);

@@ -280,7 +280,8 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
 
-/// Whether it is about a job that is running or crashed no more, or a cleanup that is parked no more.
+/// Whether it is about something that is no longer so: a job that is running or crashed no more, a cleanup of which
+/// nothing is to be told, a lock that was given back.
 fn is_settled(sources: &Sources<'_>, object: &str) -> bool {
     if let (true, Some(now)) = (object.starts_with("cleanup:"), sources.cleanups) {
         return !now.iter().any(|f| f.object == object);

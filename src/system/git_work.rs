@@ -95,11 +95,10 @@ fn work_of(repository: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
             git.switched_off = without_filters(repository)?;
             let mut files = vec![("bundle", git.bundle()?), ("stashes.bundle", git.stashes()?)];
             if has_tree {
-                files.extend([("patch", git.patch()?), ("staged.patch", git.staged()?)]);
-            }
-            // Staged and not touched since: the one patch says it all.
-            if files.len() == 4 && files[2].1 == files[3].1 {
-                files.pop();
+                let patch = git.patch()?;
+                // Staged and not touched since: the one patch says it all.
+                let staged = git.staged()?.filter(|staged| patch.as_ref() != Some(staged));
+                files.extend([("patch", patch), ("staged.patch", staged)]);
             }
             Ok(files.into_iter().filter_map(|(kind, bytes)| Some((kind, bytes?))).collect())
         }
