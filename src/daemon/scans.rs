@@ -10,7 +10,6 @@ use crate::jobs::FreshnessLimits;
 use crate::orphans::{OrphanSettings, World, empty_trash, rescan};
 use crate::queue::Queue;
 use crate::recovery::JobHolders;
-use crate::report::orphans::damage;
 use crate::state::StateDir;
 
 /// At most so long until new settings are seen.
@@ -54,9 +53,7 @@ fn look(
     let queue = Queue::open_to_look(dir)?;
     let holders = JobHolders::new(dir, limits);
     let world = World::look(dir, settings, &queue)?;
-    // As cron's scan: else that would tell the same damage again after each of these.
-    let damage = damage(dir, &queue)?;
-    rescan(&world, &|id, claim| holders.liveness(id, claim), damage)?;
+    rescan(&world, &|id, claim| holders.liveness(id, claim))?;
     empty_trash(dir, settings, false)?;
     Ok(())
 }

@@ -80,18 +80,14 @@ pub fn rehearse(
     look(world, job_liveness, kinds, damage)
 }
 
-/// [`scan`] of all kinds with its `damage`, which leaves the saved plan alone when it says the same and is new enough: a
+/// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
 /// recovery that finds nothing new changes nothing.
 ///
 /// # Errors
 /// See [`scan`].
-pub fn rescan(
-    world: &World<'_>,
-    job_liveness: &JobLivenessOf<'_>,
-    damage: Vec<Finding>,
-) -> Result<Plan, ScanError> {
+pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
-    let found = look(world, job_liveness, &[], damage)?;
+    let found = look(world, job_liveness, &[], Vec::new())?;
     let saved = plan(world.dir)?;
     let lasts = |saved: &Plan| {
         let age = world.now.millis_since(saved.taken_at);

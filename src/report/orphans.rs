@@ -10,7 +10,6 @@ use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
 use crate::orphans::{Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed, plan, trashed};
-use crate::queue::Queue;
 use crate::state::{StateDir, Timestamp};
 
 /// `scan`.
@@ -53,16 +52,6 @@ impl ScanReport {
             dry_run,
         }
     }
-}
-
-/// What a scan tells beside the orphans: damage of the queue's files, and what is the matter with cleanups.
-///
-/// # Errors
-/// When the cleanups cannot be listed.
-pub fn damage(dir: &StateDir, queue: &Queue) -> Result<Vec<Finding>, DiskError> {
-    let mut damage = super::queue::findings(queue.replayed());
-    damage.extend(super::cleanup::findings(dir, &super::cleanup::open(dir)?)?);
-    Ok(damage)
 }
 
 /// One candidate.

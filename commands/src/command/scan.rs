@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use recovery::orphans::{OrphanKind, Plan, World, plan, rehearse, scan};
 use recovery::queue::Queue;
-use recovery::report::orphans::{ScanReport, damage};
+use recovery::report::cleanup::CleanupState;
+use recovery::report::orphans::ScanReport;
+use recovery::report::page::Page;
+use recovery::report::queue::findings;
 use recovery::state::{StateDir, format_size};
 
 use super::locks::holders;
@@ -63,7 +66,8 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let queue = Queue::open(dir)?;
     let holders = holders(context, dir)?;
     let liveness = |id: &_, claim| holders.liveness(id, claim);
-    let damage = damage(dir, &queue)?;
+    let mut damage = findings(queue.replayed());
+    damage.extend(CleanupState::read(dir, &Page::default())?.findings);
     let world = World::look(dir, &settings, &queue)?;
     let make = if context.is_dry_run() { rehearse } else { scan };
     make(&world, &liveness, kinds, damage).map_err(|e| match e {

@@ -21,8 +21,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
         let world = World::look(&shared.dir, &settings, queue)
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
-        // The phases before this one have told of the damage.
-        let plan = match rescan(&world, &liveness, Vec::new()) {
+        let plan = match rescan(&world, &liveness) {
             Ok(plan) => plan,
             // Whoever scans at this moment makes the plan.
             Err(ScanError::Lock(crate::durable::LockError::Held { .. })) => {
