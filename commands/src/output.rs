@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use clap::builder::StyledStr;
 use serde::Serialize;
 
-use crate::error::{CliError, ErrorKind};
+use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::paint::{ColorChoice, Paint, Tone};
 use crate::shield::Shield;
 use crate::table::printable;
@@ -36,6 +36,23 @@ impl Streams {
             stderr_is_terminal: io::stderr().is_terminal(),
             are_remote: false,
         }
+    }
+}
+
+/// A report, with the reason why nothing of what it reports was done.
+#[derive(Debug, Serialize)]
+pub(crate) struct WithError<R> {
+    #[serde(flatten)]
+    pub(crate) report: R,
+    /// Over HTTP it is the problem that the answer is.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDocument>,
+}
+
+impl<R> WithError<R> {
+    /// Of a command that ends so.
+    pub(crate) fn new(report: R, ending: &Result<Ending, CliError>) -> WithError<R> {
+        WithError { report, error: ending.as_ref().err().map(CliError::document) }
     }
 }
 

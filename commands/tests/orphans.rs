@@ -83,6 +83,9 @@ fn a_daemon_looks_again_and_empties_the_trash() {
     ghost(&place, "old");
     run(&place, &["scan"]).ends_with(0);
     run(&place, &["orphans", "cleanup", "--yes"]).ends_with(0);
+    // Cron has told of it.
+    place.write("state/cleanup/damaged.json", "{");
+    assert!(run(&place, &["scan", "--only-changes"]).ends_with(0).stdout.contains("cleanup-damaged"));
     let trashed = || json(&place, &["orphans", "candidates"])["trash"].as_array().unwrap().len();
     assert_eq!(trashed(), 1);
     let mut daemon = command(&place);
@@ -96,6 +99,10 @@ fn a_daemon_looks_again_and_empties_the_trash() {
     });
     assert!(workspace.exists(), "it only looks");
     drop(daemon);
+    // What the daemon found was told to nobody; what cron told it does not tell again.
+    let told = run(&place, &["scan", "--only-changes"]).ends_with(0).stdout;
+    assert!(told.lines().count() == 1 && told.contains("job_directory:new"), "{told}");
+    assert_eq!(run(&place, &["scan", "--only-changes"]).ends_with(0).stdout, "");
 }
 
 #[test]

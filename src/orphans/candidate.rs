@@ -1,6 +1,6 @@
 //! A candidate, its checks, and the plan that holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -217,9 +217,20 @@ pub struct Plan {
     pub candidates: Vec<Candidate>,
     /// What else was seen.
     pub findings: Vec<Finding>,
+    /// What scans had told until then, by code and object, when nobody was told of this plan: a recovery or a daemon
+    /// made it. Without it, the findings were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<BTreeSet<(String, String)>>,
 }
 
 impl Plan {
+    /// What an operator, or cron, was told by the last scan, by code and object.
+    #[must_use]
+    pub fn told(&self) -> BTreeSet<(String, String)> {
+        let own = || self.findings.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
+        self.told.clone().unwrap_or_else(own)
+    }
+
     /// Whether another scan found the same, at another time.
     #[must_use]
     pub(super) fn says_the_same(&self, other: &Plan) -> bool {

@@ -81,7 +81,7 @@ pub fn rehearse(
 }
 
 /// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
-/// recovery that finds nothing new changes nothing.
+/// recovery that finds nothing new changes nothing. What it finds counts as told to nobody.
 ///
 /// # Errors
 /// See [`scan`].
@@ -93,9 +93,11 @@ pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Pla
         let age = world.now.millis_since(saved.taken_at);
         (0..PLAN_LASTS_MS / 2).contains(&age) && saved.says_the_same(&found)
     };
+    let told = saved.as_ref().map(Plan::told).unwrap_or_default();
     if let Some(saved) = saved.filter(lasts) {
         return Ok(saved);
     }
+    let found = Plan { told: Some(told), ..found };
     save(world.dir, &found, plan_before(world.dir)?)?;
     Ok(found)
 }
@@ -139,6 +141,7 @@ fn look(
         scanned: counts,
         candidates,
         findings,
+        told: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Orphans: the plan of a scan, what carrying it out did, and the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -26,20 +26,20 @@ pub struct ScanReport {
     pub bytes_total: u64,
     /// Candidates that a check protects.
     pub protected_total: u64,
-    /// With `--only-changes`: those that the scan before did not have.
+    /// With `--only-changes`: those that the scan before did not tell. What a daemon or a recovery found meanwhile was
+    /// told to nobody.
     pub findings: Vec<Finding>,
     pub dry_run: bool,
 }
 
 impl ScanReport {
-    /// Of a plan; `before` is the one that it replaced, when only what is new is to be told. In a `dry_run` the
-    /// plan was not saved.
+    /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
+    /// not saved.
     #[must_use]
-    pub fn new(plan: &Plan, before: Option<&[Finding]>, dry_run: bool) -> ScanReport {
+    pub fn new(plan: &Plan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings.clone();
         if let Some(before) = before {
-            let known = |f: &Finding| before.iter().any(|b| (&b.code, &b.object) == (&f.code, &f.object));
-            findings.retain(|f| !known(f));
+            findings.retain(|f| !before.contains(&(f.code.to_string(), f.object.clone())));
         }
         ScanReport {
             plan_id: (!dry_run).then(|| plan.plan_id.clone()),

@@ -19,7 +19,8 @@ use super::jobs::{PageArgs, find};
 use super::retry_cleanup::find_cleanup;
 use crate::cleaning::cleaning;
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorDocument};
+use crate::error::{CliError, Ending};
+use crate::output::WithError;
 use crate::table::{Cell, Table};
 use crate::text::{Text, ago, coarse};
 
@@ -179,10 +180,6 @@ pub(crate) struct StartReport {
     started: Vec<Started>,
     refused: Vec<Refused>,
     dry_run: bool,
-    /// Over HTTP it is the problem that the answer is.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    #[schemars(skip)]
-    error: Option<ErrorDocument>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -207,7 +204,7 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
     let queue = Queue::open(&dir)?;
     let (actor, dry_run) = (context.actor(), context.is_dry_run());
     let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
-    let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run, error: None };
+    let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run };
     let mut last_error = None;
     for named in &args.jobs {
         let job = match find(queue.state(), named) {
@@ -255,8 +252,9 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
         Some(_) => Ok(Ending::Degraded),
         None => Ok(Ending::Done),
     };
-    report.error = ending.as_ref().err().map(CliError::document);
-    context.output.report(&report, |text| {
+    let answer = WithError::new(report, &ending);
+    let report = &answer.report;
+    context.output.report(&answer, |text| {
         for started in &report.started {
             let id = started.cleanup_id.as_deref().unwrap_or("(dry run)");
             let word = if started.new { "entered" } else { "is under way" };

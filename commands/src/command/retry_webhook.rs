@@ -6,9 +6,10 @@ use recovery::report::webhooks::RetryReport;
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryState};
 
-use super::webhooks_choose::{Choice, WithError, choose, describe, ending};
+use super::webhooks_choose::{Choice, choose, describe, ending};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::output::WithError;
 
 /// Try deliveries again: parked ones, and ones that wait for their next try
 #[derive(Debug, Args)]
@@ -37,8 +38,7 @@ pub(super) fn retry_webhook(context: &mut Context, args: &WebhookArgs) -> Result
     let (retried, refused) = choose(context, &choice)?;
     let dry_run = context.is_dry_run();
     let ending = ending(context, &retried, &refused);
-    let error = ending.as_ref().err().map(CliError::document);
-    let answer = WithError { report: RetryReport { retried, refused, dry_run }, error };
+    let answer = WithError::new(RetryReport { retried, refused, dry_run }, &ending);
     let report = &answer.report;
     let done = if dry_run { "would be tried again" } else { "is tried again" };
     context.output.report(&answer, |text| describe(text, done, &report.retried, &report.refused));

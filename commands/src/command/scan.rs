@@ -54,8 +54,8 @@ pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending,
     if let Some(file) = args.textfile.as_ref().filter(|_| !dry_run) {
         write_textfile(&dir, &found, file)?;
     }
-    let before = before.map(|p| p.findings).unwrap_or_default();
-    let report = ScanReport::new(&found, args.only_changes.then_some(before.as_slice()), dry_run);
+    let before = before.as_ref().map(Plan::told).unwrap_or_default();
+    let report = ScanReport::new(&found, args.only_changes.then_some(&before), dry_run);
     context.output.report(&report, |text| render(text, &report, args.only_changes));
     Ok(if args.exit_code && !report.findings.is_empty() { Ending::Findings } else { Ending::Done })
 }

@@ -8,11 +8,10 @@ use recovery::queue::Actor;
 use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryState, Refusal, Undelivered};
-use serde::Serialize;
 
 use super::webhooks::survey;
 use crate::context::Context;
-use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
+use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
 
@@ -97,16 +96,6 @@ pub(super) fn describe(text: &mut Text, done: &str, chosen: &[ChosenDelivery], r
     for refused in refused {
         text.toned(Tone::Warning, format!("{}: {} [{}]", refused.delivery_id, refused.detail, refused.code));
     }
-}
-
-/// A report, with the reason why nothing of it was done.
-#[derive(Debug, Serialize)]
-pub(super) struct WithError<R> {
-    #[serde(flatten)]
-    pub(super) report: R,
-    /// Over HTTP it is the problem that the answer is.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<ErrorDocument>,
 }
 
 /// Nothing found is a failure; some of it is done in part.

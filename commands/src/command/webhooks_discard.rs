@@ -6,9 +6,10 @@ use recovery::report::webhooks::DiscardReport;
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryState};
 
-use super::webhooks_choose::{Choice, WithError, choose, describe, ending};
+use super::webhooks_choose::{Choice, choose, describe, ending};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::output::WithError;
 
 /// Give deliveries up for good: their receivers are never told
 #[derive(Debug, Args)]
@@ -39,8 +40,7 @@ pub(super) fn discard(context: &mut Context, args: &DiscardArgs) -> Result<Endin
     let (discarded, refused) = choose(context, &choice)?;
     let dry_run = context.is_dry_run();
     let ending = ending(context, &discarded, &refused);
-    let error = ending.as_ref().err().map(CliError::document);
-    let answer = WithError { report: DiscardReport { discarded, refused, dry_run }, error };
+    let answer = WithError::new(DiscardReport { discarded, refused, dry_run }, &ending);
     let report = &answer.report;
     let done = if dry_run { "would be given up" } else { "is given up" };
     context.output.report(&answer, |text| describe(text, done, &report.discarded, &report.refused));
