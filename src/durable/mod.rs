@@ -12,6 +12,7 @@ pub mod mutation;
 mod page_guard;
 mod quarantine;
 mod replace;
+pub(crate) mod sealed;
 mod shared_page;
 pub mod tree;
 

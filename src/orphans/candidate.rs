@@ -1,5 +1,6 @@
 //! A candidate, its checks, and the plan that holds them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -8,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
-use crate::report::Finding;
+use crate::report::{Finding, catalogue};
 use crate::state::Timestamp;
 use crate::system::ProcessIdentity;
 use crate::system::docker::DockerObject;
+
+/// How the object of a finding about a candidate begins.
+pub(super) const FINDING_PREFIX: &str = "orphan:";
 
 /// What kind of thing is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -95,19 +99,23 @@ impl OrphanKind {
 #[schemars(rename = "OrphanCheck")]
 pub struct Check {
     /// Its stable name.
-    pub check: String,
+    pub check: Cow<'static, str>,
     /// `null` when it could not be made.
     pub passed: Option<bool>,
     /// What was seen.
-    pub evidence: String,
+    pub evidence: Cow<'static, str>,
 }
 
 impl Check {
-    pub(super) fn new(check: &str, passed: Option<bool>, evidence: impl Into<String>) -> Check {
-        Check { check: check.to_owned(), passed, evidence: evidence.into() }
+    pub(super) fn new(
+        check: &'static str,
+        passed: Option<bool>,
+        evidence: impl Into<Cow<'static, str>>,
+    ) -> Check {
+        Check { check: check.into(), passed, evidence: evidence.into() }
     }
 
-    pub(super) fn is(check: &str, passed: bool, evidence: impl Into<String>) -> Check {
+    pub(super) fn is(check: &'static str, passed: bool, evidence: impl Into<Cow<'static, str>>) -> Check {
         Check::new(check, Some(passed), evidence)
     }
 }
@@ -172,7 +180,7 @@ pub struct Candidate {
 impl Candidate {
     pub(super) fn new(kind: OrphanKind, name: &str, path: Option<PathBuf>, what: Target) -> Candidate {
         let object = format!("{}:{name}", kind.as_str());
-        let identity = serde_json::to_string(&what_it_is(&what)).unwrap_or_default();
+        let identity = serde_json::to_string(&*what_it_is(&what)).unwrap_or_default();
         let id =
             format!("{:08x}{:08x}", crc32fast::hash(object.as_bytes()), crc32fast::hash(identity.as_bytes()));
         Candidate { id, kind, object, path, bytes: 0, age_ms: None, safe: false, checks: Vec::new(), what }
@@ -189,24 +197,46 @@ impl Candidate {
     pub fn objection(&self) -> Option<&Check> {
         self.checks.iter().find(|c| c.passed != Some(true))
     }
+
+    /// What is to be told of it: a safe one is to be looked at; a protected one only when somebody has to find out
+    /// why.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        let object = format!("{}{}", FINDING_PREFIX, self.id);
+        let name = &self.object;
+        match self.objection() {
+            None => {
+                let sentence = format!("{name} belongs to no job any more ({} bytes)", self.bytes);
+                Some(Finding::new(&catalogue::ORPHAN_FOUND, object, sentence))
+            }
+            Some(check) if check.passed.is_none() => {
+                let sentence = format!("{name}: {} cannot be told: {}", check.check, check.evidence);
+                Some(Finding::new(&catalogue::ORPHAN_UNKNOWN, object, sentence))
+            }
+            Some(check) if check.check == "no-mount" => {
+                let sentence = format!("{name}: {}", check.evidence);
+                let finding = Finding::new(&catalogue::MOUNT_IN_WORKSPACE, object, sentence);
+                Some(finding.with_next("recoveryctl scan"))
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// Of an object of the engine only what does not change with its state.
-fn what_it_is(what: &Target) -> Target {
+fn what_it_is(what: &Target) -> Cow<'_, Target> {
     match what {
         Target::Docker { object } => {
             let object = DockerObject { state: None, mounts: Vec::new(), ..object.clone() };
-            Target::Docker { object }
+            Cow::Owned(Target::Docker { object })
         }
-        other => other.clone(),
+        other => Cow::Borrowed(other),
     }
 }
 
 /// What a scan found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The form of the file.
-    pub format: u32,
     /// Names this plan.
     pub plan_id: String,
     /// When the scan began.
@@ -215,19 +245,24 @@ pub struct Plan {
     pub scanned: BTreeMap<OrphanKind, u64>,
     /// What may be an orphan, the largest first.
     pub candidates: Vec<Candidate>,
-    /// What else was seen.
-    pub findings: Vec<Finding>,
+    /// What else was found. The findings about the candidates follow from these.
+    pub damage: Vec<Finding>,
     /// What scans had told until then, by code and object, when nobody was told of this plan: a recovery or a daemon
     /// made it. Without it, the findings were told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<BTreeSet<(String, String)>>,
 }
 
 impl Plan {
+    /// All that is to be told: what else was found, and what is the matter with the candidates.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
+    }
+
     /// What an operator, or cron, was told by the last scan, by code and object.
     #[must_use]
     pub fn told(&self) -> BTreeSet<(String, String)> {
-        let own = || self.findings.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
+        let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
     }
 
@@ -239,8 +274,8 @@ impl Plan {
                 let checks: Vec<_> = c.checks.iter().map(|k| (k.check.clone(), k.passed)).collect();
                 (c.id.clone(), c.bytes, c.safe, checks)
             };
-            let codes: Vec<_> = plan.findings.iter().map(|f| (f.code.clone(), f.object.clone())).collect();
-            (plan.format, plan.candidates.iter().map(what).collect::<Vec<_>>(), codes)
+            let codes: Vec<_> = plan.damage.iter().map(|f| (f.code.clone(), f.object.clone())).collect();
+            (plan.candidates.iter().map(what).collect::<Vec<_>>(), codes)
         };
         timeless(self) == timeless(other)
     }

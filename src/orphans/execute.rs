@@ -1,10 +1,12 @@
 //! Carrying a plan out: every check anew, right before each removal; the plan only shrinks.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
 use super::log::{LogEntry, OrphanLog};
-use super::scan::{Before, alone, plan, save};
+use super::saved::{plan, save};
+use super::scan::alone;
 use super::trash::{self, TrashError};
 use super::world::{OrphanSettings, World};
 use crate::durable::log::LogError;
@@ -123,14 +125,16 @@ fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), E
     if !(0..PLAN_LASTS_MS).contains(&age) {
         return Err(out_of_date("it was made more than a day ago, or in the future"));
     }
-    if let Some(id) = request.ids.iter().find(|id| !plan.candidates.iter().any(|c| c.id == **id)) {
+    let known: HashSet<&str> = plan.candidates.iter().map(|c| &*c.id).collect();
+    if let Some(id) = request.ids.iter().find(|id| !known.contains(id.as_str())) {
         return Err(ExecuteError::NoSuchCandidate { plan_id: plan.plan_id, id: id.clone() });
     }
+    let wanted: HashSet<&str> = request.ids.iter().map(|id| &**id).collect();
     let is_chosen = |c: &&Candidate| {
-        (request.ids.is_empty() || request.ids.contains(&c.id))
+        (wanted.is_empty() || wanted.contains(&*c.id))
             && (request.kinds.is_empty() || request.kinds.contains(&c.kind))
             // What is protected is only asked about when it is named.
-            && (c.safe || request.ids.contains(&c.id))
+            && (c.safe || wanted.contains(&*c.id))
     };
     let mut chosen: Vec<Candidate> = plan.candidates.iter().filter(is_chosen).cloned().collect();
     chosen.sort_by_key(|c| c.kind.rank());
@@ -183,10 +187,10 @@ pub fn execute(
     }
     let executed = work.executed;
     if !dry_run {
-        let gone = |c: &Candidate| executed.removed.iter().any(|(r, _, _)| r.id == c.id);
-        let left = plan.candidates.iter().filter(|c| !gone(c)).cloned().collect();
-        // The plan that was carried out has just been read: it is one that this version knows.
-        save(dir, &Plan { candidates: left, ..plan }, Before::Known)?;
+        let gone: HashSet<&str> = executed.removed.iter().map(|(r, _, _)| &*r.id).collect();
+        let mut left = plan;
+        left.candidates.retain(|c| !gone.contains(&*c.id));
+        save(dir, &left)?;
         trash::empty(dir, settings, false)?;
     }
     Ok(executed)

@@ -2,7 +2,7 @@
 
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::execute::{checks_again, size_of};
-use super::scan::plan;
+use super::saved::plan;
 use super::world::World;
 use crate::durable::DiskError;
 use crate::locks::JobLivenessOf;

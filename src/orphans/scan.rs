@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use super::candidate::{Candidate, OrphanKind, Plan};
 use super::execute::PLAN_LASTS_MS;
+use super::saved::{plan, save};
 use super::world::World;
-use crate::durable::{DiskError, FileLock, LockError, read_optional, replace};
+use crate::durable::{DiskError, FileLock, LockError};
 use crate::locks::JobLivenessOf;
-use crate::report::{Finding, catalogue};
+use crate::report::Finding;
 use crate::state::StateDir;
-
-pub(super) const FORMAT: u32 = 1;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +55,8 @@ pub fn scan(
     damage: Vec<Finding>,
 ) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
-    // A large plan takes as long to read as to make: both at once.
-    let (before, plan) = std::thread::scope(|scope| {
-        let before = scope.spawn(|| plan_before(world.dir));
-        let plan = look(world, job_liveness, kinds, damage);
-        (before.join().unwrap_or_else(|e| std::panic::resume_unwind(e)), plan)
-    });
-    let (before, plan) = (before?, plan?);
-    save(world.dir, &plan, before)?;
+    let plan = look(world, job_liveness, kinds, damage)?;
+    save(world.dir, &plan)?;
     Ok(plan)
 }
 
@@ -98,7 +91,7 @@ pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Pla
         return Ok(saved);
     }
     let found = Plan { told: Some(told), ..found };
-    save(world.dir, &found, plan_before(world.dir)?)?;
+    save(world.dir, &found)?;
     Ok(found)
 }
 
@@ -131,76 +124,14 @@ fn look(
         world.scan_processes(&mut scanned);
     }
     scanned.counts.retain(|kind, _| wanted(*kind));
-    let Scanned { counts, mut candidates, mut findings } = scanned;
+    let Scanned { counts, mut candidates, findings } = scanned;
     candidates.sort_by(|a, b| (b.bytes, &a.object).cmp(&(a.bytes, &b.object)));
-    findings.extend(candidates.iter().filter_map(finding));
     Ok(Plan {
-        format: FORMAT,
         plan_id: uuid::Uuid::now_v7().to_string(),
         taken_at: world.now,
         scanned: counts,
         candidates,
-        findings,
+        damage: findings,
         told: None,
     })
-}
-
-/// A safe candidate is to be looked at; a protected one only when somebody has to find out why.
-fn finding(candidate: &Candidate) -> Option<Finding> {
-    let object = format!("orphan:{}", candidate.id);
-    let name = &candidate.object;
-    match candidate.objection() {
-        None => {
-            let bytes = candidate.bytes;
-            let sentence = format!("{name} belongs to no job any more ({bytes} bytes)");
-            Some(Finding::new(&catalogue::ORPHAN_FOUND, object, sentence))
-        }
-        Some(check) if check.passed.is_none() => {
-            let sentence = format!("{name}: {} cannot be told: {}", check.check, check.evidence);
-            Some(Finding::new(&catalogue::ORPHAN_UNKNOWN, object, sentence))
-        }
-        Some(check) if check.check == "no-mount" => {
-            let sentence = format!("{name}: {}", check.evidence);
-            Some(Finding::new(&catalogue::MOUNT_IN_WORKSPACE, object, sentence).with_next("recoveryctl scan"))
-        }
-        Some(_) => None,
-    }
-}
-
-/// What the file of the saved plan is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// None, or one that a new one may replace.
-    Known,
-    /// Damaged, or of a later version: it is kept in quarantine.
-    Strange,
-}
-
-fn plan_before(dir: &StateDir) -> Result<Before, DiskError> {
-    let bytes = read_optional(&dir.paths.orphans_plan())?;
-    let is_strange = bytes.is_some_and(|bytes| understood(&bytes).is_none());
-    Ok(if is_strange { Before::Strange } else { Before::Known })
-}
-
-pub(super) fn save(dir: &StateDir, plan: &Plan, before: Before) -> Result<(), DiskError> {
-    let path = dir.paths.orphans_plan();
-    if before == Before::Strange {
-        let why = "it is no plan that this version understands";
-        dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
-    }
-    let text = serde_json::to_vec(plan).unwrap_or_default();
-    replace(&dir.disk, &path, &text)
-}
-
-/// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
-///
-/// # Errors
-/// What the system says.
-pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
-    let bytes = read_optional(&dir.paths.orphans_plan())?;
-    Ok(bytes.and_then(|bytes| understood(&bytes)))
-}
-
-fn understood(bytes: &[u8]) -> Option<Plan> {
-    serde_json::from_slice(bytes).ok().filter(|plan: &Plan| plan.format <= FORMAT)
 }

@@ -37,7 +37,7 @@ impl ScanReport {
     /// not saved.
     #[must_use]
     pub fn new(plan: &Plan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
-        let mut findings = plan.findings.clone();
+        let mut findings = plan.findings();
         if let Some(before) = before {
             findings.retain(|f| !before.contains(&(f.code.to_string(), f.object.clone())));
         }
@@ -234,8 +234,8 @@ impl OrphansCleanup {
         let refused = executed.refused.iter().map(|r| RefusedEntry {
             id: r.candidate.id.clone(),
             object: r.candidate.object.clone(),
-            check: r.check.check.clone(),
-            detail: r.check.evidence.clone(),
+            check: r.check.check.to_string(),
+            detail: r.check.evidence.to_string(),
         });
         let failed = executed.failed.iter().map(|f| FailedEntry {
             id: f.candidate.id.clone(),

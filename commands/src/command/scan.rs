@@ -49,7 +49,7 @@ pub(super) fn kind(word: &str) -> Result<OrphanKind, String> {
 pub(crate) fn cmd_scan(context: &mut Context, args: &ScanArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let dry_run = context.is_dry_run();
-    let before = plan(&dir)?;
+    let before = if args.only_changes { plan(&dir)? } else { None };
     let found = make_plan(context, &dir, &args.kinds)?;
     if let Some(file) = args.textfile.as_ref().filter(|_| !dry_run) {
         write_textfile(&dir, &found, file)?;

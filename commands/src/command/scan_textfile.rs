@@ -45,8 +45,9 @@ fn figures(plan: &Plan) -> String {
         }
     }
     head(&mut text, "recoveryctl_scan_findings", "Findings of the last scan.");
+    let findings = plan.findings();
     for severity in [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical] {
-        let n = plan.findings.iter().filter(|f| f.severity == severity).count();
+        let n = findings.iter().filter(|f| f.severity == severity).count();
         let _ = writeln!(text, "recoveryctl_scan_findings{{severity=\"{severity}\"}} {n}");
     }
     head(&mut text, "recoveryctl_last_scan_timestamp_seconds", "When the last scan began.");

@@ -4,10 +4,13 @@ use std::io;
 use std::path::Path;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::error::{DiskError, Tried};
+
+/// What tells it apart.
+pub(super) const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// Device, inode and time of creation. Inode numbers are given again at once, hence the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -33,14 +36,18 @@ impl TreeIdentity {
             Err(e) => Err(e).tried("look at", path),
         }
     }
+
+    /// Of what was found when [`IDENTITY`] was asked for.
+    pub(super) fn found(found: &Statx) -> TreeIdentity {
+        let has_time = StatxFlags::from_bits_truncate(found.stx_mask).contains(StatxFlags::BTIME);
+        let created_ns = has_time
+            .then(|| found.stx_btime.tv_sec * 1_000_000_000 + i64::from(found.stx_btime.tv_nsec))
+            .filter(|&ns| ns != 0);
+        let device = (u64::from(found.stx_dev_major) << 32) | u64::from(found.stx_dev_minor);
+        TreeIdentity { device, inode: found.stx_ino, created_ns }
+    }
 }
 
 fn look(folder: impl AsFd, path: &Path, flags: AtFlags) -> io::Result<TreeIdentity> {
-    let found = statx(folder, path, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
-    let has_time = StatxFlags::from_bits_truncate(found.stx_mask).contains(StatxFlags::BTIME);
-    let created_ns = has_time
-        .then(|| found.stx_btime.tv_sec * 1_000_000_000 + i64::from(found.stx_btime.tv_nsec))
-        .filter(|&ns| ns != 0);
-    let device = (u64::from(found.stx_dev_major) << 32) | u64::from(found.stx_dev_minor);
-    Ok(TreeIdentity { device, inode: found.stx_ino, created_ns })
+    Ok(TreeIdentity::found(&statx(folder, path, flags, IDENTITY)?))
 }

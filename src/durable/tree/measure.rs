@@ -1,14 +1,17 @@
 //! How much there is below a folder, without leaving it.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat2, statx};
-use serde::{Deserialize, Serialize};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags, openat2, statx,
+};
+
+use super::identity::{IDENTITY, TreeIdentity};
 
 /// What a tree holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TreeSize {
     /// Files, links and folders, the top one included.
     pub entries: u64,
@@ -20,6 +23,8 @@ pub struct TreeSize {
     pub has_mounts: bool,
     /// Whether a part could not be read: then the rest is a lower limit.
     pub is_partial: bool,
+    /// What has the path; `None` when nothing has, or it could not be looked at.
+    pub top: Option<TreeIdentity>,
 }
 
 /// Measures one tree; nothing when there is none.
@@ -32,7 +37,7 @@ pub fn measure_tree(top: &Path) -> TreeSize {
     let mut walk = Walk { size: &mut size, buffer: Vec::with_capacity(32 << 10) };
     // The path to the top may lead through links; nothing below it does.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    walk.count(CWD, &name);
+    walk.size.top = walk.count(CWD, &name, IDENTITY).map(|top| TreeIdentity::found(&top));
     match rustix::fs::open(top, flags, Mode::empty()) {
         Ok(fd) => walk.folder(&fd, 0),
         Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
@@ -44,24 +49,28 @@ pub fn measure_tree(top: &Path) -> TreeSize {
 /// As deep as descriptors are kept open.
 const DEEPEST: usize = 400;
 
+/// What is added up.
+const SIZE: StatxFlags = StatxFlags::BLOCKS.union(StatxFlags::MTIME).union(StatxFlags::CTIME);
+
 struct Walk<'a> {
     size: &'a mut TreeSize,
     buffer: Vec<u8>,
 }
 
 impl Walk<'_> {
-    fn count(&mut self, folder: BorrowedFd<'_>, name: &std::ffi::CStr) {
-        let wanted = StatxFlags::BLOCKS | StatxFlags::MTIME | StatxFlags::CTIME;
+    fn count(&mut self, folder: BorrowedFd<'_>, name: &CStr, wanted: StatxFlags) -> Option<Statx> {
         match statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
             Ok(found) => {
                 let ms = |t: rustix::fs::StatxTimestamp| t.tv_sec * 1000 + i64::from(t.tv_nsec) / 1_000_000;
                 self.size.entries += 1;
                 self.size.bytes += found.stx_blocks * 512;
                 self.size.newest_ms = self.size.newest_ms.max(ms(found.stx_mtime)).max(ms(found.stx_ctime));
+                return Some(found);
             }
             Err(rustix::io::Errno::NOENT) => {}
             Err(_) => self.size.is_partial = true,
         }
+        None
     }
 
     fn folder(&mut self, fd: &OwnedFd, depth: usize) {
@@ -76,7 +85,7 @@ impl Walk<'_> {
             if matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 continue;
             }
-            self.count(fd.as_fd(), entry.file_name());
+            self.count(fd.as_fd(), entry.file_name(), SIZE);
             if matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
                 below.push(entry.file_name().to_owned());
             }
@@ -87,7 +96,7 @@ impl Walk<'_> {
         }
     }
 
-    fn enter(&mut self, above: &OwnedFd, name: &std::ffi::CStr, depth: usize) {
+    fn enter(&mut self, above: &OwnedFd, name: &CStr, depth: usize) {
         if depth > DEEPEST {
             self.size.is_partial = true;
             return;

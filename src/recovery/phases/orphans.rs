@@ -34,6 +34,6 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         context.advance(kinds);
         let (total, protected) = (plan.candidates.len(), plan.protected_total());
         let message = format!("{total} found, {protected} of them protected, {} bytes", plan.bytes_total());
-        Ok(PhaseOutcome { findings: plan.findings, message: Some(message), ..PhaseOutcome::default() })
+        Ok(PhaseOutcome { findings: plan.findings(), message: Some(message), ..PhaseOutcome::default() })
     })
 }

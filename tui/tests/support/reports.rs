@@ -201,8 +201,11 @@ fn cleanups(names: Names, count: usize) -> Cleanups {
 fn orphans(names: Names, count: usize) -> Orphans {
     let candidate = |i: usize| {
         let passed = [Some(true), Some(false), None][i % 3];
-        let check =
-            |check: &str, passed| Check { check: check.to_owned(), passed, evidence: names.name(i + 2) };
+        let check = |check: &str, passed| Check {
+            check: check.to_owned().into(),
+            passed,
+            evidence: names.name(i + 2).into(),
+        };
         CandidateEntry {
             id: format!("o{i}"),
             kind: OrphanKind::ALL[i % OrphanKind::ALL.len()],

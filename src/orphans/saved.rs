@@ -1,0 +1,171 @@
+//! The saved plan, `orphans/candidates.json`: one line of JSON that proves itself whole
+//! ([`crate::durable::sealed`]).
+//!
+//! ```json
+//! {"version":2,"checksum":"5f1c09aa","plan_id":"…","taken_at":"…","scanned":{"job_directory":2},"damage":[],
+//!  "candidates":[{"id":"…","kind":"job_directory","object":"job_directory:ghost","path":"…","bytes":8192,
+//!   "age_ms":900000,"safe":true,"checks":[{"check":"not-a-job","passed":true,"evidence":"…"}],"what":{…}}]}
+//! ```
+//!
+//! `damage` is what was found beside the candidates; the findings about these follow from them. `told` is only there
+//! when nobody was told of the plan. Version 1 had `"format":1` instead of version and checksum, and all findings,
+//! under that name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, Plan};
+use crate::durable::sealed::{self, Proof};
+use crate::durable::{DiskError, read_optional, replace};
+use crate::report::Finding;
+use crate::state::{StateDir, Timestamp};
+use crate::system::side_by_side;
+
+/// So many candidates are written by one thread at a time.
+const SHARE: usize = 256;
+
+/// All but the candidates.
+#[derive(Serialize)]
+struct Head<'a> {
+    plan_id: &'a str,
+    taken_at: Timestamp,
+    scanned: &'a BTreeMap<OrphanKind, u64>,
+    damage: &'a [Finding],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<&'a BTreeSet<(String, String)>>,
+}
+
+/// Both versions.
+#[derive(Deserialize)]
+struct Stored {
+    /// Of version 1.
+    #[serde(default)]
+    format: u32,
+    plan_id: String,
+    taken_at: Timestamp,
+    scanned: BTreeMap<OrphanKind, u64>,
+    candidates: Vec<Candidate>,
+    #[serde(default)]
+    damage: Vec<Finding>,
+    /// Of version 1.
+    #[serde(default)]
+    findings: Vec<Finding>,
+    #[serde(default)]
+    told: Option<BTreeSet<(String, String)>>,
+}
+
+/// Saves a plan. What this version does not understand is not replaced: it is kept in quarantine.
+pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
+    let path = dir.paths.orphans_plan();
+    if read_optional(&path)?.is_some_and(|text| !is_known(&text)) {
+        let why = "it is no plan that this version understands";
+        dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
+    }
+    replace(&dir.disk, &path, &text_of(plan))
+}
+
+/// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
+///
+/// # Errors
+/// What the system says.
+pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
+    let text = read_optional(&dir.paths.orphans_plan())?;
+    Ok(text.and_then(|text| Plan::of_text(&text)))
+}
+
+/// Whether a new plan may take its place. A large one takes longer to read than to make: its checksum is enough.
+fn is_known(text: &[u8]) -> bool {
+    match sealed::check(text) {
+        Ok(Proof::Checksum) => true,
+        Ok(Proof::None) => Plan::of_text(text).is_some(),
+        Err(_) => false,
+    }
+}
+
+fn text_of(plan: &Plan) -> Vec<u8> {
+    let Plan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
+    let head = Head { plan_id, taken_at: *taken_at, scanned, damage, told: told.as_ref() };
+    let mut text = json_of(&head);
+    text.truncate(text.len().saturating_sub(1));
+    text.extend_from_slice(b",\"candidates\":[");
+    let shares = side_by_side(candidates.chunks(SHARE).collect(), |share: &[Candidate]| {
+        let list = json_of(&share);
+        list.get(1..list.len().saturating_sub(1)).unwrap_or_default().to_vec()
+    });
+    text.extend_from_slice(&shares.join(&b','));
+    text.extend_from_slice(b"]}");
+    sealed::seal(&text)
+}
+
+fn json_of(what: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(what).unwrap_or_default()
+}
+
+impl Plan {
+    /// What a saved plan says; `None` when it is damaged or of a later version.
+    #[must_use]
+    pub fn of_text(text: &[u8]) -> Option<Plan> {
+        sealed::check(text).ok()?;
+        let Stored { format, plan_id, taken_at, scanned, candidates, mut damage, findings, told } =
+            serde_json::from_slice(text).ok()?;
+        damage.extend(findings.into_iter().filter(|f| !f.object.starts_with(FINDING_PREFIX)));
+        (format <= 1).then_some(Plan { plan_id, taken_at, scanned, candidates, damage, told })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::candidate::{Check, Target};
+    use super::*;
+    use crate::report::catalogue;
+
+    fn candidate(number: usize) -> Candidate {
+        let path = PathBuf::from(format!("/state/orphans/.tmp-{number}"));
+        let made =
+            Candidate::new(OrphanKind::TemporaryFile, &number.to_string(), Some(path), Target::Temporary);
+        let passed = [None, Some(true), Some(false)][number % 3];
+        made.judged(vec![Check::new("not-written", passed, format!("seen: \"{number}\""))])
+    }
+
+    fn made(candidates: usize) -> Plan {
+        Plan {
+            plan_id: "p".to_owned(),
+            taken_at: Timestamp::from_millis(1_772_357_400_000),
+            scanned: BTreeMap::from([(OrphanKind::TemporaryFile, candidates as u64)]),
+            candidates: (0..candidates).map(candidate).collect(),
+            damage: vec![Finding::new(&catalogue::DOCKER_UNREACHABLE, "docker", "no answer")],
+            told: Some(BTreeSet::from([("orphan-found".to_owned(), "orphan:1".to_owned())])),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_read_whatever_its_size() {
+        for candidates in [0, 1, SHARE - 1, SHARE, SHARE + 1, 70 * SHARE + 1] {
+            let plan = made(candidates);
+            assert!(Plan::of_text(&text_of(&plan)).is_some_and(|read| read == plan), "{candidates}");
+        }
+    }
+
+    #[test]
+    fn a_plan_of_version_1_says_what_it_said() {
+        let text = br#"{"format":1,"plan_id":"p","taken_at":"2026-03-01T09:30:00.000Z",
+            "scanned":{"temporary_file":1},
+            "candidates":[{"id":"b7d2","kind":"temporary_file","object":"temporary_file:orphans/.tmp-1",
+                "path":"/state/orphans/.tmp-1","bytes":4096,"age_ms":900000,"safe":true,
+                "checks":[{"check":"not-written","passed":true,"evidence":"nobody has it locked"}],
+                "what":{"target":"temporary"}}],
+            "findings":[
+                {"code":"docker-unreachable","severity":"warning","object":"docker","sentence":"no","next":null},
+                {"code":"orphan-found","severity":"info","object":"orphan:b7d2","sentence":"old","next":null}]}"#;
+        let plan = Plan::of_text(text).unwrap();
+        let told: Vec<_> = plan.findings().into_iter().map(|f| (f.code, f.object)).collect();
+        let expected = [("docker-unreachable", "docker"), ("orphan-found", "orphan:b7d2")];
+        assert!(told.iter().map(|(code, object)| (&**code, &**object)).eq(expected), "{told:?}");
+        assert!(is_known(text));
+        assert!(!is_known(&String::from_utf8_lossy(text).replace("plan_id", "plan_ix").into_bytes()));
+        assert!(!is_known(br#"{"format":2,"plan_id":"p","taken_at":"2026-03-01T09:30:00.000Z","scanned":{},"candidates":[],"findings":[]}"#));
+    }
+}
