@@ -7,6 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use ratatui::style::Color;
+use recovery::recovery::{PhaseStatus, RecoveryOutcome, Snapshot};
+use recovery::report::Severity;
+use recovery::system::Host;
 use recovery_tui::action::Action;
 use recovery_tui::key::{BINDINGS, Key};
 use recovery_tui::listing::Object;
@@ -40,6 +43,35 @@ fn overviews() {
     compare_all("overview-degraded", &with(overview::degraded()));
     compare_all("overview-running", &with(overview::running()));
     compare_all("overview-hostile", &with(overview::hostile(100_000)));
+}
+
+/// What a recovery came to is shown as soon as it is over, also while what was read of the state is from before.
+#[test]
+fn what_a_recovery_found_is_shown_when_it_is_over() {
+    let mut jobs = overview::phase("jobs", &[], "jobs", PhaseStatus::Succeeded);
+    jobs.findings.push(overview::finding(Severity::Warning, "job:migrate-db", "its processes vanished"));
+    let over = Snapshot {
+        recovery_id: uuid::Uuid::nil(),
+        outcome: RecoveryOutcome::Completed,
+        purpose: "demo".to_owned(),
+        started_at: support::before(500),
+        ended_at: Some(support::NOW),
+        duration_ms: 500,
+        phases_done: 1,
+        phases_total: 1,
+        pid: 10,
+        process_start_time: 20,
+        host: Host::this(),
+        phases: vec![jobs],
+        findings: Vec::new(),
+        only: Vec::new(),
+    };
+    for before in [overview::empty(), overview::healthy(), overview::running()] {
+        let mut model = with(before);
+        update(&mut model, Message::Answer(Answer::Progress(Some(Arc::new(over.clone())))));
+        let shown = text_of(&picture(&model, THEME));
+        assert!(shown.contains("completed by demo") && shown.contains("job:migrate-db"), "{shown}");
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn an_orphan_is_found_and_removed() {
     place.run(["init"]).ends_with(0);
     let (_daemon, address) = daemon(&place, "127.0.0.1:0");
     // Otherwise the recovery's own scan may find it first.
-    until("the recovery is over", || json(&place, &["status"])["recovery"]["outcome"] == "succeeded");
+    until("the recovery is over", || json(&place, &["status"])["recovery"]["outcome"] == "completed");
     let ghost = place.state().join("jobs/ghost");
     std::fs::create_dir(&ghost).unwrap();
     std::fs::write(ghost.join("left"), "over").unwrap();

@@ -150,13 +150,17 @@ impl Overview {
 
     fn with(dashboard: Option<Arc<Dashboard>>, besides: Besides, progress: Progress) -> Overview {
         let status = dashboard.as_ref().map(|dashboard| &dashboard.status);
-        let findings = match progress.is_running() {
-            true => newest_first(&progress),
-            false => status.map(|status| status.findings.clone()).unwrap_or_default(),
+        // What was told before the recovery was over does not say what it came to.
+        let of_its_end = |status: &&Status| {
+            let told = status.recovery.as_ref().map(|r| (r.started_at, r.outcome));
+            !progress.is_running() && told == progress.started_at.zip(progress.outcome)
         };
-        let unusable: Vec<&DegradedResource> = match progress.is_running() {
-            true => progress.phases.iter().flat_map(|p| &p.degraded_resources).collect(),
-            false => status.into_iter().flat_map(|status| &status.degraded_resources).collect(),
+        let (findings, unusable): (_, Vec<&DegradedResource>) = match status.filter(of_its_end) {
+            Some(status) => (status.findings.clone(), status.degraded_resources.iter().collect()),
+            None => {
+                let unusable = progress.phases.iter().flat_map(|p| &p.degraded_resources);
+                (newest_first(&progress), unusable.collect())
+            }
         };
         let is_named = |r: &&DegradedResource| findings.iter().any(|f| f.object == r.object);
         let degraded: Vec<_> = unusable.into_iter().filter(|r| !is_named(r)).cloned().collect();
