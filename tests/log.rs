@@ -334,6 +334,30 @@ fn a_lost_or_damaged_page_is_rebuilt() {
     }
 }
 
+/// Whatever somebody writes into the page: no number is left out, and nothing counts as synced that is not written.
+#[test]
+fn no_number_is_taken_from_a_damaged_page() {
+    let root = scratch();
+    open(root.path(), 300).append(&["one", "two", "three"]).unwrap();
+    let page = root.path().join("log/commit.page");
+    let mut wanted = vec!["one", "two", "three"];
+    for at in (0..16 * 8).step_by(3) {
+        // A byte, and a piece of text that reaches over several words.
+        for what in [b"\xa5".as_slice(), b"../../../../etc/passwd"] {
+            let mut damaged = fs::read(&page).unwrap();
+            damaged[at..at + what.len()].copy_from_slice(what);
+            fs::write(&page, damaged).unwrap();
+            let log = open(root.path(), 300);
+            let count = wanted.len() as u64;
+            assert_eq!((log.end().last_seq, log.synced()), (count, count), "{what:?} at {at}");
+            assert_eq!(log.append(&["more"]).unwrap(), count + 1, "{what:?} at {at}");
+            wanted.push("more");
+        }
+    }
+    let (records, summary) = all(root.path());
+    assert_eq!((texts(&records), summary.missing), (wanted, Vec::new()));
+}
+
 #[test]
 fn another_boot_believes_only_the_files_and_what_a_snapshot_knows() {
     let root = scratch();

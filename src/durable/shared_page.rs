@@ -7,8 +7,9 @@
 //!
 //! Layout, in 8-byte words: 0 magic, 1 epoch, 2 generation, 3..6 and 6..9 two slots of (segment, tail,
 //! next sequence number), 9 synced, 10 wake counter and waiters, 11 poisoned, 12 writing, 13 segments
-//! made, 14 and 15 the slots' checks: a page that somebody wrote into is not believed. The slot with the generation's lowest bit is the valid one: a writer fills the other slot and then
-//! raises the generation, so that a kill between any two stores leaves a consistent page.
+//! made, 14 and 15 the slots' checks: a page that somebody wrote into is not believed. The slot with the
+//! generation's lowest bit is the valid one: a writer fills the other slot and then raises the generation, so that a
+//! kill between any two stores leaves a consistent page.
 
 #![allow(unsafe_code)]
 
@@ -149,10 +150,13 @@ impl SharedPage {
         self.end_and_check().0
     }
 
-    /// The same, unless the page was damaged: its numbers would be given to records and never be undone.
+    /// The same, unless the page was damaged: its numbers would be given to records and never be undone, and what
+    /// nobody has synced would be acknowledged.
     fn whole_end(&self) -> Option<End> {
+        // Read before the end, which only grows: nothing is synced before it is written.
+        let synced = self.synced();
         let (end, check) = self.end_and_check();
-        (check == end.check()).then_some(end)
+        (check == end.check() && synced < end.next_seq.max(1)).then_some(end)
     }
 
     fn end_and_check(&self) -> (End, u64) {
@@ -349,6 +353,21 @@ mod tests {
             one.word(word).store(was, Ordering::Relaxed);
         }
         assert!(other.is_valid(7));
+    }
+
+    /// A page that somebody wrote into said that records are synced that nobody has written.
+    #[test]
+    fn more_is_not_believed_to_be_synced_than_is_written() {
+        let (_file, one, other) = mapped_twice();
+        one.publish_end(end_of(5));
+        one.reset_synced(end_of(5).next_seq - 1);
+        one.validate(7);
+        assert!(other.is_valid(7));
+        for bit in 0..64 {
+            one.reset_synced((end_of(5).next_seq - 1) | 1 << bit);
+            let is_written = one.synced() < end_of(5).next_seq;
+            assert_eq!((other.is_valid(7), other.was_valid(7)), (is_written, is_written), "bit {bit}");
+        }
     }
 
     #[test]
