@@ -4,6 +4,7 @@
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use recovery::orphans::OrphanSettings;
 use recovery::queue::Queue;
 use recovery::recovery::{Recovery, RecoveryRecord, RunError, RunOptions, Settings, Snapshot};
 use recovery::state::StateDir;
@@ -21,6 +22,8 @@ type Recovered = (RecoveryRecord, Option<Queue>);
 pub(crate) struct FullScreen {
     /// By what the state directory is read.
     pub(crate) settings: Settings,
+    /// By what orphans are judged.
+    pub(crate) scanning: OrphanSettings,
     /// The signals.
     pub(crate) interruption: Interruption,
 }
@@ -54,7 +57,7 @@ fn run_full_screen(
     options: RunOptions,
     full_screen: FullScreen,
 ) -> Result<Recovered, CliError> {
-    let FullScreen { settings, interruption } = full_screen;
+    let FullScreen { settings, scanning, interruption } = full_screen;
     let cancel = options.cancel.clone();
     let (sender, snapshots) = channel();
     let sender = Mutex::new(sender);
@@ -66,7 +69,8 @@ fn run_full_screen(
     output.flush();
     let signals = Signals::catch(&interruption)?;
     let seen = dir.clone();
-    let sources: Sources = Arc::new(move || Box::new(DirectorySource::new(seen.clone(), settings.clone())));
+    let sources: Sources =
+        Arc::new(move || Box::new(DirectorySource::new(seen.clone(), settings.clone(), scanning.clone())));
     let shown = Options {
         setting: Setting {
             program: "recoveryctl".to_owned(),

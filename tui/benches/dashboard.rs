@@ -55,13 +55,14 @@ fn main() {
 
 fn source(dir: &StateDir) -> DirectorySource {
     let actor = Actor { by: "bench".to_owned(), why: None };
+    let scanning = recovery::orphans::OrphanSettings::new(actor.clone());
     let settings = Settings {
         by: StartedBy::Recover,
         jobs: recovery::jobs::RecoverSettings::new(actor),
         write_records: false,
         webhooks: recovery::webhooks::Settings::default(),
     };
-    DirectorySource::new(dir.clone(), settings)
+    DirectorySource::new(dir.clone(), settings, scanning)
 }
 
 fn model(view: View, now: Timestamp) -> Model {

@@ -46,9 +46,11 @@ fn draw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let place = tempfile::tempdir()?;
     let stage = Stage { binary: built(root)?, state: place.path().join("state"), mark: MARK.to_owned() };
     let dir = stage.crash()?;
+    let actor = Actor { by: "picture".to_owned(), why: None };
+    let scanning = recovery::orphans::OrphanSettings::new(actor.clone());
     let settings = Settings {
         by: StartedBy::Recover,
-        jobs: RecoverSettings::new(Actor { by: "picture".to_owned(), why: None }),
+        jobs: RecoverSettings::new(actor),
         write_records: false,
         webhooks: recovery::webhooks::Settings::default(),
     };
@@ -59,7 +61,7 @@ fn draw(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         is_recovering: false,
     };
     let mut model = Model::new(setting, View::Overview, (96, 26), dir.clock.now());
-    read_once(&mut model, &mut DirectorySource::new(dir, settings));
+    read_once(&mut model, &mut DirectorySource::new(dir, settings, scanning));
     let out = root.join(&arguments.out);
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;

@@ -59,7 +59,7 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
     let settings = recovering(context, StartedBy::Recover, false)?;
-    let full_screen = args.tui.then(|| FullScreen { settings, interruption: interruption.clone() });
+    let full_screen = args.tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
     let (mut record, _) = cancellable(&interruption, &cancel, || {
         live::run(&mut context.output, &dir, recovery, options, full_screen)
     })?;

@@ -14,6 +14,7 @@ use recovery_tui::{
 };
 use serde::Serialize;
 
+use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
@@ -123,6 +124,7 @@ impl Asked {
     fn directory(context: &mut Context) -> Result<Asked, CliError> {
         let dir = context.state_dir()?;
         let settings = recovering(context, StartedBy::Recover, false)?;
+        let scanning = scanning(context)?;
         let loaded = context.configuration()?;
         let root = dir.paths.root();
         let mut environment = vec![("RECOVERYCTL_STATE_DIR", root.to_owned())];
@@ -130,7 +132,7 @@ impl Asked {
         environment.extend(config.map(|file| ("RECOVERYCTL_CONFIG", file)));
         let (name, clock) = (root.display().to_string(), dir.clock.clone());
         let sources: Sources =
-            Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone())));
+            Arc::new(move || Box::new(DirectorySource::new(dir.clone(), settings.clone(), scanning.clone())));
         let runner = Arc::new(OwnCommands { options: Vec::new(), environment });
         Ok(Asked { name, options: Vec::new(), clock, sources, runner })
     }

@@ -133,7 +133,10 @@ fn an_orphan_is_found_and_removed() {
     terminal.press(&["a", "Enter", "Tab", "Enter"]);
     // In the list; the line that tells how the scan went has the name before it.
     terminal.wait_for("yes     job_directory");
-    terminal.press(&["Space", "a", "Enter"]);
+    terminal.press(&["w"]);
+    let why = terminal.wait_for("Checks, made just now");
+    assert!(why.contains("job_directory:ghost: orphan"), "{why}");
+    terminal.press(&["Escape", "Space", "a", "Enter"]);
     terminal.wait_for("orphans cleanup --plan");
     assert!(ghost.exists());
     terminal.press(&["Tab", "Enter"]);

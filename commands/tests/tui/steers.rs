@@ -72,6 +72,9 @@ fn an_orphan_is_found_and_removed() {
     terminal.wait_for("yes     job_directory");
     terminal.press(&["Enter"]);
     terminal.wait_for("Checks, made again");
+    terminal.press(&["Escape", "w"]);
+    let why = terminal.wait_for("Checks, made just now");
+    assert!(why.contains("job_directory:ghost: orphan"), "{why}");
     terminal.press(&["Escape", "Space", "a", "Enter"]);
     terminal.wait_for("recoveryctl orphans cleanup --plan");
     assert!(ghost.exists());

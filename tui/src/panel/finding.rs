@@ -47,6 +47,6 @@ pub(crate) fn document(finding: &Finding) -> impl Document + use<> {
 
 /// What the evidence is asked about, for an object that has some.
 pub(crate) fn why(object: &str) -> Option<Object> {
-    let has_evidence = object.starts_with("job:") || object.starts_with("lock:");
+    let has_evidence = ["job:", "lock:", "orphan:"].iter().any(|kind| object.starts_with(kind));
     has_evidence.then(|| Object::Why(object.to_owned()))
 }

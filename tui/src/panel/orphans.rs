@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use recovery::report::orphans::{CandidateEntry, CandidatesReport};
+use recovery::report::why_orphan::WhyOrphan;
 use recovery::state::Timestamp;
 
 use crate::action::Action;
-use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone};
+use crate::listing::{Cell, Column, Document, DocumentLine, Listing, Object, Open, Text, Tone};
 use crate::text::{ago, duration, size};
 
 const COLUMNS: &[Column] = &[
@@ -109,32 +110,15 @@ impl Listing for Orphans {
         let candidate = self.candidate(row);
         let (word, tone) = safe(candidate);
         let mut lines = vec![DocumentLine { tone, ..DocumentLine::field("safe", word) }];
-        let mut field = |name: &str, value: Option<String>| {
-            lines.extend(value.map(|value| DocumentLine::field(name, value)));
-        };
-        field("object", Some(candidate.object.clone()));
-        field("name", candidate.name.clone());
-        field("job", candidate.job_id.clone());
-        field("path", candidate.path.as_ref().map(|path| path.display().to_string()));
-        field("size", (candidate.bytes > 0).then(|| size(candidate.bytes)));
-        field("age", candidate.age_ms.map(|ms| duration(ms.unsigned_abs())));
-        field("plan", self.0.plan_id.clone());
+        lines.extend(lines_of(candidate, self.0.plan_id.as_deref()));
         lines.push(DocumentLine::toned("Checks, made again right before it is removed", Tone::Strong));
-        lines.extend(candidate.checks.iter().map(|check| {
-            let (word, tone) = match check.passed {
-                Some(true) => ("passed", Tone::Good),
-                Some(false) => ("not passed", Tone::Warning),
-                None => ("not known", Tone::Warning),
-            };
-            let text = format!("  {:<10} {}: {}", word, check.check, check.evidence);
-            DocumentLine { text, tone, indent: 13 }
-        }));
+        lines.extend(checks_of(candidate));
         let title = format!("Orphan {}", candidate.object);
         Some(Open::Document(Arc::new(Text { title, lines, actions: self.actions(&[row]) })))
     }
 
-    fn why(&self, _row: usize) -> Option<Object> {
-        None
+    fn why(&self, row: usize) -> Option<Object> {
+        Some(Object::Why(format!("orphan:{}", self.candidate(row).id)))
     }
 
     fn actions(&self, rows: &[usize]) -> Vec<Action> {
@@ -148,5 +132,57 @@ impl Listing for Orphans {
         }
         actions.push(Action::scan());
         actions
+    }
+}
+
+fn lines_of(candidate: &CandidateEntry, plan: Option<&str>) -> Vec<DocumentLine> {
+    let mut lines = Vec::new();
+    let mut field = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| DocumentLine::field(name, value)));
+    };
+    field("object", Some(candidate.object.clone()));
+    field("name", candidate.name.clone());
+    field("job", candidate.job_id.clone());
+    field("path", candidate.path.as_ref().map(|path| path.display().to_string()));
+    field("size", (candidate.bytes > 0).then(|| size(candidate.bytes)));
+    field("age", candidate.age_ms.map(|ms| duration(ms.unsigned_abs())));
+    field("plan", plan.map(str::to_owned));
+    lines
+}
+
+fn checks_of(candidate: &CandidateEntry) -> impl Iterator<Item = DocumentLine> {
+    candidate.checks.iter().map(|check| {
+        let (word, tone) = match check.passed {
+            Some(true) => ("passed", Tone::Good),
+            Some(false) => ("not passed", Tone::Warning),
+            None => ("not known", Tone::Warning),
+        };
+        let text = format!("  {:<10} {}: {}", word, check.check, check.evidence);
+        DocumentLine { text, tone, indent: 13 }
+    })
+}
+
+impl Document for WhyOrphan {
+    fn title(&self) -> String {
+        format!("Orphan {}: {}", self.object, self.verdict)
+    }
+
+    fn lines(&self, now: Timestamp) -> Vec<DocumentLine> {
+        let mut lines = vec![DocumentLine::field("verdict", self.verdict)];
+        lines.extend(self.reason.as_ref().map(|reason| DocumentLine::field("against it", reason)));
+        lines.extend(lines_of(&self.candidate, self.plan_id.as_deref()));
+        lines.extend(self.taken_at.map(|at| DocumentLine::field("scanned", ago(now, at))));
+        lines.push(DocumentLine::toned("Checks, made just now", Tone::Strong));
+        lines.extend(checks_of(&self.candidate));
+        lines
+    }
+    fn actions(&self) -> Vec<Action> {
+        let candidate = &self.candidate;
+        let plan = self.plan_id.as_deref().filter(|_| candidate.safe && !candidate.checks.is_empty());
+        plan.map(|plan| {
+            Action::remove_orphans(plan, std::slice::from_ref(&candidate.id), &size(candidate.bytes))
+        })
+        .into_iter()
+        .collect()
     }
 }

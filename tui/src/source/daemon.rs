@@ -16,11 +16,12 @@ use recovery::report::startup::{CleanupLog, StartupDetection, StartupHistory, St
 use recovery::report::webhooks::{DeliveryLogReport, PendingDeliveries};
 use recovery::report::why_job::WhyJob;
 use recovery::report::why_lock::WhyLock;
+use recovery::report::why_orphan::WhyOrphan;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::output::SHOWN;
-use super::{Source, Trouble};
+use super::{Source, Trouble, no_evidence};
 use crate::listing::{Document, Listing, Object};
 use crate::message::{Answer, Ask};
 use crate::model::View;
@@ -141,12 +142,8 @@ impl<D: Daemon> DaemonSource<D> {
                 match what.split_once(':') {
                     Some(("job", _)) => Arc::new(self.get::<WhyJob>(&path)?),
                     Some(("lock", _)) => Arc::new(self.get::<WhyLock>(&path)?),
-                    _ => {
-                        let text = format!(
-                            "there is no evidence about '{what}': job:ID and lock:REPOSITORY have some"
-                        );
-                        return Err(text.into());
-                    }
+                    Some(("orphan", _)) => Arc::new(self.get::<WhyOrphan>(&path)?),
+                    _ => return Err(no_evidence(what).into()),
                 }
             }
             Object::Startup(id) => return Err(format!("startup {id} is told by its list").into()),

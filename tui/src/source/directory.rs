@@ -6,7 +6,7 @@ use std::sync::Arc;
 use recovery::daemon::known_daemon;
 use recovery::durable::is_held;
 use recovery::locks;
-use recovery::orphans;
+use recovery::orphans::{self, Asked, OrphanSettings, World, explain};
 use recovery::queue::{Job, JobId, Queue, QueueState};
 use recovery::recovery::{
     JobHolders, Recovery, Settings, read_current, read_history, read_last, recovery_ends,
@@ -25,12 +25,13 @@ use recovery::report::status::{DaemonStatus, Gathered};
 use recovery::report::webhooks::{DeliveryLogReport, PendingDeliveries};
 use recovery::report::why_job::WhyJob;
 use recovery::report::why_lock::WhyLock;
+use recovery::report::why_orphan::WhyOrphan;
 use recovery::report::{change, held_repositories, lock_of};
 use recovery::startup::StartupLog;
 use recovery::state::StateDir;
 use recovery::webhooks::{Survey, attempts_in};
 
-use super::{Source, Trouble, output};
+use super::{Source, Trouble, no_evidence, output};
 use crate::listing::{Document, Listing, Object};
 use crate::message::{Answer, Ask};
 use crate::model::View;
@@ -49,15 +50,17 @@ use crate::panel::webhooks::Webhooks;
 pub struct DirectorySource {
     dir: StateDir,
     settings: Settings,
+    scanning: OrphanSettings,
     /// Kept open: only what is new is read.
     queue: Option<Queue>,
 }
 
 impl DirectorySource {
-    /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared; none is run.
+    /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared, none is run; by those of
+    /// a scan orphans are judged.
     #[must_use]
-    pub fn new(dir: StateDir, settings: Settings) -> DirectorySource {
-        DirectorySource { dir, settings, queue: None }
+    pub fn new(dir: StateDir, settings: Settings, scanning: OrphanSettings) -> DirectorySource {
+        DirectorySource { dir, settings, scanning, queue: None }
     }
 
     /// The queue as it is now, out of its slot: a failure leaves it to be opened again.
@@ -205,9 +208,8 @@ impl DirectorySource {
                     Ok(Arc::new(why) as Arc<dyn Document>)
                 }),
                 Some(("lock", repository)) => self.why_lock(repository),
-                _ => {
-                    Err(format!("there is no evidence about '{what}': job:ID and lock:REPOSITORY have some"))
-                }
+                Some(("orphan", id)) => self.why_orphan(id),
+                _ => Err(no_evidence(what)),
             },
             Object::Startup(id) => Err(format!("startup {id} is told by its list")),
         }
@@ -231,6 +233,17 @@ impl DirectorySource {
         self.with_queue(|this, queue| {
             let why = WhyLock::of(&this.dir, info, queue.state(), repair).map_err(|e| sentence(&e))?;
             Ok(Arc::new(why) as Arc<dyn Document>)
+        })
+    }
+
+    fn why_orphan(&mut self, id: &str) -> Result<Arc<dyn Document>, String> {
+        let holders = self.holders();
+        self.with_queue(|this, queue| {
+            let world = World::look(&this.dir, &this.scanning, queue).map_err(|e| sentence(&e))?;
+            let liveness = |id: &JobId, claim| holders.liveness(id, claim);
+            let explained = explain(&world, &liveness, Asked::Candidate(id)).map_err(|e| sentence(&e))?;
+            let explained = explained.ok_or_else(|| format!("the last scan has no candidate {id}"))?;
+            Ok(Arc::new(WhyOrphan::new(&explained)) as Arc<dyn Document>)
         })
     }
 }

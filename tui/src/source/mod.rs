@@ -25,6 +25,11 @@ impl<T: Into<String>> From<T> for Trouble {
     }
 }
 
+/// What is said when evidence is asked for about something else.
+fn no_evidence(about: &str) -> String {
+    format!("there is no evidence about '{about}': job:ID, lock:REPOSITORY and orphan:ID have some")
+}
+
 /// Answers what the dashboard asks. It is asked from one thread, and may take its time.
 pub trait Source: Send {
     /// Reads.

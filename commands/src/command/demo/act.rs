@@ -1,6 +1,7 @@
 //! The acts, in their order: before the crash, the crash, the recovery, the rest, the verdict.
 
 use clap::Args;
+use recovery::orphans::OrphanSettings;
 use recovery::queue::{Queue, SnapshotFile};
 use recovery::recovery::{Recovery, RunOptions};
 use recovery::startup::StartedBy;
@@ -140,7 +141,8 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
     let settings = recovery_settings(&actor, StartedBy::Recover);
-    let full_screen = tui.then(|| FullScreen { settings, interruption: interruption.clone() });
+    let scanning = OrphanSettings::new(actor);
+    let full_screen = tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
     let (record, queue) = cancellable(&interruption, &cancel, || {
         live::run(&mut context.output, &stage.dir, recovery, options, full_screen)
     })?;
