@@ -358,6 +358,48 @@ fn no_number_is_taken_from_a_damaged_page() {
     assert_eq!((texts(&records), summary.missing), (wanted, Vec::new()));
 }
 
+/// The same while a process has the log open, also right after a new segment, when nothing has been written into it.
+#[test]
+fn a_page_that_is_damaged_while_it_is_used_is_mended() {
+    use std::os::unix::fs::FileExt;
+    for is_rotated in [false, true] {
+        let root = scratch();
+        let log = open(root.path(), 4096);
+        log.append(&["one", "two", "three"]).unwrap();
+        let page =
+            fs::File::options().read(true).write(true).open(root.path().join("log/commit.page")).unwrap();
+        let mut count = 3;
+        for word in 0..16 {
+            for change in [1, 1 << 1, 1 << 3, 1 << 40, 0x7878_7878_7878_7878_u64] {
+                if is_rotated {
+                    log.rotate().unwrap();
+                }
+                let mut bytes = [0; 8];
+                page.read_exact_at(&mut bytes, word * 8).unwrap();
+                page.write_all_at(&(u64::from_le_bytes(bytes) ^ change).to_le_bytes(), word * 8).unwrap();
+                let what = format!("word {word} ^ {change:x}, rotated: {is_rotated}");
+                // Readers look at the end and have it synced; a failed sync, which the page may tell of now, is for
+                // those who write to get over.
+                assert_eq!(log.end().last_seq, count, "{what}");
+                if log.commit(count).is_err() {
+                    log.verify().unwrap();
+                }
+                assert_eq!(log.end().last_seq, count, "{what}");
+                assert_eq!(log.append(&["own"]).unwrap(), count + 1, "{what}");
+                // An older one goes with the next snapshot.
+                let newest = segments(root.path()).last().map(|s| s.first_seq);
+                assert_eq!(newest, Some(log.end().segment), "{what}");
+                assert_eq!(open(root.path(), 4096).append(&["other"]).unwrap(), count + 2, "{what}");
+                count += 2;
+                assert!(log.synced() <= count, "{what}");
+            }
+        }
+        let (records, summary) = all(root.path());
+        assert!(numbers(&records).into_iter().eq(1..=count), "{:?}", numbers(&records));
+        assert_eq!((summary.missing, summary.damage.len()), (Vec::new(), 0));
+    }
+}
+
 #[test]
 fn another_boot_believes_only_the_files_and_what_a_snapshot_knows() {
     let root = scratch();

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The checksum is the CRC-32 of all that follows its comma, to the closing brace. What was written before there
-//! was one has none, and says of itself that it is of an earlier version, or nothing.
+//! was one says that it is of version 1, or of format 1. What says neither has lost its head.
 
 use serde::Deserialize;
 
@@ -51,7 +51,7 @@ pub(crate) fn check(text: &[u8]) -> Result<Proof, String> {
     }
     #[derive(Deserialize)]
     struct Former {
-        #[serde(default)]
+        #[serde(alias = "format")]
         version: u32,
         #[serde(default)]
         checksum: Option<String>,
@@ -96,6 +96,8 @@ mod tests {
     fn a_line_is_believed_without_a_checksum_when_it_is_older_than_that() {
         assert_eq!(check(br#"{"version":1,"job_id":"nightly"}"#), Ok(Proof::None));
         assert_eq!(check(br#"{"format":1}"#), Ok(Proof::None));
+        assert!(check(br#"{"job_id":"nightly"}"#).is_err());
+        assert!(check(br#"{"versXXXXXXXXXXecksum":"5f1c09aa","job_id":"nightly"}"#).is_err());
         assert_eq!(check(br#"{"version":2,"job_id":"nightly"}"#).unwrap_err(), "it has no checksum");
         assert!(check(br#"{"version":3,"checksum":"0"}"#).unwrap_err().contains("version 3"));
         assert!(check(br#"{"checksum":"00000000"}"#).is_err());

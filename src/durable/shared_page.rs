@@ -133,6 +133,14 @@ impl SharedPage {
             && self.whole_end().is_some()
     }
 
+    /// Whether it is of this epoch, and was written into.
+    pub(crate) fn is_damaged(&self, epoch: u64) -> bool {
+        let magic = self.word(WORD_MAGIC).load(Ordering::Acquire);
+        (magic == MAGIC || magic == MAGIC_STALE)
+            && self.word(WORD_EPOCH).load(Ordering::Acquire) == epoch
+            && self.whole_end().is_none()
+    }
+
     /// Makes it invalid, before it is filled anew.
     pub(crate) fn invalidate(&self, epoch: u64) {
         let magic = if self.was_valid(epoch) { MAGIC_STALE } else { 0 };
@@ -150,9 +158,9 @@ impl SharedPage {
         self.end_and_check().0
     }
 
-    /// The same, unless the page was damaged: its numbers would be given to records and never be undone, and what
-    /// nobody has synced would be acknowledged.
-    fn whole_end(&self) -> Option<End> {
+    /// The same, unless the page was damaged: its numbers would be given to records and never be undone, what nobody
+    /// has synced would be acknowledged, and what is written would not be looked at.
+    pub(crate) fn whole_end(&self) -> Option<End> {
         // Read before the end, which only grows: nothing is synced before it is written.
         let synced = self.synced();
         let (end, check) = self.end_and_check();
@@ -174,6 +182,13 @@ impl SharedPage {
                 return (end, check);
             }
         }
+    }
+
+    /// Publishes where a new segment ends. Twice: an older one that the other slot named would be written on, and lost
+    /// with what is in it, if the generation's lowest bit were damaged.
+    pub(crate) fn publish_new_segment(&self, end: End) {
+        self.publish_end(end);
+        self.publish_end(end);
     }
 
     /// Publishes where the log ends. Only under the append lock.

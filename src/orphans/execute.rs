@@ -117,7 +117,7 @@ pub struct Executed {
 fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
-    let plan = plan(dir)?.ok_or_else(|| out_of_date("nobody has scanned"))?;
+    let plan = plan(dir)?.ok_or_else(|| out_of_date("there is none that can be read: scan first"))?;
     if request.plan_id.as_ref().is_some_and(|id| *id != plan.plan_id) {
         return Err(out_of_date("there was another scan since"));
     }

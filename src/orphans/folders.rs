@@ -92,8 +92,9 @@ impl World<'_> {
         job: Option<JobId>,
     ) -> Result<Option<Candidate>, DiskError> {
         let size = measure_tree(&path);
-        let Some(identity) = size.top.map_or_else(|| TreeIdentity::of(&path), |top| Ok(Some(top)))? else {
-            return Ok(None);
+        let Some(identity) = size.top else {
+            // It came to be just now: it is the next scan's.
+            return TreeIdentity::of(&path).map(|_| None);
         };
         let age = self.age_of(size.newest_ms);
         let checks = self.checks_of_folder(kind, &path, job.as_ref(), age, size.has_mounts, false);

@@ -12,12 +12,13 @@
 //! under that name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, Plan};
 use crate::durable::sealed::{self, Proof};
-use crate::durable::{DiskError, read_optional, replace};
+use crate::durable::{DiskError, Tried, read_optional, replace};
 use crate::report::Finding;
 use crate::state::{StateDir, Timestamp};
 use crate::system::side_by_side;
@@ -62,7 +63,8 @@ pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
         let why = "it is no plan that this version understands";
         dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
     }
-    replace(&dir.disk, &path, &text_of(plan))
+    let text = text_of(plan).map_err(io::Error::from).tried("write", &path)?;
+    replace(&dir.disk, &path, &text)
 }
 
 /// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
@@ -83,23 +85,20 @@ fn is_known(text: &[u8]) -> bool {
     }
 }
 
-fn text_of(plan: &Plan) -> Vec<u8> {
+/// Fails for a path that is no UTF-8: JSON has no word for it.
+fn text_of(plan: &Plan) -> serde_json::Result<Vec<u8>> {
     let Plan { plan_id, taken_at, scanned, candidates, damage, told } = plan;
     let head = Head { plan_id, taken_at: *taken_at, scanned, damage, told: told.as_ref() };
-    let mut text = json_of(&head);
+    let mut text = serde_json::to_vec(&head)?;
     text.truncate(text.len().saturating_sub(1));
     text.extend_from_slice(b",\"candidates\":[");
     let shares = side_by_side(candidates.chunks(SHARE).collect(), |share: &[Candidate]| {
-        let list = json_of(&share);
-        list.get(1..list.len().saturating_sub(1)).unwrap_or_default().to_vec()
+        let list = serde_json::to_vec(share)?;
+        Ok(list.get(1..list.len().saturating_sub(1)).unwrap_or_default().to_vec())
     });
-    text.extend_from_slice(&shares.join(&b','));
+    text.extend_from_slice(&shares.into_iter().collect::<serde_json::Result<Vec<_>>>()?.join(&b','));
     text.extend_from_slice(b"]}");
-    sealed::seal(&text)
-}
-
-fn json_of(what: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(what).unwrap_or_default()
+    Ok(sealed::seal(&text))
 }
 
 impl Plan {
@@ -145,8 +144,16 @@ mod tests {
     fn what_is_saved_is_read_whatever_its_size() {
         for candidates in [0, 1, SHARE - 1, SHARE, SHARE + 1, 70 * SHARE + 1] {
             let plan = made(candidates);
-            assert!(Plan::of_text(&text_of(&plan)).is_some_and(|read| read == plan), "{candidates}");
+            assert!(Plan::of_text(&text_of(&plan).unwrap()).is_some_and(|read| read == plan), "{candidates}");
         }
+    }
+
+    #[test]
+    fn a_path_that_json_cannot_say_is_an_error() {
+        let mut plan = made(3);
+        let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/state/\xff");
+        plan.candidates[1].path = Some(path.into());
+        assert!(text_of(&plan).is_err());
     }
 
     #[test]

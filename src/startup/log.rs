@@ -152,7 +152,7 @@ impl Writer {
     /// Returns when all that is there now is on disk, whoever wrote it: also what a killed writer wrote whole
     /// and had not yet told of, which is counted in when the log is locked.
     pub(super) fn sync(&self) -> Result<(), LogError> {
-        let last = self.0.locked(|_| Ok::<_, LogError>(self.0.end().last_seq))?;
+        let last = self.0.locked(|locked| Ok::<_, LogError>(locked.end().last_seq))?;
         self.0.commit(last)
     }
 

@@ -85,7 +85,7 @@ fn candidates(context: &mut Context, args: &CandidatesArgs) -> Result<Ending, Cl
     let now = dir.clock.now();
     context.output.report(&report, |text| {
         let (Some(id), Some(at)) = (&report.plan_id, report.taken_at) else {
-            return text.line("nobody has scanned yet: recoveryctl scan");
+            return text.line("no scan has left a plan that can be read: recoveryctl scan");
         };
         text.line(format!("plan {id}, {}", ago(now, at)));
         if !report.candidates.is_empty() {

@@ -17,11 +17,16 @@ use crate::durable::mutation::Mutation;
 use crate::durable::replace::replace;
 use crate::durable::shared_page::End;
 
-/// A cheap look when a log is opened: the file is as long as the page says, a line ends there, and
-/// nothing follows that nobody is writing now. Finds what happened behind our back (a cut file, a page
+/// A cheap look when a log is opened: there is no later segment, the file is as long as the page says, a line ends
+/// there, and nothing follows that nobody is writing now. Finds what happened behind our back (a cut file, a page
 /// that is older than the log); recovery verifies thoroughly.
 pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
+    // Before the page, which names a segment only when it is there.
+    let newest = SegmentFile::list(&log.options.folder)?.last().map(|s| s.first_seq);
     let end = log.page.end();
+    if newest.is_some_and(|newest| newest > end.segment) && !log.page.is_writing() {
+        return Ok(false);
+    }
     let path = SegmentFile::named(&log.options.folder, end.segment).path;
     let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
     let mut around = [0; 2];
@@ -53,7 +58,9 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let _leader = log.leader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _sync = log.sync_lock.acquire(log.options.lock_wait)?;
     let (known, valid) = (log.page.end(), log.page.was_valid(log.epoch()));
-    let suspect_from = (valid && log.page.is_poisoned()).then(|| log.page.synced());
+    // How far a damaged page was synced nobody knows.
+    let synced = if valid { Some(log.page.synced()) } else { log.page.is_damaged(log.epoch()).then_some(0) };
+    let suspect_from = synced.filter(|_| log.page.is_poisoned());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
     log.page.invalidate(log.epoch());
     // Whoever made the folder may have been killed before its name was durable.
@@ -159,7 +166,7 @@ fn create_segment(
         SegmentFile::create(&log.disk, &log.options.folder, &log.header(first_seq), records, reserve)?;
     log.page.count_segment();
     writer.current = Some(OpenSegment::new(log, first_seq, file));
-    log.page.publish_end(End { segment: first_seq, tail, next_seq });
+    log.page.publish_new_segment(End { segment: first_seq, tail, next_seq });
     Ok(())
 }
 

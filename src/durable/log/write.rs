@@ -39,6 +39,8 @@ pub struct Log {
     pub(super) sync_lock: LockFile,
     writer: Mutex<Writer>,
     pub(super) leader: Mutex<Option<OpenSegment>>,
+    /// Where the log ended when that was seen last.
+    known: Mutex<End>,
     /// A sync through this handle failed: it acknowledges nothing any more.
     poisoned: AtomicBool,
     /// Bytes of half-written records that this handle cut off.
@@ -110,6 +112,7 @@ impl Log {
             sync_lock,
             writer: Mutex::default(),
             leader: Mutex::default(),
+            known: Mutex::default(),
             poisoned: AtomicBool::new(false),
             cut_bytes: AtomicU64::new(0),
         };
@@ -195,6 +198,16 @@ impl Log {
         Ok(held)
     }
 
+    /// Fills a page anew that somebody has written into.
+    fn mend_page(&self, writer: &mut Writer) -> Result<(), LogError> {
+        let _append = self.take_append_lock()?;
+        if self.page.is_valid(self.epoch()) {
+            return Ok(());
+        }
+        writer.current = None;
+        mend::rebuild(self, writer)
+    }
+
     fn check_usable(&self) -> Result<(), LogError> {
         if self.poisoned.load(Ordering::Acquire) || self.page.is_poisoned() {
             return Err(LogError::Poisoned { folder: self.options.folder.clone() });
@@ -203,10 +216,23 @@ impl Log {
     }
 
     /// Where the log ends now; what lies before is whole, but perhaps not synced.
+    ///
+    /// A page that somebody has written into is mended for that; where it cannot be, this is where the log ended when
+    /// that was seen last.
     #[must_use]
     pub fn end(&self) -> Position {
-        let end = self.page.end();
-        Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
+        if self.page.whole_end().is_none()
+            // Whoever has it mends the page before he writes.
+            && let Ok(mut writer) = self.writer.try_lock()
+        {
+            // What stands in the way is told by the next append.
+            let _ = self.mend_page(&mut writer);
+        }
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(end) = self.page.whole_end() {
+            *known = end;
+        }
+        position(*known)
     }
 
     /// Up to which sequence number everything is synced.
@@ -237,6 +263,11 @@ impl Log {
         loop {
             let ticket = self.page.ticket();
             self.check_usable()?;
+            if self.page.is_damaged(self.epoch()) {
+                let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                self.mend_page(&mut writer)?;
+                continue;
+            }
             let synced = self.page.synced();
             if synced >= seq {
                 return Ok(());
@@ -296,7 +327,8 @@ impl Log {
 
     /// Everything published before this is covered: older segments were synced when they were left.
     fn sync_to_end(&self, kept: &mut Option<OpenSegment>) -> Result<(), LogError> {
-        let end = self.page.end();
+        // Whoever waits for this finds it damaged, too, and mends it.
+        let Some(end) = self.page.whole_end() else { return Ok(()) };
         let file = OpenSegment::find(kept, self, end.segment)?;
         file.sync_data().map_err(|e| self.poison(e))?;
         self.publish_synced(end)
@@ -386,6 +418,10 @@ impl Log {
     }
 }
 
+fn position(end: End) -> Position {
+    Position { segment: end.segment, offset: end.tail, last_seq: end.next_seq.saturating_sub(1) }
+}
+
 /// The log while nobody else can append to it.
 #[derive(Debug)]
 pub struct Locked<'a> {
@@ -397,7 +433,7 @@ impl Locked<'_> {
     /// Where the log ends; it cannot move while this lives.
     #[must_use]
     pub fn end(&self) -> Position {
-        self.log.end()
+        position(self.log.page.end())
     }
 
     /// Appends records, not yet synced; returns the first one's sequence number.
