@@ -59,11 +59,11 @@ struct Stored {
 /// Saves a plan. What this version does not understand is not replaced: it is kept in quarantine.
 pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
     let path = dir.paths.orphans_plan();
+    let text = text_of(plan).map_err(io::Error::from).tried("write", &path)?;
     if read_optional(&path)?.is_some_and(|text| !is_known(&text)) {
         let why = "it is no plan that this version understands";
         dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
     }
-    let text = text_of(plan).map_err(io::Error::from).tried("write", &path)?;
     replace(&dir.disk, &path, &text)
 }
 

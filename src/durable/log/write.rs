@@ -103,7 +103,7 @@ impl Log {
             }
         }
         let page = SharedPage::map(page_file.as_file()).tried("map", &page_path)?;
-        let log = Log {
+        let mut log = Log {
             disk: disk.clone(),
             options,
             page,
@@ -123,6 +123,7 @@ impl Log {
         if !usable || !mend::end_is_plausible(&log)? {
             log.verify()?;
         }
+        *log.known.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = log.page.end();
         Ok(log)
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use recovery::orphans::OrphanVerdict;
 use recovery::report::orphans::{CandidateEntry, CandidatesReport};
 use recovery::report::why_orphan::WhyOrphan;
 use recovery::state::Timestamp;
@@ -176,13 +177,11 @@ impl Document for WhyOrphan {
         lines.extend(checks_of(&self.candidate));
         lines
     }
+
     fn actions(&self) -> Vec<Action> {
-        let candidate = &self.candidate;
-        let plan = self.plan_id.as_deref().filter(|_| candidate.safe && !candidate.checks.is_empty());
-        plan.map(|plan| {
-            Action::remove_orphans(plan, std::slice::from_ref(&candidate.id), &size(candidate.bytes))
-        })
-        .into_iter()
-        .collect()
+        let CandidateEntry { id, bytes, .. } = &self.candidate;
+        let plan = self.plan_id.as_deref().filter(|_| self.verdict == OrphanVerdict::Orphan.as_str());
+        let remove = |plan| Action::remove_orphans(plan, std::slice::from_ref(id), &size(*bytes));
+        plan.map(remove).into_iter().collect()
     }
 }
