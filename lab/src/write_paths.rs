@@ -56,7 +56,11 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/system/git_work.rs", "file.write_at(theirs.as_bytes()", "as above"),
     ("src/system/git_work.rs", "Disk::real().create_new(&own.folder.path()", "as above"),
     ("src/system/git_work.rs", "file.write_at(&index, 0)", "as above"),
-    ("src/durable/log/mend.rs", "take_file(path, \"a segment of another", "as above; tests/log.rs has it"),
+    (
+        "src/durable/log/mend.rs",
+        "take_file(path, \"a segment of another",
+        "as above; tests/log/main.rs has it",
+    ),
 ];
 
 /// The write paths that no operation took.
