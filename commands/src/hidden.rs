@@ -11,10 +11,13 @@ use std::time::Duration;
 use clap::Parser;
 use recovery::daemon::LockGate;
 use recovery::durable::Disk;
-use recovery::jobs::{CommandRequest, SuperviseSettings, Surroundings, exec_command, supervise};
+use recovery::jobs::{
+    CommandRequest, HOST_TOO_WEAK, SuperviseSettings, Supervised, Surroundings, exec_command, supervise,
+};
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
+use recovery::system::has_weakness;
 
 use crate::descriptors;
 
@@ -57,6 +60,9 @@ struct ExecCommandArgs {
     supervisor: u32,
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    /// Standard input takes the report of a start that failed.
+    #[arg(long)]
+    reports: bool,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
@@ -118,6 +124,10 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let job = args.job;
     let surroundings = Surroundings { gate: &LockGate, notice: &|line| tell(&format!("job {job}: {line}")) };
     match supervise(&dir, &settings, &surroundings) {
+        Ok(Supervised::NotStarted { why, of_host }) => {
+            tell(&format!("job {job}: {why}"));
+            if of_host { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
+        }
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("job {job}"), &e),
     }
@@ -128,9 +138,9 @@ fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
         Ok(dir) => dir,
         Err(status) => return status,
     };
-    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, command, .. } = args;
+    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, reports, command, .. } = args;
     let not_started =
-        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, command });
+        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, reports, command });
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 
@@ -138,7 +148,7 @@ fn open(root: &Path) -> Result<StateDir, ExitCode> {
     StateDir::open(root, Disk::real(), Clock::system()).map_err(|e| fail("the state directory", &e))
 }
 
-fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
+fn fail(what: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut line = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {
@@ -146,7 +156,7 @@ fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
         cause = e.source();
     }
     tell(&line);
-    ExitCode::FAILURE
+    if has_weakness(error) { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
 }
 
 /// Standard error is `daemon/supervisors.log`.

@@ -37,6 +37,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
             config::OnOrphan::End => OnOrphan::End,
         },
         start_tries: jobs.start_tries,
+        blame: recovery::jobs::Blame::default(),
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
     })
 }

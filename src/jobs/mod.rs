@@ -18,6 +18,7 @@ mod recover;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sentinel;
+mod starts_held;
 mod stored;
 mod supervise;
 mod traces;
@@ -35,17 +36,18 @@ pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
-pub(crate) use recover::after_failed_start;
 pub use recover::{
-    AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
-    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
-    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
-    settle, would_resume, would_settle,
+    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment,
+    RecoverError, RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled,
+    SettledJob, Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains,
+    resume, settle, would_resume, would_settle,
 };
+pub(crate) use recover::{after_failed_start, given_back_for_host};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
+pub use starts_held::{StartsHeld, starts_held};
 pub use stored::Stored;
 pub use supervise::{
-    CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
-    SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
+    CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
+    SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
 pub use verdict::{Liveness, Verdict};

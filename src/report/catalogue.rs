@@ -12,7 +12,7 @@ use crate::state::suggest::closest;
 
 mod webhooks;
 
-pub use daemon::{DAEMON_EXPOSED, DAEMON_LOOP_RESTARTED};
+pub use daemon::{DAEMON_EXPOSED, DAEMON_LOOP_RESTARTED, HOST_CANNOT_START};
 pub use leftovers::{
     CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
     MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
@@ -703,6 +703,7 @@ pub const ALL: &[&Entry] = &[
     &MOUNT_IN_WORKSPACE,
     &DAEMON_EXPOSED,
     &DAEMON_LOOP_RESTARTED,
+    &HOST_CANNOT_START,
 ];
 
 /// The entry of a code.

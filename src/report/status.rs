@@ -11,7 +11,7 @@ use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
 use crate::durable::DiskError;
-use crate::jobs::FreshnessLimits;
+use crate::jobs::{FreshnessLimits, StartsHeld, starts_held};
 use crate::locks::{Availability, JobLiveness, availability, inspect};
 use crate::queue::{Counts, Job, JobStatus, Queue};
 use crate::recovery::{
@@ -123,6 +123,8 @@ pub struct Sources<'a> {
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
     pub startups_unreadable: Option<&'a DiskError>,
+    /// Why a scheduler that lives starts no job.
+    pub starts_held: Option<&'a StartsHeld>,
 }
 
 /// All that reports on the whole are made of, read once: what is made of one of these is consistent.
@@ -142,6 +144,7 @@ pub struct Gathered {
     unavailable: Vec<DegradedResource>,
     cleanups: Option<Vec<Finding>>,
     webhooks: Option<crate::webhooks::Survey>,
+    starts_held: Option<StartsHeld>,
 }
 
 impl Gathered {
@@ -165,6 +168,7 @@ impl Gathered {
             unavailable: unavailable_repositories(dir),
             cleanups: super::cleanup::open(dir).and_then(|c| super::cleanup::findings(dir, &c)).ok(),
             webhooks: None,
+            starts_held: starts_held(dir),
             queue,
         }
     }
@@ -199,6 +203,7 @@ impl Gathered {
             cleanups: self.cleanups.as_deref(),
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
+            starts_held: self.starts_held.as_ref(),
         })
     }
 }
@@ -217,6 +222,9 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 
 /// The object of findings about a disk that cannot be written.
 const DISK: &str = "disk";
+
+/// The object of findings about a host that cannot start anything.
+const STARTS: &str = "starts";
 
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
@@ -275,7 +283,10 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
         object: format!("file:{}", e.path.display()),
         why: format!("{e}: {}", e.source),
     });
-    let still = still.filter(|r| r.object != DISK).chain(&disk).chain(&startups);
+    let starts = sources
+        .starts_held
+        .map(|held| DegradedResource { object: STARTS.to_owned(), why: held.reason.clone() });
+    let still = still.filter(|r| r.object != DISK).chain(&disk).chain(&startups).chain(&starts);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
@@ -320,6 +331,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
     found.extend(sources.daemon.iter().flat_map(of_daemon));
     found.extend(super::queue::not_writable(sources.queue));
+    found.extend(sources.starts_held.map(starts_held_finding));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
@@ -361,6 +373,11 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
+}
+
+fn starts_held_finding(held: &StartsHeld) -> Finding {
+    let sentence = format!("no job is started since {}: {}", held.since, held.reason);
+    Finding::new(&catalogue::HOST_CANNOT_START, STARTS, sentence)
 }
 
 /// What keeps jobs from being started, and how to leave.
@@ -449,9 +466,12 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         }),
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
         State::Degraded => {
-            let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
+            let objects = degraded.iter().map(|r| r.object.as_str());
+            let names: Vec<&str> = objects.filter(|object| *object != STARTS).collect();
             let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", names.join(", ")));
-            let parts = unfinished(sources.current).map(str::to_owned).into_iter().chain(unusable);
+            let held = sources.starts_held.map(|held| format!("no job is started: {}", held.reason));
+            let parts =
+                unfinished(sources.current).map(str::to_owned).into_iter().chain(held).chain(unusable);
             parts.collect::<Vec<_>>().join("; ")
         }
         State::Healthy if counts.crashed > 0 => {

@@ -135,6 +135,8 @@ paths! {
     daemon_lock => "daemon/daemon.lock";
     /// Held by a process that starts whatever job is next.
     scheduling_lock => "daemon/scheduling.lock";
+    /// Why the scheduler starts no job, while it cannot.
+    starts_held => "daemon/starts.json";
     /// The token of those who may do everything.
     admin_token => "daemon/admin.token";
     /// The token of those who may look.

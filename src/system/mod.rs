@@ -13,6 +13,7 @@ mod side_by_side;
 mod sighting;
 mod tool;
 mod usage;
+mod weakness;
 
 pub use cgroup::Cgroup;
 pub use children::{ResourceUse, use_of_children};
@@ -28,3 +29,4 @@ pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};
+pub use weakness::{has_weakness, is_weakness};

@@ -18,6 +18,21 @@ pub const DAEMON_EXPOSED: Entry = Entry {
     next: Some("recoveryctl token rotate"),
 };
 
+/// Nothing can be started on this host.
+pub const HOST_CANNOT_START: Entry = Entry {
+    code: "host-cannot-start",
+    severity: Severity::Error,
+    title: "No job is started: the host cannot start any",
+    meaning: "What every job needs could not be had: the program of recoveryctl or its libraries, /dev/null, a \
+              process or memory for it, a descriptor, a log that can be written; or supervisors of several \
+              different jobs in a row left before they began.",
+    done: "Claims were given back and count against no job. The queue waits; one start is tried after pauses \
+           that grow to 30 s, and when it comes about all goes on by itself.",
+    advice: "Put right what the sentence names: bring the program back, raise the limit of processes or open \
+             files, free memory or disk. daemon/supervisors.log has what supervisors said.",
+    next: Some("recoveryctl status"),
+};
+
 /// A loop of the daemon broke off and was begun again.
 pub const DAEMON_LOOP_RESTARTED: Entry = Entry {
     code: "daemon-loop-restarted",
