@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use clap::Parser;
 use recovery::daemon::LockGate;
-use recovery::durable::Disk;
+use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, SuperviseSettings, Supervised, Surroundings, exec_command, supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
-use recovery::system::has_weakness;
 
 use crate::descriptors;
 

@@ -111,7 +111,8 @@ pub(crate) fn cancellable<T>(interruption: &Interruption, cancel: &Cancel, act: 
     interruption.catch();
     let over = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        // Without a thread a recovery cannot be cancelled; all else looks for the signal itself.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, || {
             while !over.load(Ordering::Acquire) {
                 if interruption.requested().is_some() {
                     cancel.cancel();

@@ -16,6 +16,7 @@ mod docker;
 mod explain;
 mod findings;
 mod globals;
+mod host;
 mod http;
 mod import;
 mod init;

@@ -4,7 +4,8 @@
 //! job waits for a large workspace.
 
 use std::collections::HashMap;
-use std::thread::JoinHandle;
+use std::io;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::needs::{Needs, waits_for_cleanup};
@@ -16,6 +17,7 @@ use crate::jobs::{
 };
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
+use crate::system::ClockWatch;
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
@@ -28,6 +30,7 @@ const A_ROUND: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Retainer {
     rules: Option<(Retention, CleanupSettings)>,
+    clock: ClockWatch,
     next: Option<Instant>,
     /// The pause after the last look, when somebody waited for a cleanup.
     pause: Option<Duration>,
@@ -80,11 +83,17 @@ impl Retainer {
                 }
                 None if self.looking.is_some() => {}
                 None if self.next.is_some_and(|next| Instant::now() < next) => {}
+                // How old jobs are cannot be told: nothing goes for its age.
+                None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
                     of_the_queue(finish_removals(dir, queue, settings))?;
                     let outlived = retention.outlived(queue.state(), dir.clock.now());
                     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
-                    self.looking = Some(look(dir, jobs.cloned().collect(), retention, cleanup, settings));
+                    self.looking = look(dir, jobs.cloned().collect(), retention, cleanup, settings).ok();
+                    if self.looking.is_none() {
+                        // No thread to be had now.
+                        self.next = Some(Instant::now() + SOON);
+                    }
                 }
             }
         }
@@ -124,7 +133,8 @@ impl Retainer {
         let slots = slots_without_job(listed, queue.state());
         let dir = dir.clone();
         // Killed with the daemon, it leaves what the next one deletes.
-        self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots)));
+        let delete = move || delete_slots(&dir, &slots);
+        self.deleting = Builder::new().name("delete".to_owned()).spawn(delete).ok();
         Ok(())
     }
 }
@@ -136,9 +146,9 @@ fn look(
     retention: Retention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
-) -> JoinHandle<Looked> {
+) -> io::Result<JoinHandle<Looked>> {
     let (dir, cleanup, settings) = (dir.clone(), cleanup.clone(), settings.clone());
-    std::thread::spawn(move || {
+    Builder::new().name("retention".to_owned()).spawn(move || {
         let mut needs = Needs::new(&dir, &cleanup);
         let report = would_prune_these(&dir, jobs.iter(), &retention, &|job| needs.of(job), &settings);
         let by_id: HashMap<String, &Job> = jobs.iter().map(|job| (job.id.to_string(), job)).collect();

@@ -14,7 +14,7 @@ use super::supervisors::{Supervisors, can_start};
 use super::watch::Watch;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder, Taken};
+use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
     Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, StartsHeld,
@@ -24,7 +24,7 @@ use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
 use crate::recovery::liveness_of;
 use crate::state::StateDir;
-use crate::system::{Host, has_weakness};
+use crate::system::Host;
 
 /// Whoever merely looks whether a lock is held holds it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(20);
@@ -289,10 +289,11 @@ impl Scheduler {
     /// A job that was judged, and lives, is watched by what the judgement has found.
     fn watch_on(&mut self, settled: &Settled) {
         let Some(job) = self.queue.state().get(&settled.job_id) else { return };
-        self.watch.judged(settled, time_left(&self.dir, job));
+        let left = time_left(job, &settled.judgement);
+        self.watch.judged(settled, left);
         let is_orphan = matches!(settled.judgement.verdict, Verdict::OrphanedProcess { .. });
         if is_orphan && settled.settlement == Settlement::Reattached {
-            self.orphans.see_to(&self.dir, job, &self.settings.jobs);
+            self.orphans.see_to(&self.dir, job, left, &self.settings.jobs);
         }
     }
 

@@ -26,6 +26,8 @@ mod verdict;
 
 pub use command_record::CommandRecord;
 pub use conditions::Condition;
+#[cfg(test)]
+pub(crate) use evidence::blank;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use follow::Follower;

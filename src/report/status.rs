@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,10 @@ use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
 };
-use crate::startup::{SafeMode, safe_mode};
+use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
+use crate::system::process_stat;
 
 /// How the whole stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,6 +127,8 @@ pub struct Sources<'a> {
     pub startups_unreadable: Option<&'a DiskError>,
     /// Why a scheduler that lives starts no job.
     pub starts_held: Option<&'a StartsHeld>,
+    /// How long ago the daemon's loop turned last.
+    pub last_turn: Option<Duration>,
 }
 
 /// All that reports on the whole are made of, read once: what is made of one of these is consistent.
@@ -190,6 +194,7 @@ impl Gathered {
     pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
         let unreadable: Vec<_> =
             self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
+        let last_turn = daemon.as_ref().and_then(|daemon| last_turn(&self.dir, daemon.pid));
         Status::new(&Sources {
             dir: &self.dir,
             queue: &self.queue,
@@ -204,6 +209,7 @@ impl Gathered {
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
             starts_held: self.starts_held.as_ref(),
+            last_turn,
         })
     }
 }
@@ -222,6 +228,12 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 
 /// The object of findings about a disk that cannot be written.
 const DISK: &str = "disk";
+
+/// The object of findings about the daemon.
+const DAEMON: &str = "daemon";
+
+/// A loop that has not turned for so long hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// The object of findings about a host that cannot start anything.
 const STARTS: &str = "starts";
@@ -286,7 +298,9 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let starts = sources
         .starts_held
         .map(|held| DegradedResource { object: STARTS.to_owned(), why: held.reason.clone() });
-    let still = still.filter(|r| r.object != DISK).chain(&disk).chain(&startups).chain(&starts);
+    let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });
+    let still =
+        still.filter(|r| r.object != DISK).chain(&disk).chain(&startups).chain(&starts).chain(&daemon);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
@@ -312,6 +326,17 @@ fn is_still_taken(dir: &StateDir, repository: &str, last: &RecoveryRecord) -> bo
     lock.is_active() && lock.acquired_at.is_some_and(|at| at <= ended)
 }
 
+/// The daemon that lives and whose loop does not turn, and how that is known. While it recovers, the recovery's own
+/// progress tells.
+fn hanging(sources: &Sources<'_>) -> Option<(u32, String)> {
+    let daemon = sources.daemon.as_ref()?;
+    let is_recovering = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
+    let silent = sources.last_turn.filter(|silent| *silent >= HANGS_AFTER && !is_recovering)?;
+    let stopped = process_stat(daemon.pid).is_ok_and(|stat| stat.is_stopped);
+    let how = if stopped { "is stopped" } else { "hangs" };
+    Some((daemon.pid, format!("{how}: its loop has not turned for {} s", silent.as_secs())))
+}
+
 /// What is to be known of the daemon that runs.
 fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -330,6 +355,10 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
     found.extend(sources.daemon.iter().flat_map(of_daemon));
+    found
+        .extend(hanging(sources).map(|(pid, why)| {
+            Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"))
+        }));
     found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.starts_held.map(starts_held_finding));
     found.extend(sources.safe_mode.map(safe_mode_finding));
@@ -339,6 +368,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
+    found.extend(job_findings::of_clock(sources.queue.state(), sources.dir.clock.now()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
     let crashed = || sources.queue.state().jobs().filter(is_crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));

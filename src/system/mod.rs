@@ -1,7 +1,9 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
+mod boot_clock;
 mod cgroup;
 mod children;
+mod clock_watch;
 pub mod docker;
 mod filesystem;
 mod git;
@@ -13,10 +15,11 @@ mod side_by_side;
 mod sighting;
 mod tool;
 mod usage;
-mod weakness;
 
+pub use boot_clock::{age_of, since_boot};
 pub use cgroup::Cgroup;
 pub use children::{ResourceUse, use_of_children};
+pub use clock_watch::{ClockWatch, Jump};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use host::Host;
@@ -29,4 +32,3 @@ pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};
-pub use weakness::{has_weakness, is_weakness};

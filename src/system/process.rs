@@ -1,17 +1,19 @@
 //! Processes by identity: a PID alone means nothing, for it is used again.
 //!
 //! Identity is the PID with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`,
-//! proc_pid_stat(5)), within one boot and one process namespace. Signals go through a pidfd that was
+//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go through a pidfd that was
 //! opened before the identity was compared, so that they cannot reach a successor.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::boot_clock::unshifted;
 use crate::durable::mutation::Mutation;
 
 /// A process that cannot be confused with a later one of the same PID.
@@ -137,7 +139,8 @@ impl Stat {
         // At one go: the kernel writes it anew for every read.
         let mut text = [0; STAT_LENGTH];
         let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
-        Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        let stat = Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok(Stat { start_time: unshifted(stat.start_time), ..stat })
     }
 
     /// The name in brackets may hold anything, brackets too: count from the last one.
@@ -162,15 +165,31 @@ impl Stat {
     }
 }
 
-/// Sends a signal to exactly this process; false when it is gone.
+/// Sends a signal to exactly this process; false when it is gone. Where there are no pidfds (an old kernel, a filter of
+/// system calls, no descriptor left) the identity is compared right before the signal.
 ///
 /// # Errors
 /// When it may not be signalled.
 pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
-    let Some(pidfd) = open_pidfd(process)? else { return Ok(false) };
-    match pidfd_send_signal(&pidfd, signal) {
+    let sent = match open_pidfd(process) {
+        Ok(None) => return Ok(false),
+        Ok(Some(pidfd)) => pidfd_send_signal(&pidfd, signal),
+        Err(_) => Err(Errno::NOSYS),
+    };
+    match sent {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(Errno::SRCH) => Ok(false),
+        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => signal_by_pid(process, signal),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn signal_by_pid(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid.filter(|_| presence(process) == Presence::Alive) else { return Ok(false) };
+    match kill_process(pid, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }
@@ -181,17 +200,32 @@ pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bo
 /// When it may not be signalled.
 pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let Some(pidfd) = open_pidfd(process)? else { return Ok(true) };
-    match pidfd_send_signal(&pidfd, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => return Ok(true),
-        other => other?,
+    let pidfd = open_pidfd(process);
+    if !signal_process(process, Signal::KILL)? {
+        return Ok(true);
     }
+    let pidfd = match pidfd {
+        Ok(Some(pidfd)) => pidfd,
+        Ok(None) => return Ok(true),
+        Err(_) => return Ok(wait_without_pidfd(process, wait_ms)),
+    };
     let timeout = Timespec {
         tv_sec: i64::try_from(wait_ms / 1000).unwrap_or(i64::MAX),
         tv_nsec: i64::try_from(wait_ms % 1000).unwrap_or(0) * 1_000_000,
     };
     let ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout))?;
     Ok(ready > 0)
+}
+
+fn wait_without_pidfd(process: ProcessIdentity, wait_ms: u64) -> bool {
+    let begun = std::time::Instant::now();
+    while presence(process) != Presence::Gone {
+        if begun.elapsed().as_millis() >= u128::from(wait_ms) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    true
 }
 
 /// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.

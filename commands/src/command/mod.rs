@@ -5,6 +5,7 @@ pub(crate) mod cleanup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
+mod daemon_guard;
 mod daemon_reload;
 pub(crate) mod demo;
 pub(crate) mod explain;

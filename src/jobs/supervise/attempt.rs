@@ -19,7 +19,7 @@ use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Leftovers, end_leftovers};
 use super::watch::{CommandEnd, Watch, wait_for};
-use crate::durable::FileLock;
+use crate::durable::{FileLock, is_weakness};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::marks;
 use crate::jobs::record;
@@ -27,7 +27,7 @@ use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::queue::{Job, Outcome};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{Cgroup, ProcessIdentity, is_weakness, start_time, use_of_children};
+use crate::system::{Cgroup, ProcessIdentity, start_time, use_of_children};
 
 /// An attempt whose claim was verified.
 pub(super) struct Attempt<'a> {

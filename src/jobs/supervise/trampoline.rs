@@ -12,6 +12,7 @@ use std::process::Command;
 
 use super::finish::with_causes;
 use super::start_report::{Report, StartFailure};
+use crate::durable::is_weakness;
 use crate::durable::{Disk, DiskError};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::fence;
@@ -19,7 +20,6 @@ use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
-use crate::system::is_weakness;
 
 /// The pauses before what the host refused is tried again, in milliseconds. What lasts longer is the
 /// scheduler's to wait for.

@@ -54,7 +54,7 @@ pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::{DiskError, Tried};
+    use crate::durable::error::{DiskError, Tried};
     use std::path::Path;
 
     fn error(code: Errno) -> io::Error {
