@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::starting::{Allowance, Circuit};
 use super::supervisors::{Gone, Supervisors};
-use crate::jobs::{CommandRecord, Sentinel, StartsHeld};
+use crate::jobs::{StartsHeld, has_begun};
 use crate::queue::{JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
@@ -132,19 +132,4 @@ impl Starts {
             let _ = StartsHeld::remove(dir);
         }
     }
-}
-
-/// Whether the command's process, or the attempt, was recorded under this claim; `None` when that cannot be told.
-fn has_begun(dir: &StateDir, job: &JobId, claim: u64) -> Option<bool> {
-    let paths = dir.paths.job(&job.to_string()).ok()?;
-    let command = CommandRecord::read(&paths.command()).ok()?;
-    let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
-    let of_claim = |recorded: u64| recorded == claim;
-    let is_recorded = command.whole().is_some_and(|c| of_claim(c.claim));
-    if is_recorded {
-        return Some(true);
-    }
-    let is_doubtful = command.is_damaged() || sentinel.is_damaged();
-    let is_announced = sentinel.whole().is_some_and(|s| of_claim(s.claim));
-    (!is_doubtful).then_some(is_announced)
 }

@@ -46,7 +46,8 @@ pub use recover::{
 };
 pub(crate) use recover::{after_failed_start, given_back_for_host};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
-pub use starts_held::{StartsHeld, starts_held};
+pub(crate) use starts_held::has_begun;
+pub use starts_held::{StartsHeld, hanging_starts, starts_held};
 pub use stored::Stored;
 pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,

@@ -6,8 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command_record::CommandRecord;
+use super::sentinel::Sentinel;
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{DiskError, is_held};
+use crate::queue::{JobId, QueueState};
 use crate::state::{StateDir, Timestamp};
 
 /// Why no job is started.
@@ -44,4 +47,31 @@ impl StartsHeld {
 pub fn starts_held(dir: &StateDir) -> Option<StartsHeld> {
     let Ok(Stored::Whole(held)) = read_stored(&dir.paths.starts_held()) else { return None };
     is_held(&dir.paths.scheduling_lock()).is_ok_and(|is_held| is_held).then_some(held)
+}
+
+/// Whether the command's process, or the attempt, was recorded under this claim; `None` when that cannot be told.
+pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: u64) -> Option<bool> {
+    let paths = dir.paths.job(&job.to_string()).ok()?;
+    let command = CommandRecord::read(&paths.command()).ok()?;
+    let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
+    if command.whole().is_some_and(|c| c.claim == claim) {
+        return Some(true);
+    }
+    let is_doubtful = command.is_damaged() || sentinel.is_damaged();
+    (!is_doubtful).then(|| sentinel.whole().is_some_and(|s| s.claim == claim))
+}
+
+/// A supervisor that has not begun its job by then hangs, in milliseconds: it waits for locks for seconds.
+const BEGINS_WITHIN_MS: i64 = 60_000;
+
+/// The jobs that were claimed and have not been begun for long, with the time since their claim in milliseconds.
+#[must_use]
+pub fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
+    let now = dir.clock.now();
+    let of = |job: &crate::queue::Job| {
+        let (course, since) = (job.course(), now.millis_since(job.course().started_at?));
+        let claim = course.claim.filter(|_| course.adopted.is_none() && since >= BEGINS_WITHIN_MS)?;
+        (has_begun(dir, &job.id, claim) == Some(false)).then(|| (job.id.clone(), since))
+    };
+    state.running().filter_map(of).collect()
 }

@@ -12,9 +12,9 @@ use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
 use crate::durable::DiskError;
-use crate::jobs::{FreshnessLimits, StartsHeld, starts_held};
+use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, JobLiveness, availability, inspect};
-use crate::queue::{Counts, Job, JobStatus, Queue};
+use crate::queue::{Counts, Job, JobId, JobStatus, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
@@ -129,6 +129,8 @@ pub struct Sources<'a> {
     pub starts_held: Option<&'a StartsHeld>,
     /// How long ago the daemon's loop turned last.
     pub last_turn: Option<Duration>,
+    /// Jobs that were claimed and are not begun, with the milliseconds since.
+    pub hanging_starts: &'a [(JobId, i64)],
 }
 
 /// All that reports on the whole are made of, read once: what is made of one of these is consistent.
@@ -210,6 +212,7 @@ impl Gathered {
             startups_unreadable: self.safe_mode.as_ref().err(),
             starts_held: self.starts_held.as_ref(),
             last_turn,
+            hanging_starts: &hanging_starts(&self.dir, self.queue.state()),
         })
     }
 }
@@ -298,9 +301,18 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let starts = sources
         .starts_held
         .map(|held| DegradedResource { object: STARTS.to_owned(), why: held.reason.clone() });
+    let claimed = sources.hanging_starts.iter();
+    let claimed: Vec<_> = claimed
+        .map(|(job, since)| DegradedResource { object: format!("job:{job}"), why: hangs(*since) })
+        .collect();
     let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });
-    let still =
-        still.filter(|r| r.object != DISK).chain(&disk).chain(&startups).chain(&starts).chain(&daemon);
+    let still = still
+        .filter(|r| r.object != DISK)
+        .chain(&disk)
+        .chain(&startups)
+        .chain(&starts)
+        .chain(&daemon)
+        .chain(&claimed);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
@@ -361,6 +373,11 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         }));
     found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.starts_held.map(starts_held_finding));
+    found.extend(
+        sources.hanging_starts.iter().map(|(job, since)| {
+            Finding::new(&catalogue::JOB_START_HANGS, format!("job:{job}"), hangs(*since))
+        }),
+    );
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
@@ -403,6 +420,10 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
+}
+
+fn hangs(since_ms: i64) -> String {
+    format!("it was claimed {} s ago, and its attempt has not begun", since_ms / 1000)
 }
 
 fn starts_held_finding(held: &StartsHeld) -> Finding {

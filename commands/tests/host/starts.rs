@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use recovery::queue::JobStatus;
+use recovery::queue::{Actor, JobStatus, Operation, append};
+use recovery::state::{Clock, StateDir};
 use serde_json::Value;
 
 use crate::crash::scene::{Daemon, Scene, wait_for};
@@ -123,4 +124,20 @@ fn what_a_command_names_wrongly_is_still_its_own_failure() {
     let output = scene.run(&["jobs", "output", "missing"]).ends_with(0).stdout;
     assert!(output.contains("/no/such/program"), "{output}");
     assert!(!has_finding(&scene, "host-cannot-start"));
+}
+
+#[test]
+fn claim_whose_start_does_not_come_about_is_told() {
+    let scene = Scene::new();
+    scene.submit("a", &[], "true");
+    let dir = scene.dir();
+    let earlier = Clock::fixed(dir.clock.now().plus_millis(-120_000));
+    let claim = Operation::Claim { job: "a".parse().unwrap(), attempt: 1 };
+    append(&StateDir { clock: earlier, ..dir }, &Actor::default(), &[claim]).unwrap();
+    assert!(has_finding(&scene, "job-start-hangs"));
+    assert_eq!(scene.json(&["status"], 3)["state"], "degraded");
+    assert_eq!(scene.run(&["health"]).status, 3);
+    scene.recover();
+    assert_eq!(scene.status("a"), JobStatus::Queued);
+    assert!(!has_finding(&scene, "job-start-hangs"));
 }
