@@ -47,7 +47,7 @@ fn many_that_hang_delay_the_others_by_seconds_and_not_by_the_time_limit() {
     let (hang, kind): (Vec<_>, _) =
         ((0..60).map(|_| Receiver::start(|_| Reply::Hang)).collect(), Receiver::kind());
     // Longer than a test waits for anything: the healthy one does not wait for the end of any attempt.
-    let office = Office::new("retry = ['1h']\ntimeout = '1h'\nper_endpoint = 1");
+    let office = Office::new("retry = ['300d']\ntimeout = '1h'\nper_endpoint = 1");
     for (n, receiver) in hang.iter().enumerate() {
         office.one(&format!("hangs-{n}"), &receiver.url("/"));
         office.one(&format!("behind-{n}"), &receiver.url("/"));
@@ -197,7 +197,7 @@ fn an_answer_without_an_end_is_not_read() {
 #[test]
 fn a_certificate_that_nobody_vouches_for_is_refused_unless_it_is_configured() {
     let secure = Receiver::with_tls(|_| Reply::Status(200));
-    let office = Office::new("retry = ['1h']");
+    let office = Office::new("retry = ['300d']");
     office.one("secure", &secure.url("/"));
     assert_eq!(office.deliver()["retried"], 1);
     let error = office.log("secure")[0]["error"].as_str().unwrap().to_owned();
@@ -218,7 +218,7 @@ fn no_tls_where_https_is_asked_for() {
             let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-nobody\r\n");
         }
     });
-    let office = Office::new("retry = ['1h']");
+    let office = Office::new("retry = ['300d']");
     office.one("plain", &format!("https://{address}/"));
     assert_eq!(office.deliver()["retried"], 1);
 }
