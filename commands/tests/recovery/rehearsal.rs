@@ -124,7 +124,8 @@ fn what_a_killed_rehearsal_left_goes_with_the_next_one() {
     let mut under_way = scene.place.command();
     let under_way = Background::start(under_way.env("TMPDIR", place.path()).args(["recover", "--rehearse"]));
     wait_for("the copy to be held, and the rehearsal to be stopped", || {
-        let process = ProcessIdentity::of(under_way.pid()).expect("the rehearsal ended before it was stopped");
+        let process =
+            ProcessIdentity::of(under_way.pid()).expect("the rehearsal ended before it was stopped");
         assert!(signal_process(process, Signal::STOP).unwrap());
         let is_held = is_copy_held(place.path());
         if !is_held {
