@@ -43,6 +43,9 @@ fn end(name: &str, attempt: u32, claim: u64, outcome: Outcome) -> End {
         ended_at: None,
         reason: None,
         after_crash: None,
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }
 

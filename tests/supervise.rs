@@ -109,7 +109,7 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     let notice = |text: &str| eprintln!("{text}");
-    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &notice }) {
+    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &notice, host_is_ending: &|| None }) {
         Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
         Ok(Supervised::ClaimLost { .. }) => ExitCode::from(20),
         Ok(Supervised::GivenBack { .. }) => ExitCode::from(21),

@@ -17,6 +17,7 @@ mod dashboard;
 mod descriptors;
 mod error;
 mod hidden;
+mod host_end;
 mod http;
 mod interruption;
 mod live;

@@ -130,5 +130,8 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: Requeu
         ended_at: None,
         reason: Some(reason.to_owned()),
         after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use super::claim::{Standing, standing};
+use super::claim::{Decisions, Standing};
 use super::finish::{record_end, with_causes};
 use super::output_limit::OutputLimit;
 use super::pulse::Pulse;
@@ -16,14 +16,15 @@ use super::signals::Signals;
 use super::stage::Plan;
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Leftovers, end_leftovers};
-use super::watch::{CommandEnd, Watch, wait_for};
+use super::watch::{Cause, CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::marks;
 use crate::jobs::record;
+use crate::jobs::recover::after_crash;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
-use crate::queue::{Job, Outcome};
+use crate::queue::{End, Job, Outcome};
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Cgroup, ProcessIdentity, start_time, use_of_children};
 
@@ -45,29 +46,37 @@ impl Attempt<'_> {
         &self,
         lock: FileLock,
         repository: Option<Box<dyn HeldRepository>>,
+        decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
         let sentinel = self.sentinel(repository.as_deref());
         let mut pulse = Pulse::start(self.dir, self.paths, sentinel, lock, self.settings.heartbeat)?;
         // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
-        let now = standing(self.dir, &self.job.id, self.settings.claim);
-        if !matches!(now, Ok(Standing::Current)) {
+        let looked = decisions.look();
+        let asked = self.signals.asked();
+        if looked.is_err() || asked.is_some() || *decisions.standing() != Standing::Current {
             self.return_repository(repository);
             // Nothing was begun, and nothing is to look as if it had been.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
             self.remove_group();
-            return match now? {
-                Standing::Lost(why) => Ok(Supervised::ClaimLost { why }),
+            looked?;
+            return match (decisions.standing(), asked) {
+                (Standing::Lost(why), _) => Ok(Supervised::ClaimLost { why: why.clone() }),
+                (Standing::Current, Some(asked)) => {
+                    let by = asked.ended_by(self.dir.clock.now()).by;
+                    give_back(self.dir, self.settings, &format!("interrupted before it started: {by}"), None)
+                }
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse, repository.as_deref());
+        let end = self.run_command(&mut pulse, repository.as_deref(), decisions);
         let leftovers = self.end_leftovers(&mut pulse);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
         }
         self.remove_group();
         let exit = self.exit_record(&pulse, end, leftovers);
-        record_end(self.dir, self.paths, &exit, &mut pulse, self.signals, self.surroundings)?;
+        let end = self.end_of(&exit);
+        record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
         if let Err(e) = record::advance(self.dir, &self.job.id, self.settings.claim) {
             // Derived from the log: a recovery writes it anew.
@@ -85,7 +94,12 @@ impl Attempt<'_> {
     }
 
     /// A command that cannot be started has ended with 126 or 127, as with a shell.
-    fn run_command(&self, pulse: &mut Pulse<'_>, repository: Option<&dyn HeldRepository>) -> CommandEnd {
+    fn run_command(
+        &self,
+        pulse: &mut Pulse<'_>,
+        repository: Option<&dyn HeldRepository>,
+        decisions: &mut Decisions<'_>,
+    ) -> CommandEnd {
         let child = match self.start(pulse, repository) {
             Ok(child) => child,
             Err(why) => {
@@ -105,9 +119,20 @@ impl Attempt<'_> {
         };
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
-        let (signals, notice) = (self.signals, self.surroundings.notice);
+        let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
         let group = self.group.as_ref();
-        Watch { command, signals, pulse, notice, time_limit, kill_grace, group }.until_the_end()
+        let mut watch = Watch {
+            command,
+            signals,
+            decisions,
+            pulse,
+            surroundings,
+            clock,
+            time_limit,
+            kill_grace,
+            group,
+        };
+        watch.until_the_end()
     }
 
     fn start(
@@ -141,7 +166,7 @@ impl Attempt<'_> {
     fn end_leftovers(&self, pulse: &mut Pulse<'_>) -> Leftovers {
         let (signals, notice) = (self.signals, self.surroundings.notice);
         let (grace, group) = (self.settings.kill_grace, self.group.as_ref());
-        end_leftovers(grace, group, |longest| wait_for(signals, None, pulse, notice, longest))
+        end_leftovers(grace, group, |longest| wait_for(signals, &[], pulse, notice, longest))
     }
 
     fn remove_group(&self) {
@@ -152,6 +177,7 @@ impl Attempt<'_> {
 
     fn exit_record(&self, pulse: &Pulse<'_>, end: CommandEnd, leftovers: Leftovers) -> ExitRecord {
         let (outcome, reason) = outcome_of(&end, self.plan.spec.timeout_ms);
+        let by_itself = end.cause == Cause::Itself;
         // All that there were have been waited for.
         let resources = use_of_children();
         ExitRecord {
@@ -163,6 +189,11 @@ impl Attempt<'_> {
             exit_code: end.exit_code,
             signal: end.signal,
             reason,
+            ended_by: match end.cause {
+                Cause::Cancel(by) | Cause::Outside(by) => Some(by),
+                Cause::Itself | Cause::TimeLimit => None,
+            },
+            by_itself,
             started_at: pulse.sentinel().started_at,
             finished_at: self.dir.clock.now(),
             tree_empty: leftovers.tree_empty,
@@ -170,6 +201,14 @@ impl Attempt<'_> {
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
             resources,
         }
+    }
+
+    /// The end to record: after an interruption with what the job's policy says.
+    fn end_of(&self, exit: &ExitRecord) -> End {
+        let is_interrupted = exit.outcome == Outcome::Interrupted;
+        let now = self.dir.clock.now();
+        let then = is_interrupted.then(|| after_crash(self.job, now, self.settings.requeue));
+        End { after_crash: then, ..exit.to_end() }
     }
 
     fn return_repository(&self, repository: Option<Box<dyn HeldRepository>>) {
@@ -181,15 +220,21 @@ impl Attempt<'_> {
 }
 
 fn not_started(why: &NotStarted) -> CommandEnd {
-    CommandEnd { exit_code: Some(why.exit_code()), signal: None, timed_out: false, end_wanted: false }
+    CommandEnd { exit_code: Some(why.exit_code()), signal: None, cause: Cause::Itself }
 }
 
 fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<String>) {
-    if end.timed_out {
-        let limit = timeout_ms.unwrap_or_default();
-        return (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")));
+    match &end.cause {
+        Cause::TimeLimit => {
+            let limit = timeout_ms.unwrap_or_default();
+            (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")))
+        }
+        Cause::Outside(by) => (Outcome::Interrupted, Some(format!("interrupted by {}", by.by))),
+        Cause::Cancel(_) => (by_signal(end), Some("its end was asked for".to_owned())),
+        Cause::Itself => (by_signal(end), None),
     }
-    let reason = end.end_wanted.then(|| "its end was asked for".to_owned());
-    let outcome = if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited };
-    (outcome, reason)
+}
+
+fn by_signal(end: &CommandEnd) -> Outcome {
+    if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited }
 }

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::signals::unblock_all;
 use crate::durable::{Disk, DiskError};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::fence;
@@ -88,6 +89,7 @@ impl NotStarted {
 /// then in the job's output too.
 #[must_use]
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
+    unblock_all();
     let paths = match dir.paths.job(&request.job.to_string()) {
         Ok(paths) => paths,
         Err(e) => return e.into(),

@@ -111,6 +111,9 @@ fn other_operation() -> impl Strategy<Value = Operation> {
                 ended_at,
                 reason,
                 after_crash,
+                started_at: None,
+                ended_by: None,
+                by_itself: false,
             })
         });
     let document = submission_of().prop_map(|s| {
