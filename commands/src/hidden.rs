@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::Parser;
 use recovery::daemon::LockGate;
 use recovery::durable::Disk;
-use recovery::jobs::{CommandRequest, RequeuePauses, SuperviseSettings, Surroundings, exec_command, supervise};
+use recovery::jobs::{
+    CommandRequest, RequeuePauses, SuperviseSettings, Surroundings, exec_command, supervise,
+};
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};

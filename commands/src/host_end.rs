@@ -20,7 +20,8 @@ pub(crate) fn end_of_host() -> Option<String> {
         return Some("the shutdown of this machine".to_owned());
     }
     let is_user = !rustix::process::getuid().is_root();
-    (is_user && is_stopping(&["--user", "is-system-running"])).then(|| "the end of the user's session".to_owned())
+    (is_user && is_stopping(&["--user", "is-system-running"]))
+        .then(|| "the end of the user's session".to_owned())
 }
 
 fn is_stopping(arguments: &[&str]) -> bool {

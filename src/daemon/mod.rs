@@ -23,6 +23,7 @@ mod serve;
 mod supervisors;
 mod tokens;
 mod watch;
+mod wishes;
 mod working;
 
 pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};

@@ -10,6 +10,7 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
+use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken};
@@ -79,6 +80,7 @@ pub struct Scheduler {
     supervisors: Supervisors,
     watch: Watch,
     orphans: Orphans,
+    wishes: Wishes,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -104,6 +106,7 @@ impl Scheduler {
             supervisors: Supervisors::default(),
             watch: Watch::new(),
             orphans: Orphans::default(),
+            wishes: Wishes::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
@@ -212,6 +215,7 @@ impl Scheduler {
         let ended = self.supervisors.reap();
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
+        self.carry_out_wishes();
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
@@ -246,6 +250,12 @@ impl Scheduler {
             }
         }
         Ok(changed)
+    }
+
+    /// What was recorded is owed, whoever recorded it and whatever became of the signal.
+    fn carry_out_wishes(&mut self) {
+        let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
+        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, &self.settings.jobs));
     }
 
     /// A job that was judged, and lives, is watched by what the judgement has found.

@@ -3,6 +3,8 @@
 //! None of it decides between alive and dead; each is something that an operator should know.
 
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat};
+use crate::queue::Job;
+use crate::state::Timestamp;
 use crate::system::{Presence, ProcessIdentity, Sighting, other_user_of};
 
 /// One thing that is not as it should be.
@@ -47,6 +49,21 @@ pub enum Condition {
         /// The user it was started as.
         started_as: u32,
     },
+    /// A cancel was recorded long ago, and it has not ended.
+    CancelPending {
+        /// How long ago, in milliseconds.
+        age_ms: i64,
+    },
+}
+
+/// A cancel that has not happened after so long is told, in milliseconds.
+const CANCEL_PATIENCE_MS: i64 = 60_000;
+
+/// Whether the job's end has been owed for too long.
+pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
+    let cancel = job.course().cancel.as_ref().filter(|_| job.course().cancel_requested)?;
+    let age_ms = now.millis_since(cancel.at);
+    (age_ms >= CANCEL_PATIENCE_MS).then_some(Condition::CancelPending { age_ms })
 }
 
 /// What was seen of a living attempt.

@@ -39,8 +39,8 @@ pub(crate) use recover::after_failed_start;
 pub use recover::{
     AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
     RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
-    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
-    settle, would_resume, would_settle,
+    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, remind,
+    resume, settle, would_resume, would_settle,
 };
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;

@@ -11,7 +11,7 @@ use crate::system::{Host, ProcessIdentity};
 const FAILING: u32 = 2;
 
 /// The codes of what is the matter with a job only as long as somebody sees it.
-const OF_THE_MOMENT: [&catalogue::Entry; 8] = [
+const OF_THE_MOMENT: [&catalogue::Entry; 9] = [
     &catalogue::JOB_LIVENESS_UNKNOWN,
     &catalogue::JOB_ORPHANED_PROCESS,
     &catalogue::JOB_HEARTBEAT_STALE,
@@ -20,6 +20,7 @@ const OF_THE_MOMENT: [&catalogue::Entry; 8] = [
     &catalogue::JOB_STOPPED,
     &catalogue::JOB_ZOMBIE,
     &catalogue::JOB_OTHER_USER,
+    &catalogue::JOB_CANCEL_PENDING,
 ];
 
 /// Whether a look now tells the same anew, if it is still so.
@@ -84,6 +85,10 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
                 "its command, process {}, acts as user {uid} and was started as {started_as}",
                 process.pid
             ),
+        ),
+        Condition::CancelPending { age_ms } => (
+            &catalogue::JOB_CANCEL_PENDING,
+            format!("attempt {attempt} still runs {} after its cancel was recorded", seconds(*age_ms)),
         ),
     };
     Finding::new(entry, object, sentence)

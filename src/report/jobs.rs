@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::attempts::AttemptReport;
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
+use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
 
@@ -124,6 +124,12 @@ pub struct JobDetail {
     pub auto_cleanup: bool,
     pub resumable: bool,
     pub cancel_requested: bool,
+    /// Who asked for its end, and when.
+    #[serde(default)]
+    pub cancel: Option<EndedBy>,
+    /// What ended the last attempt from outside: who cancelled it, or what interrupted it.
+    #[serde(default)]
+    pub ended_by: Option<EndedBy>,
     pub history: Vec<Transition>,
     pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
@@ -180,6 +186,8 @@ impl JobDetail {
             auto_cleanup: spec.auto_cleanup,
             resumable: job.status.is_resumable(),
             cancel_requested: course.cancel_requested,
+            cancel: course.cancel.clone(),
+            ended_by: course.ended_by.clone(),
             history: history(job),
             attempts: AttemptReport::all(dir, job),
             reconstructed: course.reconstructed.clone(),

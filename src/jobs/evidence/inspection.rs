@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use super::files::Files;
 use super::{Evidence, Judgement, Look, blank};
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::conditions::{Seen, conditions};
+use crate::jobs::conditions::{Seen, conditions, pending_cancel};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::fence;
 use crate::jobs::process_table::Wanted;
@@ -44,7 +44,10 @@ impl<'a> Inspection<'a> {
         let verdict = decide(facts);
         let is_alive = verdict.liveness() == Liveness::Alive;
         seen.is_supervised = lock_held;
-        let conditions = if is_alive { conditions(&seen, self.look.limits) } else { Vec::new() };
+        let mut conditions = if is_alive { conditions(&seen, self.look.limits) } else { Vec::new() };
+        if verdict.liveness() != Liveness::Dead {
+            conditions.extend(pending_cancel(self.job, self.look.dir.clock.now()));
+        }
         if let Verdict::Unknown { why } = &verdict {
             self.saw("verdict", why.clone());
         }

@@ -350,7 +350,8 @@ pub(super) fn settlement_of(
 
 /// What was ending the attempt from outside when its supervisor was last heard of.
 fn interruption<'a>(job: &Job, judgement: &'a Judgement) -> Option<&'a EndedBy> {
-    let own = judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.course().claim);
+    let own =
+        judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.course().claim);
     own?.interrupted.as_ref()
 }
 

@@ -121,17 +121,8 @@ impl Attempt<'_> {
         let kill_grace = self.settings.kill_grace;
         let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
         let group = self.group.as_ref();
-        let mut watch = Watch {
-            command,
-            signals,
-            decisions,
-            pulse,
-            surroundings,
-            clock,
-            time_limit,
-            kill_grace,
-            group,
-        };
+        let mut watch =
+            Watch { command, signals, decisions, pulse, surroundings, clock, time_limit, kill_grace, group };
         watch.until_the_end()
     }
 

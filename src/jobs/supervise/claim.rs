@@ -56,7 +56,8 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing
             Standing::Lost(format!("the job is {} by claim {:?}", job.status, job.course().claim))
         }
         Some(job) if job.course().cancel_requested => {
-            let nobody = EndedBy { at: dir.clock.now(), by: String::new(), signal: None, pid: None, uid: None };
+            let nobody =
+                EndedBy { at: dir.clock.now(), by: String::new(), signal: None, pid: None, uid: None };
             Standing::Cancelled(job.course().cancel.clone().unwrap_or(nobody))
         }
         Some(_) => Standing::Current,

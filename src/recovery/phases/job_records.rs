@@ -6,7 +6,8 @@
 
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
-    AfterCrash, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState, Repaired,
+    AfterCrash, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState,
+    Repaired,
 };
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
