@@ -49,6 +49,11 @@ impl Interruption {
         })
     }
 
+    /// Whether it is of a command that a client of the daemon gives, in the daemon's process.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
     /// From now on the first signal only asks.
     pub(crate) fn catch(&self) {
         if self.is_remote {

@@ -20,6 +20,7 @@ mod hidden;
 mod host_end;
 mod http;
 mod interruption;
+mod leave_job;
 mod live;
 mod masked;
 mod notice;

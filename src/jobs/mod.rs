@@ -8,6 +8,7 @@ mod exit_record;
 mod fence;
 mod follow;
 mod grip;
+mod kinship;
 pub mod marks;
 mod output;
 mod process_table;
@@ -24,9 +25,10 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
-pub use conditions::Condition;
+pub use conditions::{Condition, Withstanding};
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use fence::leave_attempts_group;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
@@ -48,4 +50,5 @@ pub use supervise::{
     CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
     SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
+pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

@@ -51,6 +51,9 @@ pub struct Sentinel {
     /// What is ending it from outside, without a recorded wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<EndedBy>,
+    /// Processes of the attempt that did not go after SIGKILL: it is not over while they live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_end: Vec<ProcessIdentity>,
 }
 
 impl Sentinel {
@@ -78,6 +81,7 @@ impl Sentinel {
             lock_id,
             started_at: at,
             interrupted: None,
+            cannot_end: Vec::new(),
         }
     }
 

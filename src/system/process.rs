@@ -99,6 +99,10 @@ pub struct ProcessStat {
     pub session: u32,
     /// Whether it is stopped by a signal or a debugger.
     pub is_stopped: bool,
+    /// Whether a debugger holds it.
+    pub is_traced: bool,
+    /// Whether it waits in the kernel for something that signals do not interrupt.
+    pub is_uninterruptible: bool,
     /// Whether it has ended and only waits to be reaped.
     pub is_dead: bool,
     /// Processor time that it and its reaped children used, in clock ticks.
@@ -116,6 +120,8 @@ pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
         parent: stat.parent,
         session: stat.session,
         is_stopped: matches!(stat.state, b'T' | b't'),
+        is_traced: stat.state == b't',
+        is_uninterruptible: stat.state == b'D',
         is_dead: stat.is_dead(),
         cpu_ticks: stat.cpu_ticks,
     })

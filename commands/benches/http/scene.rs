@@ -113,6 +113,7 @@ fn take(dir: &StateDir, job: &Job) -> (FileLock, Option<LockGrant>) {
     let words = vec!["/bin/sleep".to_owned(), "600".to_owned()];
     let sentinel = Sentinel {
         interrupted: None,
+        cannot_end: Vec::new(),
         command: Some(own),
         ..Sentinel::of_this_process(job, claim, words, None, dir.clock.now())
     };

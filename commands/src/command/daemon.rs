@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::descriptors;
 use crate::error::{CliError, Ending};
 use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
+use crate::leave_job::{Server as Leaving, leave_job};
 use crate::notice::Notice;
 use crate::progress;
 use crate::working::{cancellable, delivering, pauses, recovering, retention, run_options, scheduling};
@@ -118,6 +119,7 @@ pub(super) fn tell(line: &str) {
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    leave_job(context, Leaving::Daemon)?;
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;

@@ -48,7 +48,7 @@ pub fn end_orphan(
         let judgement = judge_locked(&look, job);
         let processes = match &judgement.verdict {
             Verdict::OrphanedProcess { processes } => processes.clone(),
-            Verdict::Adopted { process } => table.tree_of(*process),
+            Verdict::Adopted { process } => table.tree_of(*process, &job.id),
             _ if judgement.liveness() == Liveness::Dead => {
                 record_end(dir, queue, job, &judgement.verdict, why, settings)?;
                 // One that is left is empty, and costs nothing.
@@ -57,7 +57,7 @@ pub fn end_orphan(
             }
             _ => return Ok(false),
         };
-        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p)).collect();
+        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p, &job.id)).collect();
         end_all(&trees, group_of(dir, &judgement).as_ref(), settings.kill_grace);
     }
     Ok(false)

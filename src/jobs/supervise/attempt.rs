@@ -15,10 +15,11 @@ use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surrounding
 use super::signals::Signals;
 use super::stage::Plan;
 use super::trampoline::{NotStarted, tell};
-use super::tree::{Leftovers, end_leftovers};
+use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::kinship::Kinship;
 use crate::jobs::marks;
 use crate::jobs::record;
 use crate::jobs::recover::after_crash;
@@ -68,13 +69,14 @@ impl Attempt<'_> {
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse, repository.as_deref(), decisions);
-        let leftovers = self.end_leftovers(&mut pulse);
+        let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
+        let end = self.run_command(&mut pulse, repository.as_deref(), decisions, &tree);
+        let leftovers = self.end_leftovers(&mut pulse, &tree, &end);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
         }
         self.remove_group();
-        let exit = self.exit_record(&pulse, end, leftovers);
+        let exit = self.exit_record(&pulse, &end, leftovers, true);
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
@@ -99,6 +101,7 @@ impl Attempt<'_> {
         pulse: &mut Pulse<'_>,
         repository: Option<&dyn HeldRepository>,
         decisions: &mut Decisions<'_>,
+        tree: &Tree<'_>,
     ) -> CommandEnd {
         let child = match self.start(pulse, repository) {
             Ok(child) => child,
@@ -120,9 +123,8 @@ impl Attempt<'_> {
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
         let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
-        let group = self.group.as_ref();
         let mut watch =
-            Watch { command, signals, decisions, pulse, surroundings, clock, time_limit, kill_grace, group };
+            Watch { command, signals, decisions, pulse, surroundings, clock, time_limit, kill_grace, tree };
         watch.until_the_end()
     }
 
@@ -154,10 +156,22 @@ impl Attempt<'_> {
         }
     }
 
-    fn end_leftovers(&self, pulse: &mut Pulse<'_>) -> Leftovers {
+    /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
+    /// exit status is kept for whoever comes after a supervisor that is killed.
+    fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd) -> u32 {
         let (signals, notice) = (self.signals, self.surroundings.notice);
-        let (grace, group) = (self.settings.kill_grace, self.group.as_ref());
-        end_leftovers(grace, group, |longest| wait_for(signals, &[], pulse, notice, longest))
+        tree.end(self.settings.kill_grace, |step| match step {
+            Step::Wait(longest) => wait_for(signals, &[], pulse, notice, longest),
+            Step::Withstand(processes) => self.withstand(pulse, processes, end),
+        })
+    }
+
+    fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd) {
+        let exit = self.exit_record(pulse, end, 0, false);
+        let told = pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
+        if let Err(e) = told {
+            (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
+        }
     }
 
     fn remove_group(&self) {
@@ -166,8 +180,14 @@ impl Attempt<'_> {
         }
     }
 
-    fn exit_record(&self, pulse: &Pulse<'_>, end: CommandEnd, leftovers: Leftovers) -> ExitRecord {
-        let (outcome, reason) = outcome_of(&end, self.plan.spec.timeout_ms);
+    fn exit_record(
+        &self,
+        pulse: &Pulse<'_>,
+        end: &CommandEnd,
+        leftovers_ended: u32,
+        tree_empty: bool,
+    ) -> ExitRecord {
+        let (outcome, reason) = outcome_of(end, self.plan.spec.timeout_ms);
         let by_itself = end.cause == Cause::Itself;
         // All that there were have been waited for.
         let resources = use_of_children();
@@ -180,15 +200,15 @@ impl Attempt<'_> {
             exit_code: end.exit_code,
             signal: end.signal,
             reason,
-            ended_by: match end.cause {
-                Cause::Cancel(by) | Cause::Outside(by) => Some(by),
+            ended_by: match &end.cause {
+                Cause::Cancel(by) | Cause::Outside(by) => Some(by.clone()),
                 Cause::Itself | Cause::TimeLimit => None,
             },
             by_itself,
             started_at: pulse.sentinel().started_at,
             finished_at: self.dir.clock.now(),
-            tree_empty: leftovers.tree_empty,
-            leftovers_ended: leftovers.ended,
+            tree_empty,
+            leftovers_ended,
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
             resources,
         }

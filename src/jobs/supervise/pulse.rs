@@ -64,6 +64,12 @@ impl<'a> Pulse<'a> {
         self.write()
     }
 
+    /// Adds the processes that cannot be ended: they are looked for also when this supervisor is gone.
+    pub(super) fn withstanding(&mut self, processes: &[ProcessIdentity]) -> Result<(), DiskError> {
+        self.sentinel.cannot_end = processes.to_vec();
+        self.write()
+    }
+
     /// From here on the output is kept below its limit.
     pub(super) fn limit_output(&mut self, output: OutputLimit) {
         self.output = Some(output);

@@ -14,10 +14,9 @@ use super::claim::Decisions;
 use super::pulse::Pulse;
 use super::settings::Surroundings;
 use super::signals::Signals;
-use super::tree;
+use super::tree::{KILL_WAIT, Tree, reap};
 use crate::queue::EndedBy;
 use crate::state::Clock;
-use crate::system::Cgroup;
 
 /// A command that died of a signal is not recorded before so much time has passed: what ends a whole machine or
 /// session signals the processes one after the other, and the supervisor may be the last.
@@ -56,8 +55,7 @@ pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) clock: &'a Clock,
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
-    /// What the command and all its descendants are in, if it could be made.
-    pub(super) group: Option<&'a Cgroup>,
+    pub(super) tree: &'a Tree<'a>,
 }
 
 /// Why the command is being ended, and until when it may end by itself.
@@ -65,6 +63,8 @@ pub(super) struct Watch<'a, 'd, 'p> {
 struct Ending {
     cause: Cause,
     kill_at: Instant,
+    /// When it was first sent SIGKILL.
+    killed: Option<Instant>,
 }
 
 impl Watch<'_, '_, '_> {
@@ -75,7 +75,7 @@ impl Watch<'_, '_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            let (mut ended, is_child_left) = tree::reap();
+            let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
             // Without a child there is nothing to wait for, even if its status went astray.
             if status.is_some() || !is_child_left {
@@ -98,12 +98,16 @@ impl Watch<'_, '_, '_> {
                 self.signal(Signal::TERM);
                 // A stopped one does not hear it otherwise.
                 self.signal(Signal::CONT);
-                Some(Ending { cause, kill_at: now + self.kill_grace })
+                Some(Ending { cause, kill_at: now + self.kill_grace, killed: None })
             }
             Some(ending) if now >= ending.kill_at => {
                 self.signal(Signal::KILL);
-                tree::kill_group(self.group);
-                Some(Ending { kill_at: now + Duration::from_secs(1), ..ending })
+                self.tree.kill_group();
+                let killed = ending.killed.unwrap_or(now);
+                if killed.elapsed() >= KILL_WAIT {
+                    self.withstand();
+                }
+                Some(Ending { kill_at: now + Duration::from_secs(1), killed: Some(killed), ..ending })
             }
             ending => ending,
         }
@@ -128,6 +132,16 @@ impl Watch<'_, '_, '_> {
         Some(Cause::Outside(by))
     }
 
+    /// The command does not go: whoever looks is told.
+    fn withstand(&mut self) {
+        let left = self.tree.members();
+        if left != self.pulse.sentinel().cannot_end
+            && let Err(e) = self.pulse.withstanding(&left)
+        {
+            self.notice(&format!("the sentinel does not say what cannot be ended: {e}: {}", e.source));
+        }
+    }
+
     fn notice(&self, text: &str) {
         (self.surroundings.notice)(text);
     }
@@ -135,7 +149,7 @@ impl Watch<'_, '_, '_> {
     /// To the whole tree; to the group as well, whose members cannot slip away between two looks.
     fn signal(&self, signal: Signal) {
         let _ = kill_process_group(self.command, signal);
-        let others = tree::descendants().into_iter().filter(|p| {
+        let others = self.tree.members().into_iter().filter(|p| {
             let group = i32::try_from(p.pid).ok().and_then(Pid::from_raw);
             rustix::process::getpgid(group).is_ok_and(|g| g != self.command)
         });

@@ -108,3 +108,18 @@ pub const JOB_INTERRUPTED: Entry = Entry {
     advice: "Nothing if it was queued again. Else resume it. To end a job for good, cancel it.",
     next: Some("recoveryctl jobs show {name}"),
 };
+
+/// A process of a job does not go.
+pub const JOB_CANNOT_END: Entry = Entry {
+    code: "job-cannot-end",
+    severity: Severity::Warning,
+    title: "A process of a job cannot be ended",
+    meaning: "The job is to be over (its command has ended, it was cancelled, or its time is over), and a process of \
+              it still lives after SIGKILL: it belongs to another user (sudo, a setuid program), it waits in the \
+              kernel for a device or file system that does not answer (state D), or its control group is frozen.",
+    done: "The job counts as running and its repository stays closed: whatever the process writes, it writes alone. \
+           It is waited for, and the job ends as soon as it has gone.",
+    advice: "End the process as a user who may (`sudo kill -KILL PID`), let the frozen group go on, or mend the \
+             device. Nothing else needs to be done.",
+    next: Some("recoveryctl why {object}"),
+};
