@@ -37,3 +37,16 @@ fn is_stopping(arguments: &[&str]) -> bool {
     });
     ran.is_ok_and(|ran| ran.output.lines().any(|line| line.trim() == "stopping"))
 }
+
+/// Programs that are the first process of a container only to start another, and end with it.
+const INITS: [&str; 6] = ["tini", "docker-init", "dumb-init", "catatonit", "podman-init", "s6-svscan"];
+
+/// Whether everything in this container, or process namespace, ends with this process: it is the first one, or the
+/// one that a small init was started for. `docker stop` signals only that.
+pub(crate) fn is_last_process() -> bool {
+    if std::process::id() == 1 {
+        return true;
+    }
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    std::os::unix::process::parent_id() == 1 && INITS.contains(&first.trim_end())
+}

@@ -46,7 +46,8 @@ pub(crate) fn leave_job(context: &Context, server: Server) -> Result<(), CliErro
     }
     let refused = |e: std::io::Error| {
         let job = job.as_ref().map_or_else(|| "a job".to_owned(), |id| format!("job {}", id.display()));
-        let message = format!("it runs inside {job} and cannot leave it: {e}; it would be ended with that job");
+        let message =
+            format!("it runs inside {job} and cannot leave it: {e}; it would be ended with that job");
         CliError::new(ErrorKind::Refused, message)
             .code("inside-a-job")
             .hint("start it outside of the job: by a service manager, cron or a shell")
@@ -64,6 +65,7 @@ pub(crate) fn leave_job(context: &Context, server: Server) -> Result<(), CliErro
 
 /// Whether it is in another session than the commands of the job's supervisor, or that is gone.
 fn is_detached(supervisor: Option<u32>) -> bool {
-    let session = rustix::process::getsid(None).ok().and_then(|s| u32::try_from(s.as_raw_nonzero().get()).ok());
+    let session =
+        rustix::process::getsid(None).ok().and_then(|s| u32::try_from(s.as_raw_nonzero().get()).ok());
     session != supervisor
 }

@@ -357,3 +357,107 @@ fn job_is_not_over_either_when_its_supervisor_was_killed_meanwhile() {
     assert_eq!(ordinary.run(&["jobs", "show", "step"])["exit_code"], 3);
     wait_for("the next one", || ordinary.status("next") == "succeeded");
 }
+
+const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.05; done";
+
+fn terminate(process: u32) {
+    signal_process(ProcessIdentity::of(process).unwrap(), Signal::TERM).unwrap();
+}
+
+#[test]
+fn daemon_drains_when_told_to_end_and_starts_nothing_more() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", "[daemon]\ndrain_timeout = \"10m\"\n");
+    let mut daemon = scene.daemon(2);
+    scene.submit("runs", &[], GATED);
+    scene.wait_for_witness("runs");
+    terminate(daemon.child.id());
+    // The line at which others wait for a scheduler is given up when it drains.
+    let line = scene.dir().paths.scheduling_lock();
+    wait_for("the daemon to drain", || !recovery::durable::is_held(&line).unwrap());
+    scene.submit("later", &[], "true");
+    assert!(daemon.child.try_wait().unwrap().is_none(), "it waits for the job");
+    scene.open_gate("open");
+    wait_for("the daemon to end", || daemon.child.try_wait().unwrap().is_some());
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+    assert_eq!((scene.status("runs"), scene.status("later")), (JobStatus::Succeeded, JobStatus::Queued));
+}
+
+#[test]
+fn second_signal_ends_a_draining_daemon_and_leaves_its_jobs_running() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", "[daemon]\ndrain_timeout = \"10m\"\n");
+    let mut daemon = scene.daemon(1);
+    scene.submit("runs", &[], GATED);
+    scene.wait_for_witness("runs");
+    terminate(daemon.child.id());
+    let line = scene.dir().paths.scheduling_lock();
+    wait_for("the daemon to drain", || !recovery::durable::is_held(&line).unwrap());
+    terminate(daemon.child.id());
+    wait_for("the daemon to end", || daemon.child.try_wait().unwrap().is_some());
+    assert_eq!(scene.status("runs"), JobStatus::Running);
+    scene.open_gate("open");
+    scene.wait_for_status("runs", JobStatus::Succeeded);
+}
+
+/// As `docker stop` does it: only the first process is signalled, and all others end with it.
+#[test]
+fn first_process_of_a_container_interrupts_its_jobs_before_it_ends() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::common::skipped("only root can make a process namespace");
+    }
+    let scene = Scene::new();
+    let mut command = std::process::Command::new("unshare");
+    command.args([
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        program(),
+        "daemon",
+        "--listen",
+        "none",
+    ]);
+    let own = scene.place.command();
+    command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut daemon = crate::crash::scene::Daemon { child: command.spawn().unwrap() };
+    let info = scene.place.state().join("daemon/daemon.json");
+    wait_for("the daemon to take jobs", || {
+        if daemon.child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        let text = std::fs::read_to_string(&info).unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default()["ready"] == true
+    });
+    if daemon.child.try_wait().unwrap().is_some() {
+        return crate::common::skipped_by_the_machine("no process namespace can be made here");
+    }
+    scene.submit("saves", &["--on-crash", "requeue"], SAVES);
+    scene.wait_for_witness("saves");
+    let first =
+        recovery::system::process_table().into_iter().find(|p| p.parent == daemon.child.id()).unwrap();
+    signal_process(first.identity, Signal::TERM).unwrap();
+    wait_for("the container to end", || daemon.child.try_wait().unwrap().is_some());
+    let job = scene.job("saves");
+    assert_eq!((job.status, job.attempt), (JobStatus::Queued, 2));
+    assert_eq!(job.course().reason.as_deref(), Some("interrupted"));
+    assert!(scene.job_file("saves", "checkpoint").exists());
+}
+
+#[test]
+fn peak_and_run_time_begin_when_the_command_begins() {
+    let scene = Scene::new();
+    let _daemon = scene.daemon(1);
+    scene.submit("small", &[], "exec sleep 0.7");
+    scene.wait_for_status("small", JobStatus::Succeeded);
+    let shown = scene.json(&["jobs", "show", "small"], 0);
+    let attempt = &shown["attempts"][0];
+    // What sleep(1) has is far less than what the process had that became it.
+    let peak = attempt["memory_peak_bytes"].as_u64().unwrap_or_else(|| panic!("{attempt}"));
+    assert!((100_000..6_000_000).contains(&peak), "{attempt}");
+    let record = crate::crash::scene::read_json(&scene.job_file("small", "command.json"));
+    assert_eq!(attempt["started_at"], record["started_at"], "{attempt}");
+    let had = record["used_before"]["memory_peak_bytes"].as_u64().unwrap();
+    assert!(had > peak, "{record}");
+}

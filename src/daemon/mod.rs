@@ -9,6 +9,7 @@ mod answered;
 mod choice;
 mod cleaning;
 mod deliveries;
+mod draining;
 mod exits;
 mod gate;
 mod info;
@@ -28,6 +29,7 @@ mod working;
 
 pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
 pub use deliveries::Trouble;
+pub use draining::Ending;
 pub use gate::LockGate;
 pub use info::{DaemonInfo, known_daemon, running_daemon};
 pub use needs::{CleanupNeed, Needs};

@@ -25,7 +25,8 @@ impl Tokens {
     pub(super) fn of<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Tokens {
         let mut tokens = Tokens::default();
         for entry in entries {
-            let value = |name: &str| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
+            let value =
+                |name: &str| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
             tokens.job = tokens.job.or_else(|| value(marks::JOB_ID));
             tokens.state_id = tokens.state_id.or_else(|| value(marks::STATE_ID));
             tokens.is_server |= value(marks::ROLE).is_some();

@@ -75,5 +75,14 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
 /// All that a job's command is told about itself, but for the state directory's place, which servers go by too: a
 /// server that leaves the job drops these.
 pub const OF_JOB: [&str; 10] = [
-    JOB_ID, STATE_ID, ATTEMPT, WORKSPACE, CHECKPOINT, RESUMED, DOCKER_LABELS, LOCK_ID, LOCK_TOKEN, REPOSITORY,
+    JOB_ID,
+    STATE_ID,
+    ATTEMPT,
+    WORKSPACE,
+    CHECKPOINT,
+    RESUMED,
+    DOCKER_LABELS,
+    LOCK_ID,
+    LOCK_TOKEN,
+    REPOSITORY,
 ];

@@ -71,7 +71,7 @@ fn ended(dir: &StateDir, job: &Job, attempt: &Attempt) -> AttemptReport {
         cpu_ms: exit.as_ref().and_then(|e| e.cpu_ms),
         cpu_user_ms: resources.map(|r| r.cpu_user_ms),
         cpu_system_ms: resources.map(|r| r.cpu_system_ms),
-        memory_peak_bytes: resources.map(|r| r.memory_peak_bytes),
+        memory_peak_bytes: resources.and_then(|r| r.memory_peak_bytes),
         leftovers_ended: exit.as_ref().map(|e| e.leftovers_ended),
         ..blank(dir, job, attempt.attempt)
     }

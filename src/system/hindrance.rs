@@ -40,7 +40,9 @@ impl Hindrance {
     #[must_use]
     pub fn describe(self, by: u32) -> String {
         match self {
-            Hindrance::OtherUser { uid } => format!("belongs to user {uid}, and may not be ended by user {by}"),
+            Hindrance::OtherUser { uid } => {
+                format!("belongs to user {uid}, and may not be ended by user {by}")
+            }
             Hindrance::Uninterruptible => {
                 "waits in the kernel (state D) for a device or file system that does not answer".to_owned()
             }

@@ -16,7 +16,7 @@ mod tool;
 mod usage;
 
 pub use cgroup::{Cgroup, leave_groups};
-pub use children::{ResourceUse, use_of_children};
+pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use hindrance::{Hindrance, hindrance_of};

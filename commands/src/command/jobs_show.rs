@@ -111,7 +111,10 @@ fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<Strin
         ("reason", job.reason.clone()),
         ("cancel", detail.cancel_requested.then(|| requested(detail, now))),
         ("ended by", detail.ended_by.as_ref().map(|ended| format!("{} ({})", ended.by, ago(now, ended.at)))),
-        ("conditions", list(detail.conditions.iter().map(|c| format!("{}: {}", c.condition, c.detail)).collect())),
+        (
+            "conditions",
+            list(detail.conditions.iter().map(|c| format!("{}: {}", c.condition, c.detail)).collect()),
+        ),
         ("folder", detail.cwd.clone()),
         ("time limit", detail.timeout_ms.map(coarse)),
         ("on crash", Some(crash_policy(detail.on_crash, detail.max_attempts))),

@@ -128,7 +128,11 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
         output_limit: 64 << 10,
         ..SuperviseSettings::new(job, claim, trampoline)
     };
-    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {
+    match supervise(
+        &dir,
+        &settings,
+        &Surroundings { gate: &Gate, notice: &|_| {}, host_is_ending: &|| None },
+    )? {
         Supervised::Ended { .. } | Supervised::GivenBack { .. } => Ok(ExitCode::SUCCESS),
         lost @ Supervised::ClaimLost { .. } => Err(format!("{lost:?}").into()),
     }

@@ -8,6 +8,7 @@ use rustix::process::Pid;
 use super::claim::{Decisions, Standing};
 use super::finish::{record_end, with_causes};
 use super::output_limit::OutputLimit;
+use super::peak::Peak;
 use super::pulse::Pulse;
 use super::repository::HeldRepository;
 use super::run::give_back;
@@ -18,6 +19,7 @@ use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
+use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::kinship::Kinship;
 use crate::jobs::marks;
@@ -27,7 +29,7 @@ use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::queue::{End, Job, Outcome};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{Cgroup, ProcessIdentity, start_time, use_of_children};
+use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
 /// An attempt whose claim was verified.
 pub(super) struct Attempt<'a> {
@@ -70,13 +72,13 @@ impl Attempt<'_> {
             };
         }
         let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
-        let end = self.run_command(&mut pulse, repository.as_deref(), decisions, &tree);
-        let leftovers = self.end_leftovers(&mut pulse, &tree, &end);
+        let (end, peak) = self.run_command(&mut pulse, repository.as_deref(), decisions, &tree);
+        let leftovers = self.end_leftovers(&mut pulse, &tree, &end, &peak);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
         }
         self.remove_group();
-        let exit = self.exit_record(&pulse, &end, leftovers, true);
+        let exit = self.exit_record(&pulse, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
@@ -102,12 +104,12 @@ impl Attempt<'_> {
         repository: Option<&dyn HeldRepository>,
         decisions: &mut Decisions<'_>,
         tree: &Tree<'_>,
-    ) -> CommandEnd {
+    ) -> (CommandEnd, Peak) {
         let child = match self.start(pulse, repository) {
             Ok(child) => child,
             Err(why) => {
                 tell(&self.dir.disk, &self.paths.output(), &why);
-                return not_started(&why);
+                return (not_started(&why), Peak::of(0));
             }
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
@@ -118,14 +120,25 @@ impl Attempt<'_> {
             ));
         }
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
-            return not_started(&NotStarted::Empty);
+            return (not_started(&NotStarted::Empty), Peak::of(0));
         };
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
         let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
-        let mut watch =
-            Watch { command, signals, decisions, pulse, surroundings, clock, time_limit, kill_grace, tree };
-        watch.until_the_end()
+        let mut peak = Peak::of(child);
+        let mut watch = Watch {
+            command,
+            signals,
+            decisions,
+            pulse,
+            surroundings,
+            clock,
+            time_limit,
+            kill_grace,
+            tree,
+            peak: &mut peak,
+        };
+        (watch.until_the_end(), peak)
     }
 
     fn start(
@@ -158,17 +171,18 @@ impl Attempt<'_> {
 
     /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
     /// exit status is kept for whoever comes after a supervisor that is killed.
-    fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd) -> u32 {
+    fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd, peak: &Peak) -> u32 {
         let (signals, notice) = (self.signals, self.surroundings.notice);
         tree.end(self.settings.kill_grace, |step| match step {
             Step::Wait(longest) => wait_for(signals, &[], pulse, notice, longest),
-            Step::Withstand(processes) => self.withstand(pulse, processes, end),
+            Step::Withstand(processes) => self.withstand(pulse, processes, end, peak),
         })
     }
 
-    fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd) {
-        let exit = self.exit_record(pulse, end, 0, false);
-        let told = pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
+    fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd, peak: &Peak) {
+        let exit = self.exit_record(pulse, end, peak, 0, false);
+        let told =
+            pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
         if let Err(e) = told {
             (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
         }
@@ -184,13 +198,19 @@ impl Attempt<'_> {
         &self,
         pulse: &Pulse<'_>,
         end: &CommandEnd,
+        peak: &Peak,
         leftovers_ended: u32,
         tree_empty: bool,
     ) -> ExitRecord {
         let (outcome, reason) = outcome_of(end, self.plan.spec.timeout_ms);
         let by_itself = end.cause == Cause::Itself;
+        let command = self.command_record();
+        let before = command.as_ref().and_then(|c| c.used_before);
         // All that there were have been waited for.
-        let resources = use_of_children();
+        let resources = use_of_children().map(|used| ResourceUse {
+            memory_peak_bytes: peak.most(used.memory_peak_bytes, before.and_then(|b| b.memory_peak_bytes)),
+            ..used.since(before.unwrap_or_default())
+        });
         ExitRecord {
             version: DOCUMENT_VERSION,
             job_id: self.job.id.clone(),
@@ -205,13 +225,19 @@ impl Attempt<'_> {
                 Cause::Itself | Cause::TimeLimit => None,
             },
             by_itself,
-            started_at: pulse.sentinel().started_at,
+            started_at: command.and_then(|c| c.started_at).unwrap_or(pulse.sentinel().started_at),
             finished_at: self.dir.clock.now(),
             tree_empty,
             leftovers_ended,
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
             resources,
         }
+    }
+
+    /// What the command's process has recorded before it became the command; the job may have removed it.
+    fn command_record(&self) -> Option<CommandRecord> {
+        let read = CommandRecord::read(&self.paths.command()).ok()?;
+        read.whole().filter(|c| c.claim == self.settings.claim && c.job_id == self.job.id).cloned()
     }
 
     /// The end to record: after an interruption with what the job's policy says.

@@ -18,6 +18,7 @@ use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
+use crate::system::use_of_this_process;
 
 /// What to become, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +127,8 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     }
     let own = CommandRecord {
         cgroup: join(dir, request),
+        started_at: Some(dir.clock.now()),
+        used_before: use_of_this_process(),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
     };
     Ok(own.write(&dir.disk, &paths.command())?)

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
 
 use super::claim::Decisions;
+use super::peak::Peak;
 use super::pulse::Pulse;
 use super::settings::Surroundings;
 use super::signals::Signals;
@@ -56,6 +57,7 @@ pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
     pub(super) tree: &'a Tree<'a>,
+    pub(super) peak: &'a mut Peak,
 }
 
 /// Why the command is being ended, and until when it may end by itself.
@@ -82,6 +84,7 @@ impl Watch<'_, '_, '_> {
                 return self.conclude(status, ending);
             }
             let deadline = self.time_limit.map(|limit| begun + limit);
+            self.peak.look_if_due();
             ending = self.press(ending, deadline);
             let next = ending.as_ref().map(|e| e.kill_at).or(deadline);
             let until = next.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
@@ -159,7 +162,7 @@ impl Watch<'_, '_, '_> {
     }
 
     fn wait(&mut self, pidfd: Option<BorrowedFd<'_>>, longest: Duration) {
-        let longest = longest.min(self.decisions.until_next());
+        let longest = longest.min(self.decisions.until_next()).min(self.peak.until_next());
         let others: Vec<BorrowedFd<'_>> = pidfd.into_iter().chain(self.decisions.changes()).collect();
         wait_for(self.signals, &others, self.pulse, self.surroundings.notice, longest);
     }
