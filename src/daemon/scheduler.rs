@@ -12,13 +12,14 @@ use super::starting::Allowance;
 use super::starts::Starts;
 use super::supervisors::{Supervisors, can_start};
 use super::watch::Watch;
+use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
     Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, StartsHeld,
-    Verdict, after_failed_start, given_back_for_host, record, settle,
+    Verdict, after_failed_start, given_back_for_host, record, remind, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -83,6 +84,7 @@ pub struct Scheduler {
     starts: Starts,
     watch: Watch,
     orphans: Orphans,
+    wishes: Wishes,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -90,6 +92,8 @@ pub struct Scheduler {
     cleanups: Derived,
     /// Whether the last look found a wanted repository with somebody else.
     is_kept_waiting: bool,
+    /// Whether no job is started any more.
+    is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
 }
@@ -109,12 +113,14 @@ impl Scheduler {
             starts: Starts::default(),
             watch: Watch::new(),
             orphans: Orphans::default(),
+            wishes: Wishes::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
             follower: None,
             cleanups: Derived::default(),
             is_kept_waiting: false,
+            is_ending: false,
             announced: None,
         }
     }
@@ -152,9 +158,7 @@ impl Scheduler {
     /// When the queue cannot be used any more.
     pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
-            if !self.step_or_reopen()? {
-                self.rest();
-            }
+            self.round()?;
         }
         Ok(())
     }
@@ -175,6 +179,36 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    /// From now on no job is started; those who wait with a ticket need not expect it.
+    pub(super) fn start_no_more(&mut self) {
+        self.is_ending = true;
+        self.withdraw();
+    }
+
+    /// How many jobs run, whoever supervises them.
+    pub(super) fn count_running(&self) -> usize {
+        self.queue.state().running().len()
+    }
+
+    /// One round, and a rest when nothing happened.
+    pub(super) fn round(&mut self) -> Result<(), WorkError> {
+        if !self.step_or_reopen()? {
+            self.rest();
+        }
+        Ok(())
+    }
+
+    /// Tells the supervisors of all running jobs that everything ends here; how long a job may take then.
+    pub(super) fn interrupt_jobs(&self) -> Duration {
+        let settings = &self.settings.jobs;
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
+        for job in self.queue.state().running() {
+            let _ = remind(&look, job);
+        }
+        settings.kill_grace
     }
 
     /// Whether something that was started here has not ended: also when its supervisor has.
@@ -224,6 +258,7 @@ impl Scheduler {
         }
         self.starts.look(&self.dir, &self.supervisors);
         let settled = self.settle_the_lost()?;
+        self.carry_out_wishes();
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
@@ -286,6 +321,13 @@ impl Scheduler {
         Ok(true)
     }
 
+    /// What was recorded is owed, whoever recorded it and whatever became of the signal.
+    fn carry_out_wishes(&mut self) {
+        let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
+        // For a wish the time that is left is no matter.
+        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, None, &self.settings.jobs));
+    }
+
     /// A job that was judged, and lives, is watched by what the judgement has found.
     fn watch_on(&mut self, settled: &Settled) {
         let Some(job) = self.queue.state().get(&settled.job_id) else { return };
@@ -319,6 +361,9 @@ impl Scheduler {
 
     fn start_jobs(&mut self) -> Result<bool, WorkError> {
         self.is_kept_waiting = false;
+        if self.is_ending {
+            return Ok(false);
+        }
         let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
         let allowance = self.starts.allows();
         if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
@@ -382,7 +427,7 @@ impl Scheduler {
     /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
     /// order. One of several schedulers tells it; when that one is gone, the next does.
     fn announce(&mut self) {
-        if self.settings.only.is_empty() && self.announced.is_none() {
+        if self.settings.only.is_empty() && self.announced.is_none() && !self.is_ending {
             let path = self.dir.paths.scheduling_lock();
             // Those who only look hold it for moments.
             self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE, |_, _| true) {
@@ -475,13 +520,19 @@ impl Scheduler {
     }
 }
 
-impl Drop for Scheduler {
-    fn drop(&mut self) {
+impl Scheduler {
+    fn withdraw(&mut self) {
         self.starts.forget(&self.dir);
-        if let Some(lock) = &self.announced {
+        if let Some(lock) = self.announced.take() {
             // In order: nobody need wait for this one to come back.
             let _ = lock.file().truncate(0);
         }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

@@ -8,6 +8,7 @@ mod exit_record;
 mod fence;
 mod follow;
 mod grip;
+mod kinship;
 pub mod marks;
 mod output;
 mod process_table;
@@ -25,11 +26,12 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
-pub use conditions::Condition;
+pub use conditions::{Condition, Withstanding};
 #[cfg(test)]
 pub(crate) use evidence::blank;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use fence::leave_attempts_group;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
@@ -42,7 +44,7 @@ pub use recover::{
     AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment,
     RecoverError, RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled,
     SettledJob, Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains,
-    resume, settle, would_resume, would_settle,
+    remind, resume, settle, would_resume, would_settle,
 };
 pub(crate) use recover::{after_failed_start, given_back_for_host};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
@@ -53,4 +55,5 @@ pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
     SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
+pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

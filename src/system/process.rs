@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,10 @@ pub struct ProcessStat {
     pub session: u32,
     /// Whether it is stopped by a signal or a debugger.
     pub is_stopped: bool,
+    /// Whether a debugger holds it.
+    pub is_traced: bool,
+    /// Whether it waits in the kernel for something that signals do not interrupt.
+    pub is_uninterruptible: bool,
     /// Whether it has ended and only waits to be reaped.
     pub is_dead: bool,
     /// Processor time that it and its reaped children used, in clock ticks.
@@ -117,6 +121,8 @@ pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
         parent: stat.parent,
         session: stat.session,
         is_stopped: matches!(stat.state, b'T' | b't'),
+        is_traced: stat.state == b't',
+        is_uninterruptible: stat.state == b'D',
         is_dead: stat.is_dead(),
         cpu_ticks: stat.cpu_ticks,
     })
@@ -165,29 +171,27 @@ impl Stat {
     }
 }
 
-/// Sends a signal to exactly this process; false when it is gone. Where there are no pidfds (an old kernel, a filter of
-/// system calls, no descriptor left) the identity is compared right before the signal.
+/// Sends a signal to exactly this process; false when it is gone.
 ///
 /// # Errors
 /// When it may not be signalled.
 pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
-    let sent = match open_pidfd(process) {
-        Ok(None) => return Ok(false),
-        Ok(Some(pidfd)) => pidfd_send_signal(&pidfd, signal),
-        Err(_) => Err(Errno::NOSYS),
-    };
-    match sent {
-        Ok(()) => Ok(true),
-        Err(Errno::SRCH) => Ok(false),
-        Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => signal_by_pid(process, signal),
-        Err(e) => Err(e.into()),
+    match open_pidfd(process).map(|pidfd| pidfd.map(|pidfd| pidfd_send_signal(&pidfd, signal))) {
+        Ok(None | Some(Err(Errno::SRCH))) => Ok(false),
+        Ok(Some(Ok(()))) => Ok(true),
+        // Refused by a filter of system calls, missing in the kernel, or no descriptor left.
+        Ok(Some(Err(_))) | Err(_) => signal_by_number(process, signal),
     }
 }
 
-fn signal_by_pid(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid.filter(|_| presence(process) == Presence::Alive) else { return Ok(false) };
-    match kill_process(pid, signal) {
+/// As [`signal_process`] without a pidfd. The identity is compared right before: the number would have to be given
+/// to another process between two system calls.
+fn signal_by_number(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+    if presence(process) != Presence::Alive {
+        return Ok(false);
+    }
+    match rustix::process::kill_process(pid, signal) {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),
         Err(e) => Err(e.into()),
@@ -200,14 +204,13 @@ fn signal_by_pid(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
 /// When it may not be signalled.
 pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let pidfd = open_pidfd(process);
     if !signal_process(process, Signal::KILL)? {
         return Ok(true);
     }
-    let pidfd = match pidfd {
+    let pidfd = match open_pidfd(process) {
         Ok(Some(pidfd)) => pidfd,
         Ok(None) => return Ok(true),
-        Err(_) => return Ok(wait_without_pidfd(process, wait_ms)),
+        Err(_) => return Ok(is_gone_within(process, wait_ms)),
     };
     let timeout = Timespec {
         tv_sec: i64::try_from(wait_ms / 1000).unwrap_or(i64::MAX),
@@ -217,7 +220,8 @@ pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     Ok(ready > 0)
 }
 
-fn wait_without_pidfd(process: ProcessIdentity, wait_ms: u64) -> bool {
+/// For a process of which no descriptor is to be had.
+fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
     let begun = std::time::Instant::now();
     while presence(process) != Presence::Gone {
         if begun.elapsed().as_millis() >= u128::from(wait_ms) {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::finish::with_causes;
+use super::signals::unblock_all;
 use super::start_report::{Report, StartFailure};
 use crate::durable::is_weakness;
 use crate::durable::{Disk, DiskError};
@@ -20,6 +21,7 @@ use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
+use crate::system::use_of_this_process;
 
 /// The pauses before what the host refused is tried again, in milliseconds. What lasts longer is the
 /// scheduler's to wait for.
@@ -118,6 +120,7 @@ impl NotStarted {
 /// then in the job's output too.
 #[must_use]
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
+    unblock_all();
     let paths = match dir.paths.job(&request.job.to_string()) {
         Ok(paths) => paths,
         Err(e) => return e.into(),
@@ -176,6 +179,8 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     }
     let own = CommandRecord {
         cgroup: join(dir, request),
+        started_at: Some(dir.clock.now()),
+        used_before: use_of_this_process(),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
     };
     Ok(own.write(&dir.disk, &paths.command())?)
