@@ -63,8 +63,7 @@ impl SafeMode {
                 },
             }
         }
-        // One that lies in the future was noted by a clock that was ahead.
-        let recent = |e: &StartupEntry| e.started_at.is_none_or(|at| now.millis_since(at).abs() <= WINDOW_MS);
+        let recent = |e: &StartupEntry| e.started_at.is_none_or(|at| now.millis_since(at) <= WINDOW_MS);
         let looping = because.len() >= ABORTS && because[..ABORTS].iter().all(recent);
         because.reverse();
         (looping || since.is_some()).then_some(SafeMode { because, since })
