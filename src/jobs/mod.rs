@@ -35,6 +35,7 @@ pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
+pub(crate) use prune::IN_USE;
 pub(crate) use recover::after_failed_start;
 pub use recover::{
     AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,

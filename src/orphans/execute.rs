@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
+use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
 use super::saved::{plan, save};
 use super::scan::alone;
@@ -477,8 +478,10 @@ pub(super) fn checks_again(
             let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
             let same = identity_check(now == *identity, "device, inode and creation");
             let size = size.unwrap_or_default();
-            let (age, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
-            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), age, has_mounts, own);
+            let uses = world.in_use.of(path, job.as_ref());
+            let (age_ms, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
+            let seen = SeenFolder { age_ms, has_mounts, uses: &uses, own };
+            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), &seen);
             Ok(Some(std::iter::once(same).chain(rest).collect()))
         }
         (Target::Temporary, Some(path)) => match path.symlink_metadata() {
