@@ -21,9 +21,10 @@ pub const CLEANUP_WAITING: Entry = Entry {
     code: "cleanup-waiting",
     severity: Severity::Warning,
     title: "A cleanup waits for its next try",
-    meaning: "A phase of a cleanup failed, or the Docker engine could not be reached: an engine that does \
-              not answer proves nothing, so the files wait too.",
-    done: "It is tried again, with growing pauses.",
+    meaning: "A phase of a cleanup failed, somebody uses the files (a process, a mount, a job whose --cwd leads \
+              there), or the Docker engine could not be reached: an engine that does not answer proves \
+              nothing, so the files wait too.",
+    done: "It is tried again, with growing pauses; nothing that is in use is touched.",
     advice: "Nothing, unless the reason is one that does not pass by itself.",
     next: Some("recoveryctl cleanup state"),
 };
