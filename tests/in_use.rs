@@ -256,7 +256,10 @@ fn job_that_is_to_work_in_a_folder_uses_it() {
     assert_eq!(scene.uses_of("other"), []);
     let queue = Queue::open(&scene.dir).unwrap();
     let jobs = JobsAtWork::of(queue.state());
-    assert!(jobs.in_folder(&scene.used(), Some(&"b".parse().unwrap())).is_none(), "a job is no stranger to itself");
+    assert!(
+        jobs.in_folder(&scene.used(), Some(&"b".parse().unwrap())).is_none(),
+        "a job is no stranger to itself"
+    );
     append(&scene.dir, &actor, &[Operation::Cancel { job: "b".parse().unwrap() }]).unwrap();
     assert_eq!(scene.uses_of("used"), []);
 }

@@ -53,7 +53,8 @@ fn locks(picture: &mut Picture, text: &str) {
     let hidden: HashSet<u32> = picture.hidden.iter().map(|h| h.pid).collect();
     for line in text.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().filter(|f| *f != "->").collect();
-        let (Some(pid), Some(file)) = (fields.get(4).and_then(|p| p.parse::<u32>().ok()), fields.get(5)) else {
+        let (Some(pid), Some(file)) = (fields.get(4).and_then(|p| p.parse::<u32>().ok()), fields.get(5))
+        else {
             continue;
         };
         let Some((device, inode)) = file.rsplit_once(':') else { continue };

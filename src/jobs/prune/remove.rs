@@ -257,12 +257,7 @@ fn check_gone(look: &Look<'_>, job: &Job) -> Result<(), KeptJob> {
 }
 
 /// That nobody works in the job's workspace. `new` are the jobs at work, when there are later ones than `in_use` knows.
-fn check_unused(
-    in_use: &InUse,
-    new: Option<&JobsAtWork>,
-    dir: &StateDir,
-    job: &Job,
-) -> Result<(), KeptJob> {
+fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
     let new = new.and_then(|jobs| jobs.in_folder(&paths.workspace, Some(&job.id)));
     match new.or_else(|| in_use.first(&paths.workspace, Some(&job.id))) {
