@@ -43,7 +43,10 @@ fn prune_refuses_while_a_queued_job_is_to_work_in_the_workspace() {
         let report = json_of(&place, &words);
         let kept = &report["kept"][0];
         assert_eq!((&kept["job_id"], &kept["code"]), (&json!("c"), &json!("job-in-use")), "{report}");
-        assert!(kept["detail"].as_str().unwrap().contains("job d, which is queued, is to work in it"), "{kept}");
+        assert!(
+            kept["detail"].as_str().unwrap().contains("job d, which is queued, is to work in it"),
+            "{kept}"
+        );
         assert_eq!(report["removed"], json!([]), "{report}");
     }
     assert!(workspace.join("artefact").exists());
@@ -59,7 +62,10 @@ fn prune_refuses_while_a_process_has_a_file_of_the_workspace_open() {
     let process = holder(&place, &workspace.join("artefact"));
     let report = json_of(&place, &PRUNE);
     let detail = report["kept"][0]["detail"].as_str().unwrap_or_else(|| panic!("{report}"));
-    assert!(detail.contains(&format!("process {} (sleep) has a file of it open: artefact", process.pid())), "{detail}");
+    assert!(
+        detail.contains(&format!("process {} (sleep) has a file of it open: artefact", process.pid())),
+        "{detail}"
+    );
     drop(process);
     assert_eq!(json_of(&place, &PRUNE)["removed"][0]["job_id"], "c");
     assert!(!workspace.exists());
@@ -79,7 +85,10 @@ fn cleanup_waits_while_a_process_works_in_the_workspace_and_goes_on_by_itself() 
     let finding = &state["findings"][0];
     let sentence = finding["sentence"].as_str().unwrap_or_else(|| panic!("{state}"));
     assert_eq!(finding["code"], "cleanup-waiting", "{finding}");
-    assert!(sentence.contains(&format!("process {pid} (sleep) has its working directory in it")), "{sentence}");
+    assert!(
+        sentence.contains(&format!("process {pid} (sleep) has its working directory in it")),
+        "{sentence}"
+    );
     assert!(workspace.join("artefact").exists());
     drop(process);
     until("the workspace to go", || !workspace.exists());
@@ -119,7 +128,10 @@ fn what_may_not_be_looked_at_protects_and_says_so() {
     let as_nobody = |words: &[&str]| {
         let plain = place.command();
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(plain.get_program()).args(words);
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(plain.get_program())
+            .args(words);
         command.env_clear().current_dir(place.path(""));
         plain.get_envs().filter_map(|(name, value)| Some((name, value?))).for_each(|(name, value)| {
             command.env(name, value);
@@ -138,7 +150,10 @@ fn what_may_not_be_looked_at_protects_and_says_so() {
     let why = as_nobody(&["--json", "why", "job_directory:ghost"]).json();
     assert_eq!(why["verdict"], "unknown", "{why}");
     let reason = why["reason"].as_str().unwrap_or_else(|| panic!("{why}"));
-    assert!(reason.starts_with("no-visitor: ") && reason.contains("may not be looked at by this user"), "{reason}");
+    assert!(
+        reason.starts_with("no-visitor: ") && reason.contains("may not be looked at by this user"),
+        "{reason}"
+    );
     as_nobody(&["orphans", "cleanup", "--yes"]);
     assert!(ghost.join("file").exists());
     drop(process);

@@ -71,7 +71,14 @@ impl<'a> Cleaner<'a> {
         settings: CleanupSettings,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Cleaner<'a> {
-        Cleaner { dir, settings, queue: Mutex::new(queue), stop, derived: Derived::default(), in_use: Mutex::default() }
+        Cleaner {
+            dir,
+            settings,
+            queue: Mutex::new(queue),
+            stop,
+            derived: Derived::default(),
+            in_use: Mutex::default(),
+        }
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -87,8 +94,9 @@ impl<'a> Cleaner<'a> {
         let at = Instant::now();
         let mut queue = self.queue();
         queue.refresh()?;
-        let known = last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
-        let jobs = known.unwrap_or_else(|| JobsAtWork::of(queue.state()));
+        let known =
+            last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
+        let jobs = known.unwrap_or_else(|| JobsAtWork::of(&self.dir, queue.state()));
         drop(queue);
         let in_use = Arc::new(InUse::with_jobs(&self.dir, jobs));
         *last = Some((at, in_use.clone()));

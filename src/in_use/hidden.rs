@@ -93,7 +93,8 @@ fn is_apart(group: &str, own: &str, user: u32) -> bool {
 /// The control group of a process, by version 2 or by systemd's own of version 1.
 fn group_of(pid: u32) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let of = |head: &str| text.lines().find_map(|line| line.split_once(head)).map(|(_, group)| group.to_owned());
+    let of =
+        |head: &str| text.lines().find_map(|line| line.split_once(head)).map(|(_, group)| group.to_owned());
     of("0::").filter(|group| group != "/").or_else(|| of(":name=systemd:")).or_else(|| of("0::"))
 }
 

@@ -21,6 +21,9 @@ pub(super) fn gather(picture: &mut Picture) {
 }
 
 fn note(picture: &mut Picture, by: String, file: PathBuf) {
+    if picture.own.is_remote(&file).is_some_and(|device| picture.areas.exclude(device)) {
+        return;
+    }
     let reference = Reference { by: By::Kernel(by), how: How::Backing, name: file.clone() };
     let seen = look(&file, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|seen| seen.links > 0);
     match seen.and_then(|seen| picture.own.locate(&seen, &file)) {
@@ -53,7 +56,8 @@ fn locks(picture: &mut Picture, text: &str) {
     let hidden: HashSet<u32> = picture.hidden.iter().map(|h| h.pid).collect();
     for line in text.lines() {
         let fields: Vec<&str> = line.split_ascii_whitespace().filter(|f| *f != "->").collect();
-        let (Some(pid), Some(file)) = (fields.get(4).and_then(|p| p.parse::<u32>().ok()), fields.get(5)) else {
+        let (Some(pid), Some(file)) = (fields.get(4).and_then(|p| p.parse::<u32>().ok()), fields.get(5))
+        else {
             continue;
         };
         let Some((device, inode)) = file.rsplit_once(':') else { continue };

@@ -66,7 +66,7 @@ impl InUse {
     /// A look at processes and mounts that is made when it is first asked, and at the jobs of a queue.
     #[must_use]
     pub fn look(dir: &StateDir, state: &QueueState) -> InUse {
-        InUse::with_jobs(dir, JobsAtWork::of(state))
+        InUse::with_jobs(dir, JobsAtWork::of(dir, state))
     }
 
     /// The same, with jobs that were looked for before.
@@ -151,8 +151,7 @@ impl InUse {
         let made_ms = found.stx_btime.tv_sec * 1000 + i64::from(found.stx_btime.tv_nsec) / 1_000_000;
         let age_ms = is_told.then_some(self.now_ms - made_ms);
         let could = hidden.iter().find(|process| process.could_be_in(age_ms))?;
-        let reference =
-            Reference { by: By::Process(could.pid), how: How::Unknown, name: PathBuf::new() };
+        let reference = Reference { by: By::Process(could.pid), how: How::Unknown, name: PathBuf::new() };
         Some(reference.used(String::new()))
     }
 }
@@ -286,6 +285,7 @@ fn name_of(pid: u32) -> String {
 /// The job that a process was started by.
 fn job_of(pid: u32) -> Option<String> {
     let environment = environment_of(pid).ok()?;
-    let job = environment.iter().find_map(|e| e.strip_prefix(marks::JOB_ID.as_bytes())?.strip_prefix(b"="))?;
+    let job =
+        environment.iter().find_map(|e| e.strip_prefix(marks::JOB_ID.as_bytes())?.strip_prefix(b"="))?;
     String::from_utf8(job.to_vec()).ok()
 }

@@ -50,7 +50,9 @@ impl From<Errno> for Silent {
 /// Looks at every process but this one.
 pub(super) fn gather(picture: &mut Picture) {
     let pids = match std::fs::read_dir("/proc") {
-        Ok(entries) => entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).collect(),
+        Ok(entries) => {
+            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).collect()
+        }
         Err(e) => {
             picture.blind = Some(format!("the processes of this machine cannot be listed: {e}"));
             Vec::new()
@@ -286,8 +288,7 @@ impl<'a> Gathering<'a> {
     /// What is mounted in, or of, the areas.
     fn mounts(&mut self, pid: u32, table: &MountTable) {
         for mount in &table.mounts {
-            let reference =
-                |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
+            let reference = |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
             let mut note = |place: Option<Location>, how| {
                 if let Some(place) = place.filter(|place| self.picture.areas.have(place)) {
                     self.picture.place(place, reference(how));
@@ -349,7 +350,12 @@ mod tests {
     fn line_of_memory_is_parsed() {
         let line = b"00400000-00401000 r-xp 00001000 fd:0a 123    /a b/c.so (deleted)";
         let mapped = Mapped::parse(line).unwrap();
-        let whole = Mapped { range: "400000-401000".to_owned(), device: device(0xfd, 0x0a), inode: 123, name: b"/a b/c.so" };
+        let whole = Mapped {
+            range: "400000-401000".to_owned(),
+            device: device(0xfd, 0x0a),
+            inode: 123,
+            name: b"/a b/c.so",
+        };
         assert_eq!(mapped, whole);
         assert_eq!(Mapped::parse(b"7ffd-7ffe rw-p 00000000 00:00 0    [stack]"), None);
         assert_eq!(Mapped::parse(b"7ffd-7ffe rw-p 00000000 00:00 0"), None);

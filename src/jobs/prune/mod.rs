@@ -20,11 +20,11 @@ mod remove;
 mod retention;
 mod trash;
 
+pub(crate) use remove::IN_USE;
 pub use remove::{
     KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
     would_prune_these,
 };
-pub(crate) use remove::IN_USE;
 pub use retention::Retention;
 pub(crate) use trash::is_in_trash;
 pub use trash::{TrashEmptied, delete_slots, slots as trash_slots, slots_without_job};
