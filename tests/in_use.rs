@@ -255,7 +255,7 @@ fn job_that_is_to_work_in_a_folder_uses_it() {
     assert!(uses[0].to_string().starts_with("job b, which is queued, is to work in it: "), "{}", uses[0]);
     assert_eq!(scene.uses_of("other"), []);
     let queue = Queue::open(&scene.dir).unwrap();
-    let jobs = JobsAtWork::of(queue.state());
+    let jobs = JobsAtWork::of(&scene.dir, queue.state());
     assert!(
         jobs.in_folder(&scene.used(), Some(&"b".parse().unwrap())).is_none(),
         "a job is no stranger to itself"

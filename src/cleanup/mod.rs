@@ -34,6 +34,7 @@ mod files;
 mod index;
 mod known;
 mod leftovers;
+mod named;
 mod record;
 mod run;
 mod settings;

@@ -85,7 +85,7 @@ impl Retainer {
                     of_the_queue(finish_removals(dir, queue, settings))?;
                     let outlived = retention.outlived(queue.state(), dir.clock.now());
                     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
-                    let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(queue.state()));
+                    let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(dir, queue.state()));
                     self.looking = Some(look(dir, jobs, at_work, retention, cleanup, settings));
                 }
             }

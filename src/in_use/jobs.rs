@@ -1,5 +1,6 @@
 //! Jobs that are to work in a folder: their `--cwd` leads into it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -7,8 +8,9 @@ use rustix::fs::AtFlags;
 use serde::Deserialize;
 
 use super::answer::{How, Use, User};
-use super::mounts::look;
+use super::mounts::{MountTable, look};
 use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::state::StateDir;
 
 /// Jobs that wait, run, or may be resumed, by the folders that they are to work in.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +24,18 @@ pub struct JobsAtWork {
 impl JobsAtWork {
     /// Those of a queue.
     #[must_use]
-    pub fn of(state: &QueueState) -> JobsAtWork {
+    pub fn of(dir: &StateDir, state: &QueueState) -> JobsAtWork {
         let mut at_work = JobsAtWork { seq: state.last_seq(), ..JobsAtWork::default() };
+        let own = OnceCell::new();
         let mut above: HashMap<PathBuf, Vec<(u64, u64)>> = HashMap::new();
         // Of those that are over only a crashed one is to go on where it was.
         let comes = |status| matches!(status, JobStatus::Queued | JobStatus::Running | JobStatus::Crashed);
         for job in state.jobs().filter(|job| comes(job.status)) {
             let Some(folder) = folder_of(job) else { continue };
+            // A file system of another host that does not answer would be waited for.
+            if own.get_or_init(|| Own::of(dir)).is_elsewhere(&folder) {
+                continue;
+            }
             let above = above.entry(folder.clone()).or_insert_with(|| folders_above(&folder));
             for identity in above.iter() {
                 let there = at_work.jobs.entry(*identity).or_default();
@@ -58,6 +65,26 @@ impl JobsAtWork {
         let (id, status, cwd) = there.iter().find(|(id, _, _)| Some(id) != own)?;
         let by = User::Job(id.clone(), *status);
         Some(Use { by, how: How::Work, what: cwd.display().to_string() })
+    }
+}
+
+/// The mounts of this process, and the file system that the workspaces are on.
+struct Own {
+    table: MountTable,
+    device: Option<u64>,
+}
+
+impl Own {
+    fn of(dir: &StateDir) -> Own {
+        let table = MountTable::of(Path::new("/proc/self")).unwrap_or_default();
+        let jobs = std::fs::canonicalize(dir.paths.jobs()).ok();
+        let place = jobs.and_then(|jobs| table.locate(&look(&jobs, AtFlags::empty()).ok()?, &jobs));
+        Own { device: place.map(|place| place.device), table }
+    }
+
+    /// Whether a path is, by its name, on another host's file system than the workspaces.
+    fn is_elsewhere(&self, path: &Path) -> bool {
+        self.table.is_remote(path).is_some_and(|device| Some(device) != self.device)
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) fn gather(picture: &mut Picture) {
 }
 
 fn note(picture: &mut Picture, by: String, file: PathBuf) {
+    if picture.own.is_remote(&file).is_some_and(|device| picture.areas.exclude(device)) {
+        return;
+    }
     let reference = Reference { by: By::Kernel(by), how: How::Backing, name: file.clone() };
     let seen = look(&file, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|seen| seen.links > 0);
     match seen.and_then(|seen| picture.own.locate(&seen, &file)) {

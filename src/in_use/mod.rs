@@ -66,7 +66,7 @@ impl InUse {
     /// A look at processes and mounts that is made when it is first asked, and at the jobs of a queue.
     #[must_use]
     pub fn look(dir: &StateDir, state: &QueueState) -> InUse {
-        InUse::with_jobs(dir, JobsAtWork::of(state))
+        InUse::with_jobs(dir, JobsAtWork::of(dir, state))
     }
 
     /// The same, with jobs that were looked for before.

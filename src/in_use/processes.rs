@@ -251,7 +251,10 @@ impl<'a> Gathering<'a> {
             let Some(mapped) = Mapped::parse(line) else { continue };
             // A program and a library are several lines.
             let key = (mapped.device, mapped.inode);
-            if self.picture.areas.exclude(mapped.device) || last.replace(key) == Some(key) {
+            // An overlay of older kernels is told by the file system below it.
+            let name = Path::new(OsStr::from_bytes(mapped.name));
+            let is_elsewhere = self.picture.areas.exclude(mapped.device) && !self.picture.areas.have_named(name);
+            if is_elsewhere || last.replace(key) == Some(key) {
                 continue;
             }
             self.mapped(pid, folder, table, &mapped);

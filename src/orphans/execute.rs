@@ -18,7 +18,7 @@ use crate::locks::{self, JobLivenessOf, LockOutcome};
 use crate::queue::{JobId, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::names::decode;
-use crate::system::docker::{DockerObject, Engine, Removal};
+use crate::system::docker::{DockerObject, Engines, Removal};
 use crate::system::{end_process, git_work};
 
 /// A plan older than this is out of date.
@@ -427,7 +427,7 @@ impl Work<'_> {
 
     fn remove_objects(
         &mut self,
-        engine: &Engine,
+        engine: &Engines,
         going: &[(Candidate, DockerObject)],
     ) -> Result<(), ExecuteError> {
         let objects: Vec<DockerObject> = going.iter().map(|(_, object)| object.clone()).collect();

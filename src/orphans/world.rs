@@ -10,7 +10,7 @@ use crate::in_use::InUse;
 use crate::jobs::{Life, ProcessTable, life_of};
 use crate::queue::{Actor, Job, JobId, Queue};
 use crate::state::{StateDir, Timestamp};
-use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, EngineSettings};
+use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines};
 use crate::system::is_network;
 
 /// How orphans are looked for and removed.
@@ -26,8 +26,8 @@ pub struct OrphanSettings {
     pub trash_bytes: u64,
     /// How often a daemon looks, and empties the trash; zero: only when it recovers.
     pub scan_every: Duration,
-    /// Where the engine is; `None` when this machine has none.
-    pub engine: Option<EngineSettings>,
+    /// Which engines jobs may have used.
+    pub engine: EngineChoice,
     /// The folder by which a workspace's index is known.
     pub index_folder: PathBuf,
 }
@@ -42,14 +42,14 @@ impl OrphanSettings {
             trash_keep: Duration::from_secs(7 * 24 * 3600),
             trash_bytes: 10 << 30,
             scan_every: Duration::from_secs(3600),
-            engine: None,
+            engine: EngineChoice::None,
             index_folder: ".code-indexer".into(),
         }
     }
 }
 
 /// The engine as it answered, or why it did not.
-pub(super) type Answer = Result<(Engine, Vec<DockerObject>), EngineError>;
+pub(super) type Answer = Result<(Engines, Vec<DockerObject>), EngineError>;
 
 /// One picture of everything that may own something.
 pub struct World<'a> {
@@ -81,7 +81,7 @@ impl<'a> World<'a> {
         queue: &'a Queue,
     ) -> Result<World<'a>, DiskError> {
         let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
-        let engine = settings.engine.as_ref().map(ask);
+        let engine = (settings.engine != EngineChoice::None).then(|| ask(&settings.engine));
         let root = dir.paths.root();
         let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
         Ok(World {
@@ -130,8 +130,8 @@ impl<'a> World<'a> {
     }
 }
 
-fn ask(settings: &EngineSettings) -> Answer {
-    let engine = Engine::connect(settings)?;
+fn ask(choice: &EngineChoice) -> Answer {
+    let engine = Engines::connect(choice)?;
     let mut objects = Vec::new();
     for kind in DockerKind::ALL {
         objects.extend(engine.list(kind)?);

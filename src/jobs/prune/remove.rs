@@ -107,7 +107,7 @@ pub fn would_prune(
 ) -> PruneReport {
     let outlived = retention.outlived(queue.state(), dir.clock.now());
     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
-    would_prune_these(dir, jobs, JobsAtWork::of(queue.state()), retention, needed, settings)
+    would_prune_these(dir, jobs, JobsAtWork::of(dir, queue.state()), retention, needed, settings)
 }
 
 /// The same, of some jobs, with those of the whole queue that are to work somewhere.
@@ -197,7 +197,7 @@ pub fn prune_some(
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
         // What was submitted since.
-        let new = (!in_use.jobs().is_of(state)).then(|| JobsAtWork::of(state));
+        let new = (!in_use.jobs().is_of(state)).then(|| JobsAtWork::of(dir, state));
         for (job, lock) in &leaving {
             // Somebody else has removed it.
             let Some(now) = state.get(&job.id) else { continue };

@@ -155,7 +155,9 @@ impl ClientEnvironment {
             let name = name.to_string_lossy().into_owned();
             return Ok((name != DEFAULT_CONTEXT).then(|| (name, "DOCKER_CONTEXT".to_owned())));
         }
-        let Some(file) = self.config_folder().map(|folder| folder.join("config.json")) else { return Ok(None) };
+        let Some(file) = self.config_folder().map(|folder| folder.join("config.json")) else {
+            return Ok(None);
+        };
         let unreadable = |why: String| format!("{} cannot be read: {why}", file.display());
         let text = match std::fs::read(&file) {
             Ok(text) => text,
@@ -177,7 +179,8 @@ impl ClientEnvironment {
         };
         let file = contexts.join("meta").join(&id).join("meta.json");
         let meta = std::fs::read(&file).map_err(|e| e.to_string());
-        let meta = meta.and_then(|text| serde_json::from_slice::<ContextMeta>(&text).map_err(|e| e.to_string()));
+        let meta =
+            meta.and_then(|text| serde_json::from_slice::<ContextMeta>(&text).map_err(|e| e.to_string()));
         match meta {
             Err(why) => {
                 let why = format!("the docker context '{name}' cannot be read: {}: {why}", file.display());
@@ -291,7 +294,9 @@ mod tests {
         let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         let meta = folder.join("contexts/meta").join(id);
         std::fs::create_dir_all(&meta).unwrap();
-        let text = format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#);
+        let text = format!(
+            r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#
+        );
         std::fs::write(meta.join("meta.json"), text).unwrap();
         meta
     }
@@ -315,7 +320,10 @@ mod tests {
         assert_eq!(hosts(&found), ["unix:///a/docker.sock"]);
         let FoundEngine::At(_, source) = &found else { unreachable!() };
         assert!(source.to_string().starts_with("docker context 'rootless', chosen by "), "{source}");
-        assert_eq!(hosts(&environment(&[home, ("DOCKER_CONTEXT", "colima")]).find()), ["unix:///b/docker.sock"]);
+        assert_eq!(
+            hosts(&environment(&[home, ("DOCKER_CONTEXT", "colima")]).find()),
+            ["unix:///b/docker.sock"]
+        );
         let with_host = environment(&[home, ("DOCKER_CONTEXT", "colima"), ("DOCKER_HOST", "tcp://h:1")]);
         let named = AddressSource::Variable("DOCKER_HOST");
         assert_eq!(with_host.find(), FoundEngine::At(vec!["tcp://h:1".to_owned()], named));
