@@ -38,13 +38,14 @@ impl NamedByWorkspace {
         let real = std::fs::canonicalize(workspace).ok().filter(|real| real != workspace);
         let folders = std::iter::once(workspace.to_owned()).chain(real).collect();
         let mut named = NamedByWorkspace { folders, ..NamedByWorkspace::default() };
-        let of = |wanted: &dyn Fn(&DockerObject) -> bool, name: fn(&DockerObject) -> Option<&String>| {
-            containers.iter().filter(|c| wanted(c)).filter_map(name).cloned().collect::<HashSet<String>>()
+        let projects = |is_wanted: &dyn Fn(&DockerObject) -> bool| {
+            let wanted = containers.iter().filter(|c| is_wanted(c));
+            wanted.filter_map(|c| c.project.clone()).collect::<HashSet<String>>()
         };
-        let project = |c: &DockerObject| c.project.as_ref();
-        let elsewhere = of(&|c| c.folder.is_some() && !named.has_its_folder(c), project);
-        let here = of(&|c| named.has_its_folder(c), project);
-        let sessions = of(&|c| is_job_s(c) || named.mounts(c), |c| c.session.as_ref());
+        let elsewhere = projects(&|c| c.folder.is_some() && !named.has_its_folder(c));
+        let here = projects(&|c| named.has_its_folder(c));
+        let ours = containers.iter().filter(|c| is_job_s(c) || named.mounts(c));
+        let sessions = ours.filter_map(|c| c.session.clone()).collect();
         named.projects = here.difference(&elsewhere).cloned().collect();
         named.sessions = sessions;
         named

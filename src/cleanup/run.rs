@@ -96,11 +96,7 @@ impl<'a> Cleaner<'a> {
         queue.refresh()?;
         let known =
             last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
-<<<<<<< HEAD
-        let jobs = known.unwrap_or_else(|| JobsAtWork::of(queue.state()));
-=======
         let jobs = known.unwrap_or_else(|| JobsAtWork::of(&self.dir, queue.state()));
->>>>>>> d90bbba55d2e9e421174bd6f470fd35aaab84518
         drop(queue);
         let in_use = Arc::new(InUse::with_jobs(&self.dir, jobs));
         *last = Some((at, in_use.clone()));

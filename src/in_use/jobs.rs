@@ -12,13 +12,16 @@ use super::mounts::{MountTable, look};
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
+/// A job, and the folder that it was told to work in.
+type AtWork = (JobId, JobStatus, PathBuf);
+
 /// Jobs that wait, run, or may be resumed, by the folders that they are to work in.
 #[derive(Debug, Clone, Default)]
 pub struct JobsAtWork {
     /// The record up to which the queue was looked at.
     seq: u64,
     /// By device and inode of each folder from a job's own up to the root: a folder has several names.
-    jobs: HashMap<(u64, u64), Vec<(JobId, JobStatus, PathBuf)>>,
+    jobs: HashMap<(u64, u64), Vec<AtWork>>,
 }
 
 impl JobsAtWork {

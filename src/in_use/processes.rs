@@ -253,7 +253,8 @@ impl<'a> Gathering<'a> {
             let key = (mapped.device, mapped.inode);
             // An overlay of older kernels is told by the file system below it.
             let name = Path::new(OsStr::from_bytes(mapped.name));
-            let is_elsewhere = self.picture.areas.exclude(mapped.device) && !self.picture.areas.have_named(name);
+            let is_elsewhere =
+                self.picture.areas.exclude(mapped.device) && !self.picture.areas.have_named(name);
             if is_elsewhere || last.replace(key) == Some(key) {
                 continue;
             }

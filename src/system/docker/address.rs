@@ -139,7 +139,7 @@ impl ClientEnvironment {
             return self.checked(&host.to_string_lossy(), AddressSource::Variable("DOCKER_HOST"), false);
         }
         match self.context() {
-            Ok(Some((name, chosen_by))) => self.of_context(name, chosen_by),
+            Ok(Some((name, chosen_by))) => self.of_context(&name, chosen_by),
             Ok(None) => of_places(&self.sockets(), || self.trace()),
             Err(why) => FoundEngine::Unknown(why, AddressSource::UsualPlace),
         }
@@ -170,9 +170,9 @@ impl ClientEnvironment {
         Ok((!is_default).then(|| (name, file.display().to_string())))
     }
 
-    fn of_context(&self, name: String, chosen_by: String) -> FoundEngine {
+    fn of_context(&self, name: &str, chosen_by: String) -> FoundEngine {
         let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        let source = AddressSource::Context { name: name.clone(), chosen_by };
+        let source = AddressSource::Context { name: name.to_owned(), chosen_by };
         let Some(contexts) = self.config_folder().map(|folder| folder.join("contexts")) else {
             let why = format!("where the docker context '{name}' is cannot be told: there is no home");
             return FoundEngine::Unknown(why, source);
