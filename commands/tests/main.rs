@@ -18,6 +18,7 @@ mod findings;
 mod globals;
 mod http;
 mod import;
+mod in_use;
 mod init;
 mod jobs;
 mod lab;

@@ -64,6 +64,7 @@ impl Work<'_> {
     fn archive_work(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, ARCHIVE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Archive { folder, to } = step.what.clone() else { return Ok(()) };
+        self.check_unused(&folder)?;
         self.intend(PHASE, &[ARCHIVE.to_owned()])?;
         match git_work::archive(&self.cleaner.dir.disk, &folder, &to) {
             Ok(None) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
@@ -83,7 +84,12 @@ impl Work<'_> {
     fn take(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, identity, trash } = step.what.clone() else { return Ok(()) };
-        let (dir, name) = (&self.cleaner.dir, TAKE.to_owned());
+        let name = TAKE.to_owned();
+        if let Err(halt) = self.check_unused(&folder) {
+            self.plan_again(&folder, identity)?;
+            return Err(halt);
+        }
+        let dir = &self.cleaner.dir;
         dir.disk.ensure_dir(&dir.paths.cleanup_trash())?;
         self.intend(PHASE, &[name])?;
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
@@ -99,6 +105,14 @@ impl Work<'_> {
             }
         }
         self.let_go();
+        Ok(())
+    }
+
+    /// Who uses the files may change them: what was kept of them is kept anew when nobody does any more.
+    fn plan_again(&mut self, folder: &Path, identity: TreeIdentity) -> Result<(), Halt> {
+        if TreeIdentity::of(folder)? == Some(identity) {
+            self.record.phase_mut(PHASE).steps.clear();
+        }
         Ok(())
     }
 
@@ -126,6 +140,8 @@ impl Work<'_> {
     fn delete(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, DELETE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Delete { trash } = step.what.clone() else { return Ok(()) };
+        // Somebody may have come between the look and the rename.
+        self.check_unused(&trash)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
         let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;

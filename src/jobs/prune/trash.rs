@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::durable::tree::remove_tree;
 use crate::durable::{DiskError, Tried};
+use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
@@ -62,7 +63,7 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
     listed.into_iter().filter(|slot| !is_known(slot)).collect()
 }
 
-/// Deletes slots of the trash that are [`slots_without_job`].
+/// Deletes slots of the trash that are [`slots_without_job`]; what somebody uses stays.
 ///
 /// # Errors
 /// When the trash cannot be opened.
@@ -71,7 +72,12 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf]) -> Result<TrashEmptied, D
     if slots.is_empty() {
         return Ok(emptied);
     }
+    let mut in_use = TrashInUse::new(dir);
     for slot in slots {
+        if let Some(why) = in_use.why_kept(slot) {
+            emptied.failed.push((slot.clone(), why));
+            continue;
+        }
         let removed = remove_tree(&dir.disk, slot, &())?;
         emptied.bytes_freed += removed.bytes;
         emptied.emptied += u64::from(removed.is_complete());
