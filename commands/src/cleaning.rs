@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use recovery::archive::KeepRules;
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::state::config::{DEFAULT_DOCKER_HOST, NO_DOCKER, Origin};
+use recovery::state::config::{CleanupConfig, DEFAULT_DOCKER_HOST, NO_DOCKER, Origin};
 use recovery::system::docker::EngineSettings;
 
 use crate::context::Context;
@@ -17,6 +18,7 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
     let engine = engine(context)?;
     let settings = context.settings()?;
     let cleanup = settings.cleanup.clone();
+    let keep = keep_rules(&cleanup);
     Ok(CleanupSettings {
         parallel: cleanup.parallel,
         tries: cleanup.tries,
@@ -26,8 +28,14 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
         index_command: cleanup.index_command,
         index_folder: cleanup.index_folder,
         index_timeout: cleanup.index_timeout,
+        keep,
         ..CleanupSettings::new(actor)
     })
+}
+
+/// Which git work of folders that go is kept.
+pub(crate) fn keep_rules(cleanup: &CleanupConfig) -> KeepRules {
+    KeepRules { reflog: cleanup.reflog_keep, keep_ignored: cleanup.keep_ignored.clone() }
 }
 
 /// Where the engine is; `None` when there is to be none, or nobody configured one and this machine has none. An engine that is
@@ -62,6 +70,7 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         scan_every: orphans.scan_every,
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
+        keep: keep_rules(&settings.cleanup),
         ..OrphanSettings::new(actor)
     })
 }

@@ -83,6 +83,20 @@ pub enum CannotKeep {
     Stopped,
 }
 
+impl CannotKeep {
+    /// Whether it may be otherwise at the next try, without anybody's doing.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use io::ErrorKind as E;
+        match self {
+            CannotKeep::Unread { source, .. } => {
+                !matches!(source.source.kind(), E::PermissionDenied | E::InvalidFilename | E::InvalidInput)
+            }
+            CannotKeep::Disk { .. } | CannotKeep::Stopped => true,
+        }
+    }
+}
+
 /// Whether anything in a folder looks like git. Runs nothing, changes nothing.
 ///
 /// # Errors

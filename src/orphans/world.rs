@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::archive::KeepRules;
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::jobs::{Life, ProcessTable, life_of};
@@ -29,6 +30,8 @@ pub struct OrphanSettings {
     pub engine: Option<EngineSettings>,
     /// The folder by which a workspace's index is known.
     pub index_folder: PathBuf,
+    /// Which git work is kept.
+    pub keep: KeepRules,
 }
 
 impl OrphanSettings {
@@ -43,6 +46,7 @@ impl OrphanSettings {
             scan_every: Duration::from_secs(3600),
             engine: None,
             index_folder: ".code-indexer".into(),
+            keep: KeepRules::default(),
         }
     }
 }

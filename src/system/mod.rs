@@ -5,7 +5,6 @@ mod children;
 pub mod docker;
 mod filesystem;
 mod git;
-pub mod git_work;
 mod host;
 mod process;
 mod process_table;
