@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use recovery::archive::KeepRules;
+use recovery::archive::{KeepRules, Retention};
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
 use recovery::state::config::{CleanupConfig, DEFAULT_DOCKER_HOST, NO_DOCKER, Origin};
@@ -36,6 +36,12 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
 /// Which git work of folders that go is kept.
 pub(crate) fn keep_rules(cleanup: &CleanupConfig) -> KeepRules {
     KeepRules { reflog: cleanup.reflog_keep, keep_ignored: cleanup.keep_ignored.clone() }
+}
+
+/// Which archives are kept.
+pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> Retention {
+    let keep_ms = i64::try_from(cleanup.archive_keep.as_millis()).ok().filter(|keep| *keep > 0);
+    Retention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
 }
 
 /// Where the engine is; `None` when there is to be none, or nobody configured one and this machine has none. An engine that is
@@ -71,6 +77,7 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
         keep: keep_rules(&settings.cleanup),
+        archives: archive_retention(&settings.cleanup),
         ..OrphanSettings::new(actor)
     })
 }

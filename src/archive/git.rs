@@ -164,7 +164,8 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// Proves that every commit that is anchored is reachable from what a remote is known to have.
+    /// Proves that every commit that is anchored is reachable from what a remote is known to have. Tags with messages
+    /// that no remote is known to have are given back: they are small.
     ///
     /// # Errors
     /// Why that is not proven.
@@ -173,10 +174,11 @@ impl<'a> Git<'a> {
         objects: BorrowedFd<'_>,
         shallow: Option<&std::fs::File>,
         tips: &Tips,
-    ) -> Result<(), String> {
+    ) -> Result<Option<std::fs::File>, String> {
         let own: Vec<(&Id, &String)> = tips.own.iter().filter(|(id, _)| !tips.remote.contains(*id)).collect();
-        self.prove_types(objects, &own, tips)?;
-        let Some((_, first)) = own.first() else { return Ok(()) };
+        let tags = self.prove_types(objects, &own, tips)?;
+        let tags = if tags.is_empty() { None } else { Some(self.contents_of(objects, &tags)?) };
+        let Some((_, first)) = own.first() else { return Ok(tags) };
         let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
         if tips.remote.is_empty() {
             return Err(nobody(first));
@@ -191,24 +193,25 @@ impl<'a> Git<'a> {
         let mut printed = self.run(command, Some(self.lines(lines)?))?;
         printed.read_to_string(&mut answer).map_err(|e| e.to_string())?;
         match answer.trim() {
-            "0" => Ok(()),
+            "0" => Ok(tags),
             "1" if own.len() == 1 => Err(nobody(first)),
             "1" => Err(nobody("one of its names, HEADs or reflogs")),
             other => Err(format!("git answered '{other}' where it was to count")),
         }
     }
 
-    /// Anchored things are commits, and no tag has a message that nobody else has.
+    /// Anchored things are commits, or tags; those tags of which nobody else may have the message.
     fn prove_types(
         &self,
         objects: BorrowedFd<'_>,
         own: &[(&Id, &String)],
         tips: &Tips,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Id>, String> {
         let tags: Vec<(&Id, &String)> = tips.own_tag_candidates.iter().collect();
         if own.is_empty() && tags.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let mut with_message = Vec::new();
         let mut command = self.command(objects);
         command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
         let asked = own.iter().chain(&tags).map(|(id, _)| hex(id));
@@ -218,13 +221,20 @@ impl<'a> Git<'a> {
             let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
             match answer.strip_prefix(&hex(id)).map(str::trim) {
                 Some("commit") => {}
-                Some("tag") if number < own.len() && !tips.own_tag_candidates.contains_key(*id) => {}
-                Some("tag") => return Err(format!("{what} is a tag with a message of its own")),
+                Some("tag") if number < own.len() => {}
+                Some("tag") => with_message.push(**id),
                 Some(kind) => return Err(format!("{what} is {kind}")),
                 None => return Err("git did not answer what it was asked".to_owned()),
             }
         }
-        Ok(())
+        Ok(with_message)
+    }
+
+    /// Objects as `git cat-file --batch` writes them.
+    fn contents_of(&self, objects: BorrowedFd<'_>, ids: &[Id]) -> Result<std::fs::File, String> {
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch"]);
+        self.run(command, Some(self.lines(ids.iter().map(hex))?))
     }
 
     fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {

@@ -25,6 +25,8 @@ pub(super) enum Part {
         tree: PathBuf,
         changes: Changes,
     },
+    /// Messages of a repository's tags.
+    Tags(PathBuf, File),
     /// A repository outside, which a working tree here belongs to.
     Outside(OwnedFd),
 }
@@ -82,9 +84,17 @@ impl Judge<'_> {
         let mut unproven = BTreeSet::new();
         for (number, store) in self.found.stores.iter().enumerate() {
             let folder = self.open(&store.path)?;
-            if let Err(why) = self.prove_store(store, &folder) {
-                unproven.insert(number);
-                plan.keep_whole(&store.path, why);
+            match self.prove_store(store, &folder) {
+                Ok(None) => {}
+                Ok(Some(tags)) => {
+                    let why = "it has tags with messages that no remote is known to have".to_owned();
+                    plan.repositories.push(Repository::new(&store.path, why));
+                    plan.parts.push(Part::Tags(store.path.clone(), tags));
+                }
+                Err(why) => {
+                    unproven.insert(number);
+                    plan.keep_whole(&store.path, why);
+                }
             }
             let trees = trees_of.get(&number).map(Vec::as_slice).unwrap_or_default();
             self.judge_other_trees(&mut plan, store, &folder, trees)?;
@@ -128,6 +138,11 @@ impl Judge<'_> {
 
     /// What of a working tree's files is to be kept; all of them when git cannot tell.
     fn judge_tree(&self, plan: &mut Plan, path: &Path, home: &OwnedFd) -> Result<(), Unread> {
+        // One that git takes for no repository is of little use to whoever has it back.
+        if let Err(why) = tips::read_heads(home.as_fd(), &mut Tips::default()) {
+            plan.keep_whole(path, why);
+            return Ok(());
+        }
         match self.changes_of(path, home) {
             Ok(None) => {}
             Ok(Some((files, deleted, submodules, changes))) => {
@@ -213,9 +228,9 @@ impl Judge<'_> {
     }
 
     /// Everything that a repository in the folder anchors is known to be elsewhere.
-    fn prove_store(&self, store: &Store, folder: &OwnedFd) -> Result<(), String> {
+    fn prove_store(&self, store: &Store, folder: &OwnedFd) -> Result<Option<File>, String> {
         if store.is_linked {
-            return self.prove_linked(store, folder);
+            return self.prove_linked(store, folder).map(|()| None);
         }
         let (mut tips, _) = self.read(folder)?;
         let objects = objects_of(folder.as_fd())?;
@@ -288,7 +303,9 @@ impl Judge<'_> {
             let objects = objects_of(folder.as_fd())?;
             self.prove_index_of(folder.as_fd(), objects.as_fd(), head)?;
             let shallow = optional_file(common.as_fd(), c"shallow")?;
-            self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &own)
+            // Its tags are there, and stay.
+            own.own_tag_candidates.clear();
+            self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &own).map(drop)
         };
         if let Err(why) = proven() {
             plan.repositories.push(Repository::new(tree, why));
@@ -439,6 +456,7 @@ impl std::fmt::Debug for Part {
         match self {
             Part::Whole(path) => write!(f, "all of {}", path.display()),
             Part::Files { tree, .. } => write!(f, "files of {}", tree.display()),
+            Part::Tags(path, _) => write!(f, "tags of {}", path.display()),
             Part::Outside(_) => write!(f, "a repository elsewhere"),
         }
     }

@@ -212,6 +212,11 @@ impl Copy<'_, '_> {
                     let name = format!("outside-{number}").into_bytes();
                     self.tree(folder.as_fd(), Path::new(""), &name)?;
                 }
+                Part::Tags(store, _) if outermost.iter().any(|path| store.starts_with(path)) => {}
+                Part::Tags(store, messages) => {
+                    let name = [&*self.name_of(store), b".tags"].concat();
+                    self.content(messages, store, &name)?;
+                }
                 Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
                 Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
             }
@@ -315,9 +320,15 @@ impl Copy<'_, '_> {
     }
 
     fn file(&mut self, folder: BorrowedFd<'_>, at: &CStr, path: &Path, name: &[u8]) -> io::Result<()> {
-        let opened = open_file(folder, at).and_then(|file| Ok((fstat(&file)?, file)));
-        let (found, file) = match opened {
-            Ok(opened) => opened,
+        match open_file(folder, at) {
+            Ok(file) => self.content(&file, path, name),
+            Err(e) => self.unread(path, e),
+        }
+    }
+
+    fn content(&mut self, file: &std::fs::File, path: &Path, name: &[u8]) -> io::Result<()> {
+        let found = match fstat(file) {
+            Ok(found) => found,
             Err(e) => return self.unread(path, e),
         };
         if !FileType::from_raw_mode(found.st_mode).is_file() {
@@ -332,7 +343,7 @@ impl Copy<'_, '_> {
             }
             false => Ok(()),
         };
-        match self.tar.put_file(&entry_of(&found, name, Kind::File, size), &file, &go_on) {
+        match self.tar.put_file(&entry_of(&found, name, Kind::File, size), file, &go_on) {
             Ok(()) => Ok(()),
             Err(CopyError::Write(e)) => Err(e),
             Err(CopyError::Read(_)) if self.failure.borrow().is_some() => Err(io::ErrorKind::Interrupted.into()),

@@ -33,4 +33,7 @@ pub use keep::{CannotKeep, KeepRequest, Kept, has_git, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
-pub use store::{Archive, ArchiveForm, Retention, archive, archives, outlived, remove};
+pub use store::{
+    Archive, ArchiveForm, PruneError, Retention, Totals, archive, archives, outlived, prune, remove, remove_audited,
+    totals,
+};

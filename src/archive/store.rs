@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::note::{ArchiveSource, FORMAT, Note, Repository};
+use crate::audit::{AuditError, Entry, Trail};
 use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
 use crate::durable::{DiskError, Tried, read_optional};
+use crate::queue::Actor;
 use crate::state::{StateDir, Timestamp};
 
 /// Its form on disk.
@@ -203,6 +205,81 @@ pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
         }
     }
     dir.disk.sync_dir(folder)
+}
+
+/// How many archives there are, and their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ArchiveTotals")]
+pub struct Totals {
+    /// How many.
+    pub total: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// Adds the archives up, without reading what they say of themselves.
+///
+/// # Errors
+/// What the system says.
+pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
+    let mut totals = Totals::default();
+    for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e).tried("list", &folder),
+        };
+        for entry in entries {
+            let path = entry.tried("list", &folder)?.path();
+            let Ok(found) = path.symlink_metadata() else { continue };
+            let bytes = match found.is_dir() {
+                true => measure_tree(&path).bytes,
+                false if path.extension().is_some_and(|e| e == "tar") => found.len(),
+                false => continue,
+            };
+            totals = Totals { total: totals.total + 1, bytes: totals.bytes.saturating_add(bytes) };
+        }
+    }
+    Ok(totals)
+}
+
+/// Removes the archives that no rule keeps, each with its entry in the audit trail; those that are gone.
+///
+/// # Errors
+/// [`PruneError`]; what was removed before is in the trail.
+pub fn prune(dir: &StateDir, retention: Retention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
+    if retention == Retention::default() {
+        return Ok(Vec::new());
+    }
+    let gone = outlived(&archives(dir)?, retention, dir.clock.now());
+    gone.iter().try_for_each(|archive| remove_audited(dir, archive, actor))?;
+    Ok(gone)
+}
+
+/// Removes one archive, with its entry in the audit trail.
+///
+/// # Errors
+/// [`PruneError`].
+pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
+    let trail = Trail::open(dir)?;
+    remove(dir, archive)?;
+    let of = archive.object.as_deref().unwrap_or("an earlier version's");
+    let detail = format!("{of}, {} bytes, made at {}", archive.bytes, archive.made_at);
+    let object = format!("archive:{}", archive.archive_id);
+    trail.record(&Entry::done(dir.clock.now(), actor, "cleanup archive prune", object, detail))?;
+    Ok(())
+}
+
+/// Why archives could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::archive::KeepRules;
+use crate::archive::{KeepRules, Retention};
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::jobs::{Life, ProcessTable, life_of};
@@ -32,6 +32,8 @@ pub struct OrphanSettings {
     pub index_folder: PathBuf,
     /// Which git work is kept.
     pub keep: KeepRules,
+    /// Which archives of it are kept.
+    pub archives: Retention,
 }
 
 impl OrphanSettings {
@@ -47,6 +49,7 @@ impl OrphanSettings {
             engine: None,
             index_folder: ".code-indexer".into(),
             keep: KeepRules::default(),
+            archives: Retention::default(),
         }
     }
 }
