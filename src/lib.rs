@@ -4,6 +4,7 @@
 //! The library neither prints nor reads the environment; the edges (`commands/`, `tui/`) do. Start with
 //! `ARCHITECTURE.md`.
 
+pub mod archive;
 pub mod audit;
 pub mod cleanup;
 pub mod daemon;

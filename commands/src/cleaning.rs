@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use recovery::archive::{KeepRules, Retention};
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::state::config::{NO_DOCKER, Origin};
+use recovery::state::config::{CleanupConfig, NO_DOCKER, Origin};
 use recovery::system::docker::{ClientEnvironment, EngineChoice, EngineSettings};
 
 use crate::context::Context;
@@ -17,6 +18,7 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
     let (engine, client) = engine(context)?;
     let settings = context.settings()?;
     let cleanup = settings.cleanup.clone();
+    let keep = keep_rules(&cleanup);
     Ok(CleanupSettings {
         parallel: cleanup.parallel,
         tries: cleanup.tries,
@@ -27,8 +29,20 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
         index_command: cleanup.index_command,
         index_folder: cleanup.index_folder,
         index_timeout: cleanup.index_timeout,
+        keep,
         ..CleanupSettings::new(actor)
     })
+}
+
+/// Which git work of folders that go is kept.
+pub(crate) fn keep_rules(cleanup: &CleanupConfig) -> KeepRules {
+    KeepRules { reflog: cleanup.reflog_keep, keep_ignored: cleanup.keep_ignored.clone() }
+}
+
+/// Which archives are kept.
+pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> Retention {
+    let keep_ms = i64::try_from(cleanup.archive_keep.as_millis()).ok().filter(|keep| *keep > 0);
+    Retention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
 }
 
 /// Which engines jobs use, and what the docker client goes by where no configuration says it.
@@ -77,6 +91,8 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         scan_every: orphans.scan_every,
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
+        keep: keep_rules(&settings.cleanup),
+        archives: archive_retention(&settings.cleanup),
         ..OrphanSettings::new(actor)
     })
 }

@@ -3,10 +3,10 @@
 use super::docker::Ownership;
 use super::named::{NamedByWorkspace, workspace_of};
 use super::settings::CleanupSettings;
+use crate::archive::has_git;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 use crate::system::docker::{DockerKind, DockerObject, EngineError, Engines};
-use crate::system::git_work;
 
 /// What a job left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,11 @@ impl<'a> Leftovers<'a> {
                 return Left::Something("it has a code index".to_owned());
             }
             // A repository of a job that was never cleaned may have work that nobody else has.
-            if !git_work::repositories(&paths.workspace).is_empty() {
-                return Left::Something("there is a git repository in its workspace".to_owned());
+            match has_git(&paths.workspace) {
+                Ok(false) => {}
+                Ok(true) => return Left::Something("there is a git repository in its workspace".to_owned()),
+                // Its cleanup finds that too, and says so.
+                Err(why) => return Left::Something(format!("its workspace cannot be looked through: {why}")),
             }
         }
         // Its engine may be another one than the others' is: its cleanup asks that.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::archive::KeepRules;
 use crate::queue::Actor;
 use crate::system::docker::{ClientEnvironment, EngineChoice, EngineSettings};
 
@@ -31,6 +32,8 @@ pub struct CleanupSettings {
     pub index_folder: PathBuf,
     /// How long the index tool may take.
     pub index_timeout: Duration,
+    /// Which git work is kept.
+    pub keep: KeepRules,
 }
 
 /// The longest pause between two tries.
@@ -51,6 +54,7 @@ impl CleanupSettings {
             index_command: ["cidx", "uninstall", "--force-docker"].map(str::to_owned).to_vec(),
             index_folder: ".code-indexer".into(),
             index_timeout: Duration::from_secs(300),
+            keep: KeepRules::default(),
         }
     }
 

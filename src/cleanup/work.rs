@@ -18,6 +18,8 @@ pub(super) enum Halt {
     InUse(String),
     /// It failed, and counts.
     Failed(String),
+    /// It fails until somebody does something about it.
+    Park(String),
     /// It is tried again with growing pauses and never parked: nothing here could mend it.
     Unreachable(String),
     /// It cannot be done here at all.
@@ -174,6 +176,11 @@ impl<'a> Work<'a> {
                 let is_last = phase.failures >= tries;
                 phase.status = if is_last { PhaseStatus::Parked } else { PhaseStatus::Failed };
                 phase.next_try_at = if is_last { None } else { after(phase.failures) };
+                phase.error = Some(why);
+            }
+            Halt::Park(why) => {
+                phase.failures = tries;
+                phase.status = PhaseStatus::Parked;
                 phase.error = Some(why);
             }
             Halt::Overtaken | Halt::Stopped | Halt::Error(_) => {}

@@ -76,7 +76,7 @@ impl Retainer {
                     self.free = looked.free;
                     self.look_again(looked.pending, looked.open);
                     if self.free.is_empty() {
-                        self.delete(dir, queue)?;
+                        self.delete(dir, queue, settings)?;
                     }
                 }
                 None if self.looking.is_some() => {}
@@ -102,7 +102,7 @@ impl Retainer {
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
         if self.free.is_empty() {
-            self.delete(dir, queue)?;
+            self.delete(dir, queue, settings)?;
         }
         Ok(())
     }
@@ -117,16 +117,21 @@ impl Retainer {
     }
 
     /// Begins to delete what is in the trash. A thread that is at it still is left to it.
-    fn delete(&mut self, dir: &StateDir, queue: &mut Queue) -> Result<(), QueueError> {
+    fn delete(
+        &mut self,
+        dir: &StateDir,
+        queue: &mut Queue,
+        settings: &RecoverSettings,
+    ) -> Result<(), QueueError> {
         if self.deleting.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
         let Ok(listed) = trash_slots(dir) else { return Ok(()) };
         queue.refresh()?;
         let slots = slots_without_job(listed, queue.state());
-        let dir = dir.clone();
+        let (dir, keep) = (dir.clone(), settings.keep.clone());
         // Killed with the daemon, it leaves what the next one deletes.
-        self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots)));
+        self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots, &keep)));
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use crate::queue::{JobId, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::names::decode;
 use crate::system::docker::{DockerObject, Engines, Removal};
-use crate::system::{end_process, git_work};
+use crate::system::end_process;
 
 /// A plan older than this is out of date.
 pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
@@ -364,11 +364,8 @@ impl Work<'_> {
         path: &Path,
         identity: TreeIdentity,
     ) -> Result<(u64, &'static str), String> {
-        if candidate.kind == OrphanKind::JobDirectory {
-            let to = self.dir.paths.orphans_archive().join(&candidate.id);
-            git_work::archive(&self.dir.disk, path, &to)
-                .map_err(|why| format!("its uncommitted work cannot be kept: {why}"))?;
-        }
+        trash::keep_work(self.dir, self.settings, candidate, path)
+            .map_err(|why| format!("git work may be lost, so it stays: {why}"))?;
         match trash::take(self.dir, candidate, path, identity, &self.plan_id) {
             Ok(true) => Ok((candidate.bytes, "in_trash")),
             Ok(false) => Ok((0, "already_gone")),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::archive::{KeepRules, Retention};
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::in_use::InUse;
@@ -30,6 +31,10 @@ pub struct OrphanSettings {
     pub engine: EngineChoice,
     /// The folder by which a workspace's index is known.
     pub index_folder: PathBuf,
+    /// Which git work is kept.
+    pub keep: KeepRules,
+    /// Which archives of it are kept.
+    pub archives: Retention,
 }
 
 impl OrphanSettings {
@@ -44,6 +49,8 @@ impl OrphanSettings {
             scan_every: Duration::from_secs(3600),
             engine: EngineChoice::None,
             index_folder: ".code-indexer".into(),
+            keep: KeepRules::default(),
+            archives: Retention::default(),
         }
     }
 }

@@ -116,5 +116,12 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::MayBeGone { path });
     remove(&mut queue)?;
     empty_trash(&dir, &settings, true)?;
+    let archives = recovery::archive::archives(&dir)?;
+    if archives.is_empty() {
+        return Err("the work in the folder is not kept".into());
+    }
+    for archive in archives {
+        recovery::archive::remove(&dir, &archive)?;
+    }
     Ok(())
 }

@@ -8,7 +8,8 @@
 //! | --- | --- | --- |
 //! | before the rename | the job | nothing |
 //! | before the `remove` record | the job, its workspace in the trash | removes record file and job ([`finish_removals`]) |
-//! | while deleting | a part of the workspace in the trash, no job | deletes the rest ([`delete_slots`]) |
+//! | before the deletion | the workspace in the trash, no job | keeps git work that is in it, and deletes it ([`delete_slots`]) |
+//! | while deleting | a part of the workspace in the trash as `going-…` | deletes the rest |
 //!
 //! A job in whose workspace anybody works stays ([`crate::in_use`]), and so does what somebody uses in the trash.
 //!

@@ -92,7 +92,7 @@ pub fn prune(
     }
     let listed = slots(dir)?;
     queue.refresh()?;
-    report.trash = delete_slots(dir, &slots_without_job(listed, queue.state()))?;
+    report.trash = delete_slots(dir, &slots_without_job(listed, queue.state()), &settings.keep)?;
     Ok(report)
 }
 
