@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use recovery::archive::{
-    ArchiveSource, CannotKeep, KeepRequest, KeepRules, Kept, archive, archives, has_git, keep, remove, restore,
+    ArchiveSource, CannotKeep, KeepRequest, KeepRules, Kept, archive, archives, has_git, keep, remove,
+    restore,
 };
 use recovery::durable::Disk;
 use recovery::state::{Clock, StateDir};
@@ -24,7 +25,8 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let place = tempfile::tempdir().unwrap();
-        let dir = StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        let dir =
+            StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
         let scene = Scene { w: place.path().join("w"), place, dir, rules: KeepRules::default() };
         scene.sh(
             "mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
@@ -45,7 +47,9 @@ impl Scene {
     fn sh(&self, script: &str) {
         let mut sh = Command::new("sh");
         sh.args(["-ec", script]).current_dir(self.place.path());
-        sh.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").env("TOP", self.place.path());
+        sh.env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("TOP", self.place.path());
         let who = [("AUTHOR", "a"), ("COMMITTER", "c")];
         for (role, name) in who {
             sh.env(format!("GIT_{role}_NAME"), name).env(format!("GIT_{role}_EMAIL"), "a@b");
@@ -89,7 +93,9 @@ impl Scene {
                 let kind = entry.file_type().unwrap();
                 if kind.is_dir() {
                     open.push(entry.path());
-                } else if kind.is_file() && std::fs::read(entry.path()).unwrap().windows(WORK.len()).any(|w| w == WORK.as_bytes()) {
+                } else if kind.is_file()
+                    && std::fs::read(entry.path()).unwrap().windows(WORK.len()).any(|w| w == WORK.as_bytes())
+                {
                     return true;
                 }
             }
@@ -124,15 +130,27 @@ const WORKS: &[(&str, &str)] = &[
     ("stash of an old day", "echo precious-work >>f; GIT_COMMITTER_DATE='2001-01-01T00:00:00Z' git stash -q"),
     ("reflog", "echo precious-work >>f; git commit -qam two; git reset -q --hard HEAD~1"),
     ("ORIG_HEAD", "echo precious-work >>f; git commit -qam two; git reset -q --hard HEAD~1; rm -r .git/logs"),
-    ("amended", "git checkout -q -B mine; echo precious-work >>f; git commit -qam two; git push -q origin mine; \
-      git checkout -q main; echo precious-work >h; git add h; git commit -qm x; git reset -q --hard origin/main"),
-    ("MERGE_HEAD", "git checkout -qb x; echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); \
-      git checkout -q main; git branch -qD x; rm -r .git/logs .git/ORIG_HEAD || true; echo $C >.git/MERGE_HEAD"),
-    ("CHERRY_PICK_HEAD", "git checkout -q --detach; echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); \
-      git checkout -q main; rm -r .git/logs; echo $C >.git/CHERRY_PICK_HEAD"),
+    (
+        "amended",
+        "git checkout -q -B mine; echo precious-work >>f; git commit -qam two; git push -q origin mine; \
+      git checkout -q main; echo precious-work >h; git add h; git commit -qm x; git reset -q --hard origin/main",
+    ),
+    (
+        "MERGE_HEAD",
+        "git checkout -qb x; echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); \
+      git checkout -q main; git branch -qD x; rm -r .git/logs .git/ORIG_HEAD || true; echo $C >.git/MERGE_HEAD",
+    ),
+    (
+        "CHERRY_PICK_HEAD",
+        "git checkout -q --detach; echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); \
+      git checkout -q main; rm -r .git/logs; echo $C >.git/CHERRY_PICK_HEAD",
+    ),
     ("AUTO_MERGE", "echo precious-work >x; T=$(git hash-object -w x); rm x; echo $T >.git/AUTO_MERGE"),
-    ("bisect", "echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); git reset -q --hard HEAD~1; \
-      rm -r .git/logs .git/ORIG_HEAD; mkdir .git/refs/bisect; echo $C >.git/refs/bisect/bad"),
+    (
+        "bisect",
+        "echo precious-work >>f; git commit -qam two; C=$(git rev-parse HEAD); git reset -q --hard HEAD~1; \
+      rm -r .git/logs .git/ORIG_HEAD; mkdir .git/refs/bisect; echo $C >.git/refs/bisect/bad",
+    ),
     ("notes", "git notes add -m precious-work"),
     ("tag with a message", "git tag -am precious-work v2"),
     ("packed tag with a message", "git tag -am precious-work v2; git gc -q"),
@@ -140,35 +158,83 @@ const WORKS: &[(&str, &str)] = &[
     ("assume-unchanged", "git update-index --assume-unchanged f; echo precious-work >f"),
     ("skip-worktree", "git update-index --skip-worktree f; echo precious-work >f"),
     ("symbolic link", "ln -s precious-work new; echo precious-work >other"),
-    ("linked tree, detached", "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >>f; git commit -qam two"),
-    ("linked tree, staged", "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >f; git add f; echo 1 >f"),
-    ("linked tree, gone", "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >>f; git commit -qam two; rm -r ../tree"),
-    ("linked tree, operation", "git worktree add -q --detach ../tree; D=$(ls -d .git/worktrees/*); echo precious-work >x; \
-      git hash-object -w x >$D/CHERRY_PICK_HEAD; rm x"),
-    ("tree of a repository elsewhere", "git worktree add -q $TOP/other; cd ..; rm -rf repo; \
-      git -C $TOP/first worktree add -q --detach $TOP/w/tree; cd tree; echo precious-work >>f; git commit -qam two"),
-    ("files of a tree of a repository elsewhere", "cd ..; rm -rf repo; git -C $TOP/first worktree add -q --detach $TOP/w/tree; \
-      echo precious-work >tree/new"),
-    ("tree of a repository that moved", "cd ..; rm -rf repo; git -C $TOP/first worktree add -q --detach $TOP/w/tree; \
-      echo precious-work >tree/new; mv $TOP/first $TOP/moved"),
-    ("bare", "git clone -q --bare . ../.hidden.git; cd ..; rm -rf repo; git init -q x; cd x; echo precious-work >f; \
-      git add f; git commit -qm x; git push -q ../.hidden.git HEAD:x; cd ..; rm -rf x"),
-    ("separate folder", "cd ..; rm -rf repo; git init -q --separate-git-dir=$TOP/w/.store x; cd x; echo precious-work >f; \
-      git add f; git commit -qm x; rm f"),
-    ("separate folder without its tree", "cd ..; rm -rf repo; git init -q --separate-git-dir=$TOP/w/.store x; cd x; \
-      echo precious-work >f; git add f; git commit -qm x; cd ..; rm -r x"),
-    ("tree named on the command line", "cd ..; mkdir files; mv repo/.git .store; rm -r repo; \
-      git --git-dir=.store --work-tree=files checkout -qf; echo precious-work >files/new"),
-    ("tree named by a setting", "cd ..; mkdir files; mv repo/.git .store; rm -r repo; \
-      git --git-dir=.store config core.worktree ../files; git --git-dir=.store checkout -qf; echo precious-work >files/new"),
-    ("borrowed objects", "echo precious-work >>f; git commit -qam two; git push -q origin HEAD:two; git fetch -q; \
-      git clone -q --shared . ../borrower; cd ../borrower; git remote remove origin"),
-    ("submodule, left", "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub; \
-      cd lib; echo precious-work >>f; git commit -qam two; cd ..; git submodule --quiet deinit -f lib"),
-    ("submodule, changed", "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub; \
-      echo precious-work >lib/new"),
-    ("files in a submodule's empty folder", "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; \
-      git push -q origin HEAD:sub; git submodule --quiet deinit -f lib; echo precious-work >lib/new"),
+    (
+        "linked tree, detached",
+        "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >>f; git commit -qam two",
+    ),
+    (
+        "linked tree, staged",
+        "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >f; git add f; echo 1 >f",
+    ),
+    (
+        "linked tree, gone",
+        "git worktree add -q --detach ../tree; cd ../tree; echo precious-work >>f; git commit -qam two; rm -r ../tree",
+    ),
+    (
+        "linked tree, operation",
+        "git worktree add -q --detach ../tree; D=$(ls -d .git/worktrees/*); echo precious-work >x; \
+      git hash-object -w x >$D/CHERRY_PICK_HEAD; rm x",
+    ),
+    (
+        "tree of a repository elsewhere",
+        "git worktree add -q $TOP/other; cd ..; rm -rf repo; \
+      git -C $TOP/first worktree add -q --detach $TOP/w/tree; cd tree; echo precious-work >>f; git commit -qam two",
+    ),
+    (
+        "files of a tree of a repository elsewhere",
+        "cd ..; rm -rf repo; git -C $TOP/first worktree add -q --detach $TOP/w/tree; \
+      echo precious-work >tree/new",
+    ),
+    (
+        "tree of a repository that moved",
+        "cd ..; rm -rf repo; git -C $TOP/first worktree add -q --detach $TOP/w/tree; \
+      echo precious-work >tree/new; mv $TOP/first $TOP/moved",
+    ),
+    (
+        "bare",
+        "git clone -q --bare . ../.hidden.git; cd ..; rm -rf repo; git init -q x; cd x; echo precious-work >f; \
+      git add f; git commit -qm x; git push -q ../.hidden.git HEAD:x; cd ..; rm -rf x",
+    ),
+    (
+        "separate folder",
+        "cd ..; rm -rf repo; git init -q --separate-git-dir=$TOP/w/.store x; cd x; echo precious-work >f; \
+      git add f; git commit -qm x; rm f",
+    ),
+    (
+        "separate folder without its tree",
+        "cd ..; rm -rf repo; git init -q --separate-git-dir=$TOP/w/.store x; cd x; \
+      echo precious-work >f; git add f; git commit -qm x; cd ..; rm -r x",
+    ),
+    (
+        "tree named on the command line",
+        "cd ..; mkdir files; mv repo/.git .store; rm -r repo; \
+      git --git-dir=.store --work-tree=files checkout -qf; echo precious-work >files/new",
+    ),
+    (
+        "tree named by a setting",
+        "cd ..; mkdir files; mv repo/.git .store; rm -r repo; \
+      git --git-dir=.store config core.worktree ../files; git --git-dir=.store checkout -qf; echo precious-work >files/new",
+    ),
+    (
+        "borrowed objects",
+        "echo precious-work >>f; git commit -qam two; git push -q origin HEAD:two; git fetch -q; \
+      git clone -q --shared . ../borrower; cd ../borrower; git remote remove origin",
+    ),
+    (
+        "submodule, left",
+        "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub; \
+      cd lib; echo precious-work >>f; git commit -qam two; cd ..; git submodule --quiet deinit -f lib",
+    ),
+    (
+        "submodule, changed",
+        "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub; \
+      echo precious-work >lib/new",
+    ),
+    (
+        "files in a submodule's empty folder",
+        "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; \
+      git push -q origin HEAD:sub; git submodule --quiet deinit -f lib; echo precious-work >lib/new",
+    ),
     ("repository in a repository", "git init -q inner; echo precious-work >inner/f"),
     ("LFS object", "mkdir -p .git/lfs/objects/ab/cd; echo precious-work >.git/lfs/objects/ab/cd/abcd"),
     ("lock of an index", "echo precious-work >.git/index.lock"),
@@ -178,17 +244,32 @@ const WORKS: &[(&str, &str)] = &[
     ("index cut off", "echo precious-work >new; truncate -s 40 .git/index"),
     ("no index", "rm .git/index; echo precious-work >f"),
     ("no objects", "rm -rf .git/objects; echo precious-work >new"),
-    ("damaged object", "echo precious-work >>f; git commit -qam two; O=$(git rev-parse HEAD^{tree} | sed 's,^..,&/,'); \
-      chmod u+w .git/objects/$O; echo x >.git/objects/$O"),
+    (
+        "damaged object",
+        "echo precious-work >>f; git commit -qam two; O=$(git rev-parse HEAD^{tree} | sed 's,^..,&/,'); \
+      chmod u+w .git/objects/$O; echo x >.git/objects/$O",
+    ),
     (".git of another kind", "rm -rf .git; ln -s /nowhere .git; echo precious-work >f"),
     (".git that leads nowhere", "rm -rf .git; echo 'gitdir: /nowhere' >.git; echo precious-work >f"),
     (".git that says nothing", "rm -rf .git; : >.git; echo precious-work >f"),
-    ("missing lender", "echo /nowhere/objects >.git/objects/info/alternates; echo precious-work >>f; git commit -qam two"),
-    ("rebase with autostash", "mkdir .git/rebase-merge; echo precious-work >>f; git stash create >.git/rebase-merge/autostash; \
-      git checkout -q f"),
-    ("SHA-256", "cd ..; rm -rf repo; git init -q --object-format=sha256 repo; cd repo; echo precious-work >f; git add f; \
-      git commit -qm x; rm f"),
-    ("remote-tracking name of a first commit only", "echo precious-work >>f; git commit -qam two; git gc -q --prune=now"),
+    (
+        "missing lender",
+        "echo /nowhere/objects >.git/objects/info/alternates; echo precious-work >>f; git commit -qam two",
+    ),
+    (
+        "rebase with autostash",
+        "mkdir .git/rebase-merge; echo precious-work >>f; git stash create >.git/rebase-merge/autostash; \
+      git checkout -q f",
+    ),
+    (
+        "SHA-256",
+        "cd ..; rm -rf repo; git init -q --object-format=sha256 repo; cd repo; echo precious-work >f; git add f; \
+      git commit -qm x; rm f",
+    ),
+    (
+        "remote-tracking name of a first commit only",
+        "echo precious-work >>f; git commit -qam two; git gc -q --prune=now",
+    ),
 ];
 
 #[test]
@@ -215,7 +296,10 @@ const NOTHING: &[(&str, &str)] = &[
     ("shallow", "cd ..; rm -rf repo; git clone -q --no-tags --depth 1 file://$TOP/up.git repo"),
     ("pushed", "git checkout -qb x; echo 2 >>f; git commit -qam two; git push -q origin x"),
     ("touched", "touch f g"),
-    ("clean submodule", "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub"),
+    (
+        "clean submodule",
+        "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub",
+    ),
     ("clean linked tree", "git worktree add -q -b x ../tree"),
     ("empty repository", "cd ..; rm -rf repo; git init -q repo"),
     ("empty .git", "cd ..; rm -rf repo; mkdir -p repo/.git/objects/info"),
@@ -229,7 +313,12 @@ fn keep_proves_that_a_clone_without_work_of_its_own_may_go() {
     for (what, script) in NOTHING {
         let scene = Scene::with(script);
         assert!(has_git(&scene.w).unwrap());
-        assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{what}: {:?} {:#?}", scene.keep(), archives(&scene.dir));
+        assert!(
+            matches!(scene.keep(), Ok(Kept::Proven)),
+            "{what}: {:?} {:#?}",
+            scene.keep(),
+            archives(&scene.dir)
+        );
         assert_eq!(archives(&scene.dir).unwrap(), [], "{what}");
     }
 }
@@ -261,7 +350,10 @@ fn keep_leaves_one_archive_of_a_folder_however_often_it_is_done() {
     scene.sh("echo precious-work >>w/repo/f");
     assert!(scene.has_kept_the_work(), "it is made anew");
     assert_eq!(archives(&scene.dir).unwrap().len(), 1);
-    let names: Vec<_> = std::fs::read_dir(scene.dir.paths.cleanup_archive()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> = std::fs::read_dir(scene.dir.paths.cleanup_archive())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
     assert_eq!(names.len(), 2, "{names:?}");
     // Another folder of that id: what is kept of the first one stays.
     scene.sh("rm -rf w; mkdir w; git clone -q up.git w/other; echo second >>w/other/f");

@@ -183,7 +183,8 @@ impl<'a> Git<'a> {
         if tips.remote.is_empty() {
             return Err(nobody(first));
         }
-        let lines = own.iter().map(|(id, _)| hex(id)).chain(tips.remote.iter().map(|id| format!("^{}", hex(id))));
+        let lines =
+            own.iter().map(|(id, _)| hex(id)).chain(tips.remote.iter().map(|id| format!("^{}", hex(id))));
         let mut command = self.command(objects);
         if let Some(shallow) = shallow {
             command.env("GIT_SHALLOW_FILE", path_of(shallow));
@@ -264,7 +265,14 @@ impl<'a> Git<'a> {
         };
         let mut command = self.command(objects);
         command.env("GIT_INDEX_FILE", path_of(index));
-        command.args(["diff-index", "--cached", "--name-only", "-z", "--ignore-submodules=none", &hex(&head)]);
+        command.args([
+            "diff-index",
+            "--cached",
+            "--name-only",
+            "-z",
+            "--ignore-submodules=none",
+            &hex(&head),
+        ]);
         let printed = self.run(command, None)?;
         match printed.metadata().map_err(|e| e.to_string())?.len() {
             0 => Ok(()),
@@ -288,14 +296,27 @@ impl<'a> Git<'a> {
             let mut command = self.command(objects);
             command.env("GIT_WORK_TREE", ".").current_dir(path_of(tree));
             // An index that is not there is empty.
-            command.env("GIT_INDEX_FILE", index.map_or_else(|| self.home.join("no-index").into(), |index| OsString::from(path_of(index))));
-            self.run({ command.args(arguments); command }, None)
+            command.env(
+                "GIT_INDEX_FILE",
+                index.map_or_else(
+                    || self.home.join("no-index").into(),
+                    |index| OsString::from(path_of(index)),
+                ),
+            );
+            self.run(
+                {
+                    command.args(arguments);
+                    command
+                },
+                None,
+            )
         };
         let (mut tracked, mut submodules) = (Vec::new(), None);
         if let Some(index) = index {
             let diff = ["diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames"];
             tracked.push(ask(&[&diff[..], &["--ignore-submodules=all"]].concat())?);
-            let [hidden, of_submodules] = self.listed(ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
+            let [hidden, of_submodules] =
+                self.listed(ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
             tracked.push(hidden);
             submodules = Some(of_submodules);
         }
@@ -315,7 +336,8 @@ impl<'a> Git<'a> {
         let mut seen = 0;
         each_name(&listed, &mut |entry| {
             seen += 1;
-            let tab = entry.iter().position(|byte| *byte == b'\t').ok_or("git lists an entry without a name")?;
+            let tab =
+                entry.iter().position(|byte| *byte == b'\t').ok_or("git lists an entry without a name")?;
             let (mark, name) = (entry.first().copied().unwrap_or_default(), &entry[tab + 1..]);
             let list = match entry.get(2..).unwrap_or_default() {
                 rest if rest.starts_with(b"160000 ") => &mut submodules,
@@ -327,7 +349,10 @@ impl<'a> Git<'a> {
         if seen != entries {
             return Err(format!("the index has {entries} entries and git lists {seen}"));
         }
-        Ok([hidden.into_inner().map_err(|e| e.to_string())?, submodules.into_inner().map_err(|e| e.to_string())?])
+        Ok([
+            hidden.into_inner().map_err(|e| e.to_string())?,
+            submodules.into_inner().map_err(|e| e.to_string())?,
+        ])
     }
 }
 

@@ -21,10 +21,7 @@ pub(super) enum Part {
     /// A folder with all that is in it.
     Whole(PathBuf),
     /// Some files of a working tree.
-    Files {
-        tree: PathBuf,
-        changes: Changes,
-    },
+    Files { tree: PathBuf, changes: Changes },
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
     /// A repository outside, which a working tree here belongs to.
@@ -115,9 +112,11 @@ impl Judge<'_> {
             DotGit::Folder(place) => place,
             DotGit::File => {
                 let text = tips::small(folder.as_fd(), c".git")?.ok_or("its .git went away")?;
-                let target = text.strip_prefix(b"gitdir:").ok_or("its .git cannot be understood")?.trim_ascii();
-                let target = open_anywhere(folder.as_fd(), target)
-                    .map_err(|e| format!("its .git names {}: {e}", shown(Path::new(OsStr::from_bytes(target)))))?;
+                let target =
+                    text.strip_prefix(b"gitdir:").ok_or("its .git cannot be understood")?.trim_ascii();
+                let target = open_anywhere(folder.as_fd(), target).map_err(|e| {
+                    format!("its .git names {}: {e}", shown(Path::new(OsStr::from_bytes(target))))
+                })?;
                 let place = place_of(&target).map_err(|e| e.to_string())?;
                 if self.found.store_at(place).is_none() {
                     let is_one = entry_at(target.as_fd(), c"HEAD").is_ok_and(|head| head.is_some());
@@ -180,8 +179,13 @@ impl Judge<'_> {
         let common = common.as_ref().unwrap_or(home);
         let exclude = optional_file(common.as_fd(), c"info/exclude")?;
         let with_ignored = !self.rules.keep_ignored.is_empty();
-        let changes =
-            self.git.changes(tree.as_fd(), objects.as_fd(), index.as_ref(), exclude.as_ref(), with_ignored)?;
+        let changes = self.git.changes(
+            tree.as_fd(),
+            objects.as_fd(),
+            index.as_ref(),
+            exclude.as_ref(),
+            with_ignored,
+        )?;
         let (mut files, mut deleted, mut submodules) = (0, Vec::new(), Vec::new());
         for list in &changes.tracked {
             each_name(list, &mut |name| {
@@ -238,7 +242,8 @@ impl Judge<'_> {
         for name in tips::linked(folder.as_fd())? {
             let at = Path::new("worktrees").join(OsStr::from_bytes(name.to_bytes()));
             let linked = open_folder(folder.as_fd(), &at).map_err(|e| e.to_string())?;
-            let head = self.read_one(linked.as_fd(), &mut tips).map_err(|e| format!("{}: {e}", at.display()))?;
+            let head =
+                self.read_one(linked.as_fd(), &mut tips).map_err(|e| format!("{}: {e}", at.display()))?;
             self.prove_index_of(linked.as_fd(), objects.as_fd(), head)?;
         }
         let head = self.read_one(folder.as_fd(), &mut tips)?;
@@ -298,7 +303,8 @@ impl Judge<'_> {
             let mut all = Tips::default();
             tips::read_names(common.as_fd(), &mut all)?;
             // Names there stay, whatever becomes of the tree here.
-            let mut own = Tips { remote: all.names.values().copied().collect(), names: all.names, ..Tips::default() };
+            let mut own =
+                Tips { remote: all.names.values().copied().collect(), names: all.names, ..Tips::default() };
             let head = self.read_one(folder.as_fd(), &mut own)?;
             let objects = objects_of(folder.as_fd())?;
             self.prove_index_of(folder.as_fd(), objects.as_fd(), head)?;
@@ -323,7 +329,8 @@ impl Judge<'_> {
         folder: &OwnedFd,
         trees: &[&Path],
     ) -> Result<(), Unread> {
-        let has_index = entry_at(folder.as_fd(), c"index").map_err(|e| Unread::new(&store.path, e))?.is_some();
+        let has_index =
+            entry_at(folder.as_fd(), c"index").map_err(|e| Unread::new(&store.path, e))?.is_some();
         if store.is_linked || !has_index {
             return Ok(());
         }
@@ -366,7 +373,8 @@ impl Judge<'_> {
 
     /// A repository that is kept may borrow objects from others here: those are kept with it.
     fn keep_lenders(&self, plan: &mut Plan, unproven: BTreeSet<usize>) -> Result<(), Unread> {
-        let (mut kept, mut open): (BTreeSet<usize>, Vec<usize>) = (unproven.clone(), unproven.into_iter().collect());
+        let (mut kept, mut open): (BTreeSet<usize>, Vec<usize>) =
+            (unproven.clone(), unproven.into_iter().collect());
         while let Some(number) = open.pop() {
             let borrower = &self.found.stores[number];
             let folder = self.open(&borrower.path)?;
@@ -398,7 +406,9 @@ fn open_anywhere(from: BorrowedFd<'_>, path: &[u8]) -> std::io::Result<OwnedFd> 
 /// The repository that a linked working tree's folder belongs to; `None` for a whole one.
 fn common_of(folder: BorrowedFd<'_>) -> Result<Option<OwnedFd>, String> {
     let Some(text) = tips::small(folder, c"commondir")? else { return Ok(None) };
-    open_anywhere(folder, text.trim_ascii()).map(Some).map_err(|e| format!("its commondir leads nowhere: {e}"))
+    open_anywhere(folder, text.trim_ascii())
+        .map(Some)
+        .map_err(|e| format!("its commondir leads nowhere: {e}"))
 }
 
 fn objects_of(folder: BorrowedFd<'_>) -> Result<OwnedFd, String> {

@@ -198,8 +198,11 @@ impl Copy<'_, '_> {
         whole.sort_unstable();
         whole.dedup();
         // What lies in another one is copied with it.
-        let outermost: Vec<&Path> =
-            whole.iter().filter(|path| !whole.iter().any(|p| p != *path && path.starts_with(p))).copied().collect();
+        let outermost: Vec<&Path> = whole
+            .iter()
+            .filter(|path| !whole.iter().any(|p| p != *path && path.starts_with(p)))
+            .copied()
+            .collect();
         for path in &outermost {
             let folder = self.open(path)?;
             let name = self.name_of(path);
@@ -346,7 +349,9 @@ impl Copy<'_, '_> {
         match self.tar.put_file(&entry_of(&found, name, Kind::File, size), file, &go_on) {
             Ok(()) => Ok(()),
             Err(CopyError::Write(e)) => Err(e),
-            Err(CopyError::Read(_)) if self.failure.borrow().is_some() => Err(io::ErrorKind::Interrupted.into()),
+            Err(CopyError::Read(_)) if self.failure.borrow().is_some() => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
             Err(CopyError::Read(e)) => self.unread(path, e),
         }
     }

@@ -112,7 +112,8 @@ impl Visitor for Found {
             names.iter().try_fold(false, |seen, name| Ok(seen || at(name)?.is_some()))
         };
         let is_linked = at(c"commondir")?.is_some() && has(&[c"HEAD", c"index", c"gitdir"])?;
-        let is_store = objects.is_some() && has(&[c"HEAD", c"refs", c"packed-refs", c"config", c"index", c"logs"])?;
+        let is_store =
+            objects.is_some() && has(&[c"HEAD", c"refs", c"packed-refs", c"config", c"index", c"logs"])?;
         if is_store || is_linked {
             let place = place_of(folder).map_err(|e| Unread::new(path, e))?;
             let objects = objects.map(|(_, place)| place);

@@ -34,6 +34,6 @@ pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
 pub use store::{
-    Archive, ArchiveForm, PruneError, Retention, Totals, archive, archives, outlived, prune, remove, remove_audited,
-    totals,
+    Archive, ArchiveForm, PruneError, Retention, Totals, archive, archives, outlived, prune, remove,
+    remove_audited, totals,
 };

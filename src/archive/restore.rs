@@ -160,7 +160,9 @@ fn make_above(disk: &Disk, top: &Path, path: &Path) -> Result<(), DiskError> {
     for above in above {
         match above.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
-            Ok(_) => return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", above),
+            Ok(_) => {
+                return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", above);
+            }
             Err(_) => missing.push(above),
         }
     }

@@ -66,7 +66,8 @@ pub(super) fn place_for(
         let archive_id = if number == 1 { wanted.to_owned() } else { format!("{wanted}-{number}") };
         let file = folder.join(format!("{archive_id}.tar"));
         let note = folder.join(format!("{archive_id}.json"));
-        let is_free = file.symlink_metadata().is_err() && folder.join(&archive_id).symlink_metadata().is_err();
+        let is_free =
+            file.symlink_metadata().is_err() && folder.join(&archive_id).symlink_metadata().is_err();
         let is_same = || -> Result<bool, DiskError> {
             Ok(tree.is_some() && read_note(&note)?.is_some_and(|note| note.tree == tree))
         };
@@ -113,7 +114,8 @@ pub fn archive(dir: &StateDir, archive_id: &str) -> Result<Option<Archive>, Disk
 
 /// What a name in a folder of archives stands for; `None` for files beside them.
 fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'))
+    else {
         return Ok(None);
     };
     let found = match path.symlink_metadata() {
@@ -144,7 +146,13 @@ fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
     }))
 }
 
-fn unnoted(id: &str, form: ArchiveForm, path: &Path, made_at: Timestamp, (bytes, entries): (u64, u64)) -> Archive {
+fn unnoted(
+    id: &str,
+    form: ArchiveForm,
+    path: &Path,
+    made_at: Timestamp,
+    (bytes, entries): (u64, u64),
+) -> Archive {
     Archive {
         archive_id: id.to_owned(),
         form,

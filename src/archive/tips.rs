@@ -82,7 +82,11 @@ pub(super) fn small(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8
     }
     let mut bytes = Vec::new();
     let read = file.take(SMALL).read_to_end(&mut bytes).map_err(told)?;
-    if read as u64 == SMALL { Err(format!("{} is too long", name.to_string_lossy())) } else { Ok(Some(bytes)) }
+    if read as u64 == SMALL {
+        Err(format!("{} is too long", name.to_string_lossy()))
+    } else {
+        Ok(Some(bytes))
+    }
 }
 
 pub(super) fn id_of(text: &[u8]) -> Option<Id> {
@@ -199,7 +203,8 @@ fn each_line(
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = (&mut lines).take(SMALL).read_until(b'\n', &mut line).map_err(|e| format!("{name}: {e}"))?;
+        let read =
+            (&mut lines).take(SMALL).read_until(b'\n', &mut line).map_err(|e| format!("{name}: {e}"))?;
         match read as u64 {
             0 => return Ok(()),
             SMALL => return Err(format!("{name} has a line that is too long")),
@@ -358,7 +363,8 @@ pub(super) fn work_tree_setting(folder: BorrowedFd<'_>) -> Result<Option<Vec<u8>
             if let Some(rest) = line.strip_prefix('[') {
                 section = rest.split([']', ' ']).next().unwrap_or_default().to_ascii_lowercase();
             }
-            let line = line.rsplit_once(']').filter(|_| line.starts_with('[')).map_or(line, |(_, rest)| rest.trim());
+            let line =
+                line.rsplit_once(']').filter(|_| line.starts_with('[')).map_or(line, |(_, rest)| rest.trim());
             let (key, value) = line.split_once('=').unwrap_or((line, ""));
             match (section.as_str(), key.trim().to_ascii_lowercase().as_str()) {
                 ("include" | "includeif", _) => return Err("its settings include others".to_owned()),

@@ -86,7 +86,9 @@ impl Work<'_> {
             Ok(Kept::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
             Ok(Kept::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
             Ok(Kept::Archived { archive_id, bytes }) => {
-                let note = format!("git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}");
+                let note = format!(
+                    "git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}"
+                );
                 let notes = &mut self.record.phase_mut(PHASE).notes;
                 if !notes.contains(&note) {
                     notes.push(note);

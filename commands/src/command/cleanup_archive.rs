@@ -98,7 +98,11 @@ fn list(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
         let mut table = Table::new(&["ARCHIVE", "OF", ">SIZE", "MADE", "WHAT"]);
         for archive in &report.archives {
             let what: Vec<&str> = archive.repositories.iter().map(|r| r.path.as_str()).collect();
-            let what = if archive.form == ArchiveForm::Bundles { "bundles and patches".to_owned() } else { what.join(", ") };
+            let what = if archive.form == ArchiveForm::Bundles {
+                "bundles and patches".to_owned()
+            } else {
+                what.join(", ")
+            };
             table.row([
                 Cell::from(&archive.archive_id),
                 Cell::from(archive.object.clone().unwrap_or_default()),
@@ -167,12 +171,19 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
     let dir = context.state_dir()?;
     let found = find(&dir, &args.archive)?;
     let to = args.to.clone().unwrap_or_else(|| PathBuf::from(&found.archive_id));
-    let Some(path) = context.folder().map(|folder| folder.join(&to)).or_else(|| to.is_absolute().then_some(to)) else {
+    let Some(path) =
+        context.folder().map(|folder| folder.join(&to)).or_else(|| to.is_absolute().then_some(to))
+    else {
         return Err(CliError::new(ErrorKind::Usage, "the folder must be named by an absolute path"));
     };
     let dry_run = context.is_dry_run();
-    let mut report =
-        RestoredReport { archive_id: found.archive_id.clone(), path, entries: found.entries, bytes: found.bytes, dry_run };
+    let mut report = RestoredReport {
+        archive_id: found.archive_id.clone(),
+        path,
+        entries: found.entries,
+        bytes: found.bytes,
+        dry_run,
+    };
     if dry_run && report.path.symlink_metadata().is_ok() {
         return Err(RestoreError::Taken { path: report.path }.into());
     }
@@ -253,7 +264,9 @@ impl From<RestoreError> for CliError {
     fn from(error: RestoreError) -> CliError {
         match error {
             RestoreError::Taken { .. } => CliError::new(ErrorKind::Refused, error).code("place-taken"),
-            RestoreError::Bundles { .. } => CliError::new(ErrorKind::Refused, error).code("archive-of-bundles"),
+            RestoreError::Bundles { .. } => {
+                CliError::new(ErrorKind::Refused, error).code("archive-of-bundles")
+            }
             RestoreError::Damaged { .. } => {
                 CliError::new(ErrorKind::StateDamaged, error).code("archive-damaged")
             }

@@ -178,8 +178,7 @@ fn reopen(below: &Level, above: &mut Level, path: &Path) -> Result<(), Unread> {
     }
     let Some(fd) = &below.fd else { return Err(Unread::new(path, io::ErrorKind::NotFound)) };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened =
-        rustix::fs::openat(fd, c"..", flags, Mode::empty()).map_err(|e| Unread::new(path, e))?;
+    let opened = rustix::fs::openat(fd, c"..", flags, Mode::empty()).map_err(|e| Unread::new(path, e))?;
     let found = fstat(&opened).map_err(|e| Unread::new(path, e))?;
     if identity(&found) != above.device_and_inode {
         return Err(Unread::new(path, io::Error::other("it was moved while it was looked at")));

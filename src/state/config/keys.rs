@@ -253,7 +253,13 @@ pub const KEYS: &[Key] = &[
         name: "cleanup.keep_ignored",
         about: "files that a repository ignores and that are kept all the same; names with *",
         set: |s, v| v.items().map(|w| s.cleanup.keep_ignored = w).ok_or(IGNORED),
-        show: |s| if s.cleanup.keep_ignored.is_empty() { "none".to_owned() } else { s.cleanup.keep_ignored.join(",") },
+        show: |s| {
+            if s.cleanup.keep_ignored.is_empty() {
+                "none".to_owned()
+            } else {
+                s.cleanup.keep_ignored.join(",")
+            }
+        },
     },
     Key {
         name: "cleanup.archive_keep",

@@ -52,7 +52,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     )
     .with(&[
         required(member("archive_id", Shape::Name, To::Words, "Which archive")),
-        required(member("to", Shape::Text, To::Option("--to"), "The folder: an absolute path, not there yet")),
+        required(member(
+            "to",
+            Shape::Text,
+            To::Option("--to"),
+            "The folder: an absolute path, not there yet",
+        )),
     ]),
     post::<PrunedReport>(
         "/api/admin/cleanup/archive/prune",
@@ -62,7 +67,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     .with(&[
         member("archive_ids", Shape::Texts, To::Words, "These archives"),
         member("keep_days", Shape::Count, To::Option("--keep-days"), "Keep those of so many days"),
-        member("keep_bytes", Shape::Text, To::Option("--keep-bytes"), "Keep so much of the newest: a size, such as \"10GiB\""),
+        member(
+            "keep_bytes",
+            Shape::Text,
+            To::Option("--keep-bytes"),
+            "Keep so much of the newest: a size, such as \"10GiB\"",
+        ),
     ]),
     post::<StartReport>(
         "/api/admin/cleanup/start",
