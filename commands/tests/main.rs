@@ -15,6 +15,7 @@ mod demo;
 mod docker;
 mod explain;
 mod findings;
+mod git_work;
 mod globals;
 mod http;
 mod import;
