@@ -319,13 +319,15 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
     found.extend(sources.daemon.iter().flat_map(of_daemon));
-    found.extend(super::queue::not_writable(sources.queue));
+    found.extend(super::state::findings(sources.dir));
+    found.extend(super::queue::not_writable(sources.queue).filter(|_| !sources.dir.is_copy()));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
         Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
     }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
     let crashed = || sources.queue.state().jobs().filter(is_crashed);

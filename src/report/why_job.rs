@@ -92,6 +92,9 @@ fn because(dir: &StateDir, state: &QueueState, job: &Job, judgement: Option<&Jud
 fn of_running(judgement: &Judgement) -> &'static str {
     match (&judgement.verdict, judgement.liveness()) {
         (Verdict::OrphanedProcess { .. }, _) => "its supervisor is gone, and processes of it live",
+        (Verdict::OtherIncarnation { .. }, _) => {
+            "processes of it live that another incarnation of this state directory started"
+        }
         (Verdict::Adopted { .. }, _) => "the process that was taken over lives",
         (_, Liveness::Alive) => "its supervisor lives",
         (_, Liveness::Unknown) => "neither its life nor its death can be proven",
@@ -123,7 +126,7 @@ fn of_ended(job: &Job) -> String {
 fn processes(judgement: &Judgement) -> Vec<JobProcess> {
     let supervisor = judgement.sentinel.whole().map(|s| s.supervisor);
     let others: &[ProcessIdentity] = match &judgement.verdict {
-        Verdict::OrphanedProcess { processes } => processes,
+        Verdict::OrphanedProcess { processes } | Verdict::OtherIncarnation { processes } => processes,
         _ => &[],
     };
     let named = [("supervisor", supervisor), ("command", judgement.command)];
