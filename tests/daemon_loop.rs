@@ -16,7 +16,7 @@ use recovery::report::status::{DaemonStatus, Gathered};
 use recovery::startup::StartedBy;
 use recovery::state::{Clock, StateDir};
 
-mod common;
+use crate::common;
 
 fn actor() -> Actor {
     Actor { by: "test".to_owned(), why: None }

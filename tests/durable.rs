@@ -1,8 +1,6 @@
 //! Replacement, locks and quarantine from outside, on a disk that fails and with holders that are killed.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{EIO, ENOSPC, Faults, Refuse, scratch};
+use crate::common::{EIO, ENOSPC, Faults, Refuse, scratch};
 use recovery::durable::{
     Disk, FileLock, Holder, LockError, Quarantine, create, holder_of, is_held, replace, replace_with,
 };
@@ -168,7 +166,7 @@ fn a_killed_holder_frees_its_lock() {
     let folder = scratch();
     let path = folder.path().join("x.lock");
     let mut holder = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_holder_process", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "durable::a_holder_process", "--nocapture", "--test-threads=1"])
         .env("RECOVERY_TEST_LOCK", &path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,11 +2,10 @@
 //! effect.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{EIO, Faults, Refuse};
+use crate::common;
+use crate::common::{EIO, Faults, Refuse};
 use recovery::durable::Disk;
 use recovery::jobs::RecoverSettings;
 use recovery::queue::{Actor, JobStatus, Queue};

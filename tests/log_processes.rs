@@ -67,7 +67,7 @@ impl Writer {
     fn start(root: &Path, number: usize) -> Writer {
         File::create(acknowledged_by(root, &number.to_string())).unwrap();
         let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "killed_writers_lose_and_double_nothing", "--nocapture"])
+            .args(["--exact", "log_processes::killed_writers_lose_and_double_nothing", "--nocapture"])
             .env(WRITER, format!("{}\n{number}", root.display()))
             .stdout(Stdio::null())
             .spawn()

@@ -1,13 +1,11 @@
 //! Removing jobs: cut short at every effect on the disk, a job is there whole or goes whole.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use common::{EIO, Faults, Refuse, scratch};
+use crate::common::{EIO, Faults, Refuse, scratch};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::jobs::{
     ExitRecord, PruneReport, RecoverSettings, Retention, prune, record, resume, trash_slots, would_prune,

@@ -1,11 +1,9 @@
 //! The queue on disk, from outside: many writers, cuts, damage, checkpoints.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::path::Path;
 
-use common::scratch;
+use crate::common::scratch;
 use recovery::durable::Disk;
 use recovery::queue::{Actor, JobId, JobSpec, JobStatus, Method, Operation, Queue, Submission, append};
 use recovery::state::{Clock, StateDir};

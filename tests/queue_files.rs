@@ -1,14 +1,12 @@
 //! The queue on disk: fallbacks from damaged and lost files, failing disks, checkpoints of others.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{EIO, ENOSPC, Faults, Refuse, scratch};
+use crate::common::{EIO, ENOSPC, Faults, Refuse, scratch};
 use recovery::durable::log::{LogError, SegmentFile};
 use recovery::durable::{Disk, Effect, Observer};
 use recovery::queue::{

@@ -1,11 +1,9 @@
 //! The one function that changes the queue: every operation in every status, and what always holds.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::collections::HashMap;
 
-use common::scratch;
+use crate::common::scratch;
 use proptest::prelude::*;
 use recovery::durable::Disk;
 use recovery::queue::{

@@ -1,13 +1,12 @@
 //! Startups that are cut short by a real SIGKILL, and what they leave.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // Child processes tell by printing.
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{ENOSPC, Faults, Refuse};
+use crate::common;
+use crate::common::{ENOSPC, Faults, Refuse};
 use recovery::durable::{Disk, FileLock};
 use recovery::queue::JobId;
 use recovery::startup::{
@@ -27,7 +26,7 @@ fn begin(dir: &StateDir) -> (Startup, Detection) {
 /// Another process that begins a startup, does phase `queue`, and is in `locks` and `jobs`.
 fn start_and_stay(dir: &StateDir) -> (Child, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "role", "--ignored", "--nocapture"])
+        .args(["--exact", "startup::role", "--ignored", "--nocapture"])
         .env("STARTUP_TEST_STATE", dir.paths.root())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

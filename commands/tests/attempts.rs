@@ -13,13 +13,8 @@ use recovery::system::{ProcessIdentity, signal_process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::{Scene, kill, wait_for};
+use crate::common;
+use crate::crash::scene::{Scene, kill, wait_for};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/examples").join(name)

@@ -7,14 +7,9 @@ use std::path::PathBuf;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use common::{Background, until};
-use scene::Scene;
+use crate::common;
+use crate::common::{Background, until};
+use crate::crash::scene::Scene;
 
 fn entries(scene: &Scene, filter: &[&str]) -> Vec<Value> {
     let ran = scene.place.run([&["--json", "audit"][..], filter].concat());

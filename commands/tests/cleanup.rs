@@ -7,8 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-mod common;
-use common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
+use crate::common::{Background, Place, Ran, is_untouched, skipped, skipped_by_the_machine, until};
 
 /// Nobody's engine: the phase is passed over as on a machine without one.
 fn run(place: &Place, arguments: &[&str]) -> Ran {

@@ -1,9 +1,7 @@
 //! `config show` and `config check`: layers, origins, errors with their place.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 use serde_json::Value;
 
 fn setting(shown: &Value, key: &str) -> Value {

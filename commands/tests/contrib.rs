@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-mod common;
-#[allow(dead_code, unreachable_pub)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
+use crate::common;
 
-use common::{Background, Place, until};
+#[allow(dead_code, unreachable_pub)] // Shared with the scenes of crashes.
+use crate::common::{Background, Place, until};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn contrib() -> PathBuf {

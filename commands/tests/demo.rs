@@ -1,9 +1,7 @@
 //! `demo`: the whole story, told by the program itself.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
-mod common;
-
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 
 /// Folders that demonstrations have left in the place's own temporary folder.
 fn left(place: &Place) -> Vec<String> {

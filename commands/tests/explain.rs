@@ -1,8 +1,6 @@
 //! `explain`, `completions` and `man`: what can be known offline.
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn every_code_that_is_listed_is_explained() {

@@ -14,13 +14,7 @@ use recovery::system::signal_process;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::{Scene, kill, read_json, wait_for};
+use crate::crash::scene::{Scene, kill, read_json, wait_for};
 
 /// Waits for its gate.
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done";

@@ -1,9 +1,7 @@
 //! What holds for every command: flags, usage errors, streams, colours.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 
 #[test]
 fn globals_work_before_and_after_the_word() {

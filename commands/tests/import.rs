@@ -1,13 +1,11 @@
 //! `import claude-batch-server`: a small workspace, taken over once, twice, and with a job that lives.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, Ran, is_untouched};
+use crate::common::{Place, Ran, is_untouched};
 use recovery::durable::Disk;
 use recovery::queue::{Job, JobStatus, Queue};
 use recovery::state::{Clock, StateDir};

@@ -1,12 +1,10 @@
 //! `init`, and the state directories that every command refuses.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Place, Ran, is_untouched};
+use crate::common::{Place, Ran, is_untouched};
 
 #[test]
 fn made_once_and_then_found() {

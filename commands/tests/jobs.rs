@@ -1,15 +1,13 @@
 //! `jobs list|show|output|cancel`.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 use serde_json::{Value, json};
 
 fn submit(place: &Place, options: &[&str], command: &[&str]) {

@@ -3,8 +3,6 @@
 //! `RECOVERYCTL_LAB_SEED=N` repeats a sample, `RECOVERYCTL_LAB_POINTS=N` (or `all`) takes so many kill points
 //! of each operation, `RECOVERYCTL_LAB_ONLY=NAME` one operation.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use recovery_lab::bytes::{self, Extent};
 use recovery_lab::kill::{self, Points, Scenario};
 use recovery_lab::torture::{Ordeal, torture};
 use recovery_lab::{Seed, Tally, faults};
+
+use crate::common;
 
 /// The binary that is tried.
 fn binary() -> PathBuf {

@@ -8,13 +8,7 @@ use std::process::{Child, Stdio};
 use recovery::queue::{Job, JobStatus};
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::{Daemon, Scene, wait_for};
+use crate::crash::scene::{Daemon, Scene, wait_for};
 
 /// Each grant is witnessed by a file of its own, named by its fencing number; a second holder finds the
 /// folder of the first.

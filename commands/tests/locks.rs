@@ -1,11 +1,9 @@
 //! `lock`, `locks` and `release`.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 
-use common::{Background, Foreign, Place, until};
+use crate::common::{Background, Foreign, Place, until};
 use serde_json::{Value, json};
 
 /// The lock of `web`, held by a command that runs until it is killed.

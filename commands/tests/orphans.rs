@@ -7,8 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-mod common;
-use common::{Background, Place, Ran, skipped, until};
+use crate::common::{Background, Place, Ran, skipped, until};
 
 fn command(place: &Place) -> Command {
     let mut command = place.command();

@@ -8,13 +8,8 @@ use std::process::Command;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::{Scene, wait_for};
+use crate::common;
+use crate::crash::scene::{Scene, wait_for};
 
 fn ids(report: &Value, list: &str) -> Vec<String> {
     let all = report[list].as_array().unwrap_or_else(|| panic!("{report}"));

@@ -1,12 +1,10 @@
 //! `queue status|metrics|snapshot|wal`.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 use std::path::PathBuf;
 
-use common::Place;
+use crate::common::Place;
 use serde_json::{Value, json};
 
 fn submit(place: &Place, id: &str, priority: &str) {

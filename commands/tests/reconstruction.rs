@@ -9,13 +9,7 @@ use std::process::Command;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::{Scene, kill};
+use crate::crash::scene::{Scene, kill};
 
 /// What may be left in a workspace: the file, and how `reconstructed` calls it.
 const LEFT: [(&str, &str); 6] = [

@@ -6,13 +6,7 @@ use std::path::PathBuf;
 
 use recovery::queue::JobStatus;
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use scene::Scene;
+use crate::crash::scene::Scene;
 
 fn log_folder(scene: &Scene) -> PathBuf {
     scene.place.state().join("queue/log")

@@ -5,14 +5,10 @@
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-#[path = "common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "crash/scene.rs"]
-mod scene;
-
-use common::{Background, until};
-use scene::{Scene, kill};
+use crate::common;
+use crate::common::{Background, until};
+use crate::crash::scene;
+use crate::crash::scene::{Scene, kill};
 
 /// Waits for its gate.
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done";

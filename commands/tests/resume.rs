@@ -1,11 +1,9 @@
 //! A job whose supervisor and command are killed: what the reports say, and its next attempt.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 
-use common::{Background, Foreign, Place, until};
+use crate::common::{Background, Foreign, Place, until};
 use serde_json::{Value, json};
 
 /// Tells of each attempt; the first saves its progress and runs until it is killed.

@@ -1,8 +1,6 @@
 //! `skip`: a phase of the next recovery is passed over.
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use serde_json::json;
 
 #[test]

@@ -1,11 +1,9 @@
 //! `status`, and the other reports that tell of past recoveries.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::fs;
 
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 use serde_json::{Value, json};
 
 fn recovered() -> Place {

@@ -1,14 +1,13 @@
 //! `submit`: one job and many, and everything that cannot be submitted.
 #![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::{Place, Ran};
+use crate::common;
+use crate::common::{Place, Ran};
 use serde_json::{Value, json};
 
 /// The ids in the queue, in the order in which they entered.

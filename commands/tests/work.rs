@@ -1,12 +1,11 @@
 //! `run`, `work` and `daemon`: what they say of what they did.
 #![allow(clippy::disallowed_methods)]
 
-mod common;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{Place, Ran, until};
+use crate::common;
+use crate::common::{Place, Ran, until};
 use serde_json::{Value, json};
 
 fn submit(place: &Place, options: &[&str], command: &[&str]) {

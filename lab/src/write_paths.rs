@@ -59,7 +59,7 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     (
         "src/durable/log/mend.rs",
         "take_file(path, \"a segment of another",
-        "as above; tests/log/main.rs has it",
+        "as above; tests/log/mod.rs has it",
     ),
 ];
 

@@ -14,7 +14,7 @@ use recovery::state::{Clock, StateDir};
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::{Value, json};
 
-use crate::workspace::{Legacy, now, options, tree};
+use super::workspace::{Legacy, now, options, tree};
 
 const AT: &str = "RECOVERY_TEST_KILL_AT";
 const STATE: &str = "RECOVERY_TEST_STATE";
@@ -59,7 +59,7 @@ fn imports_in_a_process_of_its_own() {
 /// True when it was killed.
 fn import_killed_at(legacy: &Legacy, at: usize) -> bool {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::imports_in_a_process_of_its_own", "--ignored"])
+        .args(["--exact", "import::killed::imports_in_a_process_of_its_own", "--ignored"])
         .env(AT, at.to_string())
         .env(STATE, &legacy.state)
         .env(WORKSPACE, &legacy.root)

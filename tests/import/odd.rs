@@ -8,7 +8,7 @@ use recovery::import::{ImportError, ScanError, take_over};
 use recovery::queue::{JobStatus, Operation, Queue};
 use serde_json::{Value, json};
 
-use crate::workspace::{Legacy, codes, entry, has_job, id, options};
+use super::workspace::{Legacy, codes, entry, has_job, id, options};
 
 #[test]
 fn what_is_no_workspace_is_refused() {

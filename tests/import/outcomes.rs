@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use recovery::import::{CommandTemplate, ImportOptions, OrphanKind};
 use recovery::queue::JobStatus;
 
-use crate::workspace::{Legacy, codes, entry, has_job, id, options, tree};
+use super::workspace::{Legacy, codes, entry, has_job, id, options, tree};
 
 #[test]
 fn interrupted_jobs_go_first_then_the_queued_by_position() {

@@ -6,7 +6,7 @@ use recovery::queue::JobStatus;
 use recovery::system::{ProcessIdentity, process_table};
 use serde_json::json;
 
-use crate::workspace::{Legacy, Process, codes, entry, id};
+use super::workspace::{Legacy, Process, codes, entry, id};
 
 const WAITS: &str = "while :; do sleep 60; done\n";
 

@@ -1,7 +1,7 @@
 //! Many contenders, of which some are killed.
 
-use crate::bench::{Bench, LONG, REPOSITORY, request, take, until};
-use crate::other::Other;
+use super::bench::{Bench, LONG, REPOSITORY, request, take, until};
+use super::other::Other;
 use recovery::locks::{HeldBy, JobLiveness, LockRequest, acquire};
 use recovery::queue::JobId;
 

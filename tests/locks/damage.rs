@@ -1,6 +1,6 @@
 //! Edited, damaged and lost files; other boots and machines; names.
 
-use crate::bench::{Bench, REPOSITORY, request};
+use super::bench::{Bench, REPOSITORY, request};
 use recovery::locks::{
     Effective, JobLiveness, LockOutcome, LockRefused, LockVerdict, MetadataRead, ReleaseRefused,
     acquire_for_job, inspect, list, read_metadata, recover_all, try_acquire,
@@ -76,7 +76,7 @@ fn damaged_metadata_costs_its_own_repository_only_and_keeps_the_token() {
 fn no_changed_or_lost_byte_of_the_metadata_is_believed() {
     let bench = Bench::new();
     let jobs = |_: &JobId, _| JobLiveness::Over;
-    let id = crate::bench::job("build");
+    let id = super::bench::job("build");
     drop(acquire_for_job(&bench.dir, REPOSITORY, &id, 1, 41, std::time::Duration::ZERO).unwrap());
     let paths = bench.dir.paths.lock(REPOSITORY).unwrap();
     let whole = std::fs::read(&paths.metadata).unwrap();

@@ -1,6 +1,6 @@
 //! Other processes: this test binary again, in one of the roles of `role`.
 
-use crate::bench::{Bench, LONG, REPOSITORY, job, open, take};
+use super::bench::{Bench, LONG, REPOSITORY, job, open, take};
 use recovery::locks::{JobLiveness, LockGrant, acquire_for_job, run_under};
 use recovery::state::StateDir;
 use recovery::system::{Presence, ProcessIdentity, presence};
@@ -17,7 +17,7 @@ pub(crate) struct Other {
 impl Other {
     pub(crate) fn start(bench: &Bench, role: &[&str]) -> Other {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "other::role", "--ignored", "--nocapture"])
+            .args(["--exact", "locks::other::role", "--ignored", "--nocapture"])
             .env("LOCKS_TEST_ROLE", role.join("\n"))
             .env("LOCKS_TEST_STATE", bench.dir.paths.root())
             .stdin(Stdio::piped())

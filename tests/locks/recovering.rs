@@ -1,7 +1,7 @@
 //! What a recovery keeps and gives back.
 
-use crate::bench::{Bench, job, request};
-use crate::other::Other;
+use super::bench::{Bench, job, request};
+use super::other::Other;
 use recovery::locks::{
     JobLiveness, LockOutcome, LockState, LockVerdict, acquire_for_job, recover_all, try_acquire,
 };

@@ -1,7 +1,7 @@
 //! Giving back in the holder's stead.
 
-use crate::bench::{Bench, until};
-use crate::other::Other;
+use super::bench::{Bench, until};
+use super::other::Other;
 use recovery::locks::{
     Effective, JobLiveness, LOCK_ID_VARIABLE, LockRefused, LockState, LockVerdict, ReleaseRefused,
 };

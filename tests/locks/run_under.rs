@@ -1,7 +1,7 @@
 //! Commands that run under a lock.
 
-use crate::bench::{Bench, LONG, REPOSITORY, until};
-use crate::other::Other;
+use super::bench::{Bench, LONG, REPOSITORY, until};
+use super::other::Other;
 use recovery::locks::{
     JobLiveness, LOCK_ID_VARIABLE, LockOutcome, LockRefused, LockVerdict, ReleaseRefused, RunUnderError,
     mark_variable, run_under,

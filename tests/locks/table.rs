@@ -1,7 +1,7 @@
 //! Taking, refusing and giving back: flock, process and job.
 
-use crate::bench::{Bench, REPOSITORY, job};
-use crate::other::Other;
+use super::bench::{Bench, REPOSITORY, job};
+use super::other::Other;
 use recovery::durable::FileLock;
 use recovery::locks::{
     JobLiveness, LockOutcome, LockRefused, LockState, LockVerdict, acquire_for_job, inspect,

@@ -6,8 +6,8 @@ use std::path::Path;
 use recovery::durable::Disk;
 use recovery::durable::log::{Log, LogError, LogOptions};
 
-use super::common::{ENOSPC, Faults, Refuse, scratch};
 use super::{all, forget_page, numbers, open, options, segments, texts};
+use crate::common::{ENOSPC, Faults, Refuse, scratch};
 
 #[test]
 fn a_lost_or_damaged_page_is_rebuilt() {

@@ -32,7 +32,7 @@ fn other_process() {
 /// Starts the other process and waits until its second phase runs.
 fn start_other(dir: &StateDir) -> Child {
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["processes::other_process", "--exact"])
+        .args(["recovery_sequence::processes::other_process", "--exact"])
         .env(FOLDER, dir.paths.root())
         .stdout(Stdio::null())
         .spawn()

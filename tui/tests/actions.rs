@@ -1,17 +1,15 @@
 //! What can be done, in every view: the dialog shows the command that is run, the harmless answer has the keys,
 //! and what may do harm wants a text typed.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
+use crate::support::{Names, THEME, at, model, overview, press, reports, showing};
 use recovery_tui::action::{Action, Weight};
 use recovery_tui::key::Key;
 use recovery_tui::message::{Answer, Effect, Message};
 use recovery_tui::panel::overview::Overview;
 use recovery_tui::{Model, View, picture, text_of, update};
-use support::{Names, THEME, at, model, overview, press, reports, showing};
 
 /// Every view with lines of all kinds.
 fn all_views() -> Vec<Model> {

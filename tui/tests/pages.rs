@@ -1,15 +1,14 @@
 //! What is read behind a line, at fixed sizes: a job with its output, the evidence about jobs and locks with the
 //! waiting line, and what the other lists open.
 
-mod support;
-
+use crate::support;
 use std::sync::Arc;
 
+use crate::support::{Names, at, compare_all, documents, press, reports, showing};
 use recovery_tui::key::Key;
 use recovery_tui::listing::{Document, Object};
 use recovery_tui::message::{Answer, Message};
 use recovery_tui::{Model, View, update};
-use support::{Names, at, compare_all, documents, press, reports, showing};
 
 const KINDS: [(Names, &str); 2] = [(Names::Plain, "typical"), (Names::Hostile, "hostile")];
 

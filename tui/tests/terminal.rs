@@ -110,7 +110,7 @@ fn play(keys: &str) -> (String, bool) {
     let exe = std::env::current_exe().unwrap();
     // The state of the terminal is shown at the end: raw mode must be gone.
     let command = format!(
-        "stty rows 24 cols 80; timeout --foreground 20 {} on_the_terminal --exact --nocapture; code=$?; stty -a; exit $code",
+        "stty rows 24 cols 80; timeout --foreground 20 {} terminal::on_the_terminal --exact --nocapture; code=$?; stty -a; exit $code",
         exe.display()
     );
     let mut script = Command::new("script")

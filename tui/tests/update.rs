@@ -1,10 +1,10 @@
 //! The update, with keys and messages in any order: it never panics, what is selected is there, and nothing
 //! is done that was not confirmed.
 
-mod support;
-
+use crate::support;
 use std::sync::Arc;
 
+use crate::support::{NOW, Names, model, overview, reports, showing};
 use proptest::prelude::*;
 use recovery_tui::action::{Action, Weight};
 use recovery_tui::key::{BINDINGS, Command, Key};
@@ -13,7 +13,6 @@ use recovery_tui::message::{Answer, Ask, Effect, Message, Ran};
 use recovery_tui::panel::job::Output;
 use recovery_tui::view::Theme;
 use recovery_tui::{Model, Trouble, View, picture, text_of, update};
-use support::{NOW, Names, model, overview, reports, showing};
 
 fn key() -> impl Strategy<Value = Key> {
     prop_oneof![

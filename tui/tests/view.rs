@@ -2,10 +2,12 @@
 //!
 //! `UPDATE_SNAPSHOTS=1 cargo test -p recovery-tui` writes them anew; look at what changed.
 
-mod support;
-
+use crate::support;
 use std::sync::Arc;
 
+use crate::support::{
+    Names, THEME, at, compare, compare_all, lines, model, overview, press, reports, showing,
+};
 use ratatui::style::Color;
 use recovery::recovery::{PhaseStatus, RecoveryOutcome, Snapshot};
 use recovery::report::Severity;
@@ -17,7 +19,6 @@ use recovery_tui::message::{Answer, Ask, Message, Ran};
 use recovery_tui::panel::job::Output;
 use recovery_tui::view::Theme;
 use recovery_tui::{Model, Trouble, View, picture, text_of, update};
-use support::{Names, THEME, at, compare, compare_all, lines, model, overview, press, reports, showing};
 
 fn with(overview: overview_type::Overview) -> Model {
     let mut model = model(View::Overview);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use recovery::queue::{Job, JobStatus};
 use recovery::system::{ProcessIdentity, process_stat};
 
-use crate::scene::{Scene, wait_for};
+use crate::crash::scene::{Scene, wait_for};
 
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done";
 

@@ -6,7 +6,7 @@ use recovery::queue::JobStatus;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::scene::{Scene, kill, read_json, wait_for};
+use crate::crash::scene::{Scene, kill, read_json, wait_for};
 
 /// Writes `began`, waits for the gate of its own name, writes `went on`, ends with its own status.
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; \

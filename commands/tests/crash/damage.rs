@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use recovery::queue::JobStatus;
 
-use crate::scene::Scene;
+use crate::crash::scene::Scene;
 
 /// The jobs of the state before it is damaged, in their order, and how they stand.
 ///

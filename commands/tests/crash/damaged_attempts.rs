@@ -2,7 +2,7 @@
 
 use recovery::queue::JobStatus;
 
-use crate::scene::{Scene, kill, wait_for};
+use crate::crash::scene::{Scene, kill, wait_for};
 
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done; \
     echo went on >> $W/$RECOVERYCTL_JOB_ID; exit 4";

@@ -3,7 +3,7 @@
 use recovery::queue::JobStatus;
 
 use crate::common::{Place, is_untouched};
-use crate::scene::Scene;
+use crate::crash::scene::Scene;
 
 #[test]
 fn a_state_directory_that_is_none() {

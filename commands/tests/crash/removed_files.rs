@@ -3,7 +3,7 @@
 use recovery::queue::JobStatus;
 use recovery::system::{ProcessIdentity, end_process};
 
-use crate::scene::{Scene, kill};
+use crate::crash::scene::{Scene, kill};
 
 const BARE: &str = "echo began >> $W/job; exec env -i sleep 81";
 
@@ -22,7 +22,7 @@ fn running() -> (Scene, Command) {
     scene.submit("job", &[], BARE);
     scene.wait_for_witness("job");
     let command = Command(scene.command_of("job"));
-    crate::scene::wait_for("the command to clear its environment", || {
+    crate::crash::scene::wait_for("the command to clear its environment", || {
         std::fs::read(format!("/proc/{}/cmdline", command.0.pid)).unwrap().starts_with(b"sleep")
     });
     daemon.kill();

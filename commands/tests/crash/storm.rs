@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use recovery::queue::JobStatus;
 
 use crate::common::Ran;
-use crate::scene::{Scene, wait_for};
+use crate::crash::scene::{Scene, wait_for};
 
 const KILLS: usize = 5;
 

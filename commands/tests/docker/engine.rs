@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::Value;
 
-use super::common::{Place, Ran, skipped};
+use crate::common::{Place, Ran, skipped};
 
 /// An engine, started by the script that CI uses too.
 pub struct Engine {

@@ -3,8 +3,8 @@
 use std::io::Read;
 use std::os::unix::net::UnixListener;
 
-use super::common::{Background, Place, Ran, until};
 use super::engine::{labels, with_engine};
+use crate::common::{Background, Place, Ran, until};
 
 #[test]
 fn a_cleanup_goes_on_when_a_killed_engine_is_back() {

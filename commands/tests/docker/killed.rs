@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use super::common::{Place, Ran, skipped, told, until};
 use super::engine::{Engine, labels, strange_labels, with_engine};
+use crate::common::{Place, Ran, skipped, told, until};
 
 /// A job that is over, with three containers, two networks, two volumes and files; and others' things.
 fn leave(engine: &Engine, place: &Place, job: &str, files: usize) {
@@ -113,14 +113,14 @@ fn a_kill_in_the_midst_of_ten_thousand_files_is_made_good_by_the_daemon() {
         let place = Place::new();
         engine.run(&place, &["init"]).ends_with(0);
         leave(engine, &place, "large", 10_000);
-        let mut run = super::common::Background::start(engine.command(&place).args(["cleanup", "run"]));
+        let mut run = crate::common::Background::start(engine.command(&place).args(["cleanup", "run"]));
         let trash = place.state().join("cleanup/trash/large.1");
         until("the workspace to be in the trash", || trash.exists());
         run.kill();
         let resuming = engine.json(&place, &["cleanup", "resuming"]);
         let was_over = engine.json(&place, &["cleanup", "completed"])["total"] == 1;
         assert!(was_over || resuming["cleanups"][0]["resumed_from"]["phase"] == "filesystem", "{resuming}");
-        let daemon = super::common::Background::start(engine.command(&place).arg("daemon"));
+        let daemon = crate::common::Background::start(engine.command(&place).arg("daemon"));
         until("the cleanup to be over", || engine.json(&place, &["cleanup", "completed"])["total"] == 1);
         drop(daemon);
         assert!(!trash.exists() && !place.state().join("jobs/large").exists());

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Background, Place, until};
 use super::engine::{Engine, labels, strange_labels, with_engine};
+use crate::common::{Background, Place, until};
 
 fn ids(report: &Value, list: &str) -> Vec<String> {
     let all = report[list].as_array().unwrap_or_else(|| panic!("{report}"));

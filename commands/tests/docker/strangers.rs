@@ -1,7 +1,7 @@
 //! Orphaned containers among living ones and strangers'.
 
-use super::common::{Background, Place, until};
 use super::engine::{labels, strange_labels, with_engine};
+use crate::common::{Background, Place, until};
 
 #[test]
 fn of_fifty_orphans_fifty_living_and_fifty_strangers_exactly_the_orphans_go() {

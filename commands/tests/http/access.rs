@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Served, exchange};
-use crate::scene::{Scene, read_json};
+use crate::crash::scene::{Scene, read_json};
+use crate::http::client::{Served, exchange};
 
 /// Every path of the description, with its method.
 fn operations() -> Vec<(String, String, bool)> {

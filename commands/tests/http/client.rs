@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::scene::{Daemon, Scene, read_json, wait_for};
+use crate::crash::scene::{Daemon, Scene, read_json, wait_for};
 
 /// A scene with a daemon that listens on a free port.
 pub struct Served {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::client::{Reply, Served, exchange};
-use crate::scene::{Scene, read_json, wait_for};
+use crate::crash::scene::{Scene, read_json, wait_for};
+use crate::http::client::{Reply, Served, exchange};
 
 /// The description, and what was held against it.
 struct Described {

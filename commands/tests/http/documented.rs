@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::client::Served;
 use crate::common::Ran;
+use crate::http::client::Served;
 
 #[test]
 fn every_example_runs() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::Served;
+use crate::http::client::Served;
 
 /// The looks, with the members that each answer has at least, on an empty state directory too.
 const LOOKS: &[(&str, &[&str])] = &[
@@ -156,7 +156,7 @@ fn a_job_goes_through_http_from_end_to_end() {
 
 #[test]
 fn pages_cover_a_list_once() {
-    let served = Served::with(crate::scene::Scene::new(), 1);
+    let served = Served::with(crate::crash::scene::Scene::new(), 1);
     served.submit(&json!({ "id": "first", "command": ["sleep", "600"] }));
     for n in 0..6 {
         served.submit(&json!({ "id": format!("job-{n}"), "command": ["true"] }));

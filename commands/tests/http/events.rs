@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::Served;
+use crate::http::client::Served;
 
 /// A client that listens.
 struct Listener(BufReader<TcpStream>);

@@ -4,9 +4,9 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::client::Served;
 use crate::common::Ran;
-use crate::scene::wait_for;
+use crate::crash::scene::wait_for;
+use crate::http::client::Served;
 
 impl Served {
     /// Runs a command by the socket, or by address and token.

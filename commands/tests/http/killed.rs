@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use crate::client::{Served, exchange};
-use crate::scene::{Scene, read_json, wait_for};
+use crate::crash::scene::{Scene, read_json, wait_for};
+use crate::http::client::{Served, exchange};
 
 #[test]
 fn what_was_acknowledged_survives() {

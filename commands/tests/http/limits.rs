@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::Served;
+use crate::http::client::Served;
 
 #[test]
 fn a_body_over_the_limit_is_refused() {
@@ -17,7 +17,7 @@ fn a_body_over_the_limit_is_refused() {
     served.post("/api/jobs", &fits).is(201);
     // A head over the limit is refused, or the connection closed before it was all sent.
     let long = "x".repeat(2 << 20);
-    let head = crate::client::exchange(&served.address, "GET", "/livez", None, &[("X-Long", &long)]);
+    let head = crate::http::client::exchange(&served.address, "GET", "/livez", None, &[("X-Long", &long)]);
     assert!(head.is_none_or(|reply| reply.status == 431));
     let many: Vec<(String, String)> = (0..200).map(|n| (format!("X-{n}"), "x".to_owned())).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

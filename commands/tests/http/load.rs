@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::Served;
+use crate::http::client::Served;
 
 const DASHBOARD: &str = "/api/admin/recovery/dashboard-data";
 
@@ -62,7 +62,7 @@ fn memory(pid: u32) -> u64 {
 
 #[test]
 fn load_delays_neither_heartbeats_nor_jobs() {
-    let served = Served::configured(crate::scene::Scene::new(), 2, "[jobs]\nheartbeat = \"1s\"");
+    let served = Served::configured(crate::crash::scene::Scene::new(), 2, "[jobs]\nheartbeat = \"1s\"");
     served.submit(&json!({ "id": "long", "command": ["sleep", "600"] }));
     served.wait_for("long", "running");
     let sentinel = served.scene.job_file("long", "sentinel.json");
@@ -90,7 +90,7 @@ fn memory_stays_as_it_is() {
     let pid = served.pid();
     let mut after_some = 0;
     let until = |answered: &AtomicU64, wanted| {
-        crate::scene::wait_for("answers", || answered.load(Ordering::SeqCst) >= wanted);
+        crate::crash::scene::wait_for("answers", || answered.load(Ordering::SeqCst) >= wanted);
     };
     let answered = under_load(&served, 8, |answered| {
         until(answered, 500);
@@ -150,6 +150,6 @@ fn more_connections_than_there_may_be_are_let_go() {
     }
     assert!(!lives(&mut TcpStream::connect(&served.address).unwrap()), "one too many");
     held.truncate(50);
-    crate::scene::wait_for("a place", || lives(&mut TcpStream::connect(&served.address).unwrap()));
+    crate::crash::scene::wait_for("a place", || lives(&mut TcpStream::connect(&served.address).unwrap()));
     assert!(held.iter_mut().all(lives));
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::client::Served;
-use crate::scene::wait_for;
+use crate::crash::scene::wait_for;
+use crate::http::client::Served;
 
 /// A path, and the command that answers it.
 const SAME: &[(&str, &[&str])] = &[

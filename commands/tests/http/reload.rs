@@ -8,9 +8,9 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::client::{Served, exchange};
 use crate::common::until;
-use crate::scene::{Daemon, Scene, read_json, wait_for};
+use crate::crash::scene::{Daemon, Scene, read_json, wait_for};
+use crate::http::client::{Served, exchange};
 
 /// A daemon that goes by its configuration alone.
 fn configured(configuration: &str) -> Served {

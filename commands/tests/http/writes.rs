@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Reply, Served};
-use crate::scene::read_json;
+use crate::crash::scene::read_json;
+use crate::http::client::{Reply, Served};
 
 fn keyed(served: &Served, method: &str, path: &str, body: Option<&Value>, key: &str) -> Reply {
     let token = format!("Bearer {}", served.token("admin"));

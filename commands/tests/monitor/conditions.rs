@@ -7,18 +7,18 @@ use recovery::system::{ProcessIdentity, process_stat, signal_process};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::GATED;
+use super::GATED;
+use super::deaths::codes;
 use crate::common::skipped;
-use crate::deaths::codes;
-use crate::scene::{Scene, kill, wait_for};
+use crate::crash::scene::{Scene, kill, wait_for};
 
-fn running(id: &str) -> (Scene, crate::scene::Daemon) {
+fn running(id: &str) -> (Scene, crate::crash::scene::Daemon) {
     let scene = Scene::new();
     let daemon = scene.daemon(1);
     scene.submit(id, &[], GATED);
     scene.wait_for_witness(id);
     wait_for("the command in the sentinel", || {
-        !crate::scene::read_json(&scene.job_file(id, "sentinel.json"))["command"].is_null()
+        !crate::crash::scene::read_json(&scene.job_file(id, "sentinel.json"))["command"].is_null()
     });
     (scene, daemon)
 }
@@ -116,7 +116,7 @@ fn a_job_that_acts_as_another_user_is_alive() {
     scene.wait_for_witness("it");
     wait_for("the change", || recovery::system::user_of(scene.command_of("it").pid) == Some(65534));
     wait_for("the command in the sentinel", || {
-        !crate::scene::read_json(&scene.job_file("it", "sentinel.json"))["command"].is_null()
+        !crate::crash::scene::read_json(&scene.job_file("it", "sentinel.json"))["command"].is_null()
     });
     is(&scene, "supervised", "job-other-user");
     daemon.kill();

@@ -6,13 +6,13 @@ use recovery::queue::{JobStatus, Queue};
 use recovery::system::{ProcessIdentity, end_process};
 use serde_json::Value;
 
-use crate::GATED;
-use crate::scene::{Scene, kill, wait_for};
+use super::GATED;
+use crate::crash::scene::{Scene, kill, wait_for};
 
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// Jobs that a daemon started and another one has re-attached, five seconds ago.
-fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::scene::Daemon) {
+fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::crash::scene::Daemon) {
     let scene = Scene::new();
     scene.place.write("config.toml", config);
     let daemon = scene.daemon(jobs.len());
@@ -22,7 +22,7 @@ fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::s
     for id in jobs {
         scene.wait_for_witness(id);
         wait_for("the command in the sentinel", || {
-            let sentinel = crate::scene::read_json(&scene.job_file(id, "sentinel.json"));
+            let sentinel = crate::crash::scene::read_json(&scene.job_file(id, "sentinel.json"));
             !sentinel["command"].is_null()
         });
     }

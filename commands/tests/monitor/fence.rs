@@ -5,7 +5,7 @@ use recovery::system::{Presence, ProcessIdentity, presence};
 use serde_json::Value;
 
 use crate::common::skipped_by_the_machine;
-use crate::scene::{Scene, kill, read_json, wait_for};
+use crate::crash::scene::{Scene, kill, read_json, wait_for};
 
 /// Leaves a process behind that has given up session, environment and files, and waits.
 const HIDING: &str = "env -i setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > $W/hidden; wait";
@@ -82,7 +82,7 @@ fn without_groups_everything_else_is_the_same() {
 fn a_group_that_a_job_has_made_up_is_left_alone() {
     let scene = Scene::new();
     let daemon = scene.daemon(1);
-    scene.submit("it", &[], crate::GATED);
+    scene.submit("it", &[], super::GATED);
     scene.wait_for_witness("it");
     daemon.kill();
     let command = scene.command_of("it");

@@ -52,7 +52,7 @@ fn a_number_that_was_given_again_is_no_sign_of_life() {
         return skipped_by_the_machine("the number was taken by somebody else each time");
     }
     let ran = ran.ends_with(0);
-    let read = |name: &str| crate::scene::read_json(&place.path(name));
+    let read = |name: &str| crate::crash::scene::read_json(&place.path(name));
     let why = read("why.json");
     assert_eq!((&why["liveness"], &why["verdict"]), (&"dead".into(), &"crashed".into()), "{why} {ran:?}");
     let said = |role: &str| {

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 
 use recovery::queue::JobStatus;
 
-use crate::scene::{Scene, read_json, wait_for};
+use crate::crash::scene::{Scene, read_json, wait_for};
 
 const LIMIT: u64 = 64 << 10;
 

@@ -3,8 +3,8 @@
 use recovery::queue::{Actor, JobStatus, Operation, append};
 use serde_json::json;
 
-use crate::deaths::codes;
-use crate::scene::{Scene, wait_for};
+use super::deaths::codes;
+use crate::crash::scene::{Scene, wait_for};
 
 /// A queued job whose spec no supervisor of this version can understand.
 fn queue_what_cannot_start(scene: &Scene, id: &str) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use recovery::queue::JobStatus;
 use serde_json::Value;
 
-use crate::scene::{Scene, wait_for};
+use crate::crash::scene::{Scene, wait_for};
 
 /// A thousand take some gigabytes and a minute: `RECOVERYCTL_LIVE_JOBS=1000` tries them.
 fn how_many() -> usize {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::scene::{Scene, wait_for};
-use crate::{Running, Stop, after_a_crash};
+use super::{Running, Stop, after_a_crash};
+use crate::crash::scene::{Scene, wait_for};
 
 /// A lock that somebody keeps is given up soon, and no second try is made.
 const QUICK: &str = "lock_wait = \"50ms\"\n[recovery]\ntries = 1\n";

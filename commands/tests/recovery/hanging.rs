@@ -6,8 +6,8 @@ use recovery::queue::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::scene::Scene;
-use crate::{Running, Stop, after_a_crash, phase_of};
+use super::{Running, Stop, after_a_crash, phase_of};
+use crate::crash::scene::Scene;
 
 #[test]
 fn a_phase_that_hangs_is_skipped_and_left_behind() {
@@ -17,7 +17,7 @@ fn a_phase_that_hangs_is_skipped_and_left_behind() {
         let mut recover = Running::start(&scene, &["recover", "--json"]);
         recover.wait_for_phase(&scene, phase);
         // The progress that others see is written a moment after the marker.
-        crate::scene::wait_for("it to be shown", || {
+        crate::crash::scene::wait_for("it to be shown", || {
             phase_of(&scene.json(&["recovery", "phases"], 0), phase)["status"] == "running"
         });
         let answer = scene.json(&["skip", phase, "--reason", "the disk hangs"], 0);
@@ -41,12 +41,12 @@ fn a_daemon_comes_up_past_a_phase_that_hangs() {
     let scene = after_a_crash();
     let stop = Stop::in_phase(&scene, "locks");
     let daemon = scene.start_daemon(1);
-    crate::scene::wait_for("the phase to hang", || {
+    crate::crash::scene::wait_for("the phase to hang", || {
         scene.json(&["recovery", "phases"], 0)["phases"][3]["status"] == "running"
     });
     scene.json(&["skip", "locks"], 0);
     // It looks at the same lock.
-    crate::scene::wait_for("the orphans to hang", || {
+    crate::crash::scene::wait_for("the orphans to hang", || {
         scene.json(&["recovery", "phases"], 0)["phases"][6]["status"] == "running"
     });
     scene.json(&["skip", "orphans"], 0);

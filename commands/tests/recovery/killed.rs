@@ -4,7 +4,7 @@
 use recovery::queue::JobStatus;
 use serde_json::json;
 
-use crate::{Running, Stop, after_a_crash, phase_of};
+use super::{Running, Stop, after_a_crash, phase_of};
 
 /// In the order in which they are entered; `webhooks` waits for `jobs` alone, and is told apart below.
 const PHASES: [&str; 7] = ["startup", "queue", "jobs", "locks", "cleanup", "orphans", "webhooks"];
@@ -22,7 +22,7 @@ fn a_kill_in_each_phase_is_told_and_the_next_start_completes() {
             _ => None,
         };
         if let Some(beside) = last_beside {
-            crate::scene::wait_for("what runs beside it", || {
+            crate::crash::scene::wait_for("what runs beside it", || {
                 let current = &scene.json(&["startup", "detection"], 0)["current"];
                 current["phases_done"].as_array().unwrap().contains(&json!(beside))
             });

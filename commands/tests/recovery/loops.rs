@@ -4,8 +4,8 @@ use recovery::daemon::running_daemon;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
-use crate::scene::{Daemon, Scene, wait_for};
-use crate::{after_a_crash, crash_loop};
+use super::{after_a_crash, crash_loop};
+use crate::crash::scene::{Daemon, Scene, wait_for};
 
 /// A daemon on a state directory whose last three startups died in phase `queue`.
 fn in_safe_mode() -> (Scene, Daemon) {

@@ -2,8 +2,8 @@
 
 use recovery::queue::JobStatus;
 
+use super::{Running, Stop, after_a_crash};
 use crate::common::until;
-use crate::{Running, Stop, after_a_crash};
 
 #[test]
 fn the_second_one_is_told_who_is_at_it() {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use recovery::queue::JobStatus;
 use serde_json::json;
 
+use super::{Stop, after_a_crash, phase_of};
 use crate::common::{Background, Ran};
-use crate::scene::Scene;
-use crate::{Stop, after_a_crash, phase_of};
+use crate::crash::scene::Scene;
 
 /// Every file with its content and its time.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
@@ -73,7 +73,7 @@ fn living_jobs_are_alive_in_the_rehearsal_too() {
         scene.wait_for_witness(id);
     }
     daemon.kill();
-    crate::scene::kill(scene.supervisor_of("orphan"));
+    crate::crash::scene::kill(scene.supervisor_of("orphan"));
     let commands = ["held", "orphan"].map(|id| scene.command_of(id));
     let rehearsed = scene.json(&["recover", "--rehearse"], 0);
     let jobs = &rehearsed["details"]["jobs"];
@@ -113,7 +113,7 @@ fn what_a_killed_rehearsal_left_goes_with_the_next_one() {
     let stop = Stop::in_phase(&scene, "locks");
     let mut hanging = scene.place.command();
     let hanging = Background::start(hanging.env("TMPDIR", place.path()).args(["recover", "--rehearse"]));
-    crate::scene::wait_for("the copy", || copies() == 1);
+    crate::crash::scene::wait_for("the copy", || copies() == 1);
     let other = |status| {
         let mut command = scene.place.command();
         Ran::of(command.env("TMPDIR", place.path()).args(["recover", "--rehearse", "--json"]))

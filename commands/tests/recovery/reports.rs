@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
-use crate::{after_a_crash, crash_loop};
+use super::{after_a_crash, crash_loop};
+use crate::crash::scene::Scene;
 
 #[track_caller]
 fn has(document: &Value, members: &[&str]) {

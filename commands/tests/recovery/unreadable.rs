@@ -9,9 +9,9 @@ use std::process::Command;
 use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
+use super::phase_of;
 use crate::common::{Place, Ran, skipped};
-use crate::phase_of;
-use crate::scene::{Scene, wait_for};
+use crate::crash::scene::{Scene, wait_for};
 
 const NOBODY: u32 = 65534;
 

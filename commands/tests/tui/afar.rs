@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
+use super::tmux::Terminal;
+use super::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 use crate::common::{Background, Place, until};
-use crate::tmux::Terminal;
-use crate::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 
 /// A daemon that listens, at the address that it was given or at a free one.
 pub fn daemon(place: &Place, address: &str) -> (Background, String) {

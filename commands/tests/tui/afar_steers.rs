@@ -6,11 +6,11 @@ use recovery::state::{Clock, StateDir};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::afar::{daemon, over_tcp};
+use super::afar::{daemon, over_tcp};
+use super::steers::make_slow;
+use super::tmux::Terminal;
+use super::{json, with_a_failed_job};
 use crate::common::{Background, Place, until};
-use crate::steers::make_slow;
-use crate::tmux::Terminal;
-use crate::{json, with_a_failed_job};
 
 /// The newest entry of the daemon's trail about an action; it names who asked, over HTTP.
 #[track_caller]

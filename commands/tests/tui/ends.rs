@@ -2,9 +2,9 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::tmux::Terminal;
+use super::with_a_failed_job;
 use crate::common::{Place, until};
-use crate::tmux::Terminal;
-use crate::with_a_failed_job;
 
 /// Also a process that nobody has buried: the first process of a container may bury none.
 fn has_ended(pid: Pid) -> bool {

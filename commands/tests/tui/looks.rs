@@ -1,8 +1,8 @@
 //! How it looks on a real terminal: colours, ASCII, the mouse, and what jobs print.
 
+use super::tmux::Terminal;
+use super::{status_of, with_a_failed_job};
 use crate::common::{Place, until};
-use crate::tmux::Terminal;
-use crate::{status_of, with_a_failed_job};
 
 /// The colours that are asked for, by their numbers among the terminal's own sixteen.
 fn colors(screen: &str) -> Vec<u32> {

@@ -1,7 +1,7 @@
 //! Without a terminal: one picture, or one line that says what to do.
 
+use super::with_a_failed_job;
 use crate::common::Place;
-use crate::with_a_failed_job;
 
 #[test]
 fn without_a_terminal_one_line_says_what_to_do() {

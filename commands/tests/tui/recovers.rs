@@ -2,10 +2,10 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::steers::make_slow;
+use super::tmux::Terminal;
+use super::{json, with_a_failed_job};
 use crate::common::Place;
-use crate::steers::make_slow;
-use crate::tmux::Terminal;
-use crate::{json, with_a_failed_job};
 
 /// A terminal on which a recovery has come to the phase that hangs.
 fn hanging(place: &Place) -> Option<Terminal> {

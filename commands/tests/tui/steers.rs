@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::tmux::Terminal;
+use super::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 use crate::common::{Background, Place, until};
-use crate::tmux::Terminal;
-use crate::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 
 #[test]
 fn a_job_is_resumed_with_a_reason_and_its_output_is_watched() {

@@ -2,9 +2,9 @@
 
 use recovery_tui::action::Action;
 
-use crate::afar::{daemon, over_tcp};
+use super::afar::{daemon, over_tcp};
+use super::with_a_failed_job;
 use crate::common::Place;
-use crate::with_a_failed_job;
 
 /// The exit status of words that are not understood.
 const USAGE: i32 = 2;

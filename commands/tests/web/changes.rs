@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::browser::Browser;
+use super::browser::Browser;
+use super::served::{confirm, enter, opened, serve, view};
 use crate::common::{Background, Foreign};
-use crate::scene::{Scene, wait_for};
-use crate::served::{confirm, enter, opened, serve, view};
+use crate::crash::scene::{Scene, wait_for};
 
 /// A lock whose holder was killed with SIGKILL, its command too.
 fn leave_a_dead_holder(scene: &Scene, repository: &str) {

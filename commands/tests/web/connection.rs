@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
-use crate::client::Served;
-use crate::scene::Scene;
-use crate::served::{enter, opened, serve, view};
+use super::browser::Browser;
+use super::served::{enter, opened, serve, view};
+use crate::crash::scene::Scene;
+use crate::http::client::Served;
 
 #[test]
 fn a_killed_daemon_is_said_to_be_gone_and_is_found_again() {

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::browser::Browser;
-use crate::client::{Served, exchange};
-use crate::served::{VIEWS, enter, opened, view};
+use super::browser::Browser;
+use super::served::{VIEWS, enter, opened, view};
+use crate::http::client::{Served, exchange};
 
 /// Every file of the page, as the page and its scripts name them.
 const FILES: [&str; 5] =

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
-use crate::scene::Scene;
-use crate::served::{VIEWS, enter, opened, serve, view};
+use super::browser::Browser;
+use super::served::{VIEWS, enter, opened, serve, view};
+use crate::crash::scene::Scene;
 
 const MARKUP: &str = "<img src=x onerror=\"window.hacked=1\">";
 

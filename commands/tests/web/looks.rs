@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
-use crate::picture::after_a_crash;
-use crate::served::{VIEWS, enter, opened, view};
+use super::browser::Browser;
+use super::picture::after_a_crash;
+use super::served::{VIEWS, enter, opened, view};
 
 /// Every text that is seen, whose contrast with what is behind it is below WCAG's AA.
 const FAINT: &str = r"

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::browser::Browser;
-use crate::client::Served;
-use crate::scene::{Scene, wait_for};
-use crate::served::enter;
+use super::browser::Browser;
+use super::served::enter;
+use crate::crash::scene::{Scene, wait_for};
+use crate::http::client::Served;
 
 /// The variable that says where the picture goes; without it, it is made and thrown away.
 const WHERE: &str = "RECOVERYCTL_DASHBOARD_PICTURE";

@@ -3,9 +3,9 @@
 use recovery::durable::FileLock;
 use serde_json::json;
 
-use crate::browser::Browser;
-use crate::scene::{Scene, wait_for};
-use crate::served::{confirm, enter, serve};
+use super::browser::Browser;
+use super::served::{confirm, enter, serve};
+use crate::crash::scene::{Scene, wait_for};
 
 #[test]
 fn a_phase_that_hangs_is_seen_and_skipped() {

@@ -1,8 +1,8 @@
 //! A daemon, and a browser that is in.
 
-use crate::browser::Browser;
-use crate::client::Served;
-use crate::scene::{Daemon, Scene, read_json, wait_for};
+use super::browser::Browser;
+use crate::crash::scene::{Daemon, Scene, read_json, wait_for};
+use crate::http::client::Served;
 
 /// Goes to the page and shows it a token.
 #[track_caller]

@@ -8,9 +8,9 @@ use recovery::queue::JobStatus;
 use serde_json::Value;
 use standardwebhooks::Webhook;
 
-use crate::office::{OLD_SECRET, Office, SECRET};
-use crate::receiver::{Receiver, Reply};
-use crate::scene::wait_for;
+use super::office::{OLD_SECRET, Office, SECRET};
+use super::receiver::{Receiver, Reply};
+use crate::crash::scene::wait_for;
 
 fn body(receiver: &Receiver, n: usize) -> Value {
     serde_json::from_slice(&receiver.requests()[n].body).unwrap()
@@ -142,7 +142,7 @@ fn secrets_are_nowhere_to_be_seen() {
     ] {
         for json in [&["--json"][..], &[]] {
             let ran = office.scene.run(&[json, report].concat());
-            seen += &(ran.stdout + &ran.stderr);
+            seen += (ran.stdout + ran.stderr.as_str()).as_str();
         }
     }
     let log = office.scene.place.state().join("webhooks/log");
@@ -322,7 +322,7 @@ fn bad_callbacks_are_refused_when_the_job_is_submitted() {
         let path = office.scene.place.write("bad", &line.to_string());
         let ran = office.scene.run(&["submit", "--from", path.to_str().unwrap(), "--all-or-nothing"]);
         assert_ne!(ran.status, 0, "{callback}");
-        assert!(!(ran.stdout + &ran.stderr).contains("hunter2"));
+        assert!(!(ran.stdout + ran.stderr.as_str()).contains("hunter2"));
     }
 }
 

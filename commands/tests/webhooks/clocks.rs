@@ -9,9 +9,9 @@ use recovery::queue::{Callback, Queue};
 use recovery::state::{Clock, StateDir, Timestamp};
 use recovery::webhooks::{Deriver, Engine, Settings};
 
-use crate::office::Office;
-use crate::receiver::{Receiver, Reply};
-use crate::scene::wait_for;
+use super::office::Office;
+use super::receiver::{Receiver, Reply};
+use crate::crash::scene::wait_for;
 
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
 const WAITING: usize = 200;

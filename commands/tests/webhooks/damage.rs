@@ -6,9 +6,9 @@ use std::time::Duration;
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryLog, Retention, attempts_in};
 
-use crate::office::Office;
-use crate::receiver::Receiver;
-use crate::scene::Scene;
+use super::office::Office;
+use super::receiver::Receiver;
+use crate::crash::scene::Scene;
 
 const TEN: Retention = Retention { keep: Duration::MAX, entries: 10 };
 
@@ -116,7 +116,7 @@ fn what_does_not_fit_is_told_and_what_a_later_version_wrote_is_kept() {
 #[test]
 fn a_compaction_keeps_what_is_needed_and_removes_the_rest() {
     let receiver =
-        Receiver::start(|r| crate::receiver::Reply::Status(if r.path == "/gone" { 410 } else { 200 }));
+        Receiver::start(|r| super::receiver::Reply::Status(if r.path == "/gone" { 410 } else { 200 }));
     let office = Office::new("per_endpoint = 8");
     let url = |name: &str| receiver.url(if name.ends_with('3') { "/gone" } else { "/" });
     office.ended((0..40).map(|n| format!("job-{n}")), &|name| recovery::queue::Callback::to(url(name)));

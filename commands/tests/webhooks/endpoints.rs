@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use recovery::webhooks::{DeliveryLog, Retention};
 
+use super::office::Office;
+use super::receiver::{Receiver, Reply, fixtures};
 use crate::common::skipped_by_the_machine;
-use crate::office::Office;
-use crate::receiver::{Receiver, Reply, fixtures};
-use crate::scene::wait_for;
+use crate::crash::scene::wait_for;
 
 const QUICK: &str = "retry = ['50ms', '50ms']\ntimeout = '700ms'\nbreaker_failures = 100";
 
@@ -255,7 +255,7 @@ fn an_address_that_is_denied_is_not_called_by_number_or_by_name() {
 
 #[test]
 fn ipv6_is_spoken() {
-    let answers = |_: &crate::receiver::Request| Reply::Status(200);
+    let answers = |_: &super::receiver::Request| Reply::Status(200);
     let Ok(receiver) = Receiver::on("::1".parse().unwrap(), None, answers) else {
         return skipped_by_the_machine("this machine has no IPv6");
     };

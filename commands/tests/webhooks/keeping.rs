@@ -1,8 +1,8 @@
 //! Jobs stay as long as somebody is to be told of their end; reports of a state directory that cannot be written.
 
+use super::office::Office;
+use super::receiver::{Receiver, Reply};
 use crate::common::{Ran, skipped};
-use crate::office::Office;
-use crate::receiver::{Receiver, Reply};
 
 fn ids(list: &serde_json::Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|j| j["job_id"].as_str().unwrap()).collect()

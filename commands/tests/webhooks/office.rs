@@ -3,7 +3,7 @@
 use recovery::queue::{Actor, Callback, JobSpec, Operation, Submission, append};
 use serde_json::Value;
 
-use crate::scene::{Scene, wait_for};
+use crate::crash::scene::{Scene, wait_for};
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const OLD_SECRET: &str = "whsec_T2xkU2VjcmV0T2xkU2VjcmV0T2xkU2VjcmV0";

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::office::{Office, SECRET};
-use crate::receiver::{Receiver, Reply};
-use crate::scene::wait_for;
+use super::office::{Office, SECRET};
+use super::receiver::{Receiver, Reply};
+use crate::crash::scene::wait_for;
 
 /// Answers 410 until it is mended.
 fn broken() -> (Receiver, Arc<AtomicBool>) {

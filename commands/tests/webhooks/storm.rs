@@ -6,9 +6,9 @@ use std::time::Instant;
 use recovery::queue::Callback;
 use standardwebhooks::Webhook;
 
-use crate::office::{Office, SECRET};
-use crate::receiver::Receiver;
-use crate::scene::wait_for;
+use super::office::{Office, SECRET};
+use super::receiver::Receiver;
+use crate::crash::scene::wait_for;
 
 const DELIVERIES: usize = 10_000;
 const KILLS: usize = 20;

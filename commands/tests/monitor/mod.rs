@@ -2,16 +2,12 @@
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod conditions;
 mod deaths;
 mod fence;
 mod namespace;
 mod output;
 #[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "../crash/scene.rs"]
-mod scene;
 mod starts;
 mod thousand;
 

@@ -1,8 +1,6 @@
 //! The log from outside: rotation, cuts, damage, lost files, failing disks, killed writers.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod page;
 
 use std::fs;
@@ -13,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{EIO, ENOSPC, Faults, Refuse, scratch, within};
+use crate::common::{EIO, ENOSPC, Faults, Refuse, scratch, within};
 use recovery::durable::log::{
     DamageKind, Item, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, Scan, SegmentFile, read,
 };
@@ -543,7 +541,7 @@ fn killed_writers_lose_nothing_acknowledged() {
         let mut writers: Vec<_> = (0..3)
             .map(|n| {
                 Command::new(std::env::current_exe().unwrap())
-                    .args(["--exact", "a_writer_process", "--nocapture", "--test-threads=1"])
+                    .args(["--exact", "log::a_writer_process", "--nocapture", "--test-threads=1"])
                     .env("RECOVERY_TEST_WRITER", root.path())
                     .env("RECOVERY_TEST_NAME", format!("{round}.{n}"))
                     .stdout(Stdio::piped())

@@ -4,13 +4,11 @@
 #![allow(clippy::print_stdout)] // Which case of a table it was.
 
 mod behaviour;
-#[path = "../common/mod.rs"]
-mod common;
 mod daemon_killed;
 mod damage;
 mod damaged_attempts;
 mod input;
 mod removed_files;
 mod repository;
-mod scene;
+pub mod scene;
 mod storm;

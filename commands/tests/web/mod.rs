@@ -2,19 +2,11 @@
 //! No test may leave anything in the browser's log that it does not expect: no error of a script, nothing that the
 //! page's policy forbade.
 //!
-//! `RECOVERYCTL_DASHBOARD_PICTURE=FILE cargo test -p recoveryctl --test web picture` makes docs/images/dashboard.png.
+//! `RECOVERYCTL_DASHBOARD_PICTURE=FILE cargo test -p recoveryctl --test suite web::picture` makes docs/images/dashboard.png.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 #![allow(unreachable_pub)] // One program of several files.
 
 #[allow(dead_code)] // Shared with the tests of HTTP.
-#[path = "../http/client.rs"]
-mod client;
-#[path = "../common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "../crash/scene.rs"]
-mod scene;
-
 mod browser;
 mod changes;
 mod connection;

@@ -6,8 +6,6 @@
 
 mod afar;
 mod afar_steers;
-#[path = "../common/mod.rs"]
-mod common;
 mod ends;
 mod looks;
 mod once;
@@ -16,7 +14,8 @@ mod steers;
 mod tmux;
 mod understood;
 
-use common::{Background, Place, until};
+use crate::common;
+use crate::common::{Background, Place, until};
 use serde_json::Value;
 
 /// A place with a state directory and, in it, a job that ended with status 3.

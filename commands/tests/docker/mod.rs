@@ -2,9 +2,6 @@
 #![allow(unreachable_pub)] // One program of several files.
 #![allow(clippy::disallowed_methods)] // Tests make what is to be removed.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod engine;
 mod engine_killed;
 mod killed;

@@ -2,14 +2,8 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 #![allow(unreachable_pub)] // One program of several files.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "../crash/scene.rs"]
-mod scene;
-
 mod access;
-mod client;
+pub mod client;
 mod described;
 mod documented;
 mod endpoints;

@@ -5,8 +5,6 @@
 #![allow(clippy::print_stderr)] // What a test cannot do on a machine, it says.
 
 mod again;
-#[path = "../common/mod.rs"]
-mod common;
 mod hanging;
 mod killed;
 mod loops;
@@ -14,15 +12,13 @@ mod one_at_a_time;
 mod rehearsal;
 mod reports;
 #[allow(dead_code)] // Shared with the scenes of crashes.
-#[path = "../crash/scene.rs"]
-mod scene;
 mod unreadable;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use crate::crash::scene::{Scene, wait_for};
 use recovery::durable::FileLock;
-use scene::{Scene, wait_for};
 use serde_json::Value;
 
 /// Where a recovery can be made to wait in a phase, for real.

@@ -1,0 +1,41 @@
+//! The built binary from outside. One program: linking is most of what a change costs.
+//!
+//! `cargo test -p recoveryctl --test suite http::` runs a part. Tests run beside each other in one process, so none may
+//! change what the process has (its environment, working directory, limits, file mode mask): such things are set for
+//! the commands that a test starts.
+
+mod attempts;
+mod audit;
+mod cleanup;
+mod common;
+mod config;
+mod contrib;
+mod crash;
+mod demo;
+mod docker;
+mod explain;
+mod findings;
+mod globals;
+mod http;
+mod import;
+mod init;
+mod jobs;
+mod lab;
+mod line;
+mod locks;
+mod monitor;
+mod orphans;
+mod prune;
+mod queue;
+mod reconstruction;
+mod records;
+mod recovery;
+mod repair;
+mod resume;
+mod skip;
+mod status;
+mod submit;
+mod tui;
+mod web;
+mod webhooks;
+mod work;

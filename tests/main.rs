@@ -1,0 +1,24 @@
+//! The library from outside. One program: linking is most of what a change costs.
+//!
+//! `cargo test -p recovery --test suite locks::` runs a part. Tests run beside each other in one process, so none may
+//! change what the process has (its environment, working directory, limits, file mode mask); what must runs in a
+//! process of its own, as `supervise.rs` does.
+
+mod common;
+mod daemon_loop;
+mod durable;
+mod identity;
+mod import;
+mod job_verdicts;
+mod layout;
+mod locks;
+mod log;
+mod log_processes;
+mod old_records;
+mod prune;
+mod queue;
+mod queue_files;
+mod queue_state;
+mod recovery_sequence;
+mod startup;
+mod tree;
