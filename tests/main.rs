@@ -9,6 +9,7 @@ mod daemon_loop;
 mod durable;
 mod identity;
 mod import;
+mod incarnations;
 mod job_verdicts;
 mod layout;
 mod locks;

@@ -18,6 +18,7 @@ mod findings;
 mod globals;
 mod http;
 mod import;
+mod incarnations;
 mod init;
 mod jobs;
 mod lab;

@@ -423,7 +423,12 @@ mod tests {
             MetadataRead::Damaged { .. } => false,
             MetadataRead::Whole(m) if m.state == LockState::Released => true,
             MetadataRead::Whole(m) => match (m.host.boot_id.as_str(), &m.holder) {
-                ("old", _) => true,
+                // The boot's id alone, unless something is seen to live.
+                ("old", of) => {
+                    let job_lives = *of != LockHolder::Process && holder.job == Some(JobLiveness::Alive);
+                    let is_found = matches!(holder.survivors, Some(Survivors::Found(_)));
+                    !job_lives && !is_found && holder.presence != Some(Presence::Alive)
+                }
                 ("b", LockHolder::Job { .. }) => holder.job == Some(JobLiveness::Over),
                 ("b", LockHolder::Process) => {
                     m.host.pid_namespace == 1

@@ -62,6 +62,9 @@ pub struct Place {
     /// When the inode was made, as `seconds.nanoseconds`; `None` where the file system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<String>,
+    /// Whether its file system numbers its files anew (FUSE, overlays), seen when it was looked at.
+    #[serde(skip)]
+    pub is_renumbered: bool,
 }
 
 impl Place {
@@ -72,7 +75,12 @@ impl Place {
     pub fn of(folder: &Path) -> Result<Place, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).tried("look at", folder)?;
-        Ok(Place { device: metadata.dev(), inode: metadata.ino(), born: born(folder) })
+        Ok(Place {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            born: born(folder),
+            is_renumbered: is_renumbered(folder),
+        })
     }
 
     /// Whether the other one is the same folder; `None` when that cannot be told.
@@ -83,8 +91,8 @@ impl Place {
             (Some(_), Some(_)) if self.inode == other.inode => Some(true),
             // Made in the same tick of the clock, or seen through a file system that numbers anew.
             (Some(_), Some(_)) => None,
-            _ if self.inode == other.inode && self.device == other.device => Some(true),
-            _ => None,
+            _ if self.device != other.device || self.is_renumbered || other.is_renumbered => None,
+            _ => Some(self.inode == other.inode),
         }
     }
 
@@ -93,6 +101,13 @@ impl Place {
     pub fn as_mark(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
+}
+
+fn is_renumbered(folder: &Path) -> bool {
+    /// The numbers of FUSE and overlayfs in statfs(2).
+    const RENUMBERED: [i64; 2] = [0x6573_5546, 0x794c_7630];
+    #[allow(clippy::useless_conversion)] // The type differs between architectures.
+    rustix::fs::statfs(folder).is_ok_and(|fs| RENUMBERED.contains(&i64::from(fs.f_type)))
 }
 
 /// The machine's id; empty where there is none.

@@ -191,7 +191,7 @@ impl StateDir {
     /// The id that a copy gets: of the original's and of its own folder, the same in each try.
     #[must_use]
     pub fn id_of_adopted(&self) -> Uuid {
-        let Place { device, inode, born } = &self.place;
+        let Place { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
         Uuid::new_v5(&self.identity.state_id, name.as_bytes())
     }
