@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::{EIO, Faults, Refuse};
 use recovery::durable::{Disk, NotHome};
 use recovery::jobs::marks;
 use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRequest, try_acquire};
@@ -244,6 +245,47 @@ fn adopted_copy_is_a_directory_of_its_own() {
     assert_eq!(names(&world.open("state")), ["waits", "runs", "later"]);
     let running = Queue::open(&world.open("state")).unwrap();
     assert_eq!(running.state().get(&"runs".parse().unwrap()).unwrap().status.as_str(), "running");
+    held.release().unwrap();
+}
+
+/// Until its identity is written it is a copy, which is read and can be adopted again.
+#[test]
+fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
+    let world = World::new();
+    let original = world.make("state");
+    submit(&original, "waits");
+    submit(&original, "runs");
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    queue::append(&original, &Actor::default(), &[claim]).unwrap();
+    let held = grant(&original);
+    let mut number = 0;
+    loop {
+        let name = format!("copied-{number}");
+        world.copy("state", &name);
+        let (faults, disk) = Faults::new(EIO, Refuse::From(number));
+        let copy = StateDir::open(&world.path(&name), disk, Clock::system()).unwrap();
+        let done = adopt_as_new(&copy, &[], &Actor::default(), false);
+        faults.set(Refuse::Nothing);
+        let is_done = done.is_ok();
+        let then = world.open(&name);
+        if is_copy(&then) {
+            adopt_as_new(&then, &[], &Actor::default(), false).unwrap();
+        }
+        let adopted = world.open(&name);
+        assert!(!is_copy(&adopted) && adopted.identity.state_id != original.identity.state_id, "{number}");
+        let queue = Queue::open(&adopted).unwrap();
+        assert!(queue.replayed().is_clean(), "{number}: {:?}", queue.replayed());
+        assert_eq!(names(&adopted), ["waits", "runs"], "{number}");
+        let runs = queue.state().get(&"runs".parse().unwrap()).unwrap();
+        assert_eq!(runs.status.as_str(), "crashed", "{number}");
+        assert!(grant(&adopted).token > held.token + 1_000_000, "{number}");
+        std::fs::remove_dir_all(world.path(&name)).unwrap();
+        if is_done {
+            break;
+        }
+        number += 1;
+    }
+    assert!(number > 10, "{number} effects");
     held.release().unwrap();
 }
 

@@ -211,6 +211,8 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
+        // What is submitted from now on is in another directory: nobody is to wait for this one.
+        self.dir.disk.check_its_home()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();

@@ -126,6 +126,14 @@ impl Disk {
         self.home.as_deref()
     }
 
+    /// Whether the path of its folder still leads to it.
+    ///
+    /// # Errors
+    /// With [`super::NotHome::Replaced`] when another folder has it.
+    pub fn check_its_home(&self) -> Result<(), DiskError> {
+        self.home.as_ref().map_or(Ok(()), |home| home.check(home.root()).tried("work in", home.root()))
+    }
+
     fn check_home(&self, path: &Path) -> io::Result<()> {
         self.home.as_ref().map_or(Ok(()), |home| home.check(path))
     }

@@ -88,6 +88,12 @@ impl Home {
         }
     }
 
+    /// The path by which it was opened.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether its path leads to it.
     #[must_use]
     pub fn is_at_its_path(&self) -> bool {
