@@ -142,6 +142,8 @@ fn directory_of_an_earlier_version_is_recorded_without_a_word() {
         let dir = world.open("state");
         assert_eq!((&dir.standing, dir.identity.incarnation), (&Standing::Own, 1), "{damage:?}");
         assert!(dir.paths.place().exists() && dir.past.restored.is_none());
+        let kept = dir.quarantine().notes().len();
+        assert_eq!(kept > 0, damage.is_some(), "{damage:?}");
     }
     assert_eq!(names(&made), ["one"]);
 }

@@ -63,6 +63,37 @@ fn copy_refuses_what_changes_and_names_the_way_out_which_works() {
     assert_eq!(json_in(&place, "state", &["state", "adopt", "--as-new"]).1, 12);
 }
 
+/// A job that waits in the backup, and of which a process from the lost time lives, does not start beside it.
+#[test]
+fn job_that_lives_from_before_the_restore_is_not_started_beside_it() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--repo", "web", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    let (shown, _) = json_in(&place, "state", &["state", "show"]);
+    let folder = std::fs::metadata(place.state()).unwrap();
+    let mut survivor = Command::new("sleep")
+        .arg("300")
+        .env("RECOVERYCTL_JOB_ID", "one")
+        .env("RECOVERYCTL_STATE_DIR", place.state())
+        .env("RECOVERYCTL_STATE_ID", shown["id"].as_str().unwrap())
+        .env("RECOVERYCTL_STATE_INCARNATION", format!("1@{}:{}", folder.dev(), folder.ino()))
+        .env("RECOVERYCTL_REPOSITORY", "web")
+        .spawn()
+        .unwrap();
+    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
+    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "queued");
+    let (found, _) = json_in(&place, "state", &["findings"]);
+    assert!(codes(&found).contains(&"job-of-other-incarnation"), "{found:#}");
+    assert_eq!(json_in(&place, "state", &["lock", "web", "--wait", "1ms", "--", "true"]).1, 11);
+    survivor.kill().unwrap();
+    survivor.wait().unwrap();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "succeeded");
+}
+
 #[test]
 fn restored_backup_is_told_once_and_works() {
     let place = Place::new();

@@ -116,8 +116,8 @@ impl Disk {
 
     /// The same, for work in this folder: see [`Home`].
     #[must_use]
-    pub fn at_home(&self, home: Home) -> Disk {
-        Disk { home: Some(Arc::new(home)), ..self.clone() }
+    pub fn at_home(self, home: Home) -> Disk {
+        Disk { home: Some(Arc::new(home)), ..self }
     }
 
     /// The folder that it works in, if it was told one.

@@ -265,6 +265,12 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 
 /// What the last recovery called unusable and still is, and what is unusable now.
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+    let copied = super::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
+    let copied: Vec<_> =
+        copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
+    if !copied.is_empty() {
+        return copied;
+    }
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !is_settled(sources, &r.object));
@@ -318,9 +324,14 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    if sources.dir.is_copy() {
+        // What runs and what waits is the original's, and for that one to tell.
+        found.extend(super::state::findings(sources.dir));
+        return found;
+    }
     found.extend(sources.daemon.iter().flat_map(of_daemon));
     found.extend(super::state::findings(sources.dir));
-    found.extend(super::queue::not_writable(sources.queue).filter(|_| !sources.dir.is_copy()));
+    found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);

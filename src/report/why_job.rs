@@ -65,7 +65,10 @@ impl WhyJob {
         let look = Look { dir, host: &host, table: &table, limits: settings.limits };
         let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));
         let judged = judgement.as_ref();
-        let mut findings: Vec<Finding> = judged.map(of_judgement).unwrap_or_default();
+        let mut findings: Vec<Finding> = match dir.is_copy() {
+            true => super::state::findings(dir),
+            false => judged.map(of_judgement).unwrap_or_default(),
+        };
         findings.extend(of_failed_start(job));
         WhyJob {
             object: format!("job:{}", job.id),

@@ -12,7 +12,7 @@ use super::place::{
     standing_of,
 };
 use crate::durable::log::{self, Position, ReadRequest};
-use crate::durable::{Disk, DiskError, FileLock, Home, LockError, Tried};
+use crate::durable::{Disk, FileLock, Home, Tried};
 
 impl StateDir {
     /// The directory as it stands; see [`super::place`] for what is told from what. What has to be written down
@@ -54,6 +54,10 @@ impl StateDir {
             self.identity = identity;
         }
         let before = PlaceRecord::read(&self.paths.place());
+        if before.is_none() && self.paths.place().is_file() {
+            let (why, at) = ("the record of which folder this is cannot be understood", self.clock.now());
+            self.quarantine().keep_file(&self.paths.place(), why, &at.to_string())?;
+        }
         self.standing = standing_of(&self.paths, &self.identity, &self.place, before.as_ref());
         let now = self.clock.now();
         let mut record = record_here(&self.paths, &self.identity, &self.place, now, before);
@@ -176,7 +180,7 @@ impl StateDir {
     pub fn to_be_adopted(&self) -> Option<StateDir> {
         let Standing::Copied { .. } = &self.standing else { return None };
         let home = Home::open(self.paths.root()).ok()?;
-        let disk = self.disk.at_home(home);
+        let disk = self.disk.clone().at_home(home);
         Some(StateDir { disk, ..self.clone() })
     }
 
@@ -232,7 +236,7 @@ impl StateDir {
     pub fn followed(&self) -> Option<StateDir> {
         let home = self.disk.home().filter(|home| !home.is_at_its_path())?;
         let root = home.path_now()?;
-        let disk = self.disk.at_home(home.by_path(root.clone()));
+        let disk = self.disk.clone().at_home(home.by_path(root.clone()));
         Some(StateDir { paths: StatePaths::new(root), disk, ..self.clone() })
     }
 
@@ -266,15 +270,8 @@ impl StateDir {
     }
 }
 
-/// Whether the disk, or whoever holds the lock, keeps this process from writing anything down.
+/// Whether the disk, or whoever holds the lock, keeps this process from writing anything down: what it is to write
+/// beside that will tell.
 fn is_refusal(error: &StateError) -> bool {
-    match error {
-        StateError::Lock(LockError::Held { .. }) => true,
-        StateError::Disk(e) | StateError::Lock(LockError::Disk(e)) => may_be_passed_over(e),
-        _ => false,
-    }
-}
-
-fn may_be_passed_over(error: &DiskError) -> bool {
-    error.is_refused_change() || error.is_out_of_descriptors() || error.is_not_found()
+    matches!(error, StateError::Disk(_) | StateError::Lock(_))
 }
