@@ -11,6 +11,7 @@ mod durable;
 mod identity;
 mod import;
 mod in_use;
+mod incarnations;
 mod job_verdicts;
 mod layout;
 mod locks;

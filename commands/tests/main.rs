@@ -20,6 +20,7 @@ mod globals;
 mod http;
 mod import;
 mod in_use;
+mod incarnations;
 mod init;
 mod jobs;
 mod lab;

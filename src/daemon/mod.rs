@@ -13,6 +13,7 @@ mod exits;
 mod gate;
 mod info;
 mod needs;
+mod occupied;
 mod orphans;
 mod prune;
 mod restarts;

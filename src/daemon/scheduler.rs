@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::occupied::Occupied;
 use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
@@ -88,6 +89,7 @@ pub struct Scheduler {
     is_kept_waiting: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
+    occupied: Occupied,
 }
 
 /// Looks at the queue in every round; true when it wants the next one at once.
@@ -111,6 +113,7 @@ impl Scheduler {
             cleanups: Derived::default(),
             is_kept_waiting: false,
             announced: None,
+            occupied: Occupied::default(),
         }
     }
 
@@ -196,6 +199,7 @@ impl Scheduler {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
                 self.queue = Queue::open(&self.dir)?;
+                self.occupied.forget();
                 Ok(true)
             }
             other => other,
@@ -207,6 +211,8 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
+        // What is submitted from now on is in another directory: nobody is to wait for this one.
+        self.dir.disk.check_its_home()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
@@ -286,18 +292,22 @@ impl Scheduler {
         }
         // In this order: whoever gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
-        let held = self.held_by_others();
-        let (now, only) = (self.dir.clock.now(), &self.settings.only);
+        self.occupied.look(&self.dir, self.queue.state());
+        let mut held = self.held_by_others();
+        held.extend(self.occupied.repositories());
+        let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
-            if only.is_empty() {
+            if only.is_empty() && !occupied.is_any() {
                 return startable(state, &held, &line, now, slots);
             }
             let all = startable(state, &held, &line, now, usize::MAX);
-            all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
+            let is_wanted = |id: &JobId| only.is_empty() || only.contains(id);
+            let free = all.into_iter().filter(|(id, _)| is_wanted(id) && !occupied.has(id));
+            free.take(slots).collect()
         };
         let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty();
+        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any();
         if looked_at.is_empty() {
             return Ok(false);
         }

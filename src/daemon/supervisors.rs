@@ -36,6 +36,7 @@ impl Supervisors {
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
+            .env(marks::STATE_INCARNATION, dir.mark())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

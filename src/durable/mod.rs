@@ -6,6 +6,7 @@
 mod abandoned;
 mod disk;
 mod error;
+mod home;
 mod lock;
 pub mod log;
 pub mod mutation;
@@ -20,6 +21,7 @@ pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
+pub use home::{Home, NotHome};
 pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
 pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::JobId;
+use crate::state::StateStamp;
 use crate::system::{Host, ProcessIdentity};
 
 /// Which process the command of an attempt is.
@@ -31,6 +32,9 @@ pub struct CommandRecord {
     /// The control group that it has joined with all that it will start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateStamp>,
 }
 
 impl CommandRecord {
@@ -46,6 +50,7 @@ impl CommandRecord {
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             cgroup: None,
+            state: None,
         }
     }
 

@@ -14,6 +14,9 @@ pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
 /// The state directory's id: it tells whose a process is when the name of the directory leads nowhere any
 /// more. Supervisors have it too.
 pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
+/// The incarnation and the folder of the state directory: a copy, and a backup that was put back, have the id of
+/// the original, and are others.
+pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
 /// Which attempt, from 1.
 pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
@@ -53,6 +56,7 @@ pub fn environment(
         (ATTEMPT, attempt.to_string().into()),
         (STATE_DIR, dir.paths.root().as_os_str().to_owned()),
         (STATE_ID, dir.identity.state_id.to_string().into()),
+        (STATE_INCARNATION, dir.mark().into()),
         (WORKSPACE, paths.workspace.as_os_str().to_owned()),
         (CHECKPOINT, paths.checkpoint().into_os_string()),
         (DOCKER_LABELS, docker_labels(dir, job).into()),

@@ -15,6 +15,7 @@ mod prune;
 pub mod record;
 mod record_text;
 mod recover;
+mod restored;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sentinel;
@@ -27,10 +28,11 @@ pub use command_record::CommandRecord;
 pub use conditions::Condition;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub(crate) use fence::sweep;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
-pub use process_table::ProcessTable;
+pub use process_table::{LivingJob, ProcessTable};
 pub(crate) use prune::IN_USE;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
@@ -43,6 +45,7 @@ pub use recover::{
     Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
     settle, would_resume, would_settle,
 };
+pub use restored::{RestoreError, notice_restore};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub use stored::Stored;
 pub use supervise::{

@@ -270,6 +270,12 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 
 /// What the last recovery called unusable and still is, and what is unusable now.
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+    let copied = super::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
+    let copied: Vec<_> =
+        copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
+    if !copied.is_empty() {
+        return copied;
+    }
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !is_settled(sources, &r.object));
@@ -323,7 +329,13 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    if sources.dir.is_copy() {
+        // What runs and what waits is the original's, and for that one to tell.
+        found.extend(super::state::findings(sources.dir));
+        return found;
+    }
     found.extend(sources.daemon.iter().flat_map(of_daemon));
+    found.extend(super::state::findings(sources.dir));
     found.extend(super::queue::not_writable(sources.queue));
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
@@ -331,6 +343,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
     }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
     let crashed = || sources.queue.state().jobs().filter(is_crashed);

@@ -48,11 +48,13 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
-const TOP_FILES: &[&str] = &["state.json", "state.lock"];
+const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 paths! {
     /// Held while the state directory is made or its identity mended.
     state_lock => "state.lock";
+    /// Which folder it is.
+    place => "place.json";
     /// Layout version and identity.
     identity => "state.json";
     /// The queue: log, snapshots, commit page.

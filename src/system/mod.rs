@@ -17,7 +17,8 @@ pub use cgroup::Cgroup;
 pub use children::{ResourceUse, use_of_children};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
-pub use host::Host;
+pub(crate) use host::SAME_START_SECONDS;
+pub use host::{Host, Relation};
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,

@@ -121,6 +121,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
+    let dir = context.notice_restore(dir);
     let notice = Notice::of_this_process();
     let observer = notice.observer(progress::observer(&context.output));
     let run = run_options(context, "daemon", &[], Some(observer))?;

@@ -45,6 +45,7 @@ pub(crate) mod scan;
 mod scan_textfile;
 pub(crate) mod skip;
 pub(crate) mod startup;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;

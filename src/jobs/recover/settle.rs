@@ -28,6 +28,9 @@ const LOG_TAIL: u64 = 64 << 10;
 /// The reason of a crash that nothing else is known of.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
+/// The reason of the end of an attempt that was under way in a backup.
+const RESTORED: &str = "restored: it ran when the backup was made that was put back; how it ended belongs to the time that was lost";
+
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
 pub struct RecoverSettings {
@@ -338,10 +341,16 @@ pub(super) fn settlement_of(
             let is_over = matches!(operation, Operation::End(_));
             (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
+        Verdict::Crashed if is_restored(dir, claim) => crashed(RESTORED),
         Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
+}
+
+/// Whether the attempt was begun before the backup was made that was put back.
+fn is_restored(dir: &StateDir, claim: u64) -> bool {
+    dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
 }
 
 /// In words, with what the last supervisor for it said, if it came as far as that.

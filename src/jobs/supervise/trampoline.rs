@@ -124,6 +124,7 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     }
     let own = CommandRecord {
         cgroup: join(dir, request),
+        state: Some(dir.stamp()),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
     };
     Ok(own.write(&dir.disk, &paths.command())?)
