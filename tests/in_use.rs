@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use recovery::archive::KeepRules;
 use recovery::durable::Disk;
 use recovery::in_use::{How, InUse, JobsAtWork, TrashInUse, Use, User};
 use recovery::queue::{Actor, JobSpec, Operation, Queue, Submission, append};
@@ -273,10 +274,12 @@ fn what_is_used_in_a_trash_is_kept() {
     std::fs::rename(scene.used(), &slot).unwrap();
     let why = TrashInUse::new(&scene.dir).why_kept(&slot).unwrap();
     assert!(why.contains("python3") && why.contains("sub/file"), "{why}");
-    let report = recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot)).unwrap();
+    let report =
+        recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default()).unwrap();
     assert_eq!((report.emptied, report.failed.len()), (0, 1), "{report:?}");
     assert!(slot.join("sub/file").exists());
     drop(holder);
-    let report = recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot)).unwrap();
+    let report =
+        recovery::jobs::delete_slots(&scene.dir, std::slice::from_ref(&slot), &KeepRules::default()).unwrap();
     assert_eq!((report.emptied, slot.exists()), (1, false), "{report:?}");
 }

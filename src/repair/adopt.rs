@@ -113,6 +113,9 @@ fn copied(job: &Job) -> End {
         ended_at: None,
         reason: Some(COPIED.to_owned()),
         after_crash: Some(AfterCrash::Hold),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }
 
