@@ -52,6 +52,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        drain_timeout: Duration::ZERO,
         pauses: Vec::new(),
     };
     DaemonSettings {
@@ -61,6 +62,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         // Nobody asks it anything.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
         reload: Box::new(|| None),
+        ending: recovery::daemon::Ending::default(),
     }
 }
 
