@@ -446,10 +446,10 @@ fn signal_without_a_wish_interrupts_the_job() {
         let ended_by = job.course().ended_by.clone().unwrap();
         assert_eq!((ended_by.pid, ended_by.signal), (Some(std::process::id()), Some(signal.as_raw())));
         assert_eq!(world.exit("a").exit_code, Some(0));
+        std::fs::remove_file(&started).unwrap();
         let claim = world.claim("a");
         let mut supervisor = world.start("a", claim);
-        let resumed = || world.dir.paths.job("a").unwrap().attempt(1).join("exit.json").exists();
-        wait_until("its next attempt begins", resumed);
+        pid_in(&started);
         append(&world.dir, &actor(), &[Operation::Cancel { job: job.id }]).unwrap();
         assert_eq!(supervisor.code(), 0);
         assert!(world.paths("a").checkpoint().exists(), "its checkpoint counts");
