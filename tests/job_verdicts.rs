@@ -313,7 +313,7 @@ fn free_with_a_process_in_the_supervisors_session_is_an_orphan() {
     let mut world = World::new();
     let job = world.claimed("a");
     // The leader of a session leaves, a member without any mark stays.
-    let script = "sleep 60 & echo $$ $!; read line";
+    let script = "sleep 600 & echo $$ $!; read line";
     let mut leader = Command::new("setsid")
         .args(["sh", "-c", script])
         .stdin(Stdio::piped())

@@ -411,7 +411,7 @@ fn cancelled_before_the_start_runs_nothing() {
 fn a_killed_supervisor_leaves_an_orphan_then_a_crash() {
     let mut world = World::new();
     let started = world.file("started");
-    let mut supervisor = world.begin("a", &format!("echo $$ > {}; exec sleep 60", started.display()));
+    let mut supervisor = world.begin("a", &format!("echo $$ > {}; exec sleep 600", started.display()));
     let command = pid_in(&started);
     supervisor.kill();
     assert_eq!(world.judge("a").verdict, Verdict::OrphanedProcess { processes: vec![command] });

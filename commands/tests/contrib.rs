@@ -4,7 +4,6 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::common;
 
@@ -59,7 +58,7 @@ fn systemd_is_told_what_it_needs() {
     place.write("config.toml", "[daemon]\nlisten = \"none\"\n");
     let socket = place.path("notify");
     let listener = UnixDatagram::bind(&socket).unwrap();
-    listener.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    listener.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
     // As systemd does, which knows the process before it runs the program.
     let mut command = std::process::Command::new("/bin/sh");
     command.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" daemon", env!("CARGO_BIN_EXE_recoveryctl")]);

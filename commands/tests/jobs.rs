@@ -58,7 +58,7 @@ impl Drop for Worker {
 fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "in vain: {what}");
+        assert!(begun.elapsed() < crate::common::PATIENCE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -219,7 +219,7 @@ fn a_queued_job_is_over_at_once_when_cancelled() {
 #[test]
 fn a_running_job_is_ended_when_cancelled() {
     let place = Place::new();
-    submit(&place, &["--id", "a"], &["sh", "-c", "echo up; exec sleep 60"]);
+    submit(&place, &["--id", "a"], &["sh", "-c", "echo up; exec sleep 600"]);
     let worker = Worker::start(&place);
     until("the job prints", || place.run(["jobs", "output", "a"]).stdout == "up\n");
     place.run(["jobs", "cancel", "a"]).ends_with(0);

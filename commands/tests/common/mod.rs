@@ -138,12 +138,16 @@ pub fn is_untouched(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(true, |mut names| names.next().is_none())
 }
 
-/// Waits until something is so, at most half a minute.
+/// How long a test waits for a condition before it fails. Far longer than anything takes, also on a machine whose
+/// processors are all busy: a test that is right never waits so long.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
+
+/// Waits until something is so.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !is_so() {
-        assert!(begun.elapsed().as_secs() < 30, "waited too long: {what}");
+        assert!(begun.elapsed() < PATIENCE, "waited too long: {what}");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 }

@@ -34,7 +34,7 @@ fn how_a_command_ends_is_how_its_job_ends() {
     let scene = Scene::new();
     scene.submit("killed", &[], "kill -9 $$");
     scene.submit("status", &[], "exit 41");
-    scene.submit("late", &["--timeout", "200ms"], "echo $$ > $W/late; exec sleep 600");
+    scene.submit("late", &["--timeout", "3s"], "echo $$ > $W/late; exec sleep 600");
     scene.run(&["submit", "--id", "missing", "--", "/no/such/program"]).ends_with(0);
     scene.run(&["submit", "--id", "folder", "--", "/"]).ends_with(0);
     scene.run(&["submit", "--id", "elsewhere", "--cwd", "/no/such/folder", "--", "true"]).ends_with(0);

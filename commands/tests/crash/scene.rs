@@ -14,7 +14,6 @@ use serde_json::Value;
 use crate::common::{Place, Ran};
 
 /// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A state directory and a folder for what its jobs witness. Dropped, it ends every process that
 /// works on it.
@@ -328,7 +327,7 @@ pub fn kill(process: ProcessIdentity) {
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        assert!(begun.elapsed() < crate::common::PATIENCE, "waited too long for {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }

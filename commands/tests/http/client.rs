@@ -5,7 +5,6 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -141,7 +140,7 @@ impl Served {
     #[track_caller]
     pub fn over_socket(&self, method: &str, path: &str) -> Reply {
         let mut stream = UnixStream::connect(self.scene.place.state().join("daemon/admin.sock")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         let mut bytes = Vec::new();
@@ -192,7 +191,7 @@ pub fn exchange(
     headers: &[(&str, &str)],
 ) -> Option<Reply> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    stream.set_read_timeout(Some(crate::common::PATIENCE)).ok()?;
     let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
     let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !has_host {

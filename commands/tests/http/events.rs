@@ -18,7 +18,7 @@ impl Listener {
 
     fn of(served: &Served, role: &str, last: Option<u64>) -> Listener {
         let mut stream = TcpStream::connect(&served.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
         let from = last.map_or_else(String::new, |n| format!("Last-Event-ID: {n}\r\n"));
         let ask = format!(
             "GET /api/admin/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n{from}\r\n",

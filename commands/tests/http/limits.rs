@@ -100,7 +100,7 @@ fn a_daemon_that_is_to_end_does_so_in_time_whoever_listens() {
     let Served { daemon, scene, .. } = served;
     let begun = Instant::now();
     assert_eq!(daemon.terminate(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     // The job is its supervisor's.
     let served = Served::with(scene, 1);
     assert_eq!(served.get("/api/jobs/stays").is(200).json()["status"], "running");

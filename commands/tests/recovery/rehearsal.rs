@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use recovery::queue::JobStatus;
+use recovery::system::{ProcessIdentity, signal_process};
+use rustix::process::Signal;
 use serde_json::json;
 
-use super::{Stop, after_a_crash, phase_of};
+use super::{after_a_crash, phase_of};
 use crate::common::{Background, Ran};
-use crate::crash::scene::Scene;
+use crate::crash::scene::{Scene, wait_for};
 
 /// Every file with its content and its time.
 fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
@@ -104,25 +106,41 @@ fn a_damaged_queue_is_rehearsed_without_mending_it() {
     assert_eq!(everything(&scene.place.state()), before);
 }
 
+/// Whether a process has the lock of a copy below this folder, without touching it: a probe could be in its way.
+fn is_copy_held(place: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let copies = std::fs::read_dir(place).unwrap().flatten();
+    let inodes = copies.filter_map(|copy| Some(copy.path().join("in-use.lock").metadata().ok()?.ino()));
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    inodes.into_iter().any(|inode| locks.contains(&format!(":{inode} ")))
+}
+
 /// A rehearsal that is killed leaves its copy; the next one takes it away, and leaves those alone that are in use.
 #[test]
 fn what_a_killed_rehearsal_left_goes_with_the_next_one() {
     let scene = after_a_crash();
     let place = tempfile::tempdir().unwrap();
     let copies = || std::fs::read_dir(place.path()).unwrap().count();
-    let stop = Stop::in_phase(&scene, "locks");
-    let mut hanging = scene.place.command();
-    let hanging = Background::start(hanging.env("TMPDIR", place.path()).args(["recover", "--rehearse"]));
-    crate::crash::scene::wait_for("the copy", || copies() == 1);
+    let mut under_way = scene.place.command();
+    let under_way = Background::start(under_way.env("TMPDIR", place.path()).args(["recover", "--rehearse"]));
+    wait_for("the copy to be held, and the rehearsal to be stopped", || {
+        let process =
+            ProcessIdentity::of(under_way.pid()).expect("the rehearsal ended before it was stopped");
+        assert!(signal_process(process, Signal::STOP).unwrap());
+        let is_held = is_copy_held(place.path());
+        if !is_held {
+            assert!(signal_process(process, Signal::CONT).unwrap());
+        }
+        is_held
+    });
     let other = |status| {
         let mut command = scene.place.command();
         Ran::of(command.env("TMPDIR", place.path()).args(["recover", "--rehearse", "--json"]))
             .ends_with(status)
     };
-    drop(stop);
     other(0);
     assert_eq!(copies(), 1, "somebody is at work in it");
-    drop(hanging); // It is killed.
+    drop(under_way); // It is killed.
     other(0);
     assert_eq!(copies(), 0);
 }

@@ -107,7 +107,10 @@ impl Terminal {
             if is_so(&screen) {
                 return screen;
             }
-            assert!(begun.elapsed().as_secs() < 20, "waited too long: {what}; on the screen:\n{screen}");
+            assert!(
+                begun.elapsed() < crate::common::PATIENCE,
+                "waited too long: {what}; on the screen:\n{screen}"
+            );
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

@@ -11,8 +11,6 @@ use thirtyfour::prelude::*;
 use thirtyfour::{ChromiumLikeCapabilities, Key, LoggingPrefsLogLevel};
 use tokio::runtime::Runtime;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A page of it.
 pub struct Browser {
     runtime: Runtime,
@@ -142,7 +140,7 @@ impl Browser {
     /// Waits until something comes true.
     pub fn wait<T: Answer>(&self, mut condition: impl FnMut(&Browser) -> T) -> Option<()> {
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < crate::common::PATIENCE {
             if condition(self).is_yes() {
                 return Some(());
             }

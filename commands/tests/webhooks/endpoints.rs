@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use recovery::webhooks::{DeliveryLog, Retention};
 
@@ -14,22 +14,31 @@ use crate::crash::scene::wait_for;
 const QUICK: &str = "retry = ['50ms', '50ms']\ntimeout = '700ms'\nbreaker_failures = 100";
 
 #[test]
-fn one_that_hangs_delays_nobody_else_and_its_deliveries_are_parked() {
+fn one_that_hangs_delays_nobody_else() {
     let (hangs, kind) = (Receiver::start(|_| Reply::Hang), Receiver::kind());
-    let office = Office::new("retry = ['50ms']\ntimeout = '5s'\nbreaker_failures = 100");
+    // Longer than a test waits for anything: the others do not wait for its end.
+    let office = Office::new("retry = ['50ms']\ntimeout = '1h'\nbreaker_failures = 100");
     office.one("hangs", &hangs.url("/"));
     let _daemon = office.scene.daemon(1);
     wait_for("the attempt that hangs", || hangs.count() == 1);
-    let begun = Instant::now();
     for n in 0..20 {
         office.one(&format!("kind-{n}"), &kind.url("/"));
     }
     wait_for("the others", || kind.count() == 20);
-    assert!(begun.elapsed() < Duration::from_secs(5), "they waited: {:?}", begun.elapsed());
+    assert_eq!(hangs.count(), 1);
+    assert!(office.log("hangs").is_empty(), "its attempt is over: {:?}", office.log("hangs"));
+}
+
+#[test]
+fn one_that_hangs_is_given_its_time_limit_and_parked() {
+    let hangs = Receiver::start(|_| Reply::Hang);
+    let office = Office::new("retry = ['50ms']\ntimeout = '700ms'\nbreaker_failures = 100");
+    office.one("hangs", &hangs.url("/"));
+    let _daemon = office.scene.daemon(1);
     office.wait_for_outcomes("hangs", &["retry", "parked"]);
     let log = office.log("hangs");
     assert!(log[0]["error"].as_str().unwrap().contains("no answer in time"), "{log:?}");
-    assert!(log[0]["duration_ms"].as_u64().unwrap() >= 4900, "{log:?}");
+    assert!(log[0]["duration_ms"].as_u64().unwrap() >= 650, "{log:?}");
     office.finds("webhook-parked");
 }
 
@@ -38,17 +47,16 @@ fn one_that_hangs_delays_nobody_else_and_its_deliveries_are_parked() {
 fn many_that_hang_delay_the_others_by_seconds_and_not_by_the_time_limit() {
     let (hang, kind): (Vec<_>, _) =
         ((0..60).map(|_| Receiver::start(|_| Reply::Hang)).collect(), Receiver::kind());
-    let office = Office::new("retry = ['1h']\ntimeout = '60s'\nper_endpoint = 1");
+    // Longer than a test waits for anything: the healthy one does not wait for the end of any attempt.
+    let office = Office::new("retry = ['300d']\ntimeout = '1h'\nper_endpoint = 1");
     for (n, receiver) in hang.iter().enumerate() {
         office.one(&format!("hangs-{n}"), &receiver.url("/"));
         office.one(&format!("behind-{n}"), &receiver.url("/"));
     }
     let _daemon = office.scene.daemon(1);
     wait_for("the first attempts that hang", || hang.iter().filter(|r| r.count() > 0).count() >= 32);
-    let begun = Instant::now();
     office.one("kind", &kind.url("/"));
     wait_for("the healthy one", || kind.count() == 1);
-    assert!(begun.elapsed() < Duration::from_secs(30), "it waited: {:?}", begun.elapsed());
     assert!(hang.iter().all(|r| r.count() <= 1), "one at a time an endpoint");
     let in_flight = office.json(&["webhooks", "pending", "--status", "in_flight"]);
     assert!(in_flight["total"].as_u64().unwrap() > 32, "{in_flight}");
@@ -180,19 +188,17 @@ fn what_is_gone_refused_or_moved_is_parked_at_once() {
 }
 
 #[test]
-fn an_answer_of_100_mb_is_not_read() {
-    let talks = Receiver::start(|_| Reply::Long(100 << 20));
+fn an_answer_without_an_end_is_not_read() {
+    let talks = Receiver::start(|_| Reply::Long(1 << 50));
     let office = Office::new("");
     office.one("long", &talks.url("/"));
-    let begun = Instant::now();
     assert_eq!(office.deliver()["delivered"], 1);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_certificate_that_nobody_vouches_for_is_refused_unless_it_is_configured() {
     let secure = Receiver::with_tls(|_| Reply::Status(200));
-    let office = Office::new("retry = ['1h']");
+    let office = Office::new("retry = ['300d']");
     office.one("secure", &secure.url("/"));
     assert_eq!(office.deliver()["retried"], 1);
     let error = office.log("secure")[0]["error"].as_str().unwrap().to_owned();
@@ -213,7 +219,7 @@ fn no_tls_where_https_is_asked_for() {
             let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-nobody\r\n");
         }
     });
-    let office = Office::new("retry = ['1h']");
+    let office = Office::new("retry = ['300d']");
     office.one("plain", &format!("https://{address}/"));
     assert_eq!(office.deliver()["retried"], 1);
 }

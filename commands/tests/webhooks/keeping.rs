@@ -39,7 +39,7 @@ fn reports_are_given_of_a_disk_that_cannot_be_written() {
         return skipped("mounting needs root");
     }
     let receiver = Receiver::start(|r| Reply::Status(if r.path == "/gone" { 410 } else { 503 }));
-    let office = Office::new("retry = ['1h']");
+    let office = Office::new("retry = ['300d']");
     office.one("parked", &receiver.url("/gone"));
     office.one("waits", &receiver.url("/"));
     office.deliver();
