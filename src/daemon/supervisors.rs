@@ -36,6 +36,7 @@ impl Supervisors {
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
+            .env(marks::ROLE, "supervisor")
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -5,6 +5,7 @@ mod children;
 pub mod docker;
 mod filesystem;
 mod git;
+mod hindrance;
 mod host;
 mod process;
 mod process_table;
@@ -13,10 +14,11 @@ mod sighting;
 mod tool;
 mod usage;
 
-pub use cgroup::Cgroup;
-pub use children::{ResourceUse, use_of_children};
+pub use cgroup::{Cgroup, leave_groups};
+pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
+pub use hindrance::{Hindrance, hindrance_of};
 pub use host::Host;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::leave_job::{Server, leave_job};
 use crate::paint::Tone;
 use crate::text::Text;
 use crate::working::{cancellable, recovering, run_options, scheduling};
@@ -75,6 +76,7 @@ impl WorkReport {
 pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
     debug_assert!(args.once);
     context.refuse_dry_run()?;
+    leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
@@ -83,6 +85,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
