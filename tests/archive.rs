@@ -24,24 +24,39 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let place = tempfile::tempdir().unwrap();
-        let dir =
-            StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
-        let scene = Scene { w: place.path().join("w"), place, dir, rules: KeepRules::default() };
+        let scene = Scene::empty();
         scene.sh(
             "mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
              echo 1 >f; seq 100 >g; echo '*.ignored' >.gitignore; git add .; git commit -qm one; git tag -am one v1; \
-             git push -q origin HEAD:main v1; git -C ../up.git symbolic-ref HEAD refs/heads/main",
+             git push -q origin HEAD:main v1; git -C ../up.git symbolic-ref HEAD refs/heads/main; \
+             git clone -q $TOP/up.git $TOP/w/repo",
         );
         scene
     }
 
+    fn empty() -> Scene {
+        let place = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        Scene { w: place.path().join("w"), place, dir, rules: KeepRules::default() }
+    }
+
     /// A clone in `w/repo` that has nothing of its own, and then what a script does in it.
     fn with(script: &str) -> Scene {
-        let scene = Scene::new();
-        scene.sh("git clone -q up.git w/repo");
-        scene.sh(&format!("cd w/repo; {script}"));
-        scene
+        Scene::new().then(script)
+    }
+
+    /// The same, made from another scene in which nothing was done.
+    fn like(other: &Scene, script: &str) -> Scene {
+        let scene = Scene::empty();
+        let from = other.place.path().display();
+        scene.sh(&format!("cp -a {from}/up.git {from}/first {from}/w .; for r in first w/repo; do sed -i s,{from},$TOP, $r/.git/config; done"));
+        scene.then(script)
+    }
+
+    fn then(self, script: &str) -> Scene {
+        self.sh(&format!("cd w/repo; {script}"));
+        self
     }
 
     fn sh(&self, script: &str) {
@@ -278,8 +293,9 @@ fn keep_loses_nothing_that_only_a_folder_has() {
         return;
     }
     let mut lost = Vec::new();
+    let untouched = Scene::new();
     for (what, script) in WORKS {
-        let scene = Scene::with(script);
+        let scene = Scene::like(&untouched, script);
         if !scene.has_kept_the_work() {
             lost.push((what, scene.keep()));
         }
@@ -310,8 +326,9 @@ fn keep_proves_that_a_clone_without_work_of_its_own_may_go() {
     if !has_git_program() {
         return;
     }
+    let untouched = Scene::new();
     for (what, script) in NOTHING {
-        let scene = Scene::with(script);
+        let scene = Scene::like(&untouched, script);
         assert!(has_git(&scene.w).unwrap());
         assert!(
             matches!(scene.keep(), Ok(Kept::Proven)),

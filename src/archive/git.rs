@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::tips::{Id, Tips, hex};
@@ -20,7 +21,7 @@ use crate::durable::{Disk, DiskError, replace};
 use crate::system::{ToolEnd, wait_for_tool};
 
 /// Without what grows with the size.
-const BASE_TIME: Duration = Duration::from_secs(60);
+const BASE_TIME: Duration = Duration::from_secs(30);
 /// What a busy disk reads in a second at least.
 const BYTES_PER_SECOND: u64 = 4 << 20;
 /// Settings that matter for what git reads; it knows no others.
@@ -58,6 +59,8 @@ pub(super) struct Git<'a> {
     /// Where files without names are made: on the disk of the state directory.
     scratch: PathBuf,
     time_limit: Duration,
+    /// It took too long once: it is not asked again about the same folder.
+    gave_up: AtomicBool,
     stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -99,7 +102,7 @@ impl<'a> Git<'a> {
             }
         }
         let time_limit = BASE_TIME + Duration::from_secs(bytes / BYTES_PER_SECOND);
-        Ok(Git { home, scratch: scratch.to_owned(), time_limit, stop })
+        Ok(Git { home, scratch: scratch.to_owned(), time_limit, gave_up: AtomicBool::new(false), stop })
     }
 
     fn command(&self, objects: BorrowedFd<'_>) -> Command {
@@ -133,6 +136,9 @@ impl<'a> Git<'a> {
 
     /// Runs it to its end; what it printed. Files, not pipes: nothing blocks, and nothing is held in memory.
     fn run(&self, mut command: Command, input: Option<std::fs::File>) -> Result<std::fs::File, String> {
+        if self.gave_up.load(Ordering::Relaxed) {
+            return Err(self.too_long());
+        }
         let cannot = |e: std::io::Error| format!("git cannot be run: {e}");
         let (mut printed, mut said) = (self.nameless()?, self.nameless()?);
         let input = input.map_or_else(Stdio::null, Stdio::from);
@@ -158,10 +164,17 @@ impl<'a> Git<'a> {
             }
             ToolEnd::Exited(status) => Err(format!("git ended with status {status}: {words}")),
             ToolEnd::Signaled(signal) => Err(format!("git was ended by signal {signal}")),
-            ToolEnd::TimedOut => Err(format!("git took longer than {} s", self.time_limit.as_secs())),
+            ToolEnd::TimedOut => {
+                self.gave_up.store(true, Ordering::Relaxed);
+                Err(self.too_long())
+            }
             ToolEnd::Stopped => Err("git was ended early".to_owned()),
             ToolEnd::Absent => Err("git is not there".to_owned()),
         }
+    }
+
+    fn too_long(&self) -> String {
+        format!("git took longer than {} s", self.time_limit.as_secs_f64())
     }
 
     /// Proves that every commit that is anchored is reachable from what a remote is known to have. Tags with messages
@@ -385,5 +398,38 @@ pub(super) fn each_name(
             return Ok(());
         }
         each(name.strip_suffix(&[0]).ok_or("a list of names ends too early")?)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_counts_only_when_git_ends_by_itself_and_says_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("git");
+        let mut git = Git::new(&Disk::real(), &home, place.path(), 0, &|| false).unwrap();
+        git.time_limit = Duration::from_millis(300);
+        let run = |script: &str| {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", script]).process_group(0);
+            let printed = git.run(sh, None).map(|mut file| {
+                let mut text = String::new();
+                file.read_to_string(&mut text).map(|_| text)
+            });
+            printed.map(Result::unwrap)
+        };
+        assert_eq!(run("echo answer"), Ok("answer\n".to_owned()));
+        for (script, why) in [
+            ("echo half; exit 3", "status 3"),
+            ("echo all; echo 'warning: odd' >&2", "warning: odd"),
+            ("kill -KILL $$", "signal 9"),
+            ("sleep 600 & sleep 600", "longer than 0.3 s"),
+            ("echo answer", "longer than 0.3 s"),
+        ] {
+            let refused = run(script).unwrap_err();
+            assert!(refused.contains(why), "{script}: {refused}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, openat};
 
 use super::git::{Changes, Git, each_name};
 use super::look::{DotGit, Found, Store, WorkTree, entry_at, place_of};
-use super::note::Repository;
+use super::note::{NAMED, Repository};
 use super::rules::KeepRules;
 use super::tips::{self, Id, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, shown, walk};
@@ -33,6 +33,17 @@ pub(super) enum Part {
 pub(super) struct Plan {
     pub(super) parts: Vec<Part>,
     pub(super) repositories: Vec<Repository>,
+}
+
+/// What a working tree has that its index has not.
+struct Uncommitted {
+    files: u64,
+    /// Names of deleted files, the first of them.
+    deleted: Vec<String>,
+    deleted_total: u64,
+    /// Folders of submodules that hold files and no repository: git does not look into them.
+    submodules: Vec<PathBuf>,
+    changes: Changes,
 }
 
 /// Where a working tree's repository is.
@@ -143,14 +154,13 @@ impl Judge<'_> {
             return Ok(());
         }
         match self.changes_of(path, home) {
-            Ok(None) => {}
-            Ok(Some((files, deleted, submodules, changes))) => {
+            Ok(Uncommitted { submodules, changes, files, deleted, deleted_total }) => {
                 for submodule in submodules {
                     plan.keep_whole(&submodule, "it is a submodule's folder without a repository".to_owned());
                 }
-                if files + deleted.len() as u64 > 0 {
+                if files + deleted_total > 0 {
                     let about = self.about(path, home, format!("{files} files are not committed"));
-                    plan.repositories.push(Repository { files, deleted, ..about });
+                    plan.repositories.push(Repository { files, deleted, deleted_total, ..about });
                     plan.parts.push(Part::Files { tree: path.to_owned(), changes });
                 }
             }
@@ -164,14 +174,8 @@ impl Judge<'_> {
         Repository { head, ..Repository::new(path, why) }
     }
 
-    /// Files that are not committed, names of deleted ones, and folders of submodules that hold files and no
-    /// repository.
-    #[allow(clippy::type_complexity)]
-    fn changes_of(
-        &self,
-        path: &Path,
-        home: &OwnedFd,
-    ) -> Result<Option<(u64, Vec<String>, Vec<PathBuf>, Changes)>, String> {
+    /// What a working tree has that its index has not.
+    fn changes_of(&self, path: &Path, home: &OwnedFd) -> Result<Uncommitted, String> {
         let tree = self.open(path).map_err(|e| e.to_string())?;
         let objects = objects_of(home.as_fd())?;
         let index = optional_file(home.as_fd(), c"index")?;
@@ -186,13 +190,18 @@ impl Judge<'_> {
             exclude.as_ref(),
             with_ignored,
         )?;
-        let (mut files, mut deleted, mut submodules) = (0, Vec::new(), Vec::new());
+        let (mut files, mut deleted, mut deleted_total, mut submodules) = (0, Vec::new(), 0, Vec::new());
         for list in &changes.tracked {
             each_name(list, &mut |name| {
                 match kind_of(tree.as_fd(), name)? {
                     Some(FileType::Directory) => {}
                     Some(_) => files += 1,
-                    None => deleted.push(shown(Path::new(OsStr::from_bytes(name)))),
+                    None => {
+                        deleted_total += 1;
+                        if deleted_total <= NAMED {
+                            deleted.push(shown(Path::new(OsStr::from_bytes(name))));
+                        }
+                    }
                 }
                 Ok(())
             })?;
@@ -214,8 +223,7 @@ impl Judge<'_> {
                 Ok(())
             })?;
         }
-        let nothing = files == 0 && deleted.is_empty() && submodules.is_empty();
-        Ok((!nothing).then_some((files, deleted, submodules, changes)))
+        Ok(Uncommitted { files, deleted, deleted_total, submodules, changes })
     }
 
     /// Whether it is one of the files that the server itself keeps at the top of a workspace.
@@ -315,7 +323,8 @@ impl Judge<'_> {
         };
         if let Err(why) = proven() {
             plan.repositories.push(Repository::new(tree, why));
-            let common = common_of(folder.as_fd()).ok().flatten();
+            // Whatever else a `commondir` may lead to is none of ours.
+            let common = common_of(folder.as_fd()).ok().flatten().filter(|common| is_store(common.as_fd()));
             plan.parts.push(Part::Outside(common.unwrap_or(folder)));
         }
     }
@@ -346,7 +355,7 @@ impl Judge<'_> {
         let Some(path) = self.path_of(place)?.filter(|path| !trees.contains(&path.as_path())) else {
             return Ok(());
         };
-        if !matches!(self.changes_of(&path, folder), Ok(None | Some((0, ..)))) {
+        if !self.changes_of(&path, folder).is_ok_and(|uncommitted| uncommitted.files == 0) {
             plan.keep_whole(&path, format!("it has files of {}", shown(&store.path)));
         }
         Ok(())
@@ -409,6 +418,12 @@ fn common_of(folder: BorrowedFd<'_>) -> Result<Option<OwnedFd>, String> {
     open_anywhere(folder, text.trim_ascii())
         .map(Some)
         .map_err(|e| format!("its commondir leads nowhere: {e}"))
+}
+
+fn is_store(folder: BorrowedFd<'_>) -> bool {
+    [c"objects", c"refs"].iter().all(|name| {
+        entry_at(folder, name).is_ok_and(|found| found.is_some_and(|(kind, _)| kind == FileType::Directory))
+    })
 }
 
 fn objects_of(folder: BorrowedFd<'_>) -> Result<OwnedFd, String> {

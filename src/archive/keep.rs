@@ -175,7 +175,7 @@ fn write(
         entries: size.1,
         repositories: plan.repositories,
     };
-    replace(&dir.disk, &note, &serde_json::to_vec_pretty(&about.bounded()).unwrap_or_default())?;
+    replace(&dir.disk, &note, &serde_json::to_vec_pretty(&about).unwrap_or_default())?;
     Ok(Kept::Archived { archive_id, bytes: size.0 })
 }
 

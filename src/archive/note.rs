@@ -11,7 +11,7 @@ use crate::state::Timestamp;
 /// The form of the file beside an archive; a later one is shown as far as it is understood.
 pub(super) const FORMAT: u32 = 1;
 /// So many names of deleted files are noted.
-const NAMED: usize = 1000;
+pub(super) const NAMED: u64 = 1000;
 
 /// What had the folder removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,12 +58,15 @@ pub struct Repository {
     /// Files that were deleted and are still in its commit: the first thousand.
     #[serde(default)]
     pub deleted: Vec<String>,
+    /// How many those are in all.
+    #[serde(default)]
+    pub deleted_total: u64,
 }
 
 impl Repository {
     pub(super) fn new(path: &Path, why: String) -> Repository {
         let path = if path.as_os_str().is_empty() { ".".to_owned() } else { shown(path) };
-        Repository { path, why, head: None, whole: false, files: 0, deleted: Vec::new() }
+        Repository { path, why, head: None, whole: false, files: 0, deleted: Vec::new(), deleted_total: 0 }
     }
 }
 
@@ -83,13 +86,4 @@ pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) entries: u64,
     pub(super) repositories: Vec<Repository>,
-}
-
-impl Note {
-    pub(super) fn bounded(mut self) -> Note {
-        for repository in &mut self.repositories {
-            repository.deleted.truncate(NAMED);
-        }
-        self
-    }
 }

@@ -15,6 +15,8 @@ use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 /// A commit's, or another object's, name (SHA-1).
 pub(super) type Id = [u8; 20];
 
+/// More names, or entries of reflogs, are not held in memory.
+const MOST: usize = 200_000;
 /// A file that holds one name, or a setting, is not longer.
 const SMALL: u64 = 1 << 20;
 
@@ -62,6 +64,11 @@ pub(super) struct Tips {
 }
 
 impl Tips {
+    fn fits(&self) -> Result<(), String> {
+        let many = self.own.len().max(self.names.len());
+        if many <= MOST { Ok(()) } else { Err("it has too many names to be judged".to_owned()) }
+    }
+
     pub(super) fn add(&mut self, id: Id, wherefrom: impl Into<String>) {
         if id != [0; 20] {
             self.own.entry(id).or_insert_with(|| wherefrom.into());
@@ -186,6 +193,9 @@ impl Packed {
                     let id = id_of(id.trim_ascii_end()).ok_or_else(strange)?;
                     last = name.to_vec();
                     self.names.insert(last.clone(), (id, None));
+                    if self.names.len() > MOST {
+                        return Err("packed-refs has too many names to be judged".to_owned());
+                    }
                 }
             }
             Ok(())
@@ -245,6 +255,12 @@ impl Visitor for Loose {
             Ok(Some(content)) => match id_of(content.trim_ascii()) {
                 Some(id) => {
                     self.found.insert(full, id);
+                    if self.found.len() > MOST {
+                        return Err(Unread::new(
+                            path,
+                            std::io::Error::other("there are too many names to be judged"),
+                        ));
+                    }
                 }
                 // refs/remotes/origin/HEAD names another name, which is read itself.
                 None if content.starts_with(b"ref: refs/") => {}
@@ -308,7 +324,7 @@ impl Logs<'_> {
                 tips.add(old, format!("the reflog of {shown}"));
                 tips.add(new, format!("the reflog of {shown}"));
             }
-            Ok(())
+            tips.fits()
         })
     }
 }
