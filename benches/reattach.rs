@@ -63,6 +63,8 @@ fn write_files(dir: &StateDir, job: &Job, supervisor: ProcessIdentity, command: 
     let claim = job.course().claim.expect("a claim");
     let words = vec!["/bin/sleep".to_owned(), "60".to_owned()];
     let sentinel = Sentinel {
+        interrupted: None,
+        cannot_end: Vec::new(),
         supervisor,
         command: Some(command),
         ..Sentinel::of_this_process(job, claim, words, None, dir.clock.now())

@@ -43,6 +43,7 @@ fn settings() -> DaemonSettings {
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        drain_timeout: Duration::ZERO,
         pauses: Vec::new(),
     };
     DaemonSettings {
@@ -51,6 +52,7 @@ fn settings() -> DaemonSettings {
         trouble: Arc::new(|_| ()),
         listen: Box::new(|_| Ok(Listening::default())),
         reload: Box::new(|| None),
+        ending: recovery::daemon::Ending::default(),
     }
 }
 

@@ -114,6 +114,8 @@ impl World {
             exit_code: Some(exit_code),
             signal: None,
             reason: None,
+            ended_by: None,
+            by_itself: false,
             started_at: Timestamp::from_millis(NOW - 2_000),
             finished_at: Timestamp::from_millis(NOW - 1_000),
             tree_empty,

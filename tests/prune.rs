@@ -66,6 +66,9 @@ fn stage(root: &Path) {
             ended_at: None,
             reason: None,
             after_crash: crashed.then_some(AfterCrash::Hold),
+            started_at: None,
+            ended_by: None,
+            by_itself: false,
         };
         append(&dir, &actor(), &[Operation::End(end)]).unwrap();
         furnish(&dir, job, claim);
@@ -88,6 +91,8 @@ fn furnish(dir: &StateDir, job: &str, claim: u64) {
         exit_code: Some(0),
         signal: None,
         reason: None,
+        ended_by: None,
+        by_itself: false,
         started_at: Timestamp::from_millis(1),
         finished_at: Timestamp::from_millis(2),
         tree_empty: true,

@@ -51,6 +51,9 @@ fn crash(name: &str, attempt: u32, claim: u64) -> Operation {
         ended_at: None,
         reason: None,
         after_crash: Some(AfterCrash::Hold),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     })
 }
 

@@ -7,8 +7,8 @@ use crate::common::scratch;
 use proptest::prelude::*;
 use recovery::durable::Disk;
 use recovery::queue::{
-    Actor, AfterCrash, Counts, End, Job, JobId, JobSpec, JobStatus, Operation, Outcome, QueueState, Record,
-    Refusal, SnapshotFile, Submission,
+    Actor, AfterCrash, Counts, End, EndedBy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, QueueState,
+    Record, Refusal, SnapshotFile, Submission,
 };
 use recovery::state::Timestamp;
 
@@ -41,6 +41,9 @@ fn end(name: &str, attempt: u32, claim: u64, outcome: Outcome) -> End {
         ended_at: None,
         reason: None,
         after_crash: None,
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }
 
@@ -427,4 +430,74 @@ proptest! {
             prop_assert_eq!((other.totals(), other.last_seq()), (asked.totals(), asked.last_seq()));
         }
     }
+}
+
+fn ended_by() -> EndedBy {
+    EndedBy {
+        at: at(),
+        by: "uid:0 SIGTERM from process 1 (systemd)".to_owned(),
+        signal: Some(15),
+        pid: Some(1),
+        uid: Some(0),
+    }
+}
+
+/// Exit status 0 included: half-done work that was saved in time is not done.
+#[test]
+fn interrupted_job_follows_its_crash_policy_whatever_its_exit_status() {
+    let requeue = AfterCrash::Requeue { not_before: at() };
+    let cases = [
+        (AfterCrash::Hold, JobStatus::Crashed, 1),
+        (requeue, JobStatus::Queued, 2),
+        (AfterCrash::Fail, JobStatus::Failed, 1),
+    ];
+    for (then, status, attempt) in cases {
+        let mut state = with(JobStatus::Running);
+        let end = End {
+            exit_code: Some(0),
+            after_crash: Some(then),
+            ended_by: Some(ended_by()),
+            reason: Some("interrupted by a test".to_owned()),
+            ..end("j", 1, 2, Outcome::Interrupted)
+        };
+        state.apply(3, record(Operation::End(end))).unwrap();
+        let job = state.get(&id("j")).unwrap();
+        let course = job.course();
+        assert_eq!(
+            (job.status, job.attempt, course.reason.as_deref()),
+            (status, attempt, Some("interrupted"))
+        );
+        assert_eq!(course.ended_by, Some(ended_by()));
+        assert_eq!(course.attempts[0].reason.as_deref(), Some("interrupted by a test"));
+        check(&state);
+    }
+}
+
+#[test]
+fn cancel_recorded_during_an_interruption_wins() {
+    let mut state = with(JobStatus::Running);
+    state.apply(3, record(Operation::Cancel { job: id("j") })).unwrap();
+    let after_crash = Some(AfterCrash::Requeue { not_before: at() });
+    let end = End { after_crash, ended_by: Some(ended_by()), ..end("j", 1, 2, Outcome::Interrupted) };
+    state.apply(4, record(Operation::End(end))).unwrap();
+    assert_eq!(state.get(&id("j")).unwrap().status, JobStatus::Cancelled);
+}
+
+#[test]
+fn cancel_that_came_after_the_commands_own_end_says_so() {
+    let ended = |by_itself, outcome, exit_code| {
+        let mut state = with(JobStatus::Running);
+        state.apply(3, record(Operation::Cancel { job: id("j") })).unwrap();
+        let end = End { by_itself, exit_code, ..end("j", 1, 2, outcome) };
+        state.apply(4, record(Operation::End(end))).unwrap();
+        let job = state.get(&id("j")).unwrap();
+        (job.status, job.course().reason.clone(), job.course().ended_by.clone().map(|ended| ended.by))
+    };
+    let too_late = Some("it ended by itself before the cancel reached it".to_owned());
+    assert_eq!(ended(true, Outcome::Exited, Some(0)), (JobStatus::Succeeded, too_late.clone(), None));
+    assert_eq!(ended(true, Outcome::Exited, Some(3)), (JobStatus::Failed, too_late, None));
+    // Ended because of it; and in a log of a version that did not tell.
+    let by = Some("test".to_owned());
+    assert_eq!(ended(false, Outcome::Exited, Some(0)), (JobStatus::Cancelled, None, by.clone()));
+    assert_eq!(ended(true, Outcome::Crashed, None), (JobStatus::Cancelled, None, by));
 }

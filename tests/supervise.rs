@@ -14,9 +14,12 @@ use recovery::jobs::{
     SuperviseSettings, Supervised, Surroundings, Verdict, Visit, cancel, exec_command, judge, reattach,
     record, resume, supervise,
 };
-use recovery::queue::{Actor, Job, JobId, JobSpec, JobStatus, Operation, Outcome, Queue, Submission, append};
+use recovery::queue::{
+    Actor, CrashPolicy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, Queue, Submission, append,
+};
 use recovery::state::{Clock, JobPaths, StateDir};
-use recovery::system::{Host, Presence, ProcessIdentity, end_process, presence};
+use recovery::system::{Host, Presence, ProcessIdentity, end_process, presence, signal_process};
+use rustix::process::Signal;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -37,6 +40,14 @@ const TESTS: &[Test] = &[
     ("an_old_claim_runs_nothing", an_old_claim_runs_nothing),
     ("a_second_supervisor_runs_nothing", a_second_supervisor_runs_nothing),
     ("a_cancelled_job_is_ended", a_cancelled_job_is_ended),
+    ("cancel_in_the_log_alone_ends_the_job", cancel_in_the_log_alone_ends_the_job),
+    ("signal_without_a_wish_interrupts_the_job", signal_without_a_wish_interrupts_the_job),
+    (
+        "supervisor_killed_while_interrupted_leaves_that_word",
+        supervisor_killed_while_interrupted_leaves_that_word,
+    ),
+    ("signal_to_the_command_alone_is_the_commands_end", signal_to_the_command_alone_is_the_commands_end),
+    ("command_inherits_no_mask_of_its_supervisor", command_inherits_no_mask_of_its_supervisor),
     ("cancelled_before_the_start_runs_nothing", cancelled_before_the_start_runs_nothing),
     ("a_killed_supervisor_leaves_an_orphan_then_a_crash", a_killed_supervisor_leaves_an_orphan_then_a_crash),
     ("without_its_supervisor_no_command_starts", without_its_supervisor_no_command_starts),
@@ -109,7 +120,8 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     let notice = |text: &str| eprintln!("{text}");
-    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &notice }) {
+    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &notice, host_is_ending: &|| None })
+    {
         Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
         Ok(Supervised::ClaimLost { .. }) => ExitCode::from(20),
         Ok(Supervised::GivenBack { .. }) => ExitCode::from(21),
@@ -394,6 +406,93 @@ fn a_cancelled_job_is_ended() {
     assert_eq!(supervisor.code(), 0);
     assert_eq!((world.status("a"), presence(process)), (JobStatus::Cancelled, Presence::Gone));
     assert_eq!(world.exit("a").signal, Some(15));
+}
+
+/// As when who cancels is killed before it signals, is in another process namespace, or may not signal.
+fn cancel_in_the_log_alone_ends_the_job() {
+    let mut world = World::new();
+    let started = world.file("started");
+    let script = format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.05; done", started.display());
+    let mut supervisor = world.begin("a", &script);
+    let process = pid_in(&started);
+    let job = world.job("a").id;
+    append(&world.dir, &actor(), &[Operation::Cancel { job }]).unwrap();
+    assert_eq!(supervisor.code(), 0);
+    let job = world.job("a");
+    assert_eq!((job.status, presence(process)), (JobStatus::Cancelled, Presence::Gone));
+    assert_eq!(job.course().ended_by.as_ref().unwrap().by, "test");
+    assert_eq!(world.exit("a").signal, Some(9), "deaf to SIGTERM");
+}
+
+fn signal_without_a_wish_interrupts_the_job() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut world = World::new();
+        let started = world.file("started");
+        // Saves and ends well, as a job is advised to.
+        let script = format!(
+            "trap 'echo 5 > $RECOVERYCTL_CHECKPOINT; exit 0' TERM; echo $$ > {}; while :; do sleep 0.05; done",
+            started.display()
+        );
+        let spec = JobSpec { on_crash: CrashPolicy::Requeue, ..shell(&script) };
+        world.submit("a", spec, None);
+        let claim = world.claim("a");
+        let mut supervisor = world.start("a", claim);
+        pid_in(&started);
+        signal_process(ProcessIdentity::of(supervisor.0.id()).unwrap(), signal).unwrap();
+        assert_eq!(supervisor.code(), 0);
+        let job = world.job("a");
+        assert_eq!((job.status, job.attempt), (JobStatus::Queued, 2), "{signal:?}");
+        assert_eq!(job.course().reason.as_deref(), Some("interrupted"));
+        let ended_by = job.course().ended_by.clone().unwrap();
+        assert_eq!((ended_by.pid, ended_by.signal), (Some(std::process::id()), Some(signal.as_raw())));
+        assert_eq!(world.exit("a").exit_code, Some(0));
+        std::fs::remove_file(&started).unwrap();
+        let claim = world.claim("a");
+        let mut supervisor = world.start("a", claim);
+        pid_in(&started);
+        append(&world.dir, &actor(), &[Operation::Cancel { job: job.id }]).unwrap();
+        assert_eq!(supervisor.code(), 0);
+        assert!(world.paths("a").checkpoint().exists(), "its checkpoint counts");
+    }
+}
+
+fn supervisor_killed_while_interrupted_leaves_that_word() {
+    let mut world = World::new();
+    let started = world.file("started");
+    let script = format!("trap '' TERM; echo $$ > {}; while :; do sleep 0.05; done", started.display());
+    let mut supervisor = world.begin("a", &script);
+    let command = pid_in(&started);
+    let own = ProcessIdentity::of(supervisor.0.id()).unwrap();
+    let path = world.paths("a").sentinel();
+    signal_process(own, Signal::TERM).unwrap();
+    wait_until("the sentinel says so", || {
+        Sentinel::read(&path).unwrap().whole().is_some_and(|s| s.interrupted.is_some())
+    });
+    supervisor.kill();
+    end_process(command, 5_000).unwrap();
+    reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
+    let job = world.job("a");
+    assert_eq!((job.status, job.course().reason.as_deref()), (JobStatus::Crashed, Some("interrupted")));
+    assert_eq!(job.course().ended_by.as_ref().unwrap().signal, Some(15));
+}
+
+/// Whoever is in the job may have sent it.
+fn signal_to_the_command_alone_is_the_commands_end() {
+    let mut world = World::new();
+    let mut supervisor = world.begin("a", "kill -TERM $$; sleep 60");
+    assert_eq!(supervisor.code(), 0);
+    let job = world.job("a");
+    assert_eq!(
+        (job.status, job.course().signal, &job.course().ended_by),
+        (JobStatus::Failed, Some(15), &None)
+    );
+}
+
+fn command_inherits_no_mask_of_its_supervisor() {
+    let mut world = World::new();
+    let mut supervisor = world.begin("a", "grep SigBlk /proc/self/status");
+    assert_eq!(supervisor.code(), 0);
+    assert_eq!(world.output("a"), "SigBlk:\t0000000000000000\n");
 }
 
 fn cancelled_before_the_start_runs_nothing() {

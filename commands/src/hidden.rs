@@ -11,12 +11,15 @@ use std::time::Duration;
 use clap::Parser;
 use recovery::daemon::LockGate;
 use recovery::durable::Disk;
-use recovery::jobs::{CommandRequest, SuperviseSettings, Surroundings, exec_command, supervise};
+use recovery::jobs::{
+    CommandRequest, RequeuePauses, SuperviseSettings, Surroundings, exec_command, supervise,
+};
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
 
 use crate::descriptors;
+use crate::host_end::end_of_host;
 
 /// The supervisor of one attempt.
 #[derive(Debug, Parser)]
@@ -40,6 +43,10 @@ struct SuperviseArgs {
     output_limit: u64,
     #[arg(long)]
     no_cgroup: bool,
+    #[arg(long, default_value_t = 10_000)]
+    requeue_pause_ms: u64,
+    #[arg(long, default_value_t = 600_000)]
+    requeue_pause_max_ms: u64,
     /// How many files it, and its job, may have open; as it is when not given.
     #[arg(long)]
     descriptors: Option<u64>,
@@ -93,6 +100,10 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
         dir.segment_bytes.to_string().into(),
         "--output-limit".into(),
         jobs.output_limit.to_string().into(),
+        "--requeue-pause-ms".into(),
+        ms(jobs.requeue_pause),
+        "--requeue-pause-max-ms".into(),
+        ms(jobs.requeue_pause_max),
     ];
     command.extend((!jobs.cgroup).then(|| "--no-cgroup".into()));
     command.extend(descriptors::before().map(|n| format!("--descriptors={n}").into()));
@@ -121,10 +132,15 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
         kill_grace: Duration::from_millis(args.kill_grace_ms),
         output_limit: args.output_limit,
         cgroup: !args.no_cgroup,
+        requeue: RequeuePauses {
+            first: Duration::from_millis(args.requeue_pause_ms),
+            longest: Duration::from_millis(args.requeue_pause_max_ms),
+        },
         ..SuperviseSettings::new(args.job.clone(), args.claim, trampoline)
     };
     let job = args.job;
-    let surroundings = Surroundings { gate: &LockGate, notice: &|line| tell(&format!("job {job}: {line}")) };
+    let notice = |line: &str| tell(&format!("job {job}: {line}"));
+    let surroundings = Surroundings { gate: &LockGate, notice: &notice, host_is_ending: &end_of_host };
     match supervise(&dir, &settings, &surroundings) {
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("job {job}"), &e),

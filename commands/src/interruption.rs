@@ -49,6 +49,16 @@ impl Interruption {
         })
     }
 
+    /// Whether both signals have come: whoever sends the other one too does not want to wait.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst) && self.terminated.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is of a command that a client of the daemon gives, in the daemon's process.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.is_remote
+    }
+
     /// From now on the first signal only asks.
     pub(crate) fn catch(&self) {
         if self.is_remote {

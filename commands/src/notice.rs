@@ -11,6 +11,8 @@ use sd_notify::NotifyState;
 
 /// A recovery that moves may go on for so long until it moves again.
 const EXTENSION: Duration = Duration::from_secs(60);
+/// What comes after the jobs have ended.
+const DRAINED: Duration = Duration::from_secs(15);
 /// Systemd is told of progress at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,21 @@ impl Notice {
     /// It ends.
     pub(crate) fn stopping(&self) {
         tell(&[NotifyState::Stopping]);
+    }
+
+    /// It ends when the jobs that run have ended, or after this time: systemd is to wait as long as that.
+    pub(crate) fn draining(&self, running: usize, left: Duration) {
+        self.turned();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.moved.is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        last.moved = Some(Instant::now());
+        let status = format!("ends when {running} running jobs have ended, or in {} s", left.as_secs());
+        let longer = u32::try_from((left + DRAINED).as_micros()).unwrap_or(u32::MAX);
+        let state =
+            [NotifyState::Stopping, NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(longer)];
+        tell(&state);
     }
 
     /// How it stands.

@@ -13,6 +13,7 @@ mod contrib;
 mod crash;
 mod demo;
 mod docker;
+mod ends;
 mod explain;
 mod findings;
 mod globals;

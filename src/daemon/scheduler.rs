@@ -11,12 +11,13 @@ use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::supervisors::Supervisors;
 use super::watch::Watch;
+use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken};
 use crate::jobs::{
     Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
-    after_failed_start, record, settle,
+    after_failed_start, record, remind, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -80,6 +81,7 @@ pub struct Scheduler {
     supervisors: Supervisors,
     watch: Watch,
     orphans: Orphans,
+    wishes: Wishes,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -87,6 +89,8 @@ pub struct Scheduler {
     cleanups: Derived,
     /// Whether the last look found a wanted repository with somebody else.
     is_kept_waiting: bool,
+    /// Whether no job is started any more.
+    is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
     occupied: Occupied,
@@ -106,12 +110,14 @@ impl Scheduler {
             supervisors: Supervisors::default(),
             watch: Watch::new(),
             orphans: Orphans::default(),
+            wishes: Wishes::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
             follower: None,
             cleanups: Derived::default(),
             is_kept_waiting: false,
+            is_ending: false,
             announced: None,
             occupied: Occupied::default(),
         }
@@ -150,9 +156,7 @@ impl Scheduler {
     /// When the queue cannot be used any more.
     pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
-            if !self.step_or_reopen()? {
-                self.rest();
-            }
+            self.round()?;
         }
         Ok(())
     }
@@ -172,6 +176,36 @@ impl Scheduler {
             }
         }
         Ok(())
+    }
+
+    /// From now on no job is started; those who wait with a ticket need not expect it.
+    pub(super) fn start_no_more(&mut self) {
+        self.is_ending = true;
+        self.withdraw();
+    }
+
+    /// How many jobs run, whoever supervises them.
+    pub(super) fn count_running(&self) -> usize {
+        self.queue.state().running().len()
+    }
+
+    /// One round, and a rest when nothing happened.
+    pub(super) fn round(&mut self) -> Result<(), WorkError> {
+        if !self.step_or_reopen()? {
+            self.rest();
+        }
+        Ok(())
+    }
+
+    /// Tells the supervisors of all running jobs that everything ends here; how long a job may take then.
+    pub(super) fn interrupt_jobs(&self) -> Duration {
+        let settings = &self.settings.jobs;
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
+        for job in self.queue.state().running() {
+            let _ = remind(&look, job);
+        }
+        settings.kill_grace
     }
 
     /// Whether something that was started here has not ended: also when its supervisor has.
@@ -218,6 +252,7 @@ impl Scheduler {
         let ended = self.supervisors.reap();
         ended.iter().for_each(|job| self.watch.lost(job));
         let settled = self.settle_the_lost()?;
+        self.carry_out_wishes();
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
@@ -254,6 +289,12 @@ impl Scheduler {
         Ok(changed)
     }
 
+    /// What was recorded is owed, whoever recorded it and whatever became of the signal.
+    fn carry_out_wishes(&mut self) {
+        let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
+        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, &self.settings.jobs));
+    }
+
     /// A job that was judged, and lives, is watched by what the judgement has found.
     fn watch_on(&mut self, settled: &Settled) {
         let Some(job) = self.queue.state().get(&settled.job_id) else { return };
@@ -286,6 +327,9 @@ impl Scheduler {
 
     fn start_jobs(&mut self) -> Result<bool, WorkError> {
         self.is_kept_waiting = false;
+        if self.is_ending {
+            return Ok(false);
+        }
         let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
         if slots == 0 || self.queue.state().counts().queued == 0 {
             return Ok(false);
@@ -341,7 +385,7 @@ impl Scheduler {
     /// Tells those who wait for a repository with a ticket that queued jobs are started here, in their
     /// order. One of several schedulers tells it; when that one is gone, the next does.
     fn announce(&mut self) {
-        if self.settings.only.is_empty() && self.announced.is_none() {
+        if self.settings.only.is_empty() && self.announced.is_none() && !self.is_ending {
             let path = self.dir.paths.scheduling_lock();
             // Those who only look hold it for moments.
             self.announced = match FileLock::take_if_free(&self.dir.disk, &path, LOOK_GRACE, |_, _| true) {
@@ -414,12 +458,18 @@ impl Scheduler {
     }
 }
 
-impl Drop for Scheduler {
-    fn drop(&mut self) {
-        if let Some(lock) = &self.announced {
+impl Scheduler {
+    fn withdraw(&mut self) {
+        if let Some(lock) = self.announced.take() {
             // In order: nobody need wait for this one to come back.
             let _ = lock.file().truncate(0);
         }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

@@ -19,6 +19,7 @@ use crate::webhooks;
 
 use super::again::Again;
 use super::deliveries::Trouble;
+use super::draining::Ending;
 use super::info::DaemonInfo;
 use super::restarts::Restarts;
 use super::scheduler::{SchedulerSettings, WorkError};
@@ -36,6 +37,8 @@ pub struct DaemonSettings {
     pub listen: Listen,
     /// Asked in each round of the loop that works: other rules from now on.
     pub reload: Box<dyn Fn() -> Option<Rules>>,
+    /// How it ends.
+    pub ending: Ending,
 }
 
 /// What a daemon works by; others can be given to it while it works.
@@ -55,6 +58,8 @@ pub struct Rules {
     pub orphans: OrphanSettings,
     /// Which jobs that are over it keeps; all when not given.
     pub retention: Option<Retention>,
+    /// How long running jobs are waited for when it is told to end.
+    pub drain_timeout: Duration,
 }
 
 /// Begins to listen, and says where.
@@ -120,7 +125,8 @@ fn described(holder: Option<&Holder>) -> String {
     holder.map_or_else(String::new, |h| format!(" already: process {} since {}", h.pid, h.since))
 }
 
-/// Recovers, calls `ready`, and runs jobs until `stop` says so. Running jobs are left to their supervisors.
+/// Recovers, calls `ready`, and runs jobs until `stop` says so. Then running jobs are waited for as long as is
+/// configured ([`Rules::drain_timeout`]), and left to their supervisors; see [`Ending`].
 ///
 /// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a record, and
 /// nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready` is
@@ -137,10 +143,10 @@ pub fn serve(
     let _lock = take_lock(dir)?;
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { rules, run, trouble, listen, reload } = settings;
+    let DaemonSettings { rules, run, trouble, listen, reload, ending } = settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
     let again = Again { dir, rules: RefCell::new(rules), run };
-    let served = serve_on(&again, listening, &Life { trouble, reload, stop }, ready);
+    let served = serve_on(&again, listening, &Life { trouble, reload, ending, stop }, ready);
     DaemonInfo::remove(dir)?;
     served
 }
@@ -149,6 +155,7 @@ pub fn serve(
 pub(super) struct Life<'a> {
     pub(super) trouble: Trouble,
     pub(super) reload: Box<dyn Fn() -> Option<Rules>>,
+    pub(super) ending: Ending,
     pub(super) stop: &'a dyn Fn() -> bool,
 }
 

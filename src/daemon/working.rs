@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::again::{Again, Looks};
 use super::cleaning::{Cleaning, clean};
 use super::deliveries::Deliveries;
+use super::draining::wind_down;
 use super::restarts::{Restarts, kept_going};
 use super::scans::{Scanning, scan_at_intervals};
 use super::scheduler::{Follower, Scheduler};
@@ -90,7 +91,8 @@ fn schedule(
             again.retry_what_is_asked(None)?;
         }
     }
-    Ok(())
+    let drain_timeout = again.rules.borrow().drain_timeout;
+    Ok(wind_down(&mut scheduler, drain_timeout, &life.ending)?)
 }
 
 /// Jobs that run go on by the limits that their supervisors were given.

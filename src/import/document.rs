@@ -221,6 +221,7 @@ impl Source<'_> {
             exit_code: self.exit_code(),
             signal: None,
             reason: self.judgement.reason.clone(),
+            ended_by: None,
         }]
     }
 }

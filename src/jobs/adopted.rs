@@ -78,6 +78,8 @@ fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
         exit_code: Some(code),
         signal: None,
         reason: None,
+        ended_by: None,
+        by_itself: false,
         started_at,
         finished_at: written.unwrap_or(started_at),
         tree_empty: false,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::JobId;
-use crate::state::StateStamp;
-use crate::system::{Host, ProcessIdentity};
+use crate::state::{StateStamp, Timestamp};
+use crate::system::{Host, ProcessIdentity, ResourceUse};
 
 /// Which process the command of an attempt is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,12 @@ pub struct CommandRecord {
     pub host: Host,
     /// The user that it runs as.
     pub uid: u32,
+    /// When it was about to become the command: the attempt's run time begins here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// What the process had used until then: it is not the command's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_before: Option<ResourceUse>,
     /// The control group that it has joined with all that it will start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
@@ -49,6 +55,8 @@ impl CommandRecord {
             command: ProcessIdentity::this(),
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
+            started_at: None,
+            used_before: None,
             cgroup: None,
             state: None,
         }

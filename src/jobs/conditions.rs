@@ -3,10 +3,14 @@
 //! None of it decides between alive and dead; each is something that an operator should know.
 
 use super::sentinel::{Freshness, FreshnessLimits, Heartbeat};
-use crate::system::{Presence, ProcessIdentity, Sighting, other_user_of};
+use crate::queue::Job;
+use crate::state::Timestamp;
+use crate::system::{
+    Hindrance, Presence, ProcessIdentity, Sighting, command_line, hindrance_of, other_user_of, presence,
+};
 
 /// One thing that is not as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
     /// Its heartbeat is stale.
     HeartbeatStale {
@@ -50,6 +54,87 @@ pub enum Condition {
         /// The user it was started as.
         started_as: u32,
     },
+    /// Processes of it do not go although they were told to, and the attempt is not over before they have.
+    CannotEnd {
+        /// Which, and why.
+        processes: Vec<Withstanding>,
+    },
+    /// A cancel was recorded long ago, and it has not ended.
+    CancelPending {
+        /// How long ago, in milliseconds.
+        age_ms: i64,
+    },
+}
+
+/// A process that does not go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withstanding {
+    /// Which one.
+    pub process: ProcessIdentity,
+    /// The name of its program; empty when that is not shown.
+    pub program: String,
+    /// What stands in the way, in words.
+    pub why: String,
+}
+
+/// Those of the processes that live; `by` is the user who is to end them.
+pub(super) fn cannot_end(processes: &[ProcessIdentity], by: u32) -> Option<Condition> {
+    let withstanding = |process: &ProcessIdentity| Withstanding {
+        process: *process,
+        program: command_line(process.pid).into_iter().next().unwrap_or_default(),
+        why: hindrance_of(process.pid, by).describe(by),
+    };
+    let living = processes.iter().filter(|p| presence(**p) != Presence::Gone);
+    let processes: Vec<Withstanding> = living.map(withstanding).collect();
+    (!processes.is_empty()).then_some(Condition::CannotEnd { processes })
+}
+
+/// Those that something hinders which can be seen.
+pub(super) fn hindered(processes: &[ProcessIdentity], by: u32) -> Vec<ProcessIdentity> {
+    let is_hindered = |p: &&ProcessIdentity| hindrance_of(p.pid, by) != Hindrance::Unknown;
+    processes.iter().filter(is_hindered).copied().collect()
+}
+
+impl Condition {
+    /// Its stable name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Condition::HeartbeatStale { .. } => "heartbeat_stale",
+            Condition::Hung { .. } => "hung",
+            Condition::ClockSkew { .. } => "clock_skew",
+            Condition::SupervisorStopped { .. } => "supervisor_stopped",
+            Condition::CommandStopped { .. } => "command_stopped",
+            Condition::Zombie { .. } => "zombie",
+            Condition::OtherUser { .. } => "other_user",
+            Condition::BootIdentityDiffers => "boot_identity_differs",
+            Condition::CannotEnd { .. } => "cannot_end",
+            Condition::CancelPending { .. } => "cancel_pending",
+        }
+    }
+
+    /// The processes that it is about.
+    #[must_use]
+    pub fn processes(&self) -> Vec<ProcessIdentity> {
+        match self {
+            Condition::SupervisorStopped { process }
+            | Condition::CommandStopped { process }
+            | Condition::Zombie { process }
+            | Condition::OtherUser { process, .. } => vec![*process],
+            Condition::CannotEnd { processes } => processes.iter().map(|w| w.process).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A cancel that has not happened after so long is told, in milliseconds.
+const CANCEL_PATIENCE_MS: i64 = 60_000;
+
+/// Whether the job's end has been owed for too long.
+pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
+    let cancel = job.course().cancel.as_ref().filter(|_| job.course().cancel_requested)?;
+    let age_ms = now.millis_since(cancel.at);
+    (age_ms >= CANCEL_PATIENCE_MS).then_some(Condition::CancelPending { age_ms })
 }
 
 /// What was seen of a living attempt.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::{End, JobId, Outcome};
+use crate::queue::{End, EndedBy, JobId, Outcome};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::ResourceUse;
 
@@ -33,7 +33,13 @@ pub struct ExitRecord {
     /// More about the end.
     #[serde(default)]
     pub reason: Option<String>,
-    /// When the attempt was begun.
+    /// What ended it from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<EndedBy>,
+    /// The supervisor saw that the command ended by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_itself: bool,
+    /// When the command was started; when the attempt was begun, if it never was.
     pub started_at: Timestamp,
     /// When the command ended.
     pub finished_at: Timestamp,
@@ -83,6 +89,9 @@ impl ExitRecord {
             ended_at: Some(self.finished_at),
             reason: self.reason.clone(),
             after_crash: None,
+            started_at: Some(self.started_at),
+            ended_by: self.ended_by.clone(),
+            by_itself: self.by_itself,
         }
     }
 }

@@ -54,3 +54,18 @@ pub(super) fn recorded(dir: &StateDir, claim: u64, path: Option<&Path>) -> Optio
     let earlier = of_earlier.and_then(|prefix| Cgroup::recorded(path, &format!("{prefix}{claim}")));
     Cgroup::recorded(path, &name(dir, claim)).or(earlier)
 }
+
+/// Whether a group of this name was made for an attempt, of whatever state directory.
+fn is_of_attempt(name: &str) -> bool {
+    let id = name.strip_prefix("recoveryctl-").and_then(|rest| rest.get(..36));
+    id.is_some_and(|id| id.parse::<uuid::Uuid>().is_ok())
+}
+
+/// Takes this process out of the control group of the attempt in which it was started, for it is to outlive that;
+/// false when it is in none.
+///
+/// # Errors
+/// What the system says.
+pub fn leave_attempts_group() -> std::io::Result<bool> {
+    crate::system::leave_groups(is_of_attempt)
+}

@@ -17,6 +17,9 @@ pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
 /// The incarnation and the folder of the state directory: a copy, and a backup that was put back, have the id of
 /// the original, and are others.
 pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
+/// What a server that was started from inside a job has become, and its supervisors are: `daemon`, `work`, `lock`,
+/// `supervisor`. Jobs do not have it. By it a process that descends from a job is known not to be the job's.
+pub const ROLE: &str = "RECOVERYCTL_ROLE";
 /// Which attempt, from 1.
 pub const ATTEMPT: &str = "RECOVERYCTL_ATTEMPT";
 /// The job's own folder.
@@ -72,3 +75,18 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
     let job = encode(&job.to_string()).unwrap_or_default();
     format!("--label {LABEL_JOB}={job} --label {LABEL_STATE}={}", dir.identity.state_id)
 }
+
+/// All that a job's command is told about itself, but for the state directory's place, which servers go by too: a
+/// server that leaves the job drops these.
+pub const OF_JOB: [&str; 10] = [
+    JOB_ID,
+    STATE_ID,
+    ATTEMPT,
+    WORKSPACE,
+    CHECKPOINT,
+    RESUMED,
+    DOCKER_LABELS,
+    LOCK_ID,
+    LOCK_TOKEN,
+    REPOSITORY,
+];

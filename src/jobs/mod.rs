@@ -8,6 +8,7 @@ mod exit_record;
 mod fence;
 mod follow;
 mod grip;
+mod kinship;
 pub mod marks;
 mod output;
 mod process_table;
@@ -25,9 +26,10 @@ mod traces;
 mod verdict;
 
 pub use command_record::CommandRecord;
-pub use conditions::Condition;
+pub use conditions::{Condition, Withstanding};
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
+pub use fence::leave_attempts_group;
 pub(crate) use fence::sweep;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
@@ -41,8 +43,8 @@ pub(crate) use recover::after_failed_start;
 pub use recover::{
     AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
     RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
-    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, resume,
-    settle, would_resume, would_settle,
+    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, remind,
+    resume, settle, would_resume, would_settle,
 };
 pub use restored::{RestoreError, notice_restore};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
@@ -51,4 +53,5 @@ pub use supervise::{
     CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
     SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
+pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

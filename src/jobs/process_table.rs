@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use super::kinship::Tokens;
 use super::marks;
 use super::traces::{Errand, output_files, real_name};
 use crate::queue::JobId;
@@ -49,9 +50,8 @@ struct Seen {
 #[derive(Debug)]
 enum Marks {
     Read {
-        job: Option<Vec<u8>>,
+        tokens: Tokens,
         state_dir: Option<Vec<u8>>,
-        state_id: Option<Vec<u8>>,
         /// Incarnation and folder; `None` for what versions without them started.
         mark: Option<Vec<u8>>,
         repository: Option<Vec<u8>>,
@@ -137,8 +137,9 @@ impl ProcessTable {
         let id = wanted.job.to_string();
         let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten();
         let marked = marked.map(|&at| &scan.processes[at]).filter(|seen| seen.is_of_state_dir(wanted));
-        let by_trace = scan.in_session(wanted, &id).chain(scan.writing_to(wanted.output));
+        let by_trace = scan.in_session(wanted).chain(scan.writing_to(wanted.output));
         let ours = marked.chain(by_trace.filter(|seen| seen.owner(wanted) != Owner::OtherIncarnation));
+        let ours = ours.filter(|seen| !seen.is_foreign_to(wanted));
         distinct(ours.map(|seen| seen.identity))
     }
 
@@ -251,15 +252,16 @@ impl ProcessTable {
         Some(format!("the environment of process {}, which could be the job's, is hidden", seen.identity.pid))
     }
 
-    /// A process and all that descend from it by living parents.
-    pub(crate) fn tree_of(&self, top: ProcessIdentity) -> Vec<ProcessIdentity> {
+    /// A process of a job and all that descend from it by living parents and are the job's too.
+    pub(crate) fn tree_of(&self, top: ProcessIdentity, job: &JobId) -> Vec<ProcessIdentity> {
+        let id = job.to_string();
         let scan = self.scan();
         let mut tree = vec![top];
         let mut next = 0;
         while let Some(parent) = tree.get(next).copied() {
             next += 1;
-            let children = scan.processes.iter().filter(|s| s.parent == parent.pid).map(|s| s.identity);
-            for child in children {
+            let children = scan.processes.iter().filter(|s| s.parent == parent.pid && !s.is_of_another(&id));
+            for child in children.map(|s| s.identity) {
                 if !tree.contains(&child) {
                     tree.push(child);
                 }
@@ -281,9 +283,8 @@ impl Seen {
 
     /// The same; `named` is the state directory that its arguments name.
     fn owner_by(&self, named: Option<&Path>, root: &Path, state_id: &str, mark: &str) -> Owner {
-        let Marks::Read { state_dir, state_id: id, mark: marked, .. } = &self.marks else {
-            return Owner::Ours;
-        };
+        let Marks::Read { tokens, state_dir, mark: marked, .. } = &self.marks else { return Owner::Ours };
+        let id = &tokens.state_id;
         if let (Some(marked), Some(id)) = (marked, id)
             && id == state_id.as_bytes()
         {
@@ -308,7 +309,7 @@ impl Seen {
     /// its jobs live on.
     fn is_at(&self, named: Option<&Path>, root: &Path, state_id: &str) -> bool {
         named.and_then(|named| is_same_place(named, root)).unwrap_or_else(|| match &self.marks {
-            Marks::Read { state_id: Some(id), .. } => id == state_id.as_bytes(),
+            Marks::Read { tokens: Tokens { state_id: Some(id), .. }, .. } => id == state_id.as_bytes(),
             _ => true,
         })
     }
@@ -322,8 +323,14 @@ impl Seen {
         self.session != 0 && process_stat(self.session).map_or(true, |leader| leader.is_dead)
     }
 
-    fn is_marked_for_another(&self, id: &str) -> bool {
-        matches!(&self.marks, Marks::Read { job: Some(job), .. } if job != id.as_bytes())
+    /// Whether it bears another job's mark, or a server's and none of a job.
+    fn is_of_another(&self, id: &str) -> bool {
+        let Marks::Read { tokens, .. } = &self.marks else { return false };
+        tokens.job.as_ref().map_or(tokens.is_server, |job| job != id.as_bytes())
+    }
+
+    fn is_foreign_to(&self, wanted: &Wanted<'_>) -> bool {
+        self.is_of_another(&wanted.job.to_string())
     }
 }
 
@@ -356,7 +363,7 @@ impl Scan {
         let Some(stat) = process_stat(pid).ok().filter(|stat| !stat.is_dead) else { return };
         let Some(marks) = marks_of(pid) else { return };
         let at = self.processes.len();
-        if let Marks::Read { job: Some(job), .. } = &marks {
+        if let Marks::Read { tokens: Tokens { job: Some(job), .. }, .. } = &marks {
             self.by_job.entry(job.clone()).or_default().push(at);
         }
         self.by_session.entry(stat.session).or_default().push(at);
@@ -373,14 +380,14 @@ impl Scan {
         writers.map(|&at| &self.processes[at])
     }
 
-    fn in_session<'a>(&'a self, wanted: &Wanted<'_>, id: &'a str) -> impl Iterator<Item = &'a Seen> {
+    fn in_session<'a>(&'a self, wanted: &Wanted<'_>) -> impl Iterator<Item = &'a Seen> {
         let session = wanted.supervisor.and_then(|s| Some((s, self.by_session.get(&s.pid)?)));
         let members = session.filter(|(supervisor, _)| {
             // The number is given again only after the session is empty: another leader, another session.
             process_stat(supervisor.pid).map_or(true, |now| now.identity == *supervisor)
         });
         let members = members.into_iter().flat_map(|(_, members)| members);
-        members.map(|&at| &self.processes[at]).filter(move |seen| !seen.is_marked_for_another(id))
+        members.map(|&at| &self.processes[at])
     }
 }
 
@@ -405,9 +412,9 @@ fn marks_of(pid: u32) -> Option<Marks> {
             .find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
             .map(<[u8]>::to_vec)
     };
-    let (job, state_dir) = (value(marks::JOB_ID), value(marks::STATE_DIR));
-    let (state_id, mark) = (value(marks::STATE_ID), value(marks::STATE_INCARNATION));
-    Some(Marks::Read { job, state_dir, state_id, mark, repository: value(marks::REPOSITORY) })
+    let tokens = Tokens::of(text.split(|&b| b == 0));
+    let (state_dir, mark) = (value(marks::STATE_DIR), value(marks::STATE_INCARNATION));
+    Some(Marks::Read { tokens, state_dir, mark, repository: value(marks::REPOSITORY) })
 }
 
 /// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
@@ -471,10 +478,10 @@ mod tests {
         };
         let owner = |state_dir: Option<&Path>, state_id: Option<&str>, mark: Option<&str>| {
             let state_dir = state_dir.map(|path| path.as_os_str().as_bytes().to_vec());
+            let state_id = state_id.map(|id| id.as_bytes().to_vec());
             let marks = Marks::Read {
-                job: Some(b"a".to_vec()),
+                tokens: Tokens { job: Some(b"a".to_vec()), state_id, is_server: false },
                 state_dir,
-                state_id: state_id.map(|id| id.as_bytes().to_vec()),
                 mark: mark.map(|mark| mark.as_bytes().to_vec()),
                 repository: None,
             };

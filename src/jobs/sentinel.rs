@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
-use crate::queue::{Job, JobId};
+use crate::queue::{EndedBy, Job, JobId};
 use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
@@ -51,6 +51,12 @@ pub struct Sentinel {
     pub lock_id: Option<String>,
     /// When the attempt was begun.
     pub started_at: Timestamp,
+    /// What is ending it from outside, without a recorded wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<EndedBy>,
+    /// Processes of the attempt that did not go after SIGKILL: it is not over while they live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cannot_end: Vec<ProcessIdentity>,
 }
 
 impl Sentinel {
@@ -78,6 +84,8 @@ impl Sentinel {
             repository: job.repository.as_deref().map(str::to_owned),
             lock_id,
             started_at: at,
+            interrupted: None,
+            cannot_end: Vec::new(),
         }
     }
 

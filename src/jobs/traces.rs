@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::state::JobPaths;
+use crate::system::process_stat;
 
 /// The words by which supervisors and trampolines are called.
 const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
@@ -54,6 +55,23 @@ impl Errand {
         }
         let claim = std::str::from_utf8(claim?).ok()?.parse().ok()?;
         Some(Errand { job: job?.to_vec(), claim, state_dir: Path::new(OsStr::from_bytes(state_dir?)).into() })
+    }
+}
+
+/// The nearest supervisor among the processes that this one descends from; it leads the session in which its job was
+/// started.
+#[must_use]
+pub fn supervisor_above() -> Option<u32> {
+    let mut pid = std::process::id();
+    loop {
+        pid = process_stat(pid).ok()?.parent;
+        if pid <= 1 {
+            return None;
+        }
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        if Errand::of(pid).is_some() && arguments.split(|&b| b == 0).nth(1) == Some(WORDS[0]) {
+            return Some(pid);
+        }
     }
 }
 

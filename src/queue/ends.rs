@@ -87,6 +87,9 @@ mod tests {
                 ended_at: None,
                 reason: None,
                 after_crash,
+                started_at: None,
+                ended_by: None,
+                by_itself: false,
             })
         };
         apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1 });

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::id::JobId;
+use super::record::EndedBy;
 use super::spec::JobSpec;
 use crate::state::Timestamp;
 
@@ -131,6 +132,9 @@ pub struct Attempt {
     /// More about the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What ended it from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<EndedBy>,
 }
 
 /// A job of another server that was running when it was taken over: nobody of ours supervises it.
@@ -177,6 +181,12 @@ pub struct Course {
     /// Somebody asked for its end while it ran.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
+    /// Who that was, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<EndedBy>,
+    /// What ended the last attempt from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<EndedBy>,
     /// The next attempt ignores the checkpoint.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
@@ -289,6 +299,8 @@ impl Job {
             claim: None,
             failed_starts: 0,
             cancel_requested: false,
+            cancel: None,
+            ended_by: None,
             fresh: false,
             reconstructed: None,
             source: None,

@@ -34,12 +34,16 @@ pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
 pub use open::{Method, Replayed, replay};
 pub use operators::{entries_of, is_by_operator, operator_records};
-pub use record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
+pub(crate) use record::INTERRUPTED;
+pub use record::{Actor, AfterCrash, End, EndedBy, Operation, Outcome, Record, Submission};
 pub use repair::{Examined, Recovered, Repaired, examine, mend, recover};
 pub use request::{BadRequest, CheckedRequest, JobRequest, RequestDefaults};
 pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader};
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueState, Refusal, Totals};
-pub use store::{Checkpoint, Queue, QueueError, append, knowing_removed, open_log, records_since};
+pub use store::{
+    Checkpoint, Queue, QueueError, RecordsBehind, append, knowing_removed, open_log, records_behind,
+    records_since,
+};
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};
 pub use wire::BadRecord;

@@ -3,6 +3,7 @@
 //! One JSON object a record: `at`, `op`, `by`, then the operation's own members. `spec`, where there is
 //! one, is last, so that replay can take it unparsed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::JobId;
@@ -53,6 +54,30 @@ pub enum Outcome {
     Crashed,
     /// No supervisor could come up for it, as often as that was tried.
     NotStarted,
+    /// Its processes were ended from outside, and nobody had recorded a wish for that: a shutdown, a logout, a
+    /// signal by hand. What follows is what follows a crash, whatever the exit status.
+    Interrupted,
+}
+
+/// The reason of a job whose last attempt was interrupted.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+
+/// What ended an attempt, or asked for its end, from outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndedBy {
+    /// When it asked.
+    pub at: Timestamp,
+    /// In words: the actor of a recorded cancel; or the user, and the process as far as it could be seen.
+    pub by: String,
+    /// The signal that came, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// The process that sent the signal; not known when it is in another PID namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The user that process belonged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
 }
 
 /// What follows a crash; decided by whoever records it, so that replay need not decide again.
@@ -93,9 +118,18 @@ pub struct End {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// After a crash.
+    /// After a crash, or an interruption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_crash: Option<AfterCrash>,
+    /// When its command was started; the attempt counts from the claim where this is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// What ended it from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<EndedBy>,
+    /// Its supervisor saw that the command ended by itself: a cancel that is recorded by now came too late.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_itself: bool,
 }
 
 /// An operation on the queue.

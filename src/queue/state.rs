@@ -18,7 +18,7 @@ use super::ends::REQUEUED;
 use super::id::JobId;
 use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
 use super::raw_submission::RawSubmission;
-use super::record::{AfterCrash, End, Operation, Outcome, Record, Submission};
+use super::record::{AfterCrash, End, EndedBy, INTERRUPTED, Operation, Outcome, Record, Submission};
 use crate::state::Timestamp;
 
 /// Jobs by status.
@@ -328,6 +328,7 @@ impl QueueState {
             course.started_at = Some(at);
             course.claim = Some(claim);
             (course.finished_at, course.exit_code, course.signal, course.reason) = (None, None, None, None);
+            course.ended_by = None;
             job.turn(JobStatus::Running, at, None, None);
         });
     }
@@ -397,7 +398,13 @@ impl QueueState {
                 Ok(())
             }
             JobStatus::Running => {
-                self.change(id, |job| job.course_mut().cancel_requested = true);
+                self.change(id, |job| {
+                    let course = job.course_mut();
+                    course.cancel_requested = true;
+                    // The first one counts: from then on the end is owed.
+                    let by = by.unwrap_or_default();
+                    course.cancel.get_or_insert(EndedBy { at, by, signal: None, pid: None, uid: None });
+                });
                 Ok(())
             }
             _ => Err(illegal(job, "cancelled")),
@@ -416,6 +423,7 @@ impl QueueState {
             let course = job.course_mut();
             course.fresh = wish.fresh;
             course.cancel_requested = false;
+            (course.cancel, course.ended_by) = (None, None);
             (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
             course.failed_starts = 0;
             job.attempt = next;
@@ -546,9 +554,20 @@ impl Job {
         let finished_at = end.ended_at.unwrap_or(at);
         // What the policy made of it is the job's reason; what happened is its attempt's.
         let by_policy = end.outcome == Outcome::Crashed && status == JobStatus::Failed;
-        let crashed = by_policy.then(|| "crashed".to_owned());
-        let reason = end.reason.or_else(|| crashed.clone());
+        let is_interrupted = end.outcome == Outcome::Interrupted && status != JobStatus::Cancelled;
+        let in_a_word = match () {
+            () if is_interrupted => Some(INTERRUPTED.to_owned()),
+            () if by_policy => Some("crashed".to_owned()),
+            () => None,
+        };
+        let too_late = (cancelled && is_by_itself(&end)).then(|| TOO_LATE.to_owned());
+        let reason = end.reason.or(too_late).or_else(|| in_a_word.clone());
         let course = self.course_mut();
+        course.started_at = end.started_at.or(course.started_at);
+        course.ended_by = match status {
+            JobStatus::Cancelled => end.ended_by.or_else(|| course.cancel.clone()),
+            _ => end.ended_by,
+        };
         if end.outcome != Outcome::NotStarted {
             course.attempts.push(Attempt {
                 attempt: end.attempt,
@@ -558,10 +577,11 @@ impl Job {
                 exit_code: end.exit_code,
                 signal: end.signal,
                 reason: reason.clone(),
+                ended_by: course.ended_by.clone(),
             });
         }
         (course.exit_code, course.signal) = (end.exit_code, end.signal);
-        course.reason = crashed.or_else(|| reason.clone());
+        course.reason = in_a_word.or_else(|| reason.clone());
         course.finished_at = Some(finished_at);
         (course.claim, course.adopted, course.fresh) = (None, None, false);
         if end.outcome == Outcome::NotStarted {
@@ -570,7 +590,8 @@ impl Job {
         } else {
             course.failed_starts = 0;
         }
-        self.turn(status, finished_at, reason, None);
+        let by = self.course().ended_by.as_ref().map(|ended| ended.by.clone());
+        self.turn(status, finished_at, reason, by);
         let Some(AfterCrash::Requeue { not_before }) =
             end.after_crash.filter(|_| status == JobStatus::Crashed)
         else {
@@ -584,14 +605,21 @@ impl Job {
     }
 }
 
+/// Why a job on which a cancel is recorded is not cancelled.
+const TOO_LATE: &str = "it ended by itself before the cancel reached it";
+
+/// Whether the command is known to have ended without anybody's doing.
+fn is_by_itself(end: &End) -> bool {
+    end.by_itself && matches!(end.outcome, Outcome::Exited | Outcome::Signaled)
+}
+
 fn status_of(end: &End, cancelled: bool) -> JobStatus {
     match (end.outcome, end.after_crash) {
-        _ if cancelled => JobStatus::Cancelled,
+        _ if cancelled && !is_by_itself(end) => JobStatus::Cancelled,
         (Outcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
-        (Outcome::Exited | Outcome::Signaled, _) | (Outcome::Crashed, Some(AfterCrash::Fail)) => {
-            JobStatus::Failed
-        }
+        (Outcome::Exited | Outcome::Signaled, _)
+        | (Outcome::Crashed | Outcome::Interrupted, Some(AfterCrash::Fail)) => JobStatus::Failed,
         (Outcome::TimedOut, _) => JobStatus::TimedOut,
-        (Outcome::Crashed | Outcome::NotStarted, _) => JobStatus::Crashed,
+        (Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted, _) => JobStatus::Crashed,
     }
 }

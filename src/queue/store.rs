@@ -109,26 +109,48 @@ fn lines(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<
 /// # Errors
 /// What the system says.
 pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, Record)>, QueueError> {
+    let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
+    Ok(records_behind(dir, from, job)?.records)
+}
+
+/// What the log has about one job behind a place.
+#[derive(Debug)]
+pub struct RecordsBehind {
+    /// With their numbers, in their order.
+    pub records: Vec<(u64, Record)>,
+    /// Behind the last record of the log, whatever job that is about.
+    pub reached: Position,
+    /// Whether nothing between was missing: a checkpoint removes what a snapshot has.
+    pub is_complete: bool,
+}
+
+/// The records about one job behind a place in the log, synced: for those who follow it.
+///
+/// # Errors
+/// What the system says.
+pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<RecordsBehind, QueueError> {
     let log = open_log(dir)?;
     let until = log.end();
+    if until == from {
+        return Ok(RecordsBehind { records: Vec::new(), reached: until, is_complete: true });
+    }
     log.commit(until.last_seq)?;
     let folder = dir.paths.queue_log();
     let state_id = dir.identity.state_id.to_string();
-    let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
     let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
     // As it is written: a name may hold quotation marks.
     let needle = serde_json::to_string(job)?;
     let finder = memchr::memmem::Finder::new(&needle);
-    let mut found = Vec::new();
-    read(request, |seq, payload| {
+    let mut records = Vec::new();
+    let summary = read(request, |seq, payload| {
         if finder.find(payload).is_some()
             && let Ok(record) = Record::from_line(payload)
             && record.operation.concerns(job)
         {
-            found.push((seq, record));
+            records.push((seq, record));
         }
     })?;
-    Ok(found)
+    Ok(RecordsBehind { records, reached: until, is_complete: summary.missing.is_empty() })
 }
 
 /// Acts under the append lock, told which jobs left the queue with a record after `seq`: whoever removes

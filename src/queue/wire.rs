@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::id::JobId;
 use super::job::JobDocument;
-use super::record::{Actor, AfterCrash, End, Operation, Outcome, Record, Submission};
+use super::record::{Actor, AfterCrash, End, EndedBy, Operation, Outcome, Record, Submission};
 use crate::state::Timestamp;
 
 /// A line of the queue log.
@@ -50,6 +50,12 @@ struct Line<'a> {
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after_crash: Option<AfterCrash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    started_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended_by: Option<EndedBy>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_itself: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,6 +189,9 @@ fn end_line(line: &mut Line<'_>, end: &End) {
     line.ended_at = end.ended_at;
     line.reason.clone_from(&end.reason);
     line.after_crash = end.after_crash;
+    line.started_at = end.started_at;
+    line.ended_by.clone_from(&end.ended_by);
+    line.by_itself = end.by_itself;
 }
 
 fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
@@ -220,6 +229,9 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
             ended_at: line.ended_at,
             reason: line.reason,
             after_crash: line.after_crash,
+            started_at: line.started_at,
+            ended_by: line.ended_by,
+            by_itself: line.by_itself,
         }),
         "cancel" => Operation::Cancel { job: job? },
         "resume" => {

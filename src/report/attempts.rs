@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::{ExitRecord, Output};
-use crate::queue::{Attempt, Job, JobStatus};
+use crate::queue::{Attempt, EndedBy, Job, JobStatus};
 use crate::state::{StateDir, Timestamp};
 
 use crate::state::Word;
@@ -23,6 +23,9 @@ pub struct AttemptReport {
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
     pub reason: Option<String>,
+    /// What ended it from outside.
+    #[serde(default)]
+    pub ended_by: Option<EndedBy>,
     /// As its exit file tells; an attempt without one (crashed, taken over) has none of these.
     pub cpu_ms: Option<u64>,
     pub cpu_user_ms: Option<u64>,
@@ -64,10 +67,11 @@ fn ended(dir: &StateDir, job: &Job, attempt: &Attempt) -> AttemptReport {
         exit_code: attempt.exit_code,
         signal: attempt.signal,
         reason: attempt.reason.clone(),
+        ended_by: attempt.ended_by.clone(),
         cpu_ms: exit.as_ref().and_then(|e| e.cpu_ms),
         cpu_user_ms: resources.map(|r| r.cpu_user_ms),
         cpu_system_ms: resources.map(|r| r.cpu_system_ms),
-        memory_peak_bytes: resources.map(|r| r.memory_peak_bytes),
+        memory_peak_bytes: resources.and_then(|r| r.memory_peak_bytes),
         leftovers_ended: exit.as_ref().map(|e| e.leftovers_ended),
         ..blank(dir, job, attempt.attempt)
     }
@@ -85,6 +89,7 @@ fn blank(dir: &StateDir, job: &Job, attempt: u32) -> AttemptReport {
         exit_code: None,
         signal: None,
         reason: None,
+        ended_by: None,
         cpu_ms: None,
         cpu_user_ms: None,
         cpu_system_ms: None,

@@ -1,17 +1,22 @@
 //! What is the matter with jobs: of a verdict about one that runs, and of one that cannot be started.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::catalogue;
 use super::finding::Finding;
-use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, judge};
+use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, Withstanding, judge};
 use crate::queue::{Job, JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::system::{Host, ProcessIdentity};
 
 /// So many failed starts in a row are not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
+/// So many processes are described.
+const SHOWN: usize = 3;
 
 /// The codes of what is the matter with a job only as long as somebody sees it.
-const OF_THE_MOMENT: [&catalogue::Entry; 10] = [
+const OF_THE_MOMENT: [&catalogue::Entry; 12] = [
     &catalogue::JOB_LIVENESS_UNKNOWN,
     &catalogue::JOB_ORPHANED_PROCESS,
     &catalogue::JOB_HEARTBEAT_STALE,
@@ -22,7 +27,20 @@ const OF_THE_MOMENT: [&catalogue::Entry; 10] = [
     &catalogue::JOB_OTHER_USER,
     &catalogue::BOOT_IDENTITY_DIFFERS,
     &catalogue::JOB_OF_OTHER_INCARNATION,
+    &catalogue::JOB_CANCEL_PENDING,
+    &catalogue::JOB_CANNOT_END,
 ];
+
+/// One thing that is not as it should be with a running job.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ConditionReport {
+    /// Its stable name: `cannot_end`, `hung`, `supervisor_stopped`…
+    pub condition: String,
+    /// The processes that it is about.
+    pub pids: Vec<u32>,
+    /// In words.
+    pub detail: String,
+}
 
 /// Whether a look now tells the same anew, if it is still so.
 #[must_use]
@@ -81,6 +99,18 @@ pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     found
 }
 
+/// What is the matter with a running job, as `jobs show` tells it.
+#[must_use]
+pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
+    let object = format!("job:{}", judgement.job_id);
+    let report = |condition: &Condition| {
+        let finding = of_condition(&object, judgement.attempt, condition);
+        let pids = condition.processes().iter().map(|p| p.pid).collect();
+        ConditionReport { condition: condition.as_str().to_owned(), pids, detail: finding.sentence }
+    };
+    judgement.conditions.iter().map(report).collect()
+}
+
 fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
     let (entry, sentence) = match condition {
         Condition::HeartbeatStale { age_ms } => {
@@ -114,8 +144,31 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
                 process.pid
             ),
         ),
+        Condition::CannotEnd { processes } => (&catalogue::JOB_CANNOT_END, cannot_end(attempt, processes)),
+        Condition::CancelPending { age_ms } => (
+            &catalogue::JOB_CANCEL_PENDING,
+            format!("attempt {attempt} still runs {} after its cancel was recorded", seconds(*age_ms)),
+        ),
     };
     Finding::new(entry, object, sentence)
+}
+
+fn cannot_end(attempt: u32, processes: &[Withstanding]) -> String {
+    let shown: Vec<String> = processes.iter().take(SHOWN).map(described).collect();
+    let more = processes.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let pids: Vec<String> = processes.iter().map(|w| w.process.pid.to_string()).collect();
+    format!(
+        "attempt {attempt} is to be over, but {}{more}; as a user who may: kill -KILL {}",
+        shown.join("; "),
+        pids.join(" ")
+    )
+}
+
+fn described(withstanding: &Withstanding) -> String {
+    let Withstanding { process, program, why } = withstanding;
+    let program = if program.is_empty() { String::new() } else { format!(" ({program})") };
+    format!("process {}{program} {why}", process.pid)
 }
 
 fn seconds(ms: i64) -> String {

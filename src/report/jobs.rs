@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attempts::AttemptReport;
+use super::job_findings::{ConditionReport, conditions_of};
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::queue::{Callback, CrashPolicy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
+use crate::jobs::{FreshnessLimits, Look, ProcessTable, judge};
+use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
+use crate::system::Host;
 
 /// A line of the list.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +127,15 @@ pub struct JobDetail {
     pub auto_cleanup: bool,
     pub resumable: bool,
     pub cancel_requested: bool,
+    /// Who asked for its end, and when.
+    #[serde(default)]
+    pub cancel: Option<EndedBy>,
+    /// What ended the last attempt from outside: who cancelled it, or what interrupted it.
+    #[serde(default)]
+    pub ended_by: Option<EndedBy>,
+    /// What is not as it should be, while it runs.
+    #[serde(default)]
+    pub conditions: Vec<ConditionReport>,
     pub history: Vec<Transition>,
     pub attempts: Vec<AttemptReport>,
     pub reconstructed: Option<Vec<String>>,
@@ -180,6 +192,9 @@ impl JobDetail {
             auto_cleanup: spec.auto_cleanup,
             resumable: job.status.is_resumable(),
             cancel_requested: course.cancel_requested,
+            cancel: course.cancel.clone(),
+            ended_by: course.ended_by.clone(),
+            conditions: conditions(dir, job),
             history: history(job),
             attempts: AttemptReport::all(dir, job),
             reconstructed: course.reconstructed.clone(),
@@ -194,6 +209,14 @@ impl JobDetail {
             command: spec.command,
         }
     }
+}
+
+fn conditions(dir: &StateDir, job: &Job) -> Vec<ConditionReport> {
+    if job.status != JobStatus::Running {
+        return Vec::new();
+    }
+    let (host, table) = (Host::this(), ProcessTable::new());
+    conditions_of(&judge(&Look { dir, host: &host, table: &table, limits: FreshnessLimits::default() }, job))
 }
 
 /// Every change of status, the submission first.

@@ -173,9 +173,32 @@ fn is_cgroup2(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|fs| i64::from(fs.f_type) == MAGIC)
 }
 
+/// Takes this process out of the outermost group above it, or its own, whose name is meant; false when there is none.
+///
+/// # Errors
+/// What the system says.
+pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
+    let Some(own) = own_group() else { return Ok(false) };
+    let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);
+    let Some(outermost) = own.ancestors().filter(is_named).last() else { return Ok(false) };
+    let Some(path) = outermost.parent().map(Path::to_owned) else { return Ok(false) };
+    Cgroup { path }.join().map(|()| true)
+}
+
+/// Whether a process is kept from running by its control group, or one above that.
+pub(super) fn is_frozen(pid: u32) -> bool {
+    let events = group_of(&pid.to_string()).map(|group| group.join("cgroup.events"));
+    let events = events.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    events.lines().any(|line| line == "frozen 1")
+}
+
 /// The folder of the group that this process is in.
 fn own_group() -> Option<PathBuf> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    group_of("self")
+}
+
+fn group_of(process: &str) -> Option<PathBuf> {
+    let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = mounts.lines().find_map(|line| folder_in(line, own))?;

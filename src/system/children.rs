@@ -12,15 +12,53 @@ pub struct ResourceUse {
     pub cpu_user_ms: u64,
     /// Processor time in the kernel, milliseconds, all of them together.
     pub cpu_system_ms: u64,
-    /// The most memory that one of them had resident, bytes. What a process had before it became another
-    /// program counts too.
-    pub memory_peak_bytes: u64,
+    /// The most memory that one of them had resident, bytes; `None` when that is not known.
+    #[serde(default)]
+    pub memory_peak_bytes: Option<u64>,
 }
 
-/// What all children that were waited for have used, and theirs; `None` when the system does not tell.
+/// What all children that were waited for have used, and theirs; `None` when the system does not tell. What a process
+/// had before it became another program counts too.
 #[must_use]
 pub fn use_of_children() -> Option<ResourceUse> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
+    use_of(UsageWho::RUSAGE_CHILDREN)
+}
+
+/// The same of this process.
+#[must_use]
+pub fn use_of_this_process() -> Option<ResourceUse> {
+    use_of(UsageWho::RUSAGE_SELF)
+}
+
+/// The most memory that a process has had since it became what it is, bytes.
+#[must_use]
+pub fn memory_high_water(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Whether a process runs the program that this one runs.
+#[must_use]
+pub fn runs_own_program(pid: u32) -> bool {
+    let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
+    program("self") == program(&pid.to_string())
+}
+
+impl ResourceUse {
+    /// Less what was used before.
+    #[must_use]
+    pub fn since(self, before: ResourceUse) -> ResourceUse {
+        ResourceUse {
+            cpu_user_ms: self.cpu_user_ms.saturating_sub(before.cpu_user_ms),
+            cpu_system_ms: self.cpu_system_ms.saturating_sub(before.cpu_system_ms),
+            ..self
+        }
+    }
+}
+
+fn use_of(whose: UsageWho) -> Option<ResourceUse> {
+    let usage = getrusage(whose).ok()?;
     let ms = |seconds: i64, micros: i64| {
         let time = Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
             + Duration::from_micros(u64::try_from(micros).unwrap_or(0));
@@ -31,6 +69,6 @@ pub fn use_of_children() -> Option<ResourceUse> {
         cpu_user_ms: ms(user.tv_sec(), user.tv_usec()),
         cpu_system_ms: ms(system.tv_sec(), system.tv_usec()),
         // In kilobytes, says getrusage(2).
-        memory_peak_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
+        memory_peak_bytes: u64::try_from(usage.max_rss()).ok().map(|kilobytes| kilobytes * 1024),
     })
 }

@@ -6,6 +6,7 @@ pub mod docker;
 mod filesystem;
 mod git;
 pub mod git_work;
+mod hindrance;
 mod host;
 mod process;
 mod process_table;
@@ -14,10 +15,11 @@ mod sighting;
 mod tool;
 mod usage;
 
-pub use cgroup::Cgroup;
-pub use children::{ResourceUse, use_of_children};
+pub use cgroup::{Cgroup, leave_groups};
+pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
+pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
 pub use process::{

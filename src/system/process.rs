@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,10 @@ pub struct ProcessStat {
     pub session: u32,
     /// Whether it is stopped by a signal or a debugger.
     pub is_stopped: bool,
+    /// Whether a debugger holds it.
+    pub is_traced: bool,
+    /// Whether it waits in the kernel for something that signals do not interrupt.
+    pub is_uninterruptible: bool,
     /// Whether it has ended and only waits to be reaped.
     pub is_dead: bool,
     /// Processor time that it and its reaped children used, in clock ticks.
@@ -115,6 +120,8 @@ pub fn process_stat(pid: u32) -> io::Result<ProcessStat> {
         parent: stat.parent,
         session: stat.session,
         is_stopped: matches!(stat.state, b'T' | b't'),
+        is_traced: stat.state == b't',
+        is_uninterruptible: stat.state == b'D',
         is_dead: stat.is_dead(),
         cpu_ticks: stat.cpu_ticks,
     })
@@ -167,10 +174,24 @@ impl Stat {
 /// # Errors
 /// When it may not be signalled.
 pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
-    let Some(pidfd) = open_pidfd(process)? else { return Ok(false) };
-    match pidfd_send_signal(&pidfd, signal) {
+    match open_pidfd(process).map(|pidfd| pidfd.map(|pidfd| pidfd_send_signal(&pidfd, signal))) {
+        Ok(None | Some(Err(Errno::SRCH))) => Ok(false),
+        Ok(Some(Ok(()))) => Ok(true),
+        // Refused by a filter of system calls, missing in the kernel, or no descriptor left.
+        Ok(Some(Err(_))) | Err(_) => signal_by_number(process, signal),
+    }
+}
+
+/// As [`signal_process`] without a pidfd. The identity is compared right before: the number would have to be given
+/// to another process between two system calls.
+fn signal_by_number(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+    if presence(process) != Presence::Alive {
+        return Ok(false);
+    }
+    match rustix::process::kill_process(pid, signal) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(Errno::SRCH) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }
@@ -181,17 +202,32 @@ pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bo
 /// When it may not be signalled.
 pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let Some(pidfd) = open_pidfd(process)? else { return Ok(true) };
-    match pidfd_send_signal(&pidfd, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) => return Ok(true),
-        other => other?,
+    if !signal_process(process, Signal::KILL)? {
+        return Ok(true);
     }
+    let pidfd = match open_pidfd(process) {
+        Ok(Some(pidfd)) => pidfd,
+        Ok(None) => return Ok(true),
+        Err(_) => return Ok(is_gone_within(process, wait_ms)),
+    };
     let timeout = Timespec {
         tv_sec: i64::try_from(wait_ms / 1000).unwrap_or(i64::MAX),
         tv_nsec: i64::try_from(wait_ms % 1000).unwrap_or(0) * 1_000_000,
     };
     let ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout))?;
     Ok(ready > 0)
+}
+
+/// For a process of which no descriptor is to be had.
+fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
+    let begun = std::time::Instant::now();
+    while presence(process) != Presence::Gone {
+        if begun.elapsed().as_millis() >= u128::from(wait_ms) {
+            return false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    true
 }
 
 /// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.

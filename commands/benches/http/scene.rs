@@ -71,6 +71,9 @@ fn fill(root: &Path) {
             ended_at: None,
             reason: None,
             after_crash: None,
+            started_at: None,
+            ended_by: None,
+            by_itself: false,
         })
     };
     all((RUNNING..RUNNING + OVER).map(end).collect());
@@ -109,6 +112,8 @@ fn take(dir: &StateDir, job: &Job) -> (FileLock, Option<LockGrant>) {
     let (own, claim) = (ProcessIdentity::this(), job.course().claim.expect("a claim"));
     let words = vec!["/bin/sleep".to_owned(), "600".to_owned()];
     let sentinel = Sentinel {
+        interrupted: None,
+        cannot_end: Vec::new(),
         command: Some(own),
         ..Sentinel::of_this_process(job, claim, words, None, dir.clock.now())
     };

@@ -8,7 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use recovery::audit::{self, Entry};
-use recovery::daemon::{DaemonError, DaemonInfo, DaemonSettings, Listen, Rules, Trouble, make_tokens, serve};
+use recovery::daemon::{
+    DaemonError, DaemonInfo, DaemonSettings, Ending as EndingOfDaemon, Listen, Rules, Trouble, make_tokens,
+    serve,
+};
 use recovery::recovery::{RecoveryOutcome, RecoveryRecord};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
@@ -20,7 +23,10 @@ use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::descriptors;
 use crate::error::{CliError, Ending};
+use crate::host_end::{end_of_host, is_last_process};
 use crate::http::{HttpSettings, Listeners, RequestLog, Server, Stage};
+use crate::interruption::Interruption;
+use crate::leave_job::{Server as Leaving, leave_job};
 use crate::notice::Notice;
 use crate::progress;
 use crate::working::{cancellable, delivering, pauses, recovering, retention, run_options, scheduling};
@@ -51,6 +57,7 @@ pub(super) fn rules(
         recovery: recovering(context, StartedBy::Daemon, false)?,
         pauses: pauses(context)?,
         retention: Some(retention(context)?),
+        drain_timeout: context.settings()?.daemon.drain_timeout,
         scheduler: scheduling(context, dir, workers, BTreeSet::new())?,
         webhooks: delivering(context)?,
         cleanup: cleaning(context)?,
@@ -64,6 +71,16 @@ fn trouble_to_stderr() -> Trouble {
         // Nobody can be told that nobody can be told.
         let _ = writeln!(std::io::stderr(), "warning: deliveries cannot be recorded: {line}");
     })
+}
+
+/// A second signal ends this process where it is; one of another kind ends the wait for running jobs.
+fn ending(interruption: &Interruption, notice: &Notice) -> EndingOfDaemon {
+    let (interruption, notice) = (interruption.clone(), notice.clone());
+    EndingOfDaemon {
+        at_once: Box::new(move || interruption.is_repeated()),
+        waits: Box::new(move |running, left| notice.draining(running, left)),
+        takes_all: Box::new(|| is_last_process() || end_of_host().is_some()),
+    }
 }
 
 /// Told at the end.
@@ -118,6 +135,7 @@ pub(super) fn tell(line: &str) {
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    leave_job(context, Leaving::Daemon)?;
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
@@ -136,6 +154,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         trouble: trouble_to_stderr(),
         listen,
         reload: Box::new(move || reload.rules()),
+        ending: ending(&context.interruption, &notice),
     };
     let interruption = context.interruption.clone();
     let actor = context.actor();

@@ -83,6 +83,11 @@ fn attempts(detail: &JobDetail, now: Timestamp) -> Table {
     table
 }
 
+fn requested(detail: &JobDetail, now: Timestamp) -> String {
+    let by = detail.cancel.as_ref().map(|cancel| format!(" by {} ({})", cancel.by, ago(now, cancel.at)));
+    format!("requested{}", by.unwrap_or_default())
+}
+
 fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<String>)> {
     let job = &detail.summary;
     let at = |moment: Option<Timestamp>| moment.map(|m| format!("{m} ({})", ago(now, m)));
@@ -104,7 +109,12 @@ fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<Strin
         ("exit status", job.exit_code.map(|c| c.to_string())),
         ("signal", job.signal.map(|s| s.to_string())),
         ("reason", job.reason.clone()),
-        ("cancel", detail.cancel_requested.then(|| "requested".to_owned())),
+        ("cancel", detail.cancel_requested.then(|| requested(detail, now))),
+        ("ended by", detail.ended_by.as_ref().map(|ended| format!("{} ({})", ended.by, ago(now, ended.at)))),
+        (
+            "conditions",
+            list(detail.conditions.iter().map(|c| format!("{}: {}", c.condition, c.detail)).collect()),
+        ),
         ("folder", detail.cwd.clone()),
         ("time limit", detail.timeout_ms.map(coarse)),
         ("on crash", Some(crash_policy(detail.on_crash, detail.max_attempts))),

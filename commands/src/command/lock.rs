@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::locks::holders;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::leave_job::{Server, leave_job};
 
 /// Run a command while holding the lock of a repository, and end as it does
 #[derive(Debug, Args)]
@@ -50,6 +51,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     if context.is_dry_run() {
         return rehearse(context, args);
     }
+    leave_job(context, Server::Lock)?;
     let dir = context.state_dir_or_create()?;
     let holders = holders(context, &dir)?;
     let trail = Trail::open(&dir)?;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::leave_job::{Server, leave_job};
 use crate::paint::Tone;
 use crate::text::Text;
 use crate::working::{cancellable, recovering, run_options, scheduling};
@@ -75,6 +76,7 @@ impl WorkReport {
 pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending, CliError> {
     debug_assert!(args.once);
     context.refuse_dry_run()?;
+    leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir);
     run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
@@ -84,6 +86,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir);
     let queue = Queue::open(&dir)?;

@@ -2,10 +2,10 @@
 //! a repository.
 
 use recovery::jobs::{RecoverSettings, cancel};
-use recovery::queue::Queue;
+use recovery::queue::{CrashPolicy, Queue};
 
 use super::stage::actor;
-use super::supervisor::run_job;
+use super::supervisor::{endless, interrupt, run_job};
 use super::{Operation, Stage};
 use crate::Error;
 use crate::facts::Fact;
@@ -69,6 +69,26 @@ fn cancelled(stage: &Stage) -> Result<(), Error> {
     run_job(stage, "a", claim)?;
     let again = cancel(&dir, &mut queue, &["a".parse()?], &RecoverSettings::new(actor()))?;
     if again.len() == 1 { Ok(()) } else { Err("the job is not there".into()) }
+}
+
+/// An attempt that is ended from outside, without a recorded wish.
+pub(super) const ATTEMPT_INTERRUPTED: Operation =
+    Operation { name: "attempt-interrupted", prepare: an_endless_job, run: interrupted };
+
+fn an_endless_job(stage: &Stage) -> Result<(), Error> {
+    stage.submit(Some("a"), |request| {
+        request.command = endless();
+        request.on_crash = Some(CrashPolicy::Requeue);
+    })?;
+    Ok(())
+}
+
+fn interrupted(stage: &Stage) -> Result<(), Error> {
+    let claim = stage.claim("a")?;
+    stage.acknowledge(Fact::job("a", 1, &["queued", "crashed"]));
+    interrupt(stage, "a", claim)?;
+    stage.acknowledge(Fact::job("a", 2, &["queued"]));
+    Ok(())
 }
 
 /// An attempt that prints more than is kept.

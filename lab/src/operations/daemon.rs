@@ -51,6 +51,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
+        drain_timeout: Duration::ZERO,
         pauses: Vec::new(),
     };
     DaemonSettings {
@@ -60,6 +61,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         // Nobody asks it anything.
         listen: Box::new(|_| Ok(recovery::daemon::Listening::default())),
         reload: Box::new(|| None),
+        ending: recovery::daemon::Ending::default(),
     }
 }
 

@@ -53,6 +53,7 @@ pub const ALL: &[Operation] = &[
     rebuild::WORKSPACES,
     attempt::ATTEMPT_ODD,
     attempt::ATTEMPT_CANCELLED,
+    attempt::ATTEMPT_INTERRUPTED,
     attempt::LONG_OUTPUT,
     queue::CANCEL,
     queue::CANCEL_RUNNING,

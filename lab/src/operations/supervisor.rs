@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use recovery::jobs::{
 };
 use recovery::locks::{LockGrant, acquire_for_job};
 use recovery::state::StateDir;
-use recovery::system::{ProcessIdentity, end_process};
+use recovery::system::{ProcessIdentity, end_process, signal_process};
+use rustix::process::Signal;
 
 use super::Stage;
 use crate::Error;
@@ -52,9 +53,8 @@ pub(super) fn endless() -> Vec<String> {
     ["sh", "-c", "echo begun; exec sleep 60"].map(str::to_owned).to_vec()
 }
 
-/// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun, which
-/// goes on.
-pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<ProcessIdentity, Error> {
+/// Starts a job whose command is [`endless`]; its supervisor, when the command has begun.
+fn begun(stage: &Stage, job: &str, claim: u64) -> Result<Child, Error> {
     let paths = stage.dir()?.paths.job(job)?;
     let mut supervisor = command(stage, job, claim).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let begun = Instant::now();
@@ -64,6 +64,25 @@ pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<Pr
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    Ok(supervisor)
+}
+
+/// Starts a job whose command is [`endless`], and sends its supervisor SIGTERM, as a shutdown does.
+pub(super) fn interrupt(stage: &Stage, job: &str, claim: u64) -> Result<(), Error> {
+    let mut supervisor = begun(stage, job, claim)?;
+    let process = ProcessIdentity::of(supervisor.id()).ok_or("the supervisor is gone")?;
+    signal_process(process, Signal::TERM)?;
+    match supervisor.wait()?.success() {
+        true => Ok(()),
+        false => Err(format!("the supervisor of {job} did not record the end").into()),
+    }
+}
+
+/// Starts a job whose command is [`endless`], and kills its supervisor when the command has begun, which
+/// goes on.
+pub(super) fn kill_supervisor(stage: &Stage, job: &str, claim: u64) -> Result<ProcessIdentity, Error> {
+    let paths = stage.dir()?.paths.job(job)?;
+    let mut supervisor = begun(stage, job, claim)?;
     supervisor.kill()?;
     supervisor.wait()?;
     let record = CommandRecord::read(&paths.command())?;
@@ -109,7 +128,11 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
         output_limit: 64 << 10,
         ..SuperviseSettings::new(job, claim, trampoline)
     };
-    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &|_| {} })? {
+    match supervise(
+        &dir,
+        &settings,
+        &Surroundings { gate: &Gate, notice: &|_| {}, host_is_ending: &|| None },
+    )? {
         Supervised::Ended { .. } | Supervised::GivenBack { .. } => Ok(ExitCode::SUCCESS),
         lost @ Supervised::ClaimLost { .. } => Err(format!("{lost:?}").into()),
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use super::files::Files;
 use super::{Evidence, Judgement, Look, blank};
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::conditions::{Seen, conditions};
+use crate::jobs::conditions::{Condition, Seen, cannot_end, conditions, hindered, pending_cancel};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::fence;
 use crate::jobs::process_table::Wanted;
@@ -16,7 +16,7 @@ use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::queue::Job;
 use crate::state::{JobPaths, StateStamp};
-use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, Sighting, sight};
+use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, Sighting, presence, sight};
 
 pub(super) struct Inspection<'a> {
     look: &'a Look<'a>,
@@ -44,7 +44,13 @@ impl<'a> Inspection<'a> {
         let verdict = decide(facts);
         let is_alive = verdict.liveness() == Liveness::Alive;
         seen.is_supervised = lock_held;
-        let conditions = if is_alive { conditions(&seen, self.look.limits) } else { Vec::new() };
+        let mut conditions = if is_alive { conditions(&seen, self.look.limits) } else { Vec::new() };
+        if is_alive {
+            conditions.extend(self.cannot_end(&verdict));
+        }
+        if verdict.liveness() != Liveness::Dead {
+            conditions.extend(pending_cancel(self.job, self.look.dir.clock.now()));
+        }
         if let Verdict::Unknown { why } = &verdict {
             self.saw("verdict", why.clone());
         }
@@ -62,6 +68,22 @@ impl<'a> Inspection<'a> {
             damaged,
             ..blank(job, verdict)
         }
+    }
+
+    /// What its supervisor could not end; or, when it has none and its end is wanted, what nobody like us can.
+    fn cannot_end(&self, verdict: &Verdict) -> Option<Condition> {
+        let by = self.sentinel()?.uid;
+        let mut processes = self.sentinel()?.cannot_end.clone();
+        if let Verdict::OrphanedProcess { processes: found } = verdict
+            && self.job.course().cancel_requested
+        {
+            processes.extend(hindered(found, by).into_iter().filter(|p| !self.is_known_to_withstand(p)));
+        }
+        cannot_end(&processes, by)
+    }
+
+    fn is_known_to_withstand(&self, process: &ProcessIdentity) -> bool {
+        self.sentinel().is_some_and(|s| s.cannot_end.contains(process))
     }
 
     fn look_at_heartbeat(&mut self) -> Option<Freshness> {
@@ -235,6 +257,7 @@ impl<'a> Inspection<'a> {
             }
             _ => {}
         }
+        self.look_for_withstanding(facts);
         if facts.supervisor_lives {
             facts.survivors.extend(supervisor);
         }
@@ -269,6 +292,21 @@ impl<'a> Inspection<'a> {
             self.saw("host", format!("process namespace {namespace} has no process of the job any more"));
             facts.begun = Begun::Here(Origin::EmptyNamespace);
             facts.doubt = None;
+        }
+    }
+
+    /// What could not be ended is the attempt's, whatever it has given up since.
+    fn look_for_withstanding(&mut self, facts: &mut Facts) {
+        let told = self.sentinel().map(|s| s.cannot_end.clone()).unwrap_or_default();
+        for process in told {
+            match presence(process) {
+                Presence::Alive if facts.survivors.contains(&process) => {}
+                Presence::Alive => facts.survivors.push(process),
+                Presence::Hidden => {
+                    facts.doubt = Some(format!("process {} may not be looked at", process.pid));
+                }
+                Presence::Gone => {}
+            }
         }
     }
 

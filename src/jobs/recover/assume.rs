@@ -83,7 +83,7 @@ pub fn assume_dead(
             let then = after_crash(&job, now, settings.requeue);
             crashed(&job, job.course().claim.unwrap_or(0), &reason, then)
         }
-        proven => settlement_of(dir, &job, proven, now, settings),
+        _ => settlement_of(dir, &job, &judgement, now, settings),
     };
     if !dry_run {
         if let (Verdict::Unknown { .. }, Some(Operation::End(end))) = (&judgement.verdict, &operation) {
@@ -112,6 +112,8 @@ fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError>
         exit_code: None,
         signal: None,
         reason: end.reason.clone(),
+        ended_by: None,
+        by_itself: false,
         started_at: job.course().started_at.unwrap_or(now),
         finished_at: now,
         tree_empty: true,

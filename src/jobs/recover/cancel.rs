@@ -9,7 +9,7 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{Job, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
-use crate::system::{Host, signal_process};
+use crate::system::{Host, side_by_side, signal_process};
 
 /// What came of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,10 +122,42 @@ fn end_running(
     }
 }
 
+/// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and whoever asks is
+/// to end it.
+#[must_use]
+pub fn remind(look: &Look<'_>, job: &Job) -> bool {
+    let judgement = judge(look, job);
+    match &judgement.verdict {
+        Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => return true,
+        // What came of it is seen the next time.
+        Verdict::Supervised | Verdict::Stalled => drop(tell_supervisor(&judgement)),
+        _ => {}
+    }
+    false
+}
+
+/// Carries out what is recorded about running jobs: reminds their supervisors, and ends those that have none.
+pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings) {
+    if jobs.is_empty() {
+        return;
+    }
+    let (host, table) = (Host::this(), ProcessTable::new());
+    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let alone: Vec<&Job> = jobs.iter().filter(|job| remind(&look, job)).collect();
+    side_by_side(alone, |job| {
+        // What could not be ended, or recorded, stays owed.
+        if let Ok(mut queue) = Queue::open(dir) {
+            let _ = end_orphan(dir, &mut queue, job, OrphanEnd::Cancelled, settings);
+        }
+    });
+}
+
 fn tell_supervisor(judgement: &Judgement) -> Result<CancelOutcome, RecoverError> {
     let supervisor = judgement.sentinel.whole().map(|s| s.supervisor);
     let why = match supervisor.map(|s| (s, signal_process(s, Signal::TERM))) {
         Some((supervisor, Ok(true))) => {
+            // A stopped one does not hear it otherwise.
+            let _ = signal_process(supervisor, Signal::CONT);
             return Ok(CancelOutcome::EndRequested { supervisor: supervisor.pid });
         }
         Some((_, Ok(false))) => "its supervisor has just left".to_owned(),

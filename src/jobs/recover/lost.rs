@@ -79,7 +79,7 @@ fn find(
     if lock.is_some() {
         judgement = look(&ProcessTable::new(), judge_locked);
     }
-    let operation = settlement_of(dir, &claimed, &judgement.verdict, dir.clock.now(), settings).1;
+    let operation = settlement_of(dir, &claimed, &judgement, dir.clock.now(), settings).1;
     let is_waiting =
         |now: Option<&Job>| now.is_some_and(|n| n.status == JobStatus::Queued && n.attempt == job.attempt);
     let (_, is_recorded) = queue.transact(&settings.actor, |state| {

@@ -17,7 +17,7 @@ mod settle;
 mod settled_job;
 
 pub use assume::{AssumeRefused, assume_dead};
-pub use cancel::{CancelOutcome, Cancellation, cancel};
+pub use cancel::{CancelOutcome, Cancellation, cancel, remind};
 pub use ended_files::{DamagedFile, damaged_files};
 pub use orphan::{OrphanEnd, end_orphan};
 pub(crate) use policy::after_failed_start;

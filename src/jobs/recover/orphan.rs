@@ -12,7 +12,9 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{End, Job, Operation, Outcome, Queue};
 use crate::state::StateDir;
-use crate::system::{Cgroup, Host, Presence, ProcessIdentity, end_process, presence, signal_process};
+use crate::system::{
+    Cgroup, Hindrance, Host, Presence, ProcessIdentity, end_process, hindrance_of, presence, signal_process,
+};
 
 /// How often the processes of a job are looked for anew while they are ended.
 const ROUNDS: u32 = 5;
@@ -48,7 +50,7 @@ pub fn end_orphan(
         let judgement = judge_locked(&look, job);
         let processes = match &judgement.verdict {
             Verdict::OrphanedProcess { processes } => processes.clone(),
-            Verdict::Adopted { process } => table.tree_of(*process),
+            Verdict::Adopted { process } => table.tree_of(*process, &job.id),
             _ if judgement.liveness() == Liveness::Dead => {
                 record_end(dir, queue, job, &judgement.verdict, why, settings)?;
                 // One that is left is empty, and costs nothing.
@@ -57,10 +59,21 @@ pub fn end_orphan(
             }
             _ => return Ok(false),
         };
-        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p)).collect();
+        let trees: Vec<ProcessIdentity> = processes.iter().flat_map(|p| table.tree_of(*p, &job.id)).collect();
         end_all(&trees, group_of(dir, &judgement).as_ref(), settings.kill_grace);
+        if only_hindered_are_left(&trees) {
+            // More rounds would only keep the job's lock from those who look.
+            return Ok(false);
+        }
     }
     Ok(false)
+}
+
+/// Whether something is left, and something that can be seen keeps all of it from being ended by us.
+fn only_hindered_are_left(processes: &[ProcessIdentity]) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let left: Vec<_> = processes.iter().filter(|p| presence(**p) != Presence::Gone).collect();
+    !left.is_empty() && left.iter().all(|p| hindrance_of(p.pid, own) != Hindrance::Unknown)
 }
 
 fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
@@ -130,5 +143,8 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: Requeu
         ended_at: None,
         reason: Some(reason.to_owned()),
         after_crash: (why == OrphanEnd::Policy).then(|| after_crash(job, dir.clock.now(), requeue)),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }

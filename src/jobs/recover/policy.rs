@@ -97,6 +97,9 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
         ended_at: None,
         reason: Some(format!("it could not be started, {failed} times in a row: {why}")),
         after_crash: Some(AfterCrash::Hold),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     })
 }
 

@@ -5,9 +5,10 @@ use std::time::Instant;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cancel::carry_out;
 use super::lost::find_lost_claims;
 use super::settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
-use crate::queue::{JobId, Queue};
+use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 
 /// What a re-attachment found.
@@ -38,7 +39,8 @@ pub struct Reattachment {
 }
 
 /// Judges every running job and records what became of it. `progress` is told how many of how many were
-/// judged, and says whether to go on; what is recorded until then stays.
+/// judged, and says whether to go on; what is recorded until then stays. Cancels of jobs that live are carried out:
+/// whoever recorded them may have been killed before the supervisor was told.
 ///
 /// # Errors
 /// When the queue cannot be read or changed.
@@ -65,6 +67,10 @@ pub fn reattach(
         let total = first + found.len() as u64;
         jobs.extend(settle(dir, queue, &found, settings, &mut |done, _| progress(first + done, total))?);
     }
+    let is_owed = |s: &&Settled| matches!(s.settlement, Settlement::Reattached);
+    let attached = jobs.iter().filter(is_owed).filter_map(|s| queue.state().get(&s.job_id));
+    let owed: Vec<Job> = attached.filter(|job| job.course().cancel_requested).cloned().collect();
+    carry_out(dir, &owed, settings);
     let mut summary = Reattachment { claims_found: found.len() as u64, ..Reattachment::default() };
     for job in &jobs {
         *summary.count_of(&job.settlement) += 1;

@@ -188,6 +188,7 @@ fn crash(job: &mut Job, now: Timestamp) {
         exit_code: None,
         signal: None,
         reason: reason.clone(),
+        ended_by: None,
     });
     course.history.push(Transition { at: now, status, attempt, reason, by: None });
     job.status = status;
@@ -226,7 +227,7 @@ fn attempt_of(end: &ExitRecord) -> Attempt {
         Outcome::Exited if end.exit_code == Some(0) => JobStatus::Succeeded,
         Outcome::Exited | Outcome::Signaled => JobStatus::Failed,
         Outcome::TimedOut => JobStatus::TimedOut,
-        Outcome::Crashed | Outcome::NotStarted => JobStatus::Crashed,
+        Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted => JobStatus::Crashed,
     };
     Attempt {
         attempt: end.attempt,
@@ -236,6 +237,7 @@ fn attempt_of(end: &ExitRecord) -> Attempt {
         exit_code: end.exit_code,
         signal: end.signal,
         reason: end.reason.clone(),
+        ended_by: end.ended_by.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{
-    Actor, AfterCrash, End, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
+    Actor, AfterCrash, End, EndedBy, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
 use crate::state::{StateDir, Timestamp};
 use crate::system::side_by_side;
@@ -182,7 +182,7 @@ pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettin
     let now = dir.clock.now();
     let running = state.running().map(|job| {
         let judgement = judge(&look, job);
-        let (settlement, _) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        let (settlement, _) = settlement_of(dir, job, &judgement, now, settings);
         let (job_id, attempt) = (job.id.clone(), job.attempt);
         Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
     });
@@ -229,7 +229,7 @@ impl<'a> Case<'a> {
 
     fn decide(self, dir: &StateDir, now: Timestamp, settings: &RecoverSettings) -> Decided {
         let Case { job, judgement, lock } = self;
-        let (settlement, operation) = settlement_of(dir, job, &judgement.verdict, now, settings);
+        let (settlement, operation) = settlement_of(dir, job, &judgement, now, settings);
         Decided { settlement, operation, judgement, lock }
     }
 }
@@ -315,16 +315,24 @@ fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(
 pub(super) fn settlement_of(
     dir: &StateDir,
     job: &Job,
-    verdict: &Verdict,
+    judgement: &Judgement,
     now: Timestamp,
     settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
-    let crashed = |reason| crashed(job, claim, reason, after_crash(job, now, settings.requeue));
-    match verdict {
+    let then = after_crash(job, now, settings.requeue);
+    let crashed = |reason| match interruption(job, judgement) {
+        Some(by) => interrupted(job, claim, by, then),
+        None => crashed(job, claim, reason, then),
+    };
+    match &judgement.verdict {
         Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
         Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
             crashed("its processes vanished without an exit record")
+        }
+        Verdict::Ended(exit) if exit.outcome == Outcome::Interrupted => {
+            let end = End { claim, attempt: job.attempt, after_crash: Some(then), ..exit.to_end() };
+            (Settlement::Crashed { then }, Some(Operation::End(end)))
         }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
@@ -347,6 +355,25 @@ pub(super) fn settlement_of(
 /// Whether the attempt was begun before the backup was made that was put back.
 fn is_restored(dir: &StateDir, claim: u64) -> bool {
     dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
+}
+
+/// What was ending the attempt from outside when its supervisor was last heard of.
+fn interruption<'a>(job: &Job, judgement: &'a Judgement) -> Option<&'a EndedBy> {
+    let own =
+        judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.course().claim);
+    own?.interrupted.as_ref()
+}
+
+fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Settlement, Option<Operation>) {
+    let reason = format!("interrupted by {}; its supervisor was killed before it ended", by.by);
+    let (settlement, operation) = crashed(job, claim, &reason, then);
+    let operation = operation.map(|operation| match operation {
+        Operation::End(end) => {
+            Operation::End(End { outcome: Outcome::Interrupted, ended_by: Some(by.clone()), ..end })
+        }
+        other => other,
+    });
+    (settlement, operation)
 }
 
 /// In words, with what the last supervisor for it said, if it came as far as that.
@@ -387,6 +414,9 @@ pub(super) fn crashed(
         ended_at: None,
         reason: Some(reason.to_owned()),
         after_crash: Some(then),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     };
     (Settlement::Crashed { then }, Some(Operation::End(end)))
 }

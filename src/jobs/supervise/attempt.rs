@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use super::claim::{Standing, standing};
+use super::claim::{Decisions, Standing};
 use super::finish::{record_end, with_causes};
 use super::output_limit::OutputLimit;
+use super::peak::Peak;
 use super::pulse::Pulse;
 use super::repository::HeldRepository;
 use super::run::give_back;
@@ -15,17 +16,20 @@ use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surrounding
 use super::signals::Signals;
 use super::stage::Plan;
 use super::trampoline::{NotStarted, tell};
-use super::tree::{Leftovers, end_leftovers};
-use super::watch::{CommandEnd, Watch, wait_for};
+use super::tree::{Step, Tree};
+use super::watch::{Cause, CommandEnd, Watch, wait_for};
 use crate::durable::FileLock;
+use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::kinship::Kinship;
 use crate::jobs::marks;
 use crate::jobs::record;
+use crate::jobs::recover::after_crash;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
-use crate::queue::{Job, Outcome};
+use crate::queue::{End, Job, Outcome};
 use crate::state::{JobPaths, StateDir};
-use crate::system::{Cgroup, ProcessIdentity, start_time, use_of_children};
+use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
 /// An attempt whose claim was verified.
 pub(super) struct Attempt<'a> {
@@ -45,29 +49,38 @@ impl Attempt<'_> {
         &self,
         lock: FileLock,
         repository: Option<Box<dyn HeldRepository>>,
+        decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
         let sentinel = self.sentinel(repository.as_deref());
         let mut pulse = Pulse::start(self.dir, self.paths, sentinel, lock, self.settings.heartbeat)?;
         // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
-        let now = standing(self.dir, &self.job.id, self.settings.claim);
-        if !matches!(now, Ok(Standing::Current)) {
+        let looked = decisions.look();
+        let asked = self.signals.asked();
+        if looked.is_err() || asked.is_some() || *decisions.standing() != Standing::Current {
             self.return_repository(repository);
             // Nothing was begun, and nothing is to look as if it had been.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
             self.remove_group();
-            return match now? {
-                Standing::Lost(why) => Ok(Supervised::ClaimLost { why }),
+            looked?;
+            return match (decisions.standing(), asked) {
+                (Standing::Lost(why), _) => Ok(Supervised::ClaimLost { why: why.clone() }),
+                (Standing::Current, Some(asked)) => {
+                    let by = asked.ended_by(self.dir.clock.now()).by;
+                    give_back(self.dir, self.settings, &format!("interrupted before it started: {by}"), None)
+                }
                 _ => give_back(self.dir, self.settings, "cancelled before it started", None),
             };
         }
-        let end = self.run_command(&mut pulse, repository.as_deref());
-        let leftovers = self.end_leftovers(&mut pulse);
+        let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
+        let (end, peak) = self.run_command(&mut pulse, repository.as_deref(), decisions, &tree);
+        let leftovers = self.end_leftovers(&mut pulse, &tree, &end, &peak);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
         }
         self.remove_group();
-        let exit = self.exit_record(&pulse, end, leftovers);
-        record_end(self.dir, self.paths, &exit, &mut pulse, self.signals, self.surroundings)?;
+        let exit = self.exit_record(&pulse, &end, &peak, leftovers, true);
+        let end = self.end_of(&exit);
+        record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
@@ -87,12 +100,18 @@ impl Attempt<'_> {
     }
 
     /// A command that cannot be started has ended with 126 or 127, as with a shell.
-    fn run_command(&self, pulse: &mut Pulse<'_>, repository: Option<&dyn HeldRepository>) -> CommandEnd {
+    fn run_command(
+        &self,
+        pulse: &mut Pulse<'_>,
+        repository: Option<&dyn HeldRepository>,
+        decisions: &mut Decisions<'_>,
+        tree: &Tree<'_>,
+    ) -> (CommandEnd, Peak) {
         let child = match self.start(pulse, repository) {
             Ok(child) => child,
             Err(why) => {
                 tell(&self.dir.disk, &self.paths.output(), &why);
-                return not_started(&why);
+                return (not_started(&why), Peak::of(0));
             }
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
@@ -103,13 +122,25 @@ impl Attempt<'_> {
             ));
         }
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
-            return not_started(&NotStarted::Empty);
+            return (not_started(&NotStarted::Empty), Peak::of(0));
         };
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
-        let (signals, notice) = (self.signals, self.surroundings.notice);
-        let group = self.group.as_ref();
-        Watch { command, signals, pulse, notice, time_limit, kill_grace, group }.until_the_end()
+        let (signals, surroundings, clock) = (self.signals, self.surroundings, &self.dir.clock);
+        let mut peak = Peak::of(child);
+        let mut watch = Watch {
+            command,
+            signals,
+            decisions,
+            pulse,
+            surroundings,
+            clock,
+            time_limit,
+            kill_grace,
+            tree,
+            peak: &mut peak,
+        };
+        (watch.until_the_end(), peak)
     }
 
     fn start(
@@ -140,10 +171,23 @@ impl Attempt<'_> {
         }
     }
 
-    fn end_leftovers(&self, pulse: &mut Pulse<'_>) -> Leftovers {
+    /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
+    /// exit status is kept for whoever comes after a supervisor that is killed.
+    fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd, peak: &Peak) -> u32 {
         let (signals, notice) = (self.signals, self.surroundings.notice);
-        let (grace, group) = (self.settings.kill_grace, self.group.as_ref());
-        end_leftovers(grace, group, |longest| wait_for(signals, None, pulse, notice, longest))
+        tree.end(self.settings.kill_grace, |step| match step {
+            Step::Wait(longest) => wait_for(signals, &[], pulse, notice, longest),
+            Step::Withstand(processes) => self.withstand(pulse, processes, end, peak),
+        })
+    }
+
+    fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd, peak: &Peak) {
+        let exit = self.exit_record(pulse, end, peak, 0, false);
+        let told =
+            pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
+        if let Err(e) = told {
+            (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
+        }
     }
 
     fn remove_group(&self) {
@@ -152,10 +196,23 @@ impl Attempt<'_> {
         }
     }
 
-    fn exit_record(&self, pulse: &Pulse<'_>, end: CommandEnd, leftovers: Leftovers) -> ExitRecord {
-        let (outcome, reason) = outcome_of(&end, self.plan.spec.timeout_ms);
+    fn exit_record(
+        &self,
+        pulse: &Pulse<'_>,
+        end: &CommandEnd,
+        peak: &Peak,
+        leftovers_ended: u32,
+        tree_empty: bool,
+    ) -> ExitRecord {
+        let (outcome, reason) = outcome_of(end, self.plan.spec.timeout_ms);
+        let by_itself = end.cause == Cause::Itself;
+        let command = self.command_record();
+        let before = command.as_ref().and_then(|c| c.used_before);
         // All that there were have been waited for.
-        let resources = use_of_children();
+        let resources = use_of_children().map(|used| ResourceUse {
+            memory_peak_bytes: peak.most(used.memory_peak_bytes, before.and_then(|b| b.memory_peak_bytes)),
+            ..used.since(before.unwrap_or_default())
+        });
         ExitRecord {
             version: DOCUMENT_VERSION,
             job_id: self.job.id.clone(),
@@ -165,14 +222,33 @@ impl Attempt<'_> {
             exit_code: end.exit_code,
             signal: end.signal,
             reason,
-            started_at: pulse.sentinel().started_at,
+            ended_by: match &end.cause {
+                Cause::Cancel(by) | Cause::Outside(by) => Some(by.clone()),
+                Cause::Itself | Cause::TimeLimit => None,
+            },
+            by_itself,
+            started_at: command.and_then(|c| c.started_at).unwrap_or(pulse.sentinel().started_at),
             finished_at: self.dir.clock.now(),
-            tree_empty: leftovers.tree_empty,
-            leftovers_ended: leftovers.ended,
+            tree_empty,
+            leftovers_ended,
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
             state: Some(self.dir.stamp()),
             resources,
         }
+    }
+
+    /// What the command's process has recorded before it became the command; the job may have removed it.
+    fn command_record(&self) -> Option<CommandRecord> {
+        let read = CommandRecord::read(&self.paths.command()).ok()?;
+        read.whole().filter(|c| c.claim == self.settings.claim && c.job_id == self.job.id).cloned()
+    }
+
+    /// The end to record: after an interruption with what the job's policy says.
+    fn end_of(&self, exit: &ExitRecord) -> End {
+        let is_interrupted = exit.outcome == Outcome::Interrupted;
+        let now = self.dir.clock.now();
+        let then = is_interrupted.then(|| after_crash(self.job, now, self.settings.requeue));
+        End { after_crash: then, ..exit.to_end() }
     }
 
     fn return_repository(&self, repository: Option<Box<dyn HeldRepository>>) {
@@ -184,15 +260,21 @@ impl Attempt<'_> {
 }
 
 fn not_started(why: &NotStarted) -> CommandEnd {
-    CommandEnd { exit_code: Some(why.exit_code()), signal: None, timed_out: false, end_wanted: false }
+    CommandEnd { exit_code: Some(why.exit_code()), signal: None, cause: Cause::Itself }
 }
 
 fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<String>) {
-    if end.timed_out {
-        let limit = timeout_ms.unwrap_or_default();
-        return (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")));
+    match &end.cause {
+        Cause::TimeLimit => {
+            let limit = timeout_ms.unwrap_or_default();
+            (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")))
+        }
+        Cause::Outside(by) => (Outcome::Interrupted, Some(format!("interrupted by {}", by.by))),
+        Cause::Cancel(_) => (by_signal(end), Some("its end was asked for".to_owned())),
+        Cause::Itself => (by_signal(end), None),
     }
-    let reason = end.end_wanted.then(|| "its end was asked for".to_owned());
-    let outcome = if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited };
-    (outcome, reason)
+}
+
+fn by_signal(end: &CommandEnd) -> Outcome {
+    if end.signal.is_some() { Outcome::Signaled } else { Outcome::Exited }
 }

@@ -1,9 +1,23 @@
-//! Whether a claim is still its job's present one, as the log tells.
+//! Whether a claim is still its job's present one, and wanted, as the log tells.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify;
 
 use super::settings::SuperviseError;
-use crate::queue::{Job, JobDocument, JobId, JobStatus};
-use crate::queue::{Operation, Queue, Record, records_since};
+use crate::durable::log::Position;
+use crate::queue::{EndedBy, Job, JobDocument, JobId, JobStatus};
+use crate::queue::{Operation, Queue, Record, records_behind};
 use crate::state::StateDir;
+
+/// A busy log is looked at no more often than this.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
+/// One that is watched is looked at all the same: the folder may have been replaced.
+const REASSURANCE: Duration = Duration::from_secs(30);
+/// Where there is no watch: all instances of inotify may be taken, or the file system has none.
+const UNWATCHED: Duration = Duration::from_secs(5);
 
 /// How a claim stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,40 +25,27 @@ pub(super) enum Standing {
     /// It is the present one.
     Current,
     /// It is the present one, and somebody wants the job's end.
-    Cancelled,
+    Cancelled(EndedBy),
     /// It is not.
     Lost(String),
 }
 
-/// Reads the log from the claim on; the whole queue when that part of the log is not kept any more.
-pub(super) fn standing(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing, SuperviseError> {
-    let records = records_since(dir, claim, job)?;
-    match standing_of(&records, claim) {
-        Some(standing) => Ok(standing),
-        None => standing_in_queue(dir, job, claim),
-    }
-}
-
-/// What the records from the claim on say; `None` when the claim itself is not among them.
-fn standing_of(records: &[(u64, Record)], claim: u64) -> Option<Standing> {
-    let (first, later) = records.split_first()?;
-    let is_claim = matches!(first.1.operation, Operation::Claim { .. } | Operation::Found { .. });
-    if first.0 != claim || !is_claim {
-        return None;
-    }
-    let mut standing = Standing::Current;
-    for (seq, record) in later {
-        let ended_by = |what: &str| Some(Standing::Lost(format!("{what} (record {seq})")));
-        match &record.operation {
-            Operation::Cancel { .. } => standing = Standing::Cancelled,
-            Operation::Unclaim { claim: other, .. } if *other == claim => {
-                return ended_by("it was given back");
-            }
-            Operation::End(end) if end.claim == claim => return ended_by("its attempt has ended"),
-            _ => {}
+/// The standing that a claim has after these records, which come after those that led to `standing`.
+fn after(standing: Standing, records: &[(u64, Record)], claim: u64) -> Standing {
+    records.iter().fold(standing, |standing, (seq, record)| match (&standing, &record.operation) {
+        (Standing::Lost(_), _) => standing,
+        (Standing::Current, Operation::Cancel { .. }) => {
+            let by = record.actor.by.clone();
+            Standing::Cancelled(EndedBy { at: record.at, by, signal: None, pid: None, uid: None })
         }
-    }
-    Some(standing)
+        (_, Operation::Unclaim { claim: other, .. }) if *other == claim => {
+            Standing::Lost(format!("it was given back (record {seq})"))
+        }
+        (_, Operation::End(end)) if end.claim == claim => {
+            Standing::Lost(format!("its attempt has ended (record {seq})"))
+        }
+        _ => standing,
+    })
 }
 
 fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing, SuperviseError> {
@@ -54,9 +55,118 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing
         Some(job) if job.status != JobStatus::Running || job.course().claim != Some(claim) => {
             Standing::Lost(format!("the job is {} by claim {:?}", job.status, job.course().claim))
         }
-        Some(job) if job.course().cancel_requested => Standing::Cancelled,
+        Some(job) if job.course().cancel_requested => {
+            let nobody =
+                EndedBy { at: dir.clock.now(), by: String::new(), signal: None, pid: None, uid: None };
+            Standing::Cancelled(job.course().cancel.clone().unwrap_or(nobody))
+        }
         Some(_) => Standing::Current,
     })
+}
+
+/// The log's decisions about an attempt, followed from its claim on.
+///
+/// That the log grows is told by inotify(7), which notices every writer of this machine, also one in another
+/// namespace; where no watch can be had, it is looked at again after a pause. Nothing hangs on a signal: what
+/// is recorded is carried out whoever was killed after recording it.
+#[derive(Debug)]
+pub(super) struct Decisions<'a> {
+    dir: &'a StateDir,
+    job: &'a JobId,
+    claim: u64,
+    standing: Standing,
+    reached: Position,
+    watch: Option<OwnedFd>,
+    is_changed: bool,
+    /// A writer publishes what it has written a moment later than that is told: it is looked at once more.
+    is_fresh: bool,
+    looked: Instant,
+}
+
+impl<'a> Decisions<'a> {
+    /// Reads the log from the claim on; the whole queue when that part of the log is not kept any more.
+    pub(super) fn follow(
+        dir: &'a StateDir,
+        job: &'a JobId,
+        claim: u64,
+    ) -> Result<Decisions<'a>, SuperviseError> {
+        let watch = watch_folder(&dir.paths.queue_log()).ok();
+        let from = Position { last_seq: claim.saturating_sub(1), ..Position::default() };
+        let behind = records_behind(dir, from, job)?;
+        let standing = match behind.records.split_first() {
+            Some((first, later)) if begins(first, claim) => after(Standing::Current, later, claim),
+            _ => standing_in_queue(dir, job, claim)?,
+        };
+        let (reached, looked) = (behind.reached, Instant::now());
+        let (is_changed, is_fresh) = (false, false);
+        Ok(Decisions { dir, job, claim, standing, reached, watch, is_changed, is_fresh, looked })
+    }
+
+    /// What was found by the last look.
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Who wants the job's end, by the last look.
+    pub(super) fn cancelled(&self) -> Option<&EndedBy> {
+        match &self.standing {
+            Standing::Cancelled(by) => Some(by),
+            Standing::Current | Standing::Lost(_) => None,
+        }
+    }
+
+    /// Reads what the log has now.
+    pub(super) fn look(&mut self) -> Result<(), SuperviseError> {
+        (self.is_fresh, self.is_changed, self.looked) = (self.is_changed, false, Instant::now());
+        let behind = records_behind(self.dir, self.reached, self.job)?;
+        self.standing = if behind.is_complete {
+            after(self.standing.clone(), &behind.records, self.claim)
+        } else {
+            standing_in_queue(self.dir, self.job, self.claim)?
+        };
+        self.reached = behind.reached;
+        Ok(())
+    }
+
+    /// Reads the log when it has changed, and not all too often.
+    pub(super) fn look_if_due(&mut self) -> Result<(), SuperviseError> {
+        self.is_changed |= self.watch.as_ref().is_some_and(take_events);
+        if self.until_next().is_zero() { self.look() } else { Ok(()) }
+    }
+
+    /// What becomes readable when the log has changed; `None` while a look would come too early.
+    pub(super) fn changes(&self) -> Option<BorrowedFd<'_>> {
+        let watch = self.watch.as_ref().filter(|_| self.looked.elapsed() >= BETWEEN_LOOKS);
+        watch.map(AsFd::as_fd)
+    }
+
+    /// How long until something is due.
+    pub(super) fn until_next(&self) -> Duration {
+        let longest = if self.watch.is_some() { REASSURANCE } else { UNWATCHED };
+        let is_soon = self.is_changed || self.is_fresh || self.changes().is_none() && self.watch.is_some();
+        let pause = if is_soon { BETWEEN_LOOKS } else { longest };
+        pause.saturating_sub(self.looked.elapsed())
+    }
+}
+
+fn begins((seq, record): &(u64, Record), claim: u64) -> bool {
+    *seq == claim && matches!(record.operation, Operation::Claim { .. } | Operation::Found { .. })
+}
+
+fn watch_folder(folder: &Path) -> rustix::io::Result<OwnedFd> {
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    inotify::add_watch(&watch, folder, inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE)?;
+    Ok(watch)
+}
+
+/// Whether there was any; all are taken.
+fn take_events(watch: &OwnedFd) -> bool {
+    let mut events = [0; 4096];
+    let mut any = false;
+    while matches!(rustix::io::read(watch, &mut events), Ok(n) if n > 0) {
+        any = true;
+    }
+    any
 }
 
 /// The job as it was claimed: from its record file, else from the queue.

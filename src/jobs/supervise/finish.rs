@@ -11,7 +11,7 @@ use super::signals::Signals;
 use super::watch::wait_for;
 use crate::durable::DiskError;
 use crate::jobs::exit_record::ExitRecord;
-use crate::queue::{Actor, Operation, append};
+use crate::queue::{Actor, End, Operation, append};
 use crate::state::{JobPaths, StateDir};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -27,6 +27,7 @@ pub(super) fn record_end(
     dir: &StateDir,
     paths: &JobPaths,
     exit: &ExitRecord,
+    end: &End,
     pulse: &mut Pulse<'_>,
     signals: &Signals,
     surroundings: &Surroundings<'_>,
@@ -46,7 +47,7 @@ pub(super) fn record_end(
         }
         is_written = is_written || write_exit(dir, paths, exit, surroundings.notice);
         // The log is the truth: with the end in it, exit.json is not needed any more.
-        match append(dir, &actor(), &[Operation::End(exit.to_end())]) {
+        match append(dir, &actor(), &[Operation::End(end.clone())]) {
             Ok(_) => return Ok(()),
             // With the exit record on disk, whoever finds the sentinel free records the end by it: better
             // that another process does so than that this one, which cannot, holds on for ever.
@@ -88,7 +89,7 @@ fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn 
 fn rest(pause: Duration, pulse: &mut Pulse<'_>, signals: &Signals, notice: &dyn Fn(&str)) {
     let begun = std::time::Instant::now();
     while let Some(left) = pause.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        wait_for(signals, None, pulse, notice, left);
+        wait_for(signals, &[], pulse, notice, left);
     }
 }
 

@@ -17,6 +17,7 @@ mod attempt;
 mod claim;
 mod finish;
 mod output_limit;
+mod peak;
 mod pulse;
 mod repository;
 mod run;

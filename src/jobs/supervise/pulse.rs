@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::output_limit::OutputLimit;
 use crate::durable::{DiskError, DiskFile, FileLock, is_held};
 use crate::jobs::sentinel::Sentinel;
+use crate::queue::EndedBy;
 use crate::state::{JobPaths, StateDir};
 use crate::system::ProcessIdentity;
 
@@ -53,6 +54,19 @@ impl<'a> Pulse<'a> {
     /// evidence: the command's process has recorded itself.
     pub(super) fn command_started(&mut self, command: Option<ProcessIdentity>) -> Result<(), DiskError> {
         self.sentinel.command = command;
+        self.write()
+    }
+
+    /// Adds what interrupts the attempt: should the supervisor be killed before it has recorded the end, that
+    /// is known all the same.
+    pub(super) fn interrupted(&mut self, by: EndedBy) -> Result<(), DiskError> {
+        self.sentinel.interrupted = Some(by);
+        self.write()
+    }
+
+    /// Adds the processes that cannot be ended: they are looked for also when this supervisor is gone.
+    pub(super) fn withstanding(&mut self, processes: &[ProcessIdentity]) -> Result<(), DiskError> {
+        self.sentinel.cannot_end = processes.to_vec();
         self.write()
     }
 

@@ -1,7 +1,7 @@
 //! A supervisor's way from its start to its leave.
 
 use super::attempt::Attempt;
-use super::claim::{Standing, claimed_job, standing};
+use super::claim::{Decisions, Standing, claimed_job};
 use super::finish::actor;
 use super::repository::{HeldRepository, Visit};
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings, SystemTried};
@@ -29,9 +29,10 @@ pub fn supervise(
     let paths = dir.paths.job(&settings.job.to_string())?;
     dir.disk.ensure_dir(&paths.workspace)?;
     let lock = take_lock(&dir.disk, &paths, settings)?;
-    match standing(dir, &settings.job, settings.claim)? {
-        Standing::Lost(why) => return Ok(Supervised::ClaimLost { why }),
-        Standing::Cancelled => return give_back(dir, settings, "cancelled before it started", None),
+    let mut decisions = Decisions::follow(dir, &settings.job, settings.claim)?;
+    match decisions.standing() {
+        Standing::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
+        Standing::Cancelled(_) => return give_back(dir, settings, "cancelled before it started", None),
         Standing::Current => {}
     }
     let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
@@ -50,7 +51,7 @@ pub fn supervise(
     let plan = Plan { cgroup: group.as_ref().map(|g| g.path().to_owned()), ..plan };
     let signals = &signals;
     let attempt = Attempt { dir, settings, surroundings, paths: &paths, job: &job, plan, signals, group };
-    let outcome = attempt.run(lock, repository)?;
+    let outcome = attempt.run(lock, repository, &mut decisions)?;
     Ok(outcome)
 }
 

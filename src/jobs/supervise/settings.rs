@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::repository::RepositoryGate;
 use crate::durable::{DiskError, LockError};
+use crate::jobs::recover::RequeuePauses;
 use crate::queue::{JobId, QueueError};
 use crate::state::names::BadName;
 
@@ -27,6 +28,8 @@ pub struct SuperviseSettings {
     pub cgroup: bool,
     /// The most output that is kept, in bytes.
     pub output_limit: u64,
+    /// How long the job rests before its next attempt when this one is interrupted, and its policy wants one.
+    pub requeue: RequeuePauses,
     /// How long to wait for `sentinel.lock`; those who look or judge hold it for moments only.
     pub lock_wait: Duration,
     /// How long to wait for the repository.
@@ -47,6 +50,7 @@ impl SuperviseSettings {
             heartbeat: Duration::from_secs(15),
             cgroup: true,
             output_limit: 1 << 30,
+            requeue: RequeuePauses::default(),
             lock_wait: Duration::from_secs(5),
             repository_wait: Duration::from_secs(2),
             repository_pause: Duration::from_secs(5),
@@ -60,6 +64,9 @@ pub struct Surroundings<'a> {
     pub gate: &'a dyn RepositoryGate,
     /// Told of troubles that do not stop the supervisor: a sentence each.
     pub notice: &'a dyn Fn(&str),
+    /// Asked about a command that died of a signal: what ends this machine, container or session just now, in
+    /// words; `None` when nothing is known to.
+    pub host_is_ending: &'a dyn Fn() -> Option<String>,
 }
 
 /// What came of it.

@@ -1,53 +1,95 @@
-//! Signals as something to wait for: SIGTERM, SIGINT and SIGHUP ask for the job's end, SIGCHLD tells of
-//! a child's end.
+//! Signals as something to wait for: SIGTERM, SIGINT and SIGHUP ask for the job's end, SIGCHLD tells of a child's
+//! end.
+//!
+//! They are blocked and read from a descriptor (signalfd(2)), which tells who sent them, and works whatever mask and
+//! dispositions this process inherited. The mask is inherited by the command's process, which empties it before it
+//! becomes the command.
 
-use std::io::{self, Read};
+use std::cell::Cell;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::Signal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::queue::EndedBy;
+use crate::state::Timestamp;
 
 /// The signals that ask for the end.
-const ASKING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::HUP];
+const ASKING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// A signal that asks for the end, and who sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    signal: i32,
+    /// 0 when the sender is the kernel, or in another PID namespace.
+    pid: u32,
+    uid: u32,
+}
 
 /// Caught signals of this process.
 #[derive(Debug)]
 pub(super) struct Signals {
-    wake: UnixStream,
-    end_wanted: Arc<AtomicBool>,
+    fd: SignalFd,
+    asked: Cell<Option<Asked>>,
 }
 
 impl Signals {
-    /// From here on these signals do not end this process.
+    /// From here on these signals do not end this process. Call it before there is a second thread.
     pub(super) fn catch() -> io::Result<Signals> {
-        let (wake, write) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let end_wanted = Arc::new(AtomicBool::new(false));
-        for signal in ASKING {
-            signal_hook::flag::register(signal.as_raw(), end_wanted.clone())?;
-        }
-        for signal in ASKING.into_iter().chain([Signal::CHILD]) {
-            signal_hook::low_level::pipe::register(signal.as_raw(), write.try_clone()?)?;
-        }
-        Ok(Signals { wake, end_wanted })
+        let mut mask = SigSet::empty();
+        ASKING.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| mask.add(signal));
+        mask.thread_block()?;
+        let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Signals { fd, asked: Cell::new(None) })
     }
 
-    /// Whether somebody asked for the end.
-    pub(super) fn end_wanted(&self) -> bool {
-        self.end_wanted.load(Ordering::SeqCst)
+    /// The first signal that asked for the end; also one that came since the last [`Signals::drain`].
+    pub(super) fn asked(&self) -> Option<Asked> {
+        self.drain();
+        self.asked.get()
     }
 
-    /// Forgets what woke us.
+    /// Takes what has come.
     pub(super) fn drain(&self) {
-        let mut bytes = [0; 64];
-        while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
+        while let Ok(Some(info)) = self.fd.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).unwrap_or_default();
+            if ASKING.iter().any(|asking| *asking as i32 == signal) && self.asked.get().is_none() {
+                self.asked.set(Some(Asked { signal, pid: info.ssi_pid, uid: info.ssi_uid }));
+            }
+        }
     }
 }
 
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        self.fd.as_fd()
     }
+}
+
+impl Asked {
+    /// In the form that is recorded. Call it soon: the sender may be gone, and its name with it.
+    pub(super) fn ended_by(self, at: Timestamp) -> EndedBy {
+        let name = Signal::try_from(self.signal).map_or("a signal", Signal::as_str);
+        let sender = match self.pid {
+            0 => "a process that cannot be seen from here".to_owned(),
+            pid => match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+                Ok(program) => format!("process {pid} ({})", program.trim_end()),
+                Err(_) => format!("process {pid}"),
+            },
+        };
+        EndedBy {
+            at,
+            by: format!("uid:{} {name} from {sender}", self.uid),
+            signal: Some(self.signal),
+            pid: (self.pid != 0).then_some(self.pid),
+            uid: Some(self.uid),
+        }
+    }
+}
+
+/// Lets this process have all signals again: what it becomes is not to inherit its supervisor's mask.
+pub(super) fn unblock_all() {
+    // The only failure is a bad argument.
+    let _ = SigSet::empty().thread_set_mask();
 }

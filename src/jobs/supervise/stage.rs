@@ -59,6 +59,7 @@ impl Plan {
             .args(self.arguments(job, settings.claim))
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
+            .env_remove(marks::ROLE)
             // Whoever started us may have been given a lock.
             .env_remove(marks::LOCK_ID)
             .env_remove(marks::LOCK_TOKEN)

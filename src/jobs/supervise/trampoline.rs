@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::signals::unblock_all;
 use crate::durable::{Disk, DiskError};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::fence;
@@ -17,6 +18,7 @@ use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
+use crate::system::use_of_this_process;
 
 /// What to become, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,7 @@ impl NotStarted {
 /// then in the job's output too.
 #[must_use]
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
+    unblock_all();
     let paths = match dir.paths.job(&request.job.to_string()) {
         Ok(paths) => paths,
         Err(e) => return e.into(),
@@ -125,6 +128,8 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     let own = CommandRecord {
         cgroup: join(dir, request),
         state: Some(dir.stamp()),
+        started_at: Some(dir.clock.now()),
+        used_before: use_of_this_process(),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
     };
     Ok(own.write(&dir.disk, &paths.command())?)

@@ -1,7 +1,11 @@
-//! The descendants of a supervisor: found, signalled, reaped.
+//! The processes of an attempt: found, signalled, reaped.
 //!
-//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, whatever session or
-//! group it is in. So "no child left" (ECHILD) proves that the whole tree is gone.
+//! The supervisor is a subreaper: a descendant whose parent dies becomes its child, whatever session or group it
+//! is in. Not all of them are the job's: see [`Kinship`]. So it is a look that proves that the tree is gone: one
+//! that finds nobody, and during which nobody was reaped who could have started another.
+//!
+//! An attempt is not over while one of its processes lives. One that does not go after SIGKILL (another user's, one
+//! that waits in the kernel, one in a frozen group) is told, and waited for.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,20 +13,14 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
 
+use crate::jobs::kinship::Kinship;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
 
-/// How long it may take until killed processes are gone; a process in the middle of a system call to a
-/// broken device may never be.
-const KILL_WAIT: Duration = Duration::from_secs(20);
-
-/// What was done about what a command left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Leftovers {
-    /// How many processes outlived the command.
-    pub(super) ended: u32,
-    /// Whether all of them are gone.
-    pub(super) tree_empty: bool,
-}
+/// So long after SIGKILL a process that is still there is told: it cannot be ended, or not yet.
+pub(super) const KILL_WAIT: Duration = Duration::from_secs(2);
+/// Between two looks at what is left; a child's end comes between them.
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_secs(5);
 
 /// Reaps whatever has ended; the wait statuses by PID, and whether a child is left.
 pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
@@ -39,19 +37,6 @@ pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
     }
 }
 
-/// All living descendants of this process.
-pub(super) fn descendants() -> Vec<ProcessIdentity> {
-    let mut found = Vec::new();
-    let mut parents = vec![std::process::id()];
-    while let Some(parent) = parents.pop() {
-        for pid in children_of(parent) {
-            parents.push(pid);
-            found.extend(ProcessIdentity::of(pid));
-        }
-    }
-    found
-}
-
 fn children_of(pid: u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
@@ -60,46 +45,97 @@ fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Signals all living descendants.
-pub(super) fn signal_all(signal: Signal) {
-    for process in descendants() {
-        // Gone meanwhile, or another user's: what matters is what is left in the end.
-        let _ = signal_process(process, signal);
-    }
+/// What the one who ends a tree is asked for.
+pub(super) enum Step<'a> {
+    /// To wait for a child's end, at most so long, and to keep the heartbeat going.
+    Wait(Duration),
+    /// To tell that these do not go.
+    Withstand(&'a [ProcessIdentity]),
 }
 
-/// SIGKILL to all of a control group at once: none can slip away by forking.
-pub(super) fn kill_group(group: Option<&Cgroup>) {
-    if let Some(group) = group {
+/// All processes of an attempt, seen from its supervisor.
+pub(super) struct Tree<'a> {
+    kinship: Kinship,
+    /// What the command and all its descendants are in, if it could be made.
+    group: Option<&'a Cgroup>,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new(kinship: Kinship, group: Option<&'a Cgroup>) -> Tree<'a> {
+        Tree { kinship, group }
+    }
+
+    /// The living ones.
+    pub(super) fn members(&self) -> Vec<ProcessIdentity> {
+        let mut found = Vec::new();
+        let mut parents = vec![std::process::id()];
+        while let Some(parent) = parents.pop() {
+            for pid in children_of(parent).into_iter().filter(|&pid| !self.is_foreign(pid)) {
+                parents.push(pid);
+                found.extend(ProcessIdentity::of(pid));
+            }
+        }
+        let grouped = self.group.map(Cgroup::processes).unwrap_or_default();
+        let others: Vec<ProcessIdentity> = grouped.into_iter().filter(|p| !found.contains(p)).collect();
+        found.extend(others);
+        found
+    }
+
+    fn is_foreign(&self, pid: u32) -> bool {
+        let is_fenced = || self.group.is_some_and(|group| group.processes().iter().any(|p| p.pid == pid));
+        self.kinship.is_foreign(pid) && !is_fenced()
+    }
+
+    /// Those that are left; empty when that is proven.
+    fn left(&self) -> Vec<ProcessIdentity> {
+        loop {
+            reap();
+            let members = self.members();
+            // One that ended during the look may have started another, which the look has missed.
+            if !members.is_empty() || reap().0.is_empty() {
+                return members;
+            }
+        }
+    }
+
+    /// SIGKILL to the whole control group at once: none can slip away by forking.
+    pub(super) fn kill_group(&self) {
         // Where that fails the signals to each do what they can.
-        let _ = group.kill();
+        let _ = self.group.map(Cgroup::kill);
+    }
+
+    /// Ends what is left: SIGTERM, SIGKILL after the grace, and waits until it has gone, however long that takes.
+    /// Returns how many there were.
+    pub(super) fn end(&self, grace: Duration, mut step: impl FnMut(Step<'_>)) -> u32 {
+        let mut left = self.left();
+        let ended = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        signal_each(&left, Signal::TERM);
+        // A stopped one does not hear it otherwise.
+        signal_each(&left, Signal::CONT);
+        let (begun, mut pause, mut told) = (Instant::now(), SHORT, Vec::new());
+        while !left.is_empty() {
+            let waited = begun.elapsed();
+            if waited >= grace {
+                signal_each(&left, Signal::KILL);
+                self.kill_group();
+            }
+            if waited >= grace + KILL_WAIT {
+                if left != told {
+                    step(Step::Withstand(&left));
+                    told.clone_from(&left);
+                }
+                pause = (pause * 2).min(LONG);
+            }
+            step(Step::Wait(pause));
+            left = self.left();
+        }
+        ended
     }
 }
 
-/// Ends what is left: SIGTERM, SIGKILL after the grace, until no child is left. `wait` waits for a
-/// child's end, at most so long, and keeps the heartbeat going.
-pub(super) fn end_leftovers(
-    grace: Duration,
-    group: Option<&Cgroup>,
-    mut wait: impl FnMut(Duration),
-) -> Leftovers {
-    if !reap().1 {
-        return Leftovers { ended: 0, tree_empty: true };
+fn signal_each(processes: &[ProcessIdentity], signal: Signal) {
+    for process in processes {
+        // Gone meanwhile, or another user's: what matters is what is left in the end.
+        let _ = signal_process(*process, signal);
     }
-    let ended = u32::try_from(descendants().len()).unwrap_or(u32::MAX);
-    signal_all(Signal::TERM);
-    signal_all(Signal::CONT);
-    let begun = Instant::now();
-    while reap().1 {
-        let waited = begun.elapsed();
-        if waited >= grace + KILL_WAIT {
-            return Leftovers { ended, tree_empty: false };
-        }
-        if waited >= grace {
-            signal_all(Signal::KILL);
-            kill_group(group);
-        }
-        wait(Duration::from_millis(50));
-    }
-    Leftovers { ended, tree_empty: true }
 }

@@ -1,46 +1,75 @@
-//! From the command's start to its end: heartbeats, the time limit, the wish for its end.
+//! From the command's start to its end: heartbeats, the time limit, the wish for its end, an end from outside.
+//!
+//! Whoever asks for the end is told apart by the log, not by the signal: with a cancel on record it is that, at
+//! whatever moment it is seen; a signal without one comes from outside (a shutdown, a logout, somebody by hand),
+//! and then the attempt is interrupted, whatever exit status the command still gives.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
 
+use super::claim::Decisions;
+use super::peak::Peak;
 use super::pulse::Pulse;
+use super::settings::Surroundings;
 use super::signals::Signals;
-use super::tree;
-use crate::system::Cgroup;
+use super::tree::{KILL_WAIT, Tree, reap};
+use crate::queue::EndedBy;
+use crate::state::Clock;
+
+/// A command that died of a signal is not recorded before so much time has passed: what ends a whole machine or
+/// session signals the processes one after the other, and the supervisor may be the last.
+const SETTLING: Duration = Duration::from_millis(500);
+/// What such an end sends.
+const FROM_OUTSIDE: [Signal; 3] = [Signal::TERM, Signal::HUP, Signal::INT];
 
 /// How the command ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct CommandEnd {
     pub(super) exit_code: Option<i32>,
     pub(super) signal: Option<i32>,
-    pub(super) timed_out: bool,
-    /// Somebody asked for the end while it ran.
-    pub(super) end_wanted: bool,
+    pub(super) cause: Cause,
+}
+
+/// Why the command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// By its own doing, as far as is known.
+    Itself,
+    /// Its time was over.
+    TimeLimit,
+    /// A cancel is on record.
+    Cancel(EndedBy),
+    /// Something that recorded no wish.
+    Outside(EndedBy),
 }
 
 /// A command that runs.
-pub(super) struct Watch<'a, 'p> {
+pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) command: Pid,
     pub(super) signals: &'a Signals,
+    pub(super) decisions: &'a mut Decisions<'d>,
     pub(super) pulse: &'a mut Pulse<'p>,
-    pub(super) notice: &'a dyn Fn(&str),
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) clock: &'a Clock,
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
-    /// What the command and all its descendants are in, if it could be made.
-    pub(super) group: Option<&'a Cgroup>,
+    pub(super) tree: &'a Tree<'a>,
+    pub(super) peak: &'a mut Peak,
 }
 
 /// Why the command is being ended, and until when it may end by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Ending {
-    timed_out: bool,
+    cause: Cause,
     kill_at: Instant,
+    /// When it was first sent SIGKILL.
+    killed: Option<Instant>,
 }
 
-impl Watch<'_, '_> {
+impl Watch<'_, '_, '_> {
     /// Waits for the command's end; afterwards it is reaped.
     pub(super) fn until_the_end(&mut self) -> CommandEnd {
         let begun = Instant::now();
@@ -48,16 +77,18 @@ impl Watch<'_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            let (mut ended, is_child_left) = tree::reap();
+            let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
             // Without a child there is nothing to wait for, even if its status went astray.
             if status.is_some() || !is_child_left {
                 return self.conclude(status, ending);
             }
             let deadline = self.time_limit.map(|limit| begun + limit);
+            self.peak.look_if_due();
             ending = self.press(ending, deadline);
-            let next = ending.map(|e| e.kill_at).or(deadline);
-            self.wait(pidfd.as_ref(), next);
+            let next = ending.as_ref().map(|e| e.kill_at).or(deadline);
+            let until = next.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+            self.wait(pidfd.as_ref().map(AsFd::as_fd), until);
         }
     }
 
@@ -65,28 +96,63 @@ impl Watch<'_, '_> {
         let now = Instant::now();
         match ending {
             None => {
-                let timed_out = deadline.is_some_and(|d| now >= d);
-                if !timed_out && !self.signals.end_wanted() {
-                    return None;
-                }
+                let is_over = deadline.is_some_and(|d| now >= d);
+                let cause = if is_over { Cause::TimeLimit } else { self.wish()? };
                 self.signal(Signal::TERM);
                 // A stopped one does not hear it otherwise.
                 self.signal(Signal::CONT);
-                Some(Ending { timed_out, kill_at: now + self.kill_grace })
+                Some(Ending { cause, kill_at: now + self.kill_grace, killed: None })
             }
             Some(ending) if now >= ending.kill_at => {
                 self.signal(Signal::KILL);
-                tree::kill_group(self.group);
-                Some(Ending { kill_at: now + Duration::from_secs(1), ..ending })
+                self.tree.kill_group();
+                let killed = ending.killed.unwrap_or(now);
+                if killed.elapsed() >= KILL_WAIT {
+                    self.withstand();
+                }
+                Some(Ending { kill_at: now + Duration::from_secs(1), killed: Some(killed), ..ending })
             }
             ending => ending,
         }
     }
 
+    /// Who wants the end, if anybody does.
+    fn wish(&mut self) -> Option<Cause> {
+        let asked = self.signals.asked();
+        // What a signal is for is in the log before it is sent.
+        let looked = if asked.is_some() { self.decisions.look() } else { self.decisions.look_if_due() };
+        if let Err(e) = looked {
+            self.notice(&format!("the log's decisions cannot be read: {}", super::finish::with_causes(&e)));
+        }
+        if let Some(by) = self.decisions.cancelled() {
+            return Some(Cause::Cancel(by.clone()));
+        }
+        let by = asked?.ended_by(self.clock.now());
+        // Written at once: what ends the machine may not leave us the time to record the end.
+        if let Err(e) = self.pulse.interrupted(by.clone()) {
+            self.notice(&format!("the sentinel does not say by whom it was interrupted: {e}: {}", e.source));
+        }
+        Some(Cause::Outside(by))
+    }
+
+    /// The command does not go: whoever looks is told.
+    fn withstand(&mut self) {
+        let left = self.tree.members();
+        if left != self.pulse.sentinel().cannot_end
+            && let Err(e) = self.pulse.withstanding(&left)
+        {
+            self.notice(&format!("the sentinel does not say what cannot be ended: {e}: {}", e.source));
+        }
+    }
+
+    fn notice(&self, text: &str) {
+        (self.surroundings.notice)(text);
+    }
+
     /// To the whole tree; to the group as well, whose members cannot slip away between two looks.
     fn signal(&self, signal: Signal) {
         let _ = kill_process_group(self.command, signal);
-        let others = tree::descendants().into_iter().filter(|p| {
+        let others = self.tree.members().into_iter().filter(|p| {
             let group = i32::try_from(p.pid).ok().and_then(Pid::from_raw);
             rustix::process::getpgid(group).is_ok_and(|g| g != self.command)
         });
@@ -95,25 +161,47 @@ impl Watch<'_, '_> {
         }
     }
 
-    fn wait(&mut self, pidfd: Option<&OwnedFd>, next: Option<Instant>) {
-        let until = next.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
-        wait_for(self.signals, pidfd, self.pulse, self.notice, until);
+    fn wait(&mut self, pidfd: Option<BorrowedFd<'_>>, longest: Duration) {
+        let longest = longest.min(self.decisions.until_next()).min(self.peak.until_next());
+        let others: Vec<BorrowedFd<'_>> = pidfd.into_iter().chain(self.decisions.changes()).collect();
+        wait_for(self.signals, &others, self.pulse, self.surroundings.notice, longest);
     }
 
-    fn conclude(&self, status: Option<WaitStatus>, ending: Option<Ending>) -> CommandEnd {
-        CommandEnd {
-            exit_code: status.and_then(WaitStatus::exit_status),
-            signal: status.and_then(WaitStatus::terminating_signal),
-            timed_out: ending.is_some_and(|e| e.timed_out),
-            end_wanted: self.signals.end_wanted(),
+    fn conclude(&mut self, status: Option<WaitStatus>, ending: Option<Ending>) -> CommandEnd {
+        let exit_code = status.and_then(WaitStatus::exit_status);
+        let signal = status.and_then(WaitStatus::terminating_signal);
+        let cause = match ending {
+            Some(ending) => ending.cause,
+            None => self.cause_of(exit_code, signal),
+        };
+        CommandEnd { exit_code, signal, cause }
+    }
+
+    /// Why a command ended that we did not end. A cancel that is on record by now came too late.
+    fn cause_of(&mut self, exit_code: Option<i32>, signal: Option<i32>) -> Cause {
+        let looks_like = |s: &Signal| signal == Some(s.as_raw()) || exit_code == Some(128 + s.as_raw());
+        let may_be_from_outside = FROM_OUTSIDE.iter().any(looks_like);
+        let begun = Instant::now();
+        while may_be_from_outside && self.signals.asked().is_none() && begun.elapsed() < SETTLING {
+            self.wait(None, SETTLING.saturating_sub(begun.elapsed()));
         }
+        match self.wish() {
+            Some(Cause::Outside(by)) => Cause::Outside(by),
+            Some(_) => Cause::Itself,
+            None => self.end_of_the_host(may_be_from_outside).map_or(Cause::Itself, Cause::Outside),
+        }
+    }
+
+    fn end_of_the_host(&self, may_be_from_outside: bool) -> Option<EndedBy> {
+        let by = may_be_from_outside.then(|| (self.surroundings.host_is_ending)()).flatten()?;
+        Some(EndedBy { at: self.clock.now(), by, signal: None, pid: None, uid: None })
     }
 }
 
-/// Waits for a signal, a child's end or the next heartbeat, at most `longest`; beats if it is time.
+/// Waits for a signal, a child's end, one of `others` or the next heartbeat, at most `longest`; beats if it is time.
 pub(super) fn wait_for(
     signals: &Signals,
-    pidfd: Option<&OwnedFd>,
+    others: &[BorrowedFd<'_>],
     pulse: &mut Pulse<'_>,
     notice: &dyn Fn(&str),
     longest: Duration,
@@ -124,7 +212,7 @@ pub(super) fn wait_for(
         tv_nsec: i64::from(timeout.subsec_nanos()),
     };
     let mut waited = vec![PollFd::new(signals, PollFlags::IN)];
-    waited.extend(pidfd.map(|fd| PollFd::new(fd, PollFlags::IN)));
+    waited.extend(others.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
     // Interrupted by a signal is as good as woken by it.
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();

@@ -97,10 +97,15 @@ fn other_operation() -> impl Strategy<Value = Operation> {
         _ => Some(AfterCrash::Requeue { not_before }),
     });
     let outcomes =
-        [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed, Outcome::NotStarted];
+        [Outcome::Exited, Outcome::Signaled, Outcome::TimedOut, Outcome::Crashed, Outcome::Interrupted];
     let how = (prop::sample::select(outcomes.to_vec()), any::<Option<i32>>(), any::<Option<i32>>(), after);
-    let end = (name(), any::<u32>(), any::<u64>(), how, prop::option::of(time()), prop::option::of(odd()))
-        .prop_map(|(job, attempt, claim, (outcome, exit_code, signal, after_crash), ended_at, reason)| {
+    let by = (time(), odd(), any::<Option<i32>>(), any::<Option<u32>>())
+        .prop_map(|(at, by, signal, pid)| EndedBy { at, by, signal, pid, uid: pid });
+    let from_outside = (prop::option::of(by), any::<bool>());
+    let times = (prop::option::of(time()), prop::option::of(time()));
+    let end = (name(), any::<u32>(), any::<u64>(), how, times, prop::option::of(odd()), from_outside)
+        .prop_map(|(job, attempt, claim, how, (ended_at, started_at), reason, (ended_by, by_itself))| {
+            let (outcome, exit_code, signal, after_crash) = how;
             Operation::End(End {
                 job,
                 attempt,
@@ -111,6 +116,9 @@ fn other_operation() -> impl Strategy<Value = Operation> {
                 ended_at,
                 reason,
                 after_crash,
+                started_at,
+                ended_by,
+                by_itself,
             })
         });
     let document = submission_of().prop_map(|s| {

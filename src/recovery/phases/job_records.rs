@@ -6,7 +6,8 @@
 
 use crate::jobs::{RecoverSettings, record};
 use crate::queue::{
-    AfterCrash, End, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState, Repaired,
+    AfterCrash, End, INTERRUPTED, Job, JobDocument, JobId, JobStatus, Method, Operation, Outcome, QueueState,
+    Repaired,
 };
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
@@ -114,6 +115,9 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
             let last = course.attempts.last().filter(|a| a.attempt == document.attempt)?;
             let (outcome, after_crash) = match over {
                 JobStatus::TimedOut => (Outcome::TimedOut, None),
+                JobStatus::Crashed if course.reason.as_deref() == Some(INTERRUPTED) => {
+                    (Outcome::Interrupted, Some(AfterCrash::Hold))
+                }
                 JobStatus::Crashed => (Outcome::Crashed, Some(AfterCrash::Hold)),
                 _ if last.signal.is_some() => (Outcome::Signaled, None),
                 _ if last.exit_code.is_some() => (Outcome::Exited, None),
@@ -130,6 +134,9 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
                 ended_at: Some(last.finished_at),
                 reason: last.reason.clone(),
                 after_crash,
+                started_at: last.started_at,
+                ended_by: last.ended_by.clone(),
+                by_itself: false,
             })])
         }
     }

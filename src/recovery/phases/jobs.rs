@@ -6,7 +6,7 @@ use super::sequence::Shared;
 use crate::jobs::{
     Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach, sweep,
 };
-use crate::queue::{AfterCrash, JobStatus, Queue};
+use crate::queue::{AfterCrash, INTERRUPTED, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue, job_findings};
 
@@ -28,7 +28,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         // Also of a part: what it recorded stays.
         keep(context, &reattachment);
         safe_point?;
-        let mut outcome = outcome(&reattachment);
+        let mut outcome = outcome(&reattachment, queue);
         outcome.findings.extend(exhausted(&reattachment, queue));
         if shared.settings.write_records {
             context.checkpoint()?;
@@ -66,7 +66,7 @@ fn keep(context: &PhaseContext, found: &Reattachment) {
     totals.into_iter().for_each(|(name, n)| context.count(name, n));
 }
 
-fn outcome(found: &Reattachment) -> PhaseOutcome {
+fn outcome(found: &Reattachment, queue: &Queue) -> PhaseOutcome {
     let mut outcome = PhaseOutcome::with_message(format!(
         "{} running: {} re-attached, {} had ended, {} crashed, {} had not started, {} unknown",
         found.found,
@@ -77,7 +77,7 @@ fn outcome(found: &Reattachment) -> PhaseOutcome {
         found.unknown
     ));
     for job in &found.jobs {
-        outcome.findings.extend(of_settlement(job));
+        outcome.findings.extend(of_interruption(job, queue).or_else(|| of_settlement(job)));
         outcome.findings.extend(of_evidence(&job.judgement));
         if let Settlement::Unknown { why } = &job.settlement {
             outcome.degraded.push(DegradedResource { object: object(job), why: why.clone() });
@@ -88,6 +88,15 @@ fn outcome(found: &Reattachment) -> PhaseOutcome {
 
 fn object(job: &Settled) -> String {
     format!("job:{}", job.job_id)
+}
+
+/// A crash of which is known what ended the job.
+fn of_interruption(settled: &Settled, queue: &Queue) -> Option<Finding> {
+    let Settlement::Crashed { then } = settled.settlement else { return None };
+    let course = queue.state().get(&settled.job_id)?.course();
+    let by = course.ended_by.as_ref().filter(|_| course.reason.as_deref() == Some(INTERRUPTED))?;
+    let sentence = format!("attempt {} was interrupted by {}; {}", settled.attempt, by.by, next(then));
+    Some(Finding::new(&catalogue::JOB_INTERRUPTED, object(settled), sentence))
 }
 
 fn of_settlement(job: &Settled) -> Option<Finding> {

@@ -79,3 +79,47 @@ pub const JOB_NOT_STARTED: Entry = Entry {
     advice: "Find the cause in daemon/supervisors.log and mend it, then resume the job.",
     next: Some("recoveryctl resume {name}"),
 };
+
+/// A cancel was recorded and the job has not ended.
+pub const JOB_CANCEL_PENDING: Entry = Entry {
+    code: "job-cancel-pending",
+    severity: Severity::Warning,
+    title: "A cancelled job has not ended",
+    meaning: "A cancel is on record, and the job still lives although it had the time to end, and was killed \
+              after that: its supervisor is stopped, hangs, or cannot be reached from here (another process \
+              namespace, another user), or one of its processes cannot be ended.",
+    done: "The cancel stays owed: the supervisor reads it in the log, and whoever watches the job (a daemon, a \
+           recovery) reminds it again. The job counts as running, its repository stays closed.",
+    advice: "See with `why` what lives of it and who watches it. If no daemon runs, start one or recover. A \
+             supervisor that cannot move must be killed; what is left of the job is ended then.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// A job was ended from outside, and nobody had asked for that.
+pub const JOB_INTERRUPTED: Entry = Entry {
+    code: "job-interrupted",
+    severity: Severity::Warning,
+    title: "A job was interrupted",
+    meaning: "Its processes were ended by a signal from outside (a shutdown, a logout, a stopped unit or container, \
+              somebody with `kill`) and no cancel is on record. Whatever exit status its command still gave, the \
+              work is not known to be done.",
+    done: "What its policy for a crash says: it waits for `resume`, was queued again, or counts as failed. Its \
+           checkpoint is kept and the next attempt goes on from it.",
+    advice: "Nothing if it was queued again. Else resume it. To end a job for good, cancel it.",
+    next: Some("recoveryctl jobs show {name}"),
+};
+
+/// A process of a job does not go.
+pub const JOB_CANNOT_END: Entry = Entry {
+    code: "job-cannot-end",
+    severity: Severity::Warning,
+    title: "A process of a job cannot be ended",
+    meaning: "The job is to be over (its command has ended, it was cancelled, or its time is over), and a process of \
+              it still lives after SIGKILL: it belongs to another user (sudo, a setuid program), it waits in the \
+              kernel for a device or file system that does not answer (state D), or its control group is frozen.",
+    done: "The job counts as running and its repository stays closed: whatever the process writes, it writes alone. \
+           It is waited for, and the job ends as soon as it has gone.",
+    advice: "End the process as a user who may (`sudo kill -KILL PID`), let the frozen group go on, or mend the \
+             device. Nothing else needs to be done.",
+    next: Some("recoveryctl why {object}"),
+};

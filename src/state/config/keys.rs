@@ -64,6 +64,12 @@ pub const KEYS: &[Key] = &[
         show: |s| format_duration(s.daemon.poll),
     },
     Key {
+        name: "daemon.drain_timeout",
+        about: "how long a daemon that is told to end waits for running jobs",
+        set: |s, v| v.wait().map(|d| s.daemon.drain_timeout = d),
+        show: |s| format_duration(s.daemon.drain_timeout),
+    },
+    Key {
         name: "daemon.listen",
         about: "the address that the daemon listens on, or none",
         set: |s, v| v.listen().map(|address| s.daemon.listen = Some(address)),

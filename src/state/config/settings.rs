@@ -91,6 +91,8 @@ pub struct DaemonSettings {
     pub workers: usize,
     /// The longest time until a change is noticed.
     pub poll: Duration,
+    /// How long running jobs are waited for when it is told to end; they run on without it after that.
+    pub drain_timeout: Duration,
     /// The address that it listens on; `None` for the usual one, which another daemon may have.
     pub listen: Option<String>,
     /// Names of this machine by which clients may call it, beside `localhost` and addresses.
@@ -217,7 +219,13 @@ impl Settings {
         Settings {
             state_dir,
             lock_wait: Duration::from_secs(10),
-            daemon: DaemonSettings { workers, poll: Duration::from_secs(1), listen: None, hosts: Vec::new() },
+            daemon: DaemonSettings {
+                workers,
+                poll: Duration::from_secs(1),
+                drain_timeout: Duration::ZERO,
+                listen: None,
+                hosts: Vec::new(),
+            },
             jobs: JobSettings {
                 heartbeat: Duration::from_secs(10),
                 stale_after: Duration::from_secs(2 * 60),

@@ -1,0 +1,52 @@
+//! Whether this machine, or this user's session, is going down, as far as systemd tells.
+
+use std::path::Path;
+use std::time::Duration;
+
+use recovery::system::{Tool, run_tool};
+
+/// There when systemd is the first process.
+const SYSTEMD: &str = "/run/systemd/system";
+/// A systemd that is busy with its end may not answer any more.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What ends everything here just now, in words; `None` when nothing is known to. Where systemd is not the first
+/// process nobody can be asked: then only the signals that come tell of an end.
+pub(crate) fn end_of_host() -> Option<String> {
+    if !Path::new(SYSTEMD).exists() {
+        return None;
+    }
+    if is_stopping(&["is-system-running"]) {
+        return Some("the shutdown of this machine".to_owned());
+    }
+    let is_user = !rustix::process::getuid().is_root();
+    (is_user && is_stopping(&["--user", "is-system-running"]))
+        .then(|| "the end of the user's session".to_owned())
+}
+
+fn is_stopping(arguments: &[&str]) -> bool {
+    let command: Vec<String> =
+        std::iter::once("systemctl").chain(arguments.iter().copied()).map(str::to_owned).collect();
+    let own = std::process::id().to_string();
+    let ran = run_tool(&Tool {
+        command: &command,
+        folder: Path::new("/"),
+        time_limit: PATIENCE,
+        mark: ("RECOVERYCTL_ASKS_SYSTEMD", &own),
+        stop: &|| false,
+    });
+    ran.is_ok_and(|ran| ran.output.lines().any(|line| line.trim() == "stopping"))
+}
+
+/// Programs that are the first process of a container only to start another, and end with it.
+const INITS: [&str; 6] = ["tini", "docker-init", "dumb-init", "catatonit", "podman-init", "s6-svscan"];
+
+/// Whether everything in this container, or process namespace, ends with this process: it is the first one, or the
+/// one that a small init was started for. `docker stop` signals only that.
+pub(crate) fn is_last_process() -> bool {
+    if std::process::id() == 1 {
+        return true;
+    }
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    std::os::unix::process::parent_id() == 1 && INITS.contains(&first.trim_end())
+}

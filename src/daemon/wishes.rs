@@ -1,0 +1,65 @@
+//! Recorded wishes for the end of running jobs: carried out again and again until they have happened.
+//!
+//! Whoever records a cancel also tells the supervisor, and the supervisor reads the log itself. Both may fail: the
+//! one was killed in between, the other is stopped, hangs, or is of an earlier version. So whoever watches the jobs
+//! asks once more, with pauses that grow.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::jobs::{Look, ProcessTable, RecoverSettings, remind};
+use crate::queue::{Job, JobId, QueueState};
+use crate::state::StateDir;
+use crate::system::Host;
+
+/// Who recorded the wish tells the supervisor itself, and that reads the log: both get this long.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The wishes that have not happened yet.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    told: HashMap<JobId, Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    claim: Option<u64>,
+    next: Instant,
+    pause: Duration,
+}
+
+impl Wishes {
+    /// Reminds the supervisors of jobs whose end is owed. Returns those jobs that nobody supervises: they are to be
+    /// ended by the one who asks.
+    pub(super) fn repeat(
+        &mut self,
+        dir: &StateDir,
+        state: &QueueState,
+        settings: &RecoverSettings,
+    ) -> Vec<Job> {
+        let owed: Vec<&Job> = state.running().filter(|job| job.course().cancel_requested).collect();
+        self.told.retain(|id, told| owed.iter().any(|j| j.id == *id && j.course().claim == told.claim));
+        let now = Instant::now();
+        let due: Vec<&Job> = owed.into_iter().filter(|job| self.is_due(job, now)).collect();
+        if due.is_empty() {
+            return Vec::new();
+        }
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let is_alone = |job: &&&Job| remind(&look, job);
+        due.iter().filter(is_alone).map(|job| (*job).clone()).collect()
+    }
+
+    fn is_due(&mut self, job: &Job, now: Instant) -> bool {
+        let claim = job.course().claim;
+        let first = || Told { claim, next: now + FIRST, pause: FIRST };
+        let told = self.told.entry(job.id.clone()).or_insert_with(first);
+        if now < told.next {
+            return false;
+        }
+        told.pause = (told.pause * 2).min(LONGEST);
+        told.next = now + told.pause;
+        true
+    }
+}

@@ -1,0 +1,70 @@
+//! How much memory a command has had, from the moment at which it became the command.
+//!
+//! What the kernel adds up for a child (ru_maxrss) begins with the process that became the command, which is larger
+//! than a small command ever gets. So what that process had is recorded before it becomes the command, and where the
+//! sum does not exceed it the command's own high-water mark counts, which is looked at while it runs: soon after its
+//! start, and then less and less often.
+
+use std::time::{Duration, Instant};
+
+use crate::system::{memory_high_water, runs_own_program};
+
+const FIRST: Duration = Duration::from_millis(4);
+const LONGEST: Duration = Duration::from_secs(2);
+/// What the process may still have taken between its record and the command.
+const SLACK: u64 = 512 << 10;
+
+/// The high-water mark of one process.
+#[derive(Debug)]
+pub(super) struct Peak {
+    pid: u32,
+    seen: Option<u64>,
+    pause: Duration,
+    next: Instant,
+}
+
+impl Peak {
+    pub(super) fn of(pid: u32) -> Peak {
+        Peak { pid, seen: None, pause: FIRST, next: Instant::now() + FIRST }
+    }
+
+    /// How long until a look is due.
+    pub(super) fn until_next(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+
+    /// Looks if it is time.
+    pub(super) fn look_if_due(&mut self) {
+        if !self.until_next().is_zero() {
+            return;
+        }
+        self.pause = (self.pause * 2).min(LONGEST);
+        self.next = Instant::now() + self.pause;
+        if !runs_own_program(self.pid) {
+            self.seen = self.seen.max(memory_high_water(self.pid));
+        }
+    }
+
+    /// The most memory in bytes, out of what was seen and what the kernel has added up; `before` is what the
+    /// process had before it became the command. `None` when the command had less, and was never seen.
+    pub(super) fn most(&self, added_up: Option<u64>, before: Option<u64>) -> Option<u64> {
+        let own = added_up.filter(|bytes| before.is_none_or(|before| *bytes > before + SLACK));
+        own.max(self.seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_process_had_before_does_not_count() {
+        let peak = |seen| Peak { seen, ..Peak::of(1) };
+        let mib = |n: u64| Some(n << 20);
+        assert_eq!(peak(mib(2)).most(mib(12), mib(12)), mib(2));
+        assert_eq!(peak(None).most(mib(12), mib(12)), None);
+        assert_eq!(peak(mib(2)).most(mib(50), mib(12)), mib(50), "a descendant, or later than the last look");
+        assert_eq!(peak(mib(60)).most(mib(50), mib(12)), mib(60));
+        assert_eq!(peak(None).most(mib(12), None), mib(12), "nothing tells what it had");
+    }
+}

@@ -1,0 +1,67 @@
+//! Why a process does not go although it was told to.
+
+use super::cgroup;
+use super::process::process_stat;
+use super::sighting::user_of;
+
+/// What stands in the way of a process's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It acts as a user whose processes the one who ends it may not signal.
+    OtherUser {
+        /// That user.
+        uid: u32,
+    },
+    /// It waits in the kernel, for a device or a file system that does not answer.
+    Uninterruptible,
+    /// Its control group is frozen.
+    Frozen,
+    /// A debugger holds it.
+    Traced,
+    /// Nothing that can be seen.
+    Unknown,
+}
+
+/// What hinders a process from being ended by this user.
+#[must_use]
+pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
+    let stat = process_stat(pid).ok();
+    match user_of(pid) {
+        Some(uid) if by != 0 && uid != by => Hindrance::OtherUser { uid },
+        _ if cgroup::is_frozen(pid) => Hindrance::Frozen,
+        _ if stat.is_some_and(|s| s.is_uninterruptible) => Hindrance::Uninterruptible,
+        _ if stat.is_some_and(|s| s.is_traced) => Hindrance::Traced,
+        _ => Hindrance::Unknown,
+    }
+}
+
+impl Hindrance {
+    /// In words, behind the name of the process.
+    #[must_use]
+    pub fn describe(self, by: u32) -> String {
+        match self {
+            Hindrance::OtherUser { uid } => {
+                format!("belongs to user {uid}, and may not be ended by user {by}")
+            }
+            Hindrance::Uninterruptible => {
+                "waits in the kernel (state D) for a device or file system that does not answer".to_owned()
+            }
+            Hindrance::Frozen => "is in a frozen control group".to_owned(),
+            Hindrance::Traced => "is held by a debugger".to_owned(),
+            Hindrance::Unknown => "has not gone after SIGKILL".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_of_another_user_hinders_an_ordinary_user_and_not_root() {
+        let own = rustix::process::geteuid().as_raw();
+        assert_eq!(hindrance_of(std::process::id(), own), Hindrance::Unknown);
+        assert_eq!(hindrance_of(std::process::id(), own + 1), Hindrance::OtherUser { uid: own });
+        assert_eq!(hindrance_of(std::process::id(), 0), Hindrance::Unknown);
+    }
+}
