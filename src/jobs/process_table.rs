@@ -139,7 +139,8 @@ impl ProcessTable {
         let marked = marked.map(|&at| &scan.processes[at]).filter(|seen| seen.is_of_state_dir(wanted));
         let by_trace = scan.in_session(wanted).chain(scan.writing_to(wanted.output));
         let ours = marked.chain(by_trace.filter(|seen| seen.owner(wanted) != Owner::OtherIncarnation));
-        distinct(ours.filter(|seen| !seen.is_foreign_to(wanted)).map(|seen| seen.identity))
+        let ours = ours.filter(|seen| !seen.is_foreign_to(wanted));
+        distinct(ours.map(|seen| seen.identity))
     }
 
     /// The living processes of a job that another incarnation of the state directory started: supervisors too.
@@ -282,10 +283,9 @@ impl Seen {
 
     /// The same; `named` is the state directory that its arguments name.
     fn owner_by(&self, named: Option<&Path>, root: &Path, state_id: &str, mark: &str) -> Owner {
-        let Marks::Read { tokens, state_dir, mark: marked, .. } = &self.marks else {
-            return Owner::Ours;
-        };
-        if let (Some(marked), Some(id)) = (marked, &tokens.state_id)
+        let Marks::Read { tokens, state_dir, mark: marked, .. } = &self.marks else { return Owner::Ours };
+        let id = &tokens.state_id;
+        if let (Some(marked), Some(id)) = (marked, id)
             && id == state_id.as_bytes()
         {
             return if marked == mark.as_bytes() { Owner::Ours } else { Owner::OtherIncarnation };
