@@ -108,7 +108,6 @@ impl Condition {
             Condition::Zombie { .. } => "zombie",
             Condition::BootIdentityDiffers => "boot_identity_differs",
             Condition::OtherUser { .. } => "other_user",
-            Condition::BootIdentityDiffers => "boot_identity_differs",
             Condition::CannotEnd { .. } => "cannot_end",
             Condition::CancelPending { .. } => "cancel_pending",
         }
