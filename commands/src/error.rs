@@ -9,7 +9,7 @@ use recovery::audit::AuditError;
 use recovery::cleanup::CleanupError;
 use recovery::daemon::{CleanedPruneError, DaemonError, WorkError};
 use recovery::durable::log::LogError;
-use recovery::durable::{DiskError, LockError};
+use recovery::durable::{DiskError, LockError, NotHome};
 use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
@@ -214,6 +214,18 @@ struct ErrorBody {
     causes: Vec<String>,
     hint: Option<String>,
     exit: u8,
+}
+
+/// A change that was refused because of what the state directory is.
+fn of_home(error: &DiskError) -> Option<CliError> {
+    let refused = |why: &NotHome| CliError::new(ErrorKind::Refused, why.to_string());
+    match NotHome::behind(&error.source)? {
+        why @ NotHome::Copy { .. } => {
+            let hint = "make it a state directory of its own with: recoveryctl state adopt --as-new";
+            Some(refused(why).code("state-directory-copied").hint(hint))
+        }
+        why => Some(refused(why).code("state-directory-replaced").hint("recoveryctl state show")),
+    }
 }
 
 impl From<StateError> for CliError {
@@ -563,6 +575,9 @@ impl From<LockError> for CliError {
 
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
+        if let Some(error) = of_home(&error) {
+            return error;
+        }
         let refused = error.is_refused_change();
         let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
         let error = CliError::new(ErrorKind::Failed, error).code("disk");

@@ -27,6 +27,9 @@ use crate::host_end::end_of_host;
 struct SuperviseArgs {
     #[arg(long)]
     state_dir: PathBuf,
+    /// Incarnation and folder of the state directory that it was started for.
+    #[arg(long)]
+    state_mark: Option<String>,
     #[arg(long)]
     job: JobId,
     #[arg(long)]
@@ -55,6 +58,8 @@ struct SuperviseArgs {
 struct ExecCommandArgs {
     #[arg(long)]
     state_dir: PathBuf,
+    #[arg(long)]
+    state_mark: Option<String>,
     #[arg(long)]
     job: JobId,
     #[arg(long)]
@@ -89,6 +94,8 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
         "supervise".into(),
         "--state-dir".into(),
         dir.paths.root().into(),
+        "--state-mark".into(),
+        dir.mark().into(),
         "--heartbeat-ms".into(),
         ms(jobs.heartbeat),
         "--kill-grace-ms".into(),
@@ -117,12 +124,13 @@ pub(crate) fn own_program() -> OsString {
 
 fn run_supervise(args: SuperviseArgs) -> ExitCode {
     args.descriptors.into_iter().for_each(descriptors::lower);
-    let dir = match open(&args.state_dir) {
+    let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
         Err(status) => return status,
     };
-    let trampoline =
+    let mut trampoline =
         vec![own_program(), "exec-command".into(), "--state-dir".into(), dir.paths.root().into()];
+    trampoline.extend(["--state-mark".into(), dir.mark().into()]);
     let settings = SuperviseSettings {
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         kill_grace: Duration::from_millis(args.kill_grace_ms),
@@ -148,7 +156,7 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
 }
 
 fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
-    let dir = match open(&args.state_dir) {
+    let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => dir,
         Err(status) => return status,
     };
@@ -158,8 +166,21 @@ fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 
-fn open(root: &Path) -> Result<StateDir, ExitCode> {
-    StateDir::open(root, Disk::real(), Clock::system()).map_err(|e| fail("the state directory", &e))
+/// Opens the state directory, unless its path leads to another one by now.
+fn open(root: &Path, mark: Option<&str>) -> Result<StateDir, ExitCode> {
+    let dir = StateDir::open(root, Disk::real(), Clock::system());
+    let dir = dir.map_err(|e| fail("the state directory", &e))?;
+    match mark.filter(|mark| *mark != dir.mark()) {
+        None => Ok(dir),
+        Some(mark) => {
+            let root = root.display();
+            tell(&format!(
+                "{root} is {}, and not the state directory that this was started for, {mark}",
+                dir.mark()
+            ));
+            Err(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn fail(what: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {

@@ -167,6 +167,9 @@ pub struct Phase {
     /// How often in a row it failed.
     #[serde(default)]
     pub failures: u32,
+    /// How often in a row somebody used the files.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waits: u32,
     /// Things that are gone: containers, entries of the workspace, …
     #[serde(default)]
     pub items_done: u64,
@@ -187,6 +190,10 @@ pub struct Phase {
     pub steps: Vec<Step>,
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 impl Phase {
     /// When it is tried again, seen from `now`: never later than the longest pause from now, for else the clock was
     /// ahead when that was written.
@@ -202,6 +209,7 @@ impl Phase {
             status: PhaseStatus::Pending,
             attempts: 0,
             failures: 0,
+            waits: 0,
             items_done: 0,
             items_total: 0,
             error: None,

@@ -14,6 +14,7 @@ mod exits;
 mod gate;
 mod info;
 mod needs;
+mod occupied;
 mod orphans;
 mod prune;
 mod restarts;

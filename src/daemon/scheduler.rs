@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::occupied::Occupied;
 use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
 use super::starting::Allowance;
@@ -96,6 +97,7 @@ pub struct Scheduler {
     is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
+    occupied: Occupied,
 }
 
 /// Looks at the queue in every round; true when it wants the next one at once.
@@ -122,6 +124,7 @@ impl Scheduler {
             is_kept_waiting: false,
             is_ending: false,
             announced: None,
+            occupied: Occupied::default(),
         }
     }
 
@@ -236,6 +239,7 @@ impl Scheduler {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
                 self.queue = Queue::open(&self.dir)?;
+                self.occupied.forget();
                 Ok(true)
             }
             other => other,
@@ -247,6 +251,8 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
+        // What is submitted from now on is in another directory: nobody is to wait for this one.
+        self.dir.disk.check_its_home()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
@@ -371,24 +377,26 @@ impl Scheduler {
         }
         // In this order: whoever gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
-        let held = self.held_by_others();
-        let (now, only) = (self.dir.clock.now(), &self.settings.only);
+        self.occupied.look(&self.dir, self.queue.state());
+        let mut held = self.held_by_others();
+        held.extend(self.occupied.repositories());
+        let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
         let starts = &self.starts;
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
-            if only.is_empty() && allowance == Allowance::All {
+            if only.is_empty() && !occupied.is_any() && allowance == Allowance::All {
                 return startable(state, &held, &line, now, slots);
             }
-            let mut all = startable(state, &held, &line, now, usize::MAX);
-            all.retain(|(id, _)| only.is_empty() || only.contains(id));
+            let all = startable(state, &held, &line, now, usize::MAX);
+            let is_wanted = |id: &JobId| only.is_empty() || only.contains(id);
+            let free = all.into_iter().filter(|(id, _)| is_wanted(id) && !occupied.has(id));
             if allowance == Allowance::One {
-                return starts.to_try(all).into_iter().collect();
+                return starts.to_try(free.collect()).into_iter().collect();
             }
-            all.truncate(slots);
-            all
+            free.take(slots).collect()
         };
         let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty();
+        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any();
         if looked_at.is_empty() {
             return Ok(false);
         }

@@ -66,6 +66,7 @@ impl Supervisors {
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
+            .env(marks::STATE_INCARNATION, dir.mark())
             .env(marks::ROLE, "supervisor")
             .current_dir("/")
             .stdin(Stdio::null())

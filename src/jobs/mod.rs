@@ -16,6 +16,7 @@ mod prune;
 pub mod record;
 mod record_text;
 mod recover;
+mod restored;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sentinel;
@@ -32,10 +33,12 @@ pub(crate) use evidence::blank;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use fence::leave_attempts_group;
+pub(crate) use fence::sweep;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
-pub use process_table::ProcessTable;
+pub use process_table::{LivingJob, ProcessTable};
+pub(crate) use prune::IN_USE;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
@@ -47,6 +50,7 @@ pub use recover::{
     remind, resume, settle, would_resume, would_settle,
 };
 pub(crate) use recover::{after_failed_start, given_back_for_host};
+pub use restored::{RestoreError, notice_restore};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub(crate) use starts_held::has_begun;
 pub use starts_held::{StartsHeld, hanging_starts, starts_held};

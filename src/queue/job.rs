@@ -149,6 +149,9 @@ pub struct Adopted {
     pub start_time: u64,
     /// In which boot.
     pub boot_id: String,
+    /// When that boot's kernel started, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted_at: Option<u64>,
     /// Where it writes its output, and at the end a line `Exit code: N`.
     pub output: PathBuf,
 }

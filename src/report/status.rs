@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
+use crate::archive;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, JobLiveness, availability, inspect};
@@ -54,6 +55,9 @@ pub struct Status {
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
     pub webhooks: Option<super::webhooks::DeliveryCounts>,
+    /// Git work that was kept of workspaces that went; null when it cannot be told.
+    #[serde(default)]
+    pub archives: Option<archive::Totals>,
     pub findings: Vec<Finding>,
 }
 
@@ -271,6 +275,7 @@ impl Status {
             degraded_resources,
             counts,
             webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
+            archives: archive::totals(sources.dir).ok(),
             findings,
         }
     }
@@ -288,6 +293,12 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 
 /// What the last recovery called unusable and still is, and what is unusable now.
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+    let copied = super::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
+    let copied: Vec<_> =
+        copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
+    if !copied.is_empty() {
+        return copied;
+    }
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !is_settled(sources, &r.object));
@@ -366,7 +377,13 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    if sources.dir.is_copy() {
+        // What runs and what waits is the original's, and for that one to tell.
+        found.extend(super::state::findings(sources.dir));
+        return found;
+    }
     found.extend(sources.daemon.iter().flat_map(of_daemon));
+    found.extend(super::state::findings(sources.dir));
     found
         .extend(hanging(sources).map(|(pid, why)| {
             Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"))
@@ -384,6 +401,7 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
     }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     found.extend(job_findings::of_clock(sources.queue.state(), sources.dir.clock.now()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::StatePaths;
+use super::place::{Past, Place, Standing, record_here};
 use crate::durable::log::LogOptions;
 use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried, Unable, try_abilities};
 
@@ -98,6 +99,12 @@ pub struct StateDir {
     pub paths: StatePaths,
     /// Which one it is.
     pub identity: Identity,
+    /// Which folder it is.
+    pub place: Place,
+    /// What it is, seen from what is recorded of that.
+    pub standing: Standing,
+    /// What is recorded of its past.
+    pub past: Past,
     /// The seam to the disk.
     pub disk: Disk,
     /// What time it is.
@@ -127,7 +134,7 @@ impl StateDir {
             Some(identity) => identity,
             None => lost_identity(&paths)?,
         };
-        Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
+        StateDir::settled(paths, identity, disk, clock)
     }
 
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
@@ -330,8 +337,10 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
+    let place = Place::of(paths.root())?;
+    record_here(&paths, &identity, &place, clock.now(), None).write(&disk, &paths)?;
     identity.write(&disk, &paths.identity())?;
-    Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
+    StateDir::settled(paths, identity, disk, clock)
 }
 
 fn missing_ancestors(root: &Path) -> Vec<PathBuf> {

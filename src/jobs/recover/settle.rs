@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start, given_back_for_host};
+use crate::archive::KeepRules;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
@@ -27,6 +28,9 @@ const LOG_TAIL: u64 = 64 << 10;
 /// The reason of a crash that nothing else is known of.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
+/// The reason of the end of an attempt that was under way in a backup.
+const RESTORED: &str = "restored: it ran when the backup was made that was put back; how it ended belongs to the time that was lost";
+
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
 pub struct RecoverSettings {
@@ -44,6 +48,8 @@ pub struct RecoverSettings {
     pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
+    /// Which git work is kept of jobs that are removed.
+    pub keep: KeepRules,
 }
 
 /// Whose fault a failed start is.
@@ -81,6 +87,7 @@ impl RecoverSettings {
             start_tries: START_TRIES,
             blame: Blame::default(),
             requeue: RequeuePauses::default(),
+            keep: KeepRules::default(),
         }
     }
 }
@@ -367,10 +374,16 @@ pub(super) fn settlement_of(
             let is_over = matches!(operation, Operation::End(_));
             (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
+        Verdict::Crashed if is_restored(dir, claim) => crashed(RESTORED),
         Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
+}
+
+/// Whether the attempt was begun before the backup was made that was put back.
+fn is_restored(dir: &StateDir, claim: u64) -> bool {
+    dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
 }
 
 /// What was ending the attempt from outside when its supervisor was last heard of.

@@ -96,7 +96,8 @@ impl Attempt<'_> {
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
-        if let Err(e) = record::advance(self.dir, &self.job.id, self.settings.claim) {
+        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
+        if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
             // Derived from the log: a recovery writes it anew.
             (self.surroundings.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
         }
@@ -108,7 +109,8 @@ impl Attempt<'_> {
         let now = self.dir.clock.now();
         let (claim, command) = (self.settings.claim, self.plan.command.clone());
         let cgroup = self.group.as_ref().map(|group| group.path().to_owned());
-        Sentinel { cgroup, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
+        let state = Some(self.dir.stamp());
+        Sentinel { cgroup, state, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
     }
 
     /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
@@ -266,6 +268,7 @@ impl Attempt<'_> {
             tree_empty,
             leftovers_ended,
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
+            state: Some(self.dir.stamp()),
             resources,
         }
     }

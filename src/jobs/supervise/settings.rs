@@ -137,6 +137,19 @@ pub enum SuperviseError {
         #[source]
         source: serde_json::Error,
     },
+    /// A backup was put back into the state directory while the job ran: its end is not of that time.
+    #[error(
+        "the state directory {} went back in time: the end of job {job} ({how}) is not recorded in it",
+        path.display()
+    )]
+    OtherTime {
+        /// Which job.
+        job: JobId,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// How the job ended.
+        how: String,
+    },
     /// The state directory went away while the job ran.
     #[error("the state directory {} is gone: the end of job {job} cannot be recorded", path.display())]
     StateGone {

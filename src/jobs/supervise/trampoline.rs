@@ -179,6 +179,7 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     }
     let own = CommandRecord {
         cgroup: join(dir, request),
+        state: Some(dir.stamp()),
         started_at: Some(dir.clock.now()),
         used_before: use_of_this_process(),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
