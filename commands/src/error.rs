@@ -249,6 +249,10 @@ impl From<StateError> for CliError {
                 let hint = format!("if it is yours, make it so: chmod go-w {}", quoted(path));
                 (Refused, "state-directory-exposed", hint)
             }
+            StateError::Unfit { .. } => {
+                let hint = "name a folder on another, local file system with --state-dir";
+                (Refused, "file-system-unfit", hint.to_owned())
+            }
             StateError::Newer { .. } => {
                 (Refused, "layout-newer", "use the version of recoveryctl that made it".to_owned())
             }

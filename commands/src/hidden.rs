@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use recovery::daemon::LockGate;
-use recovery::durable::Disk;
+use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
-    CommandRequest, RequeuePauses, SuperviseSettings, Surroundings, exec_command, supervise,
+    CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, Surroundings, exec_command,
+    supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
@@ -69,6 +70,9 @@ struct ExecCommandArgs {
     supervisor: u32,
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    /// Standard input takes the report of a start that failed.
+    #[arg(long)]
+    reports: bool,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
@@ -142,6 +146,10 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let notice = |line: &str| tell(&format!("job {job}: {line}"));
     let surroundings = Surroundings { gate: &LockGate, notice: &notice, host_is_ending: &end_of_host };
     match supervise(&dir, &settings, &surroundings) {
+        Ok(Supervised::NotStarted { why, of_host }) => {
+            tell(&format!("job {job}: {why}"));
+            if of_host { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
+        }
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("job {job}"), &e),
     }
@@ -152,9 +160,9 @@ fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
         Ok(dir) => dir,
         Err(status) => return status,
     };
-    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, command, .. } = args;
+    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, reports, command, .. } = args;
     let not_started =
-        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, command });
+        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, reports, command });
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 
@@ -175,7 +183,7 @@ fn open(root: &Path, mark: Option<&str>) -> Result<StateDir, ExitCode> {
     }
 }
 
-fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
+fn fail(what: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut line = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {
@@ -183,7 +191,7 @@ fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
         cause = e.source();
     }
     tell(&line);
-    ExitCode::FAILURE
+    if has_weakness(error) { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
 }
 
 /// Standard error is `daemon/supervisors.log`.

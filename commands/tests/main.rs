@@ -18,6 +18,7 @@ mod explain;
 mod findings;
 mod git_work;
 mod globals;
+mod host;
 mod http;
 mod import;
 mod in_use;

@@ -118,7 +118,7 @@ impl<'a> Cleaner<'a> {
         let derived = self.derived.enter_missing(&self.dir, queue.state(), &self.settings.actor.by)?;
         drop(queue);
         let is_due = |record: &CleanupRecord, at: Timestamp| {
-            record.is_over() || record.due_at().is_some_and(|due| now || due <= at)
+            record.is_over() || record.due_at(at).is_some_and(|due| now || due <= at)
         };
         let at = self.dir.clock.now();
         let mut pass = Pass { derived, ..Pass::default() };
@@ -127,7 +127,7 @@ impl<'a> Cleaner<'a> {
             if is_due(&record, at) {
                 due.push(record.cleanup_id);
             } else {
-                pass.next_due = earliest(pass.next_due, record.due_at());
+                pass.next_due = earliest(pass.next_due, record.due_at(at));
             }
         }
         if due.is_empty() {
@@ -136,7 +136,7 @@ impl<'a> Cleaner<'a> {
         let _lock = self.take_lock()?;
         for record in self.work_on(&due, now, report)? {
             if !record.is_over() {
-                pass.next_due = earliest(pass.next_due, record.due_at());
+                pass.next_due = earliest(pass.next_due, record.due_at(at));
             }
             pass.worked_on.push(record);
         }
@@ -193,8 +193,11 @@ impl<'a> Cleaner<'a> {
                 }
                 Ok(worked)
             };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-            workers.into_iter().filter_map(|w| w.join().ok()).collect()
+            // This thread works too: another may not be to be had.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let own = worker();
+            others.into_iter().filter_map(|w| w.join().ok()).chain([own]).collect()
         });
         let mut all = Vec::new();
         for worked in results {

@@ -37,7 +37,7 @@ pub struct CleanupSettings {
 }
 
 /// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl CleanupSettings {
     /// The usual ones.

@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
         let begun = self.cleaner.dir.clock.now();
         for name in PhaseName::ALL {
             let phase = self.record.phase_mut(name);
-            let is_later = !self.at_once && phase.next_try_at.is_some_and(|at| at > begun);
+            let is_later = !self.at_once && phase.tries_again_at(begun).is_some_and(|at| at > begun);
             if phase.status.is_over() || phase.status == PhaseStatus::Parked || is_later {
                 continue;
             }

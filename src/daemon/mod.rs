@@ -22,6 +22,8 @@ mod retention;
 mod scans;
 mod scheduler;
 mod serve;
+mod starting;
+mod starts;
 mod supervisors;
 mod tokens;
 mod watch;

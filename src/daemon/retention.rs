@@ -4,7 +4,8 @@
 //! job waits for a large workspace.
 
 use std::collections::HashMap;
-use std::thread::JoinHandle;
+use std::io;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::needs::{Needs, waits_for_cleanup};
@@ -17,6 +18,7 @@ use crate::jobs::{
 };
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
+use crate::system::ClockWatch;
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
@@ -29,6 +31,7 @@ const A_ROUND: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Retainer {
     rules: Option<(Retention, CleanupSettings)>,
+    clock: ClockWatch,
     next: Option<Instant>,
     /// The pause after the last look, when somebody waited for a cleanup.
     pause: Option<Duration>,
@@ -81,12 +84,18 @@ impl Retainer {
                 }
                 None if self.looking.is_some() => {}
                 None if self.next.is_some_and(|next| Instant::now() < next) => {}
+                // How old jobs are cannot be told: nothing goes for its age.
+                None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
                     of_the_queue(finish_removals(dir, queue, settings))?;
                     let outlived = retention.outlived(queue.state(), dir.clock.now());
                     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
                     let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(dir, queue.state()));
-                    self.looking = Some(look(dir, jobs, at_work, retention, cleanup, settings));
+                    self.looking = look(dir, jobs, at_work, retention, cleanup, settings).ok();
+                    if self.looking.is_none() {
+                        // No thread to be had now.
+                        self.next = Some(Instant::now() + SOON);
+                    }
                 }
             }
         }
@@ -131,7 +140,8 @@ impl Retainer {
         let slots = slots_without_job(listed, queue.state());
         let (dir, keep) = (dir.clone(), settings.keep.clone());
         // Killed with the daemon, it leaves what the next one deletes.
-        self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots, &keep)));
+        let delete = move || delete_slots(&dir, &slots, &keep);
+        self.deleting = Builder::new().name("delete".to_owned()).spawn(delete).ok();
         Ok(())
     }
 }
@@ -144,9 +154,9 @@ fn look(
     retention: Retention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
-) -> JoinHandle<Looked> {
+) -> io::Result<JoinHandle<Looked>> {
     let (dir, cleanup, settings) = (dir.clone(), cleanup.clone(), settings.clone());
-    std::thread::spawn(move || {
+    Builder::new().name("retention".to_owned()).spawn(move || {
         let mut needs = Needs::new(&dir, &cleanup);
         let needed = |job: &Job| needs.of(job);
         let report = would_prune_these(&dir, jobs.iter(), at_work, &retention, &needed, &settings);

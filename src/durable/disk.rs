@@ -240,17 +240,18 @@ impl Disk {
 
     /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
     ///
+    /// Where the system knows no rename that replaces nothing (OpenZFS before 2.2, NFS, system calls that are
+    /// filtered), a file gets its new name as a second one and loses the first; killed in between it has both, and
+    /// the same call again ends it. A folder, which can have one name only, takes the place of nothing but an empty
+    /// folder that came there at that very moment.
+    ///
     /// # Errors
     /// What the system says.
     #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::fs::CWD;
         self.perform(&Effect::Rename { from, to, replace }, || {
-            if replace {
-                std::fs::rename(from, to)
-            } else {
-                renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
-            }
+            if replace { std::fs::rename(from, to) } else { super::noreplace::rename((CWD, from), (CWD, to)) }
         })
         .tried("rename into place", to)
     }
@@ -291,10 +292,7 @@ impl Disk {
         (to_folder, to_name): (BorrowedFd<'_>, &CStr),
         paths: &dyn Fn() -> (PathBuf, PathBuf),
     ) -> io::Result<()> {
-        use rustix::fs::{RenameFlags, renameat_with};
-        let act = || {
-            renameat_with(folder, name, to_folder, to_name, RenameFlags::NOREPLACE).map_err(io::Error::from)
-        };
+        let act = || super::noreplace::rename((folder, name), (to_folder, to_name));
         if self.observer.is_none() && self.home.is_none() {
             return act();
         }

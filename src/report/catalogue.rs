@@ -12,14 +12,14 @@ use crate::state::suggest::closest;
 
 mod webhooks;
 
-pub use daemon::{DAEMON_EXPOSED, DAEMON_LOOP_RESTARTED};
+pub use daemon::{DAEMON_EXPOSED, DAEMON_HANGS, DAEMON_LOOP_RESTARTED, HOST_CANNOT_START};
 pub use leftovers::{
     CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
     MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
 };
 pub use live_jobs::{
     JOB_CANCEL_PENDING, JOB_CANNOT_END, JOB_HUNG, JOB_INTERRUPTED, JOB_NOT_STARTED, JOB_OTHER_USER,
-    JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE,
+    JOB_START_FAILING, JOB_START_HANGS, JOB_STOPPED, JOB_ZOMBIE,
 };
 pub use webhooks::*;
 
@@ -357,6 +357,18 @@ pub const CLOCK_SKEW: Entry = Entry {
     done: "The heartbeat counts as stale. No verdict rests on it.",
     advice: "Check the time synchronisation of the machine.",
     next: Some("recoveryctl jobs sentinels"),
+};
+
+/// A pause would last longer than it was made for.
+pub const CLOCK_WAS_AHEAD: Entry = Entry {
+    code: "clock-was-ahead",
+    severity: Severity::Warning,
+    title: "A job's pause was made by a clock that was ahead",
+    meaning: "What is left of the pause before the job's next start is more than the pause was made for: the clock \
+              was set back since.",
+    done: "The pause counts as over: the job starts with its turn. No pause lasts longer than it was made for.",
+    advice: "Check the time synchronisation of the machine. Dates that were noted meanwhile lie in the future.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A sentinel cannot be read.
@@ -719,6 +731,7 @@ pub const ALL: &[&Entry] = &[
     &JOB_CANNOT_END,
     &JOB_INTERRUPTED,
     &JOB_START_FAILING,
+    &JOB_START_HANGS,
     &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
@@ -769,6 +782,9 @@ pub const ALL: &[&Entry] = &[
     &MOUNT_IN_WORKSPACE,
     &DAEMON_EXPOSED,
     &DAEMON_LOOP_RESTARTED,
+    &HOST_CANNOT_START,
+    &DAEMON_HANGS,
+    &CLOCK_WAS_AHEAD,
 ];
 
 /// The entry of a code.

@@ -7,8 +7,11 @@ use super::catalogue;
 use super::finding::Finding;
 use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, Withstanding, judge};
 use crate::queue::{Job, JobStatus, QueueState};
-use crate::state::StateDir;
+use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity};
+
+/// So many jobs are named one by one.
+const NAMED: usize = 20;
 
 /// So many failed starts in a row are not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
@@ -199,6 +202,25 @@ pub fn of_failed_start(job: &Job) -> Option<Finding> {
 #[must_use]
 pub fn is_not_started(job: &Job) -> bool {
     job.status == JobStatus::Crashed && job.course().failed_starts > 0
+}
+
+/// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
+#[must_use]
+pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
+    let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
+    let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {
+        let until = job.not_before.unwrap_or(now);
+        let sentence = format!("its pause until {until} is {} longer than it was made for", seconds(by_ms));
+        Finding::new(&catalogue::CLOCK_WAS_AHEAD, format!("job:{}", job.id), sentence)
+    });
+    let mut found: Vec<Finding> = named.collect();
+    let more = ahead.count();
+    if more > 0 {
+        let sentence = format!("{more} more jobs have a pause that is longer than it was made for");
+        let rest = Finding::new(&catalogue::CLOCK_WAS_AHEAD, "jobs", sentence);
+        found.push(rest.with_next("recoveryctl jobs list"));
+    }
+    found
 }
 
 fn start_failing(job: &Job) -> Finding {

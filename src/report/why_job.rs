@@ -108,7 +108,7 @@ fn of_running(judgement: &Judgement) -> &'static str {
 }
 
 fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
-    if let Some(until) = job.not_before.filter(|t| *t > dir.clock.now()) {
+    if let Some(until) = job.pauses_until(dir.clock.now()) {
         let last = job.course().history.iter().rev().find_map(|t| t.reason.as_deref());
         let why = last.map_or_else(String::new, |why| format!(": {why}"));
         return format!("it waits until {until}{why}");

@@ -12,7 +12,7 @@ use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::StatePaths;
 use super::place::{Past, Place, Standing, record_here};
 use crate::durable::log::LogOptions;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried};
+use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried, Unable, try_abilities};
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,17 @@ pub enum StateError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// The file system lacks what the state needs.
+    #[error("{} is on a file system that cannot {what}", path.display())]
+    Unfit {
+        /// The folder.
+        path: PathBuf,
+        /// What it cannot do.
+        what: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
     },
     /// The system refused.
     #[error(transparent)]
@@ -152,6 +163,14 @@ impl StateDir {
         }
     }
 
+    /// Tries out what the file system must be able to do, before anything relies on it.
+    ///
+    /// # Errors
+    /// [`StateError::Unfit`] with what it cannot do.
+    pub fn check_abilities(&self) -> Result<(), StateError> {
+        check_abilities(&self.disk, self.paths.root())
+    }
+
     /// Says durably that the state directory has this version's layout. The caller has made it so.
     ///
     /// # Errors
@@ -207,6 +226,11 @@ impl StateDir {
     pub fn quarantine(&self) -> Quarantine {
         Quarantine::new(self.disk.clone(), self.paths.quarantine())
     }
+}
+
+fn check_abilities(disk: &Disk, root: &Path) -> Result<(), StateError> {
+    let unfit = |Unable { what, source }| StateError::Unfit { path: root.to_owned(), what, source };
+    try_abilities(disk, root).map_err(unfit)
 }
 
 fn absolute(root: &Path) -> Result<PathBuf, StateError> {
@@ -293,10 +317,17 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     for ancestor in missing {
         disk.ensure_dir(&ancestor)?;
     }
-    disk.ensure_dir(root)?;
+    let is_new = disk.ensure_dir(root)?;
     check_folder(root)?;
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
+    if let Err(unfit) = check_abilities(&disk, root) {
+        if is_new {
+            // Nothing is left where nothing can be.
+            let _ = disk.remove_dir(root);
+        }
+        return Err(unfit);
+    }
     let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if Identity::read(&paths.identity())?.is_some() {
         let dir = StateDir::open(root, disk, clock)?;

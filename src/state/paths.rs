@@ -137,8 +137,12 @@ paths! {
     daemon_info => "daemon/daemon.json";
     /// Held by the daemon as long as it lives.
     daemon_lock => "daemon/daemon.lock";
+    /// When the daemon's loop turned last.
+    daemon_turn => "daemon/turn";
     /// Held by a process that starts whatever job is next.
     scheduling_lock => "daemon/scheduling.lock";
+    /// Why the scheduler starts no job, while it cannot.
+    starts_held => "daemon/starts.json";
     /// The token of those who may do everything.
     admin_token => "daemon/admin.token";
     /// The token of those who may look.

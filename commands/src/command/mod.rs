@@ -6,6 +6,7 @@ pub(crate) mod cleanup_archive;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
+mod daemon_guard;
 mod daemon_reload;
 pub(crate) mod demo;
 pub(crate) mod explain;

@@ -201,7 +201,7 @@ fn report(dir: &StateDir, scheduler: &Scheduler, only: &BTreeSet<JobId>) -> Resu
 }
 
 fn why_not(state: &QueueState, held: &BTreeSet<String>, job: &Job, now: Timestamp) -> String {
-    match (job.status, job.not_before.filter(|at| *at > now), waiting_for(state, held, job)) {
+    match (job.status, job.pauses_until(now), waiting_for(state, held, job)) {
         (JobStatus::Running, ..) => "it is running already".to_owned(),
         (JobStatus::Queued, Some(at), _) => format!("it is not to start before {at}"),
         (JobStatus::Queued, None, Some(holder)) => format!("its repository is taken, by {holder}"),

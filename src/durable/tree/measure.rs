@@ -4,11 +4,10 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags, openat2, statx,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, statx};
 
 use super::identity::{IDENTITY, TreeIdentity};
+use super::remove::open_below;
 
 /// What a tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,9 +136,7 @@ impl Walk<'_> {
             self.unread();
             return;
         }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat2(above, name, flags, Mode::empty(), resolve) {
+        match open_below(above.as_fd(), name, OFlags::RDONLY) {
             Ok(fd) => self.folder(&fd, depth),
             Err(rustix::io::Errno::XDEV) => self.size.has_mounts = true,
             Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}

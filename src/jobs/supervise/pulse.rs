@@ -30,19 +30,21 @@ pub(super) struct Pulse<'a> {
 }
 
 impl<'a> Pulse<'a> {
-    /// Writes the sentinel durably.
-    pub(super) fn start(
+    /// Keeps the lock; nothing is written before [`Pulse::begin`].
+    pub(super) fn new(
         dir: &'a StateDir,
         paths: &'a JobPaths,
         sentinel: Sentinel,
         lock: FileLock,
         interval: Duration,
-    ) -> Result<Pulse<'a>, DiskError> {
+    ) -> Pulse<'a> {
         let last = Instant::now();
-        let mut pulse =
-            Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None };
-        pulse.write()?;
-        Ok(pulse)
+        Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None }
+    }
+
+    /// Writes the sentinel durably.
+    pub(super) fn begin(&mut self) -> Result<(), DiskError> {
+        self.write()
     }
 
     /// What the sentinel says.
