@@ -112,6 +112,9 @@ fn copied(job: &Job) -> End {
         signal: None,
         ended_at: None,
         reason: Some(COPIED.to_owned()),
+        ended_by: None,
+        by_itself: false,
+        started_at: None,
         after_crash: Some(AfterCrash::Hold),
     }
 }
