@@ -470,7 +470,11 @@ fn supervisor_killed_while_interrupted_leaves_that_word() {
     });
     supervisor.kill();
     end_process(command, 5_000).unwrap();
-    reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
+    // What the command has started last may live a moment longer.
+    wait_until("a recovery finds it gone", || {
+        reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
+        world.status("a") != JobStatus::Running
+    });
     let job = world.job("a");
     assert_eq!((job.status, job.course().reason.as_deref()), (JobStatus::Crashed, Some("interrupted")));
     assert_eq!(job.course().ended_by.as_ref().unwrap().signal, Some(15));

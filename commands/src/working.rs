@@ -26,7 +26,8 @@ use crate::interruption::Interruption;
 /// Who judges jobs, and by which limits.
 pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError> {
     let actor = context.actor();
-    let jobs = &context.settings()?.jobs;
+    let settings = context.settings()?;
+    let (jobs, cleanup) = (&settings.jobs, &settings.cleanup);
     let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     Ok(RecoverSettings {
         actor,
@@ -38,6 +39,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         },
         start_tries: jobs.start_tries,
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
+        keep: crate::cleaning::keep_rules(cleanup),
     })
 }
 

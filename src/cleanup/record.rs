@@ -166,6 +166,9 @@ pub struct Phase {
     /// How often in a row it failed.
     #[serde(default)]
     pub failures: u32,
+    /// How often in a row somebody used the files.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waits: u32,
     /// Things that are gone: containers, entries of the workspace, …
     #[serde(default)]
     pub items_done: u64,
@@ -186,6 +189,10 @@ pub struct Phase {
     pub steps: Vec<Step>,
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 impl Phase {
     fn new(phase: PhaseName) -> Phase {
         Phase {
@@ -193,6 +200,7 @@ impl Phase {
             status: PhaseStatus::Pending,
             attempts: 0,
             failures: 0,
+            waits: 0,
             items_done: 0,
             items_total: 0,
             error: None,

@@ -1,7 +1,8 @@
 //! Working on cleanups: who does it holds `cleanup/run.lock`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::derive::Derived;
 use super::record::CleanupRecord;
@@ -10,6 +11,7 @@ use super::store;
 use super::work::Work;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::in_use::{InUse, JobsAtWork};
 use crate::queue::{Queue, QueueError};
 use crate::state::{StateDir, Timestamp};
 
@@ -56,6 +58,8 @@ pub struct Cleaner<'a> {
     pub(super) queue: Mutex<Queue>,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
     derived: Derived,
+    /// The last look at who uses what, and when it was asked for.
+    in_use: Mutex<Option<(Instant, Arc<InUse>)>>,
 }
 
 impl<'a> Cleaner<'a> {
@@ -67,11 +71,36 @@ impl<'a> Cleaner<'a> {
         settings: CleanupSettings,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Cleaner<'a> {
-        Cleaner { dir, settings, queue: Mutex::new(queue), stop, derived: Derived::default() }
+        Cleaner {
+            dir,
+            settings,
+            queue: Mutex::new(queue),
+            stop,
+            derived: Derived::default(),
+            in_use: Mutex::default(),
+        }
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A look at who uses what that is not older than `since`: those that ask at the same time share one.
+    pub(super) fn in_use_since(&self, since: Instant) -> Result<Arc<InUse>, CleanupError> {
+        let mut last = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, in_use)) = last.as_ref().filter(|(at, _)| *at >= since) {
+            return Ok(in_use.clone());
+        }
+        let at = Instant::now();
+        let mut queue = self.queue();
+        queue.refresh()?;
+        let known =
+            last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
+        let jobs = known.unwrap_or_else(|| JobsAtWork::of(&self.dir, queue.state()));
+        drop(queue);
+        let in_use = Arc::new(InUse::with_jobs(&self.dir, jobs));
+        *last = Some((at, in_use.clone()));
+        Ok(in_use)
     }
 
     /// Enters what the queue asks for and works once on every cleanup that is due; with `now`, also on

@@ -1,4 +1,4 @@
-//! The daemon's look for orphans, at intervals: a new plan, and a trash that keeps to its limits. Nothing that is not
+//! The daemon's look for orphans, at intervals: a new plan, and a trash and archives that keep to their limits. Nothing that is not
 //! in the trash is removed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::serve::Rules;
+use crate::archive;
 use crate::jobs::FreshnessLimits;
 use crate::orphans::{OrphanSettings, World, empty_trash, rescan};
 use crate::queue::Queue;
@@ -55,5 +56,6 @@ fn look(
     let world = World::look(dir, settings, &queue)?;
     rescan(&world, &|id, claim| holders.liveness(id, claim))?;
     empty_trash(dir, settings, false)?;
+    archive::prune(dir, settings.archives, &settings.actor)?;
     Ok(())
 }

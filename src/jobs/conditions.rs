@@ -106,8 +106,8 @@ impl Condition {
             Condition::SupervisorStopped { .. } => "supervisor_stopped",
             Condition::CommandStopped { .. } => "command_stopped",
             Condition::Zombie { .. } => "zombie",
-            Condition::OtherUser { .. } => "other_user",
             Condition::BootIdentityDiffers => "boot_identity_differs",
+            Condition::OtherUser { .. } => "other_user",
             Condition::CannotEnd { .. } => "cannot_end",
             Condition::CancelPending { .. } => "cancel_pending",
         }

@@ -78,9 +78,10 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
 
 /// All that a job's command is told about itself, but for the state directory's place, which servers go by too: a
 /// server that leaves the job drops these.
-pub const OF_JOB: [&str; 10] = [
+pub const OF_JOB: [&str; 11] = [
     JOB_ID,
     STATE_ID,
+    STATE_INCARNATION,
     ATTEMPT,
     WORKSPACE,
     CHECKPOINT,

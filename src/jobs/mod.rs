@@ -35,6 +35,7 @@ pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
 pub use process_table::{LivingJob, ProcessTable};
+pub(crate) use prune::IN_USE;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,

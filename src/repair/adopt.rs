@@ -116,6 +116,9 @@ fn copied(job: &Job) -> End {
         by_itself: false,
         started_at: None,
         after_crash: Some(AfterCrash::Hold),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
+use crate::archive;
 use crate::durable::DiskError;
 use crate::jobs::FreshnessLimits;
 use crate::locks::{Availability, JobLiveness, availability, inspect};
@@ -52,6 +53,9 @@ pub struct Status {
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
     pub webhooks: Option<super::webhooks::DeliveryCounts>,
+    /// Git work that was kept of workspaces that went; null when it cannot be told.
+    #[serde(default)]
+    pub archives: Option<archive::Totals>,
     pub findings: Vec<Finding>,
 }
 
@@ -248,6 +252,7 @@ impl Status {
             degraded_resources,
             counts,
             webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
+            archives: archive::totals(sources.dir).ok(),
             findings,
         }
     }

@@ -115,8 +115,10 @@ paths! {
     cleanup_completed => "cleanup/completed";
     /// What cleanups are deleting.
     cleanup_trash => "cleanup/trash";
-    /// Uncommitted work that cleanups have kept.
+    /// Git work that was kept of workspaces that went.
     cleanup_archive => "cleanup/archive";
+    /// The empty repository that git runs in when it is asked about others.
+    cleanup_git => "cleanup/git";
     /// The last plan of an orphan scan, and the orphans' own folders.
     orphans => "orphans";
     /// Held by the process that scans for, or removes, orphans.
@@ -125,7 +127,7 @@ paths! {
     orphans_plan => "orphans/candidates.json";
     /// Removed orphans that can be restored.
     orphans_trash => "orphans/trash";
-    /// Uncommitted work of removed workspaces.
+    /// Uncommitted work of removed workspaces, as earlier versions kept it.
     orphans_archive => "orphans/archive";
     /// What was done to which orphan.
     orphans_log => "orphans/log";
@@ -234,6 +236,10 @@ pub struct JobPaths {
     /// The job's own folder.
     pub workspace: PathBuf,
 }
+
+/// What the server itself keeps at the top of a workspace.
+pub(crate) const OWN_NAMES: [&str; 7] =
+    ["sentinel.json", "sentinel.lock", "command.json", "output.log", "exit.json", "checkpoint", "attempts"];
 
 impl JobPaths {
     /// What tells that the job is alive.

@@ -5,7 +5,6 @@ mod children;
 pub mod docker;
 mod filesystem;
 mod git;
-pub mod git_work;
 mod hindrance;
 mod host;
 mod process;
@@ -29,5 +28,6 @@ pub use process::{
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
+pub(crate) use tool::wait as wait_for_tool;
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

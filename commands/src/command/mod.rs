@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod cleanup;
+pub(crate) mod cleanup_archive;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;

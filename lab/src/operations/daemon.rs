@@ -13,6 +13,7 @@ use recovery::queue::{Job, JobStatus, Queue};
 use recovery::recovery::{RunOptions, Settings};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
+use recovery::system::docker::EngineChoice;
 
 use super::stage::actor;
 use super::{Operation, Stage, supervisor};
@@ -48,7 +49,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         },
         webhooks: recovery::webhooks::Settings::default(),
         // No engine: what the machine's own has is none of a laboratory's business.
-        cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
+        cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
         drain_timeout: Duration::ZERO,

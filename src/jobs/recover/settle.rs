@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start};
+use crate::archive::KeepRules;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
@@ -45,6 +46,8 @@ pub struct RecoverSettings {
     pub start_tries: u32,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
+    /// Which git work is kept of jobs that are removed.
+    pub keep: KeepRules,
 }
 
 /// What is done about a job that lives on without its supervisor.
@@ -71,6 +74,7 @@ impl RecoverSettings {
             on_orphan: OnOrphan::Adopt,
             start_tries: START_TRIES,
             requeue: RequeuePauses::default(),
+            keep: KeepRules::default(),
         }
     }
 }
