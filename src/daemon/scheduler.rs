@@ -387,13 +387,13 @@ impl Scheduler {
             if only.is_empty() && !occupied.is_any() && allowance == Allowance::All {
                 return startable(state, &held, &line, now, slots);
             }
-            let all = startable(state, &held, &line, now, usize::MAX);
-            let is_wanted = |id: &JobId| only.is_empty() || only.contains(id);
-            let free = all.into_iter().filter(|(id, _)| is_wanted(id) && !occupied.has(id));
+            let mut all = startable(state, &held, &line, now, usize::MAX);
+            all.retain(|(id, _)| (only.is_empty() || only.contains(id)) && !occupied.has(id));
             if allowance == Allowance::One {
-                return starts.to_try(free.collect()).into_iter().collect();
+                return starts.to_try(all).into_iter().collect();
             }
-            free.take(slots).collect()
+            all.truncate(slots);
+            all
         };
         let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
         self.is_kept_waiting = !held.is_empty() || self.occupied.is_any();

@@ -4,7 +4,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use recovery::queue::JobStatus;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::starts::has_finding;
