@@ -159,7 +159,15 @@ impl Judge<'_> {
                     plan.keep_whole(&submodule, "it is a submodule's folder without a repository".to_owned());
                 }
                 if files + deleted_total > 0 {
-                    let about = self.about(path, home, format!("{files} files are not committed"));
+                    let about = self.about(
+                        path,
+                        home,
+                        if files == 1 {
+                            "1 file is not committed".to_owned()
+                        } else {
+                            format!("{files} files are not committed")
+                        },
+                    );
                     plan.repositories.push(Repository { files, deleted, deleted_total, ..about });
                     plan.parts.push(Part::Files { tree: path.to_owned(), changes });
                 }
