@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod daemon;
 pub mod durable;
 pub mod import;
+pub mod in_use;
 pub mod jobs;
 pub mod locks;
 pub mod orphans;

@@ -10,6 +10,8 @@ mod daemon_loop;
 mod durable;
 mod identity;
 mod import;
+mod in_use;
+mod incarnations;
 mod job_verdicts;
 mod layout;
 mod locks;

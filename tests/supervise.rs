@@ -125,6 +125,7 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
         Ok(Supervised::ClaimLost { .. }) => ExitCode::from(20),
         Ok(Supervised::GivenBack { .. }) => ExitCode::from(21),
+        Ok(Supervised::NotStarted { of_host, .. }) => ExitCode::from(if of_host { 75 } else { 23 }),
         Err(_) => ExitCode::from(22),
     }
 }
@@ -141,6 +142,7 @@ fn be_command(arguments: &[OsString]) -> ExitCode {
         claim: text(6).parse().unwrap(),
         supervisor: text(8).parse().unwrap(),
         cgroup,
+        reports: arguments[..command].iter().any(|a| a == "--reports"),
         command: arguments[command..].to_vec(),
     };
     let why = exec_command(&dir, &request);
@@ -470,7 +472,11 @@ fn supervisor_killed_while_interrupted_leaves_that_word() {
     });
     supervisor.kill();
     end_process(command, 5_000).unwrap();
-    reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
+    // What the command has started last may live a moment longer.
+    wait_until("a recovery finds it gone", || {
+        reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
+        world.status("a") != JobStatus::Running
+    });
     let job = world.job("a");
     assert_eq!((job.status, job.course().reason.as_deref()), (JobStatus::Crashed, Some("interrupted")));
     assert_eq!(job.course().ended_by.as_ref().unwrap().signal, Some(15));

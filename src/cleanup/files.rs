@@ -63,6 +63,7 @@ impl Work<'_> {
     fn archive_work(&mut self) -> Result<(), Halt> {
         let Some(take) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, .. } = take.what.clone() else { return Ok(()) };
+        self.check_unused(&folder)?;
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let steps = &mut self.record.phase_mut(PHASE).steps;
         match steps.iter_mut().find(|s| s.step == ARCHIVE) {
@@ -107,7 +108,12 @@ impl Work<'_> {
     fn take(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, identity, trash } = step.what.clone() else { return Ok(()) };
-        let (dir, name) = (&self.cleaner.dir, TAKE.to_owned());
+        let name = TAKE.to_owned();
+        if let Err(halt) = self.check_unused(&folder) {
+            self.plan_again(&folder, identity)?;
+            return Err(halt);
+        }
+        let dir = &self.cleaner.dir;
         dir.disk.ensure_dir(&dir.paths.cleanup_trash())?;
         self.intend(PHASE, &[name])?;
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
@@ -123,6 +129,14 @@ impl Work<'_> {
             }
         }
         self.let_go();
+        Ok(())
+    }
+
+    /// Who uses the files may change them: what was kept of them is kept anew when nobody does any more.
+    fn plan_again(&mut self, folder: &Path, identity: TreeIdentity) -> Result<(), Halt> {
+        if TreeIdentity::of(folder)? == Some(identity) {
+            self.record.phase_mut(PHASE).steps.clear();
+        }
         Ok(())
     }
 
@@ -150,6 +164,8 @@ impl Work<'_> {
     fn delete(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, DELETE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Delete { trash } = step.what.clone() else { return Ok(()) };
+        // Somebody may have come between the look and the rename.
+        self.check_unused(&trash)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
         let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;

@@ -23,7 +23,8 @@
 //!
 //! **Nothing alive**: before each effect the job's `sentinel.lock` is held, the queue was followed and says
 //! that the job is over in the very attempt that the cleanup is for, and no process bears its mark. A job
-//! that was resumed meanwhile overtakes its cleanup, which then ends without touching anything more.
+//! that was resumed meanwhile overtakes its cleanup, which then ends without touching anything more. Files that
+//! anybody uses ([`crate::in_use`]: another job, a process, a mount) wait until nobody does any more.
 
 mod completed;
 mod create;
@@ -33,6 +34,7 @@ mod files;
 mod index;
 mod known;
 mod leftovers;
+mod named;
 mod record;
 mod run;
 mod settings;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
+use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
 use super::saved::{plan, save};
 use super::scan::alone;
@@ -17,7 +18,7 @@ use crate::locks::{self, JobLivenessOf, LockOutcome};
 use crate::queue::{JobId, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::names::decode;
-use crate::system::docker::{DockerObject, Engine, Removal};
+use crate::system::docker::{DockerObject, Engines, Removal};
 use crate::system::end_process;
 
 /// A plan older than this is out of date.
@@ -423,7 +424,7 @@ impl Work<'_> {
 
     fn remove_objects(
         &mut self,
-        engine: &Engine,
+        engine: &Engines,
         going: &[(Candidate, DockerObject)],
     ) -> Result<(), ExecuteError> {
         let objects: Vec<DockerObject> = going.iter().map(|(_, object)| object.clone()).collect();
@@ -474,8 +475,10 @@ pub(super) fn checks_again(
             let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
             let same = identity_check(now == *identity, "device, inode and creation");
             let size = size.unwrap_or_default();
-            let (age, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
-            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), age, has_mounts, own);
+            let uses = world.in_use.of(path, job.as_ref());
+            let (age_ms, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
+            let seen = SeenFolder { age_ms, has_mounts, uses: &uses, own };
+            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), &seen);
             Ok(Some(std::iter::once(same).chain(rest).collect()))
         }
         (Target::Temporary, Some(path)) => match path.symlink_metadata() {

@@ -13,6 +13,7 @@ use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, keep};
 use crate::durable::log::LogError;
 use crate::durable::tree::{TakeError, TreeIdentity, put_back, remove_tree, take_into_trash};
 use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
+use crate::in_use::TrashInUse;
 use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
 
@@ -214,10 +215,16 @@ pub(super) fn empty(
     let (now, keep) = (dir.clock.now(), i64::try_from(settings.trash_keep.as_millis()).unwrap_or(i64::MAX));
     let all = trashed(dir)?;
     let mut kept: u64 = all.iter().map(|t| t.bytes).sum();
-    let mut emptied = Vec::new();
+    let (mut emptied, mut in_use) = (Vec::new(), TrashInUse::new(dir));
     for trashed in all {
         let is_old = now.millis_since(trashed.removed_at) >= keep;
         if !(everything || is_old || kept > settings.trash_bytes) {
+            continue;
+        }
+        let what = slot(dir, &trashed.id).join("what");
+        if let Some(why) = in_use.why_kept(&what) {
+            OrphanLog::open(dir)?.enter(&[entry(dir, &trashed, "kept", &settings.actor, why.clone())])?;
+            emptied.push(Emptied { trashed, bytes: 0, left: Some(why) });
             continue;
         }
         if let Err(why) = keep_trashed(dir, settings, &trashed) {
@@ -228,7 +235,7 @@ pub(super) fn empty(
             continue;
         }
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
-        let removed = remove_tree(&dir.disk, &slot(dir, &trashed.id).join("what"), &())?;
+        let removed = remove_tree(&dir.disk, &what, &())?;
         let is_complete = removed.is_complete();
         let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed));
         if is_complete {

@@ -48,11 +48,13 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
-const TOP_FILES: &[&str] = &["state.json", "state.lock"];
+const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 paths! {
     /// Held while the state directory is made or its identity mended.
     state_lock => "state.lock";
+    /// Which folder it is.
+    place => "place.json";
     /// Layout version and identity.
     identity => "state.json";
     /// The queue: log, snapshots, commit page.
@@ -135,8 +137,12 @@ paths! {
     daemon_info => "daemon/daemon.json";
     /// Held by the daemon as long as it lives.
     daemon_lock => "daemon/daemon.lock";
+    /// When the daemon's loop turned last.
+    daemon_turn => "daemon/turn";
     /// Held by a process that starts whatever job is next.
     scheduling_lock => "daemon/scheduling.lock";
+    /// Why the scheduler starts no job, while it cannot.
+    starts_held => "daemon/starts.json";
     /// The token of those who may do everything.
     admin_token => "daemon/admin.token";
     /// The token of those who may look.

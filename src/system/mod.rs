@@ -1,7 +1,9 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
+mod boot_clock;
 mod cgroup;
 mod children;
+mod clock_watch;
 pub mod docker;
 mod filesystem;
 mod git;
@@ -14,12 +16,15 @@ mod sighting;
 mod tool;
 mod usage;
 
+pub use boot_clock::{age_of, since_boot};
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
+pub use clock_watch::{ClockWatch, Jump};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use hindrance::{Hindrance, hindrance_of};
-pub use host::Host;
+pub(crate) use host::SAME_START_SECONDS;
+pub use host::{Host, Relation};
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,

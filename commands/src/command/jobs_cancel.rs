@@ -121,7 +121,11 @@ fn enter(report: &mut CancelReport, cancellation: Cancellation) {
         }
         CancelOutcome::Ended => ("ended", "it ran without a supervisor, and was ended".to_owned()),
         CancelOutcome::WasOver => ("was_over", "it was over already, which is recorded now".to_owned()),
-        CancelOutcome::Recorded { why } => ("recorded", format!("the wish is recorded, but {why}")),
+        CancelOutcome::Recorded { why } => {
+            let detail =
+                format!("the cancel is recorded and will be carried out; it could not be told now: {why}");
+            ("recorded", detail)
+        }
     };
     report.cancelled.push(Cancelled { job_id, outcome, detail });
 }

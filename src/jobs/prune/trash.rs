@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::remove_tree;
 use crate::durable::{DiskError, Tried};
+use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
@@ -67,13 +68,21 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
 const GOING: &str = "going-";
 
 /// Deletes slots of the trash that are [`slots_without_job`]. Git work that is in one of them all the same, because
-/// somebody passed its cleanup over or came after it, is kept first.
+/// somebody passed its cleanup over or came after it, is kept first; what is in use stays.
 ///
 /// # Errors
 /// When the trash cannot be opened.
 pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Result<TrashEmptied, DiskError> {
     let mut emptied = TrashEmptied::default();
+    if slots.is_empty() {
+        return Ok(emptied);
+    }
+    let mut in_use = TrashInUse::new(dir);
     for slot in slots {
+        if let Some(why) = in_use.why_kept(slot) {
+            emptied.failed.push((slot.clone(), why));
+            continue;
+        }
         let going = match going(dir, slot, rules)? {
             Ok(going) => going,
             Err(why) => {
