@@ -274,6 +274,7 @@ fn archives_are_listed_shown_unpacked_and_removed() {
     let json = |scene: &Scene, arguments: &[&str]| -> Value {
         scene.run(scene.command().arg("--json"), arguments).ends_with(0).json()
     };
+    scene.run(&mut scene.command(), &["init"]).ends_with(0);
     assert_eq!(json(&scene, &["cleanup", "archive", "list"])["total"], 0);
     let ids = [scene.next(), scene.next()];
     // Left of an archive whose writer was killed.
