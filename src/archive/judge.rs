@@ -264,10 +264,12 @@ impl Judge<'_> {
         }
         let head = self.read_one(folder.as_fd(), &mut tips)?;
         self.prove_index_of(folder.as_fd(), objects.as_fd(), head)?;
-        if let Ok(large) = open_folder(folder.as_fd(), Path::new("lfs/objects")) {
-            if holds_anything(&large).map_err(|e| e.to_string())? {
+        match open_folder(folder.as_fd(), Path::new("lfs/objects")) {
+            Ok(large) if holds_anything(&large).map_err(|e| e.to_string())? => {
                 return Err("it has LFS objects, and no remote is known to have them".to_owned());
             }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("lfs/objects: {e}")),
+            _ => {}
         }
         self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips)
     }
