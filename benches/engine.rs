@@ -21,7 +21,7 @@ use recovery::locks::JobLiveness;
 use recovery::orphans::{OrphanKind, OrphanSettings, Request, World, execute, scan};
 use recovery::queue::{Actor, Queue};
 use recovery::state::StateDir;
-use recovery::system::docker::{EngineSettings, LABEL_JOB, LABEL_STATE};
+use recovery::system::docker::{EngineChoice, EngineSettings, LABEL_JOB, LABEL_STATE};
 use support::table::{Target, heading, not_measured, row};
 use support::{library, time};
 
@@ -120,7 +120,7 @@ fn our_time(dir: &StateDir, host: &str) -> Duration {
         ..EngineSettings::default()
     };
     let settings = OrphanSettings {
-        engine: Some(engine),
+        engine: EngineChoice::At(vec![engine]),
         grace: Duration::ZERO,
         ..OrphanSettings::new(Actor::default())
     };

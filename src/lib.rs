@@ -4,11 +4,13 @@
 //! The library neither prints nor reads the environment; the edges (`commands/`, `tui/`) do. Start with
 //! `ARCHITECTURE.md`.
 
+pub mod archive;
 pub mod audit;
 pub mod cleanup;
 pub mod daemon;
 pub mod durable;
 pub mod import;
+pub mod in_use;
 pub mod jobs;
 pub mod locks;
 pub mod orphans;

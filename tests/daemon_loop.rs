@@ -15,6 +15,7 @@ use recovery::recovery::{RunOptions, Settings};
 use recovery::report::status::{DaemonStatus, Gathered};
 use recovery::startup::StartedBy;
 use recovery::state::{Clock, StateDir};
+use recovery::system::docker::EngineChoice;
 
 use crate::common;
 
@@ -40,7 +41,7 @@ fn settings() -> DaemonSettings {
             jobs: RecoverSettings::new(actor()),
         },
         webhooks: recovery::webhooks::Settings::default(),
-        cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
+        cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
         drain_timeout: Duration::ZERO,

@@ -4,11 +4,14 @@
 //! change what the process has (its environment, working directory, limits, file mode mask); what must runs in a
 //! process of its own, as `supervise.rs` does.
 
+mod archive;
 mod common;
 mod daemon_loop;
 mod durable;
 mod identity;
 mod import;
+mod in_use;
+mod incarnations;
 mod job_verdicts;
 mod layout;
 mod locks;

@@ -98,6 +98,7 @@ fn furnish(dir: &StateDir, job: &str, claim: u64) {
         tree_empty: true,
         leftovers_ended: 0,
         cpu_ms: None,
+        state: None,
         resources: None,
     };
     exit.write(&dir.disk, &paths.exit()).unwrap();

@@ -125,6 +125,7 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
         Ok(Supervised::ClaimLost { .. }) => ExitCode::from(20),
         Ok(Supervised::GivenBack { .. }) => ExitCode::from(21),
+        Ok(Supervised::NotStarted { of_host, .. }) => ExitCode::from(if of_host { 75 } else { 23 }),
         Err(_) => ExitCode::from(22),
     }
 }
@@ -141,6 +142,7 @@ fn be_command(arguments: &[OsString]) -> ExitCode {
         claim: text(6).parse().unwrap(),
         supervisor: text(8).parse().unwrap(),
         cgroup,
+        reports: arguments[..command].iter().any(|a| a == "--reports"),
         command: arguments[command..].to_vec(),
     };
     let why = exec_command(&dir, &request);

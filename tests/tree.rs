@@ -13,6 +13,8 @@ use recovery::durable::tree::{
 };
 use recovery::durable::{Disk, Effect, Observer};
 
+use crate::common::{is_root, skipped};
+
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
@@ -24,17 +26,6 @@ fn write(path: PathBuf, text: &str) {
 
 fn remove(top: &Path) -> Removed {
     remove_tree(&Disk::real(), top, &()).unwrap()
-}
-
-fn skipped(why: &str) {
-    use std::io::Write;
-    let must_run = std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_some_and(|set| !set.is_empty());
-    assert!(!must_run, "RECOVERYCTL_TESTS_MUST_RUN is set, and this test cannot run: {why}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 /// Undoes what keeps a test's folder from being removed.

@@ -1,12 +1,13 @@
 //! Settings for cleanups and orphan scans; where the Docker engine is.
 
-use std::path::Path;
+use std::ffi::OsString;
 use std::time::Duration;
 
+use recovery::archive::{KeepRules, Retention};
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::state::config::{DEFAULT_DOCKER_HOST, NO_DOCKER, Origin};
-use recovery::system::docker::EngineSettings;
+use recovery::state::config::{CleanupConfig, NO_DOCKER, Origin};
+use recovery::system::docker::{ClientEnvironment, EngineChoice, EngineSettings};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -14,45 +15,73 @@ use crate::error::CliError;
 /// How cleanups are done.
 pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliError> {
     let actor = context.actor();
-    let engine = engine(context)?;
+    let (engine, client) = engine(context)?;
     let settings = context.settings()?;
     let cleanup = settings.cleanup.clone();
+    let keep = keep_rules(&cleanup);
     Ok(CleanupSettings {
         parallel: cleanup.parallel,
         tries: cleanup.tries,
         pause: cleanup.pause,
         engine,
+        client,
         names: settings.docker.names.clone(),
         index_command: cleanup.index_command,
         index_folder: cleanup.index_folder,
         index_timeout: cleanup.index_timeout,
+        keep,
         ..CleanupSettings::new(actor)
     })
 }
 
-/// Where the engine is; `None` when there is to be none, or nobody configured one and this machine has none. An engine that is
-/// only stopped has left its data.
-pub(crate) fn engine(context: &mut Context) -> Result<Option<EngineSettings>, CliError> {
+/// Which git work of folders that go is kept.
+pub(crate) fn keep_rules(cleanup: &CleanupConfig) -> KeepRules {
+    KeepRules { reflog: cleanup.reflog_keep, keep_ignored: cleanup.keep_ignored.clone() }
+}
+
+/// Which archives are kept.
+pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> Retention {
+    let keep_ms = i64::try_from(cleanup.archive_keep.as_millis()).ok().filter(|keep| *keep > 0);
+    Retention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
+}
+
+/// Which engines jobs use, and what the docker client goes by where no configuration says it.
+fn engine(context: &mut Context) -> Result<(EngineChoice, Option<ClientEnvironment>), CliError> {
     let configuration = &context.configuration()?.configuration;
-    let is_default = configuration.origin("docker.host") == Origin::Default;
     let docker = configuration.settings().docker.clone();
-    let named = std::env::var("DOCKER_HOST").ok().filter(|host| is_default && !host.is_empty());
-    let host = named.unwrap_or(docker.host);
-    let socket = Path::new("/var/run/docker.sock");
-    if host == NO_DOCKER {
-        return Ok(None);
-    }
-    if host == DEFAULT_DOCKER_HOST && !socket.exists() && !Path::new("/var/lib/docker").exists() {
-        return Ok(None);
-    }
     let (timeout, stop_timeout) = (docker.timeout, docker.stop_timeout);
-    Ok(Some(EngineSettings { host, timeout, stop_timeout, ..EngineSettings::default() }))
+    let settings = EngineSettings { host: docker.host, timeout, stop_timeout, ..EngineSettings::default() };
+    if configuration.origin("docker.host") == Origin::Default {
+        let client = docker_client();
+        return Ok((EngineChoice::of(client.find(), &settings), Some(client)));
+    }
+    // The operator's word.
+    let is_none = settings.host == NO_DOCKER;
+    Ok((if is_none { EngineChoice::None } else { EngineChoice::At(vec![settings]) }, None))
+}
+
+/// What the docker client goes by, in our environment.
+pub(crate) fn docker_client() -> ClientEnvironment {
+    ClientEnvironment::new(|name| {
+        let value = std::env::var_os(name).filter(|value| !value.is_empty());
+        // A service of the system has no such variable; the client asks the system then.
+        value.or_else(|| (name == "HOME").then(home_by_the_system).flatten())
+    })
+}
+
+/// The home that the system's list of users has for this one.
+fn home_by_the_system() -> Option<OsString> {
+    let own = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let user = users.lines().map(fields).find(|fields| fields.get(2) == Some(&own))?;
+    user.get(5).filter(|home| !home.is_empty()).map(OsString::from)
 }
 
 /// How orphans are looked for.
 pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError> {
     let actor = context.actor();
-    let engine = engine(context)?;
+    let (engine, _) = engine(context)?;
     let settings = context.settings()?;
     let orphans = settings.orphans.clone();
     Ok(OrphanSettings {
@@ -62,6 +91,8 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         scan_every: orphans.scan_every,
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
+        keep: keep_rules(&settings.cleanup),
+        archives: archive_retention(&settings.cleanup),
         ..OrphanSettings::new(actor)
     })
 }
@@ -70,8 +101,8 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
 pub(crate) fn scanning_at_start(context: &mut Context) -> Result<OrphanSettings, CliError> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let mut settings = scanning(context)?;
-    if let Some(engine) = &mut settings.engine {
-        engine.timeout = engine.timeout.min(PATIENCE);
+    if let EngineChoice::At(engines) = &mut settings.engine {
+        engines.iter_mut().for_each(|engine| engine.timeout = engine.timeout.min(PATIENCE));
     }
     Ok(settings)
 }

@@ -34,6 +34,7 @@ use crate::command::retry::{RetryArgs, cmd_retry};
 use crate::command::scan::{ScanArgs, cmd_scan};
 use crate::command::skip::{SkipArgs, cmd_skip};
 use crate::command::startup::{StartupArgs, cmd_startup};
+use crate::command::state::{StateArgs, cmd_state};
 use crate::command::status::{StatusArgs, cmd_status};
 use crate::command::submit::{SubmitArgs, cmd_submit};
 use crate::command::token::{TokenArgs, cmd_token};
@@ -140,6 +141,7 @@ pub(crate) enum Command {
     Recovery(RecoveryArgs),
     Tui(TuiArgs),
     Startup(StartupArgs),
+    State(StateArgs),
     Work(WorkArgs),
     Run(RunArgs),
     Daemon(DaemonArgs),
@@ -181,6 +183,7 @@ impl Command {
             Command::Recovery(_) => "recovery",
             Command::Tui(_) => "tui",
             Command::Startup(_) => "startup",
+            Command::State(_) => "state",
             Command::Work(_) => "work",
             Command::Run(_) => "run",
             Command::Daemon(_) => "daemon",
@@ -218,6 +221,13 @@ impl Command {
         matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
     }
 
+    /// Whether it is for the state directory that is named, and for that to have been made.
+    fn works_on_a_state_directory(&self) -> bool {
+        let is_for_none =
+            matches!(self, Command::Init(_) | Command::Demo(_) | Command::Config(_) | Command::State(_));
+        !is_for_none && !self.is_offline()
+    }
+
     /// Whether it may change something: what only looks is named, all else may.
     pub(crate) fn changes(&self) -> bool {
         match self {
@@ -233,6 +243,7 @@ impl Command {
             Command::Jobs(args) => args.changes(),
             Command::Locks(args) => args.changes(),
             Command::Startup(args) => args.changes(),
+            Command::State(args) => args.changes(),
             Command::Cleanup(args) => args.changes(),
             Command::Orphans(args) => args.changes(),
             Command::Webhooks(args) => args.changes(),
@@ -243,6 +254,9 @@ impl Command {
 
 /// Carries a command out.
 pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending, CliError> {
+    if command.changes() && command.works_on_a_state_directory() && !context.is_dry_run() {
+        context.refuse_in_a_copy()?;
+    }
     match command {
         Command::Init(args) => cmd_init(context, &args),
         Command::Submit(args) => cmd_submit(context, *args),
@@ -269,6 +283,7 @@ pub(crate) fn dispatch(context: &mut Context, command: Command) -> Result<Ending
         Command::Recovery(args) => cmd_recovery(context, &args),
         Command::Tui(args) => cmd_tui(context, &args),
         Command::Startup(args) => cmd_startup(context, &args),
+        Command::State(args) => cmd_state(context, &args),
         Command::Work(args) => cmd_work(context, &args),
         Command::Run(args) => cmd_run(context, &args),
         Command::Daemon(args) => cmd_daemon(context, &args),

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use recovery::audit::{self, Entry};
 use recovery::durable::Disk;
+use recovery::jobs::notice_restore;
 use recovery::queue::{Actor, Queue};
 use recovery::state::config::Settings;
-use recovery::state::{Clock, IdentityRepair, StateDir, StateError};
+use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 
 use crate::actor::Invoker;
 use crate::cli::Globals;
@@ -135,10 +136,38 @@ impl Context {
         Ok((self.with_settings(dir)?, repair))
     }
 
+    /// Refuses what would change something in a copy of a state directory, before anything is touched. What is no
+    /// state directory is told by the command itself.
+    pub(crate) fn refuse_in_a_copy(&mut self) -> Result<(), CliError> {
+        let path = self.state_path()?;
+        match StateDir::open(&path, Disk::real(), Clock::system()) {
+            Ok(dir) => match dir.standing {
+                Standing::Copied { of, .. } => {
+                    let root = dir.paths.root().display();
+                    let message = format!("{root} is a copy of {}: nothing is changed in it", of.display());
+                    Err(CliError::new(ErrorKind::Refused, message)
+                        .code("state-directory-copied")
+                        .hint("make it a state directory of its own with: recoveryctl state adopt --as-new"))
+                }
+                _ => Ok(()),
+            },
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Before jobs are judged or started: whether what lives shows that the files went back in time. What cannot
+    /// be found out is told by what comes next.
+    pub(crate) fn notice_restore(&mut self, mut dir: StateDir) -> StateDir {
+        if let Ok(true) = notice_restore(&mut dir) {
+            self.output.warning("the state directory went back in time: see recoveryctl state show");
+        }
+        dir
+    }
+
     /// Opens the queue for a report: where the disk cannot be written it is read all the same, with a warning.
     pub(crate) fn queue_to_look(&mut self, dir: &StateDir) -> Result<Queue, CliError> {
         let queue = Queue::open_to_look(dir)?;
-        if let Some(why) = queue.unwritable() {
+        if let (Some(why), false) = (queue.unwritable(), dir.is_copy()) {
             self.output.warning(&format!("the queue can only be looked at: {why}"));
         }
         Ok(queue)

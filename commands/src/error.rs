@@ -9,7 +9,7 @@ use recovery::audit::AuditError;
 use recovery::cleanup::CleanupError;
 use recovery::daemon::{CleanedPruneError, DaemonError, WorkError};
 use recovery::durable::log::LogError;
-use recovery::durable::{DiskError, LockError};
+use recovery::durable::{DiskError, LockError, NotHome};
 use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
 use recovery::queue::{QueueError, SubmitError};
@@ -216,6 +216,18 @@ struct ErrorBody {
     exit: u8,
 }
 
+/// A change that was refused because of what the state directory is.
+fn of_home(error: &DiskError) -> Option<CliError> {
+    let refused = |why: &NotHome| CliError::new(ErrorKind::Refused, why.to_string());
+    match NotHome::behind(&error.source)? {
+        why @ NotHome::Copy { .. } => {
+            let hint = "make it a state directory of its own with: recoveryctl state adopt --as-new";
+            Some(refused(why).code("state-directory-copied").hint(hint))
+        }
+        why => Some(refused(why).code("state-directory-replaced").hint("recoveryctl state show")),
+    }
+}
+
 impl From<StateError> for CliError {
     fn from(error: StateError) -> CliError {
         use ErrorKind::{Failed, NoStateDirectory, Refused, StateDamaged};
@@ -236,6 +248,10 @@ impl From<StateError> for CliError {
             StateError::Exposed { ref path, .. } => {
                 let hint = format!("if it is yours, make it so: chmod go-w {}", quoted(path));
                 (Refused, "state-directory-exposed", hint)
+            }
+            StateError::Unfit { .. } => {
+                let hint = "name a folder on another, local file system with --state-dir";
+                (Refused, "file-system-unfit", hint.to_owned())
             }
             StateError::Newer { .. } => {
                 (Refused, "layout-newer", "use the version of recoveryctl that made it".to_owned())
@@ -559,6 +575,9 @@ impl From<LockError> for CliError {
 
 impl From<DiskError> for CliError {
     fn from(error: DiskError) -> CliError {
+        if let Some(error) = of_home(&error) {
+            return error;
+        }
         let refused = error.is_refused_change();
         let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
         let error = CliError::new(ErrorKind::Failed, error).code("disk");

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use recovery::daemon::LockGate;
-use recovery::durable::Disk;
+use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
-    CommandRequest, RequeuePauses, SuperviseSettings, Surroundings, exec_command, supervise,
+    CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, Surroundings, exec_command,
+    supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
@@ -26,6 +27,9 @@ use crate::host_end::end_of_host;
 struct SuperviseArgs {
     #[arg(long)]
     state_dir: PathBuf,
+    /// Incarnation and folder of the state directory that it was started for.
+    #[arg(long)]
+    state_mark: Option<String>,
     #[arg(long)]
     job: JobId,
     #[arg(long)]
@@ -57,6 +61,8 @@ struct ExecCommandArgs {
     #[arg(long)]
     state_dir: PathBuf,
     #[arg(long)]
+    state_mark: Option<String>,
+    #[arg(long)]
     job: JobId,
     #[arg(long)]
     attempt: u32,
@@ -66,6 +72,9 @@ struct ExecCommandArgs {
     supervisor: u32,
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    /// Standard input takes the report of a start that failed.
+    #[arg(long)]
+    reports: bool,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
@@ -87,6 +96,8 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
         "supervise".into(),
         "--state-dir".into(),
         dir.paths.root().into(),
+        "--state-mark".into(),
+        dir.mark().into(),
         "--heartbeat-ms".into(),
         ms(jobs.heartbeat),
         "--kill-grace-ms".into(),
@@ -115,12 +126,13 @@ pub(crate) fn own_program() -> OsString {
 
 fn run_supervise(args: SuperviseArgs) -> ExitCode {
     args.descriptors.into_iter().for_each(descriptors::lower);
-    let dir = match open(&args.state_dir) {
+    let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
         Err(status) => return status,
     };
-    let trampoline =
+    let mut trampoline =
         vec![own_program(), "exec-command".into(), "--state-dir".into(), dir.paths.root().into()];
+    trampoline.extend(["--state-mark".into(), dir.mark().into()]);
     let settings = SuperviseSettings {
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         kill_grace: Duration::from_millis(args.kill_grace_ms),
@@ -137,27 +149,44 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let notice = |line: &str| tell(&format!("job {job}: {line}"));
     let surroundings = Surroundings { gate: &LockGate, notice: &notice, host_is_ending: &end_of_host };
     match supervise(&dir, &settings, &surroundings) {
+        Ok(Supervised::NotStarted { why, of_host }) => {
+            tell(&format!("job {job}: {why}"));
+            if of_host { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
+        }
         Ok(_) => ExitCode::SUCCESS,
         Err(e) => fail(&format!("job {job}"), &e),
     }
 }
 
 fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
-    let dir = match open(&args.state_dir) {
+    let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => dir,
         Err(status) => return status,
     };
-    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, command, .. } = args;
+    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, reports, command, .. } = args;
     let not_started =
-        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, command });
+        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, reports, command });
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 
-fn open(root: &Path) -> Result<StateDir, ExitCode> {
-    StateDir::open(root, Disk::real(), Clock::system()).map_err(|e| fail("the state directory", &e))
+/// Opens the state directory, unless its path leads to another one by now.
+fn open(root: &Path, mark: Option<&str>) -> Result<StateDir, ExitCode> {
+    let dir = StateDir::open(root, Disk::real(), Clock::system());
+    let dir = dir.map_err(|e| fail("the state directory", &e))?;
+    match mark.filter(|mark| *mark != dir.mark()) {
+        None => Ok(dir),
+        Some(mark) => {
+            let root = root.display();
+            tell(&format!(
+                "{root} is {}, and not the state directory that this was started for, {mark}",
+                dir.mark()
+            ));
+            Err(ExitCode::FAILURE)
+        }
+    }
 }
 
-fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
+fn fail(what: &str, error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut line = format!("{what}: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {
@@ -165,7 +194,7 @@ fn fail(what: &str, error: &dyn std::error::Error) -> ExitCode {
         cause = e.source();
     }
     tell(&line);
-    ExitCode::FAILURE
+    if has_weakness(error) { ExitCode::from(HOST_TOO_WEAK) } else { ExitCode::FAILURE }
 }
 
 /// Standard error is `daemon/supervisors.log`.

@@ -30,6 +30,7 @@ mod past;
 mod progress;
 mod remote;
 mod shield;
+mod socket;
 mod table;
 mod text;
 mod working;

@@ -16,11 +16,16 @@ const DRAINED: Duration = Duration::from_secs(15);
 /// Systemd is told of progress at most so often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
+/// Hears that the loop turns.
+pub(crate) type Turns = Arc<dyn Fn() + Send + Sync>;
+
 /// The connection to systemd.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Notice {
     /// How often the loop is to say that it turns.
     watchdog: Option<Duration>,
+    /// Told of every turn too.
+    turns: Option<Turns>,
     last: Arc<Mutex<Last>>,
 }
 
@@ -36,7 +41,13 @@ impl Notice {
     pub(crate) fn of_this_process() -> Notice {
         let mut micros = 0;
         let is_watched = sd_notify::watchdog_enabled(false, &mut micros);
-        Notice { watchdog: is_watched.then(|| Duration::from_micros(micros / 2)), last: Arc::default() }
+        let watchdog = is_watched.then(|| Duration::from_micros(micros / 2));
+        Notice { watchdog, turns: None, last: Arc::default() }
+    }
+
+    /// From now on somebody else is told of every turn too.
+    pub(crate) fn telling(self, turns: Turns) -> Notice {
+        Notice { turns: Some(turns), ..self }
     }
 
     /// It takes jobs, or is up in safe mode.
@@ -71,6 +82,9 @@ impl Notice {
 
     /// Called by the loop that works, in every round: so a loop that hangs is noticed.
     pub(crate) fn turned(&self) {
+        if let Some(turns) = &self.turns {
+            turns();
+        }
         let Some(every) = self.watchdog else { return };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.turned.is_none_or(|at| at.elapsed() >= every) {

@@ -26,7 +26,8 @@ use crate::interruption::Interruption;
 /// Who judges jobs, and by which limits.
 pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError> {
     let actor = context.actor();
-    let jobs = &context.settings()?.jobs;
+    let settings = context.settings()?;
+    let (jobs, cleanup) = (&settings.jobs, &settings.cleanup);
     let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     Ok(RecoverSettings {
         actor,
@@ -37,7 +38,9 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
             config::OnOrphan::End => OnOrphan::End,
         },
         start_tries: jobs.start_tries,
+        blame: recovery::jobs::Blame::default(),
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
+        keep: crate::cleaning::keep_rules(cleanup),
     })
 }
 
@@ -110,7 +113,8 @@ pub(crate) fn cancellable<T>(interruption: &Interruption, cancel: &Cancel, act: 
     interruption.catch();
     let over = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        // Without a thread a recovery cannot be cancelled; all else looks for the signal itself.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, || {
             while !over.load(Ordering::Acquire) {
                 if interruption.requested().is_some() {
                     cancel.cancel();

@@ -109,6 +109,27 @@ fn what_another_host_left_is_unknown() {
     scene.open_gate("open");
 }
 
+/// The file with the boot's id may be hidden from one of two, or mounted over: what lives counts for more.
+#[test]
+fn job_under_another_boot_id_lives_and_that_is_told() {
+    let scene = Scene::new();
+    running_alone(&scene, "views", &["--repo", "web"]);
+    kill(scene.supervisor_of("views"));
+    let mut files = vec![scene.job_file("views", "sentinel.json"), scene.job_file("views", "command.json")];
+    files.push(scene.place.state().join("locks/web.lock.json"));
+    for path in files {
+        let mut document = read_json(&path);
+        document["host"]["boot_id"] = json!("11111111-2222-4333-8444-555555555555");
+        // In another form a lock's metadata is somebody's own text, which needs no checksum.
+        std::fs::write(&path, serde_json::to_string_pretty(&document).unwrap()).unwrap();
+    }
+    scene.recover().names("boot-identity-differs");
+    let refused = scene.json(&["lock", "web", "--wait", "1ms", "--", "true"], 11);
+    assert_eq!(refused["error"]["exit"], 11, "{refused:#}");
+    assert_eq!(scene.json(&["jobs", "show", "views"], 0)["status"], "running");
+    scene.open_gate("open");
+}
+
 #[test]
 fn a_stopped_supervisor_and_a_heartbeat_from_the_future() {
     let scene = Scene::new();

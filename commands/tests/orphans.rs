@@ -344,8 +344,9 @@ fn work_in_a_repository_is_kept_before_its_workspace_goes() {
     run(&place, &["scan"]).ends_with(0);
     let done = json(&place, &["orphans", "cleanup", "--yes"]);
     let id = done["removed"][0]["id"].as_str().unwrap();
-    let patch = place.state().join("orphans/archive").join(id).join("workspace.patch");
-    assert!(std::fs::read_to_string(patch).unwrap().contains("+left"));
+    let archive = place.state().join("cleanup/archive").join(format!("orphan-{id}.tar"));
+    let archive = String::from_utf8_lossy(&std::fs::read(archive).unwrap()).into_owned();
+    assert!(archive.contains("workspace/") && archive.contains("left"));
 }
 
 #[test]

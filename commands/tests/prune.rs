@@ -142,12 +142,15 @@ fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
         (&json!("pruned"), &json!("room"))
     );
     let archive = scene.place.state().join("cleanup/archive");
-    let patch = |id: &str| std::fs::read_to_string(archive.join(id).join("repo.patch")).unwrap();
-    assert!(patch("dirty.1").contains("+new"));
+    let kept = |id: &str| {
+        let archive = std::fs::read(archive.join(format!("{id}.tar"))).unwrap();
+        String::from_utf8_lossy(&archive).contains("workspace/repo/untracked")
+    };
+    assert!(kept("dirty.1"));
     assert!(scene.job_file(&dies, "repo/untracked").exists());
     let report = scene.json(&["jobs", "prune", "--keep-days", "0", "--crashed"], 0);
     assert_eq!(ids(&report, "removed"), [dies.as_str()]);
-    assert!(patch(&format!("{dies}.1")).contains("+new"));
+    assert!(kept(&format!("{dies}.1")));
     assert!(jobs_folder(&scene).iter().all(|name| name.starts_with('.')));
 
     // The name is free: the next job of that name is another one, and so is its cleanup.
@@ -155,7 +158,7 @@ fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
     scene.work();
     scene.json(&["cleanup", "run"], 0);
     assert!(!scene.job_file("dirty", "").exists());
-    assert!(patch("dirty.1_2").contains("+new") && patch("dirty.1").contains("+new"));
+    assert!(kept("dirty.1_2") && kept("dirty.1"));
 }
 
 /// A cleanup that does not come to its end keeps its job; when it is passed over, the job goes.
@@ -203,7 +206,7 @@ fn a_daemon_cleans_up_what_it_is_to_prune() {
     scene.place.write("config.toml", "[jobs]\nkeep_days = 0\nkeep_last = 0\n");
     let _daemon = scene.daemon(2);
     wait_for("the daemon to prune", || ids(&scene.json(&["jobs", "list"], 0), "jobs").is_empty());
-    assert!(scene.place.state().join("cleanup/archive/dirty.1/repo.patch").exists());
+    assert!(scene.place.state().join("cleanup/archive/dirty.1.tar").exists());
 }
 
 #[test]

@@ -9,6 +9,12 @@ use std::sync::Arc;
 use crate::Error;
 use crate::event::Bytes;
 
+/// Which folder a state directory is: a disk that is made anew elsewhere is to pass for the original, and finds
+/// none, as one of an earlier version does.
+const PLACE: &str = "place.json";
+/// What a folder bears of that itself.
+const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
+
 /// A file or a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
@@ -39,6 +45,9 @@ impl Tree {
                 self.nodes.insert(path.clone(), Node::Folder);
                 self.add(root, &path)?;
             } else if kind.is_file() {
+                if path.ends_with(PLACE) {
+                    continue;
+                }
                 let content = Arc::new(std::fs::read(entry.path())?);
                 self.nodes.insert(path, Node::File(content));
             }
@@ -52,6 +61,11 @@ impl Tree {
         self.remove_others(root, Path::new(""))?;
         for (path, node) in &self.nodes {
             let full = root.join(path);
+            if path.ends_with(PLACE) {
+                // What the folder itself bears is not of this disk either; it may bear nothing.
+                let _ = rustix::fs::removexattr(full.parent().unwrap_or(root), ATTRIBUTE);
+                continue;
+            }
             match node {
                 Node::Folder if full.is_dir() => {}
                 Node::Folder => {

@@ -1,9 +1,10 @@
 //! Phase `docker`: what the job left in the engine.
 
+use super::named::{NamedByWorkspace, workspace_of};
 use super::record::{CleanupRecord, PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::queue::QueueState;
-use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, Removal};
+use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines, Removal};
 
 const PHASE: PhaseName = PhaseName::Docker;
 
@@ -94,7 +95,9 @@ fn matches(pattern: &str, job: &str, name: &str) -> bool {
 impl Halt {
     fn of(error: &EngineError) -> Halt {
         match error {
-            EngineError::Unreachable { .. } => Halt::Unreachable(error.to_string()),
+            EngineError::Unreachable { .. } | EngineError::Unknown { .. } => {
+                Halt::Unreachable(error.to_string())
+            }
             _ => Halt::Failed(error.to_string()),
         }
     }
@@ -102,10 +105,11 @@ impl Halt {
 
 impl Work<'_> {
     pub(super) fn remove_docker_objects(&mut self) -> Result<(), Halt> {
-        let Some(settings) = &self.cleaner.settings.engine else {
+        let choice = self.engine_of_the_job();
+        if choice == EngineChoice::None {
             return Err(Halt::Skip("there is no Docker engine on this machine".to_owned()));
-        };
-        let engine = Engine::connect(settings).map_err(|e| Halt::of(&e))?;
+        }
+        let engine = Engines::connect(&choice).map_err(|e| Halt::of(&e))?;
         let mut failed = None;
         for kind in DockerKind::ALL {
             // Until nothing new turns up: what was being made while the job ended is found the second time.
@@ -116,6 +120,7 @@ impl Work<'_> {
                 }
             }
             if kind == DockerKind::Container && failed.is_none() {
+                self.check_unmounted(&engine)?;
                 let notes = &mut self.record.phase_mut(PHASE).notes;
                 if !notes.iter().any(|n| n == CONTAINERS_GONE) {
                     notes.push(CONTAINERS_GONE.to_owned());
@@ -125,10 +130,62 @@ impl Work<'_> {
         failed.map_or(Ok(()), |why| Err(Halt::Failed(why)))
     }
 
+    /// The engine that the job's own variables name, else the usual one.
+    fn engine_of_the_job(&self) -> EngineChoice {
+        let queue = self.cleaner.queue();
+        let spec = queue.state().get(&self.record.job_id).and_then(|job| job.spec().ok());
+        self.cleaner.settings.engine_of(&spec.map(|spec| spec.env).unwrap_or_default())
+    }
+
+    /// That no container that lives, whosever it is, has the workspace mounted.
+    fn check_unmounted(&self, engine: &Engines) -> Result<(), Halt> {
+        let containers = engine.list(DockerKind::Container).map_err(|e| Halt::of(&e))?;
+        let named = self.named(&containers);
+        match containers.iter().find(|c| c.is_living() && named.mounts(c)) {
+            Some(c) => {
+                let why = format!(
+                    "its files are in use: container {} ({}), which bears no label of the job, has them mounted; it is \
+                     not ended: docker stop {}",
+                    c.name,
+                    c.state.as_deref().unwrap_or("it lives"),
+                    c.name
+                );
+                Err(Halt::InUse(why))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is named after the workspace, by the containers that are there and those that were found before.
+    fn named(&self, containers: &[DockerObject]) -> NamedByWorkspace {
+        let job = self.record.job_id.to_string();
+        let Some(workspace) = workspace_of(&self.cleaner.dir, &job) else {
+            return NamedByWorkspace::default();
+        };
+        let steps = self.record.phase(PHASE).into_iter().flat_map(|phase| &phase.steps);
+        let before = steps.filter_map(|step| match &step.what {
+            StepWhat::Remove(object) if object.kind == DockerKind::Container => Some(object.clone()),
+            _ => None,
+        });
+        let all: Vec<DockerObject> = containers.iter().cloned().chain(before).collect();
+        let state_id = self.cleaner.dir.identity.state_id.to_string();
+        let ownership = Ownership { state_id: &state_id, names: &self.cleaner.settings.names };
+        let queue = self.cleaner.queue();
+        let is_of = |c: &DockerObject| ownership.is_of(c, &job, self.record.submitted_at, queue.state());
+        NamedByWorkspace::of(&workspace, &all, &is_of)
+    }
+
     /// Finds what is there of a kind and plans a step for each; how many are to be done. Objects of the
     /// plan that are gone are done.
-    fn plan_docker(&mut self, engine: &Engine, kind: DockerKind) -> Result<usize, Halt> {
-        let objects = self.ours(engine.list(kind).map_err(|e| Halt::of(&e))?);
+    fn plan_docker(&mut self, engine: &Engines, kind: DockerKind) -> Result<usize, Halt> {
+        let listed = engine.list(kind).map_err(|e| Halt::of(&e))?;
+        let objects = match kind {
+            DockerKind::Container => self.ours(listed.clone(), &listed),
+            _ => {
+                let containers = engine.list(DockerKind::Container).map_err(|e| Halt::of(&e))?;
+                self.ours(listed, &containers)
+            }
+        };
         let now = self.cleaner.dir.clock.now();
         let phase = self.record.phase_mut(PHASE);
         for step in phase.steps.iter_mut().filter(|s| s.done_at.is_none()) {
@@ -158,16 +215,18 @@ impl Work<'_> {
         Ok(open)
     }
 
-    fn ours(&self, objects: Vec<DockerObject>) -> Vec<DockerObject> {
+    fn ours(&self, objects: Vec<DockerObject>, containers: &[DockerObject]) -> Vec<DockerObject> {
+        let named = self.named(containers);
         let state_id = self.cleaner.dir.identity.state_id.to_string();
         let ownership = Ownership { state_id: &state_id, names: &self.cleaner.settings.names };
         let (job, since) = (self.record.job_id.to_string(), self.record.submitted_at);
         let queue = self.cleaner.queue();
-        objects.into_iter().filter(|o| ownership.is_of(o, &job, since, queue.state())).collect()
+        let is_of = |o: &DockerObject| ownership.is_of(o, &job, since, queue.state()) || named.name(o, since);
+        objects.into_iter().filter(is_of).collect()
     }
 
     /// Removes what is planned of a kind. The first failure in words, when there was one.
-    fn remove_planned(&mut self, engine: &Engine, kind: DockerKind) -> Result<Option<String>, Halt> {
+    fn remove_planned(&mut self, engine: &Engines, kind: DockerKind) -> Result<Option<String>, Halt> {
         let phase = self.record.phase_mut(PHASE);
         let open = phase.steps.iter().filter(|s| s.done_at.is_none());
         let objects: Vec<DockerObject> = open
@@ -217,6 +276,10 @@ mod tests {
             state_id: None,
             created_at: Some(Timestamp::from_millis(10_000)),
             state: None,
+            engine: None,
+            folder: None,
+            project: None,
+            session: None,
             mounts: Vec::new(),
         }
     }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, keep};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
 use crate::state::names::encode;
-use crate::system::git_work;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
@@ -46,13 +46,11 @@ impl Work<'_> {
         let Some(identity) = TreeIdentity::of(&folder)? else { return Ok(()) };
         let trash = dir.paths.cleanup_trash().join(&name);
         let to = dir.paths.cleanup_archive().join(&name);
-        let mut steps = Vec::new();
-        if !git_work::repositories(&folder).is_empty() {
-            steps.push(Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }));
-        }
-        steps.push(Step::new(TAKE, StepWhat::Take { folder, identity, trash: trash.clone() }));
-        steps.push(Step::new(DELETE, StepWhat::Delete { trash }));
-        self.record.phase_mut(PHASE).steps = steps;
+        self.record.phase_mut(PHASE).steps = vec![
+            Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }),
+            Step::new(TAKE, StepWhat::Take { folder, identity, trash: trash.clone() }),
+            Step::new(DELETE, StepWhat::Delete { trash }),
+        ];
         Ok(self.save()?)
     }
 
@@ -61,21 +59,48 @@ impl Work<'_> {
         paths.map(|p| p.workspace).map_err(|e| Halt::Failed(e.to_string()))
     }
 
+    /// Right before the workspace is taken, each time that this is tried: it may have changed since the last time.
     fn archive_work(&mut self) -> Result<(), Halt> {
-        let Some(step) = self.step(PHASE, ARCHIVE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
-        let StepWhat::Archive { folder, to } = step.what.clone() else { return Ok(()) };
+        let Some(take) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
+        let StepWhat::Take { folder, .. } = take.what.clone() else { return Ok(()) };
+        self.check_unused(&folder)?;
+        let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
+        let steps = &mut self.record.phase_mut(PHASE).steps;
+        match steps.iter_mut().find(|s| s.step == ARCHIVE) {
+            Some(step) => step.done_at = None,
+            // A record of an earlier version, which saw no repository.
+            None => {
+                let to = self.cleaner.dir.paths.cleanup_archive().join(&name);
+                steps.insert(0, Step::new(ARCHIVE, StepWhat::Archive { folder: folder.clone(), to }));
+            }
+        }
         self.intend(PHASE, &[ARCHIVE.to_owned()])?;
-        match git_work::archive(&self.cleaner.dir.disk, &folder, &to) {
-            Ok(None) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
-            Ok(Some(kept)) => {
-                let note = format!("uncommitted work is kept in {}: {kept}", to.display());
-                self.record.phase_mut(PHASE).notes.push(note);
+        let request = KeepRequest {
+            folder: &folder,
+            archive_id: &name,
+            source: ArchiveSource::Cleanup,
+            object: format!("job:{}", self.record.job_id),
+            rules: &self.cleaner.settings.keep,
+            stop: self.cleaner.stop,
+        };
+        match keep(&self.cleaner.dir, &request) {
+            Ok(Kept::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
+            Ok(Kept::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
+            Ok(Kept::Archived { archive_id, bytes }) => {
+                let note = format!(
+                    "git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}"
+                );
+                let notes = &mut self.record.phase_mut(PHASE).notes;
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
                 self.settle(PHASE, ARCHIVE, StepResult::Done("archived"))
             }
+            Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let why = format!("the uncommitted work cannot be kept: {why}");
-                self.settle(PHASE, ARCHIVE, StepResult::Failed(why.clone()))?;
-                Err(Halt::Failed(why))
+                let told = format!("git work may be lost, so the workspace stays: {why}");
+                self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
+                Err(if why.may_pass() { Halt::Failed(told) } else { Halt::Park(told) })
             }
         }
     }
@@ -83,7 +108,12 @@ impl Work<'_> {
     fn take(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, identity, trash } = step.what.clone() else { return Ok(()) };
-        let (dir, name) = (&self.cleaner.dir, TAKE.to_owned());
+        let name = TAKE.to_owned();
+        if let Err(halt) = self.check_unused(&folder) {
+            self.plan_again(&folder, identity)?;
+            return Err(halt);
+        }
+        let dir = &self.cleaner.dir;
         dir.disk.ensure_dir(&dir.paths.cleanup_trash())?;
         self.intend(PHASE, &[name])?;
         match take_into_trash(&dir.disk, &folder, &trash, identity) {
@@ -99,6 +129,14 @@ impl Work<'_> {
             }
         }
         self.let_go();
+        Ok(())
+    }
+
+    /// Who uses the files may change them: what was kept of them is kept anew when nobody does any more.
+    fn plan_again(&mut self, folder: &Path, identity: TreeIdentity) -> Result<(), Halt> {
+        if TreeIdentity::of(folder)? == Some(identity) {
+            self.record.phase_mut(PHASE).steps.clear();
+        }
         Ok(())
     }
 
@@ -126,6 +164,8 @@ impl Work<'_> {
     fn delete(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, DELETE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Delete { trash } = step.what.clone() else { return Ok(()) };
+        // Somebody may have come between the look and the rename.
+        self.check_unused(&trash)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
         let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;

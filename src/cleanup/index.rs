@@ -31,6 +31,8 @@ impl Work<'_> {
             let note = "the workspace was removed before the tool had done its work";
             return self.uninstalled("already_gone", Some(note.to_owned()));
         }
+        // Its own containers may have it mounted: the tool ends them.
+        self.check_no_job_in(&folder)?;
         self.intend(PHASE, &[UNINSTALL.to_owned()])?;
         let settings = &self.cleaner.settings;
         let tool = Tool {

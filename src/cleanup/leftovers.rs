@@ -1,11 +1,12 @@
 //! Whether a job that is over left something that is not just files to be deleted.
 
 use super::docker::Ownership;
+use super::named::{NamedByWorkspace, workspace_of};
 use super::settings::CleanupSettings;
+use crate::archive::has_git;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
-use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError};
-use crate::system::git_work;
+use crate::system::docker::{DockerKind, DockerObject, EngineError, Engines};
 
 /// What a job left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +46,17 @@ impl<'a> Leftovers<'a> {
                 return Left::Something("it has a code index".to_owned());
             }
             // A repository of a job that was never cleaned may have work that nobody else has.
-            if !git_work::repositories(&paths.workspace).is_empty() {
-                return Left::Something("there is a git repository in its workspace".to_owned());
+            match has_git(&paths.workspace) {
+                Ok(false) => {}
+                Ok(true) => return Left::Something("there is a git repository in its workspace".to_owned()),
+                // Its cleanup finds that too, and says so.
+                Err(why) => return Left::Something(format!("its workspace cannot be looked through: {why}")),
             }
+        }
+        // Its engine may be another one than the others' is: its cleanup asks that.
+        let given = job.spec().map(|spec| spec.env).unwrap_or_default();
+        if self.settings.engine_of(&given) != self.settings.engine {
+            return Left::Something("it was given variables of the docker client".to_owned());
         }
         let objects = match self.objects.get_or_init(|| list(self.settings, &self.state_id)) {
             Ok(objects) => objects,
@@ -58,23 +67,44 @@ impl<'a> Leftovers<'a> {
         let nobody = QueueState::default();
         match objects.iter().find(|o| ownership.is_of(o, &id, job.submitted_at, &nobody)) {
             Some(object) => Left::Something(format!("it left {} {}", object.kind.as_str(), object.name)),
+            None => self.named_by_workspace(job, objects),
+        }
+    }
+
+    /// What tools call after the workspace, and what has it mounted.
+    fn named_by_workspace(&self, job: &Job, objects: &[DockerObject]) -> Left {
+        let Some(workspace) = workspace_of(self.dir, &job.id.to_string()) else { return Left::OnlyFiles };
+        let is_container = |o: &&DockerObject| o.kind == DockerKind::Container;
+        if objects.iter().filter(is_container).all(|c| c.folder.is_none() && c.mounts.is_empty()) {
+            return Left::OnlyFiles;
+        }
+        let named = NamedByWorkspace::of(&workspace, objects, &|_| false);
+        let is_named =
+            |o: &&DockerObject| named.name(o, job.submitted_at) || (o.is_living() && named.mounts(o));
+        match objects.iter().find(is_named) {
+            Some(o) => Left::Something(format!(
+                "{} {} is named after its workspace, or mounts it",
+                o.kind.as_str(),
+                o.name
+            )),
             None => Left::OnlyFiles,
         }
     }
 }
 
-/// What may be of our jobs.
+/// What may be of our jobs: a container of another state directory may have a workspace mounted all the same.
 fn list(settings: &CleanupSettings, state_id: &str) -> Result<Vec<DockerObject>, String> {
-    let Some(engine) = &settings.engine else { return Ok(Vec::new()) };
     let all = || -> Result<Vec<DockerObject>, EngineError> {
-        let engine = Engine::connect(engine)?;
+        let engine = Engines::connect(&settings.engine)?;
         let mut objects = Vec::new();
         for kind in DockerKind::ALL {
             objects.extend(engine.list(kind)?);
         }
         Ok(objects)
     };
-    let is_theirs = |o: &DockerObject| o.state_id.as_deref().is_some_and(|id| id != state_id);
+    let is_theirs = |o: &DockerObject| {
+        o.kind != DockerKind::Container && o.state_id.as_deref().is_some_and(|id| id != state_id)
+    };
     let objects = all().map_err(|e| e.to_string())?;
     Ok(objects.into_iter().filter(|o| !is_theirs(o)).collect())
 }

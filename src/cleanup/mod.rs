@@ -1,8 +1,8 @@
 //! Cleanup: the removal of all that a job left, in three phases, resumable at every step.
 //!
 //! **Phases**: `cidx` (the workspace's code index, by its own tool), `docker` (containers, then networks,
-//! then volumes that bear the job's label or name), `filesystem` (the workspace: uncommitted work of a git
-//! repository is archived, then it goes into the trash by one rename and is deleted there). `filesystem`
+//! then volumes that bear the job's label or name), `filesystem` (the workspace: git work that is nowhere else is
+//! kept, see [`crate::archive`], then it goes into the trash by one rename and is deleted there). `filesystem`
 //! waits until `cidx` is over, and until every container of the job is proven gone: one may have the
 //! workspace mounted. An engine that cannot be reached proves nothing.
 //!
@@ -13,7 +13,7 @@
 //!
 //! **Files**: `cleanup/<id>.json`, the checkpoint, replaced before a step (its intent) and after it (its
 //! result); `cleanup/completed/`, an append-only log of the completed ones, entered before the checkpoint
-//! goes; `cleanup/trash/<id>`; `cleanup/archive/<id>`; `cleanup/run.lock`, held by the one process that
+//! goes; `cleanup/trash/<id>`; `cleanup/archive/<id>.tar`; `cleanup/run.lock`, held by the one process that
 //! works on cleanups.
 //!
 //! **A step** names its object by what it is (container by full id, folder by device, inode and creation), is
@@ -23,7 +23,8 @@
 //!
 //! **Nothing alive**: before each effect the job's `sentinel.lock` is held, the queue was followed and says
 //! that the job is over in the very attempt that the cleanup is for, and no process bears its mark. A job
-//! that was resumed meanwhile overtakes its cleanup, which then ends without touching anything more.
+//! that was resumed meanwhile overtakes its cleanup, which then ends without touching anything more. Files that
+//! anybody uses ([`crate::in_use`]: another job, a process, a mount) wait until nobody does any more.
 
 mod completed;
 mod create;
@@ -33,6 +34,7 @@ mod files;
 mod index;
 mod known;
 mod leftovers;
+mod named;
 mod record;
 mod run;
 mod settings;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::settings::LONGEST_PAUSE;
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
 use crate::state::Timestamp;
@@ -166,6 +167,9 @@ pub struct Phase {
     /// How often in a row it failed.
     #[serde(default)]
     pub failures: u32,
+    /// How often in a row somebody used the files.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waits: u32,
     /// Things that are gone: containers, entries of the workspace, …
     #[serde(default)]
     pub items_done: u64,
@@ -186,13 +190,26 @@ pub struct Phase {
     pub steps: Vec<Step>,
 }
 
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 impl Phase {
+    /// When it is tried again, seen from `now`: never later than the longest pause from now, for else the clock was
+    /// ahead when that was written.
+    #[must_use]
+    pub(super) fn tries_again_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let longest = i64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(i64::MAX);
+        self.next_try_at.map(|at| if at.millis_since(now) > longest { now } else { at })
+    }
+
     fn new(phase: PhaseName) -> Phase {
         Phase {
             phase,
             status: PhaseStatus::Pending,
             attempts: 0,
             failures: 0,
+            waits: 0,
             items_done: 0,
             items_total: 0,
             error: None,
@@ -383,12 +400,13 @@ impl CleanupRecord {
         Some(ResumedFrom { phase: phase.phase, step })
     }
 
-    /// When something is to be tried; `None` when nothing is. Files that wait for another phase are due with that.
+    /// When something is to be tried, seen from `now`; `None` when nothing is. Files that wait for another phase are
+    /// due with that.
     #[must_use]
-    pub fn due_at(&self) -> Option<Timestamp> {
+    pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &Phase| p.phase == PhaseName::Filesystem && !super::files::may_go(self);
         let open = self.phases.iter().filter(|p| !p.status.is_over() && p.status != PhaseStatus::Parked);
-        open.filter(|p| !waits(p)).map(|p| p.next_try_at.unwrap_or_default()).min()
+        open.filter(|p| !waits(p)).map(|p| p.tries_again_at(now).unwrap_or_default()).min()
     }
 
     /// How many objects of a kind it has removed itself.

@@ -1,7 +1,8 @@
 //! Working on cleanups: who does it holds `cleanup/run.lock`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::derive::Derived;
 use super::record::CleanupRecord;
@@ -10,6 +11,7 @@ use super::store;
 use super::work::Work;
 use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
+use crate::in_use::{InUse, JobsAtWork};
 use crate::queue::{Queue, QueueError};
 use crate::state::{StateDir, Timestamp};
 
@@ -56,6 +58,8 @@ pub struct Cleaner<'a> {
     pub(super) queue: Mutex<Queue>,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
     derived: Derived,
+    /// The last look at who uses what, and when it was asked for.
+    in_use: Mutex<Option<(Instant, Arc<InUse>)>>,
 }
 
 impl<'a> Cleaner<'a> {
@@ -67,11 +71,36 @@ impl<'a> Cleaner<'a> {
         settings: CleanupSettings,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Cleaner<'a> {
-        Cleaner { dir, settings, queue: Mutex::new(queue), stop, derived: Derived::default() }
+        Cleaner {
+            dir,
+            settings,
+            queue: Mutex::new(queue),
+            stop,
+            derived: Derived::default(),
+            in_use: Mutex::default(),
+        }
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A look at who uses what that is not older than `since`: those that ask at the same time share one.
+    pub(super) fn in_use_since(&self, since: Instant) -> Result<Arc<InUse>, CleanupError> {
+        let mut last = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, in_use)) = last.as_ref().filter(|(at, _)| *at >= since) {
+            return Ok(in_use.clone());
+        }
+        let at = Instant::now();
+        let mut queue = self.queue();
+        queue.refresh()?;
+        let known =
+            last.take().map(|(_, in_use)| in_use.jobs().clone()).filter(|jobs| jobs.is_of(queue.state()));
+        let jobs = known.unwrap_or_else(|| JobsAtWork::of(&self.dir, queue.state()));
+        drop(queue);
+        let in_use = Arc::new(InUse::with_jobs(&self.dir, jobs));
+        *last = Some((at, in_use.clone()));
+        Ok(in_use)
     }
 
     /// Enters what the queue asks for and works once on every cleanup that is due; with `now`, also on
@@ -89,7 +118,7 @@ impl<'a> Cleaner<'a> {
         let derived = self.derived.enter_missing(&self.dir, queue.state(), &self.settings.actor.by)?;
         drop(queue);
         let is_due = |record: &CleanupRecord, at: Timestamp| {
-            record.is_over() || record.due_at().is_some_and(|due| now || due <= at)
+            record.is_over() || record.due_at(at).is_some_and(|due| now || due <= at)
         };
         let at = self.dir.clock.now();
         let mut pass = Pass { derived, ..Pass::default() };
@@ -98,7 +127,7 @@ impl<'a> Cleaner<'a> {
             if is_due(&record, at) {
                 due.push(record.cleanup_id);
             } else {
-                pass.next_due = earliest(pass.next_due, record.due_at());
+                pass.next_due = earliest(pass.next_due, record.due_at(at));
             }
         }
         if due.is_empty() {
@@ -107,7 +136,7 @@ impl<'a> Cleaner<'a> {
         let _lock = self.take_lock()?;
         for record in self.work_on(&due, now, report)? {
             if !record.is_over() {
-                pass.next_due = earliest(pass.next_due, record.due_at());
+                pass.next_due = earliest(pass.next_due, record.due_at(at));
             }
             pass.worked_on.push(record);
         }
@@ -164,8 +193,11 @@ impl<'a> Cleaner<'a> {
                 }
                 Ok(worked)
             };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-            workers.into_iter().filter_map(|w| w.join().ok()).collect()
+            // This thread works too: another may not be to be had.
+            let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let own = worker();
+            others.into_iter().filter_map(|w| w.join().ok()).chain([own]).collect()
         });
         let mut all = Vec::new();
         for worked in results {

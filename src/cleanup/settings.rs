@@ -1,10 +1,12 @@
 //! How cleanups are done.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::archive::KeepRules;
 use crate::queue::Actor;
-use crate::system::docker::EngineSettings;
+use crate::system::docker::{ClientEnvironment, EngineChoice, EngineSettings};
 
 /// How cleanups are done.
 #[derive(Debug, Clone)]
@@ -17,8 +19,11 @@ pub struct CleanupSettings {
     pub tries: u32,
     /// Before the second try; doubles with each further one, up to ten minutes.
     pub pause: Duration,
-    /// Where the engine is; `None` when this machine has none: then the phase is skipped.
-    pub engine: Option<EngineSettings>,
+    /// Which engines jobs use that were not told of another one; none: then the phase is skipped.
+    pub engine: EngineChoice,
+    /// What the docker client goes by, for jobs that were given variables of it; `None` when an operator has named the
+    /// engine, or said that there is none.
+    pub client: Option<ClientEnvironment>,
     /// Names of a job's containers, networks and volumes; `{job_id}` stands for the id, `*` for anything.
     pub names: Vec<String>,
     /// Removes a workspace's index, run in the workspace.
@@ -27,10 +32,12 @@ pub struct CleanupSettings {
     pub index_folder: PathBuf,
     /// How long the index tool may take.
     pub index_timeout: Duration,
+    /// Which git work is kept.
+    pub keep: KeepRules,
 }
 
 /// The longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl CleanupSettings {
     /// The usual ones.
@@ -41,12 +48,27 @@ impl CleanupSettings {
             parallel: 4,
             tries: 6,
             pause: Duration::from_secs(2),
-            engine: Some(EngineSettings::default()),
+            engine: EngineChoice::At(vec![EngineSettings::default()]),
+            client: None,
             names: vec!["cidx-{job_id}-*".to_owned()],
             index_command: ["cidx", "uninstall", "--force-docker"].map(str::to_owned).to_vec(),
             index_folder: ".code-indexer".into(),
             index_timeout: Duration::from_secs(300),
+            keep: KeepRules::default(),
         }
+    }
+
+    /// Which engines a job uses that was given these variables.
+    #[must_use]
+    pub(super) fn engine_of(&self, given: &BTreeMap<String, String>) -> EngineChoice {
+        let Some(client) = self.client.as_ref().filter(|client| client.with(given) != **client) else {
+            return self.engine.clone();
+        };
+        let settings = match &self.engine {
+            EngineChoice::At(engines) => engines.first().cloned().unwrap_or_default(),
+            EngineChoice::None | EngineChoice::Unknown(_) => EngineSettings::default(),
+        };
+        EngineChoice::of(client.with(given).find(), &settings)
     }
 
     /// The pause after so many failures in a row.

@@ -1,5 +1,8 @@
 //! One cleanup: what must hold before each effect, and the checkpoint around it.
 
+use std::path::Path;
+use std::time::Instant;
+
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source, Step};
 use super::run::{Cleaner, CleanupError};
 use super::{completed, store};
@@ -11,8 +14,12 @@ use crate::jobs::{Grip, ProcessTable, grip, life_of};
 pub(super) enum Halt {
     /// Nothing failed: it is tried again soon, and that does not count.
     NotYet(String),
+    /// Somebody uses the files: it is tried again with growing pauses, and that does not count either.
+    InUse(String),
     /// It failed, and counts.
     Failed(String),
+    /// It fails until somebody does something about it.
+    Park(String),
     /// It is tried again with growing pauses and never parked: nothing here could mend it.
     Unreachable(String),
     /// It cannot be done here at all.
@@ -39,6 +46,8 @@ impl From<crate::durable::DiskError> for Halt {
 
 /// How soon something that was merely busy is tried again, in milliseconds.
 const SOON: i64 = 500;
+/// The pause doubles so often while somebody uses the files: up to 16 s.
+const DOUBLED: u32 = 5;
 
 /// Work on one cleanup.
 pub(super) struct Work<'a> {
@@ -88,7 +97,7 @@ impl<'a> Work<'a> {
         let begun = self.cleaner.dir.clock.now();
         for name in PhaseName::ALL {
             let phase = self.record.phase_mut(name);
-            let is_later = !self.at_once && phase.next_try_at.is_some_and(|at| at > begun);
+            let is_later = !self.at_once && phase.tries_again_at(begun).is_some_and(|at| at > begun);
             if phase.status.is_over() || phase.status == PhaseStatus::Parked || is_later {
                 continue;
             }
@@ -128,7 +137,7 @@ impl<'a> Work<'a> {
         done?;
         let phase = self.record.phase_mut(name);
         phase.status = PhaseStatus::Done;
-        (phase.error, phase.failures) = (None, 0);
+        (phase.error, phase.failures, phase.waits) = (None, 0, 0);
         Ok(())
     }
 
@@ -150,6 +159,12 @@ impl<'a> Work<'a> {
                 phase.error = Some(why);
                 phase.next_try_at = Some(now.plus_millis(SOON));
             }
+            Halt::InUse(why) => {
+                phase.status = PhaseStatus::Failed;
+                phase.error = Some(why);
+                phase.next_try_at = Some(now.plus_millis(SOON << phase.waits.min(DOUBLED)));
+                phase.waits = phase.waits.saturating_add(1);
+            }
             Halt::Unreachable(why) => {
                 phase.failures += 1;
                 phase.status = PhaseStatus::Failed;
@@ -161,6 +176,11 @@ impl<'a> Work<'a> {
                 let is_last = phase.failures >= tries;
                 phase.status = if is_last { PhaseStatus::Parked } else { PhaseStatus::Failed };
                 phase.next_try_at = if is_last { None } else { after(phase.failures) };
+                phase.error = Some(why);
+            }
+            Halt::Park(why) => {
+                phase.failures = tries;
+                phase.status = PhaseStatus::Parked;
                 phase.error = Some(why);
             }
             Halt::Overtaken | Halt::Stopped | Halt::Error(_) => {}
@@ -226,6 +246,20 @@ impl<'a> Work<'a> {
         queue.refresh().map_err(CleanupError::from)?;
         let job = queue.state().get(&self.record.job_id);
         Ok(job.is_none_or(|job| job.status.is_over() && job.attempt == self.record.attempt))
+    }
+
+    /// That nobody uses a folder of the job's, as of now.
+    pub(super) fn check_unused(&self, folder: &Path) -> Result<(), Halt> {
+        let in_use = self.cleaner.in_use_since(Instant::now())?;
+        let used = in_use.first(folder, Some(&self.record.job_id));
+        used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
+    }
+
+    /// That no job is to work in a folder.
+    pub(super) fn check_no_job_in(&self, folder: &Path) -> Result<(), Halt> {
+        let in_use = self.cleaner.in_use_since(Instant::now())?;
+        let used = in_use.jobs().in_folder(folder, Some(&self.record.job_id));
+        used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
     /// Whether the workspace is in the trash: what has its name now is another one.

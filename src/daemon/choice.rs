@@ -24,7 +24,7 @@ pub(super) fn startable(
         if chosen.len() >= slots {
             break;
         }
-        if job.not_before.is_some_and(|t| t > now) {
+        if job.pauses_until(now).is_some() {
             if let Some(repository) = job.repository.as_ref().filter(|_| job.keeps_its_turn(now)) {
                 taken.insert(repository.clone());
             }
@@ -111,6 +111,30 @@ mod tests {
         let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
         assert!(startable(&state, &none, &nobody, Timestamp::from_millis(99), 9).is_empty());
         assert_eq!(names(&startable(&state, &none, &nobody, Timestamp::from_millis(100), 9)), ["c"]);
+    }
+
+    #[test]
+    fn pause_binds_no_longer_than_its_length_when_the_clock_is_set_back() {
+        let (none, nobody) = (BTreeSet::new(), BTreeMap::new());
+        let mut state = state(&[("a", None, 0)]);
+        let day = 24 * 60 * 60 * 1000;
+        let ahead = Timestamp::from_millis(400 * day);
+        let mut apply = |seq, operation| {
+            let record = Record { at: ahead, actor: Actor::default(), operation };
+            state.apply(seq, record).unwrap();
+        };
+        apply(2, Operation::Claim { job: "a".parse().unwrap(), attempt: 1 });
+        let not_before = Some(ahead.plus_millis(60_000));
+        let (job, reason) = ("a".parse().unwrap(), String::new());
+        apply(3, Operation::Unclaim { job, claim: 2, reason, not_before, failed_start: false });
+        let at = |ms| startable(&state, &none, &nobody, ahead.plus_millis(ms), 9);
+        assert!(at(0).is_empty() && at(59_999).is_empty() && at(-2_000).is_empty(), "within its length");
+        for now in [60_000, day, -day, -400 * day] {
+            assert_eq!(names(&at(now)), ["a"], "{now}");
+        }
+        let job = state.get(&"a".parse().unwrap()).unwrap();
+        assert_eq!(job.clock_was_ahead(ahead.plus_millis(-day)), Some(day));
+        assert_eq!(job.clock_was_ahead(ahead.plus_millis(day)), None);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //! whenever the queue was read anew, all there are. The engine knows which of them have arrived.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::restarts::kept_going;
@@ -16,6 +17,8 @@ use crate::webhooks::{Deriver, Engine, EngineError, Feed, Settings};
 
 /// Between two tries to begin: somebody else may be delivering.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Between two wishes for a thread that could not be had.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// So many jobs are looked at in one round: jobs are to be started meanwhile.
 const AT_ONCE: usize = 5_000;
 /// How often the record of recoveries is looked at.
@@ -29,12 +32,19 @@ struct Started {
     since: BTreeMap<String, Timestamp>,
 }
 
+/// Begins the engine's thread.
+type Begin = Box<dyn Fn() -> io::Result<JoinHandle<()>> + Send>;
+
 /// The engine's thread, and what it is yet to be told.
 pub(super) struct Deliveries {
     dir: StateDir,
     settings: Settings,
     over: Arc<AtomicBool>,
+    begin: Begin,
+    trouble: Trouble,
     thread: Option<JoinHandle<()>>,
+    /// When a thread could not be had.
+    refused: Option<Instant>,
     starts: Receiver<Started>,
     started: Option<Started>,
     backlog: Vec<JobId>,
@@ -52,29 +62,56 @@ impl Deliveries {
     ) -> Deliveries {
         let over = Arc::new(AtomicBool::new(false));
         let (tell, starts) = channel();
-        let thread = {
-            let (dir, settings, over) = (dir.clone(), settings.clone(), over.clone());
-            std::thread::spawn(move || {
-                let stop = || over.load(Ordering::Acquire);
-                let mut run = || deliver(&dir, &settings, &tell, &over, &trouble);
-                kept_going(&broke_off, &stop, &mut run);
+        let begin: Begin = {
+            let (dir, settings, over, trouble) =
+                (dir.clone(), settings.clone(), over.clone(), trouble.clone());
+            Box::new(move || {
+                let (dir, settings, over) = (dir.clone(), settings.clone(), over.clone());
+                let (tell, trouble, broke_off) = (tell.clone(), trouble.clone(), broke_off.clone());
+                Builder::new().name("deliveries".to_owned()).spawn(move || {
+                    let stop = || over.load(Ordering::Acquire);
+                    let mut run = || deliver(&dir, &settings, &tell, &over, &trouble);
+                    kept_going(&broke_off, &stop, &mut run);
+                })
             })
         };
-        Deliveries {
+        let mut deliveries = Deliveries {
             dir: dir.clone(),
             settings,
             over,
-            thread: Some(thread),
+            begin,
+            trouble,
+            thread: None,
+            refused: None,
             starts,
             started: None,
             backlog: Vec::new(),
             recoveries_seen: None,
             recoveries_looked: None,
+        };
+        deliveries.begin();
+        deliveries
+    }
+
+    /// Begins, when that has not been done; a host that gives no thread is asked again.
+    fn begin(&mut self) {
+        let is_early = self.refused.is_some_and(|at| at.elapsed() < ASK_AGAIN);
+        if self.thread.is_some() || is_early {
+            return;
+        }
+        match (self.begin)() {
+            Ok(thread) => self.thread = Some(thread),
+            Err(e) => {
+                if self.refused.replace(Instant::now()).is_none() {
+                    (self.trouble)(&format!("nothing is delivered before there is a thread for it: {e}"));
+                }
+            }
         }
     }
 
     /// Tells the engine what is new. True when there is more to tell at once.
     pub(super) fn tell(&mut self, queue: &mut Queue) -> bool {
+        self.begin();
         if let Some(started) = self.starts.try_iter().last() {
             self.started = Some(started);
             self.recoveries_seen = None;

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::jobs::{OnOrphan, OrphanEnd, RecoverSettings, end_orphan};
+use crate::jobs::{Judgement, OnOrphan, OrphanEnd, RecoverSettings, Verdict, end_orphan};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
+use crate::system::age_of;
 
 /// The orphans that are being ended.
 #[derive(Debug, Default)]
@@ -19,9 +20,15 @@ pub(super) struct Orphans {
 
 impl Orphans {
     /// Ends the job if policy, time limit or a cancellation ask for that.
-    pub(super) fn see_to(&mut self, dir: &StateDir, job: &Job, settings: &RecoverSettings) {
+    pub(super) fn see_to(
+        &mut self,
+        dir: &StateDir,
+        job: &Job,
+        left: Option<Duration>,
+        settings: &RecoverSettings,
+    ) {
         self.ending.retain(|_, thread| !thread.is_finished());
-        let Some(why) = reason_to_end(dir, job, settings) else { return };
+        let Some(why) = reason_to_end(job, left, settings) else { return };
         if self.ending.contains_key(&job.id) {
             return;
         }
@@ -38,18 +45,56 @@ impl Orphans {
     }
 }
 
-fn reason_to_end(dir: &StateDir, job: &Job, settings: &RecoverSettings) -> Option<OrphanEnd> {
+fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) -> Option<OrphanEnd> {
     match () {
         () if job.course().cancel_requested => Some(OrphanEnd::Cancelled),
-        () if time_left(dir, job).is_some_and(|left| left.is_zero()) => Some(OrphanEnd::TimedOut),
+        () if left.is_some_and(|left| left.is_zero()) => Some(OrphanEnd::TimedOut),
         () if settings.on_orphan == OnOrphan::End => Some(OrphanEnd::Policy),
         () => None,
     }
 }
 
-/// What is left of the job's time limit, by the time of its claim; `None` when it has none.
-pub(super) fn time_left(dir: &StateDir, job: &Job) -> Option<Duration> {
-    let limit = i64::try_from(job.spec().ok()?.timeout_ms?).ok()?;
-    let used = dir.clock.now().millis_since(job.course().started_at?);
-    Some(Duration::from_millis(u64::try_from(limit - used).unwrap_or(0)))
+/// What is left of the job's time limit; `None` when it has none. Counted by the clock of this boot from when its
+/// command, or else the oldest of its processes, started: dates say nothing of that when the clock was set.
+pub(super) fn time_left(job: &Job, judgement: &Judgement) -> Option<Duration> {
+    let Verdict::OrphanedProcess { processes } = &judgement.verdict else { return None };
+    let limit = Duration::from_millis(job.spec().ok()?.timeout_ms?);
+    let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
+    let oldest = processes.iter().copied().min_by_key(|process| process.start_time);
+    let begun = judgement.command.or(supervisor).or(oldest)?;
+    Some(limit.saturating_sub(age_of(begun)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::samples;
+    use crate::queue::JobSpec;
+    use crate::system::ProcessIdentity;
+
+    fn judged(job: &Job, command: Option<ProcessIdentity>) -> Judgement {
+        let verdict = Verdict::OrphanedProcess { processes: vec![ProcessIdentity::this()] };
+        Judgement { command, ..crate::jobs::blank(job, verdict) }
+    }
+
+    #[test]
+    fn time_limit_counts_how_long_the_command_ran_whatever_the_dates_say() {
+        let spec = JobSpec { timeout_ms: Some(7_200_000), ..JobSpec::default() };
+        let mut job = samples::queued("a", &spec);
+        for days in [-400, 0, 400] {
+            let claimed = crate::state::Clock::system().now().plus_millis(days * 24 * 60 * 60 * 1000);
+            job.course_mut().started_at = Some(claimed);
+            for command in [Some(ProcessIdentity::this()), None] {
+                let left = time_left(&job, &judged(&job, command)).unwrap();
+                let used = Duration::from_secs(7_200) - left;
+                assert!(used < Duration::from_secs(3_600) && !left.is_zero(), "{days}: {left:?}");
+            }
+        }
+        let began_with_the_machine = ProcessIdentity { pid: 1, start_time: 0 };
+        let spec = JobSpec { timeout_ms: Some(1), ..JobSpec::default() };
+        let job = samples::queued("b", &spec);
+        assert_eq!(time_left(&job, &judged(&job, Some(began_with_the_machine))), Some(Duration::ZERO));
+        let unlimited = samples::queued("c", &JobSpec::default());
+        assert_eq!(time_left(&unlimited, &judged(&unlimited, None)), None);
+    }
 }

@@ -4,18 +4,21 @@
 //! job waits for a large workspace.
 
 use std::collections::HashMap;
-use std::thread::JoinHandle;
+use std::io;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::needs::{Needs, waits_for_cleanup};
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
+use crate::in_use::JobsAtWork;
 use crate::jobs::{
-    PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
+    IN_USE, PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
     prune_some, slots_without_job, trash_slots, would_prune_these,
 };
 use crate::queue::{Job, JobId, Queue, QueueError};
 use crate::state::StateDir;
+use crate::system::ClockWatch;
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
@@ -28,6 +31,7 @@ const A_ROUND: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Retainer {
     rules: Option<(Retention, CleanupSettings)>,
+    clock: ClockWatch,
     next: Option<Instant>,
     /// The pause after the last look, when somebody waited for a cleanup.
     pause: Option<Duration>,
@@ -43,7 +47,7 @@ pub(super) struct Retainer {
 #[derive(Debug, Default)]
 struct Looked {
     free: HashMap<JobId, u32>,
-    /// Some wait for a cleanup.
+    /// Some wait for a cleanup, or for whoever works in their workspace.
     pending: bool,
     /// So many of their cleanups can be worked on.
     open: usize,
@@ -75,16 +79,23 @@ impl Retainer {
                     self.free = looked.free;
                     self.look_again(looked.pending, looked.open);
                     if self.free.is_empty() {
-                        self.delete(dir, queue)?;
+                        self.delete(dir, queue, settings)?;
                     }
                 }
                 None if self.looking.is_some() => {}
                 None if self.next.is_some_and(|next| Instant::now() < next) => {}
+                // How old jobs are cannot be told: nothing goes for its age.
+                None if self.clock.ahead(&dir.clock).is_some() => {}
                 None => {
                     of_the_queue(finish_removals(dir, queue, settings))?;
                     let outlived = retention.outlived(queue.state(), dir.clock.now());
                     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
-                    self.looking = Some(look(dir, jobs.cloned().collect(), retention, cleanup, settings));
+                    let (jobs, at_work) = (jobs.cloned().collect(), JobsAtWork::of(dir, queue.state()));
+                    self.looking = look(dir, jobs, at_work, retention, cleanup, settings).ok();
+                    if self.looking.is_none() {
+                        // No thread to be had now.
+                        self.next = Some(Instant::now() + SOON);
+                    }
                 }
             }
         }
@@ -100,7 +111,7 @@ impl Retainer {
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
         if self.free.is_empty() {
-            self.delete(dir, queue)?;
+            self.delete(dir, queue, settings)?;
         }
         Ok(())
     }
@@ -115,16 +126,22 @@ impl Retainer {
     }
 
     /// Begins to delete what is in the trash. A thread that is at it still is left to it.
-    fn delete(&mut self, dir: &StateDir, queue: &mut Queue) -> Result<(), QueueError> {
+    fn delete(
+        &mut self,
+        dir: &StateDir,
+        queue: &mut Queue,
+        settings: &RecoverSettings,
+    ) -> Result<(), QueueError> {
         if self.deleting.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
         let Ok(listed) = trash_slots(dir) else { return Ok(()) };
         queue.refresh()?;
         let slots = slots_without_job(listed, queue.state());
-        let dir = dir.clone();
+        let (dir, keep) = (dir.clone(), settings.keep.clone());
         // Killed with the daemon, it leaves what the next one deletes.
-        self.deleting = Some(std::thread::spawn(move || delete_slots(&dir, &slots)));
+        let delete = move || delete_slots(&dir, &slots, &keep);
+        self.deleting = Builder::new().name("delete".to_owned()).spawn(delete).ok();
         Ok(())
     }
 }
@@ -133,19 +150,21 @@ impl Retainer {
 fn look(
     dir: &StateDir,
     jobs: Vec<Job>,
+    at_work: JobsAtWork,
     retention: Retention,
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
-) -> JoinHandle<Looked> {
+) -> io::Result<JoinHandle<Looked>> {
     let (dir, cleanup, settings) = (dir.clone(), cleanup.clone(), settings.clone());
-    std::thread::spawn(move || {
+    Builder::new().name("retention".to_owned()).spawn(move || {
         let mut needs = Needs::new(&dir, &cleanup);
-        let report = would_prune_these(&dir, jobs.iter(), &retention, &|job| needs.of(job), &settings);
+        let needed = |job: &Job| needs.of(job);
+        let report = would_prune_these(&dir, jobs.iter(), at_work, &retention, &needed, &settings);
         let by_id: HashMap<String, &Job> = jobs.iter().map(|job| (job.id.to_string(), job)).collect();
         let of = |id: &String| by_id.get(id).copied();
         let waiting: Vec<&Job> =
             report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
-        let pending = !waiting.is_empty();
+        let pending = !waiting.is_empty() || report.kept.iter().any(|kept| kept.code == IN_USE);
         // What cannot be entered now is entered with the next look.
         let open = needs.enter_cleanups(waiting.into_iter()).map_or(0, |ids| ids.len());
         let free = report.removed.iter().filter_map(|gone| of(&gone.job_id));

@@ -1,4 +1,4 @@
-//! The daemon's look for orphans, at intervals: a new plan, and a trash that keeps to its limits. Nothing that is not
+//! The daemon's look for orphans, at intervals: a new plan, and a trash and archives that keep to their limits. Nothing that is not
 //! in the trash is removed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::serve::Rules;
+use crate::archive;
 use crate::jobs::FreshnessLimits;
 use crate::orphans::{OrphanSettings, World, empty_trash, rescan};
 use crate::queue::Queue;
 use crate::recovery::JobHolders;
 use crate::state::StateDir;
+use crate::system::ClockWatch;
 
 /// At most so long until new settings are seen.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,13 +33,15 @@ impl Scanning {
 }
 
 /// Looks until `over`, the first time an interval after the recovery, which has looked. What goes wrong (the disk,
-/// another scan at work) is tried again at the next time.
+/// another scan at work) is tried again at the next time. After the clock was set forward the age of nothing can be
+/// told: then it does not look for a day, unless the clock is set back.
 pub(super) fn scan_at_intervals(dir: &StateDir, scanning: &Scanning, over: &AtomicBool) {
-    let mut last = Instant::now();
+    let (mut last, mut clock) = (Instant::now(), ClockWatch::default());
     while !over.load(Ordering::Relaxed) {
         let (settings, limits) = scanning.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let every = settings.scan_every;
-        if !every.is_zero() && last.elapsed() >= every {
+        let is_jumped = clock.ahead(&dir.clock).is_some();
+        if !every.is_zero() && last.elapsed() >= every && !is_jumped {
             let _ = look(dir, &settings, limits); // See above.
             last = Instant::now();
         }
@@ -55,5 +59,6 @@ fn look(
     let world = World::look(dir, settings, &queue)?;
     rescan(&world, &|id, claim| holders.liveness(id, claim))?;
     empty_trash(dir, settings, false)?;
+    archive::prune(dir, settings.archives, &settings.actor)?;
     Ok(())
 }

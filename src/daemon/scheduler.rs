@@ -6,17 +6,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::occupied::Occupied;
 use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
-use super::supervisors::Supervisors;
+use super::starting::Allowance;
+use super::starts::Starts;
+use super::supervisors::{Supervisors, can_start};
 use super::watch::Watch;
 use super::wishes::Wishes;
 use crate::cleanup::{CleanupSettings, Derived};
 use crate::durable::log::LogError;
-use crate::durable::{DiskError, FileLock, Holder, Taken};
+use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
+use crate::jobs::record::RecordError;
 use crate::jobs::{
-    Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
-    after_failed_start, record, remind, settle,
+    Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, StartsHeld,
+    Verdict, after_failed_start, given_back_for_host, record, remind, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -78,6 +82,7 @@ pub struct Scheduler {
     queue: Queue,
     settings: SchedulerSettings,
     supervisors: Supervisors,
+    starts: Starts,
     watch: Watch,
     orphans: Orphans,
     wishes: Wishes,
@@ -92,6 +97,7 @@ pub struct Scheduler {
     is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
+    occupied: Occupied,
 }
 
 /// Looks at the queue in every round; true when it wants the next one at once.
@@ -106,6 +112,7 @@ impl Scheduler {
             queue,
             settings,
             supervisors: Supervisors::default(),
+            starts: Starts::default(),
             watch: Watch::new(),
             orphans: Orphans::default(),
             wishes: Wishes::default(),
@@ -117,6 +124,7 @@ impl Scheduler {
             is_kept_waiting: false,
             is_ending: false,
             announced: None,
+            occupied: Occupied::default(),
         }
     }
 
@@ -165,7 +173,8 @@ impl Scheduler {
     pub fn run_until_idle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
             let moved = self.step_or_reopen()?;
-            if !moved && self.supervisors.is_empty() && !self.is_any_running() {
+            let is_idle = self.supervisors.is_empty() && !self.is_any_running();
+            if !moved && is_idle && !self.starts.is_trying() {
                 return Ok(());
             }
             if !moved {
@@ -230,6 +239,7 @@ impl Scheduler {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
                 self.queue = Queue::open(&self.dir)?;
+                self.occupied.forget();
                 Ok(true)
             }
             other => other,
@@ -241,10 +251,18 @@ impl Scheduler {
     /// # Errors
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
+        // What is submitted from now on is in another directory: nobody is to wait for this one.
+        self.dir.disk.check_its_home()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
-        ended.iter().for_each(|job| self.watch.lost(job));
+        ended.iter().for_each(|gone| self.watch.lost(&gone.job));
+        if !ended.is_empty() {
+            // What they recorded before they ended is to be known.
+            self.queue.refresh()?;
+            self.starts.ended(&self.dir, &ended, self.queue.state());
+        }
+        self.starts.look(&self.dir, &self.supervisors);
         let settled = self.settle_the_lost()?;
         self.carry_out_wishes();
         let started = self.start_jobs()?;
@@ -269,33 +287,61 @@ impl Scheduler {
         if due.is_empty() {
             return Ok(false);
         }
-        let settled = settle(&self.dir, &mut self.queue, &due, &self.settings.jobs, &mut |_, _| true)?;
+        let of_host = self.starts.blamed_on_host(&due);
+        let (of_host, others) = due.into_iter().partition(|job| of_host.contains(job));
         let mut changed = false;
-        for job in settled {
-            self.watch_on(&job);
-            let is_over = !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
-            changed |= is_over;
-            if is_over {
-                self.give_back_repository_of(&job.job_id);
-                self.write_record(&job.job_id);
+        for (jobs, blame) in [(others, Blame::Job), (of_host, Blame::Host)] {
+            let jobs: Vec<JobId> = jobs;
+            let settings = RecoverSettings { blame, ..self.settings.jobs.clone() };
+            for job in settle(&self.dir, &mut self.queue, &jobs, &settings, &mut |_, _| true)? {
+                changed |= self.settled(&job)?;
             }
         }
         Ok(changed)
     }
 
+    /// True when the job is not under way any more.
+    fn settled(&mut self, job: &Settled) -> Result<bool, WorkError> {
+        self.watch_on(job);
+        let id = &job.job_id;
+        let is_unbegun =
+            matches!(job.settlement, Settlement::Unknown { .. }) && self.give_back_unbegun(id)?;
+        let is_over =
+            is_unbegun || !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
+        let never_started = is_unbegun || job.judgement.verdict == Verdict::NeverStarted;
+        let last = self.queue.state().get(id).and_then(|job| job.course().history.last());
+        let why = last.and_then(|turn| turn.reason.clone()).unwrap_or_default();
+        self.starts.judged(&self.dir, id, never_started, &why);
+        if is_over {
+            self.give_back_repository_of(id);
+            self.write_record(id);
+        }
+        Ok(is_over)
+    }
+
+    /// Where locks prove nothing (a network file system), what our own supervisor left behind does.
+    fn give_back_unbegun(&mut self, id: &JobId) -> Result<bool, WorkError> {
+        let Some(lost) = self.starts.left_unbegun(&self.dir, id) else { return Ok(false) };
+        let is_of_host = !self.starts.blamed_on_host(std::slice::from_ref(id)).is_empty();
+        self.give_back(id, lost.claim, "its supervisor left without having begun it", is_of_host)?;
+        Ok(true)
+    }
+
     /// What was recorded is owed, whoever recorded it and whatever became of the signal.
     fn carry_out_wishes(&mut self) {
         let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
-        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, &self.settings.jobs));
+        // For a wish the time that is left is no matter.
+        alone.iter().for_each(|job| self.orphans.see_to(&self.dir, job, None, &self.settings.jobs));
     }
 
     /// A job that was judged, and lives, is watched by what the judgement has found.
     fn watch_on(&mut self, settled: &Settled) {
         let Some(job) = self.queue.state().get(&settled.job_id) else { return };
-        self.watch.judged(settled, time_left(&self.dir, job));
+        let left = time_left(job, &settled.judgement);
+        self.watch.judged(settled, left);
         let is_orphan = matches!(settled.judgement.verdict, Verdict::OrphanedProcess { .. });
         if is_orphan && settled.settlement == Settlement::Reattached {
-            self.orphans.see_to(&self.dir, job, &self.settings.jobs);
+            self.orphans.see_to(&self.dir, job, left, &self.settings.jobs);
         }
     }
 
@@ -325,24 +371,38 @@ impl Scheduler {
             return Ok(false);
         }
         let slots = self.settings.workers.saturating_sub(self.queue.state().running().len());
-        if slots == 0 || self.queue.state().counts().queued == 0 {
+        let allowance = self.starts.allows();
+        if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
             return Ok(false);
         }
         // In this order: whoever gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
-        let held = self.held_by_others();
-        let (now, only) = (self.dir.clock.now(), &self.settings.only);
+        self.occupied.look(&self.dir, self.queue.state());
+        let mut held = self.held_by_others();
+        held.extend(self.occupied.repositories());
+        let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
+        let starts = &self.starts;
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
-            if only.is_empty() {
+            if only.is_empty() && !occupied.is_any() && allowance == Allowance::All {
                 return startable(state, &held, &line, now, slots);
             }
-            let all = startable(state, &held, &line, now, usize::MAX);
-            all.into_iter().filter(|(id, _)| only.contains(id)).take(slots).collect()
+            let mut all = startable(state, &held, &line, now, usize::MAX);
+            all.retain(|(id, _)| (only.is_empty() || only.contains(id)) && !occupied.has(id));
+            if allowance == Allowance::One {
+                return starts.to_try(all).into_iter().collect();
+            }
+            all.truncate(slots);
+            all
         };
         let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty();
+        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any();
         if looked_at.is_empty() {
+            return Ok(false);
+        }
+        if let Err(e) = can_start(&self.settings.supervisor) {
+            // Before anything is claimed: it costs no job so much as a line.
+            self.starts.host_failed(&self.dir, &describe(&e));
             return Ok(false);
         }
         let (claims, chosen) = self.queue.transact(&self.settings.jobs.actor, |state| {
@@ -384,6 +444,8 @@ impl Scheduler {
                 _ => None,
             };
             if let Some(lock) = &self.announced {
+                // From now on it would be believed.
+                let _ = StartsHeld::remove(&self.dir);
                 // What a crash leaves there says that a scheduler is to be expected back.
                 let since = self.dir.clock.now().to_string();
                 let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };
@@ -408,25 +470,43 @@ impl Scheduler {
     }
 
     fn start(&mut self, id: &JobId, claim: u64) -> Result<(), WorkError> {
-        let started = self.write_record_of(id).and_then(|()| {
-            self.supervisors.start(&self.dir, &self.settings.supervisor, id, claim).map_err(|e| describe(&e))
+        // A record is the job's own file, and what is in its way may be too; a supervisor is ours.
+        let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), describe(&e)));
+        let started = recorded.and_then(|()| {
+            let program = &self.settings.supervisor;
+            self.supervisors.start(&self.dir, program, id, claim).map_err(|e| (true, describe(&e)))
         });
-        let Err(reason) = started else {
+        let Err((is_of_host, reason)) = started else {
             self.started.push(id.clone());
             return Ok(());
         };
         // Nothing was started: the claim is given back, and the job is tried again later.
+        if is_of_host {
+            self.starts.host_failed(&self.dir, &reason);
+        }
+        self.give_back(id, claim, &reason, is_of_host)
+    }
+
+    /// Gives a claim back that nothing was begun under.
+    fn give_back(&mut self, id: &JobId, claim: u64, why: &str, is_of_host: bool) -> Result<(), WorkError> {
         let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
         self.queue.transact(&self.settings.jobs.actor, |state| {
             let job = state.get(id).filter(|job| job.course().claim == Some(claim));
-            (job.map(|job| after_failed_start(job, &reason, now, most)).into_iter().collect(), ())
+            let given_back = job.map(|job| {
+                if is_of_host {
+                    given_back_for_host(job, why)
+                } else {
+                    after_failed_start(job, why, now, most)
+                }
+            });
+            (given_back.into_iter().collect(), ())
         })?;
         Ok(())
     }
 
-    fn write_record_of(&self, id: &JobId) -> Result<(), String> {
+    fn write_record_of(&self, id: &JobId) -> Result<(), RecordError> {
         let Some(job) = self.queue.state().get(id) else { return Ok(()) };
-        record::write(&self.dir, job).map_err(|e| describe(&e))
+        record::write(&self.dir, job)
     }
 
     /// Derived, so that a failure to write it is for the next recovery to mend.
@@ -450,6 +530,7 @@ impl Scheduler {
 
 impl Scheduler {
     fn withdraw(&mut self) {
+        self.starts.forget(&self.dir);
         if let Some(lock) = self.announced.take() {
             // In order: nobody need wait for this one to come back.
             let _ = lock.file().truncate(0);

@@ -116,6 +116,9 @@ pub enum DaemonError {
     /// Running jobs.
     #[error(transparent)]
     Work(#[from] WorkError),
+    /// The host gives no threads for its work.
+    #[error("cannot make the threads that a daemon works with")]
+    Threads(#[source] io::Error),
     /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -163,7 +166,8 @@ pub(super) struct Life<'a> {
 fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) -> T {
     let (over, wait) = channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        // Without a thread nobody can watch either, and all else is as it would be.
+        let _ = std::thread::Builder::new().name("announce".to_owned()).spawn_scoped(scope, move || {
             if wait.recv_timeout(ANNOUNCED_AFTER) == Err(RecvTimeoutError::Timeout) {
                 // The disk may refuse: then nobody can watch, and all else is as it would be.
                 let _ = info.write(dir);

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::durable::{DiskError, Tried};
-use crate::jobs::marks;
+use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::queue::JobId;
 use crate::state::StateDir;
 
@@ -16,7 +18,35 @@ const MOST_WATCHES: usize = 32;
 /// The supervisors that this process started and that live.
 #[derive(Debug, Default)]
 pub(super) struct Supervisors {
-    children: HashMap<JobId, Child>,
+    children: HashMap<JobId, Started>,
+}
+
+#[derive(Debug)]
+struct Started {
+    child: Child,
+    claim: u64,
+    at: Instant,
+}
+
+/// A supervisor that has ended.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) job: JobId,
+    pub(super) claim: u64,
+    /// It says that the host was too weak to start the command.
+    pub(super) blames_host: bool,
+}
+
+/// Whether a supervisor could be started at all, as far as a look tells that costs nothing.
+///
+/// # Errors
+/// What keeps the program from being executed.
+pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
+    let Some(binary) = program.first().map(Path::new).filter(|binary| binary.is_absolute()) else {
+        return Ok(());
+    };
+    let looked = rustix::fs::access(binary, rustix::fs::Access::EXEC_OK);
+    looked.map_err(io::Error::from).tried("start a supervisor with", binary)
 }
 
 impl Supervisors {
@@ -40,6 +70,7 @@ impl Supervisors {
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
             .args((self.children.len() >= MOST_WATCHES).then_some("--no-log-watch"))
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
+            .env(marks::STATE_INCARNATION, dir.mark())
             .env(marks::ROLE, "supervisor")
             .current_dir("/")
             .stdin(Stdio::null())
@@ -47,14 +78,31 @@ impl Supervisors {
             .stderr(log)
             .spawn()
             .tried("start the supervisor", binary.as_ref())?;
-        self.children.insert(job.clone(), child);
+        self.children.insert(job.clone(), Started { child, claim, at: Instant::now() });
         Ok(())
     }
 
-    /// Takes note of those that have ended; their jobs.
-    pub(super) fn reap(&mut self) -> Vec<JobId> {
-        let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
-        self.children.extract_if(|_, child| is_over(child)).map(|(job, _)| job).collect()
+    /// Takes note of those that have ended.
+    pub(super) fn reap(&mut self) -> Vec<Gone> {
+        let mut gone = Vec::new();
+        self.children.retain(|job, started| match started.child.try_wait() {
+            Ok(None) => true,
+            ended => {
+                let code = ended.ok().flatten().and_then(|status| status.code());
+                let blames_host = code == Some(i32::from(HOST_TOO_WEAK));
+                gone.push(Gone { job: job.clone(), claim: started.claim, blames_host });
+                false
+            }
+        });
+        gone
+    }
+
+    /// The jobs and claims of those that live for at least so long.
+    pub(super) fn older_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, u64)> {
+        let old = move |(job, started): (_, &Started)| {
+            (started.at.elapsed() >= age).then_some((job, started.claim))
+        };
+        self.children.iter().filter_map(old)
     }
 
     /// Whether we started the job's supervisor and it lives.

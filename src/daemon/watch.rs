@@ -161,6 +161,9 @@ impl Watch {
                 let pause = time_left.map_or(ORPHAN_PAUSE, |left| left.min(ORPHAN_PAUSE));
                 (worth_watching(processes, settled.judgement.command), pause, true)
             }
+            Verdict::OtherIncarnation { processes } => {
+                (worth_watching(processes, settled.judgement.command), ORPHAN_PAUSE, false)
+            }
             Verdict::Unknown { .. } => (Vec::new(), UNKNOWN_PAUSE, false),
             _ => (Vec::new(), TIMED_PAUSE, false),
         };

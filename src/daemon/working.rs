@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, Scope, Thread};
 
 use super::again::{Again, Looks};
 use super::cleaning::{Cleaning, clean};
@@ -37,27 +38,37 @@ pub(super) fn work(
     let rules = again.rules.borrow().clone();
     let beside = Beside { cleaning: Cleaning::new(rules.cleanup.clone()), scanning: Scanning::new(&rules) };
     std::thread::scope(|scope| {
-        // Derived: what cannot be written now, the next recovery writes.
-        scope.spawn(|| record::write_waiting(dir, &waiting, &|| over.load(Ordering::Relaxed)));
-        let stop = || over.load(Ordering::Relaxed);
-        let (beside, over) = (&beside, &over);
-        let broke_off = restarts.beside.clone();
-        let cleaner =
-            scope.spawn(move || kept_going(&broke_off, &stop, &mut || clean(dir, &beside.cleaning, over)));
-        let broke_off = restarts.beside.clone();
-        let scanner = scope.spawn(move || {
-            kept_going(&broke_off, &stop, &mut || scan_at_intervals(dir, &beside.scanning, over));
-        });
-        let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
-        scheduler.follow(follower(dir, &rules, life, restarts));
-        scheduler.retain(rules.retention, &rules.cleanup);
-        // Also when the loop breaks off: the scope waits for its threads.
-        let worked = catch_unwind(AssertUnwindSafe(|| schedule(scheduler, again, beside, (life, restarts))));
+        let (beside, over, waiting) = (&beside, &over, &waiting);
+        let stop = move || over.load(Ordering::Relaxed);
+        let mut threads = Vec::new();
+        // Also when the loop breaks off, or a thread cannot be had: the scope waits for its threads.
+        let worked = catch_unwind(AssertUnwindSafe(|| {
+            let broke_off = restarts.beside.clone();
+            let cleans = move || kept_going(&broke_off, &stop, &mut || clean(dir, &beside.cleaning, over));
+            threads.push(begin(scope, "cleaner", cleans)?);
+            let broke_off = restarts.beside.clone();
+            let mut scan = move || scan_at_intervals(dir, &beside.scanning, over);
+            threads.push(begin(scope, "scanner", move || kept_going(&broke_off, &stop, &mut scan))?);
+            // Derived: what cannot be written now, the next recovery writes.
+            let _ = begin(scope, "records", move || drop(record::write_waiting(dir, waiting, &stop)));
+            let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
+            scheduler.follow(follower(dir, &rules, life, restarts));
+            scheduler.retain(rules.retention, &rules.cleanup);
+            schedule(scheduler, again, beside, (life, restarts))
+        }));
         over.store(true, Ordering::Relaxed);
-        cleaner.thread().unpark();
-        scanner.thread().unpark();
+        threads.iter().for_each(Thread::unpark);
         worked.unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+fn begin<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<Thread, DaemonError> {
+    let begun = Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+    begun.map(|begun| begun.thread().clone()).map_err(DaemonError::Threads)
 }
 
 fn follower(dir: &StateDir, rules: &Rules, life: &Life<'_>, restarts: &Restarts<'_>) -> Follower {
@@ -109,6 +120,7 @@ fn take_over(
     // Secrets may be in files of their own, so that the settings alone do not tell whether anything is new. What is
     // under way comes to its end elsewhere: no job waits for it, and the new engine begins when the old one has left.
     let before = scheduler.follow(follower);
-    std::thread::spawn(move || drop(before));
+    // Without a thread it comes to its end here.
+    let _ = Builder::new().name("old-deliveries".to_owned()).spawn(move || drop(before));
     again.rules.replace(rules);
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{DiskError, Tried};
+use super::home::Home;
 use super::mutation::Mutation;
 
 /// One change of the disk, in the order in which this process asked for it.
@@ -52,6 +53,21 @@ pub enum Effect<'a> {
     SetMode { path: &'a Path, mode: u32 },
 }
 
+impl Effect<'_> {
+    /// The path by which something is changed; `None` for what happens to an open file.
+    fn changed_name(&self) -> Option<&Path> {
+        match self {
+            Effect::Create { path }
+            | Effect::RemoveFile { path }
+            | Effect::CreateDir { path }
+            | Effect::RemoveDir { path }
+            | Effect::SetMode { path, .. } => Some(path),
+            Effect::Rename { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+}
+
 /// Who watches, or refuses, the effects of a [`Disk`].
 pub trait Observer: Send + Sync {
     /// Called before the effect.
@@ -73,6 +89,8 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Disk {
     observer: Option<Arc<dyn Observer>>,
+    /// The folder that it works in.
+    home: Option<Arc<Home>>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -93,7 +111,31 @@ impl Disk {
     /// The real disk, with an observer of every effect.
     #[must_use]
     pub fn observed(observer: Arc<dyn Observer>) -> Disk {
-        Disk { observer: Some(observer) }
+        Disk { observer: Some(observer), home: None }
+    }
+
+    /// The same, for work in this folder: see [`Home`].
+    #[must_use]
+    pub fn at_home(self, home: Home) -> Disk {
+        Disk { home: Some(Arc::new(home)), ..self }
+    }
+
+    /// The folder that it works in, if it was told one.
+    #[must_use]
+    pub fn home(&self) -> Option<&Home> {
+        self.home.as_deref()
+    }
+
+    /// Whether the path of its folder still leads to it.
+    ///
+    /// # Errors
+    /// With [`super::NotHome::Replaced`] when another folder has it.
+    pub fn check_its_home(&self) -> Result<(), DiskError> {
+        self.home.as_ref().map_or(Ok(()), |home| home.check(home.root()).tried("work in", home.root()))
+    }
+
+    fn check_home(&self, path: &Path) -> io::Result<()> {
+        self.home.as_ref().map_or(Ok(()), |home| home.check(path))
     }
 
     #[track_caller]
@@ -102,6 +144,9 @@ impl Disk {
         effect: &Effect<'_>,
         act: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
+        if let Some(path) = effect.changed_name() {
+            self.check_home(path)?;
+        }
         let Some(observer) = &self.observer else { return act() };
         observer.reached(Location::caller());
         observer.before(effect)?;
@@ -155,10 +200,8 @@ impl Disk {
     /// # Errors
     /// `NotFound` when there is none; otherwise what the system says.
     pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
+        self.check_home(path)
+            .and_then(|()| OpenOptions::new().read(true).write(true).open(path))
             .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
             .tried("open for writing", path)
     }
@@ -197,17 +240,18 @@ impl Disk {
 
     /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
     ///
+    /// Where the system knows no rename that replaces nothing (OpenZFS before 2.2, NFS, system calls that are
+    /// filtered), a file gets its new name as a second one and loses the first; killed in between it has both, and
+    /// the same call again ends it. A folder, which can have one name only, takes the place of nothing but an empty
+    /// folder that came there at that very moment.
+    ///
     /// # Errors
     /// What the system says.
     #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::fs::CWD;
         self.perform(&Effect::Rename { from, to, replace }, || {
-            if replace {
-                std::fs::rename(from, to)
-            } else {
-                renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from)
-            }
+            if replace { std::fs::rename(from, to) } else { super::noreplace::rename((CWD, from), (CWD, to)) }
         })
         .tried("rename into place", to)
     }
@@ -232,7 +276,7 @@ impl Disk {
         use rustix::fs::{AtFlags, unlinkat};
         let flags = if is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         let act = || unlinkat(folder, name, flags).map_err(io::Error::from);
-        if self.observer.is_none() {
+        if self.observer.is_none() && self.home.is_none() {
             return act();
         }
         let path = path();
@@ -248,11 +292,8 @@ impl Disk {
         (to_folder, to_name): (BorrowedFd<'_>, &CStr),
         paths: &dyn Fn() -> (PathBuf, PathBuf),
     ) -> io::Result<()> {
-        use rustix::fs::{RenameFlags, renameat_with};
-        let act = || {
-            renameat_with(folder, name, to_folder, to_name, RenameFlags::NOREPLACE).map_err(io::Error::from)
-        };
-        if self.observer.is_none() {
+        let act = || super::noreplace::rename((folder, name), (to_folder, to_name));
+        if self.observer.is_none() && self.home.is_none() {
             return act();
         }
         let (from, to) = paths();

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::home::NotHome;
+
 /// An effect or a read that the system refused.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -24,13 +26,18 @@ impl DiskError {
     }
 
     /// Whether the system refuses changes of what it may well let us read: a read-only or full disk, a quota,
-    /// missing permission, a failing device.
+    /// missing permission, a failing device, a copy of a state directory.
     #[must_use]
     pub fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
         let refusals =
             [Errno::ROFS, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ACCESS, Errno::PERM, Errno::IO];
-        self.source.raw_os_error().is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
+        let is_copy = matches!(NotHome::behind(&self.source), Some(NotHome::Copy { .. }));
+        is_copy
+            || self
+                .source
+                .raw_os_error()
+                .is_some_and(|code| refusals.iter().any(|e| e.raw_os_error() == code))
     }
 
     /// Whether this process may open no more files: it alone, and it will not pass.

@@ -4,22 +4,29 @@
 //! record it, refuse it and rebuild what a power loss would have left.
 
 mod abandoned;
+mod ability;
 mod disk;
 mod error;
+mod home;
 mod lock;
 pub mod log;
 pub mod mutation;
+mod noreplace;
 mod page_guard;
 mod quarantine;
 mod replace;
 pub(crate) mod sealed;
 mod shared_page;
 pub mod tree;
+mod weakness;
 
 pub use abandoned::{Abandoned, is_temporary_name, remove_abandoned};
+pub use ability::{Unable, try_abilities};
 pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
+pub use home::{Home, NotHome};
 pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
 pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};
+pub use weakness::{has_weakness, is_weakness};

@@ -91,6 +91,16 @@ impl SharedPage {
         Ok(SharedPage { base, guard: Some(PageGuard::of(base)) })
     }
 
+    /// Whether what is written into it is what the file reads as, and the other way round. For a page that nobody
+    /// uses.
+    pub(crate) fn reads_as(&self, file: &File) -> io::Result<bool> {
+        use std::os::unix::fs::FileExt;
+        self.word(WORD_EPOCH).store(MAGIC, Ordering::SeqCst);
+        let mut read = [0; 8];
+        file.read_exact_at(&mut read, 8 * WORD_EPOCH as u64)?;
+        Ok(u64::from_ne_bytes(read) == MAGIC)
+    }
+
     /// Whether the file was made shorter and the page was looked at since: nobody sees any more what is written
     /// into it.
     pub(crate) fn is_lost(&self) -> bool {

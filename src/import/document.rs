@@ -197,6 +197,7 @@ impl Source<'_> {
             pid: process.pid,
             start_time: process.start_time,
             boot_id: self.boot_id.to_owned(),
+            booted_at: crate::system::Host::this().booted_at,
             output: self.output_path.clone(),
         })
     }

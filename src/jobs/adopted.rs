@@ -11,7 +11,7 @@ use super::stored::DOCUMENT_VERSION;
 use super::verdict::Verdict;
 use crate::queue::{Adopted, Job, Outcome};
 use crate::state::Timestamp;
-use crate::system::{Presence, ProcessIdentity, sight};
+use crate::system::{Presence, ProcessIdentity, SAME_START_SECONDS, sight};
 
 /// What became of a job that was taken over; `Unknown` for one that was not.
 pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
@@ -19,8 +19,12 @@ pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
         return blank(job, Verdict::Unknown { why: "it was not taken over".to_owned() });
     };
     let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
-    let is_this_boot = adopted.boot_id == look.host.boot_id;
     let sighting = sight(process);
+    let started = adopted.booted_at.zip(look.host.booted_at);
+    let is_same_start = started.is_some_and(|(then, now)| then.abs_diff(now) <= SAME_START_SECONDS);
+    // The id alone proves no other boot while a process with that PID and start time lives.
+    let is_this_boot =
+        adopted.boot_id == look.host.boot_id || is_same_start && sighting.presence == Presence::Alive;
     let (verdict, detail) = match sighting.presence {
         _ if !is_this_boot => (None, "was started in another boot and is gone".to_owned()),
         Presence::Alive => (Some(Verdict::Adopted { process }), "lives".to_owned()),
@@ -81,6 +85,7 @@ fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
         tree_empty: false,
         leftovers_ended: 0,
         cpu_ms: None,
+        state: None,
         resources: None,
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::JobId;
-use crate::state::Timestamp;
+use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity, ResourceUse};
 
 /// Which process the command of an attempt is.
@@ -38,6 +38,9 @@ pub struct CommandRecord {
     /// The control group that it has joined with all that it will start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateStamp>,
 }
 
 impl CommandRecord {
@@ -55,6 +58,7 @@ impl CommandRecord {
             started_at: None,
             used_before: None,
             cgroup: None,
+            state: None,
         }
     }
 

@@ -42,6 +42,9 @@ pub enum Condition {
         /// What was the command.
         process: ProcessIdentity,
     },
+    /// It lives, although it was recorded under another boot id: that file is hidden from one of us, or something
+    /// is mounted over it.
+    BootIdentityDiffers,
     /// Its command acts as another user than it was started as.
     OtherUser {
         /// The command.
@@ -103,6 +106,7 @@ impl Condition {
             Condition::SupervisorStopped { .. } => "supervisor_stopped",
             Condition::CommandStopped { .. } => "command_stopped",
             Condition::Zombie { .. } => "zombie",
+            Condition::BootIdentityDiffers => "boot_identity_differs",
             Condition::OtherUser { .. } => "other_user",
             Condition::CannotEnd { .. } => "cannot_end",
             Condition::CancelPending { .. } => "cancel_pending",
@@ -141,6 +145,8 @@ pub(super) struct Seen {
     pub(super) command: Option<(ProcessIdentity, Sighting)>,
     /// The user that the command was started as.
     pub(super) uid: Option<u32>,
+    /// Whether it was recorded under another boot id.
+    pub(super) is_of_other_boot_id: bool,
     /// Whether a supervisor is there who should beat.
     pub(super) is_supervised: bool,
 }
@@ -148,6 +154,9 @@ pub(super) struct Seen {
 /// All that is not as it should be.
 pub(super) fn conditions(seen: &Seen, limits: FreshnessLimits) -> Vec<Condition> {
     let mut found = Vec::new();
+    if seen.is_of_other_boot_id {
+        found.push(Condition::BootIdentityDiffers);
+    }
     if let Some((process, _)) = seen.supervisor.filter(|(_, s)| s.is_stopped) {
         found.push(Condition::SupervisorStopped { process });
     }

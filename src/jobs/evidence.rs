@@ -20,7 +20,7 @@ use super::stored::Stored;
 use super::verdict::{Liveness, LockFact, Verdict};
 use crate::durable::{FileLock, Taken};
 use crate::queue::{Job, JobId};
-use crate::state::{JobPaths, StateDir, Word};
+use crate::state::{JobPaths, Standing, StateDir, Word};
 use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
@@ -96,6 +96,9 @@ pub fn judge(look: &Look<'_>, job: &Job) -> Judgement {
 
 /// As [`judge`], for the one who holds `sentinel.lock` exclusively.
 pub(crate) fn judge_locked(look: &Look<'_>, job: &Job) -> Judgement {
+    if let Some(judgement) = of_a_copy(look, job) {
+        return judgement;
+    }
     if job.course().adopted.is_some() {
         return super::adopted::judge_adopted(look, job);
     }
@@ -119,6 +122,9 @@ pub(crate) enum FirstSight {
 /// Looks at the lock; only when that is held, or of no use, at the rest too.
 pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
     let judged = |judgement| FirstSight::Judged(Box::new(judgement));
+    if let Some(judgement) = of_a_copy(look, job) {
+        return judged(judgement);
+    }
     if job.course().adopted.is_some() {
         return judged(super::adopted::judge_adopted(look, job));
     }
@@ -160,6 +166,13 @@ fn inspect(look: &Look<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: Str
         Err(e) => unknown(job, format!("{e}: {}", e.source)),
         Ok(files) => Inspection::new(look, job, paths, files).conclude(lock, how),
     }
+}
+
+/// In a copy of a state directory whatever runs belongs to the original, and is for that one to judge.
+fn of_a_copy(look: &Look<'_>, job: &Job) -> Option<Judgement> {
+    let Standing::Copied { of, .. } = &look.dir.standing else { return None };
+    let why = format!("this state directory is a copy: what runs belongs to the original, {}", of.display());
+    Some(unknown(job, why))
 }
 
 fn unknown(job: &Job, why: String) -> Judgement {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::stored::{Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::{End, EndedBy, JobId, Outcome};
-use crate::state::Timestamp;
+use crate::state::{StateStamp, Timestamp};
 use crate::system::ResourceUse;
 
 /// How an attempt ended.
@@ -51,6 +51,9 @@ pub struct ExitRecord {
     /// Processor time of the command and all its descendants, in milliseconds.
     #[serde(default)]
     pub cpu_ms: Option<u64>,
+    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateStamp>,
     /// The same apart, and memory: `cpu_user_ms`, `cpu_system_ms`, `memory_peak_bytes`.
     #[serde(flatten)]
     pub resources: Option<ResourceUse>,

@@ -4,6 +4,8 @@
 //! one. The supervisor makes it below its own group, the process that becomes the command joins it before
 //! it does, and `command.json` says so. Where no group may be made, marks and sessions have to do.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::state::StateDir;
@@ -11,12 +13,46 @@ use crate::system::Cgroup;
 
 /// The name of the group of the attempt that this claim began.
 pub(super) fn name(dir: &StateDir, claim: u64) -> String {
-    format!("recoveryctl-{}-{claim}", dir.identity.state_id)
+    format!("{}{claim}", prefix(dir, dir.identity.incarnation))
+}
+
+/// How the names of an incarnation's groups begin. Those of the first one have no part for it, as in what
+/// versions without incarnations made.
+fn prefix(dir: &StateDir, incarnation: u64) -> String {
+    let later = if incarnation > 1 { format!("{incarnation}-") } else { String::new() };
+    format!("recoveryctl-{}-{later}", dir.identity.state_id)
+}
+
+/// Removes the groups of this state directory that have lost their processes: those that no claim in `living`
+/// made. A supervisor that was killed between making a group and naming it in its sentinel leaves one that only
+/// its name tells of. Groups are listed before `living` is asked for: one of a later claim is not among them.
+///
+/// Returns how many were removed.
+pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> usize {
+    let groups = Cgroup::named(&format!("recoveryctl-{}-", dir.identity.state_id));
+    if groups.is_empty() {
+        return 0;
+    }
+    let living = living();
+    let is_left = |group: &Cgroup| {
+        let name = group.path().file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let claim = name.strip_prefix(&prefix(dir, dir.identity.incarnation));
+        let claim: Option<u64> = claim.and_then(|claim| claim.parse().ok());
+        // Of another incarnation: as long as its processes may live, a group that is empty may be about to
+        // be joined.
+        claim.map_or(!dir.may_have_survivors(), |claim| !living.contains(&claim))
+    };
+    let left = groups.iter().filter(|group| is_left(group) && matches!(group.is_populated(), Ok(false)));
+    left.filter(|group| group.remove().is_ok()).count()
 }
 
 /// The group that the files of an attempt tell of, if it is that attempt's own.
 pub(super) fn recorded(dir: &StateDir, claim: u64, path: Option<&Path>) -> Option<Cgroup> {
-    Cgroup::recorded(path?, &name(dir, claim))
+    let path = path?;
+    // That of an earlier incarnation is recorded in what was put back.
+    let of_earlier = dir.past.restored.as_ref().map(|restored| prefix(dir, restored.from_incarnation));
+    let earlier = of_earlier.and_then(|prefix| Cgroup::recorded(path, &format!("{prefix}{claim}")));
+    Cgroup::recorded(path, &name(dir, claim)).or(earlier)
 }
 
 /// Whether a group of this name was made for an attempt, of whatever state directory.

@@ -36,11 +36,12 @@ pub struct Life {
 pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     let Ok(paths) = dir.paths.job(&id.to_string()) else { return Life::default() };
     let output = paths.output();
-    let state_id = dir.identity.state_id.to_string();
+    let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
     let wanted = Wanted {
         job: id,
         root: dir.paths.root(),
         state_id: &state_id,
+        mark: &mark,
         output: &output,
         claim: None,
         is_begun: false,
@@ -50,6 +51,7 @@ pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     };
     let mut processes = table.of_job(&wanted);
     processes.extend(table.attendants(&wanted));
+    processes.extend(table.of_other_incarnations(&wanted));
     processes.sort_by_key(|p| p.pid);
     processes.dedup();
     Life { processes, doubt: table.doubt(&wanted) }

@@ -14,6 +14,9 @@ pub const STATE_DIR: &str = "RECOVERYCTL_STATE_DIR";
 /// The state directory's id: it tells whose a process is when the name of the directory leads nowhere any
 /// more. Supervisors have it too.
 pub const STATE_ID: &str = "RECOVERYCTL_STATE_ID";
+/// The incarnation and the folder of the state directory: a copy, and a backup that was put back, have the id of
+/// the original, and are others.
+pub const STATE_INCARNATION: &str = "RECOVERYCTL_STATE_INCARNATION";
 /// What a server that was started from inside a job has become, and its supervisors are: `daemon`, `work`, `lock`,
 /// `supervisor`. Jobs do not have it. By it a process that descends from a job is known not to be the job's.
 pub const ROLE: &str = "RECOVERYCTL_ROLE";
@@ -56,6 +59,7 @@ pub fn environment(
         (ATTEMPT, attempt.to_string().into()),
         (STATE_DIR, dir.paths.root().as_os_str().to_owned()),
         (STATE_ID, dir.identity.state_id.to_string().into()),
+        (STATE_INCARNATION, dir.mark().into()),
         (WORKSPACE, paths.workspace.as_os_str().to_owned()),
         (CHECKPOINT, paths.checkpoint().into_os_string()),
         (DOCKER_LABELS, docker_labels(dir, job).into()),
@@ -74,9 +78,10 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
 
 /// All that a job's command is told about itself, but for the state directory's place, which servers go by too: a
 /// server that leaves the job drops these.
-pub const OF_JOB: [&str; 10] = [
+pub const OF_JOB: [&str; 11] = [
     JOB_ID,
     STATE_ID,
+    STATE_INCARNATION,
     ATTEMPT,
     WORKSPACE,
     CHECKPOINT,

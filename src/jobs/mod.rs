@@ -16,9 +16,11 @@ mod prune;
 pub mod record;
 mod record_text;
 mod recover;
+mod restored;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sentinel;
+mod starts_held;
 mod stored;
 mod supervise;
 mod traces;
@@ -26,29 +28,36 @@ mod verdict;
 
 pub use command_record::CommandRecord;
 pub use conditions::{Condition, Withstanding};
+#[cfg(test)]
+pub(crate) use evidence::blank;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use fence::leave_attempts_group;
+pub(crate) use fence::sweep;
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use output::{Output, exit_line};
-pub use process_table::ProcessTable;
+pub use process_table::{LivingJob, ProcessTable};
+pub(crate) use prune::IN_USE;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,
 };
-pub(crate) use recover::after_failed_start;
 pub use recover::{
-    AssumeRefused, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment, RecoverError,
-    RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled, SettledJob,
-    Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains, remind,
-    resume, settle, would_resume, would_settle,
+    AssumeRefused, Blame, CancelOutcome, Cancellation, DamagedFile, OnOrphan, OrphanEnd, Reattachment,
+    RecoverError, RecoverSettings, Remains, RequeuePauses, ResumeRefused, ResumeReport, Resumed, Settled,
+    SettledJob, Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains,
+    remind, resume, settle, would_resume, would_settle,
 };
+pub(crate) use recover::{after_failed_start, given_back_for_host};
+pub use restored::{RestoreError, notice_restore};
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
+pub(crate) use starts_held::has_begun;
+pub use starts_held::{StartsHeld, hanging_starts, starts_held};
 pub use stored::Stored;
 pub use supervise::{
-    CommandRequest, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused, SuperviseError,
-    SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
+    CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
+    SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
 pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

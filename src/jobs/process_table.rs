@@ -4,7 +4,7 @@
 //! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
 //! job's lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -15,6 +15,7 @@ use super::kinship::Tokens;
 use super::marks;
 use super::traces::{Errand, output_files, real_name};
 use crate::queue::JobId;
+use crate::state::StateDir;
 use crate::system::{ProcessIdentity, process_stat};
 
 /// The processes of this machine, scanned at most once, by whichever thread asks first.
@@ -48,8 +49,16 @@ struct Seen {
 
 #[derive(Debug)]
 enum Marks {
-    Read { tokens: Tokens, state_dir: Option<Vec<u8>> },
-    Unreadable { uid: Option<u32> },
+    Read {
+        tokens: Tokens,
+        state_dir: Option<Vec<u8>>,
+        /// Incarnation and folder; `None` for what versions without them started.
+        mark: Option<Vec<u8>>,
+        repository: Option<Vec<u8>>,
+    },
+    Unreadable {
+        uid: Option<u32>,
+    },
 }
 
 /// What is known of a job whose processes are looked for.
@@ -59,6 +68,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) root: &'a Path,
     /// Which state directory that is.
     pub(crate) state_id: &'a str,
+    /// Its incarnation and folder, as they are in the environment of its processes.
+    pub(crate) mark: &'a str,
     /// Where its output goes.
     pub(crate) output: &'a Path,
     /// The claim of its present attempt; `None` when the queue names none.
@@ -71,6 +82,29 @@ pub(crate) struct Wanted<'a> {
     pub(crate) uid: Option<u32>,
     /// When its first process started, in clock ticks since boot: nothing of it is older.
     pub(crate) since: Option<u64>,
+}
+
+/// Whose a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// This state directory's.
+    Ours,
+    /// That of the same state directory at another time or in another folder: an original, or what ran before
+    /// a backup was put back.
+    OtherIncarnation,
+    /// Another one's.
+    Foreign,
+}
+
+/// A job of which something lives, as a look at all processes shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LivingJob {
+    /// Its processes.
+    pub processes: Vec<ProcessIdentity>,
+    /// Whether any of them is of another incarnation of the state directory.
+    pub is_of_other_incarnation: bool,
+    /// The repositories that they were given.
+    pub repositories: BTreeSet<String>,
 }
 
 impl ProcessTable {
@@ -102,17 +136,82 @@ impl ProcessTable {
         let scan = self.scan();
         let id = wanted.job.to_string();
         let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten();
-        let mut found: Vec<ProcessIdentity> = marked
-            .map(|&at| &scan.processes[at])
-            .filter(|seen| seen.is_of_state_dir(wanted))
-            .chain(scan.in_session(wanted))
-            .chain(scan.writing_to(wanted.output))
-            .filter(|seen| !seen.is_foreign_to(wanted))
-            .map(|seen| seen.identity)
-            .collect();
-        found.sort_by_key(|p| p.pid);
-        found.dedup();
+        let marked = marked.map(|&at| &scan.processes[at]).filter(|seen| seen.is_of_state_dir(wanted));
+        let by_trace = scan.in_session(wanted).chain(scan.writing_to(wanted.output));
+        let ours = marked.chain(by_trace.filter(|seen| seen.owner(wanted) != Owner::OtherIncarnation));
+        let ours = ours.filter(|seen| !seen.is_foreign_to(wanted));
+        distinct(ours.map(|seen| seen.identity))
+    }
+
+    /// The living processes of a job that another incarnation of the state directory started: supervisors too.
+    pub(crate) fn of_other_incarnations(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
+        let scan = self.scan();
+        let id = wanted.job.to_string();
+        let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten().copied();
+        let errands =
+            scan.errands.iter().filter(|(_, errand)| errand.job == id.as_bytes()).map(|(at, _)| *at);
+        let others = marked.chain(errands).map(|at| &scan.processes[at]);
+        distinct(
+            others.filter(|seen| seen.owner(wanted) == Owner::OtherIncarnation).map(|seen| seen.identity),
+        )
+    }
+
+    /// Every job of this state directory, in whichever incarnation, of which something lives; by its marks and
+    /// by supervisors, whatever the queue says of it.
+    #[must_use]
+    pub fn living_jobs(&self, dir: &StateDir) -> BTreeMap<JobId, LivingJob> {
+        let scan = self.scan();
+        let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
+        let root = dir.paths.as_known(dir.paths.root());
+        let named = scan.by_job.iter().flat_map(|(job, at)| at.iter().map(move |at| (job.as_slice(), *at)));
+        let errands = scan.errands.iter().map(|(at, errand)| (errand.job.as_slice(), *at));
+        let mut found: BTreeMap<JobId, LivingJob> = BTreeMap::new();
+        for (name, at) in named.chain(errands) {
+            let Some(job) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<JobId>().ok()) else {
+                continue;
+            };
+            let seen = &scan.processes[at];
+            let named =
+                scan.errands.iter().find(|(of, _)| *of == at).map(|(_, errand)| errand.state_dir.as_path());
+            let owner = seen.owner_by(named, &root, &state_id, &mark);
+            if owner == Owner::Foreign {
+                continue;
+            }
+            let living = found.entry(job).or_default();
+            living.is_of_other_incarnation |= owner == Owner::OtherIncarnation;
+            living.repositories.extend(seen.repository());
+            if !living.processes.contains(&seen.identity) {
+                living.processes.push(seen.identity);
+            }
+        }
         found
+    }
+
+    /// The supervisors of this very incarnation: for which job and claim each was called.
+    pub(crate) fn supervised_claims(&self, dir: &StateDir) -> Vec<(ProcessIdentity, JobId, u64)> {
+        let scan = self.scan();
+        let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
+        let ours = scan.errands.iter().filter_map(|(at, errand)| {
+            let seen = &scan.processes[*at];
+            let owner = seen.owner_by(Some(&errand.state_dir), dir.paths.root(), &state_id, &mark);
+            let job = std::str::from_utf8(&errand.job).ok()?.parse().ok()?;
+            (owner == Owner::Ours && seen.has_mark()).then_some((seen.identity, job, errand.claim))
+        });
+        ours.collect()
+    }
+
+    /// Whether a process namespace has a living process; `None` when not all processes are seen from here.
+    pub(crate) fn is_namespace_empty(&self, namespace: u64) -> Option<bool> {
+        use std::os::unix::fs::MetadataExt;
+        let scan = self.scan();
+        if !scan.shows_all || rustix::process::geteuid().as_raw() != 0 {
+            return None;
+        }
+        let is_in_it = |seen: &Seen| {
+            let found = std::fs::metadata(format!("/proc/{}/ns/pid", seen.identity.pid));
+            found.is_ok_and(|found| found.ino() == namespace)
+        };
+        Some(!scan.processes.iter().any(is_in_it))
     }
 
     /// The living processes that were called to supervise this very attempt, or to become its command.
@@ -174,19 +273,49 @@ impl ProcessTable {
 
 impl Seen {
     fn is_of_state_dir(&self, wanted: &Wanted<'_>) -> bool {
-        let Marks::Read { state_dir, .. } = &self.marks else { return true };
-        self.is_of(state_dir.as_ref().map(|marked| Path::new(OsStr::from_bytes(marked))), wanted)
+        self.owner(wanted) == Owner::Ours
+    }
+
+    /// Whose it is, by its environment; ours as long as that may not be read.
+    fn owner(&self, wanted: &Wanted<'_>) -> Owner {
+        self.owner_by(None, wanted.root, wanted.state_id, wanted.mark)
+    }
+
+    /// The same; `named` is the state directory that its arguments name.
+    fn owner_by(&self, named: Option<&Path>, root: &Path, state_id: &str, mark: &str) -> Owner {
+        let Marks::Read { tokens, state_dir, mark: marked, .. } = &self.marks else { return Owner::Ours };
+        let id = &tokens.state_id;
+        if let (Some(marked), Some(id)) = (marked, id)
+            && id == state_id.as_bytes()
+        {
+            return if marked == mark.as_bytes() { Owner::Ours } else { Owner::OtherIncarnation };
+        }
+        let in_environment = state_dir.as_ref().map(|marked| Path::new(OsStr::from_bytes(marked)));
+        if self.is_at(named.or(in_environment), root, state_id) { Owner::Ours } else { Owner::Foreign }
+    }
+
+    fn repository(&self) -> Option<String> {
+        let Marks::Read { repository: Some(name), .. } = &self.marks else { return None };
+        String::from_utf8(name.clone()).ok()
+    }
+
+    fn has_mark(&self) -> bool {
+        matches!(&self.marks, Marks::Read { mark: Some(_), .. })
     }
 
     /// Whether it belongs to the state directory, by the name that it has for its own, if any. A name that
     /// leads nowhere may be ours from before it was moved: then the id decides. Without one it may be ours.
     /// The id is not asked where the name tells: a directory whose identity was lost may have a new one, and
     /// its jobs live on.
-    fn is_of(&self, named: Option<&Path>, wanted: &Wanted<'_>) -> bool {
-        named.and_then(|named| is_same_place(named, wanted.root)).unwrap_or_else(|| match &self.marks {
-            Marks::Read { tokens: Tokens { state_id: Some(id), .. }, .. } => id == wanted.state_id.as_bytes(),
+    fn is_at(&self, named: Option<&Path>, root: &Path, state_id: &str) -> bool {
+        named.and_then(|named| is_same_place(named, root)).unwrap_or_else(|| match &self.marks {
+            Marks::Read { tokens: Tokens { state_id: Some(id), .. }, .. } => id == state_id.as_bytes(),
             _ => true,
         })
+    }
+
+    fn is_of(&self, named: Option<&Path>, wanted: &Wanted<'_>) -> bool {
+        self.owner_by(named, wanted.root, wanted.state_id, wanted.mark) == Owner::Ours
     }
 
     /// Whether the process that led its session is gone.
@@ -203,6 +332,13 @@ impl Seen {
     fn is_foreign_to(&self, wanted: &Wanted<'_>) -> bool {
         self.is_of_another(&wanted.job.to_string())
     }
+}
+
+fn distinct(processes: impl Iterator<Item = ProcessIdentity>) -> Vec<ProcessIdentity> {
+    let mut found: Vec<ProcessIdentity> = processes.collect();
+    found.sort_by_key(|p| p.pid);
+    found.dedup();
+    found
 }
 
 /// One directory may have two names. `None` when a name leads nowhere.
@@ -277,7 +413,8 @@ fn marks_of(pid: u32) -> Option<Marks> {
             .map(<[u8]>::to_vec)
     };
     let tokens = Tokens::of(text.split(|&b| b == 0));
-    Some(Marks::Read { tokens, state_dir: value(marks::STATE_DIR) })
+    let (state_dir, mark) = (value(marks::STATE_DIR), value(marks::STATE_INCARNATION));
+    Some(Marks::Read { tokens, state_dir, mark, repository: value(marks::REPOSITORY) })
 }
 
 /// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
@@ -307,6 +444,7 @@ mod tests {
             job: &job,
             root,
             state_id: "s",
+            mark: "1@8:3",
             output,
             claim: None,
             is_begun: true,
@@ -330,6 +468,7 @@ mod tests {
             job: &job,
             root: &there,
             state_id: "ours",
+            mark: "1@8:3",
             output: Path::new("/s/jobs/a/output.log"),
             claim: None,
             is_begun: true,
@@ -337,15 +476,17 @@ mod tests {
             uid: None,
             since: None,
         };
-        let is_ours = |state_dir: Option<&Path>, state_id: Option<&str>| {
+        let owner = |state_dir: Option<&Path>, state_id: Option<&str>, mark: Option<&str>| {
             let state_dir = state_dir.map(|path| path.as_os_str().as_bytes().to_vec());
             let state_id = state_id.map(|id| id.as_bytes().to_vec());
             let marks = Marks::Read {
                 tokens: Tokens { job: Some(b"a".to_vec()), state_id, is_server: false },
                 state_dir,
+                mark: mark.map(|mark| mark.as_bytes().to_vec()),
+                repository: None,
             };
             let identity = ProcessIdentity { pid: 7, start_time: 100 };
-            Seen { identity, parent: 1, session: 7, marks }.is_of_state_dir(&wanted)
+            Seen { identity, parent: 1, session: 7, marks }.owner(&wanted)
         };
         let (gone, elsewhere) = (Path::new("/no/such/state"), Path::new("/"));
         for (named, id, ours) in [
@@ -357,7 +498,19 @@ mod tests {
             (Some(&*there), Some("another"), true), // Its identity may have been made anew.
             (Some(elsewhere), Some("ours"), false),
         ] {
-            assert_eq!(is_ours(named, id), ours, "{named:?} {id:?}");
+            let expected = if ours { Owner::Ours } else { Owner::Foreign };
+            assert_eq!(owner(named, id, None), expected, "{named:?} {id:?}");
+        }
+        // Incarnation and folder count for more than the name, which a copy or a backup may have by now.
+        for (named, id, mark, expected) in [
+            (Some(elsewhere), "ours", "1@8:3", Owner::Ours),
+            (Some(&*there), "ours", "1@8:4", Owner::OtherIncarnation),
+            (Some(&*there), "ours", "1796000000@8:3", Owner::OtherIncarnation),
+            (Some(gone), "ours", "1@8:4", Owner::OtherIncarnation),
+            (Some(elsewhere), "another", "1@8:3", Owner::Foreign),
+            (Some(&*there), "another", "1@8:3", Owner::Ours),
+        ] {
+            assert_eq!(owner(named, Some(id), Some(mark)), expected, "{named:?} {id:?} {mark}");
         }
     }
 }

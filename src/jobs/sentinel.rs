@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::stored::{DOCUMENT_VERSION, Stored, read_stored, write_stored};
 use crate::durable::{Disk, DiskError};
 use crate::queue::{EndedBy, Job, JobId};
-use crate::state::Timestamp;
+use crate::state::{StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
 /// What a supervisor tells about its attempt.
@@ -38,6 +38,9 @@ pub struct Sentinel {
     /// The control group that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// The state directory that it was begun for; `None` in what versions without it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateStamp>,
     /// Program and arguments.
     pub command_line: Vec<String>,
     /// The repository it works on.
@@ -76,6 +79,7 @@ impl Sentinel {
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             cgroup: None,
+            state: None,
             command_line,
             repository: job.repository.as_deref().map(str::to_owned),
             lock_id,

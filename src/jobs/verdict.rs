@@ -6,13 +6,15 @@
 //! | held | its supervisor is the one in the sentinel | supervised, or stalled when stopped or silent |
 //! | held | anything else | unidentified, alive |
 //! | free | `exit.json` of this claim, tree seen empty | ended |
+//! | held, or free | a process of the job lives that another incarnation of the state directory started | of another incarnation, alive |
 //! | free | a process of the job lives | orphaned process, alive |
 //! | free | a process was called to supervise this claim | unidentified, alive |
 //! | free | an output, and none of the files that are written before it | unknown |
 //! | free | nothing of this claim, a process that could be the job's is hidden | unknown |
 //! | free | neither sentinel nor `command.json` of this claim | never started |
 //! | free | both of them damaged | unknown |
-//! | free | an earlier boot of this machine | ended, else dead by reboot |
+//! | free | an earlier boot of this machine, and no process that lives says otherwise | ended, else dead by reboot |
+//! | free | another process namespace: its control group is empty, or it is seen to be gone | ended, else crashed |
 //! | free | another machine, another process namespace | unknown |
 //! | free | same boot, a process that could be the job's is hidden | unknown |
 //! | free | same boot, all gone | ended, else crashed |
@@ -21,7 +23,7 @@
 
 use super::exit_record::ExitRecord;
 use super::sentinel::Freshness;
-use crate::system::{Host, ProcessIdentity};
+use crate::system::{Host, ProcessIdentity, Relation};
 
 /// Whether a job lives, as reports say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
@@ -67,6 +69,12 @@ pub enum Verdict {
         /// Those that were found.
         processes: Vec<ProcessIdentity>,
     },
+    /// These processes of it live, and another incarnation of the state directory started them: what ran before a
+    /// backup was put back. They are watched and left alone, and record their end elsewhere.
+    OtherIncarnation {
+        /// Those that were found.
+        processes: Vec<ProcessIdentity>,
+    },
     /// It ended, and how is on record.
     Ended(Box<ExitRecord>),
     /// All of it is gone and nobody recorded how it ended.
@@ -91,7 +99,8 @@ impl Verdict {
             | Verdict::Stalled
             | Verdict::Unidentified
             | Verdict::Adopted { .. }
-            | Verdict::OrphanedProcess { .. } => Liveness::Alive,
+            | Verdict::OrphanedProcess { .. }
+            | Verdict::OtherIncarnation { .. } => Liveness::Alive,
             Verdict::Ended(_) | Verdict::Crashed | Verdict::DeadByReboot | Verdict::NeverStarted => {
                 Liveness::Dead
             }
@@ -108,6 +117,7 @@ impl Verdict {
             Verdict::Unidentified => "unidentified",
             Verdict::Adopted { .. } => "adopted",
             Verdict::OrphanedProcess { .. } => "orphaned_process",
+            Verdict::OtherIncarnation { .. } => "other_incarnation",
             Verdict::Ended(_) => "ended",
             Verdict::Crashed => "crashed",
             Verdict::DeadByReboot => "dead_by_reboot",
@@ -150,6 +160,8 @@ pub(crate) enum Origin {
     EarlierBoot,
     /// In this boot, where its processes cannot be seen.
     OtherNamespace,
+    /// In this boot, in a process namespace that provably has no process of it any more.
+    EmptyNamespace,
     /// On another machine, or on this one for all that can be told.
     OtherMachine,
 }
@@ -157,14 +169,21 @@ pub(crate) enum Origin {
 /// Where something was recorded, seen from here, and that in words.
 pub(crate) fn origin_of(this: &Host, recorded: &Host) -> (Origin, String) {
     let name = &recorded.host;
-    if this.shares_processes_with(recorded) {
-        (Origin::Same, format!("written in this boot of {name}"))
-    } else if this.is_later_boot_of(recorded) {
-        (Origin::EarlierBoot, format!("written in an earlier boot of this machine ({name})"))
-    } else if !this.boot_id.is_empty() && this.boot_id == recorded.boot_id {
-        (Origin::OtherNamespace, format!("written in another process namespace of this boot ({name})"))
-    } else {
-        (Origin::OtherMachine, format!("written on another machine ({name}), for all that can be told"))
+    match this.relation(recorded) {
+        Relation::Here { is_disputed: false } => (Origin::Same, format!("written in this boot of {name}")),
+        Relation::Here { is_disputed: true } => (
+            Origin::Same,
+            format!("written under another boot id, and yet since this kernel started ({name})"),
+        ),
+        Relation::EarlierBoot { .. } => {
+            (Origin::EarlierBoot, format!("written in an earlier boot of this machine ({name})"))
+        }
+        Relation::OtherNamespace => {
+            (Origin::OtherNamespace, format!("written in another process namespace of this boot ({name})"))
+        }
+        Relation::Elsewhere => {
+            (Origin::OtherMachine, format!("written on another machine ({name}), for all that can be told"))
+        }
     }
 }
 
@@ -181,6 +200,8 @@ pub(crate) struct Facts {
     pub(crate) freshness: Option<Freshness>,
     /// Living processes of the job.
     pub(crate) survivors: Vec<ProcessIdentity>,
+    /// Living processes of the job that another incarnation of the state directory started.
+    pub(crate) others: Vec<ProcessIdentity>,
     /// Whether a process that the files do not name was called for this very attempt.
     pub(crate) is_attended: bool,
     /// Whether there is an output without any of the files that are written before it.
@@ -192,6 +213,7 @@ pub(crate) struct Facts {
 pub(crate) fn decide(facts: Facts) -> Verdict {
     match facts.lock {
         LockFact::Unusable(why) => Verdict::Unknown { why },
+        LockFact::Held if !facts.others.is_empty() => Verdict::OtherIncarnation { processes: facts.others },
         LockFact::Held if !facts.supervisor_lives => Verdict::Unidentified,
         LockFact::Held if facts.supervisor_stopped || facts.freshness != Some(Freshness::Fresh) => {
             Verdict::Stalled
@@ -204,6 +226,9 @@ pub(crate) fn decide(facts: Facts) -> Verdict {
 fn decide_free(facts: Facts) -> Verdict {
     if let Some(exit) = facts.exit.as_ref().filter(|exit| exit.tree_empty) {
         return Verdict::Ended(Box::new(exit.clone()));
+    }
+    if !facts.others.is_empty() {
+        return Verdict::OtherIncarnation { processes: facts.others };
     }
     if !facts.survivors.is_empty() {
         return Verdict::OrphanedProcess { processes: facts.survivors };
@@ -227,7 +252,10 @@ fn decide_free(facts: Facts) -> Verdict {
         }
         Begun::Here(Origin::OtherNamespace) => return unknown("it ran in another process namespace"),
         Begun::Here(Origin::OtherMachine) => return unknown("it ran on another machine"),
-        Begun::Nothing | Begun::AllDamaged | Begun::SentinelDamaged | Begun::Here(Origin::Same) => {}
+        Begun::Nothing
+        | Begun::AllDamaged
+        | Begun::SentinelDamaged
+        | Begun::Here(Origin::Same | Origin::EmptyNamespace) => {}
     }
     match (facts.doubt, facts.exit) {
         (Some(why), _) => Verdict::Unknown { why },
@@ -249,6 +277,7 @@ mod tests {
             supervisor_stopped: false,
             freshness: Some(Freshness::Fresh),
             survivors: Vec::new(),
+            others: Vec::new(),
             is_attended: false,
             has_lone_output: false,
             doubt: None,

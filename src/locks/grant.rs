@@ -118,9 +118,12 @@ impl LockGrant {
     /// # Errors
     /// See [`GiveBackError`]; the flock is free then too, and the metadata still says held.
     pub fn release(self) -> Result<(), GiveBackError> {
-        let _writing = writing(&self.dir.disk, &self.paths)?;
+        // The directory may have been moved since, and another one may have its path.
+        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
+        let paths = dir.paths.lock(self.repository()).unwrap_or_else(|_| self.paths.clone());
+        let _writing = writing(&dir.disk, &paths)?;
         let mut token = self.token;
-        if let MetadataRead::Whole(found) = read_metadata(&self.paths.metadata, self.repository()) {
+        if let MetadataRead::Whole(found) = read_metadata(&paths.metadata, self.repository()) {
             if found.lock_id != self.lock_id {
                 let repository = self.repository().to_owned();
                 let (ours, found) = (self.lock_id, found.lock_id);
@@ -134,7 +137,7 @@ impl LockGrant {
         }
         let mut metadata = self.metadata.given_back(self.dir.clock.now());
         metadata.token = token;
-        metadata.write(&self.dir.disk, &self.paths.metadata)?;
+        metadata.write(&dir.disk, &paths.metadata)?;
         drop(self.flock);
         Ok(())
     }
@@ -157,10 +160,12 @@ impl Granting<'_> {
     ) -> Result<LockGrant, LockRefused> {
         let now = self.dir.clock.now();
         let _writing = writing(&self.dir.disk, self.paths).map_err(|e| self.writer_stuck(e))?;
-        let token = fencing::last(fencing::read(flock.file())?, old, now).saturating_add(1);
+        let last = fencing::last(fencing::read(flock.file())?, old, now);
+        let token = last.max(self.dir.fencing_floor()).saturating_add(1);
         let (holder, operation) = (self.request.holder.clone(), self.request.operation.clone());
         let mut metadata = LockMetadata::of_this_process(self.repository, token, holder, operation, now);
         metadata.recovered = taken_over;
+        metadata.state_directory = Some(self.dir.stamp());
         fencing::write(flock.file(), &metadata)?;
         metadata.write(&self.dir.disk, &self.paths.metadata)?;
         Ok(LockGrant {

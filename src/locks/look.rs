@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
-use super::scan::ProcessScan;
-use super::verdict::{Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, Origin, Survivors, judge};
+use super::scan::{ProcessScan, of_other_incarnations};
+use super::verdict::{
+    Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors, judge,
+};
 use crate::state::StateDir;
-use crate::system::{Host, Presence, is_network, presence};
+use crate::system::{Host, Presence, Relation, is_network, presence};
 
 /// One look at the world, from which any number of locks can be judged.
 pub(super) struct Look<'a> {
@@ -50,8 +52,8 @@ impl<'a> Look<'a> {
     fn needs_scan(&self, m: &LockMetadata) -> bool {
         m.state != LockState::Released
             && m.holder == LockHolder::Process
-            && Origin::of(&m.host, &self.here) == Origin::Here
-            && presence(m.process) == Presence::Gone
+            && self.may_be_seen(m)
+            && self.presence_of(m) != Some(Presence::Alive)
     }
 
     /// Whether the shared scan counts for this lock.
@@ -60,6 +62,28 @@ impl<'a> Look<'a> {
             (Some(covered), MetadataRead::Whole(m)) => covered.contains(&m.lock_id) || !self.needs_scan(m),
             _ => true,
         }
+    }
+
+    /// As judged, unless a process of another incarnation works on the repository: then it is not to be had.
+    pub(super) fn unless_used_by_others(
+        dir: &StateDir,
+        repository: &str,
+        mut judged: Judgement,
+    ) -> Judgement {
+        let is_to_be_had = matches!(judged.verdict, LockVerdict::Free | LockVerdict::Stale);
+        if !is_to_be_had || !dir.may_have_survivors() {
+            return judged;
+        }
+        let others = of_other_incarnations(dir, repository);
+        if !others.is_empty() {
+            let pids: Vec<String> = others.iter().map(|p| p.pid.to_string()).collect();
+            judged.evidence.push(format!(
+                "processes {} work on it by a lock that was granted before a backup was put back",
+                pids.join(", ")
+            ));
+            judged.verdict = LockVerdict::LiveUnidentified;
+        }
+        judged
     }
 
     /// Judges a lock.
@@ -72,20 +96,33 @@ impl<'a> Look<'a> {
     }
 
     fn gather(&self, flock: &Flock, m: &LockMetadata) -> HolderEvidence {
-        let origin = Origin::of(&m.host, &self.here);
-        let seen = (origin == Origin::Here).then(|| presence(m.process));
+        let seen = self.presence_of(m);
         let mut evidence = HolderEvidence { presence: seen, job: None, survivors: None };
-        if *flock != Flock::Free || origin == Origin::EarlierBoot {
+        if *flock != Flock::Free {
             return evidence;
         }
         match &m.holder {
             LockHolder::Job { job_id, claim, .. } => evidence.job = Some((self.jobs)(job_id, *claim)),
-            LockHolder::Process if seen == Some(Presence::Gone) => {
+            LockHolder::Process if self.may_be_seen(m) && seen != Some(Presence::Alive) => {
                 evidence.survivors = self.survivors(m);
             }
             LockHolder::Process => {}
         }
         evidence
+    }
+
+    /// Whether processes of its host, if they live, are in this process namespace.
+    fn may_be_seen(&self, m: &LockMetadata) -> bool {
+        matches!(Origin::of(&m.host, &self.here), Origin::Here | Origin::EarlierBoot)
+    }
+
+    /// What became of the process that took it; `None` when its PID and start time mean nothing here.
+    fn presence_of(&self, m: &LockMetadata) -> Option<Presence> {
+        match self.here.relation(&m.host) {
+            // Of another boot by its id alone: a process with that PID and start time says otherwise.
+            Relation::Here { .. } | Relation::EarlierBoot { is_proven: false } => Some(presence(m.process)),
+            _ => None,
+        }
     }
 
     fn survivors(&self, m: &LockMetadata) -> Option<Survivors> {

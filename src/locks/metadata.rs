@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::durable::mutation::{Mutation, write_in_place};
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
-use crate::state::{LockPaths, Timestamp};
+use crate::state::{LockPaths, StateStamp, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
 /// The version that this code writes, and the latest that it reads.
@@ -132,6 +132,9 @@ pub struct LockMetadata {
     /// Why a recovery took the holder for gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    /// The state directory that it was granted in; `None` in what versions without it wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_directory: Option<StateStamp>,
     /// Who gave it back, when that was not its holder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released_by: Option<ReleaseNote>,
@@ -161,6 +164,7 @@ impl LockMetadata {
             released_at: None,
             recovered: false,
             evidence: Vec::new(),
+            state_directory: None,
             released_by: None,
         }
     }

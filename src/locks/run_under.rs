@@ -20,7 +20,7 @@ use super::acquire::{QueuedJobs, acquire};
 use super::grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 use super::held_by::HeldBy;
 use super::metadata::LockHolder;
-use super::scan::{LOCK_ID_VARIABLE, mark_variable};
+use super::scan::{LOCK_ID_VARIABLE, LOCK_STATE_VARIABLE, mark_variable};
 use super::verdict::JobLivenessOf;
 use crate::state::StateDir;
 
@@ -129,7 +129,7 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
     };
     let grant = acquire(dir, repository, &request, wait)?;
     let outcome = match granted(&grant) {
-        Ok(()) => run(&grant, program, arguments, stdout),
+        Ok(()) => run(dir, &grant, program, arguments, stdout),
         Err(objection) => Err(RunUnderError::Objected(objection)),
     };
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
@@ -143,6 +143,7 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
 }
 
 fn run(
+    dir: &StateDir,
     grant: &LockGrant,
     program: &OsString,
     arguments: &[OsString],
@@ -156,6 +157,7 @@ fn run(
         .env(mark_variable(&grant.lock_id), "1")
         .env(LOCK_TOKEN_VARIABLE, grant.token.to_string())
         .env(REPOSITORY_VARIABLE, grant.repository())
+        .env(LOCK_STATE_VARIABLE, format!("{}/{}", dir.identity.state_id, dir.mark()))
         .spawn()
         .map_err(|source| RunUnderError::Start { program: program.clone(), source })?;
     child.wait().map(exit_status).map_err(RunUnderError::Wait)

@@ -15,10 +15,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::metadata::LockMetadata;
 use super::verdict::Survivors;
+use crate::jobs::marks::{STATE_ID, STATE_INCARNATION};
+use crate::state::StateDir;
 use crate::system::{Host, ProcessIdentity, environment_of};
 
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
+/// The variable that names the state directory that a lock is of: id, incarnation and folder.
+pub(super) const LOCK_STATE_VARIABLE: &str = "RECOVERYCTL_LOCK_STATE";
 const MARK_PREFIX: &str = "RECOVERYCTL_LOCK_";
 
 /// The variable that marks whatever is started under a lock, locks inside it included.
@@ -138,6 +142,29 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
         }
     }
     Ok(found)
+}
+
+/// The processes that work on a repository by a lock which another incarnation of the state directory has granted:
+/// what was under way when a backup was put back. The files that were put back tell nothing of it.
+pub(super) fn of_other_incarnations(dir: &StateDir, repository: &str) -> Vec<ProcessIdentity> {
+    let (id, mark) = (dir.identity.state_id.to_string(), dir.mark());
+    let given = format!("{}={repository}", super::run_under::REPOSITORY_VARIABLE);
+    let granted_there = format!("{LOCK_STATE_VARIABLE}={id}/");
+    let granted_here = format!("{granted_there}{mark}");
+    let (job_there, job_here) = (format!("{STATE_ID}={id}"), format!("{STATE_INCARNATION}={mark}"));
+    let is_marked =
+        |environment: &[Vec<u8>], wanted: &str| environment.iter().any(|e| e == wanted.as_bytes());
+    let is_other = |environment: &[Vec<u8>]| {
+        let by_lock = environment
+            .iter()
+            .any(|e| e.starts_with(granted_there.as_bytes()) && e != granted_here.as_bytes());
+        let by_job = is_marked(environment, &job_there) && !is_marked(environment, &job_here);
+        is_marked(environment, &given) && (by_lock || by_job && !is_marked(environment, &granted_here))
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let others = pids.filter(|pid| environment_of(*pid).is_ok_and(|environment| is_other(&environment)));
+    others.filter_map(ProcessIdentity::of).collect()
 }
 
 /// The lock, without hyphens, that a `NAME=value` entry is a mark of.

@@ -46,5 +46,6 @@ pub(super) fn see(
         // Its holder was alive when the processes were scanned, and may be gone now.
         false => look.anew(dir).judge(state, &metadata),
     };
+    let judgement = Look::unless_used_by_others(dir, repository, judgement);
     Ok(Sight { flock, metadata, judgement })
 }

@@ -7,7 +7,7 @@
 //! | held | anything else (metadata not yet written, another machine's, damaged) | live, unidentified |
 //! | free | absent, or says released | free |
 //! | free | damaged | unknown |
-//! | free | an earlier boot of this machine | stale |
+//! | free | an earlier boot of this machine, and nothing of the holder is seen to live | stale |
 //! | free | another machine | live when the job is known to be, else unknown |
 //! | free | this boot, a job | what the job's own evidence says: live, stale, unknown |
 //! | free | this boot, a process that lives, or one that is gone but left marked processes | live |
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
 use crate::queue::JobId;
-use crate::system::{Host, Presence, ProcessIdentity};
+use crate::system::{Host, Presence, ProcessIdentity, Relation};
 
 /// What is known about the job that a lock belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +111,11 @@ impl Origin {
     /// Where `host` is, seen from `here`.
     #[must_use]
     pub fn of(host: &Host, here: &Host) -> Origin {
-        if here.shares_processes_with(host) {
-            Origin::Here
-        } else if !here.boot_id.is_empty() && here.boot_id == host.boot_id {
-            Origin::OtherNamespace
-        } else if here.is_later_boot_of(host) {
-            Origin::EarlierBoot
-        } else {
-            Origin::Elsewhere
+        match here.relation(host) {
+            Relation::Here { .. } => Origin::Here,
+            Relation::OtherNamespace => Origin::OtherNamespace,
+            Relation::EarlierBoot { .. } => Origin::EarlierBoot,
+            Relation::Elsewhere => Origin::Elsewhere,
         }
     }
 }
@@ -228,10 +225,7 @@ fn free(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
 
 fn not_given_back(m: &LockMetadata, evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
     match Origin::of(&m.host, evidence.here) {
-        Origin::EarlierBoot => {
-            said.push(format!("that was an earlier boot ({}) of this machine", m.host.boot_id));
-            LockVerdict::Stale
-        }
+        Origin::EarlierBoot => of_an_earlier_boot(m, &evidence.holder, said),
         Origin::Elsewhere => {
             let verdict = evidence.holder.job.map(|job| of_job(m, job, said));
             match verdict {
@@ -250,6 +244,24 @@ fn not_given_back(m: &LockMetadata, evidence: &Evidence<'_>, said: &mut Vec<Stri
             (LockHolder::Process, _) => of_process(m, &evidence.holder, said),
         },
     }
+}
+
+/// The boot's id is one piece of evidence; whatever of the holder is seen to live counts for more.
+fn of_an_earlier_boot(m: &LockMetadata, holder: &HolderEvidence, said: &mut Vec<String>) -> LockVerdict {
+    said.push(format!("that was under another boot id ({}) of this machine", m.host.boot_id));
+    if let (LockHolder::Job { .. }, Some(job @ JobLiveness::Alive)) = (&m.holder, holder.job) {
+        return of_job(m, job, said);
+    }
+    if holder.presence == Some(Presence::Alive) {
+        said.push(format!("process {} with that start time lives: the boot ids disagree", m.process.pid));
+        return LockVerdict::Live;
+    }
+    if let Some(Survivors::Found(processes)) = &holder.survivors {
+        let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+        said.push(format!("its command lives on: processes {} bear the lock's mark", pids.join(", ")));
+        return LockVerdict::Live;
+    }
+    LockVerdict::Stale
 }
 
 fn of_job(m: &LockMetadata, job: JobLiveness, said: &mut Vec<String>) -> LockVerdict {
@@ -316,6 +328,7 @@ mod tests {
             machine_id: machine.to_owned(),
             host: "box".to_owned(),
             pid_namespace: namespace,
+            booted_at: None,
         }
     }
 
@@ -335,6 +348,7 @@ mod tests {
             released_at: None,
             recovered: false,
             evidence: Vec::new(),
+            state_directory: None,
             released_by: None,
         }))
     }
@@ -409,7 +423,12 @@ mod tests {
             MetadataRead::Damaged { .. } => false,
             MetadataRead::Whole(m) if m.state == LockState::Released => true,
             MetadataRead::Whole(m) => match (m.host.boot_id.as_str(), &m.holder) {
-                ("old", _) => true,
+                // The boot's id alone, unless something is seen to live.
+                ("old", of) => {
+                    let job_lives = *of != LockHolder::Process && holder.job == Some(JobLiveness::Alive);
+                    let is_found = matches!(holder.survivors, Some(Survivors::Found(_)));
+                    !job_lives && !is_found && holder.presence != Some(Presence::Alive)
+                }
                 ("b", LockHolder::Job { .. }) => holder.job == Some(JobLiveness::Over),
                 ("b", LockHolder::Process) => {
                     m.host.pid_namespace == 1

@@ -123,6 +123,7 @@ impl Check {
 /// What is to go, by what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "target")]
+#[allow(clippy::large_enum_variant)] // A plan has few of them, and most are objects of the engine.
 pub enum Target {
     /// A folder or file of the state directory.
     Tree {

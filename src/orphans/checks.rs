@@ -5,6 +5,7 @@ use std::path::Path;
 use super::candidate::Check;
 use super::world::World;
 use crate::durable::is_held;
+use crate::in_use::Use;
 use crate::queue::JobId;
 use crate::system::docker::DockerKind;
 
@@ -109,21 +110,24 @@ impl World<'_> {
         }
     }
 
-    /// That no process is at work in it, whosever it is.
-    pub(super) fn no_visitor(&self, folder: &Path) -> Check {
-        match self.visitor_of(folder) {
-            None => Check::is("no-visitor", true, "no process that can be seen is in it"),
-            Some(pid) => {
-                Check::is("no-visitor", false, format!("process {pid} has its working directory in it"))
-            }
+    /// That nobody uses anything in it.
+    pub(super) fn no_visitor(&self, uses: &[Use]) -> Check {
+        const NAME: &str = "no-visitor";
+        let visitors = || uses.iter().filter(|used| !used.how.is_mount());
+        match visitors().find(|used| used.is_certain()).or_else(|| visitors().next()) {
+            None => Check::is(NAME, true, "no process that can be seen uses it, and no job is to work in it"),
+            Some(used) if used.is_certain() => Check::is(NAME, false, used.to_string()),
+            Some(used) => Check::new(NAME, None, used.to_string()),
         }
     }
 
-    /// That nothing is mounted in it.
-    pub(super) fn no_mount(&self, folder: &Path) -> Check {
-        match self.mount_in(folder) {
-            None => Check::is("no-mount", true, "nothing is mounted in it"),
-            Some(at) => Check::is("no-mount", false, format!("something is mounted at {}", at.display())),
+    /// That nothing is mounted in it, and nothing of it elsewhere, as any process sees it.
+    pub(super) fn no_mount(&self, uses: &[Use], has_mounts: bool) -> Check {
+        const NAME: &str = "no-mount";
+        match uses.iter().find(|used| used.how.is_mount()) {
+            Some(used) => Check::is(NAME, false, used.to_string()),
+            None if has_mounts => Check::is(NAME, false, "something is mounted in it"),
+            None => Check::is(NAME, true, "nothing is mounted in it, and nothing of it elsewhere"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Plan, Target};
+use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
 use super::saved::{plan, save};
 use super::scan::alone;
@@ -17,8 +18,8 @@ use crate::locks::{self, JobLivenessOf, LockOutcome};
 use crate::queue::{JobId, Queue, QueueError};
 use crate::state::StateDir;
 use crate::state::names::decode;
-use crate::system::docker::{DockerObject, Engine, Removal};
-use crate::system::{end_process, git_work};
+use crate::system::docker::{DockerObject, Engines, Removal};
+use crate::system::end_process;
 
 /// A plan older than this is out of date.
 pub(super) const PLAN_LASTS_MS: i64 = 24 * 3600 * 1000;
@@ -363,11 +364,8 @@ impl Work<'_> {
         path: &Path,
         identity: TreeIdentity,
     ) -> Result<(u64, &'static str), String> {
-        if candidate.kind == OrphanKind::JobDirectory {
-            let to = self.dir.paths.orphans_archive().join(&candidate.id);
-            git_work::archive(&self.dir.disk, path, &to)
-                .map_err(|why| format!("its uncommitted work cannot be kept: {why}"))?;
-        }
+        trash::keep_work(self.dir, self.settings, candidate, path)
+            .map_err(|why| format!("git work may be lost, so it stays: {why}"))?;
         match trash::take(self.dir, candidate, path, identity, &self.plan_id) {
             Ok(true) => Ok((candidate.bytes, "in_trash")),
             Ok(false) => Ok((0, "already_gone")),
@@ -426,7 +424,7 @@ impl Work<'_> {
 
     fn remove_objects(
         &mut self,
-        engine: &Engine,
+        engine: &Engines,
         going: &[(Candidate, DockerObject)],
     ) -> Result<(), ExecuteError> {
         let objects: Vec<DockerObject> = going.iter().map(|(_, object)| object.clone()).collect();
@@ -477,8 +475,10 @@ pub(super) fn checks_again(
             let Some(now) = TreeIdentity::of(path)? else { return Ok(None) };
             let same = identity_check(now == *identity, "device, inode and creation");
             let size = size.unwrap_or_default();
-            let (age, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
-            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), age, has_mounts, own);
+            let uses = world.in_use.of(path, job.as_ref());
+            let (age_ms, has_mounts) = (world.age_of(size.newest_ms), size.has_mounts);
+            let seen = SeenFolder { age_ms, has_mounts, uses: &uses, own };
+            let rest = world.checks_of_folder(candidate.kind, path, job.as_ref(), &seen);
             Ok(Some(std::iter::once(same).chain(rest).collect()))
         }
         (Target::Temporary, Some(path)) => match path.symlink_metadata() {

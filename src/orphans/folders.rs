@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::scan::Scanned;
 use super::world::World;
-use crate::durable::tree::{TreeIdentity, measure_tree};
+use crate::durable::tree::{TreeIdentity, walk_tree};
 use crate::durable::{DiskError, TEMPORARY_PREFIX, Tried};
+use crate::in_use::Use;
 use crate::jobs::{Sentinel, Stored};
 use crate::queue::{JobId, JobStatus};
 use crate::state::names::decode;
@@ -14,6 +15,18 @@ use crate::system::side_by_side;
 
 /// How the name of a folder that is being made begins.
 const STAGING_PREFIX: &str = ".staging-";
+
+/// What was seen of a folder that may go.
+pub(super) struct SeenFolder<'a> {
+    /// Since anything in it last changed.
+    pub(super) age_ms: i64,
+    /// Whether something is mounted in it.
+    pub(super) has_mounts: bool,
+    /// Who uses it.
+    pub(super) uses: &'a [Use],
+    /// Whether its sentinel's lock is held by the one who asks.
+    pub(super) own: bool,
+}
 
 /// What the folder `jobs` holds.
 enum Entry {
@@ -91,13 +104,16 @@ impl World<'_> {
         path: PathBuf,
         job: Option<JobId>,
     ) -> Result<Option<Candidate>, DiskError> {
-        let size = measure_tree(&path);
+        let mut walk = self.in_use.walk();
+        let size = walk_tree(&path, &mut |entry| walk.see(entry));
         let Some(identity) = size.top else {
             // It came to be just now: it is the next scan's.
             return TreeIdentity::of(&path).map(|_| None);
         };
         let age = self.age_of(size.newest_ms);
-        let checks = self.checks_of_folder(kind, &path, job.as_ref(), age, size.has_mounts, false);
+        let uses = self.in_use.seen(&path, job.as_ref(), &walk);
+        let seen = SeenFolder { age_ms: age, has_mounts: size.has_mounts, uses: &uses, own: false };
+        let checks = self.checks_of_folder(kind, &path, job.as_ref(), &seen);
         let name = path.strip_prefix(self.dir.paths.jobs()).unwrap_or(&path).display().to_string();
         let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
         let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
@@ -112,15 +128,13 @@ impl World<'_> {
         }
     }
 
-    /// What must hold before a folder goes. `own` when its sentinel's lock is held by the one who asks.
+    /// What must hold before a folder goes.
     pub(super) fn checks_of_folder(
         &self,
         kind: OrphanKind,
         path: &Path,
         job: Option<&JobId>,
-        age_ms: i64,
-        has_mounts: bool,
-        own: bool,
+        seen: &SeenFolder<'_>,
     ) -> Vec<Check> {
         let mut checks = Vec::new();
         if let Some(id) = job {
@@ -133,15 +147,11 @@ impl World<'_> {
             } else {
                 checks.push(self.job_over(id));
             }
-            checks.extend([self.lock_free(workspace, own), self.no_process(id), self.no_cleanup(id)]);
+            checks.extend([self.lock_free(workspace, seen.own), self.no_process(id), self.no_cleanup(id)]);
         }
-        checks.push(self.grace(Some(age_ms)));
-        let mount = self.no_mount(path);
-        checks.push(match has_mounts && mount.passed == Some(true) {
-            true => Check::is("no-mount", false, "something is mounted in it"),
-            false => mount,
-        });
-        checks.extend([self.no_visitor(path), self.no_container(path)]);
+        checks.push(self.grace(Some(seen.age_ms)));
+        checks.extend([self.no_mount(seen.uses, seen.has_mounts), self.no_visitor(seen.uses)]);
+        checks.push(self.no_container(path));
         checks
     }
 }

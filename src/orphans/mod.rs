@@ -15,8 +15,8 @@
 //! **Why** ([`explain`]): the checks of one thing, made anew, as a cleanup would make them, without removing it.
 //!
 //! **Trash**: folders are renamed into `orphans/trash/<id>/` with a note, and can be restored until the trash
-//! is emptied by age and size. Work that a git repository has and nobody else does is kept in
-//! `orphans/archive/<id>/` before that. Every act is in `orphans/log/`, an append-only log.
+//! is emptied by age and size. Git work that is nowhere else is kept as the archive `orphan-<id>`
+//! before that, see [`crate::archive`]. Every act is in `orphans/log/`, an append-only log.
 //!
 //! **Whose a Docker object is**: only labels count here, the job's together with this state directory's. A
 //! name alone proves nothing about an object whose job is not known. Containers and networks of a job that

@@ -9,9 +9,11 @@ use super::candidate::{Candidate, OrphanKind};
 use super::log::{LogEntry, OrphanLog};
 use super::scan::alone;
 use super::world::OrphanSettings;
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, keep};
 use crate::durable::log::LogError;
 use crate::durable::tree::{TakeError, TreeIdentity, put_back, remove_tree, take_into_trash};
 use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
+use crate::in_use::TrashInUse;
 use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
 
@@ -67,8 +69,47 @@ fn slot(dir: &StateDir, id: &str) -> PathBuf {
     dir.paths.orphans_trash().join(id)
 }
 
+/// Its presence in a slot tells that git work in it is kept, or that there is none.
+const JUDGED: &str = "kept";
+
+/// Keeps git work that is in an orphan's folder.
+pub(super) fn keep_work(
+    dir: &StateDir,
+    settings: &OrphanSettings,
+    candidate: &Candidate,
+    folder: &Path,
+) -> Result<(), CannotKeep> {
+    let request = KeepRequest {
+        folder,
+        archive_id: &format!("orphan-{}", candidate.id),
+        source: ArchiveSource::Orphan,
+        object: candidate.object.clone(),
+        rules: &settings.keep,
+        stop: &|| false,
+    };
+    keep(dir, &request).map(drop)
+}
+
+/// The same for what is in the trash since before it was done at once.
+fn keep_trashed(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result<(), CannotKeep> {
+    let slot = slot(dir, &trashed.id);
+    if slot.join(JUDGED).symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let request = KeepRequest {
+        folder: &slot.join("what"),
+        archive_id: &format!("orphan-{}", trashed.id),
+        source: ArchiveSource::Orphan,
+        object: trashed.object.clone(),
+        rules: &settings.keep,
+        stop: &|| false,
+    };
+    keep(dir, &request)?;
+    Ok(replace(&dir.disk, &slot.join(JUDGED), b"")?)
+}
+
 /// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
-/// False when it was gone.
+/// False when it was gone. Git work in it was kept before.
 pub(super) fn take(
     dir: &StateDir,
     candidate: &Candidate,
@@ -91,6 +132,7 @@ pub(super) fn take(
     };
     let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
     replace(&dir.disk, &slot.join("note.json"), &text)?;
+    replace(&dir.disk, &slot.join(JUDGED), b"")?;
     let taken = take_into_trash(&dir.disk, path, &slot.join("what"), identity);
     if !matches!(taken, Ok(true)) {
         // Nothing is in it; a note without anything is passed over by readers.
@@ -173,14 +215,27 @@ pub(super) fn empty(
     let (now, keep) = (dir.clock.now(), i64::try_from(settings.trash_keep.as_millis()).unwrap_or(i64::MAX));
     let all = trashed(dir)?;
     let mut kept: u64 = all.iter().map(|t| t.bytes).sum();
-    let mut emptied = Vec::new();
+    let (mut emptied, mut in_use) = (Vec::new(), TrashInUse::new(dir));
     for trashed in all {
         let is_old = now.millis_since(trashed.removed_at) >= keep;
         if !(everything || is_old || kept > settings.trash_bytes) {
             continue;
         }
+        let what = slot(dir, &trashed.id).join("what");
+        if let Some(why) = in_use.why_kept(&what) {
+            OrphanLog::open(dir)?.enter(&[entry(dir, &trashed, "kept", &settings.actor, why.clone())])?;
+            emptied.push(Emptied { trashed, bytes: 0, left: Some(why) });
+            continue;
+        }
+        if let Err(why) = keep_trashed(dir, settings, &trashed) {
+            let left = Some(format!("git work may be lost, so it stays: {why}"));
+            let told = left.clone().unwrap_or_default();
+            OrphanLog::open(dir)?.enter(&[entry(dir, &trashed, "failed", &settings.actor, told)])?;
+            emptied.push(Emptied { trashed, bytes: 0, left });
+            continue;
+        }
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
-        let removed = remove_tree(&dir.disk, &slot(dir, &trashed.id).join("what"), &())?;
+        let removed = remove_tree(&dir.disk, &what, &())?;
         let is_complete = removed.is_complete();
         let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed));
         if is_complete {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::archive::{KeepRules, Retention};
 use crate::cleanup;
 use crate::durable::DiskError;
+use crate::in_use::InUse;
 use crate::jobs::{Life, ProcessTable, life_of};
 use crate::queue::{Actor, Job, JobId, Queue};
 use crate::state::{StateDir, Timestamp};
-use crate::system::docker::{DockerKind, DockerObject, Engine, EngineError, EngineSettings};
+use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines};
 use crate::system::is_network;
 
 /// How orphans are looked for and removed.
@@ -25,10 +27,14 @@ pub struct OrphanSettings {
     pub trash_bytes: u64,
     /// How often a daemon looks, and empties the trash; zero: only when it recovers.
     pub scan_every: Duration,
-    /// Where the engine is; `None` when this machine has none.
-    pub engine: Option<EngineSettings>,
+    /// Which engines jobs may have used.
+    pub engine: EngineChoice,
     /// The folder by which a workspace's index is known.
     pub index_folder: PathBuf,
+    /// Which git work is kept.
+    pub keep: KeepRules,
+    /// Which archives of it are kept.
+    pub archives: Retention,
 }
 
 impl OrphanSettings {
@@ -41,14 +47,16 @@ impl OrphanSettings {
             trash_keep: Duration::from_secs(7 * 24 * 3600),
             trash_bytes: 10 << 30,
             scan_every: Duration::from_secs(3600),
-            engine: None,
+            engine: EngineChoice::None,
             index_folder: ".code-indexer".into(),
+            keep: KeepRules::default(),
+            archives: Retention::default(),
         }
     }
 }
 
 /// The engine as it answered, or why it did not.
-pub(super) type Answer = Result<(Engine, Vec<DockerObject>), EngineError>;
+pub(super) type Answer = Result<(Engines, Vec<DockerObject>), EngineError>;
 
 /// One picture of everything that may own something.
 pub struct World<'a> {
@@ -59,11 +67,8 @@ pub struct World<'a> {
     pub(super) now: Timestamp,
     /// Jobs with a cleanup that is not over.
     cleaning: BTreeSet<JobId>,
-    /// Mount points in the state directory.
-    mounts: Vec<PathBuf>,
-    /// Processes that are at work in the state directory, by the folder that they are in. Of those that hide it
-    /// from this user nothing is known.
-    visitors: Vec<(u32, PathBuf)>,
+    /// Who uses what in the state directory.
+    pub(super) in_use: InUse,
     /// The network file system that the workspaces are on, where nothing is mounted in between.
     network: Option<&'static str>,
     /// The state directory without links.
@@ -83,10 +88,9 @@ impl<'a> World<'a> {
         queue: &'a Queue,
     ) -> Result<World<'a>, DiskError> {
         let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
-        let engine = settings.engine.as_ref().map(ask);
+        let engine = (settings.engine != EngineChoice::None).then(|| ask(&settings.engine));
         let root = dir.paths.root();
         let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-        let mounts = mounts().filter(|at| at.starts_with(&real_root)).collect();
         Ok(World {
             dir,
             settings,
@@ -94,8 +98,7 @@ impl<'a> World<'a> {
             table: ProcessTable::new(),
             now: dir.clock.now(),
             cleaning,
-            mounts,
-            visitors: visitors(&real_root),
+            in_use: InUse::look(dir, queue.state()),
             network: is_network(&dir.paths.jobs()),
             real_root,
             engine,
@@ -121,18 +124,7 @@ impl<'a> World<'a> {
 
     /// The network file system that a workspace is on.
     pub(super) fn network_of(&self, workspace: &Path) -> Option<&'static str> {
-        if self.mounts.is_empty() { self.network } else { is_network(workspace) }
-    }
-
-    /// A process that is at work in a folder.
-    pub(super) fn visitor_of(&self, folder: &Path) -> Option<u32> {
-        let real = self.real(folder);
-        self.visitors.iter().find(|(_, at)| at.starts_with(&real)).map(|(pid, _)| *pid)
-    }
-
-    pub(super) fn mount_in(&self, folder: &Path) -> Option<&PathBuf> {
-        let real = self.real(folder);
-        self.mounts.iter().find(|m| m.starts_with(&real))
+        if self.in_use.has_mounts_below(&self.real_root) { is_network(workspace) } else { self.network }
     }
 
     /// The engine's objects; an error when it has one that does not answer.
@@ -145,50 +137,11 @@ impl<'a> World<'a> {
     }
 }
 
-fn ask(settings: &EngineSettings) -> Answer {
-    let engine = Engine::connect(settings)?;
+fn ask(choice: &EngineChoice) -> Answer {
+    let engine = Engines::connect(choice)?;
     let mut objects = Vec::new();
     for kind in DockerKind::ALL {
         objects.extend(engine.list(kind)?);
     }
     Ok((engine, objects))
-}
-
-/// Processes whose working directory is below a folder, but for this one.
-fn visitors(root: &Path) -> Vec<(u32, PathBuf)> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let found = processes.filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let folder = std::fs::read_link(entry.path().join("cwd")).ok()?;
-        (pid != std::process::id() && folder.starts_with(root)).then_some((pid, folder))
-    });
-    found.collect()
-}
-
-/// Every mount point that this process sees.
-fn mounts() -> impl Iterator<Item = PathBuf> {
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let points = |line: &[u8]| line.split(|&b| b == b' ').nth(4).map(unescaped);
-    text.split(|&b| b == b'\n').filter_map(points).collect::<Vec<_>>().into_iter()
-}
-
-/// `\040` and its like stand for blanks and their like.
-fn unescaped(field: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
-        match octal.and_then(|d| u8::from_str_radix(d, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(bytes).into()
 }

@@ -16,6 +16,9 @@ use super::record::EndedBy;
 use super::spec::JobSpec;
 use crate::state::Timestamp;
 
+/// Clocks are set right by so much all the time, in milliseconds: no pause is called too long for it.
+const CLOCK_TOLERANCE_MS: i64 = 5_000;
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +149,9 @@ pub struct Adopted {
     pub start_time: u64,
     /// In which boot.
     pub boot_id: String,
+    /// When that boot's kernel started, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted_at: Option<u64>,
     /// Where it writes its output, and at the end a line `Exit code: N`.
     pub output: PathBuf,
 }
@@ -274,6 +280,24 @@ impl Job {
         self.attempt.saturating_add(u32::from(begun))
     }
 
+    /// Until when it pauses; `None` when it may start. A pause binds for no longer than it was made for: when more
+    /// is left of it than that, the clock was ahead when it was made, and it is over.
+    #[must_use]
+    pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
+    }
+
+    /// By how much more than its length the pause would last, in milliseconds: the clock has been set back since it
+    /// was made.
+    #[must_use]
+    pub fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
+        let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
+        // Its time and the end of its pause were taken from the same clock.
+        let length = until.millis_since(self.course().history.last()?.at).max(0);
+        let excess = until.millis_since(now) - length;
+        (excess > CLOCK_TOLERANCE_MS).then_some(excess)
+    }
+
     /// Whether a queued job stands in the line for its repository. One that is to pause, after a crash or
     /// because its supervisor could not come up, lets others go before; one that was sent back only because
     /// the repository was not to be had keeps its turn.
@@ -281,7 +305,7 @@ impl Job {
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
         let course = self.course();
         let was_sent_back = course.started_at.is_none() && course.failed_starts == 0;
-        was_sent_back || self.not_before.is_none_or(|t| t <= now)
+        was_sent_back || self.pauses_until(now).is_none()
     }
 
     /// The course, empty for a job that has none yet.

@@ -127,9 +127,10 @@ pub enum BadRequest {
 }
 
 /// Variables that every job gets from its supervisor; a request that sets one would be ignored in part.
-const SET_BY_SUPERVISORS: [&str; 7] = [
+const SET_BY_SUPERVISORS: [&str; 8] = [
     "RECOVERYCTL_JOB_ID",
     "RECOVERYCTL_STATE_ID",
+    "RECOVERYCTL_STATE_INCARNATION",
     "RECOVERYCTL_ATTEMPT",
     "RECOVERYCTL_STATE_DIR",
     "RECOVERYCTL_WORKSPACE",

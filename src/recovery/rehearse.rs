@@ -29,7 +29,7 @@ use super::{GraphError, RecoveryOutcome, read_current};
 use crate::durable::tree::remove_tree;
 use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held, is_temporary_name};
 use crate::state::names::decode;
-use crate::state::{StateDir, StateError, StatePaths};
+use crate::state::{Standing, StateDir, StateError, StatePaths};
 
 /// How often a copy is begun again because somebody wrote meanwhile.
 const COPIES: usize = 5;
@@ -139,6 +139,9 @@ pub fn rehearse(
     let copy = StateDir {
         paths: StatePaths::of_copy(root.clone(), dir.paths.root().to_owned()),
         disk: Disk::real(),
+        // It stands for the original.
+        place: dir.place.clone(),
+        standing: Standing::Own,
         ..StateDir::open(&root, Disk::real(), dir.clock.clone())?
     };
     let copy = StateDir { lock_wait: dir.lock_wait, segment_bytes: dir.segment_bytes, ..copy };

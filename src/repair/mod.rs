@@ -11,6 +11,7 @@
 //! not: everything here is done by the same transactions that it uses.
 
 mod action;
+mod adopt;
 mod jobs;
 mod locks;
 mod queue;
@@ -21,5 +22,6 @@ pub use action::{
     Condition, DeliveriesCondition, JobsCondition, Left, LocksCondition, Part, QueueCondition, RepairAction,
     RepairReport,
 };
+pub use adopt::{AdoptError, Adoption, adopt_as_new};
 pub use locks::would_repair_lock;
 pub use run::{RepairError, RepairSettings, repair};

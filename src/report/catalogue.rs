@@ -12,14 +12,14 @@ use crate::state::suggest::closest;
 
 mod webhooks;
 
-pub use daemon::{DAEMON_EXPOSED, DAEMON_LOOP_RESTARTED};
+pub use daemon::{DAEMON_EXPOSED, DAEMON_HANGS, DAEMON_LOOP_RESTARTED, HOST_CANNOT_START};
 pub use leftovers::{
     CLEANUP_DAMAGED, CLEANUP_PARKED, CLEANUP_RESUMED, CLEANUP_WAITING, DOCKER_UNREACHABLE,
     MOUNT_IN_WORKSPACE, ORPHAN_FOUND, ORPHAN_UNKNOWN,
 };
 pub use live_jobs::{
     JOB_CANCEL_PENDING, JOB_CANNOT_END, JOB_HUNG, JOB_INTERRUPTED, JOB_NOT_STARTED, JOB_OTHER_USER,
-    JOB_START_FAILING, JOB_STOPPED, JOB_ZOMBIE,
+    JOB_START_FAILING, JOB_START_HANGS, JOB_STOPPED, JOB_ZOMBIE,
 };
 pub use webhooks::*;
 
@@ -264,8 +264,64 @@ pub const JOB_LIVENESS_UNKNOWN: Entry = Entry {
     meaning: "The evidence does not decide: another machine wrote it, locks mean nothing on this file \
               system, or processes are hidden from us.",
     done: "Nothing: the job stays running and its repository stays closed, since it may be alive.",
-    advice: "Look where it ran. Once you know that it is over, cancel it.",
-    next: Some("recoveryctl jobs sentinels"),
+    advice: "Look where it ran ('recoveryctl why job:NAME' shows all evidence). Once you know that it is over, \
+             declare it dead: what can be proven still wins over that, and a job that lives is refused.",
+    next: Some("recoveryctl repair jobs --assume-dead {name} --reason 'known to be over'"),
+};
+
+/// Two boot ids are seen side by side.
+pub const BOOT_IDENTITY_DIFFERS: Entry = Entry {
+    code: "boot-identity-differs",
+    severity: Severity::Warning,
+    title: "A job lives that was recorded under another boot id",
+    meaning: "Its supervisor or command lives, and yet what they recorded names another boot than the one that \
+              this process sees: /proc/sys/kernel/random/boot_id is hidden from one of them (a hardened unit, a \
+              container), or something is mounted over it.",
+    done: "The living process counts for more than the file: the job is alive, its repository stays closed.",
+    advice: "Let daemon and shell see the same file: in a unit, ProtectKernelTunables and ProcSubset hide it.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// What runs was started before a backup was put back.
+pub const JOB_OF_OTHER_INCARNATION: Entry = Entry {
+    code: "job-of-other-incarnation",
+    severity: Severity::Warning,
+    title: "A job runs that another incarnation of the state directory started",
+    meaning: "A backup of the state directory was put back, or the directory was replaced, while processes of \
+              this job lived. They record their end in the directory that they were started for.",
+    done: "They are left alone. No other attempt of the job starts while they live, and its repository stays \
+           closed.",
+    advice: "Wait for them, or end them by hand: their PIDs are in the evidence.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// The directory is a copy.
+pub const STATE_DIRECTORY_COPIED: Entry = Entry {
+    code: "state-directory-copied",
+    severity: Severity::Error,
+    title: "The state directory is a copy of another one",
+    meaning: "It was copied (cp, rsync, tar, a snapshot of the file system, from another machine), and the \
+              folder that it was made in is another one. What runs, and what its locks and callbacks are for, \
+              belongs to the original.",
+    done: "It is only read: nothing is changed in it, no process is judged, signalled or adopted, nothing is \
+           sent.",
+    advice: "To look at it, nothing need be done. To work with it, make it a state directory of its own: it gets \
+             a new id, its running jobs count as crashed, its fencing numbers rise above those of the original, \
+             and its callbacks wait until they are retried.",
+    next: Some("recoveryctl state adopt --as-new"),
+};
+
+/// The directory went back in time.
+pub const STATE_DIRECTORY_RESTORED: Entry = Entry {
+    code: "state-directory-restored",
+    severity: Severity::Warning,
+    title: "The state directory went back in time",
+    meaning: "A backup was put back, or the directory was moved by copying it. What happened after the backup \
+              was made is lost here: jobs that were submitted or ended since, locks that were granted.",
+    done: "A new incarnation has begun. Fencing numbers go on above all that were given; no job starts while a \
+           process of it from the time that is lost lives; exit records of that time are not taken.",
+    advice: "Compare the list of jobs with what you know was submitted or done since the backup.",
+    next: Some("recoveryctl state show"),
 };
 
 /// The supervisor is gone, the command is not.
@@ -301,6 +357,18 @@ pub const CLOCK_SKEW: Entry = Entry {
     done: "The heartbeat counts as stale. No verdict rests on it.",
     advice: "Check the time synchronisation of the machine.",
     next: Some("recoveryctl jobs sentinels"),
+};
+
+/// A pause would last longer than it was made for.
+pub const CLOCK_WAS_AHEAD: Entry = Entry {
+    code: "clock-was-ahead",
+    severity: Severity::Warning,
+    title: "A job's pause was made by a clock that was ahead",
+    meaning: "What is left of the pause before the job's next start is more than the pause was made for: the clock \
+              was set back since.",
+    done: "The pause counts as over: the job starts with its turn. No pause lasts longer than it was made for.",
+    advice: "Check the time synchronisation of the machine. Dates that were noted meanwhile lie in the future.",
+    next: Some("recoveryctl why {object}"),
 };
 
 /// A sentinel cannot be read.
@@ -649,6 +717,10 @@ pub const ALL: &[&Entry] = &[
     &JOB_CRASHED,
     &JOB_ATTEMPTS_EXHAUSTED,
     &JOB_LIVENESS_UNKNOWN,
+    &BOOT_IDENTITY_DIFFERS,
+    &JOB_OF_OTHER_INCARNATION,
+    &STATE_DIRECTORY_COPIED,
+    &STATE_DIRECTORY_RESTORED,
     &JOB_ORPHANED_PROCESS,
     &JOB_HEARTBEAT_STALE,
     &JOB_HUNG,
@@ -659,6 +731,7 @@ pub const ALL: &[&Entry] = &[
     &JOB_CANNOT_END,
     &JOB_INTERRUPTED,
     &JOB_START_FAILING,
+    &JOB_START_HANGS,
     &JOB_NOT_STARTED,
     &CLOCK_SKEW,
     &SENTINEL_DAMAGED,
@@ -709,6 +782,9 @@ pub const ALL: &[&Entry] = &[
     &MOUNT_IN_WORKSPACE,
     &DAEMON_EXPOSED,
     &DAEMON_LOOP_RESTARTED,
+    &HOST_CANNOT_START,
+    &DAEMON_HANGS,
+    &CLOCK_WAS_AHEAD,
 ];
 
 /// The entry of a code.

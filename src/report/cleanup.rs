@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
 use super::{catalogue, page};
+use crate::archive::{Archive, archives};
 use crate::cleanup::{
     CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, completed,
     damaged, is_running, list,
@@ -256,6 +257,31 @@ impl CompletedList {
         let total = cleanups.len() as u64;
         let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
         Ok(CompletedList { cleanups, total, next_cursor })
+    }
+}
+
+/// `cleanup archive list`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct ArchiveList {
+    /// The newest first.
+    pub archives: Vec<Archive>,
+    pub total: u64,
+    /// Of all, not only of this page.
+    pub bytes_total: u64,
+    pub next_cursor: Option<String>,
+}
+
+impl ArchiveList {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// [`CleanupReportError`].
+    pub fn read(dir: &StateDir, page: &page::Page) -> Result<ArchiveList, CleanupReportError> {
+        let archives = archives(dir)?;
+        let (total, bytes_total) = (archives.len() as u64, archives.iter().map(|a| a.bytes).sum());
+        let (archives, next_cursor) = page::cut_counted(archives, page)?;
+        Ok(ArchiveList { archives, total, bytes_total, next_cursor })
     }
 }
 

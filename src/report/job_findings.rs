@@ -7,8 +7,11 @@ use super::catalogue;
 use super::finding::Finding;
 use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, Withstanding, judge};
 use crate::queue::{Job, JobStatus, QueueState};
-use crate::state::StateDir;
+use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity};
+
+/// So many jobs are named one by one.
+const NAMED: usize = 20;
 
 /// So many failed starts in a row are not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
@@ -16,7 +19,7 @@ const FAILING: u32 = 2;
 const SHOWN: usize = 3;
 
 /// The codes of what is the matter with a job only as long as somebody sees it.
-const OF_THE_MOMENT: [&catalogue::Entry; 10] = [
+const OF_THE_MOMENT: [&catalogue::Entry; 12] = [
     &catalogue::JOB_LIVENESS_UNKNOWN,
     &catalogue::JOB_ORPHANED_PROCESS,
     &catalogue::JOB_HEARTBEAT_STALE,
@@ -25,6 +28,8 @@ const OF_THE_MOMENT: [&catalogue::Entry; 10] = [
     &catalogue::JOB_STOPPED,
     &catalogue::JOB_ZOMBIE,
     &catalogue::JOB_OTHER_USER,
+    &catalogue::BOOT_IDENTITY_DIFFERS,
+    &catalogue::JOB_OF_OTHER_INCARNATION,
     &catalogue::JOB_CANCEL_PENDING,
     &catalogue::JOB_CANNOT_END,
 ];
@@ -54,6 +59,26 @@ pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -
     state.running().flat_map(|job| of_judgement(&judge(&look, job))).collect()
 }
 
+/// Queued jobs that do not start because something of them lives from before a backup was put back.
+#[must_use]
+pub fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
+    if !dir.may_have_survivors() {
+        return Vec::new();
+    }
+    let living = ProcessTable::new().living_jobs(dir).into_iter();
+    let others = living.filter(|(_, living)| living.is_of_other_incarnation);
+    let waiting = others.filter(|(id, _)| state.get(id).is_some_and(|job| job.status == JobStatus::Queued));
+    waiting.map(|(id, living)| of_other_incarnation(&format!("job:{id}"), &living.processes)).collect()
+}
+
+fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {
+    let sentence = format!(
+        "{} of it live, started before a backup of this state directory was put back",
+        processes_of(processes)
+    );
+    Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object, sentence)
+}
+
 /// What is the matter with a running job, as it was judged.
 #[must_use]
 pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
@@ -62,6 +87,9 @@ pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     let mut found: Vec<Finding> = match &judgement.verdict {
         Verdict::Unknown { why } => {
             vec![Finding::new(&catalogue::JOB_LIVENESS_UNKNOWN, object.clone(), why.clone())]
+        }
+        Verdict::OtherIncarnation { processes } => {
+            vec![of_other_incarnation(&object, processes)]
         }
         Verdict::OrphanedProcess { processes } => {
             let sentence =
@@ -107,6 +135,10 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
         Condition::Zombie { process } => (
             &catalogue::JOB_ZOMBIE,
             format!("its command, process {}, has ended, and its supervisor has not taken note", process.pid),
+        ),
+        Condition::BootIdentityDiffers => (
+            &catalogue::BOOT_IDENTITY_DIFFERS,
+            format!("attempt {attempt} lives, and was recorded under another boot id than this process sees"),
         ),
         Condition::OtherUser { process, uid, started_as } => (
             &catalogue::JOB_OTHER_USER,
@@ -170,6 +202,25 @@ pub fn of_failed_start(job: &Job) -> Option<Finding> {
 #[must_use]
 pub fn is_not_started(job: &Job) -> bool {
     job.status == JobStatus::Crashed && job.course().failed_starts > 0
+}
+
+/// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
+#[must_use]
+pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
+    let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
+    let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {
+        let until = job.not_before.unwrap_or(now);
+        let sentence = format!("its pause until {until} is {} longer than it was made for", seconds(by_ms));
+        Finding::new(&catalogue::CLOCK_WAS_AHEAD, format!("job:{}", job.id), sentence)
+    });
+    let mut found: Vec<Finding> = named.collect();
+    let more = ahead.count();
+    if more > 0 {
+        let sentence = format!("{more} more jobs have a pause that is longer than it was made for");
+        let rest = Finding::new(&catalogue::CLOCK_WAS_AHEAD, "jobs", sentence);
+        found.push(rest.with_next("recoveryctl jobs list"));
+    }
+    found
 }
 
 fn start_failing(job: &Job) -> Finding {

@@ -25,6 +25,7 @@ pub mod reattachment;
 pub mod recovery;
 pub mod sentinels;
 pub mod startup;
+pub mod state;
 pub mod status;
 pub mod webhooks;
 pub mod why_job;

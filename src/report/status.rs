@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,17 +11,19 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::{Finding, Severity};
 use super::job_findings;
+use crate::archive;
 use crate::durable::DiskError;
-use crate::jobs::FreshnessLimits;
+use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, JobLiveness, availability, inspect};
-use crate::queue::{Counts, Job, JobStatus, Queue};
+use crate::queue::{Counts, Job, JobId, JobStatus, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
 };
-use crate::startup::{SafeMode, safe_mode};
+use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
+use crate::system::process_stat;
 
 /// How the whole stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +55,9 @@ pub struct Status {
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
     pub webhooks: Option<super::webhooks::DeliveryCounts>,
+    /// Git work that was kept of workspaces that went; null when it cannot be told.
+    #[serde(default)]
+    pub archives: Option<archive::Totals>,
     pub findings: Vec<Finding>,
 }
 
@@ -123,6 +129,12 @@ pub struct Sources<'a> {
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
     pub startups_unreadable: Option<&'a DiskError>,
+    /// Why a scheduler that lives starts no job.
+    pub starts_held: Option<&'a StartsHeld>,
+    /// How long ago the daemon's loop turned last.
+    pub last_turn: Option<Duration>,
+    /// Jobs that were claimed and are not begun, with the milliseconds since.
+    pub hanging_starts: &'a [(JobId, i64)],
 }
 
 /// All that reports on the whole are made of, read once: what is made of one of these is consistent.
@@ -142,6 +154,7 @@ pub struct Gathered {
     unavailable: Vec<DegradedResource>,
     cleanups: Option<Vec<Finding>>,
     webhooks: Option<crate::webhooks::Survey>,
+    starts_held: Option<StartsHeld>,
 }
 
 impl Gathered {
@@ -165,6 +178,7 @@ impl Gathered {
             unavailable: unavailable_repositories(dir),
             cleanups: super::cleanup::open(dir).and_then(|c| super::cleanup::findings(dir, &c)).ok(),
             webhooks: None,
+            starts_held: starts_held(dir),
             queue,
         }
     }
@@ -186,6 +200,7 @@ impl Gathered {
     pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
         let unreadable: Vec<_> =
             self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
+        let last_turn = daemon.as_ref().and_then(|daemon| last_turn(&self.dir, daemon.pid));
         Status::new(&Sources {
             dir: &self.dir,
             queue: &self.queue,
@@ -199,6 +214,9 @@ impl Gathered {
             cleanups: self.cleanups.as_deref(),
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
+            starts_held: self.starts_held.as_ref(),
+            last_turn,
+            hanging_starts: &hanging_starts(&self.dir, self.queue.state()),
         })
     }
 }
@@ -217,6 +235,15 @@ fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
 
 /// The object of findings about a disk that cannot be written.
 const DISK: &str = "disk";
+
+/// The object of findings about the daemon.
+const DAEMON: &str = "daemon";
+
+/// A loop that has not turned for so long hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
+
+/// The object of findings about a host that cannot start anything.
+const STARTS: &str = "starts";
 
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
@@ -248,6 +275,7 @@ impl Status {
             degraded_resources,
             counts,
             webhooks: sources.webhooks.map(super::webhooks::DeliveryCounts::of),
+            archives: archive::totals(sources.dir).ok(),
             findings,
         }
     }
@@ -265,6 +293,12 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
 
 /// What the last recovery called unusable and still is, and what is unusable now.
 fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+    let copied = super::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
+    let copied: Vec<_> =
+        copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
+    if !copied.is_empty() {
+        return copied;
+    }
     let mut seen = BTreeSet::new();
     let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
     let still = last.filter(|r| !is_settled(sources, &r.object));
@@ -275,7 +309,21 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
         object: format!("file:{}", e.path.display()),
         why: format!("{e}: {}", e.source),
     });
-    let still = still.filter(|r| r.object != DISK).chain(&disk).chain(&startups);
+    let starts = sources
+        .starts_held
+        .map(|held| DegradedResource { object: STARTS.to_owned(), why: held.reason.clone() });
+    let claimed = sources.hanging_starts.iter();
+    let claimed: Vec<_> = claimed
+        .map(|(job, since)| DegradedResource { object: format!("job:{job}"), why: hangs(*since) })
+        .collect();
+    let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });
+    let still = still
+        .filter(|r| r.object != DISK)
+        .chain(&disk)
+        .chain(&startups)
+        .chain(&starts)
+        .chain(&daemon)
+        .chain(&claimed);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }
@@ -301,6 +349,17 @@ fn is_still_taken(dir: &StateDir, repository: &str, last: &RecoveryRecord) -> bo
     lock.is_active() && lock.acquired_at.is_some_and(|at| at <= ended)
 }
 
+/// The daemon that lives and whose loop does not turn, and how that is known. While it recovers, the recovery's own
+/// progress tells.
+fn hanging(sources: &Sources<'_>) -> Option<(u32, String)> {
+    let daemon = sources.daemon.as_ref()?;
+    let is_recovering = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
+    let silent = sources.last_turn.filter(|silent| *silent >= HANGS_AFTER && !is_recovering)?;
+    let stopped = process_stat(daemon.pid).is_ok_and(|stat| stat.is_stopped);
+    let how = if stopped { "is stopped" } else { "hangs" };
+    Some((daemon.pid, format!("{how}: its loop has not turned for {} s", silent.as_secs())))
+}
+
 /// What is to be known of the daemon that runs.
 fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -318,15 +377,33 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
 
 fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let mut found = damage(sources.queue);
+    if sources.dir.is_copy() {
+        // What runs and what waits is the original's, and for that one to tell.
+        found.extend(super::state::findings(sources.dir));
+        return found;
+    }
     found.extend(sources.daemon.iter().flat_map(of_daemon));
+    found.extend(super::state::findings(sources.dir));
+    found
+        .extend(hanging(sources).map(|(pid, why)| {
+            Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"))
+        }));
     found.extend(super::queue::not_writable(sources.queue));
+    found.extend(sources.starts_held.map(starts_held_finding));
+    found.extend(
+        sources.hanging_starts.iter().map(|(job, since)| {
+            Finding::new(&catalogue::JOB_START_HANGS, format!("job:{job}"), hangs(*since))
+        }),
+    );
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
         Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
     }));
     found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
+    found.extend(job_findings::of_clock(sources.queue.state(), sources.dir.clock.now()));
     let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
     let crashed = || sources.queue.state().jobs().filter(is_crashed);
     found.extend(crashed().take(NAMED).map(crashed_finding));
@@ -361,6 +438,15 @@ fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
+}
+
+fn hangs(since_ms: i64) -> String {
+    format!("it was claimed {} s ago, and its attempt has not begun", since_ms / 1000)
+}
+
+fn starts_held_finding(held: &StartsHeld) -> Finding {
+    let sentence = format!("no job is started since {}: {}", held.since, held.reason);
+    Finding::new(&catalogue::HOST_CANNOT_START, STARTS, sentence)
 }
 
 /// What keeps jobs from being started, and how to leave.
@@ -449,9 +535,12 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
         }),
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
         State::Degraded => {
-            let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
+            let objects = degraded.iter().map(|r| r.object.as_str());
+            let names: Vec<&str> = objects.filter(|object| *object != STARTS).collect();
             let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", names.join(", ")));
-            let parts = unfinished(sources.current).map(str::to_owned).into_iter().chain(unusable);
+            let held = sources.starts_held.map(|held| format!("no job is started: {}", held.reason));
+            let parts =
+                unfinished(sources.current).map(str::to_owned).into_iter().chain(held).chain(unusable);
             parts.collect::<Vec<_>>().join("; ")
         }
         State::Healthy if counts.crashed > 0 => {

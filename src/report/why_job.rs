@@ -65,7 +65,10 @@ impl WhyJob {
         let look = Look { dir, host: &host, table: &table, limits: settings.limits };
         let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));
         let judged = judgement.as_ref();
-        let mut findings: Vec<Finding> = judged.map(of_judgement).unwrap_or_default();
+        let mut findings: Vec<Finding> = match dir.is_copy() {
+            true => super::state::findings(dir),
+            false => judged.map(of_judgement).unwrap_or_default(),
+        };
         findings.extend(of_failed_start(job));
         WhyJob {
             object: format!("job:{}", job.id),
@@ -92,6 +95,9 @@ fn because(dir: &StateDir, state: &QueueState, job: &Job, judgement: Option<&Jud
 fn of_running(judgement: &Judgement) -> &'static str {
     match (&judgement.verdict, judgement.liveness()) {
         (Verdict::OrphanedProcess { .. }, _) => "its supervisor is gone, and processes of it live",
+        (Verdict::OtherIncarnation { .. }, _) => {
+            "processes of it live that another incarnation of this state directory started"
+        }
         (Verdict::Adopted { .. }, _) => "the process that was taken over lives",
         (_, Liveness::Alive) => "its supervisor lives",
         (_, Liveness::Unknown) => "neither its life nor its death can be proven",
@@ -102,7 +108,7 @@ fn of_running(judgement: &Judgement) -> &'static str {
 }
 
 fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
-    if let Some(until) = job.not_before.filter(|t| *t > dir.clock.now()) {
+    if let Some(until) = job.pauses_until(dir.clock.now()) {
         let last = job.course().history.iter().rev().find_map(|t| t.reason.as_deref());
         let why = last.map_or_else(String::new, |why| format!(": {why}"));
         return format!("it waits until {until}{why}");
@@ -123,7 +129,7 @@ fn of_ended(job: &Job) -> String {
 fn processes(judgement: &Judgement) -> Vec<JobProcess> {
     let supervisor = judgement.sentinel.whole().map(|s| s.supervisor);
     let others: &[ProcessIdentity] = match &judgement.verdict {
-        Verdict::OrphanedProcess { processes } => processes,
+        Verdict::OrphanedProcess { processes } | Verdict::OtherIncarnation { processes } => processes,
         _ => &[],
     };
     let named = [("supervisor", supervisor), ("command", judgement.command)];

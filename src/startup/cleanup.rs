@@ -46,6 +46,7 @@ pub fn clean_up(
     let mut sweep = Sweep { dir, found: Cleanup::default() };
     let mut folders = vec![dir.paths.root().to_owned()];
     folders.extend(dir.paths.folders());
+    folders.extend([dir.paths.cleanup_archive(), dir.paths.cleanup_git()]);
     folders.extend(sweep.workspaces());
     for (done, folder) in folders.iter().enumerate() {
         sweep.folder(folder);

@@ -14,6 +14,7 @@ use crate::state::StateDir;
 pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let paths = &dir.paths;
     let mut wanted = vec![
+        paths.place(),
         paths.startup_marker(),
         paths.startup_history_1(),
         paths.startup_cleanup_log_1(),

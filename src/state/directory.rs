@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::StatePaths;
+use super::place::{Past, Place, Standing, record_here};
 use crate::durable::log::LogOptions;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried};
+use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried, Unable, try_abilities};
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,17 @@ pub enum StateError {
         #[source]
         source: serde_json::Error,
     },
+    /// The file system lacks what the state needs.
+    #[error("{} is on a file system that cannot {what}", path.display())]
+    Unfit {
+        /// The folder.
+        path: PathBuf,
+        /// What it cannot do.
+        what: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -87,6 +99,12 @@ pub struct StateDir {
     pub paths: StatePaths,
     /// Which one it is.
     pub identity: Identity,
+    /// Which folder it is.
+    pub place: Place,
+    /// What it is, seen from what is recorded of that.
+    pub standing: Standing,
+    /// What is recorded of its past.
+    pub past: Past,
     /// The seam to the disk.
     pub disk: Disk,
     /// What time it is.
@@ -116,7 +134,7 @@ impl StateDir {
             Some(identity) => identity,
             None => lost_identity(&paths)?,
         };
-        Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
+        StateDir::settled(paths, identity, disk, clock)
     }
 
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
@@ -143,6 +161,14 @@ impl StateDir {
             Err(StateError::Missing { .. }) => Ok(()),
             other => other.and_then(|()| check_that_nobody_lives_there(root)),
         }
+    }
+
+    /// Tries out what the file system must be able to do, before anything relies on it.
+    ///
+    /// # Errors
+    /// [`StateError::Unfit`] with what it cannot do.
+    pub fn check_abilities(&self) -> Result<(), StateError> {
+        check_abilities(&self.disk, self.paths.root())
     }
 
     /// Says durably that the state directory has this version's layout. The caller has made it so.
@@ -200,6 +226,11 @@ impl StateDir {
     pub fn quarantine(&self) -> Quarantine {
         Quarantine::new(self.disk.clone(), self.paths.quarantine())
     }
+}
+
+fn check_abilities(disk: &Disk, root: &Path) -> Result<(), StateError> {
+    let unfit = |Unable { what, source }| StateError::Unfit { path: root.to_owned(), what, source };
+    try_abilities(disk, root).map_err(unfit)
 }
 
 fn absolute(root: &Path) -> Result<PathBuf, StateError> {
@@ -286,10 +317,17 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     for ancestor in missing {
         disk.ensure_dir(&ancestor)?;
     }
-    disk.ensure_dir(root)?;
+    let is_new = disk.ensure_dir(root)?;
     check_folder(root)?;
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
+    if let Err(unfit) = check_abilities(&disk, root) {
+        if is_new {
+            // Nothing is left where nothing can be.
+            let _ = disk.remove_dir(root);
+        }
+        return Err(unfit);
+    }
     let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if Identity::read(&paths.identity())?.is_some() {
         let dir = StateDir::open(root, disk, clock)?;
@@ -299,8 +337,10 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.
     let identity = Identity::new(clock.now());
+    let place = Place::of(paths.root())?;
+    record_here(&paths, &identity, &place, clock.now(), None).write(&disk, &paths)?;
     identity.write(&disk, &paths.identity())?;
-    Ok(StateDir { paths, identity, disk, clock, lock_wait: LOCK_WAIT, segment_bytes: SEGMENT_BYTES })
+    StateDir::settled(paths, identity, disk, clock)
 }
 
 fn missing_ancestors(root: &Path) -> Vec<PathBuf> {

@@ -1,7 +1,7 @@
 //! `state.json`: which layout a state directory has, and which one it is.
 //!
 //! ```json
-//! {"layout":2,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z"}
+//! {"layout":2,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z","incarnation":1}
 //! ```
 //!
 //! The id is in the first line of every log segment too, so that it can be found again when this file
@@ -36,13 +36,27 @@ pub struct Identity {
     pub state_id: Uuid,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Which life of this state directory: 1 at first. One that went back in time gets a later one, so that
+    /// nothing of the time that is lost passes for its own. In seconds since 1970, see [`super::place`].
+    #[serde(default = "first_incarnation")]
+    pub incarnation: u64,
+}
+
+/// What a state directory has from its making on, and what earlier versions wrote none for.
+fn first_incarnation() -> u64 {
+    1
 }
 
 impl Identity {
     /// A new one.
     #[must_use]
     pub fn new(at: Timestamp) -> Identity {
-        Identity { layout: LAYOUT_VERSION, state_id: Uuid::now_v7(), created_at: at }
+        Identity {
+            layout: LAYOUT_VERSION,
+            state_id: Uuid::now_v7(),
+            created_at: at,
+            incarnation: first_incarnation(),
+        }
     }
 
     /// Reads it; `None` when there is none.

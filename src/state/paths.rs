@@ -48,11 +48,13 @@ const FOLDERS: &[&str] = &[
 ];
 
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
-const TOP_FILES: &[&str] = &["state.json", "state.lock"];
+const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 paths! {
     /// Held while the state directory is made or its identity mended.
     state_lock => "state.lock";
+    /// Which folder it is.
+    place => "place.json";
     /// Layout version and identity.
     identity => "state.json";
     /// The queue: log, snapshots, commit page.
@@ -113,8 +115,10 @@ paths! {
     cleanup_completed => "cleanup/completed";
     /// What cleanups are deleting.
     cleanup_trash => "cleanup/trash";
-    /// Uncommitted work that cleanups have kept.
+    /// Git work that was kept of workspaces that went.
     cleanup_archive => "cleanup/archive";
+    /// The empty repository that git runs in when it is asked about others.
+    cleanup_git => "cleanup/git";
     /// The last plan of an orphan scan, and the orphans' own folders.
     orphans => "orphans";
     /// Held by the process that scans for, or removes, orphans.
@@ -123,7 +127,7 @@ paths! {
     orphans_plan => "orphans/candidates.json";
     /// Removed orphans that can be restored.
     orphans_trash => "orphans/trash";
-    /// Uncommitted work of removed workspaces.
+    /// Uncommitted work of removed workspaces, as earlier versions kept it.
     orphans_archive => "orphans/archive";
     /// What was done to which orphan.
     orphans_log => "orphans/log";
@@ -133,8 +137,12 @@ paths! {
     daemon_info => "daemon/daemon.json";
     /// Held by the daemon as long as it lives.
     daemon_lock => "daemon/daemon.lock";
+    /// When the daemon's loop turned last.
+    daemon_turn => "daemon/turn";
     /// Held by a process that starts whatever job is next.
     scheduling_lock => "daemon/scheduling.lock";
+    /// Why the scheduler starts no job, while it cannot.
+    starts_held => "daemon/starts.json";
     /// The token of those who may do everything.
     admin_token => "daemon/admin.token";
     /// The token of those who may look.
@@ -232,6 +240,10 @@ pub struct JobPaths {
     /// The job's own folder.
     pub workspace: PathBuf,
 }
+
+/// What the server itself keeps at the top of a workspace.
+pub(crate) const OWN_NAMES: [&str; 7] =
+    ["sentinel.json", "sentinel.lock", "command.json", "output.log", "exit.json", "checkpoint", "attempts"];
 
 impl JobPaths {
     /// What tells that the job is alive.

@@ -15,6 +15,7 @@ use super::clock::{Clock, Timestamp};
 use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
 use super::identity::Identity;
 use super::paths::StatePaths;
+use super::place::PlaceRecord;
 use crate::durable::{Disk, FileLock, Quarantine, Tried, log};
 
 /// The longest first line that is looked for, in bytes; real ones have about 200.
@@ -77,12 +78,19 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
     let (identity, source) = match most_frequent(first_lines(&paths)?) {
         Some((state_id, path, since)) => {
             let created_at = since.unwrap_or(now);
-            (Identity { state_id, created_at, ..Identity::new(now) }, Some(path))
+            let incarnation = last_incarnation(&paths, state_id);
+            (Identity { state_id, created_at, incarnation, ..Identity::new(now) }, Some(path))
         }
         None => (Identity::new(now), None),
     };
     identity.write(disk, &paths.identity())?;
     Ok(Some(IdentityRepair { quarantined, source }))
+}
+
+/// The incarnation that the folder's record tells of; where there is none, the first.
+fn last_incarnation(paths: &StatePaths, state_id: Uuid) -> u64 {
+    let record = PlaceRecord::read(&paths.place()).filter(|record| record.state_id == state_id);
+    record.map_or(1, |record| record.incarnation)
 }
 
 /// Whether all files bear one id and it is not this: one changed digit in `state.json` would make strangers

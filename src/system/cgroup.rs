@@ -52,6 +52,32 @@ impl Cgroup {
         is_cgroup2(parent).then(|| Cgroup { path: path.to_owned() })
     }
 
+    /// All groups whose names begin so, in the whole hierarchy that is seen from here; none below another one.
+    #[must_use]
+    pub fn named(prefix: &str) -> Vec<Cgroup> {
+        let mut found = Vec::new();
+        let mut folders: Vec<PathBuf> = hierarchy().into_iter().collect();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                if entry.file_name().to_string_lossy().starts_with(prefix) {
+                    found.push(Cgroup { path: entry.path() });
+                } else {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether its folder is there. One that is gone had no process left, if it was in this hierarchy.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.path.is_dir()
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -177,6 +203,15 @@ fn group_of(process: &str) -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = mounts.lines().find_map(|line| folder_in(line, own))?;
     (folder.is_dir() && is_cgroup2(&folder)).then_some(folder)
+}
+
+/// Where the unified hierarchy is mounted.
+fn hierarchy() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let is_unified =
+        |line: &&str| line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("cgroup2 "));
+    let line = mounts.lines().find(is_unified)?;
+    line.split(' ').nth(4).map(PathBuf::from)
 }
 
 /// Where a group is, if this line of `mountinfo` is of the unified hierarchy and shows it.

@@ -81,7 +81,7 @@ pub fn git_state(repository: &Path) -> Result<GitState, String> {
 ///
 /// # Errors
 /// When they cannot all be taken away.
-pub(super) fn without_filters(repository: &Path) -> Result<Vec<String>, String> {
+fn without_filters(repository: &Path) -> Result<Vec<String>, String> {
     // No command, and nothing that must not be without one.
     let without = |named: String| match named.ends_with(".required") {
         true => format!("{named}=false"),

@@ -1,11 +1,12 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
+mod boot_clock;
 mod cgroup;
 mod children;
+mod clock_watch;
 pub mod docker;
 mod filesystem;
 mod git;
-pub mod git_work;
 mod hindrance;
 mod host;
 mod process;
@@ -15,12 +16,15 @@ mod sighting;
 mod tool;
 mod usage;
 
+pub use boot_clock::{age_of, since_boot};
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
+pub use clock_watch::{ClockWatch, Jump};
 pub use filesystem::{LocalDevice, is_full, is_network};
 pub use git::{GitState, git_repositories, git_state};
 pub use hindrance::{Hindrance, hindrance_of};
-pub use host::Host;
+pub(crate) use host::SAME_START_SECONDS;
+pub use host::{Host, Relation};
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
@@ -28,5 +32,6 @@ pub use process::{
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
+pub(crate) use tool::wait as wait_for_tool;
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

@@ -1,7 +1,7 @@
 //! Processes by identity: a PID alone means nothing, for it is used again.
 //!
 //! Identity is the PID with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`,
-//! proc_pid_stat(5)), within one boot and one process namespace. Signals go through a pidfd that was
+//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go through a pidfd that was
 //! opened before the identity was compared, so that they cannot reach a successor.
 
 use std::fs::File;
@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::boot_clock::unshifted;
 use crate::durable::mutation::Mutation;
 
 /// A process that cannot be confused with a later one of the same PID.
@@ -144,7 +145,8 @@ impl Stat {
         // At one go: the kernel writes it anew for every read.
         let mut text = [0; STAT_LENGTH];
         let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
-        Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        let stat = Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok(Stat { start_time: unshifted(stat.start_time), ..stat })
     }
 
     /// The name in brackets may hold anything, brackets too: count from the last one.

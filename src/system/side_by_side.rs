@@ -1,6 +1,8 @@
 //! The same thing done with many items by several threads, in the order of the items.
 
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Below this a thread costs more than it saves.
 const FEW: usize = 64;
@@ -14,17 +16,36 @@ pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, act: impl Fn(T) -> R
         return items.into_iter().map(act).collect();
     }
     let share = items.len().div_ceil(threads);
-    let act = &act;
+    let mut items = items.into_iter();
+    let parts = std::iter::from_fn(|| {
+        let part: Vec<T> = items.by_ref().take(share).collect();
+        (!part.is_empty()).then(|| Mutex::new(Part { items: part, results: Vec::new() }))
+    });
+    let parts: Vec<Mutex<Part<T, R>>> = parts.collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(part) = parts.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            let items = std::mem::take(&mut part.items);
+            part.results = items.into_iter().map(&act).collect();
+        }
+    };
     std::thread::scope(|scope| {
-        let mut items = items.into_iter();
-        let shares = std::iter::from_fn(|| {
-            let part: Vec<T> = items.by_ref().take(share).collect();
-            (!part.is_empty()).then_some(part)
-        });
-        let workers: Vec<_> =
-            shares.map(|part| scope.spawn(move || part.into_iter().map(act).collect::<Vec<R>>())).collect();
-        workers.into_iter().flat_map(|w| w.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
-    })
+        for _ in 1..parts.len() {
+            // This thread does what no other one could be had for.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let results =
+        parts.into_iter().map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner).results);
+    results.flatten().collect()
+}
+
+/// Some of the items, and what came of them.
+struct Part<T, R> {
+    items: Vec<T>,
+    results: Vec<R>,
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
 }
 
 /// Waits for a child's end, not longer than its time and while nobody asks for its end; it is not ended here.
-pub(super) fn wait(
+pub(crate) fn wait(
     child: &mut Child,
     time_limit: Duration,
     stop: &(dyn Fn() -> bool + Sync),

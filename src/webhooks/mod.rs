@@ -15,6 +15,7 @@
 //! id whoever asks and whenever. Never wait for the wall clock: it jumps.
 
 mod addresses;
+mod adopt;
 mod agenda;
 mod answer;
 mod breaker;
@@ -37,6 +38,7 @@ mod target;
 mod template;
 
 pub use addresses::{AddressRules, Refused};
+pub use adopt::hold_for_another;
 pub use agenda::{Agenda, Health, Limits};
 pub use answer::{Meaning, meaning_of, retry_after};
 pub use breaker::{Breaker, BreakerSettings, Change};

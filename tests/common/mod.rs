@@ -101,3 +101,15 @@ pub fn scratch() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
+
+/// Says that a test does not run here; where all must run it fails.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    let must_run = std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_some_and(|set| !set.is_empty());
+    assert!(!must_run, "RECOVERYCTL_TESTS_MUST_RUN is set, and this test cannot run: {why}");
+    let _ = writeln!(io::stderr(), "SKIPPED: {why}");
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -16,9 +16,35 @@ fn an_earlier_boot_is_stale_even_where_the_pid_lives() {
         assert!(matches!(bench.verdict(JobLiveness::Unknown), LockVerdict::Unknown { .. }));
         return; // Without a machine id no earlier boot can be told from another machine.
     }
-    bench.edit(|m| m["host"]["boot_id"] = "earlier".into());
+    // By its id and by the kernel's start.
+    bench.edit(|m| {
+        m["host"]["boot_id"] = "earlier".into();
+        m["host"]["booted_at"] = 1_000.into();
+    });
     assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
     assert_eq!(bench.recover(JobLiveness::Unknown), Some(LockOutcome::Released));
+}
+
+/// Where the file with the boot's id is hidden from one of two, the process counts for more.
+#[test]
+fn another_boot_id_alone_gives_no_lock_away_while_its_process_lives() {
+    for booted_at in [recovery::system::Host::this().booted_at, None] {
+        let bench = Bench::new();
+        drop(bench.take().unwrap());
+        bench.edit(|m| {
+            m["host"]["boot_id"] = "another".into();
+            m["host"]["machine_id"] = recovery::system::Host::this().machine_id.into();
+            m["host"]["booted_at"] = booted_at.into();
+        });
+        let expected = match (booted_at, recovery::system::Host::this().machine_id.is_empty()) {
+            (None, true) => None, // Nothing tells the machine.
+            _ => Some(LockVerdict::Live),
+        };
+        if let Some(expected) = expected {
+            assert_eq!(bench.verdict(JobLiveness::Unknown), expected, "{booted_at:?}");
+            assert!(matches!(bench.take(), Err(LockRefused::Held { .. })));
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `cleanup state|queue|resuming|completed|start|run|skip`.
+//! `cleanup state|queue|resuming|completed|start|run|skip|archive`.
 
 use std::io::IsTerminal;
 
@@ -15,6 +15,7 @@ use recovery::state::{Timestamp, format_size};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::cleanup_archive::{ArchiveArgs, cmd_archive};
 use super::jobs::{PageArgs, find};
 use super::retry_cleanup::find_cleanup;
 use crate::cleaning::cleaning;
@@ -45,6 +46,7 @@ enum CleanupWord {
     Start(StartArgs),
     /// Work on every cleanup once, without a daemon, and do not wait for those that are to be tried later
     Run,
+    Archive(ArchiveArgs),
     /// Pass a phase of a cleanup over for good
     Skip(SkipPhaseArgs),
 }
@@ -74,7 +76,11 @@ enum PhaseWord {
 impl CleanupArgs {
     /// Whether it may change something.
     pub(crate) fn changes(&self) -> bool {
-        matches!(self.word, CleanupWord::Start(_) | CleanupWord::Run | CleanupWord::Skip(_))
+        match &self.word {
+            CleanupWord::Start(_) | CleanupWord::Run | CleanupWord::Skip(_) => true,
+            CleanupWord::Archive(args) => args.changes(),
+            _ => false,
+        }
     }
 }
 
@@ -92,6 +98,7 @@ pub(crate) fn cmd_cleanup(context: &mut Context, args: &CleanupArgs) -> Result<E
         CleanupWord::Completed(page) => completed(context, page),
         CleanupWord::Start(args) => start(context, args),
         CleanupWord::Run => run(context),
+        CleanupWord::Archive(args) => cmd_archive(context, args),
         CleanupWord::Skip(args) => skip_phase(context, args),
     }
 }

@@ -1,10 +1,12 @@
 //! `config show|check`: what is configured, by whom, and whether all of it makes sense.
 
 use clap::{Args, Subcommand};
-use recovery::state::config::{KEYS, Origin};
+use recovery::state::config::{KEYS, NO_DOCKER, Origin};
 use recovery::state::suggest::closest;
+use recovery::system::docker::{AddressSource, FoundEngine};
 use serde::Serialize;
 
+use crate::cleaning::docker_client;
 use crate::configuration::our_variables;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
@@ -59,6 +61,9 @@ struct Setting {
     key: &'static str,
     value: String,
     origin: Origin,
+    /// What is the matter with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     variable: String,
     about: &'static str,
 }
@@ -70,10 +75,15 @@ fn show(context: &mut Context) -> Result<Ending, CliError> {
         key: key.name,
         value: (key.show)(configuration.settings()),
         origin: configuration.origin(key.name),
+        detail: None,
         variable: key.variable(),
         about: key.about,
     };
-    let settings: Vec<Setting> = KEYS.iter().map(setting).collect();
+    let mut settings: Vec<Setting> = KEYS.iter().map(setting).collect();
+    let engine = settings.iter_mut().find(|s| s.key == "docker.host" && s.origin == Origin::Default);
+    if let Some(engine) = engine {
+        found_engine(engine, docker_client().find());
+    }
     let report = ShowReport {
         file: loaded.file.as_ref().map(|f| f.display().to_string()),
         file_read: loaded.file_read,
@@ -90,10 +100,27 @@ fn show(context: &mut Context) -> Result<Ending, CliError> {
         }
         text.table(&table);
     });
+    for (key, detail) in report.settings.iter().filter_map(|s| Some((s.key, s.detail.as_ref()?))) {
+        context.output.warning(&format!("{key}: {detail}"));
+    }
     if let (Some(file), false) = (&report.file, report.file_read) {
         context.output.hint(&format!("there is no {file}; settings may be put there"));
     }
     Ok(Ending::Done)
+}
+
+/// Where the engine is that was found, and what named it.
+fn found_engine(setting: &mut Setting, found: FoundEngine) {
+    let origin = |source| match source {
+        AddressSource::Variable(name) => Origin::Environment { name: name.to_owned() },
+        AddressSource::Context { name, chosen_by } => Origin::DockerContext { name, chosen_by },
+        AddressSource::UsualPlace => Origin::Found,
+    };
+    (setting.value, setting.origin, setting.detail) = match found {
+        FoundEngine::At(hosts, source) => (hosts.join(","), origin(source), None),
+        FoundEngine::NotInstalled => (NO_DOCKER.to_owned(), Origin::Found, None),
+        FoundEngine::Unknown(why, source) => ("unknown".to_owned(), origin(source), Some(why)),
+    };
 }
 
 /// `file /etc/…:3`, `env RECOVERYCTL_…`, `flag --…`, `default`.
@@ -103,6 +130,8 @@ fn describe(origin: &Origin) -> String {
         Origin::File { .. } => format!("file {origin}"),
         Origin::Environment { .. } => format!("env {origin}"),
         Origin::Flag { .. } => format!("flag {origin}"),
+        Origin::DockerContext { .. } => format!("docker context {origin}"),
+        Origin::Found => "found".to_owned(),
     }
 }
 

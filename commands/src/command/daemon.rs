@@ -18,6 +18,7 @@ use recovery::state::StateDir;
 use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
+use super::daemon_guard::Guard;
 use super::daemon_reload::Hangup;
 use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
@@ -101,23 +102,27 @@ fn listener(
 ) -> Result<Listen, CliError> {
     let loaded = context.configuration()?.clone();
     let asked = args.listen.clone().or_else(|| loaded.configuration.settings().daemon.listen.clone());
-    let socket = context.socket();
+    let given = context.socket();
     let tells_requests = context.output.is_verbose();
     Ok(Box::new(move |dir| {
         make_tokens(dir).map_err(|e| e.source)?;
-        let socket = socket.unwrap_or_else(|| dir.paths.admin_socket());
+        let socket = given.clone().unwrap_or_else(|| dir.paths.admin_socket());
+        let bind = |address| Listeners::bind(dir, address, &socket, given.is_some());
         let listeners = match asked.as_deref() {
-            Some("none") => Listeners::bind(dir, None, &socket)?,
-            Some(address) => Listeners::bind(dir, Some(address), &socket)?,
+            Some("none") => bind(None)?,
+            Some(address) => bind(Some(address))?,
             // Another daemon of this machine may have the usual address: the socket remains.
-            None => match Listeners::bind(dir, Some(USUAL_ADDRESS), &socket) {
+            None => match bind(Some(USUAL_ADDRESS)) {
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
                     tell(&format!("warning: {e}; only the socket is served"));
-                    Listeners::bind(dir, None, &socket)?
+                    bind(None)?
                 }
                 bound => bound?,
             },
         };
+        if let Some(why) = &listeners.without_socket {
+            tell(&format!("warning: {why}; the socket is not served"));
+        }
         let listening = listeners.listening.clone();
         let log = tells_requests.then(|| Box::new(tell) as RequestLog);
         let settings = HttpSettings { dir: dir.clone(), loaded, log };
@@ -139,7 +144,10 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
-    let notice = Notice::of_this_process();
+    dir.check_abilities()?;
+    let dir = context.notice_restore(dir);
+    let guard = Guard::start(&dir, &context.interruption)?;
+    let notice = Notice::of_this_process().telling(Arc::new(move || guard.turned()));
     let observer = notice.observer(progress::observer(&context.output));
     let run = run_options(context, "daemon", &[], Some(observer))?;
     let cancel = run.cancel.clone();
@@ -187,6 +195,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
         serve(&dir, settings, &mut ready, &|| {
             notice.turned();
             hangup.answer(server.get());
+            server.get().inspect(|server| server.keep_going());
             interruption.requested().is_some()
         })
     });

@@ -17,10 +17,10 @@ use crate::working::{judging, retention};
 /// Remove jobs that are over, with workspace, output and record
 ///
 /// A job stays as long as one of the rules keeps it, and as long as anything still refers to it: a process, a
-/// lock, a callback that is to come. What it left besides files (Docker objects, a code index, uncommitted work
-/// in a git repository) is cleaned up first; until that is done it stays. Crashed jobs stay unless --crashed is
-/// given. The daemon does the same once a day, by jobs.keep_days and jobs.keep_last of the configuration; so
-/// does this command when it is given no rule.
+/// lock, a callback that is to come, anybody who works in its workspace. What it left besides files (Docker objects,
+/// a code index, uncommitted work in a git repository) is cleaned up first; until that is done it stays. Crashed jobs
+/// stay unless --crashed is given. The daemon does the same once a day, by jobs.keep_days and jobs.keep_last of the
+/// configuration; so does this command when it is given no rule.
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Keep the jobs that ended within so many days

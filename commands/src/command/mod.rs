@@ -2,9 +2,11 @@
 
 pub(crate) mod audit;
 pub(crate) mod cleanup;
+pub(crate) mod cleanup_archive;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod daemon;
+mod daemon_guard;
 mod daemon_reload;
 pub(crate) mod demo;
 pub(crate) mod explain;
@@ -44,6 +46,7 @@ pub(crate) mod scan;
 mod scan_textfile;
 pub(crate) mod skip;
 pub(crate) mod startup;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod submit;
 mod submit_from;

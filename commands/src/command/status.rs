@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::daemon::{DaemonInfo, known_daemon};
 use recovery::recovery::recovery_ends;
 use recovery::report::status::{DaemonStatus, Gathered, State, Status};
-use recovery::state::StateDir;
+use recovery::state::{StateDir, format_size};
 use recovery::webhooks::Survey;
 
 use crate::context::Context;
@@ -103,6 +103,13 @@ pub(super) fn render(text: &mut Text, status: &Status) {
                 .webhooks
                 .filter(|w| w.total() > 0)
                 .map(|w| format!("{} undelivered, {} of them parked", w.total(), w.parked)),
+        ),
+        (
+            "archives",
+            status
+                .archives
+                .filter(|archives| archives.total > 0)
+                .map(|archives| format!("{} of git work, {}", archives.total, format_size(archives.bytes))),
         ),
     ]);
     if !status.findings.is_empty() {

@@ -21,7 +21,22 @@ pub(super) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending
     let queue = context.queue_to_look(&dir)?;
     let report = WhyLock::of(&dir, info, queue.state(), repair)?;
     context.output.report(&report, |text| render(text, &report));
+    if report.verdict == "unknown" {
+        // Both refuse what can be proven to live.
+        let out = match &report.lock.lock.job_id {
+            Some(job) => format!(
+                "repair jobs --assume-dead {} --reason 'known to be over'",
+                shell_word(&job.to_string())
+            ),
+            None => format!("release {} --force", shell_word(repository)),
+        };
+        context.output.hint(&format!("recoveryctl {out}"));
+    }
     Ok(Ending::Done)
+}
+
+fn shell_word(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
 }
 
 fn render(text: &mut Text, report: &WhyLock) {

@@ -78,6 +78,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     context.refuse_dry_run()?;
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
+    let dir = context.notice_restore(dir);
     run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
     Ok(Ending::Done)
@@ -87,6 +88,7 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
     context.refuse_dry_run()?;
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
+    let dir = context.notice_restore(dir);
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
     for text in &args.jobs {
@@ -199,7 +201,7 @@ fn report(dir: &StateDir, scheduler: &Scheduler, only: &BTreeSet<JobId>) -> Resu
 }
 
 fn why_not(state: &QueueState, held: &BTreeSet<String>, job: &Job, now: Timestamp) -> String {
-    match (job.status, job.not_before.filter(|at| *at > now), waiting_for(state, held, job)) {
+    match (job.status, job.pauses_until(now), waiting_for(state, held, job)) {
         (JobStatus::Running, ..) => "it is running already".to_owned(),
         (JobStatus::Queued, Some(at), _) => format!("it is not to start before {at}"),
         (JobStatus::Queued, None, Some(holder)) => format!("its repository is taken, by {holder}"),

@@ -59,7 +59,7 @@ pub(super) struct Feed {
     ring: Arc<Mutex<Ring>>,
     /// The last record; none before the log is followed.
     last: watch::Sender<Option<u64>>,
-    is_followed: AtomicBool,
+    is_followed: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
 }
 
@@ -75,18 +75,21 @@ impl Feed {
         Feed {
             ring: Arc::default(),
             last: watch::Sender::new(None),
-            is_followed: AtomicBool::new(false),
+            is_followed: Arc::default(),
             over: Arc::default(),
         }
     }
 
-    /// Begins to follow the log, once.
+    /// Begins to follow the log, unless it is followed. What could not be begun, or broke off, is begun by a later
+    /// call.
     pub(super) fn follow(&self, dir: &StateDir) {
         if self.is_followed.swap(true, Ordering::SeqCst) {
             return;
         }
+        let following = Following(self.is_followed.clone());
         let (dir, ring, last, over) = (dir.clone(), self.ring.clone(), self.last.clone(), self.over.clone());
-        std::thread::spawn(move || {
+        let _ = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
+            let _following = following;
             while !over.load(Ordering::Acquire) {
                 // What cannot be read now is tried again; the scheduler says what is wrong with it.
                 if follow_log(&dir, &ring, &last, &over).is_err() {
@@ -107,6 +110,15 @@ impl Feed {
         }
         let begin = ring.events.partition_point(|(number, _)| *number <= seq);
         Part::Events(ring.events.range(begin..).take(A_PART).cloned().collect())
+    }
+}
+
+/// Somebody follows the log as long as this is there.
+struct Following(Arc<AtomicBool>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

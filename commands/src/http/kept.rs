@@ -51,10 +51,14 @@ impl KeptAnswers {
         let Some((answer, age)) = self.given_again(path, &mark) else { return self.made(path, mark, &make) };
         if age > FRESH && locked(&self.renewing).insert(path) {
             let (kept, dir) = (self.clone(), dir.clone());
-            std::thread::spawn(move || {
+            let renew = move || {
                 let _over = Renewed(&kept, path);
                 kept.made(path, Mark::take(&dir), &make);
-            });
+            };
+            if std::thread::Builder::new().spawn(renew).is_err() {
+                // The next request tries again, or makes it.
+                locked(&self.renewing).remove(path);
+            }
         }
         answer
     }

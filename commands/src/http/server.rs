@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -184,14 +185,24 @@ pub(crate) struct Listeners {
     tcp: Option<TcpListener>,
     socket: Option<UnixListener>,
     pub(crate) listening: Listening,
+    /// Why there is no socket.
+    pub(crate) without_socket: Option<String>,
 }
 
 impl Listeners {
     /// Begins to listen. The caller holds the daemon's lock: a socket that is there is a dead daemon's.
     ///
+    /// A socket that cannot be had is an error when it was asked for; else the daemon does without, and
+    /// `without_socket` says why.
+    ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn bind(dir: &StateDir, address: Option<&str>, socket: &Path) -> io::Result<Listeners> {
+    pub(crate) fn bind(
+        dir: &StateDir,
+        address: Option<&str>,
+        socket: &Path,
+        is_asked_for: bool,
+    ) -> io::Result<Listeners> {
         let about = |what: String| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
         let tcp = address.map(|address| {
             let listener =
@@ -201,17 +212,29 @@ impl Listeners {
         });
         let tcp = tcp.transpose()?;
         let bound = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
-        match dir.disk.remove_file(socket) {
-            Err(e) if !e.is_not_found() => return Err(e.source),
-            _ => {}
-        }
         let cannot = about(format!("cannot listen on {}", socket.display()));
-        let listener = UnixListener::bind(socket).map_err(cannot)?;
-        dir.disk.set_mode(socket, 0o600).map_err(|e| e.source)?;
-        listener.set_nonblocking(true)?;
-        let listening = Listening { address: bound.map(|a| a.to_string()), socket: Some(socket.to_owned()) };
-        Ok(Listeners { tcp, socket: Some(listener), listening })
+        let (listener, without_socket) = match listen_on(dir, socket).map_err(cannot) {
+            Ok(listener) => (Some(listener), None),
+            Err(e) if is_asked_for => return Err(e),
+            Err(e) => (None, Some(e.to_string())),
+        };
+        let listening = Listening {
+            address: bound.map(|a| a.to_string()),
+            socket: listener.is_some().then(|| socket.to_owned()),
+        };
+        Ok(Listeners { tcp, socket: listener, listening, without_socket })
     }
+}
+
+fn listen_on(dir: &StateDir, socket: &Path) -> io::Result<UnixListener> {
+    match dir.disk.remove_file(socket) {
+        Err(e) if !e.is_not_found() => return Err(e.source),
+        _ => {}
+    }
+    let listener = crate::socket::listen(socket)?;
+    dir.disk.set_mode(socket, 0o600).map_err(|e| e.source)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// A server that runs.
@@ -227,13 +250,12 @@ impl Server {
     /// # Errors
     /// What the system says.
     pub(crate) fn start(settings: HttpSettings, listeners: Listeners) -> io::Result<Server> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .max_blocking_threads(LOOKS + WRITES + FOLLOWED + 8)
-            .thread_name("http")
-            .enable_io()
-            .enable_time()
-            .build()?;
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(THREADS).max_blocking_threads(LOOKS + WRITES + FOLLOWED + 8);
+        builder.thread_name("http").enable_io().enable_time();
+        // It panics where there is no thread for it.
+        let runtime = std::panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
+            .unwrap_or_else(|_| Err(io::Error::other("no thread can be made for it")))?;
         let HttpSettings { dir, loaded, log } = settings;
         let shared = Arc::new(Shared {
             dir,
@@ -272,6 +294,13 @@ impl Server {
         let began_to_work = stage == Stage::Ready;
         self.shared.stage.send_replace(stage);
         if began_to_work {
+            self.shared.feed.follow(&self.shared.dir);
+        }
+    }
+
+    /// Called in every round of the daemon's loop: begins again what has broken off, or could not be begun.
+    pub(crate) fn keep_going(&self) {
+        if *self.shared.stage.borrow() == Stage::Ready {
             self.shared.feed.follow(&self.shared.dir);
         }
     }

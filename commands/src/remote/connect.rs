@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::{CliError, ErrorKind};
+use crate::socket::SocketPath;
 
 /// How long a connection may take to come about.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -55,7 +56,8 @@ impl Target {
                 self.exchange(stream, method, path, body).await
             }
             Target::Socket(socket) => {
-                let stream = UnixStream::connect(socket).await.map_err(|e| self.unreachable(&e))?;
+                let socket = SocketPath::of(socket).map_err(|e| self.unreachable(&e))?;
+                let stream = UnixStream::connect(socket.as_path()).await.map_err(|e| self.unreachable(&e))?;
                 self.exchange(stream, method, path, body).await
             }
         }

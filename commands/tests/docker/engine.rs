@@ -143,6 +143,11 @@ impl Engine {
         command
     }
 
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn run(&self, place: &Place, arguments: &[&str]) -> Ran {
         Ran::of(self.command(place).args(arguments))
     }

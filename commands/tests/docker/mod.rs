@@ -4,6 +4,7 @@
 
 mod engine;
 mod engine_killed;
+mod found;
 mod killed;
 mod prune;
 mod strangers;

@@ -89,8 +89,9 @@ impl Described {
 
 /// A path with names in the place of its parameters: one that is there, or none.
 fn named(template: &str, is_there: bool) -> String {
-    let (job, repository) = if is_there { ("long", "web") } else { ("gone", "gone") };
-    let path = template.replace("{id}", job).replace("{repo}", repository);
+    let (job, repository, archive) =
+        if is_there { ("long", "web", "kept.1") } else { ("gone", "gone", "gone") };
+    let path = template.replace("{id}", job).replace("{repo}", repository).replace("{archive_id}", archive);
     match template {
         "/api/admin/why" => format!("{path}?object=job:{job}"),
         _ => path,
@@ -152,6 +153,14 @@ fn eventful() -> Served {
         scene.place.write(&format!("state/jobs/{ghost}/file"), "left");
     }
     scene.place.write("state/locks/strange.lock.json", "{");
+    scene.place.write("workspace/repo/file", "kept");
+    for id in ["kept.1", "other.1"] {
+        let archive = scene.place.path(&format!("state/cleanup/archive/{id}.tar"));
+        std::fs::create_dir_all(archive.parent().unwrap()).unwrap();
+        let mut tar = std::process::Command::new("tar");
+        let made = tar.arg("-C").arg(scene.place.path("")).arg("-cf").arg(archive).arg("workspace").status();
+        assert!(made.unwrap().success());
+    }
     Served::configured(scene, 1, CONFIGURATION)
 }
 
@@ -195,6 +204,7 @@ const FULL: &[(&str, &str)] = &[
     ("/api/admin/recovery/jobs/sentinels", "sentinels"),
     ("/api/admin/recovery/jobs/failed", "jobs"),
     ("/api/admin/cleanup/completed", "cleanups"),
+    ("/api/admin/cleanup/archive", "archives"),
     ("/api/admin/startup/history", "startups"),
     ("/api/admin/startup-log", "before"),
     ("/api/admin/locks/active", "locks"),
@@ -247,6 +257,17 @@ fn change_all(described: &Described, served: &Served) {
     let cleanup = &open["cleanups"][0]["cleanup_id"];
     post("/api/admin/cleanup/retry", json!({ "cleanup_id": cleanup, "dry_run": true })).is(200);
     post("/api/admin/cleanup/retry", json!({ "cleanup_id": cleanup })).is(200);
+    let (unpack, prune) = ("/api/admin/cleanup/archive/restore", "/api/admin/cleanup/archive/prune");
+    let to = served.scene.place.path("unpacked");
+    let body = json!({ "archive_id": "kept.1", "to": to });
+    post(unpack, json!({ "archive_id": "kept.1", "to": to, "dry_run": true })).is(200);
+    post(unpack, body.clone()).is(200);
+    assert_eq!(std::fs::read_to_string(to.join("workspace/repo/file")).unwrap(), "kept");
+    post(unpack, body).problem(423, "place-taken");
+    post(unpack, json!({ "archive_id": "gone", "to": to })).problem(404, "no-such-archive");
+    post(prune, json!({ "archive_ids": ["other.1"], "dry_run": true })).is(200);
+    post(prune, json!({ "archive_ids": ["other.1"] })).is(200);
+    post(prune, json!({ "archive_ids": ["other.1"] })).problem(404, "no-such-archive");
     let retry = "/api/admin/webhooks/retry";
     let undelivered = served.get("/api/admin/webhooks/pending").is(200).json();
     let first = &undelivered["deliveries"][0]["delivery_id"];

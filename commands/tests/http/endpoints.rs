@@ -58,6 +58,7 @@ const LOOKS: &[(&str, &[&str])] = &[
     ("/api/admin/cleanup/queue", &["cleanups"]),
     ("/api/admin/cleanup/resuming", &["cleanups"]),
     ("/api/admin/cleanup/completed", &["cleanups"]),
+    ("/api/admin/cleanup/archive", &["archives", "total", "bytes_total", "next_cursor"]),
     ("/api/admin/startup/detection", &["aborted", "previous", "current", "consecutive_aborts", "safe_mode"]),
     ("/api/admin/startup/cleanup-log", &["entries", "total", "next_cursor"]),
     ("/api/admin/startup/history", &["startups", "total", "next_cursor"]),

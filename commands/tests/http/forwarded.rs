@@ -46,6 +46,7 @@ const COMMANDS: &[&[&str]] = &[
     &["cleanup", "queue"],
     &["cleanup", "resuming"],
     &["cleanup", "completed"],
+    &["cleanup", "archive", "list"],
     &["cleanup", "start", "gone"],
     &["startup", "detection"],
     &["startup", "cleanup-log"],

@@ -17,6 +17,7 @@ const SAME: &[(&str, &[&str])] = &[
     ("/api/admin/cleanup/queue", &["cleanup", "queue"]),
     ("/api/admin/cleanup/resuming", &["cleanup", "resuming"]),
     ("/api/admin/cleanup/completed", &["cleanup", "completed"]),
+    ("/api/admin/cleanup/archive", &["cleanup", "archive", "list"]),
     ("/api/admin/startup/detection", &["startup", "detection"]),
     ("/api/admin/startup/cleanup-log", &["startup", "cleanup-log"]),
     ("/api/admin/startup/history", &["startup", "history"]),

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 mod conditions;
-mod deaths;
+pub mod deaths;
 mod fence;
 mod namespace;
 mod output;

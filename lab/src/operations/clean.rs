@@ -10,6 +10,7 @@ use recovery::cleanup::{
 use recovery::locks::JobLiveness;
 use recovery::orphans::{OrphanSettings, Request, World, empty_trash, execute, restore, scan, trashed};
 use recovery::queue::{JobId, Queue};
+use recovery::system::docker::EngineChoice;
 
 use super::stage::actor;
 use super::supervisor::run_job;
@@ -65,7 +66,7 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
     let first = ids.first().ok_or("nothing is to be cleaned up")?;
     skip(&dir, first, PhaseName::Docker, &actor)?;
     retry(&dir, first)?;
-    let settings = CleanupSettings { engine: None, ..CleanupSettings::new(actor) };
+    let settings = CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor) };
     let pass = Cleaner::new(dir, queue, settings, &|| false).pass(true, &|_| {})?;
     if pass.worked_on.len() != ids.len()
         || !pass.worked_on.iter().all(recovery::cleanup::CleanupRecord::is_over)
@@ -115,5 +116,12 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::MayBeGone { path });
     remove(&mut queue)?;
     empty_trash(&dir, &settings, true)?;
+    let archives = recovery::archive::archives(&dir)?;
+    if archives.is_empty() {
+        return Err("the work in the folder is not kept".into());
+    }
+    for archive in archives {
+        recovery::archive::remove(&dir, &archive)?;
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ use recovery::queue::{Job, JobStatus, Queue};
 use recovery::recovery::{RunOptions, Settings};
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
+use recovery::system::docker::EngineChoice;
 
 use super::stage::actor;
 use super::{Operation, Stage, supervisor};
@@ -48,7 +49,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         },
         webhooks: recovery::webhooks::Settings::default(),
         // No engine: what the machine's own has is none of a laboratory's business.
-        cleanup: CleanupSettings { engine: None, ..CleanupSettings::new(actor()) },
+        cleanup: CleanupSettings { engine: EngineChoice::None, ..CleanupSettings::new(actor()) },
         orphans: OrphanSettings::new(actor()),
         retention: None,
         drain_timeout: Duration::ZERO,
@@ -102,6 +103,7 @@ pub(super) const DAEMON_ALONE: Operation =
 fn daemon_alone(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     ["a", "b"].iter().for_each(|id| stage.acknowledge(Fact::job(id, 1, &["queued"])));
-    let all_are_back = when_all(&dir, &|job| job.status == JobStatus::Queued && job.not_before.is_some());
-    Ok(serve(&dir, settings(vec!["/no/such/supervisor".into()]), &mut |_, _| {}, &all_are_back)?)
+    let are_held = || recovery::jobs::starts_held(&dir).is_some();
+    // A folder seems to be executable until it is executed.
+    Ok(serve(&dir, settings(vec!["/".into()]), &mut |_, _| {}, &are_held)?)
 }

@@ -10,6 +10,7 @@ mod clean;
 mod daemon;
 mod deliver;
 mod import;
+mod life;
 mod lock;
 mod odd;
 mod prune;
@@ -68,6 +69,8 @@ pub const ALL: &[Operation] = &[
     small::AUDIT,
     small::REQUEST,
     import::IMPORT,
+    life::RESTORED,
+    life::NOTICED,
     asked::TOKENS,
     asked::TOKENS_FOUND,
     asked::ANSWERS,

@@ -134,11 +134,13 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
         &Surroundings { gate: &Gate, notice: &|_| {}, host_is_ending: &|| None },
     )? {
         Supervised::Ended { .. } | Supervised::GivenBack { .. } => Ok(ExitCode::SUCCESS),
-        lost @ Supervised::ClaimLost { .. } => Err(format!("{lost:?}").into()),
+        lost @ (Supervised::ClaimLost { .. } | Supervised::NotStarted { .. }) => {
+            Err(format!("{lost:?}").into())
+        }
     }
 }
 
-/// `WORLD EVENTS MUTATION --job ID --attempt N --claim SEQ --supervisor PID -- COMMAND…`
+/// `WORLD EVENTS MUTATION --job ID --attempt N --claim SEQ --supervisor PID --reports -- COMMAND…`
 pub(crate) fn exec_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
     let (_, dir) = surroundings(arguments)?;
     let text = |at: usize| arguments.get(at).and_then(|a| a.to_str()).ok_or("an argument is missing");
@@ -148,7 +150,8 @@ pub(crate) fn exec_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
         claim: text(8)?.parse()?,
         supervisor: text(10)?.parse()?,
         cgroup: None,
-        command: arguments.get(12..).unwrap_or_default().to_vec(),
+        reports: true,
+        command: arguments.get(13..).unwrap_or_default().to_vec(),
     };
     let why = exec_command(&dir, &request);
     Ok(ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(1)))

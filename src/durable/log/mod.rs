@@ -27,7 +27,7 @@ mod write;
 
 pub use frame::{Frame, Item, LONGEST_LINE, Scan, decode, encode};
 pub use read::{Damage, DamageKind, Position, ReadRequest, ReadSummary, read};
-pub use segment::{LOG_VERSION, SegmentFile, SegmentHeader};
+pub use segment::{LOG_VERSION, SegmentFile, SegmentHeader, reassign};
 pub use write::{Locked, Log};
 
 /// What kind of log, and where.

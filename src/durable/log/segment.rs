@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::frame::{self, Frame};
 use crate::durable::disk::{Disk, DiskFile};
 use crate::durable::error::{DiskError, Tried};
-use crate::durable::replace::Temporary;
+use crate::durable::replace::{Temporary, replace};
 
 /// The version of the framing, in every header.
 pub const LOG_VERSION: u32 = 1;
@@ -36,6 +36,27 @@ impl SegmentHeader {
         let Frame { seq: 0, payload, len } = frame::decode(content)? else { return None };
         Some((serde_json::from_slice(payload).ok()?, len))
     }
+}
+
+/// Gives a segment, or a file that begins as one does, to another state directory: only its first line changes.
+/// False when it is not of `from`.
+///
+/// # Errors
+/// What the system says; it is then as it was.
+#[track_caller]
+pub fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
+    let content = std::fs::read(path).tried("read", path)?;
+    let Some(Frame { seq: 0, payload, len }) = frame::decode(&content) else { return Ok(false) };
+    let Ok(mut header) = serde_json::from_slice::<serde_json::Value>(payload) else { return Ok(false) };
+    if header["state_id"] != from {
+        return Ok(false);
+    }
+    header["state_id"] = to.into();
+    let mut changed = Vec::with_capacity(content.len());
+    frame::encode(&mut changed, 0, header.to_string().as_bytes());
+    changed.extend_from_slice(&content[len..]);
+    replace(disk, path, &changed)?;
+    Ok(true)
 }
 
 /// A segment as it lies in the folder.

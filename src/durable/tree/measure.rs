@@ -4,11 +4,10 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags, openat2, statx,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, statx};
 
 use super::identity::{IDENTITY, TreeIdentity};
+use super::remove::open_below;
 
 /// What a tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,21 +26,44 @@ pub struct TreeSize {
     pub top: Option<TreeIdentity>,
 }
 
+/// Something that a walk through a tree came by.
+#[derive(Debug, Clone, Copy)]
+pub enum TreeEntry<'a> {
+    /// A file, link or folder; the top one first.
+    There {
+        /// In its folder; of the top one the whole path.
+        name: &'a CStr,
+        /// Major and minor number of its device, in one.
+        device: u64,
+        /// Its inode.
+        inode: u64,
+        /// Whether it is the name of a socket.
+        is_socket: bool,
+    },
+    /// A part that could not be read.
+    Unread,
+}
+
 /// Measures one tree; nothing when there is none.
 #[must_use]
 pub fn measure_tree(top: &Path) -> TreeSize {
+    walk_tree(top, &mut |_| {})
+}
+
+/// Measures one tree, and shows every entry of it.
+pub fn walk_tree(top: &Path, see: &mut dyn FnMut(TreeEntry<'_>)) -> TreeSize {
     let mut size = TreeSize::default();
     let Ok(name) = CString::new(std::os::unix::ffi::OsStrExt::as_bytes(top.as_os_str())) else {
         return size;
     };
-    let mut walk = Walk { size: &mut size, buffer: Vec::with_capacity(32 << 10) };
+    let mut walk = Walk { size: &mut size, see, buffer: Vec::with_capacity(32 << 10) };
     // The path to the top may lead through links; nothing below it does.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     walk.size.top = walk.count(CWD, &name, IDENTITY).map(|top| TreeIdentity::found(&top));
     match rustix::fs::open(top, flags, Mode::empty()) {
         Ok(fd) => walk.folder(&fd, 0),
         Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
-        Err(_) => walk.size.is_partial = true,
+        Err(_) => walk.unread(),
     }
     size
 }
@@ -50,14 +72,24 @@ pub fn measure_tree(top: &Path) -> TreeSize {
 const DEEPEST: usize = 400;
 
 /// What is added up.
-const SIZE: StatxFlags = StatxFlags::BLOCKS.union(StatxFlags::MTIME).union(StatxFlags::CTIME);
+const SIZE: StatxFlags = StatxFlags::BLOCKS
+    .union(StatxFlags::MTIME)
+    .union(StatxFlags::CTIME)
+    .union(StatxFlags::INO)
+    .union(StatxFlags::TYPE);
 
 struct Walk<'a> {
     size: &'a mut TreeSize,
+    see: &'a mut dyn FnMut(TreeEntry<'_>),
     buffer: Vec<u8>,
 }
 
 impl Walk<'_> {
+    fn unread(&mut self) {
+        self.size.is_partial = true;
+        (self.see)(TreeEntry::Unread);
+    }
+
     fn count(&mut self, folder: BorrowedFd<'_>, name: &CStr, wanted: StatxFlags) -> Option<Statx> {
         match statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
             Ok(found) => {
@@ -65,10 +97,13 @@ impl Walk<'_> {
                 self.size.entries += 1;
                 self.size.bytes += found.stx_blocks * 512;
                 self.size.newest_ms = self.size.newest_ms.max(ms(found.stx_mtime)).max(ms(found.stx_ctime));
+                let TreeIdentity { device, inode, .. } = TreeIdentity::found(&found);
+                let is_socket = FileType::from_raw_mode(found.stx_mode.into()) == FileType::Socket;
+                (self.see)(TreeEntry::There { name, device, inode, is_socket });
                 return Some(found);
             }
             Err(rustix::io::Errno::NOENT) => {}
-            Err(_) => self.size.is_partial = true,
+            Err(_) => self.unread(),
         }
         None
     }
@@ -79,7 +114,7 @@ impl Walk<'_> {
         let mut entries = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let Ok(entry) = entry else {
-                self.size.is_partial = true;
+                self.unread();
                 break;
             };
             if matches!(entry.file_name().to_bytes(), b"." | b"..") {
@@ -98,16 +133,14 @@ impl Walk<'_> {
 
     fn enter(&mut self, above: &OwnedFd, name: &CStr, depth: usize) {
         if depth > DEEPEST {
-            self.size.is_partial = true;
+            self.unread();
             return;
         }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat2(above, name, flags, Mode::empty(), resolve) {
+        match open_below(above.as_fd(), name, OFlags::RDONLY) {
             Ok(fd) => self.folder(&fd, depth),
             Err(rustix::io::Errno::XDEV) => self.size.has_mounts = true,
             Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
-            Err(_) => self.size.is_partial = true,
+            Err(_) => self.unread(),
         }
     }
 }

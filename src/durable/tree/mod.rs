@@ -14,8 +14,11 @@ mod identity;
 mod measure;
 mod remove;
 mod take;
+mod walk;
 
 pub use identity::TreeIdentity;
-pub use measure::{TreeSize, measure_tree};
+pub use measure::{TreeEntry, TreeSize, measure_tree, walk_tree};
 pub use remove::{Kept, Progress, Removed, remove_tree};
 pub use take::{TakeError, put_back, take_into_trash};
+pub use walk::Unread;
+pub(crate) use walk::{Go, Visitor, open_file, open_folder, open_top, shown, walk};

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::disk::{Disk, Effect, parent};
 use crate::durable::error::{DiskError, Tried};
+use crate::durable::noreplace::MISSING;
 
 /// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
 const THREADS: usize = 4;
@@ -108,16 +109,23 @@ pub fn remove_tree(disk: &Disk, top: &Path, progress: &dyn Progress) -> Result<R
         tasks: Mutex::default(),
         change: Condvar::new(),
         idle: AtomicUsize::new(0),
+        threads: AtomicUsize::new(1),
         tally: Tally::default(),
         moved: AtomicU64::new(0),
     };
     work.remove_entry(&trash, &name, FileType::Unknown);
-    let threads = if work.tasks().is_empty() { 0 } else { THREADS };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| work.work(threads));
-        }
-    });
+    if !work.tasks().is_empty() {
+        std::thread::scope(|scope| {
+            for _ in 1..THREADS {
+                work.threads.fetch_add(1, Ordering::SeqCst);
+                if std::thread::Builder::new().spawn_scoped(scope, || work.work()).is_err() {
+                    work.one_less();
+                }
+            }
+            // This one works too: others may not be to be had.
+            work.work();
+        });
+    }
     disk.sync_dir(folder)?;
     Ok(work.tally.finish(progress.stop()))
 }
@@ -190,6 +198,8 @@ struct Work<'a> {
     tasks: Mutex<Vec<Task>>,
     change: Condvar,
     idle: AtomicUsize,
+    /// How many work.
+    threads: AtomicUsize,
     tally: Tally,
     moved: AtomicU64,
 }
@@ -200,7 +210,7 @@ impl Work<'_> {
     }
 
     /// Takes folders off the stack until all threads find it empty.
-    fn work(&self, threads: usize) {
+    fn work(&self) {
         let mut buffer = Vec::with_capacity(64 << 10);
         loop {
             let mut tasks = self.tasks();
@@ -208,12 +218,12 @@ impl Work<'_> {
                 if let Some(task) = tasks.pop() {
                     break task;
                 }
-                if self.idle.fetch_add(1, Ordering::SeqCst) + 1 == threads {
+                if self.idle.fetch_add(1, Ordering::SeqCst) + 1 == self.threads.load(Ordering::SeqCst) {
                     self.change.notify_all();
                     return;
                 }
                 tasks = self.change.wait(tasks).unwrap_or_else(PoisonError::into_inner);
-                if self.idle.load(Ordering::SeqCst) == threads {
+                if self.idle.load(Ordering::SeqCst) == self.threads.load(Ordering::SeqCst) {
                     return;
                 }
                 self.idle.fetch_sub(1, Ordering::SeqCst);
@@ -221,6 +231,13 @@ impl Work<'_> {
             drop(tasks);
             self.empty(task, &mut buffer);
         }
+    }
+
+    /// A thread could not be had: the others do not wait for it.
+    fn one_less(&self) {
+        let _tasks = self.tasks();
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+        self.change.notify_all();
     }
 
     fn push(&self, task: Task) {
@@ -431,20 +448,20 @@ fn rewind(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Opens a folder directly below another one: no link, no other mount.
-fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+pub(super) fn open_below(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     loop {
         match openat2(above, name, flags, Mode::empty(), resolve) {
             // The system could not be sure while names changed elsewhere.
             Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(Errno::NOSYS) => return open_on_the_same_mount(above, name, flags),
+            Err(e) if MISSING.contains(&e) => return open_on_the_same_mount(above, name, flags),
             other => return other,
         }
     }
 }
 
-/// For systems before Linux 5.6.
+/// For systems before Linux 5.6, and those whose system calls are filtered.
 fn open_on_the_same_mount(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let folder = openat(above, name, flags, Mode::empty())?;
     let (here, there) = (mount_of(above)?, mount_of(folder.as_fd())?);
@@ -454,10 +471,16 @@ fn open_on_the_same_mount(above: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> 
 /// Device and mount of an open folder.
 fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
     let told = statx(folder, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
-    // What is not told cannot be compared: better a folder too many than one of somebody else.
     if StatxFlags::from_bits_retain(told.stx_mask).contains(StatxFlags::MNT_ID) {
-        Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id))
-    } else {
-        Err(Errno::XDEV)
+        return Ok((told.stx_dev_major, told.stx_dev_minor, told.stx_mnt_id));
     }
+    // What is not told cannot be compared: better a folder too many than one of somebody else.
+    let mount = mount_in_proc(folder).ok_or(Errno::XDEV)?;
+    Ok((told.stx_dev_major, told.stx_dev_minor, mount))
+}
+
+/// The mount of an open folder as `/proc` tells it.
+fn mount_in_proc(folder: BorrowedFd<'_>) -> Option<u64> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", folder.as_raw_fd())).ok()?;
+    told.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }

@@ -15,8 +15,8 @@ use crate::jobs::stored::Stored;
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::queue::Job;
-use crate::state::JobPaths;
-use crate::system::{Cgroup, Presence, ProcessIdentity, Sighting, presence, sight};
+use crate::state::{JobPaths, StateStamp};
+use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, Sighting, presence, sight};
 
 pub(super) struct Inspection<'a> {
     look: &'a Look<'a>,
@@ -98,16 +98,23 @@ impl<'a> Inspection<'a> {
         Some(freshness)
     }
 
-    fn is_of_claim(&self, claim: u64) -> bool {
-        self.job.course().claim.is_none_or(|own| own == claim)
+    /// Whether a file is of the claim that began the attempt: by its number, and by the incarnation that it bears.
+    fn is_of_claim(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
+        self.job.course().claim.is_none_or(|own| own == claim) && self.look.dir.is_of_our_time(claim, stamp)
     }
 
     fn sentinel(&self) -> Option<&Sentinel> {
-        self.files.sentinel.whole().filter(|s| s.job_id == self.job.id && self.is_of_claim(s.claim))
+        self.files
+            .sentinel
+            .whole()
+            .filter(|s| s.job_id == self.job.id && self.is_of_claim(s.claim, s.state.as_ref()))
     }
 
     fn command_record(&self) -> Option<&CommandRecord> {
-        self.files.command.whole().filter(|c| c.job_id == self.job.id && self.is_of_claim(c.claim))
+        self.files
+            .command
+            .whole()
+            .filter(|c| c.job_id == self.job.id && self.is_of_claim(c.claim, c.state.as_ref()))
     }
 
     /// The control group of the attempt, if its command joined one.
@@ -124,7 +131,10 @@ impl<'a> Inspection<'a> {
         self.describe_files();
         let exit = self.exit();
         let begun = self.begun();
-        let is_here = matches!(begun, Begun::Here(Origin::Same));
+        let relation = self.recorded_host().map(|host| self.look.host.relation(host));
+        // Of another boot by its id alone: a process with that PID and start time says otherwise.
+        let is_here =
+            matches!(relation, Some(Relation::Here { .. } | Relation::EarlierBoot { is_proven: false }));
         let sighted = |process: ProcessIdentity| (process, sight(process));
         let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
         let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
@@ -137,10 +147,11 @@ impl<'a> Inspection<'a> {
             supervisor_stopped: supervisor.is_some_and(|(_, s)| s.is_stopped),
             freshness,
             survivors: Vec::new(),
+            others: Vec::new(),
             is_attended: false,
             has_lone_output: self.has_lone_output(),
             doubt: None,
-            lock,
+            lock: lock.clone(),
             exit,
         };
         if let Some((process, sighting)) = supervisor {
@@ -152,9 +163,15 @@ impl<'a> Inspection<'a> {
         if is_searched {
             self.look_for_processes(supervisor.map(|(process, _)| process), command, &mut facts);
         }
+        if lock == LockFact::Held && self.is_of_other_incarnation() {
+            facts.others.extend(supervisor.map(|(process, _)| process).filter(|_| facts.supervisor_lives));
+        }
+        facts.lock = lock;
         let heartbeat = self.files.heartbeat;
+        let is_of_other_boot_id =
+            matches!(relation, Some(Relation::Here { is_disputed: true } | Relation::EarlierBoot { .. }));
         let uid = self.command_record().map(|c| c.uid).or_else(|| Some(self.sentinel()?.uid));
-        (facts, Seen { heartbeat, supervisor, command, uid, is_supervised: false })
+        (facts, Seen { heartbeat, supervisor, command, uid, is_of_other_boot_id, is_supervised: false })
     }
 
     fn exit(&mut self) -> Option<ExitRecord> {
@@ -162,7 +179,7 @@ impl<'a> Inspection<'a> {
             .files
             .exit
             .whole()
-            .filter(|e| e.job_id == self.job.id && self.is_of_claim(e.claim))
+            .filter(|e| e.job_id == self.job.id && self.is_of_claim(e.claim, e.state.as_ref()))
             .cloned()?;
         let how = match (exit.exit_code, exit.signal) {
             (Some(code), _) => format!("exit status {code}"),
@@ -193,9 +210,19 @@ impl<'a> Inspection<'a> {
         }
     }
 
+    /// Where the attempt ran, as it was recorded.
+    fn recorded_host(&self) -> Option<&Host> {
+        self.command_record().map(|c| &c.host).or_else(|| Some(&self.sentinel()?.host))
+    }
+
+    /// Whether the attempt was begun before a backup was put back.
+    fn is_of_other_incarnation(&self) -> bool {
+        let stamp = self.command_record().map(|c| c.state).or_else(|| Some(self.sentinel()?.state));
+        stamp.is_some_and(|stamp| self.look.dir.is_of_other_incarnation(stamp.as_ref()))
+    }
+
     fn begun(&mut self) -> Begun {
-        let host = self.command_record().map(|c| &c.host).or_else(|| Some(&self.sentinel()?.host));
-        let Some(host) = host else {
+        let Some(host) = self.recorded_host() else {
             return match (self.files.sentinel.is_damaged(), self.files.command.is_damaged()) {
                 (true, true) => Begun::AllDamaged,
                 (true, false) => Begun::SentinelDamaged,
@@ -234,12 +261,36 @@ impl<'a> Inspection<'a> {
         if facts.supervisor_lives {
             facts.survivors.extend(supervisor);
         }
-        let is_fenced = matches!(facts.begun, Begun::Here(Origin::Same)) && self.look_at_group(facts);
-        if facts.survivors.is_empty() && !matches!(facts.begun, Begun::Here(Origin::EarlierBoot)) {
+        let is_fenced = matches!(facts.begun, Begun::Here(_)) && self.look_at_group(facts);
+        if facts.survivors.is_empty() {
             self.look_at_table(supervisor, facts);
         }
+        if self.is_of_other_incarnation() {
+            let survivors = std::mem::take(&mut facts.survivors);
+            facts.others.extend(survivors);
+        }
+        self.look_at_namespace(is_fenced, facts);
         if is_fenced {
             // Its command was in a group of its own, and nobody is there any more.
+            facts.doubt = None;
+        }
+    }
+
+    /// Of another process namespace only that it is gone can be seen: a container that was killed has taken all its
+    /// processes with it.
+    fn look_at_namespace(&mut self, is_fenced: bool, facts: &mut Facts) {
+        if !matches!(facts.begun, Begun::Here(Origin::OtherNamespace)) || !facts.survivors.is_empty() {
+            return;
+        }
+        let namespace = self.recorded_host().map_or(0, |host| host.pid_namespace);
+        // The hierarchy of a container is not this one: only a group that is there tells anything.
+        let is_empty_group = is_fenced && self.group().is_some_and(|group| group.is_there());
+        let sees_all = self.look.host.sees_all_namespaces();
+        let is_gone =
+            is_empty_group || sees_all && self.look.table.is_namespace_empty(namespace) == Some(true);
+        if is_gone {
+            self.saw("host", format!("process namespace {namespace} has no process of the job any more"));
+            facts.begun = Begun::Here(Origin::EmptyNamespace);
             facts.doubt = None;
         }
     }
@@ -285,11 +336,12 @@ impl<'a> Inspection<'a> {
         let paths = &self.look.dir.paths;
         let output = real_output(&self.paths, &self.look.table.real_jobs(&paths.jobs()));
         let (output, root) = (paths.as_known(&output), paths.as_known(paths.root()));
-        let state_id = self.look.dir.identity.state_id.to_string();
+        let (state_id, mark) = (self.look.dir.identity.state_id.to_string(), self.look.dir.mark());
         let wanted = Wanted {
             job: &self.job.id,
             root: &root,
             state_id: &state_id,
+            mark: &mark,
             output: &output,
             claim: self.job.course().claim,
             is_begun,
@@ -298,6 +350,7 @@ impl<'a> Inspection<'a> {
             since: self.command().map(|c| c.start_time),
         };
         facts.survivors = self.look.table.of_job(&wanted);
+        facts.others = self.look.table.of_other_incarnations(&wanted);
         // The one in a sentinel is known by its identity.
         let attendants = if supervisor.is_none() { self.look.table.attendants(&wanted) } else { Vec::new() };
         facts.is_attended = !attendants.is_empty();
@@ -311,6 +364,10 @@ impl<'a> Inspection<'a> {
             found => format!("living processes of the job: {}", pids(found)),
         };
         self.saw("processes", detail);
+        if !facts.others.is_empty() {
+            let others = pids(&facts.others);
+            self.saw("processes", format!("of another incarnation of this state directory: {others}"));
+        }
         if facts.is_attended {
             self.saw("supervisor", format!("called for this very attempt: {}", pids(&attendants)));
         }

@@ -8,7 +8,10 @@
 //! | --- | --- | --- |
 //! | before the rename | the job | nothing |
 //! | before the `remove` record | the job, its workspace in the trash | removes record file and job ([`finish_removals`]) |
-//! | while deleting | a part of the workspace in the trash, no job | deletes the rest ([`delete_slots`]) |
+//! | before the deletion | the workspace in the trash, no job | keeps git work that is in it, and deletes it ([`delete_slots`]) |
+//! | while deleting | a part of the workspace in the trash as `going-…` | deletes the rest |
+//!
+//! A job in whose workspace anybody works stays ([`crate::in_use`]), and so does what somebody uses in the trash.
 //!
 //! The trash lies in `jobs/`, where workspaces can always be renamed to; its name is that of no job. A slot's
 //! name tells the job's place in the line and id, so a later job of the same id has another one. What is in
@@ -18,6 +21,7 @@ mod remove;
 mod retention;
 mod trash;
 
+pub(crate) use remove::IN_USE;
 pub use remove::{
     KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
     would_prune_these,

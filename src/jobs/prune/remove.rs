@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::retention::{Retention, ended_at};
 use super::trash::{TrashEmptied, delete_slots, slot_name, slot_of, slots, slots_without_job};
 use crate::durable::{DiskError, FileLock};
+use crate::in_use::{InUse, JobsAtWork};
 use crate::jobs::evidence::{Look, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::recover::{RecoverSettings, lock_job};
@@ -18,6 +19,9 @@ use crate::system::Host;
 
 /// How many jobs one transaction removes: each keeps a lock, and nobody can append meanwhile.
 const AT_ONCE: usize = 64;
+
+/// The code of a job in whose workspace somebody works.
+pub(crate) const IN_USE: &str = "job-in-use";
 
 /// Whether something still refers to a job: a code and the reason in words.
 pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
@@ -38,7 +42,7 @@ pub struct Pruned {
 pub struct KeptJob {
     /// Which job.
     pub job_id: String,
-    /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-not-movable`, or what the caller
+    /// `job-resumable`, `job-still-alive`, `job-liveness-unknown`, `job-in-use`, `job-not-movable`, or what the caller
     /// says still refers to it.
     pub code: &'static str,
     /// In words.
@@ -88,7 +92,7 @@ pub fn prune(
     }
     let listed = slots(dir)?;
     queue.refresh()?;
-    report.trash = delete_slots(dir, &slots_without_job(listed, queue.state()))?;
+    report.trash = delete_slots(dir, &slots_without_job(listed, queue.state()), &settings.keep)?;
     Ok(report)
 }
 
@@ -103,23 +107,25 @@ pub fn would_prune(
 ) -> PruneReport {
     let outlived = retention.outlived(queue.state(), dir.clock.now());
     let jobs = outlived.iter().filter_map(|id| queue.state().get(id));
-    would_prune_these(dir, jobs, retention, needed, settings)
+    would_prune_these(dir, jobs, JobsAtWork::of(dir, queue.state()), retention, needed, settings)
 }
 
-/// The same, of some jobs.
+/// The same, of some jobs, with those of the whole queue that are to work somewhere.
 #[must_use]
 pub fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
+    at_work: JobsAtWork,
     retention: &Retention,
     needed: &StillNeeded<'_>,
     settings: &RecoverSettings,
 ) -> PruneReport {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let in_use = InUse::with_jobs(dir, at_work);
     let mut report = PruneReport::default();
     for job in jobs {
-        match check(&look, job, retention, needed) {
+        match check(&look, &in_use, job, retention, needed) {
             Ok(()) => report.removed.push(pruned(job)),
             Err(kept) => report.kept.push(kept),
         }
@@ -173,9 +179,10 @@ pub fn prune_some(
     let host = Host::this();
     let first_table = ProcessTable::new();
     let first = Look { dir, host: &host, table: &first_table, limits: settings.limits };
+    let in_use = InUse::look(dir, queue.state());
     let mut leaving = Vec::new();
     for job in jobs {
-        match check(&first, &job, retention, needed).and_then(|()| lock_workspace(&first, &job)) {
+        match check(&first, &in_use, &job, retention, needed).and_then(|()| lock_workspace(&first, &job)) {
             Ok(lock) => leaving.push((job, lock)),
             Err(kept) => report.kept.push(kept),
         }
@@ -186,14 +193,19 @@ pub fn prune_some(
     // The second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let in_use = InUse::look(dir, queue.state()).looked();
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
+        // What was submitted since.
+        let new = (!in_use.jobs().is_of(state)).then(|| JobsAtWork::of(dir, state));
         for (job, lock) in &leaving {
             // Somebody else has removed it.
             let Some(now) = state.get(&job.id) else { continue };
             let is_unchanged = now.status == job.status && now.attempt == job.attempt;
             let checked = if is_unchanged {
-                recheck(&look, job, lock.is_some()).and_then(|()| move_away(dir, job))
+                recheck(&look, job, lock.is_some())
+                    .and_then(|()| check_unused(&in_use, new.as_ref(), dir, job))
+                    .and_then(|()| move_away(dir, job))
             } else {
                 Err(kept(job, "job-not-over", "it was changed meanwhile".to_owned()))
             };
@@ -227,14 +239,31 @@ fn removal(jobs: &[JobId]) -> Vec<Operation> {
 }
 
 /// What refers to a job is asked last: of one that lives, or that may be resumed, nobody asks it.
-fn check(look: &Look<'_>, job: &Job, retention: &Retention, needed: &StillNeeded<'_>) -> Result<(), KeptJob> {
+fn check(
+    look: &Look<'_>,
+    in_use: &InUse,
+    job: &Job,
+    retention: &Retention,
+    needed: &StillNeeded<'_>,
+) -> Result<(), KeptJob> {
     retention.allows(job).map_err(|why| kept(job, "job-resumable", why.to_owned()))?;
     check_gone(look, job)?;
+    check_unused(in_use, None, look.dir, job)?;
     needed(job).map_or(Ok(()), |(code, detail)| Err(kept(job, code, detail)))
 }
 
 fn check_gone(look: &Look<'_>, job: &Job) -> Result<(), KeptJob> {
     of_judgement(job, judge(look, job))
+}
+
+/// That nobody works in the job's workspace. `new` are the jobs at work, when there are later ones than `in_use` knows.
+fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
+    let Ok(paths) = dir.paths.job(&job.id.to_string()) else { return Ok(()) };
+    let new = new.and_then(|jobs| jobs.in_folder(&paths.workspace, Some(&job.id)));
+    match new.or_else(|| in_use.first(&paths.workspace, Some(&job.id))) {
+        Some(used) => Err(kept(job, IN_USE, format!("its workspace is in use: {used}"))),
+        None => Ok(()),
+    }
 }
 
 /// Takes the lock of a job of which nothing lives; none for one that has no workspace.

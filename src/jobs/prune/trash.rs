@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::remove_tree;
 use crate::durable::{DiskError, Tried};
+use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
@@ -62,20 +64,66 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
     listed.into_iter().filter(|slot| !is_known(slot)).collect()
 }
 
-/// Deletes slots of the trash that are [`slots_without_job`].
+/// How the name of a slot begins that is being deleted: what is left of it is not looked at for work again.
+const GOING: &str = "going-";
+
+/// Deletes slots of the trash that are [`slots_without_job`]. Git work that is in one of them all the same, because
+/// somebody passed its cleanup over or came after it, is kept first; what is in use stays.
 ///
 /// # Errors
 /// When the trash cannot be opened.
-pub fn delete_slots(dir: &StateDir, slots: &[PathBuf]) -> Result<TrashEmptied, DiskError> {
+pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Result<TrashEmptied, DiskError> {
     let mut emptied = TrashEmptied::default();
     if slots.is_empty() {
         return Ok(emptied);
     }
+    let mut in_use = TrashInUse::new(dir);
     for slot in slots {
-        let removed = remove_tree(&dir.disk, slot, &())?;
+        if let Some(why) = in_use.why_kept(slot) {
+            emptied.failed.push((slot.clone(), why));
+            continue;
+        }
+        let going = match going(dir, slot, rules)? {
+            Ok(going) => going,
+            Err(why) => {
+                emptied.failed.push((slot.clone(), why));
+                continue;
+            }
+        };
+        let removed = remove_tree(&dir.disk, &going, &())?;
         emptied.bytes_freed += removed.bytes;
         emptied.emptied += u64::from(removed.is_complete());
-        emptied.failed.extend(removed.kept.into_iter().map(|kept| (slot.join(kept.path), kept.why)));
+        emptied.failed.extend(removed.kept.into_iter().map(|kept| (going.join(kept.path), kept.why)));
     }
     Ok(emptied)
+}
+
+/// A slot by the name under which it is deleted; why it must stay.
+fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBuf, String>, DiskError> {
+    let Some(name) = slot.file_name().and_then(|name| name.to_str()) else {
+        return Ok(Err("its name is none of ours".to_owned()));
+    };
+    if name.starts_with(GOING) {
+        return Ok(Ok(slot.to_owned()));
+    }
+    let request = KeepRequest {
+        folder: slot,
+        archive_id: &format!("pruned-{name}"),
+        source: ArchiveSource::Prune,
+        object: format!("workspace:{name}"),
+        rules,
+        stop: &|| false,
+    };
+    if let Err(why) = keep(dir, &request) {
+        return Ok(Err(why.to_string()));
+    }
+    let going = slot.with_file_name(format!("{GOING}{name}"));
+    match dir.disk.rename(slot, &going, false) {
+        Ok(()) => dir.disk.sync_dir(&dir.paths.trash())?,
+        Err(e) if e.is_not_found() => {}
+        // One of that name is left from before: this one waits until it is gone.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(e) => return Err(e),
+    }
+    Ok(Ok(going))
 }

@@ -119,6 +119,7 @@ fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError>
         tree_empty: true,
         leftovers_ended: 0,
         cpu_ms: None,
+        state: Some(dir.stamp()),
         resources: None,
     };
     dir.disk.ensure_dir(&paths.workspace)?;

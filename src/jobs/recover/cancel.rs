@@ -102,6 +102,9 @@ fn end_running(
         // One that has not written its sentinel yet looks into the log once more after it has.
         Verdict::Unidentified => recorded("its supervisor has not named itself yet"),
         Verdict::Unknown { why } => recorded(why),
+        Verdict::OtherIncarnation { .. } => {
+            recorded("what runs was started by another incarnation of this state directory")
+        }
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => {
             if end_orphan(dir, queue, job, OrphanEnd::Cancelled, settings)? {
                 return Ok(CancelOutcome::Ended);

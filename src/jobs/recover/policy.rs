@@ -103,6 +103,14 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
     })
 }
 
+/// What is recorded about a claim that the host was too weak to start: it is given back, and counts against
+/// nobody. When it is tried again is the scheduler's decision.
+pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
+    let claim = job.course().claim.unwrap_or(0);
+    let reason = why.to_owned();
+    Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None, failed_start: false }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

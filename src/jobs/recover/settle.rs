@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::policy::{RequeuePauses, after_crash, after_failed_start};
+use super::policy::{RequeuePauses, after_crash, after_failed_start, given_back_for_host};
+use crate::archive::KeepRules;
 use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
@@ -27,6 +28,9 @@ const LOG_TAIL: u64 = 64 << 10;
 /// The reason of a crash that nothing else is known of.
 const VANISHED: &str = "its processes vanished without an exit record: its exit status is unknown";
 
+/// The reason of the end of an attempt that was under way in a backup.
+const RESTORED: &str = "restored: it ran when the backup was made that was put back; how it ended belongs to the time that was lost";
+
 /// Who recovers, and by which limits.
 #[derive(Debug, Clone)]
 pub struct RecoverSettings {
@@ -40,8 +44,22 @@ pub struct RecoverSettings {
     pub on_orphan: OnOrphan,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,
+    /// Whose fault it is when a claim's supervisor did not come up.
+    pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
+    /// Which git work is kept of jobs that are removed.
+    pub keep: KeepRules,
+}
+
+/// Whose fault a failed start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Blame {
+    /// The job's, unless several jobs that are judged together failed alike.
+    #[default]
+    Job,
+    /// The host's: nothing can be started, and no failed start is counted.
+    Host,
 }
 
 /// What is done about a job that lives on without its supervisor.
@@ -67,7 +85,9 @@ impl RecoverSettings {
             kill_grace: Duration::from_secs(10),
             on_orphan: OnOrphan::Adopt,
             start_tries: START_TRIES,
+            blame: Blame::default(),
             requeue: RequeuePauses::default(),
+            keep: KeepRules::default(),
         }
     }
 }
@@ -269,10 +289,18 @@ fn settle_batch(
     let cases = side_by_side(running, |job| Case::begin(&look, job, &local));
     // Nothing has asked for the table so far: it is made when all locks are held.
     let now = dir.clock.now();
-    let mut decided = side_by_side(cases, |mut case| {
+    let looked_at = side_by_side(cases, |mut case| {
         case.look_again(&look);
-        case.decide(dir, now, settings)
+        case
     });
+    let never_started =
+        looked_at.iter().filter(|case| case.judgement.verdict == Verdict::NeverStarted).count();
+    let mut settings = settings.clone();
+    if never_started > 1 {
+        // The same failure at a second, different job is no failure of the jobs.
+        settings.blame = Blame::Host;
+    }
+    let mut decided = side_by_side(looked_at, |case| case.decide(dir, now, &settings));
     record(queue, &mut decided, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
     Ok(side_by_side(decided, |decided| {
@@ -336,16 +364,26 @@ pub(super) fn settlement_of(
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
             (Settlement::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
         }
+        Verdict::NeverStarted if settings.blame == Blame::Host => {
+            let why = why_not_started(dir, &job.id);
+            (Settlement::GivenBack, Some(given_back_for_host(job, &why)))
+        }
         Verdict::NeverStarted => {
             let why = why_not_started(dir, &job.id);
             let operation = after_failed_start(job, &why, now, settings.start_tries);
             let is_over = matches!(operation, Operation::End(_));
             (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
         }
+        Verdict::Crashed if is_restored(dir, claim) => crashed(RESTORED),
         Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
         _ => (Settlement::Reattached, None),
     }
+}
+
+/// Whether the attempt was begun before the backup was made that was put back.
+fn is_restored(dir: &StateDir, claim: u64) -> bool {
+    dir.past.restored.as_ref().is_some_and(|restored| claim <= restored.log_end)
 }
 
 /// What was ending the attempt from outside when its supervisor was last heard of.

@@ -1,6 +1,7 @@
 //! One attempt, from its sentinel to its recorded end, with the lock held throughout.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -15,10 +16,11 @@ use super::run::give_back;
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
 use super::signals::Signals;
 use super::stage::Plan;
+use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::FileLock;
+use crate::durable::{FileLock, is_weakness};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::kinship::Kinship;
@@ -52,7 +54,12 @@ impl Attempt<'_> {
         decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
         let sentinel = self.sentinel(repository.as_deref());
-        let mut pulse = Pulse::start(self.dir, self.paths, sentinel, lock, self.settings.heartbeat)?;
+        let mut pulse = Pulse::new(self.dir, self.paths, sentinel, lock, self.settings.heartbeat);
+        if let Err(e) = pulse.begin() {
+            self.return_repository(repository);
+            self.withdraw()?;
+            return Err(e.into());
+        }
         // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
         let looked = decisions.look();
         let asked = self.signals.asked();
@@ -72,7 +79,14 @@ impl Attempt<'_> {
             };
         }
         let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
-        let (end, peak) = self.run_command(&mut pulse, repository.as_deref(), decisions, &tree);
+        let (end, peak) = match self.run_command(&mut pulse, repository.as_deref(), decisions, &tree) {
+            Ok(ended) => ended,
+            Err(StartFailure { why, of_host }) => {
+                self.return_repository(repository);
+                self.withdraw()?;
+                return Ok(Supervised::NotStarted { why, of_host });
+            }
+        };
         let leftovers = self.end_leftovers(&mut pulse, &tree, &end, &peak);
         if let Err(e) = pulse.check_output() {
             (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
@@ -82,7 +96,8 @@ impl Attempt<'_> {
         let end = self.end_of(&exit);
         record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
         self.return_repository(repository);
-        if let Err(e) = record::advance(self.dir, &self.job.id, self.settings.claim) {
+        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
+        if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
             // Derived from the log: a recovery writes it anew.
             (self.surroundings.notice)(&format!("the job's record is behind: {}", with_causes(&e)));
         }
@@ -94,22 +109,42 @@ impl Attempt<'_> {
         let now = self.dir.clock.now();
         let (claim, command) = (self.settings.claim, self.plan.command.clone());
         let cgroup = self.group.as_ref().map(|group| group.path().to_owned());
-        Sentinel { cgroup, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
+        let state = Some(self.dir.stamp());
+        Sentinel { cgroup, state, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
     }
 
-    /// A command that cannot be started has ended with 126 or 127, as with a shell.
+    /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
+    /// others it says that an attempt may have begun. The lock is still held.
+    fn withdraw(&self) -> Result<(), SuperviseError> {
+        for file in [self.paths.output(), self.paths.command(), self.paths.sentinel()] {
+            match self.dir.disk.remove_file(&file) {
+                Err(e) if !e.is_not_found() => return Err(e.into()),
+                _ => {}
+            }
+        }
+        self.remove_group();
+        Ok(())
+    }
+
+    /// A command that cannot be started by its own fault has ended with 126 or 127, as with a shell.
+    ///
+    /// # Errors
+    /// When it was not begun for another reason.
     fn run_command(
         &self,
         pulse: &mut Pulse<'_>,
         repository: Option<&dyn HeldRepository>,
         decisions: &mut Decisions<'_>,
         tree: &Tree<'_>,
-    ) -> (CommandEnd, Peak) {
-        let child = match self.start(pulse, repository) {
-            Ok(child) => child,
+    ) -> Result<(CommandEnd, Peak), StartFailure> {
+        let (child, report) = match self.start(pulse, repository) {
+            Ok(started) => started,
             Err(why) => {
+                if let Some(failure) = why.failure() {
+                    return Err(failure);
+                }
                 tell(&self.dir.disk, &self.paths.output(), &why);
-                return (not_started(&why), Peak::of(0));
+                return Ok((not_started(&why), Peak::of(0)));
             }
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
@@ -120,7 +155,7 @@ impl Attempt<'_> {
             ));
         }
         let Some(command) = i32::try_from(child).ok().and_then(Pid::from_raw) else {
-            return (not_started(&NotStarted::Empty), Peak::of(0));
+            return Ok((not_started(&NotStarted::Empty), Peak::of(0)));
         };
         let time_limit = self.plan.spec.timeout_ms.map(Duration::from_millis);
         let kill_grace = self.settings.kill_grace;
@@ -138,34 +173,37 @@ impl Attempt<'_> {
             tree,
             peak: &mut peak,
         };
-        (watch.until_the_end(), peak)
+        let end = watch.until_the_end();
+        report.read().map_or(Ok((end, peak)), Err)
     }
 
     fn start(
         &self,
         pulse: &mut Pulse<'_>,
         repository: Option<&dyn HeldRepository>,
-    ) -> Result<u32, NotStarted> {
+    ) -> Result<(u32, ReportReader), NotStarted> {
         let folder = &self.plan.folder;
-        if !folder.is_dir() {
+        if let Err(source) = may_enter(folder) {
             let program = format!("the command in {}", folder.display());
-            let source = io::Error::from(io::ErrorKind::NotADirectory);
             return Err(NotStarted::Exec { program, source });
         }
         let output = self.dir.disk.open_append(&self.paths.output())?;
         let limited = self.dir.disk.open(&self.paths.output())?;
         pulse.limit_output(OutputLimit::new(limited, self.settings.output_limit));
-        let mut process = self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+        let (mut process, report) =
+            self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
         if let (Some(held), Some(name)) = (repository, &self.job.repository) {
             process.envs(marks::of_repository(name, held.lock_id(), held.token()));
         }
         match process.spawn() {
-            Ok(child) => Ok(child.id()),
-            Err(e) => {
+            Ok(child) => Ok((child.id(), report)),
+            Err(e) if is_of_arguments(&e) => {
                 let program = "the process that becomes the command".to_owned();
                 // 127 would say that the job's program is missing.
                 Err(NotStarted::Exec { program, source: io::Error::other(e) })
             }
+            // The program is ours, and so is all else that it needs.
+            Err(source) => Err(NotStarted::Host { what: "the process that becomes the command", source }),
         }
     }
 
@@ -230,6 +268,7 @@ impl Attempt<'_> {
             tree_empty,
             leftovers_ended,
             cpu_ms: resources.map(|used| used.cpu_user_ms + used.cpu_system_ms),
+            state: Some(self.dir.stamp()),
             resources,
         }
     }
@@ -254,6 +293,22 @@ impl Attempt<'_> {
             (self.surroundings.notice)(&format!("the repository is not given back: {why}"));
         }
     }
+}
+
+/// Whether a command could have this working directory.
+fn may_enter(folder: &Path) -> io::Result<()> {
+    if !std::fs::metadata(folder).is_ok_and(|m| m.is_dir()) {
+        let looked = std::fs::metadata(folder).map(drop);
+        let is_weak = looked.as_ref().is_err_and(is_weakness);
+        return if is_weak { looked } else { Err(io::ErrorKind::NotADirectory.into()) };
+    }
+    Ok(rustix::fs::access(folder, rustix::fs::Access::EXEC_OK)?)
+}
+
+/// Whether the system refuses the job's own arguments or environment: too long, or with a NUL byte.
+fn is_of_arguments(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidInput
+        || error.raw_os_error() == Some(rustix::io::Errno::TOOBIG.raw_os_error())
 }
 
 fn not_started(why: &NotStarted) -> CommandEnd {

@@ -35,6 +35,16 @@ pub(super) fn record_end(
     let mut pause = FIRST_PAUSE;
     let mut is_written = false;
     loop {
+        // The directory may have been moved, and another one may have its path.
+        let followed = dir.followed();
+        let (dir, paths) = match &followed {
+            Some(there) => (there, &there.paths.job(&exit.job_id.to_string())?),
+            None => (dir, paths),
+        };
+        if !dir.is_still_itself() {
+            let (job, path) = (exit.job_id.clone(), dir.paths.root().to_owned());
+            return Err(SuperviseError::OtherTime { job, path, how: how_it_ended(exit) });
+        }
         is_written = is_written || write_exit(dir, paths, exit, surroundings.notice);
         // The log is the truth: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(end.clone())]) {
@@ -53,6 +63,14 @@ pub(super) fn record_end(
         }
         rest(pause, pulse, signals, surroundings.notice);
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn how_it_ended(exit: &ExitRecord) -> String {
+    match (exit.exit_code, exit.signal) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "no exit status".to_owned(),
     }
 }
 

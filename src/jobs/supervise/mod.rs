@@ -24,11 +24,12 @@ mod run;
 mod settings;
 mod signals;
 mod stage;
+mod start_report;
 mod trampoline;
 mod tree;
 mod watch;
 
 pub use repository::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
 pub use run::supervise;
-pub use settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
+pub use settings::{HOST_TOO_WEAK, SuperviseError, SuperviseSettings, Supervised, Surroundings};
 pub use trampoline::{CommandRequest, NotStarted, exec_command};

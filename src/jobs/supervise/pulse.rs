@@ -30,19 +30,21 @@ pub(super) struct Pulse<'a> {
 }
 
 impl<'a> Pulse<'a> {
-    /// Writes the sentinel durably.
-    pub(super) fn start(
+    /// Keeps the lock; nothing is written before [`Pulse::begin`].
+    pub(super) fn new(
         dir: &'a StateDir,
         paths: &'a JobPaths,
         sentinel: Sentinel,
         lock: FileLock,
         interval: Duration,
-    ) -> Result<Pulse<'a>, DiskError> {
+    ) -> Pulse<'a> {
         let last = Instant::now();
-        let mut pulse =
-            Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None };
-        pulse.write()?;
-        Ok(pulse)
+        Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None }
+    }
+
+    /// Writes the sentinel durably.
+    pub(super) fn begin(&mut self) -> Result<(), DiskError> {
+        self.write()
     }
 
     /// What the sentinel says.
@@ -110,19 +112,26 @@ impl<'a> Pulse<'a> {
         self.last = Instant::now();
         self.keep_lock()?;
         match &self.file {
-            Some((file, len)) if is_whole(file, *len) => file.touch(),
+            // Where the directory was moved away, the file is there, and its name here is another's.
+            Some((file, len)) if is_whole(file, *len) || self.dir.followed().is_some() => file.touch(),
             _ => self.write(),
         }
     }
 
     fn keep_lock(&mut self) -> Result<(), DiskError> {
-        let path = self.paths.sentinel_lock();
+        let followed = self.dir.followed();
+        let moved = followed.as_ref().and_then(|dir| dir.paths.job(&self.sentinel.job_id.to_string()).ok());
+        let (dir, paths) = match (&followed, &moved) {
+            (Some(dir), Some(paths)) => (dir, paths),
+            _ => (self.dir, self.paths),
+        };
+        let path = paths.sentinel_lock();
         match is_held(&path) {
             Ok(true) => Ok(()),
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
-                self.dir.disk.ensure_dir(&self.paths.workspace)?;
-                self.locks.extend(FileLock::publish(&self.dir.disk, &path)?);
+                dir.disk.ensure_dir(&paths.workspace)?;
+                self.locks.extend(FileLock::publish(&dir.disk, &path)?);
                 Ok(())
             }
         }

@@ -18,7 +18,8 @@ pub struct SuperviseSettings {
     /// The claim that begins the attempt.
     pub claim: u64,
     /// Program and first arguments of the trampoline, which ends in [`super::exec_command`]. What it is
-    /// to do is appended: `--job ID --attempt N --claim SEQ --supervisor PID -- COMMAND…`.
+    /// to do is appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports --
+    /// COMMAND…`.
     pub trampoline: Vec<OsString>,
     /// Between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
@@ -73,6 +74,10 @@ pub struct Surroundings<'a> {
     pub host_is_ending: &'a dyn Fn() -> Option<String>,
 }
 
+/// The exit status of a supervisor that could not start its command because the host was too weak (as
+/// `EX_TEMPFAIL` of sysexits): whoever started it does not count that against the job.
+pub const HOST_TOO_WEAK: u8 = 75;
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Supervised {
@@ -92,6 +97,13 @@ pub enum Supervised {
     GivenBack {
         /// Why.
         why: String,
+    },
+    /// The command was not begun, and no trace of a beginning is left: the claim is judged as never started.
+    NotStarted {
+        /// Why.
+        why: String,
+        /// Whether the host was too weak, which counts against no job.
+        of_host: bool,
     },
 }
 
@@ -128,6 +140,19 @@ pub enum SuperviseError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A backup was put back into the state directory while the job ran: its end is not of that time.
+    #[error(
+        "the state directory {} went back in time: the end of job {job} ({how}) is not recorded in it",
+        path.display()
+    )]
+    OtherTime {
+        /// Which job.
+        job: JobId,
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// How the job ended.
+        how: String,
     },
     /// The state directory went away while the job ran.
     #[error("the state directory {} is gone: the end of job {job} cannot be recorded", path.display())]

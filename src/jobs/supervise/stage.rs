@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::settings::{SuperviseError, SuperviseSettings};
+use super::start_report::ReportReader;
 use crate::durable::{Disk, DiskError, Tried};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::marks;
@@ -35,7 +36,7 @@ impl Plan {
         Ok(Plan { spec, command, folder, resumed, cgroup: None })
     }
 
-    /// The process that will become the command.
+    /// The process that will become the command, and what it reports when it does not.
     pub(super) fn process(
         &self,
         dir: &StateDir,
@@ -43,7 +44,7 @@ impl Plan {
         job: &Job,
         settings: &SuperviseSettings,
         output: &File,
-    ) -> Result<Command, DiskError> {
+    ) -> Result<(Command, ReportReader), DiskError> {
         let Some((program, first)) = settings.trampoline.split_first() else {
             let source = std::io::Error::from(std::io::ErrorKind::InvalidInput);
             return Err(DiskError {
@@ -53,6 +54,7 @@ impl Plan {
             });
         };
         let duplicate = || output.try_clone().tried("share", &paths.output());
+        let (report, reported) = ReportReader::pipe().tried("make a pipe beside", &paths.output())?;
         let mut process = Command::new(program);
         process
             .args(first)
@@ -66,11 +68,11 @@ impl Plan {
             .env_remove(marks::REPOSITORY)
             .envs(&self.spec.env)
             .envs(marks::environment(dir, paths, &job.id, job.attempt, self.resumed))
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(reported))
             .stdout(duplicate()?)
             .stderr(duplicate()?);
         std::os::unix::process::CommandExt::process_group(&mut process, 0);
-        Ok(process)
+        Ok((process, report))
     }
 
     fn arguments(&self, job: &Job, claim: u64) -> Vec<OsString> {
@@ -82,7 +84,11 @@ impl Plan {
         ];
         let named = named.into_iter().flat_map(|(name, value)| [name.into(), value.into()]);
         let group = self.cgroup.iter().flat_map(|group| ["--cgroup".into(), group.as_os_str().to_owned()]);
-        named.chain(group).chain(["--".into()]).chain(self.command.iter().map(OsString::from)).collect()
+        named
+            .chain(group)
+            .chain(["--reports".into(), "--".into()])
+            .chain(self.command.iter().map(OsString::from))
+            .collect()
     }
 }
 

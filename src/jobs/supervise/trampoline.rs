@@ -10,7 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::finish::with_causes;
 use super::signals::unblock_all;
+use super::start_report::{Report, StartFailure};
+use crate::durable::is_weakness;
 use crate::durable::{Disk, DiskError};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::fence;
@@ -19,6 +22,10 @@ use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
 use crate::system::use_of_this_process;
+
+/// The pauses before what the host refused is tried again, in milliseconds. What lasts longer is the
+/// scheduler's to wait for.
+const PAUSES: [u64; 5] = [10, 30, 100, 300, 1_000];
 
 /// What to become, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +40,8 @@ pub struct CommandRequest {
     pub supervisor: u32,
     /// The control group to join, which must be that of the claim.
     pub cgroup: Option<PathBuf>,
+    /// Whether standard input takes the report of a start that failed.
+    pub reports: bool,
     /// Program and arguments; not empty.
     pub command: Vec<OsString>,
 }
@@ -73,6 +82,15 @@ pub enum NotStarted {
     /// The process could not be recorded.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The host did not give what every start needs.
+    #[error("the host cannot start {what}")]
+    Host {
+        /// What was to be started, or opened for it.
+        what: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl NotStarted {
@@ -83,6 +101,18 @@ impl NotStarted {
             NotStarted::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
             _ => 126,
         }
+    }
+
+    /// Why the command was not begun, when that is not the command's own fault; `None` when it is, and the
+    /// attempt has ended as in a shell.
+    pub(super) fn failure(&self) -> Option<StartFailure> {
+        let of_host = match self {
+            NotStarted::Host { .. } => true,
+            NotStarted::Exec { source, .. } if is_weakness(source) => true,
+            NotStarted::Disk(e) => is_weakness(&e.source),
+            _ => return None,
+        };
+        Some(StartFailure { why: with_causes(self), of_host })
     }
 }
 
@@ -95,12 +125,29 @@ pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
         Ok(paths) => paths,
         Err(e) => return e.into(),
     };
-    let why = become_command(dir, &paths, request);
-    // A straggler has no part in the output of the attempt that is under way.
-    if !matches!(why, NotStarted::Alone { .. } | NotStarted::Late { .. }) {
-        tell(&dir.disk, &paths.output(), &why);
+    let report = if request.reports { Report::take().map(Some) } else { Ok(None) };
+    let (why, report) = match report {
+        Ok(report) => (become_command_in_the_end(dir, &paths, request), report),
+        Err(source) => (NotStarted::Host { what: "the command with its report", source }, None),
+    };
+    match (why.failure(), report) {
+        (Some(failure), Some(report)) => report.tell(&failure),
+        // A straggler has no part in the output of the attempt that is under way.
+        _ if matches!(why, NotStarted::Alone { .. } | NotStarted::Late { .. }) => {}
+        _ => tell(&dir.disk, &paths.output(), &why),
     }
     why
+}
+
+/// What the host refuses for a moment (a file that is being written, no memory) costs no attempt.
+fn become_command_in_the_end(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> NotStarted {
+    let mut pauses = PAUSES.iter();
+    loop {
+        let why = become_command(dir, paths, request);
+        let passes = why.failure().is_some_and(|failure| failure.of_host);
+        let Some(pause) = pauses.next().filter(|_| passes) else { return why };
+        std::thread::sleep(std::time::Duration::from_millis(*pause));
+    }
 }
 
 fn become_command(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> NotStarted {
@@ -108,6 +155,11 @@ fn become_command(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) ->
         return e;
     }
     let Some((program, arguments)) = request.command.split_first() else { return NotStarted::Empty };
+    if request.reports
+        && let Err(source) = Report::give_way()
+    {
+        return NotStarted::Host { what: "a command without /dev/null", source };
+    }
     if !is_supervised(request) {
         return NotStarted::Alone { supervisor: request.supervisor };
     }
@@ -127,6 +179,7 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
     }
     let own = CommandRecord {
         cgroup: join(dir, request),
+        state: Some(dir.stamp()),
         started_at: Some(dir.clock.now()),
         used_before: use_of_this_process(),
         ..CommandRecord::of_this_process(request.job.clone(), request.attempt, request.claim)
@@ -147,14 +200,7 @@ fn is_supervised(request: &CommandRequest) -> bool {
 
 /// Says in the job's output why there is no other.
 pub(super) fn tell(disk: &Disk, output: &Path, why: &dyn std::error::Error) {
-    let mut text = format!("recoveryctl: {why}");
-    let mut cause = why.source();
-    while let Some(e) = cause {
-        text.push_str(": ");
-        text.push_str(&e.to_string());
-        cause = e.source();
-    }
-    text.push('\n');
+    let text = format!("recoveryctl: {}\n", with_causes(why));
     if let Ok(mut file) = disk.open_append(output) {
         // The exit status says the same.
         let _ = file.write_all(text.as_bytes());

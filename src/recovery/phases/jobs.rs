@@ -3,7 +3,9 @@
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
-use crate::jobs::{Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach};
+use crate::jobs::{
+    Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach, sweep,
+};
 use crate::queue::{AfterCrash, INTERRUPTED, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue, job_findings};
@@ -22,6 +24,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             safe_point.is_ok()
         })
         .map_err(|e| PhaseError::failed("judge the running jobs", e))?;
+        sweep_groups(shared, queue)?;
         // Also of a part: what it recorded stays.
         keep(context, &reattachment);
         safe_point?;
@@ -34,6 +37,18 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         }
         Ok(outcome)
     })
+}
+
+/// Control groups that no attempt uses any more, found by their names.
+fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
+    let mut refreshed = Ok(false);
+    sweep(&shared.dir, || {
+        refreshed = queue.refresh();
+        // What cannot be read now protects all of them.
+        let of_running = queue.state().running().filter_map(|job| job.course().claim);
+        of_running.collect()
+    });
+    refreshed.map(drop).map_err(|e| PhaseError::failed("read the queue", e))
 }
 
 /// What reports of this recovery, and of all of them, are made from.

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::sequence::Shared;
+use crate::jobs::ProcessTable;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue};
+use crate::report::{self, Finding, catalogue};
 use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
 use crate::state::LAYOUT_VERSION;
 
@@ -24,6 +25,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         stopped.is_none()
     });
     stopped.map_or(Ok(()), Err)?;
+    tell_of_restore(shared, context);
     let mut outcome = match cleaned {
         Ok(cleanup) => outcome(&cleanup),
         Err(e) if e.refused_change().is_some() => {
@@ -37,6 +39,21 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         unrecorded(&mut outcome, format!("a crash during this startup would not be noticed: {why}"));
     }
     Ok(outcome)
+}
+
+/// Once, with the survivors that there are; whether some are left is looked at in each recovery.
+fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
+    let Some(restored) = &shared.dir.past.restored else { return };
+    if !restored.is_told {
+        report::state::restored(&shared.dir).into_iter().for_each(|finding| context.finding(finding));
+    }
+    if restored.is_told && !restored.has_survivors {
+        return;
+    }
+    let living = ProcessTable::new().living_jobs(&shared.dir);
+    let has_survivors = living.values().any(|living| living.is_of_other_incarnation);
+    // A rehearsal's copy is not told of; what cannot be written is told of again.
+    let _ = shared.dir.clone().note_told(has_survivors);
 }
 
 fn unrecorded(outcome: &mut PhaseOutcome, why: String) {

@@ -18,6 +18,35 @@ pub const DAEMON_EXPOSED: Entry = Entry {
     next: Some("recoveryctl token rotate"),
 };
 
+/// Nothing can be started on this host.
+pub const HOST_CANNOT_START: Entry = Entry {
+    code: "host-cannot-start",
+    severity: Severity::Error,
+    title: "No job is started: the host cannot start any",
+    meaning: "What every job needs could not be had: the program of recoveryctl or its libraries, /dev/null, a \
+              process or memory for it, a descriptor, a log that can be written; or supervisors of several \
+              different jobs in a row left before they began.",
+    done: "Claims were given back and count against no job. The queue waits; one start is tried after pauses \
+           that grow to 30 s, and when it comes about all goes on by itself.",
+    advice: "Put right what the sentence names: bring the program back, raise the limit of processes or open \
+             files, free memory or disk. daemon/supervisors.log has what supervisors said.",
+    next: Some("recoveryctl status"),
+};
+
+/// A daemon that lives and does nothing.
+pub const DAEMON_HANGS: Entry = Entry {
+    code: "daemon-hangs",
+    severity: Severity::Error,
+    title: "The daemon lives, and its loop does not turn",
+    meaning: "The daemon writes down every few seconds that its loop turns, by a clock that nobody can set. It has \
+              not done so for long: it hangs in a system call on a broken disk, or was stopped.",
+    done: "Nothing: jobs that run are their supervisors' and go on. No other job is started, no delivery and no \
+           cleanup is sure to be done. Under systemd its watchdog ends it and starts another.",
+    advice: "See what it waits for (`cat /proc/PID/stack`, state D or T in `ps`); let a stopped one go on with `kill \
+             -CONT PID`. End one that does not move with SIGTERM, then SIGKILL: no file is harmed. Start it again.",
+    next: Some("recoveryctl status"),
+};
+
 /// A loop of the daemon broke off and was begun again.
 pub const DAEMON_LOOP_RESTARTED: Entry = Entry {
     code: "daemon-loop-restarted",

@@ -21,9 +21,10 @@ pub const CLEANUP_WAITING: Entry = Entry {
     code: "cleanup-waiting",
     severity: Severity::Warning,
     title: "A cleanup waits for its next try",
-    meaning: "A phase of a cleanup failed, or the Docker engine could not be reached: an engine that does \
-              not answer proves nothing, so the files wait too.",
-    done: "It is tried again, with growing pauses.",
+    meaning: "A phase of a cleanup failed, somebody uses the files (a process, a mount, a job whose --cwd leads \
+              there), or the Docker engine could not be reached: an engine that does not answer proves \
+              nothing, so the files wait too.",
+    done: "It is tried again, with growing pauses; nothing that is in use is touched.",
     advice: "Nothing, unless the reason is one that does not pass by itself.",
     next: Some("recoveryctl cleanup state"),
 };
@@ -80,10 +81,12 @@ pub const DOCKER_UNREACHABLE: Entry = Entry {
     code: "docker-unreachable",
     severity: Severity::Warning,
     title: "The Docker engine cannot be reached",
-    meaning: "Its socket is there, or was configured, and it does not answer in time, or hangs up.",
+    meaning: "Its socket is there, or was named by the configuration, by DOCKER_HOST or by a context of the docker \
+              client, and it does not answer in time, or hangs up; or a docker client or an engine is installed, and \
+              which engine jobs use is not known: an absent socket proves nothing.",
     done: "Nothing is known about its containers, networks and volumes: none was removed, and no folder \
            that a container may use.",
-    advice: "Start the engine. When this machine is to have none, configure docker.host accordingly.",
+    advice: "Start the engine, or set docker.host to its address; to \"none\" when jobs use no engine.",
     next: Some("recoveryctl config show"),
 };
 

@@ -56,6 +56,19 @@ pub const JOB_OTHER_USER: Entry = Entry {
     next: Some("recoveryctl why {object}"),
 };
 
+/// A claim whose start does not come about.
+pub const JOB_START_HANGS: Entry = Entry {
+    code: "job-start-hangs",
+    severity: Severity::Error,
+    title: "A job was claimed, and its start does not come about",
+    meaning: "The job counts as running, and no attempt of it was begun for more than a minute: its supervisor hangs \
+              before the command, on a disk that does not answer, or is gone and nobody has judged the claim.",
+    done: "Nothing runs twice: the claim stays until its supervisor is known to be gone. A daemon gives it back then.",
+    advice: "See with `why` whether a supervisor lives and what it waits for. Ended, it leaves the claim to be given \
+             back; without a daemon `recoveryctl recover` does so.",
+    next: Some("recoveryctl why {object}"),
+};
+
 /// A supervisor cannot come up.
 pub const JOB_START_FAILING: Entry = Entry {
     code: "job-start-failing",

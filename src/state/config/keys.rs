@@ -32,6 +32,8 @@ const KEPT: Expected = "a whole number from 0 to 1000000000";
 const SEGMENT: Expected = "a size from 4KiB to 1GiB, such as \"4MiB\"";
 const PARALLEL: Expected = "a whole number from 1 to 64";
 const TRASH: Expected = "a size, such as \"10GiB\"";
+const ARCHIVES: Expected = "a size, such as \"50GiB\", or 0";
+const IGNORED: Expected = "a list of names, such as [\".env*\", \"*.sqlite\"]";
 
 fn joined(words: &[String]) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
@@ -246,6 +248,36 @@ pub const KEYS: &[Key] = &[
         about: "how long the removal of an index may take",
         set: |s, v| v.interval().map(|d| s.cleanup.index_timeout = d),
         show: |s| format_duration(s.cleanup.index_timeout),
+    },
+    Key {
+        name: "cleanup.reflog_keep",
+        about: "for how long a commit that only a reflog has counts as work",
+        set: |s, v| v.wait().map(|d| s.cleanup.reflog_keep = d),
+        show: |s| format_duration(s.cleanup.reflog_keep),
+    },
+    Key {
+        name: "cleanup.keep_ignored",
+        about: "files that a repository ignores and that are kept all the same; names with *",
+        set: |s, v| v.items().map(|w| s.cleanup.keep_ignored = w).ok_or(IGNORED),
+        show: |s| {
+            if s.cleanup.keep_ignored.is_empty() {
+                "none".to_owned()
+            } else {
+                s.cleanup.keep_ignored.join(",")
+            }
+        },
+    },
+    Key {
+        name: "cleanup.archive_keep",
+        about: "how long archives of git work are kept; 0s: until somebody removes them",
+        set: |s, v| v.wait().map(|d| s.cleanup.archive_keep = d),
+        show: |s| format_duration(s.cleanup.archive_keep),
+    },
+    Key {
+        name: "cleanup.archive_bytes",
+        about: "how much room archives of git work may take; 0: any",
+        set: |s, v| v.size(0..=1 << 50, ARCHIVES).map(|n| s.cleanup.archive_bytes = n),
+        show: |s| format_size(s.cleanup.archive_bytes),
     },
     Key {
         name: "docker.host",

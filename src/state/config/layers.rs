@@ -41,6 +41,15 @@ pub enum Origin {
         /// With its dashes.
         name: String,
     },
+    /// A context of the docker client.
+    DockerContext {
+        /// Its name.
+        name: String,
+        /// The variable or file that chose it.
+        chosen_by: String,
+    },
+    /// Nobody set it, and it was looked for.
+    Found,
 }
 
 /// JSON has no other bytes than those of Unicode.
@@ -55,6 +64,8 @@ impl fmt::Display for Origin {
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
             Origin::Environment { name } => write!(f, "{name}"),
             Origin::Flag { name } => write!(f, "{name}"),
+            Origin::DockerContext { name, chosen_by } => write!(f, "{name} ({chosen_by})"),
+            Origin::Found => f.write_str("found"),
         }
     }
 }

@@ -48,6 +48,14 @@ pub struct CleanupConfig {
     pub index_folder: PathBuf,
     /// How long that may take.
     pub index_timeout: Duration,
+    /// For how long a commit that only a reflog has counts as work.
+    pub reflog_keep: Duration,
+    /// Ignored files that are kept with other git work: names with `*`.
+    pub keep_ignored: Vec<String>,
+    /// How long archives of git work are kept; zero: until somebody removes them.
+    pub archive_keep: Duration,
+    /// How much of them is kept, in bytes; zero: all.
+    pub archive_bytes: u64,
 }
 
 /// `[docker]`
@@ -256,6 +264,10 @@ impl Settings {
                 index_command: ["cidx", "uninstall", "--force-docker"].map(str::to_owned).to_vec(),
                 index_folder: ".code-indexer".into(),
                 index_timeout: Duration::from_secs(5 * 60),
+                reflog_keep: Duration::from_secs(90 * 24 * 3600),
+                keep_ignored: Vec::new(),
+                archive_keep: Duration::ZERO,
+                archive_bytes: 0,
             },
             docker: DockerConfig {
                 host: DEFAULT_DOCKER_HOST.to_owned(),

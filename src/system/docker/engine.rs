@@ -44,6 +44,12 @@ pub enum EngineError {
         /// What was tried, and how it failed.
         why: String,
     },
+    /// It is not known which engine there is to ask.
+    #[error("{why}")]
+    Unknown {
+        /// What was looked for, and what to do.
+        why: String,
+    },
     /// Somebody else uses the object; it may be free later.
     #[error("in use: {why}")]
     InUse {
@@ -74,6 +80,11 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
+    /// Where it is.
+    pub(super) fn host(&self) -> &str {
+        &self.settings.host
+    }
+
     /// Connects, and agrees on a version.
     ///
     /// # Errors

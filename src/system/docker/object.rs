@@ -12,6 +12,13 @@ pub const LABEL_JOB: &str = "io.recoveryctl.job";
 /// The label that names the state directory, by its id.
 pub const LABEL_STATE: &str = "io.recoveryctl.state";
 
+/// What tools call the folder that they made a container for: Compose, and development containers.
+const FOLDER_LABELS: [&str; 2] = ["com.docker.compose.project.working_dir", "devcontainer.local_folder"];
+/// The Compose project of a container, network or volume.
+const LABEL_PROJECT: &str = "com.docker.compose.project";
+/// The run of testcontainers that a container, network or volume is for.
+const LABEL_SESSION: &str = "org.testcontainers.sessionId";
+
 /// What kind of object. The order is that of removal: each may use those behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +67,18 @@ pub struct DockerObject {
     /// Of a container: `running`, `exited`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Where its engine is, when several were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The folder that a tool made it for: of a Compose project, of a development container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// The Compose project that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The session of testcontainers that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
     /// Folders and volumes that a container has mounted: paths, and names of volumes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<String>,
@@ -72,10 +91,29 @@ impl DockerObject {
         format!("{}:{}", self.kind.as_str(), self.id)
     }
 
+    /// Whether a container lives; of what else there is it means nothing.
+    #[must_use]
+    pub fn is_living(&self) -> bool {
+        !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
+    }
+
     fn new(kind: DockerKind, id: String, name: String, labels: &HashMap<String, String>) -> DockerObject {
         let label = |name: &str| labels.get(name).cloned();
         let (job, state_id) = (label(LABEL_JOB), label(LABEL_STATE));
-        DockerObject { kind, id, name, job, state_id, created_at: None, state: None, mounts: Vec::new() }
+        DockerObject {
+            kind,
+            id,
+            name,
+            job,
+            state_id,
+            created_at: None,
+            state: None,
+            engine: None,
+            folder: FOLDER_LABELS.iter().find_map(|name| label(name)),
+            project: label(LABEL_PROJECT),
+            session: label(LABEL_SESSION),
+            mounts: Vec::new(),
+        }
     }
 
     pub(super) fn of_container(c: ContainerSummary) -> Option<DockerObject> {

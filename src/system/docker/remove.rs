@@ -68,8 +68,7 @@ impl Engine {
     }
 
     async fn remove_container(&self, object: &DockerObject) -> Result<Removal, EngineError> {
-        let stops = !matches!(object.state.as_deref(), Some("exited" | "created" | "dead" | "removing"));
-        if stops && !self.settings.stop_timeout.is_zero() {
+        if object.is_living() && !self.settings.stop_timeout.is_zero() {
             let t = i32::try_from(self.settings.stop_timeout.as_secs()).unwrap_or(i32::MAX);
             let options = Some(StopContainerOptions { t: Some(t), ..StopContainerOptions::default() });
             let call = self.docker.stop_container(&object.id, options);

@@ -79,6 +79,7 @@ fn status(state: State, sentence: &str) -> Status {
         degraded_resources: Vec::new(),
         counts: Counts::default(),
         findings: Vec::new(),
+        archives: None,
         webhooks: None,
     }
 }

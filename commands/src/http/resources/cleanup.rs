@@ -1,10 +1,12 @@
 //! Cleanups.
 
-use recovery::report::cleanup::{CleanupList, CleanupState, CompletedList};
+use recovery::archive::Archive;
+use recovery::report::cleanup::{ArchiveList, CleanupList, CleanupState, CompletedList};
 
 use crate::command::cleanup::StartReport;
+use crate::command::cleanup_archive::{PrunedReport, RestoredReport};
 use crate::command::retry_cleanup::RetryCleanupReport;
-use crate::http::endpoint::{Endpoint, Shape, To, get, member, post, required};
+use crate::http::endpoint::{Endpoint, Shape, To, get, member, part, post, required};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     get::<CleanupState>(
@@ -31,6 +33,47 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         "The cleanups that are over",
     )
     .in_pages(),
+    get::<ArchiveList>(
+        "/api/admin/cleanup/archive",
+        &["cleanup", "archive", "list"],
+        "The git work that was kept of workspaces that went",
+    )
+    .in_pages(),
+    get::<Archive>(
+        "/api/admin/cleanup/archive/{archive_id}",
+        &["cleanup", "archive", "show"],
+        "What is in an archive, and why",
+    )
+    .with(&[part("archive_id", "Which archive")]),
+    post::<RestoredReport>(
+        "/api/admin/cleanup/archive/restore",
+        &["cleanup", "archive", "restore"],
+        "Unpacks an archive into a new folder of the daemon's machine",
+    )
+    .with(&[
+        required(member("archive_id", Shape::Name, To::Words, "Which archive")),
+        required(member(
+            "to",
+            Shape::Text,
+            To::Option("--to"),
+            "The folder: an absolute path, not there yet",
+        )),
+    ]),
+    post::<PrunedReport>(
+        "/api/admin/cleanup/archive/prune",
+        &["cleanup", "archive", "prune"],
+        "Removes archives for good",
+    )
+    .with(&[
+        member("archive_ids", Shape::Texts, To::Words, "These archives"),
+        member("keep_days", Shape::Count, To::Option("--keep-days"), "Keep those of so many days"),
+        member(
+            "keep_bytes",
+            Shape::Text,
+            To::Option("--keep-bytes"),
+            "Keep so much of the newest: a size, such as \"10GiB\"",
+        ),
+    ]),
     post::<StartReport>(
         "/api/admin/cleanup/start",
         &["cleanup", "start"],

@@ -7,6 +7,7 @@ mod orphans;
 mod queue;
 mod recovery;
 mod startup;
+mod state;
 mod trail;
 mod webhooks;
 
@@ -21,6 +22,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
         jobs::ENDPOINTS,
         cleanup::ENDPOINTS,
         startup::ENDPOINTS,
+        state::ENDPOINTS,
         locks::ENDPOINTS,
         orphans::ENDPOINTS,
         recovery::ENDPOINTS,

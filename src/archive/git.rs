@@ -1,0 +1,435 @@
+//! Asking git about objects that are not ours to trust.
+//!
+//! git never runs in the repository that it is asked about: it runs in an empty one of ours (`cleanup/git`), with our
+//! settings only, and reads the other's objects, index and files through descriptors of ours. So nothing that the
+//! other repository configures (filters, hooks, monitors, pagers, helpers, transports, other working trees) is known
+//! to it. It changes nothing.
+//!
+//! An answer counts only when git ended by itself with status 0, said nothing else, and said all that was asked for.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::tips::{Id, Tips, hex};
+use crate::durable::{Disk, DiskError, replace};
+use crate::system::{ToolEnd, wait_for_tool};
+
+/// Without what grows with the size.
+const BASE_TIME: Duration = Duration::from_secs(30);
+/// What a busy disk reads in a second at least.
+const BYTES_PER_SECOND: u64 = 4 << 20;
+/// Settings that matter for what git reads; it knows no others.
+const SETTINGS: &str = "[core]
+\trepositoryformatversion = 0
+\tbare = false
+\tfsmonitor = false
+\thooksPath = /dev/null
+\tattributesFile = /dev/null
+\texcludesFile = /dev/null
+\tuntrackedCache = false
+\tpreloadIndex = false
+\tcommitGraph = false
+\tmultiPackIndex = false
+\tbigFileThreshold = 1m
+\tpackedGitWindowSize = 1m
+\tpackedGitLimit = 32m
+\tdeltaBaseCacheLimit = 8m
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[protocol]
+\tallow = never
+[submodule]
+\trecurse = false
+[diff]
+\tignoreSubmodules = all
+\texternal =
+";
+
+/// Runs git in our own repository.
+pub(super) struct Git<'a> {
+    home: PathBuf,
+    /// Where files without names are made: on the disk of the state directory.
+    scratch: PathBuf,
+    time_limit: Duration,
+    /// It took too long once: it is not asked again about the same folder.
+    gave_up: AtomicBool,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What a working tree has that its index has not. Each file holds names, each with a NUL behind it.
+pub(super) struct Changes {
+    /// Of files that differ from the index, or that the index says not to look at.
+    pub(super) tracked: Vec<std::fs::File>,
+    /// Of its submodules' folders: git looks into none that is not checked out.
+    pub(super) submodules: Option<std::fs::File>,
+    /// Of files that it does not know.
+    pub(super) untracked: std::fs::File,
+    /// Of those that the repository says to ignore.
+    pub(super) ignored: Option<std::fs::File>,
+}
+
+/// A path by which another process of ours finds what this one has open.
+pub(super) fn path_of(fd: impl AsFd) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), fd.as_fd().as_raw_fd())
+}
+
+impl<'a> Git<'a> {
+    /// Makes our repository unless it is there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn new(
+        disk: &Disk,
+        home: &Path,
+        scratch: &Path,
+        bytes: u64,
+        stop: &'a (dyn Fn() -> bool + Sync),
+    ) -> Result<Git<'a>, DiskError> {
+        let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+        disk.ensure_dirs(&[home.clone(), home.join("objects"), home.join("refs")])?;
+        for (name, content) in [("HEAD", "ref: refs/heads/none\n"), ("config", SETTINGS)] {
+            let path = home.join(name);
+            if crate::durable::read_optional(&path)?.as_deref() != Some(content.as_bytes()) {
+                replace(disk, &path, content.as_bytes())?;
+            }
+        }
+        let time_limit = BASE_TIME + Duration::from_secs(bytes / BYTES_PER_SECOND);
+        Ok(Git { home, scratch: scratch.to_owned(), time_limit, gave_up: AtomicBool::new(false), stop })
+    }
+
+    fn command(&self, objects: BorrowedFd<'_>) -> Command {
+        let mut command = Command::new("git");
+        let kept = |name: &OsString| matches!(name.to_str(), Some("PATH" | "LD_LIBRARY_PATH" | "TMPDIR"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| !kept(name)) {
+            command.env_remove(name);
+        }
+        command
+            .env("LC_ALL", "C")
+            .env("HOME", &self.home)
+            .env("GIT_DIR", &self.home)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_ALLOW_PROTOCOL", "none")
+            .env("GIT_PAGER", "cat")
+            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", path_of(objects))
+            .current_dir(&self.home)
+            .process_group(0);
+        command
+    }
+
+    fn nameless(&self) -> Result<std::fs::File, String> {
+        tempfile::tempfile_in(&self.scratch).map_err(|e| format!("{}: {e}", self.scratch.display()))
+    }
+
+    /// Runs it to its end; what it printed. Files, not pipes: nothing blocks, and nothing is held in memory.
+    fn run(&self, mut command: Command, input: Option<std::fs::File>) -> Result<std::fs::File, String> {
+        if self.gave_up.load(Ordering::Relaxed) {
+            return Err(self.too_long());
+        }
+        let cannot = |e: std::io::Error| format!("git cannot be run: {e}");
+        let (mut printed, mut said) = (self.nameless()?, self.nameless()?);
+        let input = input.map_or_else(Stdio::null, Stdio::from);
+        let (out, err) = (printed.try_clone().map_err(cannot)?, said.try_clone().map_err(cannot)?);
+        let mut child = command.stdin(input).stdout(out).stderr(err).spawn().map_err(cannot)?;
+        let end = wait_for_tool(&mut child, self.time_limit, self.stop);
+        if !matches!(end, Ok(ToolEnd::Exited(_) | ToolEnd::Signaled(_))) {
+            // Not reaped yet: the number is still this one's.
+            let group = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            let _ = child.wait(); // It was killed: there is nothing more to learn.
+        }
+        let mut words = String::new();
+        let text = |file: &mut std::fs::File, words: &mut String| {
+            file.rewind().and_then(|()| file.take(2048).read_to_string(words))
+        };
+        let _ = text(&mut said, &mut words); // Only for the message.
+        let words: String = words.trim().chars().filter(|c| !c.is_control()).collect();
+        match end.map_err(cannot)? {
+            ToolEnd::Exited(0) if words.is_empty() => {
+                printed.rewind().map_err(cannot)?;
+                Ok(printed)
+            }
+            ToolEnd::Exited(status) => Err(format!("git ended with status {status}: {words}")),
+            ToolEnd::Signaled(signal) => Err(format!("git was ended by signal {signal}")),
+            ToolEnd::TimedOut => {
+                self.gave_up.store(true, Ordering::Relaxed);
+                Err(self.too_long())
+            }
+            ToolEnd::Stopped => Err("git was ended early".to_owned()),
+            ToolEnd::Absent => Err("git is not there".to_owned()),
+        }
+    }
+
+    fn too_long(&self) -> String {
+        format!("git took longer than {} s", self.time_limit.as_secs_f64())
+    }
+
+    /// Proves that every commit that is anchored is reachable from what a remote is known to have. Tags with messages
+    /// that no remote is known to have are given back: they are small.
+    ///
+    /// # Errors
+    /// Why that is not proven.
+    pub(super) fn prove_commits(
+        &self,
+        objects: BorrowedFd<'_>,
+        shallow: Option<&std::fs::File>,
+        tips: &Tips,
+    ) -> Result<Option<std::fs::File>, String> {
+        let own: Vec<(&Id, &String)> = tips.own.iter().filter(|(id, _)| !tips.remote.contains(*id)).collect();
+        let tags = self.prove_types(objects, &own, tips)?;
+        let tags = if tags.is_empty() { None } else { Some(self.contents_of(objects, &tags)?) };
+        let Some((_, first)) = own.first() else { return Ok(tags) };
+        let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
+        if tips.remote.is_empty() {
+            return Err(nobody(first));
+        }
+        let lines =
+            own.iter().map(|(id, _)| hex(id)).chain(tips.remote.iter().map(|id| format!("^{}", hex(id))));
+        let mut command = self.command(objects);
+        if let Some(shallow) = shallow {
+            command.env("GIT_SHALLOW_FILE", path_of(shallow));
+        }
+        command.args(["rev-list", "--count", "--max-count=1", "--stdin"]);
+        let mut answer = String::new();
+        let mut printed = self.run(command, Some(self.lines(lines)?))?;
+        printed.read_to_string(&mut answer).map_err(|e| e.to_string())?;
+        match answer.trim() {
+            "0" => Ok(tags),
+            "1" if own.len() == 1 => Err(nobody(first)),
+            "1" => Err(nobody("one of its names, HEADs or reflogs")),
+            other => Err(format!("git answered '{other}' where it was to count")),
+        }
+    }
+
+    /// Anchored things are commits, or tags; those tags of which nobody else may have the message.
+    fn prove_types(
+        &self,
+        objects: BorrowedFd<'_>,
+        own: &[(&Id, &String)],
+        tips: &Tips,
+    ) -> Result<Vec<Id>, String> {
+        let tags: Vec<(&Id, &String)> = tips.own_tag_candidates.iter().collect();
+        if own.is_empty() && tags.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut with_message = Vec::new();
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let asked = own.iter().chain(&tags).map(|(id, _)| hex(id));
+        let printed = self.run(command, Some(self.lines(asked)?))?;
+        let mut answers = BufReader::new(printed).lines();
+        for (number, (id, what)) in own.iter().chain(&tags).enumerate() {
+            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
+            match answer.strip_prefix(&hex(id)).map(str::trim) {
+                Some("commit") => {}
+                Some("tag") if number < own.len() => {}
+                Some("tag") => with_message.push(**id),
+                Some(kind) => return Err(format!("{what} is {kind}")),
+                None => return Err("git did not answer what it was asked".to_owned()),
+            }
+        }
+        Ok(with_message)
+    }
+
+    /// Objects as `git cat-file --batch` writes them.
+    fn contents_of(&self, objects: BorrowedFd<'_>, ids: &[Id]) -> Result<std::fs::File, String> {
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch"]);
+        self.run(command, Some(self.lines(ids.iter().map(hex))?))
+    }
+
+    fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {
+        let mut file = std::io::BufWriter::new(self.nameless()?);
+        let cannot = |e: std::io::Error| e.to_string();
+        for line in lines {
+            writeln!(file, "{line}").map_err(cannot)?;
+        }
+        let mut file = file.into_inner().map_err(|e| e.to_string())?;
+        file.seek(SeekFrom::Start(0)).map_err(cannot)?;
+        Ok(file)
+    }
+
+    /// Proves that an index stages nothing that its commit has not.
+    ///
+    /// # Errors
+    /// Why that is not proven.
+    pub(super) fn prove_index(
+        &self,
+        objects: BorrowedFd<'_>,
+        index: &std::fs::File,
+        head: Option<Id>,
+    ) -> Result<(), String> {
+        let entries = entries_of(index)?;
+        let Some(head) = head else {
+            return if entries == 0 { Ok(()) } else { Err("files are staged for a first commit".to_owned()) };
+        };
+        let mut command = self.command(objects);
+        command.env("GIT_INDEX_FILE", path_of(index));
+        command.args([
+            "diff-index",
+            "--cached",
+            "--name-only",
+            "-z",
+            "--ignore-submodules=none",
+            &hex(&head),
+        ]);
+        let printed = self.run(command, None)?;
+        match printed.metadata().map_err(|e| e.to_string())?.len() {
+            0 => Ok(()),
+            _ => Err("something is staged that is not committed".to_owned()),
+        }
+    }
+
+    /// What a working tree has and its index has not.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(super) fn changes(
+        &self,
+        tree: BorrowedFd<'_>,
+        objects: BorrowedFd<'_>,
+        index: Option<&std::fs::File>,
+        exclude: Option<&std::fs::File>,
+        with_ignored: bool,
+    ) -> Result<Changes, String> {
+        let ask = |arguments: &[&str]| {
+            let mut command = self.command(objects);
+            command.env("GIT_WORK_TREE", ".").current_dir(path_of(tree));
+            // An index that is not there is empty.
+            command.env(
+                "GIT_INDEX_FILE",
+                index.map_or_else(
+                    || self.home.join("no-index").into(),
+                    |index| OsString::from(path_of(index)),
+                ),
+            );
+            self.run(
+                {
+                    command.args(arguments);
+                    command
+                },
+                None,
+            )
+        };
+        let (mut tracked, mut submodules) = (Vec::new(), None);
+        if let Some(index) = index {
+            let diff = ["diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames"];
+            tracked.push(ask(&[&diff[..], &["--ignore-submodules=all"]].concat())?);
+            let [hidden, of_submodules] =
+                self.listed(ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
+            tracked.push(hidden);
+            submodules = Some(of_submodules);
+        }
+        let exclude = exclude.map(|file| format!("--exclude-from={}", path_of(file)));
+        let mut others = vec!["ls-files", "-z", "--others", "--exclude-standard"];
+        others.extend(exclude.as_deref());
+        let untracked = ask(&others)?;
+        others.push("--ignored");
+        let ignored = if with_ignored { Some(ask(&others)?) } else { None };
+        Ok(Changes { tracked, submodules, untracked, ignored })
+    }
+
+    /// The names that an index says not to look at, and those of submodules, of all that it has.
+    fn listed(&self, listed: std::fs::File, entries: u64) -> Result<[std::fs::File; 2], String> {
+        let mut hidden = std::io::BufWriter::new(self.nameless()?);
+        let mut submodules = std::io::BufWriter::new(self.nameless()?);
+        let mut seen = 0;
+        each_name(&listed, &mut |entry| {
+            seen += 1;
+            let tab =
+                entry.iter().position(|byte| *byte == b'\t').ok_or("git lists an entry without a name")?;
+            let (mark, name) = (entry.first().copied().unwrap_or_default(), &entry[tab + 1..]);
+            let list = match entry.get(2..).unwrap_or_default() {
+                rest if rest.starts_with(b"160000 ") => &mut submodules,
+                _ if mark.is_ascii_lowercase() || mark == b'S' => &mut hidden,
+                _ => return Ok(()),
+            };
+            list.write_all(name).and_then(|()| list.write_all(&[0])).map_err(|e| e.to_string())
+        })?;
+        if seen != entries {
+            return Err(format!("the index has {entries} entries and git lists {seen}"));
+        }
+        Ok([
+            hidden.into_inner().map_err(|e| e.to_string())?,
+            submodules.into_inner().map_err(|e| e.to_string())?,
+        ])
+    }
+}
+
+/// How many entries an index says that it has.
+fn entries_of(index: &std::fs::File) -> Result<u64, String> {
+    use std::os::unix::fs::FileExt;
+    let mut head = [0; 12];
+    index.read_exact_at(&mut head, 0).map_err(|e| format!("the index: {e}"))?;
+    match head {
+        [b'D', b'I', b'R', b'C', _, _, _, _, a, b, c, d] => Ok(u64::from(u32::from_be_bytes([a, b, c, d]))),
+        _ => Err("the index cannot be understood".to_owned()),
+    }
+}
+
+/// Each name of a list, one in memory at a time.
+///
+/// # Errors
+/// What `each` says, or the system.
+pub(super) fn each_name(
+    list: &std::fs::File,
+    each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut list = list;
+    list.seek(SeekFrom::Start(0)).map_err(|e| e.to_string())?;
+    let mut names = BufReader::with_capacity(64 << 10, list);
+    let mut name = Vec::new();
+    loop {
+        name.clear();
+        if names.read_until(0, &mut name).map_err(|e| e.to_string())? == 0 {
+            return Ok(());
+        }
+        each(name.strip_suffix(&[0]).ok_or("a list of names ends too early")?)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_counts_only_when_git_ends_by_itself_and_says_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("git");
+        let mut git = Git::new(&Disk::real(), &home, place.path(), 0, &|| false).unwrap();
+        git.time_limit = Duration::from_millis(300);
+        let run = |script: &str| {
+            let mut sh = Command::new("sh");
+            sh.args(["-c", script]).process_group(0);
+            let printed = git.run(sh, None).map(|mut file| {
+                let mut text = String::new();
+                file.read_to_string(&mut text).map(|_| text)
+            });
+            printed.map(Result::unwrap)
+        };
+        assert_eq!(run("echo answer"), Ok("answer\n".to_owned()));
+        for (script, why) in [
+            ("echo half; exit 3", "status 3"),
+            ("echo all; echo 'warning: odd' >&2", "warning: odd"),
+            ("kill -KILL $$", "signal 9"),
+            ("sleep 600 & sleep 600", "longer than 0.3 s"),
+            ("echo answer", "longer than 0.3 s"),
+        ] {
+            let refused = run(script).unwrap_err();
+            assert!(refused.contains(why), "{script}: {refused}");
+        }
+    }
+}

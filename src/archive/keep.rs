@@ -1,0 +1,415 @@
+//! Keeping what a folder's git work is: prove, or copy into one file.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::git::{Git, each_name};
+use super::judge::{Judge, Part, Plan};
+use super::look::look;
+use super::note::{ArchiveSource, FORMAT, Note};
+use super::rules::KeepRules;
+use super::store::{ArchivePlace, place_for};
+use super::tar::{CopyError, Entry, Kind, Writer};
+use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_file, open_folder, shown, walk};
+use crate::durable::{DiskError, replace, replace_with};
+use crate::state::StateDir;
+
+/// What is in the workspace has this in front of its path in the archive.
+pub(super) const WORKSPACE: &str = "workspace";
+/// A path that is longer than this is not spelled out in the archive: unpacking would fail.
+const LONGEST: usize = 2000;
+
+/// A folder that is to go.
+pub struct KeepRequest<'a> {
+    /// Which.
+    pub folder: &'a Path,
+    /// Under which id its work is kept.
+    pub archive_id: &'a str,
+    /// What has it removed.
+    pub source: ArchiveSource,
+    /// `job:ID`, or what else it is of.
+    pub object: String,
+    /// What counts as work.
+    pub rules: &'a KeepRules,
+    /// Asked now and then whether to end early.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What came of it: the folder may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing in it looks like git.
+    NoGit,
+    /// Everything that git anchors in it is known to be elsewhere.
+    Proven,
+    /// What is not is in an archive.
+    Archived {
+        /// Its id.
+        archive_id: String,
+        /// How long it is.
+        bytes: u64,
+    },
+}
+
+/// Why a folder must stay.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CannotKeep {
+    /// Something in it cannot be read: it may be work.
+    #[error("{}: {source}", shown(folder))]
+    Unread {
+        /// The folder.
+        folder: PathBuf,
+        /// What in it, and why.
+        source: Unread,
+    },
+    /// The archive cannot be written.
+    #[error("the archive cannot be written: {source}: {}", source.source)]
+    Disk {
+        /// What the system says.
+        #[from]
+        source: DiskError,
+    },
+    /// Told to end.
+    #[error("it was ended early")]
+    Stopped,
+}
+
+impl CannotKeep {
+    /// Whether it may be otherwise at the next try, without anybody's doing.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        use io::ErrorKind as E;
+        match self {
+            CannotKeep::Unread { source, .. } => {
+                !matches!(source.source.kind(), E::PermissionDenied | E::InvalidFilename | E::InvalidInput)
+            }
+            CannotKeep::Disk { .. } | CannotKeep::Stopped => true,
+        }
+    }
+}
+
+/// Whether anything in a folder looks like git. Runs nothing, changes nothing.
+///
+/// # Errors
+/// [`CannotKeep::Unread`]: something in it cannot be looked at.
+pub fn has_git(folder: &Path) -> Result<bool, CannotKeep> {
+    let found = look(folder).map_err(|source| CannotKeep::Unread { folder: folder.to_owned(), source })?;
+    Ok(found.is_some_and(|(_, found)| !found.is_empty()))
+}
+
+/// Proves that all git work in a folder is elsewhere, or keeps it in an archive. The folder is not changed. Done
+/// again, it replaces what was kept of the same folder before.
+///
+/// # Errors
+/// [`CannotKeep`]: the folder must stay.
+pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKeep> {
+    let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
+    let Some((top, found)) = look(request.folder).map_err(unread)? else { return Ok(Kept::NoGit) };
+    if found.is_empty() {
+        return Ok(Kept::NoGit);
+    }
+    let archives = dir.paths.cleanup_archive();
+    dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
+    let git = Git::new(&dir.disk, &dir.paths.cleanup_git(), &archives, found.bytes, request.stop)?;
+    let reflog = i64::try_from(request.rules.reflog.as_secs()).unwrap_or(i64::MAX);
+    let judge = Judge {
+        top: top.as_fd(),
+        found: &found,
+        git: &git,
+        rules: request.rules,
+        since: (dir.clock.now().as_millis() / 1000).saturating_sub(reflog),
+        own_names: &crate::state::OWN_NAMES,
+    };
+    let plan = judge.plan().map_err(unread)?;
+    if (request.stop)() {
+        return Err(CannotKeep::Stopped);
+    }
+    if plan.parts.is_empty() {
+        return Ok(Kept::Proven);
+    }
+    write(dir, request, &judge, plan)
+}
+
+/// Writes the archive: under a name of a temporary file, so that what a crash leaves is swept, then under its own.
+fn write(
+    dir: &StateDir,
+    request: &KeepRequest<'_>,
+    judge: &Judge<'_>,
+    plan: Plan,
+) -> Result<Kept, CannotKeep> {
+    let tree = TreeIdentity::of(request.folder)?;
+    let ArchivePlace { archive_id, file, note } = place_for(dir, request.archive_id, tree)?;
+    let failure = RefCell::new(None);
+    let mut size = (0, 0);
+    let written = replace_with(&dir.disk, &file, |out| {
+        let mut copy = Copy { tar: Writer::new(out), judge, failure: &failure, stop: request.stop };
+        copy.parts(&plan)?;
+        size = copy.tar.finish()?;
+        Ok(())
+    });
+    match failure.into_inner() {
+        Some(Failure::Unread(source)) => {
+            return Err(CannotKeep::Unread { folder: request.folder.to_owned(), source });
+        }
+        Some(Failure::Stopped) => return Err(CannotKeep::Stopped),
+        None => written?,
+    }
+    let about = Note {
+        format: FORMAT,
+        archive_id: archive_id.clone(),
+        source: request.source,
+        object: request.object.clone(),
+        folder: request.folder.to_owned(),
+        tree,
+        made_at: dir.clock.now(),
+        bytes: size.0,
+        entries: size.1,
+        repositories: plan.repositories,
+    };
+    replace(&dir.disk, &note, &serde_json::to_vec_pretty(&about).unwrap_or_default())?;
+    Ok(Kept::Archived { archive_id, bytes: size.0 })
+}
+
+enum Failure {
+    Unread(Unread),
+    Stopped,
+}
+
+/// Copies parts of a folder into an archive.
+struct Copy<'a, 'w> {
+    tar: Writer<'w>,
+    judge: &'a Judge<'a>,
+    failure: &'a RefCell<Option<Failure>>,
+    stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Copy<'_, '_> {
+    fn parts(&mut self, plan: &Plan) -> io::Result<()> {
+        let mut whole: Vec<&Path> = plan.parts.iter().filter_map(Part::whole).collect();
+        whole.sort_unstable();
+        whole.dedup();
+        // What lies in another one is copied with it.
+        let outermost: Vec<&Path> = whole
+            .iter()
+            .filter(|path| !whole.iter().any(|p| p != *path && path.starts_with(p)))
+            .copied()
+            .collect();
+        for path in &outermost {
+            let folder = self.open(path)?;
+            let name = self.name_of(path);
+            self.tree(folder.as_fd(), path, &name)?;
+        }
+        for (number, part) in plan.parts.iter().enumerate() {
+            match part {
+                Part::Whole(_) => {}
+                Part::Outside(folder) => {
+                    let name = format!("outside-{number}").into_bytes();
+                    self.tree(folder.as_fd(), Path::new(""), &name)?;
+                }
+                Part::Tags(store, _) if outermost.iter().any(|path| store.starts_with(path)) => {}
+                Part::Tags(store, messages) => {
+                    let name = [&*self.name_of(store), b".tags"].concat();
+                    self.content(messages, store, &name)?;
+                }
+                Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
+                Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn failed<T>(&self, failure: Failure) -> io::Result<T> {
+        self.failure.replace(Some(failure));
+        Err(io::Error::other("the archive is given up"))
+    }
+
+    fn unread<T>(&self, path: &Path, error: impl Into<io::Error>) -> io::Result<T> {
+        self.failed(Failure::Unread(Unread::new(path, error)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+        open_folder(self.judge.top, path).or_else(|e| self.unread(path, e))
+    }
+
+    /// Its name in the archive.
+    fn name_of(&self, path: &Path) -> Vec<u8> {
+        let path = path.as_os_str().as_bytes();
+        match path.len() {
+            0 => WORKSPACE.as_bytes().to_vec(),
+            1..LONGEST => [WORKSPACE.as_bytes(), b"/", path].concat(),
+            _ => format!("deep-{:08x}", crc32fast::hash(path)).into_bytes(),
+        }
+    }
+
+    /// A folder with all that is in it.
+    fn tree(&mut self, folder: BorrowedFd<'_>, path: &Path, name: &[u8]) -> io::Result<()> {
+        let mut visit = TreeCopy { copy: self, path, name, error: None };
+        let walked = walk(folder, &mut visit);
+        match (visit.error.take(), walked) {
+            (Some(error), _) => Err(error),
+            (None, Err(unread)) => {
+                let at = path.join(&unread.path);
+                self.unread(&at, unread.source)
+            }
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    /// The files of a working tree that are not committed, but for those that are copied already.
+    fn files(&mut self, tree: &Path, changes: &super::git::Changes, whole: &[&Path]) -> io::Result<()> {
+        let folder = self.open(tree)?;
+        let prefix = self.name_of(tree);
+        let mut seen = HashSet::new();
+        let others = [Some(&changes.untracked), changes.ignored.as_ref()];
+        let lists = changes.tracked.iter().map(|list| (list, true));
+        let lists: Vec<_> = lists.chain(others.into_iter().flatten().map(|list| (list, false))).collect();
+        for (list, is_tracked) in lists {
+            let mut error = None;
+            let read = each_name(list, &mut |name| {
+                let is_wanted =
+                    is_tracked || (!self.judge.is_own(tree, name) && self.judge.is_kept(changes, list, name));
+                // A conflict is listed more than once.
+                let is_new = !is_tracked || seen.insert(crc_and_length(name));
+                let path = tree.join(OsStr::from_bytes(name));
+                if !is_wanted || !is_new || whole.iter().any(|whole| path.starts_with(whole)) {
+                    return Ok(());
+                }
+                let put = self.entry(folder.as_fd(), name, &path, &[&*prefix, b"/", name].concat());
+                put.map_err(|e| {
+                    error = Some(e);
+                    String::new()
+                })
+            });
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if let Err(why) = read {
+                return self.unread(tree, io::Error::other(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Anything but a folder.
+    fn entry(&mut self, folder: BorrowedFd<'_>, at: &[u8], path: &Path, name: &[u8]) -> io::Result<()> {
+        if (self.stop)() {
+            return self.failed(Failure::Stopped);
+        }
+        let Ok(at) = CString::new(at) else { return self.unread(path, io::ErrorKind::InvalidInput) };
+        let found = match statat(folder, &*at, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(e) => return self.unread(path, e),
+        };
+        match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => self.file(folder, &at, path, name),
+            FileType::Symlink => match readlinkat(folder, &*at, Vec::new()) {
+                Ok(target) => self.tar.put(&entry_of(&found, name, Kind::Link(target.into_bytes()), 0)),
+                Err(e) => self.unread(path, e),
+            },
+            FileType::Fifo => self.tar.put(&entry_of(&found, name, Kind::Pipe, 0)),
+            // A folder is a repository of its own; sockets and devices hold nothing.
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, folder: BorrowedFd<'_>, at: &CStr, path: &Path, name: &[u8]) -> io::Result<()> {
+        match open_file(folder, at) {
+            Ok(file) => self.content(&file, path, name),
+            Err(e) => self.unread(path, e),
+        }
+    }
+
+    fn content(&mut self, file: &std::fs::File, path: &Path, name: &[u8]) -> io::Result<()> {
+        let found = match fstat(file) {
+            Ok(found) => found,
+            Err(e) => return self.unread(path, e),
+        };
+        if !FileType::from_raw_mode(found.st_mode).is_file() {
+            return self.unread(path, io::Error::other("it was exchanged while it was read"));
+        }
+        let size = u64::try_from(found.st_size).unwrap_or(0);
+        let (stop, failure) = (self.stop, self.failure);
+        let go_on = || match stop() {
+            true => {
+                failure.replace(Some(Failure::Stopped));
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            false => Ok(()),
+        };
+        match self.tar.put_file(&entry_of(&found, name, Kind::File, size), file, &go_on) {
+            Ok(()) => Ok(()),
+            Err(CopyError::Write(e)) => Err(e),
+            Err(CopyError::Read(_)) if self.failure.borrow().is_some() => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            Err(CopyError::Read(e)) => self.unread(path, e),
+        }
+    }
+}
+
+impl Part {
+    fn whole(&self) -> Option<&Path> {
+        if let Part::Whole(path) = self { Some(path) } else { None }
+    }
+}
+
+fn crc_and_length(name: &[u8]) -> (u32, usize) {
+    (crc32fast::hash(name), name.len())
+}
+
+fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> Entry {
+    let owner = (found.st_uid, found.st_gid);
+    Entry { name: name.to_vec(), kind, mode: found.st_mode & 0o7777, owner, modified: found.st_mtime, size }
+}
+
+/// Copies a tree as it is walked.
+struct TreeCopy<'a, 'b, 'w> {
+    copy: &'b mut Copy<'a, 'w>,
+    /// Where it is, for messages.
+    path: &'b Path,
+    /// Its name in the archive.
+    name: &'b [u8],
+    error: Option<io::Error>,
+}
+
+impl TreeCopy<'_, '_, '_> {
+    fn name(&self, below: &Path) -> Vec<u8> {
+        match below.as_os_str().is_empty() {
+            true => self.name.to_vec(),
+            false => [self.name, b"/", below.as_os_str().as_bytes()].concat(),
+        }
+    }
+
+    /// Keeps what ended the copying, and ends the walk.
+    fn ended(&mut self, below: &Path, done: io::Result<()>) -> Result<(), Unread> {
+        done.map_err(|error| {
+            self.error = Some(error);
+            Unread::new(below, io::ErrorKind::Interrupted)
+        })
+    }
+}
+
+impl Visitor for TreeCopy<'_, '_, '_> {
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+        let found = fstat(folder).map_err(|e| Unread::new(path, e))?;
+        let name = [&*self.name(path), b"/"].concat();
+        let put = self.copy.tar.put(&entry_of(&found, &name, Kind::Folder, 0));
+        self.ended(path, put).map(|()| Go::In)
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
+        let (full, shown_path) = (self.name(path), self.path.join(path));
+        let put = self.copy.entry(folder, name.to_bytes(), &shown_path, &full);
+        self.ended(path, put)
+    }
+}

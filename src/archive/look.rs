@@ -1,0 +1,133 @@
+//! What in a folder looks like git, seen without running git: by descriptors, at any depth, in dotted folders too.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, fstat, statat};
+use rustix::io::Errno;
+
+use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
+
+/// Device and inode.
+pub(super) type Place = (u64, u64);
+
+/// A folder that git keeps objects and names in: a `.git`, a bare repository, a submodule's below `.git/modules`,
+/// one that a linked working tree has for itself (`is_linked`).
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    /// Below the folder that was looked at.
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    /// Its `objects`, when it has them itself.
+    pub(super) objects: Option<Place>,
+    /// Its objects and most of its names are another one's (`commondir`).
+    pub(super) is_linked: bool,
+}
+
+/// What a working tree's `.git` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DotGit {
+    Folder(Place),
+    File,
+    /// A link, a pipe, …: nothing that git makes.
+    Strange,
+}
+
+/// A folder with a `.git`.
+#[derive(Debug, Clone)]
+pub(super) struct WorkTree {
+    pub(super) path: PathBuf,
+    pub(super) dot_git: DotGit,
+}
+
+/// Everything in a folder that looks like git.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) stores: Vec<Store>,
+    pub(super) trees: Vec<WorkTree>,
+    /// Lengths of all files, added up: time limits follow it.
+    pub(super) bytes: u64,
+}
+
+impl Found {
+    pub(super) fn is_empty(&self) -> bool {
+        self.stores.is_empty() && self.trees.is_empty()
+    }
+
+    pub(super) fn store_at(&self, place: Place) -> Option<usize> {
+        self.stores.iter().position(|store| store.place == place)
+    }
+}
+
+/// Opens a folder and looks through it; `None` when there is no folder of that name.
+///
+/// # Errors
+/// What could not be read: something may be in it.
+pub(super) fn look(folder: &Path) -> Result<Option<(OwnedFd, Found)>, Unread> {
+    let top = match open_top(folder) {
+        Ok(top) => top,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if is_no_folder(&e) => return Ok(None),
+        Err(e) => return Err(Unread::new(Path::new(""), e)),
+    };
+    let mut found = Found::default();
+    walk(top.as_fd(), &mut found)?;
+    Ok(Some((top, found)))
+}
+
+fn is_no_folder(error: &std::io::Error) -> bool {
+    let raw = error.raw_os_error();
+    raw == Some(Errno::NOTDIR.raw_os_error()) || raw == Some(Errno::LOOP.raw_os_error())
+}
+
+/// Kind and place of an entry; `None` when there is none.
+pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(FileType, Place)>, Errno> {
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(Some((FileType::from_raw_mode(found.st_mode), (found.st_dev, found.st_ino)))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Device and inode of an open folder.
+pub(super) fn place_of(folder: impl AsFd) -> Result<Place, Errno> {
+    fstat(folder).map(|found| (found.st_dev, found.st_ino))
+}
+
+impl Visitor for Found {
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+        let at = |name: &CStr| entry_at(folder, name).map_err(|e| Unread::new(path, e));
+        if let Some((kind, place)) = at(c".git")? {
+            let dot_git = match kind {
+                FileType::Directory => DotGit::Folder(place),
+                FileType::RegularFile => DotGit::File,
+                _ => DotGit::Strange,
+            };
+            self.trees.push(WorkTree { path: path.to_owned(), dot_git });
+        }
+        // A damaged one may lack any of them.
+        let objects = at(c"objects")?.filter(|(kind, _)| *kind == FileType::Directory);
+        let has = |names: &[&CStr]| -> Result<bool, Unread> {
+            names.iter().try_fold(false, |seen, name| Ok(seen || at(name)?.is_some()))
+        };
+        let is_linked = at(c"commondir")?.is_some() && has(&[c"HEAD", c"index", c"gitdir"])?;
+        let is_store =
+            objects.is_some() && has(&[c"HEAD", c"refs", c"packed-refs", c"config", c"index", c"logs"])?;
+        if is_store || is_linked {
+            let place = place_of(folder).map_err(|e| Unread::new(path, e))?;
+            let objects = objects.map(|(_, place)| place);
+            self.stores.push(Store { path: path.to_owned(), place, objects, is_linked });
+        }
+        Ok(Go::In)
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
+        match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => self.bytes = self.bytes.saturating_add(u64::try_from(found.st_size).unwrap_or(0)),
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(Unread::new(path, e)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! The archives there are.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::note::{ArchiveSource, FORMAT, Note, Repository};
+use crate::audit::{AuditError, Entry, Trail};
+use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
+use crate::durable::{DiskError, Tried, read_optional};
+use crate::queue::Actor;
+use crate::state::{StateDir, Timestamp};
+
+/// Its form on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveForm {
+    /// One tar file.
+    Tar,
+    /// A folder of bundles and patches, as earlier versions made it.
+    Bundles,
+}
+
+/// Git work that was kept of a folder that went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Archive {
+    /// Its id.
+    pub archive_id: String,
+    /// Its form on disk.
+    pub form: ArchiveForm,
+    /// The file, or folder.
+    pub path: PathBuf,
+    /// What had the folder removed; null when that is not known.
+    pub source: Option<ArchiveSource>,
+    /// `job:ID`, or what else the folder was of.
+    pub object: Option<String>,
+    /// Where the folder was.
+    pub folder: Option<PathBuf>,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Its size.
+    pub bytes: u64,
+    /// Files, folders and links in it; of the earlier form the number of files.
+    pub entries: u64,
+    /// What is kept of which repository, and why.
+    pub repositories: Vec<Repository>,
+}
+
+/// Where a new archive goes.
+pub(super) struct ArchivePlace {
+    pub(super) archive_id: String,
+    pub(super) file: PathBuf,
+    pub(super) note: PathBuf,
+}
+
+/// A name of its own: what is there of another folder stays.
+pub(super) fn place_for(
+    dir: &StateDir,
+    wanted: &str,
+    tree: Option<TreeIdentity>,
+) -> Result<ArchivePlace, DiskError> {
+    let folder = dir.paths.cleanup_archive();
+    let mut number = 1;
+    loop {
+        let archive_id = if number == 1 { wanted.to_owned() } else { format!("{wanted}-{number}") };
+        let file = folder.join(format!("{archive_id}.tar"));
+        let note = folder.join(format!("{archive_id}.json"));
+        let is_free =
+            file.symlink_metadata().is_err() && folder.join(&archive_id).symlink_metadata().is_err();
+        let is_same = || -> Result<bool, DiskError> {
+            Ok(tree.is_some() && read_note(&note)?.is_some_and(|note| note.tree == tree))
+        };
+        if is_free || is_same()? {
+            return Ok(ArchivePlace { archive_id, file, note });
+        }
+        number += 1;
+    }
+}
+
+fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
+    let note = read_optional(path)?.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+    Ok(note.filter(|note| note.format == FORMAT))
+}
+
+/// All archives, the newest first.
+///
+/// # Errors
+/// What the system says.
+pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
+    let mut found = Vec::new();
+    for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e).tried("list", &folder),
+        };
+        for entry in entries {
+            let path = entry.tried("list", &folder)?.path();
+            found.extend(read(&path)?);
+        }
+    }
+    found.sort_by(|a, b| (b.made_at, &b.archive_id).cmp(&(a.made_at, &a.archive_id)));
+    Ok(found)
+}
+
+/// One of them.
+///
+/// # Errors
+/// As [`archives`].
+pub fn archive(dir: &StateDir, archive_id: &str) -> Result<Option<Archive>, DiskError> {
+    Ok(archives(dir)?.into_iter().find(|archive| archive.archive_id == archive_id))
+}
+
+/// What a name in a folder of archives stands for; `None` for files beside them.
+fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.'))
+    else {
+        return Ok(None);
+    };
+    let found = match path.symlink_metadata() {
+        Ok(found) => found,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).tried("look at", path),
+    };
+    let made_at = found.modified().map(Timestamp::from).unwrap_or_default();
+    if found.is_dir() {
+        let size = measure_tree(path);
+        let made_at = Timestamp::from_millis(size.newest_ms);
+        let (bytes, entries) = (size.bytes, size.entries.saturating_sub(1));
+        return Ok(Some(unnoted(name, ArchiveForm::Bundles, path, made_at, (bytes, entries))));
+    }
+    let Some(id) = name.strip_suffix(".tar").filter(|_| found.is_file()) else { return Ok(None) };
+    let plain = unnoted(id, ArchiveForm::Tar, path, made_at, (found.len(), 0));
+    Ok(Some(match read_note(&path.with_file_name(format!("{id}.json")))? {
+        None => plain,
+        Some(note) => Archive {
+            source: Some(note.source),
+            object: Some(note.object),
+            folder: Some(note.folder),
+            made_at: note.made_at,
+            entries: note.entries,
+            repositories: note.repositories,
+            ..plain
+        },
+    }))
+}
+
+fn unnoted(
+    id: &str,
+    form: ArchiveForm,
+    path: &Path,
+    made_at: Timestamp,
+    (bytes, entries): (u64, u64),
+) -> Archive {
+    Archive {
+        archive_id: id.to_owned(),
+        form,
+        path: path.to_owned(),
+        source: None,
+        object: None,
+        folder: None,
+        made_at,
+        bytes,
+        entries,
+        repositories: Vec::new(),
+    }
+}
+
+/// Which archives are kept. Without a rule all are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Those that are not older than this, in milliseconds.
+    pub keep_ms: Option<i64>,
+    /// So many bytes of the newest.
+    pub keep_bytes: Option<u64>,
+}
+
+/// Those of a list (the newest first) that no rule keeps, the oldest first.
+#[must_use]
+pub fn outlived(archives: &[Archive], retention: Retention, now: Timestamp) -> Vec<Archive> {
+    let mut total = 0u64;
+    let mut gone = Vec::new();
+    for archive in archives {
+        total = total.saturating_add(archive.bytes);
+        let is_old = retention.keep_ms.is_some_and(|keep| now.millis_since(archive.made_at) > keep);
+        let is_beyond = retention.keep_bytes.is_some_and(|keep| total > keep);
+        if is_old || is_beyond {
+            gone.push(archive.clone());
+        }
+    }
+    gone.reverse();
+    gone
+}
+
+/// Removes an archive for good; already gone is done.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
+    let folder = archive.path.parent().unwrap_or(&archive.path);
+    if archive.form == ArchiveForm::Bundles {
+        let removed = remove_tree(&dir.disk, &archive.path, &())?;
+        let whole = removed.is_complete();
+        let why = || std::io::Error::other("some of its files cannot be removed");
+        return if whole { Ok(()) } else { Err(why()).tried("remove", &archive.path) };
+    }
+    // The work before what is said of it: alone it can still be listed.
+    for path in [archive.path.clone(), folder.join(format!("{}.json", archive.archive_id))] {
+        match dir.disk.remove_file(&path) {
+            Err(e) if !e.is_not_found() => return Err(e),
+            _ => {}
+        }
+    }
+    dir.disk.sync_dir(folder)
+}
+
+/// How many archives there are, and their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ArchiveTotals")]
+pub struct Totals {
+    /// How many.
+    pub total: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// Adds the archives up, without reading what they say of themselves.
+///
+/// # Errors
+/// What the system says.
+pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
+    let mut totals = Totals::default();
+    for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e).tried("list", &folder),
+        };
+        for entry in entries {
+            let path = entry.tried("list", &folder)?.path();
+            let Ok(found) = path.symlink_metadata() else { continue };
+            let bytes = match found.is_dir() {
+                true => measure_tree(&path).bytes,
+                false if path.extension().is_some_and(|e| e == "tar") => found.len(),
+                false => continue,
+            };
+            totals = Totals { total: totals.total + 1, bytes: totals.bytes.saturating_add(bytes) };
+        }
+    }
+    Ok(totals)
+}
+
+/// Removes the archives that no rule keeps, each with its entry in the audit trail; those that are gone.
+///
+/// # Errors
+/// [`PruneError`]; what was removed before is in the trail.
+pub fn prune(dir: &StateDir, retention: Retention, actor: &Actor) -> Result<Vec<Archive>, PruneError> {
+    if retention == Retention::default() {
+        return Ok(Vec::new());
+    }
+    let gone = outlived(&archives(dir)?, retention, dir.clock.now());
+    gone.iter().try_for_each(|archive| remove_audited(dir, archive, actor))?;
+    Ok(gone)
+}
+
+/// Removes one archive, with its entry in the audit trail.
+///
+/// # Errors
+/// [`PruneError`].
+pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
+    let trail = Trail::open(dir)?;
+    remove(dir, archive)?;
+    let of = archive.object.as_deref().unwrap_or("an earlier version's");
+    let detail = format!("{of}, {} bytes, made at {}", archive.bytes, archive.made_at);
+    let object = format!("archive:{}", archive.archive_id);
+    trail.record(&Entry::done(dir.clock.now(), actor, "cleanup archive prune", object, detail))?;
+    Ok(())
+}
+
+/// Why archives could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The audit trail.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outlived_archives_are_the_old_ones_and_those_beyond_the_room() {
+        let made = |id: &str, age: i64, bytes| {
+            unnoted(id, ArchiveForm::Tar, Path::new("x"), Timestamp::from_millis(1000 - age), (bytes, 1))
+        };
+        let all = [made("new", 0, 10), made("middle", 100, 10), made("old", 500, 10)];
+        let gone = |retention| -> Vec<String> {
+            let now = Timestamp::from_millis(1000);
+            outlived(&all, retention, now).into_iter().map(|a| a.archive_id).collect()
+        };
+        assert!(gone(Retention::default()).is_empty());
+        assert_eq!(gone(Retention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
+        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
+        assert_eq!(gone(Retention { keep_ms: Some(400), keep_bytes: Some(30) }), ["old"]);
+    }
+}

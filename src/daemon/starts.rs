@@ -1,0 +1,135 @@
+//! What a scheduler learns from the starts that it has made: which failed, and whose fault that was. The decision
+//! itself is the circuit's ([`super::starting`]).
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use super::starting::{Allowance, Circuit};
+use super::supervisors::{Gone, Supervisors};
+use crate::jobs::{StartsHeld, has_begun};
+use crate::queue::{JobId, JobStatus, QueueState};
+use crate::state::StateDir;
+
+/// A command that could not be executed has been given up by then.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Who runs jobs without a daemon waits for the circuit no longer than until its pauses are this long.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// The starts of one scheduler.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    circuit: Circuit,
+    /// Jobs of our own supervisors that have left without an end, with the claim.
+    lost: HashMap<JobId, Lost>,
+    held: Option<StartsHeld>,
+    open_since: Option<Instant>,
+}
+
+/// A supervisor of ours that is gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lost {
+    pub(super) claim: u64,
+    blames_host: bool,
+}
+
+impl Starts {
+    pub(super) fn allows(&self) -> Allowance {
+        self.circuit.allows(Instant::now())
+    }
+
+    /// Whether it is worth waiting for a next try.
+    pub(super) fn is_trying(&self) -> bool {
+        self.circuit.is_open() && self.open_since.is_some_and(|since| since.elapsed() < PATIENCE)
+    }
+
+    /// Of those that may start, the one to try while the circuit is open: one that has not failed.
+    pub(super) fn to_try(&self, startable: Vec<(JobId, u32)>) -> Option<(JobId, u32)> {
+        let first = startable.first().cloned();
+        startable.into_iter().find(|(job, _)| !self.circuit.has_failed(job)).or(first)
+    }
+
+    /// Takes note of supervisors that have ended, with the queue as it is after that.
+    pub(super) fn ended(&mut self, dir: &StateDir, gone: &[Gone], state: &QueueState) {
+        for Gone { job, claim, blames_host } in gone {
+            let now = state.get(job);
+            let is_running =
+                now.is_some_and(|j| j.status == JobStatus::Running && j.course().claim == Some(*claim));
+            if is_running {
+                self.lost.insert(job.clone(), Lost { claim: *claim, blames_host: *blames_host });
+            } else if now.is_none_or(|j| j.status.is_over()) {
+                self.came_about(dir);
+            }
+        }
+    }
+
+    /// Looks whether a start came about, when any has failed before.
+    pub(super) fn look(&mut self, dir: &StateDir, supervisors: &Supervisors) {
+        if self.circuit.is_clear() {
+            return;
+        }
+        let mut old = supervisors.older_than(SETTLED_AFTER);
+        if old.any(|(job, claim)| has_begun(dir, job, claim) == Some(true)) {
+            self.came_about(dir);
+        }
+    }
+
+    /// The supervisor of ours that was lost with this job, when it is known to have left without having begun it,
+    /// whatever can be told of the job's lock: nobody else has had its claim.
+    pub(super) fn left_unbegun(&self, dir: &StateDir, job: &JobId) -> Option<Lost> {
+        let lost = self.lost.get(job).copied()?;
+        (has_begun(dir, job, lost.claim) == Some(false)).then_some(lost)
+    }
+
+    /// Those of these jobs whose failed start is the host's fault.
+    pub(super) fn blamed_on_host(&self, jobs: &[JobId]) -> BTreeSet<JobId> {
+        let is_of_host = |job: &&JobId| {
+            self.lost.get(*job).is_some_and(|lost| lost.blames_host || self.circuit.blames_host(job))
+        };
+        jobs.iter().filter(is_of_host).cloned().collect()
+    }
+
+    /// A job was judged after its supervisor was lost.
+    pub(super) fn judged(&mut self, dir: &StateDir, job: &JobId, never_started: bool, why: &str) {
+        let Some(lost) = self.lost.remove(job).filter(|_| never_started) else { return };
+        let now = Instant::now();
+        if lost.blames_host {
+            self.circuit.host_failed(now);
+        }
+        self.circuit.start_failed(job, now);
+        self.tell(dir, why);
+    }
+
+    /// Not even a supervisor could be started.
+    pub(super) fn host_failed(&mut self, dir: &StateDir, why: &str) {
+        self.circuit.host_failed(Instant::now());
+        self.tell(dir, why);
+    }
+
+    fn tell(&mut self, dir: &StateDir, why: &str) {
+        if !self.circuit.is_open() {
+            return;
+        }
+        self.open_since.get_or_insert_with(Instant::now);
+        if self.held.as_ref().is_none_or(|held| held.reason != why) {
+            let mut held = StartsHeld::now(dir, why.to_owned());
+            held.since = self.held.as_ref().map_or(held.since, |before| before.since);
+            // A disk that refuses it is told by itself.
+            let _ = held.write(dir);
+            self.held = Some(held);
+        }
+    }
+
+    fn came_about(&mut self, dir: &StateDir) {
+        self.circuit.start_came_about();
+        self.forget(dir);
+    }
+
+    /// Nothing is held any more, or nobody is there to hold it.
+    pub(super) fn forget(&mut self, dir: &StateDir) {
+        self.open_since = None;
+        if self.held.take().is_some() {
+            // One that stays counts no more when this scheduler has ended.
+            let _ = StartsHeld::remove(dir);
+        }
+    }
+}

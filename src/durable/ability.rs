@@ -1,0 +1,142 @@
+//! What a file system must be able to do, tried out: a state directory is refused with the reason, and nothing is
+//! discovered only at work.
+//!
+//! | needed | why | where it is missing |
+//! | --- | --- | --- |
+//! | flock that excludes another open file | every lock | some network file systems |
+//! | a rename that replaces nothing, or hard links | a name that is given once | FAT; some FUSE |
+//! | a lock that stays with its file when that gets its name | nobody ever sees a living supervisor's lock free | FUSE, where another name is another file |
+//! | a shared page of memory that reads as the file does | the end of a log | FUSE with direct I/O |
+//! | a folder that can be synced, a time that can be set | acknowledgements; heartbeats | |
+//!
+//! Files without a name, holes and reserved room are used where they are there, and not missed where they are not.
+
+use std::io;
+use std::path::Path;
+
+use super::disk::Disk;
+use super::error::{DiskError, Tried};
+use super::lock::try_exclusive;
+use super::replace::{TEMPORARY_PREFIX, Temporary};
+use super::shared_page::SharedPage;
+use super::weakness::is_weakness;
+
+/// What a file system cannot do.
+#[derive(Debug)]
+pub struct Unable {
+    /// In words, behind "cannot".
+    pub what: &'static str,
+    /// The system's reason.
+    pub source: io::Error,
+}
+
+/// Tries it in this folder, and leaves nothing there. A disk that is full, read-only or failing is not called
+/// unable: that it is told elsewhere.
+///
+/// # Errors
+/// What cannot be done.
+pub fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
+    let trial = Trial { disk, folder };
+    match trial.all() {
+        Err(unable) if passes(&unable.source) => Ok(()),
+        other => other,
+    }
+}
+
+fn passes(error: &io::Error) -> bool {
+    is_weakness(error) || error.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error())
+}
+
+struct Trial<'a> {
+    disk: &'a Disk,
+    folder: &'a Path,
+}
+
+/// Says what could not be done.
+trait Attempted<T> {
+    fn or_unable(self, what: &'static str) -> Result<T, Unable>;
+}
+
+impl<T> Attempted<T> for Result<T, DiskError> {
+    fn or_unable(self, what: &'static str) -> Result<T, Unable> {
+        self.map_err(|e| Unable { what, source: e.source })
+    }
+}
+
+impl Trial<'_> {
+    fn all(&self) -> Result<(), Unable> {
+        let name = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .make_in(self.folder, |path| Ok(path.to_owned()))
+            .tried("choose a name in", self.folder)
+            .or_unable("make a file")?;
+        let (target, name) = name.into_parts();
+        // The name is made, and goes, through the seam.
+        let _ = name.keep();
+        let tried = self.give_names(&target).and_then(|()| self.share_a_page(&target));
+        match self.disk.remove_file(&target) {
+            Err(e) if tried.is_ok() && !e.is_not_found() => Err(e).or_unable("remove a file"),
+            _ => tried,
+        }
+    }
+
+    fn give_names(&self, target: &Path) -> Result<(), Unable> {
+        let new = || Temporary::new(self.disk, self.folder).or_unable("make a temporary file");
+        let first = new()?;
+        first.file.write_at(b"tried", 0).or_unable("write to a file")?;
+        first.file.sync().or_unable("sync a file")?;
+        self.is_locked(first.file.path(), "keep two processes apart by a lock (flock)")?;
+        let unnamed = "rename a file without replacing another, nor give it a second name (hard link)";
+        let named = first.publish(target, false).or_unable(unnamed)?;
+        self.is_locked(target, "keep a file's lock when the file gets its name")?;
+        named.touch().or_unable("set a file's time")?;
+        match new()?.publish(target, false) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e).or_unable(unnamed),
+            Ok(_) => return Err(Unable { what: unnamed, source: io::Error::other("a file was replaced") }),
+        }
+        new()?.publish(target, true).or_unable("replace a file by another").map(drop)
+    }
+
+    /// Another open file must not get the lock that the first one has.
+    fn is_locked(&self, path: &Path, what: &'static str) -> Result<(), Unable> {
+        let other = self.disk.open(path).or_unable(what)?;
+        match try_exclusive(other.as_file()) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Unable { what, source: io::Error::other("somebody else could lock it too") }),
+            Err(source) => Err(Unable { what, source }),
+        }
+    }
+
+    fn share_a_page(&self, target: &Path) -> Result<(), Unable> {
+        let what = "share a page of memory (mmap)";
+        let file = self.disk.open(target).or_unable(what)?;
+        file.truncate(SharedPage::LEN).or_unable(what)?;
+        let page = SharedPage::map(file.as_file()).map_err(|source| Unable { what, source })?;
+        if page.reads_as(file.as_file()).map_err(|source| Unable { what, source })? {
+            Ok(())
+        } else {
+            Err(Unable { what, source: io::Error::other("what is written there does not read as the file") })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use super::*;
+
+    #[test]
+    fn usual_file_system_can_do_all_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        try_abilities(&Disk::real(), folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folder_that_is_not_there_is_an_inability_and_full_disk_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(try_abilities(&Disk::real(), &folder.path().join("missing")).is_err());
+        assert!(passes(&rustix::io::Errno::NOSPC.into()) && !passes(&rustix::io::Errno::INVAL.into()));
+    }
+}

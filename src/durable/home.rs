@@ -1,0 +1,178 @@
+//! The folder that a [`Disk`] works in, held open: what it changes by path is in that folder or refused.
+//!
+//! Whoever works on a folder for longer than a moment has only its path, and a path may come to lead to another
+//! folder: somebody renames it and puts another one in its place. So before every change of a name below the
+//! path it is compared with the folder that was opened. Files that are open are not affected: they are of the
+//! folder that they were opened in, wherever that is now.
+//!
+//! [`Disk`]: super::Disk
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+
+/// Why a change was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotHome {
+    /// The folder is a copy of another one: nothing is changed in it.
+    #[error("{} is a copy of {}: nothing is changed in it", root.display(), of.display())]
+    Copy {
+        /// The copy.
+        root: PathBuf,
+        /// Where the original is, or was.
+        of: PathBuf,
+    },
+    /// The path has another folder than the one that was opened.
+    #[error("{} is another folder now: the one that was opened there was moved or replaced", root.display())]
+    Replaced {
+        /// The path.
+        root: PathBuf,
+    },
+}
+
+impl NotHome {
+    /// The refusal behind an error of the system, if it is one.
+    #[must_use]
+    pub fn behind(error: &io::Error) -> Option<&NotHome> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// A folder that was opened.
+#[derive(Debug, Clone)]
+pub struct Home {
+    root: PathBuf,
+    folder: Option<Arc<OwnedFd>>,
+    identity: (u64, u64),
+    copy_of: Option<PathBuf>,
+}
+
+impl Home {
+    /// Opens the folder at `root`. Where no file can be opened any more, its identity has to do.
+    ///
+    /// # Errors
+    /// What the system says when the folder cannot be looked at.
+    pub fn open(root: &Path) -> io::Result<Home> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(root, flags, Mode::empty()).ok().map(Arc::new);
+        let identity = identity_at(root)?;
+        Ok(Home { root: root.to_owned(), folder, identity, copy_of: None })
+    }
+
+    /// The same folder, in which nothing may be changed because it is a copy.
+    #[must_use]
+    pub fn copy_of(self, original: PathBuf) -> Home {
+        Home { copy_of: Some(original), ..self }
+    }
+
+    /// Refuses a change of something below the root, unless the root is what was opened.
+    pub(super) fn check(&self, path: &Path) -> io::Result<()> {
+        if !path.starts_with(&self.root) {
+            return Ok(());
+        }
+        let root = || self.root.clone();
+        if let Some(of) = &self.copy_of {
+            return Err(io::Error::other(NotHome::Copy { root: root(), of: of.clone() }));
+        }
+        match identity_at(&self.root) {
+            Ok(found) if found != self.own_identity() => {
+                Err(io::Error::other(NotHome::Replaced { root: root() }))
+            }
+            // What is not there refuses by itself.
+            _ => Ok(()),
+        }
+    }
+
+    /// The path by which it was opened.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether its path leads to it.
+    #[must_use]
+    pub fn is_at_its_path(&self) -> bool {
+        identity_at(&self.root).is_ok_and(|found| found == self.own_identity())
+    }
+
+    /// Where the folder is now; `None` when it was removed, or that cannot be told.
+    #[must_use]
+    pub fn path_now(&self) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
+        identity_at(&path).is_ok_and(|found| found == self.own_identity()).then_some(path)
+    }
+
+    /// The same folder by another path.
+    #[must_use]
+    pub fn by_path(&self, root: PathBuf) -> Home {
+        Home { root, ..self.clone() }
+    }
+
+    /// As the system tells it now: some file systems number their files anew.
+    fn own_identity(&self) -> (u64, u64) {
+        let seen = self.folder.as_ref().and_then(|folder| rustix::fs::fstat(folder).ok());
+        #[allow(clippy::useless_conversion)] // The types differ between architectures.
+        seen.map_or(self.identity, |seen| (seen.st_dev.into(), seen.st_ino.into()))
+    }
+}
+
+fn identity_at(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::super::Disk;
+    use super::*;
+
+    #[test]
+    fn change_is_refused_while_another_folder_has_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, moved, other) =
+            (folder.path().join("root"), folder.path().join("moved"), folder.path().join("other"));
+        std::fs::create_dir(&root).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let home = Home::open(&root).unwrap();
+        let disk = Disk::real().at_home(home.clone());
+        let kept = disk.create_new(&root.join("kept"), 0o600).unwrap();
+        std::fs::rename(&root, &moved).unwrap();
+        std::fs::rename(&other, &root).unwrap();
+        let refused = disk.create_new(&root.join("new"), 0o600).unwrap_err();
+        assert!(matches!(NotHome::behind(&refused.source), Some(NotHome::Replaced { .. })), "{refused:?}");
+        assert!(disk.create_dir(&root.join("below")).is_err());
+        assert!(disk.open_append(&root.join("log")).is_err());
+        assert!(disk.remove_file(&root.join("kept")).is_err());
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+        // An open file is where its folder is.
+        kept.write_at(b"x", 0).unwrap();
+        assert_eq!(std::fs::read(moved.join("kept")).unwrap(), b"x");
+        assert_eq!(home.path_now(), Some(std::fs::canonicalize(&moved).unwrap()));
+        let there = Disk::real().at_home(home.by_path(moved.clone()));
+        there.create_new(&moved.join("new"), 0o600).unwrap();
+        // Beside the root everything is as ever.
+        disk.create_dir(&folder.path().join("beside")).unwrap();
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert_eq!(home.path_now(), None);
+    }
+
+    #[test]
+    fn nothing_is_opened_for_writing_in_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "x").unwrap();
+        let home = Home::open(folder.path()).unwrap().copy_of("/original".into());
+        let disk = Disk::real().at_home(home);
+        let refused = disk.open(&folder.path().join("file")).unwrap_err();
+        assert!(refused.is_refused_change());
+        assert!(matches!(NotHome::behind(&refused.source), Some(NotHome::Copy { .. })));
+        assert!(disk.remove_file(&folder.path().join("file")).unwrap_err().is_refused_change());
+        assert!(folder.path().join("file").exists());
+    }
+}

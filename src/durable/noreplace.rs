@@ -1,0 +1,120 @@
+//! A rename that replaces nothing, also where the system has none: see [`super::Disk::rename`].
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, linkat, renameat, renameat_with, statat, unlinkat};
+use rustix::io::Errno;
+use rustix::path::Arg;
+
+/// What is said where a system call, or this use of it, does not exist: by an old kernel, by a file system, by a
+/// filter of system calls. Where one of them means something else, the other way says it again.
+pub(crate) const MISSING: [Errno; 4] = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM];
+
+/// Moves a name, each below a folder.
+pub(super) fn rename<F: Arg + Copy, T: Arg + Copy>(
+    (from_folder, from): (BorrowedFd<'_>, F),
+    (to_folder, to): (BorrowedFd<'_>, T),
+) -> io::Result<()> {
+    match renameat_with(from_folder, from, to_folder, to, RenameFlags::NOREPLACE) {
+        Err(e) if MISSING.contains(&e) => Ok(in_another_way((from_folder, from), (to_folder, to))?),
+        other => Ok(other?),
+    }
+}
+
+fn in_another_way<F: Arg + Copy, T: Arg + Copy>(
+    (from_folder, from): (BorrowedFd<'_>, F),
+    (to_folder, to): (BorrowedFd<'_>, T),
+) -> Result<(), Errno> {
+    let moving = statat(from_folder, from, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(moving.st_mode) == FileType::Directory {
+        return match statat(to_folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(Errno::NOENT) => match renameat(from_folder, from, to_folder, to) {
+                Err(Errno::NOTEMPTY | Errno::NOTDIR) => Err(Errno::EXIST),
+                other => other,
+            },
+            Err(e) => Err(e),
+        };
+    }
+    match linkat(from_folder, from, to_folder, to, AtFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::EXIST) if has_second_name(&moving, to_folder, to) => {}
+        Err(e) => return Err(e),
+    }
+    match unlinkat(from_folder, from, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => {
+            // It did not move: it is to have the name that it had.
+            let _ = unlinkat(to_folder, to, AtFlags::empty());
+            Err(e)
+        }
+    }
+}
+
+/// Whether it was given this name by one who was killed before the first one was taken away.
+fn has_second_name(moving: &Stat, to_folder: BorrowedFd<'_>, to: impl Arg) -> bool {
+    statat(to_folder, to, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|there| (there.st_dev, there.st_ino) == (moving.st_dev, moving.st_ino))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods)]
+    use std::fs;
+    use std::path::Path;
+
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    fn moved(from: &Path, to: &Path) -> Result<(), Errno> {
+        in_another_way((CWD, from), (CWD, to))
+    }
+
+    #[test]
+    fn file_moves_and_replaces_nothing_without_the_system_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&a, "a").unwrap();
+        moved(&a, &b).unwrap();
+        assert!(!a.exists() && fs::read_to_string(&b).unwrap() == "a");
+        fs::write(&a, "other").unwrap();
+        assert_eq!(moved(&a, &b), Err(Errno::EXIST));
+        assert_eq!(
+            (fs::read_to_string(&a).unwrap(), fs::read_to_string(&b).unwrap()),
+            ("other".into(), "a".into())
+        );
+        assert_eq!(moved(&folder.path().join("missing"), &a), Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn file_that_was_left_with_two_names_is_moved_by_the_same_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&a, "a").unwrap();
+        fs::hard_link(&a, &b).unwrap();
+        moved(&a, &b).unwrap();
+        assert!(!a.exists() && fs::read_to_string(&b).unwrap() == "a");
+    }
+
+    #[test]
+    fn folder_takes_no_place_that_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        fs::create_dir(&a).unwrap();
+        fs::write(a.join("file"), "").unwrap();
+        for take in [|p: &Path| fs::create_dir(p), |p: &Path| fs::write(p, "")] {
+            take(&b).unwrap();
+            assert_eq!(moved(&a, &b), Err(Errno::EXIST));
+            assert!(a.join("file").exists());
+            let _ = fs::remove_dir(&b).or_else(|_| fs::remove_file(&b));
+        }
+        moved(&a, &b).unwrap();
+        assert!(!a.exists() && b.join("file").exists());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        moved(&link, &a).unwrap();
+        assert_eq!(fs::read_link(&a).unwrap(), Path::new("nowhere"));
+    }
+}

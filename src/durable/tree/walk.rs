@@ -1,0 +1,308 @@
+//! Looking at all that a removal would reach: below descriptors, no link, no other mount, at any depth.
+//!
+//! Unlike a measurement, a walk ends at the first thing that cannot be read, and names it: what was not seen
+//! is not known, and must not be deleted.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, open, openat2, statat};
+use rustix::io::Errno;
+
+use super::remove::open_below;
+
+/// So many folders above the present one stay open; those above them are opened again through `..`.
+const KEPT_OPEN: usize = 48;
+/// A path in a message is cut to so many bytes.
+const SHOWN: usize = 400;
+
+/// Something that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be read: {source}", shown(path))]
+pub struct Unread {
+    /// Below the folder that was looked at; empty for the folder itself.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Unread {
+    pub(crate) fn new(path: &Path, source: impl Into<io::Error>) -> Unread {
+        Unread { path: path.to_owned(), source: source.into() }
+    }
+}
+
+/// A path for a message: without control characters, and cut when it is very long.
+pub(crate) fn shown(path: &Path) -> String {
+    let text: String = path.to_string_lossy().chars().filter(|c| !c.is_control()).collect();
+    if text.is_empty() {
+        return "the folder itself".to_owned();
+    }
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+/// What is done with a folder after it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Go {
+    /// Its entries are seen too.
+    In,
+    /// They are not.
+    Past,
+}
+
+/// Who sees the entries of a tree. Paths are below its top.
+pub(crate) trait Visitor {
+    /// A folder that was just opened, before its entries; the top has an empty path.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread>;
+
+    /// Anything else, by its name in an open folder.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread>;
+}
+
+/// A folder on the way down.
+struct Level {
+    fd: Option<OwnedFd>,
+    device_and_inode: (u64, u64),
+    below: Vec<CString>,
+}
+
+/// Opens a folder by its path, to be walked; a link at its end is an error.
+pub(crate) fn open_top(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// Shows a visitor everything below an open folder, the folder first.
+///
+/// # Errors
+/// The first thing that could not be read, or what the visitor says.
+pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(), Unread> {
+    let mut path = PathBuf::new();
+    // Another open file description: its own place in the listing.
+    let own = open_again(top).map_err(|e| Unread::new(&path, e))?;
+    let mut levels: Vec<Level> = Vec::new();
+    levels.extend(seen(own, &path, visitor)?);
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.below.pop() else {
+            let done = levels.pop();
+            if let (Some(done), Some(above)) = (done, levels.last_mut()) {
+                reopen(&done, above, &path)?;
+                path.pop();
+            }
+            continue;
+        };
+        path.push(OsStr::from_bytes(name.to_bytes()));
+        let Some(fd) = &level.fd else { return Err(Unread::new(&path, io::ErrorKind::NotFound)) };
+        match open_below(fd.as_fd(), &name, OFlags::RDONLY) {
+            Ok(opened) => match seen(opened, &path, visitor)? {
+                Some(level) => {
+                    levels.push(level);
+                    if let Some(far) = levels.len().checked_sub(KEPT_OPEN + 1) {
+                        levels[far].fd = None;
+                    }
+                    continue;
+                }
+                None => {}
+            },
+            // A mount is not crossed by a removal either; what is gone holds nothing.
+            Err(Errno::XDEV | Errno::NOENT) => {}
+            // It became a link or a file meanwhile.
+            Err(Errno::LOOP | Errno::NOTDIR) => visitor.entry(fd.as_fd(), &name, &path)?,
+            Err(e) => return Err(Unread::new(&path, e)),
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+fn open_again(folder: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, c".", flags, Mode::empty())?)
+}
+
+/// Shows a folder and what is directly in it; the level below it, when it is entered.
+fn seen(fd: OwnedFd, path: &Path, visitor: &mut dyn Visitor) -> Result<Option<Level>, Unread> {
+    let found = fstat(&fd).map_err(|e| Unread::new(path, e))?;
+    if visitor.folder(fd.as_fd(), path)? == Go::Past {
+        return Ok(None);
+    }
+    let mut below = Vec::new();
+    let mut buffer: Vec<u8> = Vec::with_capacity(32 << 10);
+    let mut entries = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|e| Unread::new(path, e))?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let is_folder = match entry.file_type() {
+            FileType::Directory => true,
+            FileType::Unknown => match statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => FileType::from_raw_mode(found.st_mode).is_dir(),
+                Err(Errno::NOENT) => continue,
+                Err(e) => return Err(Unread::new(&path.join(OsStr::from_bytes(name.to_bytes())), e)),
+            },
+            _ => false,
+        };
+        if is_folder {
+            below.push(name.to_owned());
+        } else {
+            visitor.entry(fd.as_fd(), name, &path.join(OsStr::from_bytes(name.to_bytes())))?;
+        }
+    }
+    below.sort_by(|a, b| b.cmp(a)); // Popped from the end: in order.
+    Ok(Some(Level { fd: Some(fd), device_and_inode: identity(&found), below }))
+}
+
+fn identity(found: &Stat) -> (u64, u64) {
+    (found.st_dev, found.st_ino)
+}
+
+/// Opens the folder above again when it was let go of on the way down, and makes sure that it is the same.
+fn reopen(below: &Level, above: &mut Level, path: &Path) -> Result<(), Unread> {
+    if above.fd.is_some() {
+        return Ok(());
+    }
+    let Some(fd) = &below.fd else { return Err(Unread::new(path, io::ErrorKind::NotFound)) };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(fd, c"..", flags, Mode::empty()).map_err(|e| Unread::new(path, e))?;
+    let found = fstat(&opened).map_err(|e| Unread::new(path, e))?;
+    if identity(&found) != above.device_and_inode {
+        return Err(Unread::new(path, io::Error::other("it was moved while it was looked at")));
+    }
+    above.fd = Some(opened);
+    Ok(())
+}
+
+/// Opens a folder below an open one, however long its path is. Neither links nor mounts are followed.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn open_folder(top: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let mut at = open_again(top)?;
+    for part in path.components() {
+        let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let name = CString::new(name.as_bytes())?;
+        at = open_below(at.as_fd(), &name, OFlags::RDONLY)?;
+    }
+    Ok(at)
+}
+
+/// Opens a file for reading by a path (of a length that the system takes) below an open folder, without waiting
+/// for whoever is at the other end of a pipe. Neither links nor mounts are followed.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn open_file(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    loop {
+        match openat2(folder, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS) => {
+                return Ok(rustix::fs::openat(folder, path, flags, Mode::empty())?.into());
+            }
+            other => return Ok(other?.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Makes and removes what is walked.
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Names {
+        folders: usize,
+        files: Vec<PathBuf>,
+    }
+
+    impl Visitor for Names {
+        fn folder(&mut self, _: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+            self.folders += 1;
+            Ok(if path.ends_with("not-this") { Go::Past } else { Go::In })
+        }
+
+        fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, path: &Path) -> Result<(), Unread> {
+            self.files.push(path.to_owned());
+            Ok(())
+        }
+    }
+
+    fn walked(top: &Path) -> Result<Names, Unread> {
+        let mut names = Names::default();
+        walk(open_top(top).unwrap().as_fd(), &mut names).map(|()| names)
+    }
+
+    #[test]
+    fn walk_sees_everything_but_what_links_lead_to() {
+        let place = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "").unwrap();
+        std::os::unix::fs::symlink(outside.path(), place.path().join("link")).unwrap();
+        for folder in ["a/b", "c", "not-this"] {
+            std::fs::create_dir_all(place.path().join(folder)).unwrap();
+            std::fs::write(place.path().join(folder).join("file"), "").unwrap();
+        }
+        let mut seen = walked(place.path()).unwrap();
+        seen.files.sort();
+        assert_eq!(seen.files, ["a/b/file", "c/file", "link"].map(PathBuf::from));
+        assert_eq!(seen.folders, 5);
+    }
+
+    #[test]
+    fn walk_reaches_what_is_deeper_than_a_path_may_be_long() {
+        let place = tempfile::tempdir().unwrap();
+        let name = CString::new("d".repeat(200)).unwrap();
+        let mut at = open_top(place.path()).unwrap();
+        for _ in 0..120 {
+            rustix::fs::mkdirat(&at, &*name, Mode::RWXU).unwrap();
+            at = open_below(at.as_fd(), &name, OFlags::RDONLY).unwrap();
+        }
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        drop(rustix::fs::openat(&at, c"end", flags, Mode::RWXU).unwrap());
+        std::fs::write(place.path().join("last"), "").unwrap();
+        let seen = walked(place.path()).unwrap();
+        assert_eq!((seen.folders, seen.files.len()), (121, 2));
+        let deep = seen.files.iter().find(|path| path.ends_with("end")).unwrap();
+        assert!(deep.as_os_str().len() > 24_000);
+        let top = open_top(place.path()).unwrap();
+        let folder = open_folder(top.as_fd(), deep.parent().unwrap()).unwrap();
+        assert!(open_file(folder.as_fd(), c"end").is_ok());
+        let disk = crate::durable::Disk::real();
+        crate::durable::tree::remove_tree(&disk, place.path(), &()).unwrap();
+        std::fs::create_dir(place.path()).unwrap(); // For its own removal.
+    }
+
+    #[test]
+    fn walk_ends_at_what_cannot_be_read_and_names_it() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(place.path().join("vault/inside")).unwrap();
+        struct Refuses;
+        impl Visitor for Refuses {
+            fn folder(&mut self, _: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+                if path == Path::new("vault/inside") { Err(Unread::new(path, Errno::IO)) } else { Ok(Go::In) }
+            }
+            fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, _: &Path) -> Result<(), Unread> {
+                Ok(())
+            }
+        }
+        let why = walk(open_top(place.path()).unwrap().as_fd(), &mut Refuses).unwrap_err();
+        assert_eq!(why.path, Path::new("vault/inside"));
+        assert!(why.to_string().starts_with("vault/inside cannot be read"), "{why}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Which errors of the system are the host's own weakness: too few processes, too little memory, too few
+//! descriptors, a disk that fails or is full, a file that is being written. They pass, or somebody mends the host;
+//! what was tried is tried again, and counts against nobody who wanted it.
+//!
+//! What a command names is its own: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG` and their like are no weakness.
+
+use std::error::Error;
+use std::io;
+
+use rustix::io::Errno;
+
+const WEAKNESSES: [Errno; 20] = [
+    Errno::AGAIN,
+    Errno::NOMEM,
+    Errno::MFILE,
+    Errno::NFILE,
+    Errno::NOBUFS,
+    Errno::IO,
+    Errno::TXTBSY,
+    Errno::NOSPC,
+    Errno::DQUOT,
+    Errno::ROFS,
+    Errno::INTR,
+    Errno::STALE,
+    Errno::TIMEDOUT,
+    Errno::NODEV,
+    Errno::NXIO,
+    Errno::NOTCONN,
+    Errno::CONNABORTED,
+    Errno::HOSTDOWN,
+    Errno::SHUTDOWN,
+    Errno::REMOTEIO,
+];
+
+/// Whether this error is the host's.
+#[must_use]
+pub fn is_weakness(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| WEAKNESSES.iter().any(|e| e.raw_os_error() == code))
+}
+
+/// Whether this error, or one of its causes, is the host's.
+#[must_use]
+pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(is_weakness) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::error::{DiskError, Tried};
+    use std::path::Path;
+
+    fn error(code: Errno) -> io::Error {
+        code.into()
+    }
+
+    #[test]
+    fn weakness_is_told_from_errors_of_the_command() {
+        let of_host =
+            [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::IO, Errno::TXTBSY, Errno::NOSPC];
+        assert!(of_host.into_iter().all(|code| is_weakness(&error(code))));
+        let of_command =
+            [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC, Errno::TOOBIG, Errno::PERM, Errno::NOTDIR];
+        assert!(!of_command.into_iter().any(|code| is_weakness(&error(code))));
+    }
+
+    #[test]
+    fn weakness_is_found_among_the_causes() {
+        let refused = |code| -> Result<(), DiskError> { Err(error(code)).tried("open", Path::new("/x")) };
+        assert!(has_weakness(&refused(Errno::MFILE).unwrap_err()));
+        assert!(!has_weakness(&refused(Errno::ISDIR).unwrap_err()));
+    }
+}

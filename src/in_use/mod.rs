@@ -1,0 +1,291 @@
+//! Is anything below this folder in use, and by whom? The one answer for all that removes: cleanups, `jobs prune`,
+//! orphans, and every emptying of a trash.
+//!
+//! **What counts**, of every process but this one: working and root directory (of each thread), program, mapped
+//! files, open files and folders, with or without a lock; the names of bound sockets; what is mounted in the folder,
+//! or of it, in any mount namespace that a process is in; the folders of an overlay; loop devices and swap files.
+//! Besides, jobs of the queue whose `--cwd` leads into it: those that wait or run, and crashed ones that can be
+//! resumed ([`JobsAtWork`]).
+//!
+//! **How it is compared**: by device and inode, and by where in its file system something lies ([`mounts`],
+//! [`picture`]); never by the text of a path alone, which differs between namespaces. A file with a second name
+//! elsewhere is not in use here when it is used by that name.
+//!
+//! **What does not count**: what this very program's processes have open. They look, or they hold a lock that
+//! whoever removes the folder takes first: a supervisor's life is what `sentinel.lock` tells. Nor does that file
+//! count for anybody. Their working directories do.
+//!
+//! **What is not known protects**: a process that may not be looked at counts when it may have come into the folder
+//! ([`hidden`]); when `/proc` cannot be read, everything is in use.
+//!
+//! **One look for many folders**: [`InUse`] reads `/proc` once, when it is first asked; a folder then costs nothing
+//! as long as nothing in the state directory is in use. It is a picture of one moment: whoever removes something
+//! makes a new one right before, and another one before it deletes what it has moved to a trash.
+
+mod answer;
+mod hidden;
+mod jobs;
+mod kernel;
+mod mounts;
+mod picture;
+mod processes;
+mod sockets;
+
+use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
+pub use answer::{How, Use, User};
+pub use jobs::JobsAtWork;
+
+use self::mounts::{Location, look};
+use self::picture::{By, Picture, Reference};
+use crate::durable::tree::{TreeEntry, walk_tree};
+use crate::jobs::marks;
+use crate::queue::{JobId, QueueState};
+use crate::state::StateDir;
+use crate::system::environment_of;
+
+/// Its flock is taken before anything is removed: those who only have it open wait, or look.
+const LOCK: &str = "sentinel.lock";
+
+/// Who uses what in a state directory, at one moment.
+#[derive(Debug)]
+pub struct InUse {
+    folders: Vec<PathBuf>,
+    now_ms: i64,
+    picture: OnceLock<Picture>,
+    jobs: JobsAtWork,
+}
+
+impl InUse {
+    /// A look at processes and mounts that is made when it is first asked, and at the jobs of a queue.
+    #[must_use]
+    pub fn look(dir: &StateDir, state: &QueueState) -> InUse {
+        InUse::with_jobs(dir, JobsAtWork::of(dir, state))
+    }
+
+    /// The same, with jobs that were looked for before.
+    #[must_use]
+    pub fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
+        let paths = &dir.paths;
+        let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
+        let now_ms = dir.clock.now().as_millis();
+        InUse { folders: folders.to_vec(), now_ms, picture: OnceLock::new(), jobs }
+    }
+
+    /// Makes the look now, if it was not made yet.
+    #[must_use]
+    pub fn looked(self) -> InUse {
+        self.picture();
+        self
+    }
+
+    /// The jobs that are to work somewhere.
+    #[must_use]
+    pub fn jobs(&self) -> &JobsAtWork {
+        &self.jobs
+    }
+
+    fn picture(&self) -> &Picture {
+        self.picture.get_or_init(|| Picture::of(&self.folders))
+    }
+
+    /// Whoever uses a folder, or a file; nobody when it is not there. `own` is the job whose workspace it is.
+    #[must_use]
+    pub fn of(&self, folder: &Path, own: Option<&JobId>) -> Vec<Use> {
+        let mut walk = self.walk();
+        if walk.is_needed() {
+            walk_tree(folder, &mut |entry| walk.see(entry));
+        }
+        self.seen(folder, own, &walk)
+    }
+
+    /// The first who certainly uses it, else who may.
+    #[must_use]
+    pub fn first(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
+        let mut uses = self.of(folder, own);
+        let certain = uses.iter().position(Use::is_certain).unwrap_or(0);
+        (!uses.is_empty()).then(|| uses.swap_remove(certain))
+    }
+
+    /// For whoever goes through a folder anyway: tells it of every entry, and asks by [`InUse::seen`].
+    #[must_use]
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { picture: self.picture(), found: Vec::new(), is_partial: false }
+    }
+
+    /// As [`InUse::of`], of a folder that was gone through.
+    #[must_use]
+    pub fn seen(&self, folder: &Path, own: Option<&JobId>, walk: &Walk<'_>) -> Vec<Use> {
+        let picture = self.picture();
+        let mut uses: Vec<Use> = self.jobs.in_folder(folder, own).into_iter().collect();
+        uses.extend(picture.blind.iter().map(Use::unseen));
+        uses.extend(picture.uses_of(folder));
+        uses.extend(walk.found.iter().map(|(reference, what)| reference.used(what.clone())));
+        if walk.is_partial && picture.needs_a_walk() {
+            uses.push(Use::unseen("a part of it cannot be read, and what is used in it cannot be told"));
+        }
+        uses.extend(self.hidden_in(folder));
+        uses
+    }
+
+    /// Whether anything is mounted below a folder that is named without links, as this process sees it.
+    #[must_use]
+    pub fn has_mounts_below(&self, folder: &Path) -> bool {
+        self.picture().own.has_mounts_below(folder)
+    }
+
+    fn hidden_in(&self, folder: &Path) -> Option<Use> {
+        let hidden = &self.picture().hidden;
+        if hidden.is_empty() {
+            return None;
+        }
+        let wanted = StatxFlags::BTIME;
+        let found = statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted).ok()?;
+        let is_told = StatxFlags::from_bits_retain(found.stx_mask).contains(wanted);
+        let made_ms = found.stx_btime.tv_sec * 1000 + i64::from(found.stx_btime.tv_nsec) / 1_000_000;
+        let age_ms = is_told.then_some(self.now_ms - made_ms);
+        let could = hidden.iter().find(|process| process.could_be_in(age_ms))?;
+        let reference = Reference { by: By::Process(could.pid), how: How::Unknown, name: PathBuf::new() };
+        Some(reference.used(String::new()))
+    }
+}
+
+/// Tells of what is in a trash, piece by piece. No job's `--cwd` can lead there, and hardly anybody enters it: one
+/// look holds for some seconds.
+#[derive(Debug)]
+pub struct TrashInUse<'a> {
+    dir: &'a StateDir,
+    seen: Option<(Instant, InUse)>,
+}
+
+/// How long a look at a trash holds.
+const LASTS: Duration = Duration::from_secs(2);
+
+impl<'a> TrashInUse<'a> {
+    /// Looks when it is first asked.
+    #[must_use]
+    pub fn new(dir: &'a StateDir) -> TrashInUse<'a> {
+        TrashInUse { dir, seen: None }
+    }
+
+    /// Why something in it is to be kept, in words.
+    pub fn why_kept(&mut self, what: &Path) -> Option<String> {
+        let last = self.seen.take().filter(|(at, _)| at.elapsed() < LASTS);
+        let new = || (Instant::now(), InUse::with_jobs(self.dir, JobsAtWork::default()));
+        let (_, in_use) = self.seen.insert(last.unwrap_or_else(new));
+        in_use.first(what, None).map(|used| format!("it is in use, and kept: {used}"))
+    }
+}
+
+/// What of a folder's entries is in use.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    picture: &'a Picture,
+    found: Vec<(Reference, String)>,
+    is_partial: bool,
+}
+
+impl Walk<'_> {
+    /// Whether something is in use of which only a walk can tell where it lies.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.picture.needs_a_walk()
+    }
+
+    /// An entry of the folder, or the folder itself.
+    pub fn see(&mut self, entry: TreeEntry<'_>) {
+        let TreeEntry::There { name, device, inode, is_socket } = entry else {
+            self.is_partial = true;
+            return;
+        };
+        let picture = self.picture;
+        if !self.found.is_empty() || !picture.needs_a_walk() || name.to_bytes() == LOCK.as_bytes() {
+            return;
+        }
+        let in_memory = || {
+            let (of, reference) = picture.inodes.get(&inode)?;
+            // Where stat(2) has another number for the device, the inode alone must do.
+            (*of == device || !picture.areas.have_device(device)).then_some(reference)
+        };
+        let socket = || picture.sockets.get(os(name)).filter(|_| is_socket);
+        let reference = picture.unplaced.get(&(device, inode)).or_else(in_memory).or_else(socket);
+        if let Some(reference) = reference {
+            self.found.push((reference.clone(), os(name).to_string_lossy().into_owned()));
+        }
+    }
+}
+
+fn os(name: &CStr) -> &std::ffi::OsStr {
+    std::ffi::OsStr::from_bytes(name.to_bytes())
+}
+
+impl Picture {
+    /// What is placed in a folder, or named so.
+    fn uses_of(&self, folder: &Path) -> Vec<Use> {
+        let mut uses = Vec::new();
+        if self.placed.is_empty() && self.named.is_empty() {
+            return uses;
+        }
+        let real = real_name(folder);
+        if let Some(place) = self.place_of(&real) {
+            let lock = place.path.join(LOCK);
+            let from = self.placed.range(place.clone()..);
+            for (at, references) in from.take_while(|(at, _)| at.is_within(&place)) {
+                let what = at.path.strip_prefix(&place.path).unwrap_or(&at.path).display().to_string();
+                let counts = |r: &&Reference| r.how != How::Open || at.path != lock;
+                uses.extend(references.iter().filter(counts).map(|r| match r.how.is_mount() {
+                    true => r.used(r.name.display().to_string()),
+                    false => r.used(what.clone()),
+                }));
+            }
+        }
+        let named = self.named.iter().filter(|(name, _)| name.starts_with(&real));
+        uses.extend(named.map(|(name, r)| r.used(name.display().to_string())));
+        uses
+    }
+
+    /// Where a name lies: in the folder above it, whatever is mounted there.
+    fn place_of(&self, real: &Path) -> Option<Location> {
+        let (above, name) = (real.parent()?, real.file_name()?);
+        let place = self.own.locate(&look(above, AtFlags::empty()).ok()?, above)?;
+        Some(Location { path: place.path.join(name), ..place })
+    }
+}
+
+/// Without links in the path to it; of a link the link.
+fn real_name(path: &Path) -> PathBuf {
+    let above = path.parent().and_then(|above| std::fs::canonicalize(above).ok());
+    match (above, path.file_name()) {
+        (Some(above), Some(name)) => above.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+impl Reference {
+    fn used(&self, what: String) -> Use {
+        let by = match &self.by {
+            By::Kernel(what) => User::Kernel(what.clone()),
+            By::Process(pid) => User::Process { pid: *pid, name: name_of(*pid), job: job_of(*pid) },
+        };
+        Use { by, how: self.how, what }
+    }
+}
+
+fn name_of(pid: u32) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
+}
+
+/// The job that a process was started by.
+fn job_of(pid: u32) -> Option<String> {
+    let environment = environment_of(pid).ok()?;
+    let job =
+        environment.iter().find_map(|e| e.strip_prefix(marks::JOB_ID.as_bytes())?.strip_prefix(b"="))?;
+    String::from_utf8(job.to_vec()).ok()
+}

@@ -1,0 +1,242 @@
+//! Mount tables: what is mounted where, as a process sees it, and where a path lies in its file system.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, StatxFlags, statx};
+
+/// Where something lies in a file system, whatever is mounted where: the same in every mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Location {
+    /// Major and minor number of the file system, as mount tables give it.
+    pub(super) device: u64,
+    /// From the file system's own root.
+    pub(super) path: PathBuf,
+}
+
+impl Location {
+    /// Whether it is that folder, or lies below it.
+    pub(super) fn is_within(&self, folder: &Location) -> bool {
+        self.device == folder.device && self.path.starts_with(&folder.path)
+    }
+}
+
+/// What one look at a file shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Major and minor number, in one, as stat(2) gives it.
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// How many names it has; none when it was removed.
+    pub(super) links: u32,
+    /// The mount by which it was reached; `None` before Linux 5.8.
+    pub(super) mount: Option<u64>,
+    pub(super) is_socket: bool,
+}
+
+/// Looks at what a path leads to; at a link itself with `NOFOLLOW`. Asks no server of a network file system.
+pub(super) fn look(path: &Path, flags: AtFlags) -> io::Result<Seen> {
+    let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
+    let found = statx(CWD, path, flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, wanted)?;
+    let has_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    Ok(Seen {
+        device: device(found.stx_dev_major, found.stx_dev_minor),
+        inode: found.stx_ino,
+        links: found.stx_nlink,
+        mount: has_mount.then_some(found.stx_mnt_id),
+        is_socket: FileType::from_raw_mode(found.stx_mode.into()) == FileType::Socket,
+    })
+}
+
+/// Major and minor number, in one.
+pub(super) fn device(major: u32, minor: u32) -> u64 {
+    (u64::from(major) << 32) | u64::from(minor)
+}
+
+/// `fd:01`, in the base that the text has.
+pub(super) fn device_of(text: &str, radix: u32) -> Option<u64> {
+    let (major, minor) = text.split_once(':')?;
+    Some(device(u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
+}
+
+/// File systems whose files may be on another host, or in a process: a look at one may wait for ever.
+const REMOTE: [&str; 12] =
+    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "gfs2", "ocfs2", "lustre", "fuse"];
+
+/// A mount.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mount {
+    id: u64,
+    parent: u64,
+    pub(super) device: u64,
+    /// Which folder of its file system is mounted.
+    root: PathBuf,
+    /// Where, from the root directory of the process whose table it is.
+    pub(super) point: PathBuf,
+    kind: String,
+    /// The device, or what the file system calls its source.
+    source: PathBuf,
+    /// The file system's own options: those of an overlay name its folders.
+    options: String,
+}
+
+impl Mount {
+    /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+    fn parse(line: &[u8]) -> Option<Mount> {
+        let mut fields = line.split(|&b| b == b' ');
+        let mut next = || fields.next();
+        let number = |field: &[u8]| std::str::from_utf8(field).ok()?.parse::<u64>().ok();
+        let (id, parent) = (number(next()?)?, number(next()?)?);
+        let device = device_of(std::str::from_utf8(next()?).ok()?, 10)?;
+        let (root, point) = (unescaped(next()?), unescaped(next()?));
+        // Behind a number of optional fields stands a dash.
+        while next()? != b"-" {}
+        let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+        let (kind, source) = (text(next()?), unescaped(next()?));
+        let options = next().map(|o| unescaped(o).to_string_lossy().into_owned()).unwrap_or_default();
+        Some(Mount { id, parent, device, root, point, kind, source, options })
+    }
+
+    fn is_remote(&self) -> bool {
+        let kind = self.kind.split('.').next().unwrap_or_default();
+        REMOTE.contains(&kind)
+    }
+
+    /// What is mounted, in its file system.
+    pub(super) fn shows(&self) -> Location {
+        Location { device: self.device, path: self.root.clone() }
+    }
+
+    /// Paths that its source and its options name: the folders of an overlay, the file of a bind by FUSE.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Path> {
+        let values = self.options.split(',').filter_map(|option| Some(option.split_once('=')?.1));
+        let values = values.flat_map(|value| value.split(':')).map(Path::new);
+        std::iter::once(self.source.as_path()).chain(values).filter(|path| path.is_absolute())
+    }
+}
+
+/// The mounts that a process sees.
+#[derive(Debug, Default)]
+pub(super) struct MountTable {
+    pub(super) mounts: Vec<Mount>,
+    by_id: HashMap<u64, usize>,
+    /// By where they are mounted; of several in one place the last, which hides the others.
+    by_point: BTreeMap<PathBuf, usize>,
+}
+
+impl MountTable {
+    /// Of the process, or thread, whose folder in `/proc` this is.
+    pub(super) fn of(process: &Path) -> io::Result<MountTable> {
+        Ok(MountTable::parse(&std::fs::read(process.join("mountinfo"))?))
+    }
+
+    pub(super) fn parse(text: &[u8]) -> MountTable {
+        let mounts: Vec<Mount> = text.split(|&b| b == b'\n').filter_map(Mount::parse).collect();
+        let by_id = mounts.iter().enumerate().map(|(at, m)| (m.id, at)).collect();
+        let by_point = mounts.iter().enumerate().map(|(at, m)| (m.point.clone(), at)).collect();
+        MountTable { mounts, by_id, by_point }
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Mount> {
+        self.by_id.get(&id).map(|&at| &self.mounts[at])
+    }
+
+    /// Whether anything is mounted at this folder or below.
+    pub(super) fn has_mounts_below(&self, folder: &Path) -> bool {
+        self.by_point.range(folder.to_owned()..).next().is_some_and(|(point, _)| point.starts_with(folder))
+    }
+
+    /// The mount that a path is on, by its name alone.
+    fn of_path(&self, path: &Path) -> Option<&Mount> {
+        path.ancestors().find_map(|at| self.by_point.get(at)).map(|&at| &self.mounts[at])
+    }
+
+    /// Where a path lies that was reached by a mount.
+    pub(super) fn locate(&self, seen: &Seen, path: &Path) -> Option<Location> {
+        let mount = match seen.mount {
+            Some(id) => self.get(id)?,
+            None => self.of_path(path)?,
+        };
+        let below = path.strip_prefix(&mount.point).ok()?;
+        Some(Location { device: mount.device, path: mount.root.join(below) })
+    }
+
+    /// Whether a look at this path may have to wait for another host or process.
+    pub(super) fn is_remote(&self, path: &Path) -> Option<u64> {
+        self.of_path(path).filter(|mount| mount.is_remote()).map(|mount| mount.device)
+    }
+
+    /// Where a mount's own place is: in the file system that its mount point lies in.
+    pub(super) fn place_of(&self, mount: &Mount) -> Option<Location> {
+        let above = self.get(mount.parent).filter(|above| above.id != mount.id)?;
+        let below = mount.point.strip_prefix(&above.point).ok()?;
+        Some(Location { device: above.device, path: above.root.join(below) })
+    }
+}
+
+/// `\040` and its like stand for blanks and their like.
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|d| std::str::from_utf8(d).ok());
+        match octal.and_then(|d| u8::from_str_radix(d, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+        2 1 8:2 /vol /data rw,noatime shared:3 - xfs /dev/sdb rw\n\
+        3 2 0:40 / /data/a\\040b rw - tmpfs t rw\n\
+        4 1 8:2 /vol/jobs/x /srv rw - xfs /dev/sdb rw\n\
+        5 1 0:41 / /o rw - overlay overlay rw,lowerdir=/l1:/l2,upperdir=/data/up,workdir=/w\n\
+        6 1 0:50 / /net rw - fuse.sshfs h: rw\n";
+
+    #[test]
+    fn location_follows_the_mount_and_not_the_name() {
+        let table = MountTable::parse(TABLE);
+        let seen = |mount| Seen { device: 0, inode: 1, links: 1, mount, is_socket: false };
+        let at = |mount, path: &str| table.locate(&seen(mount), Path::new(path));
+        let on_b = |path: &str| Some(Location { device: device(8, 2), path: path.into() });
+        assert_eq!(at(Some(2), "/data/jobs/x/f"), on_b("/vol/jobs/x/f"));
+        assert_eq!(at(None, "/data/jobs/x/f"), on_b("/vol/jobs/x/f"));
+        assert_eq!(at(Some(4), "/srv/f"), on_b("/vol/jobs/x/f"));
+        assert_eq!(at(Some(2), "/elsewhere"), None);
+        assert_eq!(at(Some(99), "/data"), None);
+    }
+
+    #[test]
+    fn mount_is_placed_in_the_file_system_above_it() {
+        let table = MountTable::parse(TABLE);
+        let place = table.place_of(table.get(3).unwrap()).unwrap();
+        assert_eq!(place, Location { device: device(8, 2), path: "/vol/a b".into() });
+        assert!(place.is_within(&Location { device: device(8, 2), path: "/vol".into() }));
+        assert!(!place.is_within(&Location { device: device(8, 2), path: "/vo".into() }));
+        assert_eq!(table.place_of(table.get(1).unwrap()), None);
+    }
+
+    #[test]
+    fn overlay_names_its_folders_and_remote_kinds_are_known() {
+        let table = MountTable::parse(TABLE);
+        let names: Vec<&Path> = table.get(5).unwrap().names().collect();
+        assert_eq!(names, ["/l1", "/l2", "/data/up", "/w"].map(Path::new));
+        assert_eq!(table.is_remote(Path::new("/net/x")), Some(device(0, 50)));
+        assert_eq!(table.is_remote(Path::new("/data/x")), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! One look at everything on this machine that may use a file of the state directory.
+//!
+//! What uses something is known by device and inode. Where the kernel's name for it proves to lead to that very
+//! inode, the mount table tells where in the file system it lies: then a folder is asked about by a look into an
+//! ordered map, and whatever lies elsewhere is dropped at once. What has no such name (a process in a root
+//! directory of its own, a path that is too long, a name that was removed) is compared with every entry of the
+//! folder that is asked about.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::AtFlags;
+
+use super::answer::How;
+use super::hidden::Hidden;
+use super::mounts::{Location, MountTable, Seen, look};
+
+/// Something that is used, and who uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    pub(super) by: By,
+    pub(super) how: How,
+    /// The name that it has for its user.
+    pub(super) name: PathBuf,
+}
+
+/// Who uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum By {
+    Process(u32),
+    Kernel(String),
+}
+
+/// The folders that are asked about lie in these.
+#[derive(Debug, Default)]
+pub(super) struct Areas {
+    places: Vec<Location>,
+    names: Vec<PathBuf>,
+    devices: HashSet<u64>,
+    /// Whether all of them are placed: only then something can be said to lie elsewhere.
+    are_placed: bool,
+}
+
+impl Areas {
+    fn new(folders: &[PathBuf], own: &MountTable) -> Areas {
+        let mut areas = Areas { are_placed: true, ..Areas::default() };
+        for folder in folders {
+            let Ok(real) = std::fs::canonicalize(folder) else { continue };
+            let place = look(&real, AtFlags::empty()).ok().and_then(|seen| own.locate(&seen, &real));
+            areas.are_placed &= place.is_some();
+            areas.devices.extend(place.as_ref().map(|place| place.device));
+            areas.places.extend(place);
+            areas.names.push(real);
+        }
+        areas
+    }
+
+    pub(super) fn have(&self, place: &Location) -> bool {
+        self.places.iter().any(|area| place.is_within(area))
+    }
+
+    pub(super) fn have_named(&self, path: &Path) -> bool {
+        self.names.iter().any(|area| path.starts_with(area))
+    }
+
+    /// Whether it can be said of something that it lies in none of them.
+    pub(super) fn are_all_placed(&self) -> bool {
+        self.are_placed
+    }
+
+    /// Whether a file system is certainly none of theirs.
+    pub(super) fn exclude(&self, device: u64) -> bool {
+        self.are_placed && !self.devices.contains(&device)
+    }
+
+    /// Whether a device is a file system of theirs, as mount tables give it.
+    pub(super) fn have_device(&self, device: u64) -> bool {
+        self.devices.contains(&device)
+    }
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub(super) struct Picture {
+    pub(super) own: MountTable,
+    pub(super) areas: Areas,
+    /// By where it lies.
+    pub(super) placed: BTreeMap<Location, Vec<Reference>>,
+    /// By device and inode.
+    pub(super) unplaced: HashMap<(u64, u64), Reference>,
+    /// By file system and inode, which is not what stat(2) says of every file.
+    pub(super) inodes: HashMap<u64, (u64, Reference)>,
+    /// Sockets that were bound by a name of which nobody knows from which folder it leads.
+    pub(super) sockets: HashMap<OsString, Reference>,
+    /// By what a mount's options say, in another namespace perhaps.
+    pub(super) named: Vec<(PathBuf, Reference)>,
+    /// Processes that do not let this user look.
+    pub(super) hidden: Vec<Hidden>,
+    /// Why nothing is known.
+    pub(super) blind: Option<String>,
+}
+
+impl Picture {
+    pub(super) fn of(folders: &[PathBuf]) -> Picture {
+        let mut picture = Picture::default();
+        match MountTable::of(Path::new("/proc/self")) {
+            Ok(own) => picture.own = own,
+            Err(e) => picture.blind = Some(format!("the mounts of this process cannot be read: {e}")),
+        }
+        picture.areas = Areas::new(folders, &picture.own);
+        super::processes::gather(&mut picture);
+        super::kernel::gather(&mut picture);
+        picture
+    }
+
+    /// Whether a folder must be gone through to know who uses it.
+    pub(super) fn needs_a_walk(&self) -> bool {
+        !(self.unplaced.is_empty() && self.inodes.is_empty() && self.sockets.is_empty())
+    }
+
+    /// Notes something that lies in one of the areas.
+    pub(super) fn place(&mut self, place: Location, reference: Reference) {
+        let there = self.placed.entry(place).or_default();
+        // One of each kind in one place is enough to protect it.
+        if !there.iter().any(|other| other.how == reference.how) {
+            there.push(reference);
+        }
+    }
+
+    /// Where something lies whose name for the process with this folder in `/proc` is `name`; `None` when that
+    /// is not proven.
+    pub(super) fn locate(
+        &self,
+        process: &Path,
+        table: &MountTable,
+        seen: &Seen,
+        name: &Path,
+    ) -> Option<Location> {
+        let below = name.strip_prefix("/").ok()?;
+        let is_same = |there: &Seen| (there.device, there.inode) == (seen.device, seen.inode);
+        // By its own root directory, else by ours: the kernel names what it can reach from the one who asks.
+        let theirs = look(&process.join("root").join(below), AtFlags::SYMLINK_NOFOLLOW).ok();
+        if let Some(there) = theirs.filter(is_same) {
+            return table.locate(&there, name);
+        }
+        let ours = look(name, AtFlags::SYMLINK_NOFOLLOW).ok().filter(is_same)?;
+        self.own.locate(&ours, name)
+    }
+}

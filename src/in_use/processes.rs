@@ -1,0 +1,367 @@
+//! What processes use: working and root directories, programs, memory, descriptors, sockets, mounts.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::answer::How;
+use super::hidden;
+use super::mounts::{Location, MountTable, Seen, device_of, look};
+use super::picture::{By, Picture, Reference};
+use super::sockets::Sockets;
+
+/// Appended by the kernel to the name of a file that was removed.
+const REMOVED: &[u8] = b" (deleted)";
+
+/// Why a process tells nothing.
+enum Silent {
+    /// It has ended.
+    Gone,
+    /// It may not be looked at.
+    Hidden,
+    /// This process lacks what it takes to look; why.
+    Blind(String),
+}
+
+impl From<io::Error> for Silent {
+    fn from(error: io::Error) -> Silent {
+        match Errno::from_io_error(&error) {
+            Some(Errno::ACCESS | Errno::PERM) => Silent::Hidden,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+                Silent::Blind(format!("the processes of this machine cannot be looked at: {error}"))
+            }
+            _ => Silent::Gone,
+        }
+    }
+}
+
+impl From<Errno> for Silent {
+    fn from(error: Errno) -> Silent {
+        io::Error::from(error).into()
+    }
+}
+
+/// Looks at every process but this one.
+pub(super) fn gather(picture: &mut Picture) {
+    let pids = match std::fs::read_dir("/proc") {
+        Ok(entries) => {
+            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).collect()
+        }
+        Err(e) => {
+            picture.blind = Some(format!("the processes of this machine cannot be listed: {e}"));
+            Vec::new()
+        }
+    };
+    let own = std::process::id();
+    let mut gathering = Gathering::new(picture);
+    let mut hidden = Vec::new();
+    for &pid in pids.iter().filter(|&&pid| pid != own) {
+        match gathering.process(pid) {
+            Ok(()) | Err(Silent::Gone) => {}
+            Err(Silent::Hidden) => {
+                hidden.push(pid);
+                gathering.mounts_of_hidden(pid);
+            }
+            Err(Silent::Blind(why)) => gathering.picture.blind = Some(why),
+        }
+    }
+    let sockets = std::mem::take(&mut gathering.sockets);
+    sockets.place_in(gathering.picture);
+    picture.hidden = hidden::those_that_could(&hidden, &pids);
+}
+
+/// A mount table, and for which namespace and root directory it was read.
+type Tables = HashMap<(PathBuf, u64, u64), Rc<MountTable>>;
+
+struct Gathering<'a> {
+    picture: &'a mut Picture,
+    tables: Tables,
+    /// Tables of processes that hide their namespace.
+    texts: HashSet<Vec<u8>>,
+    /// What was proven to lie elsewhere, by its name in a table.
+    elsewhere: HashSet<(usize, u64, u64, PathBuf)>,
+    sockets: Sockets,
+    /// This program's file.
+    program: Option<(u64, u64)>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(picture: &'a mut Picture) -> Gathering<'a> {
+        let program = look(Path::new("/proc/self/exe"), AtFlags::empty()).ok();
+        Gathering {
+            picture,
+            tables: HashMap::new(),
+            texts: HashSet::new(),
+            elsewhere: HashSet::new(),
+            sockets: Sockets::default(),
+            program: program.map(|seen| (seen.device, seen.inode)),
+        }
+    }
+
+    fn process(&mut self, pid: u32) -> Result<(), Silent> {
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let stat = hidden::stat(pid).ok_or(Silent::Gone)?;
+        if stat.is_kernel {
+            return Ok(());
+        }
+        let mut done = self.leader(pid, &folder);
+        if stat.threads <= 1 || matches!(done, Err(Silent::Hidden | Silent::Blind(_))) {
+            return done;
+        }
+        let first = pid.to_string();
+        for thread in std::fs::read_dir(folder.join("task"))?.flatten() {
+            if thread.file_name() == first.as_str() {
+                continue;
+            }
+            let told = match done {
+                // Its first thread has ended, and the others tell for it.
+                Err(Silent::Gone) => {
+                    done = self.leader(pid, &thread.path());
+                    continue;
+                }
+                _ => self.thread(pid, &thread.path()),
+            };
+            if let Err(Silent::Blind(why)) = told {
+                return Err(Silent::Blind(why));
+            }
+        }
+        done
+    }
+
+    /// All that a process has, by its first thread's folder.
+    fn leader(&mut self, pid: u32, folder: &Path) -> Result<(), Silent> {
+        let table = self.thread(pid, folder)?;
+        let program = look(&folder.join("exe"), AtFlags::empty()).ok();
+        let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
+        self.link(pid, folder, &table, "exe", How::Program)?;
+        self.sockets.of_process(folder);
+        // What this program's own processes have open, they look at, or hold by a lock that whoever removes
+        // the folder takes first.
+        if is_ours {
+            return Ok(());
+        }
+        for entry in std::fs::read_dir(folder.join("fd"))?.flatten() {
+            let name = Path::new("fd").join(entry.file_name());
+            self.link(pid, folder, &table, name, How::Open)?;
+        }
+        self.memory(pid, folder, &table)
+    }
+
+    /// Working and root directory, which each thread can have of its own, and its mounts.
+    fn thread(&mut self, pid: u32, folder: &Path) -> Result<Rc<MountTable>, Silent> {
+        let root = look(&folder.join("root"), AtFlags::empty())?;
+        let namespace = std::fs::read_link(folder.join("ns/mnt"))?;
+        let key = (namespace, root.device, root.inode);
+        let table = match self.tables.get(&key) {
+            Some(table) => table.clone(),
+            None => {
+                let table = Rc::new(MountTable::of(folder)?);
+                self.mounts(pid, &table);
+                self.tables.insert(key, table.clone());
+                table
+            }
+        };
+        self.link(pid, folder, &table, "cwd", How::WorkingDirectory)?;
+        self.link(pid, folder, &table, "root", How::Root)?;
+        Ok(table)
+    }
+
+    fn link(
+        &mut self,
+        pid: u32,
+        folder: &Path,
+        table: &Rc<MountTable>,
+        link: impl AsRef<Path>,
+        how: How,
+    ) -> Result<(), Silent> {
+        let link = folder.join(link);
+        let name = match std::fs::read_link(&link) {
+            Ok(name) => Some(name),
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::NAMETOOLONG) => None,
+            // Closed meanwhile, or a thread of the kernel.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e.into()),
+        };
+        if let Some(name) = &name {
+            if !name.is_absolute() {
+                self.sockets.of(pid, name);
+                return Ok(());
+            }
+            if table.is_remote(name).is_some_and(|device| self.picture.areas.exclude(device)) {
+                return Ok(());
+            }
+        }
+        match look(&link, AtFlags::empty()) {
+            Ok(seen) => self.found(pid, folder, table, &seen, name, how),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => self.unanswered(pid, name.unwrap_or_default(), how, e)?,
+        }
+        Ok(())
+    }
+
+    /// A dead file system answers nothing: by its name alone it may be one of ours.
+    fn unanswered(&mut self, pid: u32, name: PathBuf, how: How, error: io::Error) -> Result<(), Silent> {
+        if let blind @ Silent::Blind(_) = error.into() {
+            return Err(blind);
+        }
+        if self.picture.areas.have_named(&name) {
+            let reference = Reference { by: By::Process(pid), how, name: name.clone() };
+            self.picture.named.push((name, reference));
+        }
+        Ok(())
+    }
+
+    fn found(
+        &mut self,
+        pid: u32,
+        folder: &Path,
+        table: &Rc<MountTable>,
+        seen: &Seen,
+        name: Option<PathBuf>,
+        how: How,
+    ) {
+        let mount = seen.mount.and_then(|id| table.get(id));
+        if seen.links == 0 || mount.is_some_and(|mount| self.picture.areas.exclude(mount.device)) {
+            return;
+        }
+        let name = name.unwrap_or_default();
+        let key = (Rc::as_ptr(table) as usize, seen.device, seen.inode, name.clone());
+        if self.elsewhere.contains(&key) {
+            return;
+        }
+        let reference = Reference { by: By::Process(pid), how, name: name.clone() };
+        match self.picture.locate(folder, table, seen, &name) {
+            Some(place) if self.picture.areas.have(&place) => self.picture.place(place, reference),
+            Some(_) if self.picture.areas.are_all_placed() => drop(self.elsewhere.insert(key)),
+            _ => drop(self.picture.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
+        }
+    }
+
+    /// `7f0c-7f0d r-xp 00000000 fd:01 123 /usr/lib/libc.so`
+    fn memory(&mut self, pid: u32, folder: &Path, table: &Rc<MountTable>) -> Result<(), Silent> {
+        let text = std::fs::read(folder.join("maps"))?;
+        let mut last = None;
+        for line in text.split(|&b| b == b'\n') {
+            let Some(mapped) = Mapped::parse(line) else { continue };
+            // A program and a library are several lines.
+            let key = (mapped.device, mapped.inode);
+            // An overlay of older kernels is told by the file system below it.
+            let name = Path::new(OsStr::from_bytes(mapped.name));
+            let is_elsewhere =
+                self.picture.areas.exclude(mapped.device) && !self.picture.areas.have_named(name);
+            if is_elsewhere || last.replace(key) == Some(key) {
+                continue;
+            }
+            self.mapped(pid, folder, table, &mapped);
+        }
+        Ok(())
+    }
+
+    fn mapped(&mut self, pid: u32, folder: &Path, table: &Rc<MountTable>, mapped: &Mapped<'_>) {
+        let name = PathBuf::from(OsStr::from_bytes(mapped.name));
+        let key = (Rc::as_ptr(table) as usize, mapped.device, mapped.inode, name.clone());
+        if self.elsewhere.contains(&key) {
+            return;
+        }
+        // By what is mapped itself, where this user may follow that; else by its name.
+        let link = folder.join("map_files").join(&mapped.range);
+        let seen = look(&link, AtFlags::empty()).ok();
+        let seen = seen.or_else(|| {
+            let below = name.strip_prefix("/").ok()?;
+            let there = look(&folder.join("root").join(below), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            (there.inode == mapped.inode).then_some(there)
+        });
+        let Some(seen) = seen else {
+            let reference = Reference { by: By::Process(pid), how: How::Mapped, name };
+            self.picture.inodes.entry(mapped.inode).or_insert((mapped.device, reference));
+            return;
+        };
+        self.found(pid, folder, table, &seen, Some(name), How::Mapped);
+        // Some file systems have two numbers for one device.
+        if self.elsewhere.contains(&(key.0, seen.device, seen.inode, key.3.clone())) {
+            self.elsewhere.insert(key);
+        }
+    }
+
+    /// What is mounted in, or of, the areas.
+    fn mounts(&mut self, pid: u32, table: &MountTable) {
+        for mount in &table.mounts {
+            let reference = |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
+            let mut note = |place: Option<Location>, how| {
+                if let Some(place) = place.filter(|place| self.picture.areas.have(place)) {
+                    self.picture.place(place, reference(how));
+                }
+            };
+            note(table.place_of(mount), How::MountPoint);
+            note(Some(mount.shows()), How::Mounted);
+            for name in mount.names().filter(|name| self.picture.areas.have_named(name)) {
+                self.picture.named.push((name.to_owned(), reference(How::Mounted)));
+            }
+        }
+    }
+
+    /// The mounts of a process that hides the rest.
+    fn mounts_of_hidden(&mut self, pid: u32) {
+        let Ok(text) = std::fs::read(format!("/proc/{pid}/mountinfo")) else { return };
+        if !self.texts.contains(&text) {
+            self.mounts(pid, &MountTable::parse(&text));
+            self.texts.insert(text);
+        }
+    }
+}
+
+/// A line of a process's memory that has a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapped<'a> {
+    /// As the kernel names it in `map_files`.
+    range: String,
+    device: u64,
+    inode: u64,
+    name: &'a [u8],
+}
+
+impl Mapped<'_> {
+    fn parse(line: &[u8]) -> Option<Mapped<'_>> {
+        let mut fields = line.splitn(6, |&b| b == b' ');
+        let range = range(std::str::from_utf8(fields.next()?).ok()?)?;
+        let (device, inode) = (fields.nth(2)?, fields.next()?);
+        let device = device_of(std::str::from_utf8(device).ok()?, 16)?;
+        let inode = std::str::from_utf8(inode).ok()?.parse().ok().filter(|&inode| inode != 0)?;
+        let name = fields.next()?.trim_ascii_start();
+        let name = name.strip_suffix(REMOVED).unwrap_or(name);
+        Some(Mapped { range, device, inode, name })
+    }
+}
+
+/// Without the zeros in front that `maps` has.
+fn range(text: &str) -> Option<String> {
+    let (from, to) = text.split_once('-')?;
+    Some(format!("{}-{}", from.trim_start_matches('0'), to.trim_start_matches('0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_use::mounts::device;
+
+    #[test]
+    fn line_of_memory_is_parsed() {
+        let line = b"00400000-00401000 r-xp 00001000 fd:0a 123    /a b/c.so (deleted)";
+        let mapped = Mapped::parse(line).unwrap();
+        let whole = Mapped {
+            range: "400000-401000".to_owned(),
+            device: device(0xfd, 0x0a),
+            inode: 123,
+            name: b"/a b/c.so",
+        };
+        assert_eq!(mapped, whole);
+        assert_eq!(Mapped::parse(b"7ffd-7ffe rw-p 00000000 00:00 0    [stack]"), None);
+        assert_eq!(Mapped::parse(b"7ffd-7ffe rw-p 00000000 00:00 0"), None);
+    }
+}

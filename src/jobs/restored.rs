@@ -1,0 +1,47 @@
+//! Notices that the files of a state directory went back in time, by a supervisor that lives.
+//!
+//! A backup that was put back *into* the folder leaves the folder what it was. But a supervisor that was called
+//! for a claim which the log does not have yet is of a time that this log does not know, unless its sentinel is
+//! there: then only the log lost its end, which is mended by what the workspace tells.
+
+use super::process_table::ProcessTable;
+use super::sentinel::Sentinel;
+use crate::queue::{QueueError, open_log};
+use crate::state::{StateDir, StateError};
+
+/// Why that could not be found out, or noted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The log cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The identity cannot be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Begins a new incarnation when what lives shows that the files went back in time; says so.
+///
+/// # Errors
+/// When the log cannot be used or the identity cannot be written.
+pub fn notice_restore(dir: &mut StateDir) -> Result<bool, RestoreError> {
+    if dir.is_copy() {
+        return Ok(false);
+    }
+    let end = open_log(dir)?.end().last_seq;
+    let supervised = ProcessTable::new().supervised_claims(dir);
+    let unknown = supervised.into_iter().find(|(process, job, claim)| {
+        let sentinel = dir.paths.job(&job.to_string()).ok().map(|paths| Sentinel::read(&paths.sentinel()));
+        let is_named =
+            matches!(&sentinel, Some(Ok(found)) if found.whole().is_some_and(|s| s.supervisor == *process));
+        *claim > end && !is_named
+    });
+    let Some((process, job, claim)) = unknown else { return Ok(false) };
+    dir.note_restored(&format!(
+        "process {} supervises job {job} by claim {claim}, and the queue ends with record {end}: files of an \
+         earlier time were put back",
+        process.pid
+    ))?;
+    Ok(true)
+}

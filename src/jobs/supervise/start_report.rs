@@ -1,0 +1,97 @@
+//! What the trampoline tells its supervisor when it does not become the command.
+//!
+//! An exit status cannot tell it: the command may end with 126, too. So the trampoline's standard input is the
+//! writing end of a pipe that the supervisor reads after the end. The trampoline keeps it close-on-exec, and puts
+//! `/dev/null` in its place before it becomes the command: whoever writes into it was never the command.
+//!
+//! A report is one line: `host` or `start`, a tab, and why.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::stdio::{dup2_stdin, stdin};
+
+/// The most that is read of a report, bytes.
+const LONGEST: u64 = 4096;
+
+/// Why the command was not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StartFailure {
+    pub(super) why: String,
+    /// Whether the host was too weak.
+    pub(super) of_host: bool,
+}
+
+/// The supervisor's end.
+#[derive(Debug)]
+pub(super) struct ReportReader(PipeReader);
+
+impl ReportReader {
+    /// With the end that becomes the trampoline's standard input.
+    pub(super) fn pipe() -> io::Result<(ReportReader, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        Ok((ReportReader(reader), writer))
+    }
+
+    /// After the trampoline, or the command that it became, has ended.
+    pub(super) fn read(self) -> Option<StartFailure> {
+        // Nobody writes any more; that somebody still could is no reason to wait.
+        rustix::io::ioctl_fionbio(&self.0, true).ok()?;
+        let mut text = Vec::new();
+        let _ = self.0.take(LONGEST).read_to_end(&mut text); // What came before an error counts.
+        parse(&String::from_utf8_lossy(&text))
+    }
+}
+
+fn parse(text: &str) -> Option<StartFailure> {
+    let (kind, why) = text.trim_end().split_once('\t')?;
+    let of_host = match kind {
+        "host" => true,
+        "start" => false,
+        _ => return None,
+    };
+    Some(StartFailure { why: why.to_owned(), of_host })
+}
+
+/// The trampoline's end.
+#[derive(Debug)]
+pub(super) struct Report(OwnedFd);
+
+impl Report {
+    /// Takes it from standard input.
+    pub(super) fn take() -> io::Result<Report> {
+        Ok(Report(fcntl_dupfd_cloexec(stdin(), 3)?))
+    }
+
+    /// Puts `/dev/null` in its place, for the command.
+    pub(super) fn give_way() -> io::Result<()> {
+        Ok(dup2_stdin(&std::fs::File::open("/dev/null")?)?)
+    }
+
+    pub(super) fn tell(self, failure: &StartFailure) {
+        let kind = if failure.of_host { "host" } else { "start" };
+        let line = format!("{kind}\t{}\n", failure.why.replace('\n', " "));
+        // Without it the exit status is all that is known.
+        let _ = std::fs::File::from(self.0).write_all(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_is_read_as_it_was_told_and_silence_is_none() {
+        for of_host in [true, false] {
+            let failure = StartFailure { why: "no process: try again".to_owned(), of_host };
+            let (reader, writer) = ReportReader::pipe().unwrap();
+            Report(writer.into()).tell(&failure);
+            assert_eq!(reader.read(), Some(failure));
+        }
+        let (reader, writer) = ReportReader::pipe().unwrap();
+        assert_eq!(reader.read(), None, "also while somebody could still write");
+        drop(writer);
+        assert_eq!(parse("what a command may write\t126"), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! Makes a state directory of its own out of a copy.
+//!
+//! In an order in which each step may be the last one: until the identity is written, the directory is a copy,
+//! is only read, and can be adopted again. First what the original goes on with is ended here: its running jobs
+//! are crashed, its locks are given back, its undelivered callbacks wait for an operator. Then the logs and the
+//! snapshots get the new id, and last the identity.
+//!
+//! The new id is made of the old one and of the folder, so that a second try makes the same.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::durable::log::{LogError, reassign};
+use crate::durable::{DiskError, Tried};
+use crate::locks::{self, JobLiveness, LockState, read_metadata};
+use crate::queue::{Actor, AfterCrash, End, Job, JobId, Operation, Outcome, Queue, QueueError};
+use crate::recovery::recovery_ends;
+use crate::state::names::decode;
+use crate::state::{StateDir, StateError};
+use crate::webhooks::{DeliveryLogError, Endpoint, hold_for_another};
+
+/// The reason of the end of a job that ran in the original.
+const COPIED: &str = "copied: it runs, or ran, in the state directory that this one was a copy of";
+
+/// Why a copy was not adopted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// It is none.
+    #[error("{} is no copy: it is the state directory that is recorded in it", path.display())]
+    NotACopy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The identity.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The log of deliveries.
+    #[error(transparent)]
+    Deliveries(#[from] DeliveryLogError),
+    /// Another log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default)]
+pub struct Adoption {
+    /// Jobs that ran in the original, and are crashed here.
+    pub crashed: Vec<JobId>,
+    /// Repositories whose locks the original's holders have.
+    pub released: Vec<String>,
+    /// Deliveries that wait for an operator.
+    pub held: usize,
+}
+
+/// Adopts a copy, which is a state directory of its own afterwards. `dry_run`: only says what would be done.
+///
+/// # Errors
+/// [`AdoptError::NotACopy`]; otherwise what the system says, and then it can be tried again.
+pub fn adopt_as_new(
+    copy: &StateDir,
+    endpoints: &[Endpoint],
+    actor: &Actor,
+    dry_run: bool,
+) -> Result<(StateDir, Adoption), AdoptError> {
+    let Some(mut dir) = copy.to_be_adopted() else {
+        return Err(AdoptError::NotACopy { path: copy.paths.root().to_owned() });
+    };
+    if dry_run {
+        let queue = Queue::open_to_look(copy)?;
+        let crashed = queue.state().running().map(|job| job.id.clone()).collect();
+        let released = held(copy).into_iter().collect();
+        return Ok((copy.clone(), Adoption { crashed, released, held: 0 }));
+    }
+    let _adopting = dir.lock_identity()?;
+    let id = dir.id_of_adopted();
+    let mut queue = Queue::open(&dir)?;
+    let crashed = end_running(&mut queue, actor)?;
+    let released = release(&dir, actor);
+    let held = hold_for_another(&dir, id, queue.state(), endpoints, &recovery_ends(&dir))?;
+    drop(queue);
+    reassign_all(&dir, id)?;
+    dir.become_another(id)?;
+    Ok((dir, Adoption { crashed, released, held }))
+}
+
+fn end_running(queue: &mut Queue, actor: &Actor) -> Result<Vec<JobId>, QueueError> {
+    let (_, crashed) = queue.transact(actor, |state| {
+        let running: Vec<&Job> = state.running().collect();
+        let ends = running.iter().map(|job| Operation::End(copied(job))).collect();
+        (ends, running.iter().map(|job| job.id.clone()).collect())
+    })?;
+    Ok(crashed)
+}
+
+fn copied(job: &Job) -> End {
+    End {
+        job: job.id.clone(),
+        attempt: job.attempt,
+        claim: job.course().claim.unwrap_or(0),
+        outcome: Outcome::Crashed,
+        exit_code: None,
+        signal: None,
+        ended_at: None,
+        reason: Some(COPIED.to_owned()),
+        after_crash: Some(AfterCrash::Hold),
+        started_at: None,
+        ended_by: None,
+        by_itself: false,
+    }
+}
+
+/// The repositories whose metadata says that somebody has the lock.
+fn held(dir: &StateDir) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(dir.paths.locks()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
+    let is_held = |name: &String| {
+        let metadata = dir.paths.lock(name).ok().map(|paths| read_metadata(&paths.metadata, name));
+        metadata.as_ref().and_then(|m| m.whole()).is_some_and(|m| m.state != LockState::Released)
+    };
+    names.filter(is_held).collect()
+}
+
+/// Whoever holds them in the original holds them there. What is damaged is for `repair locks`.
+fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
+    let actor = Actor { why: Some("it is held in the original".to_owned()), ..actor.clone() };
+    let over = |_: &JobId, _: u64| JobLiveness::Over;
+    let given_back =
+        held(dir).into_iter().filter(|name| locks::release(dir, name, None, true, &actor, &over).is_ok());
+    given_back.collect()
+}
+
+/// Gives the segments of all logs, and the snapshots, the new id.
+fn reassign_all(dir: &StateDir, id: Uuid) -> Result<(), DiskError> {
+    let paths = &dir.paths;
+    let folders = [
+        paths.queue(),
+        paths.queue_log(),
+        paths.audit_log(),
+        paths.startup_log(),
+        paths.webhooks_log(),
+        paths.cleanup_completed(),
+        paths.orphans_log(),
+    ];
+    let (from, to) = (dir.identity.state_id.to_string(), id.to_string());
+    for folder in folders {
+        let entries = match std::fs::read_dir(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.and_then(Iterator::collect::<Result<Vec<_>, _>>).tried("list", &folder)?,
+        };
+        for path in entries.iter().map(std::fs::DirEntry::path) {
+            if path.extension().is_some_and(|e| e == "log") && path.is_file() {
+                reassign(&dir.disk, &path, &from, &to)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `daemon/turn`: when the daemon's loop turned last, by the clock of this boot. Written in place and never synced:
+//! it helps to judge the living. Whoever reads it knows by the daemon's lock that a daemon lives, and by the PID that
+//! it was this one.
+//!
+//! `{"pid":4711,"boot_ms":86400123}`, filled up with spaces to 63 bytes and a line feed.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{DiskError, DiskFile, read_optional};
+use crate::state::StateDir;
+use crate::system::since_boot;
+
+/// So often a turn is written down.
+const EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Turn {
+    pid: u32,
+    boot_ms: u64,
+}
+
+/// Writes down that the loop turns.
+#[derive(Debug)]
+pub struct TurnWriter {
+    file: DiskFile,
+    last: Mutex<Option<Instant>>,
+}
+
+impl TurnWriter {
+    /// # Errors
+    /// What the system says.
+    pub fn open(dir: &StateDir) -> Result<TurnWriter, DiskError> {
+        Ok(TurnWriter { file: dir.disk.open_or_create(&dir.paths.daemon_turn())?, last: Mutex::default() })
+    }
+
+    /// Called in every round; writes now and then. A disk that refuses is told by others.
+    pub fn turned(&self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
+        *last = Some(Instant::now());
+        let boot_ms = u64::try_from(since_boot().as_millis()).unwrap_or(u64::MAX);
+        let text = serde_json::to_string(&Turn { pid: std::process::id(), boot_ms }).unwrap_or_default();
+        let _ = self.file.write_at(format!("{text:<63}\n").as_bytes(), 0);
+    }
+}
+
+/// How long ago the loop of this daemon turned last; `None` when it has not written that down.
+#[must_use]
+pub fn last_turn(dir: &StateDir, pid: u32) -> Option<Duration> {
+    let text = read_optional(&dir.paths.daemon_turn()).ok()??;
+    let turn: Turn = serde_json::from_slice(&text).ok()?;
+    (turn.pid == pid).then(|| since_boot().saturating_sub(Duration::from_millis(turn.boot_ms)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::state::Clock;
+
+    #[test]
+    fn last_turn_is_of_the_daemon_that_is_asked_about() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        let own = std::process::id();
+        assert_eq!(last_turn(&dir, own), None);
+        TurnWriter::open(&dir).unwrap().turned();
+        assert!(last_turn(&dir, own).is_some_and(|age| age < Duration::from_secs(60)));
+        assert_eq!(last_turn(&dir, own + 1), None);
+    }
+}

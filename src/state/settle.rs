@@ -1,0 +1,277 @@
+//! Finds out what a directory is when it is opened, and writes down what has changed: that it was moved, that a
+//! backup was put back, that it is a directory of its own now.
+
+use uuid::Uuid;
+
+use super::clock::Clock;
+use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
+use super::identity::Identity;
+use super::paths::StatePaths;
+use super::place::{
+    CopiedFrom, Place, PlaceRecord, Restored, Standing, StateStamp, next_incarnation, record_here,
+    standing_of,
+};
+use crate::durable::log::{self, Position, ReadRequest};
+use crate::durable::{Disk, FileLock, Home, Tried};
+
+impl StateDir {
+    /// The directory as it stands; see [`super::place`] for what is told from what. What has to be written down
+    /// is, where that is possible: a disk that cannot be written keeps nobody from looking.
+    pub(super) fn settled(
+        paths: StatePaths,
+        identity: Identity,
+        disk: Disk,
+        clock: Clock,
+    ) -> Result<StateDir, StateError> {
+        let home = Home::open(paths.root()).tried("look at", paths.root())?;
+        let place = Place::of(paths.root())?;
+        let record = PlaceRecord::read(&paths.place());
+        let standing = standing_of(&paths, &identity, &place, record.as_ref());
+        let past = record.filter(|r| r.state_id == identity.state_id).map(|r| r.past()).unwrap_or_default();
+        let home = match &standing {
+            Standing::Copied { of, .. } => home.copy_of(of.clone()),
+            _ => home,
+        };
+        let disk = disk.at_home(home);
+        let (lock_wait, segment_bytes) = (LOCK_WAIT, SEGMENT_BYTES);
+        let mut dir =
+            StateDir { paths, identity, place, standing, past, disk, clock, lock_wait, segment_bytes };
+        match dir.standing {
+            Standing::Own | Standing::Copied { .. } => {}
+            Standing::Unrecorded | Standing::Restored { .. } => match dir.write_down() {
+                Err(e) if !is_refusal(&e) => return Err(e),
+                // Told by whoever has to write.
+                _ => {}
+            },
+        }
+        Ok(dir)
+    }
+
+    /// Records the place as it is now, under the lock of the identity: somebody else may have been faster.
+    fn write_down(&mut self) -> Result<(), StateError> {
+        let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
+        if let Some(identity) = Identity::read(&self.paths.identity())? {
+            self.identity = identity;
+        }
+        let before = PlaceRecord::read(&self.paths.place());
+        if before.is_none() && self.paths.place().is_file() {
+            let (why, at) = ("the record of which folder this is cannot be understood", self.clock.now());
+            self.quarantine().keep_file(&self.paths.place(), why, &at.to_string())?;
+        }
+        self.standing = standing_of(&self.paths, &self.identity, &self.place, before.as_ref());
+        let now = self.clock.now();
+        let mut record = record_here(&self.paths, &self.identity, &self.place, now, before);
+        match &self.standing {
+            Standing::Own | Standing::Copied { .. } => return Ok(()),
+            Standing::Unrecorded => {}
+            Standing::Restored { why } => {
+                record.restored = Some(self.restored_now(why));
+                self.begin_incarnation(&mut record)?;
+            }
+        }
+        record.write(&self.disk, &self.paths)?;
+        self.past = record.past();
+        self.standing = Standing::Own;
+        Ok(())
+    }
+
+    fn restored_now(&self, why: &str) -> Restored {
+        Restored {
+            at: self.clock.now(),
+            from_incarnation: self.identity.incarnation,
+            log_end: self.end_of_the_log(),
+            why: why.to_owned(),
+            is_told: false,
+            has_survivors: true,
+        }
+    }
+
+    /// The number of the last record that the queue's log, or a snapshot, has.
+    fn end_of_the_log(&self) -> u64 {
+        let (folder, id) = (self.paths.queue_log(), self.identity.state_id.to_string());
+        let request =
+            ReadRequest { folder: &folder, state_id: Some(&id), from: Position::default(), until: None };
+        let read = log::read(request, |_, _| ()).map_or(0, |summary| summary.position.last_seq);
+        let names = super::directory::entries(&self.paths.queue()).unwrap_or_default();
+        let digits = |name: std::ffi::OsString| {
+            name.to_str()?.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().ok()
+        };
+        let snapshots = names.into_iter().filter(|name| name.as_encoded_bytes().starts_with(b"snapshot"));
+        snapshots.filter_map(digits).max().unwrap_or(0).max(read)
+    }
+
+    /// What bears witness that something belongs to this directory as it is now.
+    #[must_use]
+    pub fn stamp(&self) -> StateStamp {
+        let Place { device, inode, .. } = self.place;
+        StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
+    }
+
+    /// Whether a file of an attempt that bears this stamp is of the claim that it names: the time that was lost
+    /// when a backup was put back gave the same numbers to other claims.
+    #[must_use]
+    pub fn is_of_our_time(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
+        let Some(restored) = &self.past.restored else { return true };
+        let is_present = stamp.is_some_and(|stamp| stamp.incarnation == self.identity.incarnation);
+        is_present == (claim > restored.log_end)
+    }
+
+    /// Whether what bears this stamp was begun by another incarnation of this directory.
+    #[must_use]
+    pub fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
+        match (stamp, &self.past.restored) {
+            (Some(stamp), _) => stamp.incarnation != self.identity.incarnation,
+            (None, restored) => restored.is_some(),
+        }
+    }
+
+    /// Whether processes of another incarnation of this directory may live.
+    #[must_use]
+    pub fn may_have_survivors(&self) -> bool {
+        self.past.restored.as_ref().is_some_and(|restored| restored.has_survivors)
+    }
+
+    /// First in the identity: killed before the record of the place is written, one more begins.
+    fn begin_incarnation(&mut self, record: &mut PlaceRecord) -> Result<(), StateError> {
+        let incarnation = next_incarnation(self.paths.root(), &self.identity, self.clock.now());
+        let identity = Identity { incarnation, ..self.identity.clone() };
+        identity.write(&self.disk, &self.paths.identity())?;
+        record.incarnation = incarnation;
+        self.identity = identity;
+        Ok(())
+    }
+
+    /// Whether this directory is a copy of another one, which nobody has made a directory of its own.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        matches!(self.standing, Standing::Copied { .. })
+    }
+
+    /// Begins a new incarnation, because something shows that the files went back in time: what acted for the
+    /// time that is lost does not pass for ours any more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn note_restored(&mut self, why: &str) -> Result<(), StateError> {
+        self.change_record(|dir, record| {
+            record.restored = Some(dir.restored_now(why));
+            dir.begin_incarnation(record)
+        })
+    }
+
+    /// Notes that a recovery has told of the restore, and whether processes of another incarnation are left.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn note_told(&mut self, has_survivors: bool) -> Result<(), StateError> {
+        if self.past.restored.as_ref().is_none_or(|r| r.is_told && r.has_survivors == has_survivors) {
+            return Ok(());
+        }
+        self.change_record(|_, record| {
+            if let Some(restored) = &mut record.restored {
+                (restored.is_told, restored.has_survivors) = (true, has_survivors);
+            }
+            Ok(())
+        })
+    }
+
+    /// The same directory, when it is a copy, for the one who makes another one of it: it may be written.
+    #[must_use]
+    pub fn to_be_adopted(&self) -> Option<StateDir> {
+        let Standing::Copied { .. } = &self.standing else { return None };
+        let home = Home::open(self.paths.root()).ok()?;
+        let disk = self.disk.clone().at_home(home);
+        Some(StateDir { disk, ..self.clone() })
+    }
+
+    /// Keeps others from making or mending the identity.
+    ///
+    /// # Errors
+    /// When somebody else is at it.
+    pub fn lock_identity(&self) -> Result<FileLock, StateError> {
+        Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
+    }
+
+    /// The id that a copy gets: of the original's and of its own folder, the same in each try.
+    #[must_use]
+    pub fn id_of_adopted(&self) -> Uuid {
+        let Place { device, inode, born, .. } = &self.place;
+        let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
+        Uuid::new_v5(&self.identity.state_id, name.as_bytes())
+    }
+
+    /// Writes the identity of a copy that is another state directory from now on. The caller has given its logs
+    /// the new id, and holds [`StateDir::lock_identity`].
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn become_another(&mut self, state_id: Uuid) -> Result<(), StateError> {
+        let Standing::Copied { of, .. } = self.standing.clone() else { return Ok(()) };
+        let (original, now) = (self.identity.state_id, self.clock.now());
+        let incarnation = next_incarnation(self.paths.root(), &self.identity, now);
+        let identity = Identity { state_id, incarnation, ..self.identity.clone() };
+        let mut record = record_here(&self.paths, &identity, &self.place, now, None);
+        record.copied_from = Some(CopiedFrom { path: of, state_id: original, at: now });
+        identity.write(&self.disk, &self.paths.identity())?;
+        record.write(&self.disk, &self.paths)?;
+        (self.identity, self.past, self.standing) = (identity, record.past(), Standing::Own);
+        Ok(())
+    }
+
+    fn change_record(
+        &mut self,
+        change: impl FnOnce(&mut StateDir, &mut PlaceRecord) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
+        let before = PlaceRecord::read(&self.paths.place());
+        let mut record = record_here(&self.paths, &self.identity, &self.place, self.clock.now(), before);
+        change(self, &mut record)?;
+        record.write(&self.disk, &self.paths)?;
+        self.past = record.past();
+        Ok(())
+    }
+
+    /// The same directory where its folder is now; `None` when it is where it was opened, or nowhere.
+    #[must_use]
+    pub fn followed(&self) -> Option<StateDir> {
+        let home = self.disk.home().filter(|home| !home.is_at_its_path())?;
+        let root = home.path_now()?;
+        let disk = self.disk.clone().at_home(home.by_path(root.clone()));
+        Some(StateDir { paths: StatePaths::new(root), disk, ..self.clone() })
+    }
+
+    /// Whether the files at its path are still of the identity and incarnation that it was opened with.
+    #[must_use]
+    pub fn is_still_itself(&self) -> bool {
+        match Identity::read(&self.paths.identity()) {
+            Ok(Some(now)) => {
+                (now.state_id, now.incarnation) == (self.identity.state_id, self.identity.incarnation)
+            }
+            // Lost or damaged: recovery writes it anew, with the same id.
+            _ => true,
+        }
+    }
+
+    /// The least fencing number of this incarnation: above all that an earlier one can have given, for none of
+    /// them has granted more than a thousand locks a second since it began.
+    #[must_use]
+    pub fn fencing_floor(&self) -> u64 {
+        match self.identity.incarnation {
+            0 | 1 => 0,
+            second => second.saturating_add(1).saturating_mul(1000),
+        }
+    }
+
+    /// What stands in the environment of the processes that belong to this directory: its incarnation and its
+    /// folder.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        format!("{}@{}", self.identity.incarnation, self.place.as_mark())
+    }
+}
+
+/// Whether the disk, or whoever holds the lock, keeps this process from writing anything down: what it is to write
+/// beside that will tell.
+fn is_refusal(error: &StateError) -> bool {
+    matches!(error, StateError::Disk(_) | StateError::Lock(_))
+}

@@ -1,0 +1,68 @@
+//! The clock of this boot, which nobody can set and which goes on in a suspend; and how long a process has lived by
+//! it. A process in a time namespace (time_namespaces(7)) sees that clock, and the start times of processes,
+//! shifted: all are told here as the machine's first namespace has them, so that two views agree.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::process::ProcessIdentity;
+
+/// Milliseconds that this process's view of the boot's clock is ahead.
+fn shift_ms() -> i64 {
+    static SHIFT: OnceLock<i64> = OnceLock::new();
+    *SHIFT.get_or_init(|| {
+        let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        parse(&offsets).unwrap_or(0)
+    })
+}
+
+/// `boottime SECONDS NANOSECONDS`
+fn parse(offsets: &str) -> Option<i64> {
+    let line = offsets.lines().find_map(|line| line.trim_start().strip_prefix("boottime"))?;
+    let mut numbers = line.split_ascii_whitespace().map(str::parse::<i64>);
+    let (seconds, nanoseconds) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    seconds.checked_mul(1000)?.checked_add(nanoseconds / 1_000_000)
+}
+
+/// How long this machine runs, suspends included.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    let ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
+    Duration::from_millis(u64::try_from(ms.saturating_sub(shift_ms())).unwrap_or(0))
+}
+
+/// A start time as `/proc` tells it, in clock ticks, in the machine's own view.
+pub(super) fn unshifted(ticks: u64) -> u64 {
+    let per_second = i64::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100);
+    let shift = shift_ms().saturating_mul(per_second) / 1000;
+    ticks.wrapping_add_signed(shift.wrapping_neg())
+}
+
+/// How long ago a process of this boot started.
+#[must_use]
+pub fn age_of(process: ProcessIdentity) -> Duration {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);
+    since_boot().saturating_sub(started)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_read_and_this_process_is_as_old_as_it_is() {
+        assert_eq!(
+            parse("monotonic           0         0\nboottime       86400 500000000\n"),
+            Some(86_400_500)
+        );
+        assert_eq!(parse("boottime      -86400         0\n"), Some(-86_400_000));
+        assert_eq!(parse(""), None);
+        let age = age_of(ProcessIdentity::this());
+        assert!(age < Duration::from_secs(3600), "{age:?}");
+        assert!(since_boot() > age);
+    }
+}

@@ -1,0 +1,86 @@
+//! Whether the clock was set while this process ran: dates on both sides of such a moment are no distance in time.
+
+use std::time::Duration;
+
+use super::since_boot;
+use crate::state::{Clock, Timestamp};
+
+/// A clock that is set right by less has not jumped.
+const JUMP: Duration = Duration::from_secs(60 * 60);
+/// So long nothing is removed for its age after the clock was set forward, unless it is set back.
+const REST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Compares the clock with that of the boot.
+#[derive(Debug, Default)]
+pub struct ClockWatch {
+    /// The clock less the boot's, at the last look.
+    last: Option<i64>,
+    ahead: Option<Jump>,
+}
+
+/// The clock was set forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jump {
+    /// When that was seen, by the clock as it is since.
+    pub at: Timestamp,
+    /// By how much, in milliseconds.
+    pub by_ms: i64,
+    /// By the boot's clock.
+    seen: Duration,
+}
+
+impl ClockWatch {
+    /// Looks, and says by how much the clock has been set forward of late; `None` when ages can be told from dates.
+    pub fn ahead(&mut self, clock: &Clock) -> Option<Jump> {
+        self.look(clock.now(), since_boot())
+    }
+
+    fn look(&mut self, now: Timestamp, since_boot: Duration) -> Option<Jump> {
+        let difference = now.as_millis() - millis(since_boot);
+        let before = self.last.replace(difference).unwrap_or(difference);
+        let by_ms = difference - before;
+        if by_ms >= millis(JUMP) {
+            let by_ms = by_ms + self.ahead.map_or(0, |jump| jump.by_ms);
+            self.ahead = Some(Jump { at: now, by_ms, seen: since_boot });
+        } else if by_ms <= -millis(JUMP) {
+            // As it was before, or further back: what is too old now was so then.
+            let left = self.ahead.map(|jump| Jump { by_ms: jump.by_ms + by_ms, ..jump });
+            self.ahead = left.filter(|jump| jump.by_ms >= millis(JUMP));
+        }
+        self.ahead = self.ahead.filter(|jump| since_boot.saturating_sub(jump.seen) < REST);
+        self.ahead
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    #[test]
+    fn jump_ahead_is_told_until_it_is_taken_back_or_a_day_has_passed() {
+        let at = |watch: &mut ClockWatch, clock_ms: i64, boot_ms: u64| {
+            watch
+                .look(Timestamp::from_millis(clock_ms), Duration::from_millis(boot_ms))
+                .map(|jump| jump.by_ms)
+        };
+        let mut watch = ClockWatch::default();
+        assert_eq!(at(&mut watch, 1_000, 500), None);
+        assert_eq!(
+            at(&mut watch, DAY, u64::try_from(DAY).unwrap() - 500),
+            None,
+            "time that passed, or a suspend"
+        );
+        assert_eq!(at(&mut watch, 2 * DAY + 5, u64::try_from(DAY).unwrap() - 495), Some(DAY));
+        assert_eq!(at(&mut watch, 2 * DAY + 9, u64::try_from(DAY).unwrap() - 491), Some(DAY));
+        assert_eq!(at(&mut watch, DAY + 10, u64::try_from(DAY).unwrap() - 490), None, "set back");
+        assert_eq!(at(&mut watch, 9 * DAY, u64::try_from(DAY).unwrap()), Some(8 * DAY - 500));
+        assert_eq!(at(&mut watch, 10 * DAY, 2 * u64::try_from(DAY).unwrap()), None, "a day later");
+        assert_eq!(at(&mut watch, 5 * DAY, 2 * u64::try_from(DAY).unwrap()), None, "back alone is no matter");
+    }
+}

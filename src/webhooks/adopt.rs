@@ -1,0 +1,70 @@
+//! The deliveries of a copy that becomes another state directory.
+//!
+//! A delivery's id is made of the state directory's: in another one everything that ever was delivered would be
+//! new. So the log is replaced, in one piece, by one with the new ids: what was settled is, and what was not waits
+//! for an operator, for the original sends it.
+
+use uuid::Uuid;
+
+use super::derive::{Deriver, RecoveryEnd};
+use super::log::{DeliveryLog, DeliveryLogError};
+use super::record::{Course, Operation, Standing};
+use super::settings::Endpoint;
+use crate::queue::QueueState;
+use crate::state::StateDir;
+
+/// Why they wait.
+const HELD: &str = "held: the original of this state directory sends it";
+/// So many ids fit well into a record.
+const A_RECORD: usize = 500;
+
+/// Writes the log anew for the directory of this id; how many deliveries wait for an operator. The state
+/// directory still has the original's.
+///
+/// # Errors
+/// What the system says.
+pub fn hold_for_another(
+    dir: &StateDir,
+    id: Uuid,
+    queue: &QueueState,
+    endpoints: &[Endpoint],
+    recoveries: &[RecoveryEnd],
+) -> Result<usize, DeliveryLogError> {
+    let mut log = DeliveryLog::open(dir)?;
+    let held = log.decide(&mut |_| {}, |state, _| {
+        let since = state.endpoints().clone();
+        let mut before = Deriver::new(dir.identity.state_id, endpoints, &since);
+        let mut after = Deriver::new(id, endpoints, &since);
+        let (mut open, mut settled) = (Vec::new(), Vec::new());
+        let mut is_done = false;
+        let mut pair = |old: Vec<super::Delivery>, new: Vec<super::Delivery>| {
+            for (old, new) in old.iter().zip(&new) {
+                is_done |= state.course(new.id).is_some() || state.is_settled(new.id);
+                if state.is_settled(old.id) { settled.push(new.id) } else { open.push(new.id) }
+            }
+        };
+        queue.jobs().for_each(|job| pair(before.of_job(job), after.of_job(job)));
+        recoveries.iter().for_each(|end| pair(before.of_recovery(end), after.of_recovery(end)));
+        // A try that was cut short has been here.
+        if is_done || open.is_empty() && settled.is_empty() {
+            return (Vec::new(), 0);
+        }
+        let course = Course {
+            attempts: 1,
+            tries: 0,
+            standing: Standing::Parked { refused: false },
+            last_error: Some(HELD.into()),
+        };
+        let kept = open.iter().map(|&delivery| Operation::Kept { delivery, course: course.clone() });
+        let settled = settled
+            .chunks(A_RECORD)
+            .map(|ids| Operation::KeptSettled { deliveries: ids.to_vec(), discarded: false });
+        let since =
+            since.iter().map(|(name, since)| Operation::KeptEndpoint { name: name.clone(), since: *since });
+        let kept: Vec<Operation> = kept.chain(settled).chain(since).collect();
+        let end = Operation::CompactionEnd { records: kept.len() as u64 };
+        (std::iter::once(Operation::CompactionBegin).chain(kept).chain([end]).collect(), open.len())
+    })?;
+    log.commit()?;
+    Ok(held)
+}

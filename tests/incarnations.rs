@@ -1,0 +1,333 @@
+//! A state directory is a folder in an incarnation: copies, moves and backups that were put back are told apart,
+//! and nothing of the one passes for the other's.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::{EIO, Faults, Refuse};
+use recovery::durable::{Disk, NotHome};
+use recovery::jobs::marks;
+use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRequest, try_acquire};
+use recovery::queue::{self, Actor, JobId, JobSpec, Operation, Queue, Submission};
+use recovery::repair::{AdoptError, adopt_as_new};
+use recovery::state::{Clock, Standing, StateDir};
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> World {
+        World { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn make(&self, name: &str) -> StateDir {
+        StateDir::open_or_create(&self.path(name), Disk::real(), Clock::system()).unwrap()
+    }
+
+    fn open(&self, name: &str) -> StateDir {
+        StateDir::open(&self.path(name), Disk::real(), Clock::system()).unwrap()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let done = Command::new(program).args(arguments).current_dir(self.folder.path()).status().unwrap();
+        assert!(done.success(), "{program} {arguments:?}");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        self.run("cp", &["-a", from, to]);
+    }
+}
+
+fn submit(dir: &StateDir, name: &str) {
+    let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
+    let job = name.parse::<JobId>().unwrap();
+    let operation = Operation::Submit(Submission { job, priority: 0, repository: None, spec });
+    queue::append(dir, &Actor::default(), &[operation]).unwrap();
+}
+
+fn names(dir: &StateDir) -> Vec<String> {
+    Queue::open_to_look(dir).unwrap().state().jobs().map(|job| job.id.to_string()).collect()
+}
+
+fn grant(dir: &StateDir) -> LockGrant {
+    let request = LockRequest {
+        holder: LockHolder::Process,
+        operation: "test".to_owned(),
+        job_liveness: &|_, _| JobLiveness::Over,
+        queue: None,
+        waiting: &|_| {},
+    };
+    try_acquire(dir, "web", &request).unwrap()
+}
+
+fn is_copy(dir: &StateDir) -> bool {
+    matches!(dir.standing, Standing::Copied { .. })
+}
+
+/// Everything that is in a folder, with content and times.
+fn listing(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => found.push((entry.path(), std::fs::read(entry.path()).unwrap())),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn copy_is_read_and_not_written_however_it_was_made() {
+    let world = World::new();
+    submit(&world.make("state"), "one");
+    world.copy("state", "copied");
+    std::fs::create_dir(world.path("packed")).unwrap();
+    world.run("sh", &["-c", "tar cf - state | tar xf - --strip-components=1 -C packed && chmod 700 packed"]);
+    for name in ["copied", "packed"] {
+        let before = listing(&world.path(name));
+        let copy = world.open(name);
+        assert!(is_copy(&copy), "{name}: {:?}", copy.standing);
+        assert_eq!(names(&copy), ["one"], "{name}");
+        let refused = queue::append(&copy, &Actor::default(), &[]).unwrap_err();
+        let source = &refused.disk().unwrap().source;
+        assert!(matches!(NotHome::behind(source), Some(NotHome::Copy { .. })), "{name}: {refused:?}");
+        assert!(is_copy(&world.open(name)), "{name}: for as long as nobody adopts it");
+        assert_eq!(before, listing(&world.path(name)), "{name}");
+    }
+    let original = world.open("state");
+    assert_eq!((original.standing.clone(), original.identity.incarnation), (Standing::Own, 1));
+    submit(&original, "two");
+}
+
+#[test]
+fn rename_link_and_reopening_are_no_copies_and_begin_no_incarnation() {
+    let world = World::new();
+    let made = world.make("state");
+    submit(&made, "one");
+    std::fs::rename(world.path("state"), world.path("moved")).unwrap();
+    std::os::unix::fs::symlink(world.path("moved"), world.path("link")).unwrap();
+    for name in ["moved", "link", "moved"] {
+        let dir = world.open(name);
+        assert_eq!((&dir.standing, dir.identity.incarnation), (&Standing::Own, 1), "{name}");
+        assert_eq!(dir.past, made.past, "{name}");
+        submit(&dir, &format!("{name}-{}", names(&dir).len()));
+    }
+    // From where it is now a copy is one all the same.
+    world.copy("moved", "state");
+    assert!(is_copy(&world.open("state")));
+    assert_eq!(world.open("moved").standing, Standing::Own);
+}
+
+#[test]
+fn directory_of_an_earlier_version_is_recorded_without_a_word() {
+    let world = World::new();
+    let made = world.make("state");
+    submit(&made, "one");
+    for damage in [None, Some(""), Some("{\"version\":2,\"checksum\":\"00000000\",\"state_id\":1}")] {
+        std::fs::remove_file(made.paths.place()).unwrap();
+        if let Some(text) = damage {
+            std::fs::write(made.paths.place(), text).unwrap();
+        }
+        let text = std::fs::read_to_string(made.paths.identity()).unwrap();
+        std::fs::write(made.paths.identity(), text.replace(",\"incarnation\":1", "")).unwrap();
+        let dir = world.open("state");
+        assert_eq!((&dir.standing, dir.identity.incarnation), (&Standing::Own, 1), "{damage:?}");
+        assert!(dir.paths.place().exists() && dir.past.restored.is_none());
+        let kept = dir.quarantine().notes().len();
+        assert_eq!(kept > 0, damage.is_some(), "{damage:?}");
+    }
+    assert_eq!(names(&made), ["one"]);
+}
+
+#[test]
+fn backup_in_the_place_of_the_original_begins_an_incarnation_with_higher_numbers() {
+    let world = World::new();
+    let made = world.make("state");
+    submit(&made, "one");
+    world.copy("state", "backup");
+    let token = grant(&made).token;
+    submit(&made, "two");
+    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
+    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    let restored = world.open("state");
+    assert_eq!(restored.standing, Standing::Own);
+    assert!(restored.identity.incarnation > 1);
+    assert_eq!(restored.identity.state_id, made.identity.state_id);
+    let told = restored.past.restored.clone().unwrap();
+    assert_eq!((told.from_incarnation, told.log_end), (1, 1));
+    assert_eq!(names(&restored), ["one"]);
+    let first = grant(&restored).token;
+    assert!(first > token, "{first}");
+    // Once more from the same backup: nothing of the first try is repeated.
+    assert_eq!(world.open("state").identity.incarnation, restored.identity.incarnation, "it is settled");
+    assert!(restored.is_still_itself() && !made.is_still_itself());
+    // The one that was moved away goes on as it was.
+    assert_eq!(world.open("broken").identity.incarnation, 1);
+    assert_eq!(names(&world.open("broken")), ["one", "two"]);
+}
+
+#[test]
+fn move_to_another_folder_by_copying_is_no_copy_once_the_original_is_gone() {
+    let world = World::new();
+    submit(&world.make("state"), "one");
+    world.copy("state", "elsewhere");
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let dir = world.open("elsewhere");
+    assert!(dir.standing == Standing::Own && dir.identity.incarnation > 1, "{:?}", dir.standing);
+    submit(&dir, "two");
+    assert_eq!(names(&dir), ["one", "two"]);
+}
+
+#[test]
+fn nothing_is_written_where_another_directory_has_the_path() {
+    let world = World::new();
+    let first = world.make("state");
+    submit(&first, "one");
+    submit(&world.make("other"), "others");
+    let held = grant(&first);
+    std::fs::rename(world.path("state"), world.path("moved")).unwrap();
+    std::fs::rename(world.path("other"), world.path("state")).unwrap();
+    let before = listing(&world.path("state"));
+    let operation = Operation::Cancel { job: "one".parse().unwrap() };
+    let refused = queue::append(&first, &Actor::default(), &[operation.clone()]).unwrap_err();
+    let source = &refused.disk().unwrap().source;
+    assert!(matches!(NotHome::behind(source), Some(NotHome::Replaced { .. })), "{refused:?}");
+    // Where it is now it can be written, and a lock is given back.
+    let there = first.followed().unwrap();
+    assert_eq!(there.paths.root(), std::fs::canonicalize(world.path("moved")).unwrap());
+    queue::append(&there, &Actor::default(), &[operation]).unwrap();
+    held.release().unwrap();
+    assert_eq!(listing(&world.path("state")), before);
+    assert!(there.followed().is_none());
+    let moved = world.open("moved");
+    assert_eq!(grant(&moved).token, 2);
+}
+
+#[test]
+fn adopted_copy_is_a_directory_of_its_own() {
+    let world = World::new();
+    let original = world.make("state");
+    submit(&original, "waits");
+    submit(&original, "runs");
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    queue::append(&original, &Actor::default(), &[claim]).unwrap();
+    Queue::open(&original).unwrap().checkpoint().unwrap();
+    submit(&original, "later");
+    let held = grant(&original);
+    world.copy("state", "copied");
+    let refused = adopt_as_new(&world.open("state"), &[], &Actor::default(), false).unwrap_err();
+    assert!(matches!(refused, AdoptError::NotACopy { .. }));
+    let before = listing(&world.path("copied"));
+    let (_, would) = adopt_as_new(&world.open("copied"), &[], &Actor::default(), true).unwrap();
+    assert_eq!(listing(&world.path("copied")), before);
+    let (adopted, done) = adopt_as_new(&world.open("copied"), &[], &Actor::default(), false).unwrap();
+    assert_eq!((&would.crashed, &would.released), (&done.crashed, &done.released));
+    assert_eq!((done.crashed.len(), &done.released[..]), (1, &["web".to_owned()][..]));
+    let again = world.open("copied");
+    assert_eq!((&again.identity, &again.standing), (&adopted.identity, &Standing::Own));
+    assert_ne!(again.identity.state_id, original.identity.state_id);
+    assert_eq!(again.past.copied_from.as_ref().unwrap().state_id, original.identity.state_id);
+    let queue = Queue::open(&again).unwrap();
+    assert!(queue.replayed().is_clean(), "{:?}", queue.replayed());
+    let runs = queue.state().get(&"runs".parse().unwrap()).unwrap();
+    assert_eq!(runs.status.as_str(), "crashed");
+    assert!(runs.course().reason.as_deref().unwrap().starts_with("copied"));
+    assert_eq!(names(&again), ["waits", "runs", "later"]);
+    assert!(grant(&again).token > held.token + 1_000_000);
+    // The original has not noticed.
+    assert_eq!(names(&world.open("state")), ["waits", "runs", "later"]);
+    let running = Queue::open(&world.open("state")).unwrap();
+    assert_eq!(running.state().get(&"runs".parse().unwrap()).unwrap().status.as_str(), "running");
+    held.release().unwrap();
+}
+
+/// Until its identity is written it is a copy, which is read and can be adopted again.
+#[test]
+fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
+    let world = World::new();
+    let original = world.make("state");
+    submit(&original, "waits");
+    submit(&original, "runs");
+    let claim = Operation::Claim { job: "runs".parse().unwrap(), attempt: 1 };
+    queue::append(&original, &Actor::default(), &[claim]).unwrap();
+    let held = grant(&original);
+    let mut number = 0;
+    loop {
+        let name = format!("copied-{number}");
+        world.copy("state", &name);
+        let (faults, disk) = Faults::new(EIO, Refuse::From(number));
+        let copy = StateDir::open(&world.path(&name), disk, Clock::system()).unwrap();
+        let done = adopt_as_new(&copy, &[], &Actor::default(), false);
+        faults.set(Refuse::Nothing);
+        let is_done = done.is_ok();
+        let then = world.open(&name);
+        if is_copy(&then) {
+            adopt_as_new(&then, &[], &Actor::default(), false).unwrap();
+        }
+        let adopted = world.open(&name);
+        assert!(!is_copy(&adopted) && adopted.identity.state_id != original.identity.state_id, "{number}");
+        let queue = Queue::open(&adopted).unwrap();
+        assert!(queue.replayed().is_clean(), "{number}: {:?}", queue.replayed());
+        assert_eq!(names(&adopted), ["waits", "runs"], "{number}");
+        let runs = queue.state().get(&"runs".parse().unwrap()).unwrap();
+        assert_eq!(runs.status.as_str(), "crashed", "{number}");
+        assert!(grant(&adopted).token > held.token + 1_000_000, "{number}");
+        std::fs::remove_dir_all(world.path(&name)).unwrap();
+        if is_done {
+            break;
+        }
+        number += 1;
+    }
+    assert!(number > 10, "{number} effects");
+    held.release().unwrap();
+}
+
+#[test]
+fn process_of_the_original_is_not_that_of_the_restored_directory() {
+    let world = World::new();
+    let made = world.make("state");
+    submit(&made, "one");
+    world.copy("state", "backup");
+    let mut child = Command::new("sleep")
+        .arg("60")
+        .env(marks::JOB_ID, "one")
+        .env(marks::STATE_DIR, made.paths.root())
+        .env(marks::STATE_ID, made.identity.state_id.to_string())
+        .env(marks::STATE_INCARNATION, made.mark())
+        .env(marks::REPOSITORY, "web")
+        .spawn()
+        .unwrap();
+    let living = |dir: &StateDir| recovery::jobs::ProcessTable::new().living_jobs(dir);
+    let begun = std::time::Instant::now();
+    while living(&made).is_empty() {
+        assert!(begun.elapsed().as_secs() < 30);
+    }
+    assert!(living(&made).values().all(|one| !one.is_of_other_incarnation));
+    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
+    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    let restored = world.open("state");
+    let found = living(&restored);
+    let one = found.get(&"one".parse().unwrap()).unwrap();
+    assert!(one.is_of_other_incarnation && one.repositories.contains("web"), "{found:?}");
+    // Its repository is not to be had, whatever the lock's files say.
+    let request = LockRequest {
+        holder: LockHolder::Process,
+        operation: "test".to_owned(),
+        job_liveness: &|_, _| JobLiveness::Over,
+        queue: None,
+        waiting: &|_| {},
+    };
+    assert!(try_acquire(&restored, "web", &request).is_err());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(grant(&restored).token > 1_000_000);
+}
