@@ -144,8 +144,10 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
-    dir.check_abilities()?;
     let dir = context.notice_restore(dir);
+    if !dir.is_copy() {
+        dir.check_abilities()?;
+    }
     let guard = Guard::start(&dir, &context.interruption)?;
     let notice = Notice::of_this_process().telling(Arc::new(move || guard.turned()));
     let observer = notice.observer(progress::observer(&context.output));
