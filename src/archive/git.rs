@@ -329,7 +329,7 @@ impl<'a> Git<'a> {
             let diff = ["diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames"];
             tracked.push(ask(&[&diff[..], &["--ignore-submodules=all"]].concat())?);
             let [hidden, of_submodules] =
-                self.listed(ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
+                self.listed(&ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
             tracked.push(hidden);
             submodules = Some(of_submodules);
         }
@@ -343,11 +343,11 @@ impl<'a> Git<'a> {
     }
 
     /// The names that an index says not to look at, and those of submodules, of all that it has.
-    fn listed(&self, listed: std::fs::File, entries: u64) -> Result<[std::fs::File; 2], String> {
+    fn listed(&self, listed: &std::fs::File, entries: u64) -> Result<[std::fs::File; 2], String> {
         let mut hidden = std::io::BufWriter::new(self.nameless()?);
         let mut submodules = std::io::BufWriter::new(self.nameless()?);
         let mut seen = 0;
-        each_name(&listed, &mut |entry| {
+        each_name(listed, &mut |entry| {
             seen += 1;
             let tab =
                 entry.iter().position(|byte| *byte == b'\t').ok_or("git lists an entry without a name")?;

@@ -159,7 +159,15 @@ impl Judge<'_> {
                     plan.keep_whole(&submodule, "it is a submodule's folder without a repository".to_owned());
                 }
                 if files + deleted_total > 0 {
-                    let about = self.about(path, home, format!("{files} files are not committed"));
+                    let about = self.about(
+                        path,
+                        home,
+                        if files == 1 {
+                            "1 file is not committed".to_owned()
+                        } else {
+                            format!("{files} files are not committed")
+                        },
+                    );
                     plan.repositories.push(Repository { files, deleted, deleted_total, ..about });
                     plan.parts.push(Part::Files { tree: path.to_owned(), changes });
                 }
@@ -256,10 +264,12 @@ impl Judge<'_> {
         }
         let head = self.read_one(folder.as_fd(), &mut tips)?;
         self.prove_index_of(folder.as_fd(), objects.as_fd(), head)?;
-        if let Ok(large) = open_folder(folder.as_fd(), Path::new("lfs/objects")) {
-            if holds_anything(&large).map_err(|e| e.to_string())? {
+        match open_folder(folder.as_fd(), Path::new("lfs/objects")) {
+            Ok(large) if holds_anything(&large).map_err(|e| e.to_string())? => {
                 return Err("it has LFS objects, and no remote is known to have them".to_owned());
             }
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("lfs/objects: {e}")),
+            _ => {}
         }
         self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips)
     }

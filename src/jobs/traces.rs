@@ -80,8 +80,9 @@ pub fn supervisor_above() -> Option<u32> {
     }
 }
 
-/// What a keeper does: the pipe without a name that it empties, and the output into which it does. It lives as long as somebody can print
-/// into that pipe, and ties the pipe to the job when all files are gone; a process of the job it is not.
+/// What a keeper does: the pipe without a name that it empties, and the output into which it does. It lives as long as
+/// somebody can print into that pipe, and ties the pipe to the job when all files are gone; a process of the job it is
+/// not.
 pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
     Some((pipe_of(pid, 0)?, output_files(pid).next()?))
 }

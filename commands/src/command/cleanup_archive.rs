@@ -113,7 +113,7 @@ fn list(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
         }
         text.table(&table);
         text.gap();
-        text.line(format!("{} archives, {}", report.total, format_size(report.bytes_total)));
+        text.line(format!("{} in all, {}", report.total, format_size(report.bytes_total)));
     });
     Ok(Ending::Done)
 }
@@ -203,6 +203,14 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
     Ok(Ending::Done)
 }
 
+/// One archive by its name, more by their number.
+fn named(archives: &[Archive]) -> String {
+    match archives {
+        [one] => format!("archive {}", one.archive_id),
+        more => format!("{} archives", more.len()),
+    }
+}
+
 /// What was removed.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ArchivePruned")]
@@ -237,7 +245,7 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
     let bytes_freed: u64 = going.iter().map(|archive| archive.bytes).sum();
     if !dry_run && !going.is_empty() {
         let size = format_size(bytes_freed);
-        context.confirm(&format!("remove {} archives of git work for good ({size})?", going.len()))?;
+        context.confirm(&format!("remove git work of {} for good ({size})?", named(&going)))?;
         let actor = context.actor();
         going.iter().try_for_each(|archive| remove_audited(&dir, archive, &actor))?;
     }

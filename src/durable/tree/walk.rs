@@ -107,16 +107,15 @@ pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(),
         path.push(OsStr::from_bytes(name.to_bytes()));
         let Some(fd) = &level.fd else { return Err(Unread::new(&path, io::ErrorKind::NotFound)) };
         match open_below(fd.as_fd(), &name, OFlags::RDONLY) {
-            Ok(opened) => match seen(opened, &path, visitor)? {
-                Some(level) => {
+            Ok(opened) => {
+                if let Some(level) = seen(opened, &path, visitor)? {
                     levels.push(level);
                     if let Some(far) = levels.len().checked_sub(KEPT_OPEN + 1) {
                         levels[far].fd = None;
                     }
                     continue;
                 }
-                None => {}
-            },
+            }
             // A mount is not crossed by a removal either; what is gone holds nothing.
             Err(Errno::XDEV | Errno::NOENT) => {}
             // It became a link or a file meanwhile.

@@ -51,8 +51,8 @@ pub struct RecoverSettings {
     pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
-    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job that has lost its own. Empty: what such
-    /// a job prints waits for somebody who has one.
+    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job that has
+    /// lost its own. Empty: what such a job prints waits for somebody who has one.
     pub keeper: Vec<OsString>,
     /// Which git work is kept of jobs that are removed.
     pub keep: KeepRules,
