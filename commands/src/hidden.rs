@@ -44,6 +44,8 @@ struct SuperviseArgs {
     output_limit: u64,
     #[arg(long)]
     no_cgroup: bool,
+    #[arg(long)]
+    no_log_watch: bool,
     #[arg(long, default_value_t = 10_000)]
     requeue_pause_ms: u64,
     #[arg(long, default_value_t = 600_000)]
@@ -136,6 +138,7 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
         kill_grace: Duration::from_millis(args.kill_grace_ms),
         output_limit: args.output_limit,
         cgroup: !args.no_cgroup,
+        watch_log: !args.no_log_watch,
         requeue: RequeuePauses {
             first: Duration::from_millis(args.requeue_pause_ms),
             longest: Duration::from_millis(args.requeue_pause_max_ms),

@@ -12,6 +12,9 @@ use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::queue::JobId;
 use crate::state::StateDir;
 
+/// So many supervisors watch the log: a user's watches are for other programs too.
+const MOST_WATCHES: usize = 32;
+
 /// The supervisors that this process started and that live.
 #[derive(Debug, Default)]
 pub(super) struct Supervisors {
@@ -65,6 +68,7 @@ impl Supervisors {
         let child = Command::new(binary)
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
+            .args((self.children.len() >= MOST_WATCHES).then_some("--no-log-watch"))
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
             .env(marks::STATE_INCARNATION, dir.mark())
             .env(marks::ROLE, "supervisor")

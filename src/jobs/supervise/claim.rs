@@ -16,8 +16,8 @@ use crate::state::StateDir;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 /// One that is watched is looked at all the same: the folder may have been replaced.
 const REASSURANCE: Duration = Duration::from_secs(30);
-/// Where there is no watch: all instances of inotify may be taken, or the file system has none.
-const UNWATCHED: Duration = Duration::from_secs(5);
+/// Where there is no watch: it was not wanted, all instances of inotify are taken, or the file system has none.
+const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// How a claim stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +89,9 @@ impl<'a> Decisions<'a> {
         dir: &'a StateDir,
         job: &'a JobId,
         claim: u64,
+        is_watched: bool,
     ) -> Result<Decisions<'a>, SuperviseError> {
-        let watch = watch_folder(&dir.paths.queue_log()).ok();
+        let watch = is_watched.then(|| watch_folder(&dir.paths.queue_log()).ok()).flatten();
         let from = Position { last_seq: claim.saturating_sub(1), ..Position::default() };
         let behind = records_behind(dir, from, job)?;
         let standing = match behind.records.split_first() {

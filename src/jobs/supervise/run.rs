@@ -29,7 +29,7 @@ pub fn supervise(
     let paths = dir.paths.job(&settings.job.to_string())?;
     dir.disk.ensure_dir(&paths.workspace)?;
     let lock = take_lock(&dir.disk, &paths, settings)?;
-    let mut decisions = Decisions::follow(dir, &settings.job, settings.claim)?;
+    let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
         Standing::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
         Standing::Cancelled(_) => return give_back(dir, settings, "cancelled before it started", None),

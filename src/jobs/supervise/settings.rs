@@ -27,6 +27,9 @@ pub struct SuperviseSettings {
     pub heartbeat: Duration,
     /// Whether the job gets a control group of its own, where that may be made.
     pub cgroup: bool,
+    /// Whether to be told at once what is recorded about the job, by a watch: a user has few of them (128 unless
+    /// configured). Without one the log is looked at now and then, and a daemon's reminder comes before that.
+    pub watch_log: bool,
     /// The most output that is kept, in bytes.
     pub output_limit: u64,
     /// How long the job rests before its next attempt when this one is interrupted, and its policy wants one.
@@ -50,6 +53,7 @@ impl SuperviseSettings {
             kill_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             cgroup: true,
+            watch_log: true,
             output_limit: 1 << 30,
             requeue: RequeuePauses::default(),
             lock_wait: Duration::from_secs(5),
