@@ -34,6 +34,7 @@ fn settings() -> DaemonSettings {
         scheduler: SchedulerSettings {
             workers: 1,
             supervisor: vec!["/bin/false".into()],
+            environment: Vec::new(),
             only: BTreeSet::new(),
             poll: Duration::from_millis(5),
             checkpoint_records: 1000,

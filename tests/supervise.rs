@@ -18,7 +18,7 @@ use recovery::queue::{
     Actor, CrashPolicy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, Queue, Submission, append,
 };
 use recovery::state::{Clock, JobPaths, StateDir};
-use recovery::system::{Host, Presence, ProcessIdentity, end_process, presence, signal_process};
+use recovery::system::{Confinement, Host, Presence, ProcessIdentity, end_process, presence, signal_process};
 use rustix::process::Signal;
 
 fn main() -> ExitCode {
@@ -142,6 +142,7 @@ fn be_command(arguments: &[OsString]) -> ExitCode {
         claim: text(6).parse().unwrap(),
         supervisor: text(8).parse().unwrap(),
         cgroup,
+        confinement: Confinement::default(),
         reports: arguments[..command].iter().any(|a| a == "--reports"),
         command: arguments[command..].to_vec(),
     };

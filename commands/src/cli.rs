@@ -48,6 +48,7 @@ use crate::interruption::Interruption;
 use crate::output::Output;
 use crate::paint::ColorChoice;
 use crate::remote::forward;
+use crate::surroundings;
 
 /// Brings a batch-job server back after any crash: nothing acknowledged is lost, nothing alive is
 /// deleted, nothing runs twice at once.
@@ -320,6 +321,7 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return answer_without_command(&error, guessed),
     };
+    surroundings::enter(&cli.command);
     let globals = cli.globals;
     let mut output = Output::new(globals.json, globals.quiet, globals.verbose, globals.color);
     let interruption = match Interruption::install() {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use recovery::audit::{self, Entry};
 use recovery::durable::Disk;
-use recovery::jobs::notice_restore;
-use recovery::queue::{Actor, Queue};
+use recovery::jobs::{marks, notice_restore};
+use recovery::locks::Caller;
+use recovery::queue::{Actor, JobId, Queue};
 use recovery::state::config::Settings;
 use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 
@@ -72,6 +73,19 @@ impl Context {
     /// What a client of the daemon sent as its input; `None` when the input is this process's own.
     pub(crate) fn client_input(&mut self) -> Option<Vec<u8>> {
         self.client.as_mut().map(|client| std::mem::take(&mut client.input))
+    }
+
+    /// The process that gives the command, by what it runs inside of; `None` for a client of the daemon.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.client.is_none().then(|| Caller::this(std::env::vars_os()))
+    }
+
+    /// Whether this command was started by that job.
+    pub(crate) fn runs_inside_job(&self, dir: &StateDir, job: &JobId) -> bool {
+        let is = |name: &str, value: String| std::env::var(name).is_ok_and(|set| set == value);
+        self.client.is_none()
+            && is(marks::JOB_ID, job.to_string())
+            && is(marks::STATE_ID, dir.identity.state_id.to_string())
     }
 
     /// The folder that relative paths of whoever gives the command begin at.

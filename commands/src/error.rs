@@ -446,6 +446,11 @@ impl From<LockRefused> for CliError {
             LockRefused::Held { by, .. } => {
                 (Held, "lock-held", vec!["wait for it with --wait 10m".to_owned(), inspect(&by.repository)])
             }
+            LockRefused::HeldByCaller { .. } => {
+                let way =
+                    "leave the inner `recoveryctl lock` out: what runs inside has the repository already";
+                (Held, "lock-held-by-caller", vec![way.to_owned()])
+            }
             LockRefused::Unavailable { repository, .. } => {
                 (Refused, "lock-unavailable", vec![inspect(repository)])
             }

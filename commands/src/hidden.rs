@@ -1,26 +1,33 @@
-//! The words that only this program says to itself: `supervise` and `exec-command`.
+//! The words that only this program says to itself: `supervise`, `exec-command` and `keep-output`.
 //!
 //! Not in the help, and no promise to anybody. They take neither configuration nor environment: whoever
 //! starts them hands on what it had read.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use recovery::daemon::LockGate;
 use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, Surroundings, exec_command,
-    supervise,
+    keep_output, supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
 use recovery::state::{Clock, SEGMENT_BYTES, StateDir};
+use recovery::system::{Confinement, Limit};
 
 use crate::descriptors;
 use crate::host_end::end_of_host;
+use crate::surroundings;
+
+/// The word of a keeper, by which it is known too.
+const KEEP_OUTPUT: &str = "keep-output";
 
 /// The supervisor of one attempt.
 #[derive(Debug, Parser)]
@@ -53,6 +60,26 @@ struct SuperviseArgs {
     /// How many files it, and its job, may have open; as it is when not given.
     #[arg(long)]
     descriptors: Option<u64>,
+    #[command(flatten)]
+    confinement: ConfinementArgs,
+}
+
+/// What the command starts with.
+#[derive(Debug, Args)]
+struct ConfinementArgs {
+    /// In octal; as it is when not given
+    #[arg(long, value_parser = |text: &str| u32::from_str_radix(text, 8))]
+    umask: Option<u32>,
+    #[arg(long = "limit")]
+    limits: Vec<Limit>,
+}
+
+impl ConfinementArgs {
+    /// The same for the program that reads them again.
+    fn words(umask: Option<u32>, limits: &[Limit]) -> impl Iterator<Item = OsString> {
+        let umask = umask.map(|mask| format!("--umask={mask:o}"));
+        umask.into_iter().chain(limits.iter().map(|limit| format!("--limit={limit}"))).map(OsString::from)
+    }
 }
 
 /// The process that becomes the command.
@@ -72,6 +99,8 @@ struct ExecCommandArgs {
     supervisor: u32,
     #[arg(long)]
     cgroup: Option<PathBuf>,
+    #[command(flatten)]
+    confinement: ConfinementArgs,
     /// Standard input takes the report of a start that failed.
     #[arg(long)]
     reports: bool,
@@ -79,10 +108,27 @@ struct ExecCommandArgs {
     command: Vec<OsString>,
 }
 
+/// The process that empties a job's pipe, its standard input, into the job's output, its standard output. The state
+/// directory is not among its arguments: it belongs to the job, not to those who work on the directory.
+#[derive(Debug, Parser)]
+struct KeepOutputArgs {
+    /// For people who look at the processes.
+    #[arg(long)]
+    job: JobId,
+    #[arg(long)]
+    limit: u64,
+}
+
 /// Runs a hidden word, if the arguments begin with one.
 pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
-    match arguments.get(1)?.to_str()? {
+    let word = arguments.get(1)?.to_str()?;
+    if !["supervise", "exec-command", KEEP_OUTPUT].contains(&word) {
+        return None;
+    }
+    surroundings::begin_hidden();
+    match word {
         "supervise" => Some(run_supervise(SuperviseArgs::parse_from(&arguments[1..]))),
+        KEEP_OUTPUT => Some(run_keep_output(&KeepOutputArgs::parse_from(&arguments[1..]))),
         "exec-command" => Some(run_exec_command(ExecCommandArgs::parse_from(&arguments[1..]))),
         _ => None,
     }
@@ -112,8 +158,14 @@ pub(crate) fn supervisor_command(dir: &StateDir, jobs: &JobSettings) -> Vec<OsSt
         ms(jobs.requeue_pause_max),
     ];
     command.extend((!jobs.cgroup).then(|| "--no-cgroup".into()));
+    command.extend(ConfinementArgs::words(Some(jobs.umask), &jobs.limits));
     command.extend(descriptors::before().map(|n| format!("--descriptors={n}").into()));
     command
+}
+
+/// How a keeper of a job's output is started; `--job ID` is appended.
+pub(crate) fn keeper_command(output_limit: u64) -> Vec<OsString> {
+    vec![own_program(), KEEP_OUTPUT.into(), format!("--limit={output_limit}").into()]
 }
 
 /// This very program, also when its file was replaced meanwhile.
@@ -125,6 +177,7 @@ pub(crate) fn own_program() -> OsString {
 }
 
 fn run_supervise(args: SuperviseArgs) -> ExitCode {
+    surroundings::own_files_only();
     args.descriptors.into_iter().for_each(descriptors::lower);
     let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => StateDir { segment_bytes: args.segment_bytes, ..dir },
@@ -133,10 +186,12 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     let mut trampoline =
         vec![own_program(), "exec-command".into(), "--state-dir".into(), dir.paths.root().into()];
     trampoline.extend(["--state-mark".into(), dir.mark().into()]);
+    trampoline.extend(ConfinementArgs::words(args.confinement.umask, &args.confinement.limits));
     let settings = SuperviseSettings {
         heartbeat: Duration::from_millis(args.heartbeat_ms),
         kill_grace: Duration::from_millis(args.kill_grace_ms),
         output_limit: args.output_limit,
+        keeper: keeper_command(args.output_limit),
         cgroup: !args.no_cgroup,
         watch_log: !args.no_log_watch,
         requeue: RequeuePauses {
@@ -158,14 +213,32 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     }
 }
 
+fn run_keep_output(args: &KeepOutputArgs) -> ExitCode {
+    // A session of its own: nothing that is sent to a group or by a terminal is meant for it. Who asks a daemon,
+    // or everything in a service, to end does not mean the job's output.
+    let _ = rustix::process::setsid();
+    surroundings::ignore_requests_to_end();
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
+    let (pipe, output) = match (own(std::io::stdin().as_fd()), own(std::io::stdout().as_fd())) {
+        (Ok(pipe), Ok(output)) => (pipe, output),
+        (Err(e), _) | (_, Err(e)) => return fail(&format!("the keeper of job {}", args.job), &e),
+    };
+    match keep_output(&Disk::real(), pipe, output, args.limit) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("the keeper of job {}", args.job), &e),
+    }
+}
+
 fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
     let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => dir,
         Err(status) => return status,
     };
-    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, reports, command, .. } = args;
-    let not_started =
-        exec_command(&dir, &CommandRequest { job, attempt, claim, supervisor, cgroup, reports, command });
+    let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, confinement, reports, command, .. } = args;
+    let ConfinementArgs { umask, limits } = confinement;
+    let confinement = Confinement { umask, limits };
+    let request = CommandRequest { job, attempt, claim, supervisor, cgroup, confinement, reports, command };
+    let not_started = exec_command(&dir, &request);
     ExitCode::from(u8::try_from(not_started.exit_code()).unwrap_or(126))
 }
 

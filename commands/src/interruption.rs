@@ -4,9 +4,10 @@
 //! is safe at every instruction, so there is nothing to tidy. A command that wants to end in order calls
 //! [`Interruption::catch`] and looks from time to time; a second signal then ends it at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{CliError, ErrorKind};
@@ -18,6 +19,7 @@ pub(crate) struct Interruption {
     terminated: Arc<AtomicBool>,
     /// Signals are for the process, not for a command that a client of the daemon gives.
     is_remote: bool,
+    handlers: Arc<Mutex<Vec<SigId>>>,
 }
 
 impl Interruption {
@@ -29,24 +31,33 @@ impl Interruption {
 
     /// Of a command that a client of the daemon gives: it is to end when the flag is up.
     pub(crate) fn remote(gone: Arc<AtomicBool>) -> Interruption {
-        Interruption { interrupted: gone, terminated: Arc::default(), is_remote: true }
+        Interruption {
+            interrupted: gone,
+            terminated: Arc::default(),
+            is_remote: true,
+            handlers: Arc::default(),
+        }
     }
 
     fn register() -> std::io::Result<Interruption> {
-        let flag_for = |signal, kind: ErrorKind| {
+        let mut handlers = Vec::new();
+        let mut flag_for = |signal, kind: ErrorKind| {
             // While the flag is up the signal ends the process. It is up from the start; `catch` lowers
             // it, and the first signal after that raises it again.
             let flag = Arc::new(AtomicBool::new(true));
             let status = i32::from(kind.status());
-            signal_hook::flag::register_conditional_shutdown(signal, status, Arc::clone(&flag))?;
-            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            handlers.push(signal_hook::flag::register_conditional_shutdown(
+                signal,
+                status,
+                Arc::clone(&flag),
+            )?);
+            handlers.push(signal_hook::flag::register(signal, Arc::clone(&flag))?);
             Ok::<_, std::io::Error>(flag)
         };
-        Ok(Interruption {
-            interrupted: flag_for(SIGINT, ErrorKind::Interrupted)?,
-            terminated: flag_for(SIGTERM, ErrorKind::Terminated)?,
-            is_remote: false,
-        })
+        let interrupted = flag_for(SIGINT, ErrorKind::Interrupted)?;
+        let terminated = flag_for(SIGTERM, ErrorKind::Terminated)?;
+        let handlers = Arc::new(Mutex::new(handlers));
+        Ok(Interruption { interrupted, terminated, is_remote: false, handlers })
     }
 
     /// Whether both signals have come: whoever sends the other one too does not want to wait.
@@ -74,10 +85,13 @@ impl Interruption {
         if self.is_remote { self.requested() } else { None }
     }
 
-    /// From now on the first SIGINT does nothing here: the terminal sends it to a command of ours too, and
-    /// we are to outlive that command. SIGTERM ends us as before.
-    pub(crate) fn leave_interrupts_to_the_command(&self) {
-        self.interrupted.store(false, Ordering::SeqCst);
+    /// From now on signals are somebody else's, who listens to them already: that of a command of ours, which we
+    /// are to outlive.
+    pub(crate) fn leave_signals_to_the_command(&self) {
+        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in handlers.drain(..) {
+            signal_hook::low_level::unregister(id);
+        }
     }
 
     /// After [`Interruption::catch`]: the signal that came.

@@ -31,6 +31,7 @@ mod progress;
 mod remote;
 mod shield;
 mod socket;
+mod surroundings;
 mod table;
 mod text;
 mod working;
@@ -38,5 +39,8 @@ mod working;
 fn main() -> std::process::ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     // Supervisors handle signals in their own way: before anything else takes them over.
-    hidden::run(&arguments).unwrap_or_else(|| cli::run(&arguments))
+    hidden::run(&arguments).unwrap_or_else(|| {
+        surroundings::begin();
+        cli::run(&arguments)
+    })
 }

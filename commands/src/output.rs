@@ -8,6 +8,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::builder::StyledStr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
@@ -37,6 +38,15 @@ impl Streams {
             are_remote: false,
         }
     }
+}
+
+/// See [`Output::reader_is_gone`].
+pub(crate) fn reader_of_stdout_is_gone() -> bool {
+    let stdout = io::stdout();
+    let mut waited = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let is_told = poll(&mut waited, Some(&at_once)).is_ok_and(|ready| ready > 0);
+    is_told && waited[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// A report, with the reason why nothing of what it reports was done.
@@ -147,6 +157,12 @@ impl Output {
     /// Whether the result's document was written.
     pub(crate) fn has_document(&self) -> bool {
         self.document_printed
+    }
+
+    /// Whether nobody reads the results any more: the other end of the pipe is closed, the terminal is lost. Found
+    /// out without writing, so that a command that waits can end then. A file always has a reader.
+    pub(crate) fn reader_is_gone(&self) -> bool {
+        !self.streams.are_remote && reader_of_stdout_is_gone()
     }
 
     /// Whether `--quiet` was given.

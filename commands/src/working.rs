@@ -20,8 +20,9 @@ use recovery::webhooks;
 pub(crate) use self::delivery_settings::delivering;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::hidden::supervisor_command;
+use crate::hidden::{keeper_command, supervisor_command};
 use crate::interruption::Interruption;
+use crate::surroundings::environment_of_jobs;
 
 /// Who judges jobs, and by which limits.
 pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError> {
@@ -40,6 +41,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         start_tries: jobs.start_tries,
         blame: recovery::jobs::Blame::default(),
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
+        keeper: keeper_command(jobs.output_limit),
         keep: crate::cleaning::keep_rules(cleanup),
     })
 }
@@ -100,6 +102,7 @@ pub(crate) fn scheduling(
     Ok(SchedulerSettings {
         workers: workers.unwrap_or(settings.daemon.workers),
         supervisor: supervisor_command(dir, &settings.jobs),
+        environment: environment_of_jobs(&settings.jobs, |name| std::env::var_os(name)),
         only,
         poll: settings.daemon.poll,
         checkpoint_records: settings.queue.checkpoint_records,
@@ -110,13 +113,23 @@ pub(crate) fn scheduling(
 
 /// Runs `act` while a thread hands an interruption on to `cancel`.
 pub(crate) fn cancellable<T>(interruption: &Interruption, cancel: &Cancel, act: impl FnOnce() -> T) -> T {
+    cancellable_when(interruption, cancel, || false, act)
+}
+
+/// As [`cancellable`]; `is_in_vain` says that there is no point in going on.
+pub(crate) fn cancellable_when<T>(
+    interruption: &Interruption,
+    cancel: &Cancel,
+    is_in_vain: impl Fn() -> bool + Sync,
+    act: impl FnOnce() -> T,
+) -> T {
     interruption.catch();
     let over = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
         // Without a thread a recovery cannot be cancelled; all else looks for the signal itself.
         let _ = std::thread::Builder::new().spawn_scoped(scope, || {
             while !over.load(Ordering::Acquire) {
-                if interruption.requested().is_some() {
+                if interruption.requested().is_some() || is_in_vain() {
                     cancel.cancel();
                 }
                 std::thread::park_timeout(Duration::from_millis(20));

@@ -14,6 +14,17 @@ use crate::Error;
 const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/durable/log/write.rs", "file.truncate(end.tail).is_ok()", "only a disk that refuses a write"),
     ("src/jobs/supervise/attempt.rs", "remove_file(&self.paths.sentinel())", "a cancel between two looks"),
+    (
+        "src/jobs/keeper/pump.rs",
+        "self.file.write_at(note",
+        "a disk that refuses for half a minute, and then not",
+    ),
+    ("src/jobs/keeper/pump.rs", "file.write_at(&bytes[..read]", "a file system without splice(2)"),
+    (
+        "src/jobs/keeper/reattach.rs",
+        "disk.open_or_create(&output)",
+        "a job whose supervisor and keeper were killed: commands/tests/printing.rs has it",
+    ),
     ("src/jobs/supervise/attempt.rs", "remove_file(&file)", "only a host that cannot start the command"),
     ("src/state/directory.rs", "disk.remove_dir(root)", "only a file system that is refused"),
     (
@@ -123,8 +134,9 @@ const FUNCTIONS: [&str; 6] =
     ["replace", "replace_with", "create", "create_many", "remove_abandoned", "append"];
 
 /// Methods of `Disk`, `DiskFile`, `Quarantine` and `Queue` that nothing else has.
-const METHODS: [&str; 20] = [
+const METHODS: [&str; 21] = [
     "create_new",
+    "create_fifo",
     "create_locked",
     "open_or_create",
     "open_append",

@@ -38,6 +38,8 @@ pub struct SchedulerSettings {
     pub workers: usize,
     /// Program and first arguments of a supervisor; `--job ID --claim SEQ` is appended.
     pub supervisor: Vec<OsString>,
+    /// All variables that supervisors, and through them jobs, inherit.
+    pub environment: Vec<(OsString, OsString)>,
     /// Only these jobs; all when empty.
     pub only: BTreeSet<JobId>,
     /// At most so long between two looks.
@@ -473,8 +475,10 @@ impl Scheduler {
         // A record is the job's own file, and what is in its way may be too; a supervisor is ours.
         let recorded = self.write_record_of(id).map_err(|e| (has_weakness(&e), describe(&e)));
         let started = recorded.and_then(|()| {
-            let program = &self.settings.supervisor;
-            self.supervisors.start(&self.dir, program, id, claim).map_err(|e| (true, describe(&e)))
+            let SchedulerSettings { supervisor, environment, .. } = &self.settings;
+            self.supervisors
+                .start(&self.dir, supervisor, environment, id, claim)
+                .map_err(|e| (true, describe(&e)))
         });
         let Err((is_of_host, reason)) = started else {
             self.started.push(id.clone());

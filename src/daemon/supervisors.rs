@@ -51,11 +51,13 @@ pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
 
 impl Supervisors {
     /// Starts `program… --job ID --claim SEQ`, detached in all but parentage: it makes a session of its
-    /// own, and what it inherits are no terminals or pipes of ours.
+    /// own, and what it inherits are no terminals or pipes of ours, and of our environment nothing but
+    /// `environment`, which its job gets too.
     pub(super) fn start(
         &mut self,
         dir: &StateDir,
         program: &[OsString],
+        environment: &[(OsString, OsString)],
         job: &JobId,
         claim: u64,
     ) -> Result<(), DiskError> {
@@ -69,6 +71,8 @@ impl Supervisors {
             .args(arguments)
             .args(["--job", &job.to_string(), "--claim", &claim.to_string()])
             .args((self.children.len() >= MOST_WATCHES).then_some("--no-log-watch"))
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env(marks::STATE_ID, dir.identity.state_id.to_string())
             .env(marks::STATE_INCARNATION, dir.mark())
             .env(marks::ROLE, "supervisor")

@@ -195,6 +195,20 @@ impl Disk {
         .tried("create", path)
     }
 
+    /// Makes a named pipe.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken; otherwise what the system says, such as that the file system has no
+    /// named pipes.
+    #[track_caller]
+    pub fn create_fifo(&self, path: &Path) -> Result<(), DiskError> {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        self.perform(&Effect::Create { path }, || {
+            mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from)
+        })
+        .tried("create the pipe", path)
+    }
+
     /// Opens an existing file for reading and writing.
     ///
     /// # Errors
@@ -432,6 +446,11 @@ pub struct DiskFile {
 
 #[allow(clippy::disallowed_methods)]
 impl DiskFile {
+    /// A file that somebody else opened, for reading and writing, by this name.
+    pub(crate) fn of(disk: &Disk, file: File, path: PathBuf) -> DiskFile {
+        DiskFile { file, path, disk: disk.clone() }
+    }
+
     /// The file itself, for reading, locking and descriptors.
     #[must_use]
     pub fn as_file(&self) -> &File {

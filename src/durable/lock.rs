@@ -171,6 +171,18 @@ impl FileLock {
         self.file.truncate(text.len() as u64)
     }
 
+    /// Whether what this process starts from here on gets the locked descriptor, and so keeps the lock with it.
+    pub(crate) fn share_with_children(&self, is_shared: bool) -> Result<(), DiskError> {
+        use rustix::io::{FdFlags, fcntl_setfd};
+        let flags = if is_shared { FdFlags::empty() } else { FdFlags::CLOEXEC };
+        fcntl_setfd(self.file.as_file(), flags).map_err(io::Error::from).tried("share", self.file.path())
+    }
+
+    /// Closes it without unlocking: who has the descriptor too keeps the lock.
+    pub(crate) fn leave_to_others(mut self) {
+        self.owner = 0; // No process has this PID.
+    }
+
     /// The locked file.
     #[must_use]
     pub fn file(&self) -> &DiskFile {
@@ -283,6 +295,12 @@ pub(crate) fn probe(file: &File) -> io::Result<bool> {
 #[must_use]
 pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Locks an open file, for as long as it, or a duplicate of it in whichever process, is open; false when another
+/// open file has the lock.
+pub(crate) fn try_lock(file: &DiskFile) -> Result<bool, DiskError> {
+    try_exclusive(file.as_file()).tried("lock", file.path())
 }
 
 /// Locks a file that was just made; false when another process locked it first or took its name away.

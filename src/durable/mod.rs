@@ -26,6 +26,7 @@ pub use disk::{Disk, DiskFile, Effect, Observer};
 pub(crate) use error::Tried;
 pub use error::{DiskError, read_optional};
 pub use home::{Home, NotHome};
+pub(crate) use lock::try_lock;
 pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
 pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};

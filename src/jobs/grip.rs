@@ -43,6 +43,7 @@ pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
         state_id: &state_id,
         mark: &mark,
         output: &output,
+        output_pipe: None,
         claim: None,
         is_begun: false,
         supervisor: None,

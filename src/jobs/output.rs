@@ -123,7 +123,7 @@ pub(super) fn read_part(
 }
 
 /// Where what is kept of an output begins: behind the hole that an output limit has made at its front.
-fn beginning(file: &File) -> io::Result<u64> {
+pub(super) fn beginning(file: &File) -> io::Result<u64> {
     use rustix::fs::{SeekFrom, seek};
     let is_holed = seek(file, SeekFrom::Hole(0)).is_ok_and(|at| at == 0);
     // Nothing but a hole has no data to seek.

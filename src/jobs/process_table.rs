@@ -4,7 +4,7 @@
 //! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
 //! job's lock.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use super::kinship::Tokens;
 use super::marks;
-use super::traces::{Errand, output_files, real_name};
+use super::traces::{Errand, is_keeper, kept_by, output_files, pipes, real_name};
 use crate::queue::JobId;
 use crate::state::StateDir;
 use crate::system::{ProcessIdentity, process_stat};
@@ -33,6 +33,10 @@ struct Scan {
     by_session: HashMap<u32, Vec<usize>>,
     /// Those that write to a file of the name that a job's output has.
     by_output: HashMap<PathBuf, Vec<usize>>,
+    /// Those that print into a pipe.
+    by_pipe: HashMap<u64, Vec<usize>>,
+    /// The pipes that are emptied into an output.
+    kept: HashMap<PathBuf, Vec<u64>>,
     /// Supervisors, and processes that are about to become commands.
     errands: Vec<(usize, Errand)>,
     /// Whether `/proc` shows the processes of other users.
@@ -72,6 +76,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) mark: &'a str,
     /// Where its output goes.
     pub(crate) output: &'a Path,
+    /// The pipe that its command printed into.
+    pub(crate) output_pipe: Option<u64>,
     /// The claim of its present attempt; `None` when the queue names none.
     pub(crate) claim: Option<u64>,
     /// Whether anything tells of its present attempt.
@@ -130,14 +136,15 @@ impl ProcessTable {
         self.scan.get_or_init(Scan::make)
     }
 
-    /// The living processes that bear the job's marks, are in the session of its supervisor, or write to
-    /// its output.
+    /// The living processes that bear the job's marks, are in the session of its supervisor, or print into
+    /// its pipe or its output.
     pub(crate) fn of_job(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
         let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten();
         let marked = marked.map(|&at| &scan.processes[at]).filter(|seen| seen.is_of_state_dir(wanted));
         let by_trace = scan.in_session(wanted).chain(scan.writing_to(wanted.output));
+        let by_trace = by_trace.chain(scan.printing_for(wanted));
         let ours = marked.chain(by_trace.filter(|seen| seen.owner(wanted) != Owner::OtherIncarnation));
         let ours = ours.filter(|seen| !seen.is_foreign_to(wanted));
         distinct(ours.map(|seen| seen.identity))
@@ -212,6 +219,13 @@ impl ProcessTable {
             found.is_ok_and(|found| found.ino() == namespace)
         };
         Some(!scan.processes.iter().any(is_in_it))
+    }
+
+    /// The living processes that print into this output, by name or by the number of a pipe without one.
+    pub(crate) fn printing_into(&self, output: &Path, pipe: u64) -> Vec<ProcessIdentity> {
+        let scan = self.scan();
+        let unnamed = scan.by_pipe.get(&pipe).into_iter().flatten().map(|&at| &scan.processes[at]);
+        scan.writing_to(output).chain(unnamed).map(|seen| seen.identity).collect()
     }
 
     /// The living processes that were called to supervise this very attempt, or to become its command.
@@ -361,6 +375,12 @@ impl Scan {
 
     fn add(&mut self, pid: u32) {
         let Some(stat) = process_stat(pid).ok().filter(|stat| !stat.is_dead) else { return };
+        if is_keeper(pid) {
+            if let Some((pipe, output)) = kept_by(pid) {
+                self.kept.entry(output).or_default().push(pipe);
+            }
+            return;
+        }
         let Some(marks) = marks_of(pid) else { return };
         let at = self.processes.len();
         if let Marks::Read { tokens: Tokens { job: Some(job), .. }, .. } = &marks {
@@ -370,6 +390,9 @@ impl Scan {
         for file in output_files(pid) {
             self.by_output.entry(file).or_default().push(at);
         }
+        for pipe in pipes(pid) {
+            self.by_pipe.entry(pipe).or_default().push(at);
+        }
         self.errands.extend(Errand::of(pid).map(|errand| (at, errand)));
         let (identity, parent, session) = (stat.identity, stat.parent, stat.session);
         self.processes.push(Seen { identity, parent, session, marks });
@@ -378,6 +401,13 @@ impl Scan {
     fn writing_to(&self, output: &Path) -> impl Iterator<Item = &Seen> {
         let writers = self.by_output.get(output).into_iter().flatten();
         writers.map(|&at| &self.processes[at])
+    }
+
+    fn printing_for(&self, wanted: &Wanted<'_>) -> impl Iterator<Item = &Seen> {
+        let kept = self.kept.get(wanted.output).into_iter().flatten();
+        let pipes = kept.chain(&wanted.output_pipe).copied().collect::<HashSet<u64>>();
+        let printing = pipes.into_iter().filter_map(|pipe| self.by_pipe.get(&pipe)).flatten();
+        printing.map(|&at| &self.processes[at])
     }
 
     fn in_session<'a>(&'a self, wanted: &Wanted<'_>) -> impl Iterator<Item = &'a Seen> {
@@ -446,6 +476,7 @@ mod tests {
             state_id: "s",
             mark: "1@8:3",
             output,
+            output_pipe: None,
             claim: None,
             is_begun: true,
             supervisor: None,
@@ -470,6 +501,7 @@ mod tests {
             state_id: "ours",
             mark: "1@8:3",
             output: Path::new("/s/jobs/a/output.log"),
+            output_pipe: None,
             claim: None,
             is_begun: true,
             supervisor: None,

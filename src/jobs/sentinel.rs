@@ -38,6 +38,9 @@ pub struct Sentinel {
     /// The control group that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// The pipe that the command prints into: its number in this boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_pipe: Option<u64>,
     /// The state directory that it was begun for; `None` in what versions without it wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateStamp>,
@@ -79,6 +82,7 @@ impl Sentinel {
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             cgroup: None,
+            output_pipe: None,
             state: None,
             command_line,
             repository: job.repository.as_deref().map(str::to_owned),

@@ -3,23 +3,28 @@
 //!
 //! A job may remove its whole workspace, and a command may clear its environment. What is left is that a
 //! supervisor, and a process that is about to become a command, name state directory, job and claim in
-//! their arguments; and that a command writes to the output file of its job, also when that has no name
-//! any more. A command that has cleared its environment and sent its output elsewhere, and whose
+//! their arguments; and that a command prints into the pipe of its job, whose name was in the job's workspace and is
+//! shown by its descriptors also when nothing has that name any more. A command that has cleared its environment and sent its output elsewhere, and whose
 //! supervisor was killed, is not found once its files are gone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::keeper::pipe_of;
 use crate::state::JobPaths;
 use crate::system::process_stat;
 
 /// The words by which supervisors and trampolines are called.
 const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
+/// The word by which the keeper of a job's output is called.
+const KEEPER: &[u8] = b"keep-output";
 /// What the system appends to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
 /// The name of every job's output.
 const OUTPUT: &str = "output.log";
+/// The name that the pipe in front of it had for a moment.
+const OUTPUT_PIPE: &str = "output.pipe";
 /// Standard output and standard error.
 const STREAMS: [u32; 2] = [1, 2];
 
@@ -75,12 +80,33 @@ pub fn supervisor_above() -> Option<u32> {
     }
 }
 
-/// The files with the name of a job's output to which a process writes its own, whether they still have
-/// that name or not.
+/// What a keeper does: the pipe without a name that it empties, and the output into which it does. It lives as long as somebody can print
+/// into that pipe, and ties the pipe to the job when all files are gone; a process of the job it is not.
+pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
+    Some((pipe_of(pid, 0)?, output_files(pid).next()?))
+}
+
+/// Whether a process is the keeper of an output.
+pub(super) fn is_keeper(pid: u32) -> bool {
+    let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    command_line.split(|&b| b == 0).nth(1) == Some(KEEPER)
+}
+
+/// The pipes that a process prints into.
+pub(super) fn pipes(pid: u32) -> impl Iterator<Item = u64> {
+    STREAMS.into_iter().filter_map(move |stream| pipe_of(pid, stream))
+}
+
+/// The outputs of jobs that a process prints to: by the name of the file, or of the pipe that is emptied into it,
+/// whether these still have that name or not.
 pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
     let links =
         STREAMS.into_iter().filter_map(move |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).ok());
-    links.map(without_removal).filter(|file| file.ends_with(OUTPUT))
+    links.map(without_removal).filter_map(|file| match file.file_name()?.to_str()? {
+        OUTPUT => Some(file),
+        OUTPUT_PIPE => Some(file.with_file_name(OUTPUT)),
+        _ => None,
+    })
 }
 
 /// The output's path as the system names open files, also when the workspace is gone. `real_jobs` is the

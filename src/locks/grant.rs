@@ -8,6 +8,8 @@
 //! Dropping a [`LockGrant`] without [`LockGrant::release`] is what a crash does: the flock is free and
 //! the metadata still says held.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::acquire::QueuedJobs;
@@ -18,6 +20,10 @@ use super::verdict::JobLivenessOf;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::names::BadName;
 use crate::state::{LockPaths, StateDir};
+use crate::system::ProcessIdentity;
+
+/// Those who only look at a lock have its flock for less than this.
+const OTHERS_LOOK: Duration = Duration::from_millis(300);
 
 /// Who asks for a lock, and for what.
 pub struct LockRequest<'a> {
@@ -44,6 +50,17 @@ pub enum LockRefused {
         by: Box<HeldBy>,
         /// How long was waited.
         waited: Duration,
+    },
+    /// Who asks is inside of what has it.
+    #[error(
+        "the lock of repository '{repository}' is held by {holder}, and this command runs inside it: it would \
+         wait for itself"
+    )]
+    HeldByCaller {
+        /// Which repository.
+        repository: String,
+        /// Who, in words.
+        holder: String,
     },
     /// Whether somebody has it cannot be said; an operator decides.
     #[error("the lock of repository '{repository}' is unavailable: {why}")]
@@ -78,12 +95,44 @@ pub enum GiveBackError {
         /// What the metadata says.
         found: String,
     },
+    /// What the command left running has inherited the lock, as with flock(1), and keeps it until it ends.
+    #[error(
+        "the lock of repository '{repository}' stays with what its command left running: {}",
+        named(processes)
+    )]
+    LeftRunning {
+        /// Which repository.
+        repository: String,
+        /// Which processes, as far as they can be seen.
+        processes: Vec<u32>,
+    },
     /// The metadata could not be replaced.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// Another process keeps replacing the metadata.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+fn named(processes: &[u32]) -> String {
+    let pids: Vec<String> = processes.iter().take(8).map(u32::to_string).collect();
+    if pids.is_empty() {
+        "processes that cannot be seen".to_owned()
+    } else {
+        format!("process {}", pids.join(", "))
+    }
+}
+
+/// The processes that have a file open.
+fn processes_with(file: &Path) -> Vec<u32> {
+    let Ok(file) = std::fs::canonicalize(file) else { return Vec::new() };
+    let entries = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let pids = entries("/proc").filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_it = |pid: &u32| {
+        let mut open = entries(&format!("/proc/{pid}/fd"));
+        open.any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link == file))
+    };
+    pids.filter(has_it).collect()
 }
 
 /// The right to work on a repository, until it is given back or this process is gone.
@@ -98,6 +147,8 @@ pub struct LockGrant {
     paths: LockPaths,
     dir: StateDir,
     flock: FileLock,
+    /// A command has inherited the descriptor.
+    is_shared: bool,
 }
 
 impl LockGrant {
@@ -113,11 +164,56 @@ impl LockGrant {
         self.metadata.recovered
     }
 
+    /// Whether what this process starts from here on has the locked descriptor open, and keeps the lock with it.
+    pub(super) fn share_with_children(&mut self, is_shared: bool) -> io::Result<()> {
+        self.is_shared |= is_shared;
+        self.flock.share_with_children(is_shared).map_err(|e| e.source)
+    }
+
+    /// Adds the command that runs under it to the metadata.
+    pub(super) fn record_command(
+        &mut self,
+        command: Option<ProcessIdentity>,
+        cgroup: Option<PathBuf>,
+    ) -> Result<(), LockError> {
+        let _writing = writing(&self.dir.disk, &self.paths)?;
+        let found = read_metadata(&self.paths.metadata, self.repository());
+        let is_ours = |m: &LockMetadata| m.lock_id == self.lock_id && m.state == LockState::Held;
+        if !found.whole().is_some_and(is_ours) {
+            return Ok(()); // Forced, or damaged: that is to stay as it is.
+        }
+        (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
+        Ok(self.metadata.write(&self.dir.disk, &self.paths.metadata)?)
+    }
+
     /// Gives it back: the metadata says so durably before the flock is free.
     ///
     /// # Errors
-    /// See [`GiveBackError`]; the flock is free then too, and the metadata still says held.
-    pub fn release(self) -> Result<(), GiveBackError> {
+    /// See [`GiveBackError`]; the flock is free then too, unless it is left to others, and the metadata still
+    /// says held.
+    pub fn release(mut self) -> Result<(), GiveBackError> {
+        if self.is_shared {
+            self = self.taken_anew()?;
+        }
+        self.give_back()
+    }
+
+    /// With the flock on a descriptor that nobody else has. Nobody is granted the lock in between: this process
+    /// lives, and the metadata names it.
+    fn taken_anew(self) -> Result<LockGrant, GiveBackError> {
+        let LockGrant { lock_id, token, metadata, paths, dir, flock, .. } = self;
+        flock.leave_to_others();
+        match FileLock::acquire(&dir.disk, &paths.flock, OTHERS_LOOK) {
+            Ok(flock) => Ok(LockGrant { lock_id, token, metadata, paths, dir, flock, is_shared: false }),
+            Err(LockError::Held { .. }) => {
+                let repository = metadata.repository;
+                Err(GiveBackError::LeftRunning { repository, processes: processes_with(&paths.flock) })
+            }
+            Err(LockError::Disk(e)) => Err(e.into()),
+        }
+    }
+
+    fn give_back(self) -> Result<(), GiveBackError> {
         // The directory may have been moved since, and another one may have its path.
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         let paths = dir.paths.lock(self.repository()).unwrap_or_else(|_| self.paths.clone());
@@ -166,6 +262,9 @@ impl Granting<'_> {
         let mut metadata = LockMetadata::of_this_process(self.repository, token, holder, operation, now);
         metadata.recovered = taken_over;
         metadata.state_directory = Some(self.dir.stamp());
+        if let Some(old) = old.whole().filter(|_| taken_over) {
+            old.remove_group(&self.dir.identity.state_id.to_string());
+        }
         fencing::write(flock.file(), &metadata)?;
         metadata.write(&self.dir.disk, &self.paths.metadata)?;
         Ok(LockGrant {
@@ -175,6 +274,7 @@ impl Granting<'_> {
             paths: self.paths.clone(),
             dir: self.dir.clone(),
             flock,
+            is_shared: false,
         })
     }
 

@@ -9,13 +9,14 @@ use super::verdict::{
     Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors, judge,
 };
 use crate::state::StateDir;
-use crate::system::{Host, Presence, Relation, is_network, presence};
+use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
 /// One look at the world, from which any number of locks can be judged.
 pub(super) struct Look<'a> {
     here: Host,
     network: Option<&'static str>,
     jobs: &'a JobLivenessOf<'a>,
+    state_id: String,
     scan: OnceLock<ProcessScan>,
     /// The grants whose holder was gone before the scan; `None`: the scan is taken when first needed.
     covered: Option<HashSet<String>>,
@@ -25,7 +26,8 @@ impl<'a> Look<'a> {
     /// A look that scans the processes when, and if, a verdict first needs it.
     pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> Look<'a> {
         let network = is_network(&dir.paths.locks());
-        Look { here: Host::this(), network, jobs, scan: OnceLock::new(), covered: None }
+        let state_id = dir.identity.state_id.to_string();
+        Look { here: Host::this(), network, jobs, state_id, scan: OnceLock::new(), covered: None }
     }
 
     /// A new look with the same questions.
@@ -98,6 +100,10 @@ impl<'a> Look<'a> {
     fn gather(&self, flock: &Flock, m: &LockMetadata) -> HolderEvidence {
         let seen = self.presence_of(m);
         let mut evidence = HolderEvidence { presence: seen, job: None, survivors: None };
+        if *flock == Flock::Held && m.holder == LockHolder::Process && seen == Some(Presence::Gone) {
+            evidence.survivors =
+                self.command_of(m).ok().filter(|found| !found.is_empty()).map(Survivors::Found);
+        }
         if *flock != Flock::Free {
             return evidence;
         }
@@ -126,9 +132,45 @@ impl<'a> Look<'a> {
     }
 
     fn survivors(&self, m: &LockMetadata) -> Option<Survivors> {
+        match self.command_of(m) {
+            Ok(found) if !found.is_empty() => return Some(Survivors::Found(found)),
+            Ok(_) => {}
+            Err(why) => return Some(Survivors::Unseen(why)),
+        }
+        let is_fenced = self.group_of(m).is_some();
         match &self.covered {
             Some(covered) if !covered.contains(&m.lock_id) => None,
-            _ => Some(self.scan.get_or_init(ProcessScan::take).survivors_of(m)),
+            _ => Some(match self.scan.get_or_init(ProcessScan::take).survivors_of(m) {
+                // All of them were in a control group, and nobody is left there.
+                Survivors::Unseen(_) if is_fenced => Survivors::Absent,
+                seen => seen,
+            }),
         }
+    }
+
+    /// The recorded command if it lives, and what is left in its control group.
+    fn command_of(&self, m: &LockMetadata) -> Result<Vec<ProcessIdentity>, String> {
+        let mut found = match m.command.map(|command| (command, presence(command))) {
+            Some((command, Presence::Alive)) => vec![command],
+            Some((command, Presence::Hidden)) => {
+                return Err(format!("its command, process {}, may not be looked at", command.pid));
+            }
+            Some((_, Presence::Gone)) | None => Vec::new(),
+        };
+        if let Some(group) = self.group_of(m) {
+            found.extend(group.processes().into_iter().filter(|p| Some(*p) != m.command));
+            match group.is_populated() {
+                Ok(true) if found.is_empty() => {
+                    return Err("its control group has processes that cannot be seen".to_owned());
+                }
+                Err(e) if found.is_empty() => return Err(format!("its control group cannot be read: {e}")),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn group_of(&self, m: &LockMetadata) -> Option<Cgroup> {
+        m.group(&self.state_id)
     }
 }

@@ -20,7 +20,7 @@
 //! come from outside. Therefore every replacement happens under the small `.<repository>.writing` lock
 //! and after a second look at whose grant the file tells of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -115,6 +115,12 @@ pub struct LockMetadata {
     pub holder: LockHolder,
     /// The process that took it and holds the flock.
     pub process: ProcessIdentity,
+    /// The command that runs under it, when a process of ours runs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<ProcessIdentity>,
+    /// The control group that the command is in, with all that it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
     /// Where that process runs.
     pub host: Host,
     /// As which user.
@@ -157,6 +163,8 @@ impl LockMetadata {
             state: LockState::Held,
             holder,
             process: ProcessIdentity::this(),
+            command: None,
+            cgroup: None,
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             operation,

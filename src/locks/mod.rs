@@ -10,6 +10,8 @@
 
 mod acquire;
 mod availability;
+mod caller;
+mod command;
 mod fencing;
 mod folder;
 mod grant;
@@ -29,6 +31,7 @@ mod verdict;
 
 pub use acquire::{QueuedJobs, acquire, acquire_for_job, try_acquire};
 pub use availability::{Availability, availability};
+pub use caller::Caller;
 pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 pub use held_by::HeldBy;
 pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};

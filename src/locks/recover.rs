@@ -234,6 +234,7 @@ pub(super) fn give_back(
     actor: Option<&Actor>,
 ) -> Result<(), String> {
     let _writing = writing(&dir.disk, paths).map_err(|e| e.to_string())?;
+    judged.remove_group(&dir.identity.state_id.to_string());
     let mut metadata = judged.clone().given_back(dir.clock.now());
     metadata.evidence = evidence.to_vec();
     metadata.recovered = true;

@@ -8,8 +8,8 @@
 //!   released and **every acquire is still refused**; at most one process ever holds the flock. What
 //!   force achieves then is that the repository is free in the moment in which that process lets go or
 //!   is ended, without a recovery and whatever it leaves behind ([`Effective::WhenTheFlockIsFree`]).
-//! - When nobody has the flock (a command that outlived its `lock` process, an orphaned job, unknown
-//!   metadata) the repository is free at once ([`Effective::Now`]). Whatever still works on it was not
+//! - When nobody has the flock (a command that outlived its `lock` process and has closed what it inherited, an
+//!   orphaned job, unknown metadata) the repository is free at once ([`Effective::Now`]). Whatever still works on it was not
 //!   stopped. The next grant has another id and a higher fencing number; a tool that compares the number
 //!   in its environment with the metadata can tell that its own is old. A tool that does not is not
 //!   held up by anything: [`Released::breaks`] says so.
@@ -264,6 +264,7 @@ impl Releasing<'_> {
         let Actor { by, why } = self.actor.clone();
         metadata.released_by = Some(ReleaseNote { by, why, forced });
         metadata.write(&self.dir.disk, &self.paths.metadata)?;
+        metadata.remove_group(&self.dir.identity.state_id.to_string());
         Ok(())
     }
 

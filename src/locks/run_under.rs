@@ -1,22 +1,18 @@
 //! `lock REPO -- CMD`: a command that runs while this process holds the repository's lock.
 //!
-//! The command inherits stdin, stdout and stderr and stays in the terminal's process group, so that the
-//! terminal's signals reach both. This process outlives an interrupt or quit from the terminal, to give
-//! the lock back when the command has ended, as system(3) does. Other signals are not passed on: when
-//! this process is ended by one, the command goes on, and the lock stays with it by its mark.
+//! The command inherits stdin, stdout and stderr, and what else its caller gave to `lock`, and stays in the
+//! terminal's process group, so that the terminal's signals reach both. How it is known again, and ended, is told
+//! in `command`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGQUIT};
-
 use super::acquire::{QueuedJobs, acquire};
+use super::caller::Caller;
+use super::command::{Told, UnderGrant};
 use super::grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 use super::held_by::HeldBy;
 use super::metadata::LockHolder;
@@ -84,18 +80,24 @@ pub struct UnderLock<'a> {
     pub stdout: Stdio,
     /// How long to wait for the lock.
     pub wait: Duration,
+    /// Who asks: refused at once when it is inside of what has the lock.
+    pub caller: &'a Caller,
+    /// Between the signal that asks for the command's end and SIGKILL.
+    pub kill_grace: Duration,
+    /// Whether the command gets a control group of its own, where that may be made.
+    pub cgroup: bool,
     /// Says whether the job that a former grant belongs to is alive.
     pub job_liveness: &'a JobLivenessOf<'a>,
     /// The queued jobs, which stand in the same line.
     pub queue: Option<&'a dyn QueuedJobs>,
     /// Hears once for whom is waited.
     pub waiting: &'a dyn Fn(&HeldBy),
-    /// Hears of the grant, before the command is started, and may object: then the lock is given back.
+    /// Hears of the grant, before the command is started, and may object: then the lock is given back. From
+    /// here on SIGTERM, SIGINT, SIGQUIT and SIGHUP are for the command: other handlers of theirs are to go.
     pub granted: &'a Granted<'a>,
 }
 
-/// Runs a command while holding a repository's lock, and gives the lock back; as [`run_with_lock`], with
-/// the command printing where this process does.
+/// As [`run_with_lock`], with the command printing where this process does, and nobody else to hear of it.
 ///
 /// # Errors
 /// See [`RunUnderError`].
@@ -107,10 +109,22 @@ pub fn run_under(
     job_liveness: &JobLivenessOf<'_>,
     waiting: &dyn Fn(&HeldBy),
 ) -> Result<RanUnder, RunUnderError> {
-    let stdout = Stdio::inherit();
-    let granted = &|_: &LockGrant| Ok(());
-    let queue = None;
-    run_with_lock(dir, UnderLock { repository, command, stdout, wait, job_liveness, queue, waiting, granted })
+    run_with_lock(
+        dir,
+        UnderLock {
+            repository,
+            command,
+            stdout: Stdio::inherit(),
+            wait,
+            caller: &Caller::default(),
+            kill_grace: Duration::from_secs(10),
+            cgroup: false,
+            job_liveness,
+            queue: None,
+            waiting,
+            granted: &|_: &LockGrant| Ok(()),
+        },
+    )
 }
 
 /// Runs a command while holding a repository's lock, and gives the lock back.
@@ -118,22 +132,22 @@ pub fn run_under(
 /// # Errors
 /// See [`RunUnderError`].
 pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, RunUnderError> {
-    let UnderLock { repository, command, stdout, wait, job_liveness, queue, waiting, granted } = what;
-    let (program, arguments) = command.split_first().ok_or(RunUnderError::NoCommand)?;
+    let (program, arguments) = what.command.split_first().ok_or(RunUnderError::NoCommand)?;
+    if let Some(holder) = what.caller.is_inside(dir, what.repository) {
+        let repository = what.repository.to_owned();
+        return Err(LockRefused::HeldByCaller { repository, holder }.into());
+    }
     let request = LockRequest {
         holder: LockHolder::Process,
         operation: in_words(program, !arguments.is_empty()),
-        job_liveness,
-        queue,
-        waiting,
+        job_liveness: what.job_liveness,
+        queue: what.queue,
+        waiting: what.waiting,
     };
-    let grant = acquire(dir, repository, &request, wait)?;
-    let outcome = match granted(&grant) {
-        Ok(()) => run(dir, &grant, program, arguments, stdout),
-        Err(objection) => Err(RunUnderError::Objected(objection)),
-    };
+    let mut grant = acquire(dir, what.repository, &request, what.wait)?;
+    let outcome = run(dir, &mut grant, program, arguments, what);
     let (lock_id, token) = (grant.lock_id.clone(), grant.token);
-    // An unknown end is like a crash: the lock stays with whatever bears its mark.
+    // An unknown end is like a crash: the lock stays with whatever is left of the command.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
         drop(grant);
         return outcome.map(|status| RanUnder { status, lock_id, token, given_back: Ok(()) });
@@ -144,27 +158,26 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
 
 fn run(
     dir: &StateDir,
-    grant: &LockGrant,
+    grant: &mut LockGrant,
     program: &OsString,
     arguments: &[OsString],
-    stdout: Stdio,
+    what: UnderLock<'_>,
 ) -> Result<i32, RunUnderError> {
-    let _shielded = Shield::up();
-    let mut child = Command::new(program)
+    // Before anybody else lets go of them: no signal may come in between.
+    let told = Told::listen().map_err(RunUnderError::Wait)?;
+    (what.granted)(grant).map_err(RunUnderError::Objected)?;
+    let mut command = Command::new(program);
+    command
         .args(arguments)
-        .stdout(stdout)
+        .stdout(what.stdout)
         .env(LOCK_ID_VARIABLE, &grant.lock_id)
         .env(mark_variable(&grant.lock_id), "1")
         .env(LOCK_TOKEN_VARIABLE, grant.token.to_string())
         .env(REPOSITORY_VARIABLE, grant.repository())
-        .env(LOCK_STATE_VARIABLE, format!("{}/{}", dir.identity.state_id, dir.mark()))
-        .spawn()
+        .env(LOCK_STATE_VARIABLE, format!("{}/{}", dir.identity.state_id, dir.mark()));
+    let under = UnderGrant::start(dir, grant, command, what.cgroup)
         .map_err(|source| RunUnderError::Start { program: program.clone(), source })?;
-    child.wait().map(exit_status).map_err(RunUnderError::Wait)
-}
-
-fn exit_status(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    under.wait(&told, what.kill_grace).map_err(RunUnderError::Wait)
 }
 
 /// What the lock's metadata and every report say of the command: the program. Its arguments may be secrets,
@@ -173,27 +186,4 @@ fn in_words(program: &OsStr, has_arguments: bool) -> String {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if has_arguments { format!("{name} …") } else { name }
-}
-
-/// While it is up, an interrupt from the terminal does not end this process; afterwards it does again.
-/// A handler, unlike an ignored signal, is not inherited by the command.
-struct Shield {
-    lowered: Arc<AtomicBool>,
-}
-
-impl Shield {
-    fn up() -> Shield {
-        let lowered = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGQUIT] {
-            // Refused only for signals that cannot be handled, which these are not.
-            let _ = signal_hook::flag::register_conditional_default(signal, lowered.clone());
-        }
-        Shield { lowered }
-    }
-}
-
-impl Drop for Shield {
-    fn drop(&mut self) {
-        self.lowered.store(true, Ordering::SeqCst);
-    }
 }

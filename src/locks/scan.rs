@@ -168,7 +168,7 @@ pub(super) fn of_other_incarnations(dir: &StateDir, repository: &str) -> Vec<Pro
 }
 
 /// The lock, without hyphens, that a `NAME=value` entry is a mark of.
-fn marked_lock(entry: &[u8]) -> Option<String> {
+pub(super) fn marked_lock(entry: &[u8]) -> Option<String> {
     let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
     if name == LOCK_ID_VARIABLE {
         return Some(value.replace('-', ""));

@@ -3,15 +3,15 @@
 //! | flock | metadata and evidence | verdict |
 //! | --- | --- | --- |
 //! | any, on a network file system | | unknown |
-//! | held | recorded process lives here | live |
+//! | held | recorded process, or its command, lives here | live |
 //! | held | anything else (metadata not yet written, another machine's, damaged) | live, unidentified |
 //! | free | absent, or says released | free |
 //! | free | damaged | unknown |
 //! | free | an earlier boot of this machine, and nothing of the holder is seen to live | stale |
 //! | free | another machine | live when the job is known to be, else unknown |
 //! | free | this boot, a job | what the job's own evidence says: live, stale, unknown |
-//! | free | this boot, a process that lives, or one that is gone but left marked processes | live |
-//! | free | this boot, a process that is gone, and no marked process | stale |
+//! | free | this boot, a process that lives, or one that is gone and whose command, or a process in its control group or with its mark, lives | live |
+//! | free | this boot, a process that is gone, its command too, and no process in the group or with the mark | stale |
 //! | free | this boot, another process namespace, or processes that may not be looked at | unknown |
 //!
 //! Evidence that was not gathered counts for caution: unknown, never stale. No clock is asked.
@@ -199,6 +199,10 @@ fn held(evidence: &Evidence<'_>, said: &mut Vec<String>) -> LockVerdict {
                 said.push(format!("process {} with that start time lives", m.process.pid));
                 return LockVerdict::Live;
             }
+            if let Some(Survivors::Found(processes)) = &evidence.holder.survivors {
+                said.push(format!("it is gone, and its command lives on: {}", pids(processes)));
+                return LockVerdict::Live;
+            }
             said.push("but that process is not to be seen here: somebody else holds it".to_owned());
         }
     }
@@ -292,17 +296,21 @@ fn of_process(m: &LockMetadata, holder: &HolderEvidence, said: &mut Vec<String>)
     }
     match &holder.survivors {
         Some(Survivors::Found(processes)) => {
-            let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
-            said.push(format!("its command lives on: processes {} bear the lock's mark", pids.join(", ")));
+            said.push(format!("its command lives on: {}", pids(processes)));
             LockVerdict::Live
         }
         Some(Survivors::Absent) => {
-            said.push("no process bears the lock's mark".to_owned());
+            said.push("its command is gone, and no process bears the lock's mark".to_owned());
             LockVerdict::Stale
         }
         Some(Survivors::Unseen(why)) => unknown(format!("what its command left cannot be seen: {why}")),
         None => unknown("what its command left was not looked at".to_owned()),
     }
+}
+
+fn pids(processes: &[ProcessIdentity]) -> String {
+    let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+    format!("process {}", pids.join(", "))
 }
 
 fn released_text(m: &LockMetadata) -> String {
@@ -341,6 +349,8 @@ mod tests {
             state,
             holder,
             process: ProcessIdentity { pid: 7, start_time: 9 },
+            command: None,
+            cgroup: None,
             host,
             uid: 0,
             operation: "test".to_owned(),

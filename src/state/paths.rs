@@ -270,6 +270,12 @@ impl JobPaths {
         self.workspace.join("output.log")
     }
 
+    /// The name that the pipe in front of the output has for a moment.
+    #[must_use]
+    pub fn output_pipe(&self) -> PathBuf {
+        self.workspace.join("output.pipe")
+    }
+
     /// How the present attempt ended.
     #[must_use]
     pub fn exit(&self) -> PathBuf {

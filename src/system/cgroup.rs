@@ -92,6 +92,27 @@ impl Cgroup {
         self.write("cgroup.procs", b"0")
     }
 
+    /// Does something while this process is in it, and takes it out again: what is started meanwhile stays.
+    ///
+    /// # Errors
+    /// What `act` says. Where this process may not go in, or out, it acts all the same.
+    pub fn around<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let before = own_group().map(|path| Cgroup { path });
+        let is_inside = before.is_some() && self.join().is_ok();
+        let done = act();
+        if let Some(before) = before.filter(|_| is_inside) {
+            // One that has to stay is a member like the others until it ends.
+            let _ = before.join();
+        }
+        done
+    }
+
+    /// Whether this process is in it, or in one below.
+    #[must_use]
+    pub fn has_this_process(&self) -> bool {
+        own_group().is_some_and(|own| own.starts_with(&self.path))
+    }
+
     /// Whether a process is left in it; `false` when the group is gone, for only an empty one can go.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
+mod account;
 mod boot_clock;
 mod cgroup;
 mod children;
@@ -9,6 +10,8 @@ mod filesystem;
 mod git;
 mod hindrance;
 mod host;
+pub mod inherited;
+mod limits;
 mod process;
 mod process_table;
 mod side_by_side;
@@ -16,6 +19,7 @@ mod sighting;
 mod tool;
 mod usage;
 
+pub use account::{USUAL_PATH, base_environment};
 pub use boot_clock::{age_of, since_boot};
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
@@ -25,6 +29,7 @@ pub use git::{GitState, git_repositories, git_state};
 pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
+pub use limits::{BadLimit, Confinement, Limit};
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,

@@ -60,6 +60,11 @@ pub(super) fn cancel(context: &mut Context, args: &CancelArgs) -> Result<Ending,
     if dry_run {
         ids.iter().for_each(|id| rehearse(&queue, id, &mut report));
     } else {
+        if let Some(own) = ids.iter().find(|id| context.runs_inside_job(&dir, id)) {
+            context
+                .output
+                .note(&format!("job {own} is the one that this command runs inside: it ends itself"));
+        }
         let done = jobs::cancel(&dir, &mut queue, &ids, &settings)?;
         done.into_iter().for_each(|cancellation| enter(&mut report, cancellation));
     }

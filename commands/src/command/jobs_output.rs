@@ -136,6 +136,9 @@ fn copy(
         if let Some(sent_away) = context.interruption.sent_away() {
             return Err(sent_away);
         }
+        if context.output.reader_is_gone() {
+            return Ok(copied);
+        }
         queue.wait(LOOK_EVERY);
         queue.refresh()?;
     }
@@ -150,6 +153,9 @@ fn wait_for_the_end(
     loop {
         if let Some(sent_away) = context.interruption.sent_away() {
             return Err(sent_away);
+        }
+        if context.output.reader_is_gone() {
+            return Ok(());
         }
         let job = find(queue.state(), &args.id)?;
         if !follower.is_over(job) {

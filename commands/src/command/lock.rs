@@ -1,6 +1,6 @@
 //! `lock REPO -- CMD`: a command under a repository's lock.
 //!
-//! Stdout is the command's. With `--json` it is the report's, and what the command prints goes to stderr.
+//! SIGTERM, and a lost terminal, end command and `lock`. Stdout is the command's. With `--json` it is the report's, and what the command prints goes to stderr.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::audit::{Entry, Trail};
-use recovery::locks::{HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock, run_with_lock};
+use recovery::locks::{
+    Caller, GiveBackError, HeldBy, LockGrant, LockRefused, RunUnderError, UnderLock, run_with_lock,
+};
 use recovery::state::names::encode;
 use recovery::state::{StateDir, parse_duration};
 use serde::Serialize;
@@ -54,11 +56,13 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     leave_job(context, Server::Lock)?;
     let dir = context.state_dir_or_create()?;
     let holders = holders(context, &dir)?;
+    let caller = Caller::this(std::env::vars_os());
+    let jobs = context.settings()?.jobs.clone();
     let trail = Trail::open(&dir)?;
     let actor = context.actor();
     let interruption = context.interruption.clone();
     let granted = |grant: &LockGrant| {
-        interruption.leave_interrupts_to_the_command();
+        interruption.leave_signals_to_the_command();
         let object = format!("lock:{}", grant.repository());
         let entry = Entry::done(dir.clock.now(), &actor, "lock", object, detail(grant, &args.command));
         trail.record(&entry).map(drop).map_err(Into::into)
@@ -74,6 +78,9 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
             command: &args.command,
             stdout: if is_json { Stdio::from(std::io::stderr()) } else { Stdio::inherit() },
             wait: args.wait.unwrap_or(dir.lock_wait),
+            caller: &caller,
+            kill_grace: jobs.kill_grace,
+            cgroup: jobs.cgroup,
             job_liveness: &|id, claim| holders.liveness(id, claim),
             queue: Some(&holders),
             waiting: &waiting,
@@ -81,10 +88,14 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
         },
     )
     .map_err(|e| not_run(e, args))?;
-    if let Err(e) = &ran.given_back {
-        context
+    match &ran.given_back {
+        Ok(()) => {}
+        Err(e @ GiveBackError::LeftRunning { .. }) => {
+            context.output.warning(&format!("{e}; when that has ended it is free"));
+        }
+        Err(e) => context
             .output
-            .warning(&format!("the lock was not given back in order, a recovery will do that: {e}"));
+            .warning(&format!("the lock was not given back in order, a recovery will do that: {e}")),
     }
     if is_json {
         let report = LockReport {

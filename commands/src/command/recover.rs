@@ -12,11 +12,12 @@ use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live::{self, FullScreen};
+use crate::output::reader_of_stdout_is_gone;
 use crate::paint::Tone;
 use crate::progress;
 use crate::table::{Cell, Table};
 use crate::text::{Text, coarse};
-use crate::working::{cancellable, recovering, run_options};
+use crate::working::{cancellable_when, recovering, run_options};
 
 /// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
 #[derive(Debug, Args)]
@@ -61,7 +62,9 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     let interruption = context.interruption.clone();
     let settings = recovering(context, StartedBy::Recover, false)?;
     let full_screen = args.tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
-    let (mut record, _) = cancellable(&interruption, &cancel, || {
+    // `recover | head -1`: nobody would see what it comes to. The next one goes on where it was.
+    let is_in_vain = reader_is_watched(context);
+    let (mut record, _) = cancellable_when(&interruption, &cancel, is_in_vain, || {
         live::run(&mut context.output, &dir, recovery, options, full_screen)
     })?;
     if let Some(repair) = repair {
@@ -78,6 +81,12 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     ending(context, &record)
 }
 
+/// Says, when it is asked, whether the reader of the results is gone.
+fn reader_is_watched(context: &Context) -> impl Fn() -> bool + Sync + use<> {
+    let is_remote = context.output.is_remote();
+    move || !is_remote && reader_of_stdout_is_gone()
+}
+
 /// What a recovery would do, tried on a copy.
 fn rehearsed(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
@@ -85,8 +94,9 @@ fn rehearsed(context: &mut Context, args: &RecoverArgs) -> Result<Ending, CliErr
     let options = run_options(context, "rehearsal", &args.skip, progress::observer(&context.output))?;
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let rehearsal =
-        cancellable(&interruption, &cancel, || rehearse(&dir, &std::env::temp_dir(), settings, &options))?;
+    let rehearsal = cancellable_when(&interruption, &cancel, reader_is_watched(context), || {
+        rehearse(&dir, &std::env::temp_dir(), settings, &options)
+    })?;
     context.output.report(&rehearsal, |text| render_rehearsal(text, &rehearsal));
     if !rehearsal.proof.unchanged && rehearsal.proof.live.is_empty() {
         let message = "the state directory changed during the rehearsal, and nobody is known to work on it";

@@ -8,7 +8,7 @@ use recovery::state::StateDir;
 
 use super::locks::holders;
 use crate::context::Context;
-use crate::error::{CliError, Ending};
+use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
 
@@ -34,7 +34,8 @@ pub(crate) fn cmd_release(context: &mut Context, args: &ReleaseArgs) -> Result<E
     let holders = holders(context, &dir)?;
     let liveness = |id: &_, claim| holders.liveness(id, claim);
     let (name, id) = (args.repository.as_str(), args.id.as_deref());
-    let preview = would_release(&dir, name, id, args.force, &liveness)?;
+    let preview = would_release(&dir, name, id, args.force, &liveness)
+        .map_err(|refused| named_if_own(refused, context, &dir, name))?;
     if context.is_dry_run() {
         let report = ReleaseReport { released: false, dry_run: true, ..ReleaseReport::done(preview) };
         context.output.report(&report, |text| render(text, &report));
@@ -61,6 +62,20 @@ pub(crate) fn cmd_release(context: &mut Context, args: &ReleaseArgs) -> Result<E
     let report = ReleaseReport::done(released);
     context.output.report(&report, |text| render(text, &report));
     Ok(Ending::Done)
+}
+
+/// A holder that asks for its own lock back is told that it is the holder.
+fn named_if_own(refused: ReleaseRefused, context: &Context, dir: &StateDir, repository: &str) -> CliError {
+    let is_held = matches!(refused, ReleaseRefused::HeldByLiveOwner { .. });
+    let inside = context.caller().filter(|_| is_held).and_then(|caller| caller.is_inside(dir, repository));
+    let Some(holder) = inside else { return refused.into() };
+    let message = format!(
+        "the lock of repository '{repository}' is held by {holder}, and this command runs inside it: it is given \
+         back when that ends"
+    );
+    CliError::new(ErrorKind::Held, message)
+        .code("lock-held-by-caller")
+        .hint("leave `recoveryctl release` out: who holds the lock gives it back by itself")
 }
 
 fn entry(context: &Context, dir: &StateDir, released: &Released) -> Entry {

@@ -121,7 +121,7 @@ fn run(
     if let Some(error) = context.interruption.requested() {
         return Err(error.hint("the jobs that were started go on; recoveryctl jobs list"));
     }
-    let report = report(dir, &scheduler, only)?;
+    let report = report(context, dir, &scheduler, only)?;
     context.output.report(&report, |text| render(text, &report));
     Ok(report)
 }
@@ -174,7 +174,12 @@ fn recovered_queue(context: &mut Context, dir: &StateDir) -> Result<Queue, CliEr
     }
 }
 
-fn report(dir: &StateDir, scheduler: &Scheduler, only: &BTreeSet<JobId>) -> Result<WorkReport, CliError> {
+fn report(
+    context: &Context,
+    dir: &StateDir,
+    scheduler: &Scheduler,
+    only: &BTreeSet<JobId>,
+) -> Result<WorkReport, CliError> {
     let state: &QueueState = scheduler.queue().state();
     let outcome = |id: &JobId| {
         let job = state.get(id)?;
@@ -191,13 +196,26 @@ fn report(dir: &StateDir, scheduler: &Scheduler, only: &BTreeSet<JobId>) -> Resu
     let not_started = missed.map(|job| NotStarted {
         job_id: job.id.to_string(),
         status: job.status.as_str(),
-        reason: why_not(state, &held, job, now),
+        reason: why_not_by_caller(context, dir, job).unwrap_or_else(|| why_not(state, &held, job, now)),
     });
     Ok(WorkReport {
         started: scheduler.started().iter().filter_map(outcome).collect(),
         not_started: not_started.collect(),
         left_queued: state.counts().queued,
     })
+}
+
+/// What is waited for is what this command runs inside of: it would be for ever.
+fn why_not_by_caller(context: &Context, dir: &StateDir, job: &Job) -> Option<String> {
+    if job.status == JobStatus::Running && context.runs_inside_job(dir, &job.id) {
+        return Some("it is the job that this command runs inside".to_owned());
+    }
+    let repository = job.repository.as_deref().filter(|_| job.status == JobStatus::Queued)?;
+    let holder = context.caller()?.is_inside(dir, repository)?;
+    Some(format!(
+        "its repository is held by {holder}, and this command runs inside it: submit the job, and it starts when \
+         that has ended"
+    ))
 }
 
 fn why_not(state: &QueueState, held: &BTreeSet<String>, job: &Job, now: Timestamp) -> String {

@@ -37,6 +37,19 @@ fn a_phase_that_hangs_is_skipped_and_left_behind() {
 }
 
 #[test]
+fn recovery_ends_when_the_reader_of_its_result_is_gone() {
+    let scene = after_a_crash();
+    let _stop = Stop::in_phase(&scene, "locks");
+    let mut recover = scene.place.command();
+    let mut recover = recover.arg("recover").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    crate::crash::scene::wait_for("the phase to hang", || {
+        scene.json(&["recovery", "phases"], 0)["phases"][3]["status"] == "running"
+    });
+    drop(recover.stdout.take());
+    crate::crash::scene::wait_for("it to end", || recover.try_wait().unwrap().is_some());
+}
+
+#[test]
 fn a_daemon_comes_up_past_a_phase_that_hangs() {
     let scene = after_a_crash();
     let stop = Stop::in_phase(&scene, "locks");

@@ -41,6 +41,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         scheduler: SchedulerSettings {
             workers: 1,
             supervisor,
+            environment: Vec::new(),
             only: BTreeSet::new(),
             poll: Duration::from_millis(5),
             checkpoint_records: 3,

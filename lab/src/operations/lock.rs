@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use recovery::durable::{Disk, FileLock};
-use recovery::locks::{JobLiveness, LockHolder, LockRequest, acquire, release};
+use recovery::locks::{JobLiveness, LockHolder, LockRequest, acquire, release, run_under};
 
 use super::stage::actor;
 use super::{Operation, Stage, nothing};
@@ -33,6 +33,19 @@ fn grants(stage: &Stage) -> Result<(), Error> {
         grant.release()?;
         stage.acknowledge(Fact::GivenBack { repository: "web".into(), lock_id });
     }
+    Ok(())
+}
+
+/// A command under the lock, which its metadata names.
+pub(super) const COMMAND: Operation = Operation { name: "lock-command", prepare: nothing, run: command };
+
+fn command(stage: &Stage) -> Result<(), Error> {
+    let dir = stage.dir()?;
+    let over = |_: &_, _| JobLiveness::Over;
+    let ran = run_under(&dir, "web", &["true".into()], Duration::ZERO, &over, &|_| {})?;
+    ran.given_back?;
+    stage.acknowledge(Fact::Fencing { repository: "web".into(), token: ran.token });
+    stage.acknowledge(Fact::GivenBack { repository: "web".into(), lock_id: ran.lock_id });
     Ok(())
 }
 

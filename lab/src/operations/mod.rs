@@ -62,6 +62,7 @@ pub const ALL: &[Operation] = &[
     queue::CHECKPOINT,
     queue::CHECKPOINT_DAMAGED,
     lock::GRANT,
+    lock::COMMAND,
     lock::TAKE_OVER,
     lock::NUMBER_DAMAGED,
     lock::RELEASE,

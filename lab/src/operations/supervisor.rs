@@ -13,7 +13,7 @@ use recovery::jobs::{
 };
 use recovery::locks::{LockGrant, acquire_for_job};
 use recovery::state::StateDir;
-use recovery::system::{ProcessIdentity, end_process, signal_process};
+use recovery::system::{Confinement, ProcessIdentity, end_process, signal_process};
 use rustix::process::Signal;
 
 use super::Stage;
@@ -150,6 +150,7 @@ pub(crate) fn exec_as_told(arguments: &[OsString]) -> Result<ExitCode, Error> {
         claim: text(8)?.parse()?,
         supervisor: text(10)?.parse()?,
         cgroup: None,
+        confinement: Confinement::default(),
         reports: true,
         command: arguments.get(13..).unwrap_or_default().to_vec(),
     };

@@ -343,6 +343,7 @@ impl<'a> Inspection<'a> {
             state_id: &state_id,
             mark: &mark,
             output: &output,
+            output_pipe: self.sentinel().and_then(|s| s.output_pipe),
             claim: self.job.course().claim,
             is_begun,
             supervisor,
@@ -358,9 +359,8 @@ impl<'a> Inspection<'a> {
             facts.doubt = self.look.table.doubt(&wanted);
         }
         let detail = match facts.survivors.as_slice() {
-            [] => {
-                "no living process bears the job's marks, is in its session or writes its output".to_owned()
-            }
+            [] => "no living process bears the job's marks, is in its session or prints into its output"
+                .to_owned(),
             found => format!("living processes of the job: {}", pids(found)),
         };
         self.saw("processes", detail);

@@ -1,6 +1,7 @@
 //! Records what became of running jobs, many at once: all locks of a batch are held until one
 //! transaction has recorded the batch.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start, given_back_for_host};
@@ -9,8 +10,10 @@ use crate::durable::mutation::Mutation;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
 use crate::jobs::fence;
+use crate::jobs::keeper;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
+use crate::jobs::traces::real_output;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{
     Actor, AfterCrash, End, EndedBy, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
@@ -48,6 +51,9 @@ pub struct RecoverSettings {
     pub blame: Blame,
     /// How long a crashed job rests before its next attempt.
     pub requeue: RequeuePauses,
+    /// Program and first arguments of a keeper of a job's output, to which `--job ID` is appended, for a job that has lost its own. Empty: what such
+    /// a job prints waits for somebody who has one.
+    pub keeper: Vec<OsString>,
     /// Which git work is kept of jobs that are removed.
     pub keep: KeepRules,
 }
@@ -87,6 +93,7 @@ impl RecoverSettings {
             start_tries: START_TRIES,
             blame: Blame::default(),
             requeue: RequeuePauses::default(),
+            keeper: Vec::new(),
             keep: KeepRules::default(),
         }
     }
@@ -306,6 +313,7 @@ fn settle_batch(
     Ok(side_by_side(decided, |decided| {
         let quarantined = quarantine(dir, &decided);
         remove_fence(dir, &decided);
+        keep_output_of(dir, &decided, &table, &settings.keeper);
         let Decided { settlement, judgement, .. } = decided;
         let (job_id, attempt) = (judgement.job_id.clone(), judgement.attempt);
         Settled { job_id, attempt, settlement, judgement, quarantined }
@@ -470,6 +478,23 @@ fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
         kept.ok()
     });
     kept.collect()
+}
+
+/// A job that lives without its supervisor may have lost the keeper of its output too.
+fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, program: &[OsString]) {
+    let Judgement { verdict, job_id, sentinel, .. } = &decided.judgement;
+    let pipe = sentinel.whole().and_then(|s| s.output_pipe);
+    let is_orphan = matches!(verdict, Verdict::OrphanedProcess { .. });
+    if let Some(pipe) = pipe.filter(|_| is_orphan && !program.is_empty())
+        && let Ok(paths) = dir.paths.job(&job_id.to_string())
+    {
+        // What cannot be done now is tried again at the next look: what is printed waits in the pipe.
+        let printing = || {
+            let output = real_output(&paths, &table.real_jobs(&dir.paths.jobs()));
+            table.printing_into(&dir.paths.as_known(&output), pipe)
+        };
+        let _ = keeper::reattach(&dir.disk, job_id, &paths, pipe, printing, program);
+    }
 }
 
 /// The control group of an attempt that is over goes; its supervisor could not see to it.

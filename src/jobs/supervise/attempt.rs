@@ -8,7 +8,6 @@ use rustix::process::Pid;
 
 use super::claim::{Decisions, Standing};
 use super::finish::{record_end, with_causes};
-use super::output_limit::OutputLimit;
 use super::peak::Peak;
 use super::pulse::Pulse;
 use super::repository::HeldRepository;
@@ -20,9 +19,10 @@ use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::{FileLock, is_weakness};
+use crate::durable::{FileLock, Tried, is_weakness, try_lock};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::keeper::{OutputPipe, OutputStream};
 use crate::jobs::kinship::Kinship;
 use crate::jobs::marks;
 use crate::jobs::record;
@@ -53,7 +53,8 @@ impl Attempt<'_> {
         repository: Option<Box<dyn HeldRepository>>,
         decisions: &mut Decisions<'_>,
     ) -> Result<Supervised, SuperviseError> {
-        let sentinel = self.sentinel(repository.as_deref());
+        let pipe = OutputPipe::new(&self.dir.disk, self.paths);
+        let sentinel = self.sentinel(repository.as_deref(), pipe.as_ref().ok().map(OutputPipe::id));
         let mut pulse = Pulse::new(self.dir, self.paths, sentinel, lock, self.settings.heartbeat);
         if let Err(e) = pulse.begin() {
             self.return_repository(repository);
@@ -79,7 +80,7 @@ impl Attempt<'_> {
             };
         }
         let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
-        let (end, peak) = match self.run_command(&mut pulse, repository.as_deref(), decisions, &tree) {
+        let (end, peak) = match self.run_command(&mut pulse, pipe, repository.as_deref(), decisions, &tree) {
             Ok(ended) => ended,
             Err(StartFailure { why, of_host }) => {
                 self.return_repository(repository);
@@ -88,9 +89,7 @@ impl Attempt<'_> {
             }
         };
         let leftovers = self.end_leftovers(&mut pulse, &tree, &end, &peak);
-        if let Err(e) = pulse.check_output() {
-            (self.surroundings.notice)(&format!("the output cannot be limited: {e}: {}", e.source));
-        }
+        self.finish_output(&mut pulse);
         self.remove_group();
         let exit = self.exit_record(&pulse, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
@@ -104,13 +103,18 @@ impl Attempt<'_> {
         Ok(Supervised::Ended { exit_code: exit.exit_code, signal: exit.signal })
     }
 
-    fn sentinel(&self, repository: Option<&dyn HeldRepository>) -> Sentinel {
+    fn sentinel(&self, repository: Option<&dyn HeldRepository>, output_pipe: Option<u64>) -> Sentinel {
         let lock_id = repository.map(|r| r.lock_id().to_owned());
         let now = self.dir.clock.now();
         let (claim, command) = (self.settings.claim, self.plan.command.clone());
         let cgroup = self.group.as_ref().map(|group| group.path().to_owned());
         let state = Some(self.dir.stamp());
-        Sentinel { cgroup, state, ..Sentinel::of_this_process(self.job, claim, command, lock_id, now) }
+        Sentinel {
+            cgroup,
+            state,
+            output_pipe,
+            ..Sentinel::of_this_process(self.job, claim, command, lock_id, now)
+        }
     }
 
     /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
@@ -133,11 +137,12 @@ impl Attempt<'_> {
     fn run_command(
         &self,
         pulse: &mut Pulse<'_>,
+        pipe: io::Result<OutputPipe>,
         repository: Option<&dyn HeldRepository>,
         decisions: &mut Decisions<'_>,
         tree: &Tree<'_>,
     ) -> Result<(CommandEnd, Peak), StartFailure> {
-        let (child, report) = match self.start(pulse, repository) {
+        let (child, report) = match self.start(pulse, pipe, repository) {
             Ok(started) => started,
             Err(why) => {
                 if let Some(failure) = why.failure() {
@@ -180,6 +185,7 @@ impl Attempt<'_> {
     fn start(
         &self,
         pulse: &mut Pulse<'_>,
+        pipe: io::Result<OutputPipe>,
         repository: Option<&dyn HeldRepository>,
     ) -> Result<(u32, ReportReader), NotStarted> {
         let folder = &self.plan.folder;
@@ -187,16 +193,21 @@ impl Attempt<'_> {
             let program = format!("the command in {}", folder.display());
             return Err(NotStarted::Exec { program, source });
         }
-        let output = self.dir.disk.open_append(&self.paths.output())?;
-        let limited = self.dir.disk.open(&self.paths.output())?;
-        pulse.limit_output(OutputLimit::new(limited, self.settings.output_limit));
+        let pipe = pipe.tried("make a pipe for", &self.paths.output())?;
         let (mut process, report) =
-            self.plan.process(self.dir, self.paths, self.job, self.settings, &output)?;
+            self.plan.process(self.dir, self.paths, self.job, self.settings, &pipe)?;
         if let (Some(held), Some(name)) = (repository, &self.job.repository) {
             process.envs(marks::of_repository(name, held.lock_id(), held.token()));
         }
+        let output = self.dir.disk.open_or_create(&self.paths.output())?;
+        try_lock(&output)?;
         match process.spawn() {
-            Ok(child) => Ok((child.id(), report)),
+            Ok(child) => {
+                let SuperviseSettings { output_limit, keeper, .. } = self.settings;
+                let (pipe, job) = (pipe.into_reader(), self.job.id.clone());
+                pulse.keep_output(OutputStream::new(pipe, output, *output_limit, keeper.clone(), job));
+                Ok((child.id(), report))
+            }
             Err(e) if is_of_arguments(&e) => {
                 let program = "the process that becomes the command".to_owned();
                 // 127 would say that the job's program is missing.
@@ -223,6 +234,15 @@ impl Attempt<'_> {
             pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
         if let Err(e) = told {
             (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
+        }
+    }
+
+    /// Nobody prints any more: what is left in the pipe is moved, however long the disk refuses it.
+    fn finish_output(&self, pulse: &mut Pulse<'_>) {
+        let notice = self.surroundings.notice;
+        while let Err(e) = pulse.finish_output() {
+            notice(&format!("the output cannot be written yet: {e}: {}", e.source));
+            wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
         }
     }
 

@@ -6,9 +6,9 @@
 //! left behind, `exit.json`, the `end` record, the repository given back, the lock.
 //!
 //! The whole tree is reached in three ways: the command's process group, all descendants (the supervisor is
-//! their subreaper), and a control group of the attempt's own where one can be made. The output is written
-//! by the command itself and outlives its supervisor; how it is kept below a limit all the same is told in
-//! `output_limit`.
+//! their subreaper), and a control group of the attempt's own where one can be made. The command prints into a
+//! pipe that outlives its supervisor (`jobs/keeper/`); the keeper that empties it is a child of the supervisor, but no
+//! part of the job: it is left out where the tree is looked at, signalled and reaped (`tree`).
 //!
 //! Killed at any of these, it leaves what `jobs::judge` tells apart. Nothing here runs in a thread: a
 //! supervisor must be a process of its own, for it reaps every child that the process has.
@@ -16,7 +16,6 @@
 mod attempt;
 mod claim;
 mod finish;
-mod output_limit;
 mod peak;
 mod pulse;
 mod repository;

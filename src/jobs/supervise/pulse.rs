@@ -1,15 +1,16 @@
 //! What a supervisor does again and again while its command runs: above all the sign of life, which is the
-//! sentinel, its heartbeat, and the lock, kept although the job may remove them; and a look at the length of
-//! the output.
+//! sentinel, its heartbeat, and the lock, kept although the job may remove them; and its part in the job's output.
 //!
 //! A job's workspace is its own: `rm -rf *` in it takes away sentinel and lock file. A supervisor whose
 //! lock file has no name any more would look dead; so each beat sees to it that they are there.
 
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use super::output_limit::OutputLimit;
+use super::tree;
 use crate::durable::{DiskError, DiskFile, FileLock, is_held};
+use crate::jobs::keeper::OutputStream;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::EndedBy;
 use crate::state::{JobPaths, StateDir};
@@ -26,7 +27,7 @@ pub(super) struct Pulse<'a> {
     locks: Vec<FileLock>,
     interval: Duration,
     last: Instant,
-    output: Option<OutputLimit>,
+    output: Option<OutputStream>,
 }
 
 impl<'a> Pulse<'a> {
@@ -72,14 +73,19 @@ impl<'a> Pulse<'a> {
         self.write()
     }
 
-    /// From here on the output is kept below its limit.
-    pub(super) fn limit_output(&mut self, output: OutputLimit) {
+    /// From here on this process sees to what the command prints.
+    pub(super) fn keep_output(&mut self, output: OutputStream) {
         self.output = Some(output);
     }
 
-    /// A last look at the output, when nobody writes to it any more.
-    pub(super) fn check_output(&mut self) -> Result<(), DiskError> {
-        self.output.as_mut().map_or(Ok(()), OutputLimit::check)
+    /// What wakes the one who waits for the command, beside signals and times.
+    pub(super) fn waited(&self) -> Option<BorrowedFd<'_>> {
+        self.output.as_ref()?.waited()
+    }
+
+    /// Moves what is left in the pipe into the file, when nobody prints any more; see [`OutputStream::finish`].
+    pub(super) fn finish_output(&mut self) -> Result<(), DiskError> {
+        self.output.as_mut().map_or(Ok(()), OutputStream::finish)
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
@@ -93,7 +99,7 @@ impl<'a> Pulse<'a> {
 
     /// How long until something is due.
     pub(super) fn until_next(&self) -> Duration {
-        let output = self.output.as_ref().map_or(Duration::MAX, OutputLimit::until_next);
+        let output = self.output.as_ref().map_or(Duration::MAX, OutputStream::until_next);
         self.until_beat().min(output)
     }
 
@@ -101,11 +107,18 @@ impl<'a> Pulse<'a> {
         self.interval.saturating_sub(self.last.elapsed())
     }
 
-    /// Beats if it is time, and looks at the output.
+    /// Beats if it is time, and sees to the output.
     pub(super) fn beat_if_due(&mut self) -> Result<(), DiskError> {
         let beaten = if self.until_beat().is_zero() { self.beat() } else { Ok(()) };
-        let checked = self.output.as_mut().map_or(Ok(()), OutputLimit::check_if_due);
-        beaten.and(checked)
+        let moved = self.attend_to_output();
+        beaten.and(moved)
+    }
+
+    fn attend_to_output(&mut self) -> Result<(), DiskError> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let moved = output.attend();
+        tree::set_apart(output.keeper());
+        moved
     }
 
     fn beat(&mut self) -> Result<(), DiskError> {

@@ -21,6 +21,9 @@ pub struct SuperviseSettings {
     /// to do is appended: `--job ID --attempt N --claim SEQ --supervisor PID [--cgroup PATH] --reports --
     /// COMMAND…`.
     pub trampoline: Vec<OsString>,
+    /// Program and first arguments of what ends in [`crate::jobs::keep_output`], with a pipe as its standard input
+    /// and a file as its standard output; `--job ID` is appended. Empty: the supervisor alone empties the job's pipe.
+    pub keeper: Vec<OsString>,
     /// Between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
     /// Between two heartbeats.
@@ -50,6 +53,7 @@ impl SuperviseSettings {
             job,
             claim,
             trampoline,
+            keeper: Vec::new(),
             kill_grace: Duration::from_secs(10),
             heartbeat: Duration::from_secs(15),
             cgroup: true,

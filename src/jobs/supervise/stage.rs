@@ -1,7 +1,6 @@
 //! Before the command starts: the previous attempt's files out of the way, and what is to be run.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,6 +8,7 @@ use super::settings::{SuperviseError, SuperviseSettings};
 use super::start_report::ReportReader;
 use crate::durable::{Disk, DiskError, Tried};
 use crate::jobs::exit_record::ExitRecord;
+use crate::jobs::keeper::OutputPipe;
 use crate::jobs::marks;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::{Job, JobSpec};
@@ -43,7 +43,7 @@ impl Plan {
         paths: &JobPaths,
         job: &Job,
         settings: &SuperviseSettings,
-        output: &File,
+        output: &OutputPipe,
     ) -> Result<(Command, ReportReader), DiskError> {
         let Some((program, first)) = settings.trampoline.split_first() else {
             let source = std::io::Error::from(std::io::ErrorKind::InvalidInput);
@@ -53,7 +53,7 @@ impl Plan {
                 source,
             });
         };
-        let duplicate = || output.try_clone().tried("share", &paths.output());
+        let end = || output.end_of_command().tried("make a pipe for", &paths.output());
         let (report, reported) = ReportReader::pipe().tried("make a pipe beside", &paths.output())?;
         let mut process = Command::new(program);
         process
@@ -69,8 +69,8 @@ impl Plan {
             .envs(&self.spec.env)
             .envs(marks::environment(dir, paths, &job.id, job.attempt, self.resumed))
             .stdin(Stdio::from(reported))
-            .stdout(duplicate()?)
-            .stderr(duplicate()?);
+            .stdout(end()?)
+            .stderr(end()?);
         std::os::unix::process::CommandExt::process_group(&mut process, 0);
         Ok((process, report))
     }

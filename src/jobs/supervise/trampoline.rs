@@ -21,7 +21,7 @@ use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
 use crate::state::{JobPaths, StateDir};
-use crate::system::use_of_this_process;
+use crate::system::{Confinement, use_of_this_process};
 
 /// The pauses before what the host refused is tried again, in milliseconds. What lasts longer is the
 /// scheduler's to wait for.
@@ -40,6 +40,8 @@ pub struct CommandRequest {
     pub supervisor: u32,
     /// The control group to join, which must be that of the claim.
     pub cgroup: Option<PathBuf>,
+    /// Umask and limits that the command starts with.
+    pub confinement: Confinement,
     /// Whether standard input takes the report of a start that failed.
     pub reports: bool,
     /// Program and arguments; not empty.
@@ -163,6 +165,7 @@ fn become_command(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) ->
     if !is_supervised(request) {
         return NotStarted::Alone { supervisor: request.supervisor };
     }
+    request.confinement.apply();
     let source = Command::new(program).args(arguments).exec();
     NotStarted::Exec { program: program.to_string_lossy().into_owned(), source }
 }

@@ -8,10 +8,11 @@
 //! that waits in the kernel, one in a frozen group) is told, and waited for.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitOptions, WaitStatus, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, wait, waitpid};
 
 use crate::jobs::kinship::Kinship;
 use crate::system::{Cgroup, ProcessIdentity, signal_process};
@@ -22,8 +23,45 @@ pub(super) const KILL_WAIT: Duration = Duration::from_secs(2);
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(5);
 
+/// The child that is no part of the job: the keeper of its output. 0: there is none.
+static APART: AtomicU32 = AtomicU32::new(0);
+
+/// From here on this child of ours is neither looked at, nor signalled, nor reaped.
+pub(super) fn set_apart(child: Option<u32>) {
+    APART.store(child.unwrap_or(0), Ordering::Relaxed);
+}
+
 /// Reaps whatever has ended; the wait statuses by PID, and whether a child is left.
 pub(super) fn reap() -> (HashMap<u32, WaitStatus>, bool) {
+    let children = children_of(std::process::id());
+    match APART.load(Ordering::Relaxed) {
+        // Without a list of them (a kernel that gives none) the keeper is a child like all others.
+        0 => reap_any(),
+        _ if children.is_empty() => reap_any(),
+        apart => reap_these(children.into_iter().filter(|&pid| pid != apart)),
+    }
+}
+
+/// One by one, so that what the one that is left out used does not count as the job's.
+fn reap_these(children: impl Iterator<Item = u32>) -> (HashMap<u32, WaitStatus>, bool) {
+    let (mut ended, mut is_any_left) = (HashMap::new(), false);
+    for child in children {
+        let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) else { continue };
+        loop {
+            match waitpid(Some(pid), WaitOptions::NOHANG) {
+                Ok(Some((_, status))) => drop(ended.insert(child, status)),
+                Ok(None) => is_any_left = true,
+                Err(Errno::INTR) => continue,
+                Err(_) => {}
+            }
+            break;
+        }
+    }
+    // Those whose parent has just ended became ours meanwhile: they are seen the next time.
+    (ended, is_any_left)
+}
+
+fn reap_any() -> (HashMap<u32, WaitStatus>, bool) {
     let mut ended = HashMap::new();
     loop {
         match wait(WaitOptions::NOHANG) {
@@ -70,7 +108,8 @@ impl<'a> Tree<'a> {
         let mut found = Vec::new();
         let mut parents = vec![std::process::id()];
         while let Some(parent) = parents.pop() {
-            for pid in children_of(parent).into_iter().filter(|&pid| !self.is_foreign(pid)) {
+            let apart = APART.load(Ordering::Relaxed);
+            for pid in children_of(parent).into_iter().filter(|&pid| pid != apart && !self.is_foreign(pid)) {
                 parents.push(pid);
                 found.extend(ProcessIdentity::of(pid));
             }

@@ -211,8 +211,10 @@ pub(super) fn wait_for(
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(timeout.subsec_nanos()),
     };
+    let output = pulse.waited();
     let mut waited = vec![PollFd::new(signals, PollFlags::IN)];
     waited.extend(others.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+    waited.extend(output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
     // Interrupted by a signal is as good as woken by it.
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();

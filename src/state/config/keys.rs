@@ -138,6 +138,27 @@ pub const KEYS: &[Key] = &[
         show: |s| s.jobs.cgroup.to_string(),
     },
     Key {
+        name: "jobs.environment",
+        about: "variables of jobs beside PATH, LANG, HOME, USER, LOGNAME, SHELL: names of the daemon's, and NAME=VALUE",
+        set: |s, v| v.variables().map(|variables| s.jobs.environment = variables),
+        show: |s| if s.jobs.environment.is_empty() { "none".to_owned() } else { joined(&s.jobs.environment) },
+    },
+    Key {
+        name: "jobs.umask",
+        about: "the bits that are taken from the mode of a file that a job makes, in octal",
+        set: |s, v| v.octal().map(|mask| s.jobs.umask = mask),
+        show: |s| format!("{:04o}", s.jobs.umask),
+    },
+    Key {
+        name: "jobs.limits",
+        about: "resource limits of jobs, NAME=SOFT or NAME=SOFT:HARD, such as nofile=4096; others are the usual ones",
+        set: |s, v| v.limits().map(|limits| s.jobs.limits = limits),
+        show: |s| match s.jobs.limits.as_slice() {
+            [] => "none".to_owned(),
+            limits => limits.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        },
+    },
+    Key {
         name: "jobs.max_attempts",
         about: "how many attempts requeue makes in all",
         set: |s, v| v.count(1..=1000, TRIES).map(|n| s.jobs.max_attempts = u32::try_from(n).unwrap_or(1)),

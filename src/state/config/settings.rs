@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::webhooks::WebhookSettings;
 use crate::state::SEGMENT_BYTES;
+use crate::system::Limit;
 
 /// All settings, after every layer was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +129,12 @@ pub struct JobSettings {
     pub output_limit: u64,
     /// Whether each job gets a control group of its own, where that may be made.
     pub cgroup: bool,
+    /// Beside the plain base: names that are taken over from the daemon's environment, and `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// The bits that are taken from the mode of a file that a job makes.
+    pub umask: u32,
+    /// Limits that are other than the usual ones.
+    pub limits: Vec<Limit>,
     /// How many attempts `requeue` makes in all, for a job that does not say so itself.
     pub max_attempts: u32,
     /// How long `requeue` waits after the second attempt; doubles with each further one.
@@ -244,6 +251,9 @@ impl Settings {
                 start_tries: 10,
                 output_limit: 1 << 30,
                 cgroup: true,
+                environment: Vec::new(),
+                umask: 0o022,
+                limits: Vec::new(),
                 max_attempts: 3,
                 requeue_pause: Duration::from_secs(10),
                 requeue_pause_max: Duration::from_secs(10 * 60),

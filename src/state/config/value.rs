@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::ENVIRONMENT_PREFIX;
 use super::settings::{NO_DOCKER, OnCrash, OnOrphan};
 use crate::state::units::{parse_duration, parse_size};
+use crate::system::Limit;
 
 /// A value that was given.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +165,30 @@ impl Given<'_> {
             Given::Toml(value) => value.as_bool(),
         };
         given.ok_or("true or false")
+    }
+
+    /// Variables of jobs: names, and `NAME=VALUE`. Ours are not among them: they say which job it is.
+    pub(super) fn variables(&self) -> Result<Vec<String>, Expected> {
+        let expected =
+            "a list of names and NAME=VALUE, such as [\"TZ\", \"EDITOR=vi\"], none of them RECOVERYCTL_*";
+        let fits = |item: &String| {
+            let name = item.split_once('=').map_or(item.as_str(), |(name, _)| name);
+            !name.is_empty() && !name.starts_with(ENVIRONMENT_PREFIX) && !item.contains('\0')
+        };
+        self.items().filter(|items| items.iter().all(fits)).ok_or(expected)
+    }
+
+    /// A mode mask, in octal, as text: TOML would read 0022 otherwise.
+    pub(super) fn octal(&self) -> Result<u32, Expected> {
+        let mask = self.text().and_then(|text| u32::from_str_radix(text, 8).ok());
+        mask.filter(|mask| *mask <= 0o777).ok_or("an octal number in quotes, such as \"022\"")
+    }
+
+    /// Limits of resources.
+    pub(super) fn limits(&self) -> Result<Vec<Limit>, Expected> {
+        let expected = "a list of NAME=SOFT or NAME=SOFT:HARD, such as [\"nofile=4096\", \"core=unlimited\"]";
+        let limits = self.items().and_then(|items| items.iter().map(|item| item.parse().ok()).collect());
+        limits.ok_or(expected)
     }
 
     /// Words of a command: a text that is split as a shell does, or a list of texts.

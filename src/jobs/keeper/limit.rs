@@ -1,0 +1,66 @@
+//! Keeps an attempt's output below its limit: the oldest part goes, a note says how much.
+//!
+//! Whoever empties the pipe is the only one who writes to the file, and looks at its length each time. What
+//! is dropped becomes a hole: the room of the oldest part goes back to the file system
+//! (`FALLOC_FL_PUNCH_HOLE`), while length and offsets stay as they are, also for those who follow the file.
+//! Its apparent length goes on growing; what is stored, and what readers show, begins at a note in front of the
+//! first whole line that is kept. Half of the limit is kept each time, so that each byte costs one look.
+
+use std::os::unix::fs::FileExt;
+
+use crate::durable::{DiskError, DiskFile, Tried};
+use crate::jobs::output::beginning;
+use crate::state::format_size;
+
+/// How far behind the cut the end of a line is looked for, bytes.
+const LINE_REACH: usize = 16 << 10;
+
+/// Watches over the length of an output file.
+#[derive(Debug)]
+pub(super) struct OutputLimit {
+    limit: u64,
+    /// Where what is kept begins.
+    start: u64,
+    /// The file system knows no holes.
+    is_without_holes: bool,
+}
+
+impl OutputLimit {
+    /// For a file that may hold something already, from which another may have dropped a part.
+    pub(super) fn of(file: &DiskFile, limit: u64) -> OutputLimit {
+        OutputLimit { limit, start: beginning(file.as_file()).unwrap_or(0), is_without_holes: false }
+    }
+
+    /// Drops the oldest part of a file of this length, when that is too long.
+    pub(super) fn check(&mut self, file: &DiskFile, len: u64) -> Result<(), DiskError> {
+        // Somebody truncated it: what was dropped before does not count any more.
+        self.start = if len < self.start { 0 } else { self.start };
+        if self.is_without_holes || len - self.start <= self.limit {
+            return Ok(());
+        }
+        let dropped = self.drop_before(file, len - self.limit / 2);
+        self.is_without_holes = dropped.is_err();
+        dropped
+    }
+
+    fn drop_before(&mut self, file: &DiskFile, wanted: u64) -> Result<(), DiskError> {
+        let cut = line_behind(file, wanted)?;
+        let limit = format_size(self.limit);
+        let note =
+            format!("[recoveryctl: the first {cut} bytes were dropped: jobs.output_limit is {limit}]\n");
+        let start = cut.saturating_sub(note.len() as u64);
+        // The note first: killed in between, nothing is lost that is not accounted for.
+        file.write_at(note.as_bytes(), start)?;
+        file.punch(start)?;
+        self.start = start;
+        Ok(())
+    }
+}
+
+/// The first beginning of a line from here on, if there is one near.
+fn line_behind(file: &DiskFile, offset: u64) -> Result<u64, DiskError> {
+    let mut bytes = vec![0; LINE_REACH];
+    let got = file.as_file().read_at(&mut bytes, offset).tried("read", file.path())?;
+    let line = bytes[..got].iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
+    Ok(offset + line as u64)
+}

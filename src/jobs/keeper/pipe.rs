@@ -1,0 +1,105 @@
+//! The pipe that a command prints into.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, fcntl};
+use rustix::fs::{Mode, OFlags};
+
+use crate::durable::{Disk, DiskError, Tried};
+use crate::state::JobPaths;
+
+/// What a pipe holds, in bytes, where the system allows it: enough that a command which prints as fast as it can
+/// seldom waits, and little enough for some hundred jobs of one user (`fs.pipe-user-pages-soft`).
+const CAPACITY: i32 = 256 << 10;
+/// For everybody to open for writing: a command that has become another user may reopen its own standard error.
+/// Nobody else gets at the pipe, which has no name.
+const MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::WGRP).union(Mode::WOTH);
+
+/// Both ends of it.
+#[derive(Debug)]
+pub(in crate::jobs) struct OutputPipe {
+    reader: File,
+    writer: OwnedFd,
+    id: u64,
+}
+
+impl OutputPipe {
+    /// Makes one. It has a name in the job's workspace for a moment, which the descriptors of whoever prints into it
+    /// show ever after, and is without a name where none can be given.
+    ///
+    /// # Errors
+    /// What the system says, such as that there are no descriptors left.
+    pub(in crate::jobs) fn new(disk: &Disk, paths: &JobPaths) -> io::Result<OutputPipe> {
+        let (reader, writer) = match named(disk, &paths.output_pipe()) {
+            Ok(ends) => ends,
+            Err(_) => {
+                let (reader, writer) = io::pipe()?;
+                (File::from(OwnedFd::from(reader)), OwnedFd::from(writer))
+            }
+        };
+        size_of_output_pipe(&writer);
+        let _ = rustix::fs::fchmod(&writer, MODE);
+        let id = reader.metadata()?.ino();
+        rustix::fs::fcntl_setfl(&reader, OFlags::NONBLOCK)?;
+        Ok(OutputPipe { reader, writer, id })
+    }
+
+    /// Its inode, as in the link `pipe:[7]` of a descriptor of one that never had a name.
+    pub(in crate::jobs) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// One of the command's own descriptors: opened by itself, so that a command that makes its standard output
+    /// non-blocking leaves its standard error as it was; and for reading too (see the module).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(in crate::jobs) fn end_of_command(&self) -> io::Result<Stdio> {
+        let own = format!("/proc/self/fd/{}", self.writer.as_raw_fd());
+        match rustix::fs::open(&own, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(fd) => Ok(fd.into()),
+            // Without /proc there is no second way to it; what it prints is kept all the same.
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => Ok(self.writer.try_clone()?.into()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// The end that is emptied; the command's end is the command's alone from here on.
+    pub(in crate::jobs) fn into_reader(self) -> File {
+        self.reader
+    }
+}
+
+/// Both ends of a pipe that has lost its name again.
+fn named(disk: &Disk, path: &Path) -> Result<(File, OwnedFd), DiskError> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        // A supervisor was killed while it had the name.
+        disk.remove_file(path)?;
+    }
+    disk.create_fifo(path)?;
+    let open = |flags: OFlags| {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).tried("open", path)
+    };
+    let opened = open(OFlags::RDWR).and_then(|writer| Ok((File::from(open(OFlags::RDONLY)?), writer)));
+    disk.remove_file(path)?;
+    let (reader, writer) = opened?;
+    rustix::fs::fcntl_setfl(&writer, OFlags::empty()).map_err(io::Error::from).tried("set up", path)?;
+    Ok((reader, writer))
+}
+
+/// Makes a pipe hold what that of a job does. Where this is refused it is as large as pipes are.
+pub fn size_of_output_pipe(end: impl AsFd) {
+    let _ = fcntl(end, FcntlArg::F_SETPIPE_SZ(CAPACITY));
+}
+
+/// The pipe that a descriptor of a process leads to; `None` when it leads elsewhere, or may not be looked at.
+pub(in crate::jobs) fn pipe_of(pid: u32, descriptor: u32) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
+    link.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
+}

@@ -1,0 +1,195 @@
+//! A supervisor's part in its job's output: it empties the pipe itself until a keeper does, and whenever there is
+//! none.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use super::pump::{Pump, Turn};
+use crate::durable::{DiskError, DiskFile};
+use crate::queue::JobId;
+
+/// A job that is over before does without a keeper.
+const KEEPER_AFTER: Duration = Duration::from_millis(200);
+/// After one that was killed, or could not be started; doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So much is moved before the supervisor looks at its other duties.
+const TURNS: usize = 16;
+/// Until a file that refuses is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The output of a job that runs.
+#[derive(Debug)]
+pub(in crate::jobs) struct OutputStream {
+    pump: Pump,
+    keeper: Option<Child>,
+    /// How a keeper is started; empty: none is wanted.
+    program: Vec<OsString>,
+    job: JobId,
+    keeper_at: Instant,
+    pause: Duration,
+    /// The file refused what was printed.
+    retry_at: Option<Instant>,
+    /// Nobody can print any more.
+    is_over: bool,
+}
+
+impl OutputStream {
+    /// From this pipe into this file. `program` and its first arguments start a keeper for the job.
+    pub(in crate::jobs) fn new(
+        pipe: File,
+        file: DiskFile,
+        limit: u64,
+        program: Vec<OsString>,
+        job: JobId,
+    ) -> OutputStream {
+        OutputStream {
+            pump: Pump::new(pipe, file, limit),
+            keeper: None,
+            program,
+            job,
+            keeper_at: Instant::now() + KEEPER_AFTER,
+            pause: FIRST_PAUSE,
+            retry_at: None,
+            is_over: false,
+        }
+    }
+
+    /// The keeper, which is a child of this process and no part of the job.
+    pub(in crate::jobs) fn keeper(&self) -> Option<u32> {
+        self.keeper.as_ref().map(Child::id)
+    }
+
+    /// What wakes the supervisor, when there is nobody else who empties the pipe.
+    pub(in crate::jobs) fn waited(&self) -> Option<BorrowedFd<'_>> {
+        let is_ours = self.keeper.is_none() && self.retry_at.is_none() && !self.is_over;
+        is_ours.then(|| self.pump.pipe().as_fd())
+    }
+
+    /// How long until something is due.
+    pub(in crate::jobs) fn until_next(&self) -> Duration {
+        let due = self.keeper_at.saturating_duration_since(Instant::now());
+        let keeper = if self.wants_keeper() { due } else { Duration::MAX };
+        let retry = self.retry_at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        keeper.min(retry)
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// What the file said when it refused; it is asked again.
+    pub(in crate::jobs) fn attend(&mut self) -> Result<(), DiskError> {
+        if let Some(keeper) = &mut self.keeper {
+            if !has_ended(keeper) {
+                return Ok(());
+            }
+            self.keeper = None;
+            self.put_off_keeper();
+        }
+        let moved = self.empty(TURNS);
+        if self.wants_keeper() && Instant::now() >= self.keeper_at {
+            self.start_keeper();
+        }
+        moved
+    }
+
+    /// Moves what the pipe holds, when nobody prints any more; there is no keeper afterwards.
+    ///
+    /// # Errors
+    /// What the file said when it refused: to be called again after a pause. It does not refuse for ever (see
+    /// `pump`).
+    pub(in crate::jobs) fn finish(&mut self) -> Result<(), DiskError> {
+        if let Some(mut keeper) = self.keeper.take() {
+            // It has nothing in its hands (see `pump`). It is not reaped: what it used is not the job's.
+            let _ = keeper.kill();
+            await_end(&keeper);
+        }
+        self.program.clear();
+        self.empty(usize::MAX)
+    }
+
+    fn wants_keeper(&self) -> bool {
+        self.keeper.is_none() && !self.is_over && !self.program.is_empty()
+    }
+
+    fn empty(&mut self, turns: usize) -> Result<(), DiskError> {
+        self.retry_at = None;
+        for _ in 0..turns {
+            match self.pump.turn() {
+                (Turn::Moved, _) => {}
+                (Turn::Empty, _) => return Ok(()),
+                (Turn::Over, _) => {
+                    self.is_over = true;
+                    return Ok(());
+                }
+                (Turn::Refused, why) => {
+                    self.retry_at = Some(Instant::now() + RETRY);
+                    return why.map_or(Ok(()), Err);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_keeper(&mut self) {
+        match start(&self.program, &self.job, self.pump.pipe(), self.pump.file()) {
+            Ok(keeper) => self.keeper = Some(keeper),
+            // The supervisor empties the pipe itself meanwhile.
+            Err(_) => self.put_off_keeper(),
+        }
+    }
+
+    fn put_off_keeper(&mut self) {
+        self.keeper_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Starts a keeper on this pipe and this file, whose lock it shares.
+pub(super) fn start(
+    program: &[OsString],
+    job: &JobId,
+    pipe: &File,
+    file: &DiskFile,
+) -> std::io::Result<Child> {
+    let Some((binary, arguments)) = program.split_first() else {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput));
+    };
+    Command::new(binary)
+        .args(arguments)
+        .args(["--job", &job.to_string()])
+        // Nothing in it could be taken for a process of the job, or of an outer one.
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(pipe.try_clone()?))
+        .stdout(Stdio::from(file.as_file().try_clone()?))
+        // Whoever waits for the end of the starter's messages is not to wait for the job.
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// Without reaping it.
+fn has_ended(child: &Child) -> bool {
+    is_over(child, WaitIdOptions::NOHANG)
+}
+
+fn await_end(child: &Child) {
+    is_over(child, WaitIdOptions::empty());
+}
+
+fn is_over(child: &Child, how: WaitIdOptions) -> bool {
+    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return true };
+    loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | how) {
+            Ok(status) => return status.is_some(),
+            Err(rustix::io::Errno::INTR) => {}
+            // Somebody reaped it.
+            Err(_) => return true,
+        }
+    }
+}

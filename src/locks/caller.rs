@@ -1,0 +1,91 @@
+//! Whether somebody who asks for a lock is inside of what holds it: a `lock` in a `lock`, through whichever
+//! programs, or in a job that has the repository. It would wait for itself.
+//!
+//! Three things tell, any of which is enough: the marks in the environment, which name the very grant; the
+//! processes that this one descends from, among them the one that took the lock; and the control group of the
+//! lock's command.
+
+use std::ffi::OsString;
+
+use super::metadata::{LockHolder, LockMetadata, LockState, read_metadata};
+use super::scan::marked_lock;
+use crate::state::StateDir;
+use crate::system::{Cgroup, ProcessIdentity, process_stat};
+
+/// The process that asks, and what it descends from.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Ids of locks without hyphens.
+    marks: Vec<String>,
+    ancestors: Vec<ProcessIdentity>,
+}
+
+impl Caller {
+    /// This process, with its environment.
+    #[must_use]
+    pub fn this(environment: impl Iterator<Item = (OsString, OsString)>) -> Caller {
+        let marks = environment.filter_map(|(name, value)| {
+            marked_lock(&[name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat())
+        });
+        Caller { marks: marks.collect(), ancestors: ancestors() }
+    }
+
+    /// What holds the repository and has this process inside, in words; `None` when it is another, or nobody.
+    #[must_use]
+    pub fn is_inside(&self, dir: &StateDir, repository: &str) -> Option<String> {
+        let paths = dir.paths.lock(repository).ok()?;
+        let metadata = read_metadata(&paths.metadata, repository);
+        let held = metadata.whole().filter(|m| m.state == LockState::Held)?;
+        self.descends_from(dir, held).then(|| in_words(held))
+    }
+
+    fn descends_from(&self, dir: &StateDir, held: &LockMetadata) -> bool {
+        let id = held.lock_id.replace('-', "");
+        let has = |process: &ProcessIdentity| self.ancestors.contains(process);
+        self.marks.contains(&id)
+            || has(&held.process)
+            || held.command.as_ref().is_some_and(has)
+            || held.group(&dir.identity.state_id.to_string()).is_some_and(|group| group.has_this_process())
+    }
+}
+
+fn in_words(held: &LockMetadata) -> String {
+    match &held.holder {
+        LockHolder::Job { job_id, attempt, .. } => format!("job {job_id} (attempt {attempt})"),
+        LockHolder::Process => {
+            format!("the command of `recoveryctl lock` ({}, process {})", held.operation, held.process.pid)
+        }
+    }
+}
+
+fn ancestors() -> Vec<ProcessIdentity> {
+    let mut found = Vec::new();
+    let mut next = std::os::unix::process::parent_id();
+    // A PID that was used again could make it a ring.
+    while next > 1 && found.len() < 1000 {
+        let Ok(stat) = process_stat(next) else { break };
+        found.push(stat.identity);
+        next = stat.parent;
+    }
+    found
+}
+
+impl LockMetadata {
+    /// The control group of the lock's command, if one was made.
+    pub(super) fn group(&self, state_id: &str) -> Option<Cgroup> {
+        Cgroup::recorded(self.cgroup.as_deref()?, &group_name(state_id, &self.lock_id))
+    }
+
+    /// Removes the control group of a command that is gone with all that it started; the `lock` that made it was
+    /// killed before it could. One that is not empty stays.
+    pub(super) fn remove_group(&self, state_id: &str) {
+        if let Some(group) = self.group(state_id) {
+            let _ = group.remove();
+        }
+    }
+}
+
+/// The name of the control group of what runs under this grant.
+pub(super) fn group_name(state_id: &str, lock_id: &str) -> String {
+    format!("recoveryctl-{state_id}-lock-{lock_id}")
+}

@@ -1,0 +1,219 @@
+//! The command under a lock while it runs: started so that it is known again whatever it does, waited for, and
+//! ended when this process is asked to end.
+//!
+//! The command is known by what it cannot clear: it inherits the locked descriptor, as with flock(1), and is in
+//! a control group of its own where one can be made; its PID and start time are recorded besides, and its
+//! environment has the lock's marks. So a `lock` that is killed leaves the repository with its command, and
+//! with whatever that has started.
+//!
+//! SIGTERM, and the SIGHUP of a terminal that is lost, ask for the end of both: the command and all that it
+//! started get the signal, SIGTERM after half of the grace, SIGKILL after the whole of it or when the signal
+//! comes again; then the lock is given back. An interrupt or quit from the terminal reaches the command by
+//! itself, and this process waits for it, as system(3) does.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use signal_hook::SigId;
+
+use super::caller::group_name;
+use super::grant::LockGrant;
+use crate::state::StateDir;
+use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_table, signal_process};
+
+/// How long it may take until killed processes are gone.
+const KILL_WAIT: Duration = Duration::from_secs(10);
+/// A look at what is left, while it is being ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The signals that this process is told of while its command runs.
+pub(super) struct Told {
+    wake: UnixStream,
+    asking: Vec<(Signal, Arc<AtomicBool>)>,
+    ids: Vec<SigId>,
+}
+
+impl Told {
+    /// From here on these signals do not end this process. An ignored SIGHUP stays ignored: nohup's wish.
+    pub(super) fn listen() -> io::Result<Told> {
+        let (wake, write) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let mut told = Told { wake, asking: Vec::new(), ids: Vec::new() };
+        for signal in [Signal::TERM, Signal::HUP] {
+            if !inherited::is_ignored(signal.as_raw()) {
+                let flag = Arc::new(AtomicBool::new(false));
+                told.ids.push(signal_hook::flag::register(signal.as_raw(), flag.clone())?);
+                told.asking.push((signal, flag));
+            }
+        }
+        let asking = told.asking.iter().map(|(signal, _)| *signal).collect::<Vec<_>>();
+        for signal in asking.into_iter().chain([Signal::CHILD, Signal::INT, Signal::QUIT]) {
+            told.ids.push(signal_hook::low_level::pipe::register(signal.as_raw(), write.try_clone()?)?);
+        }
+        Ok(told)
+    }
+
+    /// A signal that asks for the end and came since the last question.
+    fn asked(&self) -> Option<Signal> {
+        let came = self.asking.iter().find(|(_, flag)| flag.swap(false, Ordering::SeqCst));
+        came.map(|(signal, _)| *signal)
+    }
+
+    fn wait(&self, longest: Option<Duration>) {
+        let timeout = longest.map(|longest| Timespec {
+            tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(longest.subsec_nanos()),
+        });
+        // Interrupted by a signal is as good as woken by it.
+        let _ = poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], timeout.as_ref());
+        let mut bytes = [0; 64];
+        while matches!((&self.wake).read(&mut bytes), Ok(n) if n > 0) {}
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        for id in &self.ids {
+            signal_hook::low_level::unregister(*id);
+        }
+    }
+}
+
+/// What runs under a lock.
+pub(super) struct UnderGrant {
+    child: Child,
+    group: Option<Cgroup>,
+}
+
+impl UnderGrant {
+    /// Starts the command, with the locked descriptor open in it, and records it in the lock's metadata.
+    pub(super) fn start(
+        dir: &StateDir,
+        grant: &mut LockGrant,
+        mut command: Command,
+        wants_group: bool,
+    ) -> io::Result<UnderGrant> {
+        // What its descendants leave becomes ours, so that it can be ended.
+        let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+        let name = group_name(&dir.identity.state_id.to_string(), &grant.lock_id);
+        let group = wants_group.then(|| Cgroup::create(&name).ok()).flatten();
+        grant.share_with_children(true)?;
+        let started = match &group {
+            // This process goes in, and out again, so that no descendant can be outside.
+            Some(group) => group.around(|| command.spawn()),
+            None => command.spawn(),
+        };
+        grant.share_with_children(false)?;
+        let child = match started {
+            Ok(child) => child,
+            Err(e) => {
+                remove(group.as_ref());
+                return Err(e);
+            }
+        };
+        // The inherited descriptor tells the most of it already, and the marks what that does not.
+        let identity = ProcessIdentity::of(child.id());
+        let _ = grant.record_command(identity, group.as_ref().map(|group| group.path().to_owned()));
+        Ok(UnderGrant { child, group })
+    }
+
+    /// Waits for the command's end, and ends it when that is asked for; its exit status, or the signal that
+    /// asked.
+    pub(super) fn wait(mut self, told: &Told, grace: Duration) -> io::Result<i32> {
+        let mut ending: Option<Ending> = None;
+        loop {
+            let status = self.child.try_wait()?;
+            let is_over = |ending: &Ending| ending.is_hopeless() || self.processes().is_empty();
+            if let Some(status) = status.filter(|_| ending.as_ref().is_none_or(is_over)) {
+                remove(self.group.as_ref());
+                return Ok(ending.map_or_else(|| exit_status(status), |e| 128 + e.by.as_raw()));
+            }
+            let asked = told.asked();
+            ending = match (ending, asked) {
+                (None, Some(by)) => Some(Ending::begin(by, grace)),
+                (Some(ending), Some(_)) => Some(ending.at_once()),
+                (ending, None) => ending,
+            };
+            let next = ending.as_mut().map(|ending| ending.press(&self));
+            told.wait(next);
+        }
+    }
+
+    /// The command and what it started, as far as it is known.
+    fn processes(&self) -> Vec<ProcessIdentity> {
+        let mut found = descendants(&process_table(), ProcessIdentity::this());
+        found.extend(self.group.iter().flat_map(Cgroup::processes));
+        found.sort_by_key(|p| p.pid);
+        found.dedup();
+        found.retain(|p| p.pid != std::process::id());
+        found
+    }
+
+    fn signal(&self, signal: Signal) {
+        for process in self.processes() {
+            // Gone meanwhile, or another user's: who is left keeps the lock.
+            let _ = signal_process(process, signal);
+        }
+    }
+}
+
+/// The end of a command that was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    by: Signal,
+    begun: Instant,
+    grace: Duration,
+    /// How often it was pressed.
+    step: u32,
+}
+
+impl Ending {
+    fn begin(by: Signal, grace: Duration) -> Ending {
+        Ending { by, begun: Instant::now(), grace, step: 0 }
+    }
+
+    /// Not ended by SIGKILL: in the middle of a call to a broken device, or another user's.
+    fn is_hopeless(&self) -> bool {
+        self.begun.elapsed() >= self.grace + KILL_WAIT
+    }
+
+    fn at_once(self) -> Ending {
+        Ending { grace: Duration::ZERO, step: 2, ..self }
+    }
+
+    /// Does what is due; how long until the next look.
+    fn press(&mut self, what: &UnderGrant) -> Duration {
+        let since = self.begun.elapsed();
+        if since >= self.grace {
+            what.signal(Signal::KILL);
+            what.group.iter().for_each(|group| drop(group.kill()));
+        } else if self.step == 0 {
+            what.signal(self.by);
+            // A stopped one does not hear it otherwise.
+            what.signal(Signal::CONT);
+            self.step = 1;
+        } else if self.step == 1 && since >= self.grace / 2 {
+            what.signal(Signal::TERM);
+            self.step = 2;
+        }
+        LOOK
+    }
+}
+
+fn remove(group: Option<&Cgroup>) {
+    if let Some(group) = group {
+        // What the command left running is in it still: then it is removed by whoever finds it empty.
+        let _ = group.remove();
+    }
+}
+
+fn exit_status(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}

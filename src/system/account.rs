@@ -1,0 +1,69 @@
+//! The plain base of a job's environment: what the machine says about the user, and not what the daemon
+//! happens to have been started with.
+
+use std::ffi::OsString;
+
+use nix::unistd::{Uid, User};
+
+/// The programs that every machine has.
+pub const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a machine says which language it speaks; the first that is there counts.
+const LOCALE_FILES: [&str; 2] = ["/etc/locale.conf", "/etc/default/locale"];
+/// On every machine, and UTF-8.
+const USUAL_LANG: &str = "C.UTF-8";
+const USUAL_SHELL: &str = "/bin/sh";
+
+/// `PATH`, `LANG`, `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that this process runs as.
+#[must_use]
+pub fn base_environment() -> Vec<(OsString, OsString)> {
+    let uid = Uid::effective();
+    let user = User::from_uid(uid).ok().flatten();
+    let (name, home, shell) = match user {
+        Some(user) => (user.name, user.dir, user.shell),
+        // A container may run as a user that nobody has entered.
+        None => (uid.to_string(), "/".into(), USUAL_SHELL.into()),
+    };
+    let shell = if shell.as_os_str().is_empty() { USUAL_SHELL.into() } else { shell };
+    let variables: [(&str, OsString); 6] = [
+        ("PATH", USUAL_PATH.into()),
+        ("LANG", language().into()),
+        ("HOME", home.into()),
+        ("USER", name.clone().into()),
+        ("LOGNAME", name.into()),
+        ("SHELL", shell.into()),
+    ];
+    variables.into_iter().map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn language() -> String {
+    let files = LOCALE_FILES.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    let named = files.filter_map(|text| language_in(&text)).next();
+    named.unwrap_or_else(|| USUAL_LANG.to_owned())
+}
+
+/// The value of `LANG=` in a file of shell assignments.
+fn language_in(text: &str) -> Option<String> {
+    let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("LANG="))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn language_is_read_from_shell_assignments() {
+        assert_eq!(language_in("LANG=de_DE.UTF-8\n"), Some("de_DE.UTF-8".to_owned()));
+        assert_eq!(language_in("# LANG=no\n LANG=\"C\"\nLC_ALL=x\n"), Some("C".to_owned()));
+        assert_eq!(language_in("LANG=\nLC_ALL=x\n"), None);
+    }
+
+    #[test]
+    fn base_names_the_user_and_the_usual_programs() {
+        let base = base_environment();
+        let value = |name: &str| base.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        assert_eq!(value("PATH"), Some(USUAL_PATH.into()));
+        assert!(["HOME", "USER", "LOGNAME", "SHELL", "LANG"].iter().all(|name| value(name).is_some()));
+    }
+}
