@@ -13,8 +13,6 @@ use serde_json::Value;
 
 use crate::common::{Place, Ran};
 
-/// Longer than anything here takes on a machine that is busy with other things.
-
 /// A state directory and a folder for what its jobs witness. Dropped, it ends every process that
 /// works on it.
 pub struct Scene {

@@ -180,8 +180,12 @@ fn every_answer_is_as_described() {
     change_all(&described, &served);
     look_at_all(&described, &served, true);
     let seen = described.seen.borrow();
-    // A word beside `{repo}` stands for a repository of that name.
-    let is_alias = |method: &str, path: &str| method == "DELETE" && path != "/api/admin/locks/{repo}";
+    // A word beside `{repo}` or `{archive_id}` stands for one of that name.
+    let is_alias = |method: &str, path: &str| match method {
+        "DELETE" => path != "/api/admin/locks/{repo}",
+        "GET" => ["prune", "restore"].iter().any(|word| path == format!("/api/admin/cleanup/archive/{word}")),
+        _ => false,
+    };
     for (method, template) in described.operations() {
         if template == "/api/admin/events" || is_alias(&method, template) {
             continue;
