@@ -129,7 +129,7 @@ fn has_object_with(store: &Path, text: &str) -> bool {
 fn has_git_program() -> bool {
     let has = Command::new("git").arg("--version").output().is_ok_and(|o| o.status.success());
     if !has {
-        eprintln!("SKIPPED: it needs git");
+        crate::common::skipped("it needs git");
     }
     has
 }

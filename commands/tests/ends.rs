@@ -65,6 +65,27 @@ fn jobs_ended_by_a_shutdown_are_interrupted_in_whatever_order_the_signals_come()
 }
 
 #[test]
+fn interruption_that_a_killed_supervisor_noted_is_told_by_the_recovery() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", "[jobs]\nkill_grace = \"1h\"\n");
+    let daemon = scene.daemon(1);
+    scene.submit("deaf", &[], "trap '' TERM; echo began >> $W/deaf; while :; do sleep 0.1; done");
+    scene.wait_for_witness("deaf");
+    daemon.terminate();
+    let (supervisor, command) = (scene.supervisor_of("deaf"), scene.command_of("deaf"));
+    signal_process(supervisor, Signal::TERM).unwrap();
+    wait_for("the note in the sentinel", || {
+        !crate::crash::scene::read_json(&scene.job_file("deaf", "sentinel.json"))["interrupted"].is_null()
+    });
+    crate::crash::scene::kill(supervisor);
+    crate::crash::scene::kill(command);
+    scene.recover().names("job-interrupted");
+    let job = scene.json(&["jobs", "show", "deaf"], 0);
+    assert_eq!((&job["status"], &job["reason"]), (&"crashed".into(), &"interrupted".into()), "{job:#}");
+    assert_eq!(job["ended_by"]["pid"], std::process::id(), "{job:#}");
+}
+
+#[test]
 fn recorded_cancel_of_a_stopped_supervisor_is_carried_out_by_the_daemon() {
     let scene = Scene::new();
     let _daemon = scene.daemon(1);

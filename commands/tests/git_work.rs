@@ -52,7 +52,7 @@ impl Scene {
 
     fn run(&self, command: &mut Command, arguments: &[&str]) -> Ran {
         command.env("RECOVERYCTL_DOCKER_HOST", "none").env("RECOVERYCTL_CLEANUP_PAUSE", "1ms");
-        Ran::of(command.env("UP", self.place.path("up.git")).args(arguments))
+        Ran::of(command.args(arguments))
     }
 
     /// A job that left work, and whose cleanup was asked for.
@@ -60,7 +60,9 @@ impl Scene {
         self.jobs += 1;
         let id = format!("j{}", self.jobs);
         let _ = std::fs::remove_dir_all(self.place.path("up.git"));
-        self.run(&mut self.command(), &["submit", "-q", "--id", &id, "--", "sh", "-c", SCRIPT]).ends_with(0);
+        let up = format!("UP={}", self.place.path("up.git").display());
+        let submit = ["submit", "-q", "--id", &id, "--env", &up, "--", "sh", "-c", SCRIPT];
+        self.run(&mut self.command(), &submit).ends_with(0);
         self.run(&mut self.command(), &["work", "--once"]).ends_with(0);
         self.run(&mut self.command(), &["cleanup", "start", &id]).ends_with(0);
         id
@@ -194,7 +196,7 @@ fn workspace_stays_whichever_of_its_entries_cannot_be_read() {
     for entry in entries.iter().step_by(3) {
         let path = scene.workspace(&id).join(entry);
         let mode = path.metadata().unwrap().permissions();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
         scene.run(&mut scene.command(), &["retry", "cleanup", &format!("{id}.1")]);
         scene.run(&mut scene.command(), &["cleanup", "run"]);
         let what = format!("{} has no permissions", entry.display());

@@ -3,6 +3,7 @@
 //! `cargo test -p recoveryctl --test suite http::` runs a part. Tests run beside each other in one process, so none may
 //! change what the process has (its environment, working directory, limits, file mode mask): such things are set for
 //! the commands that a test starts.
+#![allow(clippy::disallowed_methods)] // Tests make, damage and remove files of their own.
 
 mod attempts;
 mod audit;

@@ -52,7 +52,7 @@ pub use recover::{
     remind, resume, settle, would_resume, would_settle,
 };
 pub(crate) use recover::{after_failed_start, given_back_for_host};
-pub use restored::{RestoreError, notice_restore};
+pub use restored::notice_restore;
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub(crate) use starts_held::has_begun;
 pub use starts_held::{StartsHeld, hanging_starts, starts_held};

@@ -6,31 +6,22 @@
 
 use super::process_table::ProcessTable;
 use super::sentinel::Sentinel;
-use crate::queue::{QueueError, open_log};
 use crate::state::{StateDir, StateError};
-
-/// Why that could not be found out, or noted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// The log cannot be used.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// The identity cannot be written.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
 
 /// Begins a new incarnation when what lives shows that the files went back in time; says so.
 ///
 /// # Errors
-/// When the log cannot be used or the identity cannot be written.
-pub fn notice_restore(dir: &mut StateDir) -> Result<bool, RestoreError> {
+/// When the identity cannot be written.
+pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     if dir.is_copy() {
         return Ok(false);
     }
-    let end = open_log(dir)?.end().last_seq;
     let supervised = ProcessTable::new().supervised_claims(dir);
+    if supervised.is_empty() {
+        return Ok(false);
+    }
+    // Only looked at: what its end has torn is for the recovery to find and to tell.
+    let end = dir.end_of_the_log();
     let unknown = supervised.into_iter().find(|(process, job, claim)| {
         let sentinel = dir.paths.job(&job.to_string()).ok().map(|paths| Sentinel::read(&paths.sentinel()));
         let is_named =

@@ -101,8 +101,8 @@ impl<'a> Look<'a> {
         let seen = self.presence_of(m);
         let mut evidence = HolderEvidence { presence: seen, job: None, survivors: None };
         if *flock == Flock::Held && m.holder == LockHolder::Process && seen == Some(Presence::Gone) {
-            evidence.survivors =
-                self.command_of(m).ok().filter(|found| !found.is_empty()).map(Survivors::Found);
+            // Killed before it recorded its command, the marks tell of that.
+            evidence.survivors = self.survivors(m).filter(|seen| matches!(seen, Survivors::Found(_)));
         }
         if *flock != Flock::Free {
             return evidence;

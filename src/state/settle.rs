@@ -87,7 +87,7 @@ impl StateDir {
     }
 
     /// The number of the last record that the queue's log, or a snapshot, has.
-    fn end_of_the_log(&self) -> u64 {
+    pub(crate) fn end_of_the_log(&self) -> u64 {
         let (folder, id) = (self.paths.queue_log(), self.identity.state_id.to_string());
         let request =
             ReadRequest { folder: &folder, state_id: Some(&id), from: Position::default(), until: None };

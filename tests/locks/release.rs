@@ -37,7 +37,7 @@ fn release_needs_the_right_id_and_a_dead_owner_or_force() {
 }
 
 #[test]
-fn a_forced_release_frees_what_the_holder_leaves_behind() {
+fn forced_release_takes_effect_when_what_the_holder_left_behind_has_gone() {
     let bench = Bench::new();
     let started = bench.file("started");
     let script = format!("echo x > '{}'; exec sleep 600", started.display());
@@ -46,13 +46,14 @@ fn a_forced_release_frees_what_the_holder_leaves_behind() {
     let mark = format!("{LOCK_ID_VARIABLE}={}", bench.metadata().lock_id);
     other.kill();
     let released = bench.release(None, true).unwrap();
-    assert_eq!(released.effective, Effective::Now);
-    assert_eq!(bench.take().unwrap().token, 2, "although the command still runs");
+    assert_eq!(released.effective, Effective::WhenTheFlockIsFree);
+    assert!(bench.take().is_err(), "the command has the descriptor still, as with flock(1)");
     let (left, _) = marked_processes(&[&mark], None);
     assert!(!left.is_empty());
     for process in left {
         end_process(process, 5_000).unwrap();
     }
+    assert_eq!(bench.take().unwrap().token, 2);
 }
 
 #[test]
