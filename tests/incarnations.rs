@@ -198,7 +198,7 @@ fn nothing_is_written_where_another_directory_has_the_path() {
     std::fs::rename(world.path("other"), world.path("state")).unwrap();
     let before = listing(&world.path("state"));
     let operation = Operation::Cancel { job: "one".parse().unwrap() };
-    let refused = queue::append(&first, &Actor::default(), &[operation.clone()]).unwrap_err();
+    let refused = queue::append(&first, &Actor::default(), std::slice::from_ref(&operation)).unwrap_err();
     let source = &refused.disk().unwrap().source;
     assert!(matches!(NotHome::behind(source), Some(NotHome::Replaced { .. })), "{refused:?}");
     // Where it is now it can be written, and a lock is given back.
