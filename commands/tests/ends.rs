@@ -298,13 +298,12 @@ impl Ordinary {
     }
 
     /// Submits a job on a repository that leaves a process of root, which has given up environment and session.
+    /// Only then does it go on: what is not root yet when the command ends, the job's user may end.
     fn submit_step(&self, then: &str) {
-        let pid = self.scene.witness("root");
-        let script = format!(
-            "{} env -i PATH=\"$PATH\" setsid sh -c \"trap '' TERM INT HUP; echo \\$\\$ > {}; while :; do sleep 0.1; done\" & {then}",
-            self.root_command(),
-            pid.display()
-        );
+        let pid = self.scene.witness("root").display().to_string();
+        let deaf = format!("trap '' TERM INT HUP; echo \\$\\$ > {pid}; while :; do sleep 0.1; done");
+        let as_root = format!("{} env -i PATH=\"$PATH\" setsid sh -c \"{deaf}\"", self.root_command());
+        let script = format!("{as_root} & until [ -s {pid} ]; do sleep 0.02; done; {then}");
         self.run(&["submit", "--id", "step", "--repo", "web", "--", "sh", "-c", &script]);
         self.run(&["submit", "--id", "next", "--repo", "web", "--", "true"]);
     }

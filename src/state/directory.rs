@@ -328,8 +328,11 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
         }
         return Err(unfit);
     }
-    let _making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
+    let making = FileLock::acquire(&disk, &paths.state_lock(), LOCK_WAIT)?;
     if Identity::read(&paths.identity())?.is_some() {
+        // Somebody has made it since. All who waited for that go on at once: one after the other, each with what
+        // it syncs, the last of many would wait too long.
+        drop(making);
         let dir = StateDir::open(root, disk, clock)?;
         dir.settle_identity(&dir.paths.queue_log())?;
         return Ok(dir);

@@ -116,12 +116,8 @@ impl Log {
             poisoned: AtomicBool::new(false),
             cut_bytes: AtomicU64::new(0),
         };
-        // The end is behind what a snapshot knows when the log was cut, or replaced by an older one.
-        let usable = log.page.is_valid(log.epoch())
-            && !log.page.is_poisoned()
-            && log.page.end().next_seq >= log.options.min_next_seq;
-        if !usable || !mend::end_is_plausible(&log)? {
-            log.verify()?;
+        if !log.is_usable()? {
+            log.verify_unless(Log::is_usable)?;
         }
         *log.known.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = log.page.end();
         Ok(log)
@@ -133,14 +129,32 @@ impl Log {
         u64::from(crc32fast::hash(key.as_bytes())) << 32 | u64::from(LOG_VERSION)
     }
 
+    /// Whether the page can be believed. The end is behind what a snapshot knows when the log was cut, or replaced
+    /// by an older one.
+    fn is_usable(&self) -> Result<bool, LogError> {
+        let usable = self.page.is_valid(self.epoch())
+            && !self.page.is_poisoned()
+            && self.page.end().next_seq >= self.options.min_next_seq;
+        Ok(usable && mend::end_is_plausible(self)?)
+    }
+
     /// Learns the end of the log from its files, mends it, syncs everything, and publishes that. Also
     /// the way back after a failed sync.
     ///
     /// # Errors
     /// What the system says.
     pub fn verify(&self) -> Result<(), LogError> {
+        self.verify_unless(|_| Ok(false))
+    }
+
+    /// As [`Log::verify`], unless another process has done enough while this one waited for the lock: many who open
+    /// a log after a reboot would all sync it, one after the other.
+    fn verify_unless(&self, is_done: impl Fn(&Log) -> Result<bool, LogError>) -> Result<(), LogError> {
         let mut writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _append = self.take_append_lock()?;
+        if is_done(self)? {
+            return Ok(());
+        }
         writer.current = None;
         mend::rebuild(self, &mut writer)?;
         self.poisoned.store(false, Ordering::Release);
