@@ -1,16 +1,93 @@
 //! Faults of the library that are switched on to see whether the laboratory notices them.
+//!
+//! A fault is on in a whole process. A process that is played has one for its whole life; the laboratory's own, in
+//! which disks are recovered by several threads, takes turns.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use recovery::durable::mutation::{self, Mutation};
 
 use crate::Error;
 
-/// Switches a fault on in this process; an empty name switches none on.
+/// Switches a fault on for the life of this process; an empty name switches none on.
 pub(crate) fn switch_on(name: &str) -> Result<(), Error> {
+    mutation::switch_on(find(name)?);
+    Ok(())
+}
+
+fn find(name: &str) -> Result<Option<Mutation>, Error> {
     if name.is_empty() {
-        mutation::switch_on(None);
-        return Ok(());
+        return Ok(None);
     }
     let found = Mutation::ALL.iter().copied().find(|m| m.name() == name);
-    mutation::switch_on(Some(found.ok_or_else(|| format!("no such mutation: {name}"))?));
-    Ok(())
+    Ok(Some(found.ok_or_else(|| format!("no such mutation: {name}"))?))
+}
+
+/// Who works with which fault in this process.
+struct Turns {
+    fault: Option<Mutation>,
+    at_work: usize,
+}
+
+static TURNS: Mutex<Turns> = Mutex::new(Turns { fault: None, at_work: 0 });
+static TURN_OVER: Condvar = Condvar::new();
+
+fn turns() -> MutexGuard<'static, Turns> {
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time in which a fault, or none, is on; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the fault is on for as long as this lives"]
+pub(crate) struct Turn(());
+
+impl Turn {
+    /// Waits until nobody in this process works with another fault, and switches this one on; an empty name
+    /// is for work without any.
+    pub(crate) fn with(name: &str) -> Result<Turn, Error> {
+        let fault = find(name)?;
+        let is_others = |turns: &mut Turns| turns.at_work > 0 && turns.fault != fault;
+        let mut turns = TURN_OVER.wait_while(turns(), is_others).unwrap_or_else(PoisonError::into_inner);
+        turns.fault = fault;
+        turns.at_work += 1;
+        mutation::switch_on(fault);
+        Ok(Turn(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = turns();
+        turns.at_work -= 1;
+        if turns.at_work == 0 {
+            mutation::switch_on(None);
+            TURN_OVER.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn work_with_another_fault_waits_and_work_with_the_same_does_not() {
+        let first = Turn::with("").unwrap();
+        let second = Turn::with("").unwrap();
+        let (sender, receiver) = channel();
+        let other = std::thread::spawn(move || {
+            let turn = Turn::with("KeepTornTail").unwrap();
+            sender.send(()).unwrap();
+            drop(turn);
+        });
+        drop(first);
+        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err(), "it did not wait for the second");
+        drop(second);
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+        other.join().unwrap();
+        assert!(Turn::with("NoSuchFault").is_err());
+    }
 }

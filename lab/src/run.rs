@@ -10,6 +10,7 @@ use crate::case::{Base, Case, Objects, Shown, judge, keep};
 use crate::event::Event;
 use crate::image::{Detail, Random, disks};
 use crate::moments::{Moment, moments};
+use crate::mutations::Turn;
 use crate::nested::follow;
 use crate::operations::Operation;
 use crate::play::{Orders, Player, Recording};
@@ -203,6 +204,8 @@ pub fn run_operation(
     which: Which,
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, Error> {
+    // Of whatever is recovered here: what is played has its own.
+    let _turn = Turn::with(orders.mutation.as_deref().unwrap_or_default())?;
     let place = scratch()?;
     let recorded = place.path().join("recorded");
     let base = player.prepare(operation, &recorded)?;
@@ -220,7 +223,6 @@ pub fn run_operation(
         report: Report::default(),
         random: Random::new(limits.seed.unwrap_or(0x5eed_0001)),
     };
-    crate::mutations::switch_on(orders.mutation.as_deref().unwrap_or_default())?;
     let recording = player.record(operation, &base, &recorded, orders)?;
     run.note(&recording);
     run.recording(&recording, "")?;

@@ -22,7 +22,10 @@ pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     for file in files {
         place.back_to_base()?;
         let path = place.state().join(&file);
-        fs::remove_file(&path)?;
+        // The record of the folder does not come along with a copy of it.
+        if path.exists() {
+            fs::remove_file(&path)?;
+        }
         fs::create_dir(&path)?;
         fs::write(path.join("mine"), "precious")?;
         tally.faults += 1;

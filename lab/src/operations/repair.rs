@@ -100,9 +100,9 @@ fn damaged_locks(stage: &Stage) -> Result<(), Error> {
 }
 
 fn repair_locks(stage: &Stage) -> Result<(), Error> {
-    let dir = stage.dir()?;
-    // Until it is repaired, recovery finds it so.
+    // Until it is repaired, recovery finds it so; and to open the directory writes already.
     stage.acknowledge(Fact::MayBeDegraded { object: "lock:metadata".into() });
+    let dir = stage.dir()?;
     let witness = JobWitness { liveness: &over, running: &|_| None };
     for plan in plan_repair(&dir, witness)? {
         let done = repair(&dir, &plan.repository, witness, &actor())?.ok_or("it was there a moment ago")?;

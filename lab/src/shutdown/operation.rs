@@ -9,6 +9,7 @@ use super::plug::{Hand, wait_until};
 use crate::check::check;
 use crate::event::Event;
 use crate::facts::Fact;
+use crate::mutations::Turn;
 use crate::operations::{self, Operation};
 use crate::play::{Orders, Player};
 use crate::record::Recorder;
@@ -54,6 +55,8 @@ pub fn try_file_system(
     // process of the other for one of its own that is left.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // What is played has the fault, and not its recovery.
+    let _without_fault = Turn::with("")?;
     // The namespace of the mounts is a thread's own, from which it does not come back.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
