@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use recovery::queue::JobStatus;
+use recovery::queue::{AfterCrash, End, JobStatus, Operation};
+use recovery::state::{Clock, Timestamp};
 use recovery::system::{ProcessIdentity, signal_process};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -187,6 +188,35 @@ fn a_requeued_attempt_that_never_began_keeps_its_number() {
     assert_eq!(scene.json(&["jobs", "show", "job"], 0)["attempts"].as_array().map(Vec::len), Some(2));
 }
 
+/// A pause after a crash, as the log has it.
+#[derive(Debug)]
+struct Pause {
+    recorded: Timestamp,
+    until: Timestamp,
+    /// When the next attempt was claimed.
+    claimed: Timestamp,
+}
+
+fn pauses_of(scene: &Scene, id: &str) -> Vec<Pause> {
+    let records = recovery::queue::records_since(&scene.dir(), 1, &id.parse().unwrap()).unwrap();
+    let mut pauses: Vec<Pause> = Vec::new();
+    let mut crashed = None;
+    for (_, record) in records {
+        match record.operation {
+            Operation::End(End { after_crash: Some(AfterCrash::Requeue { not_before }), .. }) => {
+                crashed = Some((record.at, not_before));
+            }
+            Operation::Claim { .. } => pauses.extend(crashed.take().map(|(recorded, until)| Pause {
+                recorded,
+                until,
+                claimed: record.at,
+            })),
+            _ => {}
+        }
+    }
+    pauses
+}
+
 #[test]
 fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
     let scene = Scene::new();
@@ -200,7 +230,7 @@ fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
         "echo began >> $W/dies; exec sleep 600",
     );
     let daemon = scene.daemon(2);
-    let mut waits = Vec::new();
+    let mut killed = Vec::new();
     for attempt in 1..=4 {
         wait_for("the attempt to begin", || scene.witnessed("dies").len() == attempt);
         if attempt == 4 {
@@ -208,23 +238,18 @@ fn an_automatic_requeue_waits_longer_each_time_and_ends_with_a_finding() {
             scene.kill_all_of(id);
             break;
         }
+        killed.push(Clock::system().now());
         scene.kill_all_of(id);
-        let mut pause = None;
-        wait_for("the crash to be recorded", || {
-            let job = scene.job(id);
-            let crashed = job.course().attempts.last().map(|a| a.finished_at);
-            let is_next = job.attempt as usize == attempt + 1;
-            pause = is_next.then(|| {
-                job.not_before.zip(crashed).map_or(0, |(not_before, at)| not_before.millis_since(at))
-            });
-            is_next
-        });
-        waits.push(pause.unwrap());
+        wait_for("the crash to be recorded", || scene.job(id).attempt as usize == attempt + 1);
     }
-    // Recorded with the crash; a job that has begun again tells no pause any more.
-    assert!(waits[0] <= 1, "{waits:?}");
-    // The crash bears the time of its record, a little after the pause was reckoned.
-    assert!((200..=401).contains(&waits[1]) && (402..=701).contains(&waits[2]), "{waits:?}");
+    let pauses = pauses_of(&scene, id);
+    assert_eq!(pauses.len(), 3, "{pauses:?}");
+    // However late it was noticed: reckoned after the kill, and before the record.
+    for ((pause, killed), (least, most)) in pauses.iter().zip(killed).zip([(0, 0), (300, 400), (525, 700)]) {
+        assert!(pause.until.millis_since(killed) >= least, "{pause:?}, killed at {killed}");
+        assert!(pause.until.millis_since(pause.recorded) <= most + 1, "{pause:?}");
+        assert!(pause.claimed >= pause.until, "{pause:?}");
+    }
     scene.recover().names("job-attempts-exhausted");
     assert_eq!(scene.status(id), JobStatus::Crashed);
     let status = scene.run(&["--json", "status"]).json();
