@@ -91,7 +91,7 @@ fn interrupted(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// An attempt that prints more than is kept.
+/// An attempt that prints more than is kept, into a pipe whose name an earlier one has left.
 pub(super) const LONG_OUTPUT: Operation =
     Operation { name: "long-output", prepare: a_talkative_job, run: long_output };
 
@@ -99,7 +99,10 @@ fn a_talkative_job(stage: &Stage) -> Result<(), Error> {
     stage.submit(Some("a"), |request| {
         request.command = ["sh", "-c", "seq 1 20000"].map(str::to_owned).to_vec();
     })?;
-    Ok(())
+    // A supervisor was killed while its pipe had a name.
+    let pipe = stage.dir()?.paths.job("a")?.output_pipe();
+    std::fs::create_dir_all(pipe.parent().ok_or("it has no folder")?)?;
+    Ok(std::fs::write(pipe, "")?)
 }
 
 fn long_output(stage: &Stage) -> Result<(), Error> {
