@@ -63,7 +63,7 @@ impl Work<'_> {
     fn archive_work(&mut self) -> Result<(), Halt> {
         let Some(take) = self.step(PHASE, TAKE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
         let StepWhat::Take { folder, .. } = take.what.clone() else { return Ok(()) };
-        self.check_unused(&folder)?;
+        self.check_not_seen_in_use(&folder)?;
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let steps = &mut self.record.phase_mut(PHASE).steps;
         match steps.iter_mut().find(|s| s.step == ARCHIVE) {

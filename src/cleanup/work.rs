@@ -7,6 +7,7 @@ use super::record::{CleanupRecord, PhaseName, PhaseStatus, Source, Step};
 use super::run::{Cleaner, CleanupError};
 use super::{completed, store};
 use crate::durable::LockError;
+use crate::in_use::Use;
 use crate::jobs::{Grip, ProcessTable, grip, life_of};
 
 /// Why a phase did not come to its end.
@@ -252,6 +253,14 @@ impl<'a> Work<'a> {
     pub(super) fn check_unused(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;
         let used = in_use.first(folder, Some(&self.record.job_id));
+        used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
+    }
+
+    /// That nobody is seen to use a folder. What cannot be looked at is no reason to wait here: keeping its git work
+    /// fails by it, and names it; before the folder is taken it counts.
+    pub(super) fn check_not_seen_in_use(&self, folder: &Path) -> Result<(), Halt> {
+        let in_use = self.cleaner.in_use_since(Instant::now())?;
+        let used = in_use.first(folder, Some(&self.record.job_id)).filter(Use::is_certain);
         used.map_or(Ok(()), |used| Err(Halt::InUse(format!("its files are in use: {used}"))))
     }
 
