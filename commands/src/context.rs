@@ -1,5 +1,6 @@
 //! What a command works with: settings, state directory, output, who asks, signals.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use recovery::audit::{self, Entry};
@@ -94,6 +95,11 @@ impl Context {
             Some(client) => client.folder.clone(),
             None => std::env::current_dir().ok(),
         }
+    }
+
+    /// The variables of the one who gives the command; a client of the daemon sends none.
+    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
+        if self.client.is_none() { std::env::vars_os().collect() } else { Vec::new() }
     }
 
     /// The configuration with its origins; read at the first call.

@@ -39,6 +39,7 @@ const FLAGS: &[&str] = &[
 const OPEN: &[&str] = &[
     "--id",
     "--repo",
+    "--export",
     "--priority",
     "--timeout",
     "--on-crash",

@@ -257,16 +257,15 @@ impl Ordinary {
             crate::common::skipped_by_the_machine("a setuid program has no effect in the temporary folder");
             return None;
         }
-        let ran = ordinary.as_user(program()).arg("--version").output();
-        if !ran.is_ok_and(|said| said.status.success()) {
-            crate::common::skipped_by_the_machine("an ordinary user cannot run the program where it is");
-            return None;
-        }
         Some(ordinary)
     }
 
     fn root_command(&self) -> String {
         format!("'{}' --reuid=0 --regid=0 --clear-groups", self.become_root.display())
+    }
+
+    fn program(&self) -> String {
+        self.scene.place.program_for_all().display().to_string()
     }
 
     fn as_user(&self, program: &str) -> std::process::Command {
@@ -279,12 +278,12 @@ impl Ordinary {
     }
 
     fn run(&self, arguments: &[&str]) -> serde_json::Value {
-        let said = self.as_user(program()).arg("--json").args(arguments).output().unwrap();
+        let said = self.as_user(&self.program()).arg("--json").args(arguments).output().unwrap();
         serde_json::from_slice(&said.stdout).unwrap_or_default()
     }
 
     fn daemon(&self) -> crate::crash::scene::Daemon {
-        let mut command = self.as_user(program());
+        let mut command = self.as_user(&self.program());
         command.args(["daemon", "--listen", "none", "--workers", "4"]);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let daemon = crate::crash::scene::Daemon { child: command.spawn().unwrap() };

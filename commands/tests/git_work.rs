@@ -39,7 +39,7 @@ impl Scene {
         let mut words = self.before.iter();
         let Some(first) = words.next() else { return own };
         let mut command = Command::new(first);
-        command.args(words).arg(own.get_program()).args(own.get_args());
+        command.args(words).arg(self.place.program_for_all()).args(own.get_args());
         for (name, value) in own.get_envs() {
             if let Some(value) = value {
                 command.env(name, value);
@@ -182,13 +182,11 @@ fn workspace_stays_whichever_of_its_entries_cannot_be_read() {
         return skipped("it needs root, git and setpriv");
     }
     let (uid, gid) = (format!("--reuid={OTHER}"), format!("--regid={OTHER}"));
-    let mut scene = Scene::new(&["setpriv", &uid, &gid, "--clear-groups"]);
+    // Alone in a process namespace: what root does meanwhile, and may not be looked at, would hold the cleanup up.
+    let alone = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--"];
+    let mut scene = Scene::new(&[&alone[..], &["setpriv", &uid, &gid, "--clear-groups"]].concat());
     let top = scene.place.path("");
     std::os::unix::fs::chown(&top, OTHER.parse().ok(), OTHER.parse().ok()).unwrap();
-    std::fs::set_permissions(&top, std::fs::Permissions::from_mode(0o755)).unwrap();
-    if Ran::of(scene.command().arg("--version")).status != 0 {
-        return skipped("another user cannot run the program");
-    }
     let mut id = scene.next();
     let entries = entries_of(&scene.workspace(&id));
     assert!(entries.len() > 60, "{}", entries.len());

@@ -228,7 +228,10 @@ fn each_sign_of_an_owner_protects() {
     place.write("state/jobs/held/file", "x");
     place.write("state/jobs/marked/file", "x");
     let holder = Background::start(
-        Command::new("flock").arg(place.write("state/jobs/held/sentinel.lock", "")).args(["sleep", "1000"]),
+        Command::new("flock")
+            .arg("--no-fork")
+            .arg(place.write("state/jobs/held/sentinel.lock", ""))
+            .args(["sleep", "1000"]),
     );
     let process = Background::start(
         Command::new("setsid")
@@ -482,7 +485,10 @@ fn a_workspace_that_somebody_holds_keeps_what_the_plan_names() {
     run(&place, &["work", "--once"]).ends_with(0);
     assert_eq!(json(&place, &["scan"])["candidates_total"], 1);
     let holder = Background::start(
-        Command::new("flock").arg(place.state().join("jobs/again/sentinel.lock")).args(["sleep", "1000"]),
+        Command::new("flock")
+            .arg("--no-fork")
+            .arg(place.state().join("jobs/again/sentinel.lock"))
+            .args(["sleep", "1000"]),
     );
     until("the lock to be held", || {
         run(&place, &["orphans", "cleanup", "--yes", "--dry-run"]).stdout.contains("lock-free")

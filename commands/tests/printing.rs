@@ -195,4 +195,13 @@ fn silent_process_with_a_cleared_environment_is_known_by_its_pipe() {
     assert!(ProcessIdentity::of(keeper).is_some());
     let why = scene.json(&["why", "job:it"], 0);
     assert_eq!(why["liveness"], "alive", "{why}");
+    // What prints into that pipe, which the keeper empties.
+    let pipe = std::fs::read_link(format!("/proc/{keeper}/fd/0")).unwrap();
+    let printing = recovery::system::process_table().into_iter().map(|process| process.identity);
+    for process in printing.filter(|one| one.pid != keeper) {
+        if std::fs::read_link(format!("/proc/{}/fd/1", process.pid)).is_ok_and(|link| link == pipe) {
+            kill(process.pid);
+        }
+    }
+    wait_for("the keeper to end", || ProcessIdentity::of(keeper).is_none());
 }

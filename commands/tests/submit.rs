@@ -66,6 +66,8 @@ fn every_option_arrives() {
         "https://example.org",
         "--env",
         "TOKEN=top=secret",
+        "--export",
+        "none",
         "--cwd",
         "sub",
         "--timeout",

@@ -64,6 +64,46 @@ fn environment_of_job_is_the_same_whoever_started_it() {
     assert!(!ours.contains("RECOVERYCTL_CONFIG") && ours.contains("RECOVERYCTL_JOB_ID=ours\n"), "{ours}");
 }
 
+/// What `submit` was given in the environment goes with the job, whatever the daemon has.
+#[test]
+fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
+    let scene = Scene::new();
+    let theirs = [
+        ("TOOLS", "/opt/tools"),
+        ("TZ", "theirs"),
+        ("EDITOR", "theirs"),
+        ("DEPLOY_TOKEN", "hunter2"),
+        ("MIRROR", "https://user:hunter2@mirror.example"),
+        ("TERM", "xterm"),
+        ("NOTIFY_SOCKET", "/run/none"),
+        ("HOME", "/elsewhere"),
+        ("RECOVERYCTL_JOB_ID", "outer"),
+    ];
+    scene.place.write("config.toml", "[jobs]\nenvironment = [\"TZ=ours\"]\n");
+    let script = "[ $HOME = /elsewhere ] && HOME=theirs || HOME=ours; \
+                  echo $TOOLS,$TZ,$EDITOR,$DEPLOY_TOKEN,$MIRROR,$TERM,$NOTIFY_SOCKET,$HOME,$RECOVERYCTL_JOB_ID";
+    let printed = |id: &str, options: &[&str]| {
+        let mut words = vec!["submit", "--id", id];
+        words.extend(options);
+        words.extend(["--", "/bin/sh", "-c", script]);
+        Ran::of(&mut behind(&scene, &[], &words, &theirs)).ends_with(0);
+        let alien = [("TOOLS", "alien"), ("MIRROR", "alien"), ("EDITOR", "alien")];
+        Ran::of(&mut behind(&scene, &[], &["work", "--once"], &alien)).ends_with(0);
+        assert_eq!(scene.status(id), JobStatus::Succeeded);
+        scene.run(&["jobs", "output", id]).ends_with(0).stdout
+    };
+    assert_eq!(printed("all", &[]), "/opt/tools,ours,theirs,,,,,ours,all\n");
+    assert_eq!(printed("given", &["--env", "EDITOR=given"]), "/opt/tools,ours,given,,,,,ours,given\n");
+    let named = printed("named", &["--export", "DEPLOY_TOKEN,TZ"]);
+    assert_eq!(named, ",theirs,,hunter2,,,,ours,named\n");
+    assert_eq!(printed("none", &["--export", "none"]), ",ours,,,,,,ours,none\n");
+    let shown = scene.run(&["jobs", "show", "all", "--json"]).ends_with(0).stdout;
+    assert!(shown.contains("TOOLS") && !shown.contains("/opt/tools"), "{shown}");
+    scene.place.write("config.toml", "[jobs]\nexport = \"none\"\n");
+    assert_eq!(printed("configured", &[]), ",,,,,,,ours,configured\n");
+    scene.run(&["submit", "--export", "A=B", "--", "true"]).ends_with(2);
+}
+
 #[test]
 fn configured_variables_umask_and_limits_are_what_a_job_gets() {
     let scene = Scene::new();

@@ -11,10 +11,19 @@ use crate::common::{Background, Place, Ran, until};
 
 /// `lock web -- sh -c SCRIPT`, with what the script wrote to `pid`.
 fn locked(place: &Place, words: &[&str], script: &str) -> (Background, ProcessIdentity) {
+    locked_by(place, place.command(), words, script)
+}
+
+fn locked_by(
+    place: &Place,
+    mut program: Command,
+    words: &[&str],
+    script: &str,
+) -> (Background, ProcessIdentity) {
     let mut arguments = vec!["lock", "web", "--"];
     arguments.extend(words);
     arguments.extend(["sh", "-c", script]);
-    let lock = Background::start(place.command().args(arguments));
+    let lock = Background::start(program.args(arguments));
     until("the command runs", || place.path("pid").exists());
     (lock, process(place))
 }
@@ -68,10 +77,17 @@ fn killed_lock_keeps_the_repository_for_whatever_it_started() {
 /// Ends what works in the place still.
 fn end_rest(place: &Place) {
     let folder = fs::canonicalize(place.path("")).unwrap();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(process) = pid.and_then(ProcessIdentity::of) else { continue };
-        if fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder) {
+    let is_in_it =
+        |entry: &fs::DirEntry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder);
+    // Again, for what one of them started meanwhile.
+    loop {
+        let in_it = fs::read_dir("/proc").unwrap().flatten().filter(is_in_it);
+        let pids = in_it.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+        let found: Vec<ProcessIdentity> = pids.filter_map(ProcessIdentity::of).collect();
+        if found.is_empty() {
+            return;
+        }
+        for process in found {
             end_process(process, 10_000).unwrap();
         }
     }
@@ -93,9 +109,9 @@ fn descendant_that_gave_up_its_descriptors_too_is_known_by_its_group() {
     lock.kill();
     end_rest(&place);
     // The shell between is gone as well; where the descendant works does not matter.
-    let left = ProcessIdentity::of(left.pid).filter(|now| *now == left);
-    if left.is_some() {
+    if ProcessIdentity::of(left.pid).is_some_and(|now| now == left) {
         assert!(!is_granted(&place));
+        end_process(left, 10_000).unwrap();
     }
 }
 
@@ -133,7 +149,12 @@ fn signal_ends_lock_and_command_and_gives_the_lock_back() {
         for script in ["exec sleep 600", "sleep 600; true", "trap '' HUP; sleep 600; sleep 600"] {
             let place = Place::new();
             place.write("config.toml", "[jobs]\nkill_grace = \"1s\"\n");
-            let (lock, command) = locked(&place, &[], &format!("{PID}{script}"));
+            // These tests may run under nohup.
+            let own = place.command();
+            let mut command = Command::new("env");
+            command.arg("--default-signal=HUP").arg(own.get_program()).current_dir(place.path(""));
+            command.envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let (lock, command) = locked_by(&place, command, &[], &format!("{PID}{script}"));
             signal_process(ProcessIdentity::of(lock.pid()).unwrap(), signal).unwrap();
             assert_eq!(lock.wait(), status, "{script}");
             assert!(ProcessIdentity::of(command.pid).is_none_or(|now| now != command), "{script}");

@@ -54,6 +54,8 @@ pub struct RequestDefaults {
     pub max_attempts: u32,
     /// What a relative `cwd` is relative to; `None` refuses relative ones.
     pub base: Option<PathBuf>,
+    /// Variables that a job gets unless the request sets them itself.
+    pub env: BTreeMap<String, String>,
 }
 
 /// A request that can be entered.
@@ -151,7 +153,9 @@ impl JobRequest {
         if let Some(repository) = &self.repository {
             encode(repository).map_err(|name| BadRequest::Name { what: "repository", name })?;
         }
-        check_environment(&self.env)?;
+        let env = defaults.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let env: BTreeMap<String, String> = env.chain(self.env).collect();
+        check_environment(&env)?;
         for callback in &self.callbacks {
             callback.check().map_err(|why| BadRequest::Value {
                 what: format!("the callback '{}'", masked_url(&callback.url)),
@@ -161,7 +165,7 @@ impl JobRequest {
         let is_named = self.id.is_some();
         let job = self.id.as_deref().map_or_else(|| Ok(JobId::new()), named_id)?;
         let spec = JobSpec {
-            env: self.env,
+            env,
             cwd: self.cwd.map(|cwd| absolute(cwd, defaults)).transpose()?,
             timeout_ms: self.timeout.map(milliseconds).transpose()?,
             on_crash: self.on_crash.unwrap_or(defaults.on_crash),
@@ -253,7 +257,9 @@ mod tests {
     use super::*;
 
     fn defaults() -> RequestDefaults {
-        RequestDefaults { on_crash: CrashPolicy::Fail, max_attempts: 7, base: Some("/base".into()) }
+        let env =
+            BTreeMap::from([("A", "theirs"), ("B", "theirs")].map(|(n, v)| (n.to_owned(), v.to_owned())));
+        RequestDefaults { on_crash: CrashPolicy::Fail, max_attempts: 7, base: Some("/base".into()), env }
     }
 
     fn request() -> JobRequest {
@@ -273,6 +279,14 @@ mod tests {
         assert!(!checked.is_named && checked.submission.job.is_uuid());
         let spec = checked.submission.spec;
         assert_eq!((spec.on_crash, spec.max_attempts), (CrashPolicy::Fail, 7));
+        assert_eq!(spec.env, defaults().env);
+    }
+
+    #[test]
+    fn variables_that_a_request_sets_are_stronger_than_those_that_go_along() {
+        let env = [("B".to_owned(), "ours".to_owned())].into();
+        let spec = JobRequest { env, ..request() }.check(&defaults()).unwrap().submission.spec;
+        assert_eq!((spec.env["A"].as_str(), spec.env["B"].as_str()), ("theirs", "ours"));
     }
 
     #[test]

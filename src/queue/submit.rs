@@ -205,6 +205,8 @@ fn may_exist(path: &Path) -> Result<bool, DiskError> {
 mod tests {
     #![allow(clippy::disallowed_methods)]
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::durable::Disk;
     use crate::queue::{CrashPolicy, JobRequest, RequestDefaults};
@@ -222,7 +224,12 @@ mod tests {
             id: id.map(str::to_owned),
             ..JobRequest::default()
         };
-        let defaults = RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None };
+        let defaults = RequestDefaults {
+            on_crash: CrashPolicy::Hold,
+            max_attempts: 3,
+            base: None,
+            env: BTreeMap::new(),
+        };
         request.check(&defaults).unwrap()
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use recovery::queue::{
     BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobId, JobRequest, Queue, RequestDefaults,
-    Submitter, masked_url,
+    Submitter, exported, masked_url,
 };
-use recovery::state::config::OnCrash;
+use recovery::state::config::{Export, OnCrash};
 use recovery::state::{BadUnit, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +43,10 @@ pub(crate) struct SubmitArgs {
     /// A variable for its environment; may be given several times
     #[arg(long = "env", value_name = "K=V", value_parser = variable)]
     variables: Vec<(String, String)>,
+    /// Which variables of this environment go along: all (but the session's, and what looks like a secret), none, or
+    /// names with commas between them [default: the configured jobs.export]
+    #[arg(long, value_name = "WHICH", value_parser = export)]
+    export: Option<Export>,
     /// Where it runs [default: its workspace]
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
@@ -98,6 +102,10 @@ fn variable(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn export(text: &str) -> Result<Export, &'static str> {
+    text.parse()
+}
+
 fn timeout(text: &str) -> Result<Duration, BadUnit> {
     parse_duration(text)
 }
@@ -107,17 +115,23 @@ fn policy() -> clap::builder::PossibleValuesParser {
 }
 
 pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Ending, CliError> {
-    let defaults = defaults(context)?;
+    let defaults = defaults(context, args.export.as_ref())?;
     match &args.from {
         Some(file) => submit_from(context, file, args.all_or_nothing, &defaults),
         None => submit_one(context, request(args).check(&defaults)?),
     }
 }
 
-fn defaults(context: &mut Context) -> Result<RequestDefaults, CliError> {
+fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDefaults, CliError> {
+    let (base, ours) = (context.folder(), context.variables());
     let jobs = &context.settings()?.jobs;
-    let (on_crash, max_attempts) = (jobs.on_crash.into(), jobs.max_attempts);
-    Ok(RequestDefaults { on_crash, max_attempts, base: context.folder() })
+    let export = export.unwrap_or(&jobs.export);
+    let mut env = exported(export, ours);
+    // What the operator has configured for all jobs stands, unless somebody names it.
+    let configured =
+        |item: &String, name: &str| item.split_once('=').map_or(item.as_str(), |(n, _)| n) == name;
+    env.retain(|name, _| export.names(name) || !jobs.environment.iter().any(|item| configured(item, name)));
+    Ok(RequestDefaults { on_crash: jobs.on_crash.into(), max_attempts: jobs.max_attempts, base, env })
 }
 
 fn request(args: SubmitArgs) -> JobRequest {
@@ -199,7 +213,7 @@ pub(crate) fn submit_json(
     pinned: Option<&JobId>,
     may_be_in: bool,
 ) -> Result<Ending, CliError> {
-    let defaults = defaults(context)?;
+    let defaults = defaults(context, None)?;
     let mut request = JobRequest::from_json(bytes).and_then(|request| request.check(&defaults))?;
     if let Some(pinned) = pinned.filter(|_| !request.is_named) {
         request.submission.job = pinned.clone();

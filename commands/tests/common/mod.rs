@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,6 +57,18 @@ impl Place {
         // The machine's own engine is nothing to tests.
         command.env("RECOVERYCTL_DOCKER_HOST", "none");
         command
+    }
+
+    /// A copy of the binary that every user may run; where it was built, only some may.
+    pub fn program_for_all(&self) -> PathBuf {
+        let program = self.path("recoveryctl");
+        if !program.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_recoveryctl"), &program).unwrap();
+        }
+        let for_all = || std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, for_all()).unwrap();
+        std::fs::set_permissions(self.folder.path(), for_all()).unwrap();
+        program
     }
 
     /// Runs to the end.

@@ -68,12 +68,14 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
         let every: Vec<usize> = (1..200).collect();
         // Each of four threads deletes a quarter of the files.
         let in_deletion = vec![1, 2, 30, 300, 1500, 2400];
-        for (calls, numbers) in
-            [("rename,renameat,renameat2", &every), ("connect", &every), ("unlinkat", &in_deletion)]
-        {
+        for (calls, numbers, files) in [
+            ("rename,renameat,renameat2", &every, 20),
+            ("connect", &every, 20),
+            ("unlinkat", &in_deletion, 10_000),
+        ] {
             for &n in numbers {
                 let job = format!("k-{}-{n}", calls.split(',').next().unwrap());
-                leave(engine, &place, &job, 10_000);
+                leave(engine, &place, &job, files);
                 let since = engine.now();
                 let before: BTreeSet<String> = things_of(engine, &job).into_iter().collect();
                 assert_eq!(before.len(), 7, "{before:?}");

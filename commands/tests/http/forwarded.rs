@@ -83,7 +83,8 @@ const COMMANDS: &[&[&str]] = &[
     &["why", "orphan:gone"],
     &["why", "volume:gone"],
     &["audit"],
-    &["submit", "--dry-run", "--id", "x", "--", "true"],
+    // The variables of a client's shell do not go through a daemon.
+    &["submit", "--dry-run", "--id", "x", "--export", "none", "--", "true"],
     &["submit", "--id", "bad", "--", "true"],
     &["nonsense"],
     &["explain", "job-crashed"],

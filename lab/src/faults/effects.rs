@@ -1,6 +1,7 @@
 //! Every effect of every operation refused once, and every effect from one on, with each error that a disk
 //! gives: through the seam, so that each is met exactly.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -153,7 +154,8 @@ fn check(place: &Place, met: &Met, undisturbed: bool) -> Result<(), String> {
 fn request(id: Option<&str>) -> Result<CheckedRequest, String> {
     let request =
         JobRequest { command: vec!["true".to_owned()], id: id.map(str::to_owned), ..JobRequest::default() };
-    let defaults = RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None };
+    let defaults =
+        RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None, env: BTreeMap::new() };
     request.check(&defaults).map_err(|e| with_causes(&e))
 }
 

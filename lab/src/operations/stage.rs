@@ -1,5 +1,6 @@
 //! What an operation has to work with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,7 +79,12 @@ impl Stage {
             ..JobRequest::default()
         };
         change(&mut request);
-        let defaults = RequestDefaults { on_crash: CrashPolicy::Hold, max_attempts: 3, base: None };
+        let defaults = RequestDefaults {
+            on_crash: CrashPolicy::Hold,
+            max_attempts: 3,
+            base: None,
+            env: BTreeMap::new(),
+        };
         Ok(request.check(&defaults)?)
     }
 

@@ -144,6 +144,12 @@ pub const KEYS: &[Key] = &[
         show: |s| if s.jobs.environment.is_empty() { "none".to_owned() } else { joined(&s.jobs.environment) },
     },
     Key {
+        name: "jobs.export",
+        about: "which variables of the one who submits a job go with it: all (but the session's and secrets), none, or names",
+        set: |s, v| v.export().map(|export| s.jobs.export = export),
+        show: |s| s.jobs.export.to_string(),
+    },
+    Key {
         name: "jobs.umask",
         about: "the bits that are taken from the mode of a file that a job makes, in octal",
         set: |s, v| v.octal().map(|mask| s.jobs.umask = mask),

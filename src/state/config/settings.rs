@@ -1,6 +1,8 @@
 //! The settings, typed, with their defaults.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::webhooks::WebhookSettings;
@@ -131,6 +133,8 @@ pub struct JobSettings {
     pub cgroup: bool,
     /// Beside the plain base: names that are taken over from the daemon's environment, and `NAME=VALUE`.
     pub environment: Vec<String>,
+    /// Which variables of the one who submits a job are recorded with it.
+    pub export: Export,
     /// The bits that are taken from the mode of a file that a job makes.
     pub umask: u32,
     /// Limits that are other than the usual ones.
@@ -145,6 +149,56 @@ pub struct JobSettings {
     pub keep_days: u32,
     /// So many of the jobs that ended last are kept.
     pub keep_last: u64,
+}
+
+/// Which variables of the one who submits a job go with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Export {
+    /// All but those of the session, and those that look like secrets; see [`crate::queue::exported`].
+    #[default]
+    All,
+    /// None.
+    None,
+    /// Those with these names.
+    Names(Vec<String>),
+}
+
+impl Export {
+    /// As it is written.
+    pub(super) const FORMS: &'static str = "all, none, or names of variables, such as \"LANG,EDITOR\"";
+
+    /// Whether that variable is named, and not merely one of all.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        matches!(self, Export::Names(names) if names.iter().any(|named| named == name))
+    }
+}
+
+impl FromStr for Export {
+    type Err = &'static str;
+
+    /// `all`, `none`, or names with commas between them.
+    fn from_str(text: &str) -> Result<Export, &'static str> {
+        match text {
+            "all" => Ok(Export::All),
+            "none" => Ok(Export::None),
+            names => {
+                let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
+                let fits = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
+                if names.iter().all(fits) { Ok(Export::Names(names)) } else { Err(Export::FORMS) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Export::All => f.write_str("all"),
+            Export::None => f.write_str("none"),
+            Export::Names(names) => f.write_str(&names.join(",")),
+        }
+    }
 }
 
 /// What happens to a crashed job.
@@ -252,6 +306,7 @@ impl Settings {
                 output_limit: 1 << 30,
                 cgroup: true,
                 environment: Vec::new(),
+                export: Export::All,
                 umask: 0o022,
                 limits: Vec::new(),
                 max_attempts: 3,

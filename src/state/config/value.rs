@@ -11,7 +11,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::ENVIRONMENT_PREFIX;
-use super::settings::{NO_DOCKER, OnCrash, OnOrphan};
+use super::settings::{Export, NO_DOCKER, OnCrash, OnOrphan};
 use crate::state::units::{parse_duration, parse_size};
 use crate::system::Limit;
 
@@ -176,6 +176,11 @@ impl Given<'_> {
             !name.is_empty() && !name.starts_with(ENVIRONMENT_PREFIX) && !item.contains('\0')
         };
         self.items().filter(|items| items.iter().all(fits)).ok_or(expected)
+    }
+
+    /// Which variables go with a job.
+    pub(super) fn export(&self) -> Result<Export, Expected> {
+        self.text().ok_or(Export::FORMS)?.parse()
     }
 
     /// A mode mask, in octal, as text: TOML would read 0022 otherwise.

@@ -33,10 +33,12 @@ const TURN: Duration = Duration::from_millis(10);
 const MARK: &str = "RECOVERY_DEMO_STAGE";
 
 const SCRIPT: &[u8] = include_bytes!("job.sh");
-/// Snapshots come soon, so that there is one to damage.
-const SNAPSHOTS_SOON: &[u8] = b"[queue]\ncheckpoint_records = 8\ncheckpoint_interval = \"200ms\"\n";
+/// Snapshots come soon, so that there is one to damage. What the daemon starts bears its mark.
+const SNAPSHOTS_SOON: &[u8] = b"[jobs]\nenvironment = [\"RECOVERY_DEMO_STAGE\"]\n\
+    [queue]\ncheckpoint_records = 8\ncheckpoint_interval = \"200ms\"\n";
 
-const NO_SNAPSHOTS: &[u8] = b"[queue]\ncheckpoint_records = 100000\ncheckpoint_interval = \"1h\"\n";
+const NO_SNAPSHOTS: &[u8] = b"[jobs]\nenvironment = [\"RECOVERY_DEMO_STAGE\"]\n\
+    [queue]\ncheckpoint_records = 100000\ncheckpoint_interval = \"1h\"\n";
 
 /// See the module.
 pub(super) struct Stage {
