@@ -19,8 +19,8 @@ use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
-    Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, StartsHeld,
-    Verdict, after_failed_start, given_back_for_host, record, remind, settle,
+    Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
+    after_failed_start, given_back_for_host, record, remind, settle,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -383,14 +383,17 @@ impl Scheduler {
         let mut held = self.held_by_others();
         held.extend(self.occupied.repositories());
         let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
-        let starts = &self.starts;
+        let (starts, in_suspense) = (&self.starts, self.starts.in_suspense(&self.dir, &self.supervisors));
+        let is_narrowed = !only.is_empty() || occupied.is_any() || !in_suspense.is_empty();
         let choose = |state: &crate::queue::QueueState| {
             let slots = self.settings.workers.saturating_sub(state.running().len());
-            if only.is_empty() && !occupied.is_any() && allowance == Allowance::All {
+            if !is_narrowed && allowance == Allowance::All {
                 return startable(state, &held, &line, now, slots);
             }
             let mut all = startable(state, &held, &line, now, usize::MAX);
-            all.retain(|(id, _)| (only.is_empty() || only.contains(id)) && !occupied.has(id));
+            all.retain(|(id, _)| {
+                (only.is_empty() || only.contains(id)) && !occupied.has(id) && !in_suspense.contains(id)
+            });
             if allowance == Allowance::One {
                 return starts.to_try(all).into_iter().collect();
             }
@@ -398,7 +401,7 @@ impl Scheduler {
             all
         };
         let looked_at: BTreeSet<_> = choose(self.queue.state()).into_iter().collect();
-        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any();
+        self.is_kept_waiting = !held.is_empty() || self.occupied.is_any() || !in_suspense.is_empty();
         if looked_at.is_empty() {
             return Ok(false);
         }
@@ -446,8 +449,8 @@ impl Scheduler {
                 _ => None,
             };
             if let Some(lock) = &self.announced {
-                // From now on it would be believed.
-                let _ = StartsHeld::remove(&self.dir);
+                // From now on it is believed: what another scheduler left goes, and ours is there.
+                self.starts.tell_anew(&self.dir);
                 // What a crash leaves there says that a scheduler is to be expected back.
                 let since = self.dir.clock.now().to_string();
                 let holder = Holder { pid: std::process::id(), purpose: "starts jobs".to_owned(), since };

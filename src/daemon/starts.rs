@@ -21,6 +21,8 @@ pub(super) struct Starts {
     circuit: Circuit,
     /// Jobs of our own supervisors that have left without an end, with the claim.
     lost: HashMap<JobId, Lost>,
+    /// When the last start of a job failed that is not yet known to be its own fault.
+    failed_at: HashMap<JobId, Instant>,
     held: Option<StartsHeld>,
     open_since: Option<Instant>,
 }
@@ -46,6 +48,20 @@ impl Starts {
     pub(super) fn to_try(&self, startable: Vec<(JobId, u32)>) -> Option<(JobId, u32)> {
         let first = startable.first().cloned();
         startable.into_iter().find(|(job, _)| !self.circuit.has_failed(job)).or(first)
+    }
+
+    /// The jobs that are not tried again yet: what was started before they failed may still show that it was the
+    /// host's fault, and a second failure would be counted against them until then.
+    pub(super) fn in_suspense(&self, dir: &StateDir, supervisors: &Supervisors) -> BTreeSet<JobId> {
+        if self.failed_at.is_empty() {
+            return BTreeSet::new();
+        }
+        let open = supervisors.younger_than(SETTLED_AFTER);
+        let open = open.filter(|(job, claim, _)| has_begun(dir, job, *claim) != Some(true));
+        let first = open.map(|(_, _, started)| started).min();
+        let is_open = |failed: &Instant| first.is_some_and(|first| first < *failed) || !self.lost.is_empty();
+        let waits = self.failed_at.iter().filter(|(_, failed)| is_open(failed));
+        waits.map(|(job, _)| job.clone()).collect()
     }
 
     /// Takes note of supervisors that have ended, with the queue as it is after that.
@@ -96,6 +112,7 @@ impl Starts {
             self.circuit.host_failed(now);
         }
         self.circuit.start_failed(job, now);
+        self.failed_at.insert(job.clone(), now);
         self.tell(dir, why);
     }
 
@@ -119,8 +136,17 @@ impl Starts {
         }
     }
 
+    /// Replaces what an earlier scheduler has told.
+    pub(super) fn tell_anew(&self, dir: &StateDir) {
+        let _ = match &self.held {
+            Some(held) => held.write(dir),
+            None => StartsHeld::remove(dir),
+        };
+    }
+
     fn came_about(&mut self, dir: &StateDir) {
         self.circuit.start_came_about();
+        self.failed_at.clear();
         self.forget(dir);
     }
 

@@ -109,6 +109,14 @@ impl Supervisors {
         self.children.iter().filter_map(old)
     }
 
+    /// The jobs and claims of those that live for less than that, and when they were started.
+    pub(super) fn younger_than(&self, age: Duration) -> impl Iterator<Item = (&JobId, u64, Instant)> {
+        let young = move |(job, started): (_, &Started)| {
+            (started.at.elapsed() < age).then_some((job, started.claim, started.at))
+        };
+        self.children.iter().filter_map(young)
+    }
+
     /// Whether we started the job's supervisor and it lives.
     pub(super) fn watches(&self, job: &JobId) -> bool {
         self.children.contains_key(job)

@@ -79,8 +79,10 @@ fn supervisors_that_all_die_at_once_cost_no_job_its_starts() {
     let (_daemon, program) = daemon_of_a_copy(&scene);
     let away = scene.place.path("bin/away");
     std::fs::rename(&program, &away).unwrap();
-    // As a library that is missing: the program can be executed, and ends at once.
-    std::fs::write(&program, "#!/bin/sh\nexit 127\n").unwrap();
+    // As a library that is missing: the program can be executed, and ends; the second job's takes its time for it, and
+    // until then the first one's failures could count against it.
+    let script = "#!/bin/sh\ncase \"$*\" in *'--job b'*) sleep 1;; esac\nexit 127\n";
+    std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let lines = "{\"command\":[\"true\"],\"id\":\"a\"}\n{\"command\":[\"true\"],\"id\":\"b\"}\n";
     let file = scene.place.write("jobs.jsonl", lines);
