@@ -483,7 +483,7 @@ fn supervisor_killed_while_interrupted_leaves_that_word() {
     assert_eq!(job.course().ended_by.as_ref().unwrap().signal, Some(15));
 }
 
-/// Whoever is in the job may have sent it.
+/// Any process of the job may have sent it.
 fn signal_to_the_command_alone_is_the_commands_end() {
     let mut world = World::new();
     let mut supervisor = world.begin("a", "kill -TERM $$; sleep 60");

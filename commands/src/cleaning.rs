@@ -45,7 +45,7 @@ pub(crate) fn archive_retention(cleanup: &CleanupConfig) -> Retention {
     Retention { keep_ms, keep_bytes: Some(cleanup.archive_bytes).filter(|bytes| *bytes > 0) }
 }
 
-/// Which engines jobs use, and what the docker client goes by where no configuration says it.
+/// Which engines jobs use, and the docker client's own settings where no configuration says it.
 fn engine(context: &mut Context) -> Result<(EngineChoice, Option<ClientEnvironment>), CliError> {
     let configuration = &context.configuration()?.configuration;
     let docker = configuration.settings().docker.clone();
@@ -60,7 +60,7 @@ fn engine(context: &mut Context) -> Result<(EngineChoice, Option<ClientEnvironme
     Ok((if is_none { EngineChoice::None } else { EngineChoice::At(vec![settings]) }, None))
 }
 
-/// What the docker client goes by, in our environment.
+/// The docker client's variables in our environment.
 pub(crate) fn docker_client() -> ClientEnvironment {
     ClientEnvironment::new(|name| {
         let value = std::env::var_os(name).filter(|value| !value.is_empty());

@@ -60,7 +60,7 @@ impl Interruption {
         Ok(Interruption { interrupted, terminated, is_remote: false, handlers })
     }
 
-    /// Whether both signals have come: whoever sends the other one too does not want to wait.
+    /// Whether both signals have come: a sender of both does not want to wait.
     pub(crate) fn is_repeated(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst) && self.terminated.load(Ordering::SeqCst)
     }

@@ -17,7 +17,7 @@ fn is_gone(process: ProcessIdentity) -> bool {
     presence(process) == recovery::system::Presence::Gone
 }
 
-/// The wish alone, as when whoever recorded it was killed before it told anybody.
+/// The wish alone, as when the process that recorded it was killed before it told anybody.
 fn record_cancel(scene: &Scene, id: &str) {
     let actor = Actor { by: "uid:0 root jobs cancel".to_owned(), why: None };
     append(&scene.dir(), &actor, &[Operation::Cancel { job: id.parse().unwrap() }]).unwrap();
@@ -286,14 +286,7 @@ impl Ordinary {
         let mut command = self.as_user(&self.program());
         command.args(["daemon", "--listen", "none", "--workers", "4"]);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        let daemon = crate::crash::scene::Daemon { child: command.spawn().unwrap() };
-        let info = self.scene.place.state().join("daemon/daemon.json");
-        wait_for("the daemon to take jobs", || {
-            let text = std::fs::read_to_string(&info).unwrap_or_default();
-            let info = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
-            info["pid"] == daemon.child.id() && info["ready"] == true
-        });
-        daemon
+        crate::crash::scene::Daemon { child: command.spawn().unwrap() }.ready_in(&self.scene.place.state())
     }
 
     /// Submits a job on a repository that leaves a process of root, which has given up environment and session.

@@ -1,4 +1,4 @@
-//! What a job prints is kept: however it opens its output again, and whoever of us is killed.
+//! What a job prints is kept: however it opens its output again, and whichever of our processes is killed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;

@@ -34,7 +34,7 @@ fn behind(scene: &Scene, before: &[&str], arguments: &[&str], variables: &[(&str
 }
 
 #[test]
-fn environment_of_job_is_the_same_whoever_started_it() {
+fn environment_of_job_does_not_depend_on_its_starter() {
     let scene = Scene::new();
     let script = "env | grep -v -e ^RECOVERYCTL_ -e ^PWD= -e ^OLDPWD= -e ^_= -e ^SHLVL= | sort";
     let alien = [

@@ -21,6 +21,7 @@
 pub mod bytes;
 mod case;
 mod check;
+mod copy;
 mod event;
 mod facts;
 pub mod faults;

@@ -7,6 +7,7 @@ use recovery::durable::Disk;
 use recovery::jobs::RecoverSettings;
 use recovery::queue::{Actor, Queue};
 use recovery::recovery::{Recovery, RecoveryOutcome, RecoveryRecord, RunOptions, Settings};
+use recovery::repair::adopt_as_new;
 use recovery::startup::StartedBy;
 use recovery::state::{Clock, StateDir, StateError};
 
@@ -58,7 +59,12 @@ const DAMAGE: [&str; 6] = [
 /// # Errors
 /// A sentence, when the recovery did not complete.
 pub(crate) fn recover(world: &Path, disk: Disk) -> Result<View, String> {
-    let dir = open(world, disk).map_err(|e| format!("it cannot be opened: {}", with_causes(&e)))?;
+    let mut dir = open(world, disk).map_err(|e| format!("it cannot be opened: {}", with_causes(&e)))?;
+    if dir.is_copy() {
+        // As the operator does it again.
+        let actor = Actor { by: "laboratory".into(), why: None };
+        dir = adopt_as_new(&dir, &[], &actor, false).map_err(|e| with_causes(&e))?.0;
+    }
     let (record, queue) = sequence(&dir)?;
     let outcome = record.snapshot.outcome;
     if !matches!(outcome, RecoveryOutcome::Completed | RecoveryOutcome::Degraded) {

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::event::Bytes;
 
 /// Which folder a state directory is: a disk that is made anew elsewhere is to pass for the original, and finds
-/// none, as one of an earlier version does.
+/// none, as one of an earlier version does. Only a copy stays one ([`crate::copy`]).
 const PLACE: &str = "place.json";
 /// What a folder bears of that itself.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
@@ -45,11 +45,11 @@ impl Tree {
                 self.nodes.insert(path.clone(), Node::Folder);
                 self.add(root, &path)?;
             } else if kind.is_file() {
-                if path.ends_with(PLACE) {
+                let content = std::fs::read(entry.path())?;
+                if path.ends_with(PLACE) && crate::copy::here(&content, &root.join(inside))?.is_none() {
                     continue;
                 }
-                let content = Arc::new(std::fs::read(entry.path())?);
-                self.nodes.insert(path, Node::File(content));
+                self.nodes.insert(path, Node::File(Arc::new(content)));
             }
         }
         Ok(())
@@ -62,8 +62,6 @@ impl Tree {
         for (path, node) in &self.nodes {
             let full = root.join(path);
             if path.ends_with(PLACE) {
-                // What the folder itself bears is not of this disk either; it may bear nothing.
-                let _ = rustix::fs::removexattr(full.parent().unwrap_or(root), ATTRIBUTE);
                 continue;
             }
             match node {
@@ -79,6 +77,24 @@ impl Tree {
                         std::fs::write(&full, bytes.as_slice())?;
                         std::fs::set_permissions(&full, std::fs::Permissions::from_mode(0o600))?;
                     }
+                }
+            }
+        }
+        self.restore_place(root)
+    }
+
+    /// The record of the folder, when all else is there: a copy's, or none.
+    fn restore_place(&self, root: &Path) -> Result<(), Error> {
+        for (path, node) in self.nodes.iter().filter(|(path, _)| path.ends_with(PLACE)) {
+            let full = root.join(path);
+            let folder = full.parent().unwrap_or(root);
+            // What the folder itself bears is not of this disk either; it may bear nothing.
+            let _ = rustix::fs::removexattr(folder, ATTRIBUTE);
+            let Node::File(content) = node else { continue };
+            match crate::copy::here(content, folder)? {
+                Some(record) => std::fs::write(&full, record)?,
+                None => {
+                    let _ = std::fs::remove_file(&full);
                 }
             }
         }

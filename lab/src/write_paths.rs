@@ -89,11 +89,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "a damaged record of the folder, which no disk of the laboratory has; tests/incarnations.rs does it",
     ),
     (
-        "src/repair/adopt.rs",
-        "queue.transact(actor",
-        "in a copy, which no disk of the laboratory is; tests/incarnations.rs breaks off at each effect",
-    ),
-    (
         "src/durable/log/mend.rs",
         "take_file(path, \"a segment of another",
         "as above; tests/log/mod.rs has it",

@@ -148,7 +148,7 @@ impl Judge<'_> {
 
     /// What of a working tree's files is to be kept; all of them when git cannot tell.
     fn judge_tree(&self, plan: &mut Plan, path: &Path, home: &OwnedFd) -> Result<(), Unread> {
-        // One that git takes for no repository is of little use to whoever has it back.
+        // One that git takes for no repository is of little use when it is restored.
         if let Err(why) = tips::read_heads(home.as_fd(), &mut Tips::default()) {
             plan.keep_whole(path, why);
             return Ok(());

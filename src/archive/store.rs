@@ -83,11 +83,8 @@ fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
     Ok(note.filter(|note| note.format == FORMAT))
 }
 
-/// All archives, the newest first.
-///
-/// # Errors
-/// What the system says.
-pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
+/// What lies in the folders of archives: archives with their notes, and folders of earlier versions.
+fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
         let entries = match std::fs::read_dir(&folder) {
@@ -96,9 +93,20 @@ pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
             Err(e) => return Err(e).tried("list", &folder),
         };
         for entry in entries {
-            let path = entry.tried("list", &folder)?.path();
-            found.extend(read(&path)?);
+            found.push(entry.tried("list", &folder)?.path());
         }
+    }
+    Ok(found)
+}
+
+/// All archives, the newest first.
+///
+/// # Errors
+/// What the system says.
+pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
+    let mut found = Vec::new();
+    for path in kept_files(dir)? {
+        found.extend(read(&path)?);
     }
     found.sort_by(|a, b| (b.made_at, &b.archive_id).cmp(&(a.made_at, &a.archive_id)));
     Ok(found)
@@ -231,22 +239,14 @@ pub struct Totals {
 /// What the system says.
 pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
-    for folder in [dir.paths.cleanup_archive(), dir.paths.orphans_archive()] {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e).tried("list", &folder),
+    for path in kept_files(dir)? {
+        let Ok(found) = path.symlink_metadata() else { continue };
+        let bytes = match found.is_dir() {
+            true => measure_tree(&path).bytes,
+            false if path.extension().is_some_and(|e| e == "tar") => found.len(),
+            false => continue,
         };
-        for entry in entries {
-            let path = entry.tried("list", &folder)?.path();
-            let Ok(found) = path.symlink_metadata() else { continue };
-            let bytes = match found.is_dir() {
-                true => measure_tree(&path).bytes,
-                false if path.extension().is_some_and(|e| e == "tar") => found.len(),
-                false => continue,
-            };
-            totals = Totals { total: totals.total + 1, bytes: totals.bytes.saturating_add(bytes) };
-        }
+        totals = Totals { total: totals.total + 1, bytes: totals.bytes.saturating_add(bytes) };
     }
     Ok(totals)
 }

@@ -21,7 +21,7 @@ pub struct CleanupSettings {
     pub pause: Duration,
     /// Which engines jobs use that were not told of another one; none: then the phase is skipped.
     pub engine: EngineChoice,
-    /// What the docker client goes by, for jobs that were given variables of it; `None` when an operator has named the
+    /// The docker client's settings, for jobs that were given variables of it; `None` when an operator has named the
     /// engine, or said that there is none.
     pub client: Option<ClientEnvironment>,
     /// Names of a job's containers, networks and volumes; `{job_id}` stands for the id, `*` for anything.

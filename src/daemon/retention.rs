@@ -47,7 +47,7 @@ pub(super) struct Retainer {
 #[derive(Debug, Default)]
 struct Looked {
     free: HashMap<JobId, u32>,
-    /// Some wait for a cleanup, or for whoever works in their workspace.
+    /// Some wait for a cleanup, or for a process that works in their workspace.
     pending: bool,
     /// So many of their cleanups can be worked on.
     open: usize,

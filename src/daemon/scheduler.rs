@@ -192,7 +192,7 @@ impl Scheduler {
         self.withdraw();
     }
 
-    /// How many jobs run, whoever supervises them.
+    /// How many jobs run, also those that another process supervises.
     pub(super) fn count_running(&self) -> usize {
         self.queue.state().running().len()
     }
@@ -329,7 +329,7 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// What was recorded is owed, whoever recorded it and whatever became of the signal.
+    /// A recorded cancel is owed, whether or not its signal arrived.
     fn carry_out_wishes(&mut self) {
         let alone = self.wishes.repeat(&self.dir, self.queue.state(), &self.settings.jobs);
         // For a wish the time that is left is no matter.

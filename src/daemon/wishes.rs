@@ -1,7 +1,7 @@
 //! Recorded wishes for the end of running jobs: carried out again and again until they have happened.
 //!
-//! Whoever records a cancel also tells the supervisor, and the supervisor reads the log itself. Both may fail: the
-//! one was killed in between, the other is stopped, hangs, or is of an earlier version. So whoever watches the jobs
+//! The process that records a cancel also tells the supervisor, and the supervisor reads the log itself. Both may
+//! fail: the one was killed in between, the other is stopped, hangs, or is of an earlier version. So the scheduler
 //! asks once more, with pauses that grow.
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! The folder that a [`Disk`] works in, held open: what it changes by path is in that folder or refused.
 //!
-//! Whoever works on a folder for longer than a moment has only its path, and a path may come to lead to another
+//! A process that works on a folder for longer than a moment has only its path, and a path may come to lead to another
 //! folder: somebody renames it and puts another one in its place. So before every change of a name below the
 //! path it is compared with the folder that was opened. Files that are open are not affected: they are of the
 //! folder that they were opened in, wherever that is now.

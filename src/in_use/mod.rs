@@ -12,14 +12,14 @@
 //! elsewhere is not in use here when it is used by that name.
 //!
 //! **What does not count**: what this very program's processes have open. They look, or they hold a lock that
-//! whoever removes the folder takes first: a supervisor's life is what `sentinel.lock` tells. Nor does that file
+//! every remover of the folder takes first: a supervisor's life is what `sentinel.lock` tells. Nor does that file
 //! count for anybody. Their working directories do.
 //!
 //! **What is not known protects**: a process that may not be looked at counts when it may have come into the folder
 //! ([`hidden`]); when `/proc` cannot be read, everything is in use.
 //!
 //! **One look for many folders**: [`InUse`] reads `/proc` once, when it is first asked; a folder then costs nothing
-//! as long as nothing in the state directory is in use. It is a picture of one moment: whoever removes something
+//! as long as nothing in the state directory is in use. It is a picture of one moment: a caller that removes something
 //! makes a new one right before, and another one before it deletes what it has moved to a trash.
 
 mod answer;
@@ -95,7 +95,7 @@ impl InUse {
         self.picture.get_or_init(|| Picture::of(&self.folders))
     }
 
-    /// Whoever uses a folder, or a file; nobody when it is not there. `own` is the job whose workspace it is.
+    /// The users of a folder, or of a file; none when it is not there. `own` is the job whose workspace it is.
     #[must_use]
     pub fn of(&self, folder: &Path, own: Option<&JobId>) -> Vec<Use> {
         let mut walk = self.walk();
@@ -113,7 +113,7 @@ impl InUse {
         (!uses.is_empty()).then(|| uses.swap_remove(certain))
     }
 
-    /// For whoever goes through a folder anyway: tells it of every entry, and asks by [`InUse::seen`].
+    /// For a caller that walks a folder anyway: tells it of every entry, and asks by [`InUse::seen`].
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {
         Walk { picture: self.picture(), found: Vec::new(), is_partial: false }

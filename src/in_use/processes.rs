@@ -141,8 +141,8 @@ impl<'a> Gathering<'a> {
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // What this program's own processes have open, they look at, or hold by a lock that whoever removes
-        // the folder takes first.
+        // What this program's own processes have open, they look at, or hold by a lock that every remover
+        // of the folder takes first.
         if is_ours {
             return Ok(());
         }

@@ -76,7 +76,7 @@ fn docker_labels(dir: &StateDir, job: &JobId) -> String {
     format!("--label {LABEL_JOB}={job} --label {LABEL_STATE}={}", dir.identity.state_id)
 }
 
-/// All that a job's command is told about itself, but for the state directory's place, which servers go by too: a
+/// All that a job's command is told about itself, but for the state directory's place, which servers need too: a
 /// server that leaves the job drops these.
 pub const OF_JOB: [&str; 11] = [
     JOB_ID,

@@ -1,6 +1,6 @@
 //! `daemon/starts.json`: no job is started, because the host cannot start any. Written by the scheduler when its
 //! circuit opens, removed when it closes or the scheduler ends. One that a killed scheduler left counts no more:
-//! whoever reads it asks whether somebody starts jobs.
+//! its reader asks whether somebody starts jobs.
 //!
 //! `{"version":1,"since":"2026-03-01T09:30:00.000Z","reason":"cannot start …: …"}`
 

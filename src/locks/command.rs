@@ -209,7 +209,7 @@ impl Ending {
 
 fn remove(group: Option<&Cgroup>) {
     if let Some(group) = group {
-        // What the command left running is in it still: then it is removed by whoever finds it empty.
+        // What the command left running is in it still: then the next sweep that finds it empty removes it.
         let _ = group.remove();
     }
 }

@@ -1,8 +1,8 @@
 //! Which variables of the one who submits a job are recorded with it.
 //!
 //! A job that works in the shell is to work from the queue too, as with at(1) and the batch systems: what was exported
-//! in the shell goes with the job. It is part of the job from then on, the same in every attempt, whoever started the
-//! daemon. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as,
+//! in the shell goes with the job. It is part of the job from then on, the same in every attempt, however the daemon
+//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as,
 //! to a service manager, and to this program; and what looks like a secret, for records are kept for long: a secret is
 //! recorded only when it is named.
 

@@ -5,7 +5,9 @@
 //! are crashed, its locks are given back, its undelivered callbacks wait for an operator. Then the logs and the
 //! snapshots get the new id, and last the identity.
 //!
-//! The new id is made of the old one and of the folder, so that a second try makes the same.
+//! The new id is made of the old one and of the folder, so that a second try makes the same. It is noted in
+//! `place.json` first: what a try that was cut short has given it already gets the old id back before the next one
+//! begins.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -82,13 +84,17 @@ pub fn adopt_as_new(
         return Ok((copy.clone(), Adoption { crashed, released, held: 0 }));
     }
     let _adopting = dir.lock_identity()?;
-    let id = dir.id_of_adopted();
+    let (id, tried) = dir.begin_adoption()?;
+    let original = dir.identity.state_id;
+    for before in tried {
+        reassign_all(&dir, before, original)?;
+    }
     let mut queue = Queue::open(&dir)?;
     let crashed = end_running(&mut queue, actor)?;
     let released = release(&dir, actor);
     let held = hold_for_another(&dir, id, queue.state(), endpoints, &recovery_ends(&dir))?;
     drop(queue);
-    reassign_all(&dir, id)?;
+    reassign_all(&dir, original, id)?;
     dir.become_another(id)?;
     Ok((dir, Adoption { crashed, released, held }))
 }
@@ -130,7 +136,7 @@ fn held(dir: &StateDir) -> BTreeSet<String> {
     names.filter(is_held).collect()
 }
 
-/// Whoever holds them in the original holds them there. What is damaged is for `repair locks`.
+/// Their holders in the original hold them there. What is damaged is for `repair locks`.
 fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
     let actor = Actor { why: Some("it is held in the original".to_owned()), ..actor.clone() };
     let over = |_: &JobId, _: u64| JobLiveness::Over;
@@ -139,19 +145,11 @@ fn release(dir: &StateDir, actor: &Actor) -> Vec<String> {
     given_back.collect()
 }
 
-/// Gives the segments of all logs, and the snapshots, the new id.
-fn reassign_all(dir: &StateDir, id: Uuid) -> Result<(), DiskError> {
+/// Gives the segments of all logs, and the snapshots, from one id to another.
+fn reassign_all(dir: &StateDir, from: Uuid, to: Uuid) -> Result<(), DiskError> {
     let paths = &dir.paths;
-    let folders = [
-        paths.queue(),
-        paths.queue_log(),
-        paths.audit_log(),
-        paths.startup_log(),
-        paths.webhooks_log(),
-        paths.cleanup_completed(),
-        paths.orphans_log(),
-    ];
-    let (from, to) = (dir.identity.state_id.to_string(), id.to_string());
+    let folders = std::iter::once(paths.queue()).chain(paths.logs());
+    let (from, to) = (from.to_string(), to.to_string());
     for folder in folders {
         let entries = match std::fs::read_dir(&folder) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,

@@ -66,14 +66,7 @@ impl Looked {
     fn at_all(&mut self, dir: &StateDir) {
         let paths = &dir.paths;
         // Their writers append: the last segment tells.
-        for log in [
-            paths.queue_log(),
-            paths.audit_log(),
-            paths.startup_log(),
-            paths.webhooks_log(),
-            paths.cleanup_completed(),
-            paths.orphans_log(),
-        ] {
+        for log in paths.logs() {
             self.at(&log);
             if let Some(last) = last_file(&log) {
                 self.at(&last);

@@ -1,5 +1,5 @@
 //! `daemon/turn`: when the daemon's loop turned last, by the clock of this boot. Written in place and never synced:
-//! it helps to judge the living. Whoever reads it knows by the daemon's lock that a daemon lives, and by the PID that
+//! it helps to judge the living. Its reader knows by the daemon's lock that a daemon lives, and by the PID that
 //! it was this one.
 //!
 //! `{"pid":4711,"boot_ms":86400123}`, filled up with spaces to 63 bytes and a line feed.

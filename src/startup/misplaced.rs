@@ -33,15 +33,7 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.orphans_plan(),
         paths.orphans_lock(),
     ];
-    let logs = [
-        paths.queue_log(),
-        paths.audit_log(),
-        paths.startup_log(),
-        paths.webhooks_log(),
-        paths.cleanup_completed(),
-        paths.orphans_log(),
-    ];
-    wanted.extend(logs.iter().flat_map(|log| named(log, &[".log", ".lock", ".page"])));
+    wanted.extend(paths.logs().iter().flat_map(|log| named(log, &[".log", ".lock", ".page"])));
     wanted.extend(SnapshotFile::list(&paths.queue())?.into_iter().map(|s| s.path));
     wanted.extend(named(&paths.jobs(), &[".job.json"]));
     wanted.extend(named(&paths.locks(), &[".lock.json", ".lock"]));

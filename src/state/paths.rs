@@ -50,6 +50,21 @@ const FOLDERS: &[&str] = &[
 /// Files at the top of a state directory: its identity, and the lock of whoever makes it.
 const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
+impl StatePaths {
+    /// The folders of all logs, the queue's first.
+    #[must_use]
+    pub fn logs(&self) -> [PathBuf; 6] {
+        [
+            self.queue_log(),
+            self.audit_log(),
+            self.startup_log(),
+            self.webhooks_log(),
+            self.cleanup_completed(),
+            self.orphans_log(),
+        ]
+    }
+}
+
 paths! {
     /// Held while the state directory is made or its identity mended.
     state_lock => "state.lock";

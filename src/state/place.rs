@@ -187,6 +187,9 @@ pub struct PlaceRecord {
     /// The directory that it was a copy of, and that one's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_from: Option<CopiedFrom>,
+    /// In a copy: the ids that its logs may have been given by tries to adopt it that were cut short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopting: Vec<Uuid>,
 }
 
 /// What a directory was a copy of before it was made another one.
@@ -381,5 +384,6 @@ pub(super) fn record_here(
         recorded_at: now,
         restored,
         copied_from,
+        adopting: Vec::new(),
     }
 }

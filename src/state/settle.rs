@@ -40,7 +40,7 @@ impl StateDir {
             Standing::Own | Standing::Copied { .. } => {}
             Standing::Unrecorded | Standing::Restored { .. } => match dir.write_down() {
                 Err(e) if !is_refusal(&e) => return Err(e),
-                // Told by whoever has to write.
+                // The next process that has to write tells it.
                 _ => {}
             },
         }
@@ -192,12 +192,22 @@ impl StateDir {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }
 
-    /// The id that a copy gets: of the original's and of its own folder, the same in each try.
-    #[must_use]
-    pub fn id_of_adopted(&self) -> Uuid {
+    /// The id that a copy gets: of the original's and of its own folder, the same in each try there. It is written
+    /// down before anything has it; with it come those of all tries, for this may be a copy of a copy that was half
+    /// adopted.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
         let Place { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
-        Uuid::new_v5(&self.identity.state_id, name.as_bytes())
+        let id = Uuid::new_v5(&self.identity.state_id, name.as_bytes());
+        let Some(mut record) = PlaceRecord::read(&self.paths.place()) else { return Ok((id, vec![id])) };
+        if !record.adopting.contains(&id) {
+            record.adopting.push(id);
+            record.write(&self.disk, &self.paths)?;
+        }
+        Ok((id, record.adopting))
     }
 
     /// Writes the identity of a copy that is another state directory from now on. The caller has given its logs
@@ -270,7 +280,7 @@ impl StateDir {
     }
 }
 
-/// Whether the disk, or whoever holds the lock, keeps this process from writing anything down: what it is to write
+/// Whether the disk, or the lock's holder, keeps this process from writing anything down: what it is to write
 /// beside that will tell.
 fn is_refusal(error: &StateError) -> bool {
     matches!(error, StateError::Disk(_) | StateError::Lock(_))

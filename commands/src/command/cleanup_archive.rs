@@ -57,7 +57,7 @@ struct RestoreArgs {
 }
 
 /// Without ids and rules, those of the configuration hold: cleanup.archive_keep and cleanup.archive_bytes. A daemon
-/// goes by them after each of its scans for orphans.
+/// applies them after each of its scans for orphans.
 #[derive(Debug, Args)]
 struct PruneArgs {
     /// These archives

@@ -100,15 +100,7 @@ impl Scene {
     /// Starts a daemon in a process group of its own and waits until it takes jobs.
     #[track_caller]
     pub fn daemon(&self, workers: usize) -> Daemon {
-        let mut daemon = self.start_daemon(workers);
-        let info = self.place.state().join("daemon/daemon.json");
-        wait_for("the daemon to take jobs", || {
-            assert!(daemon.child.try_wait().unwrap().is_none(), "the daemon has ended");
-            let text = std::fs::read_to_string(&info).unwrap_or_default();
-            let info = serde_json::from_str::<Value>(&text).unwrap_or_default();
-            info["pid"] == daemon.child.id() && info["ready"] == true
-        });
-        daemon
+        self.start_daemon(workers).ready_in(&self.place.state())
     }
 
     /// Starts a daemon, which may be killed before it takes jobs.
@@ -244,6 +236,19 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// When it takes the jobs of this state directory.
+    #[track_caller]
+    pub fn ready_in(mut self, state: &Path) -> Daemon {
+        let info = state.join("daemon/daemon.json");
+        wait_for("the daemon to take jobs", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "the daemon has ended");
+            let text = std::fs::read_to_string(&info).unwrap_or_default();
+            let info = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            info["pid"] == self.child.id() && info["ready"] == true
+        });
+        self
+    }
+
     /// As a crash: SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

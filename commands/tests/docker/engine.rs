@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -25,8 +26,9 @@ fn can_run() -> bool {
     rustix::process::geteuid().is_root() && has("dockerd") && has("busybox") && has("docker")
 }
 
-/// Tests that kill or crowd an engine take turns.
-static TURN: Mutex<()> = Mutex::new(());
+/// Tests that kill or crowd an engine take turns: two engines at a time are enough for a small machine.
+static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs a test with an engine of its own, or says why it cannot.
 pub fn with_engine(test: impl FnOnce(&Engine)) {
@@ -34,7 +36,8 @@ pub fn with_engine(test: impl FnOnce(&Engine)) {
         assert!(std::env::var_os("RECOVERYCTL_TESTS_MUST_RUN").is_none(), "no Docker engine can be started");
         return skipped("it needs root, dockerd and a static busybox");
     }
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let turn = &TURNS[NEXT.fetch_add(1, Ordering::Relaxed) % TURNS.len()];
+    let _turn = turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let engine = Engine::start();
     test(&engine);
 }

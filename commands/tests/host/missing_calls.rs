@@ -4,7 +4,6 @@
 use std::process::Stdio;
 
 use recovery::queue::JobStatus;
-use serde_json::Value;
 
 use super::filter::{Refused, refuse};
 use crate::common::{Place, Ran};
@@ -43,15 +42,8 @@ fn daemon(scene: &Scene, refused: &[Refused]) -> Daemon {
     let mut command = scene.place.command();
     refuse(&mut command, refused);
     command.args(["daemon", "--workers", "2", "--listen", "none"]);
-    let daemon = Daemon { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() };
-    let pid = daemon.child.id();
-    wait_for("the daemon to take jobs", || {
-        let text =
-            std::fs::read_to_string(scene.place.state().join("daemon/daemon.json")).unwrap_or_default();
-        let info: Value = serde_json::from_str(&text).unwrap_or_default();
-        info["pid"] == pid && info["ready"] == true
-    });
-    daemon
+    Daemon { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap() }
+        .ready_in(&scene.place.state())
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
 use crate::common::{Place, Ran};
-use crate::crash::scene::{Daemon, wait_for};
+use crate::crash::scene::Daemon;
 
 fn at(place: &Place, state: &std::path::Path) -> Command {
     let mut command = place.command();
@@ -16,14 +14,7 @@ fn at(place: &Place, state: &std::path::Path) -> Command {
 fn daemon(place: &Place, state: &std::path::Path) -> Daemon {
     let mut command = at(place, state);
     command.args(["daemon", "--listen", "none"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let daemon = Daemon { child: command.spawn().unwrap() };
-    let pid = daemon.child.id();
-    wait_for("the daemon to take jobs", || {
-        let text = std::fs::read_to_string(state.join("daemon/daemon.json")).unwrap_or_default();
-        let info: Value = serde_json::from_str(&text).unwrap_or_default();
-        info["pid"] == pid && info["ready"] == true
-    });
-    daemon
+    Daemon { child: command.spawn().unwrap() }.ready_in(state)
 }
 
 #[test]

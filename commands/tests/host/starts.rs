@@ -30,15 +30,7 @@ fn daemon_of_a_copy(scene: &Scene) -> (Daemon, PathBuf) {
     }
     command.args(["daemon", "--workers", "3", "--listen", "none"]).current_dir(scene.place.path(""));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let daemon = Daemon { child: command.spawn().unwrap() };
-    let pid = daemon.child.id();
-    wait_for("the daemon to take jobs", || {
-        let text =
-            std::fs::read_to_string(scene.place.state().join("daemon/daemon.json")).unwrap_or_default();
-        let info: Value = serde_json::from_str(&text).unwrap_or_default();
-        info["pid"] == pid && info["ready"] == true
-    });
-    (daemon, program)
+    (Daemon { child: command.spawn().unwrap() }.ready_in(&scene.place.state()), program)
 }
 
 fn assert_nothing_was_spent(scene: &Scene, id: &str) {

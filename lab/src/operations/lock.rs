@@ -10,7 +10,7 @@ use super::{Operation, Stage, nothing};
 use crate::Error;
 use crate::facts::Fact;
 
-fn grant(stage: &Stage) -> Result<recovery::locks::LockGrant, Error> {
+pub(super) fn grant(stage: &Stage) -> Result<recovery::locks::LockGrant, Error> {
     let request = LockRequest {
         holder: LockHolder::Process,
         operation: "deploy".to_owned(),

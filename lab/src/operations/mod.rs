@@ -72,6 +72,8 @@ pub const ALL: &[Operation] = &[
     import::IMPORT,
     life::RESTORED,
     life::NOTICED,
+    life::SWAPPED,
+    life::ADOPTED,
     asked::TOKENS,
     asked::TOKENS_FOUND,
     asked::ANSWERS,

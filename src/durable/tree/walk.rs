@@ -201,7 +201,7 @@ pub(crate) fn open_folder(top: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedF
 }
 
 /// Opens a file for reading by a path (of a length that the system takes) below an open folder, without waiting
-/// for whoever is at the other end of a pipe. Neither links nor mounts are followed.
+/// for the other end of a pipe. Neither links nor mounts are followed.
 ///
 /// # Errors
 /// What the system says.

@@ -1,6 +1,6 @@
 //! Keeps an attempt's output below its limit: the oldest part goes, a note says how much.
 //!
-//! Whoever empties the pipe is the only one who writes to the file, and looks at its length each time. What
+//! Only the process that empties the pipe writes to the file, and it looks at the file's length each time. What
 //! is dropped becomes a hole: the room of the oldest part goes back to the file system
 //! (`FALLOC_FL_PUNCH_HOLE`), while length and offsets stay as they are, also for those who follow the file.
 //! Its apparent length goes on growing; what is stored, and what readers show, begins at a note in front of the

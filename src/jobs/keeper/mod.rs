@@ -2,17 +2,17 @@
 //!
 //! The command gets a pipe, not the file: a script that opens `/dev/stderr` opens its standard error anew, and with
 //! a file that truncates everything that was printed before, or writes over it. A pipe is the same pipe however
-//! it is opened, and cannot be truncated, and whoever empties it knows how long the file is, so that the limit
+//! it is opened, and cannot be truncated, and its reader knows how long the file is, so that the limit
 //! holds (`limit`).
 //!
 //! A pipe dies with its reader, if nothing is done about it. Therefore:
 //!
 //! - The command's end is opened for reading and writing ([`pipe`]): as long as the command lives its pipe has a
-//!   reader, namely itself, so that nothing it prints ends it with SIGPIPE, whoever of us was killed.
+//!   reader, namely itself, so that nothing it prints ends it with SIGPIPE, whichever of our processes was killed.
 //! - Two processes have the other end: the supervisor, and a keeper (`recoveryctl keep-output`) that it starts
 //!   when the command has run for a moment. The keeper empties the pipe and lives until nobody has the
 //!   command's end any more; so a job whose supervisor was killed prints on for hours. When the keeper is killed
-//!   the supervisor empties the pipe itself and starts another. When both are killed, whoever adopts the job
+//!   the supervisor empties the pipe itself and starts another. When both are killed, the process that adopts the job
 //!   starts one ([`reattach`]); until then what was printed waits in the pipe, and a command that prints more
 //!   than the pipe holds waits with it.
 //! - What is emptied goes from pipe to file inside the kernel ([`pump`], splice(2)): a keeper that is killed at any

@@ -168,7 +168,7 @@ pub(super) fn start(
         .current_dir("/")
         .stdin(Stdio::from(pipe.try_clone()?))
         .stdout(Stdio::from(file.as_file().try_clone()?))
-        // Whoever waits for the end of the starter's messages is not to wait for the job.
+        // A reader of the starter's messages, which waits for their end, is not to wait for the job.
         .stderr(Stdio::null())
         .spawn()
 }

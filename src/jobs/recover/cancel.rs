@@ -122,7 +122,7 @@ fn end_running(
     }
 }
 
-/// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and whoever asks is
+/// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and the caller is
 /// to end it.
 #[must_use]
 pub fn remind(look: &Look<'_>, job: &Job) -> bool {

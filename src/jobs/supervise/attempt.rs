@@ -219,7 +219,7 @@ impl Attempt<'_> {
     }
 
     /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
-    /// exit status is kept for whoever comes after a supervisor that is killed.
+    /// exit status is kept for the process that takes over after a supervisor that is killed.
     fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd, peak: &Peak) -> u32 {
         let (signals, notice) = (self.signals, self.surroundings.notice);
         tree.end(self.settings.kill_grace, |step| match step {

@@ -68,7 +68,7 @@ fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing
 ///
 /// That the log grows is told by inotify(7), which notices every writer of this machine, also one in another
 /// namespace; where no watch can be had, it is looked at again after a pause. Nothing hangs on a signal: what
-/// is recorded is carried out whoever was killed after recording it.
+/// is recorded is carried out even if its recorder was killed right after.
 #[derive(Debug)]
 pub(super) struct Decisions<'a> {
     dir: &'a StateDir,

@@ -79,7 +79,7 @@ pub struct Surroundings<'a> {
 }
 
 /// The exit status of a supervisor that could not start its command because the host was too weak (as
-/// `EX_TEMPFAIL` of sysexits): whoever started it does not count that against the job.
+/// `EX_TEMPFAIL` of sysexits): the scheduler does not count that against the job.
 pub const HOST_TOO_WEAK: u8 = 75;
 
 /// What came of it.

@@ -2,7 +2,7 @@
 //!
 //! An exit status cannot tell it: the command may end with 126, too. So the trampoline's standard input is the
 //! writing end of a pipe that the supervisor reads after the end. The trampoline keeps it close-on-exec, and puts
-//! `/dev/null` in its place before it becomes the command: whoever writes into it was never the command.
+//! `/dev/null` in its place before it becomes the command: what is in it was not written by the command.
 //!
 //! A report is one line: `host` or `start`, a tab, and why.
 

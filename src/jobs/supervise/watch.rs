@@ -1,6 +1,6 @@
 //! From the command's start to its end: heartbeats, the time limit, the wish for its end, an end from outside.
 //!
-//! Whoever asks for the end is told apart by the log, not by the signal: with a cancel on record it is that, at
+//! The log, not the signal, tells who asked for the end: with a cancel on record it is that, at
 //! whatever moment it is seen; a signal without one comes from outside (a shutdown, a logout, somebody by hand),
 //! and then the attempt is interrupted, whatever exit status the command still gives.
 
@@ -135,7 +135,7 @@ impl Watch<'_, '_, '_> {
         Some(Cause::Outside(by))
     }
 
-    /// The command does not go: whoever looks is told.
+    /// The command does not go: the sentinel tells it.
     fn withstand(&mut self) {
         let left = self.tree.members();
         if left != self.pulse.sentinel().cannot_end

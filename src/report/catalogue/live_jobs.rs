@@ -101,7 +101,7 @@ pub const JOB_CANCEL_PENDING: Entry = Entry {
     meaning: "A cancel is on record, and the job still lives although it had the time to end, and was killed \
               after that: its supervisor is stopped, hangs, or cannot be reached from here (another process \
               namespace, another user), or one of its processes cannot be ended.",
-    done: "The cancel stays owed: the supervisor reads it in the log, and whoever watches the job (a daemon, a \
+    done: "The cancel stays owed: the supervisor reads it in the log, and every process that watches the job (a daemon, a \
            recovery) reminds it again. The job counts as running, its repository stays closed.",
     advice: "See with `why` what lives of it and who watches it. If no daemon runs, start one or recover. A \
              supervisor that cannot move must be killed; what is left of the job is ended then.",

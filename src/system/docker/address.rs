@@ -30,7 +30,7 @@ const PROGRAMS: [&str; 4] = ["docker", "dockerd", "podman", "nerdctl"];
 /// What a stopped engine leaves.
 const DATA: [&str; 1] = ["/var/lib/docker"];
 
-/// The variables that a docker client goes by.
+/// The variables that the docker client reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientEnvironment(BTreeMap<String, OsString>);
 
