@@ -9,6 +9,7 @@ use std::sync::Arc;
 use recovery::state::config::JobSettings;
 use recovery::system::{base_environment, inherited};
 use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use crate::cli::Command;
@@ -17,6 +18,7 @@ use crate::cli::Command;
 pub(crate) fn begin() {
     inherited::reset_signals(&[SIGHUP]);
     inherited::cancel_timers();
+    survive_file_limit();
 }
 
 /// For a word that only this program says to itself.
@@ -24,6 +26,14 @@ pub(crate) fn begin_hidden() {
     inherited::reset_signals(&[]);
     inherited::cancel_timers();
     inherited::close_descriptors();
+    survive_file_limit();
+}
+
+/// A write beyond the limit of file sizes is refused, as on a full disk, and does not end this process. A handler, for
+/// what is executed gets the default back.
+fn survive_file_limit() {
+    // Refused only for signals that cannot be handled, which this is not.
+    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
 }
 
 /// SIGTERM, SIGINT, SIGQUIT and SIGHUP do nothing to this process.
@@ -41,9 +51,19 @@ pub(crate) fn enter(command: &Command) {
         return;
     }
     inherited::keep_descriptors_from_children();
+    raise_file_limit();
     if matches!(command, Command::Daemon(_) | Command::Work(_) | Command::Run(_)) {
         own_files_only();
         inherited::leave_session_keyring();
+    }
+}
+
+/// A soft limit of file sizes is about the programs of the one who set it, not about logs.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Fsize);
+    if limit.current != limit.maximum {
+        // Up to the hard limit: it cannot be refused.
+        let _ = setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, ..limit });
     }
 }
 

@@ -370,6 +370,32 @@ fn job_is_not_over_either_when_its_supervisor_was_killed_meanwhile() {
     wait_for("the next one", || ordinary.status("next") == "succeeded");
 }
 
+/// Not even its descriptor tells of it, and its environment is cleared.
+#[test]
+fn lock_that_is_told_to_end_stays_with_what_cannot_be_ended() {
+    let Some(ordinary) = Ordinary::new() else { return };
+    let pid = ordinary.scene.witness("root").display().to_string();
+    let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
+    let deaf = format!("{closing}; trap '' TERM INT HUP; echo $$ > {pid}; while :; do sleep 0.1; done");
+    let file = ordinary.scene.place.write("deaf.sh", &deaf);
+    let as_root = format!("{} env -i PATH=\"$PATH\" setsid bash {}", ordinary.root_command(), file.display());
+    ordinary.scene.place.write("config.toml", "[jobs]\nkill_grace = \"300ms\"\ncgroup = false\n");
+    let program = ordinary.program();
+    let mut command = ordinary.as_user(&program);
+    let mut lock =
+        command.args(["lock", "web", "--", "sh", "-c", &format!("{as_root}; true")]).spawn().unwrap();
+    let process = ordinary.of_root();
+    terminate(lock.id());
+    assert_eq!(lock.wait().unwrap().code(), Some(143));
+    let is_granted = || {
+        let mut command = ordinary.as_user(&program);
+        command.args(["lock", "web", "--wait", "0s", "--", "true"]).status().unwrap().success()
+    };
+    assert!(ProcessIdentity::of(process.pid) == Some(process) && !is_granted());
+    kill(process);
+    wait_for("it to be free", is_granted);
+}
+
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.05; done";
 
 fn terminate(process: u32) {

@@ -64,6 +64,25 @@ fn begun(id: &str, script: &str) -> (Scene, Daemon) {
     (scene, daemon)
 }
 
+/// As a clean checkout does, and a job that has a file of that name.
+#[test]
+fn output_that_the_job_removes_or_replaces_is_there_when_it_is_over() {
+    for (script, theirs) in [
+        ("rm -rf ./*", None),
+        ("rm -rf \"$RECOVERYCTL_WORKSPACE\"; cd /", None),
+        ("mv output.log x; echo theirs > output.log", Some("output.log.1")),
+    ] {
+        let scene = Scene::new();
+        scene.submit("it", &[], &format!("echo before; {script}; echo after; echo error >&2; exit 3"));
+        scene.run(&["work", "--once"]);
+        assert_eq!(scene.status("it"), JobStatus::Failed);
+        assert_eq!(output(&scene, "it"), "before\nafter\nerror\n", "{script}");
+        if let Some(name) = theirs {
+            assert_eq!(std::fs::read_to_string(scene.job_file("it", name)).unwrap(), "theirs\n");
+        }
+    }
+}
+
 #[test]
 fn reopened_output_loses_nothing_and_keeps_its_order() {
     let scene = Scene::new();

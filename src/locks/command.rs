@@ -8,7 +8,9 @@
 //!
 //! SIGTERM, and the SIGHUP of a terminal that is lost, ask for the end of both: the command and all that it
 //! started get the signal, SIGTERM after half of the grace, SIGKILL after the whole of it or when the signal
-//! comes again; then the lock is given back. An interrupt or quit from the terminal reaches the command by
+//! comes again; when all of them have gone, the lock is given back. What cannot be ended (another user's process, one
+//! in the middle of a call to a broken device, in a frozen group) keeps the lock: the metadata names it, and it is
+//! free when that has gone. An interrupt or quit from the terminal reaches the command by
 //! itself, and this process waits for it, as system(3) does.
 
 use std::io::{self, Read};
@@ -86,6 +88,14 @@ impl Drop for Told {
     }
 }
 
+/// How a command under a lock has ended.
+pub(super) struct CommandEnd {
+    /// Its exit status, or 128 and the number of the signal that asked for its end.
+    pub(super) status: i32,
+    /// What could not be ended.
+    pub(super) left: Vec<ProcessIdentity>,
+}
+
 /// What runs under a lock.
 pub(super) struct UnderGrant {
     child: Child,
@@ -124,16 +134,17 @@ impl UnderGrant {
         Ok(UnderGrant { child, group })
     }
 
-    /// Waits for the command's end, and ends it when that is asked for; its exit status, or the signal that
-    /// asked.
-    pub(super) fn wait(mut self, told: &Told, grace: Duration) -> io::Result<i32> {
+    /// Waits for the command's end, and ends it when that is asked for.
+    pub(super) fn wait(mut self, told: &Told, grace: Duration) -> io::Result<CommandEnd> {
         let mut ending: Option<Ending> = None;
         loop {
             let status = self.child.try_wait()?;
-            let is_over = |ending: &Ending| ending.is_hopeless() || self.processes().is_empty();
-            if let Some(status) = status.filter(|_| ending.as_ref().is_none_or(is_over)) {
+            let left = if ending.is_some() { self.processes() } else { Vec::new() };
+            let is_hopeless = ending.as_ref().is_some_and(Ending::is_hopeless);
+            if is_hopeless || (status.is_some() && left.is_empty()) {
                 remove(self.group.as_ref());
-                return Ok(ending.map_or_else(|| exit_status(status), |e| 128 + e.by.as_raw()));
+                let asked = ending.map(|ending| 128 + ending.by.as_raw());
+                return Ok(CommandEnd { status: asked.or(status.map(exit_status)).unwrap_or(1), left });
             }
             let asked = told.asked();
             ending = match (ending, asked) {

@@ -176,13 +176,29 @@ impl LockGrant {
         command: Option<ProcessIdentity>,
         cgroup: Option<PathBuf>,
     ) -> Result<(), LockError> {
+        (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
+        self.rewrite()
+    }
+
+    /// Leaves it to processes that could not be ended: the metadata names them, and says held.
+    pub(super) fn leave_to(mut self, left: &[ProcessIdentity]) -> GiveBackError {
+        let repository = self.repository().to_owned();
+        self.metadata.left = left.to_vec();
+        match self.rewrite() {
+            Ok(()) => {
+                GiveBackError::LeftRunning { repository, processes: left.iter().map(|p| p.pid).collect() }
+            }
+            Err(e) => e.into(),
+        }
+    }
+
+    fn rewrite(&self) -> Result<(), LockError> {
         let _writing = writing(&self.dir.disk, &self.paths)?;
         let found = read_metadata(&self.paths.metadata, self.repository());
         let is_ours = |m: &LockMetadata| m.lock_id == self.lock_id && m.state == LockState::Held;
         if !found.whole().is_some_and(is_ours) {
             return Ok(()); // Forced, or damaged: that is to stay as it is.
         }
-        (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
         Ok(self.metadata.write(&self.dir.disk, &self.paths.metadata)?)
     }
 

@@ -148,17 +148,22 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The recorded command if it lives, and what is left in its control group.
+    /// The recorded command, and what of it could not be ended, if it lives; and what is left in its control group.
     fn command_of(&self, m: &LockMetadata) -> Result<Vec<ProcessIdentity>, String> {
-        let mut found = match m.command.map(|command| (command, presence(command))) {
-            Some((command, Presence::Alive)) => vec![command],
-            Some((command, Presence::Hidden)) => {
-                return Err(format!("its command, process {}, may not be looked at", command.pid));
+        let mut found = Vec::new();
+        for process in m.command.iter().chain(&m.left) {
+            match presence(*process) {
+                Presence::Alive => found.push(*process),
+                Presence::Hidden => {
+                    return Err(format!("its command, process {}, may not be looked at", process.pid));
+                }
+                Presence::Gone => {}
             }
-            Some((_, Presence::Gone)) | None => Vec::new(),
-        };
+        }
         if let Some(group) = self.group_of(m) {
-            found.extend(group.processes().into_iter().filter(|p| Some(*p) != m.command));
+            let others = group.processes();
+            let others: Vec<_> = others.into_iter().filter(|p| !found.contains(p)).collect();
+            found.extend(others);
             match group.is_populated() {
                 Ok(true) if found.is_empty() => {
                     return Err("its control group has processes that cannot be seen".to_owned());

@@ -121,6 +121,9 @@ pub struct LockMetadata {
     /// The control group that the command is in, with all that it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<PathBuf>,
+    /// Processes of the command that could not be ended when that was asked for: they have the lock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<ProcessIdentity>,
     /// Where that process runs.
     pub host: Host,
     /// As which user.
@@ -165,6 +168,7 @@ impl LockMetadata {
             process: ProcessIdentity::this(),
             command: None,
             cgroup: None,
+            left: Vec::new(),
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             operation,

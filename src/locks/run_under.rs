@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::acquire::{QueuedJobs, acquire};
 use super::caller::Caller;
-use super::command::{Told, UnderGrant};
+use super::command::{CommandEnd, Told, UnderGrant};
 use super::grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 use super::held_by::HeldBy;
 use super::metadata::LockHolder;
@@ -150,10 +150,13 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
     // An unknown end is like a crash: the lock stays with whatever is left of the command.
     if matches!(outcome, Err(RunUnderError::Wait(_))) {
         drop(grant);
-        return outcome.map(|status| RanUnder { status, lock_id, token, given_back: Ok(()) });
+        return outcome.map(|end| RanUnder { status: end.status, lock_id, token, given_back: Ok(()) });
     }
-    let given_back = grant.release();
-    Ok(RanUnder { status: outcome?, lock_id, token, given_back })
+    let given_back = match &outcome {
+        Ok(end) if !end.left.is_empty() => Err(grant.leave_to(&end.left)),
+        _ => grant.release(),
+    };
+    Ok(RanUnder { status: outcome?.status, lock_id, token, given_back })
 }
 
 fn run(
@@ -162,7 +165,7 @@ fn run(
     program: &OsString,
     arguments: &[OsString],
     what: UnderLock<'_>,
-) -> Result<i32, RunUnderError> {
+) -> Result<CommandEnd, RunUnderError> {
     // Before anybody else lets go of them: no signal may come in between.
     let told = Told::listen().map_err(RunUnderError::Wait)?;
     (what.granted)(grant).map_err(RunUnderError::Objected)?;

@@ -351,6 +351,7 @@ mod tests {
             process: ProcessIdentity { pid: 7, start_time: 9 },
             command: None,
             cgroup: None,
+            left: Vec::new(),
             host,
             uid: 0,
             operation: "test".to_owned(),

@@ -99,7 +99,7 @@ fn adopted(stage: &Stage) -> Result<(), Error> {
     if dir.identity.state_id == copy.identity.state_id || adoption.crashed.len() != 1 {
         return Err(format!("it was not adopted: {adoption:?}").into());
     }
-    stage.acknowledge(Fact::job("runs", 2, &["crashed"]));
+    stage.acknowledge(Fact::job("runs", 1, &["crashed"]));
     stage.acknowledge(Fact::StateId { id: dir.identity.state_id.to_string() });
     Ok(())
 }

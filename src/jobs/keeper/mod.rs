@@ -20,10 +20,14 @@
 //!
 //! Who empties the pipe holds the flock of the output file: there is at most one. The supervisor and the keeper
 //! share one open file, and with it the lock: it lasts until both are gone.
+//!
+//! A job may remove its output, or put something else in its place. The open file stays what is printed into; the
+//! supervisor writes it anew under its name when the job is over ([`put_back`]).
 
 mod limit;
 mod pipe;
 mod pump;
+mod put_back;
 mod reattach;
 mod stream;
 

@@ -4,13 +4,15 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use super::pump::{Pump, Turn};
-use crate::durable::{DiskError, DiskFile};
+use super::put_back::put_back;
+use crate::durable::{Disk, DiskError, DiskFile};
 use crate::queue::JobId;
 
 /// A job that is over before does without a keeper.
@@ -111,6 +113,15 @@ impl OutputStream {
         }
         self.program.clear();
         self.empty(usize::MAX)
+    }
+
+    /// Writes the output anew under its name, when the job has removed it or put something else there; true when it
+    /// had. After [`OutputStream::finish`].
+    ///
+    /// # Errors
+    /// What the system says; it can be called again.
+    pub(in crate::jobs) fn put_back(&self, disk: &Disk, path: &Path) -> Result<bool, DiskError> {
+        put_back(disk, self.pump.file(), path)
     }
 
     fn wants_keeper(&self) -> bool {

@@ -33,6 +33,9 @@ use crate::queue::{End, Job, Outcome};
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
+/// An output that the job has removed is put back by then, a second each, or lost with the disk that refuses it.
+const PUT_BACK_TRIES: u32 = 30;
+
 /// An attempt whose claim was verified.
 pub(super) struct Attempt<'a> {
     pub(super) dir: &'a StateDir,
@@ -242,6 +245,16 @@ impl Attempt<'_> {
         let notice = self.surroundings.notice;
         while let Err(e) = pulse.finish_output() {
             notice(&format!("the output cannot be written yet: {e}: {}", e.source));
+            wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
+        }
+        // The directory may have been moved, and another one may have its path: then it is not put back.
+        for _ in 0..PUT_BACK_TRIES {
+            match pulse.put_back_output() {
+                Ok(_) => return,
+                Err(e) => {
+                    notice(&format!("the output that the job removed cannot be put back: {e}: {}", e.source))
+                }
+            }
             wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
         }
     }

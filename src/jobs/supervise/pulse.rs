@@ -88,6 +88,11 @@ impl<'a> Pulse<'a> {
         self.output.as_mut().map_or(Ok(()), OutputStream::finish)
     }
 
+    /// Gives the output its name back, if the job has taken it; see [`OutputStream::put_back`].
+    pub(super) fn put_back_output(&self) -> Result<bool, DiskError> {
+        self.output.as_ref().map_or(Ok(false), |output| output.put_back(&self.dir.disk, &self.paths.output()))
+    }
+
     fn write(&mut self) -> Result<(), DiskError> {
         self.sentinel.write(&self.dir.disk, &self.paths.sentinel())?;
         let file = self.dir.disk.open(&self.paths.sentinel())?;

@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitStatus, kill_process_group, waitid,
+};
 
 use super::claim::Decisions;
 use super::peak::Peak;
@@ -19,8 +21,9 @@ use super::tree::{KILL_WAIT, Tree, reap};
 use crate::queue::EndedBy;
 use crate::state::Clock;
 
-/// A command that died of a signal is not recorded before so much time has passed: what ends a whole machine or
-/// session signals the processes one after the other, and the supervisor may be the last.
+/// A command that died of a signal, or has a handler for one and so may have ended in order because of it, is not
+/// recorded before so much time has passed: what ends a whole machine or session signals the processes one after the
+/// other, and the supervisor may be the last.
 const SETTLING: Duration = Duration::from_millis(500);
 /// What such an end sends.
 const FROM_OUTSIDE: [Signal; 3] = [Signal::TERM, Signal::HUP, Signal::INT];
@@ -77,11 +80,13 @@ impl Watch<'_, '_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
+            // Nobody can tell any more when it is reaped.
+            let has_handler = has_ended(self.command) && handles_requests_to_end(self.command);
             let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());
             // Without a child there is nothing to wait for, even if its status went astray.
             if status.is_some() || !is_child_left {
-                return self.conclude(status, ending);
+                return self.conclude(status, ending, has_handler);
             }
             let deadline = self.time_limit.map(|limit| begun + limit);
             self.peak.look_if_due();
@@ -167,22 +172,30 @@ impl Watch<'_, '_, '_> {
         wait_for(self.signals, &others, self.pulse, self.surroundings.notice, longest);
     }
 
-    fn conclude(&mut self, status: Option<WaitStatus>, ending: Option<Ending>) -> CommandEnd {
+    fn conclude(
+        &mut self,
+        status: Option<WaitStatus>,
+        ending: Option<Ending>,
+        has_handler: bool,
+    ) -> CommandEnd {
         let exit_code = status.and_then(WaitStatus::exit_status);
         let signal = status.and_then(WaitStatus::terminating_signal);
         let cause = match ending {
             Some(ending) => ending.cause,
-            None => self.cause_of(exit_code, signal),
+            None => self.cause_of(exit_code, signal, has_handler),
         };
         CommandEnd { exit_code, signal, cause }
     }
 
     /// Why a command ended that we did not end. A cancel that is on record by now came too late.
-    fn cause_of(&mut self, exit_code: Option<i32>, signal: Option<i32>) -> Cause {
+    fn cause_of(&mut self, exit_code: Option<i32>, signal: Option<i32>, has_handler: bool) -> Cause {
         let looks_like = |s: &Signal| signal == Some(s.as_raw()) || exit_code == Some(128 + s.as_raw());
         let may_be_from_outside = FROM_OUTSIDE.iter().any(looks_like);
         let begun = Instant::now();
-        while may_be_from_outside && self.signals.asked().is_none() && begun.elapsed() < SETTLING {
+        while (may_be_from_outside || has_handler)
+            && self.signals.asked().is_none()
+            && begun.elapsed() < SETTLING
+        {
             self.wait(None, SETTLING.saturating_sub(begun.elapsed()));
         }
         match self.wish() {
@@ -196,6 +209,21 @@ impl Watch<'_, '_, '_> {
         let by = may_be_from_outside.then(|| (self.surroundings.host_is_ending)()).flatten()?;
         Some(EndedBy { at: self.clock.now(), by, signal: None, pid: None, uid: None })
     }
+}
+
+/// Whether this child has ended; it is not reaped.
+fn has_ended(child: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    waitid(WaitId::Pid(child), options).is_ok_and(|status| status.is_some())
+}
+
+/// Whether a process, which may be a zombie, has a handler for SIGTERM or SIGHUP.
+fn handles_requests_to_end(pid: Pid) -> bool {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    [Signal::TERM, Signal::HUP].iter().any(|signal| caught & (1 << (signal.as_raw() - 1)) != 0)
 }
 
 /// Waits for a signal, a child's end, one of `others` or the next heartbeat, at most `longest`; beats if it is time.
@@ -220,5 +248,23 @@ pub(super) fn wait_for(
     signals.drain();
     if let Err(e) = pulse.beat_if_due() {
         notice(&format!("{e}: {}", e.source));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zombie_still_tells_whether_it_had_a_handler() {
+        for (script, expected) in [("trap : TERM; exit 0", true), ("exit 0", false)] {
+            let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+            let pid = Pid::from_child(&child);
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            waitid(WaitId::Pid(pid), options).unwrap();
+            assert!(has_ended(pid));
+            assert_eq!(handles_requests_to_end(pid), expected, "{script}");
+            child.wait().unwrap();
+        }
     }
 }

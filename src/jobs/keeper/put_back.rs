@@ -1,0 +1,85 @@
+//! The output of a job that has removed or renamed it: written anew, when nobody prints any more.
+//!
+//! A job may empty its workspace, as a clean checkout does. What it prints goes on into the file without a name, which
+//! is read here once more. What has the name now is the job's own, and gets another one.
+
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::durable::{Disk, DiskError, DiskFile, replace_with};
+use crate::jobs::output::beginning;
+
+/// Read at a time, in bytes.
+const PART: usize = 1 << 20;
+
+/// Makes `path` the file's content again, if it is not; true when it was not.
+///
+/// # Errors
+/// What the system says; it can be called again.
+pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool, DiskError> {
+    let ours = file.metadata()?;
+    let named = path.symlink_metadata().ok();
+    let is_there = named.as_ref().is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
+    if is_there || ours.len() == 0 {
+        return Ok(false);
+    }
+    if let Some(folder) = path.parent() {
+        disk.ensure_dir(folder)?;
+    }
+    if named.is_some() {
+        put_aside(disk, path)?;
+    }
+    replace_with(disk, path, |out| {
+        let mut at = beginning(file.as_file())?;
+        let mut bytes = vec![0; PART];
+        loop {
+            let read = file.as_file().read_at(&mut bytes, at)?;
+            if read == 0 {
+                return Ok(());
+            }
+            out.write_all(&bytes[..read])?;
+            at += read as u64;
+        }
+    })?;
+    Ok(true)
+}
+
+/// Gives what the job has put there another name: `output.log.1`, or the next that is free.
+fn put_aside(disk: &Disk, path: &Path) -> Result<(), DiskError> {
+    let mut number = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        match disk.rename(path, &PathBuf::from(name), false) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_renamed_and_replaced_output_is_written_anew_and_nothing_of_the_jobs_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, path) = (Disk::real(), folder.path().join("workspace/output.log"));
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        let file = disk.open_or_create(&path).unwrap();
+        assert!(!put_back(&disk, &file, &path).unwrap());
+        file.write_at(b"printed", 0).unwrap();
+        assert!(!put_back(&disk, &file, &path).unwrap(), "it is there");
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(put_back(&disk, &file, &path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"printed");
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "secret").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        assert!(put_back(&disk, &file, &path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"printed");
+        assert_eq!(std::fs::read(&secret).unwrap(), b"secret");
+        assert_eq!(std::fs::read_link(path.with_extension("log.1")).unwrap(), secret);
+    }
+}
