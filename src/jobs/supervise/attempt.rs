@@ -247,16 +247,25 @@ impl Attempt<'_> {
             notice(&format!("the output cannot be written yet: {e}: {}", e.source));
             wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
         }
-        // The directory may have been moved, and another one may have its path: then it is not put back.
         for _ in 0..PUT_BACK_TRIES {
-            match pulse.put_back_output() {
-                Ok(_) => return,
-                Err(e) => {
-                    notice(&format!("the output that the job removed cannot be put back: {e}: {}", e.source))
-                }
+            match self.put_back_output(pulse) {
+                Ok(()) => return,
+                Err(why) => notice(&format!("the output that the job removed cannot be put back: {why}")),
             }
             wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
         }
+    }
+
+    /// The directory may have been moved, and another one may have its path.
+    fn put_back_output(&self, pulse: &Pulse<'_>) -> Result<(), String> {
+        let followed = self.dir.followed();
+        let dir = followed.as_ref().unwrap_or(self.dir);
+        if !dir.paths.root().exists() {
+            return Ok(());
+        }
+        let paths = dir.paths.job(&self.job.id.to_string()).map_err(|e| e.to_string())?;
+        let done = pulse.put_back_output(&dir.disk, &paths.output());
+        done.map(drop).map_err(|e| format!("{e}: {}", e.source))
     }
 
     fn remove_group(&self) {

@@ -6,10 +6,11 @@
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::tree;
-use crate::durable::{DiskError, DiskFile, FileLock, is_held};
+use crate::durable::{Disk, DiskError, DiskFile, FileLock, is_held};
 use crate::jobs::keeper::OutputStream;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::EndedBy;
@@ -89,8 +90,8 @@ impl<'a> Pulse<'a> {
     }
 
     /// Gives the output its name back, if the job has taken it; see [`OutputStream::put_back`].
-    pub(super) fn put_back_output(&self) -> Result<bool, DiskError> {
-        self.output.as_ref().map_or(Ok(false), |output| output.put_back(&self.dir.disk, &self.paths.output()))
+    pub(super) fn put_back_output(&self, disk: &Disk, path: &Path) -> Result<bool, DiskError> {
+        self.output.as_ref().map_or(Ok(false), |output| output.put_back(disk, path))
     }
 
     fn write(&mut self) -> Result<(), DiskError> {
