@@ -31,21 +31,27 @@ fn attempt(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// A job that empties its workspace, and one whose program is not there.
+/// A job that empties its workspace, one that has something else where its output was, and one whose program is not
+/// there.
 pub(super) const ATTEMPT_ODD: Operation =
     Operation { name: "attempt-odd", prepare: odd_jobs, run: odd_attempts };
 
 fn odd_jobs(stage: &Stage) -> Result<(), Error> {
-    let script = "cd /; rm -rf \"$RECOVERYCTL_WORKSPACE\"; sleep 0.2";
-    stage.submit(Some("empties"), |request| {
-        request.command = ["sh", "-c", script].map(str::to_owned).to_vec();
-    })?;
+    let empties = "echo out; cd /; rm -rf \"$RECOVERYCTL_WORKSPACE\"; sleep 0.2";
+    let replaces = "echo out; mv output.log theirs; echo theirs > output.log";
+    for (id, script) in [("empties", empties), ("replaces", replaces)] {
+        stage.submit(Some(id), |request| {
+            request.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+        })?;
+    }
     stage.submit(Some("missing"), |request| request.command = vec!["/no/such/program".into()])?;
     Ok(())
 }
 
 fn odd_attempts(stage: &Stage) -> Result<(), Error> {
-    for (id, status, code) in [("missing", "failed", 127), ("empties", "succeeded", 0)] {
+    for (id, status, code) in
+        [("missing", "failed", 127), ("empties", "succeeded", 0), ("replaces", "succeeded", 0)]
+    {
         let claim = stage.claim(id)?;
         run_job(stage, id, claim)?;
         stage.acknowledge(Fact::job(id, 1, &[status]));
