@@ -77,6 +77,7 @@ fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
         ("TERM", "xterm"),
         ("NOTIFY_SOCKET", "/run/none"),
         ("HOME", "/elsewhere"),
+        ("USER", "stranger"),
         ("RECOVERYCTL_JOB_ID", "outer"),
     ];
     scene.place.write("config.toml", "[jobs]\nenvironment = [\"TZ=ours\"]\n");
@@ -92,8 +93,8 @@ fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
         assert_eq!(scene.status(id), JobStatus::Succeeded);
         scene.run(&["jobs", "output", id]).ends_with(0).stdout
     };
-    assert_eq!(printed("all", &[]), "/opt/tools,ours,theirs,,,,,ours,all\n");
-    assert_eq!(printed("given", &["--env", "EDITOR=given"]), "/opt/tools,ours,given,,,,,ours,given\n");
+    assert_eq!(printed("all", &[]), "/opt/tools,ours,theirs,,,,,theirs,all\n");
+    assert_eq!(printed("given", &["--env", "EDITOR=given"]), "/opt/tools,ours,given,,,,,theirs,given\n");
     let named = printed("named", &["--export", "DEPLOY_TOKEN,TZ"]);
     assert_eq!(named, ",theirs,,hunter2,,,,ours,named\n");
     assert_eq!(printed("none", &["--export", "none"]), ",ours,,,,,,ours,none\n");

@@ -2,8 +2,8 @@
 //!
 //! A job that works in the shell is to work from the queue too, as with at(1) and the batch systems: what was exported
 //! in the shell goes with the job. It is part of the job from then on, the same in every attempt, however the daemon
-//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as,
-//! to a service manager, and to this program; and what looks like a secret, for records are kept for long: a secret is
+//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as
+//! (but for `HOME`, where tools keep what they were set up with), to a service manager, and to this program; and what looks like a secret, for records are kept for long: a secret is
 //! recorded only when it is named.
 
 use std::collections::BTreeMap;
@@ -63,7 +63,6 @@ const OF_THE_SESSION: &[&str] = &[
     "LOGS_DIRECTORY",
     "CONFIGURATION_DIRECTORY",
     // The user that the daemon runs as has its own.
-    "HOME",
     "USER",
     "LOGNAME",
     "SHELL",
@@ -149,7 +148,7 @@ mod tests {
             ("VIRTUAL_ENV", "/srv/venv"),
             ("GIT_AUTHOR_NAME", "a"),
             ("LEVEL", ""),
-            ("HOME", "/root"),
+            ("USER", "root"),
             ("TERM", "xterm"),
             ("SSH_AUTH_SOCK", "/tmp/x"),
             ("NOTIFY_SOCKET", "/run/x"),

@@ -1,6 +1,7 @@
 //! `submit -- CMD ARG…`: one job enters the queue; `submit --from FILE` is in [`super::submit_from`].
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,6 +125,8 @@ pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Endi
 
 fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDefaults, CliError> {
     let (base, ours) = (context.folder(), context.variables());
+    let owner = context.state_path()?.metadata().ok().map(|state| state.uid());
+    let is_ours = owner.is_none_or(|owner| owner == rustix::process::geteuid().as_raw());
     let jobs = &context.settings()?.jobs;
     let export = export.unwrap_or(&jobs.export);
     let mut env = exported(export, ours);
@@ -131,6 +134,10 @@ fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDef
     let configured =
         |item: &String, name: &str| item.split_once('=').map_or(item.as_str(), |(n, _)| n) == name;
     env.retain(|name, _| export.names(name) || !jobs.environment.iter().any(|item| configured(item, name)));
+    // Another user's home is nothing to the user that the daemon runs as.
+    if !is_ours && !export.names("HOME") {
+        env.remove("HOME");
+    }
     Ok(RequestDefaults { on_crash: jobs.on_crash.into(), max_attempts: jobs.max_attempts, base, env })
 }
 
