@@ -24,8 +24,11 @@ fn after_so_many_failed_starts_a_job_waits_for_an_operator() {
     queue_what_cannot_start(&scene, "wrong");
     scene.submit("right", &[], "true");
     wait_for("a finding", || codes(&scene.json(&["status"], 0)).contains(&"job-start-failing".to_owned()));
-    let why = scene.json(&["why", "job:wrong"], 0);
-    assert!(why["because"].as_str().unwrap().contains("cannot be understood"), "{why}");
+    // Between two starts it waits for its turn.
+    wait_for("the reason", || {
+        let why = scene.json(&["why", "job:wrong"], 0);
+        why["because"].as_str().unwrap().contains("cannot be understood")
+    });
     scene.wait_for_status("wrong", JobStatus::Crashed);
     let status = scene.json(&["status"], 0);
     assert!(codes(&status).contains(&"job-not-started".to_owned()), "{status}");
