@@ -27,9 +27,11 @@ mod hidden;
 mod jobs;
 mod kernel;
 mod mounts;
+mod overlays;
 mod picture;
 mod processes;
 mod sockets;
+mod way;
 
 use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
@@ -124,7 +126,7 @@ impl InUse {
     pub fn seen(&self, folder: &Path, own: Option<&JobId>, walk: &Walk<'_>) -> Vec<Use> {
         let picture = self.picture();
         let mut uses: Vec<Use> = self.jobs.in_folder(folder, own).into_iter().collect();
-        uses.extend(picture.blind.iter().map(Use::unseen));
+        uses.extend(picture.blind.iter().chain(&picture.unknown).map(Use::unseen));
         uses.extend(picture.uses_of(folder));
         uses.extend(walk.found.iter().map(|(reference, what)| reference.used(what.clone())));
         if walk.is_partial && picture.needs_a_walk() {
@@ -214,7 +216,10 @@ impl Walk<'_> {
             (*of == device || !picture.areas.have_device(device)).then_some(reference)
         };
         let socket = || picture.sockets.get(os(name)).filter(|_| is_socket);
-        let reference = picture.unplaced.get(&(device, inode)).or_else(in_memory).or_else(socket);
+        let lost = || picture.lost_socket.as_ref().filter(|_| is_socket);
+        let reference =
+            picture.unplaced.get(&(device, inode)).or_else(in_memory).or_else(socket).or_else(lost);
+        let reference = reference.or_else(|| picture.backing.get(os(name)));
         if let Some(reference) = reference {
             self.found.push((reference.clone(), os(name).to_string_lossy().into_owned()));
         }
