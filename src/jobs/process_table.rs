@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 
 use super::kinship::Tokens;
 use super::marks;
+use super::survivors::{Survivor, by_group as survivors_by_group};
 use super::traces::{Errand, is_keeper, kept_by, output_files, pipes, real_name};
 use crate::queue::JobId;
 use crate::state::StateDir;
@@ -191,7 +192,21 @@ impl ProcessTable {
                 living.processes.push(seen.identity);
             }
         }
+        for Survivor { job, processes, .. } in survivors_by_group(dir) {
+            let Some(job) = job else { continue };
+            let living = found.entry(job).or_default();
+            living.is_of_other_incarnation = true;
+            let new: Vec<_> = processes.into_iter().filter(|p| !living.processes.contains(p)).collect();
+            living.processes.extend(new);
+        }
         found
+    }
+
+    /// The processes of attempts of another incarnation of which nothing tells the job; `None` when there are none.
+    #[must_use]
+    pub fn unnamed_survivors(&self, dir: &StateDir) -> Option<Vec<ProcessIdentity>> {
+        let unnamed: Vec<_> = survivors_by_group(dir).into_iter().filter(|s| s.job.is_none()).collect();
+        (!unnamed.is_empty()).then(|| unnamed.into_iter().flat_map(|s| s.processes).collect())
     }
 
     /// The supervisors of this very incarnation: for which job and claim each was called.
