@@ -176,3 +176,78 @@ impl Overlay {
         names
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_use::mounts::look;
+    use crate::in_use::picture::Areas;
+
+    /// What an overlay with these layers shows to a state directory in `place/state`.
+    fn seen(place: &Path, options: &str, device: &str) -> Picture {
+        let own = || MountTable::of(Path::new("/proc/self")).unwrap();
+        let folders = [place.join("state")];
+        let mut picture = Picture { own: own(), areas: Areas::new(&folders, &own()), ..Picture::default() };
+        let options = options.replace("PLACE", place.to_str().unwrap());
+        let line = format!("900000 1 {device} / {}/m rw - overlay o rw,{options}", place.display());
+        let table = MountTable::parse(line.as_bytes());
+        let mut overlays = Overlays::default();
+        overlays.note(7, Path::new("/proc/self"), &table.mounts[0]);
+        overlays.place_in(&mut picture, &vec![("/proc/self".into(), Rc::new(own()))]);
+        picture
+    }
+
+    #[test]
+    fn layer_is_followed_and_one_that_leads_nowhere_may_be_of_any_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let place = std::fs::canonicalize(place.path()).unwrap();
+        ["state/ghost/a:b,c", "elsewhere/lo", "u"].iter().for_each(|name| {
+            std::fs::create_dir_all(place.join(name)).unwrap();
+        });
+        std::os::unix::fs::symlink(place.join("state/ghost"), place.join("link")).unwrap();
+        let beside = "upperdir=PLACE/u,workdir=PLACE/u";
+        for (lower, is_placed, is_unknown) in [
+            ("PLACE/state/ghost", true, false),
+            ("PLACE/link", true, false),
+            ("PLACE/elsewhere:PLACE/link/a\\134:b\\134\\054c", true, false),
+            // From a working directory that nothing tells of, and found beside the others.
+            ("state/ghost", true, false),
+            ("elsewhere/lo", false, false),
+            ("lo", false, true),
+            ("PLACE/elsewhere", false, false),
+            ("PLACE/gone/lo", false, true),
+            // Below another file system.
+            ("/proc/none/lo", false, false),
+        ] {
+            let picture = seen(&place, &format!("lowerdir={lower},{beside}"), "0:99999");
+            let found = (!picture.placed.is_empty(), !picture.unknown.is_empty());
+            assert_eq!(found, (is_placed, is_unknown), "{lower}: {:?}", picture.unknown);
+        }
+        // The overlay on which the state directory itself is.
+        let own = MountTable::of(Path::new("/proc/self")).unwrap();
+        let device =
+            own.get(look(&place, rustix::fs::AtFlags::empty()).unwrap().mount.unwrap()).unwrap().device;
+        let device = format!("{}:{}", device >> 32, device & 0xffff_ffff);
+        assert!(seen(&place, "lowerdir=lo", &device).unknown.is_empty());
+    }
+
+    #[test]
+    fn what_is_mounted_nowhere_may_be_an_overlay() {
+        let stray = |mounted: &str, device: u64| {
+            let table = MountTable::parse(mounted.as_bytes());
+            let mut overlays = Overlays::default();
+            overlays.note(7, Path::new("/proc/self"), &table.mounts[0]);
+            let mount = Some(900_001);
+            let seen =
+                Seen { device, inode: 1, links: 1, mount, is_socket: false, is_link: false, is_data: true };
+            overlays.stray(7, &seen, Path::new("/x"));
+            let mut picture = Picture::default();
+            overlays.place_in(&mut picture, &Roots::new());
+            picture.unknown.len()
+        };
+        assert_eq!(stray("1 0 0:50 / / rw - tmpfs t rw", 51), 1);
+        assert_eq!(stray("1 0 0:51 / / rw - tmpfs t rw", 51), 0, "its file system is mounted elsewhere");
+        assert_eq!(stray("900001 0 0:50 / / rw - tmpfs t rw", 51), 0, "another process sees its mount");
+        assert_eq!(stray("1 0 0:50 / / rw - tmpfs t rw", (8 << 32) | 1), 0, "it is on a disk");
+    }
+}

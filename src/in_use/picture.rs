@@ -44,7 +44,7 @@ pub(super) struct Areas {
 }
 
 impl Areas {
-    fn new(folders: &[PathBuf], own: &MountTable) -> Areas {
+    pub(super) fn new(folders: &[PathBuf], own: &MountTable) -> Areas {
         let mut areas = Areas { are_placed: true, ..Areas::default() };
         for folder in folders {
             let Ok(real) = std::fs::canonicalize(folder) else { continue };

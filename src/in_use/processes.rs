@@ -16,15 +16,13 @@ use super::mounts::{Location, MountTable, Seen, device_of, look};
 use super::overlays::Overlays;
 use super::picture::{By, Picture, Reference, Roots};
 use super::sockets::Sockets;
+use crate::jobs::serves_a_job;
 
 /// Appended by the kernel to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
 
 /// Standard input, output and error.
 const STREAMS: [&str; 3] = ["fd/0", "fd/1", "fd/2"];
-
-/// What a server makes the streams of its own processes lead to: the output of a job, and what went wrong with it.
-const OWN_LOGS: [&[u8]; 1] = [b"output.log"];
 
 /// Why a process tells nothing.
 enum Silent {
@@ -158,12 +156,9 @@ impl<'a> Gathering<'a> {
         // What this program's own processes have opened, they look at, or hold by a lock that every remover
         // of the folder takes first. What they were given is somebody's who may want it.
         if is_ours {
-            for stream in STREAMS {
-                let is_log =
-                    |name: PathBuf| name.file_name().is_some_and(|name| OWN_LOGS.contains(&name.as_bytes()));
-                if !std::fs::read_link(folder.join(stream)).is_ok_and(is_log) {
-                    self.link(pid, folder, &table, stream, How::Open)?;
-                }
+            // Those that a server started have a job's output there, or the server's own log.
+            for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
+                self.link(pid, folder, &table, stream, How::Open)?;
             }
             return Ok(());
         }

@@ -63,5 +63,6 @@ pub use supervise::{
     SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
 pub(crate) use survivors::may_work_on;
+pub(crate) use traces::serves_a_job;
 pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

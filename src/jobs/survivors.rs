@@ -6,14 +6,12 @@
 //! job's name, wherever that folder is by now. When that is told by nothing either, any job may be the one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::fence;
 use super::marks;
-use super::traces::output_files;
+use super::traces::{job_of_output, output_files};
 use crate::queue::{JobId, Queue};
 use crate::state::StateDir;
-use crate::state::names::decode;
 use crate::system::{Cgroup, ProcessIdentity, environment_of};
 
 /// A control group with processes that another incarnation of the state directory made.
@@ -50,8 +48,7 @@ fn survivor(group: &Cgroup) -> Survivor {
 
 /// The job whose output a process prints to, by the name that the output had.
 fn job_of(pid: u32) -> Option<JobId> {
-    let of = |output: &Path| decode(output.parent()?.file_name()?.to_str()?)?.parse().ok();
-    output_files(pid).find_map(|output| of(&output))
+    output_files(pid).find_map(|output| job_of_output(&output))
 }
 
 /// The processes of another incarnation, without marks, that may work on a repository. `groups` are those of locks
