@@ -24,6 +24,8 @@ struct Overlay {
     device: u64,
     layers: Vec<PathBuf>,
     pid: u32,
+    /// Whether a process sees it that may be looked at.
+    is_open: bool,
     /// Who sees it, by their folders in `/proc`, and where.
     seen_by: Vec<(PathBuf, PathBuf)>,
 }
@@ -57,15 +59,22 @@ enum Lies {
 
 impl Overlays {
     /// A mount that a process sees, overlay or not.
-    pub(super) fn note(&mut self, pid: u32, folder: &Path, mount: &Mount) {
+    pub(super) fn note(&mut self, pid: u32, folder: &Path, mount: &Mount, is_open: bool) {
         self.mounts.insert(mount.id);
         self.devices.insert(mount.device);
         let layers = mount.layers();
         if layers.is_empty() {
             return;
         }
-        let new = || Overlay { device: mount.device, layers: layers.clone(), pid, seen_by: Vec::new() };
+        let new = || Overlay {
+            device: mount.device,
+            layers: layers.clone(),
+            pid,
+            is_open: false,
+            seen_by: Vec::new(),
+        };
         let overlay = self.by_layers.entry((mount.device, layers.clone())).or_insert_with(new);
+        overlay.is_open |= is_open;
         overlay.seen_by.push((folder.to_owned(), mount.point.clone()));
     }
 
@@ -86,7 +95,8 @@ impl Overlays {
             }
             let mut lost = overlay.layers.iter();
             let lost = lost.find(|layer| overlay.place(picture, roots, layer) == Lies::Nowhere);
-            if let Some(layer) = lost {
+            // Of one that only processes see which may not be looked at, these protect what they may have come into.
+            if let Some(layer) = lost.filter(|_| overlay.is_open) {
                 let (_, point) = &overlay.seen_by[0];
                 picture.unknown.push(format!(
                     "process {} sees an overlay at {} with the layer {}, which cannot be found: it may be in it",
@@ -178,6 +188,7 @@ impl Overlay {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests make their own files.
 mod tests {
     use super::*;
     use crate::in_use::mounts::look;
@@ -192,7 +203,7 @@ mod tests {
         let line = format!("900000 1 {device} / {}/m rw - overlay o rw,{options}", place.display());
         let table = MountTable::parse(line.as_bytes());
         let mut overlays = Overlays::default();
-        overlays.note(7, Path::new("/proc/self"), &table.mounts[0]);
+        overlays.note(7, Path::new("/proc/self"), &table.mounts[0], true);
         overlays.place_in(&mut picture, &vec![("/proc/self".into(), Rc::new(own()))]);
         picture
     }
@@ -236,7 +247,7 @@ mod tests {
         let stray = |mounted: &str, device: u64| {
             let table = MountTable::parse(mounted.as_bytes());
             let mut overlays = Overlays::default();
-            overlays.note(7, Path::new("/proc/self"), &table.mounts[0]);
+            overlays.note(7, Path::new("/proc/self"), &table.mounts[0], true);
             let mount = Some(900_001);
             let seen =
                 Seen { device, inode: 1, links: 1, mount, is_socket: false, is_link: false, is_data: true };

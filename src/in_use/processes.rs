@@ -77,7 +77,12 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
         }
     }
     let sockets = std::mem::take(&mut gathering.sockets);
-    let (overlays, roots) = (std::mem::take(&mut gathering.overlays), std::mem::take(&mut gathering.roots));
+    let (overlays, mut roots) =
+        (std::mem::take(&mut gathering.overlays), std::mem::take(&mut gathering.roots));
+    // This process's own, which is not among those that were looked at.
+    if let Ok(own) = MountTable::of(Path::new("/proc/self")) {
+        roots.push(("/proc/self".into(), Rc::new(own)));
+    }
     sockets.place_in(gathering.picture);
     overlays.place_in(gathering.picture, &roots);
     picture.hidden = hidden::those_that_could(&hidden, &pids);
@@ -178,7 +183,7 @@ impl<'a> Gathering<'a> {
             Some(table) => table.clone(),
             None => {
                 let table = Rc::new(MountTable::of(folder)?);
-                self.mounts(pid, folder, &table);
+                self.mounts(pid, folder, &table, true);
                 self.roots.push((folder.to_owned(), table.clone()));
                 self.tables.insert(key, table.clone());
                 table
@@ -310,9 +315,9 @@ impl<'a> Gathering<'a> {
     }
 
     /// What is mounted in, or of, the areas.
-    fn mounts(&mut self, pid: u32, folder: &Path, table: &MountTable) {
+    fn mounts(&mut self, pid: u32, folder: &Path, table: &MountTable, is_open: bool) {
         for mount in &table.mounts {
-            self.overlays.note(pid, folder, mount);
+            self.overlays.note(pid, folder, mount, is_open);
             let reference = |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
             let mut note = |place: Option<Location>, how| {
                 if let Some(place) = place.filter(|place| self.picture.areas.have(place)) {
@@ -332,7 +337,7 @@ impl<'a> Gathering<'a> {
         let folder = PathBuf::from(format!("/proc/{pid}"));
         let Ok(text) = std::fs::read(folder.join("mountinfo")) else { return };
         if !self.texts.contains(&text) {
-            self.mounts(pid, &folder, &MountTable::parse(&text));
+            self.mounts(pid, &folder, &MountTable::parse(&text), false);
             self.texts.insert(text);
         }
     }

@@ -125,6 +125,7 @@ impl<'a> Ways<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests make their own files.
 mod tests {
     use std::os::unix::fs::symlink;
 
