@@ -321,6 +321,8 @@ impl Ordinary {
         let findings = self.run(&["findings"])["findings"].clone();
         let found = findings.as_array().unwrap().iter().find(|f| f["code"] == "job-cannot-end").cloned();
         let sentence = found.unwrap_or_else(|| panic!("{findings:#}"))["sentence"].to_string();
+        let status = self.run(&["status"]);
+        assert_eq!(status["state"], "degraded", "what cannot end keeps its repository: {status:#}");
         let named = [process.pid.to_string(), "user 0".to_owned(), format!("kill -KILL {}", process.pid)];
         assert!(named.iter().all(|part| sentence.contains(part)), "{sentence}");
     }

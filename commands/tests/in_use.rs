@@ -71,6 +71,53 @@ fn prune_refuses_while_a_process_has_a_file_of_the_workspace_open() {
     assert!(!workspace.exists());
 }
 
+/// Also what our own program was given: somebody wants what `jobs output -f` prints.
+#[test]
+fn prune_refuses_while_our_own_program_prints_into_the_workspace() {
+    let place = Place::new();
+    let workspace = ended_job(&place, "c", &[]);
+    place.run(["submit", "--id", "long", "--", "sleep", "600"]).ends_with(0);
+    let daemon = Background::start(place.command().args(["daemon", "--listen", "none"]));
+    until("the job to run", || json_of(&place, &["jobs", "show", "long"])["status"] == "running");
+    let plain = place.command();
+    let mut shell = Command::new("sh");
+    plain.get_envs().filter_map(|(name, value)| Some((name, value?))).for_each(|(name, value)| {
+        shell.env(name, value);
+    });
+    shell.args(["-c", "exec \"$1\" jobs output -f long > \"$2\"", "sh"]).arg(plain.get_program());
+    let follower = Background::start(shell.arg(workspace.join("log")));
+    let pid = follower.pid();
+    let own = std::fs::read_link(format!("/proc/{}/exe", daemon.pid())).unwrap();
+    until("the program to be there", || {
+        std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program == own)
+    });
+    let report = json_of(&place, &PRUNE);
+    let detail = report["kept"][0]["detail"].as_str().unwrap_or_else(|| panic!("{report}"));
+    assert!(detail.contains(&format!("process {pid} ")) && detail.contains("open: log"), "{detail}");
+    drop(follower);
+    assert_eq!(json_of(&place, &PRUNE)["removed"][0]["job_id"], "c");
+    place.run(["jobs", "cancel", "long"]).ends_with(0);
+    until("the job to end", || json_of(&place, &["jobs", "show", "long"])["status"] == "cancelled");
+    drop(daemon);
+}
+
+#[test]
+fn prune_refuses_while_a_queued_job_names_a_file_of_the_workspace() {
+    let place = Place::new();
+    let workspace = ended_job(&place, "c", &[]);
+    let script = workspace.join("artefact");
+    place.run(["submit", "--id", "d", "--", "sh", script.to_str().unwrap()]).ends_with(0);
+    let report = json_of(&place, &PRUNE);
+    let detail = report["kept"][0]["detail"].as_str().unwrap_or_else(|| panic!("{report}"));
+    assert!(
+        detail.contains("job d, which is queued, names it, or something in it, in its command"),
+        "{detail}"
+    );
+    place.run(["jobs", "cancel", "d"]).ends_with(0);
+    assert!(!json_of(&place, &PRUNE)["removed"].as_array().unwrap().is_empty());
+    assert!(!workspace.exists());
+}
+
 #[test]
 fn cleanup_waits_while_a_process_works_in_the_workspace_and_goes_on_by_itself() {
     let place = Place::new();

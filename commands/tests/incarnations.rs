@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::Place;
+use crate::common::{Background, Place, until};
 
 fn copy(place: &Place, from: &str, to: &str) {
     let done = Command::new("cp").args(["-a", from, to]).current_dir(place.path("")).status().unwrap();
@@ -114,4 +114,96 @@ fn restored_backup_is_told_once_and_works() {
     let (shown, _) = json_in(&place, "state", &["state", "show"]);
     assert_eq!(shown["restored"]["from_incarnation"], 1, "{shown:#}");
     assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+}
+
+/// Puts the backup where the state directory is, as people do.
+fn put_back(place: &Place) {
+    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
+    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
+}
+
+/// The processes of this place's program that have this word for a command.
+fn attendants(place: &Place, word: &str) -> Vec<rustix::process::Pid> {
+    let own = std::fs::canonicalize(place.path("")).unwrap();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ours = pids.filter(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let parts: Vec<_> = line.split(|&b| b == 0).map(String::from_utf8_lossy).collect();
+        let output = std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap_or_default();
+        let is_here =
+            parts.iter().any(|part| part.contains(own.to_str().unwrap())) || output.starts_with(&own);
+        parts.get(1).is_some_and(|first| first == word) && is_here
+    });
+    ours.filter_map(rustix::process::Pid::from_raw).collect()
+}
+
+/// Nothing of it bears a mark, and nobody supervises it any more.
+#[test]
+fn job_with_a_cleared_environment_that_lives_from_before_the_restore_is_not_started_beside_it() {
+    let place = Place::new();
+    let (seen, go) = (place.path("pids"), place.path("go"));
+    let script = "echo $$ >> \"$1\"; [ -e \"$2\" ] || exec sleep 600";
+    let words = ["submit", "--id", "one", "--repo", "web", "--", "env", "-i", "sh", "-c", script, "sh"];
+    let words = [&words[..], &[seen.to_str().unwrap(), go.to_str().unwrap()]].concat();
+    assert_eq!(json_in(&place, "state", &words).1, 0);
+    copy(&place, "state", "backup");
+    let mut daemon = Background::start(place.command().args(["daemon", "--listen", "none"]));
+    let pid = || std::fs::read_to_string(&seen).ok()?.lines().next()?.parse().ok();
+    until("the job to run", || {
+        pid().is_some() && json_in(&place, "state", &["jobs", "show", "one"]).0["status"] == "running"
+    });
+    let survivor = rustix::process::Pid::from_raw(pid().unwrap()).unwrap();
+    daemon.kill();
+    for word in ["supervise", "keep-output"] {
+        until("those who attend to it to be gone", || {
+            let left = attendants(&place, word);
+            let kill = rustix::process::Signal::KILL;
+            for &pid in &left {
+                let _ = rustix::process::kill_process(pid, kill); // Gone already.
+            }
+            left.is_empty()
+        });
+    }
+    put_back(&place);
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "queued");
+    let (found, _) = json_in(&place, "state", &["findings"]);
+    assert!(codes(&found).contains(&"job-of-other-incarnation"), "{found:#}");
+    rustix::process::kill_process(survivor, rustix::process::Signal::KILL).unwrap();
+    until("the job to start again", || {
+        assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+        json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"] == "succeeded"
+    });
+    assert_eq!(std::fs::read_to_string(&seen).unwrap().lines().count(), 2);
+}
+
+/// Also after recoveries that found no job of another time.
+#[test]
+fn lock_whose_command_lives_from_before_the_restore_is_not_granted_until_it_is_gone() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    let seen = place.path("pid");
+    let script = "echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; sleep 600 & wait";
+    let mut command = place.command();
+    command.args(["lock", "web", "--", "sh", "-c", script, "sh"]).arg(&seen);
+    let holder = Background::start(&mut command);
+    until("the command to run", || seen.exists());
+    put_back(&place);
+    let ask = || json_in(&place, "state", &["lock", "web", "--wait", "1ms", "--", "true"]).1;
+    assert_eq!(ask(), 11);
+    for _ in 0..2 {
+        json_in(&place, "state", &["recover"]);
+        assert_eq!(ask(), 11, "its command lives");
+    }
+    let pid = rustix::process::Pid::from_raw(holder.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    holder.wait();
+    json_in(&place, "state", &["recover"]);
+    until("the lock to be had", || {
+        let done = place.command().args(["lock", "web", "--wait", "1ms", "--", "true"]).status().unwrap();
+        done.success()
+    });
 }

@@ -12,6 +12,8 @@ use crate::state::names::encode;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
+/// How it is said that git work cannot be kept.
+pub(crate) const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
 const LOCK: &str = "sentinel.lock";
@@ -98,7 +100,7 @@ impl Work<'_> {
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let told = format!("git work may be lost, so the workspace stays: {why}");
+                let told = format!("{WORK_STAYS}: {why}");
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(if why.may_pass() { Halt::Failed(told) } else { Halt::Park(told) })
             }

@@ -60,6 +60,10 @@ pub enum How {
     Backing,
     /// The folder in which a job is to work.
     Work,
+    /// A file that a job's command names, or a way to one.
+    Named,
+    /// A socket file, and some socket is bound by a name that leads nowhere any more.
+    LostSocket,
     /// It cannot be told.
     Unknown,
 }
@@ -80,7 +84,7 @@ impl Use {
     /// Whether it is certain, or only not to be excluded.
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.how != How::Unknown
+        !matches!(self.how, How::Unknown | How::LostSocket)
     }
 }
 
@@ -117,6 +121,8 @@ impl fmt::Display for Use {
             How::Mounted => "has it, or something of it, mounted",
             How::Backing => "is backed by a file of it",
             How::Work => "is to work in it",
+            How::Named => "names it, or something in it, in its command",
+            How::LostSocket => "has a socket bound that may be one in it: its name leads nowhere any more",
             How::Unknown if matches!(self.by, User::Unseen(_)) => return write!(f, "{}", self.by),
             How::Unknown => "may be in it, and may not be looked at by this user",
         };

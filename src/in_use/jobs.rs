@@ -1,5 +1,11 @@
-//! Jobs that are to work in a folder: their `--cwd` leads into it.
+//! Jobs that refer to a folder: their `--cwd` leads into it or through it, or their command names a file in it.
+//!
+//! A path refers to a folder when it passes it: by links in it or to it, by a chain of them, or by `..`. A word of the
+//! command (or of the one for a resumed attempt) counts as a path when it is absolute, also behind a `=`, and as one
+//! from the job's own folder when it is not. What a script says inside, and the jobs of another state directory, are
+//! not known here.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,18 +15,22 @@ use serde::Deserialize;
 
 use super::answer::{How, Use, User};
 use super::mounts::{MountTable, look};
+use super::way::Ways;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
-/// A job, and the folder that it was told to work in.
-type AtWork = (JobId, JobStatus, PathBuf);
+/// A longer word is no path.
+const PATH_MAX: usize = 4096;
 
-/// Jobs that wait, run, or may be resumed, by the folders that they are to work in.
+/// A job, and the path by which it refers to a folder.
+type AtWork = (JobId, JobStatus, How, PathBuf);
+
+/// Jobs that wait, run, or may be resumed, by the folders that they refer to.
 #[derive(Debug, Clone, Default)]
 pub struct JobsAtWork {
     /// The record up to which the queue was looked at.
     seq: u64,
-    /// By device and inode of each folder from a job's own up to the root: a folder has several names.
+    /// By device and inode of everything that a job's paths pass: a folder has several names.
     jobs: HashMap<(u64, u64), Vec<AtWork>>,
 }
 
@@ -30,21 +40,19 @@ impl JobsAtWork {
     pub fn of(dir: &StateDir, state: &QueueState) -> JobsAtWork {
         let mut at_work = JobsAtWork { seq: state.last_seq(), ..JobsAtWork::default() };
         let own = OnceCell::new();
-        let mut above: HashMap<PathBuf, Vec<(u64, u64)>> = HashMap::new();
+        // A file system of another host that does not answer would be waited for.
+        let is_elsewhere = |path: &Path| own.get_or_init(|| Own::of(dir)).is_elsewhere(path);
+        let mut ways = Ways::new("/", &is_elsewhere);
         // Of those that are over only a crashed one is to go on where it was.
         let comes = |status| matches!(status, JobStatus::Queued | JobStatus::Running | JobStatus::Crashed);
         for job in state.jobs().filter(|job| comes(job.status)) {
-            let Some(folder) = folder_of(job) else { continue };
-            // A file system of another host that does not answer would be waited for.
-            if own.get_or_init(|| Own::of(dir)).is_elsewhere(&folder) {
-                continue;
-            }
-            let above = above.entry(folder.clone()).or_insert_with(|| folders_above(&folder));
-            for identity in above.iter() {
-                let there = at_work.jobs.entry(*identity).or_default();
-                // Two are enough: one of them is another job than the one whose folder it is.
-                if there.len() < 2 {
-                    there.push((job.id.clone(), job.status, folder.clone()));
+            for (how, path) in paths_of(dir, job) {
+                for identity in ways.follow(&path).passed {
+                    let there = at_work.jobs.entry(identity).or_default();
+                    // Two jobs are enough: one of them is another than the one whose folder it is.
+                    if there.len() < 2 && there.iter().all(|(id, ..)| *id != job.id) {
+                        there.push((job.id.clone(), job.status, how, path.clone()));
+                    }
                 }
             }
         }
@@ -57,7 +65,7 @@ impl JobsAtWork {
         self.seq == state.last_seq()
     }
 
-    /// A job, other than `own`, that is to work in a folder.
+    /// A job, other than `own`, that refers to a folder.
     #[must_use]
     pub fn in_folder(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
         if self.jobs.is_empty() {
@@ -65,9 +73,9 @@ impl JobsAtWork {
         }
         let seen = look(folder, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let there = self.jobs.get(&(seen.device, seen.inode))?;
-        let (id, status, cwd) = there.iter().find(|(id, _, _)| Some(id) != own)?;
+        let (id, status, how, path) = there.iter().find(|(id, ..)| Some(id) != own)?;
         let by = User::Job(id.clone(), *status);
-        Some(Use { by, how: How::Work, what: cwd.display().to_string() })
+        Some(Use { by, how: *how, what: path.display().to_string() })
     }
 }
 
@@ -91,52 +99,77 @@ impl Own {
     }
 }
 
-/// The folder that a job was told to work in.
-fn folder_of(job: &Job) -> Option<PathBuf> {
+/// The paths that a job refers to.
+fn paths_of(dir: &StateDir, job: &Job) -> Vec<(How, PathBuf)> {
     #[derive(Deserialize)]
-    struct Folder {
+    struct Spec<'a> {
         cwd: Option<PathBuf>,
+        #[serde(borrow, default)]
+        command: Vec<Cow<'a, str>>,
+        #[serde(borrow, default)]
+        resume_command: Option<Vec<Cow<'a, str>>>,
     }
-    // Most have none, and a million are not parsed.
-    memchr::memmem::find(job.raw_spec.as_bytes(), b"\"cwd\"")?;
-    serde_json::from_str::<Folder>(&job.raw_spec).ok()?.cwd
-}
-
-/// Device and inode of a folder and of all above it, links resolved; of one that is yet to be made, those above it.
-fn folders_above(folder: &Path) -> Vec<(u64, u64)> {
-    let there = folder.ancestors().find_map(|at| std::fs::canonicalize(at).ok());
-    let above = there.iter().flat_map(|there| there.ancestors());
-    let seen = above.filter_map(|at| look(at, AtFlags::empty()).ok());
-    seen.map(|seen| (seen.device, seen.inode)).collect()
+    // Most have neither, and a million are not parsed. The workspace of a job that waits is yet to be made: what its
+    // command names without a slash is in it, or a program of the system.
+    let has_path = memchr::memchr2(b'/', b'\\', job.raw_spec.as_bytes()).is_some();
+    if job.status == JobStatus::Queued && !has_path {
+        let has_folder = memchr::memmem::find(job.raw_spec.as_bytes(), b"\"cwd\"").is_some();
+        if !has_folder {
+            return Vec::new();
+        }
+    }
+    let Ok(spec) = serde_json::from_str::<Spec<'_>>(&job.raw_spec) else { return Vec::new() };
+    let workspace = || dir.paths.job(&job.id.to_string()).ok().map(|paths| paths.workspace);
+    let base = match &spec.cwd {
+        Some(cwd) if cwd.is_absolute() => Some(cwd.clone()),
+        Some(cwd) => workspace().map(|workspace| workspace.join(cwd)),
+        None => workspace(),
+    };
+    let mut paths: Vec<_> =
+        spec.cwd.iter().filter_map(|_| base.clone()).map(|base| (How::Work, base)).collect();
+    let words = spec.command.iter().chain(spec.resume_command.iter().flatten());
+    for word in words.filter(|word| word.len() < PATH_MAX && !word.contains('\0')) {
+        let value = word.split_once('=').map(|(_, value)| value).filter(|value| value.starts_with('/'));
+        let word = value.unwrap_or(word);
+        if word.starts_with('-') || word.is_empty() {
+            continue;
+        }
+        paths.extend(base.as_ref().map(|base| (How::Named, base.join(word))));
+    }
+    paths
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durable::Disk;
     use crate::queue::{JobSpec, Place};
-    use crate::state::Timestamp;
-
-    fn job(cwd: Option<&Path>) -> Job {
-        let spec = JobSpec { cwd: cwd.map(Path::to_owned), ..JobSpec::default() };
-        let place = Place { seq: 1, index: 0 };
-        Job::new("b".parse().unwrap(), place, Timestamp::from_millis(1), &spec)
-    }
+    use crate::state::{Clock, Timestamp};
 
     #[test]
-    fn folder_is_read_from_the_submission() {
-        assert_eq!(folder_of(&job(Some(Path::new("/a b")))), Some("/a b".into()));
-        assert_eq!(folder_of(&job(None)), None);
-    }
-
-    #[test]
-    fn folder_that_is_yet_to_be_made_lies_in_what_is_there() {
+    fn paths_are_those_of_folder_command_and_resume_command() {
         let place = tempfile::tempdir().unwrap();
-        let link = place.path().join("link");
-        std::os::unix::fs::symlink(place.path(), &link).unwrap();
-        let seen = look(&std::fs::canonicalize(place.path()).unwrap(), AtFlags::empty()).unwrap();
-        for folder in [place.path().join("not/yet"), link.join("not"), link.clone()] {
-            assert!(folders_above(&folder).contains(&(seen.device, seen.inode)), "{}", folder.display());
-        }
-        assert!(!folders_above(Path::new("/usr")).contains(&(seen.device, seen.inode)));
+        let root = place.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        let of = |cwd: Option<&str>, command: &[&str], resume: &[&str]| {
+            let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+            let spec = JobSpec {
+                cwd: cwd.map(PathBuf::from),
+                command: words(command),
+                resume_command: (!resume.is_empty()).then(|| words(resume)),
+                ..JobSpec::default()
+            };
+            let at = Place { seq: 1, index: 0 };
+            let job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &spec);
+            paths_of(&dir, &job)
+        };
+        let named = |path: &str| (How::Named, PathBuf::from(path));
+        assert_eq!(of(None, &["true"], &[]), []);
+        assert_eq!(
+            of(Some("/a b"), &["./run", "-x", "--in=/i/n"], &["/r"]),
+            [(How::Work, "/a b".into()), named("/a b/./run"), named("/i/n"), named("/r")]
+        );
+        let own = dir.paths.jobs().join("b/../c/x");
+        assert_eq!(of(None, &["../c/x"], &[]), [(How::Named, own)]);
     }
 }

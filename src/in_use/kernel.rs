@@ -1,4 +1,7 @@
 //! What the kernel itself uses, without a process: loop devices, swap files, and locks of those who hide.
+//!
+//! Of a loop device's file the kernel tells the name, as it is from the mount by which it was opened. Where that leads
+//! nowhere, in no root directory of any process (the mount is gone), a file of the same last name protects its folder.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -8,29 +11,44 @@ use rustix::fs::AtFlags;
 
 use super::answer::How;
 use super::mounts::{device_of, look};
-use super::picture::{By, Picture, Reference};
+use super::picture::{By, Picture, Reference, Roots};
 
-pub(super) fn gather(picture: &mut Picture) {
+pub(super) fn gather(picture: &mut Picture, roots: &Roots) {
     for (name, file) in loop_devices() {
-        note(picture, format!("loop device {name}"), file);
+        note(picture, roots, format!("loop device {name}"), file);
     }
     for file in swap_files() {
-        note(picture, "swap space".to_owned(), file);
+        note(picture, roots, "swap space".to_owned(), file);
     }
     locks(picture, &std::fs::read_to_string("/proc/locks").unwrap_or_default());
 }
 
-fn note(picture: &mut Picture, by: String, file: PathBuf) {
+fn note(picture: &mut Picture, roots: &Roots, by: String, file: PathBuf) {
     if picture.own.is_remote(&file).is_some_and(|device| picture.areas.exclude(device)) {
         return;
     }
     let reference = Reference { by: By::Kernel(by), how: How::Backing, name: file.clone() };
-    let seen = look(&file, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|seen| seen.links > 0);
-    match seen.and_then(|seen| picture.own.locate(&seen, &file)) {
-        Some(place) if picture.areas.have(&place) => picture.place(place, reference),
-        Some(_) => {}
+    let found = |root: &Path| {
+        let name = root.join(file.strip_prefix("/").unwrap_or(&file));
+        look(&name, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|seen| seen.links > 0)
+    };
+    let own = found(Path::new("/")).map(|seen| (seen, picture.own.locate(&seen, &file)));
+    let theirs = || {
+        roots.iter().filter(|(_, table)| table.is_remote(&file).is_none()).find_map(|(folder, table)| {
+            let seen = found(&folder.join("root"))?;
+            Some((seen, table.locate(&seen, &file)))
+        })
+    };
+    match own.or_else(theirs) {
+        Some((_, Some(place))) if picture.areas.have(&place) => picture.place(place, reference),
+        Some((_, Some(_))) => {}
+        Some((seen, None)) => drop(picture.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
         None if picture.areas.have_named(&file) => picture.named.push((file, reference)),
-        None => {}
+        None => {
+            if let Some(last) = file.file_name() {
+                picture.backing.insert(last.to_owned(), reference);
+            }
+        }
     }
 }
 

@@ -3,20 +3,24 @@
 //!
 //! **What counts**, of every process but this one: working and root directory (of each thread), program, mapped
 //! files, open files and folders, with or without a lock; the names of bound sockets; what is mounted in the folder,
-//! or of it, in any mount namespace that a process is in; the folders of an overlay; loop devices and swap files.
-//! Besides, jobs of the queue whose `--cwd` leads into it: those that wait or run, and crashed ones that can be
-//! resumed ([`JobsAtWork`]).
+//! or of it, in any mount namespace that a process is in; the folders of an overlay ([`overlays`]); loop
+//! devices and swap files. Besides, jobs of the queue whose `--cwd`, program or arguments lead into it or through it:
+//! those that wait or run, and crashed ones that can be resumed ([`JobsAtWork`]).
 //!
 //! **How it is compared**: by device and inode, and by where in its file system something lies ([`mounts`],
 //! [`picture`]); never by the text of a path alone, which differs between namespaces. A file with a second name
 //! elsewhere is not in use here when it is used by that name.
 //!
-//! **What does not count**: what this very program's processes have open. They look, or they hold a lock that
+//! **What does not count**: what this very program's processes have opened. They look, or they hold a lock that
 //! every remover of the folder takes first: a supervisor's life is what `sentinel.lock` tells. Nor does that file
-//! count for anybody. Their working directories do.
+//! count for anybody. Their working directories do, and the streams that they were given by others than a server.
+//! Jobs of another state directory are not known here, nor is what a script names inside. A thread that has descriptors
+//! of its own (`unshare(CLONE_FILES)`) is not told from the others: looking at the descriptors of every thread would
+//! cost many times as much, for what hardly any program does.
 //!
 //! **What is not known protects**: a process that may not be looked at counts when it may have come into the folder
-//! ([`hidden`]); when `/proc` cannot be read, everything is in use.
+//! ([`hidden`]); the layer of an overlay that cannot be found may be in any; a socket file may be that of a socket whose
+//! name leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
 //!
 //! **One look for many folders**: [`InUse`] reads `/proc` once, when it is first asked; a folder then costs nothing
 //! as long as nothing in the state directory is in use. It is a picture of one moment: a caller that removes something
@@ -27,9 +31,11 @@ mod hidden;
 mod jobs;
 mod kernel;
 mod mounts;
+mod overlays;
 mod picture;
 mod processes;
 mod sockets;
+mod way;
 
 use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
@@ -124,7 +130,7 @@ impl InUse {
     pub fn seen(&self, folder: &Path, own: Option<&JobId>, walk: &Walk<'_>) -> Vec<Use> {
         let picture = self.picture();
         let mut uses: Vec<Use> = self.jobs.in_folder(folder, own).into_iter().collect();
-        uses.extend(picture.blind.iter().map(Use::unseen));
+        uses.extend(picture.blind.iter().chain(&picture.unknown).map(Use::unseen));
         uses.extend(picture.uses_of(folder));
         uses.extend(walk.found.iter().map(|(reference, what)| reference.used(what.clone())));
         if walk.is_partial && picture.needs_a_walk() {
@@ -214,7 +220,10 @@ impl Walk<'_> {
             (*of == device || !picture.areas.have_device(device)).then_some(reference)
         };
         let socket = || picture.sockets.get(os(name)).filter(|_| is_socket);
-        let reference = picture.unplaced.get(&(device, inode)).or_else(in_memory).or_else(socket);
+        let lost = || picture.lost_socket.as_ref().filter(|_| is_socket);
+        let reference =
+            picture.unplaced.get(&(device, inode)).or_else(in_memory).or_else(socket).or_else(lost);
+        let reference = reference.or_else(|| picture.backing.get(os(name)));
         if let Some(reference) = reference {
             self.found.push((reference.clone(), os(name).to_string_lossy().into_owned()));
         }

@@ -35,6 +35,9 @@ pub(super) struct Seen {
     /// The mount by which it was reached; `None` before Linux 5.8.
     pub(super) mount: Option<u64>,
     pub(super) is_socket: bool,
+    pub(super) is_link: bool,
+    /// Whether it is a file with contents, or a folder.
+    pub(super) is_data: bool,
 }
 
 /// Looks at what a path leads to; at a link itself with `NOFOLLOW`. Asks no server of a network file system.
@@ -42,12 +45,15 @@ pub(super) fn look(path: &Path, flags: AtFlags) -> io::Result<Seen> {
     let wanted = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
     let found = statx(CWD, path, flags | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT, wanted)?;
     let has_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    let kind = FileType::from_raw_mode(found.stx_mode.into());
     Ok(Seen {
         device: device(found.stx_dev_major, found.stx_dev_minor),
         inode: found.stx_ino,
         links: found.stx_nlink,
         mount: has_mount.then_some(found.stx_mnt_id),
-        is_socket: FileType::from_raw_mode(found.stx_mode.into()) == FileType::Socket,
+        is_socket: kind == FileType::Socket,
+        is_link: kind == FileType::Symlink,
+        is_data: matches!(kind, FileType::RegularFile | FileType::Directory),
     })
 }
 
@@ -69,7 +75,7 @@ const REMOTE: [&str; 12] =
 /// A mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mount {
-    id: u64,
+    pub(super) id: u64,
     parent: u64,
     pub(super) device: u64,
     /// Which folder of its file system is mounted.
@@ -79,8 +85,8 @@ pub(super) struct Mount {
     kind: String,
     /// The device, or what the file system calls its source.
     source: PathBuf,
-    /// The file system's own options: those of an overlay name its folders.
-    options: String,
+    /// The file system's own options as the table has them: those of an overlay name its folders.
+    options: Vec<u8>,
 }
 
 impl Mount {
@@ -96,7 +102,7 @@ impl Mount {
         while next()? != b"-" {}
         let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
         let (kind, source) = (text(next()?), unescaped(next()?));
-        let options = next().map(|o| unescaped(o).to_string_lossy().into_owned()).unwrap_or_default();
+        let options = next().unwrap_or_default().to_owned();
         Some(Mount { id, parent, device, root, point, kind, source, options })
     }
 
@@ -110,11 +116,41 @@ impl Mount {
         Location { device: self.device, path: self.root.clone() }
     }
 
-    /// Paths that its source and its options name: the folders of an overlay, the file of a bind by FUSE.
-    pub(super) fn names(&self) -> impl Iterator<Item = &Path> {
-        let values = self.options.split(',').filter_map(|option| Some(option.split_once('=')?.1));
-        let values = values.flat_map(|value| value.split(':')).map(Path::new);
-        std::iter::once(self.source.as_path()).chain(values).filter(|path| path.is_absolute())
+    /// Name and value of each option. A comma in a value stands there as `\054`.
+    fn options(&self) -> impl Iterator<Item = (&[u8], PathBuf)> {
+        self.options.split(|&b| b == b',').filter_map(|option| {
+            let end = option.iter().position(|&b| b == b'=')?;
+            Some((&option[..end], unescaped(&option[end + 1..])))
+        })
+    }
+
+    /// Paths that its source and its options name: the file of a bind by FUSE.
+    pub(super) fn names(&self) -> impl Iterator<Item = PathBuf> {
+        let values = self.options().flat_map(|(_, value)| {
+            let value = value.into_os_string().into_vec();
+            value.split(|&b| b == b':').map(path).collect::<Vec<_>>()
+        });
+        std::iter::once(self.source.clone()).chain(values).filter(|path| path.is_absolute())
+    }
+
+    /// The folders of an overlay, as they were named when it was mounted: from a root and a working directory that
+    /// nothing tells of any more. Several of them have a colon in between; `\:` and its like stand for themselves.
+    pub(super) fn layers(&self) -> Vec<PathBuf> {
+        if self.kind != "overlay" {
+            return Vec::new();
+        }
+        let mut layers = Vec::new();
+        for (name, value) in self.options() {
+            let value = value.into_os_string().into_vec();
+            match name {
+                b"lowerdir" => layers.extend(parts(&value, Some(b':'))),
+                // One each, as it is.
+                b"lowerdir+" | b"datadir+" => layers.push(path(&value)),
+                b"upperdir" | b"workdir" => layers.extend(parts(&value, None)),
+                _ => {}
+            }
+        }
+        layers
     }
 }
 
@@ -142,6 +178,11 @@ impl MountTable {
 
     pub(super) fn get(&self, id: u64) -> Option<&Mount> {
         self.by_id.get(&id).map(|&at| &self.mounts[at])
+    }
+
+    /// Whether a file system is that of the root directory.
+    pub(super) fn is_root(&self, device: u64) -> bool {
+        self.by_point.get(Path::new("/")).is_some_and(|&at| self.mounts[at].device == device)
     }
 
     /// Whether anything is mounted at this folder or below.
@@ -175,6 +216,26 @@ impl MountTable {
         let below = mount.point.strip_prefix(&above.point).ok()?;
         Some(Location { device: above.device, path: above.root.join(below) })
     }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    OsString::from_vec(bytes.to_owned()).into()
+}
+
+/// Paths between separators; a byte behind a backslash is itself.
+fn parts(value: &[u8], separator: Option<u8>) -> Vec<PathBuf> {
+    let (mut parts, mut part) = (Vec::new(), Vec::new());
+    let mut bytes = value.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => part.extend(bytes.next()),
+            byte if Some(byte) == separator => parts.push(std::mem::take(&mut part)),
+            byte => part.push(byte),
+        }
+    }
+    parts.push(part);
+    // Layers with data only stand behind two colons.
+    parts.iter().filter(|part| !part.is_empty()).map(|part| path(part)).collect()
 }
 
 /// `\040` and its like stand for blanks and their like.
@@ -211,7 +272,15 @@ mod tests {
     #[test]
     fn location_follows_the_mount_and_not_the_name() {
         let table = MountTable::parse(TABLE);
-        let seen = |mount| Seen { device: 0, inode: 1, links: 1, mount, is_socket: false };
+        let seen = |mount| Seen {
+            device: 0,
+            inode: 1,
+            links: 1,
+            mount,
+            is_socket: false,
+            is_link: false,
+            is_data: true,
+        };
         let at = |mount, path: &str| table.locate(&seen(mount), Path::new(path));
         let on_b = |path: &str| Some(Location { device: device(8, 2), path: path.into() });
         assert_eq!(at(Some(2), "/data/jobs/x/f"), on_b("/vol/jobs/x/f"));
@@ -234,8 +303,12 @@ mod tests {
     #[test]
     fn overlay_names_its_folders_and_remote_kinds_are_known() {
         let table = MountTable::parse(TABLE);
-        let names: Vec<&Path> = table.get(5).unwrap().names().collect();
-        assert_eq!(names, ["/l1", "/l2", "/data/up", "/w"].map(Path::new));
+        assert_eq!(table.get(5).unwrap().layers(), ["/l1", "/l2", "/data/up", "/w"].map(PathBuf::from));
+        let line =
+            b"7 1 0:42 / /p rw - overlay o rw,lowerdir=l\\134:o\\134\\054x:b::/d\\040e,upperdir=/u:v,uuid=on";
+        let escaped = MountTable::parse(line);
+        let layers = ["l:o,x", "b", "/d e", "/u:v"].map(PathBuf::from);
+        assert_eq!(escaped.get(7).unwrap().layers(), layers, "{escaped:?}");
         assert_eq!(table.is_remote(Path::new("/net/x")), Some(device(0, 50)));
         assert_eq!(table.is_remote(Path::new("/data/x")), None);
     }

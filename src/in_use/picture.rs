@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::AtFlags;
 
@@ -43,7 +44,7 @@ pub(super) struct Areas {
 }
 
 impl Areas {
-    fn new(folders: &[PathBuf], own: &MountTable) -> Areas {
+    pub(super) fn new(folders: &[PathBuf], own: &MountTable) -> Areas {
         let mut areas = Areas { are_placed: true, ..Areas::default() };
         for folder in folders {
             let Ok(real) = std::fs::canonicalize(folder) else { continue };
@@ -74,11 +75,19 @@ impl Areas {
         self.are_placed && !self.devices.contains(&device)
     }
 
+    /// Whether all of them are on this one file system.
+    pub(super) fn are_all_on(&self, device: u64) -> bool {
+        self.are_placed && self.devices.iter().all(|&own| own == device)
+    }
+
     /// Whether a device is a file system of theirs, as mount tables give it.
     pub(super) fn have_device(&self, device: u64) -> bool {
         self.devices.contains(&device)
     }
 }
+
+/// A process for each mount namespace and root directory, by its folder in `/proc`, with its mounts.
+pub(super) type Roots = Vec<(PathBuf, Rc<MountTable>)>;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -93,10 +102,16 @@ pub(super) struct Picture {
     pub(super) inodes: HashMap<u64, (u64, Reference)>,
     /// Sockets that were bound by a name of which nobody knows from which folder it leads.
     pub(super) sockets: HashMap<OsString, Reference>,
+    /// A socket that is bound by a name which leads nowhere: any socket file may be its.
+    pub(super) lost_socket: Option<Reference>,
+    /// Files behind loop devices of which only the last name is known.
+    pub(super) backing: HashMap<OsString, Reference>,
     /// By what a mount's options say, in another namespace perhaps.
     pub(super) named: Vec<(PathBuf, Reference)>,
     /// Processes that do not let this user look.
     pub(super) hidden: Vec<Hidden>,
+    /// What may be in any of the folders, in words.
+    pub(super) unknown: Vec<String>,
     /// Why nothing is known.
     pub(super) blind: Option<String>,
 }
@@ -109,14 +124,23 @@ impl Picture {
             Err(e) => picture.blind = Some(format!("the mounts of this process cannot be read: {e}")),
         }
         picture.areas = Areas::new(folders, &picture.own);
-        super::processes::gather(&mut picture);
-        super::kernel::gather(&mut picture);
+        let roots = super::processes::gather(&mut picture);
+        super::kernel::gather(&mut picture, &roots);
         picture
     }
 
     /// Whether a folder must be gone through to know who uses it.
     pub(super) fn needs_a_walk(&self) -> bool {
         !(self.unplaced.is_empty() && self.inodes.is_empty() && self.sockets.is_empty())
+            || self.lost_socket.is_some()
+            || !self.backing.is_empty()
+    }
+
+    /// Whether something that was seen by a process is on a file system without any of the areas.
+    pub(super) fn is_elsewhere(&self, process: &Path, seen: &Seen) -> bool {
+        let device_in = |table: &MountTable| table.get(seen.mount?).map(|mount| mount.device);
+        let device = device_in(&self.own).or_else(|| device_in(&MountTable::of(process).ok()?));
+        device.is_some_and(|device| self.areas.exclude(device))
     }
 
     /// Notes something that lies in one of the areas.

@@ -13,11 +13,16 @@ use rustix::io::Errno;
 use super::answer::How;
 use super::hidden;
 use super::mounts::{Location, MountTable, Seen, device_of, look};
-use super::picture::{By, Picture, Reference};
+use super::overlays::Overlays;
+use super::picture::{By, Picture, Reference, Roots};
 use super::sockets::Sockets;
+use crate::jobs::serves_a_job;
 
 /// Appended by the kernel to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
+
+/// Standard input, output and error.
+const STREAMS: [&str; 3] = ["fd/0", "fd/1", "fd/2"];
 
 /// Why a process tells nothing.
 enum Silent {
@@ -47,8 +52,8 @@ impl From<Errno> for Silent {
     }
 }
 
-/// Looks at every process but this one.
-pub(super) fn gather(picture: &mut Picture) {
+/// Looks at every process but this one, and tells in which root directories they are.
+pub(super) fn gather(picture: &mut Picture) -> Roots {
     let pids = match std::fs::read_dir("/proc") {
         Ok(entries) => {
             entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).collect()
@@ -72,8 +77,16 @@ pub(super) fn gather(picture: &mut Picture) {
         }
     }
     let sockets = std::mem::take(&mut gathering.sockets);
+    let (overlays, mut roots) =
+        (std::mem::take(&mut gathering.overlays), std::mem::take(&mut gathering.roots));
+    // This process's own, which is not among those that were looked at.
+    if let Ok(own) = MountTable::of(Path::new("/proc/self")) {
+        roots.push(("/proc/self".into(), Rc::new(own)));
+    }
     sockets.place_in(gathering.picture);
+    overlays.place_in(gathering.picture, &roots);
     picture.hidden = hidden::those_that_could(&hidden, &pids);
+    roots
 }
 
 /// A mount table, and for which namespace and root directory it was read.
@@ -87,6 +100,8 @@ struct Gathering<'a> {
     /// What was proven to lie elsewhere, by its name in a table.
     elsewhere: HashSet<(usize, u64, u64, PathBuf)>,
     sockets: Sockets,
+    overlays: Overlays,
+    roots: Roots,
     /// This program's file.
     program: Option<(u64, u64)>,
 }
@@ -100,6 +115,8 @@ impl<'a> Gathering<'a> {
             texts: HashSet::new(),
             elsewhere: HashSet::new(),
             sockets: Sockets::default(),
+            overlays: Overlays::default(),
+            roots: Roots::new(),
             program: program.map(|seen| (seen.device, seen.inode)),
         }
     }
@@ -141,9 +158,13 @@ impl<'a> Gathering<'a> {
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // What this program's own processes have open, they look at, or hold by a lock that every remover
-        // of the folder takes first.
+        // What this program's own processes have opened, they look at, or hold by a lock that every remover
+        // of the folder takes first. What they were given is somebody's who may want it.
         if is_ours {
+            // Those that a server started have a job's output there, or the server's own log.
+            for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
+                self.link(pid, folder, &table, stream, How::Open)?;
+            }
             return Ok(());
         }
         for entry in std::fs::read_dir(folder.join("fd"))?.flatten() {
@@ -162,7 +183,8 @@ impl<'a> Gathering<'a> {
             Some(table) => table.clone(),
             None => {
                 let table = Rc::new(MountTable::of(folder)?);
-                self.mounts(pid, &table);
+                self.mounts(pid, folder, &table, true);
+                self.roots.push((folder.to_owned(), table.clone()));
                 self.tables.insert(key, table.clone());
                 table
             }
@@ -230,6 +252,9 @@ impl<'a> Gathering<'a> {
         if seen.links == 0 || mount.is_some_and(|mount| self.picture.areas.exclude(mount.device)) {
             return;
         }
+        if mount.is_none() && seen.is_data {
+            self.overlays.stray(pid, seen, name.as_deref().unwrap_or(Path::new("")));
+        }
         let name = name.unwrap_or_default();
         let key = (Rc::as_ptr(table) as usize, seen.device, seen.inode, name.clone());
         if self.elsewhere.contains(&key) {
@@ -290,8 +315,9 @@ impl<'a> Gathering<'a> {
     }
 
     /// What is mounted in, or of, the areas.
-    fn mounts(&mut self, pid: u32, table: &MountTable) {
+    fn mounts(&mut self, pid: u32, folder: &Path, table: &MountTable, is_open: bool) {
         for mount in &table.mounts {
+            self.overlays.note(pid, folder, mount, is_open);
             let reference = |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
             let mut note = |place: Option<Location>, how| {
                 if let Some(place) = place.filter(|place| self.picture.areas.have(place)) {
@@ -301,16 +327,17 @@ impl<'a> Gathering<'a> {
             note(table.place_of(mount), How::MountPoint);
             note(Some(mount.shows()), How::Mounted);
             for name in mount.names().filter(|name| self.picture.areas.have_named(name)) {
-                self.picture.named.push((name.to_owned(), reference(How::Mounted)));
+                self.picture.named.push((name, reference(How::Mounted)));
             }
         }
     }
 
     /// The mounts of a process that hides the rest.
     fn mounts_of_hidden(&mut self, pid: u32) {
-        let Ok(text) = std::fs::read(format!("/proc/{pid}/mountinfo")) else { return };
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let Ok(text) = std::fs::read(folder.join("mountinfo")) else { return };
         if !self.texts.contains(&text) {
-            self.mounts(pid, &MountTable::parse(&text));
+            self.mounts(pid, &folder, &MountTable::parse(&text), false);
             self.texts.insert(text);
         }
     }

@@ -1,4 +1,9 @@
 //! Bound sockets: each has a name in a folder, which others connect to.
+//!
+//! The kernel tells by which name a socket was bound, and no more. When that leads nowhere by now, because the file
+//! was renamed, the name led through a link or a descriptor that is gone, or its process went elsewhere, any file of a
+//! socket may be its: then one in a folder protects it, unless the name's folder is on another file system, whose
+//! entries cannot have been renamed into one of ours. A line end in a name tears it in two, of which the same is true.
 
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
@@ -41,8 +46,16 @@ impl Sockets {
         folders.push(Path::new("/proc/self"));
         for folder in folders {
             let text = std::fs::read(folder.join("net/unix")).unwrap_or_default();
-            for (number, name) in text.split(|&b| b == b'\n').filter_map(bound) {
-                self.note(picture, number, name);
+            for line in text.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
+                match Line::of(line) {
+                    Line::Bound(number, name) => self.note(picture, number, name),
+                    Line::Unbound => {}
+                    Line::Torn => {
+                        let by = By::Kernel("a process that is not known".to_owned());
+                        let reference = Reference { by, how: How::LostSocket, name: PathBuf::new() };
+                        picture.lost_socket.get_or_insert(reference);
+                    }
+                }
             }
         }
     }
@@ -61,10 +74,15 @@ impl Sockets {
         let seen = look(&folder.join(place).join(below), AtFlags::SYMLINK_NOFOLLOW).ok();
         let reference = Reference { by, how: How::Socket, name: full.clone() };
         let Some(seen) = seen.filter(|seen| seen.is_socket && seen.links > 0) else {
-            // Its process went elsewhere since it gave it that name.
-            if let (false, Some(last)) = (name.is_absolute(), name.file_name()) {
-                picture.sockets.insert(last.to_owned(), reference);
+            let above = below.parent().filter(|_| name.is_absolute() && !name.starts_with("/proc"));
+            let above = above.and_then(|above| look(&folder.join(place).join(above), AtFlags::empty()).ok());
+            if above.is_some_and(|above| picture.is_elsewhere(&folder, &above)) {
+                return;
             }
+            if let Some(last) = name.file_name() {
+                picture.sockets.insert(last.to_owned(), reference.clone());
+            }
+            picture.lost_socket.get_or_insert(Reference { how: How::LostSocket, ..reference });
             return;
         };
         let theirs = seen.mount.filter(|&id| picture.own.get(id).is_none());
@@ -78,21 +96,43 @@ impl Sockets {
     }
 }
 
-/// `0000000000000000: 00000002 00000000 00010000 0001 01 123 /run/x`: number and name of a socket that has a
-/// name in a folder.
-fn bound(line: &[u8]) -> Option<(u64, &Path)> {
-    let mut rest = line;
-    let mut number = None;
-    for field in 0..7 {
-        rest = rest.trim_ascii_start();
-        let end = rest.iter().position(|&b| b == b' ')?;
-        if field == 6 {
-            number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok();
-        }
-        rest = &rest[end..];
+/// `0000000000000000: 00000002 00000000 00010000 0001 01 123 /run/x`
+#[derive(Debug, PartialEq, Eq)]
+enum Line<'a> {
+    /// Number and name of a socket that has a name in a folder.
+    Bound(u64, &'a Path),
+    /// A socket without one.
+    Unbound,
+    /// A part of a name.
+    Torn,
+}
+
+impl Line<'_> {
+    fn of(line: &[u8]) -> Line<'_> {
+        Line::parse(line).unwrap_or(Line::Torn)
     }
-    let name = rest.strip_prefix(b" ").filter(|name| !name.is_empty() && !name.starts_with(b"@"))?;
-    Some((number?, Path::new(std::ffi::OsStr::from_bytes(name))))
+
+    fn parse(line: &[u8]) -> Option<Line<'_>> {
+        let mut rest = line;
+        let mut number = 0;
+        for field in 0..7 {
+            rest = rest.trim_ascii_start();
+            let end = rest.iter().position(|&b| b == b' ').unwrap_or(rest.len());
+            let text = std::str::from_utf8(&rest[..end]).ok()?;
+            match field {
+                0 => drop(text.strip_suffix(':')?),
+                6 => number = text.parse().ok()?,
+                _ => drop(u64::from_str_radix(text, 16).ok()?),
+            }
+            rest = &rest[end..];
+        }
+        let name = rest.strip_prefix(b" ").filter(|name| !name.is_empty() && !name.starts_with(b"@"));
+        Some(
+            name.map_or(Line::Unbound, |name| {
+                Line::Bound(number, Path::new(std::ffi::OsStr::from_bytes(name)))
+            }),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -101,12 +141,16 @@ mod tests {
 
     #[test]
     fn bound_socket_has_a_number_and_a_path() {
-        let line = b"0000000000000000: 00000002 00000000 00010000 0001 01    123 /run/a b";
-        assert_eq!(bound(line), Some((123, Path::new("/run/a b"))));
-        let unbound = b"0000000000000000: 00000002 00000000 00010000 0001 01 123";
-        assert_eq!(bound(unbound), None);
-        let abstract_name = b"0000000000000000: 00000002 00000000 00010000 0001 01 123 @x";
-        assert_eq!(bound(abstract_name), None);
-        assert_eq!(bound(b"Num       RefCount Protocol Flags    Type St Inode Path"), None);
+        let head = "0000000000000000: 00000002 00000000 00010000 0001 01";
+        for (rest, is) in [
+            ("    123 /run/a b", Line::Bound(123, Path::new("/run/a b"))),
+            (" 123", Line::Unbound),
+            (" 123 @x", Line::Unbound),
+        ] {
+            assert_eq!(Line::of(format!("{head}{rest}").as_bytes()), is, "{rest}");
+        }
+        for torn in ["b/s", "/a b c d e f g h", "Num       RefCount Protocol Flags    Type St Inode Path"] {
+            assert_eq!(Line::of(torn.as_bytes()), Line::Torn, "{torn}");
+        }
     }
 }

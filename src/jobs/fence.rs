@@ -46,6 +46,31 @@ pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> us
     left.filter(|group| group.remove().is_ok()).count()
 }
 
+/// The groups of attempts of this state directory that have processes: with the claim, where this incarnation made
+/// them.
+fn populated(dir: &StateDir) -> Vec<(Cgroup, Option<u64>)> {
+    let all = format!("recoveryctl-{}-", dir.identity.state_id);
+    let own = prefix(dir, dir.identity.incarnation);
+    let named = Cgroup::named(&all).into_iter().filter_map(|group| {
+        let name = group.path().file_name().and_then(OsStr::to_str)?.to_owned();
+        let is_of_lock = name.strip_prefix(&all).is_some_and(|rest| rest.starts_with("lock-"));
+        let claim = name.strip_prefix(&own).and_then(|claim| claim.parse().ok());
+        (!is_of_lock).then_some((group, claim))
+    });
+    // One that may not be read may have processes.
+    named.filter(|(group, _)| !matches!(group.is_populated(), Ok(false))).collect()
+}
+
+/// Those of attempts that another incarnation began.
+pub(super) fn of_other_incarnations(dir: &StateDir) -> Vec<Cgroup> {
+    populated(dir).into_iter().filter_map(|(group, claim)| claim.is_none().then_some(group)).collect()
+}
+
+/// The claims of this incarnation whose groups have processes.
+pub(super) fn living_claims(dir: &StateDir) -> Vec<u64> {
+    populated(dir).into_iter().filter_map(|(_, claim)| claim).collect()
+}
+
 /// The group that the files of an attempt tell of, if it is that attempt's own.
 pub(super) fn recorded(dir: &StateDir, claim: u64, path: Option<&Path>) -> Option<Cgroup> {
     let path = path?;

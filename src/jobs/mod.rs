@@ -24,6 +24,7 @@ mod sentinel;
 mod starts_held;
 mod stored;
 mod supervise;
+mod survivors;
 mod traces;
 mod verdict;
 
@@ -61,5 +62,7 @@ pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
     SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
+pub(crate) use survivors::may_work_on;
+pub(crate) use traces::serves_a_job;
 pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

@@ -13,9 +13,10 @@ use std::sync::OnceLock;
 
 use super::kinship::Tokens;
 use super::marks;
-use super::traces::{Errand, is_keeper, kept_by, output_files, pipes, real_name};
+use super::survivors::by_group as survivors_by_group;
+use super::traces::{Errand, is_keeper, job_of_output, kept_by, output_files, pipes, real_name};
 use crate::queue::JobId;
-use crate::state::StateDir;
+use crate::state::{Identity, StateDir, StatePaths};
 use crate::system::{ProcessIdentity, process_stat};
 
 /// The processes of this machine, scanned at most once, by whichever thread asks first.
@@ -191,7 +192,21 @@ impl ProcessTable {
                 living.processes.push(seen.identity);
             }
         }
+        let by_group = survivors_by_group(dir).into_iter().filter_map(|s| Some((s.job?, s.processes)));
+        for (job, processes) in by_group.chain(scan.printing_without_marks(dir)) {
+            let living = found.entry(job).or_default();
+            living.is_of_other_incarnation = true;
+            let new: Vec<_> = processes.into_iter().filter(|p| !living.processes.contains(p)).collect();
+            living.processes.extend(new);
+        }
         found
+    }
+
+    /// The processes of attempts of another incarnation of which nothing tells the job; `None` when there are none.
+    #[must_use]
+    pub fn unnamed_survivors(&self, dir: &StateDir) -> Option<Vec<ProcessIdentity>> {
+        let unnamed: Vec<_> = survivors_by_group(dir).into_iter().filter(|s| s.job.is_none()).collect();
+        (!unnamed.is_empty()).then(|| unnamed.into_iter().flat_map(|s| s.processes).collect())
     }
 
     /// The supervisors of this very incarnation: for which job and claim each was called.
@@ -396,6 +411,26 @@ impl Scan {
         self.errands.extend(Errand::of(pid).map(|errand| (at, errand)));
         let (identity, parent, session) = (stat.identity, stat.parent, stat.session);
         self.processes.push(Seen { identity, parent, session, marks });
+    }
+
+    /// Jobs of which something prints into an output of this state directory, or of one that has its id (the one
+    /// that was swapped), and bears no mark: where there are no control groups, that is all that tells.
+    fn printing_without_marks(&self, dir: &StateDir) -> Vec<(JobId, Vec<ProcessIdentity>)> {
+        if !dir.may_have_survivors() {
+            return Vec::new();
+        }
+        let is_ours = |root: &Path| {
+            let identity = Identity::read(&StatePaths::new(root.to_owned()).identity());
+            identity.is_ok_and(|found| found.is_some_and(|i| i.state_id == dir.identity.state_id))
+        };
+        let printing = self.by_output.iter().filter_map(|(output, at)| {
+            let job = job_of_output(output)?;
+            let unmarked = at.iter().map(|&at| &self.processes[at]).filter(|seen| !seen.has_mark());
+            let unmarked: Vec<_> = unmarked.map(|seen| seen.identity).collect();
+            let root = output.ancestors().nth(3)?;
+            (!unmarked.is_empty() && is_ours(root)).then_some((job, unmarked))
+        });
+        printing.collect()
     }
 
     fn writing_to(&self, output: &Path) -> impl Iterator<Item = &Seen> {

@@ -2,10 +2,15 @@
 //!
 //! A backup that was put back *into* the folder leaves the folder what it was. But a supervisor that was called
 //! for a claim which the log does not have yet is of a time that this log does not know, unless its sentinel is
-//! there: then only the log lost its end, which is mended by what the workspace tells.
+//! there: then only the log lost its end, which is mended by what the workspace tells. The same is true of a control
+//! group with processes that was made for such a claim: its supervisor may be gone.
 
+use std::collections::HashSet;
+
+use super::fence;
 use super::process_table::ProcessTable;
 use super::sentinel::Sentinel;
+use crate::state::names::decode;
 use crate::state::{StateDir, StateError};
 
 /// Begins a new incarnation when what lives shows that the files went back in time; says so.
@@ -17,7 +22,8 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
         return Ok(false);
     }
     let supervised = ProcessTable::new().supervised_claims(dir);
-    if supervised.is_empty() {
+    let fenced = fence::living_claims(dir);
+    if supervised.is_empty() && fenced.is_empty() {
         return Ok(false);
     }
     // Only looked at: what its end has torn is for the recovery to find and to tell.
@@ -28,11 +34,28 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
             matches!(&sentinel, Some(Ok(found)) if found.whole().is_some_and(|s| s.supervisor == *process));
         *claim > end && !is_named
     });
-    let Some((process, job, claim)) = unknown else { return Ok(false) };
+    let Some((process, job, claim)) = unknown else { return notice_by_group(dir, &fenced, end) };
     dir.note_restored(&format!(
         "process {} supervises job {job} by claim {claim}, and the queue ends with record {end}: files of an \
          earlier time were put back",
         process.pid
+    ))?;
+    Ok(true)
+}
+
+fn notice_by_group(dir: &mut StateDir, fenced: &[u64], end: u64) -> Result<bool, StateError> {
+    let ahead: Vec<u64> = fenced.iter().copied().filter(|claim| *claim > end).collect();
+    if ahead.is_empty() {
+        return Ok(false);
+    }
+    let workspaces = std::fs::read_dir(dir.paths.jobs()).into_iter().flatten().flatten();
+    let names = workspaces.filter_map(|entry| decode(entry.file_name().to_str()?));
+    let sentinels = names.filter_map(|name| Sentinel::read(&dir.paths.job(&name).ok()?.sentinel()).ok());
+    let named: HashSet<u64> = sentinels.filter_map(|found| Some(found.whole()?.claim)).collect();
+    let Some(claim) = ahead.into_iter().find(|claim| !named.contains(claim)) else { return Ok(false) };
+    dir.note_restored(&format!(
+        "a control group that was made for claim {claim} has processes, and the queue ends with record {end}: files \
+         of an earlier time were put back"
     ))?;
     Ok(true)
 }

@@ -12,7 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::keeper::pipe_of;
+use crate::queue::JobId;
 use crate::state::JobPaths;
+use crate::state::names::decode;
 use crate::system::process_stat;
 
 /// The words by which supervisors and trampolines are called.
@@ -93,6 +95,11 @@ pub(super) fn is_keeper(pid: u32) -> bool {
     command_line.split(|&b| b == 0).nth(1) == Some(KEEPER)
 }
 
+/// Whether a process was started by a server for a job, and not by anybody else: its streams are the server's.
+pub(crate) fn serves_a_job(pid: u32) -> bool {
+    Errand::of(pid).is_some() || is_keeper(pid)
+}
+
 /// The pipes that a process prints into.
 pub(super) fn pipes(pid: u32) -> impl Iterator<Item = u64> {
     STREAMS.into_iter().filter_map(move |stream| pipe_of(pid, stream))
@@ -108,6 +115,11 @@ pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
         OUTPUT_PIPE => Some(file.with_file_name(OUTPUT)),
         _ => None,
     })
+}
+
+/// The job that an output is of, by the name of its workspace.
+pub(super) fn job_of_output(output: &Path) -> Option<JobId> {
+    decode(output.parent()?.file_name()?.to_str()?)?.parse().ok()
 }
 
 /// The output's path as the system names open files, also when the workspace is gone. `real_jobs` is the

@@ -48,6 +48,7 @@ pub use run_under::{
     Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
     run_under, run_with_lock,
 };
+pub(crate) use scan::have_survivors;
 pub use scan::{LOCK_ID_VARIABLE, mark_variable};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub use verdict::{

@@ -9,15 +9,18 @@
 //! environment is not yet there: it reads as empty, and such processes are looked at a second time. A
 //! process that removed both marks from its environment, or runs as another real user, is not found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use super::metadata::LockMetadata;
+use super::caller::group_name;
+use super::metadata::{LockMetadata, read_metadata};
 use super::verdict::Survivors;
 use crate::jobs::marks::{STATE_ID, STATE_INCARNATION};
+use crate::jobs::may_work_on;
 use crate::state::StateDir;
-use crate::system::{Host, ProcessIdentity, environment_of};
+use crate::state::names::decode;
+use crate::system::{Cgroup, Host, ProcessIdentity, environment_of};
 
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
@@ -145,10 +148,54 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
 }
 
 /// The processes that work on a repository by a lock which another incarnation of the state directory has granted:
-/// what was under way when a backup was put back. The files that were put back tell nothing of it.
+/// what was under way when a backup was put back. The files that were put back tell nothing of it. Those that have
+/// cleared their environment are told by their control groups; of which repository they are is not known then, unless
+/// the queue knows their job, and they may be of any.
 pub(super) fn of_other_incarnations(dir: &StateDir, repository: &str) -> Vec<ProcessIdentity> {
+    let mut found = marked_by_others(dir, Some(repository));
+    let unmarked = may_work_on(dir, repository, &groups_of_lost_locks(dir));
+    found.extend(unmarked.into_iter().filter(|p| !found.contains(p)).collect::<Vec<_>>());
+    found
+}
+
+/// Whether anything lives that was started under a lock which another incarnation has granted.
+pub(crate) fn have_survivors(dir: &StateDir) -> bool {
+    !marked_by_others(dir, None).is_empty() || !groups_of_lost_locks(dir).is_empty()
+}
+
+/// The control groups with processes of locks that no file tells of: of a time that is lost.
+fn groups_of_lost_locks(dir: &StateDir) -> Vec<Cgroup> {
+    let prefix = group_name(&dir.identity.state_id.to_string(), "");
+    let groups = Cgroup::named(&prefix).into_iter();
+    let living: Vec<Cgroup> = groups.filter(|group| !matches!(group.is_populated(), Ok(false))).collect();
+    if living.is_empty() {
+        return living;
+    }
+    let entries = std::fs::read_dir(dir.paths.locks()).into_iter().flatten().flatten();
+    let names = entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
+    let known: HashSet<String> = names
+        .filter_map(|name| {
+            let paths = dir.paths.lock(&name).ok()?;
+            Some(read_metadata(&paths.metadata, &name).whole()?.lock_id.clone())
+        })
+        .collect();
+    let lock_of =
+        |group: &Cgroup| group.path().file_name()?.to_str()?.strip_prefix(&prefix).map(str::to_owned);
+    let here = format!("{LOCK_STATE_VARIABLE}={}/{}", dir.identity.state_id, dir.mark());
+    // What an earlier lock of this very incarnation has left.
+    let is_ours = |process: &ProcessIdentity| {
+        environment_of(process.pid).is_ok_and(|environment| environment.iter().any(|e| e == here.as_bytes()))
+    };
+    let is_lost = |group: &Cgroup| {
+        lock_of(group).is_some_and(|lock| !known.contains(&lock)) && !group.processes().iter().any(is_ours)
+    };
+    living.into_iter().filter(is_lost).collect()
+}
+
+/// Those that bear the marks of another incarnation's grant, of one repository or of any.
+fn marked_by_others(dir: &StateDir, repository: Option<&str>) -> Vec<ProcessIdentity> {
     let (id, mark) = (dir.identity.state_id.to_string(), dir.mark());
-    let given = format!("{}={repository}", super::run_under::REPOSITORY_VARIABLE);
+    let given = repository.map(|name| format!("{}={name}", super::run_under::REPOSITORY_VARIABLE));
     let granted_there = format!("{LOCK_STATE_VARIABLE}={id}/");
     let granted_here = format!("{granted_there}{mark}");
     let (job_there, job_here) = (format!("{STATE_ID}={id}"), format!("{STATE_INCARNATION}={mark}"));
@@ -159,7 +206,8 @@ pub(super) fn of_other_incarnations(dir: &StateDir, repository: &str) -> Vec<Pro
             .iter()
             .any(|e| e.starts_with(granted_there.as_bytes()) && e != granted_here.as_bytes());
         let by_job = is_marked(environment, &job_there) && !is_marked(environment, &job_here);
-        is_marked(environment, &given) && (by_lock || by_job && !is_marked(environment, &granted_here))
+        given.as_ref().is_none_or(|given| is_marked(environment, given))
+            && (by_lock || by_job && !is_marked(environment, &granted_here))
     };
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());

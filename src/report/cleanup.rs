@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::{catalogue, page};
 use crate::archive::{Archive, archives};
 use crate::cleanup::{
-    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, completed,
-    damaged, is_running, list,
+    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, WORK_STAYS,
+    completed, damaged, is_running, list,
 };
 use crate::durable::DiskError;
 use crate::queue::JobId;
@@ -311,5 +311,10 @@ fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
         CleanupStatus::Waiting if !said.is_empty() => &catalogue::CLEANUP_WAITING,
         _ => return None,
     };
-    Some(Finding::new(entry, format!("cleanup:{}", cleanup.cleanup_id), said.join("; ")))
+    let mut finding = Finding::new(entry, format!("cleanup:{}", cleanup.cleanup_id), said.join("; "));
+    // A disk that is full does not become empty by waiting.
+    if stuck.values().any(|error| error.starts_with(WORK_STAYS)) {
+        finding.severity = finding.severity.max(Severity::Error);
+    }
+    Some(finding)
 }

@@ -65,10 +65,22 @@ pub fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding>
     if !dir.may_have_survivors() {
         return Vec::new();
     }
-    let living = ProcessTable::new().living_jobs(dir).into_iter();
+    let table = ProcessTable::new();
+    let living = table.living_jobs(dir).into_iter();
     let others = living.filter(|(_, living)| living.is_of_other_incarnation);
     let waiting = others.filter(|(id, _)| state.get(id).is_some_and(|job| job.status == JobStatus::Queued));
-    waiting.map(|(id, living)| of_other_incarnation(&format!("job:{id}"), &living.processes)).collect()
+    let mut found: Vec<Finding> =
+        waiting.map(|(id, living)| of_other_incarnation(&format!("job:{id}"), &living.processes)).collect();
+    found.extend(table.unnamed_survivors(dir).map(|processes| {
+        let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+        let sentence = format!(
+            "processes of a job live ({}), started before a backup of this state directory was put back, and which \
+             job's they are cannot be told: no job is started",
+            pids.join(", ")
+        );
+        Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, "jobs", sentence).with_next("recoveryctl jobs list")
+    }));
+    found
 }
 
 fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {

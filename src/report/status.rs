@@ -252,8 +252,8 @@ impl Status {
     /// Puts it together.
     #[must_use]
     pub fn new(sources: &Sources<'_>) -> Status {
-        let degraded_resources = degraded(sources);
         let findings = findings(sources);
+        let degraded_resources = degraded(sources, &findings);
         let running = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
         let unfinished = unfinished(sources.current).is_some();
         let damaged = !sources.queue.replayed().is_clean();
@@ -291,8 +291,15 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
     }
 }
 
+/// Findings by which something is unusable until somebody acts: a job that cannot end keeps its repository, and a
+/// cleanup that cannot keep git work goes nowhere.
+fn stops_something(finding: &Finding) -> bool {
+    let stops = [catalogue::JOB_CANNOT_END.code, catalogue::CLEANUP_WAITING.code];
+    finding.severity >= Severity::Error && stops.contains(&finding.code.as_ref())
+}
+
 /// What the last recovery called unusable and still is, and what is unusable now.
-fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
+fn degraded(sources: &Sources<'_>, findings: &[Finding]) -> Vec<DegradedResource> {
     let copied = super::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
     let copied: Vec<_> =
         copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
@@ -316,6 +323,9 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
     let claimed: Vec<_> = claimed
         .map(|(job, since)| DegradedResource { object: format!("job:{job}"), why: hangs(*since) })
         .collect();
+    let stopped = findings.iter().filter(|finding| stops_something(finding));
+    let stopped: Vec<_> =
+        stopped.map(|f| DegradedResource { object: f.object.clone(), why: f.sentence.clone() }).collect();
     let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });
     let still = still
         .filter(|r| r.object != DISK)
@@ -323,7 +333,8 @@ fn degraded(sources: &Sources<'_>) -> Vec<DegradedResource> {
         .chain(&startups)
         .chain(&starts)
         .chain(&daemon)
-        .chain(&claimed);
+        .chain(&claimed)
+        .chain(&stopped);
     let still = still.cloned().collect::<Vec<_>>();
     still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
 }

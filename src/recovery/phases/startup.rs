@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::sequence::Shared;
 use crate::jobs::ProcessTable;
+use crate::locks::have_survivors;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{self, Finding, catalogue};
 use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
@@ -41,7 +42,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     Ok(outcome)
 }
 
-/// Once, with the survivors that there are; whether some are left is looked at in each recovery.
+/// Once, with the survivors that there are; whether some are left, of jobs or under locks, is looked at in each
+/// recovery: as long as one is, each start and each grant looks for it.
 fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let Some(restored) = &shared.dir.past.restored else { return };
     if !restored.is_told {
@@ -50,8 +52,10 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     if restored.is_told && !restored.has_survivors {
         return;
     }
-    let living = ProcessTable::new().living_jobs(&shared.dir);
-    let has_survivors = living.values().any(|living| living.is_of_other_incarnation);
+    let table = ProcessTable::new();
+    let has_survivors = table.living_jobs(&shared.dir).values().any(|living| living.is_of_other_incarnation)
+        || table.unnamed_survivors(&shared.dir).is_some()
+        || have_survivors(&shared.dir);
     // A rehearsal's copy is not told of; what cannot be written is told of again.
     let _ = shared.dir.clone().note_told(has_survivors);
 }

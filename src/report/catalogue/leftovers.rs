@@ -25,7 +25,8 @@ pub const CLEANUP_WAITING: Entry = Entry {
               there), or the Docker engine could not be reached: an engine that does not answer proves \
               nothing, so the files wait too.",
     done: "It is tried again, with growing pauses; nothing that is in use is touched.",
-    advice: "Nothing, unless the reason is one that does not pass by itself.",
+    advice: "Nothing, unless the reason is one that does not pass by itself. When git work cannot be kept (severity \
+             error), the disk is full or fails, or something cannot be read: see to that.",
     next: Some("recoveryctl cleanup state"),
 };
 

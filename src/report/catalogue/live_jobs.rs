@@ -125,7 +125,7 @@ pub const JOB_INTERRUPTED: Entry = Entry {
 /// A process of a job does not go.
 pub const JOB_CANNOT_END: Entry = Entry {
     code: "job-cannot-end",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     title: "A process of a job cannot be ended",
     meaning: "The job is to be over (its command has ended, it was cancelled, or its time is over), and a process of \
               it still lives after SIGKILL: it belongs to another user (sudo, a setuid program), it waits in the \
