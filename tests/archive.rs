@@ -25,12 +25,10 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene::empty();
-        scene.sh(
-            "mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
-             echo 1 >f; seq 100 >g; echo '*.ignored' >.gitignore; git add .; git commit -qm one; git tag -am one v1; \
+        scene.sh("mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
+             echo 1 >f; seq 100 >g; echo '*.ignored' >.gitignore; git add .; git commit -qm one; git tag v1; \
              git push -q origin HEAD:main v1; git -C ../up.git symbolic-ref HEAD refs/heads/main; \
-             git clone -q --no-tags $TOP/up.git $TOP/w/repo",
-        );
+             git clone -q $TOP/up.git $TOP/w/repo");
         scene
     }
 
@@ -105,6 +103,10 @@ impl Scene {
             if folder.join("objects").is_dir() && has_object_with(&folder, WORK) {
                 return true;
             }
+            let is_pool = folder.join("pack").is_dir() || folder.join("info").is_dir();
+            if is_pool && pool_has_object_with(&self.place.path().join("up.git"), &folder, WORK) {
+                return true;
+            }
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 let kind = entry.file_type().unwrap();
                 if kind.is_dir() {
@@ -121,8 +123,18 @@ impl Scene {
 }
 
 fn has_object_with(store: &Path, text: &str) -> bool {
+    pool_has_object_with(store, &store.join("objects"), text)
+}
+
+fn pool_has_object_with(store: &Path, objects: &Path, text: &str) -> bool {
     let mut git = Command::new("git");
-    git.env("GIT_DIR", store).args(["-c", "safe.directory=*", "cat-file", "--batch-all-objects", "--batch"]);
+    git.env("GIT_DIR", store).env("GIT_OBJECT_DIRECTORY", objects).args([
+        "-c",
+        "safe.directory=*",
+        "cat-file",
+        "--batch-all-objects",
+        "--batch",
+    ]);
     let out = git.output().unwrap().stdout;
     out.windows(text.len()).any(|window| window == text.as_bytes())
 }
@@ -636,7 +648,7 @@ fn what_is_unpacked_works_where_it_is_and_is_there_once() {
     }
     let scene = Scene::with(
         "echo 1 >>f; git commit -qam base; git clone -q -s . ../b; cd ../b; echo precious-work >n; git add n; \
-         git commit -qm n; git worktree add -q -b t ../tree; \
+         git commit -qm n; git worktree add -q -b t ../tree; echo new >../tree/new; \
          for i in 1 2; do git -C $TOP/first worktree add -q -b o$i $TOP/w/o$i; echo $i >$TOP/w/o$i/n; git -C $TOP/w/o$i add n; done",
     );
     assert!(scene.has_kept_the_work());
@@ -645,13 +657,16 @@ fn what_is_unpacked_works_where_it_is_and_is_there_once() {
     let outside =
         std::fs::read_dir(&out).unwrap().filter(|e| e.as_ref().unwrap().file_name() != "workspace").count();
     assert_eq!(outside, 1);
-    for (repository, says) in [("b", "n\nbase\none\n"), ("tree", "n\nbase\none\n")] {
+    for repository in ["b", "tree"] {
         let mut git = Command::new("git");
         git.args(["-c", "safe.directory=*", "log", "--format=%s"])
             .current_dir(out.join("workspace").join(repository));
         let log = git.output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&log.stdout), says, "{}", String::from_utf8_lossy(&log.stderr));
+        let said = String::from_utf8_lossy(&log.stderr);
+        assert_eq!(String::from_utf8_lossy(&log.stdout), "n\nbase\none\n", "{repository}: {said}");
     }
+    let gitdir = std::fs::read_to_string(out.join("workspace/b/.git/worktrees/tree/gitdir")).unwrap();
+    assert_eq!(Path::new(gitdir.trim()), out.join("workspace/tree/.git"));
 }
 
 /// What has its objects in a folder, or its own folder, holds it.

@@ -24,6 +24,8 @@ pub(super) enum Part {
     Whole(PathBuf),
     /// Some files of a working tree.
     Files { tree: PathBuf, changes: Changes },
+    /// The file that leads from a working tree to its repository.
+    DotGit(PathBuf),
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
     /// A repository outside, which a working tree here belongs to.
@@ -80,13 +82,16 @@ impl Judge<'_> {
     /// What could not be read at all.
     pub(super) fn plan(&self) -> Result<Plan, Unread> {
         let mut plan = Plan::default();
-        let mut outside = HashSet::new();
+        let (mut outside, mut files) = (HashSet::new(), Vec::new());
         let mut trees_of: BTreeMap<usize, Vec<&Path>> = BTreeMap::new();
         for tree in &self.found.trees {
             match self.home_of(tree) {
                 Ok(Home::Nowhere) => {}
                 Ok(Home::Inside(store)) => {
                     trees_of.entry(store).or_default().push(&tree.path);
+                    if tree.dot_git == DotGit::File {
+                        files.push((tree.path.as_path(), store));
+                    }
                     let folder = self.open(&self.found.stores[store].path)?;
                     self.judge_tree(&mut plan, &tree.path, &folder)?;
                 }
@@ -118,8 +123,25 @@ impl Judge<'_> {
         for pool in &self.found.pools {
             plan.keep_whole(pool, "it has git's objects, and is no repository's own".to_owned());
         }
-        self.keep_lenders(&mut plan, unproven)?;
+        self.keep_lenders(&mut plan, &unproven)?;
+        self.keep_links(&mut plan, &files);
         Ok(plan)
+    }
+
+    /// Of a working tree of which files are kept, whose repository lies elsewhere and is kept whole: what leads there.
+    fn keep_links(&self, plan: &mut Plan, trees: &[(&Path, usize)]) {
+        let is_whole = |path: &Path| {
+            plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if path.starts_with(whole)))
+        };
+        let has_files = |path: &Path| {
+            plan.parts.iter().any(|part| matches!(part, Part::Files { tree, .. } if tree == path))
+        };
+        let links: Vec<Part> = trees
+            .iter()
+            .filter(|(tree, store)| has_files(tree) && is_whole(&self.found.stores[*store].path))
+            .map(|(tree, _)| Part::DotGit((*tree).to_owned()))
+            .collect();
+        plan.parts.extend(links);
     }
 
     fn open(&self, path: &Path) -> Result<OwnedFd, Unread> {
@@ -473,61 +495,78 @@ impl Judge<'_> {
         Ok(search.1)
     }
 
-    /// A repository that is kept may borrow objects from others here: those are kept with it.
-    fn keep_lenders(&self, plan: &mut Plan, unproven: BTreeSet<usize>) -> Result<(), Unread> {
-        let (mut kept, mut open): (BTreeSet<usize>, Vec<usize>) =
-            (unproven.clone(), unproven.into_iter().collect());
-        while let Some(number) = open.pop() {
-            let borrower = &self.found.stores[number];
-            let folder = self.open(&borrower.path)?;
-            for place in self.lenders_of(borrower, &folder) {
-                let why = format!("{} borrows objects from it", shown(&borrower.path));
-                let lender = self.found.stores.iter().position(|store| store.objects == Some(place));
-                match (lender, self.path_of(place)) {
-                    (Some(lender), _) => {
-                        if kept.insert(lender) {
-                            plan.keep_whole(&self.found.stores[lender].path, why);
-                            open.push(lender);
-                        }
-                    }
-                    // A folder of objects that looks like none, because it is empty but for its own lenders.
-                    (None, Ok(Some(path))) => plan.keep_whole(&path, why),
-                    (None, Ok(None)) => {}
-                    (None, Err(unread)) => return Err(unread),
+    /// A repository that is kept may borrow objects from others here: those are kept with it. Those from elsewhere are
+    /// named.
+    fn keep_lenders(&self, plan: &mut Plan, unproven: &BTreeSet<usize>) -> Result<(), Unread> {
+        let mut seen: BTreeSet<Place> =
+            unproven.iter().filter_map(|number| self.found.stores[*number].objects).collect();
+        let stores = unproven.iter().map(|number| self.found.stores[*number].path.as_path());
+        let mut open: Vec<PathBuf> =
+            stores.chain(self.found.pools.iter().map(PathBuf::as_path)).map(Path::to_owned).collect();
+        while let Some(borrower) = open.pop() {
+            for (place, named) in self.lenders_of(&borrower)? {
+                if !seen.insert(place) {
+                    continue;
                 }
+                let why = format!("{} borrows objects from it", shown(&borrower));
+                let lender = self.found.stores.iter().find(|store| store.objects == Some(place));
+                let path = match lender {
+                    Some(store) => Some(store.path.clone()),
+                    None => self.path_of(place)?,
+                };
+                let Some(path) = path else {
+                    plan.add_to_why(&borrower, &format!("it borrows objects from {named}"));
+                    continue;
+                };
+                if !plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if *whole == path)) {
+                    plan.keep_whole(&path, why);
+                }
+                open.push(path);
             }
         }
         Ok(())
     }
-}
 
-impl Judge<'_> {
-    /// Which folders of objects a repository borrows from, or has its own objects in.
-    fn lenders_of(&self, store: &Store, folder: &OwnedFd) -> Vec<Place> {
-        let objects = match store.has_objects_elsewhere {
-            true => self.open_named(folder.as_fd(), &link_target(folder)),
-            false => open_folder(folder.as_fd(), Path::new("objects")),
+    /// Which folders of objects a repository, or a folder of objects, borrows from, or has its own objects in; with
+    /// the name that is there.
+    fn lenders_of(&self, borrower: &Path) -> Result<Vec<(Place, String)>, Unread> {
+        let folder = self.open(borrower)?;
+        let mut lenders = Vec::new();
+        let objects = match entry_at(folder.as_fd(), c"objects") {
+            Ok(Some((FileType::Symlink, _))) => {
+                let target = rustix::fs::readlinkat(&folder, c"objects", Vec::new());
+                let target = target.map(std::ffi::CString::into_bytes).unwrap_or_default();
+                let Ok(objects) = self.open_named(folder.as_fd(), &target) else { return Ok(lenders) };
+                lenders.extend(place_of(&objects).ok().map(|place| (place, named(&target))));
+                objects
+            }
+            Ok(Some((FileType::Directory, _))) => self.open(&borrower.join("objects"))?,
+            _ => folder,
         };
-        let Ok(objects) = objects else { return Vec::new() };
         let text = tips::small(objects.as_fd(), c"info/alternates").ok().flatten().unwrap_or_default();
-        let lenders =
-            lines_of(&text).filter_map(|path| place_of(self.open_named(objects.as_fd(), path).ok()?).ok());
-        let linked = store.has_objects_elsewhere.then(|| place_of(&objects).ok()).flatten();
-        lenders.chain(linked).collect()
+        for path in lines_of(&text) {
+            let opened = self.open_named(objects.as_fd(), path).ok();
+            lenders.extend(opened.and_then(|opened| place_of(opened).ok()).map(|place| (place, named(path))));
+        }
+        Ok(lenders)
     }
 }
 
-/// Where a repository's `objects` lead.
-fn link_target(folder: &OwnedFd) -> Vec<u8> {
-    rustix::fs::readlinkat(folder, c"objects", Vec::new())
-        .map(std::ffi::CString::into_bytes)
-        .unwrap_or_default()
+fn named(path: &[u8]) -> String {
+    shown(Path::new(OsStr::from_bytes(path)))
 }
 
 impl Plan {
     fn keep_whole(&mut self, path: &Path, why: String) {
         self.repositories.push(Repository { whole: true, ..Repository::new(path, why) });
         self.parts.push(Part::Whole(path.to_owned()));
+    }
+
+    fn add_to_why(&mut self, path: &Path, more: &str) {
+        let named = Repository::new(path, String::new()).path;
+        for repository in self.repositories.iter_mut().filter(|r| r.whole && r.path == named) {
+            repository.why = format!("{}; {more}", repository.why);
+        }
     }
 }
 
@@ -598,6 +637,7 @@ impl std::fmt::Debug for Part {
         match self {
             Part::Whole(path) => write!(f, "all of {}", path.display()),
             Part::Files { tree, .. } => write!(f, "files of {}", tree.display()),
+            Part::DotGit(path) => write!(f, ".git of {}", path.display()),
             Part::Tags(path, _) => write!(f, "tags of {}", path.display()),
             Part::Outside(_) => write!(f, "a repository elsewhere"),
         }

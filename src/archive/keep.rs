@@ -312,6 +312,14 @@ impl Copy<'_, '_> {
                     self.tree(folder.as_fd(), Path::new(""), &name)?;
                 }
                 Part::Tags(..) => {}
+                Part::DotGit(tree) if outermost.iter().any(|path| tree.starts_with(path)) => {}
+                Part::DotGit(tree) => {
+                    let folder = self.open(tree)?;
+                    let name = [&*self.name_of(tree), b"/.git"].concat();
+                    if self.taken.insert(&name) {
+                        self.entry(folder.as_fd(), b".git", &tree.join(".git"), &name)?;
+                    }
+                }
                 Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
                 Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
             }

@@ -22,8 +22,6 @@ pub(super) struct Store {
     pub(super) place: Place,
     /// Its `objects`, when it has them itself.
     pub(super) objects: Option<Place>,
-    /// Its `objects` is a link to where they are.
-    pub(super) has_objects_elsewhere: bool,
     /// Its objects and most of its names are another one's (`commondir`).
     pub(super) is_linked: bool,
 }
@@ -135,7 +133,7 @@ impl Visitor for Found {
             let place = place_of(folder).map_err(|e| Unread::new(path, e))?;
             let objects = objects.map(|(_, place)| place);
             let path = path.to_owned();
-            self.stores.push(Store { path, place, objects, has_objects_elsewhere, is_linked });
+            self.stores.push(Store { path, place, objects, is_linked });
         }
         Ok(Go::In)
     }

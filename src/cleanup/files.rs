@@ -119,7 +119,10 @@ impl Work<'_> {
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let told = format!("git work may be lost, so the workspace stays: {why}");
+                let told = match why {
+                    CannotKeep::Needed { .. } => format!("the workspace stays: {why}"),
+                    _ => format!("git work may be lost, so the workspace stays: {why}"),
+                };
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
                     CannotKeep::Needed { .. } => Halt::InUse(told),
