@@ -280,10 +280,10 @@ impl Visitor for Leading<'_> {
             }
             _ => {}
         }
-        if kind(c"commondir") == Some(FileType::RegularFile) {
-            if let Some(target) = text(c"commondir") {
-                self.add(folder, target.trim_ascii(), path);
-            }
+        if kind(c"commondir") == Some(FileType::RegularFile)
+            && let Some(target) = text(c"commondir")
+        {
+            self.add(folder, target.trim_ascii(), path);
         }
         Ok(Go::In)
     }

@@ -144,12 +144,9 @@ impl Visitor for Found {
             Err(Errno::NOENT) => {}
             Err(e) => return Err(Unread::new(path, e)),
         }
-        if is_object(name.to_bytes(), path) {
-            if let Some(pool) =
-                path.parent().and_then(Path::parent).filter(|p| self.pools.last() != Some(&p.to_path_buf()))
-            {
-                self.pools.push(pool.to_owned());
-            }
+        let pool = path.parent().and_then(Path::parent).filter(|_| is_object(name.to_bytes(), path));
+        if let Some(pool) = pool.filter(|pool| self.pools.last().is_none_or(|last| last != pool)) {
+            self.pools.push(pool.to_owned());
         }
         Ok(())
     }

@@ -43,11 +43,8 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
 /// # Errors
 /// As [`settings_of`].
 pub(super) fn work_tree_setting(folder: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, String> {
-    let found = settings_of(folder)?.into_iter();
-    Ok(found
-        .filter(|s| (s.section.as_str(), s.key.as_str()) == ("core", "worktree"))
-        .next_back()
-        .map(|s| s.value))
+    let mut found = settings_of(folder)?.into_iter();
+    Ok(found.rfind(|s| (s.section.as_str(), s.key.as_str()) == ("core", "worktree")).map(|s| s.value))
 }
 
 struct Parser<'a> {
