@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use recovery::archive::{
-    ArchiveSource, CannotKeep, KeepRequest, KeepRules, Kept, archive, archives, has_git, keep, remove,
-    restore,
+    ArchiveSource, CannotKeep, KeepRequest, KeepRules, Kept, archive, archives, changed_since, has_git, keep,
+    remove, restore,
 };
 use recovery::durable::Disk;
 use recovery::state::{Clock, StateDir};
@@ -25,12 +25,10 @@ struct Scene {
 impl Scene {
     fn new() -> Scene {
         let scene = Scene::empty();
-        scene.sh(
-            "mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
-             echo 1 >f; seq 100 >g; echo '*.ignored' >.gitignore; git add .; git commit -qm one; git tag -am one v1; \
+        scene.sh("mkdir w; git init -q --bare up.git; git clone -q up.git first 2>/dev/null; cd first; \
+             echo 1 >f; seq 100 >g; echo '*.ignored' >.gitignore; git add .; git commit -qm one; git tag v1; \
              git push -q origin HEAD:main v1; git -C ../up.git symbolic-ref HEAD refs/heads/main; \
-             git clone -q $TOP/up.git $TOP/w/repo",
-        );
+             git clone -q $TOP/up.git $TOP/w/repo");
         scene
     }
 
@@ -77,6 +75,7 @@ impl Scene {
     fn request(&self) -> KeepRequest<'_> {
         KeepRequest {
             folder: &self.w,
+            was: None,
             archive_id: "w.1",
             source: ArchiveSource::Cleanup,
             object: "job:w".to_owned(),
@@ -104,6 +103,10 @@ impl Scene {
             if folder.join("objects").is_dir() && has_object_with(&folder, WORK) {
                 return true;
             }
+            let is_pool = folder.join("pack").is_dir() || folder.join("info").is_dir();
+            if is_pool && pool_has_object_with(&self.place.path().join("up.git"), &folder, WORK) {
+                return true;
+            }
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 let kind = entry.file_type().unwrap();
                 if kind.is_dir() {
@@ -120,8 +123,18 @@ impl Scene {
 }
 
 fn has_object_with(store: &Path, text: &str) -> bool {
+    pool_has_object_with(store, &store.join("objects"), text)
+}
+
+fn pool_has_object_with(store: &Path, objects: &Path, text: &str) -> bool {
     let mut git = Command::new("git");
-    git.env("GIT_DIR", store).args(["-c", "safe.directory=*", "cat-file", "--batch-all-objects", "--batch"]);
+    git.env("GIT_DIR", store).env("GIT_OBJECT_DIRECTORY", objects).args([
+        "-c",
+        "safe.directory=*",
+        "cat-file",
+        "--batch-all-objects",
+        "--batch",
+    ]);
     let out = git.output().unwrap().stdout;
     out.windows(text.len()).any(|window| window == text.as_bytes())
 }
@@ -281,6 +294,118 @@ const WORKS: &[(&str, &str)] = &[
         "cd ..; rm -rf repo; git init -q --object-format=sha256 repo; cd repo; echo precious-work >f; git add f; \
       git commit -qm x; rm f",
     ),
+    ("tag packed, no branch packed", "git tag -am precious-work v2; git pack-refs"),
+    (
+        "tag packed, detached",
+        "git checkout -q --detach; git branch -qD main; git tag -am precious-work v2; git gc -q",
+    ),
+    ("tag of a tag", "git tag -am precious-work in; git tag -am outer out in; git tag -d in"),
+    ("message of a tag of a file", "git tag -am t t $(echo precious-work | git hash-object -w --stdin)"),
+    (
+        "message of a tag of a tree",
+        "B=$(echo precious-work | git hash-object -w --stdin); git tag -am t t $(printf '100644 blob %s\\tx\\n' $B | git mktree)",
+    ),
+    (
+        "tag among a remote's names",
+        "git tag -am precious-work v2; git update-ref refs/remotes/origin/v2 v2; git tag -d v2",
+    ),
+    (
+        "remotes of each other",
+        "git clone -q . ../b; echo precious-work >n; git add n; git commit -qm n; git remote add b ../b; \
+      git push -q b HEAD:refs/heads/new; cd ../b; git remote add a ../repo; git fetch -q a; git checkout -q new",
+    ),
+    (
+        "remote that is itself",
+        "echo precious-work >>f; git commit -qam two; git remote add self .; git fetch -q self",
+    ),
+    (
+        "remote by a URL that is inside",
+        "echo precious-work >>f; git commit -qam two; git clone -q --bare . ../b.git; git remote add b file://$TOP/w/b.git; \
+      git fetch -q b; rm .git/FETCH_HEAD; cd ../b.git; git remote add r ../repo; git fetch -q r; rm FETCH_HEAD",
+    ),
+    (
+        "remote that is a bundle inside",
+        "echo precious-work >>f; git commit -qam two; git bundle create -q ../b.bundle main; cd ..; rm -rf repo; \
+      git clone -q -b main b.bundle repo",
+    ),
+    (
+        "remote whose objects are inside",
+        "echo precious-work >>f; git commit -qam two; git clone -q --bare -s . $TOP/thin.git; \
+      git remote add thin $TOP/thin.git; git fetch -q thin; rm .git/FETCH_HEAD",
+    ),
+    (
+        "name of no remote",
+        "echo precious-work >>f; git commit -qam two; git update-ref refs/remotes/backup/main HEAD",
+    ),
+    (
+        "remote that went",
+        "echo precious-work >>f; git commit -qam two; git init -q --bare $TOP/t.git; git remote add t $TOP/t.git; \
+      git push -q t main; rm -rf $TOP/t.git",
+    ),
+    (
+        "remote under another's name",
+        "echo precious-work >>f; git commit -qam two; git clone -q --bare . ../b.git; git remote add b ../b.git; \
+      git config remote.b.fetch '+refs/heads/*:refs/remotes/origin/*'; git fetch -q b; rm .git/FETCH_HEAD; \
+      cd ../b.git; git remote add r ../repo; git fetch -q r; rm FETCH_HEAD",
+    ),
+    (
+        "remote whose URL is told by another setting",
+        "echo precious-work >>f; git commit -qam two; git clone -q --bare . ../b.git; git config url.$TOP/w/.insteadOf x: ; \
+      git remote add b x:b.git; git fetch -q b; rm .git/FETCH_HEAD; cd ../b.git; git remote add r x:repo; \
+      git config url.$TOP/w/.insteadOf x: ; git fetch -q r; rm FETCH_HEAD",
+    ),
+    (
+        "objects behind a link",
+        "echo precious-work >>f; git commit -qam two; mv .git/objects ../store; ln -s ../../store .git/objects",
+    ),
+    (
+        "objects of no repository",
+        "echo precious-work >>f; git commit -qam two; mkdir ../o; mv .git/objects ../o/store; cd ..; rm -rf repo",
+    ),
+    (
+        "objects of no repository, packed",
+        "echo precious-work >>f; git commit -qam two; git gc -q; mkdir ../o; mv .git/objects ../o/store; cd ..; rm -rf repo",
+    ),
+    (
+        "lender that is no repository",
+        "mkdir -p ../cache; (export GIT_OBJECT_DIRECTORY=$TOP/w/cache GIT_ALTERNATE_OBJECT_DIRECTORIES=$PWD/.git/objects; \
+      echo precious-work >n; git add n; git commit -qm n); echo $TOP/w/cache >.git/objects/info/alternates; rm n",
+    ),
+    (
+        "tree whose folder of git is made of links",
+        "mkdir -p ../wd/.git/logs; cd ../wd/.git; for x in config refs packed-refs objects info; do \
+      ln -s ../../repo/.git/$x $x; done; cp ../../repo/.git/HEAD HEAD; cd ..; git checkout -qf; \
+      git checkout -q --detach; echo precious-work >n; git add n; git commit -qm n; rm n",
+    ),
+    (
+        "reflog of another day",
+        "export GIT_COMMITTER_DATE='2005-04-07T22:13:13 +0000'; git checkout -q --detach; echo precious-work >>f; \
+      git commit -qam two; git checkout -q main",
+    ),
+    (
+        "linked tree, detached and removed",
+        "git worktree add -q --detach ../t; (cd ../t; echo precious-work >>f; git commit -qam two); git worktree remove ../t",
+    ),
+    ("stash that was dropped", "echo precious-work >f; git stash -q; git stash drop -q"),
+    (
+        "commit that was never named",
+        "echo precious-work >f; git commit-tree -m x $(git stash create)^{tree}; git checkout -q f",
+    ),
+    (
+        "commit that was never named, packed",
+        "echo precious-work >n; git add n; C=$(git commit-tree -m x -p HEAD $(git write-tree)); git reset -q; rm n; \
+      git update-ref refs/heads/t $C; git repack -qad; git update-ref -d refs/heads/t; rm -rf .git/logs",
+    ),
+    (
+        "tree that moved",
+        "cd ..; mkdir t; mv repo/.git dot.git; rm -r repo; cd dot.git; git config core.worktree $TOP/w/t; git reset -q --hard; \
+      cd ..; echo precious-work >>t/f; mv t t2",
+    ),
+    (
+        "no index, ignored file of a commit",
+        "echo 1 >a.ignored; git add -f .; git commit -qm c; git push -q origin main; \
+      echo precious-work >a.ignored; rm .git/index",
+    ),
     (
         "remote-tracking name of a first commit only",
         "echo precious-work >>f; git commit -qam two; git gc -q --prune=now",
@@ -307,7 +432,8 @@ fn keep_loses_nothing_that_only_a_folder_has() {
 /// What is elsewhere: a copy of it would take room for nothing.
 const NOTHING: &[(&str, &str)] = &[
     ("clone", ":"),
-    ("packed", "git tag -d v1; git gc -q"),
+    ("packed", "git gc -q"),
+    ("tag without a message", "git tag light; git gc -q"),
     ("ignored files", "echo x >a.ignored"),
     ("shallow", "cd ..; rm -rf repo; git clone -q --no-tags --depth 1 file://$TOP/up.git repo"),
     ("pushed", "git checkout -qb x; echo 2 >>f; git commit -qam two; git push -q origin x"),
@@ -317,6 +443,27 @@ const NOTHING: &[(&str, &str)] = &[
         "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub",
     ),
     ("clean linked tree", "git worktree add -q -b x ../tree"),
+    ("remote outside by a relative path", "git remote set-url origin ../../up.git"),
+    ("remote outside by a URL", "git remote set-url origin file://$TOP/up.git"),
+    (
+        "remote elsewhere",
+        "git remote set-url origin ssh://host/x.git; git config remote.origin.pushurl host:x.git",
+    ),
+    (
+        "cut off fetch",
+        "mkdir -p .git/objects/tmp_objdir-incoming-x/pack; echo x >.git/objects/tmp_objdir-incoming-x/pack/tmp_pack_1",
+    ),
+    (
+        "partial clone",
+        "cd ..; rm -rf repo; git -C $TOP/up.git config uploadpack.allowFilter true; \
+      git clone -q --no-tags --filter=blob:none file://$TOP/up.git repo",
+    ),
+    ("no index and no files", "cd ..; rm -rf repo; git clone -qn --no-tags $TOP/up.git repo"),
+    (
+        "reference outside with commits of its own",
+        "cd $TOP/first; git commit -q --allow-empty -m x; cd $TOP/w; rm -rf repo; \
+      git clone -q --no-tags --reference $TOP/first $TOP/up.git repo",
+    ),
     ("empty repository", "cd ..; rm -rf repo; git init -q repo"),
     ("empty .git", "cd ..; rm -rf repo; mkdir -p repo/.git/objects/info"),
 ];
@@ -349,10 +496,15 @@ fn rules_tell_which_ignored_files_and_how_old_reflogs_count() {
     let mut scene = Scene::with(ignored);
     scene.rules.keep_ignored = vec!["notes.*".to_owned()];
     assert!(scene.has_kept_the_work());
+    // An entry's own date may be any; when its commit was written, the system knows.
     let old = "export GIT_COMMITTER_DATE='2001-01-01T00:00:00Z'; echo precious-work >>f; git commit -qam two; \
                git reset -q --hard HEAD~1; rm .git/ORIG_HEAD";
+    let scene = Scene::with(old);
+    assert!(scene.has_kept_the_work());
+    let days = |n: i64| n * 24 * 3600 * 1000;
     let mut scene = Scene::with(old);
-    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "its entry is old: {:?}", scene.keep());
+    scene.dir.clock = Clock::fixed(Clock::system().now().plus_millis(days(91)));
+    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "nothing was written for long: {:?}", scene.keep());
     scene.rules.reflog = Duration::from_secs(100 * 365 * 24 * 3600);
     assert!(scene.has_kept_the_work());
 }
@@ -426,4 +578,202 @@ fn keep_that_cannot_write_is_an_error_and_leaves_nothing() {
         assert!(left.iter().all(|name| !name.to_str().unwrap().starts_with('.')), "effect {at}: {left:?}");
         assert!(kept.is_err() || scene.has_kept_the_work(), "effect {at}: {kept:?}");
     }
+}
+
+/// Nothing but the messages of tags is kept, with those that they are tags of.
+#[test]
+fn tags_of_a_clone_are_kept_alone() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with(
+        "git fetch -q --tags; git tag -am precious-work in; git tag -am outer out in; git tag -d in",
+    );
+    assert!(scene.has_kept_the_work());
+    let found = archive(&scene.dir, "w.1").unwrap().unwrap();
+    assert_eq!((found.entries, found.repositories[0].whole), (1, false), "{found:#?}");
+}
+
+/// Two names that the check sum of names could not tell apart.
+#[test]
+fn files_are_told_apart_by_their_whole_names() {
+    if !has_git_program() {
+        return;
+    }
+    // "plumless" and "buckeroo" have the same CRC-32.
+    let names = ["plumless", "buckeroo"];
+    assert_eq!(crc32fast::hash(names[0].as_bytes()), crc32fast::hash(names[1].as_bytes()));
+    let scene = Scene::with(
+        "echo 1 >plumless; echo 1 >buckeroo; git add .; git commit -qm x; git push -q origin main; \
+         echo other-work >plumless; echo precious-work >buckeroo",
+    );
+    assert!(scene.has_kept_the_work());
+    let repo = scene.place.path().join("restored/workspace/repo");
+    let kept = names.map(|name| std::fs::read_to_string(repo.join(name)).unwrap());
+    assert_eq!(kept, ["other-work\n", "precious-work\n"]);
+}
+
+#[test]
+fn file_that_two_trees_have_is_in_an_archive_once() {
+    if !has_git_program() {
+        return;
+    }
+    // Without its names, the outer tree takes the inner one for files of its own.
+    let scene = Scene::with(
+        "git clone -q $TOP/up.git in; cd in; git gc -q; rm -rf .git/refs; echo precious-work >n; \
+         cd ..; echo x >.git.tags; git tag -am other v2",
+    );
+    assert!(scene.has_kept_the_work());
+    let list = Command::new("tar")
+        .arg("-tf")
+        .arg(scene.dir.paths.cleanup_archive().join("w.1.tar"))
+        .output()
+        .unwrap();
+    let mut names: Vec<String> = String::from_utf8(list.stdout).unwrap().lines().map(str::to_owned).collect();
+    names.sort();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
+    assert!(
+        names.contains(&"workspace/repo/.git.tags".to_owned())
+            && names.contains(&"workspace/repo/.git.tags~".to_owned())
+    );
+}
+
+/// A repository outside that some trees here belong to, and what names places in the folder that went.
+#[test]
+fn what_is_unpacked_works_where_it_is_and_is_there_once() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with(
+        "echo 1 >>f; git commit -qam base; git clone -q -s . ../b; cd ../b; echo precious-work >n; git add n; \
+         git commit -qm n; git worktree add -q -b t ../tree; echo new >../tree/new; \
+         for i in 1 2; do git -C $TOP/first worktree add -q -b o$i $TOP/w/o$i; echo $i >$TOP/w/o$i/n; git -C $TOP/w/o$i add n; done",
+    );
+    assert!(scene.has_kept_the_work());
+    scene.sh("mv w gone");
+    let out = scene.place.path().join("restored");
+    let outside =
+        std::fs::read_dir(&out).unwrap().filter(|e| e.as_ref().unwrap().file_name() != "workspace").count();
+    assert_eq!(outside, 1);
+    for repository in ["b", "tree"] {
+        let mut git = Command::new("git");
+        git.args(["-c", "safe.directory=*", "log", "--format=%s"])
+            .current_dir(out.join("workspace").join(repository));
+        let log = git.output().unwrap();
+        let said = String::from_utf8_lossy(&log.stderr);
+        assert_eq!(String::from_utf8_lossy(&log.stdout), "n\nbase\none\n", "{repository}: {said}");
+    }
+    let gitdir = std::fs::read_to_string(out.join("workspace/b/.git/worktrees/tree/gitdir")).unwrap();
+    assert_eq!(Path::new(gitdir.trim()), out.join("workspace/tree/.git"));
+}
+
+/// What has its objects in a folder, or its own folder, holds it.
+#[test]
+fn folder_stays_while_a_repository_in_another_workspace_needs_it() {
+    if !has_git_program() {
+        return;
+    }
+    for script in [
+        "git clone -q -s $A/repo $B/deep/b",
+        "git -C $A/repo worktree add -q $B/b",
+        "git init -q $B/b; rm -r $B/b/.git/objects; ln -s $A/repo/.git/objects $B/b/.git/objects",
+    ] {
+        let scene = Scene::new();
+        scene.sh(&format!(
+            "A=$TOP/state/jobs/a; B=$TOP/state/jobs/b; mkdir -p $A $B; cp -a w/repo $A; {script}"
+        ));
+        let request = |name: &'static str, folder: &'static str| {
+            let folder = scene.dir.paths.jobs().join(folder);
+            keep(&scene.dir, &KeepRequest { folder: &folder, archive_id: name, ..scene.request() })
+        };
+        let why = request("a.1", "a").unwrap_err();
+        assert!(why.may_pass() && why.to_string().contains("jobs/b/"), "{why}");
+        request("b.1", "b").unwrap();
+        scene.sh("rm -rf state/jobs/b");
+        // What was found of the other workspaces is not looked at anew at once.
+        let mut last = request("a.1", "a");
+        for _ in 0..1000 {
+            if last.is_ok() {
+                break;
+            }
+            std::thread::yield_now();
+            last = request("a.1", "a");
+        }
+        last.unwrap();
+    }
+}
+
+/// Times that a number of the old form does not hold, and modes of folders.
+#[test]
+fn unpacking_gives_times_and_modes_back() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with(
+        "echo >.git/HEAD; echo precious-work >f; mkdir d closed; echo x >closed/x; touch -d '1950-01-01T00:00:00Z' f; \
+         touch -d '2300-01-01T00:00:00Z' g; ln -s nowhere l; touch -h -d '1999-01-01T00:00:00Z' l; \
+         touch -d '2001-01-01T00:00:00Z' d; chmod 0555 closed; chmod 1777 d",
+    );
+    assert!(scene.has_kept_the_work());
+    let [was, is] = ["w/repo", "restored/workspace/repo"].map(|at| scene.place.path().join(at));
+    for name in ["f", "g", "l", "d", "closed"] {
+        let [was, is] = [&was, &is].map(|at| at.join(name).symlink_metadata().unwrap());
+        assert_eq!(was.mtime(), is.mtime(), "{name}");
+        assert_eq!(was.mode(), is.mode(), "{name}");
+    }
+    for at in [was, is] {
+        std::fs::set_permissions(at.join("closed"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// An archive of an earlier version may have one file twice; one that has two of one name is damaged.
+#[test]
+fn archive_with_a_file_twice_is_unpacked_and_a_pipe_is_no_archive() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with("echo precious-work >>f");
+    scene.keep().unwrap();
+    let tar = scene.dir.paths.cleanup_archive().join("w.1.tar");
+    let unpacked = |to: &str| {
+        restore(&Disk::real(), &archive(&scene.dir, "w.1").unwrap().unwrap(), &scene.place.path().join(to))
+    };
+    let twice = |change: &str| {
+        scene.sh(&format!(
+            "rm -rf x y.tar; mkdir x; tar -C x -xf {0}; cp {0} y.tar; {change}; tar --format=posix -C x -rf y.tar workspace/repo/f; cp y.tar {0}",
+            tar.display()
+        ));
+    };
+    twice(":");
+    unpacked("same").unwrap();
+    assert!(
+        std::fs::read_to_string(scene.place.path().join("same/workspace/repo/f")).unwrap().contains(WORK)
+    );
+    twice("echo other >x/workspace/repo/f");
+    assert!(unpacked("other").is_err());
+    scene.sh("mkfifo state/cleanup/archive/p.json state/cleanup/archive/q.tar state/cleanup/archive/p; rm state/cleanup/archive/w.1.json; \
+              mkfifo state/cleanup/archive/w.1.json");
+    assert_eq!(archives(&scene.dir).unwrap().len(), 1);
+}
+
+/// What moved into a trash is judged as where it was, and what came later is kept.
+#[test]
+fn folder_in_a_trash_is_judged_as_where_it_was() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with("git worktree add -q -b x ../tree");
+    let trash = scene.dir.paths.cleanup_trash().join("w");
+    std::fs::create_dir_all(trash.parent().unwrap()).unwrap();
+    std::fs::rename(&scene.w, &trash).unwrap();
+    let judged = || keep(&scene.dir, &KeepRequest { folder: &trash, was: Some(&scene.w), ..scene.request() });
+    assert!(matches!(judged(), Ok(Kept::Proven)), "{:?}", judged());
+    let now = Clock::system().now();
+    assert!(!changed_since(&trash, now.plus_millis(60_000)).unwrap());
+    std::fs::write(trash.join("tree/new"), WORK).unwrap();
+    assert!(changed_since(&trash, now).unwrap());
+    assert!(matches!(judged(), Ok(Kept::Archived { .. })));
 }

@@ -342,3 +342,60 @@ fn work_is_kept_when_a_job_goes_whose_cleanup_was_passed_over() {
     let trash = std::fs::read_dir(scene.place.state().join("jobs/.trash")).unwrap();
     assert_eq!(trash.count(), 0);
 }
+
+/// The objects of one workspace's repository are another one's: that one goes first, and then this one by itself.
+#[test]
+fn workspace_waits_while_a_repository_in_another_one_borrows_from_it() {
+    if !has_program("git") {
+        return;
+    }
+    let mut scene = Scene::new(&[]);
+    let lender = scene.next();
+    let repository = scene.workspace(&lender).join("a/own");
+    let script = format!("git clone -q -s {} borrower", repository.display());
+    let submit = ["submit", "-q", "--id", "borrower", "--", "sh", "-c", &script];
+    scene.run(&mut scene.command(), &submit).ends_with(0);
+    scene.run(&mut scene.command(), &["work", "--once"]).ends_with(0);
+    scene.run(&mut scene.command(), &["cleanup", "run"]);
+    assert!(scene.has_all(&lender, "it is borrowed from"));
+    let findings = scene.run(scene.command().arg("--json"), &["status"]).json()["findings"].clone();
+    let waiting = findings.as_array().unwrap().iter().find(|f| f["code"] == "cleanup-waiting").unwrap();
+    let borrower = scene.workspace("borrower").join("borrower/.git");
+    assert!(waiting["sentence"].as_str().unwrap().contains(borrower.to_str().unwrap()), "{waiting}");
+    scene.run(&mut scene.command(), &["cleanup", "start", "borrower"]).ends_with(0);
+    scene.run(&mut scene.command(), &["cleanup", "run"]);
+    assert!(!scene.workspace("borrower").exists());
+    scene.run(&mut scene.command(), &["retry", "cleanup", &format!("{lender}.1")]);
+    scene.run(&mut scene.command(), &["cleanup", "run"]).ends_with(0);
+    assert!(!scene.has_all(&lender, "nobody borrows from it"));
+}
+
+/// Somebody goes on working in a folder that was moved to the trash.
+#[test]
+fn work_that_came_to_the_trash_is_kept_before_that_is_emptied() {
+    if !has_program("git") {
+        return;
+    }
+    let scene = Scene::new(&[]);
+    scene.run(&mut scene.command(), &["init", "-q"]).ends_with(0);
+    let orphan = scene.place.state().join("jobs/ghost");
+    std::fs::create_dir_all(orphan.join("repo")).unwrap();
+    scene.place.write("state/jobs/ghost/plain", "x");
+    let run = |arguments: &[&str]| {
+        scene.run(scene.command().env("RECOVERYCTL_ORPHANS_GRACE", "0s"), arguments).ends_with(0)
+    };
+    run(&["scan"]);
+    run(&["orphans", "cleanup", "--yes"]);
+    assert!(!orphan.exists());
+    let slot = std::fs::read_dir(scene.place.state().join("orphans/trash")).unwrap().next().unwrap().unwrap();
+    let work = "git init -q; echo precious-work >late; git add late; \
+                git -c user.name=a -c user.email=a@b commit -qm late; rm late";
+    let repo = slot.path().join("what/repo");
+    assert!(Command::new("sh").args(["-ec", work]).current_dir(repo).status().unwrap().success());
+    run(&["orphans", "empty-trash", "--yes"]);
+    assert!(!slot.path().exists());
+    let list = scene.run(scene.command().arg("--json"), &["cleanup", "archive", "list"]).ends_with(0).json();
+    assert_eq!((&list["total"], &list["archives"][0]["source"]), (&1.into(), &"orphan".into()), "{list}");
+    let kept = list["archives"][0]["repositories"].as_array().unwrap();
+    assert!(kept.iter().any(|r| r["path"] == "repo/.git" && r["whole"] == true), "{list}");
+}

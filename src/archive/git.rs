@@ -7,6 +7,7 @@
 //!
 //! An answer counts only when git ended by itself with status 0, said nothing else, and said all that was asked for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -16,7 +17,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::tips::{Id, Tips, hex};
+use super::objects::{each_own, written_at};
+use super::tips::{Id, MOST, Tips, hex, id_of};
 use crate::durable::{Disk, DiskError, replace};
 use crate::system::{ToolEnd, wait_for_tool};
 
@@ -24,6 +26,10 @@ use crate::system::{ToolEnd, wait_for_tool};
 const BASE_TIME: Duration = Duration::from_secs(30);
 /// What a busy disk reads in a second at least.
 const BYTES_PER_SECOND: u64 = 4 << 20;
+/// Of so many objects git is asked at a time.
+const AT_A_TIME: usize = 1_000_000;
+/// What a tag is of stands in so many of the first bytes that git prints of it.
+const TAG_BEGIN: u64 = 512;
 /// Settings that matter for what git reads; it knows no others.
 const SETTINGS: &str = "[core]
 \trepositoryformatversion = 0
@@ -177,8 +183,9 @@ impl<'a> Git<'a> {
         format!("git took longer than {} s", self.time_limit.as_secs_f64())
     }
 
-    /// Proves that every commit that is anchored is reachable from what a remote is known to have. Tags with messages
-    /// that no remote is known to have are given back: they are small.
+    /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
+    /// every commit that the repository has at all, when something was written to its objects since then. Tags with
+    /// messages, of which nobody is known to have another copy, are given back: they are small.
     ///
     /// # Errors
     /// Why that is not proven.
@@ -187,68 +194,124 @@ impl<'a> Git<'a> {
         objects: BorrowedFd<'_>,
         shallow: Option<&std::fs::File>,
         tips: &Tips,
+        since: Option<i64>,
     ) -> Result<Option<std::fs::File>, String> {
-        let own: Vec<(&Id, &String)> = tips.own.iter().filter(|(id, _)| !tips.remote.contains(*id)).collect();
-        let tags = self.prove_types(objects, &own, tips)?;
-        let tags = if tags.is_empty() { None } else { Some(self.contents_of(objects, &tags)?) };
-        let Some((_, first)) = own.first() else { return Ok(tags) };
-        let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
-        if tips.remote.is_empty() {
-            return Err(nobody(first));
+        let mut known = self.kinds_of(objects, tips)?;
+        let mut all = Commits::new(self, objects)?;
+        if since.map_or(Ok(false), |since| written_at(objects).map(|at| at >= since))? {
+            each_own(objects, &mut |id| all.ask(id))?;
+            all.answer()?;
         }
-        let lines =
-            own.iter().map(|(id, _)| hex(id)).chain(tips.remote.iter().map(|id| format!("^{}", hex(id))));
+        known.tags.append(&mut all.tags);
+        let tags = if known.tags.is_empty() { None } else { Some(self.contents_of(objects, &mut known)?) };
+        let named = known.own.iter().filter(|(id, _)| !known.elsewhere.contains(id));
+        let named: Vec<(Id, &str)> = named.map(|(id, what)| (*id, what.as_str())).collect();
+        let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
+        if let Some((_, first)) = named.first() {
+            let asked = self.lines(named.iter().map(|(id, _)| hex(id)))?;
+            if !self.are_reachable(objects, shallow, &asked, &known.elsewhere)? {
+                let is_one = named.len() == 1 || known.elsewhere.is_empty();
+                return Err(nobody(if is_one { first } else { "one of its names, HEADs or reflogs" }));
+            }
+        }
+        if all.total > 0 {
+            let asked = all.found.into_inner().map_err(|e| e.to_string())?;
+            if !self.are_reachable(objects, shallow, &asked, &known.elsewhere)? {
+                let why = "it has commits that none of its names leads to and no remote is known to have";
+                return Err(why.to_owned());
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Whether each commit of a list is reachable from some that others have.
+    fn are_reachable(
+        &self,
+        objects: BorrowedFd<'_>,
+        shallow: Option<&std::fs::File>,
+        asked: &std::fs::File,
+        elsewhere: &BTreeSet<Id>,
+    ) -> Result<bool, String> {
+        if elsewhere.is_empty() {
+            return Ok(false);
+        }
+        let mut list = self.lines(elsewhere.iter().map(|id| format!("^{}", hex(id))))?;
+        let mut asked = asked;
+        let copied = list.seek(SeekFrom::End(0)).and_then(|_| asked.rewind());
+        copied.and_then(|()| std::io::copy(&mut asked, &mut list)).map_err(|e| e.to_string())?;
+        list.rewind().map_err(|e| e.to_string())?;
         let mut command = self.command(objects);
         if let Some(shallow) = shallow {
             command.env("GIT_SHALLOW_FILE", path_of(shallow));
         }
         command.args(["rev-list", "--count", "--max-count=1", "--stdin"]);
         let mut answer = String::new();
-        let mut printed = self.run(command, Some(self.lines(lines)?))?;
+        let mut printed = self.run(command, Some(list))?;
         printed.read_to_string(&mut answer).map_err(|e| e.to_string())?;
         match answer.trim() {
-            "0" => Ok(tags),
-            "1" if own.len() == 1 => Err(nobody(first)),
-            "1" => Err(nobody("one of its names, HEADs or reflogs")),
+            "0" => Ok(true),
+            "1" => Ok(false),
             other => Err(format!("git answered '{other}' where it was to count")),
         }
     }
 
-    /// Anchored things are commits, or tags; those tags of which nobody else may have the message.
-    fn prove_types(
-        &self,
-        objects: BorrowedFd<'_>,
-        own: &[(&Id, &String)],
-        tips: &Tips,
-    ) -> Result<Vec<Id>, String> {
-        let tags: Vec<(&Id, &String)> = tips.own_tag_candidates.iter().collect();
-        if own.is_empty() && tags.is_empty() {
-            return Ok(Vec::new());
+    /// Of which kind everything is that is anchored, or that a remote's name says.
+    fn kinds_of(&self, objects: BorrowedFd<'_>, tips: &Tips) -> Result<Known, String> {
+        let mut known = Known { elsewhere: tips.stays.clone(), ..Known::default() };
+        let own = tips.own.iter().filter(|(id, _)| !tips.stays.contains(*id));
+        let own: Vec<(&Id, &str)> = own.map(|(id, what)| (id, what.as_str())).collect();
+        let asked: Vec<_> =
+            own.iter().copied().chain(tips.remote.iter().map(|id| (id, "a remote's name"))).collect();
+        if asked.is_empty() {
+            return Ok(known);
         }
-        let mut with_message = Vec::new();
         let mut command = self.command(objects);
         command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
-        let asked = own.iter().chain(&tags).map(|(id, _)| hex(id));
-        let printed = self.run(command, Some(self.lines(asked)?))?;
+        let printed = self.run(command, Some(self.lines(asked.iter().map(|(id, _)| hex(id)))?))?;
         let mut answers = BufReader::new(printed).lines();
-        for (number, (id, what)) in own.iter().chain(&tags).enumerate() {
+        for (number, (id, what)) in asked.iter().enumerate() {
             let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
             match answer.strip_prefix(&hex(id)).map(str::trim) {
-                Some("commit") => {}
-                Some("tag") if number < own.len() => {}
-                Some("tag") => with_message.push(**id),
+                Some("commit") if number < own.len() => known.own.push((**id, (*what).to_owned())),
+                Some("commit") => drop(known.elsewhere.insert(**id)),
+                // No branch of a remote is a tag: somebody gave it that name here.
+                Some("tag") => drop(known.tags.insert(**id)),
                 Some(kind) => return Err(format!("{what} is {kind}")),
                 None => return Err("git did not answer what it was asked".to_owned()),
             }
         }
-        Ok(with_message)
+        Ok(known)
     }
 
-    /// Objects as `git cat-file --batch` writes them.
-    fn contents_of(&self, objects: BorrowedFd<'_>, ids: &[Id]) -> Result<std::fs::File, String> {
-        let mut command = self.command(objects);
-        command.args(["cat-file", "--batch"]);
-        self.run(command, Some(self.lines(ids.iter().map(hex))?))
+    /// Tags as `git cat-file --batch` writes them, with those that they are tags of. The commits that they lead to
+    /// are then among those that are anchored.
+    fn contents_of(&self, objects: BorrowedFd<'_>, known: &mut Known) -> Result<std::fs::File, String> {
+        let mut contents = self.nameless()?;
+        let mut open = known.tags.clone();
+        while !open.is_empty() {
+            if known.tags.len() > MOST {
+                return Err("it has too many tags to be judged".to_owned());
+            }
+            let mut command = self.command(objects);
+            command.args(["cat-file", "--batch"]);
+            let mut printed = self.run(command, Some(self.lines(open.iter().map(hex))?))?;
+            let mut next = BTreeSet::new();
+            for tag in &open {
+                let (kind, target) = tag_of(&printed_tag(&mut printed, tag)?)?;
+                match kind.as_str() {
+                    "commit" => known.own.push((target, format!("the tag {}", hex(tag)))),
+                    "tag" if known.tags.insert(target) => drop(next.insert(target)),
+                    "tag" => {}
+                    kind => return Err(format!("the tag {} is of a {kind}", hex(tag))),
+                }
+            }
+            printed
+                .rewind()
+                .and_then(|()| std::io::copy(&mut printed, &mut contents))
+                .map_err(|e| e.to_string())?;
+            open = next;
+        }
+        Ok(contents)
     }
 
     fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {
@@ -367,6 +430,99 @@ impl<'a> Git<'a> {
             submodules.into_inner().map_err(|e| e.to_string())?,
         ])
     }
+}
+
+/// What is known of a repository's objects.
+#[derive(Default)]
+struct Known {
+    /// Commits that are anchored, with where their names were found.
+    own: Vec<(Id, String)>,
+    tags: BTreeSet<Id>,
+    /// What others have.
+    elsewhere: BTreeSet<Id>,
+}
+
+/// Sorts the commits and tags out of all objects, some at a time.
+struct Commits<'g, 'a> {
+    git: &'g Git<'a>,
+    objects: BorrowedFd<'g>,
+    asked: std::io::BufWriter<std::fs::File>,
+    open: usize,
+    /// One in each line.
+    found: std::io::BufWriter<std::fs::File>,
+    total: u64,
+    tags: BTreeSet<Id>,
+}
+
+impl<'g, 'a> Commits<'g, 'a> {
+    fn new(git: &'g Git<'a>, objects: BorrowedFd<'g>) -> Result<Commits<'g, 'a>, String> {
+        let file = || git.nameless().map(std::io::BufWriter::new);
+        Ok(Commits { git, objects, asked: file()?, open: 0, found: file()?, total: 0, tags: BTreeSet::new() })
+    }
+
+    fn ask(&mut self, id: Id) -> Result<(), String> {
+        writeln!(self.asked, "{}", hex(&id)).map_err(|e| e.to_string())?;
+        self.open += 1;
+        if self.open < AT_A_TIME { Ok(()) } else { self.answer() }
+    }
+
+    fn answer(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.open) == 0 {
+            return Ok(());
+        }
+        let next = std::io::BufWriter::new(self.git.nameless()?);
+        let mut asked = std::mem::replace(&mut self.asked, next).into_inner().map_err(|e| e.to_string())?;
+        asked.rewind().map_err(|e| e.to_string())?;
+        let mut command = self.git.command(self.objects);
+        command.args(["cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.git.run(command, Some(asked))?;
+        let mut lines = BufReader::with_capacity(64 << 10, printed);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if lines.read_line(&mut line).map_err(|e| e.to_string())? == 0 {
+                return Ok(());
+            }
+            // What an index names and no pack has is not there.
+            match line.trim_end().split_once(' ').ok_or("git did not answer what it was asked")? {
+                (id, "commit") => {
+                    self.total += 1;
+                    writeln!(self.found, "{id}").map_err(|e| e.to_string())?;
+                }
+                (id, "tag") => {
+                    let id = id_of(id.as_bytes()).ok_or("git did not answer what it was asked")?;
+                    if self.tags.insert(id) && self.tags.len() > MOST {
+                        return Err("it has too many tags to be judged".to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The begin of a tag that git printed; the file is behind it afterwards.
+fn printed_tag(printed: &mut std::fs::File, id: &Id) -> Result<Vec<u8>, String> {
+    let strange = || "git did not print the tags that it was asked for".to_owned();
+    let begin = printed.stream_position().map_err(|e| e.to_string())?;
+    let mut head = Vec::new();
+    (&mut *printed).take(TAG_BEGIN).read_to_end(&mut head).map_err(|e| e.to_string())?;
+    let end = head.iter().position(|byte| *byte == b'\n').ok_or_else(strange)?;
+    let size = std::str::from_utf8(&head[..end]).ok().and_then(|line| line.strip_prefix(&hex(id)));
+    let size = size.and_then(|line| line.strip_prefix(" tag ")?.parse::<u64>().ok()).ok_or_else(strange)?;
+    printed.seek(SeekFrom::Start(begin + end as u64 + size + 2)).map_err(|e| e.to_string())?;
+    head.drain(..=end);
+    head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    Ok(head)
+}
+
+/// What a tag is of.
+fn tag_of(begin: &[u8]) -> Result<(String, Id), String> {
+    let mut lines = begin.split(|byte| *byte == b'\n');
+    let mut line = |word: &[u8]| lines.next().and_then(|line| line.strip_prefix(word).map(<[u8]>::to_vec));
+    let id = line(b"object ").and_then(|id| id_of(&id));
+    let kind = line(b"type ").map(|kind| String::from_utf8_lossy(&kind).into_owned());
+    kind.zip(id).ok_or_else(|| "a tag cannot be understood".to_owned())
 }
 
 /// How many entries an index says that it has.

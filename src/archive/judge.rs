@@ -1,6 +1,6 @@
 //! What of a folder's git work is to be kept: whatever is not proven to be elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, openat};
 
+use super::elsewhere::{Elsewhere, lines_of};
 use super::git::{Changes, Git, each_name};
-use super::look::{DotGit, Found, Store, WorkTree, entry_at, place_of};
+use super::look::{DotGit, Found, Place, Store, WorkTree, entry_at, place_of};
 use super::note::{NAMED, Repository};
 use super::rules::KeepRules;
+use super::settings::{settings_of, work_tree_setting};
 use super::tips::{self, Id, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, shown, walk};
 
@@ -22,6 +24,8 @@ pub(super) enum Part {
     Whole(PathBuf),
     /// Some files of a working tree.
     Files { tree: PathBuf, changes: Changes },
+    /// The file that leads from a working tree to its repository.
+    DotGit(PathBuf),
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
     /// A repository outside, which a working tree here belongs to.
@@ -66,6 +70,11 @@ pub(super) struct Judge<'a> {
     pub(super) since: i64,
     /// Names at the top of the folder that are not the job's.
     pub(super) own_names: &'a [&'a str],
+    pub(super) elsewhere: &'a Elsewhere,
+    /// Where the folder is, for relative paths of remotes.
+    pub(super) folder: &'a Path,
+    /// Where it was when what is in it was told its place: it may be in a trash by now.
+    pub(super) was: &'a Path,
 }
 
 impl Judge<'_> {
@@ -73,18 +82,22 @@ impl Judge<'_> {
     /// What could not be read at all.
     pub(super) fn plan(&self) -> Result<Plan, Unread> {
         let mut plan = Plan::default();
+        let (mut outside, mut files) = (HashSet::new(), Vec::new());
         let mut trees_of: BTreeMap<usize, Vec<&Path>> = BTreeMap::new();
         for tree in &self.found.trees {
             match self.home_of(tree) {
                 Ok(Home::Nowhere) => {}
                 Ok(Home::Inside(store)) => {
                     trees_of.entry(store).or_default().push(&tree.path);
+                    if tree.dot_git == DotGit::File {
+                        files.push((tree.path.as_path(), store));
+                    }
                     let folder = self.open(&self.found.stores[store].path)?;
                     self.judge_tree(&mut plan, &tree.path, &folder)?;
                 }
                 Ok(Home::Outside(folder)) => {
                     self.judge_tree(&mut plan, &tree.path, &folder)?;
-                    self.judge_outside(&mut plan, &tree.path, folder);
+                    self.judge_outside(&mut plan, &tree.path, folder, &mut outside);
                 }
                 Err(why) => plan.keep_whole(&tree.path, why),
             }
@@ -92,7 +105,8 @@ impl Judge<'_> {
         let mut unproven = BTreeSet::new();
         for (number, store) in self.found.stores.iter().enumerate() {
             let folder = self.open(&store.path)?;
-            match self.prove_store(store, &folder) {
+            let trees = trees_of.get(&number).map(Vec::as_slice).unwrap_or_default();
+            match self.prove_store(store, &folder, trees) {
                 Ok(None) => {}
                 Ok(Some(tags)) => {
                     let why = "it has tags with messages that no remote is known to have".to_owned();
@@ -104,11 +118,30 @@ impl Judge<'_> {
                     plan.keep_whole(&store.path, why);
                 }
             }
-            let trees = trees_of.get(&number).map(Vec::as_slice).unwrap_or_default();
             self.judge_other_trees(&mut plan, store, &folder, trees)?;
         }
-        self.keep_lenders(&mut plan, unproven)?;
+        for pool in &self.found.pools {
+            plan.keep_whole(pool, "it has git's objects, and is no repository's own".to_owned());
+        }
+        self.keep_lenders(&mut plan, &unproven)?;
+        self.keep_links(&mut plan, &files);
         Ok(plan)
+    }
+
+    /// Of a working tree of which files are kept, whose repository lies elsewhere and is kept whole: what leads there.
+    fn keep_links(&self, plan: &mut Plan, trees: &[(&Path, usize)]) {
+        let is_whole = |path: &Path| {
+            plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if path.starts_with(whole)))
+        };
+        let has_files = |path: &Path| {
+            plan.parts.iter().any(|part| matches!(part, Part::Files { tree, .. } if tree == path))
+        };
+        let links: Vec<Part> = trees
+            .iter()
+            .filter(|(tree, store)| has_files(tree) && is_whole(&self.found.stores[*store].path))
+            .map(|(tree, _)| Part::DotGit((*tree).to_owned()))
+            .collect();
+        plan.parts.extend(links);
     }
 
     fn open(&self, path: &Path) -> Result<OwnedFd, Unread> {
@@ -125,7 +158,7 @@ impl Judge<'_> {
                 let text = tips::small(folder.as_fd(), c".git")?.ok_or("its .git went away")?;
                 let target =
                     text.strip_prefix(b"gitdir:").ok_or("its .git cannot be understood")?.trim_ascii();
-                let target = open_anywhere(folder.as_fd(), target).map_err(|e| {
+                let target = self.open_named(folder.as_fd(), target).map_err(|e| {
                     format!("its .git names {}: {e}", shown(Path::new(OsStr::from_bytes(target))))
                 })?;
                 let place = place_of(&target).map_err(|e| e.to_string())?;
@@ -153,6 +186,17 @@ impl Judge<'_> {
             plan.keep_whole(path, why);
             return Ok(());
         }
+        match self.lacks_index(path, home) {
+            Ok(false) => {}
+            Ok(true) => {
+                plan.keep_whole(path, "it has no index, so its files cannot be told from others".to_owned());
+                return Ok(());
+            }
+            Err(why) => {
+                plan.keep_whole(path, why);
+                return Ok(());
+            }
+        }
         match self.changes_of(path, home) {
             Ok(Uncommitted { submodules, changes, files, deleted, deleted_total }) => {
                 for submodule in submodules {
@@ -175,6 +219,42 @@ impl Judge<'_> {
             Err(why) => plan.keep_whole(path, why),
         }
         Ok(())
+    }
+
+    /// A commit is checked out, there are files, and no index says which of them it has: those that it ignores may be
+    /// the commit's too.
+    fn lacks_index(&self, path: &Path, home: &OwnedFd) -> Result<bool, String> {
+        if optional_file(home.as_fd(), c"index")?.is_some() || matches!(self.read(home), Ok((_, None))) {
+            return Ok(false);
+        }
+        struct Other<'a>(&'a Judge<'a>, &'a Path, bool);
+        impl Visitor for Other<'_> {
+            fn folder(&mut self, _: BorrowedFd<'_>, below: &Path) -> Result<Go, Unread> {
+                let name = below.as_os_str().as_bytes();
+                Ok(if self.2 || name == b".git" || self.0.is_own(self.1, name) { Go::Past } else { Go::In })
+            }
+            fn entry(&mut self, _: BorrowedFd<'_>, _: &std::ffi::CStr, below: &Path) -> Result<(), Unread> {
+                let name = below.as_os_str().as_bytes();
+                self.2 |= name != b".git" && !self.0.is_own(self.1, name);
+                Ok(())
+            }
+        }
+        let mut other = Other(self, path, false);
+        let tree = self.open(path).map_err(|e| e.to_string())?;
+        walk(tree.as_fd(), &mut other).map_err(|e| e.to_string())?;
+        Ok(other.2)
+    }
+
+    /// Opens a folder that something in the folder names, wherever it is. What was in the folder is there still when
+    /// that has moved into a trash.
+    fn open_named(&self, from: BorrowedFd<'_>, path: &[u8]) -> std::io::Result<OwnedFd> {
+        match Path::new(OsStr::from_bytes(path)).strip_prefix(self.was) {
+            Ok(below) if self.was != self.folder => {
+                let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+                open_anywhere(self.top, below.as_os_str().as_bytes())
+            }
+            _ => open_anywhere(from, path),
+        }
     }
 
     fn about(&self, path: &Path, home: &OwnedFd, why: String) -> Repository {
@@ -248,7 +328,7 @@ impl Judge<'_> {
     }
 
     /// Everything that a repository in the folder anchors is known to be elsewhere.
-    fn prove_store(&self, store: &Store, folder: &OwnedFd) -> Result<Option<File>, String> {
+    fn prove_store(&self, store: &Store, folder: &OwnedFd, trees: &[&Path]) -> Result<Option<File>, String> {
         if store.is_linked {
             return self.prove_linked(store, folder).map(|()| None);
         }
@@ -271,13 +351,27 @@ impl Judge<'_> {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("lfs/objects: {e}")),
             _ => {}
         }
-        self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips)
+        tips.settle(&self.remotes_of(store, folder, trees)?);
+        self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips, Some(self.since))
+    }
+
+    /// The remotes of a repository, each with whether it is known to be elsewhere.
+    fn remotes_of(
+        &self,
+        store: &Store,
+        folder: &OwnedFd,
+        trees: &[&Path],
+    ) -> Result<Vec<(Vec<u8>, bool)>, String> {
+        // git itself begins at the top of the working tree that it is in.
+        let bases = if trees.is_empty() { &[store.path.as_path()][..] } else { trees };
+        let bases: Vec<PathBuf> = bases.iter().map(|base| self.folder.join(base)).collect();
+        Ok(self.elsewhere.remotes(&settings_of(folder.as_fd())?, &bases))
     }
 
     /// What belongs to one working tree only: HEAD and its like, reflogs, names below `refs/`.
     fn read_one(&self, folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<Option<Id>, String> {
         tips::at_rest(folder)?;
-        tips::work_tree_setting(folder)?;
+        settings_of(folder)?;
         tips::read_names(folder, tips)?;
         tips::read_logs(folder, self.since, tips)?;
         tips::read_heads(folder, tips)
@@ -315,27 +409,32 @@ impl Judge<'_> {
     }
 
     /// A working tree here of a repository elsewhere, which stays: what only this tree's own folder there anchors.
-    fn judge_outside(&self, plan: &mut Plan, tree: &Path, folder: OwnedFd) {
+    fn judge_outside(&self, plan: &mut Plan, tree: &Path, folder: OwnedFd, kept: &mut HashSet<Place>) {
         let proven = || -> Result<(), String> {
             let Some(common) = common_of(folder.as_fd())? else { return Ok(()) };
             let mut all = Tips::default();
             tips::read_names(common.as_fd(), &mut all)?;
             // Names there stay, whatever becomes of the tree here.
             let mut own =
-                Tips { remote: all.names.values().copied().collect(), names: all.names, ..Tips::default() };
+                Tips { stays: all.names.values().copied().collect(), names: all.names, ..Tips::default() };
             let head = self.read_one(folder.as_fd(), &mut own)?;
             let objects = objects_of(folder.as_fd())?;
             self.prove_index_of(folder.as_fd(), objects.as_fd(), head)?;
             let shallow = optional_file(common.as_fd(), c"shallow")?;
-            // Its tags are there, and stay.
-            own.own_tag_candidates.clear();
-            self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &own).map(drop)
+            match self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &own, None)? {
+                None => Ok(()),
+                Some(_) => Err("it names a tag that has no name in its repository".to_owned()),
+            }
         };
         if let Err(why) = proven() {
             plan.repositories.push(Repository::new(tree, why));
             // Whatever else a `commondir` may lead to is none of ours.
             let common = common_of(folder.as_fd()).ok().flatten().filter(|common| is_store(common.as_fd()));
-            plan.parts.push(Part::Outside(common.unwrap_or(folder)));
+            let outside = common.unwrap_or(folder);
+            // More of its working trees may be here.
+            if place_of(&outside).map_or(true, |place| kept.insert(place)) {
+                plan.parts.push(Part::Outside(outside));
+            }
         }
     }
 
@@ -353,14 +452,16 @@ impl Judge<'_> {
         if store.is_linked || !has_index {
             return Ok(());
         }
-        let Some(setting) = tips::work_tree_setting(folder.as_fd()).ok().flatten() else {
-            if trees.is_empty() {
+        let setting = work_tree_setting(folder.as_fd()).ok().flatten();
+        let opened = setting.as_ref().and_then(|setting| self.open_named(folder.as_fd(), setting).ok());
+        let Some(tree) = opened else {
+            // A submodule's files lie in a folder that is judged with the repository that it is a part of.
+            if trees.is_empty() && (setting.is_none() || !self.is_of_submodule(store)) {
                 let why = format!("{} does not say where its files are", shown(&store.path));
                 plan.keep_whole(Path::new(""), why);
             }
             return Ok(());
         };
-        let Ok(tree) = open_anywhere(folder.as_fd(), &setting) else { return Ok(()) };
         let place = place_of(&tree).map_err(|e| Unread::new(&store.path, e))?;
         let Some(path) = self.path_of(place)?.filter(|path| !trees.contains(&path.as_path())) else {
             return Ok(());
@@ -369,6 +470,10 @@ impl Judge<'_> {
             plan.keep_whole(&path, format!("it has files of {}", shown(&store.path)));
         }
         Ok(())
+    }
+
+    fn is_of_submodule(&self, store: &Store) -> bool {
+        self.found.stores.iter().any(|above| store.path.starts_with(above.path.join("modules")))
     }
 
     /// The path of a folder below the top that is known by device and inode.
@@ -390,29 +495,78 @@ impl Judge<'_> {
         Ok(search.1)
     }
 
-    /// A repository that is kept may borrow objects from others here: those are kept with it.
-    fn keep_lenders(&self, plan: &mut Plan, unproven: BTreeSet<usize>) -> Result<(), Unread> {
-        let (mut kept, mut open): (BTreeSet<usize>, Vec<usize>) =
-            (unproven.clone(), unproven.into_iter().collect());
-        while let Some(number) = open.pop() {
-            let borrower = &self.found.stores[number];
-            let folder = self.open(&borrower.path)?;
-            for place in lenders_of(&folder) {
-                let lender = self.found.stores.iter().position(|store| store.objects == Some(place));
-                let Some(lender) = lender.filter(|lender| kept.insert(*lender)) else { continue };
-                let why = format!("{} borrows objects from it", shown(&borrower.path));
-                plan.keep_whole(&self.found.stores[lender].path, why);
-                open.push(lender);
+    /// A repository that is kept may borrow objects from others here: those are kept with it. Those from elsewhere are
+    /// named.
+    fn keep_lenders(&self, plan: &mut Plan, unproven: &BTreeSet<usize>) -> Result<(), Unread> {
+        let mut seen: BTreeSet<Place> =
+            unproven.iter().filter_map(|number| self.found.stores[*number].objects).collect();
+        let stores = unproven.iter().map(|number| self.found.stores[*number].path.as_path());
+        let mut open: Vec<PathBuf> =
+            stores.chain(self.found.pools.iter().map(PathBuf::as_path)).map(Path::to_owned).collect();
+        while let Some(borrower) = open.pop() {
+            for (place, named) in self.lenders_of(&borrower)? {
+                if !seen.insert(place) {
+                    continue;
+                }
+                let why = format!("{} borrows objects from it", shown(&borrower));
+                let lender = self.found.stores.iter().find(|store| store.objects == Some(place));
+                let path = match lender {
+                    Some(store) => Some(store.path.clone()),
+                    None => self.path_of(place)?,
+                };
+                let Some(path) = path else {
+                    plan.add_to_why(&borrower, &format!("it borrows objects from {named}"));
+                    continue;
+                };
+                if !plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if *whole == path)) {
+                    plan.keep_whole(&path, why);
+                }
+                open.push(path);
             }
         }
         Ok(())
     }
+
+    /// Which folders of objects a repository, or a folder of objects, borrows from, or has its own objects in; with
+    /// the name that is there.
+    fn lenders_of(&self, borrower: &Path) -> Result<Vec<(Place, String)>, Unread> {
+        let folder = self.open(borrower)?;
+        let mut lenders = Vec::new();
+        let objects = match entry_at(folder.as_fd(), c"objects") {
+            Ok(Some((FileType::Symlink, _))) => {
+                let target = rustix::fs::readlinkat(&folder, c"objects", Vec::new());
+                let target = target.map(std::ffi::CString::into_bytes).unwrap_or_default();
+                let Ok(objects) = self.open_named(folder.as_fd(), &target) else { return Ok(lenders) };
+                lenders.extend(place_of(&objects).ok().map(|place| (place, named(&target))));
+                objects
+            }
+            Ok(Some((FileType::Directory, _))) => self.open(&borrower.join("objects"))?,
+            _ => folder,
+        };
+        let text = tips::small(objects.as_fd(), c"info/alternates").ok().flatten().unwrap_or_default();
+        for path in lines_of(&text) {
+            let opened = self.open_named(objects.as_fd(), path).ok();
+            lenders.extend(opened.and_then(|opened| place_of(opened).ok()).map(|place| (place, named(path))));
+        }
+        Ok(lenders)
+    }
+}
+
+fn named(path: &[u8]) -> String {
+    shown(Path::new(OsStr::from_bytes(path)))
 }
 
 impl Plan {
     fn keep_whole(&mut self, path: &Path, why: String) {
         self.repositories.push(Repository { whole: true, ..Repository::new(path, why) });
         self.parts.push(Part::Whole(path.to_owned()));
+    }
+
+    fn add_to_why(&mut self, path: &Path, more: &str) {
+        let named = Repository::new(path, String::new()).path;
+        for repository in self.repositories.iter_mut().filter(|r| r.whole && r.path == named) {
+            repository.why = format!("{}; {more}", repository.why);
+        }
     }
 }
 
@@ -455,14 +609,6 @@ fn kind_of(tree: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FileType>, String
     entry_at(tree, &name).map(|found| found.map(|(kind, _)| kind)).map_err(|e| e.to_string())
 }
 
-/// Which folders of objects a repository borrows from.
-fn lenders_of(folder: &OwnedFd) -> Vec<(u64, u64)> {
-    let Ok(objects) = open_folder(folder.as_fd(), Path::new("objects")) else { return Vec::new() };
-    let text = tips::small(objects.as_fd(), c"info/alternates").ok().flatten().unwrap_or_default();
-    let named = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#');
-    named.filter_map(|path| place_of(open_anywhere(objects.as_fd(), path).ok()?).ok()).collect()
-}
-
 /// Whether there is a file in a working tree's `.git`, which is no repository.
 fn holds_files(tree: &OwnedFd) -> Result<bool, String> {
     let dot_git = open_folder(tree.as_fd(), Path::new(".git")).map_err(|e| format!(".git: {e}"))?;
@@ -491,6 +637,7 @@ impl std::fmt::Debug for Part {
         match self {
             Part::Whole(path) => write!(f, "all of {}", path.display()),
             Part::Files { tree, .. } => write!(f, "files of {}", tree.display()),
+            Part::DotGit(path) => write!(f, ".git of {}", path.display()),
             Part::Tags(path, _) => write!(f, "tags of {}", path.display()),
             Part::Outside(_) => write!(f, "a repository elsewhere"),
         }

@@ -1,8 +1,9 @@
 //! Keeping what a folder's git work is: prove, or copy into one file.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString, OsStr};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,16 +12,19 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::elsewhere::{Elsewhere, borrower};
 use super::git::{Git, each_name};
 use super::judge::{Judge, Part, Plan};
-use super::look::look;
+use super::look::{look, place_of};
 use super::note::{ArchiveSource, FORMAT, Note};
 use super::rules::KeepRules;
 use super::store::{ArchivePlace, place_for};
 use super::tar::{CopyError, Entry, Kind, Writer};
-use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_file, open_folder, shown, walk};
+use crate::durable::tree::{
+    Go, TreeIdentity, Unread, Visitor, open_file, open_folder, open_top, shown, walk,
+};
 use crate::durable::{DiskError, replace, replace_with};
-use crate::state::StateDir;
+use crate::state::{StateDir, Timestamp};
 
 /// What is in the workspace has this in front of its path in the archive.
 pub(super) const WORKSPACE: &str = "workspace";
@@ -31,6 +35,8 @@ const LONGEST: usize = 2000;
 pub struct KeepRequest<'a> {
     /// Which.
     pub folder: &'a Path,
+    /// Where it was before it went to a trash, if it did.
+    pub was: Option<&'a Path>,
     /// Under which id its work is kept.
     pub archive_id: &'a str,
     /// What has it removed.
@@ -78,6 +84,12 @@ pub enum CannotKeep {
         #[from]
         source: DiskError,
     },
+    /// A repository elsewhere needs it.
+    #[error("the repository {} has its objects or its folder in it", shown(repository))]
+    Needed {
+        /// The repository, in another workspace.
+        repository: PathBuf,
+    },
     /// Told to end.
     #[error("it was ended early")]
     Stopped,
@@ -92,7 +104,7 @@ impl CannotKeep {
             CannotKeep::Unread { source, .. } => {
                 !matches!(source.source.kind(), E::PermissionDenied | E::InvalidFilename | E::InvalidInput)
             }
-            CannotKeep::Disk { .. } | CannotKeep::Stopped => true,
+            CannotKeep::Disk { .. } | CannotKeep::Needed { .. } | CannotKeep::Stopped => true,
         }
     }
 }
@@ -117,6 +129,12 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
     if found.is_empty() {
         return Ok(Kept::NoGit);
     }
+    let place = place_of(&top).map_err(|e| unread(Unread::new(Path::new(""), e)))?;
+    if let Some(repository) = borrower(dir, place) {
+        return Err(CannotKeep::Needed { repository });
+    }
+    let elsewhere = Elsewhere::new(dir, request.folder);
+    let folder = std::path::absolute(request.folder).unwrap_or_else(|_| request.folder.to_owned());
     let archives = dir.paths.cleanup_archive();
     dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
     let git = Git::new(&dir.disk, &dir.paths.cleanup_git(), &archives, found.bytes, request.stop)?;
@@ -128,6 +146,9 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
         rules: request.rules,
         since: (dir.clock.now().as_millis() / 1000).saturating_sub(reflog),
         own_names: &crate::state::OWN_NAMES,
+        elsewhere: &elsewhere,
+        folder: &folder,
+        was: request.was.unwrap_or(&folder),
     };
     let plan = judge.plan().map_err(unread)?;
     if (request.stop)() {
@@ -137,6 +158,55 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
         return Ok(Kept::Proven);
     }
     write(dir, request, &judge, plan)
+}
+
+/// Whether anything in a folder was changed since, or a moment before: by the times that the system sets itself. The
+/// files that are not the job's do not count, nor does the folder's own name.
+///
+/// # Errors
+/// [`CannotKeep::Unread`].
+pub fn changed_since(folder: &Path, since: Timestamp) -> Result<bool, CannotKeep> {
+    /// The system's times come from a clock that ticks, in milliseconds.
+    const TICK: i64 = 100;
+    struct Changed(i64, bool);
+    impl Changed {
+        fn see(&mut self, found: &Stat) {
+            let nanoseconds = i64::try_from(found.st_ctime_nsec).unwrap_or(0);
+            let at = found.st_ctime.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
+            self.1 |= at >= self.0;
+        }
+        fn is_own(path: &Path) -> bool {
+            crate::state::OWN_NAMES.iter().any(|own| path.starts_with(own))
+        }
+    }
+    impl Visitor for Changed {
+        fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+            if self.1 || Changed::is_own(path) {
+                return Ok(Go::Past);
+            }
+            if !path.as_os_str().is_empty() {
+                self.see(&fstat(folder).map_err(|e| Unread::new(path, e))?);
+            }
+            Ok(Go::In)
+        }
+        fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
+            match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) if !Changed::is_own(path) => self.see(&found),
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(Unread::new(path, e)),
+            }
+            Ok(())
+        }
+    }
+    let unread = |source| CannotKeep::Unread { folder: folder.to_owned(), source };
+    let top = match open_top(folder) {
+        Ok(top) => top,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(unread(Unread::new(Path::new(""), e))),
+    };
+    let mut changed = Changed(since.as_millis().saturating_sub(TICK), false);
+    walk(top.as_fd(), &mut changed).map_err(unread)?;
+    Ok(changed.1)
 }
 
 /// Writes the archive: under a name of a temporary file, so that what a crash leaves is swept, then under its own.
@@ -151,7 +221,14 @@ fn write(
     let failure = RefCell::new(None);
     let mut size = (0, 0);
     let written = replace_with(&dir.disk, &file, |out| {
-        let mut copy = Copy { tar: Writer::new(out), judge, failure: &failure, stop: request.stop };
+        let mut copy = Copy {
+            tar: Writer::new(out),
+            judge,
+            failure: &failure,
+            stop: request.stop,
+            taken: Names::default(),
+            deep: HashMap::new(),
+        };
         copy.parts(&plan)?;
         size = copy.tar.finish()?;
         Ok(())
@@ -168,7 +245,7 @@ fn write(
         archive_id: archive_id.clone(),
         source: request.source,
         object: request.object.clone(),
-        folder: request.folder.to_owned(),
+        folder: request.was.unwrap_or(request.folder).to_owned(),
         tree,
         made_at: dir.clock.now(),
         bytes: size.0,
@@ -190,6 +267,24 @@ struct Copy<'a, 'w> {
     judge: &'a Judge<'a>,
     failure: &'a RefCell<Option<Failure>>,
     stop: &'a (dyn Fn() -> bool + Sync),
+    /// What was copied alone.
+    taken: Names,
+    /// Numbers of folders whose paths are too long.
+    deep: HashMap<Vec<u8>, usize>,
+}
+
+/// Names, told apart by 128 bits of each: with keys that nobody knows before, so that no two can be made to collide.
+#[derive(Default)]
+struct Names {
+    keys: [RandomState; 2],
+    seen: HashSet<[u64; 2]>,
+}
+
+impl Names {
+    /// Whether it is a new one.
+    fn insert(&mut self, name: &[u8]) -> bool {
+        self.seen.insert([self.keys[0].hash_one(name), self.keys[1].hash_one(name)])
+    }
 }
 
 impl Copy<'_, '_> {
@@ -206,6 +301,7 @@ impl Copy<'_, '_> {
         for path in &outermost {
             let folder = self.open(path)?;
             let name = self.name_of(path);
+            self.taken.insert(&name);
             self.tree(folder.as_fd(), path, &name)?;
         }
         for (number, part) in plan.parts.iter().enumerate() {
@@ -215,14 +311,30 @@ impl Copy<'_, '_> {
                     let name = format!("outside-{number}").into_bytes();
                     self.tree(folder.as_fd(), Path::new(""), &name)?;
                 }
-                Part::Tags(store, _) if outermost.iter().any(|path| store.starts_with(path)) => {}
-                Part::Tags(store, messages) => {
-                    let name = [&*self.name_of(store), b".tags"].concat();
-                    self.content(messages, store, &name)?;
+                Part::Tags(..) => {}
+                Part::DotGit(tree) if outermost.iter().any(|path| tree.starts_with(path)) => {}
+                Part::DotGit(tree) => {
+                    let folder = self.open(tree)?;
+                    let name = [&*self.name_of(tree), b"/.git"].concat();
+                    if self.taken.insert(&name) {
+                        self.entry(folder.as_fd(), b".git", &tree.join(".git"), &name)?;
+                    }
                 }
                 Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
                 Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
             }
+        }
+        // At the end: a file may have the name that they would get.
+        for part in &plan.parts {
+            let Part::Tags(store, messages) = part else { continue };
+            if outermost.iter().any(|path| store.starts_with(path)) {
+                continue;
+            }
+            let mut name = [&*self.name_of(store), b".tags"].concat();
+            while !self.taken.insert(&name) {
+                name.push(b'~');
+            }
+            self.content(messages, store, &name)?;
         }
         Ok(())
     }
@@ -241,12 +353,15 @@ impl Copy<'_, '_> {
     }
 
     /// Its name in the archive.
-    fn name_of(&self, path: &Path) -> Vec<u8> {
+    fn name_of(&mut self, path: &Path) -> Vec<u8> {
         let path = path.as_os_str().as_bytes();
         match path.len() {
             0 => WORKSPACE.as_bytes().to_vec(),
             1..LONGEST => [WORKSPACE.as_bytes(), b"/", path].concat(),
-            _ => format!("deep-{:08x}", crc32fast::hash(path)).into_bytes(),
+            _ => {
+                let next = self.deep.len() + 1;
+                format!("deep-{}", self.deep.entry(path.to_vec()).or_insert(next)).into_bytes()
+            }
         }
     }
 
@@ -268,7 +383,6 @@ impl Copy<'_, '_> {
     fn files(&mut self, tree: &Path, changes: &super::git::Changes, whole: &[&Path]) -> io::Result<()> {
         let folder = self.open(tree)?;
         let prefix = self.name_of(tree);
-        let mut seen = HashSet::new();
         let others = [Some(&changes.untracked), changes.ignored.as_ref()];
         let lists = changes.tracked.iter().map(|list| (list, true));
         let lists: Vec<_> = lists.chain(others.into_iter().flatten().map(|list| (list, false))).collect();
@@ -277,13 +391,16 @@ impl Copy<'_, '_> {
             let read = each_name(list, &mut |name| {
                 let is_wanted =
                     is_tracked || (!self.judge.is_own(tree, name) && self.judge.is_kept(changes, list, name));
-                // A conflict is listed more than once.
-                let is_new = !is_tracked || seen.insert(crc_and_length(name));
                 let path = tree.join(OsStr::from_bytes(name));
-                if !is_wanted || !is_new || whole.iter().any(|whole| path.starts_with(whole)) {
+                if !is_wanted || whole.iter().any(|whole| path.starts_with(whole)) {
                     return Ok(());
                 }
-                let put = self.entry(folder.as_fd(), name, &path, &[&*prefix, b"/", name].concat());
+                // A conflict is listed more than once, and a file of one tree may be another one's too.
+                let in_archive = [&*prefix, b"/", name].concat();
+                if !self.taken.insert(&in_archive) {
+                    return Ok(());
+                }
+                let put = self.entry(folder.as_fd(), name, &path, &in_archive);
                 put.map_err(|e| {
                     error = Some(e);
                     String::new()
@@ -361,10 +478,6 @@ impl Part {
     fn whole(&self) -> Option<&Path> {
         if let Part::Whole(path) = self { Some(path) } else { None }
     }
-}
-
-fn crc_and_length(name: &[u8]) -> (u32, usize) {
-    (crc32fast::hash(name), name.len())
 }
 
 fn entry_of(found: &Stat, name: &[u8], kind: Kind, size: u64) -> Entry {

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, fstat, statat};
@@ -46,13 +47,20 @@ pub(super) struct WorkTree {
 pub(super) struct Found {
     pub(super) stores: Vec<Store>,
     pub(super) trees: Vec<WorkTree>,
+    /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
+    pub(super) pools: Vec<PathBuf>,
     /// Lengths of all files, added up: time limits follow it.
     pub(super) bytes: u64,
 }
 
 impl Found {
     pub(super) fn is_empty(&self) -> bool {
-        self.stores.is_empty() && self.trees.is_empty()
+        self.stores.is_empty() && self.trees.is_empty() && self.pools.is_empty()
+    }
+
+    fn is_of_store(&self, objects: &Path) -> bool {
+        let above = objects.parent().filter(|_| objects.file_name().is_some_and(|name| name == "objects"));
+        above.is_some_and(|above| self.stores.iter().any(|store| store.path == above))
     }
 
     pub(super) fn store_at(&self, place: Place) -> Option<usize> {
@@ -73,6 +81,11 @@ pub(super) fn look(folder: &Path) -> Result<Option<(OwnedFd, Found)>, Unread> {
     };
     let mut found = Found::default();
     walk(top.as_fd(), &mut found)?;
+    found.pools.sort_unstable();
+    found.pools.dedup();
+    let mut pools = std::mem::take(&mut found.pools);
+    pools.retain(|pool| !found.is_of_store(pool));
+    found.pools = pools;
     Ok(Some((top, found)))
 }
 
@@ -107,17 +120,20 @@ impl Visitor for Found {
             self.trees.push(WorkTree { path: path.to_owned(), dot_git });
         }
         // A damaged one may lack any of them.
-        let objects = at(c"objects")?.filter(|(kind, _)| *kind == FileType::Directory);
+        let objects = at(c"objects")?;
+        let has_objects_elsewhere = objects.is_some_and(|(kind, _)| kind == FileType::Symlink);
+        let objects = objects.filter(|(kind, _)| *kind == FileType::Directory);
         let has = |names: &[&CStr]| -> Result<bool, Unread> {
             names.iter().try_fold(false, |seen, name| Ok(seen || at(name)?.is_some()))
         };
         let is_linked = at(c"commondir")?.is_some() && has(&[c"HEAD", c"index", c"gitdir"])?;
-        let is_store =
-            objects.is_some() && has(&[c"HEAD", c"refs", c"packed-refs", c"config", c"index", c"logs"])?;
+        let is_store = (objects.is_some() || has_objects_elsewhere)
+            && has(&[c"HEAD", c"refs", c"packed-refs", c"config", c"index", c"logs"])?;
         if is_store || is_linked {
             let place = place_of(folder).map_err(|e| Unread::new(path, e))?;
             let objects = objects.map(|(_, place)| place);
-            self.stores.push(Store { path: path.to_owned(), place, objects, is_linked });
+            let path = path.to_owned();
+            self.stores.push(Store { path, place, objects, is_linked });
         }
         Ok(Go::In)
     }
@@ -128,6 +144,20 @@ impl Visitor for Found {
             Err(Errno::NOENT) => {}
             Err(e) => return Err(Unread::new(path, e)),
         }
+        let pool = path.parent().and_then(Path::parent).filter(|_| is_object(name.to_bytes(), path));
+        if let Some(pool) = pool.filter(|pool| self.pools.last().is_none_or(|last| last != pool)) {
+            self.pools.push(pool.to_owned());
+        }
         Ok(())
+    }
+}
+
+/// Whether a file is an object of git's, or a pack of them, by its name and that of its folder.
+fn is_object(name: &[u8], path: &Path) -> bool {
+    let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
+    let above = || path.parent().and_then(Path::file_name).map(OsStrExt::as_bytes).unwrap_or_default();
+    match name.len() {
+        38 | 62 => is_hex(name) && above().len() == 2 && is_hex(above()),
+        _ => name.starts_with(b"pack-") && name.ends_with(b".pack") && above() == b"pack",
     }
 }

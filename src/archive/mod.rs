@@ -4,9 +4,11 @@
 //! an archive. [`keep`] is what all who remove folders call; what cannot be read is an error that names it, and the
 //! folder stays.
 //!
-//! 1. *Look* (`look`): all of the folder below descriptors, at any depth, for whatever looks like git.
+//! 1. *Look* (`look`): all of the folder below descriptors, at any depth, for whatever looks like git. A folder in which
+//!    a repository of another workspace has its objects or its own folder waits (`elsewhere`).
 //! 2. *Judge* (`judge`): of each repository, what its own files anchor (`tips`: names, HEADs of linked working trees,
-//!    reflogs) and what its index stages must be reachable from what its remote-tracking names say; of each working
+//!    reflogs), every commit that it has itself (`objects`), and what its index stages must be reachable from what its
+//!    remote-tracking names say, of remotes that do not go too (`elsewhere`, `settings`); of each working
 //!    tree, what differs from the index, or is not in it. An operation under way, a format that is not known, a lock
 //!    that was left, LFS objects, any doubt: not proven. git is only asked about objects, and never in the repository
 //!    itself (`git`): so nothing of it is obeyed.
@@ -18,18 +20,21 @@
 //! file too. A folder `<id>/` there or in `orphans/archive/` is what earlier versions kept: bundles and patches.
 //! `cleanup/git/`: the empty repository that git runs in.
 
+mod elsewhere;
 mod git;
 mod judge;
 mod keep;
 mod look;
 mod note;
+mod objects;
 mod restore;
 mod rules;
+mod settings;
 mod store;
 mod tar;
 mod tips;
 
-pub use keep::{CannotKeep, KeepRequest, Kept, has_git, keep};
+pub use keep::{CannotKeep, KeepRequest, Kept, changed_since, has_git, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;

@@ -6,14 +6,17 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Timespec, Timestamps, symlinkat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, symlinkat, utimensat};
 
+use super::keep::WORKSPACE;
 use super::store::{Archive, ArchiveForm};
-use super::tar::{Kind, Reader};
+use super::tar::{Entry, Kind, Reader};
 use crate::durable::{Disk, DiskError, Tried};
 
 /// Read and written at a time.
 const BLOCK: usize = 256 << 10;
+/// A file that names another place is not longer.
+const SMALL: u64 = 1 << 20;
 
 /// What was unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +60,8 @@ pub enum RestoreError {
 }
 
 /// Unpacks an archive into a folder that is not there yet, in a folder that nobody else can write. Owners are those of
-/// the process; set-user-id bits are left out.
+/// the process; set-user-id and set-group-id bits, pipes, and that two names were one file are left out. What names
+/// a place in the folder that went (lenders of objects, working trees) names it where that is now.
 ///
 /// # Errors
 /// [`RestoreError`]; what was unpacked until then is there.
@@ -75,44 +79,144 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     let mut restored = Restored { folder: to.to_owned(), entries: 0, bytes: 0 };
     let damaged = |source| RestoreError::Damaged { path: archive.path.clone(), source };
     let mut reader = Reader::new(BufReader::with_capacity(BLOCK, file));
-    // Modes are set at the end: a folder may be one that nothing can be made in.
-    let mut modes = Vec::new();
+    let moved = Moved::new(archive, to);
+    // Modes and times of folders are set at the end: one may be such that nothing can be made in it.
+    let mut folders = Vec::new();
     while let Some(next) = reader.next().map_err(damaged)? {
         let path = inside(&next.entry.name).map_err(damaged)?;
         let path = to.join(path);
         let mode = next.entry.mode & 0o777;
+        let times = times_of(&next.entry);
         make_above(disk, to, &path)?;
         match &next.entry.kind {
             Kind::Folder => {
                 make_folder(disk, &path)?;
-                modes.push((path, mode));
+                folders.push((path, mode | (next.entry.mode & 0o1000), times));
             }
             Kind::Link(target) => {
-                let made = symlinkat(OsStr::from_bytes(target), CWD, &path).map_err(io::Error::from);
-                made.tried("make the link", &path)?;
+                let target = OsStr::from_bytes(target);
+                match symlinkat(target, CWD, &path).map_err(io::Error::from) {
+                    Err(e)
+                        if e.kind() == io::ErrorKind::AlreadyExists
+                            && path.read_link().is_ok_and(|there| there.as_os_str() == target) => {}
+                    made => made.tried("make the link", &path)?,
+                }
+                let _ = utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW); // As below.
             }
             Kind::Pipe => {} // Nothing was in it.
             Kind::File => {
                 let parts = next.parts.unwrap_or_else(|| vec![(0, next.entry.size)]);
-                let file = disk.create_new(&path, 0o600)?;
-                for (at, length) in parts {
-                    fill(&file, at, length, &mut reader).map_err(damaged)??;
+                let file = match disk.create_new(&path, 0o600) {
+                    // Archives of earlier versions may have a file twice.
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                        is_same(&path, &parts, next.entry.size, &mut reader).map_err(damaged)?;
+                        continue;
+                    }
+                    made => made?,
+                };
+                let mut length = next.entry.size;
+                match moved.content(&path, length, &mut reader).map_err(damaged)? {
+                    Some(content) => {
+                        file.write_at(&content, 0)?;
+                        length = content.len() as u64;
+                    }
+                    None => {
+                        for (at, length) in parts {
+                            fill(&file, at, length, &mut reader).map_err(damaged)??;
+                        }
+                    }
                 }
-                file.truncate(next.entry.size)?;
-                let time = Timespec { tv_sec: next.entry.modified, tv_nsec: 0 };
-                let times = Timestamps { last_access: time, last_modification: time };
+                file.truncate(length)?;
                 let _ = rustix::fs::futimens(file.as_file(), &times); // Its age is a convenience.
                 disk.set_mode(&path, mode)?;
-                restored.bytes += next.entry.size;
+                restored.bytes += length;
             }
         }
         restored.entries += 1;
     }
-    for (path, mode) in modes.iter().rev() {
-        disk.set_mode(path, mode | 0o700)?;
-    }
     disk.sync_filesystem(to)?;
+    for (path, mode, times) in folders.iter().rev() {
+        let _ = utimensat(CWD, path, times, AtFlags::SYMLINK_NOFOLLOW); // As above.
+        disk.set_mode(path, *mode)?;
+    }
     Ok(restored)
+}
+
+fn times_of(entry: &Entry) -> Timestamps {
+    let time = Timespec { tv_sec: entry.modified, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// A file that is there already has the content that comes next.
+fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let other = || io::Error::new(io::ErrorKind::InvalidData, "it has two different files of one name");
+    let there = path.symlink_metadata()?;
+    if !there.is_file() || there.len() != size {
+        return Err(other());
+    }
+    let file = File::open(path)?;
+    let (mut new, mut old) = (vec![0; BLOCK], vec![0; BLOCK]);
+    for (at, length) in parts {
+        let (mut at, end) = (*at, at.saturating_add(*length));
+        while at < end {
+            let most = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
+            from.read_exact(&mut new[..most])?;
+            file.read_exact_at(&mut old[..most], at)?;
+            if new[..most] != old[..most] {
+                return Err(other());
+            }
+            at += most as u64;
+        }
+    }
+    Ok(())
+}
+
+/// What names a place in the folder that went names it where that was unpacked.
+struct Moved {
+    /// The folder that went, as it may have been called.
+    from: Vec<PathBuf>,
+    to: PathBuf,
+}
+
+impl Moved {
+    fn new(archive: &Archive, to: &Path) -> Moved {
+        let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned()).join(WORKSPACE);
+        let mut from: Vec<PathBuf> = archive.folder.iter().cloned().collect();
+        for folder in from.clone() {
+            let real = folder.parent().and_then(|above| above.canonicalize().ok());
+            from.extend(real.zip(folder.file_name()).map(|(above, name)| above.join(name)));
+        }
+        Moved { from, to }
+    }
+
+    /// The content of a small file that may name such a place; `None`, and nothing is read, for any other file.
+    fn content(&self, path: &Path, size: u64, from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+        let ends = |what: &str| path.ends_with(what);
+        let above = |name: &str| path.ancestors().nth(2).is_some_and(|above| above.ends_with(name));
+        let is_one =
+            ends("objects/info/alternates") || ends(".git") || (ends("gitdir") && above("worktrees"));
+        if !is_one || size > SMALL {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        from.take(size).read_to_end(&mut content)?;
+        if content.len() as u64 != size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let lines: Vec<Vec<u8>> = content.split(|byte| *byte == b'\n').map(|line| self.line(line)).collect();
+        Ok(Some(lines.join(&b'\n')))
+    }
+
+    fn line(&self, line: &[u8]) -> Vec<u8> {
+        let (word, place) =
+            line.strip_prefix(b"gitdir: ").map_or((&b""[..], line), |place| (b"gitdir: ", place));
+        let place = Path::new(OsStr::from_bytes(place));
+        match self.from.iter().find_map(|from| place.strip_prefix(from).ok()) {
+            Some(below) => [word, self.to.join(below).as_os_str().as_bytes()].concat(),
+            None => line.to_vec(),
+        }
+    }
 }
 
 /// One part of a file's content.

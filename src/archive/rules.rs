@@ -5,7 +5,8 @@ use std::time::Duration;
 /// What is kept of git work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepRules {
-    /// A commit that only a reflog has counts for so long after its entry was made.
+    /// A commit that only a reflog has counts for so long after its entry was made; one that no name leads to, for so
+    /// long after anything was written to the objects of its repository.
     pub reflog: Duration,
     /// Files that a repository ignores and that are kept all the same: names with `*`, of the file or of a folder that
     /// it lies in.

@@ -79,6 +79,10 @@ pub(super) fn place_for(
 }
 
 fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
+    // A pipe has no end.
+    if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        return Ok(None);
+    }
     let note = read_optional(path)?.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
     Ok(note.filter(|note| note.format == FORMAT))
 }

@@ -156,6 +156,9 @@ impl<'a> Writer<'a> {
         if link.len() > 100 {
             records.push(("linkpath", link.to_vec()));
         }
+        if !(0..=0o777_7777_7777).contains(&entry.modified) {
+            records.push(("mtime", entry.modified.to_string().into_bytes()));
+        }
         if stored > 0o777_7777_7777 {
             records.push(("size", stored.to_string().into_bytes()));
         }
@@ -237,7 +240,7 @@ fn header(entry: &Entry, letter: u8, size: u64, link: &[u8]) -> [u8; UNIT] {
     put(108, 8, octal(u64::from(entry.owner.0), 7).as_bytes());
     put(116, 8, octal(u64::from(entry.owner.1), 7).as_bytes());
     put(124, 12, octal(size, 11).as_bytes());
-    put(136, 12, octal(u64::try_from(entry.modified).unwrap_or(0), 11).as_bytes());
+    put(136, 12, octal(u64::try_from(entry.modified).unwrap_or(0).min(0o777_7777_7777), 11).as_bytes());
     put(148, 8, b"        ");
     put(156, 1, &[letter]);
     put(157, 100, link);
@@ -342,12 +345,16 @@ impl<R: Read + io::Seek> Reader<R> {
         let name = record("GNU.sparse.name").or_else(|| record("path")).unwrap_or_else(|| word(&head[..100]));
         let real = digits("GNU.sparse.realsize")?;
         let parts = if real.is_some() { Some(self.map()?) } else { None };
+        let modified = match record("mtime") {
+            Some(text) => whole_seconds(&text)?,
+            None => i64::try_from(number(&head[136..148])?).unwrap_or(0),
+        };
         let entry = Entry {
             name,
             kind,
             mode: u32::try_from(number(&head[100..108])?).unwrap_or(0o600),
             owner: (owner("uid", 108..116)?, owner("gid", 116..124)?),
-            modified: i64::try_from(number(&head[136..148])?).unwrap_or(0),
+            modified,
             size: real.unwrap_or(self.left),
         };
         Ok(Next { entry, parts })
@@ -391,6 +398,15 @@ impl<R: Read> Read for Reader<R> {
         self.left -= n as u64;
         Ok(n)
     }
+}
+
+/// Of a time that other programs write with a fraction.
+fn whole_seconds(text: &[u8]) -> io::Result<i64> {
+    let text = String::from_utf8_lossy(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let whole: i64 = whole.parse().map_err(|_| damaged("a time cannot be understood"))?;
+    let is_below = text.starts_with('-') && fraction.bytes().any(|digit| digit != b'0');
+    Ok(whole.saturating_sub(i64::from(is_below)))
 }
 
 fn padding(size: u64) -> u64 {
@@ -442,10 +458,13 @@ mod tests {
         let holes = std::fs::File::open(holes).unwrap();
         writer.put_file(&entry(&long, Kind::File, 300_001), &plain, &go_on).unwrap();
         writer.put(&entry(b"folder/", Kind::Folder, 0)).unwrap();
-        writer.put(&entry(b"link", Kind::Link(b"x".repeat(500)), 0)).unwrap();
+        let old = Entry { modified: -86_400, ..entry(b"link", Kind::Link(b"x".repeat(500)), 0) };
+        writer.put(&old).unwrap();
+        let late = Entry { modified: (1 << 33) + 5, ..entry(b"late/", Kind::Folder, 0) };
+        writer.put(&late).unwrap();
         writer.put_file(&entry(b"holes", Kind::File, 9 << 20), &holes, &go_on).unwrap();
         let (written, entries) = writer.finish().unwrap();
-        assert_eq!((written, entries), (bytes.len() as u64, 4));
+        assert_eq!((written, entries), (bytes.len() as u64, 5));
         assert!(written < 1 << 20, "holes take no room");
         let mut reader = Reader::new(io::Cursor::new(bytes));
         let first = reader.next().unwrap().unwrap();
@@ -454,7 +473,12 @@ mod tests {
         reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, content);
         assert_eq!(reader.next().unwrap().unwrap().entry.kind, Kind::Folder);
-        assert_eq!(reader.next().unwrap().unwrap().entry.kind, Kind::Link(b"x".repeat(500)));
+        assert_eq!(reader.next().unwrap().unwrap().entry, old);
+        assert_eq!(reader.next().unwrap().unwrap().entry, late);
+        assert_eq!(
+            ["-1.5", "-1.0", "1.9", "7"].map(|t| whole_seconds(t.as_bytes()).unwrap()),
+            [-2, -1, 1, 7]
+        );
         let last = reader.next().unwrap().unwrap();
         assert_eq!((last.entry.name.as_slice(), last.entry.size), (&b"holes"[..], 9 << 20));
         let parts = last.parts.unwrap();

@@ -16,9 +16,12 @@ use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 pub(super) type Id = [u8; 20];
 
 /// More names, or entries of reflogs, are not held in memory.
-const MOST: usize = 200_000;
+pub(super) const MOST: usize = 200_000;
 /// A file that holds one name, or a setting, is not longer.
 const SMALL: u64 = 1 << 20;
+
+/// Names that say where a remote's branches were.
+const REMOTES: &[u8] = b"refs/remotes/";
 
 /// What git keeps at the top of a repository that is at rest. Anything else may be work.
 const AT_REST: [&str; 26] = [
@@ -55,18 +58,35 @@ const AT_REST: [&str; 26] = [
 pub(super) struct Tips {
     /// With where the name was found.
     pub(super) own: BTreeMap<Id, String>,
-    /// What remote-tracking names say.
+    /// What remote-tracking names say, of remotes that are known to be elsewhere.
     pub(super) remote: BTreeSet<Id>,
     /// All names, for HEAD.
     pub(super) names: BTreeMap<Vec<u8>, Id>,
-    /// An annotated tag whose message no remote is known to have.
-    pub(super) own_tag_candidates: BTreeMap<Id, String>,
+    /// What others' names say, whatever it is, in a repository that stays.
+    pub(super) stays: BTreeSet<Id>,
 }
 
 impl Tips {
     fn fits(&self) -> Result<(), String> {
         let many = self.own.len().max(self.names.len());
         if many <= MOST { Ok(()) } else { Err("it has too many names to be judged".to_owned()) }
+    }
+
+    /// Tells what is elsewhere from what is not, once all names were read: by the remotes that are known to be.
+    pub(super) fn settle(&mut self, remotes: &[(Vec<u8>, bool)]) {
+        let tracking: Vec<_> = self.names.iter().filter(|(name, _)| name.starts_with(REMOTES)).collect();
+        let is_proven = |name: &[u8]| {
+            let below = &name[REMOTES.len()..];
+            let names_it =
+                |remote: &[u8]| below.strip_prefix(remote).is_some_and(|rest| rest.starts_with(b"/"));
+            // A remote's name may begin as another's.
+            let named = remotes.iter().filter(|(remote, _)| names_it(remote));
+            named.max_by_key(|(remote, _)| remote.len()).is_some_and(|(_, is_proven)| *is_proven)
+        };
+        let (proven, own): (Vec<_>, Vec<_>) = tracking.into_iter().partition(|(name, _)| is_proven(name));
+        let own: Vec<(Id, String)> = own.into_iter().map(|(name, id)| (*id, text(name))).collect();
+        self.remote.extend(proven.into_iter().map(|(_, id)| *id));
+        own.into_iter().for_each(|(id, name)| self.add(id, name));
     }
 
     pub(super) fn add(&mut self, id: Id, wherefrom: impl Into<String>) {
@@ -136,20 +156,9 @@ pub(super) fn read_names(folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<(), 
     if let Some(why) = loose.strange {
         return Err(why);
     }
-    for (name, id) in &loose.found {
-        packed.names.remove(name);
-        enter(tips, name, *id, None);
-        if name.starts_with(b"refs/tags/") {
-            tips.own_tag_candidates.insert(*id, text(name));
-        }
-    }
-    // As a clone writes it: what is in there came from the remote, the tags too.
-    let is_of_clone = !packed.names.keys().any(|name| name.starts_with(b"refs/heads/"));
-    for (name, (id, peeled)) in &packed.names {
-        enter(tips, name, *id, *peeled);
-        if name.starts_with(b"refs/tags/") && !is_of_clone {
-            tips.own_tag_candidates.insert(*id, text(name));
-        }
+    packed.names.extend(loose.found);
+    for (name, id) in &packed.names {
+        enter(tips, name, *id);
     }
     Ok(())
 }
@@ -158,18 +167,17 @@ fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).collect()
 }
 
-fn enter(tips: &mut Tips, name: &[u8], id: Id, peeled: Option<Id>) {
+fn enter(tips: &mut Tips, name: &[u8], id: Id) {
     tips.names.insert(name.to_vec(), id);
-    if name.starts_with(b"refs/remotes/") {
-        tips.remote.insert(id);
-    } else {
-        tips.add(peeled.unwrap_or(id), text(name));
+    // What remotes have is told when all is read.
+    if !name.starts_with(REMOTES) {
+        tips.add(id, text(name));
     }
 }
 
 #[derive(Default)]
 struct Packed {
-    names: BTreeMap<Vec<u8>, (Id, Option<Id>)>,
+    names: BTreeMap<Vec<u8>, Id>,
 }
 
 impl Packed {
@@ -179,20 +187,15 @@ impl Packed {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(format!("packed-refs: {e}")),
         };
-        let mut last = Vec::new();
         each_line(file, "packed-refs", &mut |line| {
             let strange = || "packed-refs cannot be understood".to_owned();
             match line.first() {
-                None | Some(b'#') => {}
-                Some(b'^') => {
-                    let peeled = id_of(&line[1..]).ok_or_else(strange)?;
-                    self.names.get_mut(&last).ok_or_else(strange)?.1 = Some(peeled);
-                }
+                // What a tag leads to is told by the tag.
+                None | Some(b'#' | b'^') => {}
                 Some(_) => {
                     let (id, name) = line.split_at_checked(41).ok_or_else(strange)?;
                     let id = id_of(id.trim_ascii_end()).ok_or_else(strange)?;
-                    last = name.to_vec();
-                    self.names.insert(last.clone(), (id, None));
+                    self.names.insert(name.to_vec(), id);
                     if self.names.len() > MOST {
                         return Err("packed-refs has too many names to be judged".to_owned());
                     }
@@ -367,33 +370,6 @@ pub(super) fn linked(folder: BorrowedFd<'_>) -> Result<Vec<CString>, String> {
         }
     }
     Ok(names)
-}
-
-/// The settings that matter here: where the working tree is. Settings that cannot be judged without git are an error.
-pub(super) fn work_tree_setting(folder: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, String> {
-    let mut found = None;
-    for name in [c"config", c"config.worktree"] {
-        let Some(content) = small(folder, name)? else { continue };
-        let mut section = String::new();
-        for line in String::from_utf8_lossy(&content).lines().map(str::trim) {
-            if let Some(rest) = line.strip_prefix('[') {
-                section = rest.split([']', ' ']).next().unwrap_or_default().to_ascii_lowercase();
-            }
-            let line =
-                line.rsplit_once(']').filter(|_| line.starts_with('[')).map_or(line, |(_, rest)| rest.trim());
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            match (section.as_str(), key.trim().to_ascii_lowercase().as_str()) {
-                ("include" | "includeif", _) => return Err("its settings include others".to_owned()),
-                ("extensions", "objectformat" | "refstorage" | "compatobjectformat") => {
-                    return Err("it has a format that only git itself reads".to_owned());
-                }
-                ("lfs", "storage") => return Err("it keeps LFS objects elsewhere".to_owned()),
-                ("core", "worktree") => found = Some(value.trim().trim_matches('"').as_bytes().to_vec()),
-                _ => {}
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, keep};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, changed_since, keep};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
 use crate::state::names::encode;
@@ -77,8 +77,29 @@ impl Work<'_> {
             }
         }
         self.intend(PHASE, &[ARCHIVE.to_owned()])?;
+        self.keep_work(&folder, None)
+    }
+
+    /// The same for what somebody did in the trash, or between the first look and the rename. What was not changed
+    /// since is not copied twice; what is half deleted is not judged.
+    fn archive_what_came_later(&mut self, trash: &Path) -> Result<(), Halt> {
+        let judged_at = self.step(PHASE, ARCHIVE).and_then(|step| step.begun_at);
+        let is_changed = match judged_at {
+            Some(at) => changed_since(trash, at).map_err(|why| Halt::Failed(why.to_string()))?,
+            None => true,
+        };
+        if !is_changed {
+            return Ok(());
+        }
+        let was = self.workspace()?;
+        self.keep_work(trash, Some(&was))
+    }
+
+    fn keep_work(&mut self, folder: &Path, was: Option<&Path>) -> Result<(), Halt> {
+        let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let request = KeepRequest {
-            folder: &folder,
+            folder,
+            was,
             archive_id: &name,
             source: ArchiveSource::Cleanup,
             object: format!("job:{}", self.record.job_id),
@@ -100,9 +121,16 @@ impl Work<'_> {
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let told = format!("{WORK_STAYS}: {why}");
+                let told = match why {
+                    CannotKeep::Needed { .. } => format!("the workspace stays: {why}"),
+                    _ => format!("{WORK_STAYS}: {why}"),
+                };
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
-                Err(if why.may_pass() { Halt::Failed(told) } else { Halt::Park(told) })
+                Err(match why {
+                    CannotKeep::Needed { .. } => Halt::InUse(told),
+                    why if why.may_pass() => Halt::Failed(told),
+                    _ => Halt::Park(told),
+                })
             }
         }
     }
@@ -165,9 +193,14 @@ impl Work<'_> {
 
     fn delete(&mut self) -> Result<(), Halt> {
         let Some(step) = self.step(PHASE, DELETE).filter(|s| s.done_at.is_none()) else { return Ok(()) };
-        let StepWhat::Delete { trash } = step.what.clone() else { return Ok(()) };
+        let (StepWhat::Delete { trash }, is_begun) = (step.what.clone(), step.begun_at.is_some()) else {
+            return Ok(());
+        };
         // Somebody may have come between the look and the rename.
         self.check_unused(&trash)?;
+        if !is_begun {
+            self.archive_what_came_later(&trash)?;
+        }
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
         let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;

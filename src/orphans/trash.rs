@@ -1,4 +1,6 @@
-//! The trash: `orphans/trash/<id>/what` is what was removed, `note.json` beside it says what that was.
+//! The trash: `orphans/trash/<id>/what` is what was removed, `note.json` beside it says what that was. Somebody may go
+//! on working in it, so it is judged again right before it is deleted, and renamed to `going` then: what is left of it
+//! after a crash is half of what it was, and is not judged any more.
 
 use std::path::{Path, PathBuf};
 
@@ -69,8 +71,10 @@ fn slot(dir: &StateDir, id: &str) -> PathBuf {
     dir.paths.orphans_trash().join(id)
 }
 
-/// Its presence in a slot tells that git work in it is kept, or that there is none.
-const JUDGED: &str = "kept";
+/// What is in the trash.
+const WHAT: &str = "what";
+/// The same while it is deleted.
+const GOING: &str = "going";
 
 /// Keeps git work that is in an orphan's folder.
 pub(super) fn keep_work(
@@ -81,6 +85,7 @@ pub(super) fn keep_work(
 ) -> Result<(), CannotKeep> {
     let request = KeepRequest {
         folder,
+        was: None,
         archive_id: &format!("orphan-{}", candidate.id),
         source: ArchiveSource::Orphan,
         object: candidate.object.clone(),
@@ -90,14 +95,16 @@ pub(super) fn keep_work(
     keep(dir, &request).map(drop)
 }
 
-/// The same for what is in the trash since before it was done at once.
-fn keep_trashed(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result<(), CannotKeep> {
+/// Keeps what has come to something in the trash since it went there, and gives it the name under which it is deleted.
+fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result<PathBuf, CannotKeep> {
     let slot = slot(dir, &trashed.id);
-    if slot.join(JUDGED).symlink_metadata().is_ok() {
-        return Ok(());
+    let (what, going) = (slot.join(WHAT), slot.join(GOING));
+    if what.symlink_metadata().is_err() || going.symlink_metadata().is_ok() {
+        return Ok(going);
     }
     let request = KeepRequest {
-        folder: &slot.join("what"),
+        folder: &what,
+        was: Some(&trashed.from),
         archive_id: &format!("orphan-{}", trashed.id),
         source: ArchiveSource::Orphan,
         object: trashed.object.clone(),
@@ -105,7 +112,9 @@ fn keep_trashed(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) ->
         stop: &|| false,
     };
     keep(dir, &request)?;
-    Ok(replace(&dir.disk, &slot.join(JUDGED), b"")?)
+    dir.disk.rename(&what, &going, false)?;
+    dir.disk.sync_dir(&slot)?;
+    Ok(going)
 }
 
 /// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
@@ -132,8 +141,7 @@ pub(super) fn take(
     };
     let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
     replace(&dir.disk, &slot.join("note.json"), &text)?;
-    replace(&dir.disk, &slot.join(JUDGED), b"")?;
-    let taken = take_into_trash(&dir.disk, path, &slot.join("what"), identity);
+    let taken = take_into_trash(&dir.disk, path, &slot.join(WHAT), identity);
     if !matches!(taken, Ok(true)) {
         // Nothing is in it; a note without anything is passed over by readers.
         let _ = remove_tree(&dir.disk, &slot, &());
@@ -153,7 +161,8 @@ pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
         Err(e) => return Err(e).tried("list", &folder),
     };
     let mut found: Vec<Trashed> = Vec::new();
-    for entry in entries.flatten().filter(|e| e.path().join("what").symlink_metadata().is_ok()) {
+    let has = |slot: &Path| [WHAT, GOING].iter().any(|name| slot.join(name).symlink_metadata().is_ok());
+    for entry in entries.flatten().filter(|e| has(&e.path())) {
         let note = read_optional(&entry.path().join("note.json"))?;
         found.extend(note.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
     }
@@ -170,7 +179,9 @@ pub fn restore(dir: &StateDir, id: &str, actor: &Actor) -> Result<Trashed, Trash
     let found = trashed(dir)?.into_iter().find(|t| t.id == id);
     let found = found.ok_or_else(|| TrashError::NotThere { id: id.to_owned() })?;
     let slot = slot(dir, &found.id);
-    match put_back(&dir.disk, &slot.join("what"), &found.from) {
+    // What is left of one whose deletion was begun is better than nothing.
+    let name = if slot.join(WHAT).symlink_metadata().is_ok() { WHAT } else { GOING };
+    match put_back(&dir.disk, &slot.join(name), &found.from) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(TrashError::Taken { path: found.from });
         }
@@ -218,28 +229,37 @@ pub(super) fn empty(
     let (mut emptied, mut in_use) = (Vec::new(), TrashInUse::new(dir));
     for trashed in all {
         let is_old = now.millis_since(trashed.removed_at) >= keep;
-        if !(everything || is_old || kept > settings.trash_bytes) {
+        let slot = slot(dir, &trashed.id);
+        let is_begun = slot.join(GOING).symlink_metadata().is_ok();
+        if !(everything || is_old || is_begun || kept > settings.trash_bytes) {
             continue;
         }
-        let what = slot(dir, &trashed.id).join("what");
-        if let Some(why) = in_use.why_kept(&what) {
+        if let Some(why) = in_use.why_kept(&slot.join(if is_begun { GOING } else { WHAT })) {
             OrphanLog::open(dir)?.enter(&[entry(dir, &trashed, "kept", &settings.actor, why.clone())])?;
             emptied.push(Emptied { trashed, bytes: 0, left: Some(why) });
             continue;
         }
-        if let Err(why) = keep_trashed(dir, settings, &trashed) {
-            let left = Some(format!("git work may be lost, so it stays: {why}"));
-            let told = left.clone().unwrap_or_default();
-            OrphanLog::open(dir)?.enter(&[entry(dir, &trashed, "failed", &settings.actor, told)])?;
-            emptied.push(Emptied { trashed, bytes: 0, left });
-            continue;
-        }
+        let going = match going(dir, settings, &trashed) {
+            Ok(going) => going,
+            Err(why) => {
+                let left = format!("git work may be lost, so it stays: {why}");
+                OrphanLog::open(dir)?.enter(&[entry(
+                    dir,
+                    &trashed,
+                    "failed",
+                    &settings.actor,
+                    left.clone(),
+                )])?;
+                emptied.push(Emptied { trashed, bytes: 0, left: Some(left) });
+                continue;
+            }
+        };
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
-        let removed = remove_tree(&dir.disk, &what, &())?;
+        let removed = remove_tree(&dir.disk, &going, &())?;
         let is_complete = removed.is_complete();
-        let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot(dir, &trashed.id), &removed));
-        if is_complete {
-            remove_tree(&dir.disk, &slot(dir, &trashed.id), &())?;
+        let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot, &removed));
+        if is_complete && slot.join(WHAT).symlink_metadata().is_err() {
+            remove_tree(&dir.disk, &slot, &())?;
             kept -= trashed.bytes;
         }
         let result = if is_complete { "emptied" } else { "failed" };

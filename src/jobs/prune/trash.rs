@@ -108,6 +108,7 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
     }
     let request = KeepRequest {
         folder: slot,
+        was: None,
         archive_id: &format!("pruned-{name}"),
         source: ArchiveSource::Prune,
         object: format!("workspace:{name}"),
