@@ -59,6 +59,8 @@ fn put_aside(disk: &Disk, path: &Path) -> Result<(), DiskError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods)]
+
     use super::*;
 
     #[test]
