@@ -294,6 +294,14 @@ const WORKS: &[(&str, &str)] = &[
         "cd ..; rm -rf repo; git init -q --object-format=sha256 repo; cd repo; echo precious-work >f; git add f; \
       git commit -qm x; rm f",
     ),
+    (
+        "tag with an old date that is not packed",
+        "GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' git tag -am precious-work v2",
+    ),
+    (
+        "tag that was made after the clone and packed",
+        "cd ..; rm -rf repo; git clone -q file://$TOP/up.git repo; cd repo; git tag -am precious-work v2; git gc -q",
+    ),
     ("tag packed, no branch packed", "git tag -am precious-work v2; git pack-refs"),
     (
         "tag packed, detached",
@@ -431,6 +439,11 @@ fn keep_loses_nothing_that_only_a_folder_has() {
 
 /// What is elsewhere: a copy of it would take room for nothing.
 const NOTHING: &[(&str, &str)] = &[
+    (
+        "packed tags that are older than the clone",
+        "GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' git tag -am old v0; git push -q origin v0 :v1; cd ..; rm -rf repo; \
+         git clone -q file://$TOP/up.git repo",
+    ),
     ("clone", ":"),
     ("packed", "git gc -q"),
     ("tag without a message", "git tag light; git gc -q"),

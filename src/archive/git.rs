@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::objects::{each_own, written_at};
-use super::tips::{Id, MOST, Tips, hex, id_of};
+use super::tips::{Id, MOST, Tips, hex, id_of, time_of};
 use crate::durable::{Disk, DiskError, replace};
 use crate::system::{ToolEnd, wait_for_tool};
 
@@ -185,7 +185,8 @@ impl<'a> Git<'a> {
 
     /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
     /// every commit that the repository has at all, when something was written to its objects since then. Tags with
-    /// messages, of which nobody is known to have another copy, are given back: they are small.
+    /// messages, of which nobody is known to have another copy, are given back: they are small. Those that are older
+    /// than the clone came with it.
     ///
     /// # Errors
     /// Why that is not proven.
@@ -203,7 +204,7 @@ impl<'a> Git<'a> {
             all.answer()?;
         }
         known.tags.append(&mut all.tags);
-        let tags = if known.tags.is_empty() { None } else { Some(self.contents_of(objects, &mut known)?) };
+        let tags = self.contents_of(objects, &mut known, tips.cloned_at)?;
         let named = known.own.iter().filter(|(id, _)| !known.elsewhere.contains(id));
         let named: Vec<(Id, &str)> = named.map(|(id, what)| (*id, what.as_str())).collect();
         let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
@@ -283,10 +284,17 @@ impl<'a> Git<'a> {
         Ok(known)
     }
 
-    /// Tags as `git cat-file --batch` writes them, with those that they are tags of. The commits that they lead to
-    /// are then among those that are anchored.
-    fn contents_of(&self, objects: BorrowedFd<'_>, known: &mut Known) -> Result<std::fs::File, String> {
-        let mut contents = self.nameless()?;
+    /// Tags as `git cat-file --batch` writes them, with those that they are tags of, but for those that came with the
+    /// clone; `None` when there are none. The commits that they lead to are then among those that are anchored.
+    fn contents_of(
+        &self,
+        objects: BorrowedFd<'_>,
+        known: &mut Known,
+        cloned_at: Option<i64>,
+    ) -> Result<Option<std::fs::File>, String> {
+        // Without a remote that is elsewhere, nothing came from one.
+        let cloned_at = cloned_at.filter(|_| !known.elsewhere.is_empty());
+        let (mut contents, mut is_empty) = (self.nameless()?, true);
         let mut open = known.tags.clone();
         while !open.is_empty() {
             if known.tags.len() > MOST {
@@ -297,21 +305,29 @@ impl<'a> Git<'a> {
             let mut printed = self.run(command, Some(self.lines(open.iter().map(hex))?))?;
             let mut next = BTreeSet::new();
             for tag in &open {
-                let (kind, target) = tag_of(&printed_tag(&mut printed, tag)?)?;
+                let from = printed.stream_position().map_err(|e| e.to_string())?;
+                let begin = printed_tag(&mut printed, tag)?;
+                let (kind, target) = tag_of(&begin)?;
+                // A tag that is made here is not older than the clone; with another date it is in a file of its own.
+                let came = cloned_at.is_some_and(|cloned| tagged_at(&begin).is_some_and(|at| at < cloned));
+                if came && !is_loose(objects, tag) {
+                    if kind == "commit" {
+                        known.elsewhere.insert(target);
+                    }
+                    continue;
+                }
                 match kind.as_str() {
                     "commit" => known.own.push((target, format!("the tag {}", hex(tag)))),
                     "tag" if known.tags.insert(target) => drop(next.insert(target)),
                     "tag" => {}
                     kind => return Err(format!("the tag {} is of a {kind}", hex(tag))),
                 }
+                copy_from(&mut printed, from, &mut contents).map_err(|e| e.to_string())?;
+                is_empty = false;
             }
-            printed
-                .rewind()
-                .and_then(|()| std::io::copy(&mut printed, &mut contents))
-                .map_err(|e| e.to_string())?;
             open = next;
         }
-        Ok(contents)
+        Ok((!is_empty).then_some(contents))
     }
 
     fn lines(&self, lines: impl Iterator<Item = String>) -> Result<std::fs::File, String> {
@@ -514,6 +530,28 @@ fn printed_tag(printed: &mut std::fs::File, id: &Id) -> Result<Vec<u8>, String> 
     head.drain(..=end);
     head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
     Ok(head)
+}
+
+/// Copies what lies between there and where a file is read, which stays where it was.
+fn copy_from(file: &mut std::fs::File, from: u64, to: &mut std::fs::File) -> std::io::Result<()> {
+    let end = file.stream_position()?;
+    file.seek(SeekFrom::Start(from))?;
+    std::io::copy(&mut (&mut *file).take(end - from), to)?;
+    file.seek(SeekFrom::Start(end)).map(drop)
+}
+
+/// When a tag says that it was made, in seconds since the epoch.
+fn tagged_at(begin: &[u8]) -> Option<i64> {
+    let head = begin.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    let mut tagger = head.filter(|line| line.starts_with(b"tagger "));
+    tagger.next().and_then(time_of)
+}
+
+/// Whether an object lies in a file of its own, as what was made here does until git packs it.
+fn is_loose(objects: BorrowedFd<'_>, id: &Id) -> bool {
+    let name = hex(id);
+    let path = Path::new(&name[..2]).join(&name[2..]);
+    rustix::fs::statat(objects, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
 /// What a tag is of.

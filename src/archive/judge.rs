@@ -352,6 +352,7 @@ impl Judge<'_> {
             _ => {}
         }
         tips.settle(&self.remotes_of(store, folder, trees)?);
+        tips.cloned_at = tips::cloned_at(folder.as_fd());
         self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips, Some(self.since))
     }
 

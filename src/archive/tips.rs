@@ -64,6 +64,8 @@ pub(super) struct Tips {
     pub(super) names: BTreeMap<Vec<u8>, Id>,
     /// What others' names say, whatever it is, in a repository that stays.
     pub(super) stays: BTreeSet<Id>,
+    /// When the repository was cloned, in seconds since the epoch, as its own log says.
+    pub(super) cloned_at: Option<i64>,
 }
 
 impl Tips {
@@ -306,6 +308,15 @@ pub(super) fn read_logs(folder: BorrowedFd<'_>, since: i64, tips: &mut Tips) -> 
     logs.strange.map_or(Ok(()), Err)
 }
 
+/// When a repository was cloned: the first entry of HEAD's log says so, also in a copy. `None` when it does not.
+pub(super) fn cloned_at(folder: BorrowedFd<'_>) -> Option<i64> {
+    let logs = open_folder(folder, Path::new("logs")).ok()?;
+    let mut line = Vec::new();
+    BufReader::new(open_file(logs.as_fd(), c"HEAD").ok()?).take(SMALL).read_until(b'\n', &mut line).ok()?;
+    let told = line.iter().position(|byte| *byte == b'\t').map(|at| &line[at + 1..])?;
+    if told.starts_with(b"clone: from ") { time_of(&line) } else { None }
+}
+
 struct Logs<'a> {
     since: i64,
     tips: &'a mut Tips,
@@ -332,8 +343,8 @@ impl Logs<'_> {
     }
 }
 
-/// When an entry of a reflog was made, in seconds since the epoch.
-fn time_of(line: &[u8]) -> Option<i64> {
+/// When an entry of a reflog, or a tag by its line `tagger`, was made, in seconds since the epoch.
+pub(super) fn time_of(line: &[u8]) -> Option<i64> {
     let head = line.split(|byte| *byte == b'\t').next()?;
     let after_mail = head.iter().rposition(|byte| *byte == b'>')?;
     let time = head.get(after_mail + 2..)?.split(|byte| *byte == b' ').next()?;
