@@ -23,6 +23,8 @@ use crate::watch::{Sources, Watch};
 const CLOCK: Duration = Duration::from_secs(1);
 /// How often is looked whether a signal wants an end.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the thread that reads keys may take to end: it looks ten times a second.
+const READING: Duration = Duration::from_secs(1);
 /// How long the last look at what a recovery came to may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -95,11 +97,10 @@ pub fn run<W: Write>(
     let over = Arc::new(AtomicBool::new(false));
     let own = options.own.take();
     let cancel = own.as_ref().map(|own| own.cancel.clone());
+    let typing = Typing::start(&sender, &over);
     let end = std::thread::scope(|scope| {
         // Also when drawing panics: the scope waits for its threads.
         let _ending = EndThreads { over: &over };
-        let typing = (sender.clone(), Arc::clone(&over));
-        scope.spawn(move || keyboard::read(&typing.0, &typing.1));
         if let Some(own) = own {
             let telling = sender.clone();
             let over = Arc::clone(&over);
@@ -109,6 +110,7 @@ pub fn run<W: Write>(
             Turn { model: &mut model, watch: &watch, runner, sender: &sender, cancel: cancel.as_ref() };
         turn.follow(&mut screen, &messages, &options, stop)
     });
+    typing.end();
     let columns = screen.terminal().size().map_or(80, |size| size.width);
     let text = match end {
         // What the recovery came to stays on the normal screen.
@@ -120,6 +122,30 @@ pub fn run<W: Write>(
     };
     screen.give_back(&text)?;
     end
+}
+
+/// The thread that reads keys. A terminal that goes while crossterm reads from it keeps that thread reading nothing for
+/// ever (crossterm takes the end of the file for nothing yet): then it ends with the process.
+struct Typing {
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
+}
+
+impl Typing {
+    fn start(messages: &Sender<Message>, over: &Arc<AtomicBool>) -> Typing {
+        let (running, ended) = channel();
+        let (messages, over) = (messages.clone(), Arc::clone(over));
+        std::thread::spawn(move || {
+            keyboard::read(&messages, &over);
+            drop(running);
+        });
+        Typing { ended }
+    }
+
+    /// Waits for its end, for it may set the terminal's modes until then.
+    fn end(self) {
+        let _ = self.ended.recv_timeout(READING);
+    }
 }
 
 /// Reads what the recovery came to; where the disk does not answer, what is known has to do.
