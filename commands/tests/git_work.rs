@@ -317,6 +317,9 @@ fn archives_are_listed_shown_unpacked_and_removed() {
     prune(&["--keep-bytes", "0"]).ends_with(16);
     prune(&["--keep-bytes", "0", "--dry-run"]).ends_with(0);
     assert!(scene.archive(&ids[0]).exists() && scene.archive(&ids[1]).exists());
+    // Of the named ones those go that no rule keeps.
+    let kept = prune(&[&id, "--keep-days", "1", "--yes", "--json"]).ends_with(0).json();
+    assert_eq!(kept["removed"], serde_json::json!([]), "{kept}");
     prune(&[&id, "--yes"]).ends_with(0);
     assert!(!scene.archive(&ids[0]).exists() && scene.archive(&ids[1]).exists());
     prune(&["--keep-bytes", "0", "--yes", "--reason", "room"]).ends_with(0);

@@ -57,11 +57,11 @@ struct RestoreArgs {
 }
 
 /// Without ids and rules, those of the configuration hold: cleanup.archive_keep and cleanup.archive_bytes. A daemon
-/// applies them after each of its scans for orphans.
+/// applies them after each of its scans for orphans. With ids and rules, those of the ids go that no rule keeps.
 #[derive(Debug, Args)]
 struct PruneArgs {
     /// These archives
-    #[arg(value_name = "ID", conflicts_with_all = ["keep_days", "keep_bytes"])]
+    #[arg(value_name = "ID")]
     archives: Vec<String>,
     /// Keep those that were made within so many days
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=36_500))]
@@ -204,7 +204,7 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
 }
 
 /// One archive by its name, more by their number.
-fn named(archives: &[Archive]) -> String {
+fn names_of(archives: &[Archive]) -> String {
     match archives {
         [one] => format!("archive {}", one.archive_id),
         more => format!("{} archives", more.len()),
@@ -237,15 +237,19 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
         keep_bytes: args.keep_bytes,
     };
     let rules = if given == Retention::default() { configured } else { given };
-    let going = match args.archives.is_empty() {
-        true => outlived(&archives(&dir)?, rules, dir.clock.now()),
-        false => args.archives.iter().map(|id| find(&dir, id)).collect::<Result<Vec<_>, _>>()?,
+    let named = args.archives.iter().map(|id| find(&dir, id)).collect::<Result<Vec<_>, _>>()?;
+    let going = if !named.is_empty() && given == Retention::default() {
+        named
+    } else {
+        let mut going = outlived(&archives(&dir)?, rules, dir.clock.now());
+        going.retain(|archive| named.is_empty() || named.iter().any(|n| n.archive_id == archive.archive_id));
+        going
     };
     let dry_run = context.is_dry_run();
     let bytes_freed: u64 = going.iter().map(|archive| archive.bytes).sum();
     if !dry_run && !going.is_empty() {
         let size = format_size(bytes_freed);
-        context.confirm(&format!("remove git work of {} for good ({size})?", named(&going)))?;
+        context.confirm(&format!("remove git work of {} for good ({size})?", names_of(&going)))?;
         let actor = context.actor();
         going.iter().try_for_each(|archive| remove_audited(&dir, archive, &actor))?;
     }
