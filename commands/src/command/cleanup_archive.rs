@@ -64,7 +64,7 @@ struct PruneArgs {
     #[arg(value_name = "ID")]
     archives: Vec<String>,
     /// Keep those that were made within so many days
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=36_500))]
+    #[arg(long, value_name = "N")]
     keep_days: Option<u32>,
     /// Keep so many bytes of the newest
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

@@ -155,6 +155,12 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
+/// 3.0 is the number 3, as JSON Schema has it.
+fn whole(number: &serde_json::Number) -> String {
+    let text = number.to_string();
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
 /// The value of a member as texts; `None` for null, which is as if it were not given.
 fn texts(parameter: Parameter, value: &Value) -> Result<Option<Vec<String>>, Problem> {
     let wrong = || Problem::invalid(format!("'{}' is to be {}", parameter.name, expected(parameter.shape)));
@@ -163,7 +169,7 @@ fn texts(parameter: Parameter, value: &Value) -> Result<Option<Vec<String>>, Pro
         (_, Value::Null) => return Ok(None),
         (Shape::Text | Shape::Name | Shape::Like(_) | Shape::OneOf(_), value) => vec![text(value)?],
         (Shape::Flag, Value::Bool(on)) => vec![on.to_string()],
-        (Shape::Count, Value::Number(number)) => vec![number.to_string()],
+        (Shape::Count, Value::Number(number)) => vec![whole(number)],
         // Nothing chosen must not come to mean everything, as a list that is not given does.
         (Shape::Texts | Shape::SomeOf(_), Value::Array(values)) if values.is_empty() => {
             return Err(Problem::invalid(format!("'{}' is empty: it chooses nothing", parameter.name)));

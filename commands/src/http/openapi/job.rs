@@ -78,7 +78,7 @@ pub(super) fn job_request() -> Value {
                 "pattern": "^[1-9][0-9]{0,3}(ms|s|m|h|d)$",
                 "description": "Time limit of an attempt, such as 90s; 1h30m is understood, too",
             },
-            "timeout_ms": { "type": "integer", "minimum": 1 },
+            "timeout_ms": { "type": "integer", "minimum": 1, "maximum": i64::MAX / 2 },
             "on_crash": { "type": "string", "enum": ["hold", "requeue", "fail"] },
             "max_attempts": { "type": "integer", "minimum": 1, "maximum": u32::MAX },
             "callbacks": { "type": "array", "items": callback() },

@@ -69,7 +69,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         member("keep_days", Shape::Count, To::Option("--keep-days"), "Keep those of so many days"),
         member(
             "keep_bytes",
-            Shape::Text,
+            Shape::Like("^[1-9][0-9]{0,6}(KiB|MiB|GiB|TiB)?$"),
             To::Option("--keep-bytes"),
             "Keep so much of the newest: a size, such as \"10GiB\"",
         ),
