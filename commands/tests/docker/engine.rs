@@ -1,11 +1,20 @@
 //! An engine that lives as long as this test process, below a temporary folder.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bollard::models::{ContainerCreateBody, HostConfig, NetworkCreateRequest, VolumeCreateRequest};
+use bollard::query_parameters::{
+    CreateContainerOptions, EventsOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
+    StartContainerOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::TryStreamExt;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::common::{Place, Ran, skipped};
 
@@ -13,6 +22,8 @@ use crate::common::{Place, Ran, skipped};
 pub struct Engine {
     folder: PathBuf,
     address: String,
+    runtime: Runtime,
+    client: Docker,
 }
 
 fn script() -> PathBuf {
@@ -55,7 +66,11 @@ impl Engine {
             .unwrap();
         assert!(output.status.success(), "the engine does not start");
         let address = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-        Engine { folder, address }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.unwrap();
+        let client = Docker::connect_with_unix(&address, 120, API_DEFAULT_VERSION).unwrap();
+        let client = runtime.block_on(client.negotiate_version()).unwrap();
+        Engine { folder, address, runtime, client }
     }
 
     /// `kill`, `again`: see the script.
@@ -65,7 +80,7 @@ impl Engine {
         assert!(ended.success(), "{word}");
     }
 
-    /// The engine's own client.
+    /// The engine's own client: a process for each call, where what people type matters.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
         let output =
@@ -76,57 +91,82 @@ impl Engine {
     }
 
     /// A running container.
-    pub fn container(&self, name: &str, labels: &[String]) -> String {
-        let mut arguments = vec!["run", "-d", "--network", "none", "--name", name];
-        labels.iter().for_each(|label| arguments.extend(["--label", label.as_str()]));
-        arguments.extend(["recoveryctl-test", "/bin/sleep", "1000"]);
-        self.docker(&arguments)
+    #[track_caller]
+    pub fn container(&self, name: &str, labels: &[String]) {
+        self.created(name, labels);
+        let start = self.client.start_container(name, None::<StartContainerOptions>);
+        self.runtime.block_on(start).unwrap();
     }
 
     /// A container that was never started.
-    pub fn created(&self, name: &str, labels: &[String]) -> String {
-        let mut arguments = vec!["create", "--network", "none", "--name", name];
-        labels.iter().for_each(|label| arguments.extend(["--label", label.as_str()]));
-        arguments.extend(["recoveryctl-test", "/bin/sleep", "1000"]);
-        self.docker(&arguments)
+    #[track_caller]
+    pub fn created(&self, name: &str, labels: &[String]) {
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        let body = ContainerCreateBody {
+            image: Some("recoveryctl-test".to_owned()),
+            cmd: Some(vec!["/bin/sleep".to_owned(), "1000".to_owned()]),
+            labels: Some(by_name(labels)),
+            host_config: Some(HostConfig { network_mode: Some("none".to_owned()), ..Default::default() }),
+            ..Default::default()
+        };
+        self.runtime.block_on(self.client.create_container(Some(options), body)).unwrap();
     }
 
     /// A network, or a volume.
+    #[track_caller]
     pub fn make(&self, kind: &str, name: &str, labels: &[String]) {
-        let mut arguments = vec![kind, "create"];
-        labels.iter().for_each(|label| arguments.extend(["--label", label.as_str()]));
-        arguments.push(name);
-        self.docker(&arguments);
+        let (name, labels) = (name.to_owned(), Some(by_name(labels)));
+        let made = match kind {
+            "network" => {
+                let request = NetworkCreateRequest { name, labels, ..Default::default() };
+                self.runtime.block_on(self.client.create_network(request)).map(drop)
+            }
+            _ => {
+                let request = VolumeCreateRequest { name: Some(name), labels, ..Default::default() };
+                self.runtime.block_on(self.client.create_volume(request)).map(drop)
+            }
+        };
+        made.unwrap();
     }
 
     /// Names of what is there: of containers, networks or volumes.
+    #[track_caller]
     pub fn names(&self, kind: &str) -> Vec<String> {
-        let format = if kind == "container" { "{{.Names}}" } else { "{{.Name}}" };
-        let all = if kind == "container" { vec!["-a"] } else { vec![] };
-        let text = self.docker(&[&[kind, "ls"], all.as_slice(), &["--format", format]].concat());
-        let own = ["bridge", "host", "none"];
-        let mut names: Vec<String> =
-            text.lines().filter(|n| kind != "network" || !own.contains(n)).map(str::to_owned).collect();
+        let client = &self.client;
+        let listed = self.runtime.block_on(async {
+            Ok::<Vec<String>, bollard::errors::Error>(match kind {
+                "container" => {
+                    let all = ListContainersOptions { all: true, ..Default::default() };
+                    let found = client.list_containers(Some(all)).await?.into_iter();
+                    let names = found.filter_map(|c| c.names?.into_iter().next());
+                    names.map(|name| name.trim_start_matches('/').to_owned()).collect()
+                }
+                "network" => {
+                    let found = client.list_networks(None::<ListNetworksOptions>).await?.into_iter();
+                    let own = ["bridge", "host", "none"];
+                    found.filter_map(|n| n.name).filter(|name| !own.contains(&name.as_str())).collect()
+                }
+                _ => {
+                    let found = client.list_volumes(None::<ListVolumesOptions>).await?.volumes;
+                    found.into_iter().flatten().map(|v| v.name).collect()
+                }
+            })
+        });
+        let mut names = listed.unwrap();
         names.sort();
         names
     }
 
-    /// How often the engine says that it destroyed each thing since a moment, by name or id.
+    /// How often the engine says that it destroyed each thing since a moment, by kind and name or id.
+    #[track_caller]
     pub fn destroyed_since(&self, since: &str) -> Vec<String> {
-        let until = self.now();
-        let format = "{{.Type}} {{.Actor.ID}}";
-        let text = self.docker(&[
-            "events",
-            "--since",
-            since,
-            "--until",
-            &until,
-            "--filter",
-            "event=destroy",
-            "--format",
-            format,
-        ]);
-        text.lines().map(str::to_owned).collect()
+        let filters = HashMap::from([("event".to_owned(), vec!["destroy".to_owned()])]);
+        let options =
+            EventsOptions { since: Some(since.to_owned()), until: Some(self.now()), filters: Some(filters) };
+        let events: Vec<_> = self.runtime.block_on(self.client.events(Some(options)).try_collect()).unwrap();
+        let told =
+            |event: bollard::models::EventMessage| Some(format!("{} {}", event.typ?, event.actor?.id?));
+        events.into_iter().filter_map(told).collect()
     }
 
     /// The time as events count it.
@@ -164,6 +204,11 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let _ = Command::new(script()).arg("stop").arg(&self.folder).stdout(Stdio::null()).status();
     }
+}
+
+fn by_name(labels: &[String]) -> HashMap<String, String> {
+    let pairs = labels.iter().map(|label| label.split_once('=').unwrap());
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The labels of a job's objects, as it is told them.

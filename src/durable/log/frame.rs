@@ -193,9 +193,10 @@ impl<'a> Scan<'a> {
 }
 
 fn first_nonzero(bytes: &[u8]) -> Option<usize> {
-    // Whole words first: the reserved end of a segment is megabytes of zeros.
-    let words = bytes.chunks_exact(64).take_while(|c| c.iter().all(|&b| b == 0)).count();
-    bytes[words * 64..].iter().position(|&b| b != 0).map(|i| words * 64 + i)
+    // Whole pages first: the reserved end of a segment is megabytes of zeros.
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let zeros = bytes.chunks_exact(ZEROS.len()).take_while(|page| *page == ZEROS).count() * ZEROS.len();
+    bytes[zeros..].iter().position(|&b| b != 0).map(|i| zeros + i)
 }
 
 impl<'a> Iterator for Scan<'a> {
