@@ -241,8 +241,23 @@ pub(crate) fn end_all_at(root: &Path) {
 impl Drop for Place {
     fn drop(&mut self) {
         self.end_all();
+        self.remove_groups();
         if is_mount_point(&self.state()) {
             let _ = run(Command::new("umount").arg(self.state()), PATIENCE);
+        }
+    }
+}
+
+impl Place {
+    /// With the state directory gone nobody removes the control groups of killed supervisors, and every recovery
+    /// looks through all groups.
+    fn remove_groups(&self) {
+        let text = fs::read_to_string(self.state().join("state.json")).unwrap_or_default();
+        let identity: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(id) = identity["state_id"].as_str() {
+            for group in recovery::system::Cgroup::named(&format!("recoveryctl-{id}-")) {
+                let _ = group.remove(); // One that is populated stays.
+            }
         }
     }
 }

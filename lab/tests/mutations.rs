@@ -35,7 +35,13 @@ fn operation_for(mutation: Mutation) -> &'static str {
 #[test]
 fn every_mutation_is_caught() {
     let player = Player::new(Path::new(env!("CARGO_BIN_EXE_recovery-lab")));
-    let limits = Limits { stop_at_first: true, most_images: 400, most_after_kill: 12, ..Limits::bounded() };
+    let limits = Limits {
+        stop_at_first: true,
+        most_kills: 24,
+        most_images: 400,
+        most_after_kill: 12,
+        ..Limits::bounded()
+    };
     let mut missed = Vec::new();
     for mutation in Mutation::ALL {
         let failing_syncs = mutation == Mutation::ForgetFailedSync;

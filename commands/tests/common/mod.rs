@@ -77,6 +77,22 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A supervisor that was killed does not remove its job's control group; with the state directory gone
+        // nobody does, and every recovery looks through all groups.
+        for entry in std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(entry.path().join("state.json")).unwrap_or_default();
+            let identity = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            if let Some(id) = identity["state_id"].as_str() {
+                for group in recovery::system::Cgroup::named(&format!("recoveryctl-{id}-")) {
+                    let _ = group.remove(); // One that is populated stays.
+                }
+            }
+        }
+    }
+}
+
 /// Says past what the test harness catches that this test cannot run here. Where all that tests need is installed
 /// (`.ci/run`, which sets `RECOVERYCTL_TESTS_MUST_RUN`), that is a failure.
 ///

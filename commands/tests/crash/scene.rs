@@ -194,28 +194,12 @@ impl Drop for Scene {
             let all = process_table();
             let left: Vec<_> = all.iter().map(|p| p.identity).filter(|p| belongs(p.pid)).collect();
             if left.is_empty() {
-                return self.remove_groups();
+                return;
             }
             for process in left {
                 let _ = signal_process(process, Signal::KILL);
             }
             std::thread::yield_now();
-        }
-    }
-}
-
-impl Scene {
-    /// A supervisor that was killed does not remove its job's control group; with the state directory gone
-    /// nobody does.
-    fn remove_groups(&self) {
-        for workspace in std::fs::read_dir(self.place.state().join("jobs")).into_iter().flatten().flatten() {
-            let sentinel =
-                std::fs::read_to_string(workspace.path().join("sentinel.json")).unwrap_or_default();
-            let group = serde_json::from_str::<Value>(&sentinel).ok().and_then(|s| {
-                let path = PathBuf::from(s["cgroup"].as_str()?);
-                path.to_str()?.contains("/recoveryctl-").then_some(path)
-            });
-            let _ = group.map(std::fs::remove_dir);
         }
     }
 }
