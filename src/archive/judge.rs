@@ -7,14 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, openat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, openat};
+use rustix::io::Errno;
 
-use super::elsewhere::{Elsewhere, lines_of};
-use super::git::{Changes, Git, each_name};
-use super::look::{DotGit, Found, Place, Store, WorkTree, entry_at, place_of};
+use super::elsewhere::{Elsewhere, Here, Remote, heads_of_bundle, lines_of};
+use super::git::{self, Changes, Git, each_name};
+use super::look::{DotGit, Found, Names, Place, Store, WorkTree, entry_at, entry_below, place_of};
 use super::note::{NAMED, Repository};
 use super::rules::KeepRules;
-use super::settings::{settings_of, work_tree_setting};
+use super::settings::{large_files_setting, settings_of, work_tree_setting};
 use super::tips::{self, Id, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, shown, walk};
 
@@ -24,12 +25,28 @@ pub(super) enum Part {
     Whole(PathBuf),
     /// Some files of a working tree.
     Files { tree: PathBuf, changes: Changes },
-    /// The file that leads from a working tree to its repository.
-    DotGit(PathBuf),
+    /// One file alone: what leads from a working tree to its repository, or what a repository has behind a link.
+    File(PathBuf),
     /// Messages of a repository's tags.
     Tags(PathBuf, File),
-    /// A repository outside, which a working tree here belongs to.
-    Outside(OwnedFd),
+    /// A repository outside, which a working tree here belongs to, or objects outside that go too.
+    Outside(Outside),
+}
+
+/// Something outside of the folder.
+pub(super) struct Outside {
+    pub(super) folder: OwnedFd,
+    /// What it is called where it is named.
+    pub(super) was: Vec<PathBuf>,
+}
+
+impl Outside {
+    fn new(folder: OwnedFd, named: Option<&[u8]>) -> Outside {
+        let mut was: Vec<PathBuf> = std::fs::read_link(git::path_of(&folder)).into_iter().collect();
+        let named = named.map(|named| PathBuf::from(OsStr::from_bytes(named)));
+        was.extend(named.filter(|named| named.is_absolute() && !was.contains(named)));
+        Outside { folder, was }
+    }
 }
 
 /// What is to be kept, and why.
@@ -73,8 +90,8 @@ pub(super) struct Judge<'a> {
     pub(super) elsewhere: &'a Elsewhere,
     /// Where the folder is, for relative paths of remotes.
     pub(super) folder: &'a Path,
-    /// Where it was when what is in it was told its place: it may be in a trash by now.
-    pub(super) was: &'a Path,
+    /// What it was called when what is in it was told its place, when it is in a trash by now.
+    pub(super) was: &'a [PathBuf],
 }
 
 impl Judge<'_> {
@@ -139,7 +156,7 @@ impl Judge<'_> {
         let links: Vec<Part> = trees
             .iter()
             .filter(|(tree, store)| has_files(tree) && is_whole(&self.found.stores[*store].path))
-            .map(|(tree, _)| Part::DotGit((*tree).to_owned()))
+            .map(|(tree, _)| Part::File(tree.join(".git")))
             .collect();
         plan.parts.extend(links);
     }
@@ -248,12 +265,13 @@ impl Judge<'_> {
     /// Opens a folder that something in the folder names, wherever it is. What was in the folder is there still when
     /// that has moved into a trash.
     fn open_named(&self, from: BorrowedFd<'_>, path: &[u8]) -> std::io::Result<OwnedFd> {
-        match Path::new(OsStr::from_bytes(path)).strip_prefix(self.was) {
-            Ok(below) if self.was != self.folder => {
+        let named = Path::new(OsStr::from_bytes(path));
+        match self.was.iter().find_map(|was| named.strip_prefix(was).ok()) {
+            Some(below) => {
                 let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
                 open_anywhere(self.top, below.as_os_str().as_bytes())
             }
-            _ => open_anywhere(from, path),
+            None => open_anywhere(from, path),
         }
     }
 
@@ -279,11 +297,18 @@ impl Judge<'_> {
             with_ignored,
         )?;
         let (mut files, mut deleted, mut deleted_total, mut submodules) = (0, Vec::new(), 0, Vec::new());
-        for list in &changes.tracked {
+        let mut seen = Names::default();
+        for (list, is_hidden) in changes.tracked() {
             each_name(list, &mut |name| {
-                match kind_of(tree.as_fd(), name)? {
+                // A conflict is listed more than once.
+                if !seen.insert(name) {
+                    return Ok(());
+                }
+                match entry_below(tree.as_fd(), name).map_err(|e| e.to_string())?.map(|entry| entry.kind) {
                     Some(FileType::Directory) => {}
                     Some(_) => files += 1,
+                    // Of a sparse checkout most are not there, and are not missed.
+                    None if is_hidden => {}
                     None => {
                         deleted_total += 1;
                         if deleted_total <= NAMED {
@@ -304,7 +329,14 @@ impl Judge<'_> {
             each_name(list, &mut |name| {
                 let below = Path::new(OsStr::from_bytes(name));
                 let Ok(folder) = open_folder(tree.as_fd(), below) else { return Ok(()) };
-                let has_own = entry_at(folder.as_fd(), c".git").map_err(|e| e.to_string())?.is_some();
+                // git itself looks into none, also when its .git is nothing that git makes.
+                let has_own = match entry_at(folder.as_fd(), c".git").map_err(|e| e.to_string())? {
+                    None => false,
+                    Some((FileType::Directory, place)) => {
+                        self.found.store_at(place).is_some() || holds_files(&folder)?
+                    }
+                    Some(_) => true,
+                };
                 if !has_own && holds_anything(&folder).map_err(|e| e.to_string())? {
                     submodules.push(path.join(below));
                 }
@@ -351,22 +383,36 @@ impl Judge<'_> {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("lfs/objects: {e}")),
             _ => {}
         }
-        tips.settle(&self.remotes_of(store, folder, trees)?);
+        tips.settle(&self.remotes_of(store, folder, trees)?, &|remote, ids| self.lacking(remote, ids));
         tips.cloned_at = tips::cloned_at(folder.as_fd());
         self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips, Some(self.since))
     }
 
     /// The remotes of a repository, each with whether it is known to be elsewhere.
-    fn remotes_of(
-        &self,
-        store: &Store,
-        folder: &OwnedFd,
-        trees: &[&Path],
-    ) -> Result<Vec<(Vec<u8>, bool)>, String> {
+    fn remotes_of(&self, store: &Store, folder: &OwnedFd, trees: &[&Path]) -> Result<Vec<Remote>, String> {
         // git itself begins at the top of the working tree that it is in.
         let bases = if trees.is_empty() { &[store.path.as_path()][..] } else { trees };
         let bases: Vec<PathBuf> = bases.iter().map(|base| self.folder.join(base)).collect();
         Ok(self.elsewhere.remotes(&settings_of(folder.as_fd())?, &bases))
+    }
+
+    /// What a remote that is on this machine has not, of what is noted as its: the repository there may be another one
+    /// by now, or what was pushed to it may have been removed. What cannot be asked has nothing.
+    fn lacking(&self, remote: &Remote, ids: &BTreeSet<Id>) -> BTreeSet<Id> {
+        let mut lacking = BTreeSet::new();
+        for here in &remote.here {
+            let found = match here {
+                Here::Objects(path) => {
+                    let opened = open_anywhere(self.top, path.as_os_str().as_bytes());
+                    opened.ok().and_then(|objects| self.git.lacking(objects.as_fd(), ids).ok())
+                }
+                Here::Bundle(path) => {
+                    heads_of_bundle(path).map(|heads| ids.difference(&heads).copied().collect())
+                }
+            };
+            lacking.extend(found.unwrap_or_else(|| ids.clone()));
+        }
+        lacking
     }
 
     /// What belongs to one working tree only: HEAD and its like, reflogs, names below `refs/`.
@@ -400,7 +446,7 @@ impl Judge<'_> {
     /// A linked working tree's own folder in the folder that goes: part of its repository's proof when that has it,
     /// else nothing is known.
     fn prove_linked(&self, store: &Store, folder: &OwnedFd) -> Result<(), String> {
-        let common = common_of(folder.as_fd())?.ok_or("it has no commondir")?;
+        let common = common_of(folder.as_fd())?.ok_or("it does not say to which repository it belongs")?;
         let place = place_of(&common).map_err(|e| e.to_string())?;
         let owner = self.found.store_at(place).map(|owner| self.found.stores[owner].path.join("worktrees"));
         match (owner, store.path.parent()) {
@@ -434,7 +480,7 @@ impl Judge<'_> {
             let outside = common.unwrap_or(folder);
             // More of its working trees may be here.
             if place_of(&outside).map_or(true, |place| kept.insert(place)) {
-                plan.parts.push(Part::Outside(outside));
+                plan.parts.push(Part::Outside(Outside::new(outside, None)));
             }
         }
     }
@@ -450,10 +496,11 @@ impl Judge<'_> {
     ) -> Result<(), Unread> {
         let has_index =
             entry_at(folder.as_fd(), c"index").map_err(|e| Unread::new(&store.path, e))?.is_some();
-        if store.is_linked || !has_index {
+        let setting = work_tree_setting(folder.as_fd()).ok().flatten();
+        // A bare repository has neither.
+        if store.is_linked || !(has_index || setting.is_some()) {
             return Ok(());
         }
-        let setting = work_tree_setting(folder.as_fd()).ok().flatten();
         let opened = setting.as_ref().and_then(|setting| self.open_named(folder.as_fd(), setting).ok());
         let Some(tree) = opened else {
             // A submodule's files lie in a folder that is judged with the repository that it is a part of.
@@ -463,11 +510,12 @@ impl Judge<'_> {
             }
             return Ok(());
         };
-        let place = place_of(&tree).map_err(|e| Unread::new(&store.path, e))?;
-        let Some(path) = self.path_of(place)?.filter(|path| !trees.contains(&path.as_path())) else {
+        let Some(path) = self.path_of(&tree)?.filter(|path| !trees.contains(&path.as_path())) else {
             return Ok(());
         };
-        if !self.changes_of(&path, folder).is_ok_and(|uncommitted| uncommitted.files == 0) {
+        let is_clean = self.lacks_index(&path, folder) == Ok(false)
+            && self.changes_of(&path, folder).is_ok_and(|uncommitted| uncommitted.files == 0);
+        if !is_clean {
             plan.keep_whole(&path, format!("it has files of {}", shown(&store.path)));
         }
         Ok(())
@@ -477,8 +525,20 @@ impl Judge<'_> {
         self.found.stores.iter().any(|above| store.path.starts_with(above.path.join("modules")))
     }
 
-    /// The path of a folder below the top that is known by device and inode.
-    fn path_of(&self, place: (u64, u64)) -> Result<Option<PathBuf>, Unread> {
+    /// The path of an open folder below the top; `None` when it is elsewhere.
+    fn path_of(&self, folder: &OwnedFd) -> Result<Option<PathBuf>, Unread> {
+        let strange = |e: Errno| Unread::new(Path::new(""), e);
+        let place = place_of(folder).map_err(strange)?;
+        // By its name, if that is one from the top.
+        let names = [std::fs::read_link(git::path_of(folder)), std::fs::read_link(git::path_of(self.top))];
+        if let [Ok(name), Ok(top)] = names
+            && let Ok(below) = name.strip_prefix(top)
+            && open_folder(self.top, below)
+                .is_ok_and(|found| place_of(found).is_ok_and(|found| found == place))
+        {
+            return Ok(Some(below.to_owned()));
+        }
+        // It may be reached by another mount.
         struct Search((u64, u64), Option<PathBuf>);
         impl Visitor for Search {
             fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
@@ -496,60 +556,127 @@ impl Judge<'_> {
         Ok(search.1)
     }
 
-    /// A repository that is kept may borrow objects from others here: those are kept with it. Those from elsewhere are
-    /// named.
+    /// A repository that is kept may borrow objects from others: those here, and those elsewhere that go too, are kept
+    /// with it. Those that stay are named, and what cannot be opened. The same of what else it has behind links.
     fn keep_lenders(&self, plan: &mut Plan, unproven: &BTreeSet<usize>) -> Result<(), Unread> {
         let mut seen: BTreeSet<Place> =
             unproven.iter().filter_map(|number| self.found.stores[*number].objects).collect();
         let stores = unproven.iter().map(|number| self.found.stores[*number].path.as_path());
-        let mut open: Vec<PathBuf> =
-            stores.chain(self.found.pools.iter().map(PathBuf::as_path)).map(Path::to_owned).collect();
-        while let Some(borrower) = open.pop() {
-            for (place, named) in self.lenders_of(&borrower)? {
+        let paths = stores.chain(self.found.pools.iter().map(PathBuf::as_path));
+        let mut open = Vec::new();
+        for path in paths {
+            open.push((path.to_owned(), self.open(path)?));
+        }
+        while let Some((borrower, folder)) = open.pop() {
+            self.keep_linked(plan, &borrower, &folder)?;
+            for (name, lender) in self.lenders_of(&folder) {
+                let lender = match lender {
+                    Ok(lender) => lender,
+                    Err(why) => {
+                        plan.add_to_why(
+                            &borrower,
+                            &format!("it borrows objects from {}: {why}", named(&name)),
+                        );
+                        continue;
+                    }
+                };
+                let place = place_of(&lender).map_err(|e| Unread::new(&borrower, e))?;
                 if !seen.insert(place) {
                     continue;
                 }
                 let why = format!("{} borrows objects from it", shown(&borrower));
-                let lender = self.found.stores.iter().find(|store| store.objects == Some(place));
-                let path = match lender {
+                let path = match self.found.stores.iter().find(|store| store.objects == Some(place)) {
                     Some(store) => Some(store.path.clone()),
-                    None => self.path_of(place)?,
+                    None => self.path_of(&lender)?,
                 };
-                let Some(path) = path else {
-                    plan.add_to_why(&borrower, &format!("it borrows objects from {named}"));
+                if let Some(path) = path {
+                    plan.keep_whole_once(&path, why);
+                    open.push((path.clone(), self.open(&path)?));
                     continue;
-                };
-                if !plan.parts.iter().any(|part| matches!(part, Part::Whole(whole) if *whole == path)) {
-                    plan.keep_whole(&path, why);
                 }
-                open.push(path);
+                plan.add_to_why(&borrower, &format!("it borrows objects from {}", named(&name)));
+                // What goes too may be gone when this is unpacked.
+                if !self.elsewhere.stays(Path::new(&git::path_of(&lender))) {
+                    let again = lender.try_clone().map_err(|e| Unread::new(&borrower, e))?;
+                    plan.parts.push(Part::Outside(Outside::new(again, Some(&name))));
+                    open.push((borrower.clone(), lender));
+                }
             }
         }
         Ok(())
     }
 
-    /// Which folders of objects a repository, or a folder of objects, borrows from, or has its own objects in; with
-    /// the name that is there.
-    fn lenders_of(&self, borrower: &Path) -> Result<Vec<(Place, String)>, Unread> {
-        let folder = self.open(borrower)?;
+    /// From which folders of objects a repository, or a folder of objects, borrows, or has its own objects in, by the
+    /// names that are there; why one cannot be opened.
+    fn lenders_of(&self, borrower: &OwnedFd) -> Vec<(Vec<u8>, Result<OwnedFd, String>)> {
         let mut lenders = Vec::new();
-        let objects = match entry_at(folder.as_fd(), c"objects") {
-            Ok(Some((FileType::Symlink, _))) => {
-                let target = rustix::fs::readlinkat(&folder, c"objects", Vec::new());
-                let target = target.map(std::ffi::CString::into_bytes).unwrap_or_default();
-                let Ok(objects) = self.open_named(folder.as_fd(), &target) else { return Ok(lenders) };
-                lenders.extend(place_of(&objects).ok().map(|place| (place, named(&target))));
-                objects
-            }
-            Ok(Some((FileType::Directory, _))) => self.open(&borrower.join("objects"))?,
-            _ => folder,
+        let mut add = |name: Vec<u8>, opened: std::io::Result<OwnedFd>| {
+            lenders.push((name, opened.map_err(|e| e.to_string())));
         };
-        let text = tips::small(objects.as_fd(), c"info/alternates").ok().flatten().unwrap_or_default();
-        for path in lines_of(&text) {
-            let opened = self.open_named(objects.as_fd(), path).ok();
-            lenders.extend(opened.and_then(|opened| place_of(opened).ok()).map(|place| (place, named(path))));
+        let objects = match entry_at(borrower.as_fd(), c"objects") {
+            Ok(Some((FileType::Symlink, _))) => {
+                let target = rustix::fs::readlinkat(borrower, c"objects", Vec::new());
+                let target = target.map(std::ffi::CString::into_bytes).unwrap_or_default();
+                let objects = self.open_named(borrower.as_fd(), &target);
+                add(target.clone(), objects);
+                self.open_named(borrower.as_fd(), &target)
+            }
+            Ok(Some((FileType::Directory, _))) => open_folder(borrower.as_fd(), Path::new("objects")),
+            _ => borrower.try_clone(),
+        };
+        let Ok(objects) = objects else { return lenders };
+        match tips::small(objects.as_fd(), c"info/alternates") {
+            Ok(text) => {
+                for name in lines_of(&text.unwrap_or_default()) {
+                    add(name.to_vec(), self.open_named(objects.as_fd(), name));
+                }
+            }
+            Err(why) => lenders.push((b"others".to_vec(), Err(why))),
         }
-        Ok(lenders)
+        lenders
+    }
+
+    /// What a repository that is kept has in this folder, but not in its own: behind links, and the folder that its
+    /// settings give for large files.
+    fn keep_linked(&self, plan: &mut Plan, path: &Path, folder: &OwnedFd) -> Result<(), Unread> {
+        let mut targets = Vec::new();
+        if let Some(large) = large_files_setting(folder.as_fd()) {
+            targets.push(large);
+        }
+        let mut buffer: Vec<u8> = Vec::with_capacity(8 << 10);
+        let again = open_folder(folder.as_fd(), Path::new("")).map_err(|e| Unread::new(path, e))?;
+        let mut entries = RawDir::new(again.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|e| Unread::new(path, e))?;
+            let name = entry.file_name();
+            // Lenders of objects are told by themselves.
+            if matches!(name.to_bytes(), b"." | b".." | b"objects") {
+                continue;
+            }
+            if let Ok(Some((FileType::Symlink, _))) = entry_at(folder.as_fd(), name) {
+                let target = rustix::fs::readlinkat(folder, name, Vec::new());
+                targets.push(target.map_err(|e| Unread::new(path, e))?.into_bytes());
+            }
+        }
+        for target in targets {
+            let why = || format!("{} has something in it", shown(path));
+            if let Ok(opened) = self.open_named(folder.as_fd(), &target) {
+                if let Some(at) = self.path_of(&opened)?.filter(|at| !at.as_os_str().is_empty()) {
+                    plan.keep_whole_once(&at, why());
+                }
+                continue;
+            }
+            // A file, by the folder that it is in.
+            let target = Path::new(OsStr::from_bytes(&target));
+            let above = target.parent().map_or(&b"."[..], |above| above.as_os_str().as_bytes());
+            let above = if above.is_empty() { b"." } else { above };
+            if let (Ok(opened), Some(name)) = (self.open_named(folder.as_fd(), above), target.file_name())
+                && let Some(at) = self.path_of(&opened)?
+            {
+                plan.parts.push(Part::File(at.join(name)));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -558,9 +685,21 @@ fn named(path: &[u8]) -> String {
 }
 
 impl Plan {
+    /// What is kept of outside of the folder, with its number.
+    pub(super) fn outside(&self) -> impl Iterator<Item = (usize, &Outside)> {
+        let outside = |part| if let &Part::Outside(ref outside) = part { Some(outside) } else { None };
+        self.parts.iter().enumerate().filter_map(move |(number, part)| Some((number, outside(part)?)))
+    }
+
     fn keep_whole(&mut self, path: &Path, why: String) {
         self.repositories.push(Repository { whole: true, ..Repository::new(path, why) });
         self.parts.push(Part::Whole(path.to_owned()));
+    }
+
+    fn keep_whole_once(&mut self, path: &Path, why: String) {
+        if !self.parts.iter().any(|part| matches!(part, Part::Whole(whole) if whole == path)) {
+            self.keep_whole(path, why);
+        }
     }
 
     fn add_to_why(&mut self, path: &Path, more: &str) {
@@ -582,7 +721,7 @@ fn common_of(folder: BorrowedFd<'_>) -> Result<Option<OwnedFd>, String> {
     let Some(text) = tips::small(folder, c"commondir")? else { return Ok(None) };
     open_anywhere(folder, text.trim_ascii())
         .map(Some)
-        .map_err(|e| format!("its commondir leads nowhere: {e}"))
+        .map_err(|e| format!("the repository that its file commondir names cannot be opened: {e}"))
 }
 
 fn is_store(folder: BorrowedFd<'_>) -> bool {
@@ -594,7 +733,7 @@ fn is_store(folder: BorrowedFd<'_>) -> bool {
 fn objects_of(folder: BorrowedFd<'_>) -> Result<OwnedFd, String> {
     let common = common_of(folder)?;
     let folder = common.as_ref().map_or(folder, AsFd::as_fd);
-    open_folder(folder, Path::new("objects")).map_err(|e| format!("its objects: {e}"))
+    open_folder(folder, Path::new("objects")).map_err(|e| format!("its folder objects cannot be opened: {e}"))
 }
 
 fn optional_file(folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<Option<File>, String> {
@@ -603,11 +742,6 @@ fn optional_file(folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<Option
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(format!("{}: {e}", name.to_string_lossy())),
     }
-}
-
-fn kind_of(tree: BorrowedFd<'_>, name: &[u8]) -> Result<Option<FileType>, String> {
-    let name = std::ffi::CString::new(name).map_err(|e| e.to_string())?;
-    entry_at(tree, &name).map(|found| found.map(|(kind, _)| kind)).map_err(|e| e.to_string())
 }
 
 /// Whether there is a file in a working tree's `.git`, which is no repository.
@@ -638,7 +772,7 @@ impl std::fmt::Debug for Part {
         match self {
             Part::Whole(path) => write!(f, "all of {}", path.display()),
             Part::Files { tree, .. } => write!(f, "files of {}", tree.display()),
-            Part::DotGit(path) => write!(f, ".git of {}", path.display()),
+            Part::File(path) => write!(f, "{}", path.display()),
             Part::Tags(path, _) => write!(f, "tags of {}", path.display()),
             Part::Outside(_) => write!(f, "a repository elsewhere"),
         }

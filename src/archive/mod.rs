@@ -21,6 +21,7 @@
 //! `cleanup/git/`: the empty repository that git runs in.
 
 mod elsewhere;
+mod fingerprint;
 mod git;
 mod judge;
 mod keep;
@@ -34,7 +35,8 @@ mod store;
 mod tar;
 mod tips;
 
-pub use keep::{CannotKeep, KeepRequest, Kept, changed_since, has_git, keep};
+pub use fingerprint::fingerprint;
+pub use keep::{CannotKeep, KeepRequest, Kept, has_git, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;

@@ -64,6 +64,13 @@ impl<'a> Writer<'a> {
         self.head(entry, entry.size, &[])
     }
 
+    /// A small file that is in memory.
+    pub(super) fn put_bytes(&mut self, entry: &Entry, content: &[u8]) -> io::Result<()> {
+        self.put(entry)?;
+        self.write(content)?;
+        self.pad(content.len() as u64)
+    }
+
     /// A file with its content; `go_on` is asked at each block.
     pub(super) fn put_file(
         &mut self,
@@ -374,8 +381,8 @@ impl<R: Read + io::Seek> Reader<R> {
                 text.drain(..=end);
             }
             let wanted = numbers.first().map(|parts| parts.saturating_mul(2).saturating_add(1));
-            if wanted.is_some_and(|wanted| numbers.len() as u64 >= wanted) {
-                return Ok(numbers[1..].chunks(2).map(|part| (part[0], part[1])).collect());
+            if wanted.is_some_and(|wanted| numbers.len() as u64 == wanted) {
+                return Ok(numbers[1..].chunks_exact(2).map(|part| (part[0], part[1])).collect());
             }
             if numbers.len() > 4 * MOST_PARTS {
                 return Err(damaged("a file has too many holes"));
@@ -410,7 +417,7 @@ fn whole_seconds(text: &[u8]) -> io::Result<i64> {
 }
 
 fn padding(size: u64) -> u64 {
-    size.next_multiple_of(UNIT as u64) - size
+    (UNIT as u64 - size % UNIT as u64) % UNIT as u64
 }
 
 fn word(field: &[u8]) -> Vec<u8> {
