@@ -340,6 +340,16 @@ fn job_uses_what_its_paths_pass_and_what_its_commands_name() {
         (How::Named, running(&["sh", &file])),
         (How::Named, running(&["dd", &format!("if={file}")])),
         (How::Named, running(&["cat", "../used/sub/file"])),
+        (How::Named, running(&["sh", "-c", &format!("cd {} && make", used.display())])),
+        (How::Named, running(&["make", &format!("-C{}", used.display())])),
+        (How::Named, running(&["docker", "run", "-v", &format!("/x:{}:ro", used.display())])),
+        (
+            How::Named,
+            JobSpec {
+                env: [("REPO".to_owned(), format!("{}/x", used.display()))].into(),
+                ..running(&["true"])
+            },
+        ),
         (How::Named, JobSpec { resume_command: Some(words(&["sh", &file])), ..running(&["true"]) }),
         (How::Named, JobSpec { command: words(&["cat", "to-file"]), ..through(outside.clone()) }),
     ]
