@@ -290,6 +290,24 @@ fn what_cannot_be_told_by_a_name_is_told_of_each_folder_of_a_scan() {
     drop(holder);
 }
 
+/// However deep: what is used elsewhere without a name does not make it used for ever.
+#[test]
+fn folder_deeper_than_descriptors_are_kept_is_told_from_others() {
+    if !is_root() {
+        return skipped("a root directory of one's own needs root");
+    }
+    let scene = Scene::new();
+    let deep = |name: &str| scene.dir.paths.jobs().join(name).join("d/".repeat(450));
+    for name in ["used", "other"] {
+        std::fs::create_dir_all(deep(name)).unwrap();
+        std::fs::write(deep(name).join("file"), "text").unwrap();
+    }
+    let holder = scene.python("f = open(used + '/d' * 450 + '/file'); os.chroot(outside); os.chdir('/')");
+    scene.is_used(How::Open, holder);
+    let size = recovery::durable::tree::measure_tree(&scene.used());
+    assert_eq!((size.entries, size.is_partial), (454, false), "{size:?}");
+}
+
 #[test]
 fn job_that_is_to_work_in_a_folder_uses_it() {
     let scene = Scene::new();

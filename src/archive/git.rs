@@ -59,6 +59,7 @@ const SETTINGS: &str = "[core]
 \trecurse = false
 [diff]
 \tignoreSubmodules = all
+\tautoRefreshIndex = false
 \texternal =
 ";
 

@@ -85,6 +85,15 @@ pub(crate) trait Visitor {
         let _ = (above, name);
         Err(Unread::new(path, error))
     }
+
+    /// A folder on which something is mounted: it is not entered.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn mounted(&mut self, path: &Path) -> Result<(), Unread> {
+        let _ = path;
+        Ok(())
+    }
 }
 
 /// A folder on the way down.
@@ -132,7 +141,8 @@ pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(),
                 }
             }
             // A mount is not crossed by a removal either; what is gone holds nothing.
-            Err(Errno::XDEV | Errno::NOENT) => {}
+            Err(Errno::XDEV) => visitor.mounted(&path)?,
+            Err(Errno::NOENT) => {}
             // It became a link or a file meanwhile.
             Err(Errno::LOOP | Errno::NOTDIR) => visitor.entry(fd.as_fd(), &name, &path)?,
             Err(e) => visitor.closed(fd.as_fd(), &name, &path, e)?,
