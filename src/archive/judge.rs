@@ -83,7 +83,7 @@ pub(super) struct Judge<'a> {
     pub(super) found: &'a Found,
     pub(super) git: &'a Git<'a>,
     pub(super) rules: &'a KeepRules,
-    /// Files of reflogs that are older count no more; seconds since the epoch.
+    /// Entries of reflogs that are older count no more; seconds since the epoch.
     pub(super) since: i64,
     /// Names at the top of the folder that are not the job's.
     pub(super) own_names: &'a [&'a str],
@@ -687,8 +687,10 @@ fn named(path: &[u8]) -> String {
 impl Plan {
     /// What is kept of outside of the folder, with its number.
     pub(super) fn outside(&self) -> impl Iterator<Item = (usize, &Outside)> {
-        let outside = |part| if let &Part::Outside(ref outside) = part { Some(outside) } else { None };
-        self.parts.iter().enumerate().filter_map(move |(number, part)| Some((number, outside(part)?)))
+        self.parts.iter().enumerate().filter_map(|(number, part)| match part {
+            Part::Outside(outside) => Some((number, outside)),
+            _ => None,
+        })
     }
 
     fn keep_whole(&mut self, path: &Path, why: String) {

@@ -8,12 +8,16 @@
 //!    a repository of another workspace has its objects or its own folder waits (`elsewhere`).
 //! 2. *Judge* (`judge`): of each repository, what its own files anchor (`tips`: names, HEADs of linked working trees,
 //!    reflogs), every commit that it has itself (`objects`), and what its index stages must be reachable from what its
-//!    remote-tracking names say, of remotes that do not go too (`elsewhere`, `settings`); of each working
+//!    remote-tracking names say, of remotes that do not go too and, where they are on this machine, have it
+//!    (`elsewhere`, `settings`); of each working
 //!    tree, what differs from the index, or is not in it. An operation under way, a format that is not known, a lock
 //!    that was left, LFS objects, any doubt: not proven. git is only asked about objects, and never in the repository
 //!    itself (`git`): so nothing of it is obeyed.
 //! 3. *Copy* (`keep`, `tar`): what is not proven, as it is: the whole repository (and those that it borrows objects
-//!    from), or the files that are not committed. Where git cannot say, all files of the working tree.
+//!    from, here or where they go too), or the files that are not committed. Where git cannot say, all files of the
+//!    working tree. What was kept before is replaced only by what has all of it.
+//!
+//! What went to a trash is judged again when it was changed ([`fingerprint()`]), never merely because time went by.
 //!
 //! **Files**: `cleanup/archive/<id>.tar`, written to a temporary file beside it that startups sweep when nobody
 //! writes it any more; `<id>.json` beside it, what is in it and why ([`Archive`]); the archive stands without that

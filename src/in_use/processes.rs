@@ -140,7 +140,8 @@ impl<'a> Gathering<'a> {
             return done;
         }
         let first = pid.to_string();
-        for thread in std::fs::read_dir(folder.join("task"))?.flatten() {
+        for thread in std::fs::read_dir(folder.join("task"))? {
+            let thread = thread?;
             if thread.file_name() == first.as_str() {
                 continue;
             }
@@ -166,8 +167,9 @@ impl<'a> Gathering<'a> {
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // What this program's own processes have opened, they look at, or hold by a lock that every remover
-        // of the folder takes first. What they were given is somebody's who may want it.
+        // Of processes that run this very file only what they were given counts: somebody may want it. What they open
+        // themselves they look at, or hold by a lock that every remover of the folder takes first. (A copy of the
+        // program, and an earlier one that was replaced, are like any other program.)
         if is_ours {
             // Those that a server started have a job's output there, or the server's own log.
             for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
@@ -175,8 +177,8 @@ impl<'a> Gathering<'a> {
             }
             return Ok(());
         }
-        for entry in std::fs::read_dir(folder.join("fd"))?.flatten() {
-            let name = Path::new("fd").join(entry.file_name());
+        for entry in std::fs::read_dir(folder.join("fd"))? {
+            let name = Path::new("fd").join(entry?.file_name());
             self.link(pid, folder, &table, name, How::Open)?;
         }
         self.memory(pid, folder, &table)

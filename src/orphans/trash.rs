@@ -313,9 +313,8 @@ fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail:
     }
 }
 
-/// The job that something in the trash was of.
 impl Trashed {
-    /// As its name says.
+    /// The job that it was of, as its name says.
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         let name = self.from.file_name()?.to_str()?;

@@ -35,7 +35,7 @@ enum ArchiveWord {
     Show(ShowArgs),
     /// Unpack an archive into a new folder
     Restore(RestoreArgs),
-    /// Remove archives for good: those that are named, and those that no rule keeps
+    /// Remove archives for good: those that no rule keeps, of all or of those that are named
     Prune(PruneArgs),
 }
 
