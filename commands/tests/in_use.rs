@@ -229,6 +229,7 @@ fn processes_that_are_not_listed_protect_and_the_way_out_is_named() {
     place.write("state/jobs/ghost/file", "left");
     let ghost = place.state().join("jobs/ghost");
     [ghost.clone(), ghost.join("file")].iter().for_each(|p| chown(p, Some(NOBODY), Some(NOBODY)).unwrap());
+    as_nobody("0", &["scan"]);
     for hides in ["1", "2"] {
         let why = as_nobody(hides, &["--json", "why", "job_directory:ghost"]).json();
         assert_eq!(why["verdict"], "unknown", "hidepid={hides}: {why}");

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
-use super::elsewhere::{Elsewhere, borrower};
+use super::borrowers::borrower;
+use super::elsewhere::Elsewhere;
 use super::git::{Git, each_name};
-use super::judge::{Judge, Part, Plan};
+use super::judge::Judge;
 use super::look::{Names, entry_below, look, place_of};
 use super::note::{ArchiveSource, FORMAT, Note, Outside};
+use super::plan::{Part, Plan};
 use super::rules::KeepRules;
 use super::store::{ArchivePlace, place_for};
 use super::tar::{CopyError, Entry, Kind, Writer};

@@ -250,7 +250,7 @@ mod tests {
         let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
         let at = Place { seq: 1, index: 0 };
         let mut job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &JobSpec::default());
-        job.raw_spec = serde_json::from_str("{\"command\":\"a /b\"}").unwrap();
+        job.raw_spec = "{\"command\":\"a /b\"}".into();
         assert_eq!(paths_of(&dir, &[], &job), None);
         let strange = JobsAtWork { strange: vec![job.id.clone()], ..JobsAtWork::default() };
         assert!(
