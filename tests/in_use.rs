@@ -290,6 +290,24 @@ fn what_cannot_be_told_by_a_name_is_told_of_each_folder_of_a_scan() {
     drop(holder);
 }
 
+/// However deep: what is used elsewhere without a name does not make it used for ever.
+#[test]
+fn folder_deeper_than_descriptors_are_kept_is_told_from_others() {
+    if !is_root() {
+        return skipped("a root directory of one's own needs root");
+    }
+    let scene = Scene::new();
+    let deep = |name: &str| scene.dir.paths.jobs().join(name).join("d/".repeat(450));
+    for name in ["used", "other"] {
+        std::fs::create_dir_all(deep(name)).unwrap();
+        std::fs::write(deep(name).join("file"), "text").unwrap();
+    }
+    let holder = scene.python("f = open(used + '/d' * 450 + '/file'); os.chroot(outside); os.chdir('/')");
+    scene.is_used(How::Open, holder);
+    let size = recovery::durable::tree::measure_tree(&scene.used());
+    assert_eq!((size.entries, size.is_partial), (454, false), "{size:?}");
+}
+
 #[test]
 fn job_that_is_to_work_in_a_folder_uses_it() {
     let scene = Scene::new();
@@ -340,6 +358,16 @@ fn job_uses_what_its_paths_pass_and_what_its_commands_name() {
         (How::Named, running(&["sh", &file])),
         (How::Named, running(&["dd", &format!("if={file}")])),
         (How::Named, running(&["cat", "../used/sub/file"])),
+        (How::Named, running(&["sh", "-c", &format!("cd {} && make", used.display())])),
+        (How::Named, running(&["make", &format!("-C{}", used.display())])),
+        (How::Named, running(&["docker", "run", "-v", &format!("/x:{}:ro", used.display())])),
+        (
+            How::Named,
+            JobSpec {
+                env: [("REPO".to_owned(), format!("{}/x", used.display()))].into(),
+                ..running(&["true"])
+            },
+        ),
         (How::Named, JobSpec { resume_command: Some(words(&["sh", &file])), ..running(&["true"]) }),
         (How::Named, JobSpec { command: words(&["cat", "to-file"]), ..through(outside.clone()) }),
     ]

@@ -403,3 +403,40 @@ fn work_that_came_to_the_trash_is_kept_before_that_is_emptied() {
     let kept = list["archives"][0]["repositories"].as_array().unwrap();
     assert!(kept.iter().any(|r| r["path"] == "repo/.git" && r["whole"] == true), "{list}");
 }
+
+/// What a working tree in an orphan's folder belongs to may be gone by the time that the trash is emptied.
+#[test]
+fn work_that_was_kept_of_an_orphan_is_not_judged_again_unless_somebody_changed_it() {
+    if !has_program("git") {
+        return;
+    }
+    let scene = Scene::new(&[]);
+    scene.run(&mut scene.command(), &["init", "-q"]).ends_with(0);
+    let run = |arguments: &[&str]| {
+        scene.run(scene.command().env("RECOVERYCTL_ORPHANS_GRACE", "0s"), arguments).ends_with(0)
+    };
+    let sh = |script: &str| {
+        let mut sh = Command::new("sh");
+        sh.args(["-ec", script]).current_dir(scene.place.path("")).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for name in ["GIT_AUTHOR", "GIT_COMMITTER"] {
+            sh.env(format!("{name}_NAME"), "a").env(format!("{name}_EMAIL"), "a@b");
+        }
+        assert!(sh.status().unwrap().success(), "{script}");
+    };
+    sh("git init -q r; cd r; git commit -q --allow-empty -m one; mkdir ../state/jobs/ghost; \
+        git worktree add -q --detach ../state/jobs/ghost/t; cd ../state/jobs/ghost/t; echo precious-work >f; \
+        git add f; git commit -qm two");
+    run(&["scan"]);
+    run(&["orphans", "cleanup", "--yes"]);
+    assert!(!scene.place.state().join("jobs/ghost").exists());
+    sh("rm -rf r/.git/worktrees r/.git/logs; git -C r gc -q --prune=now");
+    run(&["orphans", "empty-trash", "--yes"]);
+    assert_eq!(std::fs::read_dir(scene.place.state().join("orphans/trash")).unwrap().count(), 0);
+    let list = scene.run(scene.command().arg("--json"), &["cleanup", "archive", "list"]).ends_with(0).json();
+    assert_eq!(list["total"], 1, "{list}");
+    sh(&format!(
+        "mkdir out; tar -C out -xf {}; git --git-dir=$(echo out/outside-*) -c safe.directory='*' cat-file \
+         --batch-all-objects --batch | grep -q precious-work",
+        list["archives"][0]["path"].as_str().unwrap()
+    ));
+}

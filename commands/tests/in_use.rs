@@ -203,3 +203,39 @@ fn what_may_not_be_looked_at_protects_and_says_so() {
     assert!(ghost.join("file").exists());
     drop(process);
 }
+
+/// Where `/proc` hides what others run, nobody is known to be gone.
+#[test]
+fn processes_that_are_not_listed_protect_and_the_way_out_is_named() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return skipped("another /proc needs root");
+    }
+    let place = Place::new();
+    let as_nobody = |hides: &str, words: &[&str]| {
+        let plain = place.command();
+        let mut command = Command::new("unshare");
+        let script = "mount -t proc -o hidepid=$1 proc /proc && shift && \
+                      exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+        command.args(["--pid", "--mount", "--fork", "--kill-child", "--", "sh", "-c", script, "sh", hides]);
+        command.arg(place.program_for_all()).args(words).env_clear().current_dir(place.path(""));
+        plain.get_envs().filter_map(|(name, value)| Some((name, value?))).for_each(|(name, value)| {
+            command.env(name, value);
+        });
+        Ran::of(command.env("RECOVERYCTL_ORPHANS_GRACE", "0s"))
+    };
+    chown(place.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+    as_nobody("0", &["init"]).ends_with(0);
+    place.write("state/jobs/ghost/file", "left");
+    let ghost = place.state().join("jobs/ghost");
+    [ghost.clone(), ghost.join("file")].iter().for_each(|p| chown(p, Some(NOBODY), Some(NOBODY)).unwrap());
+    as_nobody("0", &["scan"]);
+    for hides in ["1", "2"] {
+        let why = as_nobody(hides, &["--json", "why", "job_directory:ghost"]).json();
+        assert_eq!(why["verdict"], "unknown", "hidepid={hides}: {why}");
+        let checks = why.to_string();
+        assert!(checks.contains("cannot be listed (hidepid") && checks.contains("run it as root"), "{why}");
+    }
+    let why = as_nobody("0", &["--json", "why", "job_directory:ghost"]).json();
+    assert!(!why.to_string().contains("hidepid"), "{why}");
+}

@@ -43,9 +43,12 @@ const SETTINGS: &str = "[core]
 \tcommitGraph = false
 \tmultiPackIndex = false
 \tbigFileThreshold = 1m
+\tsafecrlf = false
 \tpackedGitWindowSize = 1m
 \tpackedGitLimit = 32m
 \tdeltaBaseCacheLimit = 8m
+[advice]
+\tsparseIndexExpanded = false
 [gc]
 \tauto = 0
 [maintenance]
@@ -72,14 +75,24 @@ pub(super) struct Git<'a> {
 
 /// What a working tree has that its index has not. Each file holds names, each with a NUL behind it.
 pub(super) struct Changes {
-    /// Of files that differ from the index, or that the index says not to look at.
-    pub(super) tracked: Vec<std::fs::File>,
+    /// Of files that differ from the index.
+    pub(super) tracked: Option<std::fs::File>,
+    /// Of files that the index says not to look at.
+    pub(super) hidden: Option<std::fs::File>,
     /// Of its submodules' folders: git looks into none that is not checked out.
     pub(super) submodules: Option<std::fs::File>,
     /// Of files that it does not know.
     pub(super) untracked: std::fs::File,
     /// Of those that the repository says to ignore.
     pub(super) ignored: Option<std::fs::File>,
+}
+
+impl Changes {
+    /// Lists of files that the index has, each with whether it says not to look at them.
+    pub(super) fn tracked(&self) -> impl Iterator<Item = (&std::fs::File, bool)> {
+        let (tracked, hidden) = (self.tracked.iter(), self.hidden.iter());
+        tracked.map(|list| (list, false)).chain(hidden.map(|list| (list, true)))
+    }
 }
 
 /// A path by which another process of ours finds what this one has open.
@@ -157,14 +170,14 @@ impl<'a> Git<'a> {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             let _ = child.wait(); // It was killed: there is nothing more to learn.
         }
-        let mut words = String::new();
-        let text = |file: &mut std::fs::File, words: &mut String| {
-            file.rewind().and_then(|()| file.take(2048).read_to_string(words))
-        };
-        let _ = text(&mut said, &mut words); // Only for the message.
-        let words: String = words.trim().chars().filter(|c| !c.is_control()).collect();
+        // Whether it said anything is told by the length alone: a name in a warning may be of any bytes.
+        let is_silent = said.metadata().map_err(cannot)?.len() == 0;
+        let mut words = Vec::new();
+        let _ = said.rewind().and_then(|()| (&mut said).take(2048).read_to_end(&mut words)); // Only for the message.
+        let words: String =
+            String::from_utf8_lossy(&words).trim().chars().filter(|c| !c.is_control()).collect();
         match end.map_err(cannot)? {
-            ToolEnd::Exited(0) if words.is_empty() => {
+            ToolEnd::Exited(0) if is_silent => {
                 printed.rewind().map_err(cannot)?;
                 Ok(printed)
             }
@@ -175,7 +188,7 @@ impl<'a> Git<'a> {
                 Err(self.too_long())
             }
             ToolEnd::Stopped => Err("git was ended early".to_owned()),
-            ToolEnd::Absent => Err("git is not there".to_owned()),
+            ToolEnd::Absent => Err("git was not found in PATH".to_owned()),
         }
     }
 
@@ -185,8 +198,8 @@ impl<'a> Git<'a> {
 
     /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
     /// every commit that the repository has at all, when something was written to its objects since then. Tags with
-    /// messages, of which nobody is known to have another copy, are given back: they are small. Those that are older
-    /// than the clone came with it.
+    /// messages, of which nobody is known to have another copy, are given back: they are small. The message of one that
+    /// is older than the clone came with it; what it is a tag of is proven like everything else.
     ///
     /// # Errors
     /// Why that is not proven.
@@ -256,6 +269,31 @@ impl<'a> Git<'a> {
         }
     }
 
+    /// Which of some objects a folder of objects lacks, with those that it borrows.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(super) fn lacking(
+        &self,
+        objects: BorrowedFd<'_>,
+        ids: &BTreeSet<Id>,
+    ) -> Result<BTreeSet<Id>, String> {
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.run(command, Some(self.lines(ids.iter().map(hex))?))?;
+        let mut answers = BufReader::new(printed).lines();
+        let mut lacking = BTreeSet::new();
+        for id in ids {
+            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
+            match answer.strip_prefix(&hex(id)).map(str::trim) {
+                Some("missing") => drop(lacking.insert(*id)),
+                Some(_) => {}
+                None => return Err("git did not answer what it was asked".to_owned()),
+            }
+        }
+        Ok(lacking)
+    }
+
     /// Of which kind everything is that is anchored, or that a remote's name says.
     fn kinds_of(&self, objects: BorrowedFd<'_>, tips: &Tips) -> Result<Known, String> {
         let mut known = Known { elsewhere: tips.stays.clone(), ..Known::default() };
@@ -277,15 +315,17 @@ impl<'a> Git<'a> {
                 Some("commit") => drop(known.elsewhere.insert(**id)),
                 // No branch of a remote is a tag: somebody gave it that name here.
                 Some("tag") => drop(known.tags.insert(**id)),
-                Some(kind) => return Err(format!("{what} is {kind}")),
+                Some("missing") => return Err(format!("{what} names an object that git does not have")),
+                Some(kind) => return Err(format!("{what} names a {kind}")),
                 None => return Err("git did not answer what it was asked".to_owned()),
             }
         }
         Ok(known)
     }
 
-    /// Tags as `git cat-file --batch` writes them, with those that they are tags of, but for those that came with the
-    /// clone; `None` when there are none. The commits that they lead to are then among those that are anchored.
+    /// Tags as `git cat-file --batch` writes them, with those that they are tags of, but for those whose message came
+    /// with the clone; `None` when there are none. The commits that they all lead to are then among those that are
+    /// anchored: of which remote a tag came, and whether the remote still has its commit, its age does not tell.
     fn contents_of(
         &self,
         objects: BorrowedFd<'_>,
@@ -308,19 +348,17 @@ impl<'a> Git<'a> {
                 let from = printed.stream_position().map_err(|e| e.to_string())?;
                 let begin = printed_tag(&mut printed, tag)?;
                 let (kind, target) = tag_of(&begin)?;
-                // A tag that is made here is not older than the clone; with another date it is in a file of its own.
-                let came = cloned_at.is_some_and(|cloned| tagged_at(&begin).is_some_and(|at| at < cloned));
-                if came && !is_loose(objects, tag) {
-                    if kind == "commit" {
-                        known.elsewhere.insert(target);
-                    }
-                    continue;
-                }
                 match kind.as_str() {
                     "commit" => known.own.push((target, format!("the tag {}", hex(tag)))),
                     "tag" if known.tags.insert(target) => drop(next.insert(target)),
                     "tag" => {}
                     kind => return Err(format!("the tag {} is of a {kind}", hex(tag))),
+                }
+                // A message that was written here is not older than the clone; one with an older date is in a file of
+                // its own until git packs it.
+                let came = cloned_at.is_some_and(|cloned| tagged_at(&begin).is_some_and(|at| at < cloned));
+                if came && !is_loose(objects, tag) {
+                    continue;
                 }
                 copy_from(&mut printed, from, &mut contents).map_err(|e| e.to_string())?;
                 is_empty = false;
@@ -403,14 +441,14 @@ impl<'a> Git<'a> {
                 None,
             )
         };
-        let (mut tracked, mut submodules) = (Vec::new(), None);
+        let (mut tracked, mut hidden, mut submodules) = (None, None, None);
         if let Some(index) = index {
-            let diff = ["diff", "--name-only", "-z", "--no-ext-diff", "--no-textconv", "--no-renames"];
-            tracked.push(ask(&[&diff[..], &["--ignore-submodules=all"]].concat())?);
-            let [hidden, of_submodules] =
-                self.listed(&ask(&["ls-files", "-v", "-s", "-z"])?, entries_of(index)?)?;
-            tracked.push(hidden);
-            submodules = Some(of_submodules);
+            // `git diff` writes the index anew, or takes files for changed that only look so.
+            let status = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
+            tracked = Some(self.changed(&ask(&[&status[..], &["--ignore-submodules=all"]].concat())?)?);
+            let listed = ask(&["ls-files", "-v", "-s", "-z"])?;
+            let [of_hidden, of_submodules] = self.listed(&listed, entries_of(index)?)?;
+            (hidden, submodules) = (Some(of_hidden), Some(of_submodules));
         }
         let exclude = exclude.map(|file| format!("--exclude-from={}", path_of(file)));
         let mut others = vec!["ls-files", "-z", "--others", "--exclude-standard"];
@@ -418,7 +456,20 @@ impl<'a> Git<'a> {
         let untracked = ask(&others)?;
         others.push("--ignored");
         let ignored = if with_ignored { Some(ask(&others)?) } else { None };
-        Ok(Changes { tracked, submodules, untracked, ignored })
+        Ok(Changes { tracked, hidden, submodules, untracked, ignored })
+    }
+
+    /// The names of files that differ from the index, of what git lists: of all files, for our repository has no commit.
+    fn changed(&self, status: &std::fs::File) -> Result<std::fs::File, String> {
+        let mut changed = std::io::BufWriter::new(self.nameless()?);
+        each_name(status, &mut |entry| match (entry.get(1), entry.get(3..)) {
+            (Some(b' '), Some(_)) => Ok(()),
+            (Some(_), Some(name)) => {
+                changed.write_all(name).and_then(|()| changed.write_all(&[0])).map_err(|e| e.to_string())
+            }
+            _ => Err("git lists a file without a name".to_owned()),
+        })?;
+        changed.into_inner().map_err(|e| e.to_string())
     }
 
     /// The names that an index says not to look at, and those of submodules, of all that it has.
@@ -438,7 +489,8 @@ impl<'a> Git<'a> {
             };
             list.write_all(name).and_then(|()| list.write_all(&[0])).map_err(|e| e.to_string())
         })?;
-        if seen != entries {
+        // A sparse index has one entry for a whole folder, and git lists what is in it.
+        if seen < entries {
             return Err(format!("the index has {entries} entries and git lists {seen}"));
         }
         Ok([
@@ -542,7 +594,9 @@ fn copy_from(file: &mut std::fs::File, from: u64, to: &mut std::fs::File) -> std
 
 /// When a tag says that it was made, in seconds since the epoch.
 fn tagged_at(begin: &[u8]) -> Option<i64> {
-    let head = begin.split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
+    // A line that ends beyond what was read may be cut within the number.
+    let end = begin.iter().rposition(|byte| *byte == b'\n')?;
+    let head = begin[..end].split(|byte| *byte == b'\n').take_while(|line| !line.is_empty());
     let mut tagger = head.filter(|line| line.starts_with(b"tagger "));
     tagger.next().and_then(time_of)
 }
@@ -618,6 +672,10 @@ mod tests {
         for (script, why) in [
             ("echo half; exit 3", "status 3"),
             ("echo all; echo 'warning: odd' >&2", "warning: odd"),
+            // Not UTF-8; cut within a character where the message ends; nothing that is shown.
+            (r"echo all; printf 'warning: \377\n' >&2", "warning: "),
+            ("echo all; { printf x; yes ä | head -c 3000 | tr -d '\\n'; } >&2", "xää"),
+            ("echo all; echo >&2", "status 0"),
             ("kill -KILL $$", "signal 9"),
             ("sleep 600 & sleep 600", "longer than 0.3 s"),
             ("echo answer", "longer than 0.3 s"),
@@ -625,5 +683,20 @@ mod tests {
             let refused = run(script).unwrap_err();
             assert!(refused.contains(why), "{script}: {refused}");
         }
+    }
+    #[test]
+    fn time_of_a_tag_is_told_by_a_whole_line_only() {
+        let head = |name: &str| {
+            format!(
+                "object {}\ntype commit\ntag {name}\ntagger a <a@b> 1700000000 +0000\n\nm",
+                "0".repeat(40)
+            )
+        };
+        assert_eq!(tagged_at(head("v").as_bytes()), Some(1_700_000_000));
+        // Cut within the number, as a long name has it.
+        let long = head(&"n".repeat(426));
+        let cut = &long.as_bytes()[..usize::try_from(TAG_BEGIN).unwrap()];
+        assert!(cut.ends_with(b" 170000"), "{}", String::from_utf8_lossy(&cut[480..]));
+        assert_eq!(tagged_at(cut), None);
     }
 }

@@ -1,34 +1,32 @@
 //! Keeping what a folder's git work is: prove, or copy into one file.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Stat, fstat, readlinkat};
 
-use super::elsewhere::{Elsewhere, borrower};
+use super::borrowers::borrower;
+use super::elsewhere::Elsewhere;
 use super::git::{Git, each_name};
-use super::judge::{Judge, Part, Plan};
-use super::look::{look, place_of};
-use super::note::{ArchiveSource, FORMAT, Note};
+use super::judge::Judge;
+use super::look::{Names, entry_below, look, place_of};
+use super::note::{ArchiveSource, FORMAT, Note, Outside};
+use super::plan::{Part, Plan};
 use super::rules::KeepRules;
 use super::store::{ArchivePlace, place_for};
 use super::tar::{CopyError, Entry, Kind, Writer};
-use crate::durable::tree::{
-    Go, TreeIdentity, Unread, Visitor, open_file, open_folder, open_top, shown, walk,
-};
+use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_file, open_folder, shown, walk};
 use crate::durable::{DiskError, replace, replace_with};
-use crate::state::{StateDir, Timestamp};
+use crate::state::StateDir;
 
 /// What is in the workspace has this in front of its path in the archive.
 pub(super) const WORKSPACE: &str = "workspace";
-/// A path that is longer than this is not spelled out in the archive: unpacking would fail.
+/// The name of a folder that is longer than this is not spelled out in the archive: unpacking would fail.
 const LONGEST: usize = 2000;
 
 /// A folder that is to go.
@@ -85,10 +83,25 @@ pub enum CannotKeep {
         source: DiskError,
     },
     /// A repository elsewhere needs it.
-    #[error("the repository {} has its objects or its folder in it", shown(repository))]
+    #[error(
+        "the repository {} borrows objects from this folder, or has its git folder here: clean up its workspace \
+         first (recoveryctl cleanup start JOB)",
+        shown(repository)
+    )]
     Needed {
         /// The repository, in another workspace.
         repository: PathBuf,
+    },
+    /// Another workspace cannot be looked through: a repository in it may need this folder.
+    #[error(
+        "whether a repository in {} borrows objects from this folder is not known: {source}",
+        shown(folder)
+    )]
+    Beside {
+        /// The other workspace.
+        folder: PathBuf,
+        /// What in it, and why.
+        source: Unread,
     },
     /// Told to end.
     #[error("it was ended early")]
@@ -104,7 +117,10 @@ impl CannotKeep {
             CannotKeep::Unread { source, .. } => {
                 !matches!(source.source.kind(), E::PermissionDenied | E::InvalidFilename | E::InvalidInput)
             }
-            CannotKeep::Disk { .. } | CannotKeep::Needed { .. } | CannotKeep::Stopped => true,
+            CannotKeep::Disk { .. }
+            | CannotKeep::Needed { .. }
+            | CannotKeep::Beside { .. }
+            | CannotKeep::Stopped => true,
         }
     }
 }
@@ -114,27 +130,35 @@ impl CannotKeep {
 /// # Errors
 /// [`CannotKeep::Unread`]: something in it cannot be looked at.
 pub fn has_git(folder: &Path) -> Result<bool, CannotKeep> {
-    let found = look(folder).map_err(|source| CannotKeep::Unread { folder: folder.to_owned(), source })?;
+    let found =
+        look(folder, &|| false).map_err(|source| CannotKeep::Unread { folder: folder.to_owned(), source })?;
     Ok(found.is_some_and(|(_, found)| !found.is_empty()))
 }
 
 /// Proves that all git work in a folder is elsewhere, or keeps it in an archive. The folder is not changed. Done
-/// again, it replaces what was kept of the same folder before.
+/// again, it replaces what was kept of the same folder in the same place before, when that is all of the folder itself:
+/// what was outside may be gone, and a folder in a trash may lead nowhere any more, so then the earlier archive stays
+/// and the new one has the next free id.
 ///
 /// # Errors
 /// [`CannotKeep`]: the folder must stay.
 pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
-    let Some((top, found)) = look(request.folder).map_err(unread)? else { return Ok(Kept::NoGit) };
+    let looked = match look(request.folder, request.stop) {
+        Err(_) if (request.stop)() => return Err(CannotKeep::Stopped),
+        looked => looked.map_err(unread)?,
+    };
+    let Some((top, found)) = looked else { return Ok(Kept::NoGit) };
     if found.is_empty() {
         return Ok(Kept::NoGit);
     }
     let place = place_of(&top).map_err(|e| unread(Unread::new(Path::new(""), e)))?;
-    if let Some(repository) = borrower(dir, place) {
+    if let Some(repository) = borrower(dir, place, request.stop)? {
         return Err(CannotKeep::Needed { repository });
     }
     let elsewhere = Elsewhere::new(dir, request.folder);
     let folder = std::path::absolute(request.folder).unwrap_or_else(|_| request.folder.to_owned());
+    let was = request.was.map(names_of).unwrap_or_default();
     let archives = dir.paths.cleanup_archive();
     dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
     let git = Git::new(&dir.disk, &dir.paths.cleanup_git(), &archives, found.bytes, request.stop)?;
@@ -148,7 +172,7 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
         own_names: &crate::state::OWN_NAMES,
         elsewhere: &elsewhere,
         folder: &folder,
-        was: request.was.unwrap_or(&folder),
+        was: &was,
     };
     let plan = judge.plan().map_err(unread)?;
     if (request.stop)() {
@@ -160,53 +184,13 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
     write(dir, request, &judge, plan)
 }
 
-/// Whether anything in a folder was changed since, or a moment before: by the times that the system sets itself. The
-/// files that are not the job's do not count, nor does the folder's own name.
-///
-/// # Errors
-/// [`CannotKeep::Unread`].
-pub fn changed_since(folder: &Path, since: Timestamp) -> Result<bool, CannotKeep> {
-    /// The system's times come from a clock that ticks, in milliseconds.
-    const TICK: i64 = 100;
-    struct Changed(i64, bool);
-    impl Changed {
-        fn see(&mut self, found: &Stat) {
-            let nanoseconds = i64::try_from(found.st_ctime_nsec).unwrap_or(0);
-            let at = found.st_ctime.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
-            self.1 |= at >= self.0;
-        }
-        fn is_own(path: &Path) -> bool {
-            crate::state::OWN_NAMES.iter().any(|own| path.starts_with(own))
-        }
-    }
-    impl Visitor for Changed {
-        fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
-            if self.1 || Changed::is_own(path) {
-                return Ok(Go::Past);
-            }
-            if !path.as_os_str().is_empty() {
-                self.see(&fstat(folder).map_err(|e| Unread::new(path, e))?);
-            }
-            Ok(Go::In)
-        }
-        fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
-            match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(found) if !Changed::is_own(path) => self.see(&found),
-                Ok(_) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(Unread::new(path, e)),
-            }
-            Ok(())
-        }
-    }
-    let unread = |source| CannotKeep::Unread { folder: folder.to_owned(), source };
-    let top = match open_top(folder) {
-        Ok(top) => top,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(unread(Unread::new(Path::new(""), e))),
-    };
-    let mut changed = Changed(since.as_millis().saturating_sub(TICK), false);
-    walk(top.as_fd(), &mut changed).map_err(unread)?;
-    Ok(changed.1)
+/// What a folder may be called: links may lead to it.
+pub(super) fn names_of(folder: &Path) -> Vec<PathBuf> {
+    let real = folder.parent().and_then(|above| above.canonicalize().ok());
+    let real = real.zip(folder.file_name()).map(|(above, name)| above.join(name));
+    let mut names = vec![folder.to_owned()];
+    names.extend(real.filter(|real| real != folder));
+    names
 }
 
 /// Writes the archive: under a name of a temporary file, so that what a crash leaves is swept, then under its own.
@@ -217,7 +201,20 @@ fn write(
     plan: Plan,
 ) -> Result<Kept, CannotKeep> {
     let tree = TreeIdentity::of(request.folder)?;
-    let ArchivePlace { archive_id, file, note } = place_for(dir, request.archive_id, tree)?;
+    let outside: Vec<Outside> = plan
+        .outside()
+        .map(|(number, outside)| Outside { name: outside_name(number), was: outside.was.clone() })
+        .collect();
+    // What was kept before is in the new one too.
+    let replaces = |old: &Note| {
+        let has = |was: &Outside| outside.iter().any(|outside| outside.was == was.was);
+        let is_here = request.was.is_none() && old.folder == request.folder;
+        is_here
+            && tree.is_some()
+            && old.tree == tree
+            && old.outside.as_ref().is_some_and(|all| all.iter().all(has))
+    };
+    let ArchivePlace { archive_id, file, note } = place_for(dir, request.archive_id, &replaces)?;
     let failure = RefCell::new(None);
     let mut size = (0, 0);
     let written = replace_with(&dir.disk, &file, |out| {
@@ -228,6 +225,7 @@ fn write(
             stop: request.stop,
             taken: Names::default(),
             deep: HashMap::new(),
+            now: dir.clock.now().as_millis() / 1000,
         };
         copy.parts(&plan)?;
         size = copy.tar.finish()?;
@@ -251,6 +249,7 @@ fn write(
         bytes: size.0,
         entries: size.1,
         repositories: plan.repositories,
+        outside: Some(outside),
     };
     replace(&dir.disk, &note, &serde_json::to_vec_pretty(&about).unwrap_or_default())?;
     Ok(Kept::Archived { archive_id, bytes: size.0 })
@@ -269,22 +268,18 @@ struct Copy<'a, 'w> {
     stop: &'a (dyn Fn() -> bool + Sync),
     /// What was copied alone.
     taken: Names,
-    /// Numbers of folders whose paths are too long.
+    /// Numbers of folders whose names are too long.
     deep: HashMap<Vec<u8>, usize>,
+    /// Seconds since the epoch.
+    now: i64,
 }
 
-/// Names, told apart by 128 bits of each: with keys that nobody knows before, so that no two can be made to collide.
-#[derive(Default)]
-struct Names {
-    keys: [RandomState; 2],
-    seen: HashSet<[u64; 2]>,
+fn deep_name(number: usize) -> Vec<u8> {
+    format!("deep-{number}").into_bytes()
 }
 
-impl Names {
-    /// Whether it is a new one.
-    fn insert(&mut self, name: &[u8]) -> bool {
-        self.seen.insert([self.keys[0].hash_one(name), self.keys[1].hash_one(name)])
-    }
+fn outside_name(number: usize) -> String {
+    format!("outside-{number}")
 }
 
 impl Copy<'_, '_> {
@@ -300,24 +295,25 @@ impl Copy<'_, '_> {
             .collect();
         for path in &outermost {
             let folder = self.open(path)?;
-            let name = self.name_of(path);
+            let name = self.name_of(path)?;
             self.taken.insert(&name);
             self.tree(folder.as_fd(), path, &name)?;
         }
         for (number, part) in plan.parts.iter().enumerate() {
             match part {
                 Part::Whole(_) => {}
-                Part::Outside(folder) => {
-                    let name = format!("outside-{number}").into_bytes();
-                    self.tree(folder.as_fd(), Path::new(""), &name)?;
+                Part::Outside(outside) => {
+                    let name = outside_name(number).into_bytes();
+                    self.tree(outside.folder.as_fd(), Path::new(""), &name)?;
                 }
                 Part::Tags(..) => {}
-                Part::DotGit(tree) if outermost.iter().any(|path| tree.starts_with(path)) => {}
-                Part::DotGit(tree) => {
-                    let folder = self.open(tree)?;
-                    let name = [&*self.name_of(tree), b"/.git"].concat();
+                Part::File(file) if outermost.iter().any(|path| file.starts_with(path)) => {}
+                Part::File(file) => {
+                    let (above, last) = (file.parent().unwrap_or(Path::new("")), file.file_name());
+                    let (folder, last) = (self.open(above)?, last.unwrap_or_default().as_bytes());
+                    let name = [&*self.name_of(above)?, b"/", last].concat();
                     if self.taken.insert(&name) {
-                        self.entry(folder.as_fd(), b".git", &tree.join(".git"), &name)?;
+                        self.entry(folder.as_fd(), last, file, &name)?;
                     }
                 }
                 Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
@@ -330,7 +326,7 @@ impl Copy<'_, '_> {
             if outermost.iter().any(|path| store.starts_with(path)) {
                 continue;
             }
-            let mut name = [&*self.name_of(store), b".tags"].concat();
+            let mut name = [&*self.name_of(store)?, b".tags"].concat();
             while !self.taken.insert(&name) {
                 name.push(b'~');
             }
@@ -353,21 +349,36 @@ impl Copy<'_, '_> {
     }
 
     /// Its name in the archive.
-    fn name_of(&mut self, path: &Path) -> Vec<u8> {
-        let path = path.as_os_str().as_bytes();
-        match path.len() {
-            0 => WORKSPACE.as_bytes().to_vec(),
-            1..LONGEST => [WORKSPACE.as_bytes(), b"/", path].concat(),
-            _ => {
-                let next = self.deep.len() + 1;
-                format!("deep-{}", self.deep.entry(path.to_vec()).or_insert(next)).into_bytes()
-            }
+    fn name_of(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        match path.as_os_str().as_bytes() {
+            [] => Ok(WORKSPACE.as_bytes().to_vec()),
+            path => self.shortened([WORKSPACE.as_bytes(), b"/", path].concat()),
         }
+    }
+
+    /// The name of a folder, or another one when it is too long to be unpacked: the file beside that tells the name.
+    fn shortened(&mut self, name: Vec<u8>) -> io::Result<Vec<u8>> {
+        if name.len() < LONGEST {
+            return Ok(name);
+        }
+        if let Some(number) = self.deep.get(&name) {
+            return Ok(deep_name(*number));
+        }
+        let number = self.deep.len() + 1;
+        let (deep, modified) = (deep_name(number), self.now);
+        let (about, size) = ([&*deep, b".path"].concat(), name.len() as u64);
+        self.tar.put_bytes(
+            &Entry { name: about, kind: Kind::File, mode: 0o600, owner: (0, 0), modified, size },
+            &name,
+        )?;
+        self.deep.insert(name, number);
+        Ok(deep)
     }
 
     /// A folder with all that is in it.
     fn tree(&mut self, folder: BorrowedFd<'_>, path: &Path, name: &[u8]) -> io::Result<()> {
-        let mut visit = TreeCopy { copy: self, path, name, error: None };
+        let bases = vec![(PathBuf::new(), name.to_vec())];
+        let mut visit = TreeCopy { copy: self, path, bases, error: None };
         let walked = walk(folder, &mut visit);
         match (visit.error.take(), walked) {
             (Some(error), _) => Err(error),
@@ -382,9 +393,9 @@ impl Copy<'_, '_> {
     /// The files of a working tree that are not committed, but for those that are copied already.
     fn files(&mut self, tree: &Path, changes: &super::git::Changes, whole: &[&Path]) -> io::Result<()> {
         let folder = self.open(tree)?;
-        let prefix = self.name_of(tree);
+        let prefix = self.name_of(tree)?;
         let others = [Some(&changes.untracked), changes.ignored.as_ref()];
-        let lists = changes.tracked.iter().map(|list| (list, true));
+        let lists = changes.tracked().map(|(list, _)| (list, true));
         let lists: Vec<_> = lists.chain(others.into_iter().flatten().map(|list| (list, false))).collect();
         for (list, is_tracked) in lists {
             let mut error = None;
@@ -396,11 +407,20 @@ impl Copy<'_, '_> {
                     return Ok(());
                 }
                 // A conflict is listed more than once, and a file of one tree may be another one's too.
-                let in_archive = [&*prefix, b"/", name].concat();
-                if !self.taken.insert(&in_archive) {
+                let mut full = [&*prefix, b"/", name].concat();
+                if !self.taken.insert(&full) {
                     return Ok(());
                 }
-                let put = self.entry(folder.as_fd(), name, &path, &in_archive);
+                let put = match full.iter().rposition(|byte| *byte == b'/').filter(|_| full.len() > LONGEST) {
+                    None => self.entry(folder.as_fd(), name, &path, &full),
+                    Some(end) => {
+                        let last = full.split_off(end);
+                        let above = self.shortened(full);
+                        above.and_then(|above| {
+                            self.entry(folder.as_fd(), name, &path, &[above, last].concat())
+                        })
+                    }
+                };
                 put.map_err(|e| {
                     error = Some(e);
                     String::new()
@@ -421,19 +441,22 @@ impl Copy<'_, '_> {
         if (self.stop)() {
             return self.failed(Failure::Stopped);
         }
-        let Ok(at) = CString::new(at) else { return self.unread(path, io::ErrorKind::InvalidInput) };
-        let found = match statat(folder, &*at, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => found,
-            Err(Errno::NOENT) => return Ok(()),
+        let there = match entry_below(folder, at) {
+            Ok(Some(there)) => there,
+            Ok(None) => return Ok(()),
             Err(e) => return self.unread(path, e),
         };
-        match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => self.file(folder, &at, path, name),
-            FileType::Symlink => match readlinkat(folder, &*at, Vec::new()) {
-                Ok(target) => self.tar.put(&entry_of(&found, name, Kind::Link(target.into_bytes()), 0)),
+        let found = &there.found;
+        match there.kind {
+            FileType::RegularFile => match CString::new(at) {
+                Ok(at) => self.file(folder, &at, path, name),
+                Err(_) => self.unread(path, io::ErrorKind::InvalidInput),
+            },
+            FileType::Symlink => match readlinkat(&there.handle, c"", Vec::new()) {
+                Ok(target) => self.tar.put(&entry_of(found, name, Kind::Link(target.into_bytes()), 0)),
                 Err(e) => self.unread(path, e),
             },
-            FileType::Fifo => self.tar.put(&entry_of(&found, name, Kind::Pipe, 0)),
+            FileType::Fifo => self.tar.put(&entry_of(found, name, Kind::Pipe, 0)),
             // A folder is a repository of its own; sockets and devices hold nothing.
             _ => Ok(()),
         }
@@ -490,17 +513,30 @@ struct TreeCopy<'a, 'b, 'w> {
     copy: &'b mut Copy<'a, 'w>,
     /// Where it is, for messages.
     path: &'b Path,
-    /// Its name in the archive.
-    name: &'b [u8],
+    /// Folders on the way down that have names of their own in the archive, the top first.
+    bases: Vec<(PathBuf, Vec<u8>)>,
     error: Option<io::Error>,
 }
 
 impl TreeCopy<'_, '_, '_> {
-    fn name(&self, below: &Path) -> Vec<u8> {
-        match below.as_os_str().is_empty() {
-            true => self.name.to_vec(),
-            false => [self.name, b"/", below.as_os_str().as_bytes()].concat(),
+    fn name(&mut self, below: &Path) -> Vec<u8> {
+        while self.bases.len() > 1 && self.bases.last().is_some_and(|(base, _)| !below.starts_with(base)) {
+            self.bases.pop();
         }
+        let Some((base, name)) = self.bases.last() else { return Vec::new() };
+        match below.strip_prefix(base) {
+            Ok(rest) if !rest.as_os_str().is_empty() => [&**name, b"/", rest.as_os_str().as_bytes()].concat(),
+            _ => name.clone(),
+        }
+    }
+
+    fn enter(&mut self, below: &Path) -> io::Result<Vec<u8>> {
+        let full = self.name(below);
+        let name = self.copy.shortened(full.clone())?;
+        if name != full {
+            self.bases.push((below.to_owned(), name.clone()));
+        }
+        Ok(name)
     }
 
     /// Keeps what ended the copying, and ends the walk.
@@ -515,8 +551,9 @@ impl TreeCopy<'_, '_, '_> {
 impl Visitor for TreeCopy<'_, '_, '_> {
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
         let found = fstat(folder).map_err(|e| Unread::new(path, e))?;
-        let name = [&*self.name(path), b"/"].concat();
-        let put = self.copy.tar.put(&entry_of(&found, &name, Kind::Folder, 0));
+        let put = self
+            .enter(path)
+            .and_then(|name| self.copy.tar.put(&entry_of(&found, &[&*name, b"/"].concat(), Kind::Folder, 0)));
         self.ended(path, put).map(|()| Go::In)
     }
 

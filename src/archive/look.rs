@@ -1,11 +1,13 @@
 //! What in a folder looks like git, seen without running git: by descriptors, at any depth, in dotted folders too.
 
-use std::ffi::CStr;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, fstat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat};
 use rustix::io::Errno;
 
 use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
@@ -49,7 +51,7 @@ pub(super) struct Found {
     pub(super) trees: Vec<WorkTree>,
     /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
     pub(super) pools: Vec<PathBuf>,
-    /// Lengths of all files, added up: time limits follow it.
+    /// What all files have on the disk, added up: time limits follow it, and holes take no time.
     pub(super) bytes: u64,
 }
 
@@ -72,15 +74,16 @@ impl Found {
 ///
 /// # Errors
 /// What could not be read: something may be in it.
-pub(super) fn look(folder: &Path) -> Result<Option<(OwnedFd, Found)>, Unread> {
+pub(super) fn look(folder: &Path, stop: &dyn Fn() -> bool) -> Result<Option<(OwnedFd, Found)>, Unread> {
     let top = match open_top(folder) {
         Ok(top) => top,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) if is_no_folder(&e) => return Ok(None),
         Err(e) => return Err(Unread::new(Path::new(""), e)),
     };
-    let mut found = Found::default();
-    walk(top.as_fd(), &mut found)?;
+    let mut looking = Looking { found: Found::default(), stop };
+    walk(top.as_fd(), &mut looking)?;
+    let mut found = looking.found;
     found.pools.sort_unstable();
     found.pools.dedup();
     let mut pools = std::mem::take(&mut found.pools);
@@ -89,7 +92,7 @@ pub(super) fn look(folder: &Path) -> Result<Option<(OwnedFd, Found)>, Unread> {
     Ok(Some((top, found)))
 }
 
-fn is_no_folder(error: &std::io::Error) -> bool {
+pub(super) fn is_no_folder(error: &std::io::Error) -> bool {
     let raw = error.raw_os_error();
     raw == Some(Errno::NOTDIR.raw_os_error()) || raw == Some(Errno::LOOP.raw_os_error())
 }
@@ -103,13 +106,66 @@ pub(super) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<(Fi
     }
 }
 
+/// An entry that is there.
+pub(super) struct There {
+    pub(super) kind: FileType,
+    pub(super) found: Stat,
+    /// By which it can be asked more, whatever has its name by then.
+    pub(super) handle: OwnedFd,
+}
+
+/// What a path (of a length that the system takes) below an open folder names; `None` when nothing is there, also when
+/// a file or a link is where the path has a folder: what it named is gone, and what is behind a link is no part of it.
+pub(super) fn entry_below(folder: BorrowedFd<'_>, path: &[u8]) -> Result<Option<There>, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let opened = loop {
+        match openat2(folder, &*path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS) => break openat(folder, &*path, flags, Mode::empty()),
+            other => break other,
+        }
+    };
+    match opened {
+        Ok(handle) => {
+            let found = fstat(&handle)?;
+            Ok(Some(There { kind: FileType::from_raw_mode(found.st_mode), found, handle }))
+        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Names, told apart by 128 bits of each: with keys that nobody knows before, so that no two can be made to collide.
+#[derive(Default)]
+pub(super) struct Names {
+    keys: [RandomState; 2],
+    seen: HashSet<[u64; 2]>,
+}
+
+impl Names {
+    /// Whether it is a new one.
+    pub(super) fn insert(&mut self, name: &[u8]) -> bool {
+        self.seen.insert([self.keys[0].hash_one(name), self.keys[1].hash_one(name)])
+    }
+}
+
 /// Device and inode of an open folder.
 pub(super) fn place_of(folder: impl AsFd) -> Result<Place, Errno> {
     fstat(folder).map(|found| (found.st_dev, found.st_ino))
 }
 
-impl Visitor for Found {
+struct Looking<'a> {
+    found: Found,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl Visitor for Looking<'_> {
     fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+        if (self.stop)() {
+            return Err(Unread::new(path, std::io::ErrorKind::Interrupted));
+        }
         let at = |name: &CStr| entry_at(folder, name).map_err(|e| Unread::new(path, e));
         if let Some((kind, place)) = at(c".git")? {
             let dot_git = match kind {
@@ -117,7 +173,7 @@ impl Visitor for Found {
                 FileType::RegularFile => DotGit::File,
                 _ => DotGit::Strange,
             };
-            self.trees.push(WorkTree { path: path.to_owned(), dot_git });
+            self.found.trees.push(WorkTree { path: path.to_owned(), dot_git });
         }
         // A damaged one may lack any of them.
         let objects = at(c"objects")?;
@@ -133,20 +189,23 @@ impl Visitor for Found {
             let place = place_of(folder).map_err(|e| Unread::new(path, e))?;
             let objects = objects.map(|(_, place)| place);
             let path = path.to_owned();
-            self.stores.push(Store { path, place, objects, is_linked });
+            self.found.stores.push(Store { path, place, objects, is_linked });
         }
         Ok(Go::In)
     }
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => self.bytes = self.bytes.saturating_add(u64::try_from(found.st_size).unwrap_or(0)),
+            Ok(found) => {
+                let bytes = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512);
+                self.found.bytes = self.found.bytes.saturating_add(bytes);
+            }
             Err(Errno::NOENT) => {}
             Err(e) => return Err(Unread::new(path, e)),
         }
         let pool = path.parent().and_then(Path::parent).filter(|_| is_object(name.to_bytes(), path));
-        if let Some(pool) = pool.filter(|pool| self.pools.last().is_none_or(|last| last != pool)) {
-            self.pools.push(pool.to_owned());
+        if let Some(pool) = pool.filter(|pool| self.found.pools.last().is_none_or(|last| last != pool)) {
+            self.found.pools.push(pool.to_owned());
         }
         Ok(())
     }

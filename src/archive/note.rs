@@ -86,4 +86,16 @@ pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) entries: u64,
     pub(super) repositories: Vec<Repository>,
+    /// What was not in the folder, and is kept with it. Earlier versions did not note it.
+    #[serde(default)]
+    pub(super) outside: Option<Vec<Outside>>,
+}
+
+/// Something outside of the folder that is kept with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Outside {
+    /// Its name in the archive.
+    pub(super) name: String,
+    /// What it was called.
+    pub(super) was: Vec<PathBuf>,
 }

@@ -8,8 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, symlinkat, utimensat};
 
-use super::keep::WORKSPACE;
-use super::store::{Archive, ArchiveForm};
+use super::keep::{WORKSPACE, names_of};
+use super::store::{Archive, ArchiveForm, read_note};
 use super::tar::{Entry, Kind, Reader};
 use crate::durable::{Disk, DiskError, Tried};
 
@@ -34,13 +34,17 @@ pub struct Restored {
 #[non_exhaustive]
 pub enum RestoreError {
     /// Something is there.
-    #[error("{} is there already: an archive is unpacked into a new folder", path.display())]
+    #[error("{} is there already: name a new folder with --to DIR", path.display())]
     Taken {
         /// The place.
         path: PathBuf,
     },
     /// It is of the earlier form.
-    #[error("{} holds bundles and patches of an earlier version: git itself reads them", path.display())]
+    #[error(
+        "{} holds bundles and patches of an earlier version, which git itself reads: git clone FILE.bundle, \
+         git apply FILE.patch",
+        path.display()
+    )]
     Bundles {
         /// The folder.
         path: PathBuf,
@@ -79,7 +83,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     let mut restored = Restored { folder: to.to_owned(), entries: 0, bytes: 0 };
     let damaged = |source| RestoreError::Damaged { path: archive.path.clone(), source };
     let mut reader = Reader::new(BufReader::with_capacity(BLOCK, file));
-    let moved = Moved::new(archive, to);
+    let moved = Moved::new(archive, to)?;
     // Modes and times of folders are set at the end: one may be such that nothing can be made in it.
     let mut folders = Vec::new();
     while let Some(next) = reader.next().map_err(damaged)? {
@@ -172,22 +176,22 @@ fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -
     Ok(())
 }
 
-/// What names a place in the folder that went names it where that was unpacked.
+/// What names a place in the folder that went, or one outside that was kept with it, names it where that was unpacked.
 struct Moved {
-    /// The folder that went, as it may have been called.
-    from: Vec<PathBuf>,
-    to: PathBuf,
+    /// What was called so is there now.
+    places: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Moved {
-    fn new(archive: &Archive, to: &Path) -> Moved {
-        let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned()).join(WORKSPACE);
-        let mut from: Vec<PathBuf> = archive.folder.iter().cloned().collect();
-        for folder in from.clone() {
-            let real = folder.parent().and_then(|above| above.canonicalize().ok());
-            from.extend(real.zip(folder.file_name()).map(|(above, name)| above.join(name)));
+    fn new(archive: &Archive, to: &Path) -> Result<Moved, DiskError> {
+        let to = std::path::absolute(to).unwrap_or_else(|_| to.to_owned());
+        let names = archive.folder.iter().flat_map(|folder| names_of(folder));
+        let mut places: Vec<_> = names.map(|name| (name, to.join(WORKSPACE))).collect();
+        let note = read_note(&archive.path.with_file_name(format!("{}.json", archive.archive_id)))?;
+        for outside in note.and_then(|note| note.outside).into_iter().flatten() {
+            places.extend(outside.was.into_iter().map(|was| (was, to.join(&outside.name))));
         }
-        Moved { from, to }
+        Ok(Moved { places })
     }
 
     /// The content of a small file that may name such a place; `None`, and nothing is read, for any other file.
@@ -212,8 +216,10 @@ impl Moved {
         let (word, place) =
             line.strip_prefix(b"gitdir: ").map_or((&b""[..], line), |place| (b"gitdir: ", place));
         let place = Path::new(OsStr::from_bytes(place));
-        match self.from.iter().find_map(|from| place.strip_prefix(from).ok()) {
-            Some(below) => [word, self.to.join(below).as_os_str().as_bytes()].concat(),
+        let found = self.places.iter().find_map(|(was, is)| Some((place.strip_prefix(was).ok()?, is)));
+        match found {
+            Some((below, is)) if below.as_os_str().is_empty() => [word, is.as_os_str().as_bytes()].concat(),
+            Some((below, is)) => [word, is.join(below).as_os_str().as_bytes()].concat(),
             None => line.to_vec(),
         }
     }

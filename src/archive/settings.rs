@@ -4,6 +4,10 @@ use std::os::fd::BorrowedFd;
 
 use super::tips::small;
 
+/// Extensions that change nothing of what is read here.
+const EXTENSIONS: [&str; 6] =
+    ["noop", "noop-v1", "partialclone", "preciousobjects", "worktreeconfig", "relativeworktrees"];
+
 /// `[section "sub"] key = value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -26,16 +30,31 @@ pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String
         found.extend(Parser { rest: &content }.all().ok_or_else(strange)?);
     }
     for setting in &found {
+        let says_version = setting.section == "core" && setting.key == "repositoryformatversion";
+        if says_version && !matches!(&*setting.value, b"0" | b"1") {
+            return Err("it is of a later format".to_owned());
+        }
         match (setting.section.as_str(), setting.key.as_str()) {
             ("include" | "includeif", _) => return Err("its settings include others".to_owned()),
             ("extensions", "objectformat" | "refstorage" | "compatobjectformat") => {
                 return Err("it has a format that only git itself reads".to_owned());
+            }
+            // With a sub-section none is an extension that git knows.
+            ("extensions", key) if setting.sub.is_some() || !EXTENSIONS.contains(&key) => {
+                return Err(format!("it has the extension {key}, which is not known here"));
             }
             ("lfs", "storage") => return Err("it keeps LFS objects elsewhere".to_owned()),
             _ => {}
         }
     }
     Ok(found)
+}
+
+/// Where large files are kept, if the settings say so; also when something else in them is not understood.
+pub(super) fn large_files_setting(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    let content = small(folder, c"config").ok().flatten()?;
+    let mut found = Parser { rest: &content }.all()?.into_iter();
+    found.rfind(|s| (s.section.as_str(), s.key.as_str()) == ("lfs", "storage")).map(|s| s.value)
 }
 
 /// Where the working tree is, if the settings say so.
@@ -169,8 +188,27 @@ impl Parser<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests write their own settings.
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
+
+    #[test]
+    fn format_that_is_not_known_is_an_error() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = crate::durable::tree::open_top(place.path()).unwrap();
+        for (text, is_known) in [
+            ("[core]\nrepositoryformatversion = 1\n[extensions]\nworktreeConfig = true\nnoop=1", true),
+            ("[core]\nrepositoryformatversion = 2", false),
+            ("[extensions]\nneverHeardOf = true", false),
+            ("[extensions \"noop\"]\nnoop = true", false),
+            ("[extensions]\nobjectFormat = sha256", false),
+        ] {
+            std::fs::write(place.path().join("config"), text).unwrap();
+            assert_eq!(settings_of(folder.as_fd()).is_ok(), is_known, "{text}");
+        }
+    }
 
     #[test]
     fn settings_are_read_as_git_reads_them() {

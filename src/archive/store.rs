@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::note::{ArchiveSource, FORMAT, Note, Repository};
 use crate::audit::{AuditError, Entry, Trail};
-use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
+use crate::durable::tree::{measure_tree, remove_tree};
 use crate::durable::{DiskError, Tried, read_optional};
 use crate::queue::Actor;
 use crate::state::{StateDir, Timestamp};
@@ -54,11 +54,11 @@ pub(super) struct ArchivePlace {
     pub(super) note: PathBuf,
 }
 
-/// A name of its own: what is there of another folder stays.
+/// A name of its own: what is there stays, unless the new one is to replace it.
 pub(super) fn place_for(
     dir: &StateDir,
     wanted: &str,
-    tree: Option<TreeIdentity>,
+    replaces: &dyn Fn(&Note) -> bool,
 ) -> Result<ArchivePlace, DiskError> {
     let folder = dir.paths.cleanup_archive();
     let mut number = 1;
@@ -68,17 +68,14 @@ pub(super) fn place_for(
         let note = folder.join(format!("{archive_id}.json"));
         let is_free =
             file.symlink_metadata().is_err() && folder.join(&archive_id).symlink_metadata().is_err();
-        let is_same = || -> Result<bool, DiskError> {
-            Ok(tree.is_some() && read_note(&note)?.is_some_and(|note| note.tree == tree))
-        };
-        if is_free || is_same()? {
+        if is_free || read_note(&note)?.is_some_and(|note| replaces(&note)) {
             return Ok(ArchivePlace { archive_id, file, note });
         }
         number += 1;
     }
 }
 
-fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
+pub(super) fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
     // A pipe has no end.
     if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
         return Ok(None);

@@ -64,6 +64,13 @@ impl<'a> Writer<'a> {
         self.head(entry, entry.size, &[])
     }
 
+    /// A small file that is in memory.
+    pub(super) fn put_bytes(&mut self, entry: &Entry, content: &[u8]) -> io::Result<()> {
+        self.put(entry)?;
+        self.write(content)?;
+        self.pad(content.len() as u64)
+    }
+
     /// A file with its content; `go_on` is asked at each block.
     pub(super) fn put_file(
         &mut self,
@@ -278,7 +285,7 @@ impl<R: Read + io::Seek> Reader<R> {
     pub(super) fn next(&mut self) -> io::Result<Option<Next>> {
         let mut records: Vec<(String, Vec<u8>)> = Vec::new();
         loop {
-            let past = self.left + self.padding;
+            let past = self.left.checked_add(self.padding).ok_or_else(|| damaged("an entry is too long"))?;
             self.from.seek_relative(i64::try_from(past).map_err(|_| damaged("an entry is too long"))?)?;
             (self.left, self.padding) = (0, 0);
             let mut head = [0; UNIT];
@@ -374,8 +381,8 @@ impl<R: Read + io::Seek> Reader<R> {
                 text.drain(..=end);
             }
             let wanted = numbers.first().map(|parts| parts.saturating_mul(2).saturating_add(1));
-            if wanted.is_some_and(|wanted| numbers.len() as u64 >= wanted) {
-                return Ok(numbers[1..].chunks(2).map(|part| (part[0], part[1])).collect());
+            if wanted.is_some_and(|wanted| numbers.len() as u64 == wanted) {
+                return Ok(numbers[1..].chunks_exact(2).map(|part| (part[0], part[1])).collect());
             }
             if numbers.len() > 4 * MOST_PARTS {
                 return Err(damaged("a file has too many holes"));
@@ -410,7 +417,7 @@ fn whole_seconds(text: &[u8]) -> io::Result<i64> {
 }
 
 fn padding(size: u64) -> u64 {
-    size.next_multiple_of(UNIT as u64) - size
+    (UNIT as u64 - size % UNIT as u64) % UNIT as u64
 }
 
 fn word(field: &[u8]) -> Vec<u8> {
@@ -498,6 +505,33 @@ mod tests {
             assert!(Reader::new(io::Cursor::new(wrong)).next().is_err(), "byte {at}");
         }
         assert!(Reader::new(io::Cursor::new(bytes[..300].to_vec())).next().is_err());
+    }
+
+    /// Whatever somebody wrote into it.
+    #[test]
+    fn archive_that_was_made_up_is_an_error() {
+        let read = |records: &[(&'static str, Vec<u8>)], content: &[u8]| {
+            let mut bytes = Vec::new();
+            let mut writer = Writer::new(&mut bytes);
+            writer.head(&entry(b"file", Kind::File, 1), content.len() as u64, records).unwrap();
+            writer.write(content).unwrap();
+            writer.pad(content.len() as u64).unwrap();
+            writer.finish().unwrap();
+            let mut reader = Reader::new(io::Cursor::new(bytes));
+            reader.next()?;
+            reader.next().map(drop)
+        };
+        assert!(read(&[], b"content").is_ok());
+        for size in [u64::MAX, u64::MAX - 511, 1 << 63] {
+            assert!(read(&[("size", size.to_string().into_bytes())], b"x").is_err(), "{size}");
+        }
+        // One part, and half of another one.
+        let mut map = b"1\n5\n7\n9\n".to_vec();
+        map.resize(UNIT, 0);
+        assert!(read(&[("GNU.sparse.realsize", b"9".to_vec())], &map).is_err());
+        let mut map = format!("{}\n5\n7\n", u64::MAX).into_bytes();
+        map.resize(UNIT, 0);
+        assert!(read(&[("GNU.sparse.realsize", b"9".to_vec())], &map).is_err());
     }
 
     #[test]

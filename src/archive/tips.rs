@@ -1,5 +1,5 @@
-//! What a repository's own files anchor: every name, HEADs, the index's commit, what the reflog of the last days and
-//! git's notes about an operation under way name. Read here, not by git: git would obey the repository's settings.
+//! What a repository's own files anchor: every name, HEAD and its like, and what the reflogs of the last days name. (What
+//! an index stages is asked of git; an operation under way is not read, but seen, by [`at_rest`].) Read here, not by git: git would obey the repository's settings.
 //!
 //! Whatever is not understood is an error in words: then nothing is proven.
 
@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::elsewhere::Remote;
 use crate::durable::tree::{Go, Unread, Visitor, open_file, open_folder, walk};
 
 /// A commit's, or another object's, name (SHA-1).
@@ -75,19 +76,35 @@ impl Tips {
     }
 
     /// Tells what is elsewhere from what is not, once all names were read: by the remotes that are known to be.
-    pub(super) fn settle(&mut self, remotes: &[(Vec<u8>, bool)]) {
-        let tracking: Vec<_> = self.names.iter().filter(|(name, _)| name.starts_with(REMOTES)).collect();
-        let is_proven = |name: &[u8]| {
+    /// `lacking` tells which commits a remote that is on this machine has not.
+    pub(super) fn settle(
+        &mut self,
+        remotes: &[Remote],
+        lacking: &dyn Fn(&Remote, &BTreeSet<Id>) -> BTreeSet<Id>,
+    ) {
+        // A remote's name may begin as another's.
+        let remote_of = |name: &[u8]| {
             let below = &name[REMOTES.len()..];
-            let names_it =
-                |remote: &[u8]| below.strip_prefix(remote).is_some_and(|rest| rest.starts_with(b"/"));
-            // A remote's name may begin as another's.
-            let named = remotes.iter().filter(|(remote, _)| names_it(remote));
-            named.max_by_key(|(remote, _)| remote.len()).is_some_and(|(_, is_proven)| *is_proven)
+            let names_it = |remote: &Remote| {
+                below.strip_prefix(&*remote.name).is_some_and(|rest| rest.starts_with(b"/"))
+            };
+            let named = (0..remotes.len()).filter(|number| names_it(&remotes[*number]));
+            named.max_by_key(|number| remotes[*number].name.len()).filter(|number| remotes[*number].is_proven)
         };
-        let (proven, own): (Vec<_>, Vec<_>) = tracking.into_iter().partition(|(name, _)| is_proven(name));
-        let own: Vec<(Id, String)> = own.into_iter().map(|(name, id)| (*id, text(name))).collect();
-        self.remote.extend(proven.into_iter().map(|(_, id)| *id));
+        let mut tracking: BTreeMap<Option<usize>, Vec<(&[u8], Id)>> = BTreeMap::new();
+        for (name, id) in self.names.iter().filter(|(name, _)| name.starts_with(REMOTES)) {
+            tracking.entry(remote_of(name)).or_default().push((name, *id));
+        }
+        let (mut proven, mut own) = (BTreeSet::<Id>::new(), Vec::new());
+        for (remote, names) in tracking {
+            let ids: BTreeSet<Id> = names.iter().map(|(_, id)| *id).collect();
+            let lacking = remote.map_or_else(|| ids.clone(), |number| lacking(&remotes[number], &ids));
+            proven.extend(ids.difference(&lacking));
+            own.extend(
+                names.iter().filter(|(_, id)| lacking.contains(id)).map(|(name, id)| (*id, text(name))),
+            );
+        }
+        self.remote.extend(proven);
         own.into_iter().for_each(|(id, name)| self.add(id, name));
     }
 

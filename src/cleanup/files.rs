@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, changed_since, keep};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, keep};
 use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
 use crate::state::names::encode;
@@ -83,12 +83,10 @@ impl Work<'_> {
     /// The same for what somebody did in the trash, or between the first look and the rename. What was not changed
     /// since is not copied twice; what is half deleted is not judged.
     fn archive_what_came_later(&mut self, trash: &Path) -> Result<(), Halt> {
-        let judged_at = self.step(PHASE, ARCHIVE).and_then(|step| step.begun_at);
-        let is_changed = match judged_at {
-            Some(at) => changed_since(trash, at).map_err(|why| Halt::Failed(why.to_string()))?,
-            None => true,
-        };
-        if !is_changed {
+        let seen = self.step(PHASE, ARCHIVE).and_then(|step| step.seen.clone());
+        let is = fingerprint(trash).map_err(|why| Halt::Failed(format!("{WORK_STAYS}: {why}")))?;
+        // What is not there any more was deleted; a record of an earlier version does not tell.
+        if is.is_none() || is == seen {
             return Ok(());
         }
         let was = self.workspace()?;
@@ -96,6 +94,11 @@ impl Work<'_> {
     }
 
     fn keep_work(&mut self, folder: &Path, was: Option<&Path>) -> Result<(), Halt> {
+        // Before it is judged: what comes meanwhile is then seen as a change. What cannot be read, the look tells.
+        let seen = fingerprint(folder).ok().flatten();
+        if let Some(step) = self.record.phase_mut(PHASE).steps.iter_mut().find(|s| s.step == ARCHIVE) {
+            step.seen = seen;
+        }
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let request = KeepRequest {
             folder,
@@ -122,12 +125,14 @@ impl Work<'_> {
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
                 let told = match why {
-                    CannotKeep::Needed { .. } => format!("the workspace stays: {why}"),
+                    CannotKeep::Needed { .. } | CannotKeep::Beside { .. } => {
+                        format!("the workspace stays: {why}")
+                    }
                     _ => format!("{WORK_STAYS}: {why}"),
                 };
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
-                    CannotKeep::Needed { .. } => Halt::InUse(told),
+                    CannotKeep::Needed { .. } | CannotKeep::Beside { .. } => Halt::InUse(told),
                     why if why.may_pass() => Halt::Failed(told),
                     _ => Halt::Park(told),
                 })

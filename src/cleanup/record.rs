@@ -140,11 +140,23 @@ pub struct Step {
     /// Why it is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the folder was like when its git work was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
 }
 
 impl Step {
     pub(super) fn new(step: impl Into<String>, what: StepWhat) -> Step {
-        Step { step: step.into(), what, begun_at: None, intents: 0, done_at: None, result: None, error: None }
+        Step {
+            step: step.into(),
+            what,
+            begun_at: None,
+            intents: 0,
+            done_at: None,
+            result: None,
+            error: None,
+            seen: None,
+        }
     }
 
     /// Whether a crash interrupted it.

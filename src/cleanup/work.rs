@@ -221,6 +221,9 @@ impl<'a> Work<'a> {
             let why = format!("process {} of the job lives", process.pid);
             return Err(Halt::NotYet(why));
         }
+        if let Some(why) = life.doubt {
+            return Err(Halt::InUse(format!("whether a process of the job lives is not known: {why}")));
+        }
         Ok(())
     }
 

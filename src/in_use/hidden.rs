@@ -9,9 +9,17 @@
 //!   also this process's own;
 //! - another user's, in that user's own slice: the state directory lets only its owner and root in, and what such
 //!   a process has not inherited it cannot enter;
-//! - the door by which another user came in (`login`, `sshd`, `sudo -u`): root's, with a child of another user.
+//! - the door by which another user came in (`login`, `sshd`, `sudo -u`): root's, with a child of another user; but
+//!   beside this process, in its control group or a job's, only that by which this process itself came in: what was
+//!   started there may be where its starter was.
+//!
+//! Where `/proc` does not even list what others run (`hidepid`), nothing is known of any folder.
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
 
 use crate::system::user_of;
 
@@ -35,20 +43,34 @@ pub(super) struct Stat {
     start_time: u64,
 }
 
-/// `None` when it is gone.
-pub(super) fn stat(pid: u32) -> Option<Stat> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything, brackets too.
-    let end = text.iter().rposition(|&b| b == b')')?;
-    let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    Some(Stat {
-        is_kernel: number(6)? & KERNEL_THREAD != 0,
-        threads: number(17)?,
-        parent: u32::try_from(number(1)?).ok()?,
-        start_time: number(19)?,
-    })
+/// # Errors
+/// What the system says: it may be gone, or not to be looked at.
+pub(super) fn stat(pid: u32) -> io::Result<Stat> {
+    let text = std::fs::read(format!("/proc/{pid}/stat"))?;
+    Stat::of(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+impl Stat {
+    fn of(text: &[u8]) -> Option<Stat> {
+        // The name in brackets may hold anything, brackets too.
+        let end = text.iter().rposition(|&b| b == b')')?;
+        let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Stat {
+            is_kernel: number(6)? & KERNEL_THREAD != 0,
+            threads: number(17)?,
+            parent: u32::try_from(number(1)?).ok()?,
+            start_time: number(19)?,
+        })
+    }
+}
+
+/// Why processes of others may be missing from the list, without a trace: the first process is there always, and is
+/// to be seen by everybody where `/proc` hides none (`hidepid`).
+pub(super) fn why_unlisted() -> Option<String> {
+    let e = stat(1).err()?;
+    Some(format!("processes of others cannot be listed (hidepid? process 1: {e}): run it as root"))
 }
 
 /// Those of the hidden processes that count.
@@ -57,20 +79,52 @@ pub(super) fn those_that_could(hidden: &[u32], all: &[u32]) -> Vec<Hidden> {
         return Vec::new();
     }
     let own = group_of(std::process::id()).unwrap_or_default();
-    let mut users_below: HashMap<u32, Vec<u32>> = HashMap::new();
+    let (mut users_below, mut parents) = (HashMap::<u32, Vec<u32>>::new(), HashMap::new());
     for &pid in all {
-        if let (Some(stat), Some(user)) = (stat(pid), user_of(pid)) {
+        if let (Ok(stat), Some(user)) = (stat(pid), user_of(pid)) {
             users_below.entry(stat.parent).or_default().push(user);
+            parents.insert(pid, stat.parent);
         }
     }
+    let mut above: Vec<u32> = vec![std::process::id()];
+    while let Some(parent) = above.last().and_then(|pid| parents.get(pid)).filter(|pid| !above.contains(pid))
+    {
+        above.push(*parent);
+    }
     let could = hidden.iter().filter_map(|&pid| {
-        let stat = stat(pid).filter(|stat| !stat.is_kernel && pid != 1)?;
+        let stat = match stat(pid) {
+            Ok(stat) => stat,
+            Err(e) if is_gone(&e) => return None,
+            // When it started is not known either.
+            Err(_) => return Some(Hidden { pid, start_time: u64::MAX }),
+        };
+        if stat.is_kernel || pid == 1 {
+            return None;
+        }
         let user = user_of(pid)?;
-        let is_door = user == 0 && users_below.get(&pid).is_some_and(|below| below.iter().any(|&u| u != 0));
-        let is_apart = is_apart(&group_of(pid).unwrap_or_default(), &own, user);
-        (!is_door && !is_apart).then_some(Hidden { pid, start_time: stat.start_time })
+        let group = group_of(pid).unwrap_or_default();
+        let is_door = user == 0
+            && users_below.get(&pid).is_some_and(|below| below.iter().any(|&u| u != 0))
+            && (above.contains(&pid) || !is_near(&group, &own));
+        (!is_door && !is_apart(&group, &own, user)).then_some(Hidden { pid, start_time: stat.start_time })
     });
     could.collect()
+}
+
+/// Whether an error says that a process has ended.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::SRCH))
+}
+
+/// Whether somebody started a process from where this one was, or from a job.
+fn is_near(group: &str, own: &str) -> bool {
+    let group = Path::new(group);
+    is_of_job(group) || group == Path::new("") || group.starts_with(own) || Path::new(own).starts_with(group)
+}
+
+/// Groups that we make for jobs have such names.
+fn is_of_job(group: &Path) -> bool {
+    group.iter().any(|part| part.as_encoded_bytes().starts_with(b"recoveryctl-"))
 }
 
 /// Whether a control group tells that a process of this user does not come from jobs.
@@ -83,7 +137,8 @@ fn is_apart(group: &str, own: &str, user: u32) -> bool {
             _ => None,
         }
     };
-    let is_other_service = service(group).is_some_and(|theirs| service(own) != Some(theirs));
+    let is_job = is_of_job(Path::new(group));
+    let is_other_service = !is_job && service(group).is_some_and(|theirs| service(own) != Some(theirs));
     let slice = format!("user-{user}.slice");
     let is_other_user = user != 0 && group.split('/').any(|part| part == slice);
     let is_own_slice = own.split('/').any(|part| part == slice);
@@ -99,9 +154,12 @@ fn group_of(pid: u32) -> Option<String> {
 }
 
 impl Hidden {
-    /// Whether it may have come into a folder that was made so long ago.
+    /// Whether it may have come into a folder that was made so long ago, as of now.
     pub(super) fn could_be_in(&self, age_ms: Option<i64>) -> bool {
-        age_ms.is_none_or(|age_ms| self.age_ms() <= age_ms.saturating_add(SLACK_MS))
+        // A clock that was set back makes a folder younger than nothing.
+        age_ms
+            .filter(|age_ms| *age_ms >= 0)
+            .is_none_or(|age_ms| self.age_ms() <= age_ms.saturating_add(SLACK_MS))
     }
 
     fn age_ms(&self) -> i64 {
@@ -131,6 +189,8 @@ mod tests {
             ("/user.slice/user-1001.slice/session-3.scope", 1002, false),
             ("/", 0, false),
             ("", 65534, false),
+            // A job's, seen by somebody who is not where the jobs are.
+            ("/system.slice/other.service/recoveryctl-0190-7", 0, false),
         ] {
             assert_eq!(is_apart(group, job, user), apart, "{group} {user}");
         }
@@ -140,11 +200,30 @@ mod tests {
     }
 
     #[test]
+    fn what_starts_where_jobs_or_this_process_are_is_near() {
+        let own = "/user.slice/user-1000.slice/session-1.scope";
+        for (group, near) in [
+            (own, true),
+            ("/user.slice/user-1000.slice/session-1.scope/below", true),
+            ("/user.slice/user-1000.slice/session-12.scope", false),
+            ("/user.slice/user-1001.slice/session-3.scope", false),
+            ("/system.slice/x.service/recoveryctl-0190-7", true),
+            ("/", true),
+            ("", true),
+        ] {
+            assert_eq!(is_near(group, own), near, "{group}");
+        }
+    }
+
+    #[test]
     fn only_what_started_after_the_folder_was_made_could_be_in_it() {
         let stat = stat(std::process::id()).unwrap();
         assert!(!stat.is_kernel && stat.threads > 0);
         let hidden = Hidden { pid: std::process::id(), start_time: stat.start_time };
         assert!(hidden.could_be_in(None) && hidden.could_be_in(Some(i64::MAX)));
+        assert!(hidden.could_be_in(Some(-1)), "the clock was set back");
+        let unknown = Hidden { pid: 1, start_time: u64::MAX };
+        assert!(unknown.could_be_in(Some(0)));
         let first = Hidden { pid: 1, start_time: 0 };
         assert!(!first.could_be_in(Some(0)) && first.could_be_in(Some(i64::MAX)));
     }

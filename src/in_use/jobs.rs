@@ -2,8 +2,10 @@
 //!
 //! A path refers to a folder when it passes it: by links in it or to it, by a chain of them, or by `..`. A word of the
 //! command (or of the one for a resumed attempt) counts as a path when it is absolute, also behind a `=`, and as one
-//! from the job's own folder when it is not. What a script says inside, and the jobs of another state directory, are
-//! not known here.
+//! from the job's own folder when it is not. Besides, wherever a request says the name of the folder of workspaces, the
+//! workspace that it says behind it is named: in a script on the command line, behind an option's letter, in a variable.
+//! A request that cannot be understood may name any folder. What a script file says, names that are put together
+//! (`*`, `$X`), and the jobs of another state directory, are not known here.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -32,6 +34,8 @@ pub struct JobsAtWork {
     seq: u64,
     /// By device and inode of everything that a job's paths pass: a folder has several names.
     jobs: HashMap<(u64, u64), Vec<AtWork>>,
+    /// Whose requests cannot be understood.
+    strange: Vec<JobId>,
 }
 
 impl JobsAtWork {
@@ -45,8 +49,15 @@ impl JobsAtWork {
         let mut ways = Ways::new("/", &is_elsewhere);
         // Of those that are over only a crashed one is to go on where it was.
         let comes = |status| matches!(status, JobStatus::Queued | JobStatus::Running | JobStatus::Crashed);
+        let workspaces = names_of_workspaces(dir);
         for job in state.jobs().filter(|job| comes(job.status)) {
-            for (how, path) in paths_of(dir, job) {
+            let Some(paths) = paths_of(dir, &workspaces, job) else {
+                if at_work.strange.len() < 2 {
+                    at_work.strange.push(job.id.clone());
+                }
+                continue;
+            };
+            for (how, path) in paths {
                 for identity in ways.follow(&path).passed {
                     let there = at_work.jobs.entry(identity).or_default();
                     // Two jobs are enough: one of them is another than the one whose folder it is.
@@ -68,6 +79,11 @@ impl JobsAtWork {
     /// A job, other than `own`, that refers to a folder.
     #[must_use]
     pub fn in_folder(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
+        if let Some(id) = self.strange.iter().find(|id| Some(*id) != own) {
+            return Some(Use::unseen(format!(
+                "what job {id} refers to cannot be told: its request is not understood"
+            )));
+        }
         if self.jobs.is_empty() {
             return None;
         }
@@ -99,8 +115,44 @@ impl Own {
     }
 }
 
-/// The paths that a job refers to.
-fn paths_of(dir: &StateDir, job: &Job) -> Vec<(How, PathBuf)> {
+/// What the folder of workspaces may be called, each with a slash at its end.
+fn names_of_workspaces(dir: &StateDir) -> Vec<String> {
+    let jobs = dir.paths.jobs();
+    let mut names = vec![std::path::absolute(&jobs).unwrap_or_else(|_| jobs.clone())];
+    names.extend(std::fs::canonicalize(&jobs));
+    let mut names: Vec<String> =
+        names.iter().filter_map(|name| Some(format!("{}/", name.to_str()?))).collect();
+    names.dedup();
+    names
+}
+
+/// The workspaces that a text names, whatever it is.
+fn named_in<'a>(text: &'a str, workspaces: &'a [String]) -> impl Iterator<Item = PathBuf> + 'a {
+    workspaces.iter().flat_map(move |folder| {
+        let ends = |c: char| !(c.is_alphanumeric() || "-_.%+@~".contains(c));
+        memchr::memmem::find_iter(text.as_bytes(), folder.as_bytes()).filter_map(move |at| {
+            let name = text.get(at + folder.len()..)?.split(ends).next().filter(|name| !name.is_empty())?;
+            Some(Path::new(folder).join(name))
+        })
+    })
+}
+
+/// Every text in a request.
+fn texts_in(value: &serde_json::Value, each: &mut dyn FnMut(&str)) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => each(text),
+        Value::Array(values) => values.iter().for_each(|value| texts_in(value, each)),
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            each(name);
+            texts_in(value, each);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The paths that a job refers to; `None` when its request cannot be understood.
+fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How, PathBuf)>> {
     #[derive(Deserialize)]
     struct Spec<'a> {
         cwd: Option<PathBuf>,
@@ -115,10 +167,10 @@ fn paths_of(dir: &StateDir, job: &Job) -> Vec<(How, PathBuf)> {
     if job.status == JobStatus::Queued && !has_path {
         let has_folder = memchr::memmem::find(job.raw_spec.as_bytes(), b"\"cwd\"").is_some();
         if !has_folder {
-            return Vec::new();
+            return Some(Vec::new());
         }
     }
-    let Ok(spec) = serde_json::from_str::<Spec<'_>>(&job.raw_spec) else { return Vec::new() };
+    let spec = serde_json::from_str::<Spec<'_>>(&job.raw_spec).ok()?;
     let workspace = || dir.paths.job(&job.id.to_string()).ok().map(|paths| paths.workspace);
     let base = match &spec.cwd {
         Some(cwd) if cwd.is_absolute() => Some(cwd.clone()),
@@ -136,7 +188,19 @@ fn paths_of(dir: &StateDir, job: &Job) -> Vec<(How, PathBuf)> {
         }
         paths.extend(base.as_ref().map(|base| (How::Named, base.join(word))));
     }
-    paths
+    let mut add = |text: &str| {
+        for path in named_in(text, workspaces) {
+            if !paths.iter().any(|(_, known)| *known == path) {
+                paths.push((How::Named, path));
+            }
+        }
+    };
+    // Most requests are written as they are.
+    match memchr::memchr(b'\\', job.raw_spec.as_bytes()) {
+        None => add(&job.raw_spec),
+        Some(_) => texts_in(&serde_json::from_str(&job.raw_spec).ok()?, &mut add),
+    }
+    Some(paths)
 }
 
 #[cfg(test)]
@@ -161,7 +225,7 @@ mod tests {
             };
             let at = Place { seq: 1, index: 0 };
             let job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &spec);
-            paths_of(&dir, &job)
+            paths_of(&dir, &names_of_workspaces(&dir), &job).unwrap()
         };
         let named = |path: &str| (How::Named, PathBuf::from(path));
         assert_eq!(of(None, &["true"], &[]), []);
@@ -171,5 +235,26 @@ mod tests {
         );
         let own = dir.paths.jobs().join("b/../c/x");
         assert_eq!(of(None, &["../c/x"], &[]), [(How::Named, own)]);
+        // Wherever it is said, also with what JSON writes in another way.
+        let jobs = dir.paths.jobs().display().to_string();
+        for script in ["cd J/c && make", "-CJ/c", "x\"J/c\"", "/x:J/c:ro", "a\nJ/c\n"] {
+            let found = of(None, &["sh", &script.replace('J', &jobs)], &[]);
+            assert!(found.contains(&(How::Named, dir.paths.jobs().join("c"))), "{script}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn request_that_is_not_understood_may_name_any_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        let at = Place { seq: 1, index: 0 };
+        let mut job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &JobSpec::default());
+        job.raw_spec = "{\"command\":\"a /b\"}".into();
+        assert_eq!(paths_of(&dir, &[], &job), None);
+        let strange = JobsAtWork { strange: vec![job.id.clone()], ..JobsAtWork::default() };
+        assert!(
+            strange.in_folder(&root, None).is_some() && strange.in_folder(&root, Some(&job.id)).is_none()
+        );
     }
 }

@@ -8,19 +8,36 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
+use rustix::io::Errno;
 
 use super::answer::How;
+use super::hidden::is_gone;
 use super::mounts::{device_of, look};
 use super::picture::{By, Picture, Reference, Roots};
 
 pub(super) fn gather(picture: &mut Picture, roots: &Roots) {
-    for (name, file) in loop_devices() {
+    for (name, file) in loop_devices(picture) {
         note(picture, roots, format!("loop device {name}"), file);
     }
-    for file in swap_files() {
+    for file in swap_files(picture) {
         note(picture, roots, "swap space".to_owned(), file);
     }
-    locks(picture, &std::fs::read_to_string("/proc/locks").unwrap_or_default());
+    let text = text(picture, Path::new("/proc/locks"));
+    locks(picture, &String::from_utf8_lossy(&text));
+}
+
+/// Empty when there is no such file; one that cannot be read is noted.
+fn text(picture: &mut Picture, path: &Path) -> Vec<u8> {
+    match std::fs::read(path) {
+        Ok(text) => text,
+        Err(e) => {
+            // A loop device that is let go of has none.
+            if !is_gone(&e) && Errno::from_io_error(&e) != Some(Errno::NXIO) {
+                picture.cannot_read(path, &e);
+            }
+            Vec::new()
+        }
+    }
 }
 
 fn note(picture: &mut Picture, roots: &Roots, by: String, file: PathBuf) {
@@ -40,9 +57,7 @@ fn note(picture: &mut Picture, roots: &Roots, by: String, file: PathBuf) {
         })
     };
     match own.or_else(theirs) {
-        Some((_, Some(place))) if picture.areas.have(&place) => picture.place(place, reference),
-        Some((_, Some(_))) => {}
-        Some((seen, None)) => drop(picture.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
+        Some((seen, place)) => drop(picture.enter(place, &seen, reference)),
         None if picture.areas.have_named(&file) => picture.named.push((file, reference)),
         None => {
             if let Some(last) = file.file_name() {
@@ -52,20 +67,38 @@ fn note(picture: &mut Picture, roots: &Roots, by: String, file: PathBuf) {
     }
 }
 
-fn loop_devices() -> impl Iterator<Item = (String, PathBuf)> {
-    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    devices.filter_map(|device| {
-        let name = device.file_name().into_string().ok().filter(|name| name.starts_with("loop"))?;
-        let file = std::fs::read(device.path().join("loop/backing_file")).ok()?;
-        Some((name, std::ffi::OsStr::from_bytes(file.trim_ascii_end()).into()))
-    })
+fn loop_devices(picture: &mut Picture) -> Vec<(String, PathBuf)> {
+    let all = Path::new("/sys/block");
+    let names = || -> std::io::Result<Vec<String>> {
+        let names =
+            std::fs::read_dir(all)?.map(|device| Ok(device?.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    };
+    let names = match names() {
+        Ok(names) => names,
+        Err(e) => {
+            if !is_gone(&e) {
+                picture.cannot_read(all, &e);
+            }
+            Vec::new()
+        }
+    };
+    let mut devices = Vec::new();
+    for name in names.into_iter().filter(|name| name.starts_with("loop")) {
+        let file = text(picture, &all.join(&name).join("loop/backing_file"));
+        if !file.is_empty() {
+            devices.push((name, std::ffi::OsStr::from_bytes(file.trim_ascii_end()).into()));
+        }
+    }
+    devices
 }
 
-fn swap_files() -> impl Iterator<Item = PathBuf> {
-    let text = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
-    let files: Vec<PathBuf> =
-        text.lines().skip(1).filter_map(|l| l.split_ascii_whitespace().next().map(PathBuf::from)).collect();
-    files.into_iter().filter(|file| !file.starts_with("/dev"))
+fn swap_files(picture: &mut Picture) -> Vec<PathBuf> {
+    let text = text(picture, Path::new("/proc/swaps"));
+    let lines = text.split(|byte| *byte == b'\n').skip(1);
+    let files = lines.filter_map(|line| line.split(u8::is_ascii_whitespace).find(|field| !field.is_empty()));
+    let files = files.map(|file| PathBuf::from(std::ffi::OsStr::from_bytes(file)));
+    files.filter(|file| !file.starts_with("/dev")).collect()
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 412 fd:01:123 0 EOF`: only those whose descriptors could not be looked at. PID 0 is a

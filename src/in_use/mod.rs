@@ -19,7 +19,8 @@
 //! cost many times as much, for what hardly any program does.
 //!
 //! **What is not known protects**: a process that may not be looked at counts when it may have come into the folder
-//! ([`hidden`]); the layer of an overlay that cannot be found may be in any; a socket file may be that of a socket whose
+//! ([`hidden`]); where processes are not even listed, everything is in use; whatever tells of uses and cannot be read
+//! is named; the layer of an overlay that cannot be found may be in any; a socket file may be that of a socket whose
 //! name leads nowhere ([`sockets`]); when `/proc` cannot be read, everything is in use.
 //!
 //! **One look for many folders**: [`InUse`] reads `/proc` once, when it is first asked; a folder then costs nothing
@@ -38,12 +39,14 @@ mod sockets;
 mod way;
 
 use std::ffi::CStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
+use rustix::io::Errno;
 
 pub use answer::{How, Use, User};
 pub use jobs::JobsAtWork;
@@ -53,7 +56,7 @@ use self::picture::{By, Picture, Reference};
 use crate::durable::tree::{TreeEntry, walk_tree};
 use crate::jobs::marks;
 use crate::queue::{JobId, QueueState};
-use crate::state::StateDir;
+use crate::state::{Clock, StateDir};
 use crate::system::environment_of;
 
 /// Its flock is taken before anything is removed: those who only have it open wait, or look.
@@ -63,7 +66,7 @@ const LOCK: &str = "sentinel.lock";
 #[derive(Debug)]
 pub struct InUse {
     folders: Vec<PathBuf>,
-    now_ms: i64,
+    clock: Clock,
     picture: OnceLock<Picture>,
     jobs: JobsAtWork,
 }
@@ -80,8 +83,7 @@ impl InUse {
     pub fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
         let paths = &dir.paths;
         let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
-        let now_ms = dir.clock.now().as_millis();
-        InUse { folders: folders.to_vec(), now_ms, picture: OnceLock::new(), jobs }
+        InUse { folders: folders.to_vec(), clock: dir.clock.clone(), picture: OnceLock::new(), jobs }
     }
 
     /// Makes the look now, if it was not made yet.
@@ -152,10 +154,17 @@ impl InUse {
             return None;
         }
         let wanted = StatxFlags::BTIME;
-        let found = statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted).ok()?;
-        let is_told = StatxFlags::from_bits_retain(found.stx_mask).contains(wanted);
-        let made_ms = found.stx_btime.tv_sec * 1000 + i64::from(found.stx_btime.tv_nsec) / 1_000_000;
-        let age_ms = is_told.then_some(self.now_ms - made_ms);
+        let found = match statx(CWD, folder, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC, wanted) {
+            Ok(found) => Some(found),
+            Err(Errno::NOENT | Errno::NOTDIR) => return None,
+            Err(_) => None,
+        };
+        let is_told = |found: &Statx| StatxFlags::from_bits_retain(found.stx_mask).contains(wanted);
+        let made_ms = found
+            .filter(is_told)
+            .map(|found| found.stx_btime.tv_sec * 1000 + i64::from(found.stx_btime.tv_nsec) / 1_000_000);
+        // As of now, like the processes' own ages.
+        let age_ms = made_ms.map(|made_ms| self.clock.now().as_millis() - made_ms);
         let could = hidden.iter().find(|process| process.could_be_in(age_ms))?;
         let reference = Reference { by: By::Process(could.pid), how: How::Unknown, name: PathBuf::new() };
         Some(reference.used(String::new()))
@@ -242,7 +251,14 @@ impl Picture {
             return uses;
         }
         let real = real_name(folder);
-        if let Some(place) = self.place_of(&real) {
+        let place = match self.place_of(&real) {
+            Ok(place) => place,
+            Err(why) => {
+                uses.push(Use::unseen(format!("where {} lies cannot be told: {why}", real.display())));
+                None
+            }
+        };
+        if let Some(place) = place {
             let lock = place.path.join(LOCK);
             let from = self.placed.range(place.clone()..);
             for (at, references) in from.take_while(|(at, _)| at.is_within(&place)) {
@@ -259,11 +275,16 @@ impl Picture {
         uses
     }
 
-    /// Where a name lies: in the folder above it, whatever is mounted there.
-    fn place_of(&self, real: &Path) -> Option<Location> {
-        let (above, name) = (real.parent()?, real.file_name()?);
-        let place = self.own.locate(&look(above, AtFlags::empty()).ok()?, above)?;
-        Some(Location { path: place.path.join(name), ..place })
+    /// Where a name lies: in the folder above it, whatever is mounted there. `None` when there is no such folder.
+    fn place_of(&self, real: &Path) -> Result<Option<Location>, String> {
+        let (Some(above), Some(name)) = (real.parent(), real.file_name()) else { return Ok(None) };
+        let seen = match look(above, AtFlags::empty()) {
+            Ok(seen) => seen,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(e) => return Err(e.to_string()),
+        };
+        let place = self.own.locate(&seen, above).ok_or("its mount is not among those that are seen")?;
+        Ok(Some(Location { path: place.path.join(name), ..place }))
     }
 }
 

@@ -3,11 +3,14 @@
 //! Nothing tells from which root and working directory these names lead. So each is followed in every root directory
 //! that a process has, those first that see the overlay, a relative one from each folder above the other layers and
 //! above the mount point; and what is found is compared by device and inode. A name that leads nowhere (its mount or
-//! its link is gone, its working directory is not known) may be of any folder, and protects all, unless something
-//! tells that it lies elsewhere: as far as it leads it is on a file system without workspaces, or where this user may
-//! not go; or the overlay is the file system of all workspaces, which is no layer of its own, or this process's root
-//! directory, which was there before. An engine's
-//! overlays are found, or lie elsewhere by that.
+//! its link is gone, its working directory is not known) may be of any folder, and protects all, but in these cases:
+//!
+//! - as far as it leads, it is on a file system without workspaces;
+//! - it leads to where this user may not go, or to another host;
+//! - the overlay is the file system of all workspaces, which is no layer of its own;
+//! - the overlay is this process's root directory, which was there before.
+//!
+//! An engine's overlays are found, or lie elsewhere by that.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -159,11 +162,7 @@ impl Overlay {
                 leads_away |= way.is_closed || device.is_some_and(|device| picture.areas.exclude(device));
                 continue;
             };
-            match table.locate(&seen, &way.real) {
-                Some(place) if picture.areas.have(&place) => picture.place(place, reference()),
-                Some(_) if picture.areas.are_all_placed() => {}
-                _ => drop(picture.unplaced.entry((seen.device, seen.inode)).or_insert_with(reference)),
-            }
+            picture.enter(table.locate(&seen, &way.real), &seen, reference());
             return (true, false);
         }
         (false, leads_away)

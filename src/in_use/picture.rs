@@ -89,6 +89,14 @@ impl Areas {
 /// A process for each mount namespace and root directory, by its folder in `/proc`, with its mounts.
 pub(super) type Roots = Vec<(PathBuf, Rc<MountTable>)>;
 
+/// What became of something that is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entered {
+    Noted,
+    /// It is certainly none of ours.
+    Elsewhere,
+}
+
 /// What was seen.
 #[derive(Debug, Default)]
 pub(super) struct Picture {
@@ -129,6 +137,14 @@ impl Picture {
         picture
     }
 
+    /// Notes that something cannot be read that tells what is used: it may be anything.
+    pub(super) fn cannot_read(&mut self, path: &Path, error: &std::io::Error) {
+        let why = format!("what is in use cannot be told: {} cannot be read: {error}", path.display());
+        if !self.unknown.contains(&why) {
+            self.unknown.push(why);
+        }
+    }
+
     /// Whether a folder must be gone through to know who uses it.
     pub(super) fn needs_a_walk(&self) -> bool {
         !(self.unplaced.is_empty() && self.inodes.is_empty() && self.sockets.is_empty())
@@ -141,6 +157,16 @@ impl Picture {
         let device_in = |table: &MountTable| table.get(seen.mount?).map(|mount| mount.device);
         let device = device_in(&self.own).or_else(|| device_in(&MountTable::of(process).ok()?));
         device.is_some_and(|device| self.areas.exclude(device))
+    }
+
+    /// Notes something by where it lies, or by what it is when that is not known.
+    pub(super) fn enter(&mut self, place: Option<Location>, seen: &Seen, reference: Reference) -> Entered {
+        match place {
+            Some(place) if self.areas.have(&place) => self.place(place, reference),
+            Some(_) if self.areas.are_all_placed() => return Entered::Elsewhere,
+            _ => drop(self.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
+        }
+        Entered::Noted
     }
 
     /// Notes something that lies in one of the areas.

@@ -14,7 +14,7 @@ use super::answer::How;
 use super::hidden;
 use super::mounts::{Location, MountTable, Seen, device_of, look};
 use super::overlays::Overlays;
-use super::picture::{By, Picture, Reference, Roots};
+use super::picture::{By, Entered, Picture, Reference, Roots};
 use super::sockets::Sockets;
 use crate::jobs::serves_a_job;
 
@@ -41,7 +41,9 @@ impl From<io::Error> for Silent {
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
                 Silent::Blind(format!("the processes of this machine cannot be looked at: {error}"))
             }
-            _ => Silent::Gone,
+            // (INVAL: the mounts of one that has just ended.)
+            Some(Errno::NOENT | Errno::SRCH | Errno::INVAL) => Silent::Gone,
+            _ => Silent::Hidden,
         }
     }
 }
@@ -54,15 +56,21 @@ impl From<Errno> for Silent {
 
 /// Looks at every process but this one, and tells in which root directories they are.
 pub(super) fn gather(picture: &mut Picture) -> Roots {
-    let pids = match std::fs::read_dir("/proc") {
-        Ok(entries) => {
-            entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()).collect()
+    let listed = || -> io::Result<Vec<u32>> {
+        let mut pids = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
         }
+        Ok(pids)
+    };
+    let pids = match listed() {
+        Ok(pids) => pids,
         Err(e) => {
             picture.blind = Some(format!("the processes of this machine cannot be listed: {e}"));
             Vec::new()
         }
     };
+    picture.unknown.extend(hidden::why_unlisted());
     let own = std::process::id();
     let mut gathering = Gathering::new(picture);
     let mut hidden = Vec::new();
@@ -123,7 +131,7 @@ impl<'a> Gathering<'a> {
 
     fn process(&mut self, pid: u32) -> Result<(), Silent> {
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        let stat = hidden::stat(pid).ok_or(Silent::Gone)?;
+        let stat = hidden::stat(pid)?;
         if stat.is_kernel {
             return Ok(());
         }
@@ -132,7 +140,8 @@ impl<'a> Gathering<'a> {
             return done;
         }
         let first = pid.to_string();
-        for thread in std::fs::read_dir(folder.join("task"))?.flatten() {
+        for thread in std::fs::read_dir(folder.join("task"))? {
+            let thread = thread?;
             if thread.file_name() == first.as_str() {
                 continue;
             }
@@ -158,8 +167,9 @@ impl<'a> Gathering<'a> {
         let is_ours = program.is_some_and(|p| self.program == Some((p.device, p.inode)));
         self.link(pid, folder, &table, "exe", How::Program)?;
         self.sockets.of_process(folder);
-        // What this program's own processes have opened, they look at, or hold by a lock that every remover
-        // of the folder takes first. What they were given is somebody's who may want it.
+        // Of processes that run this very file only what they were given counts: somebody may want it. What they open
+        // themselves they look at, or hold by a lock that every remover of the folder takes first. (A copy of the
+        // program, and an earlier one that was replaced, are like any other program.)
         if is_ours {
             // Those that a server started have a job's output there, or the server's own log.
             for stream in STREAMS.iter().filter(|_| !serves_a_job(pid)) {
@@ -167,8 +177,8 @@ impl<'a> Gathering<'a> {
             }
             return Ok(());
         }
-        for entry in std::fs::read_dir(folder.join("fd"))?.flatten() {
-            let name = Path::new("fd").join(entry.file_name());
+        for entry in std::fs::read_dir(folder.join("fd"))? {
+            let name = Path::new("fd").join(entry?.file_name());
             self.link(pid, folder, &table, name, How::Open)?;
         }
         self.memory(pid, folder, &table)
@@ -261,10 +271,9 @@ impl<'a> Gathering<'a> {
             return;
         }
         let reference = Reference { by: By::Process(pid), how, name: name.clone() };
-        match self.picture.locate(folder, table, seen, &name) {
-            Some(place) if self.picture.areas.have(&place) => self.picture.place(place, reference),
-            Some(_) if self.picture.areas.are_all_placed() => drop(self.elsewhere.insert(key)),
-            _ => drop(self.picture.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
+        let place = self.picture.locate(folder, table, seen, &name);
+        if self.picture.enter(place, seen, reference) == Entered::Elsewhere {
+            self.elsewhere.insert(key);
         }
     }
 

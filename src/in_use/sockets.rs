@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::AtFlags;
 
 use super::answer::How;
+use super::hidden::is_gone;
 use super::mounts::{MountTable, look};
 use super::picture::{By, Picture, Reference};
 
@@ -20,8 +21,8 @@ use super::picture::{By, Picture, Reference};
 pub(super) struct Sockets {
     /// Who has a socket, by the socket's number.
     owners: HashMap<u64, u32>,
-    /// A process's folder for each network namespace.
-    namespaces: HashMap<PathBuf, PathBuf>,
+    /// Folders of processes for each network namespace: one of them may have ended when it is asked.
+    namespaces: HashMap<PathBuf, Vec<PathBuf>>,
 }
 
 impl Sockets {
@@ -36,16 +37,26 @@ impl Sockets {
     /// The network namespace of the process that has this folder in `/proc`.
     pub(super) fn of_process(&mut self, folder: &Path) {
         if let Ok(namespace) = std::fs::read_link(folder.join("ns/net")) {
-            self.namespaces.entry(namespace).or_insert_with(|| folder.to_owned());
+            self.namespaces.entry(namespace).or_default().push(folder.to_owned());
         }
     }
 
     /// Notes every bound socket that has its name in one of the areas, or may have.
     pub(super) fn place_in(self, picture: &mut Picture) {
-        let mut folders: Vec<&Path> = self.namespaces.values().map(PathBuf::as_path).collect();
-        folders.push(Path::new("/proc/self"));
-        for folder in folders {
-            let text = std::fs::read(folder.join("net/unix")).unwrap_or_default();
+        let own = [PathBuf::from("/proc/self")];
+        for folders in self.namespaces.values().map(Vec::as_slice).chain([&own[..]]) {
+            let mut text = Vec::new();
+            for list in folders.iter().map(|folder| folder.join("net/unix")) {
+                match std::fs::read(&list) {
+                    Ok(read) => {
+                        text = read;
+                        break;
+                    }
+                    // Ended (INVAL: only just), or a kernel without such sockets.
+                    Err(e) if is_gone(&e) || e.kind() == std::io::ErrorKind::InvalidInput => {}
+                    Err(e) => picture.cannot_read(&list, &e),
+                }
+            }
             for line in text.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
                 match Line::of(line) {
                     Line::Bound(number, name) => self.note(picture, number, name),
@@ -88,11 +99,8 @@ impl Sockets {
         let theirs = seen.mount.filter(|&id| picture.own.get(id).is_none());
         let theirs = theirs.and_then(|_| MountTable::of(&folder).ok());
         let table = theirs.as_ref().unwrap_or(&picture.own);
-        match picture.locate(&folder, table, &seen, &full) {
-            Some(place) if picture.areas.have(&place) => picture.place(place, reference),
-            Some(_) if picture.areas.are_all_placed() => {}
-            _ => drop(picture.unplaced.entry((seen.device, seen.inode)).or_insert(reference)),
-        }
+        let place = picture.locate(&folder, table, &seen, &full);
+        picture.enter(place, &seen, reference);
     }
 }
 

@@ -11,7 +11,7 @@ use super::candidate::{Candidate, OrphanKind};
 use super::log::{LogEntry, OrphanLog};
 use super::scan::alone;
 use super::world::OrphanSettings;
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, keep};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, fingerprint, keep};
 use crate::durable::log::LogError;
 use crate::durable::tree::{TakeError, TreeIdentity, put_back, remove_tree, take_into_trash};
 use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
@@ -38,6 +38,24 @@ pub struct Trashed {
     pub plan_id: String,
     /// Disk space in bytes.
     pub bytes: u64,
+}
+
+/// The file beside it.
+#[derive(Debug, Serialize)]
+struct Note {
+    #[serde(flatten)]
+    trashed: Trashed,
+    seen: Option<String>,
+}
+
+/// What it was like when its git work was kept; earlier versions did not note it.
+fn seen(slot: &Path) -> Result<Option<String>, DiskError> {
+    #[derive(Deserialize)]
+    struct Seen {
+        seen: Option<String>,
+    }
+    let text = read_optional(&slot.join(NOTE))?;
+    Ok(text.and_then(|text| serde_json::from_slice::<Seen>(&text).ok()?.seen))
 }
 
 /// Why nothing was restored or emptied.
@@ -71,18 +89,21 @@ fn slot(dir: &StateDir, id: &str) -> PathBuf {
     dir.paths.orphans_trash().join(id)
 }
 
+/// What is said of it.
+const NOTE: &str = "note.json";
 /// What is in the trash.
 const WHAT: &str = "what";
 /// The same while it is deleted.
 const GOING: &str = "going";
 
-/// Keeps git work that is in an orphan's folder.
+/// Keeps git work that is in an orphan's folder; what that was like before.
 pub(super) fn keep_work(
     dir: &StateDir,
     settings: &OrphanSettings,
     candidate: &Candidate,
     folder: &Path,
-) -> Result<(), CannotKeep> {
+) -> Result<Option<String>, CannotKeep> {
+    let seen = fingerprint(folder)?;
     let request = KeepRequest {
         folder,
         was: None,
@@ -92,7 +113,7 @@ pub(super) fn keep_work(
         rules: &settings.keep,
         stop: &|| false,
     };
-    keep(dir, &request).map(drop)
+    keep(dir, &request).map(|_| seen)
 }
 
 /// Keeps what has come to something in the trash since it went there, and gives it the name under which it is deleted.
@@ -102,21 +123,24 @@ fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result
     if what.symlink_metadata().is_err() || going.symlink_metadata().is_ok() {
         return Ok(going);
     }
-    let request = KeepRequest {
-        folder: &what,
-        was: Some(&trashed.from),
-        archive_id: &format!("orphan-{}", trashed.id),
-        source: ArchiveSource::Orphan,
-        object: trashed.object.clone(),
-        rules: &settings.keep,
-        stop: &|| false,
-    };
-    keep(dir, &request)?;
+    // What is as it was is kept, or proven, already: here it may not even lead to what it belongs to.
+    let seen = seen(&slot)?;
+    if seen.is_none() || fingerprint(&what)? != seen {
+        let request = KeepRequest {
+            folder: &what,
+            was: Some(&trashed.from),
+            archive_id: &format!("orphan-{}", trashed.id),
+            source: ArchiveSource::Orphan,
+            object: trashed.object.clone(),
+            rules: &settings.keep,
+            stop: &|| false,
+        };
+        keep(dir, &request)?;
+    }
     dir.disk.rename(&what, &going, false)?;
     dir.disk.sync_dir(&slot)?;
     Ok(going)
 }
-
 /// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
 /// False when it was gone. Git work in it was kept before.
 pub(super) fn take(
@@ -125,11 +149,12 @@ pub(super) fn take(
     path: &Path,
     identity: TreeIdentity,
     plan_id: &str,
+    seen: Option<String>,
 ) -> Result<bool, TakeError> {
     let slot = slot(dir, &candidate.id);
     dir.disk.ensure_dir(&dir.paths.orphans_trash())?;
     dir.disk.ensure_dir(&slot)?;
-    let note = Trashed {
+    let trashed = Trashed {
         id: candidate.id.clone(),
         kind: candidate.kind,
         object: candidate.object.clone(),
@@ -139,8 +164,8 @@ pub(super) fn take(
         plan_id: plan_id.to_owned(),
         bytes: candidate.bytes,
     };
-    let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
-    replace(&dir.disk, &slot.join("note.json"), &text)?;
+    let text = serde_json::to_vec_pretty(&Note { trashed, seen }).unwrap_or_default();
+    replace(&dir.disk, &slot.join(NOTE), &text)?;
     let taken = take_into_trash(&dir.disk, path, &slot.join(WHAT), identity);
     if !matches!(taken, Ok(true)) {
         // Nothing is in it; a note without anything is passed over by readers.
@@ -163,7 +188,7 @@ pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
     let mut found: Vec<Trashed> = Vec::new();
     let has = |slot: &Path| [WHAT, GOING].iter().any(|name| slot.join(name).symlink_metadata().is_ok());
     for entry in entries.flatten().filter(|e| has(&e.path())) {
-        let note = read_optional(&entry.path().join("note.json"))?;
+        let note = read_optional(&entry.path().join(NOTE))?;
         found.extend(note.and_then(|bytes| serde_json::from_slice(&bytes).ok()));
     }
     found.sort_by(|a, b| (a.removed_at, &a.id).cmp(&(b.removed_at, &b.id)));
@@ -288,9 +313,8 @@ fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail:
     }
 }
 
-/// The job that something in the trash was of.
 impl Trashed {
-    /// As its name says.
+    /// The job that it was of, as its name says.
     #[must_use]
     pub fn job(&self) -> Option<JobId> {
         let name = self.from.file_name()?.to_str()?;

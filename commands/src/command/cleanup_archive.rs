@@ -35,7 +35,7 @@ enum ArchiveWord {
     Show(ShowArgs),
     /// Unpack an archive into a new folder
     Restore(RestoreArgs),
-    /// Remove archives for good: those named, or those that are older than, or more than, is to be kept
+    /// Remove archives for good: those that no rule keeps, of all or of those that are named
     Prune(PruneArgs),
 }
 

@@ -5,9 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Statx, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::identity::{IDENTITY, TreeIdentity};
 use super::remove::open_below;
+use super::walk::{Go, Unread, Visitor, walk};
 
 /// What a tree holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,7 +70,7 @@ pub fn walk_tree(top: &Path, see: &mut dyn FnMut(TreeEntry<'_>)) -> TreeSize {
     size
 }
 
-/// As deep as descriptors are kept open.
+/// As deep as descriptors are kept open; what is deeper is walked with few of them.
 const DEEPEST: usize = 400;
 
 /// What is added up.
@@ -91,7 +93,20 @@ impl Walk<'_> {
     }
 
     fn count(&mut self, folder: BorrowedFd<'_>, name: &CStr, wanted: StatxFlags) -> Option<Statx> {
-        match statx(folder, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, wanted) {
+        self.count_at(folder, name, name, wanted)
+    }
+
+    /// What is at a path below a folder; nothing for the folder itself.
+    fn count_at(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        at: &CStr,
+        name: &CStr,
+        wanted: StatxFlags,
+    ) -> Option<Statx> {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let flags = if at.is_empty() { flags | AtFlags::EMPTY_PATH } else { flags };
+        match statx(folder, at, flags, wanted) {
             Ok(found) => {
                 let ms = |t: rustix::fs::StatxTimestamp| t.tv_sec * 1000 + i64::from(t.tv_nsec) / 1_000_000;
                 self.size.entries += 1;
@@ -132,15 +147,46 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, above: &OwnedFd, name: &CStr, depth: usize) {
-        if depth > DEEPEST {
-            self.unread();
-            return;
-        }
         match open_below(above.as_fd(), name, OFlags::RDONLY) {
+            Ok(fd) if depth > DEEPEST => {
+                if walk(fd.as_fd(), &mut Deeper(self)).is_err() {
+                    self.unread();
+                }
+            }
             Ok(fd) => self.folder(&fd, depth),
             Err(rustix::io::Errno::XDEV) => self.size.has_mounts = true,
             Err(rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => {}
             Err(_) => self.unread(),
         }
+    }
+}
+
+/// What lies below a folder that is as deep as that, which was counted itself.
+struct Deeper<'w, 'a>(&'w mut Walk<'a>);
+
+impl Visitor for Deeper<'_, '_> {
+    fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+        if let Some(name) = path.file_name()
+            && let Ok(name) = CString::new(name.as_encoded_bytes())
+        {
+            self.0.count_at(folder, c"", &name, SIZE);
+        }
+        Ok(Go::In)
+    }
+
+    fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, _: &Path) -> Result<(), Unread> {
+        self.0.count(folder, name, SIZE);
+        Ok(())
+    }
+
+    fn closed(&mut self, above: BorrowedFd<'_>, name: &CStr, _: &Path, _: Errno) -> Result<(), Unread> {
+        self.0.count(above, name, SIZE);
+        self.0.unread();
+        Ok(())
+    }
+
+    fn mounted(&mut self, _: &Path) -> Result<(), Unread> {
+        self.0.size.has_mounts = true;
+        Ok(())
     }
 }

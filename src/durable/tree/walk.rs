@@ -70,6 +70,30 @@ pub(crate) trait Visitor {
     /// # Errors
     /// Ends the walk.
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread>;
+
+    /// A folder that cannot be opened.
+    ///
+    /// # Errors
+    /// Ends the walk, unless the visitor can do without that folder.
+    fn closed(
+        &mut self,
+        above: BorrowedFd<'_>,
+        name: &CStr,
+        path: &Path,
+        error: Errno,
+    ) -> Result<(), Unread> {
+        let _ = (above, name);
+        Err(Unread::new(path, error))
+    }
+
+    /// A folder on which something is mounted: it is not entered.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn mounted(&mut self, path: &Path) -> Result<(), Unread> {
+        let _ = path;
+        Ok(())
+    }
 }
 
 /// A folder on the way down.
@@ -117,10 +141,11 @@ pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(),
                 }
             }
             // A mount is not crossed by a removal either; what is gone holds nothing.
-            Err(Errno::XDEV | Errno::NOENT) => {}
+            Err(Errno::XDEV) => visitor.mounted(&path)?,
+            Err(Errno::NOENT) => {}
             // It became a link or a file meanwhile.
             Err(Errno::LOOP | Errno::NOTDIR) => visitor.entry(fd.as_fd(), &name, &path)?,
-            Err(e) => return Err(Unread::new(&path, e)),
+            Err(e) => visitor.closed(fd.as_fd(), &name, &path, e)?,
         }
         path.pop();
     }

@@ -22,11 +22,13 @@ pub const CLEANUP_WAITING: Entry = Entry {
     severity: Severity::Warning,
     title: "A cleanup waits for its next try",
     meaning: "A phase of a cleanup failed, somebody uses the files (a process, a mount, a job whose --cwd leads \
+              there, a repository in another workspace that borrows objects from them or has its git folder \
               there), or the Docker engine could not be reached: an engine that does not answer proves \
               nothing, so the files wait too.",
     done: "It is tried again, with growing pauses; nothing that is in use is touched.",
     advice: "Nothing, unless the reason is one that does not pass by itself. When git work cannot be kept (severity \
-             error), the disk is full or fails, or something cannot be read: see to that.",
+             error), the disk is full or fails, or something cannot be read: see to that. When a repository in another \
+             workspace needs the files, clean up that workspace first (recoveryctl cleanup start JOB).",
     next: Some("recoveryctl cleanup state"),
 };
 
