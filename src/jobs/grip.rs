@@ -28,6 +28,8 @@ pub struct Life {
     pub processes: Vec<ProcessIdentity>,
     /// Why one may have been missed.
     pub doubt: Option<String>,
+    /// Processes from before a backup was put back, of which nothing tells the job: they may be this one's.
+    pub is_any_unnamed: bool,
 }
 
 /// Looks for living processes of a job, in whichever attempt. `table` is a picture of one moment: whoever
@@ -53,7 +55,23 @@ pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     let mut processes = table.of_job(&wanted);
     processes.extend(table.attendants(&wanted));
     processes.extend(table.of_other_incarnations(&wanted));
+    let mut doubt = table.doubt(&wanted);
+    // Without marks: told by their control groups and by what they print into.
+    if dir.may_have_survivors()
+        && let Some(living) =
+            table.living_jobs(dir).remove(id).filter(|living| living.is_of_other_incarnation)
+    {
+        if living.processes.is_empty() {
+            doubt =
+                Some("it has processes, from before a backup was put back, that cannot be seen".to_owned());
+        }
+        processes.extend(living.processes);
+    }
+    let is_any_unnamed = table.unnamed_survivors(dir).is_some();
+    if is_any_unnamed {
+        doubt = Some("processes of an unknown job live from before a backup was put back".to_owned());
+    }
     processes.sort_by_key(|p| p.pid);
     processes.dedup();
-    Life { processes, doubt: table.doubt(&wanted) }
+    Life { processes, doubt, is_any_unnamed }
 }
