@@ -12,8 +12,6 @@ use crate::state::names::encode;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
-/// How it is said that git work cannot be kept.
-pub(crate) const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
 const LOCK: &str = "sentinel.lock";
@@ -121,10 +119,14 @@ impl Work<'_> {
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let told = match why {
-                    CannotKeep::Needed { .. } => format!("the workspace stays: {why}"),
-                    _ => format!("{WORK_STAYS}: {why}"),
+                let is_at_risk = !matches!(why, CannotKeep::Needed { .. });
+                self.record.phase_mut(PHASE).is_work_at_risk = is_at_risk;
+                let stays = if is_at_risk {
+                    "git work may be lost, so the workspace stays"
+                } else {
+                    "the workspace stays"
                 };
+                let told = format!("{stays}: {why}");
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
                     CannotKeep::Needed { .. } => Halt::InUse(told),

@@ -123,6 +123,8 @@ impl<'a> Work<'a> {
     }
 
     fn run_phase(&mut self, name: PhaseName) -> Result<(), Halt> {
+        // It is of the try that failed last.
+        self.record.phase_mut(name).is_work_at_risk = false;
         self.hold()?;
         let phase = self.record.phase_mut(name);
         phase.status = PhaseStatus::Running;
@@ -220,6 +222,11 @@ impl<'a> Work<'a> {
         if let Some(process) = life.processes.first() {
             let why = format!("process {} of the job lives", process.pid);
             return Err(Halt::NotYet(why));
+        }
+        if life.is_any_unnamed {
+            let why =
+                "processes of an unknown job, which may be this one, live from before a backup was put back";
+            return Err(Halt::NotYet(why.to_owned()));
         }
         Ok(())
     }
