@@ -10,7 +10,7 @@ use recovery::jobs::marks;
 use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRequest, try_acquire};
 use recovery::queue::{self, Actor, JobId, JobSpec, Operation, Queue, Submission};
 use recovery::repair::{AdoptError, adopt_as_new};
-use recovery::state::{Clock, Standing, StateDir};
+use recovery::state::{Clock, Standing, StateDir, StateError};
 
 struct World {
     folder: tempfile::TempDir,
@@ -229,7 +229,13 @@ fn adopted_copy_is_a_directory_of_its_own() {
     let before = listing(&world.path("copied"));
     let (_, would) = adopt_as_new(&world.open("copied"), &[], &Actor::default(), true).unwrap();
     assert_eq!(listing(&world.path("copied")), before);
+    let too_late = world.open("copied");
     let (adopted, done) = adopt_as_new(&world.open("copied"), &[], &Actor::default(), false).unwrap();
+    // Two at once: the one that comes second under the lock leaves everything to the first.
+    let before = listing(&world.path("copied"));
+    let refused = adopt_as_new(&too_late, &[], &Actor::default(), false).unwrap_err();
+    assert!(matches!(refused, AdoptError::NotACopy { .. }), "{refused:?}");
+    assert_eq!(listing(&world.path("copied")), before);
     assert_eq!((&would.crashed, &would.released), (&done.crashed, &done.released));
     assert_eq!((done.crashed.len(), &done.released[..]), (1, &["web".to_owned()][..]));
     let again = world.open("copied");
@@ -289,6 +295,71 @@ fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
     }
     assert!(number > 10, "{number} effects");
     held.release().unwrap();
+}
+
+#[test]
+fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_lost() {
+    let world = World::new();
+    submit(&world.make("state"), "one");
+    world.copy("state", "backup");
+    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
+    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    let (faults, disk) = Faults::new(EIO, Refuse::From(0));
+    let mut restored = StateDir::open(&world.path("state"), disk, Clock::system()).unwrap();
+    assert!(matches!(restored.standing, Standing::Restored { .. }), "it can be looked at");
+    let refused = recovery::jobs::notice_restore(&mut restored).unwrap_err();
+    assert!(matches!(refused, StateError::NotNoted { .. }), "{refused:?}");
+    faults.set(Refuse::Nothing);
+    assert!(!recovery::jobs::notice_restore(&mut restored).unwrap());
+    assert!(restored.standing == Standing::Own && restored.identity.incarnation > 1);
+    assert!(restored.may_have_survivors() && restored.clone().may_have_survivors());
+    // What a recovery finds out is known to all that have the same directory open.
+    restored.clone().note_told(false).unwrap();
+    assert!(!restored.may_have_survivors());
+}
+
+/// Of another incarnation's group nothing is known but its name: it may be any job's, on any repository.
+#[test]
+#[allow(clippy::print_stderr)]
+fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
+    use recovery::jobs::{ProcessTable, life_of};
+    let world = World::new();
+    let made = world.make("state");
+    submit(&made, "one");
+    world.copy("state", "backup");
+    let name = format!("recoveryctl-{}-41", made.identity.state_id);
+    let group = match recovery::system::Cgroup::create(&name) {
+        Ok(group) => group,
+        Err(e) => return eprintln!("SKIPPED: no control group can be made here: {e}"),
+    };
+    let (child, is_inside) = group.around(|| Command::new("sleep").arg("600").env_clear().spawn());
+    let mut child = child.unwrap();
+    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
+    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    let restored = world.open("state");
+    let life = life_of(&restored, &"one".parse().unwrap(), &ProcessTable::new());
+    let table = ProcessTable::new();
+    let unnamed = table.unnamed_survivors(&restored);
+    let request = LockRequest {
+        holder: LockHolder::Process,
+        operation: "test".to_owned(),
+        job_liveness: &|_, _| JobLiveness::Over,
+        queue: None,
+        waiting: &|_| {},
+    };
+    let refused = try_acquire(&restored, "web", &request);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    while group.is_populated().unwrap() {
+        std::thread::yield_now();
+    }
+    // One table is one picture, also of control groups.
+    assert_eq!(table.unnamed_survivors(&restored), unnamed);
+    group.remove().unwrap();
+    assert!(is_inside && unnamed.is_some_and(|all| all.iter().any(|p| p.pid == child.id())));
+    assert!(life.doubt.is_some(), "{life:?}");
+    assert!(refused.is_err());
+    grant(&restored).release().unwrap();
 }
 
 #[test]

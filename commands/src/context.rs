@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use recovery::audit::{self, Entry};
-use recovery::durable::Disk;
+use recovery::durable::{Disk, NotHome};
 use recovery::jobs::{marks, notice_restore};
 use recovery::locks::Caller;
 use recovery::queue::{Actor, JobId, Queue};
@@ -97,6 +97,11 @@ impl Context {
         }
     }
 
+    /// Whether the command came from a client of the daemon.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// The variables of the one who gives the command; a client of the daemon sends none.
     pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
         if self.client.is_none() { std::env::vars_os().collect() } else { Vec::new() }
@@ -163,11 +168,8 @@ impl Context {
         match StateDir::open(&path, Disk::real(), Clock::system()) {
             Ok(dir) => match dir.standing {
                 Standing::Copied { of, .. } => {
-                    let root = dir.paths.root().display();
-                    let message = format!("{root} is a copy of {}: nothing is changed in it", of.display());
-                    Err(CliError::new(ErrorKind::Refused, message)
-                        .code("state-directory-copied")
-                        .hint("make it a state directory of its own with: recoveryctl state adopt --as-new"))
+                    let root = dir.paths.root().to_owned();
+                    Err(CliError::from(&NotHome::Copy { root, of }))
                 }
                 _ => Ok(()),
             },
@@ -175,11 +177,29 @@ impl Context {
         }
     }
 
-    /// Before jobs are judged or started: whether what lives shows that the files went back in time. What cannot
-    /// be found out is told by what comes next.
-    pub(crate) fn notice_restore(&mut self, mut dir: StateDir) -> StateDir {
-        if let Ok(true) = notice_restore(&mut dir) {
+    /// Before jobs are judged or started: whether what lives shows that the files went back in time.
+    ///
+    /// # Errors
+    /// When that is so and cannot be written down: what lives from the time that was lost is not looked for then.
+    pub(crate) fn notice_restore(&mut self, mut dir: StateDir) -> Result<StateDir, CliError> {
+        if notice_restore(&mut dir)? {
             self.output.warning("the state directory went back in time: see recoveryctl state show");
+        }
+        Ok(dir)
+    }
+
+    /// The same for a recovery, which starts nothing and mends what is in the way of others: it goes on with a
+    /// warning.
+    pub(crate) fn notice_restore_or_warn(&mut self, mut dir: StateDir) -> StateDir {
+        match notice_restore(&mut dir) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.output.warning("the state directory went back in time: see recoveryctl state show")
+            }
+            Err(e) => {
+                let error = CliError::from(e);
+                self.output.warning(&format!("{}: {}", error.message(), error.causes().join(": ")));
+            }
         }
         dir
     }

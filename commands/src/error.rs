@@ -218,19 +218,25 @@ struct ErrorBody {
 
 /// A change that was refused because of what the state directory is.
 fn of_home(error: &DiskError) -> Option<CliError> {
-    let refused = |why: &NotHome| CliError::new(ErrorKind::Refused, why.to_string());
-    match NotHome::behind(&error.source)? {
-        why @ NotHome::Copy { .. } => {
-            let hint = "make it a state directory of its own with: recoveryctl state adopt --as-new";
-            Some(refused(why).code("state-directory-copied").hint(hint))
-        }
-        why => Some(refused(why).code("state-directory-replaced").hint("recoveryctl state show")),
+    NotHome::behind(&error.source).map(CliError::from)
+}
+
+impl From<&NotHome> for CliError {
+    fn from(why: &NotHome) -> CliError {
+        let (code, hint) = match why {
+            NotHome::Copy { .. } => (
+                "state-directory-copied",
+                "make it a state directory of its own with: recoveryctl state adopt --as-new",
+            ),
+            _ => ("state-directory-replaced", "recoveryctl state show"),
+        };
+        CliError::new(ErrorKind::Refused, why.to_string()).code(code).hint(hint)
     }
 }
 
 impl From<StateError> for CliError {
     fn from(error: StateError) -> CliError {
-        use ErrorKind::{Failed, NoStateDirectory, Refused, StateDamaged};
+        use ErrorKind::{Failed, Held, NoStateDirectory, Refused, StateDamaged};
         let recover = || "mend it with: recoveryctl recover".to_owned();
         let (kind, code, hint) = match error {
             StateError::Missing { .. } => {
@@ -252,6 +258,13 @@ impl From<StateError> for CliError {
             StateError::Unfit { .. } => {
                 let hint = "name a folder on another, local file system with --state-dir";
                 (Refused, "file-system-unfit", hint.to_owned())
+            }
+            StateError::NotNoted { ref source, .. } => {
+                let kind =
+                    if matches!(**source, StateError::Lock(LockError::Held { .. })) { Held } else { Refused };
+                let hint =
+                    "nothing is started before that is written down: try again; see: recoveryctl state show";
+                (kind, "restore-not-noted", hint.to_owned())
             }
             StateError::Newer { .. } => {
                 (Refused, "layout-newer", "use the version of recoveryctl that made it".to_owned())

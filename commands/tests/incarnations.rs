@@ -207,3 +207,171 @@ fn lock_whose_command_lives_from_before_the_restore_is_not_granted_until_it_is_g
         done.success()
     });
 }
+
+/// A process that bears the marks of a job of the time that is lost.
+fn survivor_of(place: &Place, job: &str, more: &[(&str, &str)]) -> Background {
+    use std::os::unix::fs::MetadataExt;
+    let (shown, _) = json_in(place, "state", &["state", "show"]);
+    let folder = std::fs::metadata(place.state()).unwrap();
+    let mut command = Command::new("sleep");
+    command.arg("600").env("RECOVERYCTL_JOB_ID", job);
+    command.env("RECOVERYCTL_STATE_ID", shown["id"].as_str().unwrap());
+    command.env("RECOVERYCTL_STATE_INCARNATION", format!("1@{}:{}", folder.dev(), folder.ino()));
+    Background::start(command.envs(more.iter().copied()))
+}
+
+fn status_of(place: &Place, job: &str) -> String {
+    json_in(place, "state", &["jobs", "show", job]).0["status"].as_str().unwrap().to_owned()
+}
+
+fn finding<'a>(document: &'a serde_json::Value, code: &str) -> &'a serde_json::Value {
+    let mut all = document["findings"].as_array().unwrap().iter();
+    all.find(|finding| finding["code"] == code).unwrap_or_else(|| panic!("no {code}: {document:#}"))
+}
+
+/// A job that the queue does not know is none of those that wait: it closes what it works on, and is told.
+#[test]
+fn unknown_job_that_lives_from_before_the_restore_keeps_others_from_no_more_than_its_repository() {
+    let place = Place::new();
+    for (id, repository) in [("free", None), ("web", Some("web")), ("api", Some("api"))] {
+        let mut words = vec!["submit", "--id", id];
+        words.extend(repository.iter().flat_map(|name| ["--repo", name]));
+        words.extend(["--", "true"]);
+        assert_eq!(json_in(&place, "state", &words).1, 0);
+    }
+    copy(&place, "state", "backup");
+    let without = survivor_of(&place, "without", &[]);
+    let mut on_api = survivor_of(&place, "on-api", &[("RECOVERYCTL_REPOSITORY", "api")]);
+    // Under a lock of another repository nothing tells of the job's own.
+    let inside = [("RECOVERYCTL_REPOSITORY", "docs"), ("RECOVERYCTL_LOCK_STATE", "x")];
+    let mut under_lock = survivor_of(&place, "under-lock", &inside);
+    put_back(&place);
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(["free", "web", "api"].map(|id| status_of(&place, id)), ["succeeded", "queued", "queued"]);
+    let (found, _) = json_in(&place, "state", &["status"]);
+    assert_eq!(found["state"], "degraded", "{found:#}");
+    let unknown = finding(&found, "unknown-job-lives");
+    let (why, _) = json_in(&place, "state", &["why", "job:web"]);
+    assert!(why["because"].as_str().unwrap().contains(&format!("kill {}", under_lock.pid())), "{why:#}");
+    assert!(["job:on-api", "job:under-lock"].map(Into::into).contains(&unknown["object"]), "{unknown:#}");
+    under_lock.kill();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(["web", "api"].map(|id| status_of(&place, id)), ["succeeded", "queued"]);
+    let (found, _) = json_in(&place, "state", &["status"]);
+    let told = finding(&found, "unknown-job-lives")["sentence"].as_str().unwrap();
+    assert!(told.contains(&format!("kill {}", on_api.pid())) && told.contains("'api'"), "{told}");
+    on_api.kill();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!(status_of(&place, "api"), "succeeded");
+    // It has no repository, and keeps nobody waiting.
+    let (found, _) = json_in(&place, "state", &["status"]);
+    assert!(!codes(&found).contains(&"unknown-job-lives"), "{found:#}");
+    drop(without);
+}
+
+/// `why` tells what keeps a job waiting, with the processes.
+#[test]
+fn queued_job_that_lives_from_before_the_restore_is_explained_with_its_processes() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    let survivor = survivor_of(&place, "one", &[]);
+    put_back(&place);
+    let (why, _) = json_in(&place, "state", &["why", "job:one"]);
+    finding(&why, "job-of-other-incarnation");
+    assert_eq!(why["processes"][0]["pid"], survivor.pid(), "{why:#}");
+    assert!(why["because"].as_str().unwrap().contains(&survivor.pid().to_string()), "{why:#}");
+}
+
+/// The scheduler knows it too: a job that wants the repository is not claimed and given back again and again.
+#[test]
+fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--repo", "web", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    let seen = place.path("pid");
+    let script = "echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; sleep 600 & wait";
+    let mut command = place.command();
+    command.args(["lock", "web", "--", "sh", "-c", script, "sh"]).arg(&seen);
+    let holder = Background::start(&mut command);
+    until("the command to run", || seen.exists());
+    put_back(&place);
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    let records = || json_in(&place, "state", &["queue", "wal"]).0["last_seq"].clone();
+    let before = records();
+    assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+    assert_eq!((status_of(&place, "one"), records()), ("queued".to_owned(), before), "nothing was claimed");
+    let (found, _) = json_in(&place, "state", &["status"]);
+    let told = finding(&found, "lock-of-other-incarnation");
+    assert_eq!(told["object"], "lock:web", "{told:#}");
+    let pid = rustix::process::Pid::from_raw(holder.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    holder.wait();
+    until("the job to start", || {
+        assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
+        status_of(&place, "one") == "succeeded"
+    });
+}
+
+/// What this incarnation's own locks have left running is no survivor of the time that is lost.
+#[test]
+fn agent_that_a_lock_started_after_the_restore_closes_no_repository() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    // As long as it lives, each grant looks for others.
+    let survivor = survivor_of(&place, "one", &[]);
+    put_back(&place);
+    let seen = place.path("pid");
+    let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
+    let agent = format!("{closing}; echo $$ > \"$0.new\"; mv \"$0.new\" \"$0\"; exec sleep 600");
+    let script =
+        "setsid env -i bash -c \"$1\" \"$2\" > /dev/null 2>&1 & until [ -e \"$2\" ]; do sleep 0.01; done";
+    let words = ["lock", "web", "--", "sh", "-c", script, "sh", &agent, seen.to_str().unwrap()];
+    assert_eq!(place.run(words).status, 0);
+    // Another grant, so that no file tells of the first.
+    for repository in ["web", "api"] {
+        place.run(["lock", repository, "--wait", "1ms", "--", "true"]).ends_with(0);
+    }
+    let pid = std::fs::read_to_string(&seen).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    drop(survivor);
+}
+
+/// A backup was put back into the very folder while an attempt ran.
+#[test]
+fn attempt_of_the_time_that_is_lost_puts_no_output_into_the_directory_that_was_put_back() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "first", "--", "true"]).1, 0);
+    copy(&place, "state", "backup");
+    let go = place.path("go");
+    let script = "echo printed; until [ -e \"$1\" ]; do sleep 0.05; done";
+    let words = ["submit", "--id", "one", "--", "sh", "-c", script, "sh", go.to_str().unwrap()];
+    assert_eq!(json_in(&place, "state", &words).1, 0);
+    let mut daemon = Background::start(place.command().args(["daemon", "--listen", "none"]));
+    let output = place.state().join("jobs/one/output.log");
+    until("the job to print", || std::fs::read(&output).is_ok_and(|printed| printed == b"printed\n"));
+    daemon.kill();
+    // That of the first job may still be leaving.
+    until("one supervisor to be left", || attendants(&place, "supervise").len() == 1);
+    let supervisor = attendants(&place, "supervise")[0];
+    let signal = |signal| rustix::process::kill_process(supervisor, signal).unwrap();
+    // It writes its files anew when they are gone: not in between.
+    signal(rustix::process::Signal::STOP);
+    for entry in std::fs::read_dir(place.state()).unwrap().flatten() {
+        let removed = match entry.file_type().unwrap().is_dir() {
+            true => std::fs::remove_dir_all(entry.path()),
+            false => std::fs::remove_file(entry.path()),
+        };
+        removed.unwrap();
+    }
+    copy(&place, "backup/.", "state");
+    json_in(&place, "state", &["recover"]);
+    let (shown, _) = json_in(&place, "state", &["state", "show"]);
+    assert_eq!(shown["restored"]["from_incarnation"], 1, "{shown:#}");
+    std::fs::write(&go, "").unwrap();
+    signal(rustix::process::Signal::CONT);
+    until("the supervisor to leave", || attendants(&place, "supervise").is_empty());
+    assert!(!output.exists() && !place.state().join("jobs/one").exists());
+}

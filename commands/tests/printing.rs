@@ -174,6 +174,31 @@ fn all_of_ours_killed_job_waits_for_the_next_daemon_and_nothing_is_lost() {
     assert_eq!(output(&scene, "it"), format!("{wanted}end\n"));
 }
 
+/// Its keeper goes on into a file without a name, which nobody would put back when the job is over.
+#[test]
+fn job_that_removed_its_output_and_lost_its_supervisor_prints_into_one_output() {
+    let script = "echo before; echo began >> $W/it; until [ -e $W/go ]; do sleep 0.02; done; \
+                  rm \"$RECOVERYCTL_WORKSPACE\"/output.log; echo removed; echo gone >> $W/gone; \
+                  until [ -e $W/open ]; do sleep 0.02; done; echo end";
+    let (scene, daemon) = begun("it", script);
+    let first = keeper(&scene, "it");
+    scene.open_gate("go");
+    scene.wait_for_witness("gone");
+    daemon.kill();
+    kill(supervisor(&scene, "it"));
+    let _daemon = scene.daemon(1);
+    wait_for("another keeper", || {
+        scene.job_file("it", "output.log").exists()
+            && keepers(&scene, "it").iter().any(|&other| other != first)
+    });
+    assert!(ProcessIdentity::of(first).is_none(), "two would share what is printed");
+    assert_eq!(keepers(&scene, "it").len(), 1);
+    scene.open_gate("open");
+    wait_for("the end to be recorded", || scene.status("it") != JobStatus::Running);
+    wait_for("the rest to be moved", || output(&scene, "it").ends_with("end\n"));
+    assert_eq!(output(&scene, "it"), "before\nremoved\nend\n");
+}
+
 #[test]
 fn job_that_closed_its_output_costs_no_processor_and_ends() {
     let scene = Scene::new();

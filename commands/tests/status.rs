@@ -61,6 +61,26 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
     assert_eq!(place.run(["health", "--json"]).ends_with(0).json()["healthy"], true);
 }
 
+/// Whether it is tried again by itself or not.
+#[test]
+fn a_cleanup_that_cannot_keep_git_work_is_degraded_while_it_waits_and_when_it_is_parked() {
+    for (tries, code) in [("9", "cleanup-waiting"), ("1", "cleanup-parked")] {
+        let place = Place::new();
+        let script = "git init -q . && echo work > file";
+        place.run(["submit", "--id", "one", "--auto-cleanup", "--", "sh", "-c", script]).ends_with(0);
+        place.run(["work", "--once"]).ends_with(0);
+        // Archives can go nowhere.
+        let archives = place.state().join("cleanup/archive");
+        std::fs::write(&archives, "").unwrap();
+        Ran::of(place.command().env("RECOVERYCTL_CLEANUP_TRIES", tries).args(["cleanup", "run"]));
+        let status = place.run(["status", "--json"]).ends_with(3).json();
+        assert_eq!(status["state"], "degraded", "{status:#}");
+        assert_eq!(status["degraded_resources"][0]["object"], "cleanup:one.1", "{status:#}");
+        let finding = &status["findings"][0];
+        assert_eq!((&finding["code"], &finding["severity"]), (&code.into(), &"error".into()), "{status:#}");
+    }
+}
+
 /// A cleanup that nobody will try again by itself is told until it is over.
 #[test]
 fn a_parked_cleanup_is_told_until_it_is_over() {

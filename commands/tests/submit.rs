@@ -297,6 +297,37 @@ fn all_or_nothing_enters_all_as_one_record_or_nothing() {
     assert_eq!(ids(&place), ["a", "b"]);
 }
 
+/// What goes with each job from the shell counts as well: all of it is in the one record.
+#[test]
+fn all_or_nothing_counts_the_environment_of_each_job() {
+    let place = Place::new();
+    let input = place.write("jobs.jsonl", &"{\"command\":[\"true\"]}\n".repeat(25_000));
+    let submit = |options: &[&str]| {
+        let mut command = place.command();
+        command.env("LARGE", "x".repeat(4096)).args(["submit", "--all-or-nothing", "--json"]);
+        Ran::of(command.args(options).arg("--from").arg(&input))
+    };
+    let refused = submit(&[]).ends_with(1).json();
+    assert_eq!(refused["error"]["code"], "batch-too-large", "{}", refused["error"]);
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("--export none"));
+    submit(&["--export", "none"]).ends_with(0);
+}
+
+#[test]
+fn named_variable_that_does_not_go_along_is_told() {
+    let place = Place::new();
+    let submit = |export: &str, large: usize| {
+        let mut command = place.command();
+        command.env("LARGE", "x".repeat(large)).env("DEPLOY_TOKEN", "1");
+        Ran::of(command.args(["submit", "--export", export, "--", "true"])).ends_with(0).stderr
+    };
+    assert_eq!(submit("all,DEPLOY_TOKEN", 1), "");
+    let told = submit("all,DEPLOY_TOKEN,NOT_SET", 1);
+    assert!(told.contains("NOT_SET") && !told.contains("DEPLOY_TOKEN"), "{told}");
+    let told = submit("DEPLOY_TOKEN,LARGE", 65 << 10);
+    assert!(told.contains("too large") && told.contains("LARGE"), "{told}");
+}
+
 #[test]
 fn bytes_that_are_no_text_and_lines_without_end_cost_only_themselves() {
     let place = Place::new();

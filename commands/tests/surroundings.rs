@@ -74,6 +74,9 @@ fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
         ("EDITOR", "theirs"),
         ("DEPLOY_TOKEN", "hunter2"),
         ("MIRROR", "https://user:hunter2@mirror.example"),
+        // As in a hook of git, and in a rule of make.
+        ("GIT_DIR", "."),
+        ("MAKEFLAGS", " -j --jobserver-auth=3,4"),
         ("TERM", "xterm"),
         ("NOTIFY_SOCKET", "/run/none"),
         ("HOME", "/elsewhere"),
@@ -82,7 +85,7 @@ fn variables_that_were_exported_where_a_job_was_submitted_go_with_it() {
     ];
     scene.place.write("config.toml", "[jobs]\nenvironment = [\"TZ=ours\"]\n");
     let script = "[ $HOME = /elsewhere ] && HOME=theirs || HOME=ours; \
-                  echo $TOOLS,$TZ,$EDITOR,$DEPLOY_TOKEN,$MIRROR,$TERM,$NOTIFY_SOCKET,$HOME,$RECOVERYCTL_JOB_ID";
+                  echo $TOOLS,$TZ,$EDITOR,$DEPLOY_TOKEN,$MIRROR,$TERM,$NOTIFY_SOCKET,$HOME,$RECOVERYCTL_JOB_ID$GIT_DIR$MAKEFLAGS";
     let printed = |id: &str, options: &[&str]| {
         let mut words = vec!["submit", "--id", id];
         words.extend(options);

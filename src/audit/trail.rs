@@ -145,7 +145,7 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
     let until = match open_log(dir) {
         Ok(log) => {
             // An entry whose writer was killed before it counted is taken in now, or cut off: hidden today,
-            // it would come to light after the next power loss. Where somebody holds the lock, he lives.
+            // it would come to light after the next power loss. Where the lock is held, the writer lives.
             let _ = log.locked(|_| Ok::<(), LogError>(()));
             let end = log.end();
             if !Mutation::ShowBeforeSync.is_on() {

@@ -12,11 +12,10 @@ use crate::state::names::encode;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
-/// How it is said that git work cannot be kept.
-pub(crate) const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
 const LOCK: &str = "sentinel.lock";
+const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 
 /// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
 /// which may use them, to be gone.
@@ -84,7 +83,13 @@ impl Work<'_> {
     /// since is not copied twice; what is half deleted is not judged.
     fn archive_what_came_later(&mut self, trash: &Path) -> Result<(), Halt> {
         let seen = self.step(PHASE, ARCHIVE).and_then(|step| step.seen.clone());
-        let is = fingerprint(trash).map_err(|why| Halt::Failed(format!("{WORK_STAYS}: {why}")))?;
+        let is = match fingerprint(trash) {
+            Ok(is) => is,
+            Err(why) => {
+                self.record.phase_mut(PHASE).is_work_at_risk = true;
+                return Err(Halt::Failed(format!("{WORK_STAYS}: {why}")));
+            }
+        };
         // What is not there any more was deleted; a record of an earlier version does not tell.
         if is.is_none() || is == seen {
             return Ok(());
@@ -124,12 +129,10 @@ impl Work<'_> {
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let told = match why {
-                    CannotKeep::Needed { .. } | CannotKeep::Beside { .. } => {
-                        format!("the workspace stays: {why}")
-                    }
-                    _ => format!("{WORK_STAYS}: {why}"),
-                };
+                let is_at_risk = !matches!(why, CannotKeep::Needed { .. } | CannotKeep::Beside { .. });
+                self.record.phase_mut(PHASE).is_work_at_risk = is_at_risk;
+                let stays = if is_at_risk { WORK_STAYS } else { "the workspace stays" };
+                let told = format!("{stays}: {why}");
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
                     CannotKeep::Needed { .. } | CannotKeep::Beside { .. } => Halt::InUse(told),

@@ -191,6 +191,9 @@ pub struct Phase {
     /// Why it is not done, or why it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it is not done because git work could be lost by it: that does not pass by waiting.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_work_at_risk: bool,
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_try_at: Option<Timestamp>,
@@ -225,6 +228,7 @@ impl Phase {
             items_done: 0,
             items_total: 0,
             error: None,
+            is_work_at_risk: false,
             next_try_at: None,
             notes: Vec::new(),
             steps: Vec::new(),

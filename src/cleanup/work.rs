@@ -123,6 +123,8 @@ impl<'a> Work<'a> {
     }
 
     fn run_phase(&mut self, name: PhaseName) -> Result<(), Halt> {
+        // It is of the try that failed last.
+        self.record.phase_mut(name).is_work_at_risk = false;
         self.hold()?;
         let phase = self.record.phase_mut(name);
         phase.status = PhaseStatus::Running;

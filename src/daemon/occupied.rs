@@ -1,14 +1,16 @@
-//! Queued jobs of which something lives all the same.
+//! Queued jobs of which something lives all the same, and repositories that something of another time works on.
 //!
 //! The queue may have gone back in time (a backup was put back, whole or in part) while processes of its jobs
 //! lived: then it says that a job waits, and a process says that it runs. The process is right. It is looked for
 //! when the queue was read, and as long as one is found. One of which nobody can say whose it is keeps all of them
-//! waiting.
+//! waiting. One of a job that the queue does not know is no other job's: it closes the repository that it was given,
+//! and all of them when nothing tells which. What runs under a lock of that time closes its repository too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::jobs::{LivingJob, ProcessTable};
+use crate::jobs::{LivingJob, ProcessTable, Users};
+use crate::locks::OtherTimes;
 use crate::queue::{JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
@@ -21,6 +23,10 @@ pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,
     /// Something of another incarnation lives, and it may be of any job.
     is_any_job: bool,
+    /// Something of another incarnation lives, of a job that the queue does not know, and it may work on any repository.
+    is_any_repository: bool,
+    /// What is worked on by what another incarnation began, among what was wanted at the last look.
+    repositories: BTreeSet<String>,
     looked: Option<Instant>,
 }
 
@@ -30,15 +36,16 @@ impl Occupied {
         *self = Occupied::default();
     }
 
-    /// Looks at the processes, when that is due.
-    pub(super) fn look(&mut self, dir: &StateDir, state: &QueueState) {
+    /// Looks at the processes, when that is due. `wanted` are the repositories that queued jobs wait for.
+    pub(super) fn look(&mut self, dir: &StateDir, state: &QueueState, wanted: &BTreeSet<String>) {
         let is_waiting = |id: &JobId| state.get(id).is_some_and(|job| job.status == JobStatus::Queued);
         let is_due = match self.looked {
             None => true,
             Some(at) => {
                 let mut living = self.jobs.iter();
                 let is_worth_it = living.any(|(id, living)| is_waiting(id) || living.is_of_other_incarnation)
-                    || self.is_any_job;
+                    || self.is_any()
+                    || dir.may_have_survivors();
                 at.elapsed() >= PAUSE && is_worth_it
             }
         };
@@ -46,15 +53,18 @@ impl Occupied {
             let is_running = |id: &JobId| state.get(id).is_some_and(|job| job.status == JobStatus::Running);
             let table = ProcessTable::new();
             self.jobs = table.living_jobs(dir);
-            // Of a job that the queue does not know nobody knows the repository either.
-            let is_unknown = |(id, living): (&JobId, &LivingJob)| {
-                living.is_of_other_incarnation && living.repositories.is_empty() && state.get(id).is_none()
-            };
-            self.is_any_job = self.jobs.iter().any(is_unknown) || table.unnamed_survivors(dir).is_some();
-            for (id, living) in self.jobs.iter_mut().filter(|(_, living)| living.is_of_other_incarnation) {
-                let repository = state.get(id).and_then(|job| job.repository.clone());
-                living.repositories.extend(repository.map(|repository| repository.to_string()));
+            self.is_any_job = table.unnamed_survivors(dir).is_some();
+            (self.is_any_repository, self.repositories) = (false, BTreeSet::new());
+            for (id, living) in self.jobs.iter().filter(|(_, living)| living.is_of_other_incarnation) {
+                self.repositories.extend(living.repositories.iter().cloned());
+                match state.get(id) {
+                    Some(job) => self.repositories.extend(job.repository.as_ref().map(ToString::to_string)),
+                    None => self.is_any_repository |= !living.tells_repository,
+                }
             }
+            let others = OtherTimes::look(dir);
+            let used = wanted.iter().filter(|repository| others.users_of(repository) != Users::None);
+            self.repositories.extend(used.cloned());
             self.jobs.retain(|id, living| living.is_of_other_incarnation || !is_running(id));
             self.looked = Some(Instant::now());
         }
@@ -67,12 +77,14 @@ impl Occupied {
 
     /// Whether another look is due by itself.
     pub(super) fn is_any(&self) -> bool {
-        self.is_any_job || !self.jobs.is_empty()
+        self.is_any_job || self.is_any_repository || !self.jobs.is_empty() || !self.repositories.is_empty()
     }
 
-    /// The repositories that processes of another incarnation work on.
-    pub(super) fn repositories(&self) -> BTreeSet<String> {
-        let others = self.jobs.values().filter(|living| living.is_of_other_incarnation);
-        others.flat_map(|living| living.repositories.iter().cloned()).collect()
+    /// The repositories, of those that are wanted, that processes of another incarnation may work on.
+    pub(super) fn repositories(&self, wanted: BTreeSet<String>) -> BTreeSet<String> {
+        match self.is_any_repository {
+            true => wanted,
+            false => wanted.into_iter().filter(|name| self.repositories.contains(name)).collect(),
+        }
     }
 }

@@ -266,6 +266,7 @@ impl Scheduler {
         }
         self.starts.look(&self.dir, &self.supervisors);
         let settled = self.settle_the_lost()?;
+        self.starts.settled_elsewhere(self.queue.state());
         self.carry_out_wishes();
         let started = self.start_jobs()?;
         self.enter_cleanups();
@@ -379,9 +380,10 @@ impl Scheduler {
         }
         // In this order: whoever gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
-        self.occupied.look(&self.dir, self.queue.state());
+        let wanted: BTreeSet<String> = self.wanted().map(|r| r.to_string()).collect();
+        self.occupied.look(&self.dir, self.queue.state(), &wanted);
         let mut held = self.held_by_others();
-        held.extend(self.occupied.repositories());
+        held.extend(self.occupied.repositories(wanted));
         let (now, only, occupied) = (self.dir.clock.now(), &self.settings.only, &self.occupied);
         let (starts, in_suspense) = (&self.starts, self.starts.in_suspense(&self.dir, &self.supervisors));
         let is_narrowed = !only.is_empty() || occupied.is_any() || !in_suspense.is_empty();

@@ -64,13 +64,17 @@ impl Starts {
         waits.map(|(job, _)| job.clone()).collect()
     }
 
+    /// Forgets the supervisors whose claims are settled, by whichever scheduler or recovery: nothing is to be learnt of
+    /// them any more, and nobody is to wait for it.
+    pub(super) fn settled_elsewhere(&mut self, state: &QueueState) {
+        self.lost.retain(|job, lost| is_under_way(state, job, lost.claim));
+    }
+
     /// Takes note of supervisors that have ended, with the queue as it is after that.
     pub(super) fn ended(&mut self, dir: &StateDir, gone: &[Gone], state: &QueueState) {
         for Gone { job, claim, blames_host } in gone {
             let now = state.get(job);
-            let is_running =
-                now.is_some_and(|j| j.status == JobStatus::Running && j.course().claim == Some(*claim));
-            if is_running {
+            if is_under_way(state, job, *claim) {
                 self.lost.insert(job.clone(), Lost { claim: *claim, blames_host: *blames_host });
             } else if now.is_none_or(|j| j.status.is_over()) {
                 self.came_about(dir);
@@ -158,4 +162,9 @@ impl Starts {
             let _ = StartsHeld::remove(dir);
         }
     }
+}
+
+/// Whether a job runs by this very claim.
+fn is_under_way(state: &QueueState, job: &JobId, claim: u64) -> bool {
+    state.get(job).is_some_and(|j| j.status == JobStatus::Running && j.course().claim == Some(claim))
 }

@@ -3,7 +3,7 @@
 //! Who makes a temporary file locks it before it has a name; who sweeps locks it, looks whether the name
 //! still means that file, and removes it while holding the lock. So a file that can be locked belongs to
 //! nobody, and no clock is asked. Where the file system has no files without a name, the maker locks it
-//! right after and looks whether it still has its name: swept in between, he makes another.
+//! right after and looks whether it still has its name: swept in between, it makes another.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;

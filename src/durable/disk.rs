@@ -324,8 +324,8 @@ impl Disk {
             .tried("make the folder", path)
     }
 
-    /// Makes a folder unless it is there, and its name durable: whoever made it may have been killed before he
-    /// could. True when it was made now.
+    /// Makes a folder unless it is there, and its name durable: the process that made it may have been killed before it
+    /// could do that. True when it was made now.
     ///
     /// # Errors
     /// What the system says; `NotADirectory` when the name belongs to something else.

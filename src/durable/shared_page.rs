@@ -221,7 +221,7 @@ impl SharedPage {
         self.word(WORD_SYNCED).load(Ordering::Acquire)
     }
 
-    /// Publishes a sync; [`SharedPage::wake`] is for the caller, when he has let go of his locks.
+    /// Publishes a sync; [`SharedPage::wake`] is for the caller, once the locks are let go of.
     pub(crate) fn publish_synced(&self, seq: u64) {
         self.word(WORD_SYNCED).fetch_max(seq, Ordering::AcqRel);
     }
@@ -270,8 +270,8 @@ impl SharedPage {
 
     /// Waits until something was published since the ticket was drawn, at most `timeout`.
     pub(crate) fn wait(&self, ticket: u32, timeout: Duration) {
-        // Sequentially consistent, as in `wake`: either he is counted before the look at the waiters, or
-        // he sees the counter raised.
+        // Sequentially consistent, as in `wake`: either this waiter is counted before the look at the
+        // waiters, or it sees the counter raised.
         self.waiters().fetch_add(1, Ordering::SeqCst);
         let timeout = rustix::time::Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

@@ -11,16 +11,95 @@ use std::path::Path;
 use crate::state::StateDir;
 use crate::system::Cgroup;
 
+/// What the name of a control group tells that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MadeFor {
+    /// An attempt.
+    Attempt {
+        /// The incarnation that made it.
+        incarnation: u64,
+        /// The claim that began the attempt.
+        claim: u64,
+    },
+    /// A command under `lock`.
+    Lock {
+        /// The incarnation that made it; `None` for the first one, and in what versions that did not say it made.
+        incarnation: Option<u64>,
+        /// The grant.
+        lock_id: String,
+    },
+    /// It is none of the names that this version gives: it may be an attempt's.
+    Unknown,
+}
+
+/// A group that has processes, or may have.
+pub(crate) struct Populated {
+    /// The group.
+    pub(crate) group: Cgroup,
+    /// What it was made for.
+    pub(crate) made_for: MadeFor,
+}
+
 /// The name of the group of the attempt that this claim began.
 pub(super) fn name(dir: &StateDir, claim: u64) -> String {
     format!("{}{claim}", prefix(dir, dir.identity.incarnation))
 }
 
+/// The name of the group of what runs under a lock that this incarnation granted.
+pub(crate) fn lock_name(state_id: &str, incarnation: u64, lock_id: &str) -> String {
+    format!("{}lock-{lock_id}", prefix_of(state_id, incarnation))
+}
+
+fn prefix(dir: &StateDir, incarnation: u64) -> String {
+    prefix_of(&dir.identity.state_id.to_string(), incarnation)
+}
+
 /// How the names of an incarnation's groups begin. Those of the first one have no part for it, as in what
 /// versions without incarnations made.
-fn prefix(dir: &StateDir, incarnation: u64) -> String {
+fn prefix_of(state_id: &str, incarnation: u64) -> String {
     let later = if incarnation > 1 { format!("{incarnation}-") } else { String::new() };
-    format!("recoveryctl-{}-{later}", dir.identity.state_id)
+    format!("recoveryctl-{state_id}-{later}")
+}
+
+/// How the names of all groups of a state directory begin.
+fn prefix_of_all(dir: &StateDir) -> String {
+    prefix(dir, 1)
+}
+
+impl MadeFor {
+    /// `rest` is what follows the prefix of all.
+    fn parse(rest: &str) -> MadeFor {
+        let number = rest.split_once('-').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
+        let (incarnation, rest) = number.map_or((None, rest), |(number, rest)| (Some(number), rest));
+        if let Some(lock_id) = rest.strip_prefix("lock-") {
+            return MadeFor::Lock { incarnation, lock_id: lock_id.to_owned() };
+        }
+        match rest.parse() {
+            Ok(claim) => MadeFor::Attempt { incarnation: incarnation.unwrap_or(1), claim },
+            Err(_) => MadeFor::Unknown,
+        }
+    }
+
+    /// The claim, where this incarnation made it for an attempt.
+    fn own_claim(&self, dir: &StateDir) -> Option<u64> {
+        match self {
+            MadeFor::Attempt { incarnation, claim } if *incarnation == dir.identity.incarnation => {
+                Some(*claim)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// All groups of a state directory that are seen from here.
+fn all(dir: &StateDir) -> impl Iterator<Item = Populated> {
+    let prefix = prefix_of_all(dir);
+    Cgroup::named(&prefix).into_iter().map(move |group| {
+        let name = group.path().file_name().and_then(OsStr::to_str);
+        let rest = name.and_then(|name| name.strip_prefix(&prefix));
+        let made_for = rest.map_or(MadeFor::Unknown, MadeFor::parse);
+        Populated { group, made_for }
+    })
 }
 
 /// Removes the groups of this state directory that have lost their processes: those that no claim in `living`
@@ -29,46 +108,39 @@ fn prefix(dir: &StateDir, incarnation: u64) -> String {
 ///
 /// Returns how many were removed.
 pub(crate) fn sweep(dir: &StateDir, living: impl FnOnce() -> HashSet<u64>) -> usize {
-    let groups = Cgroup::named(&format!("recoveryctl-{}-", dir.identity.state_id));
+    let groups: Vec<Populated> = all(dir).collect();
     if groups.is_empty() {
         return 0;
     }
     let living = living();
-    let is_left = |group: &Cgroup| {
-        let name = group.path().file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let claim = name.strip_prefix(&prefix(dir, dir.identity.incarnation));
-        let claim: Option<u64> = claim.and_then(|claim| claim.parse().ok());
+    let is_left = |made_for: &MadeFor| match made_for.own_claim(dir) {
+        Some(claim) => !living.contains(&claim),
         // Of another incarnation: as long as its processes may live, a group that is empty may be about to
         // be joined.
-        claim.map_or(!dir.may_have_survivors(), |claim| !living.contains(&claim))
+        None => !dir.may_have_survivors(),
     };
-    let left = groups.iter().filter(|group| is_left(group) && matches!(group.is_populated(), Ok(false)));
-    left.filter(|group| group.remove().is_ok()).count()
+    let left =
+        groups.iter().filter(|of| is_left(&of.made_for) && matches!(of.group.is_populated(), Ok(false)));
+    left.filter(|of| of.group.remove().is_ok()).count()
 }
 
-/// The groups of attempts of this state directory that have processes: with the claim, where this incarnation made
-/// them.
-fn populated(dir: &StateDir) -> Vec<(Cgroup, Option<u64>)> {
-    let all = format!("recoveryctl-{}-", dir.identity.state_id);
-    let own = prefix(dir, dir.identity.incarnation);
-    let named = Cgroup::named(&all).into_iter().filter_map(|group| {
-        let name = group.path().file_name().and_then(OsStr::to_str)?.to_owned();
-        let is_of_lock = name.strip_prefix(&all).is_some_and(|rest| rest.starts_with("lock-"));
-        let claim = name.strip_prefix(&own).and_then(|claim| claim.parse().ok());
-        (!is_of_lock).then_some((group, claim))
-    });
-    // One that may not be read may have processes.
-    named.filter(|(group, _)| !matches!(group.is_populated(), Ok(false))).collect()
+/// The groups of this state directory that have processes. One that may not be read may have some.
+pub(crate) fn populated(dir: &StateDir) -> Vec<Populated> {
+    all(dir).filter(|of| !matches!(of.group.is_populated(), Ok(false))).collect()
 }
 
 /// Those of attempts that another incarnation began.
-pub(super) fn of_other_incarnations(dir: &StateDir) -> Vec<Cgroup> {
-    populated(dir).into_iter().filter_map(|(group, claim)| claim.is_none().then_some(group)).collect()
+pub(super) fn of_other_incarnations<'a>(
+    dir: &StateDir,
+    populated: &'a [Populated],
+) -> impl Iterator<Item = &'a Cgroup> {
+    let of_attempts = populated.iter().filter(|of| !matches!(of.made_for, MadeFor::Lock { .. }));
+    of_attempts.filter(|of| of.made_for.own_claim(dir).is_none()).map(|of| &of.group)
 }
 
 /// The claims of this incarnation whose groups have processes.
 pub(super) fn living_claims(dir: &StateDir) -> Vec<u64> {
-    populated(dir).into_iter().filter_map(|(_, claim)| claim).collect()
+    populated(dir).iter().filter_map(|of| of.made_for.own_claim(dir)).collect()
 }
 
 /// The group that the files of an attempt tell of, if it is that attempt's own.
@@ -93,4 +165,24 @@ fn is_of_attempt(name: &str) -> bool {
 /// What the system says.
 pub fn leave_attempts_group() -> std::io::Result<bool> {
     crate::system::leave_groups(is_of_attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_tells_what_a_group_was_made_for() {
+        let attempt = |incarnation, claim| MadeFor::Attempt { incarnation, claim };
+        let lock = |incarnation| MadeFor::Lock { incarnation, lock_id: "0192-ab".to_owned() };
+        assert_eq!(MadeFor::parse("41"), attempt(1, 41));
+        assert_eq!(MadeFor::parse("1796000000-41"), attempt(1_796_000_000, 41));
+        assert_eq!(MadeFor::parse("lock-0192-ab"), lock(None));
+        assert_eq!(MadeFor::parse("1796000000-lock-0192-ab"), lock(Some(1_796_000_000)));
+        assert_eq!(MadeFor::parse("else"), MadeFor::Unknown);
+        for (incarnation, told) in [(1, None), (1_796_000_000, Some(1_796_000_000))] {
+            let name = lock_name("id", incarnation, "0192-ab");
+            assert_eq!(MadeFor::parse(name.strip_prefix("recoveryctl-id-").unwrap()), lock(told));
+        }
+    }
 }

@@ -53,7 +53,25 @@ pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     let mut processes = table.of_job(&wanted);
     processes.extend(table.attendants(&wanted));
     processes.extend(table.of_other_incarnations(&wanted));
+    let mut doubt = table.doubt(&wanted);
+    // Without marks: told by their control groups and by what they print into.
+    if dir.may_have_survivors()
+        && let Some(living) =
+            table.living_jobs(dir).remove(id).filter(|living| living.is_of_other_incarnation)
+    {
+        if living.processes.is_empty() {
+            doubt =
+                Some("it has processes, from before a backup was put back, that cannot be seen".to_owned());
+        }
+        processes.extend(living.processes);
+    }
+    if table.unnamed_survivors(dir).is_some() {
+        doubt = Some(
+            "processes of an unknown job, which may be this one, live from before a backup was put back"
+                .to_owned(),
+        );
+    }
     processes.sort_by_key(|p| p.pid);
     processes.dedup();
-    Life { processes, doubt: table.doubt(&wanted) }
+    Life { processes, doubt }
 }

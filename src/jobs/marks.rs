@@ -36,6 +36,8 @@ pub const DOCKER_LABELS: &str = "RECOVERYCTL_DOCKER_LABELS";
 pub const LOCK_ID: &str = "RECOVERYCTL_LOCK_ID";
 /// That lock's fencing number, for tools that refuse a holder whose number is not the last.
 pub const LOCK_TOKEN: &str = "RECOVERYCTL_LOCK_TOKEN";
+/// What only a `lock` sets: the state directory, in which incarnation and folder, that granted the lock.
+pub const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
 /// The repository.
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 

@@ -35,7 +35,7 @@ pub(crate) use evidence::blank;
 pub use evidence::{Evidence, Judgement, Look, judge};
 pub use exit_record::ExitRecord;
 pub use fence::leave_attempts_group;
-pub(crate) use fence::sweep;
+pub(crate) use fence::{MadeFor, Populated, lock_name, populated, sweep};
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use keeper::{keep_output, size_of_output_pipe};
@@ -62,7 +62,7 @@ pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
     SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
 };
-pub(crate) use survivors::may_work_on;
+pub(crate) use survivors::{Survivor, Users, among, of_lock, users_of};
 pub(crate) use traces::serves_a_job;
 pub use traces::supervisor_above;
 pub use verdict::{Liveness, Verdict};

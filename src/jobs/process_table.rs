@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 
 use super::kinship::Tokens;
 use super::marks;
-use super::survivors::by_group as survivors_by_group;
+use super::survivors::{Survivor, of_attempts};
 use super::traces::{Errand, is_keeper, job_of_output, kept_by, output_files, pipes, real_name};
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
@@ -23,6 +23,9 @@ use crate::system::{ProcessIdentity, process_stat};
 #[derive(Debug, Default)]
 pub struct ProcessTable {
     scan: OnceLock<Scan>,
+    /// What the control groups tell, for the one state directory that is asked about: read once too, so that nothing
+    /// is counted by one question and missed by the next.
+    survivors: OnceLock<Vec<Survivor>>,
     /// A folder of workspaces, and its real name.
     real_jobs: OnceLock<(PathBuf, PathBuf)>,
 }
@@ -60,6 +63,8 @@ enum Marks {
         /// Incarnation and folder; `None` for what versions without them started.
         mark: Option<Vec<u8>>,
         repository: Option<Vec<u8>>,
+        /// Whether a `lock` has started it, or what it descends from: then the repository is the lock's.
+        is_under_lock: bool,
     },
     Unreadable {
         uid: Option<u32>,
@@ -112,6 +117,16 @@ pub struct LivingJob {
     pub is_of_other_incarnation: bool,
     /// The repositories that they were given.
     pub repositories: BTreeSet<String>,
+    /// Whether one of them tells which repository the job was given, or that it was given none.
+    pub tells_repository: bool,
+}
+
+impl LivingJob {
+    /// Whether it may work on this repository, by what its processes tell.
+    #[must_use]
+    pub fn may_work_on(&self, repository: &str) -> bool {
+        !self.tells_repository || self.repositories.contains(repository)
+    }
 }
 
 impl ProcessTable {
@@ -135,6 +150,10 @@ impl ProcessTable {
 
     fn scan(&self) -> &Scan {
         self.scan.get_or_init(Scan::make)
+    }
+
+    fn survivors(&self, dir: &StateDir) -> &[Survivor] {
+        self.survivors.get_or_init(|| of_attempts(dir))
     }
 
     /// The living processes that bear the job's marks, are in the session of its supervisor, or print into
@@ -179,8 +198,8 @@ impl ProcessTable {
                 continue;
             };
             let seen = &scan.processes[at];
-            let named =
-                scan.errands.iter().find(|(of, _)| *of == at).map(|(_, errand)| errand.state_dir.as_path());
+            let errand = scan.errands.iter().find(|(of, _)| *of == at).map(|(_, errand)| errand);
+            let named = errand.map(|errand| errand.state_dir.as_path());
             let owner = seen.owner_by(named, &root, &state_id, &mark);
             if owner == Owner::Foreign {
                 continue;
@@ -188,16 +207,25 @@ impl ProcessTable {
             let living = found.entry(job).or_default();
             living.is_of_other_incarnation |= owner == Owner::OtherIncarnation;
             living.repositories.extend(seen.repository());
+            // A supervisor is not told of it by its environment.
+            living.tells_repository |= errand.is_none() && seen.tells_jobs_repository();
             if !living.processes.contains(&seen.identity) {
                 living.processes.push(seen.identity);
             }
         }
-        let by_group = survivors_by_group(dir).into_iter().filter_map(|s| Some((s.job?, s.processes)));
-        for (job, processes) in by_group.chain(scan.printing_without_marks(dir)) {
+        let mut add = |job: JobId, processes: &[ProcessIdentity]| {
             let living = found.entry(job).or_default();
             living.is_of_other_incarnation = true;
-            let new: Vec<_> = processes.into_iter().filter(|p| !living.processes.contains(p)).collect();
+            let new: Vec<_> = processes.iter().filter(|p| !living.processes.contains(p)).copied().collect();
             living.processes.extend(new);
+        };
+        let by_group = || self.survivors(dir).iter().filter_map(|s| Some((s.job()?.clone(), s)));
+        by_group().for_each(|(job, survivor)| add(job, &survivor.processes));
+        scan.printing_without_marks(dir).into_iter().for_each(|(job, processes)| add(job, &processes));
+        for (job, survivor) in by_group() {
+            let living = found.entry(job).or_default();
+            living.repositories.extend(survivor.repositories.iter().cloned());
+            living.tells_repository |= survivor.tells_repository;
         }
         found
     }
@@ -205,8 +233,9 @@ impl ProcessTable {
     /// The processes of attempts of another incarnation of which nothing tells the job; `None` when there are none.
     #[must_use]
     pub fn unnamed_survivors(&self, dir: &StateDir) -> Option<Vec<ProcessIdentity>> {
-        let unnamed: Vec<_> = survivors_by_group(dir).into_iter().filter(|s| s.job.is_none()).collect();
-        (!unnamed.is_empty()).then(|| unnamed.into_iter().flat_map(|s| s.processes).collect())
+        let mut unnamed = self.survivors(dir).iter().filter(|s| s.is_unnamed()).peekable();
+        unnamed.peek()?;
+        Some(unnamed.flat_map(|s| s.processes.iter().copied()).collect())
     }
 
     /// The supervisors of this very incarnation: for which job and claim each was called.
@@ -326,6 +355,11 @@ impl Seen {
     fn repository(&self) -> Option<String> {
         let Marks::Read { repository: Some(name), .. } = &self.marks else { return None };
         String::from_utf8(name.clone()).ok()
+    }
+
+    /// Whether its environment tells which repository its job has, or that it has none.
+    fn tells_jobs_repository(&self) -> bool {
+        matches!(&self.marks, Marks::Read { tokens: Tokens { job: Some(_), .. }, is_under_lock: false, .. })
     }
 
     fn has_mark(&self) -> bool {
@@ -479,7 +513,8 @@ fn marks_of(pid: u32) -> Option<Marks> {
     };
     let tokens = Tokens::of(text.split(|&b| b == 0));
     let (state_dir, mark) = (value(marks::STATE_DIR), value(marks::STATE_INCARNATION));
-    Some(Marks::Read { tokens, state_dir, mark, repository: value(marks::REPOSITORY) })
+    let (repository, is_under_lock) = (value(marks::REPOSITORY), value(marks::LOCK_STATE).is_some());
+    Some(Marks::Read { tokens, state_dir, mark, repository, is_under_lock })
 }
 
 /// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
@@ -551,6 +586,7 @@ mod tests {
                 state_dir,
                 mark: mark.map(|mark| mark.as_bytes().to_vec()),
                 repository: None,
+                is_under_lock: false,
             };
             let identity = ProcessIdentity { pid: 7, start_time: 100 };
             Seen { identity, parent: 1, session: 7, marks }.owner(&wanted)

@@ -16,11 +16,13 @@ use crate::state::{StateDir, StateError};
 /// Begins a new incarnation when what lives shows that the files went back in time; says so.
 ///
 /// # Errors
-/// When the identity cannot be written.
+/// When the identity cannot be written, or a restore that the folder itself shows could not be written down. Then the
+/// directory is of the time that was lost, in which nothing may be judged or started.
 pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     if dir.is_copy() {
         return Ok(false);
     }
+    dir.settle()?;
     let supervised = ProcessTable::new().supervised_claims(dir);
     let fenced = fence::living_claims(dir);
     if supervised.is_empty() && fenced.is_empty() {

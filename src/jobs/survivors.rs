@@ -4,46 +4,114 @@
 //! directory and the claim or the lock that it was made for. A group that has processes and is of no time that this
 //! directory knows is such a survivor's. Its job is told by where its processes print to: the output's folder has the
 //! job's name, wherever that folder is by now. When that is told by nothing either, any job may be the one.
+//!
+//! Which repositories they work on is told by the marks of those that bear some, and by the queue where it knows the
+//! job. Each source may know of one that the others do not: a job that has one repository takes a `lock` of another,
+//! and what runs under that names the second only. So all of them count, and a group counts for every repository until
+//! one of its processes tells of the repository that it was begun with.
 
 use std::collections::BTreeSet;
 
-use super::fence;
+use super::fence::{self, Populated};
 use super::marks;
 use super::traces::{job_of_output, output_files};
-use crate::queue::{JobId, Queue};
+use crate::queue::{JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, environment_of};
 
+/// What a control group was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An attempt; of this job, where that can be told.
+    Attempt(Option<JobId>),
+    /// A command under `lock`.
+    Lock,
+}
+
 /// A control group with processes that another incarnation of the state directory made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Survivor {
+pub(crate) struct Survivor {
     /// Its processes, as far as they are seen from here.
-    pub(super) processes: Vec<ProcessIdentity>,
-    /// The job, where that can be told; `None` for what ran under `lock`, too.
-    pub(super) job: Option<JobId>,
-    repository: Option<String>,
+    pub(crate) processes: Vec<ProcessIdentity>,
+    pub(crate) origin: Origin,
+    /// The repositories that its processes were given, by the job or by a `lock` inside of it.
+    pub(super) repositories: BTreeSet<String>,
+    /// Whether they tell which repository it was begun with, or that it was begun with none.
+    pub(super) tells_repository: bool,
+}
+
+/// Who works, or may work, on a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// Nobody.
+    None,
+    /// These processes.
+    Seen(Vec<ProcessIdentity>),
+    /// A group that has processes, none of which can be seen.
+    Unseen,
 }
 
 /// Attempts of another incarnation of which something lives, by their control groups.
-pub(super) fn by_group(dir: &StateDir) -> Vec<Survivor> {
+pub(super) fn of_attempts(dir: &StateDir) -> Vec<Survivor> {
     if !dir.may_have_survivors() {
         return Vec::new();
     }
-    fence::of_other_incarnations(dir).iter().map(survivor).collect()
+    among(dir, &fence::populated(dir))
 }
 
-fn survivor(group: &Cgroup) -> Survivor {
+/// The same, among the groups that have processes.
+pub(crate) fn among(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
+    fence::of_other_incarnations(dir, populated).map(of_attempt).collect()
+}
+
+fn of_attempt(group: &Cgroup) -> Survivor {
     let processes = group.processes();
-    let told = |name: &str| {
-        processes.iter().find_map(|process| {
-            let environment = environment_of(process.pid).ok()?;
+    let told: Vec<Told> = processes.iter().filter_map(|process| Told::by(process.pid)).collect();
+    let printing = || processes.iter().find_map(|process| job_of(process.pid));
+    let job = told.iter().find_map(|told| told.job.clone()?.parse().ok()).or_else(printing);
+    Survivor {
+        origin: Origin::Attempt(job),
+        tells_repository: told.iter().any(|told| told.job.is_some() && !told.is_under_lock),
+        repositories: told.into_iter().filter_map(|told| told.repository).collect(),
+        processes,
+    }
+}
+
+/// What lives in the control group of this lock.
+pub(crate) fn of_lock(group: &Cgroup, lock: &str) -> Survivor {
+    let processes = group.processes();
+    let told: Vec<Told> = processes.iter().filter_map(|process| Told::by(process.pid)).collect();
+    let names_it = |told: &Told| told.repository.is_some() && told.lock.as_deref() == Some(lock);
+    Survivor {
+        origin: Origin::Lock,
+        tells_repository: told.iter().any(names_it),
+        repositories: told.into_iter().filter_map(|told| told.repository).collect(),
+        processes,
+    }
+}
+
+/// What the environment of a process tells.
+struct Told {
+    job: Option<String>,
+    lock: Option<String>,
+    repository: Option<String>,
+    is_under_lock: bool,
+}
+
+impl Told {
+    fn by(pid: u32) -> Option<Told> {
+        let environment = environment_of(pid).ok()?;
+        let told = |name: &str| {
             let value = environment.iter().find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
             String::from_utf8(value?.to_vec()).ok()
+        };
+        Some(Told {
+            job: told(marks::JOB_ID),
+            lock: told(marks::LOCK_ID),
+            repository: told(marks::REPOSITORY),
+            is_under_lock: told(marks::LOCK_STATE).is_some(),
         })
-    };
-    let printing = || processes.iter().find_map(|process| job_of(process.pid));
-    let job = told(marks::JOB_ID).and_then(|id| id.parse().ok()).or_else(printing);
-    Survivor { job, repository: told(marks::REPOSITORY), processes }
+    }
 }
 
 /// The job whose output a process prints to, by the name that the output had.
@@ -51,26 +119,75 @@ fn job_of(pid: u32) -> Option<JobId> {
     output_files(pid).find_map(|output| job_of_output(&output))
 }
 
-/// The processes of another incarnation, without marks, that may work on a repository. `groups` are those of locks
-/// that no file tells of.
-pub(crate) fn may_work_on(dir: &StateDir, repository: &str, groups: &[Cgroup]) -> Vec<ProcessIdentity> {
-    let mut survivors = by_group(dir);
-    let jobs = survivors.len();
-    survivors.extend(groups.iter().map(survivor));
-    let queue = survivors.iter().any(|s| s.repository.is_none()).then(|| Queue::open(dir).ok()).flatten();
-    let mut found = BTreeSet::new();
-    for (at, survivor) in survivors.into_iter().enumerate() {
-        let known = survivor.job.as_ref().filter(|_| at < jobs);
-        let known = known.and_then(|id| Some(queue.as_ref()?.state().get(id)?.repository.clone()));
-        let is_other = match (&survivor.repository, known) {
-            (Some(told), _) => told != repository,
-            // A job that has no repository works on none.
-            (None, Some(known)) => known.as_deref() != Some(repository),
-            (None, None) => false,
-        };
-        if !is_other {
-            found.extend(survivor.processes.iter().map(|p| (p.pid, p.start_time)));
+impl Survivor {
+    /// The job, where that can be told.
+    pub(super) fn job(&self) -> Option<&JobId> {
+        match &self.origin {
+            Origin::Attempt(job) => job.as_ref(),
+            Origin::Lock => None,
         }
     }
-    found.into_iter().map(|(pid, start_time)| ProcessIdentity { pid, start_time }).collect()
+
+    /// Whether it is an attempt of nobody knows which job.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.origin == Origin::Attempt(None)
+    }
+
+    fn may_work_on(&self, repository: &str, queue: Option<&QueueState>) -> bool {
+        let known = self.job().and_then(|id| queue?.get(id));
+        let by_queue = known.and_then(|job| job.repository.as_deref());
+        self.repositories.contains(repository)
+            || by_queue == Some(repository)
+            || (known.is_none() && !self.tells_repository)
+    }
+}
+
+/// Who of the survivors may work on a repository.
+pub(crate) fn users_of(repository: &str, survivors: &[Survivor], queue: Option<&QueueState>) -> Users {
+    let mut found = BTreeSet::new();
+    let mut is_unseen = false;
+    for survivor in survivors.iter().filter(|survivor| survivor.may_work_on(repository, queue)) {
+        is_unseen |= survivor.processes.is_empty();
+        found.extend(survivor.processes.iter().map(|p| (p.pid, p.start_time)));
+    }
+    match (found.is_empty(), is_unseen) {
+        (true, false) => Users::None,
+        (true, true) => Users::Unseen,
+        (false, _) => {
+            let identity = |(pid, start_time)| ProcessIdentity { pid, start_time };
+            Users::Seen(found.into_iter().map(identity).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survivor(origin: Origin, repositories: &[&str], tells_repository: bool, pids: &[u32]) -> Survivor {
+        Survivor {
+            processes: pids.iter().map(|&pid| ProcessIdentity { pid, start_time: 1 }).collect(),
+            origin,
+            repositories: repositories.iter().map(|&name| name.to_owned()).collect(),
+            tells_repository,
+        }
+    }
+
+    #[test]
+    fn repository_is_free_only_when_a_survivor_tells_that_it_works_on_others() {
+        let process = |pid| ProcessIdentity { pid, start_time: 1 };
+        let attempt = Origin::Attempt(Some("a".parse().unwrap()));
+        for origin in [Origin::Lock, Origin::Attempt(None), attempt] {
+            let users = |survivor| users_of("web", &[survivor], None);
+            assert_eq!(users(survivor(origin.clone(), &["api"], true, &[7])), Users::None);
+            assert_eq!(users(survivor(origin.clone(), &[], true, &[7])), Users::None);
+            // What runs under a lock of another repository, in a job that may have this one.
+            assert_eq!(users(survivor(origin.clone(), &["api"], false, &[7])), Users::Seen(vec![process(7)]));
+            assert_eq!(
+                users(survivor(origin.clone(), &["api", "web"], true, &[7])),
+                Users::Seen(vec![process(7)])
+            );
+            assert_eq!(users(survivor(origin, &[], false, &[])), Users::Unseen);
+        }
+    }
 }

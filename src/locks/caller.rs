@@ -9,6 +9,7 @@ use std::ffi::OsString;
 
 use super::metadata::{LockHolder, LockMetadata, LockState, read_metadata};
 use super::scan::marked_lock;
+use crate::jobs::lock_name;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, process_stat};
 
@@ -44,7 +45,7 @@ impl Caller {
         let has = |process: &ProcessIdentity| self.ancestors.contains(process);
         self.marks.contains(&id)
             || has(&held.process)
-            || held.command.as_ref().is_some_and(has)
+            || held.command.iter().chain(&held.left).any(has)
             || held.group(&dir.identity.state_id.to_string()).is_some_and(|group| group.has_this_process())
     }
 }
@@ -71,9 +72,13 @@ fn ancestors() -> Vec<ProcessIdentity> {
 }
 
 impl LockMetadata {
-    /// The control group of the lock's command, if one was made.
+    /// The control group of the lock's command, if one was made: by its present name, or by the one that versions gave
+    /// which left the incarnation out.
     pub(super) fn group(&self, state_id: &str) -> Option<Cgroup> {
-        Cgroup::recorded(self.cgroup.as_deref()?, &group_name(state_id, &self.lock_id))
+        let path = self.cgroup.as_deref()?;
+        let incarnation = self.state_directory.map_or(1, |stamp| stamp.incarnation);
+        let by_name = |incarnation| Cgroup::recorded(path, &lock_name(state_id, incarnation, &self.lock_id));
+        by_name(incarnation).or_else(|| by_name(1))
     }
 
     /// Removes the control group of a command that is gone with all that it started; the `lock` that made it was
@@ -83,9 +88,4 @@ impl LockMetadata {
             let _ = group.remove();
         }
     }
-}
-
-/// The name of the control group of what runs under this grant.
-pub(super) fn group_name(state_id: &str, lock_id: &str) -> String {
-    format!("recoveryctl-{state_id}-lock-{lock_id}")
 }

@@ -22,11 +22,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::Signal;
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use signal_hook::SigId;
 
-use super::caller::group_name;
 use super::grant::LockGrant;
+use crate::jobs::lock_name;
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, descendants, inherited, process_table, signal_process};
 
@@ -92,7 +93,9 @@ impl Drop for Told {
 pub(super) struct CommandEnd {
     /// Its exit status, or 128 and the number of the signal that asked for its end.
     pub(super) status: i32,
-    /// What could not be ended.
+    /// Whether nothing of it is left that was to be ended.
+    pub(super) is_over: bool,
+    /// What could not be ended, as far as it is seen.
     pub(super) left: Vec<ProcessIdentity>,
 }
 
@@ -112,14 +115,20 @@ impl UnderGrant {
     ) -> io::Result<UnderGrant> {
         // What its descendants leave becomes ours, so that it can be ended.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        let name = group_name(&dir.identity.state_id.to_string(), &grant.lock_id);
-        let group = wants_group.then(|| Cgroup::create(&name).ok()).flatten();
+        let id = &dir.identity;
+        let name = lock_name(&id.state_id.to_string(), id.incarnation, &grant.lock_id);
+        let mut group = wants_group.then(|| Cgroup::create(&name).ok()).flatten();
         grant.share_with_children(true)?;
-        let started = match &group {
+        let (started, is_inside) = match &group {
             // This process goes in, and out again, so that no descendant can be outside.
             Some(group) => group.around(|| command.spawn()),
-            None => command.spawn(),
+            None => (command.spawn(), false),
         };
+        if !is_inside {
+            // A sweep may have taken the empty group. One that the command is not in would prove, empty, that nothing
+            // of it lives.
+            remove(group.take().as_ref());
+        }
         grant.share_with_children(false)?;
         let child = match started {
             Ok(child) => child,
@@ -141,10 +150,13 @@ impl UnderGrant {
             let status = self.child.try_wait()?;
             let left = if ending.is_some() { self.processes() } else { Vec::new() };
             let is_hopeless = ending.as_ref().is_some_and(Ending::is_hopeless);
-            if is_hopeless || (status.is_some() && left.is_empty()) {
+            let is_over =
+                status.is_some() && left.is_empty() && (ending.is_none() || !self.has_unseen_members());
+            if is_hopeless || is_over {
                 remove(self.group.as_ref());
                 let asked = ending.map(|ending| 128 + ending.by.as_raw());
-                return Ok(CommandEnd { status: asked.or(status.map(exit_status)).unwrap_or(1), left });
+                let status = asked.or(status.map(exit_status)).unwrap_or(1);
+                return Ok(CommandEnd { status, is_over, left });
             }
             let asked = told.asked();
             ending = match (ending, asked) {
@@ -155,6 +167,14 @@ impl UnderGrant {
             let next = ending.as_mut().map(|ending| ending.press(&self));
             told.wait(next);
         }
+    }
+
+    /// Whether something of it lives that `/proc` need not show: another user's processes are hidden where that is
+    /// mounted so. Asked when the command itself was waited for: what is left of it are children of this process, and
+    /// members of the group.
+    fn has_unseen_members(&self) -> bool {
+        let may_be_populated = |group: &Cgroup| !matches!(group.is_populated(), Ok(false));
+        self.group.as_ref().is_some_and(may_be_populated) || has_living_children()
     }
 
     /// The command and what it started, as far as it is known.
@@ -215,6 +235,18 @@ impl Ending {
             self.step = 2;
         }
         LOOK
+    }
+}
+
+/// Whether this process has children, those that it took over among them, that have not ended; what has is reaped.
+fn has_living_children() -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    loop {
+        match waitid(WaitId::All, options) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Err(Errno::CHILD) => return false,
+            Ok(None) | Err(_) => return true,
+        }
     }
 }
 

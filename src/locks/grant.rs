@@ -106,6 +106,14 @@ pub enum GiveBackError {
         /// Which processes, as far as they can be seen.
         processes: Vec<u32>,
     },
+    /// What was to be ended with the command cannot be, and keeps the lock until it ends by itself.
+    #[error("{}", cannot_end(repository, processes))]
+    CannotEnd {
+        /// Which repository.
+        repository: String,
+        /// Which processes, as far as they can be seen.
+        processes: Vec<u32>,
+    },
     /// The metadata could not be replaced.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -120,6 +128,22 @@ fn named(processes: &[u32]) -> String {
         "processes that cannot be seen".to_owned()
     } else {
         format!("process {}", pids.join(", "))
+    }
+}
+
+fn cannot_end(repository: &str, processes: &[u32]) -> String {
+    let pids: Vec<String> = processes.iter().map(u32::to_string).collect();
+    let whose = format!("the lock of repository '{repository}'");
+    match pids.as_slice() {
+        [] => format!("processes that cannot be seen could not be ended and keep {whose} until they end"),
+        [pid] => format!(
+            "process {pid} cannot be ended and keeps {whose} until it ends; as a user who may: kill -KILL {pid}"
+        ),
+        _ => format!(
+            "processes {} cannot be ended and keep {whose} until they end; as a user who may: kill -KILL {}",
+            pids.join(", "),
+            pids.join(" ")
+        ),
     }
 }
 
@@ -177,29 +201,54 @@ impl LockGrant {
         cgroup: Option<PathBuf>,
     ) -> Result<(), LockError> {
         (self.metadata.command, self.metadata.cgroup) = (command, cgroup);
-        self.rewrite()
+        // Forced meanwhile, the lock is another one's matter.
+        self.rewrite().map(drop)
     }
 
-    /// Leaves it to processes that could not be ended: the metadata names them, and says held.
-    pub(super) fn leave_to(mut self, left: &[ProcessIdentity]) -> GiveBackError {
+    /// Leaves it to processes that could not be ended: the metadata names them, as far as they are seen, and says
+    /// held. Those that have inherited the descriptor have the flock, too.
+    pub(super) fn leave_to(mut self, left: &[ProcessIdentity]) -> Result<(), GiveBackError> {
         let repository = self.repository().to_owned();
         self.metadata.left = left.to_vec();
-        match self.rewrite() {
-            Ok(()) => {
-                GiveBackError::LeftRunning { repository, processes: left.iter().map(|p| p.pid).collect() }
+        self.metadata.is_left_unseen = left.is_empty();
+        let rewritten = self.rewrite();
+        if self.is_shared {
+            self.flock.leave_to_others();
+        }
+        match rewritten? {
+            Rewritten::Done => {
+                let processes = left.iter().map(|p| p.pid).collect();
+                Err(GiveBackError::CannotEnd { repository, processes })
             }
-            Err(e) => e.into(),
+            Rewritten::Released => Ok(()),
+            Rewritten::Foreign(found) => {
+                Err(GiveBackError::Foreign { repository, ours: self.lock_id, found })
+            }
         }
     }
 
-    fn rewrite(&self) -> Result<(), LockError> {
-        let _writing = writing(&self.dir.disk, &self.paths)?;
-        let found = read_metadata(&self.paths.metadata, self.repository());
-        let is_ours = |m: &LockMetadata| m.lock_id == self.lock_id && m.state == LockState::Held;
-        if !found.whole().is_some_and(is_ours) {
-            return Ok(()); // Forced, or damaged: that is to stay as it is.
+    /// Replaces the metadata, unless it tells of something else than this grant.
+    fn rewrite(&self) -> Result<Rewritten, LockError> {
+        let (dir, paths) = self.where_it_is();
+        let _writing = writing(&dir.disk, &paths)?;
+        match read_metadata(&paths.metadata, self.repository()) {
+            MetadataRead::Whole(found) if found.lock_id != self.lock_id => {
+                return Ok(Rewritten::Foreign(found.lock_id.clone()));
+            }
+            MetadataRead::Whole(found) if found.state != LockState::Held => return Ok(Rewritten::Released),
+            // It makes the repository unavailable, which is to stay so until it was repaired.
+            MetadataRead::Damaged { .. } => return Ok(Rewritten::Done),
+            MetadataRead::Whole(_) | MetadataRead::Missing => {}
         }
-        Ok(self.metadata.write(&self.dir.disk, &self.paths.metadata)?)
+        self.metadata.write(&dir.disk, &paths.metadata)?;
+        Ok(Rewritten::Done)
+    }
+
+    /// The directory may have been moved since, and another one may have its path.
+    fn where_it_is(&self) -> (StateDir, LockPaths) {
+        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
+        let paths = dir.paths.lock(self.repository()).unwrap_or_else(|_| self.paths.clone());
+        (dir, paths)
     }
 
     /// Gives it back: the metadata says so durably before the flock is free.
@@ -230,9 +279,7 @@ impl LockGrant {
     }
 
     fn give_back(self) -> Result<(), GiveBackError> {
-        // The directory may have been moved since, and another one may have its path.
-        let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
-        let paths = dir.paths.lock(self.repository()).unwrap_or_else(|_| self.paths.clone());
+        let (dir, paths) = self.where_it_is();
         let _writing = writing(&dir.disk, &paths)?;
         let mut token = self.token;
         if let MetadataRead::Whole(found) = read_metadata(&paths.metadata, self.repository()) {
@@ -253,6 +300,16 @@ impl LockGrant {
         drop(self.flock);
         Ok(())
     }
+}
+
+/// What became of a grant's metadata when it was to be replaced.
+enum Rewritten {
+    /// It says what it is to say, or is damaged and makes the repository unavailable.
+    Done,
+    /// Somebody gave the lock back by force: that is to stay as it is.
+    Released,
+    /// It is of this other grant.
+    Foreign(String),
 }
 
 /// A grant that is being written, with the flock held.

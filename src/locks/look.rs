@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead};
-use super::scan::{ProcessScan, of_other_incarnations};
+use super::scan::{OtherTimes, ProcessScan};
 use super::verdict::{
     Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors, judge,
 };
+use crate::jobs::Users;
 use crate::state::StateDir;
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
@@ -76,14 +77,24 @@ impl<'a> Look<'a> {
         if !is_to_be_had || !dir.may_have_survivors() {
             return judged;
         }
-        let others = of_other_incarnations(dir, repository);
-        if !others.is_empty() {
-            let pids: Vec<String> = others.iter().map(|p| p.pid.to_string()).collect();
-            judged.evidence.push(format!(
-                "processes {} work on it by a lock that was granted before a backup was put back",
-                pids.join(", ")
-            ));
-            judged.verdict = LockVerdict::LiveUnidentified;
+        match OtherTimes::look(dir).users_of(repository) {
+            Users::None => {}
+            Users::Seen(others) => {
+                let pids: Vec<String> = others.iter().map(|p| p.pid.to_string()).collect();
+                judged.evidence.push(format!(
+                    "processes {} may work on it by a lock that was granted before a backup was put back",
+                    pids.join(", ")
+                ));
+                judged.verdict = LockVerdict::LiveUnidentified;
+            }
+            Users::Unseen => {
+                let why =
+                    "processes that cannot be seen may work on it, begun before a backup was put back: a \
+                           control group of that time has some"
+                        .to_owned();
+                judged.evidence.push(why.clone());
+                judged.verdict = LockVerdict::Unknown { why };
+            }
         }
         judged
     }
@@ -138,10 +149,14 @@ impl<'a> Look<'a> {
             Err(why) => return Some(Survivors::Unseen(why)),
         }
         let is_fenced = self.group_of(m).is_some();
+        if m.is_left_unseen && !is_fenced && (m.command.is_none() || m.cgroup.is_some()) {
+            let why = "something of it could not be ended, and cannot be seen".to_owned();
+            return Some(Survivors::Unseen(why));
+        }
         match &self.covered {
             Some(covered) if !covered.contains(&m.lock_id) => None,
             _ => Some(match self.scan.get_or_init(ProcessScan::take).survivors_of(m) {
-                // All of them were in a control group, and nobody is left there.
+                // All of them were in a control group (it is recorded only then), and nobody is left there.
                 Survivors::Unseen(_) if is_fenced => Survivors::Absent,
                 seen => seen,
             }),

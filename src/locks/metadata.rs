@@ -124,6 +124,9 @@ pub struct LockMetadata {
     /// Processes of the command that could not be ended when that was asked for: they have the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<ProcessIdentity>,
+    /// Whether something of the command could not be ended that is not among them, for it cannot be seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_left_unseen: bool,
     /// Where that process runs.
     pub host: Host,
     /// As which user.
@@ -169,6 +172,7 @@ impl LockMetadata {
             command: None,
             cgroup: None,
             left: Vec::new(),
+            is_left_unseen: false,
             host: Host::this(),
             uid: rustix::process::geteuid().as_raw(),
             operation,

@@ -48,8 +48,8 @@ pub use run_under::{
     Granted, LOCK_TOKEN_VARIABLE, Objection, REPOSITORY_VARIABLE, RanUnder, RunUnderError, UnderLock,
     run_under, run_with_lock,
 };
-pub(crate) use scan::have_survivors;
 pub use scan::{LOCK_ID_VARIABLE, mark_variable};
+pub(crate) use scan::{OtherTimes, lock_names};
 pub use stale::{StaleLock, StaleLocks, UnknownLock, detect_stale, release_stale};
 pub use verdict::{
     Evidence, Flock, HolderEvidence, JobLiveness, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors,

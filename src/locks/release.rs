@@ -292,7 +292,7 @@ impl Releasing<'_> {
     }
 
     fn breaks(&self, metadata: &MetadataRead, effective: Effective) -> Vec<String> {
-        let who = metadata.whole().map_or_else(|| "whoever holds it".to_owned(), LockMetadata::holder_text);
+        let who = metadata.whole().map_or_else(|| "the present holder".to_owned(), LockMetadata::holder_text);
         let repository = self.repository;
         let mut breaks = vec![format!(
             "{who} was not stopped and may go on working on '{repository}' believing that it holds the lock"

@@ -153,7 +153,7 @@ pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, Ru
         return outcome.map(|end| RanUnder { status: end.status, lock_id, token, given_back: Ok(()) });
     }
     let given_back = match &outcome {
-        Ok(end) if !end.left.is_empty() => Err(grant.leave_to(&end.left)),
+        Ok(end) if !end.is_over => grant.leave_to(&end.left),
         _ => grant.release(),
     };
     Ok(RanUnder { status: outcome?.status, lock_id, token, given_back })

@@ -13,11 +13,12 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use super::caller::group_name;
 use super::metadata::{LockMetadata, read_metadata};
+use super::run_under::REPOSITORY_VARIABLE;
 use super::verdict::Survivors;
-use crate::jobs::marks::{STATE_ID, STATE_INCARNATION};
-use crate::jobs::may_work_on;
+use crate::jobs::marks::{self, STATE_ID, STATE_INCARNATION};
+use crate::jobs::{MadeFor, Populated, Survivor, Users, among, of_lock, populated, users_of};
+use crate::queue::Queue;
 use crate::state::StateDir;
 use crate::state::names::decode;
 use crate::system::{Cgroup, Host, ProcessIdentity, environment_of};
@@ -25,7 +26,7 @@ use crate::system::{Cgroup, Host, ProcessIdentity, environment_of};
 /// The variable that holds the lock's id.
 pub const LOCK_ID_VARIABLE: &str = "RECOVERYCTL_LOCK_ID";
 /// The variable that names the state directory that a lock is of: id, incarnation and folder.
-pub(super) const LOCK_STATE_VARIABLE: &str = "RECOVERYCTL_LOCK_STATE";
+pub(super) const LOCK_STATE_VARIABLE: &str = marks::LOCK_STATE;
 const MARK_PREFIX: &str = "RECOVERYCTL_LOCK_";
 
 /// The variable that marks whatever is started under a lock, locks inside it included.
@@ -132,7 +133,7 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
     if Host::this().pid_namespace != OUTERMOST_NAMESPACE {
         return Err("this is a process namespace of its own, others may be outside of it".to_owned());
     }
-    let wanted = [super::run_under::REPOSITORY_VARIABLE.as_bytes(), b"=", repository.as_bytes()].concat();
+    let wanted = [REPOSITORY_VARIABLE.as_bytes(), b"=", repository.as_bytes()].concat();
     let entries = std::fs::read_dir("/proc").map_err(|e| format!("/proc cannot be read: {e}"))?;
     let mut found = Vec::new();
     for pid in entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {
@@ -147,55 +148,95 @@ pub(super) fn processes_given(repository: &str) -> Result<Vec<u32>, String> {
     Ok(found)
 }
 
-/// The processes that work on a repository by a lock which another incarnation of the state directory has granted:
-/// what was under way when a backup was put back. The files that were put back tell nothing of it. Those that have
-/// cleared their environment are told by their control groups; of which repository they are is not known then, unless
-/// the queue knows their job, and they may be of any.
-pub(super) fn of_other_incarnations(dir: &StateDir, repository: &str) -> Vec<ProcessIdentity> {
-    let mut found = marked_by_others(dir, Some(repository));
-    let unmarked = may_work_on(dir, repository, &groups_of_lost_locks(dir));
-    found.extend(unmarked.into_iter().filter(|p| !found.contains(p)).collect::<Vec<_>>());
-    found
+/// What lives from before a backup was put back, and may work on repositories: by jobs, and by locks which another
+/// incarnation of the state directory has granted. The files that were put back tell nothing of it. Those that have
+/// cleared their environment are told by their control groups (see [`crate::jobs::Survivor`]). One look answers for any
+/// number of repositories.
+pub(crate) struct OtherTimes {
+    /// With the repository that each was given.
+    marked: Vec<(Option<String>, ProcessIdentity)>,
+    unmarked: Vec<Survivor>,
+    /// Opened where it may tell something.
+    queue: Option<Queue>,
 }
 
-/// Whether anything lives that was started under a lock which another incarnation has granted.
-pub(crate) fn have_survivors(dir: &StateDir) -> bool {
-    !marked_by_others(dir, None).is_empty() || !groups_of_lost_locks(dir).is_empty()
-}
-
-/// The control groups with processes of locks that no file tells of: of a time that is lost.
-fn groups_of_lost_locks(dir: &StateDir) -> Vec<Cgroup> {
-    let prefix = group_name(&dir.identity.state_id.to_string(), "");
-    let groups = Cgroup::named(&prefix).into_iter();
-    let living: Vec<Cgroup> = groups.filter(|group| !matches!(group.is_populated(), Ok(false))).collect();
-    if living.is_empty() {
-        return living;
+impl OtherTimes {
+    /// Looks at all processes and control groups, where something of another incarnation may live.
+    pub(crate) fn look(dir: &StateDir) -> OtherTimes {
+        if !dir.may_have_survivors() {
+            return OtherTimes { marked: Vec::new(), unmarked: Vec::new(), queue: None };
+        }
+        let populated = populated(dir);
+        let mut unmarked = among(dir, &populated);
+        let queue = if unmarked.is_empty() { None } else { Queue::open(dir).ok() };
+        unmarked.extend(of_lost_locks(dir, &populated));
+        OtherTimes { marked: marked_by_others(dir), unmarked, queue }
     }
-    let entries = std::fs::read_dir(dir.paths.locks()).into_iter().flatten().flatten();
-    let names = entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
-    let known: HashSet<String> = names
+
+    /// Who may work on a repository.
+    pub(crate) fn users_of(&self, repository: &str) -> Users {
+        let given = self.marked.iter().filter(|(given, _)| given.as_deref() == Some(repository));
+        let mut found: Vec<ProcessIdentity> = given.map(|(_, process)| *process).collect();
+        let unmarked = users_of(repository, &self.unmarked, self.queue.as_ref().map(Queue::state));
+        match unmarked {
+            Users::Seen(others) => {
+                found.extend(others.into_iter().filter(|p| !found.contains(p)).collect::<Vec<_>>());
+            }
+            Users::Unseen if found.is_empty() => return Users::Unseen,
+            Users::Unseen | Users::None => {}
+        }
+        if found.is_empty() { Users::None } else { Users::Seen(found) }
+    }
+
+    /// Whether anything lives.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.marked.is_empty() || !self.unmarked.is_empty()
+    }
+}
+
+/// What lives in control groups of locks that no file tells of: of a time that is lost.
+fn of_lost_locks(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
+    let locks = populated.iter().filter_map(|of| match &of.made_for {
+        // What an earlier lock of this very incarnation has left is no survivor.
+        MadeFor::Lock { incarnation, lock_id } if *incarnation != Some(dir.identity.incarnation) => {
+            Some((&of.group, lock_id.as_str()))
+        }
+        _ => None,
+    });
+    let locks: Vec<(&Cgroup, &str)> = locks.collect();
+    if locks.is_empty() {
+        return Vec::new();
+    }
+    let known: HashSet<String> = lock_names(dir)
         .filter_map(|name| {
             let paths = dir.paths.lock(&name).ok()?;
             Some(read_metadata(&paths.metadata, &name).whole()?.lock_id.clone())
         })
         .collect();
-    let lock_of =
-        |group: &Cgroup| group.path().file_name()?.to_str()?.strip_prefix(&prefix).map(str::to_owned);
+    // Names of earlier versions do not tell the incarnation, but the marks do.
     let here = format!("{LOCK_STATE_VARIABLE}={}/{}", dir.identity.state_id, dir.mark());
-    // What an earlier lock of this very incarnation has left.
     let is_ours = |process: &ProcessIdentity| {
         environment_of(process.pid).is_ok_and(|environment| environment.iter().any(|e| e == here.as_bytes()))
     };
-    let is_lost = |group: &Cgroup| {
-        lock_of(group).is_some_and(|lock| !known.contains(&lock)) && !group.processes().iter().any(is_ours)
-    };
-    living.into_iter().filter(is_lost).collect()
+    let is_lost =
+        |group: &Cgroup, lock: &str| !known.contains(lock) && !group.processes().iter().any(is_ours);
+    locks
+        .into_iter()
+        .filter(|(group, lock)| is_lost(group, lock))
+        .map(|(group, lock)| of_lock(group, lock))
+        .collect()
 }
 
-/// Those that bear the marks of another incarnation's grant, of one repository or of any.
-fn marked_by_others(dir: &StateDir, repository: Option<&str>) -> Vec<ProcessIdentity> {
+/// The names of the repositories whose locks have metadata.
+pub(crate) fn lock_names(dir: &StateDir) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(dir.paths.locks()).into_iter().flatten().flatten();
+    entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?))
+}
+
+/// Those that bear the marks of another incarnation's job or grant, with the repository that each was given.
+fn marked_by_others(dir: &StateDir) -> Vec<(Option<String>, ProcessIdentity)> {
     let (id, mark) = (dir.identity.state_id.to_string(), dir.mark());
-    let given = repository.map(|name| format!("{}={name}", super::run_under::REPOSITORY_VARIABLE));
+    let given = format!("{REPOSITORY_VARIABLE}=");
     let granted_there = format!("{LOCK_STATE_VARIABLE}={id}/");
     let granted_here = format!("{granted_there}{mark}");
     let (job_there, job_here) = (format!("{STATE_ID}={id}"), format!("{STATE_INCARNATION}={mark}"));
@@ -206,13 +247,17 @@ fn marked_by_others(dir: &StateDir, repository: Option<&str>) -> Vec<ProcessIden
             .iter()
             .any(|e| e.starts_with(granted_there.as_bytes()) && e != granted_here.as_bytes());
         let by_job = is_marked(environment, &job_there) && !is_marked(environment, &job_here);
-        given.as_ref().is_none_or(|given| is_marked(environment, given))
-            && (by_lock || by_job && !is_marked(environment, &granted_here))
+        by_lock || by_job && !is_marked(environment, &granted_here)
     };
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let others = pids.filter(|pid| environment_of(*pid).is_ok_and(|environment| is_other(&environment)));
-    others.filter_map(ProcessIdentity::of).collect()
+    let others = pids.filter_map(|pid| {
+        let environment = environment_of(pid).ok().filter(|environment| is_other(environment))?;
+        let repository = environment.iter().find_map(|e| e.strip_prefix(given.as_bytes()));
+        let repository = repository.and_then(|name| String::from_utf8(name.to_vec()).ok());
+        Some((repository, ProcessIdentity::of(pid)?))
+    });
+    others.collect()
 }
 
 /// The lock, without hyphens, that a `NAME=value` entry is a mark of.

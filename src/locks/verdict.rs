@@ -352,6 +352,7 @@ mod tests {
             command: None,
             cgroup: None,
             left: Vec::new(),
+            is_left_unseen: false,
             host,
             uid: 0,
             operation: "test".to_owned(),

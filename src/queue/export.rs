@@ -3,8 +3,9 @@
 //! A job that works in the shell is to work from the queue too, as with at(1) and the batch systems: what was exported
 //! in the shell goes with the job. It is part of the job from then on, the same in every attempt, however the daemon
 //! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as
-//! (but for `HOME`, where tools keep what they were set up with), to a service manager, and to this program; and what looks like a secret, for records are kept for long: a secret is
-//! recorded only when it is named.
+//! (but for `HOME`, where tools keep what they were set up with), to a service manager, to the one call of a tool that
+//! `submit` was typed in or started by (a hook of git, a rule of make), and to this program; and what looks like a
+//! secret, for records are kept for long: a secret is recorded only when it is named.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -70,6 +71,34 @@ const OF_THE_SESSION: &[&str] = &[
 const OF_THE_SESSION_BEGIN: &[&str] =
     &["RECOVERYCTL_", "LISTEN_", "XDG_", "SSH_", "DBUS_", "SUDO_", "TMUX", "BASH_FUNC_", "LD_", "VTE_"];
 
+/// Of the call that `submit` was started in: of one repository (`git rev-parse --local-env-vars` lists them, and git
+/// clears them itself before it goes into another one), and of one make with its descriptors.
+const OF_A_CALL: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_QUARANTINE_PATH",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "CARGO_MAKEFLAGS",
+];
+/// What `GIT_CONFIG_COUNT` counts.
+const OF_A_CALL_BEGIN: &[&str] = &["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
+
 /// In the name of a variable that holds a secret.
 const SECRET: &[&str] = &[
     "TOKEN",
@@ -91,45 +120,74 @@ const SECRET: &[&str] = &[
 /// How such names end.
 const SECRET_ENDS: &[&str] = &["_PAT", "_KEY", "_AUTH", "_PWD", "_PASS", "_DSN"];
 
+/// What goes with a job, and what does not although somebody may rely on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exported {
+    /// What goes along.
+    pub taken: BTreeMap<String, String>,
+    /// Variables that are named, and that are not set, are no UTF-8, or are this program's own.
+    pub missing: Vec<String>,
+    /// Variables for which there is no room.
+    pub too_large: Vec<String>,
+}
+
 /// What of `variables` goes with a job. Variables that no record can hold, which are those that are no UTF-8, do not;
-/// nor those that would make it too large, beginning with the last by name.
-pub fn exported(
-    export: &Export,
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> BTreeMap<String, String> {
+/// nor those that would make it too large: those that are named have their room first, then the others by name.
+pub fn exported(export: &Export, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exported {
     let text = |text: OsString| text.into_string().ok();
     let variables = variables.into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-    let mut taken: BTreeMap<String, String> =
-        variables.filter(|(name, value)| goes_along(export, name, value)).collect();
-    let mut bytes = 0;
-    taken.retain(|name, value| {
-        bytes += name.len() + value.len();
-        bytes <= MOST_BYTES
-    });
-    taken
+    let (mut named, others): (BTreeMap<_, _>, BTreeMap<_, _>) = variables
+        .filter(|(name, value)| goes_along(export, name, value))
+        .partition(|(name, _)| export.names(name));
+    let missing = export.named().iter().filter(|name| !named.contains_key(*name)).cloned().collect();
+    let (mut bytes, mut too_large) = (0, Vec::new());
+    let mut has_room = |name: &String, value: &mut String| {
+        let fits = bytes + name.len() + value.len() <= MOST_BYTES;
+        if fits {
+            bytes += name.len() + value.len();
+        } else {
+            too_large.push(name.clone());
+        }
+        fits
+    };
+    let mut taken = others;
+    named.retain(&mut has_room);
+    taken.retain(&mut has_room);
+    taken.append(&mut named);
+    Exported { taken, missing, too_large }
 }
 
 fn goes_along(export: &Export, name: &str, value: &str) -> bool {
     if name.is_empty() || name.starts_with("RECOVERYCTL_") {
         return false;
     }
-    match export {
-        Export::None => false,
-        Export::Names(names) => names.iter().any(|named| named == name),
-        Export::All => !is_of_the_session(name) && !may_be_secret(name, value),
-    }
+    let is_usual = || !is_of_the_session(name) && !is_of_a_call(name) && !may_be_secret(name, value);
+    export.names(name) || export.takes_all() && is_usual()
 }
 
 fn is_of_the_session(name: &str) -> bool {
     OF_THE_SESSION.contains(&name) || OF_THE_SESSION_BEGIN.iter().any(|begin| name.starts_with(begin))
 }
 
-/// An address with a password or a token in it is one too.
+fn is_of_a_call(name: &str) -> bool {
+    OF_A_CALL.contains(&name) || OF_A_CALL_BEGIN.iter().any(|begin| name.starts_with(begin))
+}
+
+/// An address with a password or a token in it is one too, also as one of several; the address of a proxy may do without
+/// a scheme.
 fn may_be_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
+    let is_masked = |address: &str| masked_url(address) != address;
     SECRET.iter().any(|part| name.contains(part))
         || SECRET_ENDS.iter().any(|end| name.ends_with(end))
-        || (value.contains("://") && masked_url(value) != value)
+        || (name.ends_with("_PROXY") && is_masked(value))
+        || value.match_indices("://").any(|(at, _)| is_masked(first_word(&value[at..])))
+}
+
+/// Up to where another address may begin.
+fn first_word(text: &str) -> &str {
+    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|' | '"' | '\'');
+    text.split(ends).next().unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -138,7 +196,7 @@ mod tests {
 
     fn taken(export: &str, variables: &[(&str, &str)]) -> Vec<String> {
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
-        exported(&export.parse().unwrap(), variables).into_keys().collect()
+        exported(&export.parse().unwrap(), variables).taken.into_keys().collect()
     }
 
     #[test]
@@ -169,8 +227,58 @@ mod tests {
     fn what_no_record_can_hold_stays() {
         use std::os::unix::ffi::OsStringExt;
         let odd = [(OsString::from("A"), OsString::from_vec(vec![0xff])), ("B".into(), "b".into())];
-        assert_eq!(exported(&Export::All, odd).into_keys().collect::<Vec<_>>(), ["B"]);
+        assert_eq!(exported(&Export::All, odd).taken.into_keys().collect::<Vec<_>>(), ["B"]);
         let large = "x".repeat(MOST_BYTES - 1);
         assert_eq!(taken("all", &[("A", &large), ("B", "b"), ("C", "")]), ["A"]);
+    }
+
+    #[test]
+    fn what_is_of_one_call_of_git_or_make_stays_unless_it_is_named() {
+        let variables = [
+            ("GIT_DIR", "."),
+            ("GIT_QUARANTINE_PATH", "/srv/web.git/objects/tmp_objdir-1"),
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "a.b"),
+            ("GIT_EDITOR", "vi"),
+            ("MAKEFLAGS", " -j --jobserver-auth=3,4"),
+            ("MAKELEVEL", "1"),
+        ];
+        assert_eq!(taken("all", &variables), ["GIT_EDITOR"]);
+        assert_eq!(taken("all,MAKELEVEL", &variables), ["GIT_EDITOR", "MAKELEVEL"]);
+    }
+
+    #[test]
+    fn address_with_a_password_is_found_wherever_it_stands() {
+        let secrets = [
+            ("HTTP_PROXY", "user:pw@proxy:3128"),
+            ("https_proxy", "http://user:pw@proxy:3128"),
+            ("MIRRORS", "https://one.example/x https://user:pw@two.example/x"),
+            ("BROKERS", "amqp://one:5672,amqp://user:pw@two:5672"),
+            ("HOOK", "see https://one.example/x?token=abc"),
+        ];
+        assert_eq!(taken("all", &secrets), [""; 0]);
+        let plain = [
+            ("HTTP_PROXY", "proxy:3128"),
+            ("MAIL_FROM", "builder@example.org"),
+            ("MIRRORS", "https://one.example/x https://two.example/x"),
+        ];
+        assert_eq!(taken("all", &plain), ["HTTP_PROXY", "MAIL_FROM", "MIRRORS"]);
+    }
+
+    #[test]
+    fn named_variable_that_does_not_go_along_is_told() {
+        let large = "x".repeat(MOST_BYTES - 8);
+        let variables = [("A", large.as_str()), ("Z", "12345"), ("API_TOKEN", "1")];
+        let variables = variables.map(|(name, value)| (name.into(), value.into()));
+        let export: Export = "all, Z, API_TOKEN, NOT_SET".parse().unwrap();
+        let done = exported(&export, variables);
+        assert_eq!(
+            done.taken.keys().collect::<Vec<_>>(),
+            ["API_TOKEN", "Z"],
+            "what is named has its room first"
+        );
+        assert_eq!((done.missing, done.too_large), (vec!["NOT_SET".to_owned()], vec!["A".to_owned()]));
+        assert_eq!(export.to_string(), "all,Z,API_TOKEN,NOT_SET");
+        assert!("none,A".parse::<Export>().is_err() && "A,all".parse::<Export>().unwrap().takes_all());
     }
 }

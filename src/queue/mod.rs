@@ -31,7 +31,7 @@ mod wire;
 pub use callback::Callback;
 pub use callback_url::masked_url;
 pub use ends::JobEnd;
-pub use export::exported;
+pub use export::{Exported, exported};
 pub use id::JobId;
 pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
 pub use open::{Method, Replayed, replay};

@@ -175,7 +175,7 @@ impl<'a> Submitter<'a> {
             if !request.is_named || id.is_uuid() {
                 continue;
             }
-            // Its own name was synced by whoever made it; should he have been killed before, it is made anew.
+            // Its own name was synced by the process that made it; killed before, that left none, and it is made anew.
             if !made && !jobs.is_dir() {
                 disk.ensure_dir(&jobs)?;
             }

@@ -16,10 +16,9 @@ use uuid::Uuid;
 
 use crate::durable::log::{LogError, reassign};
 use crate::durable::{DiskError, Tried};
-use crate::locks::{self, JobLiveness, LockState, read_metadata};
+use crate::locks::{self, JobLiveness, LockState, lock_names, read_metadata};
 use crate::queue::{Actor, AfterCrash, End, Job, JobId, Operation, Outcome, Queue, QueueError};
 use crate::recovery::recovery_ends;
-use crate::state::names::decode;
 use crate::state::{StateDir, StateError};
 use crate::webhooks::{DeliveryLogError, Endpoint, hold_for_another};
 
@@ -84,6 +83,10 @@ pub fn adopt_as_new(
         return Ok((copy.clone(), Adoption { crashed, released, held: 0 }));
     }
     let _adopting = dir.lock_identity()?;
+    // Somebody else may have adopted it while this process waited: its logs are another one's by now.
+    if !dir.is_unchanged()? {
+        return Err(AdoptError::NotACopy { path: copy.paths.root().to_owned() });
+    }
     let (id, tried) = dir.begin_adoption()?;
     let original = dir.identity.state_id;
     for before in tried {
@@ -127,13 +130,11 @@ fn copied(job: &Job) -> End {
 
 /// The repositories whose metadata says that somebody has the lock.
 fn held(dir: &StateDir) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(dir.paths.locks()).into_iter().flatten().flatten();
-    let names = entries.filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
     let is_held = |name: &String| {
         let metadata = dir.paths.lock(name).ok().map(|paths| read_metadata(&paths.metadata, name));
         metadata.as_ref().and_then(|m| m.whole()).is_some_and(|m| m.state != LockState::Released)
     };
-    names.filter(is_held).collect()
+    lock_names(dir).filter(is_held).collect()
 }
 
 /// Their holders in the original hold them there. What is damaged is for `repair locks`.

@@ -116,7 +116,7 @@ pub const LOG_TORN_TAIL: Entry = Entry {
     title: "The queue log ended in the middle of a record",
     meaning: "Somebody was killed while writing, or the power failed. Such a record was never acknowledged.",
     done: "The half record was cut off; a copy of its bytes is in quarantine.",
-    advice: "Nothing: this is what a crash leaves. Whoever was submitting then got no id and may submit again.",
+    advice: "Nothing: this is what a crash leaves. A `submit` that was under way then gave no id: submit again.",
     next: None,
 };
 
@@ -291,7 +291,34 @@ pub const JOB_OF_OTHER_INCARNATION: Entry = Entry {
               this job lived. They record their end in the directory that they were started for.",
     done: "They are left alone. No other attempt of the job starts while they live, and its repository stays \
            closed.",
-    advice: "Wait for them, or end them by hand: their PIDs are in the evidence.",
+    advice: "Wait for them, or end them by hand (kill): the finding names their PIDs.",
+    next: Some("recoveryctl why {object}"),
+};
+
+/// Something runs that no job of the queue can be told of.
+pub const UNKNOWN_JOB_LIVES: Entry = Entry {
+    code: "unknown-job-lives",
+    severity: Severity::Error,
+    title: "Processes of a job run that the queue does not know",
+    meaning: "A backup of the state directory was put back, or the directory was replaced, while a job ran. The \
+              queue that was put back has no such job, or nothing tells which job the processes are of: they have \
+              cleared their environment and print elsewhere, and only their control group is known.",
+    done: "They are left alone. Where their job is not known no job is started, for it may be the same one; where \
+           their repository is not known no job that has a repository is; else the repository stays closed.",
+    advice: "Wait for them, or end them by hand (kill): the finding names their PIDs. What waits starts by itself \
+             then.",
+    next: Some("recoveryctl state show"),
+};
+
+/// What runs under a lock was started before a backup was put back.
+pub const LOCK_OF_OTHER_INCARNATION: Entry = Entry {
+    code: "lock-of-other-incarnation",
+    severity: Severity::Warning,
+    title: "A command runs under a lock that another incarnation of the state directory granted",
+    meaning: "A backup of the state directory was put back, or the directory was replaced, while a command of \
+              `recoveryctl lock` worked on this repository. The files that were put back do not tell of its lock.",
+    done: "It is left alone. The repository is not granted, and its jobs wait, until it has ended.",
+    advice: "Wait for it, or end it by hand (kill): the finding names the PIDs.",
     next: Some("recoveryctl why {object}"),
 };
 
@@ -460,7 +487,7 @@ pub const TEMPORARY_FILES_REMOVED: Entry = Entry {
     code: "temporary-files-removed",
     severity: Severity::Info,
     title: "Temporary files of a crash were removed",
-    meaning: "Whoever was writing them was killed before they were renamed into place.",
+    meaning: "The process that was writing them was killed before it renamed them into place.",
     done: "Those that nobody has open were removed. The files that they were to replace are whole.",
     advice: "Nothing.",
     next: None,
@@ -719,6 +746,8 @@ pub const ALL: &[&Entry] = &[
     &JOB_LIVENESS_UNKNOWN,
     &BOOT_IDENTITY_DIFFERS,
     &JOB_OF_OTHER_INCARNATION,
+    &UNKNOWN_JOB_LIVES,
+    &LOCK_OF_OTHER_INCARNATION,
     &STATE_DIRECTORY_COPIED,
     &STATE_DIRECTORY_RESTORED,
     &JOB_ORPHANED_PROCESS,

@@ -1,6 +1,6 @@
 //! Cleanups: those that are open, in line, interrupted, and over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,8 @@ use super::finding::{Finding, Severity};
 use super::{catalogue, page};
 use crate::archive::{Archive, archives};
 use crate::cleanup::{
-    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, WORK_STAYS,
-    completed, damaged, is_running, list,
+    CleanupRecord, CleanupStatus, Completed, Phase, PhaseName, PhaseStatus, ResumedFrom, Source, completed,
+    damaged, is_running, list,
 };
 use crate::durable::DiskError;
 use crate::queue::JobId;
@@ -28,6 +28,9 @@ pub struct PhaseEntry {
     pub items_done: u64,
     pub items_total: u64,
     pub error: Option<String>,
+    /// Whether it is not done because git work could be lost by it.
+    #[serde(default)]
+    pub is_work_at_risk: bool,
     pub next_try_at: Option<Timestamp>,
     /// The first step that is not done.
     pub step: Option<String>,
@@ -49,6 +52,7 @@ impl PhaseEntry {
             items_done: phase.items_done,
             items_total: phase.items_total,
             error: phase.error.clone(),
+            is_work_at_risk: phase.is_work_at_risk,
             next_try_at: phase.next_try_at,
             step,
             notes: phase.notes.clone(),
@@ -298,6 +302,22 @@ pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding
     Ok(findings)
 }
 
+/// The open cleanups, as findings name them, that keep git work which they cannot prove to be kept elsewhere: whether
+/// they are tried again by themselves or not, nothing is removed until somebody acts.
+#[must_use]
+pub fn at_risk(cleanups: &[CleanupEntry]) -> BTreeSet<String> {
+    cleanups.iter().filter(|cleanup| is_at_risk(cleanup)).map(object_of).collect()
+}
+
+fn is_at_risk(cleanup: &CleanupEntry) -> bool {
+    let is_stuck = |phase: &PhaseEntry| matches!(phase.status, PhaseStatus::Parked | PhaseStatus::Failed);
+    cleanup.phases.iter().any(|phase| phase.is_work_at_risk && is_stuck(phase))
+}
+
+fn object_of(cleanup: &CleanupEntry) -> String {
+    format!("cleanup:{}", cleanup.cleanup_id)
+}
+
 fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
     let stuck: BTreeMap<&str, &str> = cleanup
         .phases
@@ -311,9 +331,9 @@ fn finding(cleanup: &CleanupEntry) -> Option<Finding> {
         CleanupStatus::Waiting if !said.is_empty() => &catalogue::CLEANUP_WAITING,
         _ => return None,
     };
-    let mut finding = Finding::new(entry, format!("cleanup:{}", cleanup.cleanup_id), said.join("; "));
+    let mut finding = Finding::new(entry, object_of(cleanup), said.join("; "));
     // A disk that is full does not become empty by waiting.
-    if stuck.values().any(|error| error.starts_with(WORK_STAYS)) {
+    if is_at_risk(cleanup) {
         finding.severity = finding.severity.max(Severity::Error);
     }
     Some(finding)

@@ -1,12 +1,17 @@
 //! What is the matter with jobs: of a verdict about one that runs, and of one that cannot be started.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::Finding;
-use crate::jobs::{Condition, FreshnessLimits, Judgement, Look, ProcessTable, Verdict, Withstanding, judge};
-use crate::queue::{Job, JobStatus, QueueState};
+use crate::jobs::{
+    Condition, FreshnessLimits, Judgement, LivingJob, Look, ProcessTable, Users, Verdict, Withstanding, judge,
+};
+use crate::locks::OtherTimes;
+use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp};
 use crate::system::{Host, ProcessIdentity};
 
@@ -15,11 +20,13 @@ const NAMED: usize = 20;
 
 /// So many failed starts in a row are not just a server that crashed between claim and start.
 const FAILING: u32 = 2;
+/// So many processes are named.
+const PIDS: usize = 8;
 /// So many processes are described.
 const SHOWN: usize = 3;
 
 /// The codes of what is the matter with a job only as long as somebody sees it.
-const OF_THE_MOMENT: [&catalogue::Entry; 12] = [
+const OF_THE_MOMENT: [&catalogue::Entry; 14] = [
     &catalogue::JOB_LIVENESS_UNKNOWN,
     &catalogue::JOB_ORPHANED_PROCESS,
     &catalogue::JOB_HEARTBEAT_STALE,
@@ -30,6 +37,8 @@ const OF_THE_MOMENT: [&catalogue::Entry; 12] = [
     &catalogue::JOB_OTHER_USER,
     &catalogue::BOOT_IDENTITY_DIFFERS,
     &catalogue::JOB_OF_OTHER_INCARNATION,
+    &catalogue::UNKNOWN_JOB_LIVES,
+    &catalogue::LOCK_OF_OTHER_INCARNATION,
     &catalogue::JOB_CANCEL_PENDING,
     &catalogue::JOB_CANNOT_END,
 ];
@@ -59,33 +68,90 @@ pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -
     state.running().flat_map(|job| of_judgement(&judge(&look, job))).collect()
 }
 
-/// Queued jobs that do not start because something of them lives from before a backup was put back.
+/// What lives from before a backup was put back and keeps queued jobs from starting: something of them, of jobs that
+/// the queue does not know, and under locks of that time.
 #[must_use]
 pub fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
     if !dir.may_have_survivors() {
         return Vec::new();
     }
     let table = ProcessTable::new();
-    let living = table.living_jobs(dir).into_iter();
-    let others = living.filter(|(_, living)| living.is_of_other_incarnation);
-    let waiting = others.filter(|(id, _)| state.get(id).is_some_and(|job| job.status == JobStatus::Queued));
-    let mut found: Vec<Finding> =
-        waiting.map(|(id, living)| of_other_incarnation(&format!("job:{id}"), &living.processes)).collect();
-    found.extend(table.unnamed_survivors(dir).map(|processes| {
-        let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
-        let sentence = format!(
-            "processes of a job live ({}), started before a backup of this state directory was put back, and which \
-             job's they are cannot be told: no job is started",
-            pids.join(", ")
-        );
-        Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, "jobs", sentence).with_next("recoveryctl jobs list")
-    }));
+    let (mut found, mut told) = (Vec::new(), Vec::new());
+    for (id, living) in
+        table.living_jobs(dir).into_iter().filter(|(_, living)| living.is_of_other_incarnation)
+    {
+        match state.get(&id) {
+            Some(job) if job.status == JobStatus::Queued => {
+                found.push(of_other_incarnation(&format!("job:{id}"), &living.processes));
+            }
+            // One that runs is judged, and tells it then.
+            Some(_) => {}
+            None => found.extend(unknown_to_the_queue(&id, &living)),
+        }
+        told.extend(living.processes);
+    }
+    if let Some(processes) = table.unnamed_survivors(dir) {
+        let closes = "it may be any of those that wait, so none is started";
+        let sentence = left_running(&processes, "an unknown job", closes);
+        found.push(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, "jobs", sentence));
+        told.extend(processes);
+    }
+    let wanted: BTreeSet<_> = state.queued().filter_map(|job| job.repository.clone()).collect();
+    let others = if wanted.is_empty() { None } else { Some(OtherTimes::look(dir)) };
+    for repository in
+        others.iter().flat_map(|others| wanted.iter().map(move |name| (name, others.users_of(name))))
+    {
+        found.extend(under_lock(repository.0, &repository.1, &told));
+    }
     found
 }
 
+/// Of a job that was submitted in the time that is lost. It is none of those that wait.
+fn unknown_to_the_queue(id: &JobId, living: &LivingJob) -> Option<Finding> {
+    let names: Vec<String> = living.repositories.iter().map(|name| format!("'{name}'")).collect();
+    let closes = match (living.tells_repository, names.is_empty()) {
+        (true, true) => return None,
+        (true, false) => format!("no job of repository {} is started", names.join(", ")),
+        (false, _) => {
+            "which repository it works on is not known, so no job that has one is started".to_owned()
+        }
+    };
+    let sentence =
+        left_running(&living.processes, &format!("job {id}, which the queue does not know,"), &closes);
+    Some(Finding::new(&catalogue::UNKNOWN_JOB_LIVES, format!("job:{id}"), sentence))
+}
+
+fn under_lock(repository: &str, users: &Users, told: &[ProcessIdentity]) -> Option<Finding> {
+    let processes: Vec<_> = match users {
+        Users::None => return None,
+        Users::Seen(all) => all.iter().filter(|p| !told.contains(p)).copied().collect(),
+        Users::Unseen => Vec::new(),
+    };
+    if processes.is_empty() && *users != Users::Unseen {
+        return None;
+    }
+    let closes = format!("no job of repository '{repository}' is started");
+    let sentence = left_running(&processes, "a command under a lock", &closes);
+    Some(Finding::new(&catalogue::LOCK_OF_OTHER_INCARNATION, format!("lock:{repository}"), sentence))
+}
+
+/// `whose` they are, and what is closed while they live.
+fn left_running(processes: &[ProcessIdentity], whose: &str, closes: &str) -> String {
+    let (run, them) = if processes.len() == 1 { ("runs", "it has") } else { ("run", "they have") };
+    let since = format!("of {whose} {run} since before a backup was put back: {closes} until {them} ended");
+    match processes {
+        [] => format!("processes that cannot be seen from here {since}"),
+        _ => {
+            let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
+            format!("{} {since}. Wait, or: kill {}", processes_of(processes), pids.join(" "))
+        }
+    }
+}
+
 fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding {
+    let live = if processes.len() == 1 { "lives" } else { "live" };
     let sentence = format!(
-        "{} of it live, started before a backup of this state directory was put back",
+        "{} of it {live}, started before a backup of this state directory was put back",
         processes_of(processes)
     );
     Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object, sentence)
@@ -191,9 +257,12 @@ fn seconds(ms: i64) -> String {
 }
 
 fn processes_of(processes: &[ProcessIdentity]) -> String {
-    match processes {
-        [one] => format!("process {}", one.pid),
-        many => format!("{} processes", many.len()),
+    let pids: Vec<String> = processes.iter().take(PIDS).map(|process| process.pid.to_string()).collect();
+    match (pids.as_slice(), processes.len().saturating_sub(PIDS)) {
+        ([], _) => "processes that cannot be seen".to_owned(),
+        ([one], _) => format!("process {one}"),
+        ([first @ .., last], 0) => format!("processes {} and {last}", first.join(", ")),
+        (many, more) => format!("processes {} and {more} more", many.join(", ")),
     }
 }
 

@@ -14,14 +14,13 @@ use super::job_findings;
 use crate::archive;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
-use crate::locks::{Availability, JobLiveness, availability, inspect};
+use crate::locks::{Availability, JobLiveness, availability, inspect, lock_names};
 use crate::queue::{Counts, Job, JobId, JobStatus, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
     read_history, read_last,
 };
 use crate::startup::{SafeMode, last_turn, safe_mode};
-use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
 use crate::system::process_stat;
 
@@ -125,6 +124,8 @@ pub struct Sources<'a> {
     pub unavailable: &'a [DegradedResource],
     /// What is to be known of the open cleanups; `None` when they cannot be listed.
     pub cleanups: Option<&'a [Finding]>,
+    /// Those of them that cannot keep git work.
+    pub at_risk: &'a BTreeSet<String>,
     /// The crash loop that keeps jobs from being started.
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
@@ -153,6 +154,7 @@ pub struct Gathered {
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
     cleanups: Option<Vec<Finding>>,
+    at_risk: BTreeSet<String>,
     webhooks: Option<crate::webhooks::Survey>,
     starts_held: Option<StartsHeld>,
 }
@@ -169,6 +171,7 @@ impl Gathered {
     /// opened by the caller, who can tell that it can only be looked at.
     #[must_use]
     pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
+        let cleanups = super::cleanup::open(dir).ok();
         Gathered {
             dir: dir.clone(),
             current: read_current(dir),
@@ -176,7 +179,8 @@ impl Gathered {
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
-            cleanups: super::cleanup::open(dir).and_then(|c| super::cleanup::findings(dir, &c)).ok(),
+            at_risk: cleanups.as_deref().map(super::cleanup::at_risk).unwrap_or_default(),
+            cleanups: cleanups.and_then(|c| super::cleanup::findings(dir, &c).ok()),
             webhooks: None,
             starts_held: starts_held(dir),
             queue,
@@ -212,6 +216,7 @@ impl Gathered {
             limits,
             unavailable: &self.unavailable,
             cleanups: self.cleanups.as_deref(),
+            at_risk: &self.at_risk,
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
             starts_held: self.starts_held.as_ref(),
@@ -222,9 +227,7 @@ impl Gathered {
 }
 
 fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
-    let Ok(entries) = std::fs::read_dir(dir.paths.locks()) else { return Vec::new() };
-    let names = entries.flatten().filter_map(|e| decode(e.file_name().to_str()?.strip_suffix(".lock.json")?));
-    let unusable = names.filter(|name| availability(dir, name) == Availability::Unavailable);
+    let unusable = lock_names(dir).filter(|name| availability(dir, name) == Availability::Unavailable);
     let why = "its lock's metadata cannot be understood, so nobody can say who holds it";
     let mut found: Vec<DegradedResource> = unusable
         .map(|name| DegradedResource { object: format!("lock:{name}"), why: why.to_owned() })
@@ -291,11 +294,12 @@ fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
     }
 }
 
-/// Findings by which something is unusable until somebody acts: a job that cannot end keeps its repository, and a
-/// cleanup that cannot keep git work goes nowhere.
-fn stops_something(finding: &Finding) -> bool {
-    let stops = [catalogue::JOB_CANNOT_END.code, catalogue::CLEANUP_WAITING.code];
-    finding.severity >= Severity::Error && stops.contains(&finding.code.as_ref())
+/// Findings by which something is unusable until somebody acts: a job that cannot end keeps its repository, a
+/// cleanup that cannot keep git work goes nowhere, whether it tries again by itself or not, and a job that nobody knows
+/// keeps others from starting.
+fn stops_something(sources: &Sources<'_>, finding: &Finding) -> bool {
+    let stops = [catalogue::JOB_CANNOT_END.code, catalogue::UNKNOWN_JOB_LIVES.code];
+    stops.contains(&finding.code.as_ref()) || sources.at_risk.contains(&finding.object)
 }
 
 /// What the last recovery called unusable and still is, and what is unusable now.
@@ -323,7 +327,7 @@ fn degraded(sources: &Sources<'_>, findings: &[Finding]) -> Vec<DegradedResource
     let claimed: Vec<_> = claimed
         .map(|(job, since)| DegradedResource { object: format!("job:{job}"), why: hangs(*since) })
         .collect();
-    let stopped = findings.iter().filter(|finding| stops_something(finding));
+    let stopped = findings.iter().filter(|finding| stops_something(sources, finding));
     let stopped: Vec<_> =
         stopped.map(|f| DegradedResource { object: f.object.clone(), why: f.sentence.clone() }).collect();
     let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });

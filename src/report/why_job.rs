@@ -1,15 +1,17 @@
 //! Every piece of evidence behind the verdict on a job, and why it is where it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::job_findings::{of_failed_start, of_judgement};
+use super::job_findings::{of_failed_start, of_judgement, of_other_incarnations};
 use super::queue::waiting_for;
-use crate::jobs::{Evidence, Judgement, Liveness, Look, ProcessTable, RecoverSettings, Verdict, judge};
-use crate::queue::{Job, JobStatus, QueueState};
+use crate::jobs::{
+    Evidence, Judgement, Liveness, LivingJob, Look, ProcessTable, RecoverSettings, Verdict, judge,
+};
+use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::state::Word;
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
@@ -70,18 +72,52 @@ impl WhyJob {
             false => judged.map(of_judgement).unwrap_or_default(),
         };
         findings.extend(of_failed_start(job));
+        let waits = job.status == JobStatus::Queued && !dir.is_copy();
+        let mut living = if waits { table.living_jobs(dir) } else { BTreeMap::new() };
+        living.retain(|_, living| living.is_of_other_incarnation);
+        let in_the_way = if waits { kept_by_other_times(dir, state, job, &living) } else { Vec::new() };
+        let because = match in_the_way.first() {
+            Some(finding) => finding.sentence.clone(),
+            None => because(dir, state, job, judged),
+        };
+        findings.extend(in_the_way);
+        let of_other_times = living.remove(&job.id).into_iter().flat_map(|living| living.processes);
         WhyJob {
             object: format!("job:{}", job.id),
             status: job.status.as_str(),
             attempt: job.attempt,
-            because: because(dir, state, job, judged),
+            because,
             verdict: judged.map(|j| j.verdict.as_str()),
             liveness: judged.map(|j| j.liveness().as_str()),
             evidence: judged.map(|j| j.evidence.clone()).unwrap_or_default(),
-            processes: judged.map(processes).unwrap_or_default(),
+            processes: match judged {
+                Some(judgement) => processes(judgement),
+                None => of_other_times.map(|process| shown("other", process)).collect(),
+            },
             findings,
         }
     }
+}
+
+/// What lives from before a backup was put back and keeps this job, of those that wait, from starting.
+fn kept_by_other_times(
+    dir: &StateDir,
+    state: &QueueState,
+    job: &Job,
+    living: &BTreeMap<JobId, LivingJob>,
+) -> Vec<Finding> {
+    let own = format!("job:{}", job.id);
+    let lock = job.repository.as_ref().map(|name| format!("lock:{name}"));
+    let closes = |object: &str| {
+        let id = object.strip_prefix("job:").and_then(|id| id.parse().ok());
+        let unknown = id.filter(|id| state.get(id).is_none()).and_then(|id| living.get(&id));
+        job.repository.as_deref().zip(unknown).is_some_and(|(name, unknown)| unknown.may_work_on(name))
+    };
+    let is_of_it = |finding: &Finding| {
+        let object = finding.object.as_str();
+        object == own || object == "jobs" || Some(object) == lock.as_deref() || closes(object)
+    };
+    of_other_incarnations(dir, state).into_iter().filter(is_of_it).collect()
 }
 
 fn because(dir: &StateDir, state: &QueueState, job: &Job, judgement: Option<&Judgement>) -> String {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -84,6 +85,15 @@ pub enum StateError {
         #[source]
         source: io::Error,
     },
+    /// Files of an earlier time were put back, and the incarnation that begins with that cannot be written down.
+    #[error("files of an earlier time were put back into {}, and that cannot be written down", path.display())]
+    NotNoted {
+        /// The state directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<StateError>,
+    },
     /// The system refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -105,6 +115,9 @@ pub struct StateDir {
     pub standing: Standing,
     /// What is recorded of its past.
     pub past: Past,
+    /// Whether processes of another incarnation may live: shared by all clones, for a recovery finds it out, and
+    /// what looks for them is asked often.
+    pub has_survivors: Arc<AtomicBool>,
     /// The seam to the disk.
     pub disk: Disk,
     /// What time it is.

@@ -23,15 +23,13 @@
 //! | cannot be told (no birth time, changing inode numbers) | any | | itself |
 //! | nothing is recorded, or the record is damaged | any | | itself: recorded now |
 //!
-//! A copy is not written to (see [`crate::durable::Home`]) until [`StateDir::adopt_as_new`] makes another state
+//! A copy is not written to (see [`crate::durable::Home`]) until [`crate::repair::adopt_as_new`] makes another state
 //! directory of it. Where a backup was put back *into* the recorded folder, its record says nothing: an
 //! attribute of the folder itself (`user.recoveryctl.incarnation`), which is no file that a backup has, and the
-//! processes that live (see `recovery::phases::survivors`) tell of it.
+//! processes that live (see [`crate::jobs::notice_restore`]) tell of it.
 //!
 //! What this does not tell: a whole machine that was cloned, disk, path and machine id alike; nothing that runs
 //! in one of the two can be seen from the other.
-//!
-//! [`StateDir::adopt_as_new`]: super::StateDir::adopt_as_new
 
 use std::path::{Path, PathBuf};
 

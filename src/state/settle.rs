@@ -1,6 +1,9 @@
 //! Finds out what a directory is when it is opened, and writes down what has changed: that it was moved, that a
 //! backup was put back, that it is a directory of its own now.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use uuid::Uuid;
 
 use super::clock::Clock;
@@ -8,7 +11,7 @@ use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
 use super::identity::Identity;
 use super::paths::StatePaths;
 use super::place::{
-    CopiedFrom, Place, PlaceRecord, Restored, Standing, StateStamp, next_incarnation, record_here,
+    CopiedFrom, Past, Place, PlaceRecord, Restored, Standing, StateStamp, next_incarnation, record_here,
     standing_of,
 };
 use crate::durable::log::{self, Position, ReadRequest};
@@ -34,17 +37,44 @@ impl StateDir {
         };
         let disk = disk.at_home(home);
         let (lock_wait, segment_bytes) = (LOCK_WAIT, SEGMENT_BYTES);
-        let mut dir =
-            StateDir { paths, identity, place, standing, past, disk, clock, lock_wait, segment_bytes };
+        let has_survivors = Arc::new(AtomicBool::new(may_survive(&past)));
+        let mut dir = StateDir {
+            paths,
+            identity,
+            place,
+            standing,
+            past,
+            has_survivors,
+            disk,
+            clock,
+            lock_wait,
+            segment_bytes,
+        };
         match dir.standing {
             Standing::Own | Standing::Copied { .. } => {}
             Standing::Unrecorded | Standing::Restored { .. } => match dir.write_down() {
                 Err(e) if !is_refusal(&e) => return Err(e),
-                // The next process that has to write tells it.
+                // Who only looks can do so; who acts on what it sees calls `settle`.
                 _ => {}
             },
         }
         Ok(dir)
+    }
+
+    /// Writes down that a backup was put back, where that was not possible when the directory was opened. Until it is
+    /// written, the directory passes for the incarnation that was lost: who judges or starts something calls this.
+    ///
+    /// # Errors
+    /// Why it cannot be written down.
+    pub fn settle(&mut self) -> Result<(), StateError> {
+        match self.standing {
+            Standing::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
+            Standing::Own | Standing::Unrecorded | Standing::Copied { .. } => Ok(()),
+        }
+    }
+
+    fn not_noted(&self, why: StateError) -> StateError {
+        StateError::NotNoted { path: self.paths.root().to_owned(), source: Box::new(why) }
     }
 
     /// Records the place as it is now, under the lock of the identity: somebody else may have been faster.
@@ -70,9 +100,14 @@ impl StateDir {
             }
         }
         record.write(&self.disk, &self.paths)?;
-        self.past = record.past();
+        self.remember(record.past());
         self.standing = Standing::Own;
         Ok(())
+    }
+
+    fn remember(&mut self, past: Past) {
+        self.has_survivors.store(may_survive(&past), Ordering::Relaxed);
+        self.past = past;
     }
 
     fn restored_now(&self, why: &str) -> Restored {
@@ -128,7 +163,7 @@ impl StateDir {
     /// Whether processes of another incarnation of this directory may live.
     #[must_use]
     pub fn may_have_survivors(&self) -> bool {
-        self.past.restored.as_ref().is_some_and(|restored| restored.has_survivors)
+        self.past.restored.is_some() && self.has_survivors.load(Ordering::Relaxed)
     }
 
     /// First in the identity: killed before the record of the place is written, one more begins.
@@ -153,10 +188,11 @@ impl StateDir {
     /// # Errors
     /// What the system says.
     pub fn note_restored(&mut self, why: &str) -> Result<(), StateError> {
-        self.change_record(|dir, record| {
+        let noted = self.change_record(|dir, record| {
             record.restored = Some(dir.restored_now(why));
             dir.begin_incarnation(record)
-        })
+        });
+        noted.map_err(|e| self.not_noted(e))
     }
 
     /// Notes that a recovery has told of the restore, and whether processes of another incarnation are left.
@@ -224,7 +260,8 @@ impl StateDir {
         record.copied_from = Some(CopiedFrom { path: of, state_id: original, at: now });
         identity.write(&self.disk, &self.paths.identity())?;
         record.write(&self.disk, &self.paths)?;
-        (self.identity, self.past, self.standing) = (identity, record.past(), Standing::Own);
+        (self.identity, self.standing) = (identity, Standing::Own);
+        self.remember(record.past());
         Ok(())
     }
 
@@ -237,7 +274,7 @@ impl StateDir {
         let mut record = record_here(&self.paths, &self.identity, &self.place, self.clock.now(), before);
         change(self, &mut record)?;
         record.write(&self.disk, &self.paths)?;
-        self.past = record.past();
+        self.remember(record.past());
         Ok(())
     }
 
@@ -262,6 +299,15 @@ impl StateDir {
         }
     }
 
+    /// Whether the identity on disk is the very one that was read at opening. Unlike in
+    /// [`StateDir::is_still_itself`], one that is lost since is not.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_unchanged(&self) -> Result<bool, StateError> {
+        Ok(Identity::read(&self.paths.identity())?.is_some_and(|now| now == self.identity))
+    }
+
     /// The least fencing number of this incarnation: above all that an earlier one can have given, for none of
     /// them has granted more than a thousand locks a second since it began.
     #[must_use]
@@ -278,6 +324,10 @@ impl StateDir {
     pub fn mark(&self) -> String {
         format!("{}@{}", self.identity.incarnation, self.place.as_mark())
     }
+}
+
+fn may_survive(past: &Past) -> bool {
+    past.restored.as_ref().is_some_and(|restored| restored.has_survivors)
 }
 
 /// Whether the disk, or the lock's holder, keeps this process from writing anything down: what it is to write

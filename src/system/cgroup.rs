@@ -92,11 +92,9 @@ impl Cgroup {
         self.write("cgroup.procs", b"0")
     }
 
-    /// Does something while this process is in it, and takes it out again: what is started meanwhile stays.
-    ///
-    /// # Errors
-    /// What `act` says. Where this process may not go in, or out, it acts all the same.
-    pub fn around<T>(&self, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Does something while this process is in it, and takes it out again: what is started meanwhile stays. Where
+    /// this process may not go in, it acts all the same; says whether it was in.
+    pub fn around<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
         let before = own_group().map(|path| Cgroup { path });
         let is_inside = before.is_some() && self.join().is_ok();
         let done = act();
@@ -104,7 +102,7 @@ impl Cgroup {
             // One that has to stay is a member like the others until it ends.
             let _ = before.join();
         }
-        done
+        (done, is_inside)
     }
 
     /// Whether this process is in it, or in one below.
@@ -303,5 +301,18 @@ mod tests {
         assert!(!group.is_populated().unwrap(), "gone");
         group.kill().unwrap();
         group.remove().unwrap();
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn group_that_was_swept_before_it_could_be_joined_is_no_fence() {
+        let group = match Cgroup::create(&format!("recoveryctl-test-swept-{}", std::process::id())) {
+            Ok(group) => group,
+            Err(e) => return eprintln!("SKIPPED: no control group can be made here: {e}"),
+        };
+        assert_eq!(group.around(|| group.has_this_process()), (true, true));
+        assert!(!group.has_this_process());
+        group.remove().unwrap();
+        assert_eq!(group.around(|| group.has_this_process()), (false, false));
     }
 }

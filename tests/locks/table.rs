@@ -57,6 +57,21 @@ fn a_recorded_pid_that_is_another_process_by_now_is_gone() {
 }
 
 #[test]
+fn what_could_not_be_ended_and_cannot_be_seen_keeps_the_lock_from_being_granted() {
+    let bench = Bench::new();
+    drop(bench.take().unwrap());
+    bench.edit(|m| {
+        m["process"]["start_time"] = (m["process"]["start_time"].as_u64().unwrap() + 1).into();
+        m["is_left_unseen"] = true.into();
+    });
+    assert!(matches!(bench.verdict(JobLiveness::Unknown), LockVerdict::Unknown { .. }));
+    assert!(matches!(bench.take(), Err(LockRefused::Unavailable { .. })));
+    // The command itself is known, and gone.
+    bench.edit(|m| m["command"] = serde_json::json!({"pid": 1, "start_time": u64::MAX}));
+    assert_eq!(bench.verdict(JobLiveness::Unknown), LockVerdict::Stale);
+}
+
+#[test]
 fn a_jobs_lock_goes_by_the_job() {
     let bench = Bench::new();
     let mut other = Other::start(&bench, &["hold-job", "build", "41"]);

@@ -215,7 +215,7 @@ impl Action {
     /// Give deliveries up.
     #[must_use]
     pub fn discard_webhooks(ids: &[String]) -> Action {
-        let does = "Gives it up for good: whoever waits for it is never told.";
+        let does = "Gives it up for good: its receiver is never told.";
         let title = titled("Give up", "delivery", ids).replace("deliverys", "deliveries");
         let action = Action::of_many(title, "Give up", &["webhooks", "discard"], ids, does);
         Action { weight: Weight::Typed("give up".to_owned()), ..action }

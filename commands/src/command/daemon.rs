@@ -144,7 +144,7 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     descriptors::raise();
     let dir =
         context.state_dir_or_create().or_else(|_| context.state_dir_for_repair().map(|(dir, _)| dir))?;
-    let dir = context.notice_restore(dir);
+    let dir = context.notice_restore(dir)?;
     if !dir.is_copy() {
         dir.check_abilities()?;
     }

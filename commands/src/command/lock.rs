@@ -54,7 +54,9 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
         return rehearse(context, args);
     }
     leave_job(context, Server::Lock)?;
-    let dir = context.state_dir_or_create()?;
+    let mut dir = context.state_dir_or_create()?;
+    // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.
+    dir.settle()?;
     let holders = holders(context, &dir)?;
     let caller = Caller::this(std::env::vars_os());
     let jobs = context.settings()?.jobs.clone();
@@ -93,6 +95,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
         Err(e @ GiveBackError::LeftRunning { .. }) => {
             context.output.warning(&format!("{e}; when that has ended it is free"));
         }
+        Err(e @ GiveBackError::CannotEnd { .. }) => context.output.warning(&e.to_string()),
         Err(e) => context
             .output
             .warning(&format!("the lock was not given back in order, a recovery will do that: {e}")),

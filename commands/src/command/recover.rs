@@ -42,7 +42,7 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
         Err(e) => (context.state_dir().map_err(|_| e)?, None),
         opened => opened?,
     };
-    let dir = context.notice_restore(dir);
+    let dir = context.notice_restore_or_warn(dir);
     if let Some(daemon) = running_daemon(&dir)? {
         let message =
             format!("process {} (daemon) has recovered this state directory and works on it", daemon.pid);

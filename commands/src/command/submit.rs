@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::Args;
 use recovery::queue::{
-    BadRequest, Callback, CheckedRequest, CrashPolicy, JobExists, JobId, JobRequest, Queue, RequestDefaults,
-    Submitter, exported, masked_url,
+    BadRequest, Callback, CheckedRequest, CrashPolicy, Exported, JobExists, JobId, JobRequest, Queue,
+    RequestDefaults, Submitter, exported, masked_url,
 };
 use recovery::state::config::{Export, OnCrash};
 use recovery::state::{BadUnit, parse_duration};
@@ -124,12 +124,30 @@ pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Endi
 }
 
 fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDefaults, CliError> {
+    if export.is_some() && context.is_remote() {
+        let message =
+            "--export takes variables of this shell, and none are sent to a daemon: use --env".to_owned();
+        return Err(CliError::new(ErrorKind::Usage, message).code("export-not-sent"));
+    }
+    let is_asked_for = export.is_some();
     let (base, ours) = (context.folder(), context.variables());
     let owner = context.state_path()?.metadata().ok().map(|state| state.uid());
     let is_ours = owner.is_none_or(|owner| owner == rustix::process::geteuid().as_raw());
-    let jobs = &context.settings()?.jobs;
+    let jobs = context.settings()?.jobs.clone();
     let export = export.unwrap_or(&jobs.export);
-    let mut env = exported(export, ours);
+    let Exported { taken: mut env, missing, too_large } = exported(export, ours);
+    // What the configuration names for all shells need not be set in each of them.
+    if is_asked_for && !missing.is_empty() {
+        context
+            .output
+            .warning(&format!("not set here, so it does not go with the job: {}", missing.join(", ")));
+    }
+    if !too_large.is_empty() {
+        let names = too_large.join(", ");
+        context
+            .output
+            .warning(&format!("the environment is too large, so this does not go with the job: {names}"));
+    }
     // What the operator has configured for all jobs stands, unless somebody names it.
     let configured =
         |item: &String, name: &str| item.split_once('=').map_or(item.as_str(), |(n, _)| n) == name;

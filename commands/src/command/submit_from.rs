@@ -4,7 +4,7 @@
 //! whoever kills us midway knows from our output which lines are in. Memory is bounded by a batch; with
 //! `--all-or-nothing` by what one record of the queue log holds.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::Path;
@@ -20,9 +20,9 @@ use crate::output::Output;
 
 /// A batch ends with so many good lines …
 const BATCH_LINES: usize = 10_000;
-/// … or with so many bytes of them.
+/// … or with so many bytes of them and of the environment that each job gets.
 const BATCH_BYTES: usize = 16 << 20;
-/// One record takes at most 100 MB, and JSON written anew may be longer than it came.
+/// The same when they go in together: one record takes at most 100 MB, and JSON written anew may be longer than it came.
 const TOGETHER_BYTES: usize = 32 << 20;
 /// So many bad lines are kept for the report; all are counted, and as text all are told.
 const ERRORS_KEPT: usize = 100_000;
@@ -145,6 +145,11 @@ fn judge(report: &FromReport, all_or_nothing: bool) -> Result<Ending, CliError> 
     }
 }
 
+/// As a record has them: `"NAME":"value",`, where many characters take two bytes.
+fn bytes_of(env: &BTreeMap<String, String>) -> usize {
+    env.iter().map(|(name, value)| name.len() + value.len() + 6).sum()
+}
+
 impl Intake<'_> {
     /// The next good line into the batch; false at the end.
     fn take(&mut self, lines: &mut Lines<Box<dyn BufRead>>) -> Result<bool, CliError> {
@@ -161,6 +166,8 @@ impl Intake<'_> {
         };
         match checked {
             Ok(request) => {
+                // What every job gets besides is in its record as well.
+                self.batch.bytes += bytes_of(&request.submission.spec.env);
                 self.batch.lines.push(number);
                 self.batch.requests.push(request);
             }
@@ -253,7 +260,8 @@ impl Intake<'_> {
                     format!("more than {TOGETHER_BYTES} bytes cannot go in together; nothing was submitted");
                 return Err(CliError::new(ErrorKind::Failed, message)
                     .code("batch-too-large")
-                    .hint("submit it without --all-or-nothing, or in parts"));
+                    .hint("submit it without --all-or-nothing, or in parts")
+                    .hint("each job takes its environment with it; without: --export none"));
             }
         }
         Ok(())

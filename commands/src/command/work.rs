@@ -78,7 +78,7 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     context.refuse_dry_run()?;
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
-    let dir = context.notice_restore(dir);
+    let dir = context.notice_restore(dir)?;
     run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
     Ok(Ending::Done)
@@ -88,7 +88,7 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
     context.refuse_dry_run()?;
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
-    let dir = context.notice_restore(dir);
+    let dir = context.notice_restore(dir)?;
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
     for text in &args.jobs {

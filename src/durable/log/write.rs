@@ -237,7 +237,7 @@ impl Log {
     #[must_use]
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
-            // Whoever has it mends the page before he writes.
+            // The process that has it mends the page before it writes.
             && let Ok(mut writer) = self.writer.try_lock()
         {
             // What stands in the way is told by the next append.
@@ -317,8 +317,8 @@ impl Log {
                 self.sync_to_end(&mut cached)?;
             }
         }
-        // Only now that the lead is given up: whoever is not covered wakes to take it. Woken before, he
-        // would find it still taken and sleep on, with nobody left to wake him.
+        // Only now that the lead is given up: a process that is not covered wakes to take it. Woken before, it
+        // would find it still taken and sleep on, with nobody left to wake it.
         self.page.wake();
         Ok(true)
     }

@@ -3,10 +3,11 @@
 //! A job may empty its workspace, as a clean checkout does. What it prints goes on into the file without a name, which
 //! is read here once more. What has the name now is the job's own, and gets another one.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::durable::{Disk, DiskError, DiskFile, replace_with};
+use crate::durable::{Disk, DiskError, DiskFile, Tried, replace_with};
 use crate::jobs::output::beginning;
 
 /// Read at a time, in bytes.
@@ -18,9 +19,15 @@ const PART: usize = 1 << 20;
 /// What the system says; it can be called again.
 pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool, DiskError> {
     let ours = file.metadata()?;
-    let named = path.symlink_metadata().ok();
+    let named = match path.symlink_metadata() {
+        Ok(named) => Some(named),
+        // Not there, or the folder is none any more: making it says so then.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(e) => return Err(e).tried("look at", path),
+    };
     let is_there = named.as_ref().is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
-    if is_there || ours.len() == 0 {
+    // Where nothing was printed and nothing has the name, there is nothing to put back.
+    if is_there || (ours.len() == 0 && named.is_none()) {
         return Ok(false);
     }
     if let Some(folder) = path.parent() {
@@ -83,5 +90,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"printed");
         assert_eq!(std::fs::read(&secret).unwrap(), b"secret");
         assert_eq!(std::fs::read_link(path.with_extension("log.1")).unwrap(), secret);
+    }
+
+    #[test]
+    fn without_a_line_printed_what_has_the_name_is_put_aside_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (disk, path) = (Disk::real(), folder.path().join("output.log"));
+        let file = disk.open_or_create(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!put_back(&disk, &file, &path).unwrap(), "nothing was printed, and nothing is there");
+        std::fs::write(&path, "the job's own").unwrap();
+        assert!(put_back(&disk, &file, &path).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        assert_eq!(std::fs::read(path.with_extension("log.1")).unwrap(), b"the job's own");
     }
 }

@@ -1,16 +1,30 @@
 //! A keeper for a job that has lost its supervisor and its keeper.
+//!
+//! Or whose keeper goes on into a file that the job has removed, or put something else in the place of: without a
+//! supervisor nobody would write that anew under its name ([`super::put_back`]) when the job is over. So it is done now,
+//! and a new keeper goes on behind it. There are never two on one pipe: each would take a part of what is printed.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
 
+use super::put_back::put_back;
 use super::stream::start;
-use crate::durable::{Disk, DiskError, Tried, is_held, try_lock};
+use crate::durable::{Disk, DiskError, DiskFile, Tried, is_held, try_lock};
+use crate::jobs::traces::is_keeper;
 use crate::queue::JobId;
 use crate::state::JobPaths;
-use crate::system::ProcessIdentity;
+use crate::system::{ProcessIdentity, ProcessStat, process_stat, signal_process};
+
+/// How long a keeper may take to stand still, and to go.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Standard output and standard error.
 const STREAMS: [u32; 2] = [1, 2];
@@ -34,6 +48,12 @@ pub(in crate::jobs) fn reattach(
         _ => {}
     }
     let Some(pipe) = processes().iter().find_map(|process| open_pipe(process.pid, id)) else { return Ok(()) };
+    if let Some((keeper, kept)) = keeper_of(&pipe) {
+        let kept = DiskFile::of(disk, kept, output.clone());
+        if !take_over(disk, keeper, &kept, &output)? {
+            return Ok(());
+        }
+    }
     let file = disk.open_or_create(&output)?;
     if !try_lock(&file)? {
         return Ok(()); // Somebody else was faster.
@@ -42,6 +62,53 @@ pub(in crate::jobs) fn reattach(
     // It lives as long as the job. Where no thread can be made, it stays a zombie until this process ends.
     let _ = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || keeper.wait());
     Ok(())
+}
+
+/// The keeper that empties a pipe, and the file into which it does: the job may have removed it, or put something else
+/// in its place, and then its lock is not seen under its name.
+fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
+    let wanted = pipe.metadata().ok()?;
+    let is_it = |m: std::fs::Metadata| (m.dev(), m.ino()) == (wanted.dev(), wanted.ino());
+    let pids = std::fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pid =
+        pids.find(|&pid| is_keeper(pid) && std::fs::metadata(format!("/proc/{pid}/fd/0")).is_ok_and(is_it))?;
+    let keeper = ProcessIdentity::of(pid)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let kept = rustix::fs::open(format!("/proc/{pid}/fd/1"), flags, Mode::empty()).ok()?;
+    Some((keeper, File::from(kept)))
+}
+
+/// Gives the output its name again, and ends the keeper that went on without it. It stands still meanwhile: what is
+/// printed waits in the pipe. Where the file cannot be written it goes on as before. False when it does not stand still.
+fn take_over(
+    disk: &Disk,
+    keeper: ProcessIdentity,
+    kept: &DiskFile,
+    output: &Path,
+) -> Result<bool, DiskError> {
+    let signal = |signal: Signal| signal_process(keeper, signal).tried("signal the keeper of", output);
+    let is_at_rest = |is_so: fn(&ProcessStat) -> bool| {
+        let begun = Instant::now();
+        loop {
+            match process_stat(keeper.pid).ok().filter(|stat| stat.identity == keeper) {
+                Some(stat) if !is_so(&stat) && begun.elapsed() >= STANDS_STILL => return false,
+                Some(stat) if !is_so(&stat) => std::thread::sleep(LOOK),
+                _ => return true,
+            }
+        }
+    };
+    signal(Signal::STOP)?;
+    if !is_at_rest(|stat| stat.is_stopped || stat.is_dead) {
+        signal(Signal::CONT)?;
+        return Ok(false);
+    }
+    if let Err(e) = put_back(disk, kept, output) {
+        signal(Signal::CONT)?;
+        return Err(e);
+    }
+    signal(Signal::KILL)?;
+    Ok(is_at_rest(|stat| stat.is_dead))
 }
 
 /// The pipe of this inode, by a descriptor of a process that prints into it.

@@ -19,7 +19,7 @@ use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::{FileLock, Tried, is_weakness, try_lock};
+use crate::durable::{FileLock, Home, Tried, is_weakness, try_lock};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::{OutputPipe, OutputStream};
@@ -33,7 +33,8 @@ use crate::queue::{End, Job, Outcome};
 use crate::state::{JobPaths, StateDir};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
-/// An output that the job has removed is put back by then, a second each, or lost with the disk that refuses it.
+/// So often, a second apart, it is tried to put back an output that the job has removed. On a disk that refuses it for
+/// so long it is lost.
 const PUT_BACK_TRIES: u32 = 30;
 
 /// An attempt whose claim was verified.
@@ -232,6 +233,9 @@ impl Attempt<'_> {
     }
 
     fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd, peak: &Peak) {
+        if !self.dir.is_still_itself() {
+            return;
+        }
         let exit = self.exit_record(pulse, end, peak, 0, false);
         let told =
             pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
@@ -260,7 +264,7 @@ impl Attempt<'_> {
     fn put_back_output(&self, pulse: &Pulse<'_>) -> Result<(), String> {
         let followed = self.dir.followed();
         let dir = followed.as_ref().unwrap_or(self.dir);
-        if !dir.paths.root().exists() {
+        if !is_of_this_attempt(dir) {
             return Ok(());
         }
         let paths = dir.paths.job(&self.job.id.to_string()).map_err(|e| e.to_string())?;
@@ -335,6 +339,12 @@ impl Attempt<'_> {
             (self.surroundings.notice)(&format!("the repository is not given back: {why}"));
         }
     }
+}
+
+/// Whether a state directory is still the folder, and of the time, that an attempt was begun in. A backup may have been
+/// put back into it, the folder may be gone, and another one may have its path.
+fn is_of_this_attempt(dir: &StateDir) -> bool {
+    dir.paths.root().exists() && dir.is_still_itself() && dir.disk.home().is_none_or(Home::is_at_its_path)
 }
 
 /// Whether a command could have this working directory.

@@ -129,10 +129,15 @@ impl<'a> Pulse<'a> {
 
     fn beat(&mut self) -> Result<(), DiskError> {
         self.last = Instant::now();
+        let followed = self.dir.followed();
+        if !followed.as_ref().unwrap_or(self.dir).is_still_itself() {
+            // A backup was put back: what is there is not this attempt's.
+            return Ok(());
+        }
         self.keep_lock()?;
         match &self.file {
             // Where the directory was moved away, the file is there, and its name here is another's.
-            Some((file, len)) if is_whole(file, *len) || self.dir.followed().is_some() => file.touch(),
+            Some((file, len)) if is_whole(file, *len) || followed.is_some() => file.touch(),
             _ => self.write(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::sequence::Shared;
 use crate::jobs::ProcessTable;
-use crate::locks::have_survivors;
+use crate::locks::OtherTimes;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{self, Finding, catalogue};
 use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
@@ -55,8 +55,9 @@ fn tell_of_restore(shared: &Shared, context: &PhaseContext) {
     let table = ProcessTable::new();
     let has_survivors = table.living_jobs(&shared.dir).values().any(|living| living.is_of_other_incarnation)
         || table.unnamed_survivors(&shared.dir).is_some()
-        || have_survivors(&shared.dir);
+        || OtherTimes::look(&shared.dir).is_any();
     // A rehearsal's copy is not told of; what cannot be written is told of again.
+    // All clones of this directory are told by the one that is.
     let _ = shared.dir.clone().note_told(has_survivors);
 }
 

@@ -9,7 +9,7 @@ pub const DAEMON_EXPOSED: Entry = Entry {
     severity: Severity::Warning,
     title: "The daemon listens on an address that other machines can reach",
     meaning: "Its address (daemon.listen, or --listen) is not one of this machine alone. HTTP here is not \
-              encrypted: whoever can listen on the way reads the token, and with the admin token can do \
+              encrypted: anybody who can listen on the way reads the token, and with the admin token can do \
               everything.",
     done: "Nothing: it was asked for. Every request must show a token, and its Host must be an address or one \
            of daemon.hosts.",

@@ -161,31 +161,53 @@ pub enum Export {
     None,
     /// Those with these names.
     Names(Vec<String>),
+    /// As all, and those with these names, whatever they look like.
+    AllAnd(Vec<String>),
 }
 
 impl Export {
     /// As it is written.
-    pub(super) const FORMS: &'static str = "all, none, or names of variables, such as \"LANG,EDITOR\"";
+    pub(super) const FORMS: &'static str = "all, none, names of variables, such as \"LANG,EDITOR\", or all and names, such as \"all,DEPLOY_TOKEN\"";
 
-    /// Whether that variable is named, and not merely one of all.
+    /// The variables that are named, and not merely some of all.
+    #[must_use]
+    pub fn named(&self) -> &[String] {
+        match self {
+            Export::All | Export::None => &[],
+            Export::Names(names) | Export::AllAnd(names) => names,
+        }
+    }
+
+    /// Whether that variable is named.
     #[must_use]
     pub fn names(&self, name: &str) -> bool {
-        matches!(self, Export::Names(names) if names.iter().any(|named| named == name))
+        self.named().iter().any(|named| named == name)
+    }
+
+    /// Whether others than those that are named go along.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        matches!(self, Export::All | Export::AllAnd(_))
     }
 }
 
 impl FromStr for Export {
     type Err = &'static str;
 
-    /// `all`, `none`, or names with commas between them.
+    /// `all`, `none`, or names with commas between them, `all` perhaps among these.
     fn from_str(text: &str) -> Result<Export, &'static str> {
         match text {
             "all" => Ok(Export::All),
             "none" => Ok(Export::None),
             names => {
-                let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
-                let fits = |name: &String| !name.is_empty() && !name.contains(['=', '\0']);
-                if names.iter().all(fits) { Ok(Export::Names(names)) } else { Err(Export::FORMS) }
+                let mut names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
+                let fits = |name: &String| !name.is_empty() && name != "none" && !name.contains(['=', '\0']);
+                if !names.iter().all(fits) {
+                    return Err(Export::FORMS);
+                }
+                let count = names.len();
+                names.retain(|name| name != "all");
+                Ok(if names.len() < count { Export::AllAnd(names) } else { Export::Names(names) })
             }
         }
     }
@@ -197,6 +219,7 @@ impl fmt::Display for Export {
             Export::All => f.write_str("all"),
             Export::None => f.write_str("none"),
             Export::Names(names) => f.write_str(&names.join(",")),
+            Export::AllAnd(names) => write!(f, "all,{}", names.join(",")),
         }
     }
 }

@@ -69,7 +69,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         member("keep_days", Shape::Count, To::Option("--keep-days"), "Keep those of so many days"),
         member(
             "keep_bytes",
-            Shape::Like("^[1-9][0-9]{0,6}(KiB|MiB|GiB|TiB)?$"),
+            // Of what `parse_size` takes, what fits into 64 bits.
+            Shape::Like("^([0-9]{1,7}(\\.[0-9]{1,3})?\\s?[KMGT](i?[Bb])?|[0-9]{1,18}\\s?[Bb]?)$"),
             To::Option("--keep-bytes"),
             "Keep so much of the newest: a size, such as \"10GiB\"",
         ),
