@@ -216,7 +216,7 @@ fn processes_that_are_not_listed_protect_and_the_way_out_is_named() {
         let plain = place.command();
         let mut command = Command::new("unshare");
         let script = "mount -t proc -o hidepid=$1 proc /proc && shift && \
-                      exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+                      setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"; exit $?";
         command.args(["--pid", "--mount", "--fork", "--kill-child", "--", "sh", "-c", script, "sh", hides]);
         command.arg(place.program_for_all()).args(words).env_clear().current_dir(place.path(""));
         plain.get_envs().filter_map(|(name, value)| Some((name, value?))).for_each(|(name, value)| {

@@ -75,7 +75,12 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     let mut gathering = Gathering::new(picture);
     let mut hidden = Vec::new();
     for &pid in pids.iter().filter(|&&pid| pid != own) {
-        match gathering.process(pid) {
+        let mut told = gathering.process(pid);
+        // One that ends, or becomes another program, seems to hide itself for a moment.
+        if let Err(Silent::Hidden) = told {
+            told = gathering.process(pid);
+        }
+        match told {
             Ok(()) | Err(Silent::Gone) => {}
             Err(Silent::Hidden) => {
                 hidden.push(pid);

@@ -167,7 +167,12 @@ fn seen(fd: OwnedFd, path: &Path, visitor: &mut dyn Visitor) -> Result<Option<Le
     let mut buffer: Vec<u8> = Vec::with_capacity(32 << 10);
     let mut entries = RawDir::new(fd.as_fd(), buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|e| Unread::new(path, e))?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            // It was removed meanwhile.
+            Err(Errno::NOENT) => break,
+            Err(e) => return Err(Unread::new(path, e)),
+        };
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
