@@ -106,7 +106,7 @@ fn process_is_found_by_whatever_it_uses() {
         (How::Open, "f = os.open(used + '/sub', os.O_RDONLY)"),
         (How::Open, "f = os.open(used + '/sub', os.O_PATH)"),
         (How::Mapped, "f = open(used + '/sub/file', 'r+'); m = mmap.mmap(f.fileno(), 0); f.close()"),
-        (How::Socket, "s = socket.socket(socket.AF_UNIX); s.bind(used + '/sub/s')"),
+        (How::Socket, "s = socket.socket(socket.AF_UNIX); s.bind(used + '/sub/own')"),
         (How::Socket, "os.chdir(used); s = socket.socket(socket.AF_UNIX); s.bind('relative'); os.chdir('/')"),
     ] {
         scene.is_used(how, scene.python(code));

@@ -343,6 +343,10 @@ fn work_is_kept_when_a_job_goes_whose_cleanup_was_passed_over() {
     assert!(!scene.workspace(&id).exists());
     let list = scene.run(scene.command().arg("--json"), &["cleanup", "archive", "list"]).ends_with(0).json();
     assert_eq!((&list["total"], &list["archives"][0]["source"]), (&1.into(), &"prune".into()), "{list}");
+    // It was judged as where it was: the linked tree has nothing of its own.
+    assert_eq!(list["archives"][0]["folder"], scene.workspace(&id).to_str().unwrap(), "{list}");
+    let kept = list["archives"][0]["repositories"].as_array().unwrap();
+    assert!(kept.iter().all(|repository| repository["path"] != "tree"), "{list}");
     let trash = std::fs::read_dir(scene.place.state().join("jobs/.trash")).unwrap();
     assert_eq!(trash.count(), 0);
 }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::remove_tree;
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, Tried, read_optional};
 use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
@@ -64,6 +64,8 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
     listed.into_iter().filter(|slot| !is_known(slot)).collect()
 }
 
+/// A sentinel is not longer.
+const LONGEST: u64 = 1 << 20;
 /// How the name of a slot begins that is being deleted: what is left of it is not looked at for work again.
 const GOING: &str = "going-";
 
@@ -98,6 +100,20 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Res
     Ok(emptied)
 }
 
+/// Where a slot's workspace was: what is in it may name places in it so. The queue does not know its job any more, but
+/// its sentinel does; a job can write that file, so the slot's name must confirm it.
+fn was(dir: &StateDir, slot: &Path, name: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Sentinel {
+        job_id: String,
+    }
+    let path = slot.join("sentinel.json");
+    path.symlink_metadata().ok().filter(|found| found.is_file() && found.len() < LONGEST)?;
+    let Sentinel { job_id } = serde_json::from_slice(&read_optional(&path).ok()??).ok()?;
+    let is_its = name.ends_with(&format!("-{:08x}", crc32fast::hash(job_id.as_bytes())));
+    dir.paths.job(&job_id).ok().filter(|_| is_its).map(|paths| paths.workspace)
+}
+
 /// A slot by the name under which it is deleted; why it must stay.
 fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBuf, String>, DiskError> {
     let Some(name) = slot.file_name().and_then(|name| name.to_str()) else {
@@ -106,9 +122,10 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
     if name.starts_with(GOING) {
         return Ok(Ok(slot.to_owned()));
     }
+    let was = was(dir, slot, name);
     let request = KeepRequest {
         folder: slot,
-        was: None,
+        was: was.as_deref(),
         archive_id: &format!("pruned-{name}"),
         source: ArchiveSource::Prune,
         object: format!("workspace:{name}"),
