@@ -194,7 +194,7 @@ impl Context {
         match notice_restore(&mut dir) {
             Ok(false) => {}
             Ok(true) => {
-                self.output.warning("the state directory went back in time: see recoveryctl state show")
+                self.output.warning("the state directory went back in time: see recoveryctl state show");
             }
             Err(e) => {
                 let error = CliError::from(e);

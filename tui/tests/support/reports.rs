@@ -155,7 +155,7 @@ fn cleanups(names: Names, count: usize) -> Cleanups {
             items_done: 2,
             items_total: 5,
             error: (status == PhaseStatus::Failed).then(|| names.name(i)),
-            is_work_at_risk: i % 3 == 0,
+            is_work_at_risk: i.is_multiple_of(3),
             next_try_at: (status == PhaseStatus::Failed).then(|| NOW.plus_millis(30_000)),
             step: Some(names.name(i)),
             notes: vec![names.name(i + 1)],
