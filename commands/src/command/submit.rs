@@ -124,7 +124,7 @@ pub(crate) fn cmd_submit(context: &mut Context, args: SubmitArgs) -> Result<Endi
 }
 
 fn defaults(context: &mut Context, export: Option<&Export>) -> Result<RequestDefaults, CliError> {
-    if export.is_some() && context.is_remote() {
+    if export.is_some_and(|which| *which != Export::None) && context.is_remote() {
         let message =
             "--export takes variables of this shell, and none are sent to a daemon: use --env".to_owned();
         return Err(CliError::new(ErrorKind::Usage, message).code("export-not-sent"));

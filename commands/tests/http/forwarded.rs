@@ -103,6 +103,17 @@ fn ageless(text: &str) -> String {
     words.join(" ")
 }
 
+/// Nothing of this shell goes along, so what asks for it is refused and not passed over.
+#[test]
+fn variables_are_not_sent_to_a_daemon() {
+    let served = Served::new();
+    for which in ["all", "LANG", "all,LANG"] {
+        let refused = served.forwarded(false, &["--json", "submit", "--export", which, "--", "true"]);
+        assert_eq!(refused.ends_with(2).error()["code"], "export-not-sent", "{which}");
+    }
+    served.forwarded(false, &["submit", "--export", "none", "--", "true"]).ends_with(0);
+}
+
 #[test]
 fn every_command_answers_the_same_through_a_daemon() {
     let served = Served::new();
