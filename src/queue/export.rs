@@ -72,12 +72,11 @@ const OF_THE_SESSION_BEGIN: &[&str] =
     &["RECOVERYCTL_", "LISTEN_", "XDG_", "SSH_", "DBUS_", "SUDO_", "TMUX", "BASH_FUNC_", "LD_", "VTE_"];
 
 /// Of the call that `submit` was started in: of one repository (`git rev-parse --local-env-vars` lists them, and git
-/// clears them itself before it goes into another one), and of one make with its descriptors.
+/// clears them itself before it goes into another one; not its [`GIT_SETTINGS`]), and of one make with its descriptors.
 const OF_A_CALL: &[&str] = &[
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CONFIG",
     "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
     "GIT_OBJECT_DIRECTORY",
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -96,8 +95,8 @@ const OF_A_CALL: &[&str] = &[
     "MAKELEVEL",
     "CARGO_MAKEFLAGS",
 ];
-/// What `GIT_CONFIG_COUNT` counts.
-const OF_A_CALL_BEGIN: &[&str] = &["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
+/// Settings of git for every repository, which people export. They count each other: all of them go along, or none.
+const GIT_SETTINGS: &[&str] = &["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
 
 /// In the name of a variable that holds a secret.
 const SECRET: &[&str] = &[
@@ -135,9 +134,14 @@ pub struct Exported {
 /// nor those that would make it too large: those that are named have their room first, then the others by name.
 pub fn exported(export: &Export, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Exported {
     let text = |text: OsString| text.into_string().ok();
-    let variables = variables.into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+    let variables: Vec<(String, String)> =
+        variables.into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    let is_secret_for_git =
+        variables.iter().any(|(name, value)| is_git_setting(name) && has_secret(name, value));
     let (mut named, others): (BTreeMap<_, _>, BTreeMap<_, _>) = variables
+        .into_iter()
         .filter(|(name, value)| goes_along(export, name, value))
+        .filter(|(name, _)| export.names(name) || !(is_secret_for_git && is_git_setting(name)))
         .partition(|(name, _)| export.names(name));
     let missing = export.named().iter().filter(|name| !named.contains_key(*name)).cloned().collect();
     let (mut bytes, mut too_large) = (0, Vec::new());
@@ -170,7 +174,18 @@ fn is_of_the_session(name: &str) -> bool {
 }
 
 fn is_of_a_call(name: &str) -> bool {
-    OF_A_CALL.contains(&name) || OF_A_CALL_BEGIN.iter().any(|begin| name.starts_with(begin))
+    OF_A_CALL.contains(&name)
+}
+
+fn is_git_setting(name: &str) -> bool {
+    GIT_SETTINGS.iter().any(|begin| name.starts_with(begin))
+}
+
+/// `http.extraHeader` holds what a server lets one in by.
+fn has_secret(name: &str, value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let words = ["authorization", "extraheader", "password", "secret", "token"];
+    may_be_secret(name, value) || words.iter().any(|word| lower.contains(word))
 }
 
 /// An address with a password or a token in it is one too, also as one of several; the address of a proxy may do without
@@ -237,14 +252,32 @@ mod tests {
         let variables = [
             ("GIT_DIR", "."),
             ("GIT_QUARANTINE_PATH", "/srv/web.git/objects/tmp_objdir-1"),
-            ("GIT_CONFIG_COUNT", "1"),
-            ("GIT_CONFIG_KEY_0", "a.b"),
             ("GIT_EDITOR", "vi"),
             ("MAKEFLAGS", " -j --jobserver-auth=3,4"),
             ("MAKELEVEL", "1"),
         ];
         assert_eq!(taken("all", &variables), ["GIT_EDITOR"]);
         assert_eq!(taken("all,MAKELEVEL", &variables), ["GIT_EDITOR", "MAKELEVEL"]);
+    }
+
+    #[test]
+    fn settings_of_git_go_along_together_or_not_at_all() {
+        let of = |key: &str, value: &str| {
+            taken(
+                "all",
+                &[
+                    ("GIT_CONFIG_COUNT", "2"),
+                    ("GIT_CONFIG_KEY_0", "init.defaultBranch"),
+                    ("GIT_CONFIG_VALUE_0", "main"),
+                    ("GIT_CONFIG_KEY_1", key),
+                    ("GIT_CONFIG_VALUE_1", value),
+                ],
+            )
+            .len()
+        };
+        assert_eq!(of("protocol.file.allow", "always"), 5);
+        assert_eq!(of("http.extraHeader", "AUTHORIZATION: basic eDp5"), 0);
+        assert_eq!(of("url.https://x:hunter2@host/.insteadOf", "https://host/"), 0);
     }
 
     #[test]
