@@ -168,7 +168,7 @@ fn every_operation_in_every_status() {
     ];
     for (row, (name, queued, running, over, nobody)) in table.into_iter().enumerate() {
         let expected = [&[queued, running], over.as_slice()].concat();
-        for (status, expected) in JobStatus::ALL.into_iter().zip(expected) {
+        for (status, expected) in JobStatus::ALL.iter().copied().zip(expected) {
             let mut state = with(status);
             let before = documents(&state);
             let totals = state.totals();

@@ -23,6 +23,7 @@ use recovery::state::StateError;
 use recovery::state::config::ConfigError;
 use recovery::webhooks::{DeliveryLogError, EngineError};
 use serde::Serialize;
+use strum::VariantArray;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Ending {
 }
 
 /// What kind of failure; each has its exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub(crate) enum ErrorKind {
     Failed,
     Usage,
@@ -68,21 +69,7 @@ pub(crate) enum ErrorKind {
 }
 
 impl ErrorKind {
-    const ALL: [ErrorKind; 13] = [
-        ErrorKind::Failed,
-        ErrorKind::Usage,
-        ErrorKind::NotFound,
-        ErrorKind::NoStateDirectory,
-        ErrorKind::Held,
-        ErrorKind::Refused,
-        ErrorKind::PlanOutOfDate,
-        ErrorKind::DaemonUnreachable,
-        ErrorKind::StateDamaged,
-        ErrorKind::Unconfirmed,
-        ErrorKind::NotAuthorised,
-        ErrorKind::Interrupted,
-        ErrorKind::Terminated,
-    ];
+    const ALL: &[ErrorKind] = <ErrorKind as VariantArray>::VARIANTS;
 
     /// The exit status, the code unless a more exact one is given, and the meaning.
     const fn row(self) -> (u8, &'static str, &'static str) {
@@ -121,7 +108,7 @@ pub(crate) fn status_table() -> String {
         (Ending::Degraded.status(), "done, but some items failed or the state is degraded"),
         (Ending::Findings.status(), "there are findings (only with --exit-code)"),
     ];
-    let failures = ErrorKind::ALL.map(|kind| (kind.status(), kind.row().2));
+    let failures = ErrorKind::ALL.iter().map(|kind| (kind.status(), kind.row().2));
     let mut rows: Vec<_> = endings.into_iter().chain(failures).collect();
     rows.sort_unstable();
     let lines = rows.iter().map(|(status, meaning)| format!("\n  {status:>3}  {meaning}"));

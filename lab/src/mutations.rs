@@ -19,6 +19,11 @@ fn find(name: &str) -> Result<Option<Mutation>, Error> {
     if name.is_empty() {
         return Ok(None);
     }
+    if cfg!(not(debug_assertions)) {
+        return Err(
+            "a laboratory that is built for release has no mutations: run it without --release".into()
+        );
+    }
     let found = Mutation::ALL.iter().copied().find(|m| m.name() == name);
     Ok(Some(found.ok_or_else(|| format!("no such mutation: {name}"))?))
 }

@@ -173,7 +173,7 @@ fn play_role(arguments: &[OsString]) -> Result<ExitCode, Error> {
 fn show(stage: &Stage) -> Result<(), Error> {
     // Refused while the log is unusable: then nothing is shown.
     let Ok(queue) = Queue::open(&stage.dir()?) else { return Ok(()) };
-    let any = JobStatus::ALL.map(JobStatus::as_str);
+    let any = JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>();
     queue.state().jobs().for_each(|job| stage.acknowledge(Fact::job(&job.id.to_string(), 1, &any)));
     Ok(())
 }

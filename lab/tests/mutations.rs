@@ -43,7 +43,7 @@ fn every_mutation_is_caught() {
         ..Limits::bounded()
     };
     let mut missed = Vec::new();
-    for mutation in Mutation::ALL {
+    for &mutation in Mutation::ALL {
         let failing_syncs = mutation == Mutation::ForgetFailedSync;
         // The moment between a write and its sync is one of many.
         let kills = if mutation == Mutation::ShowBeforeSync { usize::MAX } else { 4 };

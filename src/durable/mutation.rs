@@ -1,13 +1,17 @@
 //! Faults that the crash laboratory switches on, one at a time and within its own processes, to prove that
-//! it notices them. Without the feature `mutations` there is nothing here but `false`.
+//! it notices them. A program that is built for release has none of them: there is nothing here but `false`.
 
 use std::path::Path;
+#[cfg(debug_assertions)]
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use strum::VariantArray;
 
 use super::disk::Disk;
 use super::error::DiskError;
 
 /// A fault. Each is asked for at one place, which the name tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 #[allow(missing_docs)] // As above.
 pub enum Mutation {
     NoFolderSyncAfterRename,
@@ -30,24 +34,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 16] = [
-        Mutation::NoFolderSyncAfterRename,
-        Mutation::RenameBeforeSync,
-        Mutation::NoSyncOfManyFiles,
-        Mutation::NoFolderSyncForNewFolder,
-        Mutation::AcknowledgeBeforeSync,
-        Mutation::ShowBeforeSync,
-        Mutation::NoSyncBeforeNextSegment,
-        Mutation::RemoveSegmentsBeforeSnapshot,
-        Mutation::NoQuarantineOfTornTail,
-        Mutation::KeepTornTail,
-        Mutation::DropDamageWithoutQuarantine,
-        Mutation::ForgetFailedSync,
-        Mutation::LockMetadataInPlace,
-        Mutation::TrustPidAlone,
-        Mutation::IgnoreExitRecord,
-        Mutation::MarkerBeforeHistory,
-    ];
+    pub const ALL: &[Mutation] = <Mutation as VariantArray>::VARIANTS;
 
     /// Its name, for arguments and reports.
     #[must_use]
@@ -56,13 +43,13 @@ impl Mutation {
     }
 
     /// Whether it is switched on.
-    #[cfg(feature = "mutations")]
+    #[cfg(debug_assertions)]
     pub(crate) fn is_on(self) -> bool {
-        switch::ACTIVE.load(std::sync::atomic::Ordering::Relaxed) == self as usize + 1
+        ACTIVE.load(Ordering::Relaxed) == self as usize + 1
     }
 
     /// Whether it is switched on: never.
-    #[cfg(not(feature = "mutations"))]
+    #[cfg(not(debug_assertions))]
     #[inline]
     pub(crate) const fn is_on(self) -> bool {
         let _ = self;
@@ -79,17 +66,13 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
     file.sync()
 }
 
-#[cfg(feature = "mutations")]
-mod switch {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    pub(super) static ACTIVE: AtomicUsize = AtomicUsize::new(0);
-
-    /// Switches one fault on, or all off, in this process.
-    pub fn switch_on(mutation: Option<super::Mutation>) {
-        ACTIVE.store(mutation.map_or(0, |m| m as usize + 1), Ordering::Relaxed);
-    }
+/// Switches one fault on, or all off, in this process. Built for release, there is none.
+pub fn switch_on(mutation: Option<Mutation>) {
+    #[cfg(debug_assertions)]
+    ACTIVE.store(mutation.map_or(0, |m| m as usize + 1), Ordering::Relaxed);
+    #[cfg(not(debug_assertions))]
+    let _ = mutation;
 }
 
-#[cfg(feature = "mutations")]
-pub use switch::switch_on;
+#[cfg(debug_assertions)]
+static ACTIVE: AtomicUsize = AtomicUsize::new(0);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
@@ -18,7 +19,9 @@ use crate::system::docker::DockerObject;
 pub(super) const FINDING_PREFIX: &str = "orphan:";
 
 /// What kind of thing is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OrphanKind {
     /// A workspace whose job the queue does not know.
@@ -45,18 +48,7 @@ pub enum OrphanKind {
 
 impl OrphanKind {
     /// All, in the order in which they are scanned; processes go first when a plan is carried out.
-    pub const ALL: [OrphanKind; 10] = [
-        OrphanKind::JobDirectory,
-        OrphanKind::StagingDirectory,
-        OrphanKind::Container,
-        OrphanKind::Network,
-        OrphanKind::Volume,
-        OrphanKind::Lock,
-        OrphanKind::Sentinel,
-        OrphanKind::Index,
-        OrphanKind::TemporaryFile,
-        OrphanKind::Process,
-    ];
+    pub const ALL: &[OrphanKind] = <OrphanKind as VariantArray>::VARIANTS;
 
     /// As written.
     #[must_use]
@@ -78,7 +70,7 @@ impl OrphanKind {
     /// The kind of a word.
     #[must_use]
     pub fn of(word: &str) -> Option<OrphanKind> {
-        OrphanKind::ALL.into_iter().find(|k| k.as_str() == word)
+        OrphanKind::ALL.iter().copied().find(|k| k.as_str() == word)
     }
 
     /// The order in which a plan is carried out: what may use something goes before it.

@@ -103,7 +103,7 @@ fn look(
 ) -> Result<Plan, ScanError> {
     let wanted = |kind| kinds.is_empty() || kinds.contains(&kind);
     let mut scanned = Scanned { findings: damage, ..Scanned::default() };
-    for kind in OrphanKind::ALL.into_iter().filter(|k| wanted(*k)) {
+    for kind in OrphanKind::ALL.iter().copied().filter(|k| wanted(*k)) {
         scanned.count(kind, 0);
     }
     let folders =

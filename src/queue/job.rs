@@ -10,6 +10,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use strum::VariantArray;
 
 use super::id::JobId;
 use super::record::EndedBy;
@@ -20,7 +21,9 @@ use crate::state::Timestamp;
 const CLOCK_TOLERANCE_MS: i64 = 5_000;
 
 /// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Waits for its turn, its time (`not_before`) or its repository.
@@ -41,15 +44,7 @@ pub enum JobStatus {
 
 impl JobStatus {
     /// All of them, in the order in which reports list them.
-    pub const ALL: [JobStatus; 7] = [
-        JobStatus::Queued,
-        JobStatus::Running,
-        JobStatus::Succeeded,
-        JobStatus::Failed,
-        JobStatus::TimedOut,
-        JobStatus::Crashed,
-        JobStatus::Cancelled,
-    ];
+    pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 
     /// As written.
     #[must_use]

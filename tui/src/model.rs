@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use recovery::state::Timestamp;
+use strum::VariantArray;
 
 use crate::action::Action;
 use crate::listing::{Document, Listing, Object, Tone};
@@ -13,7 +14,7 @@ use crate::message::{Ask, Ran};
 use crate::panel::overview::Overview;
 
 /// A view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 #[allow(missing_docs)] // Their titles say it.
 pub enum View {
     Overview,
@@ -29,17 +30,7 @@ pub enum View {
 
 impl View {
     /// All of them, in the order of their numbers.
-    pub const ALL: [View; 9] = [
-        View::Overview,
-        View::Queue,
-        View::Jobs,
-        View::Locks,
-        View::Cleanup,
-        View::Orphans,
-        View::Startup,
-        View::Webhooks,
-        View::Audit,
-    ];
+    pub const ALL: &[View] = <View as VariantArray>::VARIANTS;
 
     /// Its name.
     #[must_use]
@@ -62,7 +53,7 @@ impl View {
     pub fn named(name: &str) -> Option<View> {
         let name = name.to_ascii_lowercase();
         let begins = |view: &View| view.title().to_ascii_lowercase().starts_with(&name);
-        View::ALL.into_iter().find(|view| !name.is_empty() && begins(view))
+        View::ALL.iter().copied().find(|view| !name.is_empty() && begins(view))
     }
 
     pub(crate) fn number(self) -> usize {

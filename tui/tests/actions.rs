@@ -18,7 +18,7 @@ fn all_views() -> Vec<Model> {
         update(&mut model, Message::Answer(Answer::Overview(Arc::new(overview))));
         model
     };
-    let lists = View::ALL.into_iter().skip(1);
+    let lists = View::ALL.iter().copied().skip(1);
     // Five startups are a crash loop.
     let lists = lists.map(|view| showing(view, reports::list(view, Names::Plain, 5)));
     [with(overview::degraded()), with(overview::running())].into_iter().chain(lists).collect()

@@ -77,7 +77,7 @@ fn what_a_recovery_found_is_shown_when_it_is_over() {
 
 #[test]
 fn lists() {
-    for view in View::ALL.into_iter().skip(1) {
+    for view in View::ALL.iter().copied().skip(1) {
         let name = view.title().to_lowercase();
         compare_all(&format!("{name}-reading"), &model(view));
         compare_all(&format!("{name}-empty"), &showing(view, reports::list(view, Names::Plain, 0)));
@@ -173,7 +173,7 @@ fn everything() -> Vec<Model> {
         with(overview::running()),
         with(overview::hostile(40)),
     ];
-    for view in View::ALL.into_iter().skip(1) {
+    for view in View::ALL.iter().copied().skip(1) {
         for keys in [
             &[][..],
             &[Key::Enter],

@@ -113,5 +113,5 @@ pub(super) fn tone_of(status: JobStatus) -> Tone {
 
 /// The status of a word of ours.
 pub(super) fn status_of(word: &str) -> Option<JobStatus> {
-    JobStatus::ALL.into_iter().find(|s| s.as_str() == word)
+    JobStatus::ALL.iter().copied().find(|s| s.as_str() == word)
 }

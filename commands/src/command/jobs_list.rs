@@ -28,7 +28,7 @@ pub(super) struct ListArgs {
 }
 
 fn statuses() -> PossibleValuesParser {
-    JobStatus::ALL.map(JobStatus::as_str).into()
+    JobStatus::ALL.iter().map(|status| status.as_str()).collect::<Vec<_>>().into()
 }
 
 pub(super) fn list(context: &mut Context, args: &ListArgs) -> Result<Ending, CliError> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::browser::Browser;
+use super::browser::{Browser, ESCAPE};
 use super::served::{confirm, enter, opened, serve, view};
 use crate::common::{Background, Foreign};
 use crate::crash::scene::{Scene, wait_for};
@@ -91,7 +91,7 @@ fn jobs_are_resumed_and_cancelled_and_their_output_grows() {
     view(&browser, "#jobs?status=failed", "broken");
     browser.press("[data-key='row-broken']", "Resume");
     browser.wait_for_text("#dialog", "attempt 2");
-    browser.key(thirtyfour::Key::Escape);
+    browser.key(ESCAPE);
     assert_eq!(browser.count("#dialog"), 0);
     assert_eq!(served.get("/api/jobs/broken").json()["status"], "failed");
     browser.press("[data-key='row-broken']", "Resume");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::browser::Browser;
+use super::browser::{Browser, ESCAPE};
 use super::served::{VIEWS, enter, opened, view};
 use crate::http::client::{Served, exchange};
 
@@ -100,7 +100,7 @@ fn a_viewer_sees_and_is_offered_no_change() {
         browser.js("const { cancelJob } = await import('/assets/actions/jobs.js'); cancelJob('holder')", &[]);
     assert_eq!(refused, json!(null));
     browser.wait_for_text("#dialog", "may look, and change nothing");
-    browser.key(thirtyfour::Key::Escape);
+    browser.key(ESCAPE);
     // The same browser, as somebody else.
     browser.press("#top", "Forget the token");
     enter(&browser, &served.address, &served.token("admin"));

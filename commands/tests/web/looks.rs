@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::browser::Browser;
+use super::browser::{Browser, ENTER, ESCAPE};
 use super::picture::after_a_crash;
 use super::served::{VIEWS, enter, opened, view};
 
@@ -82,23 +82,23 @@ fn it_is_used_with_the_keyboard_alone() {
     assert_eq!(focused(), "skip");
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(browser.js(outline, &[]), "solid", "the focus is seen");
-    browser.key(thirtyfour::Key::Enter);
+    browser.key(ENTER);
     assert_eq!(focused(), "main");
-    browser.key("3");
+    browser.key('3');
     browser.wait_for_text("#main", "All jobs");
-    browser.key("/");
+    browser.key('/');
     assert_eq!(focused(), "narrow-status");
     browser.js("document.activeElement.blur()", &[]);
-    browser.key("?");
+    browser.key('?');
     browser.wait_for_text("#dialog", "these keys");
-    browser.key(thirtyfour::Key::Escape);
+    browser.key(ESCAPE);
     assert_eq!(browser.count("#dialog"), 0);
     // To a job, its cancellation, and out again without a change.
     browser.wait_for_text("#main", "works");
     browser.js("document.querySelector('[data-key=\"row-works\"] button').focus()", &[]);
-    browser.key(thirtyfour::Key::Enter);
+    browser.key(ENTER);
     browser.wait_for_text("#dialog", "would be cancelled");
-    browser.key(thirtyfour::Key::Enter);
+    browser.key(ENTER);
     assert!(browser.wait(|page| page.count("#dialog") == 0).is_some(), "Enter alone leaves it as it is");
     assert_eq!(served.get("/api/jobs/works").json()["cancel_requested"], false);
     browser.log_has_only(&[]);

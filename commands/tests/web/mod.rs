@@ -16,3 +16,4 @@ mod looks;
 mod picture;
 mod recovery;
 mod served;
+mod webdriver;

@@ -82,7 +82,7 @@ pub(super) fn draw_tabs(frame: &mut Frame<'_>, area: Rect, model: &Model, theme:
     let room = usize::from(area.width);
     let all: usize = View::ALL.iter().map(|v| v.title().len() + 2).sum();
     let mut spans = Vec::new();
-    for (number, view) in (1..).zip(View::ALL) {
+    for (number, view) in (1..).zip(View::ALL.iter().copied()) {
         let is_shown = view == model.view;
         // Where there is no room for all the names, numbers do.
         let name = if is_shown || all <= room { view.title() } else { "" };
