@@ -20,7 +20,12 @@ const SCRIPT: &str = "set -e; exec 2>&1; export GIT_CONFIG_GLOBAL=/dev/null GIT_
     git push -q origin HEAD:main; git fetch -q; cd ..; git clone -q -b main $UP two; cp -r two three; \
     echo precious-work >one/new; echo precious-work >>two/f; git -C three worktree add -q --detach ../tree; \
     (cd tree; echo precious-work >>f; git commit -qam work); \
-    mkdir a; git init -q a/own; (cd a/own; echo precious-work >f; git add f; git commit -qm own)";
+    mkdir a; git init -q a/own; (cd a/own; echo precious-work >f; git add f; git commit -qm own); \
+    mkdir $MADE; cp -a one two three tree a $MADE; pwd >$MADE.from";
+
+/// The same for a second job, without any run of git.
+const AGAIN: &str = "set -e; cp -a $MADE/. .; read from <$MADE.from; \
+    sed -i \"s:$from/:$PWD/:\" tree/.git three/.git/worktrees/tree/gitdir";
 
 struct Scene {
     place: Place,
@@ -59,9 +64,10 @@ impl Scene {
     fn next(&mut self) -> String {
         self.jobs += 1;
         let id = format!("j{}", self.jobs);
-        let _ = std::fs::remove_dir_all(self.place.path("up.git"));
-        let up = format!("UP={}", self.place.path("up.git").display());
-        let submit = ["submit", "-q", "--id", &id, "--env", &up, "--", "sh", "-c", SCRIPT];
+        let (up, made) = (self.place.path("up.git"), self.place.path("made"));
+        let script = if made.exists() { AGAIN } else { SCRIPT };
+        let (up, made) = (format!("UP={}", up.display()), format!("MADE={}", made.display()));
+        let submit = ["submit", "-q", "--id", &id, "--env", &up, "--env", &made, "--", "sh", "-c", script];
         self.run(&mut self.command(), &submit).ends_with(0);
         self.run(&mut self.command(), &["work", "--once"]).ends_with(0);
         self.run(&mut self.command(), &["cleanup", "start", &id]).ends_with(0);
@@ -123,15 +129,13 @@ fn has_program(name: &str) -> bool {
 
 /// A `git` in front of the real one that does something else at one of its runs.
 fn shim(place: &Place, act: &str) -> String {
-    let (count, real) = (
-        place.path("count"),
-        String::from_utf8(Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout)
-            .unwrap(),
-    );
+    let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
+    // The shell alone, without a process: it runs a thousand times.
     let script = format!(
-        "#!/bin/sh\necho >>{0}\n[ $(wc -l <{0}) = $(cat {0}.at) ] && {{ {act}; }}\nexec {1} \"$@\"\n",
-        count.display(),
-        real.trim()
+        "#!/bin/sh\nread n <{0}; read at <{0}.at; n=$((n + 1)); echo $n >{0}\n\
+         [ $n = $at ] && {{ {act}; }}\nexec {1} \"$@\"\n",
+        place.path("count").display(),
+        String::from_utf8(real).unwrap().trim()
     );
     let path = place.write("bin/git", &script);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -149,13 +153,13 @@ fn workspace_stays_or_is_kept_whichever_run_of_git_fails_or_is_killed() {
         let path = shim(&scene.place, act);
         let mut at = first;
         loop {
-            scene.place.write("count", "");
-            scene.place.write("count.at", &at.to_string());
+            scene.place.write("count.at", &format!("{at}\n"));
             let id = scene.next();
-            scene.place.write("count", "");
+            scene.place.write("count", "0\n");
             scene.run(scene.command().env("PATH", &path), &["cleanup", "run"]);
             scene.has_all(&id, &format!("{act} at run {at}"));
-            let runs = std::fs::read_to_string(scene.place.path("count")).unwrap().lines().count();
+            let runs = std::fs::read_to_string(scene.place.path("count")).unwrap();
+            let runs: usize = runs.trim().parse().unwrap();
             if runs < at {
                 break;
             }

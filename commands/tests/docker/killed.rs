@@ -65,9 +65,10 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
         let mut kills = 0;
         let mut resumed = 0;
         let mut untold = 0;
-        // Every other rename, which the laboratory also has, and every call of the engine, which only this has.
+        // A third of the renames, which the laboratory also has, and every other call of the engine, which only this
+        // has: neighbours differ by the thing that they are for.
         let (renames, connections): (Vec<usize>, Vec<usize>) =
-            ((1..200).step_by(2).collect(), (1..200).collect());
+            ((1..200).step_by(3).collect(), (1..200).step_by(2).collect());
         // Each of four threads deletes a quarter of the files.
         let in_deletion = vec![1, 2, 30, 300, 1500, 2400];
         for (calls, numbers, files) in [
@@ -105,7 +106,7 @@ fn killed_at_every_step_it_removes_each_thing_once_and_nothing_else() {
                 assert_eq!(state["cleanups"].as_array().unwrap().len(), 0, "{state}");
             }
         }
-        assert!(kills > 25 && resumed > 15, "{kills} kills, {resumed} resumed");
+        assert!(kills > 14 && resumed > 8, "{kills} kills, {resumed} resumed");
         assert!(untold <= 4, "the engine did not tell of {untold} volumes");
         told(&format!("{kills} kills, {resumed} of them in the midst of a cleanup"));
         assert_eq!(engine.names("container"), ["bystander", "elsewhere"]);

@@ -205,9 +205,21 @@ pub fn exchange(
     stream.write_all(head.as_bytes()).ok()?;
     // It may be refused before it has all come.
     let _ = stream.write_all(body.unwrap_or_default().as_bytes());
-    let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes);
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 16 << 10]);
+    // Up to the length that is told: not everybody closes a connection that is to be closed.
+    while !is_whole(&bytes) {
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => bytes.extend_from_slice(&chunk[..read]),
+        }
+    }
     parse(&bytes)
+}
+
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(reply) = parse(bytes) else { return false };
+    let length = reply.header("content-length").and_then(|length| length.parse().ok());
+    length.is_some_and(|length: usize| reply.body.len() >= length)
 }
 
 fn parse(bytes: &[u8]) -> Option<Reply> {

@@ -2,7 +2,8 @@
 //! against it, with nothing in them that it does not name.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ use crate::http::client::{Reply, Served, exchange};
 struct Described {
     document: Value,
     seen: RefCell<BTreeSet<String>>,
+    /// By their schema: each is made of the whole document.
+    validators: RefCell<BTreeMap<String, Rc<Validator>>>,
 }
 
 impl Described {
@@ -26,7 +29,7 @@ impl Described {
                 schema["unevaluatedProperties"] = json!(false);
             }
         }
-        Described { document, seen: RefCell::default() }
+        Described { document, seen: RefCell::default(), validators: RefCell::default() }
     }
 
     /// What a reference leads to, or the thing itself.
@@ -37,9 +40,12 @@ impl Described {
         }
     }
 
-    fn validator(&self, schema: &Value) -> Validator {
-        let whole = json!({ "allOf": [schema], "components": self.document["components"] });
-        jsonschema::options().should_validate_formats(true).build(&whole).unwrap()
+    fn validator(&self, schema: &Value) -> Rc<Validator> {
+        let make = || {
+            let whole = json!({ "allOf": [schema], "components": self.document["components"] });
+            Rc::new(jsonschema::options().should_validate_formats(true).build(&whole).unwrap())
+        };
+        Rc::clone(self.validators.borrow_mut().entry(schema.to_string()).or_insert_with(make))
     }
 
     /// Holds an answer against its description: status, headers, media type, body.
