@@ -17,6 +17,7 @@ use super::overlays::Overlays;
 use super::picture::{By, Entered, Picture, Reference, Roots};
 use super::sockets::Sockets;
 use crate::jobs::serves_a_job;
+use crate::system::look_when_settled;
 
 /// Appended by the kernel to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
@@ -75,12 +76,9 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
     let mut gathering = Gathering::new(picture);
     let mut hidden = Vec::new();
     for &pid in pids.iter().filter(|&&pid| pid != own) {
-        let mut told = gathering.process(pid);
         // One that ends, or becomes another program, seems to hide itself for a moment.
-        if let Err(Silent::Hidden) = told {
-            told = gathering.process(pid);
-        }
-        match told {
+        let is_hidden = |told: &Result<(), Silent>| matches!(told, Err(Silent::Hidden));
+        match look_when_settled(pid, || gathering.process(pid), is_hidden) {
             Ok(()) | Err(Silent::Gone) => {}
             Err(Silent::Hidden) => {
                 hidden.push(pid);

@@ -17,7 +17,7 @@ use super::survivors::{Survivor, of_attempts};
 use super::traces::{Errand, is_keeper, job_of_output, kept_by, output_files, pipes, real_name};
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
-use crate::system::{ProcessIdentity, process_stat};
+use crate::system::{ProcessIdentity, look_when_settled, process_stat};
 
 /// The processes of this machine, scanned at most once, by whichever thread asks first.
 #[derive(Debug, Default)]
@@ -430,7 +430,8 @@ impl Scan {
             }
             return;
         }
-        let Some(marks) = marks_of(pid) else { return };
+        let is_hidden = |marks: &Option<Marks>| matches!(marks, Some(Marks::Unreadable { .. }));
+        let Some(marks) = look_when_settled(pid, || marks_of(pid), is_hidden) else { return };
         let at = self.processes.len();
         if let Marks::Read { tokens: Tokens { job: Some(job), .. }, .. } = &marks {
             self.by_job.entry(job.clone()).or_default().push(at);

@@ -14,6 +14,7 @@ pub mod inherited;
 mod limits;
 mod process;
 mod process_table;
+mod settling;
 mod side_by_side;
 mod sighting;
 mod tool;
@@ -35,6 +36,7 @@ pub use process::{
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub(crate) use settling::look_when_settled;
 pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub(crate) use tool::wait as wait_for_tool;

@@ -1,0 +1,54 @@
+//! Processes that have just begun: until a process has become its own program it is still what started it, and may hide
+//! what it will show.
+
+use std::time::Duration;
+
+use super::boot_clock::age_of;
+use super::process::process_stat;
+
+/// Younger processes may still become their own program.
+const NEW: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks at a process, and again when it hides something: once if it is old, and for as long as it is new.
+pub(crate) fn look_when_settled<T>(pid: u32, mut look: impl FnMut() -> T, hides: impl Fn(&T) -> bool) -> T {
+    let mut seen = look();
+    while hides(&seen) {
+        let is_new = process_stat(pid).is_ok_and(|stat| age_of(stat.identity) < NEW);
+        seen = look();
+        if !is_new {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often a process was looked at that showed itself at the third look.
+    fn looks_at(pid: u32) -> u32 {
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            looks
+        };
+        look_when_settled(pid, look, |seen| *seen < 3)
+    }
+
+    #[test]
+    fn new_process_is_looked_at_until_it_shows_itself_and_an_old_one_once_more() {
+        assert_eq!(looks_at(1), 2);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let age = || age_of(process_stat(child.id()).unwrap().identity);
+        // On a busy machine it may be old already.
+        assert!(looks_at(child.id()) == 3 || age() >= NEW);
+        look_when_settled(child.id(), || (), |()| true);
+        let age = age();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(age >= NEW, "it was given up while it was new: {age:?}");
+    }
+}
