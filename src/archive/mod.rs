@@ -44,7 +44,7 @@ mod tar;
 mod tips;
 mod trees;
 
-pub use fingerprint::fingerprint;
+pub use fingerprint::{fingerprint, is_changed_since};
 pub use keep::{CannotKeep, KeepRequest, Kept, has_git, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
