@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, keep};
-use crate::durable::tree::{Progress, Removed, TakeError, TreeIdentity, remove_tree, take_into_trash};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, is_changed_since, keep};
+use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
 use crate::state::names::encode;
 
@@ -83,19 +83,17 @@ impl Work<'_> {
     /// since is not copied twice; what is half deleted is not judged.
     fn archive_what_came_later(&mut self, trash: &Path) -> Result<(), Halt> {
         let seen = self.step(PHASE, ARCHIVE).and_then(|step| step.seen.clone());
-        let is = match fingerprint(trash) {
-            Ok(is) => is,
+        match is_changed_since(trash, seen.as_deref()) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let was = self.workspace()?;
+                self.keep_work(trash, Some(&was))
+            }
             Err(why) => {
                 self.record.phase_mut(PHASE).is_work_at_risk = true;
-                return Err(Halt::Failed(format!("{WORK_STAYS}: {why}")));
+                Err(Halt::Failed(format!("{WORK_STAYS}: {why}")))
             }
-        };
-        // What is not there any more was deleted; a record of an earlier version does not tell.
-        if is.is_none() || is == seen {
-            return Ok(());
         }
-        let was = self.workspace()?;
-        self.keep_work(trash, Some(&was))
     }
 
     fn keep_work(&mut self, folder: &Path, was: Option<&Path>) -> Result<(), Halt> {
@@ -222,23 +220,10 @@ impl Work<'_> {
         if removed.stopped {
             return Err(Halt::Stopped);
         }
-        let why = told_kept(&trash, &removed);
+        let why = removed.told_kept(&trash);
         self.settle(PHASE, DELETE, StepResult::Failed(why.clone()))?;
         Err(Halt::Failed(why))
     }
-}
-
-/// What could not be deleted, in words.
-pub(crate) fn told_kept(trash: &Path, removed: &Removed) -> String {
-    let named: Vec<String> = removed
-        .kept
-        .iter()
-        .take(3)
-        .map(|k| format!("{}: {}", trash.join(&k.path).display(), k.why))
-        .collect();
-    let more = removed.kept_total.saturating_sub(named.len() as u64);
-    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("{} of its entries cannot be removed: {}{more}", removed.kept_total, named.join("; "))
 }
 
 fn told(error: &TakeError) -> String {

@@ -44,7 +44,6 @@ mod work;
 pub use completed::{Completed, completed};
 pub use create::{CleanupRequest, CreateRefused, Created, create, create_beside, retry, skip};
 pub use derive::Derived;
-pub(crate) use files::told_kept;
 pub use known::Known;
 pub use leftovers::{Left, Leftovers};
 pub use record::{

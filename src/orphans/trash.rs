@@ -11,9 +11,11 @@ use super::candidate::{Candidate, OrphanKind};
 use super::log::{LogEntry, OrphanLog};
 use super::scan::alone;
 use super::world::OrphanSettings;
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, fingerprint, keep};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, is_changed_since, keep};
 use crate::durable::log::LogError;
-use crate::durable::tree::{TakeError, TreeIdentity, put_back, remove_tree, take_into_trash};
+use crate::durable::tree::{
+    TakeError, TreeIdentity, put_back, remove_tree, rename_to_delete, take_into_trash,
+};
 use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
 use crate::in_use::TrashInUse;
 use crate::queue::{Actor, JobId};
@@ -104,16 +106,27 @@ pub(super) fn keep_work(
     folder: &Path,
 ) -> Result<Option<String>, CannotKeep> {
     let seen = fingerprint(folder)?;
+    keep_of(dir, settings, (&candidate.id, &candidate.object), folder, None).map(|_| seen)
+}
+
+/// Keeps the work of an orphan, which has an id and is some object, wherever its folder is now.
+fn keep_of(
+    dir: &StateDir,
+    settings: &OrphanSettings,
+    (id, object): (&str, &str),
+    folder: &Path,
+    was: Option<&Path>,
+) -> Result<Kept, CannotKeep> {
     let request = KeepRequest {
         folder,
-        was: None,
-        archive_id: &format!("orphan-{}", candidate.id),
+        was,
+        archive_id: &format!("orphan-{id}"),
         source: ArchiveSource::Orphan,
-        object: candidate.object.clone(),
+        object: object.to_owned(),
         rules: &settings.keep,
         stop: &|| false,
     };
-    keep(dir, &request).map(|_| seen)
+    keep(dir, &request)
 }
 
 /// Keeps what has come to something in the trash since it went there, and gives it the name under which it is deleted.
@@ -124,23 +137,13 @@ fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result
         return Ok(going);
     }
     // What is as it was is kept, or proven, already: here it may not even lead to what it belongs to.
-    let seen = seen(&slot)?;
-    if seen.is_none() || fingerprint(&what)? != seen {
-        let request = KeepRequest {
-            folder: &what,
-            was: Some(&trashed.from),
-            archive_id: &format!("orphan-{}", trashed.id),
-            source: ArchiveSource::Orphan,
-            object: trashed.object.clone(),
-            rules: &settings.keep,
-            stop: &|| false,
-        };
-        keep(dir, &request)?;
+    if is_changed_since(&what, seen(&slot)?.as_deref())? {
+        keep_of(dir, settings, (&trashed.id, &trashed.object), &what, Some(&trashed.from))?;
     }
-    dir.disk.rename(&what, &going, false)?;
-    dir.disk.sync_dir(&slot)?;
+    rename_to_delete(&dir.disk, &what, &going)?;
     Ok(going)
 }
+
 /// Moves a candidate's folder to the trash: the note first, so that what is there can always be restored.
 /// False when it was gone. Git work in it was kept before.
 pub(super) fn take(
@@ -282,7 +285,7 @@ pub(super) fn empty(
         // The folder first: with the note alone it is nothing, with the folder alone it could not be told.
         let removed = remove_tree(&dir.disk, &going, &())?;
         let is_complete = removed.is_complete();
-        let left = (!is_complete).then(|| crate::cleanup::told_kept(&slot, &removed));
+        let left = (!is_complete).then(|| removed.told_kept(&slot));
         if is_complete && slot.join(WHAT).symlink_metadata().is_err() {
             remove_tree(&dir.disk, &slot, &())?;
             kept -= trashed.bytes;

@@ -12,6 +12,7 @@ mod callback;
 mod callback_url;
 mod ends;
 mod export;
+mod finish;
 mod id;
 mod job;
 mod open;

@@ -14,11 +14,10 @@ use indexmap::map::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ends::REQUEUED;
 use super::id::JobId;
-use super::job::{Attempt, Job, JobDocument, JobStatus, Place, Transition};
+use super::job::{Job, JobDocument, JobStatus, Place};
 use super::raw_submission::RawSubmission;
-use super::record::{AfterCrash, End, EndedBy, INTERRUPTED, Operation, Outcome, Record, Submission};
+use super::record::{End, EndedBy, Operation, Record, Submission};
 use crate::state::Timestamp;
 
 /// Jobs by status.
@@ -538,88 +537,4 @@ fn order_key(job: &Job) -> OrderKey {
 
 fn illegal(job: &Job, wanted: &'static str) -> Refusal {
     Refusal::Illegal { job: job.id.clone(), status: job.status, attempt: job.attempt, wanted }
-}
-
-impl Job {
-    fn turn(&mut self, status: JobStatus, at: Timestamp, reason: Option<String>, by: Option<String>) {
-        self.status = status;
-        let attempt = self.attempt;
-        self.course_mut().history.push(Transition { at, status, attempt, reason, by });
-    }
-
-    /// The end of the present attempt; how it counts, and whether the next one was queued.
-    fn finish(&mut self, at: Timestamp, end: End) -> (JobStatus, bool) {
-        let cancelled = self.course().cancel_requested;
-        let status = status_of(&end, cancelled);
-        let finished_at = end.ended_at.unwrap_or(at);
-        // What the policy made of it is the job's reason; what happened is its attempt's.
-        let by_policy = end.outcome == Outcome::Crashed && status == JobStatus::Failed;
-        let is_interrupted = end.outcome == Outcome::Interrupted && status != JobStatus::Cancelled;
-        let in_a_word = match () {
-            () if is_interrupted => Some(INTERRUPTED.to_owned()),
-            () if by_policy => Some("crashed".to_owned()),
-            () => None,
-        };
-        let too_late = (cancelled && is_by_itself(&end)).then(|| TOO_LATE.to_owned());
-        let reason = end.reason.or(too_late).or_else(|| in_a_word.clone());
-        let course = self.course_mut();
-        course.started_at = end.started_at.or(course.started_at);
-        course.ended_by = match status {
-            JobStatus::Cancelled => end.ended_by.or_else(|| course.cancel.clone()),
-            _ => end.ended_by,
-        };
-        if end.outcome != Outcome::NotStarted {
-            course.attempts.push(Attempt {
-                attempt: end.attempt,
-                status,
-                started_at: course.started_at,
-                finished_at,
-                exit_code: end.exit_code,
-                signal: end.signal,
-                reason: reason.clone(),
-                ended_by: course.ended_by.clone(),
-            });
-        }
-        (course.exit_code, course.signal) = (end.exit_code, end.signal);
-        course.reason = in_a_word.or_else(|| reason.clone());
-        course.finished_at = Some(finished_at);
-        (course.claim, course.adopted, course.fresh) = (None, None, false);
-        if end.outcome == Outcome::NotStarted {
-            course.started_at = None;
-            course.failed_starts += 1;
-        } else {
-            course.failed_starts = 0;
-        }
-        let by = self.course().ended_by.as_ref().map(|ended| ended.by.clone());
-        self.turn(status, finished_at, reason, by);
-        let Some(AfterCrash::Requeue { not_before }) =
-            end.after_crash.filter(|_| status == JobStatus::Crashed)
-        else {
-            return (status, false);
-        };
-        self.attempt += 1;
-        self.not_before = Some(not_before);
-        self.course_mut().finished_at = None;
-        self.turn(JobStatus::Queued, at, Some(REQUEUED.to_owned()), None);
-        (status, true)
-    }
-}
-
-/// Why a job on which a cancel is recorded is not cancelled.
-const TOO_LATE: &str = "it ended by itself before the cancel reached it";
-
-/// Whether the command is known to have ended without anybody's doing.
-fn is_by_itself(end: &End) -> bool {
-    end.by_itself && matches!(end.outcome, Outcome::Exited | Outcome::Signaled)
-}
-
-fn status_of(end: &End, cancelled: bool) -> JobStatus {
-    match (end.outcome, end.after_crash) {
-        _ if cancelled && !is_by_itself(end) => JobStatus::Cancelled,
-        (Outcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
-        (Outcome::Exited | Outcome::Signaled, _)
-        | (Outcome::Crashed | Outcome::Interrupted, Some(AfterCrash::Fail)) => JobStatus::Failed,
-        (Outcome::TimedOut, _) => JobStatus::TimedOut,
-        (Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted, _) => JobStatus::Crashed,
-    }
 }

@@ -1,7 +1,7 @@
 //! What there is to show: one serde struct a report, the same for text, `--json` and HTTP.
 //!
 //! Findings have stable codes from [`catalogue`], which `recoveryctl explain` prints. To add a code, add
-//! a constant there and to its list `ALL`, and raise it with [`Finding::new`].
+//! a constant to the table of its area and to the list `ALL` there, and raise it with [`Finding::new`].
 
 pub mod attempts;
 pub mod audit;

@@ -19,6 +19,6 @@ mod walk;
 pub use identity::TreeIdentity;
 pub use measure::{TreeEntry, TreeSize, measure_tree, walk_tree};
 pub use remove::{Kept, Progress, Removed, remove_tree};
-pub use take::{TakeError, put_back, take_into_trash};
+pub use take::{TakeError, put_back, rename_to_delete, take_into_trash};
 pub use walk::Unread;
 pub(crate) use walk::{Go, Visitor, open_file, open_folder, open_top, shown, walk};

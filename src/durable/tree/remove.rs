@@ -26,6 +26,8 @@ const THREADS: usize = 4;
 const DEEPEST: usize = 200;
 /// So many kept entries are named; the rest is counted.
 const NAMED: usize = 100;
+/// So many of them are told in a sentence.
+const TOLD: usize = 3;
 /// A folder that fills again while it is emptied is read so many times.
 const ROUNDS: usize = 3;
 
@@ -60,6 +62,17 @@ impl Removed {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.kept_total == 0 && !self.stopped
+    }
+
+    /// What of a tree at `top` could not be removed, in words.
+    #[must_use]
+    pub fn told_kept(&self, top: &Path) -> String {
+        let first = self.kept.iter().take(TOLD);
+        let named: Vec<String> =
+            first.map(|kept| format!("{}: {}", top.join(&kept.path).display(), kept.why)).collect();
+        let more = self.kept_total.saturating_sub(named.len() as u64);
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        format!("{} of its entries cannot be removed: {}{more}", self.kept_total, named.join("; "))
     }
 }
 

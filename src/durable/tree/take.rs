@@ -1,4 +1,4 @@
-//! Into the trash and back, by rename.
+//! Into the trash, back, and on to deletion, by rename.
 
 use std::io;
 use std::path::Path;
@@ -72,6 +72,20 @@ pub fn take_into_trash(
 pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError> {
     disk.rename(trash, path, false)?;
     sync_both(disk, path, trash)
+}
+
+/// Gives something in a trash the name under which it is deleted, so that what is left of it after a crash is known
+/// for a part of what it was. What is gone has no need of one. Where something of that name is left from before, that
+/// goes first, and this one waits under its own name.
+///
+/// # Errors
+/// What the system says.
+pub fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
+    match disk.rename(trash, going, false) {
+        Ok(()) => disk.sync_dir(parent(going)),
+        Err(e) if e.is_not_found() || e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 fn sync_both(disk: &Disk, path: &Path, trash: &Path) -> Result<(), DiskError> {

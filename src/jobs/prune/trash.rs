@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
-use crate::durable::tree::remove_tree;
+use crate::durable::tree::{remove_tree, rename_to_delete};
 use crate::durable::{DiskError, Tried, read_optional};
 use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
@@ -136,12 +136,5 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
         return Ok(Err(why.to_string()));
     }
     let going = slot.with_file_name(format!("{GOING}{name}"));
-    match dir.disk.rename(slot, &going, false) {
-        Ok(()) => dir.disk.sync_dir(&dir.paths.trash())?,
-        Err(e) if e.is_not_found() => {}
-        // One of that name is left from before: this one waits until it is gone.
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(e),
-    }
-    Ok(Ok(going))
+    rename_to_delete(&dir.disk, slot, &going).map(|()| Ok(going))
 }

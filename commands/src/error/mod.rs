@@ -1,0 +1,188 @@
+//! Errors at the edge: what kind, hence which exit status, and what to do about it. Decided here, once.
+//!
+//! Errors of the library come in through `From` (`from_library`). The cause stays a source and is printed once.
+
+mod from_library;
+
+use std::error::Error;
+
+use serde::Serialize;
+use strum::VariantArray;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All of it.
+    Done,
+    /// Some items failed, or the state is degraded.
+    Degraded,
+    /// There are findings, and `--exit-code` asks to tell.
+    Findings,
+    /// A command that was run for the user ended with this status.
+    Command(u8),
+}
+
+impl Ending {
+    /// The exit status.
+    pub(crate) const fn status(self) -> u8 {
+        match self {
+            Ending::Done => 0,
+            Ending::Degraded => 3,
+            Ending::Findings => 4,
+            Ending::Command(status) => status,
+        }
+    }
+}
+
+/// What kind of failure; each has its exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
+pub(crate) enum ErrorKind {
+    Failed,
+    Usage,
+    NotFound,
+    NoStateDirectory,
+    Held,
+    Refused,
+    PlanOutOfDate,
+    DaemonUnreachable,
+    StateDamaged,
+    Unconfirmed,
+    NotAuthorised,
+    Interrupted,
+    Terminated,
+}
+
+impl ErrorKind {
+    const ALL: &[ErrorKind] = <ErrorKind as VariantArray>::VARIANTS;
+
+    /// The exit status, the code unless a more exact one is given, and the meaning.
+    const fn row(self) -> (u8, &'static str, &'static str) {
+        match self {
+            ErrorKind::Failed => (1, "failed", "failed"),
+            ErrorKind::Usage => (2, "usage", "wrong usage, or a configuration that cannot be used"),
+            ErrorKind::NotFound => (5, "not-found", "no such job, lock, phase or code"),
+            ErrorKind::NoStateDirectory => (10, "no-state-directory", "no state directory there"),
+            ErrorKind::Held => (11, "held", "held by a live owner"),
+            ErrorKind::Refused => (12, "refused", "refused: unsafe, or liveness unknown"),
+            ErrorKind::PlanOutOfDate => (13, "plan-out-of-date", "the plan is out of date"),
+            ErrorKind::DaemonUnreachable => (14, "daemon-unreachable", "the daemon cannot be reached"),
+            ErrorKind::StateDamaged => (15, "state-damaged", "the state is damaged and must be repaired"),
+            ErrorKind::Unconfirmed => (16, "unconfirmed", "confirmation needed but no terminal: give --yes"),
+            ErrorKind::NotAuthorised => (17, "not-authorised", "not authorised"),
+            ErrorKind::Interrupted => (130, "interrupted", "ended by SIGINT"),
+            ErrorKind::Terminated => (143, "terminated", "ended by SIGTERM"),
+        }
+    }
+
+    /// The exit status.
+    pub(crate) const fn status(self) -> u8 {
+        self.row().0
+    }
+
+    /// What it means, in a few words.
+    pub(crate) const fn meaning(self) -> &'static str {
+        self.row().2
+    }
+}
+
+/// The table of exit statuses, for `--help`.
+pub(crate) fn status_table() -> String {
+    let endings = [
+        (Ending::Done.status(), "done"),
+        (Ending::Degraded.status(), "done, but some items failed or the state is degraded"),
+        (Ending::Findings.status(), "there are findings (only with --exit-code)"),
+    ];
+    let failures = ErrorKind::ALL.iter().map(|kind| (kind.status(), kind.row().2));
+    let mut rows: Vec<_> = endings.into_iter().chain(failures).collect();
+    rows.sort_unstable();
+    let lines = rows.iter().map(|(status, meaning)| format!("\n  {status:>3}  {meaning}"));
+    format!("Exit status:{}", lines.collect::<String>())
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    kind: ErrorKind,
+    code: &'static str,
+    hints: Vec<String>,
+    error: Box<dyn Error + Send + Sync>,
+}
+
+impl CliError {
+    /// A failure that says all by itself: a message, or an error with its causes.
+    pub(crate) fn new(kind: ErrorKind, error: impl Into<Box<dyn Error + Send + Sync>>) -> CliError {
+        CliError { kind, code: kind.row().1, hints: Vec::new(), error: error.into() }
+    }
+
+    /// With a more exact code than that of its kind, in kebab-case.
+    pub(crate) fn code(mut self, code: &'static str) -> CliError {
+        self.code = code;
+        self
+    }
+
+    /// With something to try next.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> CliError {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// What kind of failure it is.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Its code, in kebab-case.
+    pub(crate) fn its_code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        self.kind.status()
+    }
+
+    /// What to try next.
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The message.
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
+    /// What caused it, the nearest first; one that only repeats what is above it is left out.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut causes = vec![self.message()];
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        causes.dedup();
+        causes.split_off(1)
+    }
+
+    /// The document that `--json` prints.
+    pub(crate) fn document(&self) -> ErrorDocument {
+        let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
+        let (message, causes) = (self.message(), self.causes());
+        let exit = self.status();
+        ErrorDocument { error: ErrorBody { code: self.code, message, causes, hint, exit } }
+    }
+}
+
+/// `{"error":{…}}`
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorDocument {
+    error: ErrorBody,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorBody {
+    code: &'static str,
+    message: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+    exit: u8,
+}

@@ -1,0 +1,210 @@
+//! Whether commits that a repository has, or names, are elsewhere.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::BorrowedFd;
+
+use super::{Git, path_of};
+use crate::archive::objects::{each_own, written_at};
+use crate::archive::tips::{Id, MOST, Tips, hex, id_of};
+
+/// Of so many objects git is asked at a time.
+const AT_A_TIME: usize = 1_000_000;
+
+impl Git<'_> {
+    /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
+    /// every commit that the repository has at all, when something was written to its objects since then. Tags with
+    /// messages, of which nobody is known to have another copy, are given back: they are small. The message of one that
+    /// is older than the clone came with it; what it is a tag of is proven like everything else.
+    ///
+    /// # Errors
+    /// Why that is not proven.
+    pub(in crate::archive) fn prove_commits(
+        &self,
+        objects: BorrowedFd<'_>,
+        shallow: Option<&std::fs::File>,
+        tips: &Tips,
+        since: Option<i64>,
+    ) -> Result<Option<std::fs::File>, String> {
+        let mut known = self.kinds_of(objects, tips)?;
+        let mut all = Commits::new(self, objects)?;
+        if since.map_or(Ok(false), |since| written_at(objects).map(|at| at >= since))? {
+            each_own(objects, &mut |id| all.ask(id))?;
+            all.answer()?;
+        }
+        known.tags.append(&mut all.tags);
+        let tags = self.contents_of(objects, &mut known, tips.cloned_at)?;
+        let named = known.own.iter().filter(|(id, _)| !known.elsewhere.contains(id));
+        let named: Vec<(Id, &str)> = named.map(|(id, what)| (*id, what.as_str())).collect();
+        let nobody = |what: &str| format!("{what} has commits that no remote is known to have");
+        if let Some((_, first)) = named.first() {
+            let asked = self.lines(named.iter().map(|(id, _)| hex(id)))?;
+            if !self.are_reachable(objects, shallow, &asked, &known.elsewhere)? {
+                let is_one = named.len() == 1 || known.elsewhere.is_empty();
+                return Err(nobody(if is_one { first } else { "one of its names, HEADs or reflogs" }));
+            }
+        }
+        if all.total > 0 {
+            let asked = all.found.into_inner().map_err(|e| e.to_string())?;
+            if !self.are_reachable(objects, shallow, &asked, &known.elsewhere)? {
+                let why = "it has commits that none of its names leads to and no remote is known to have";
+                return Err(why.to_owned());
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Whether each commit of a list is reachable from some that others have.
+    fn are_reachable(
+        &self,
+        objects: BorrowedFd<'_>,
+        shallow: Option<&std::fs::File>,
+        asked: &std::fs::File,
+        elsewhere: &BTreeSet<Id>,
+    ) -> Result<bool, String> {
+        if elsewhere.is_empty() {
+            return Ok(false);
+        }
+        let mut list = self.lines(elsewhere.iter().map(|id| format!("^{}", hex(id))))?;
+        let mut asked = asked;
+        let copied = list.seek(SeekFrom::End(0)).and_then(|_| asked.rewind());
+        copied.and_then(|()| std::io::copy(&mut asked, &mut list)).map_err(|e| e.to_string())?;
+        list.rewind().map_err(|e| e.to_string())?;
+        let mut command = self.command(objects);
+        if let Some(shallow) = shallow {
+            command.env("GIT_SHALLOW_FILE", path_of(shallow));
+        }
+        command.args(["rev-list", "--count", "--max-count=1", "--stdin"]);
+        let mut answer = String::new();
+        let mut printed = self.run(command, Some(list))?;
+        printed.read_to_string(&mut answer).map_err(|e| e.to_string())?;
+        match answer.trim() {
+            "0" => Ok(true),
+            "1" => Ok(false),
+            other => Err(format!("git answered '{other}' where it was to count")),
+        }
+    }
+
+    /// Which of some objects a folder of objects lacks, with those that it borrows.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(in crate::archive) fn lacking(
+        &self,
+        objects: BorrowedFd<'_>,
+        ids: &BTreeSet<Id>,
+    ) -> Result<BTreeSet<Id>, String> {
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.run(command, Some(self.lines(ids.iter().map(hex))?))?;
+        let mut answers = BufReader::new(printed).lines();
+        let mut lacking = BTreeSet::new();
+        for id in ids {
+            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
+            match answer.strip_prefix(&hex(id)).map(str::trim) {
+                Some("missing") => drop(lacking.insert(*id)),
+                Some(_) => {}
+                None => return Err("git did not answer what it was asked".to_owned()),
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// Of which kind everything is that is anchored, or that a remote's name says.
+    fn kinds_of(&self, objects: BorrowedFd<'_>, tips: &Tips) -> Result<Known, String> {
+        let mut known = Known { elsewhere: tips.stays.clone(), ..Known::default() };
+        let own = tips.own.iter().filter(|(id, _)| !tips.stays.contains(*id));
+        let own: Vec<(&Id, &str)> = own.map(|(id, what)| (id, what.as_str())).collect();
+        let asked: Vec<_> =
+            own.iter().copied().chain(tips.remote.iter().map(|id| (id, "a remote's name"))).collect();
+        if asked.is_empty() {
+            return Ok(known);
+        }
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.run(command, Some(self.lines(asked.iter().map(|(id, _)| hex(id)))?))?;
+        let mut answers = BufReader::new(printed).lines();
+        for (number, (id, what)) in asked.iter().enumerate() {
+            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
+            match answer.strip_prefix(&hex(id)).map(str::trim) {
+                Some("commit") if number < own.len() => known.own.push((**id, (*what).to_owned())),
+                Some("commit") => drop(known.elsewhere.insert(**id)),
+                // No branch of a remote is a tag: somebody gave it that name here.
+                Some("tag") => drop(known.tags.insert(**id)),
+                Some("missing") => return Err(format!("{what} names an object that git does not have")),
+                Some(kind) => return Err(format!("{what} names a {kind}")),
+                None => return Err("git did not answer what it was asked".to_owned()),
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// What is known of a repository's objects.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Commits that are anchored, with where their names were found.
+    pub(super) own: Vec<(Id, String)>,
+    pub(super) tags: BTreeSet<Id>,
+    /// What others have.
+    pub(super) elsewhere: BTreeSet<Id>,
+}
+
+/// Sorts the commits and tags out of all objects, some at a time.
+struct Commits<'g, 'a> {
+    git: &'g Git<'a>,
+    objects: BorrowedFd<'g>,
+    asked: std::io::BufWriter<std::fs::File>,
+    open: usize,
+    /// One in each line.
+    found: std::io::BufWriter<std::fs::File>,
+    total: u64,
+    tags: BTreeSet<Id>,
+}
+
+impl<'g, 'a> Commits<'g, 'a> {
+    fn new(git: &'g Git<'a>, objects: BorrowedFd<'g>) -> Result<Commits<'g, 'a>, String> {
+        let file = || git.nameless().map(std::io::BufWriter::new);
+        Ok(Commits { git, objects, asked: file()?, open: 0, found: file()?, total: 0, tags: BTreeSet::new() })
+    }
+
+    fn ask(&mut self, id: Id) -> Result<(), String> {
+        writeln!(self.asked, "{}", hex(&id)).map_err(|e| e.to_string())?;
+        self.open += 1;
+        if self.open < AT_A_TIME { Ok(()) } else { self.answer() }
+    }
+
+    fn answer(&mut self) -> Result<(), String> {
+        if std::mem::take(&mut self.open) == 0 {
+            return Ok(());
+        }
+        let next = std::io::BufWriter::new(self.git.nameless()?);
+        let mut asked = std::mem::replace(&mut self.asked, next).into_inner().map_err(|e| e.to_string())?;
+        asked.rewind().map_err(|e| e.to_string())?;
+        let mut command = self.git.command(self.objects);
+        command.args(["cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.git.run(command, Some(asked))?;
+        let mut lines = BufReader::with_capacity(64 << 10, printed);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if lines.read_line(&mut line).map_err(|e| e.to_string())? == 0 {
+                return Ok(());
+            }
+            // What an index names and no pack has is not there.
+            match line.trim_end().split_once(' ').ok_or("git did not answer what it was asked")? {
+                (id, "commit") => {
+                    self.total += 1;
+                    writeln!(self.found, "{id}").map_err(|e| e.to_string())?;
+                }
+                (id, "tag") => {
+                    let id = id_of(id.as_bytes()).ok_or("git did not answer what it was asked")?;
+                    if self.tags.insert(id) && self.tags.len() > MOST {
+                        return Err("it has too many tags to be judged".to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What an index stages, and what a working tree has that its index has not.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::fd::BorrowedFd;
+
+use super::{Git, path_of};
+use crate::archive::tips::{Id, hex};
+
+/// What a working tree has that its index has not. Each file holds names, each with a NUL behind it.
+pub(in crate::archive) struct Changes {
+    /// Of files that differ from the index.
+    pub(in crate::archive) tracked: Option<std::fs::File>,
+    /// Of files that the index says not to look at.
+    pub(in crate::archive) hidden: Option<std::fs::File>,
+    /// Of its submodules' folders: git looks into none that is not checked out.
+    pub(in crate::archive) submodules: Option<std::fs::File>,
+    /// Of files that it does not know.
+    pub(in crate::archive) untracked: std::fs::File,
+    /// Of those that the repository says to ignore.
+    pub(in crate::archive) ignored: Option<std::fs::File>,
+}
+
+impl Changes {
+    /// Lists of files that the index has, each with whether it says not to look at them.
+    pub(in crate::archive) fn tracked(&self) -> impl Iterator<Item = (&std::fs::File, bool)> {
+        let (tracked, hidden) = (self.tracked.iter(), self.hidden.iter());
+        tracked.map(|list| (list, false)).chain(hidden.map(|list| (list, true)))
+    }
+}
+
+impl Git<'_> {
+    /// Proves that an index stages nothing that its commit has not.
+    ///
+    /// # Errors
+    /// Why that is not proven.
+    pub(in crate::archive) fn prove_index(
+        &self,
+        objects: BorrowedFd<'_>,
+        index: &std::fs::File,
+        head: Option<Id>,
+    ) -> Result<(), String> {
+        let entries = entries_of(index)?;
+        let Some(head) = head else {
+            return if entries == 0 { Ok(()) } else { Err("files are staged for a first commit".to_owned()) };
+        };
+        let mut command = self.command(objects);
+        command.env("GIT_INDEX_FILE", path_of(index));
+        command.args([
+            "diff-index",
+            "--cached",
+            "--name-only",
+            "-z",
+            "--ignore-submodules=none",
+            &hex(&head),
+        ]);
+        let printed = self.run(command, None)?;
+        match printed.metadata().map_err(|e| e.to_string())?.len() {
+            0 => Ok(()),
+            _ => Err("something is staged that is not committed".to_owned()),
+        }
+    }
+
+    /// What a working tree has and its index has not.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(in crate::archive) fn changes(
+        &self,
+        tree: BorrowedFd<'_>,
+        objects: BorrowedFd<'_>,
+        index: Option<&std::fs::File>,
+        exclude: Option<&std::fs::File>,
+        with_ignored: bool,
+    ) -> Result<Changes, String> {
+        let ask = |arguments: &[&str]| {
+            let mut command = self.command(objects);
+            command.env("GIT_WORK_TREE", ".").current_dir(path_of(tree));
+            // An index that is not there is empty.
+            command.env(
+                "GIT_INDEX_FILE",
+                index.map_or_else(
+                    || self.home.join("no-index").into(),
+                    |index| OsString::from(path_of(index)),
+                ),
+            );
+            self.run(
+                {
+                    command.args(arguments);
+                    command
+                },
+                None,
+            )
+        };
+        let (mut tracked, mut hidden, mut submodules) = (None, None, None);
+        if let Some(index) = index {
+            // `git diff` writes the index anew, or takes files for changed that only look so.
+            let status = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
+            tracked = Some(self.changed(&ask(&[&status[..], &["--ignore-submodules=all"]].concat())?)?);
+            let listed = ask(&["ls-files", "-v", "-s", "-z"])?;
+            let [of_hidden, of_submodules] = self.listed(&listed, entries_of(index)?)?;
+            (hidden, submodules) = (Some(of_hidden), Some(of_submodules));
+        }
+        let exclude = exclude.map(|file| format!("--exclude-from={}", path_of(file)));
+        let mut others = vec!["ls-files", "-z", "--others", "--exclude-standard"];
+        others.extend(exclude.as_deref());
+        let untracked = ask(&others)?;
+        others.push("--ignored");
+        let ignored = if with_ignored { Some(ask(&others)?) } else { None };
+        Ok(Changes { tracked, hidden, submodules, untracked, ignored })
+    }
+
+    /// The names of files that differ from the index, of what git lists: of all files, for our repository has no
+    /// commit.
+    fn changed(&self, status: &std::fs::File) -> Result<std::fs::File, String> {
+        let mut changed = std::io::BufWriter::new(self.nameless()?);
+        each_name(status, &mut |entry| match (entry.get(1), entry.get(3..)) {
+            (Some(b' '), Some(_)) => Ok(()),
+            (Some(_), Some(name)) => {
+                changed.write_all(name).and_then(|()| changed.write_all(&[0])).map_err(|e| e.to_string())
+            }
+            _ => Err("git lists a file without a name".to_owned()),
+        })?;
+        changed.into_inner().map_err(|e| e.to_string())
+    }
+
+    /// The names that an index says not to look at, and those of submodules, of all that it has.
+    fn listed(&self, listed: &std::fs::File, entries: u64) -> Result<[std::fs::File; 2], String> {
+        let mut hidden = std::io::BufWriter::new(self.nameless()?);
+        let mut submodules = std::io::BufWriter::new(self.nameless()?);
+        let mut seen = 0;
+        each_name(listed, &mut |entry| {
+            seen += 1;
+            let tab =
+                entry.iter().position(|byte| *byte == b'\t').ok_or("git lists an entry without a name")?;
+            let (mark, name) = (entry.first().copied().unwrap_or_default(), &entry[tab + 1..]);
+            let list = match entry.get(2..).unwrap_or_default() {
+                rest if rest.starts_with(b"160000 ") => &mut submodules,
+                _ if mark.is_ascii_lowercase() || mark == b'S' => &mut hidden,
+                _ => return Ok(()),
+            };
+            list.write_all(name).and_then(|()| list.write_all(&[0])).map_err(|e| e.to_string())
+        })?;
+        // A sparse index has one entry for a whole folder, and git lists what is in it.
+        if seen < entries {
+            return Err(format!("the index has {entries} entries and git lists {seen}"));
+        }
+        Ok([
+            hidden.into_inner().map_err(|e| e.to_string())?,
+            submodules.into_inner().map_err(|e| e.to_string())?,
+        ])
+    }
+}
+
+/// How many entries an index says that it has.
+fn entries_of(index: &std::fs::File) -> Result<u64, String> {
+    use std::os::unix::fs::FileExt;
+    let mut head = [0; 12];
+    index.read_exact_at(&mut head, 0).map_err(|e| format!("the index: {e}"))?;
+    match head {
+        [b'D', b'I', b'R', b'C', _, _, _, _, a, b, c, d] => Ok(u64::from(u32::from_be_bytes([a, b, c, d]))),
+        _ => Err("the index cannot be understood".to_owned()),
+    }
+}
+
+/// Each name of a list, one in memory at a time.
+///
+/// # Errors
+/// What `each` says, or the system.
+pub(in crate::archive) fn each_name(
+    list: &std::fs::File,
+    each: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut list = list;
+    list.seek(SeekFrom::Start(0)).map_err(|e| e.to_string())?;
+    let mut names = BufReader::with_capacity(64 << 10, list);
+    let mut name = Vec::new();
+    loop {
+        name.clear();
+        if names.read_until(0, &mut name).map_err(|e| e.to_string())? == 0 {
+            return Ok(());
+        }
+        each(name.strip_suffix(&[0]).ok_or("a list of names ends too early")?)?;
+    }
+}

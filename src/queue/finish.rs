@@ -1,0 +1,97 @@
+//! What the end of an attempt makes of its job: a function of the job and the end's record alone.
+
+use super::ends::REQUEUED;
+use super::job::{Attempt, Job, JobStatus, Transition};
+use super::record::{AfterCrash, End, INTERRUPTED, Outcome};
+use crate::state::Timestamp;
+
+/// Why a job on which a cancel is recorded is not cancelled.
+const TOO_LATE: &str = "it ended by itself before the cancel reached it";
+
+impl Job {
+    /// Notes a change of the status.
+    pub(super) fn turn(
+        &mut self,
+        status: JobStatus,
+        at: Timestamp,
+        reason: Option<String>,
+        by: Option<String>,
+    ) {
+        self.status = status;
+        let attempt = self.attempt;
+        self.course_mut().history.push(Transition { at, status, attempt, reason, by });
+    }
+
+    /// The end of the present attempt; how it counts, and whether the next one was queued.
+    pub(super) fn finish(&mut self, at: Timestamp, end: End) -> (JobStatus, bool) {
+        let cancelled = self.course().cancel_requested;
+        let status = status_of(&end, cancelled);
+        let finished_at = end.ended_at.unwrap_or(at);
+        // What the policy made of it is the job's reason; what happened is its attempt's.
+        let by_policy = end.outcome == Outcome::Crashed && status == JobStatus::Failed;
+        let is_interrupted = end.outcome == Outcome::Interrupted && status != JobStatus::Cancelled;
+        let in_a_word = match () {
+            () if is_interrupted => Some(INTERRUPTED.to_owned()),
+            () if by_policy => Some("crashed".to_owned()),
+            () => None,
+        };
+        let too_late = (cancelled && is_by_itself(&end)).then(|| TOO_LATE.to_owned());
+        let reason = end.reason.or(too_late).or_else(|| in_a_word.clone());
+        let course = self.course_mut();
+        course.started_at = end.started_at.or(course.started_at);
+        course.ended_by = match status {
+            JobStatus::Cancelled => end.ended_by.or_else(|| course.cancel.clone()),
+            _ => end.ended_by,
+        };
+        if end.outcome != Outcome::NotStarted {
+            course.attempts.push(Attempt {
+                attempt: end.attempt,
+                status,
+                started_at: course.started_at,
+                finished_at,
+                exit_code: end.exit_code,
+                signal: end.signal,
+                reason: reason.clone(),
+                ended_by: course.ended_by.clone(),
+            });
+        }
+        (course.exit_code, course.signal) = (end.exit_code, end.signal);
+        course.reason = in_a_word.or_else(|| reason.clone());
+        course.finished_at = Some(finished_at);
+        (course.claim, course.adopted, course.fresh) = (None, None, false);
+        if end.outcome == Outcome::NotStarted {
+            course.started_at = None;
+            course.failed_starts += 1;
+        } else {
+            course.failed_starts = 0;
+        }
+        let by = self.course().ended_by.as_ref().map(|ended| ended.by.clone());
+        self.turn(status, finished_at, reason, by);
+        let Some(AfterCrash::Requeue { not_before }) =
+            end.after_crash.filter(|_| status == JobStatus::Crashed)
+        else {
+            return (status, false);
+        };
+        self.attempt += 1;
+        self.not_before = Some(not_before);
+        self.course_mut().finished_at = None;
+        self.turn(JobStatus::Queued, at, Some(REQUEUED.to_owned()), None);
+        (status, true)
+    }
+}
+
+/// Whether the command is known to have ended without anybody's doing.
+fn is_by_itself(end: &End) -> bool {
+    end.by_itself && matches!(end.outcome, Outcome::Exited | Outcome::Signaled)
+}
+
+fn status_of(end: &End, cancelled: bool) -> JobStatus {
+    match (end.outcome, end.after_crash) {
+        _ if cancelled && !is_by_itself(end) => JobStatus::Cancelled,
+        (Outcome::Exited, _) if end.exit_code == Some(0) => JobStatus::Succeeded,
+        (Outcome::Exited | Outcome::Signaled, _)
+        | (Outcome::Crashed | Outcome::Interrupted, Some(AfterCrash::Fail)) => JobStatus::Failed,
+        (Outcome::TimedOut, _) => JobStatus::TimedOut,
+        (Outcome::Crashed | Outcome::NotStarted | Outcome::Interrupted, _) => JobStatus::Crashed,
+    }
+}

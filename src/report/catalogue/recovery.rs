@@ -1,0 +1,95 @@
+//! Codes about the recovery itself: its phases, and its records.
+
+use super::Entry;
+use crate::report::Severity;
+
+/// A phase was passed over.
+pub const PHASE_SKIPPED: Entry = Entry {
+    code: "phase-skipped",
+    severity: Severity::Warning,
+    title: "A recovery phase was skipped",
+    meaning: "An operator asked for it; the sentence says who and why.",
+    done: "The phase did not run, or stopped where it was; what it would have found is not known.",
+    advice: "Try the phase again when the reason is gone; that runs what waits for it, too.",
+    next: Some("recoveryctl retry phase {name}"),
+};
+
+/// A phase needed several tries.
+pub const PHASE_RETRIED: Entry = Entry {
+    code: "phase-retried",
+    severity: Severity::Warning,
+    title: "A recovery phase needed more than one try",
+    meaning: "A try failed with the error that the sentence names.",
+    done: "It was tried again after a pause.",
+    advice: "If it succeeded in the end, nothing; otherwise deal with the error and recover again.",
+    next: Some("recoveryctl retry phase {name}"),
+};
+
+/// A phase failed in every try.
+pub const PHASE_FAILED: Entry = Entry {
+    code: "phase-failed",
+    severity: Severity::Error,
+    title: "A recovery phase failed",
+    meaning: "Every try of the phase failed; the sentence gives the last error.",
+    done: "What the phase looks after is marked degraded. After a critical phase nothing more was begun; \
+           after any other the rest went on, also what waits for it.",
+    advice: "Deal with the error, then recover again.",
+    next: Some("recoveryctl retry phase {name}"),
+};
+
+/// A request to skip came too late.
+pub const SKIP_TOO_LATE: Entry = Entry {
+    code: "skip-too-late",
+    severity: Severity::Info,
+    title: "A request to skip a phase came too late",
+    meaning: "The phase had ended when the request was read.",
+    done: "Nothing: the phase's own outcome stands.",
+    advice: "Nothing.",
+    next: None,
+};
+
+/// Requests of other processes could not be read or taken away.
+pub const RECOVERY_REQUESTS_UNREADABLE: Entry = Entry {
+    code: "recovery-requests-unreadable",
+    severity: Severity::Warning,
+    title: "Requests to the recovery cannot be taken",
+    meaning: "The folder recovery/requests, through which other processes ask to skip a phase, could not be \
+              read or emptied.",
+    done: "The recovery went on without listening.",
+    advice: "Check permissions and the disk.",
+    next: Some("recoveryctl status"),
+};
+
+/// The history of recoveries was damaged.
+pub const RECOVERY_HISTORY_DAMAGED: Entry = Entry {
+    code: "recovery-history-damaged",
+    severity: Severity::Warning,
+    title: "The record of past recoveries was damaged",
+    meaning: "A file below recovery/ that tells of past recoveries cannot be understood.",
+    done: "It was moved to quarantine and a new one begun. Nothing but the memory of those recoveries is \
+           affected.",
+    advice: "Check the disk.",
+    next: None,
+};
+
+/// The outcome of the recovery could not be written.
+pub const RECOVERY_NOT_RECORDED: Entry = Entry {
+    code: "recovery-not-recorded",
+    severity: Severity::Warning,
+    title: "The outcome of the recovery was not recorded",
+    meaning: "The recovery ended, but its entry in the history could not be written.",
+    done: "What it recovered stands; only the record of it is missing.",
+    advice: "Check the disk for room and permissions.",
+    next: Some("recoveryctl status"),
+};
+
+/// Progress could not be written.
+pub const PROGRESS_NOT_WRITTEN: Entry = Entry {
+    code: "progress-not-written",
+    severity: Severity::Warning,
+    title: "Progress of the recovery was not written",
+    meaning: "recovery/current.json, from which other processes see the progress, could not be written.",
+    done: "The recovery went on unseen.",
+    advice: "Check the disk for room and permissions.",
+    next: Some("recoveryctl status"),
+};

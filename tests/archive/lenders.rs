@@ -1,0 +1,89 @@
+//! Repositories that borrow from one another: what goes is kept with its lenders, and what others need stays.
+
+use recovery::archive::{CannotKeep, KeepRequest, Kept, archive, keep, restore};
+use recovery::durable::Disk;
+
+use super::{Scene, has_git_program};
+
+/// A repository that is kept, and borrows objects from one that goes as well.
+#[test]
+fn lender_that_goes_too_is_kept_with_its_borrower() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.sh("A=$TOP/state/jobs/a; B=$TOP/state/jobs/b; mkdir -p $A $B; cp -a w/repo $A; \
+              git clone -q --shared $A/repo $B/repo; cd $B/repo; git remote remove origin; echo precious-work >n; git add n; \
+              git commit -qm n");
+    let folder = scene.dir.paths.jobs().join("b");
+    let request = KeepRequest { folder: &folder, archive_id: "b.1", ..scene.request() };
+    assert!(matches!(keep(&scene.dir, &request), Ok(Kept::Archived { .. })));
+    scene.sh("rm -rf state/jobs/a state/jobs/b up.git first");
+    let kept = archive(&scene.dir, "b.1").unwrap().unwrap();
+    restore(&Disk::real(), &kept, &scene.place.path().join("again")).unwrap();
+    scene.sh("cd again/workspace/repo; export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'; \
+              test \"$(git log --format=%s | tr '\\n' ' ')\" = 'n one '; git fsck --full");
+}
+
+/// What a kept repository borrows from and nobody can open is said.
+#[test]
+fn lender_that_cannot_be_opened_is_named() {
+    if !has_git_program() {
+        return;
+    }
+    for (script, said) in [
+        ("echo /nowhere/objects >.git/objects/info/alternates", "/nowhere/objects"),
+        ("mkdir .git/objects/info/alternates", "info/alternates"),
+    ] {
+        let scene = Scene::with(script);
+        scene.keep().unwrap();
+        let found = archive(&scene.dir, "w.1").unwrap().unwrap().repositories;
+        let store = found.iter().find(|r| r.path == "repo/.git" && r.whole).unwrap();
+        assert!(store.why.contains("borrows objects from") && store.why.contains(said), "{store:?}");
+    }
+}
+
+/// What cannot be told of another workspace is not taken for "no".
+#[test]
+fn folder_stays_while_another_workspace_cannot_be_looked_through() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.sh("mkdir -p state/jobs/b/x/objects/info; truncate -s 2M state/jobs/b/x/objects/info/alternates; \
+              ln -s b state/jobs/link; : >state/jobs/file");
+    let why = scene.keep().unwrap_err();
+    assert!(why.may_pass() && why.to_string().contains("jobs/b"), "{why}");
+    scene.sh("truncate -s 10 state/jobs/b/x/objects/info/alternates; ln -s . state/jobs/b/round");
+    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{:?}", scene.keep());
+    let stopped = keep(&scene.dir, &KeepRequest { stop: &|| true, ..scene.request() });
+    assert!(matches!(stopped, Err(CannotKeep::Stopped)), "{stopped:?}");
+}
+
+/// What has its objects in a folder, or its own folder, holds it.
+#[test]
+fn folder_stays_while_a_repository_in_another_workspace_needs_it() {
+    if !has_git_program() {
+        return;
+    }
+    for script in [
+        "git clone -q -s $A/repo $B/deep/b",
+        "git -C $A/repo worktree add -q $B/b",
+        "git init -q $B/b; rm -r $B/b/.git/objects; ln -s $A/repo/.git/objects $B/b/.git/objects",
+    ] {
+        let scene = Scene::new();
+        scene.sh(&format!(
+            "A=$TOP/state/jobs/a; B=$TOP/state/jobs/b; mkdir -p $A $B; cp -a w/repo $A; {script}"
+        ));
+        let request = |name: &'static str, folder: &'static str| {
+            let folder = scene.dir.paths.jobs().join(folder);
+            keep(&scene.dir, &KeepRequest { folder: &folder, archive_id: name, ..scene.request() })
+        };
+        let why = request("a.1", "a").unwrap_err();
+        assert!(why.may_pass() && why.to_string().contains("jobs/b/"), "{why}");
+        request("b.1", "b").unwrap();
+        scene.sh("rm -rf state/jobs/b");
+        // As of now, whatever was found before.
+        request("a.1", "a").unwrap();
+    }
+}
