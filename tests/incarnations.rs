@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{EIO, Faults, Refuse};
+use crate::common::{EIO, Faults, Refuse, skipped};
 use recovery::durable::{Disk, NotHome};
 use recovery::jobs::marks;
-use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRequest, try_acquire};
+use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRefused, LockRequest, try_acquire};
 use recovery::queue::{self, Actor, JobId, JobSpec, Operation, Queue, Submission};
 use recovery::repair::{AdoptError, adopt_as_new};
 use recovery::state::{Clock, Standing, StateDir, StateError};
@@ -41,6 +41,20 @@ impl World {
     fn copy(&self, from: &str, to: &str) {
         self.run("cp", &["-a", from, to]);
     }
+
+    /// A state directory with a job, of which there is a backup.
+    fn backed_up(&self) -> StateDir {
+        let made = self.make("state");
+        submit(&made, "one");
+        self.copy("state", "backup");
+        made
+    }
+
+    /// Puts the backup where the state directory is, which is `broken` from then on.
+    fn put_back(&self) {
+        std::fs::rename(self.path("state"), self.path("broken")).unwrap();
+        std::fs::rename(self.path("backup"), self.path("state")).unwrap();
+    }
 }
 
 fn submit(dir: &StateDir, name: &str) {
@@ -55,6 +69,10 @@ fn names(dir: &StateDir) -> Vec<String> {
 }
 
 fn grant(dir: &StateDir) -> LockGrant {
+    ask_for_lock(dir).unwrap()
+}
+
+fn ask_for_lock(dir: &StateDir) -> Result<LockGrant, LockRefused> {
     let request = LockRequest {
         holder: LockHolder::Process,
         operation: "test".to_owned(),
@@ -62,7 +80,7 @@ fn grant(dir: &StateDir) -> LockGrant {
         queue: None,
         waiting: &|_| {},
     };
-    try_acquire(dir, "web", &request).unwrap()
+    try_acquire(dir, "web", &request)
 }
 
 fn is_copy(dir: &StateDir) -> bool {
@@ -151,13 +169,10 @@ fn directory_of_an_earlier_version_is_recorded_without_a_word() {
 #[test]
 fn backup_in_the_place_of_the_original_begins_an_incarnation_with_higher_numbers() {
     let world = World::new();
-    let made = world.make("state");
-    submit(&made, "one");
-    world.copy("state", "backup");
+    let made = world.backed_up();
     let token = grant(&made).token;
     submit(&made, "two");
-    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
-    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    world.put_back();
     let restored = world.open("state");
     assert_eq!(restored.standing, Standing::Own);
     assert!(restored.identity.incarnation > 1);
@@ -300,10 +315,8 @@ fn adoption_that_breaks_off_at_any_effect_can_be_done_again() {
 #[test]
 fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_lost() {
     let world = World::new();
-    submit(&world.make("state"), "one");
-    world.copy("state", "backup");
-    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
-    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    world.backed_up();
+    world.put_back();
     let (faults, disk) = Faults::new(EIO, Refuse::From(0));
     let mut restored = StateDir::open(&world.path("state"), disk, Clock::system()).unwrap();
     assert!(matches!(restored.standing, Standing::Restored { .. }), "it can be looked at");
@@ -320,34 +333,23 @@ fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_los
 
 /// Of another incarnation's group nothing is known but its name: it may be any job's, on any repository.
 #[test]
-#[allow(clippy::print_stderr)]
 fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
     use recovery::jobs::{ProcessTable, life_of};
     let world = World::new();
-    let made = world.make("state");
-    submit(&made, "one");
-    world.copy("state", "backup");
+    let made = world.backed_up();
     let name = format!("recoveryctl-{}-41", made.identity.state_id);
     let group = match recovery::system::Cgroup::create(&name) {
         Ok(group) => group,
-        Err(e) => return eprintln!("SKIPPED: no control group can be made here: {e}"),
+        Err(e) => return skipped(&format!("no control group can be made here: {e}")),
     };
     let (child, is_inside) = group.around(|| Command::new("sleep").arg("600").env_clear().spawn());
     let mut child = child.unwrap();
-    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
-    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    world.put_back();
     let restored = world.open("state");
     let life = life_of(&restored, &"one".parse().unwrap(), &ProcessTable::new());
     let table = ProcessTable::new();
     let unnamed = table.unnamed_survivors(&restored);
-    let request = LockRequest {
-        holder: LockHolder::Process,
-        operation: "test".to_owned(),
-        job_liveness: &|_, _| JobLiveness::Over,
-        queue: None,
-        waiting: &|_| {},
-    };
-    let refused = try_acquire(&restored, "web", &request);
+    let refused = ask_for_lock(&restored);
     child.kill().unwrap();
     child.wait().unwrap();
     while group.is_populated().unwrap() {
@@ -365,9 +367,7 @@ fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
 #[test]
 fn process_of_the_original_is_not_that_of_the_restored_directory() {
     let world = World::new();
-    let made = world.make("state");
-    submit(&made, "one");
-    world.copy("state", "backup");
+    let made = world.backed_up();
     let mut child = Command::new("sleep")
         .arg("60")
         .env(marks::JOB_ID, "one")
@@ -383,21 +383,13 @@ fn process_of_the_original_is_not_that_of_the_restored_directory() {
         assert!(begun.elapsed().as_secs() < 30);
     }
     assert!(living(&made).values().all(|one| !one.is_of_other_incarnation));
-    std::fs::rename(world.path("state"), world.path("broken")).unwrap();
-    std::fs::rename(world.path("backup"), world.path("state")).unwrap();
+    world.put_back();
     let restored = world.open("state");
     let found = living(&restored);
     let one = found.get(&"one".parse().unwrap()).unwrap();
     assert!(one.is_of_other_incarnation && one.repositories.contains("web"), "{found:?}");
     // Its repository is not to be had, whatever the lock's files say.
-    let request = LockRequest {
-        holder: LockHolder::Process,
-        operation: "test".to_owned(),
-        job_liveness: &|_, _| JobLiveness::Over,
-        queue: None,
-        waiting: &|_| {},
-    };
-    assert!(try_acquire(&restored, "web", &request).is_err());
+    assert!(ask_for_lock(&restored).is_err());
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(grant(&restored).token > 1_000_000);

@@ -46,6 +46,11 @@ const TESTS: &[Test] = &[
         "supervisor_killed_while_interrupted_leaves_that_word",
         supervisor_killed_while_interrupted_leaves_that_word,
     ),
+    (
+        "command_that_ends_before_its_supervisor_is_signalled_is_interrupted",
+        command_that_ends_before_its_supervisor_is_signalled_is_interrupted,
+    ),
+    ("end_that_nothing_asked_for_is_recorded_at_once", end_that_nothing_asked_for_is_recorded_at_once),
     ("signal_to_the_command_alone_is_the_commands_end", signal_to_the_command_alone_is_the_commands_end),
     ("command_inherits_no_mask_of_its_supervisor", command_inherits_no_mask_of_its_supervisor),
     ("cancelled_before_the_start_runs_nothing", cancelled_before_the_start_runs_nothing),
@@ -457,6 +462,56 @@ fn signal_without_a_wish_interrupts_the_job() {
         assert_eq!(supervisor.code(), 0);
         assert!(world.paths("a").checkpoint().exists(), "its checkpoint counts");
     }
+}
+
+/// As at a shutdown, where the supervisor may be the last that is signalled. One command handles the signal and
+/// ends in order, which by its exit status might be its own end; the other dies of it.
+fn command_that_ends_before_its_supervisor_is_signalled_is_interrupted() {
+    let handles = "trap 'exit 0' TERM; echo $$ > STARTED; while :; do sleep 0.01; done";
+    let dies = "echo $$ > STARTED; exec sleep 600";
+    for (script, exit_code, signal) in [(handles, Some(0), None), (dies, None, Some(15))] {
+        let mut world = World::new();
+        let started = world.file("started");
+        let script = script.replace("STARTED", &started.display().to_string());
+        let mut supervisor = world.begin("a", &script);
+        let command = pid_in(&started);
+        let own = ProcessIdentity::of(supervisor.0.id()).unwrap();
+        signal_process(command, Signal::TERM).unwrap();
+        // Without a pause in between: the supervisor waits for its own signal only so long.
+        while presence(command) == Presence::Alive {
+            std::thread::yield_now();
+        }
+        let _ = signal_process(own, Signal::TERM);
+        assert_eq!(supervisor.code(), 0);
+        let job = world.job("a");
+        let reason = job.course().reason.as_deref();
+        assert_eq!((job.status, reason), (JobStatus::Crashed, Some("interrupted")), "{script}");
+        let ended_by = job.course().ended_by.clone().unwrap();
+        assert_eq!((ended_by.pid, ended_by.signal), (Some(std::process::id()), Some(15)), "{script}");
+        let exit = world.exit("a");
+        assert_eq!((exit.exit_code, exit.signal), (exit_code, signal), "{script}");
+    }
+}
+
+/// A command without a handler that ends in order has not been signalled: its supervisor waits for no signal. One
+/// with a handler may have been.
+fn end_that_nothing_asked_for_is_recorded_at_once() {
+    let taken = |script: &str| {
+        let mut world = World::new();
+        let began = world.file("began");
+        let script = format!("{script}; echo $$ > {}; exit 3", began.display());
+        let mut supervisor = world.begin("a", &script);
+        pid_in(&began);
+        let begun = Instant::now();
+        assert_eq!(supervisor.code(), 0);
+        let job = world.job("a");
+        assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(3)));
+        begun.elapsed()
+    };
+    let pause = Duration::from_millis(400);
+    assert!(taken("trap : TERM") >= pause, "it is not asked whether the command has a handler");
+    // On a busy machine one may take longer.
+    assert!((0..20).any(|_| taken(":") < pause), "each of them waited for a signal");
 }
 
 fn supervisor_killed_while_interrupted_leaves_that_word() {

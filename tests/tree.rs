@@ -1,5 +1,5 @@
 //! Removing trees: what is inside goes, nothing outside of it is touched, what cannot go is told.
-#![allow(clippy::disallowed_methods, clippy::print_stderr)] // Tests make what is to be removed, and say why they skip.
+#![allow(clippy::disallowed_methods)] // Tests make what is to be removed.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ use recovery::durable::tree::{
 };
 use recovery::durable::{Disk, Effect, Observer};
 
-use crate::common::{is_root, skipped};
+use crate::common::{is_root, skipped, skipped_by_the_machine};
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -177,8 +177,7 @@ fn what_is_immutable_is_told_and_the_rest_goes() {
     let pinned = top.join("b/c/file-3");
     let pin = Command::new("chattr").arg("+i").arg(&pinned).output();
     if !pin.is_ok_and(|o| o.status.success()) {
-        // What no installation gives.
-        return eprintln!("SKIPPED: the file system here knows no immutable files");
+        return skipped_by_the_machine("the file system here knows no immutable files");
     }
     let undo = Undo("chattr -i", vec![pinned]);
     let removed = remove(&top);

@@ -372,30 +372,45 @@ fn job_is_not_over_either_when_its_supervisor_was_killed_meanwhile() {
     wait_for("the next one", || ordinary.status("next") == "succeeded");
 }
 
-/// Not even its descriptor tells of it, and its environment is cleared.
+/// Not even its descriptor tells of it, and its environment is cleared: only what the lock's metadata says of it does,
+/// wherever the directory was moved to meanwhile.
 #[test]
 fn lock_that_is_told_to_end_stays_with_what_cannot_be_ended() {
-    let Some(ordinary) = Ordinary::new() else { return };
-    let pid = ordinary.scene.witness("root").display().to_string();
-    let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
-    let deaf = format!("{closing}; trap '' TERM INT HUP; echo $$ > {pid}; while :; do sleep 0.1; done");
-    let file = ordinary.scene.place.write("deaf.sh", &deaf);
-    let as_root = format!("{} env -i PATH=\"$PATH\" setsid bash {}", ordinary.root_command(), file.display());
-    ordinary.scene.place.write("config.toml", "[jobs]\nkill_grace = \"300ms\"\ncgroup = false\n");
-    let program = ordinary.program();
-    let mut command = ordinary.as_user(&program);
-    let mut lock =
-        command.args(["lock", "web", "--", "sh", "-c", &format!("{as_root}; true")]).spawn().unwrap();
-    let process = ordinary.of_root();
-    terminate(lock.id());
-    assert_eq!(lock.wait().unwrap().code(), Some(143));
-    let is_granted = || {
+    for is_moved in [false, true] {
+        let Some(ordinary) = Ordinary::new() else { return };
+        let pid = ordinary.scene.witness("root").display().to_string();
+        let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
+        let deaf = format!("{closing}; trap '' TERM INT HUP; echo $$ > {pid}; while :; do sleep 0.1; done");
+        let file = ordinary.scene.place.write("deaf.sh", &deaf);
+        let as_root =
+            format!("{} env -i PATH=\"$PATH\" setsid bash {}", ordinary.root_command(), file.display());
+        ordinary.scene.place.write("config.toml", "[jobs]\nkill_grace = \"300ms\"\ncgroup = false\n");
+        let program = ordinary.program();
         let mut command = ordinary.as_user(&program);
-        command.args(["lock", "web", "--wait", "0s", "--", "true"]).status().unwrap().success()
-    };
-    assert!(ProcessIdentity::of(process.pid) == Some(process) && !is_granted());
-    kill(process);
-    wait_for("it to be free", is_granted);
+        let mut lock =
+            command.args(["lock", "web", "--", "sh", "-c", &format!("{as_root}; true")]).spawn().unwrap();
+        let process = ordinary.of_root();
+        let mut state = ordinary.scene.place.state();
+        if is_moved {
+            let moved = ordinary.scene.place.path("moved");
+            std::fs::rename(&state, &moved).unwrap();
+            state = moved;
+        }
+        terminate(lock.id());
+        assert_eq!(lock.wait().unwrap().code(), Some(143));
+        let asked = |words: &[&str]| {
+            let mut command = ordinary.as_user(&program);
+            command.arg("--state-dir").arg(&state).args(words).output().unwrap()
+        };
+        let is_granted = || asked(&["lock", "web", "--wait", "0s", "--", "true"]).status.success();
+        assert!(ProcessIdentity::of(process.pid) == Some(process) && !is_granted(), "moved: {is_moved}");
+        let shown = asked(&["locks", "inspect", "web", "--json"]);
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let left = shown["locks"][0]["metadata"]["left"].as_array().cloned().unwrap_or_default();
+        assert!(left.iter().any(|one| one["pid"] == process.pid), "moved: {is_moved}: {shown}");
+        kill(process);
+        wait_for("it to be free", is_granted);
+    }
 }
 
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.05; done";

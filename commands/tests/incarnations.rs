@@ -9,6 +9,12 @@ fn copy(place: &Place, from: &str, to: &str) {
     assert!(done.success());
 }
 
+/// Puts the backup where the state directory is, as people do.
+fn put_back(place: &Place) {
+    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
+    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
+}
+
 /// A command in another state directory of the place.
 fn json_in(place: &Place, state: &str, arguments: &[&str]) -> (serde_json::Value, i32) {
     let mut command = place.command();
@@ -66,30 +72,19 @@ fn copy_refuses_what_changes_and_names_the_way_out_which_works() {
 /// A job that waits in the backup, and of which a process from the lost time lives, does not start beside it.
 #[test]
 fn job_that_lives_from_before_the_restore_is_not_started_beside_it() {
-    use std::os::unix::fs::MetadataExt;
     let place = Place::new();
     assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--repo", "web", "--", "true"]).1, 0);
     copy(&place, "state", "backup");
-    let (shown, _) = json_in(&place, "state", &["state", "show"]);
-    let folder = std::fs::metadata(place.state()).unwrap();
-    let mut survivor = Command::new("sleep")
-        .arg("300")
-        .env("RECOVERYCTL_JOB_ID", "one")
-        .env("RECOVERYCTL_STATE_DIR", place.state())
-        .env("RECOVERYCTL_STATE_ID", shown["id"].as_str().unwrap())
-        .env("RECOVERYCTL_STATE_INCARNATION", format!("1@{}:{}", folder.dev(), folder.ino()))
-        .env("RECOVERYCTL_REPOSITORY", "web")
-        .spawn()
-        .unwrap();
-    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
-    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
+    let state = place.state();
+    let marks = [("RECOVERYCTL_STATE_DIR", state.to_str().unwrap()), ("RECOVERYCTL_REPOSITORY", "web")];
+    let mut survivor = survivor_of(&place, "one", &marks);
+    put_back(&place);
     assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
     assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "queued");
     let (found, _) = json_in(&place, "state", &["findings"]);
     assert!(codes(&found).contains(&"job-of-other-incarnation"), "{found:#}");
     assert_eq!(json_in(&place, "state", &["lock", "web", "--wait", "1ms", "--", "true"]).1, 11);
-    survivor.kill().unwrap();
-    survivor.wait().unwrap();
+    survivor.kill();
     assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
     assert_eq!(json_in(&place, "state", &["jobs", "list"]).0["jobs"][0]["status"], "succeeded");
 }
@@ -100,8 +95,7 @@ fn restored_backup_is_told_once_and_works() {
     assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
     copy(&place, "state", "backup");
     assert_eq!(json_in(&place, "state", &["submit", "--id", "two", "--", "true"]).1, 0);
-    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
-    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
+    put_back(&place);
     let (found, _) = json_in(&place, "state", &["findings"]);
     assert!(codes(&found).contains(&"state-directory-restored"), "{found:#}");
     let (recovered, status) = json_in(&place, "state", &["recover"]);
@@ -114,12 +108,6 @@ fn restored_backup_is_told_once_and_works() {
     let (shown, _) = json_in(&place, "state", &["state", "show"]);
     assert_eq!(shown["restored"]["from_incarnation"], 1, "{shown:#}");
     assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
-}
-
-/// Puts the backup where the state directory is, as people do.
-fn put_back(place: &Place) {
-    std::fs::rename(place.path("state"), place.path("broken")).unwrap();
-    std::fs::rename(place.path("backup"), place.path("state")).unwrap();
 }
 
 /// The processes of this place's program that have this word for a command.
@@ -184,23 +172,14 @@ fn job_with_a_cleared_environment_that_lives_from_before_the_restore_is_not_star
 fn lock_whose_command_lives_from_before_the_restore_is_not_granted_until_it_is_gone() {
     let place = Place::new();
     assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
-    copy(&place, "state", "backup");
-    let seen = place.path("pid");
-    let script = "echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; sleep 600 & wait";
-    let mut command = place.command();
-    command.args(["lock", "web", "--", "sh", "-c", script, "sh"]).arg(&seen);
-    let holder = Background::start(&mut command);
-    until("the command to run", || seen.exists());
-    put_back(&place);
+    let holder = put_back_under_a_lock(&place);
     let ask = || json_in(&place, "state", &["lock", "web", "--wait", "1ms", "--", "true"]).1;
     assert_eq!(ask(), 11);
     for _ in 0..2 {
         json_in(&place, "state", &["recover"]);
         assert_eq!(ask(), 11, "its command lives");
     }
-    let pid = rustix::process::Pid::from_raw(holder.pid().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    holder.wait();
+    terminate(holder);
     json_in(&place, "state", &["recover"]);
     until("the lock to be had", || {
         let done = place.command().args(["lock", "web", "--wait", "1ms", "--", "true"]).status().unwrap();
@@ -218,6 +197,35 @@ fn survivor_of(place: &Place, job: &str, more: &[(&str, &str)]) -> Background {
     command.env("RECOVERYCTL_STATE_ID", shown["id"].as_str().unwrap());
     command.env("RECOVERYCTL_STATE_INCARNATION", format!("1@{}:{}", folder.dev(), folder.ino()));
     Background::start(command.envs(more.iter().copied()))
+}
+
+/// A backup with job `one` was put back, and a process of that job lives from before.
+fn put_back_while_a_job_lives(place: &Place) -> Background {
+    assert_eq!(json_in(place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
+    copy(place, "state", "backup");
+    let survivor = survivor_of(place, "one", &[]);
+    put_back(place);
+    survivor
+}
+
+/// Puts back a backup of what is there now, while a command runs under the lock of `web`.
+fn put_back_under_a_lock(place: &Place) -> Background {
+    copy(place, "state", "backup");
+    let seen = place.path("pid");
+    let script = "echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; sleep 600 & wait";
+    let mut command = place.command();
+    command.args(["lock", "web", "--", "sh", "-c", script, "sh"]).arg(&seen);
+    let holder = Background::start(&mut command);
+    until("the command to run", || seen.exists());
+    put_back(place);
+    holder
+}
+
+/// Asks it to end, and waits until it has.
+fn terminate(process: Background) {
+    let pid = rustix::process::Pid::from_raw(process.pid().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    process.wait();
 }
 
 fn status_of(place: &Place, job: &str) -> String {
@@ -273,10 +281,7 @@ fn unknown_job_that_lives_from_before_the_restore_keeps_others_from_no_more_than
 #[test]
 fn queued_job_that_lives_from_before_the_restore_is_explained_with_its_processes() {
     let place = Place::new();
-    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
-    copy(&place, "state", "backup");
-    let survivor = survivor_of(&place, "one", &[]);
-    put_back(&place);
+    let survivor = put_back_while_a_job_lives(&place);
     let (why, _) = json_in(&place, "state", &["why", "job:one"]);
     finding(&why, "job-of-other-incarnation");
     assert_eq!(why["processes"][0]["pid"], survivor.pid(), "{why:#}");
@@ -288,14 +293,7 @@ fn queued_job_that_lives_from_before_the_restore_is_explained_with_its_processes
 fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
     let place = Place::new();
     assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--repo", "web", "--", "true"]).1, 0);
-    copy(&place, "state", "backup");
-    let seen = place.path("pid");
-    let script = "echo $$ > \"$1.new\"; mv \"$1.new\" \"$1\"; sleep 600 & wait";
-    let mut command = place.command();
-    command.args(["lock", "web", "--", "sh", "-c", script, "sh"]).arg(&seen);
-    let holder = Background::start(&mut command);
-    until("the command to run", || seen.exists());
-    put_back(&place);
+    let holder = put_back_under_a_lock(&place);
     assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
     let records = || json_in(&place, "state", &["queue", "wal"]).0["last_seq"].clone();
     let before = records();
@@ -304,9 +302,7 @@ fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
     let (found, _) = json_in(&place, "state", &["status"]);
     let told = finding(&found, "lock-of-other-incarnation");
     assert_eq!(told["object"], "lock:web", "{told:#}");
-    let pid = rustix::process::Pid::from_raw(holder.pid().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    holder.wait();
+    terminate(holder);
     until("the job to start", || {
         assert_eq!(json_in(&place, "state", &["work", "--once"]).1, 0);
         status_of(&place, "one") == "succeeded"
@@ -317,11 +313,8 @@ fn job_waits_while_a_command_under_a_lock_lives_from_before_the_restore() {
 #[test]
 fn agent_that_a_lock_started_after_the_restore_closes_no_repository() {
     let place = Place::new();
-    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
-    copy(&place, "state", "backup");
     // As long as it lives, each grant looks for others.
-    let survivor = survivor_of(&place, "one", &[]);
-    put_back(&place);
+    let survivor = put_back_while_a_job_lives(&place);
     let seen = place.path("pid");
     let closing = "for fd in /proc/self/fd/*; do n=${fd##*/}; [ $n -gt 2 ] && eval \"exec $n>&-\"; done";
     let agent = format!("{closing}; echo $$ > \"$0.new\"; mv \"$0.new\" \"$0\"; exec sleep 600");

@@ -1,6 +1,6 @@
 //! `jobs prune`, and the same by the daemon.
 #![allow(unreachable_pub)] // One program of several files.
-#![allow(clippy::disallowed_methods, clippy::print_stderr)] // Tests write their own files, and say why they skip.
+#![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -108,8 +108,7 @@ fn has_git() -> bool {
 #[test]
 fn uncommitted_work_is_kept_and_an_index_removed_before_a_job_goes() {
     if !has_git() {
-        eprintln!("SKIPPED: it needs git");
-        return;
+        return common::skipped("it needs git");
     }
     let scene = Scene::new();
     let dies = format!("dies-at-work-{}", std::process::id());
@@ -196,8 +195,7 @@ fn a_cleanup_that_was_overtaken_is_made_up_for() {
 #[test]
 fn a_daemon_cleans_up_what_it_is_to_prune() {
     if !has_git() {
-        eprintln!("SKIPPED: it needs git");
-        return;
+        return common::skipped("it needs git");
     }
     let scene = Scene::new();
     scene.submit("dirty", &[], REPOSITORY);

@@ -1,6 +1,7 @@
 //! What runs under `lock`: it keeps the repository, it is told that it has it, and it ends with `lock`.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use recovery::system::{ProcessIdentity, end_process, signal_process};
@@ -36,7 +37,12 @@ fn process(place: &Place) -> ProcessIdentity {
 }
 
 fn is_granted(place: &Place) -> bool {
-    let status = place.run(["lock", "web", "--wait", "200ms", "--", "true"]).status;
+    is_granted_in(place, &place.state())
+}
+
+fn is_granted_in(place: &Place, state: &Path) -> bool {
+    let ask = ["lock", "web", "--wait", "200ms", "--", "true"];
+    let status = Ran::of(place.command().arg("--state-dir").arg(state).args(ask)).status;
     assert!([0, 11, 12].contains(&status), "{status}");
     status == 0
 }
@@ -53,17 +59,26 @@ fn killed_lock_keeps_the_repository_for_whatever_it_started() {
         ),
         ("working elsewhere", format!("cd /; cd - > /dev/null; {PID} exec env -i -C / sleep 600")),
     ];
-    for (name, script) in ways {
+    // Killed right after the command began, and when the metadata tells of the command.
+    for (is_recorded, (name, script)) in
+        [false, true].into_iter().flat_map(|r| ways.iter().map(move |w| (r, w)))
+    {
         let place = Place::new();
         let (mut lock, left) = locked(&place, &[], &format!("{script}; sleep 0.3"));
+        if is_recorded {
+            until("the command is recorded", || {
+                !inspected(&place, &place.state())["metadata"]["command"].is_null()
+            });
+        }
         lock.kill();
         assert!(!is_granted(&place), "{name}");
         place.run(["locks", "detect-stale", "--release"]);
         assert!(!is_granted(&place), "{name}, after detect-stale");
-        let shown = place.run(["locks", "inspect", "web", "--json"]).ends_with(0).json();
-        assert_eq!(shown["locks"][0]["liveness"], "alive", "{name}: {shown}");
+        let shown = inspected(&place, &place.state());
+        assert_eq!(shown["liveness"], "alive", "{name}: {shown}");
         // All that the shell left besides.
-        let group = shown["locks"][0]["metadata"]["cgroup"].as_str().map(str::to_owned);
+        let group = shown["metadata"]["cgroup"].as_str().map(str::to_owned);
+        assert!(!is_recorded || group.is_none() || is_named(&shown, left), "{name}: {shown}");
         end_process(left, 10_000).unwrap();
         end_rest(&place);
         until(&format!("{name}: it is free"), || is_granted(&place));
@@ -72,6 +87,78 @@ fn killed_lock_keeps_the_repository_for_whatever_it_started() {
             "{name}: its group is left"
         );
     }
+}
+
+/// The lock of `web`, as `locks inspect` shows it.
+fn inspected(place: &Place, state: &Path) -> serde_json::Value {
+    let mut command = place.command();
+    command.arg("--state-dir").arg(state).args(["locks", "inspect", "web", "--json"]);
+    Ran::of(&mut command).ends_with(0).json()["locks"][0].clone()
+}
+
+/// Whether a process is among those that are said to keep the lock.
+fn is_named(shown: &serde_json::Value, process: ProcessIdentity) -> bool {
+    let said = shown["evidence"].as_array().unwrap().iter().filter_map(|line| line.as_str());
+    let mut pids =
+        said.filter_map(|line| line.split_once("lives on: process ")).flat_map(|(_, pids)| pids.split(", "));
+    pids.any(|pid| pid == process.pid.to_string())
+}
+
+/// Moves the state directory away, as people do with mv(1); where it is then.
+fn moved_away(place: &Place) -> PathBuf {
+    let there = place.path("moved");
+    fs::rename(place.state(), &there).unwrap();
+    there
+}
+
+/// Neither where nothing is at the old path, nor where another directory is, with a lock of the same name.
+#[test]
+fn lock_is_given_back_in_the_directory_that_was_moved_meanwhile() {
+    for has_successor in [false, true] {
+        let place = Place::new();
+        let (lock, _) = locked(&place, &[], &format!("{PID} until [ -e open ]; do sleep 0.02; done"));
+        let moved = moved_away(&place);
+        if has_successor {
+            assert!(is_granted(&place), "another directory's lock");
+        }
+        let before = has_successor.then(|| inspected(&place, &place.state()));
+        assert!(!is_granted_in(&place, &moved));
+        place.write("open", "");
+        assert_eq!(lock.wait(), 0);
+        let shown = inspected(&place, &moved);
+        assert_eq!(shown["metadata"]["state"], "released", "{shown}");
+        assert!(
+            shown["metadata"]["released_by"].is_null() && shown["metadata"]["recovered"] == false,
+            "{shown}"
+        );
+        assert!(is_granted_in(&place, &moved));
+        assert_eq!(before, has_successor.then(|| inspected(&place, &place.state())));
+        assert_eq!(place.state().exists(), has_successor);
+    }
+}
+
+#[test]
+fn lock_of_a_directory_that_was_moved_stays_with_what_its_command_left_running() {
+    let place = Place::new();
+    let script = format!(
+        "(sh -c '{PID} exec sleep 600' > /dev/null 2>&1 &); until [ -e open ]; do sleep 0.02; done; exit 5"
+    );
+    let mut command = place.command();
+    command.args(["lock", "web", "--", "sh", "-c", &script]);
+    let lock = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the command runs", || place.path("pid").exists());
+    let left = process(&place);
+    let moved = moved_away(&place);
+    place.write("open", "");
+    let said = lock.wait_with_output().unwrap();
+    let stderr = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(5), "{stderr}");
+    assert!(stderr.contains(&format!("left running: process {};", left.pid)), "{stderr}");
+    assert!(!is_granted_in(&place, &moved));
+    let shown = inspected(&place, &moved);
+    assert!(shown["liveness"] == "alive" && is_named(&shown, left), "{shown}");
+    end_process(left, 10_000).unwrap();
+    until("it is free", || is_granted_in(&place, &moved));
 }
 
 /// Ends what works in the place still.

@@ -168,3 +168,67 @@ impl Starts {
 fn is_under_way(state: &QueueState, job: &JobId, claim: u64) -> bool {
     state.get(job).is_some_and(|j| j.status == JobStatus::Running && j.course().claim == Some(claim))
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::queue::{Actor, JobSpec, Operation, Queue, Submission};
+    use crate::state::Clock;
+
+    fn id(name: &str) -> JobId {
+        name.parse().unwrap()
+    }
+
+    /// Submits and claims a job; the claim.
+    fn claimed(queue: &mut Queue, name: &str) -> u64 {
+        let spec = JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() };
+        let submission = Submission { job: id(name), priority: 0, repository: None, spec };
+        let operations = vec![Operation::Submit(submission), Operation::Claim { job: id(name), attempt: 1 }];
+        queue.transact(&Actor::default(), |_| (operations, ())).unwrap().0[1]
+    }
+
+    fn given_back(queue: &mut Queue, name: &str, claim: u64) {
+        let reason = "by another process".to_owned();
+        let back = Operation::Unclaim { job: id(name), claim, reason, not_before: None, failed_start: true };
+        queue.transact(&Actor::default(), |_| (vec![back], ())).unwrap();
+    }
+
+    fn gone(name: &str, claim: u64) -> Gone {
+        Gone { job: id(name), claim, blames_host: false }
+    }
+
+    /// As long as nobody has settled it, a start whose supervisor is gone may still tell whose fault others were; a
+    /// recovery by another process may settle it, and then nobody waits for it any more.
+    #[test]
+    fn lost_start_is_kept_until_its_claim_is_settled_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("state");
+        let dir = StateDir::open_or_create(&root, Disk::real(), Clock::system()).unwrap();
+        let mut queue = Queue::open(&dir).unwrap();
+        let (mut starts, none) = (Starts::default(), Supervisors::default());
+        let failed = claimed(&mut queue, "failed");
+        starts.ended(&dir, &[gone("failed", failed)], queue.state());
+        given_back(&mut queue, "failed", failed);
+        starts.judged(&dir, &id("failed"), true, "it left");
+        assert!(starts.in_suspense(&dir, &none).is_empty(), "nothing else is under way");
+
+        let lost = claimed(&mut queue, "lost");
+        starts.ended(&dir, &[gone("lost", lost)], queue.state());
+        starts.settled_elsewhere(queue.state());
+        assert_eq!(starts.left_unbegun(&dir, &id("lost")).map(|lost| lost.claim), Some(lost));
+        assert_eq!(starts.in_suspense(&dir, &none), BTreeSet::from([id("failed")]));
+        assert_eq!(starts.blamed_on_host(&[id("lost")]), BTreeSet::from([id("lost")]), "two in a row");
+
+        // Settled and claimed again by another scheduler: it runs, but not by this claim.
+        given_back(&mut queue, "lost", lost);
+        let again = Operation::Claim { job: id("lost"), attempt: 1 };
+        queue.transact(&Actor::default(), |_| (vec![again], ())).unwrap();
+        assert_eq!(queue.state().get(&id("lost")).unwrap().status, JobStatus::Running);
+        starts.settled_elsewhere(queue.state());
+        assert!(starts.left_unbegun(&dir, &id("lost")).is_none());
+        assert!(starts.in_suspense(&dir, &none).is_empty(), "nobody waits for ever");
+        assert!(starts.blamed_on_host(&[id("lost")]).is_empty());
+    }
+}

@@ -266,7 +266,9 @@ impl LockGrant {
     /// With the flock on a descriptor that nobody else has. Nobody is granted the lock in between: this process
     /// lives, and the metadata names it.
     fn taken_anew(self) -> Result<LockGrant, GiveBackError> {
-        let LockGrant { lock_id, token, metadata, paths, dir, flock, .. } = self;
+        // By its path where it is now: at the old one there is nothing, or the lock of another directory.
+        let (dir, paths) = self.where_it_is();
+        let LockGrant { lock_id, token, metadata, flock, .. } = self;
         flock.leave_to_others();
         match FileLock::acquire(&dir.disk, &paths.flock, OTHERS_LOOK) {
             Ok(flock) => Ok(LockGrant { lock_id, token, metadata, paths, dir, flock, is_shared: false }),

@@ -245,6 +245,9 @@ pub(super) fn wait_for(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
     use rustix::process::{WaitId, WaitIdOptions, waitid};
 
     use super::*;
@@ -252,12 +255,38 @@ mod tests {
     #[test]
     fn zombie_still_tells_whether_it_had_a_handler() {
         for (script, expected) in [("trap : TERM; exit 0", true), ("exit 0", false)] {
-            let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+            let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
             let pid = Pid::from_child(&child);
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             waitid(WaitId::Pid(pid), options).unwrap();
             assert_eq!(handles_requests_to_end(pid), expected, "{script}");
             child.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn living_command_tells_whether_it_handles_what_asks_for_its_end() {
+        let cases = [
+            ("trap : TERM", true),
+            ("trap : HUP", true),
+            ("trap : TERM HUP INT", true),
+            // None of these ends in order because of SIGTERM or SIGHUP.
+            (":", false),
+            ("trap '' TERM HUP", false),
+            ("trap : USR1", false),
+        ];
+        for (setup, expected) in cases {
+            let script = format!("{setup}; echo; read end");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            // By then it has done what the case says.
+            child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+            let said = handles_requests_to_end(Pid::from_child(&child));
+            // Its input ends.
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert_eq!(said, expected, "{setup}");
         }
     }
 }
