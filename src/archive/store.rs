@@ -185,16 +185,22 @@ pub struct Retention {
     pub keep_bytes: Option<u64>,
 }
 
-/// Those of a list (the newest first) that no rule keeps, the oldest first.
+/// Those of a list (the newest first) that no rule keeps, the oldest first. Without any rule all stay. By their size
+/// the newest is kept, however large it is, and of the others those that fit beside what is kept.
 #[must_use]
 pub fn outlived(archives: &[Archive], retention: Retention, now: Timestamp) -> Vec<Archive> {
-    let mut total = 0u64;
+    if retention == Retention::default() {
+        return Vec::new();
+    }
+    let mut kept = 0u64;
     let mut gone = Vec::new();
-    for archive in archives {
-        total = total.saturating_add(archive.bytes);
-        let is_old = retention.keep_ms.is_some_and(|keep| now.millis_since(archive.made_at) > keep);
-        let is_beyond = retention.keep_bytes.is_some_and(|keep| total > keep);
-        if is_old || is_beyond {
+    for (number, archive) in archives.iter().enumerate() {
+        let is_young = retention.keep_ms.is_some_and(|keep| now.millis_since(archive.made_at) <= keep);
+        let with_it = kept.saturating_add(archive.bytes);
+        let fits = retention.keep_bytes.is_some_and(|keep| with_it <= keep || (number == 0 && keep > 0));
+        if is_young || fits {
+            kept = with_it;
+        } else {
             gone.push(archive.clone());
         }
     }
@@ -308,6 +314,15 @@ mod tests {
         assert!(gone(Retention::default()).is_empty());
         assert_eq!(gone(Retention { keep_ms: Some(100), keep_bytes: None }), ["old"]);
         assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(15) }), ["old", "middle"]);
-        assert_eq!(gone(Retention { keep_ms: Some(400), keep_bytes: Some(30) }), ["old"]);
+        // What goes takes no room from those that are older, and the newest stays.
+        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(1) }), ["old", "middle"]);
+        let large = [made("new", 0, 10), made("large", 100, 1000), made("old", 500, 10)];
+        let room = Retention { keep_ms: None, keep_bytes: Some(20) };
+        let of_large = outlived(&large, room, Timestamp::from_millis(1000));
+        assert_eq!(of_large.iter().map(|a| a.archive_id.as_str()).collect::<Vec<_>>(), ["large"]);
+        assert_eq!(gone(Retention { keep_ms: None, keep_bytes: Some(0) }), ["old", "middle", "new"]);
+        // What one rule keeps stays.
+        assert!(gone(Retention { keep_ms: Some(400), keep_bytes: Some(30) }).is_empty());
+        assert_eq!(gone(Retention { keep_ms: Some(100), keep_bytes: Some(1) }), ["old"]);
     }
 }

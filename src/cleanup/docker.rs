@@ -1,6 +1,6 @@
 //! Phase `docker`: what the job left in the engine.
 
-use super::named::{NamedByWorkspace, workspace_of};
+use super::named::{JobTime, NamedByWorkspace, workspace_of};
 use super::record::{CleanupRecord, PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::queue::QueueState;
@@ -145,7 +145,7 @@ impl Work<'_> {
             Some(c) => {
                 let why = format!(
                     "its files are in use: container {} ({}), which bears no label of the job, has them mounted; it is \
-                     not ended: docker stop {}",
+                     not ended by us: docker stop {}",
                     c.name,
                     c.state.as_deref().unwrap_or("it lives"),
                     c.name
@@ -221,7 +221,9 @@ impl Work<'_> {
         let ownership = Ownership { state_id: &state_id, names: &self.cleaner.settings.names };
         let (job, since) = (self.record.job_id.to_string(), self.record.submitted_at);
         let queue = self.cleaner.queue();
-        let is_of = |o: &DockerObject| ownership.is_of(o, &job, since, queue.state()) || named.name(o, since);
+        let ended_at = queue.state().get(&self.record.job_id).and_then(|job| job.course().finished_at);
+        let time = JobTime { submitted_at: since, ended_at };
+        let is_of = |o: &DockerObject| ownership.is_of(o, &job, since, queue.state()) || named.name(o, time);
         objects.into_iter().filter(is_of).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Whether a job that is over left something that is not just files to be deleted.
 
 use super::docker::Ownership;
-use super::named::{NamedByWorkspace, workspace_of};
+use super::named::{JobTime, NamedByWorkspace, workspace_of};
 use super::settings::CleanupSettings;
 use crate::archive::has_git;
 use crate::queue::{Job, QueueState};
@@ -79,8 +79,8 @@ impl<'a> Leftovers<'a> {
             return Left::OnlyFiles;
         }
         let named = NamedByWorkspace::of(&workspace, objects, &|_| false);
-        let is_named =
-            |o: &&DockerObject| named.name(o, job.submitted_at) || (o.is_living() && named.mounts(o));
+        let time = JobTime { submitted_at: job.submitted_at, ended_at: job.course().finished_at };
+        let is_named = |o: &&DockerObject| named.name(o, time) || (o.is_living() && named.mounts(o));
         match objects.iter().find(is_named) {
             Some(o) => Left::Something(format!(
                 "{} {} is named after its workspace, or mounts it",

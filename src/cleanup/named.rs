@@ -6,7 +6,8 @@
 //! | container whose Compose project, or development container, has its folder in the workspace | yes |
 //! | network or volume of such a project | yes, unless the project has its folder elsewhere too |
 //! | container, network or volume of a testcontainers session of which a container is the job's, or mounts the workspace | yes |
-//! | container that mounts the workspace, and does not live | yes |
+//! | container that mounts the workspace, was made in the job's time and has ended | yes |
+//! | container that mounts the workspace, and was made later or never started | no: it is somebody's who looked into the workspace |
 //! | container that mounts the workspace, and lives | it uses the workspace, whatever its labels say: the cleanup waits |
 //!
 //! Nothing that bears a label of ours is decided here, and nothing that is older than the job is its.
@@ -19,6 +20,14 @@ use crate::system::docker::{DockerKind, DockerObject};
 
 /// Engines tell whole seconds, of their own clock.
 const SLACK_MS: i64 = 1000;
+
+/// When a job can have made something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JobTime {
+    pub(super) submitted_at: Timestamp,
+    /// When its last attempt ended; `None` when that is not known.
+    pub(super) ended_at: Option<Timestamp>,
+}
 
 /// The names that objects of one workspace have.
 #[derive(Debug, Default)]
@@ -65,11 +74,16 @@ impl NamedByWorkspace {
     }
 
     /// Whether an object without a label of ours is the job's by one of these names.
-    pub(super) fn name(&self, object: &DockerObject, submitted_at: Timestamp) -> bool {
-        let is_newer = object.created_at.is_some_and(|at| at >= submitted_at.plus_millis(-SLACK_MS));
+    pub(super) fn name(&self, object: &DockerObject, time: JobTime) -> bool {
+        let is_newer = object.created_at.is_some_and(|at| at >= time.submitted_at.plus_millis(-SLACK_MS));
+        // (A time that the engine rounded down is no later than it was.)
+        let is_later = object.created_at.zip(time.ended_at);
+        let is_later = is_later.is_some_and(|(made, ended)| made > ended);
         let of =
             |names: &HashSet<String>, name: &Option<String>| name.as_ref().is_some_and(|n| names.contains(n));
-        let is_left = object.kind == DockerKind::Container && !object.is_living() && self.mounts(object);
+        // A mount alone names it only when nobody else can have made it.
+        let is_left =
+            object.kind == DockerKind::Container && object.has_ended() && self.mounts(object) && !is_later;
         let is_free = object.job.is_none() && object.state_id.is_none();
         is_free
             && is_newer
@@ -121,19 +135,30 @@ mod tests {
         let reaper = container("reaper", |c| c.session = some("1"));
         let stranger = container("stranger", |c| c.session = some("2"));
         let neighbour = container("neighbour", |c| c.folder = some("/s/jobs/ab"));
+        let later = container("later", |c| {
+            (c.mounts, c.state) = (vec!["/s/jobs/a".to_owned()], some("exited"));
+            c.created_at = Some(Timestamp::from_millis(12_000));
+        });
+        let filled = container("filled", |c| {
+            (c.mounts, c.state) = (vec!["/s/jobs/a".to_owned()], some("created"));
+        });
         let labelled = container("labelled", |c| (c.job, c.folder) = (some("b"), some("/s/jobs/a")));
         let all = [
             &web, &shared, &other, &editor, &mounting, &ended, &tested, &reaper, &stranger, &neighbour,
-            &labelled,
+            &labelled, &later, &filled,
         ];
         let all: Vec<DockerObject> = all.into_iter().cloned().collect();
         let named = NamedByWorkspace::of(Path::new("/s/jobs/a"), &all, &|_| false);
-        let since = Timestamp::from_millis(9_000);
+        let time = |from: i64| JobTime {
+            submitted_at: Timestamp::from_millis(from),
+            ended_at: Some(Timestamp::from_millis(10_500)),
+        };
+        let since = time(9_000);
         let ours: Vec<&str> = all.iter().filter(|o| named.name(o, since)).map(|o| o.id.as_str()).collect();
         assert_eq!(ours, ["web", "shared", "editor", "ended", "tested", "reaper"]);
-        assert!(all.iter().all(|o| !named.name(o, Timestamp::from_millis(12_000))), "older than the job");
+        assert!(all.iter().all(|o| !named.name(o, time(14_000))), "older than the job");
         let uses: Vec<&str> = all.iter().filter(|o| named.mounts(o)).map(|o| o.id.as_str()).collect();
-        assert_eq!(uses, ["mounting", "ended", "tested"]);
+        assert_eq!(uses, ["mounting", "ended", "tested", "later", "filled"]);
         let mut network = object(DockerKind::Network, "net");
         network.project = some("shop");
         assert!(named.name(&network, since));

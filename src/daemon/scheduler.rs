@@ -157,6 +157,12 @@ impl Scheduler {
         &self.started
     }
 
+    /// Why the host can start no job, as far as this scheduler has tried.
+    #[must_use]
+    pub fn why_host_cannot_start(&self) -> Option<&str> {
+        self.starts.why_held()
+    }
+
     /// Runs until `stop` says so.
     ///
     /// # Errors

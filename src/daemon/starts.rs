@@ -39,6 +39,11 @@ impl Starts {
         self.circuit.allows(Instant::now())
     }
 
+    /// Why no job is started, while the circuit is open.
+    pub(super) fn why_held(&self) -> Option<&str> {
+        self.held.as_ref().map(|held| held.reason.as_str())
+    }
+
     /// Whether it is worth waiting for a next try.
     pub(super) fn is_trying(&self) -> bool {
         self.circuit.is_open() && self.open_since.is_some_and(|since| since.elapsed() < PATIENCE)

@@ -343,15 +343,18 @@ impl Disk {
         let mut made = 0;
         let mut around: Vec<&Path> = Vec::new();
         for path in paths.iter().map(AsRef::as_ref) {
-            match self.create_dir(path) {
-                Ok(()) => made += 1,
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", path);
+            // What is there is not made: on a disk that is frozen for a snapshot, trying it would wait.
+            if !path.is_dir() {
+                match self.create_dir(path) {
+                    Ok(()) => made += 1,
+                    // By somebody else, since.
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                        let is_none = io::Error::from(io::ErrorKind::NotADirectory);
+                        return Err(is_none).tried("make the folder", path);
+                    }
+                    Err(e) => return Err(e),
                 }
-                // No folder could be made; none has to be.
-                Err(e) if e.is_refused_change() && path.is_dir() => continue,
-                Err(e) => return Err(e),
             }
             if !around.contains(&parent(path)) {
                 around.push(parent(path));
@@ -359,7 +362,11 @@ impl Disk {
         }
         if !Mutation::NoFolderSyncForNewFolder.is_on() {
             for folder in around {
-                self.sync_dir(folder)?;
+                match self.sync_dir(folder) {
+                    // Nothing was made, and who may not write here looks all the same.
+                    Err(e) if made == 0 && e.is_refused_change() => {}
+                    synced => synced?,
+                }
             }
         }
         Ok(made)

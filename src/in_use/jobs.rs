@@ -2,9 +2,10 @@
 //!
 //! A path refers to a folder when it passes it: by links in it or to it, by a chain of them, or by `..`. A word of the
 //! command (or of the one for a resumed attempt) counts as a path when it is absolute, also behind a `=`, and as one
-//! from the job's own folder when it is not. Besides, wherever a request says the name of the folder of workspaces, the
-//! workspace that it says behind it is named: in a script on the command line, behind an option's letter, in a variable.
-//! A request that cannot be understood may name any folder. What a script file says, names that are put together
+//! from the job's own folder when it is not. In a script on the command line every part with a slash counts as such a
+//! word, and so does what a variable of the job (`--env`) says; `$RECOVERYCTL_STATE_DIR` is what the job will be told.
+//! Besides, wherever a request says the name of the folder of workspaces, the workspace that it says behind it is named.
+//! A request that cannot be understood may name any folder. What a script file says, other names that are put together
 //! (`*`, `$X`), and the jobs of another state directory, are not known here.
 
 use std::borrow::Cow;
@@ -21,6 +22,8 @@ use super::way::Ways;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 
+/// A script may be long: so many of its words are followed.
+const MOST_NAMED: usize = 256;
 /// A longer word is no path.
 const PATH_MAX: usize = 4096;
 
@@ -137,6 +140,20 @@ fn named_in<'a>(text: &'a str, workspaces: &'a [String]) -> impl Iterator<Item =
     })
 }
 
+/// Whether a word of a command has more than one word in it.
+fn is_script(word: &str) -> bool {
+    word.contains(|c: char| c.is_whitespace() || ";|&<>()`\"'".contains(c))
+}
+
+/// What could be paths in a text: every part with a slash, as a shell would part it.
+fn words_of(dir: &StateDir, text: &str) -> impl Iterator<Item = String> {
+    let root = dir.paths.root().display().to_string();
+    let text = text.replace("${RECOVERYCTL_STATE_DIR}", &root).replace("$RECOVERYCTL_STATE_DIR", &root);
+    let parts = |c: char| c.is_whitespace() || ";|&<>()`\"'=,:{}".contains(c);
+    let words = text.split(parts).filter(|word| word.contains('/') && word.len() < PATH_MAX);
+    words.filter(|word| !word.contains('\0')).map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
 /// Every text in a request.
 fn texts_in(value: &serde_json::Value, each: &mut dyn FnMut(&str)) {
     use serde_json::Value;
@@ -160,6 +177,8 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
         command: Vec<Cow<'a, str>>,
         #[serde(borrow, default)]
         resume_command: Option<Vec<Cow<'a, str>>>,
+        #[serde(default)]
+        env: HashMap<String, String>,
     }
     // Most have neither, and a million are not parsed. The workspace of a job that waits is yet to be made: what its
     // command names without a slash is in it, or a program of the system.
@@ -188,6 +207,17 @@ fn paths_of(dir: &StateDir, workspaces: &[String], job: &Job) -> Option<Vec<(How
         }
         paths.extend(base.as_ref().map(|base| (How::Named, base.join(word))));
     }
+    let scripts =
+        spec.command.iter().chain(spec.resume_command.iter().flatten()).filter(|word| is_script(word));
+    let in_scripts = scripts.flat_map(|script| words_of(dir, script));
+    // One path: of lists, such as PATH, every job has some.
+    let values = spec.env.values().filter(|value| value.starts_with('/') && !value.contains([':', '\0']));
+    for word in in_scripts.chain(values.cloned()) {
+        let Some(path) = base.as_ref().map(|base| base.join(&word)) else { continue };
+        if paths.len() < MOST_NAMED && !paths.iter().any(|(_, known)| *known == path) {
+            paths.push((How::Named, path));
+        }
+    }
     let mut add = |text: &str| {
         for path in named_in(text, workspaces) {
             if !paths.iter().any(|(_, known)| *known == path) {
@@ -209,6 +239,17 @@ mod tests {
     use crate::durable::Disk;
     use crate::queue::{JobSpec, Place};
     use crate::state::{Clock, Timestamp};
+
+    fn normal(path: &Path) -> PathBuf {
+        path.components().fold(PathBuf::new(), |mut normal, part| {
+            if part == std::path::Component::ParentDir {
+                normal.pop();
+            } else {
+                normal.push(part);
+            }
+            normal
+        })
+    }
 
     #[test]
     fn paths_are_those_of_folder_command_and_resume_command() {
@@ -235,6 +276,20 @@ mod tests {
         );
         let own = dir.paths.jobs().join("b/../c/x");
         assert_eq!(of(None, &["../c/x"], &[]), [(How::Named, own)]);
+        // In a script by what leads there.
+        let c = dir.paths.jobs().join("c");
+        for (cwd, script) in [
+            (None, "cat ../c/n"),
+            (None, "cat $RECOVERYCTL_STATE_DIR/jobs/c/n"),
+            (None, "x=${RECOVERYCTL_STATE_DIR}/jobs/c; ls"),
+            (root.parent(), "(cat state/jobs/c/n)"),
+            (None, "ls >ROOT//jobs/./c/n"),
+        ] {
+            let script = script.replace("ROOT", &root.display().to_string());
+            let found = of(cwd.and_then(|cwd| cwd.to_str()), &["sh", "-c", &script], &[]);
+            let leads = |path: &PathBuf| normal(path).starts_with(&c);
+            assert!(found.iter().any(|(_, path)| leads(path)), "{script}: {found:?}");
+        }
         // Wherever it is said, also with what JSON writes in another way.
         let jobs = dir.paths.jobs().display().to_string();
         for script in ["cd J/c && make", "-CJ/c", "x\"J/c\"", "/x:J/c:ro", "a\nJ/c\n"] {

@@ -3,7 +3,8 @@
 //! In an order in which each step may be the last one: until the identity is written, the directory is a copy,
 //! is only read, and can be adopted again. First what the original goes on with is ended here: its running jobs
 //! are crashed, its locks are given back, its undelivered callbacks wait for an operator. Then the logs and the
-//! snapshots get the new id, and last the identity.
+//! snapshots get the new id, and last the identity. A copy that was made of hard links gets files of its own before all
+//! that: what is written in place would change in the original.
 //!
 //! The new id is made of the old one and of the folder, so that a second try makes the same. It is noted in
 //! `place.json` first: what a try that was cut short has given it already gets the old id back before the next one
@@ -87,6 +88,7 @@ pub fn adopt_as_new(
     if !dir.is_unchanged()? {
         return Err(AdoptError::NotACopy { path: copy.paths.root().to_owned() });
     }
+    dir.unshare_files()?;
     let (id, tried) = dir.begin_adoption()?;
     let original = dir.identity.state_id;
     for before in tried {

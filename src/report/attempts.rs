@@ -63,7 +63,7 @@ fn ended(dir: &StateDir, job: &Job, attempt: &Attempt) -> AttemptReport {
         status: attempt.status.as_str(),
         started_at: attempt.started_at,
         finished_at: Some(attempt.finished_at),
-        duration_ms: attempt.started_at.map(|started| attempt.finished_at.millis_since(started).max(0)),
+        duration_ms: ran_for(attempt.started_at, Some(attempt.finished_at)),
         exit_code: attempt.exit_code,
         signal: attempt.signal,
         reason: attempt.reason.clone(),
@@ -107,4 +107,11 @@ fn exit_of(dir: &StateDir, job: &Job, attempt: u32) -> Option<ExitRecord> {
     let read = |path: &std::path::Path| ExitRecord::read(path).ok()?.whole().cloned();
     let found = read(&moved).or_else(|| read(&paths.exit()));
     found.filter(|exit| exit.job_id == job.id && exit.attempt == attempt)
+}
+
+/// How long an attempt ran, in milliseconds, by its times; `None` when a clock that was set back meanwhile makes it end
+/// before it began.
+#[must_use]
+pub fn ran_for(started: Option<Timestamp>, finished: Option<Timestamp>) -> Option<i64> {
+    Some(finished?.millis_since(started?)).filter(|ran| *ran >= 0)
 }

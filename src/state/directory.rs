@@ -13,6 +13,7 @@ use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::StatePaths;
 use super::place::{Past, Place, Standing, record_here};
 use crate::durable::log::LogOptions;
+use crate::durable::tree::is_on_one_mount;
 use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried, Unable, try_abilities};
 
 /// Why a state directory cannot be used.
@@ -73,6 +74,14 @@ pub enum StateError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A folder of it is on another mount than the others.
+    #[error("{} is a mount of its own, or leads to another one: what is removed from it cannot be renamed into {}", path.display(), root.display())]
+    Apart {
+        /// The folder.
+        path: PathBuf,
+        /// The state directory.
+        root: PathBuf,
     },
     /// The file system lacks what the state needs.
     #[error("{} is on a file system that cannot {what}", path.display())]
@@ -179,8 +188,14 @@ impl StateDir {
     /// Tries out what the file system must be able to do, before anything relies on it.
     ///
     /// # Errors
-    /// [`StateError::Unfit`] with what it cannot do.
+    /// [`StateError::Unfit`] with what it cannot do; [`StateError::Apart`].
     pub fn check_abilities(&self) -> Result<(), StateError> {
+        let root = self.paths.root();
+        // What cannot be looked at is told by what needs it.
+        let is_apart = |folder: &PathBuf| is_on_one_mount(root, folder).is_ok_and(|is_so| !is_so);
+        if let Some(path) = self.paths.folders().into_iter().find(is_apart) {
+            return Err(StateError::Apart { path, root: root.to_owned() });
+        }
         check_abilities(&self.disk, self.paths.root())
     }
 

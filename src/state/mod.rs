@@ -11,6 +11,7 @@ mod place;
 mod repair;
 mod secret;
 mod settle;
+mod shared_files;
 pub mod suggest;
 mod units;
 pub(crate) mod word;

@@ -95,6 +95,7 @@ impl StateDir {
             Standing::Own | Standing::Copied { .. } => return Ok(()),
             Standing::Unrecorded => {}
             Standing::Restored { why } => {
+                super::shared_files::unshare(&self.disk, &self.paths)?;
                 record.restored = Some(self.restored_now(why));
                 self.begin_incarnation(&mut record)?;
             }
@@ -218,6 +219,15 @@ impl StateDir {
         let home = Home::open(self.paths.root()).ok()?;
         let disk = self.disk.clone().at_home(home);
         Some(StateDir { disk, ..self.clone() })
+    }
+
+    /// Makes the files of a copy that are written in place its own, where it was made of hard links. The caller holds
+    /// [`StateDir::lock_identity`].
+    ///
+    /// # Errors
+    /// What the system says; called again, it goes on.
+    pub fn unshare_files(&self) -> Result<(), StateError> {
+        Ok(super::shared_files::unshare(&self.disk, &self.paths)?)
     }
 
     /// Keeps others from making or mending the identity.

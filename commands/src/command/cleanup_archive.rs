@@ -66,7 +66,7 @@ struct PruneArgs {
     /// Keep those that were made within so many days
     #[arg(long, value_name = "N")]
     keep_days: Option<u32>,
-    /// Keep so many bytes of the newest
+    /// Keep the newest, and of the others those that fit into so many bytes beside what is kept
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     keep_bytes: Option<u64>,
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use recovery::queue::JobStatus;
+use recovery::report::attempts::ran_for;
 use recovery::report::held_repositories;
 use recovery::report::jobs::{JobFilter, JobList, JobSummary};
 use recovery::state::Timestamp;
@@ -74,10 +75,8 @@ pub(super) fn table(jobs: &[JobSummary], now: Timestamp) -> Table {
 /// How long the last attempt ran, or has run so far.
 fn ran(job: &JobSummary, now: Timestamp) -> String {
     let until = job.finished_at.or((job.status == JobStatus::Running.as_str()).then_some(now));
-    match (job.started_at, until) {
-        (Some(from), Some(until)) => coarse(u64::try_from(until.millis_since(from)).unwrap_or(0)),
-        _ => String::new(),
-    }
+    let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
+    ran.map_or_else(String::new, coarse)
 }
 
 fn end(job: &JobSummary) -> String {

@@ -47,6 +47,8 @@ struct WorkReport {
     not_started: Vec<NotStarted>,
     /// Still waiting: for a time, a repository, or a worker.
     left_queued: u64,
+    /// Why the host cannot start any job, when that is so.
+    host_cannot_start: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,9 +81,9 @@ pub(crate) fn cmd_work(context: &mut Context, args: &WorkArgs) -> Result<Ending,
     leave_job(context, Server::Work)?;
     let dir = context.state_dir()?;
     let dir = context.notice_restore(dir)?;
-    run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
+    let report = run(context, &dir, args.workers.map(usize::from), &BTreeSet::new())?;
     // What became of the jobs is theirs: the queue was worked off.
-    Ok(Ending::Done)
+    Ok(if report.host_cannot_start.is_some() { Ending::Degraded } else { Ending::Done })
 }
 
 pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, CliError> {
@@ -138,7 +140,9 @@ fn render(text: &mut Text, report: &WorkReport) {
     for job in &report.not_started {
         text.toned(Tone::Warning, format!("{}  {}  not started: {}", job.job_id, job.status, job.reason));
     }
-    if report.started.is_empty() && report.not_started.is_empty() {
+    if let Some(why) = &report.host_cannot_start {
+        text.toned(Tone::Bad, format!("this host cannot start jobs, which wait: {why}"));
+    } else if report.started.is_empty() && report.not_started.is_empty() {
         text.line("nothing to start");
     }
 }
@@ -181,9 +185,12 @@ fn report(
     only: &BTreeSet<JobId>,
 ) -> Result<WorkReport, CliError> {
     let state: &QueueState = scheduler.queue().state();
+    let host_cannot_start = scheduler.why_host_cannot_start().map(str::to_owned);
     let outcome = |id: &JobId| {
         let job = state.get(id)?;
-        Some(Outcome {
+        // One that waits again because the host could not start it did not run.
+        let has_run = job.status != JobStatus::Queued || host_cannot_start.is_none();
+        has_run.then(|| Outcome {
             job_id: id.to_string(),
             status: job.status.as_str(),
             attempt: job.attempt,
@@ -196,12 +203,17 @@ fn report(
     let not_started = missed.map(|job| NotStarted {
         job_id: job.id.to_string(),
         status: job.status.as_str(),
-        reason: why_not_by_caller(context, dir, job).unwrap_or_else(|| why_not(state, &held, job, now)),
+        reason: why_not_by_caller(context, dir, job)
+            .or_else(|| host_cannot_start.clone().filter(|_| job.status == JobStatus::Queued))
+            .unwrap_or_else(|| why_not(state, &held, job, now)),
     });
+    let mut seen = BTreeSet::new();
+    let once = scheduler.started().iter().filter(|id| seen.insert(*id));
     Ok(WorkReport {
-        started: scheduler.started().iter().filter_map(outcome).collect(),
+        started: once.filter_map(outcome).collect(),
         not_started: not_started.collect(),
         left_queued: state.counts().queued,
+        host_cannot_start,
     })
 }
 

@@ -56,9 +56,21 @@ impl From<StateError> for CliError {
             }
             StateError::IdentityLost { .. } => (StateDamaged, "state-identity-lost", recover()),
             StateError::Damaged { .. } => (StateDamaged, "state-identity-damaged", recover()),
+            StateError::Exposed { ref path, owner, .. } if owner != rustix::process::geteuid().as_raw() => {
+                let hint = format!(
+                    "it is user {owner}'s: act as that user (sudo -u '#{owner}' recoveryctl …), or name another than {} \
+                     with --state-dir",
+                    quoted(path)
+                );
+                (Refused, "state-directory-exposed", hint)
+            }
             StateError::Exposed { ref path, .. } => {
                 let hint = format!("if it is yours, make it so: chmod go-w {}", quoted(path));
                 (Refused, "state-directory-exposed", hint)
+            }
+            StateError::Apart { ref root, .. } => {
+                let hint = format!("mount one file system at {}, with all of it", quoted(root));
+                (Refused, "file-system-unfit", hint)
             }
             StateError::Unfit { .. } => {
                 let hint = "name a folder on another, local file system with --state-dir";

@@ -18,6 +18,7 @@ mod walk;
 
 pub use identity::TreeIdentity;
 pub use measure::{TreeEntry, TreeSize, measure_tree, walk_tree};
+pub(crate) use remove::is_on_one_mount;
 pub use remove::{Kept, Progress, Removed, remove_tree};
 pub use take::{TakeError, put_back, rename_to_delete, take_into_trash};
 pub use walk::Unread;

@@ -492,6 +492,18 @@ fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
     Ok((told.stx_dev_major, told.stx_dev_minor, mount))
 }
 
+/// Whether a name can go from one folder to the other: both are on one mount.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn is_on_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
+    let mount = |path: &Path| {
+        let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        mount_of(folder.as_fd())
+    };
+    Ok(mount(one)? == mount(other)?)
+}
+
 /// The mount of an open folder as `/proc` tells it.
 fn mount_in_proc(folder: BorrowedFd<'_>) -> Option<u64> {
     let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", folder.as_raw_fd())).ok()?;

@@ -97,6 +97,12 @@ impl DockerObject {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }
 
+    /// Of a container: whether it ran, and does not live any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state.as_deref(), Some("exited" | "dead" | "removing"))
+    }
+
     fn new(kind: DockerKind, id: String, name: String, labels: &HashMap<String, String>) -> DockerObject {
         let label = |name: &str| labels.get(name).cloned();
         let (job, state_id) = (label(LABEL_JOB), label(LABEL_STATE));

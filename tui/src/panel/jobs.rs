@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use recovery::report::attempts::ran_for;
 use recovery::report::jobs::{JobList, JobSummary};
 use recovery::state::Timestamp;
 
@@ -152,10 +153,8 @@ fn took(job: &JobSummary) -> Option<i64> {
 /// How long the last attempt ran, or has run so far.
 fn ran(job: &JobSummary, now: Timestamp) -> String {
     let until = job.finished_at.or((job.status == "running").then_some(now));
-    match (job.started_at, until) {
-        (Some(from), Some(until)) => duration(u64::try_from(until.millis_since(from)).unwrap_or(0)),
-        _ => String::new(),
-    }
+    let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
+    ran.map_or_else(String::new, duration)
 }
 
 fn end(job: &JobSummary) -> String {

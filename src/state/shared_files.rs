@@ -1,0 +1,112 @@
+//! Files that a state directory shares with another folder, by hard links: what `cp -al`, `rsync --link-dest` and
+//! `rsnapshot` make instead of a copy. What is replaced whole is nobody else's afterwards; what is written in place
+//! (segments of logs, locks, the commit page, output) would change there too. So before such a directory begins
+//! a life of its own, each of these files becomes a file of its own.
+//!
+//! Not the files of jobs in their workspaces, beside what the server keeps there: hard links are usual in them.
+
+use std::ffi::OsStr;
+use std::fs::{DirEntry, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::StatePaths;
+use super::paths::OWN_NAMES;
+use crate::durable::{Disk, DiskError, Tried, replace_with};
+
+/// Folders in which nothing is written in place.
+const NOT_WRITTEN: [&str; 4] = ["archive", "quarantine", "trash", "git"];
+
+/// Gives each file that is written in place, and that another folder has too, a content of its own.
+///
+/// # Errors
+/// What the system says; called again, it goes on.
+pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> {
+    let jobs = paths.jobs();
+    each_entry(paths.root(), &mut |entry| {
+        let path = entry.path();
+        if path == jobs { Ok(()) } else { unshare_all(disk, paths, &path) }
+    })?;
+    each_entry(&jobs, &mut |job| {
+        if job.file_name().as_encoded_bytes().starts_with(b".") || !is_folder(job)? {
+            return Ok(());
+        }
+        OWN_NAMES.iter().try_for_each(|name| unshare_all(disk, paths, &job.path().join(name)))
+    })
+}
+
+/// A file, or all files below a folder.
+fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskError> {
+    let found = match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.tried("look at", path)?,
+    };
+    if found.is_dir() {
+        let is_written = !NOT_WRITTEN.iter().any(|name| path.file_name() == Some(OsStr::new(name)));
+        let mut each = |entry: &DirEntry| unshare_all(disk, paths, &entry.path());
+        return if is_written { each_entry(path, &mut each) } else { Ok(()) };
+    }
+    // The caller holds the lock of the identity: by its new file others would take it meanwhile.
+    let is_in_place = path.extension() != Some(OsStr::new("json")) && path != paths.state_lock();
+    if found.is_file() && found.nlink() > 1 && is_in_place {
+        replace_with(disk, path, |out| io::copy(&mut File::open(path)?, out).map(drop))?;
+        disk.set_mode(path, found.permissions().mode() & 0o7777)?;
+    }
+    Ok(())
+}
+
+fn is_folder(entry: &DirEntry) -> Result<bool, DiskError> {
+    entry.file_type().map(|kind| kind.is_dir()).tried("look at", &entry.path())
+}
+
+/// The entries of a folder; one that is not there has none.
+fn each_entry(
+    folder: &Path,
+    each: &mut dyn FnMut(&DirEntry) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.tried("list", folder)?,
+    };
+    // First all names: files are exchanged for others while their folder is read.
+    let entries = entries.collect::<io::Result<Vec<_>>>().tried("list", folder)?;
+    entries.iter().try_for_each(each)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests write their own files.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_place_is_its_own_afterwards_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let (state, other) = (place.path().join("state"), place.path().join("other"));
+        std::fs::create_dir(&other).unwrap();
+        let all = [
+            ("queue/log/1.log", true),
+            ("queue/append.lock", true),
+            ("jobs/a/output.log", true),
+            ("jobs/a/attempts/1/output.log", true),
+            ("jobs/a/data", false),
+            ("state.json", false),
+            ("state.lock", false),
+            ("cleanup/archive/a.1.tar", false),
+        ];
+        for (number, (name, _)) in all.iter().enumerate() {
+            let path = state.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+            std::fs::hard_link(&path, other.join(number.to_string())).unwrap();
+        }
+        unshare(&Disk::real(), &StatePaths::new(state.clone())).unwrap();
+        for (name, is_own) in all {
+            let found = state.join(name).metadata().unwrap();
+            assert_eq!(found.nlink() == 1, is_own, "{name}");
+            assert_eq!(found.mode() & 0o7777, 0o640, "{name}");
+            assert_eq!(std::fs::read_to_string(state.join(name)).unwrap(), name);
+        }
+    }
+}
