@@ -670,7 +670,7 @@ fn a_job_that_was_taken_over_is_known_by_pid_start_and_boot() {
     assert_eq!(status("rebooted"), (JobStatus::Failed, Some(7)));
     let ids = [living.id.clone()];
     let cancelled = std::thread::scope(|scope| {
-        // Whoever started it reaps it, as a shell does.
+        // Its parent reaps it, as a shell does.
         let reaper = scope.spawn(|| {
             let mut process = process;
             process.0.wait().unwrap();

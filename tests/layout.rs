@@ -73,7 +73,7 @@ fn a_state_directory_of_layout_1_loads_and_is_brought_up_to_date() {
     let root = layout_1(folder.path());
     let dir = open(&root);
     assert_eq!(dir.identity.layout, 1);
-    // Whoever only looks changes nothing.
+    // A mere look changes nothing.
     assert_jobs(&Queue::open(&dir).unwrap());
     let old = history(&dir).unwrap();
     assert_eq!((old.len(), cleanup_log(&dir).unwrap().len()), (STARTUPS, 1));

@@ -201,7 +201,7 @@ fn a_repository_has_one_running_job() {
     let refused = state.apply(4, claim()).unwrap_err();
     assert!(matches!(&refused, Refusal::RepositoryHeld { holder, .. } if *holder == id("j")), "{refused}");
     assert_eq!(state.holder_of("repo").unwrap().id, id("j"));
-    // That an attempt whose claim was lost has ended is certain, whoever has the repository.
+    // That an attempt whose claim was lost has ended is certain, also when another job has the repository.
     let mut lost = with(JobStatus::Running);
     lost.apply(3, record(Operation::Submit(submission("k", 0, Some("repo"))))).unwrap();
     lost.apply(5, record(Operation::End(end("k", 1, 4, Outcome::Exited)))).unwrap();

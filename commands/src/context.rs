@@ -89,7 +89,7 @@ impl Context {
             && is(marks::STATE_ID, dir.identity.state_id.to_string())
     }
 
-    /// The folder that relative paths of whoever gives the command begin at.
+    /// The folder at which the relative paths of the command's giver begin.
     pub(crate) fn folder(&self) -> Option<PathBuf> {
         match &self.client {
             Some(client) => client.folder.clone(),

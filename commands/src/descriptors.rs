@@ -1,5 +1,5 @@
 //! Open files. A daemon has many: a connection each, and what it watches. The limit that it was started with is often
-//! the 1,024 that old programs can work with (`select`), and may be raised by whoever needs more; jobs get the one
+//! the 1,024 that old programs can work with (`select`), and may be raised by those that need more; jobs get the one
 //! that the daemon was started with.
 
 use std::sync::OnceLock;

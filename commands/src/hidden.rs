@@ -1,7 +1,7 @@
 //! The words that only this program says to itself: `supervise`, `exec-command` and `keep-output`.
 //!
-//! Not in the help, and no promise to anybody. They take neither configuration nor environment: whoever
-//! starts them hands on what it had read.
+//! Not in the help, and no promise to anybody. They take neither configuration nor environment: the
+//! process that starts them hands on what it has read.
 
 use std::ffi::OsString;
 use std::fs::File;

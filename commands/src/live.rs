@@ -48,7 +48,7 @@ pub(crate) fn run(
     Ok(recovery.run(&options)?)
 }
 
-/// The recovery on a thread of its own, the dashboard on this one. Whoever leaves it waits for the recovery's
+/// The recovery on a thread of its own, the dashboard on this one. A user who leaves it waits for the recovery's
 /// end all the same: it was asked to end before, or the terminal was closed, which ends no recovery.
 fn run_full_screen(
     output: &mut Output,

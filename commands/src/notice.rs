@@ -109,7 +109,7 @@ impl Notice {
         tell(&[NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(longer)]);
     }
 
-    /// Tells of a recovery's progress, and then whoever else wants to know.
+    /// Tells of a recovery's progress, and then calls the other observer.
     pub(crate) fn observer(&self, other: Option<Observer>) -> Observer {
         let notice = self.clone();
         Arc::new(move |snapshot: &Snapshot| {

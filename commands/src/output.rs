@@ -257,7 +257,7 @@ impl Output {
         }
     }
 
-    /// A line for whoever gave `-v`.
+    /// A line for those who gave `-v`.
     pub(crate) fn detail(&mut self, line: &str) {
         if self.verbose > 0 {
             self.note(line);

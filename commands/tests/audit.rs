@@ -70,7 +70,7 @@ fn damaged_log(scene: &Scene) {
     scene.flip_record("submit", "a");
 }
 
-/// Every command that changes something; whoever adds one enters it here.
+/// Every command that changes something; a new one is entered here.
 const MUTATIONS: &[Mutation] = &[
     Mutation {
         prepare: nothing,

@@ -143,7 +143,7 @@ fn without_a_scheduler_queued_jobs_hold_nobody_up() {
 }
 
 #[test]
-fn whoever_cannot_wait_does_not_overtake_those_who_do() {
+fn request_that_cannot_wait_does_not_overtake_those_that_wait() {
     let scene = Scene::new();
     let holder = closed(&scene);
     let first = join(&scene, "first");
@@ -168,7 +168,7 @@ impl Drop for Seed {
     }
 }
 
-/// Waiters and daemons are killed at random while the line moves; whoever is left is served in order.
+/// Waiters and daemons are killed at random while the line moves; those that are left are served in order.
 #[test]
 fn the_order_is_kept_under_random_kills() {
     let mut seed: u64 = std::env::var("LINE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {

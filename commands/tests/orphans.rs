@@ -483,7 +483,7 @@ fn the_index_of_a_job_that_succeeded_goes_and_that_of_a_failed_one_stays() {
     assert!(in_workspace("good/.code-indexer/db").exists());
 }
 
-/// Whoever holds a workspace between scan and cleanup keeps its index.
+/// A process that holds a workspace between scan and cleanup keeps its index.
 #[test]
 fn a_workspace_that_somebody_holds_keeps_what_the_plan_names() {
     let place = Place::new();

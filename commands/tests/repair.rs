@@ -49,7 +49,7 @@ fn rehearse_run_and_run_again(scene: &Scene, part: &str, status_after: i32) -> V
 }
 
 /// Every file of the state directory, with its content; those of the log's shared page and of the daemon
-/// tell of whoever looks.
+/// change when somebody only looks.
 fn everything_below(scene: &Scene) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![scene.place.state()];
@@ -214,7 +214,7 @@ fn a_jobs_lock_is_restored_from_its_sentinel_when_both_copies_are_lost() {
     running_alone(&scene, "holder", &["--repo", "web"]);
     let lock_id = scene.json(&["locks", "inspect", "web"], 0)["locks"][0]["lock_id"].clone();
     std::fs::write(metadata(&scene), "damaged").unwrap();
-    // In place, as the disk would: whoever holds the file holds it still.
+    // In place, as the disk would: the holder of the file holds it still.
     std::fs::write(scene.place.state().join("locks/web.lock"), "damaged too").unwrap();
     let done = rehearse_run_and_run_again(&scene, "locks", 0);
     assert_eq!(acts(&done), [("restore-lock-metadata".to_owned(), "lock:web".to_owned())]);

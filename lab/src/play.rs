@@ -138,7 +138,7 @@ pub fn play(arguments: &[OsString]) -> Option<ExitCode> {
     Some(match play_role(rest) {
         Ok(code) => code,
         Err(error) => {
-            // The only way to tell whoever started us.
+            // The only way to tell the process that started us.
             #[allow(clippy::print_stderr)]
             {
                 eprintln!("{}", with_causes(error.as_ref()));
@@ -190,7 +190,7 @@ fn run(
     let stage = Stage::recorded(world, events, recorder.clone(), mutation);
     let mut result = (operation.run)(&stage);
     if result.is_err() && failing_sync != 0 {
-        // Whoever is told of a failure tries again.
+        // A caller who is told of a failure tries again.
         result = (operation.run)(&stage);
     }
     if failing_sync != 0 {

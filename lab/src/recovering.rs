@@ -21,7 +21,7 @@ pub(crate) fn open(world: &Path, disk: Disk) -> Result<StateDir, StateError> {
     let root = world.join("state");
     let opened = StateDir::open_for_repair(&root, disk.clone(), Clock::system());
     let mut dir = match opened {
-        // Nothing was ever acknowledged there: whoever wanted it makes it again.
+        // Nothing was ever acknowledged there: its user makes it again.
         Err(StateError::Missing { .. }) => StateDir::open_or_create(&root, disk, Clock::system())?,
         other => other?.0,
     };

@@ -25,7 +25,7 @@ fn nothing_is_lost_and_every_write_path_is_tried() {
 }
 
 /// A cancel whose sync fails leaves the job's command running. Recovery would find that job alive, and rightly:
-/// whoever plays an operation ends what it leaves, for on the disks that follow nobody lives.
+/// the player of an operation ends what it leaves, for on the disks that follow nobody lives.
 #[test]
 fn what_an_operation_leaves_running_does_not_live_on_its_disks() {
     let player = Player::new(Path::new(env!("CARGO_BIN_EXE_recovery-lab")));

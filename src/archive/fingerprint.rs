@@ -14,7 +14,7 @@ use super::keep::CannotKeep;
 use super::look::is_no_folder;
 use crate::durable::tree::{Go, Unread, Visitor, open_top, walk};
 
-/// Whoever takes hold of a job touches it, and nothing of the job's is in it.
+/// Taking hold of a job touches it, and nothing of the job's is in it.
 const LOCK: &str = "sentinel.lock";
 
 /// Folds the entries' names, inodes, sizes and times of the last change, in whichever order they come. The folder's own

@@ -131,7 +131,7 @@ fn change<T>(
     act: impl FnOnce(&mut CleanupRecord) -> T,
 ) -> Result<T, CreateRefused> {
     dir.disk.ensure_dir(&dir.paths.cleanup())?;
-    // Whoever works on cleanups has it in hand and would write over this.
+    // The process that works on cleanups has it in memory and would write over this.
     let _lock = FileLock::acquire(&dir.disk, &dir.paths.cleanup_lock(), dir.lock_wait)?;
     let mut record =
         store::load(dir, id)?.ok_or_else(|| CreateRefused::NoSuchCleanup { id: id.to_owned() })?;

@@ -176,8 +176,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whoever takes hold of a job whose workspace is gone makes a folder with nothing but the lock in it.
-    /// It goes while that lock is held: whoever waits for it looks at the name again.
+    /// Taking hold of a job whose workspace is gone makes a folder with nothing but the lock in it. It is
+    /// removed while that lock is held: a process that waits for the lock looks at the name again.
     fn remove_what_the_hold_made(&mut self) -> Result<(), Halt> {
         let folder = self.workspace()?;
         let names = || std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.file_name());

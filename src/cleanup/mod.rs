@@ -19,7 +19,7 @@
 //! **A step** names its object by what it is (container by full id, folder by device, inode and creation), is
 //! done again without harm, and takes "already gone" for done. One with an intent and no result is what a
 //! crash interrupted: the cleanup goes on there. A step whose intent was written several times without any
-//! result kills whoever tries it, and parks its phase.
+//! result kills the process that tries it, and parks its phase.
 //!
 //! **Nothing alive**: before each effect the job's `sentinel.lock` is held, the queue was followed and says
 //! that the job is over in the very attempt that the cleanup is for, and no process bears its mark. A job

@@ -186,7 +186,7 @@ impl<'a> Cleaner<'a> {
                     if (self.stop)() {
                         break;
                     }
-                    // Read under the lock: whoever had it before may have gone on.
+                    // Read under the lock: its last holder may have gone on.
                     if let Some(record) = store::load(&self.dir, id)? {
                         worked.push(Work::new(self, record, at_once, report).run()?);
                     }

@@ -1,7 +1,7 @@
 //! Recovering on request while the daemon runs: `retry phase`, and the ways out of safe mode.
 //!
 //! Requests are files in `recovery/requests/`; each is removed only after the record of the recovery that
-//! answers it was written, so that one that is killed is done again. Whoever asked finds its request's id in
+//! answers it was written, so that one that is killed is done again. The requester finds its request's id in
 //! that record, under `retry`.
 
 use std::cell::{Cell, RefCell};
@@ -81,7 +81,7 @@ impl Again<'_> {
         let options = RunOptions { only, keep, ..self.options() };
         match self.sequence()?.run(&options) {
             Ok(recovered) => Ok(Some(recovered)),
-            // Somebody else recovers, or it cannot be done now: whoever asked sees that it was not.
+            // Somebody else recovers, or it cannot be done now: the requester sees that it was not.
             Err(_) => Ok(None),
         }
     }

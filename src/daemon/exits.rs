@@ -1,6 +1,6 @@
 //! Exit notices: which of many processes have ended, without asking each.
 //!
-//! A pidfd becomes readable when its process ends, whoever's child it is, and cannot be confused with a
+//! A pidfd becomes readable when its process ends, a child of ours or not, and cannot be confused with a
 //! successor's; an epoll over all of them costs nothing while nobody ends.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! `daemon/daemon.json`: which daemon takes jobs, or is up in safe mode and takes none. There from the end of
 //! its recovery until it ends, and before that, with `ready` false, when its recovery takes long: so that it can
-//! be watched over HTTP. After a crash it is left until the next daemon begins, so whoever reads it asks whether
-//! the daemon's lock is held.
+//! be watched over HTTP. After a crash it is left until the next daemon begins, so its readers ask whether the
+//! daemon's lock is held.
 
 use std::path::PathBuf;
 

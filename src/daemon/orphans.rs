@@ -1,7 +1,7 @@
 //! Jobs that have lost their supervisor: watched until they end, or ended, by policy.
 //!
-//! Nobody but the dead supervisor enforced a job's time limit and its cancellation; whoever adopts the
-//! job does. Ending one takes as long as it may take to end by itself, so that is done by a thread.
+//! Nobody but the dead supervisor enforced a job's time limit and its cancellation; the daemon that
+//! adopts the job does. Ending one takes as long as it may take to end by itself, so that is done by a thread.
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;

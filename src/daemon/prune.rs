@@ -128,7 +128,7 @@ fn work(
             Err(e) => return Err(e.into()),
         }
         let open: Vec<CleanupRecord> = list_of(dir, &wanted)?;
-        // Begun, and put down again: whoever has the cleanups in hand has tried it.
+        // Begun, and put down again: the process that works on cleanups has tried it.
         let is_tried = |r: &CleanupRecord| r.begun_at.is_some() && !r.under_way;
         if stop() || open.iter().all(is_tried) {
             return Ok(open.iter().map(outcome).collect());

@@ -54,7 +54,7 @@ struct Looked {
 }
 
 impl Retainer {
-    /// Goes by other rules from now on; other times to keep jobs for are looked at once more at once.
+    /// Applies other rules from now on; other times to keep jobs for are looked at once more at once.
     pub(super) fn take_over(&mut self, rules: Option<(Retention, CleanupSettings)>) {
         let times = |rules: &Option<(Retention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
         if times(&self.rules) != times(&rules) {

@@ -28,7 +28,7 @@ use crate::recovery::liveness_of;
 use crate::state::StateDir;
 use crate::system::Host;
 
-/// Whoever merely looks whether a lock is held holds it for less than this.
+/// A mere look whether a lock is held holds it for less than this.
 const LOOK_GRACE: Duration = Duration::from_millis(20);
 
 /// How a scheduler works.
@@ -130,7 +130,7 @@ impl Scheduler {
         }
     }
 
-    /// From now on somebody follows the queue; whoever did before.
+    /// From now on this one follows the queue; returns the one that did before.
     pub(super) fn follow(&mut self, follower: Follower) -> Option<Follower> {
         self.follower.replace(follower)
     }
@@ -283,7 +283,7 @@ impl Scheduler {
     }
 
     /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
-    /// the next time, or by whoever comes after.
+    /// the next time, or by the next scheduler or recovery.
     fn enter_cleanups(&mut self) {
         let by = &self.settings.jobs.actor.by;
         let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
@@ -384,7 +384,7 @@ impl Scheduler {
         if slots == 0 || self.queue.state().counts().queued == 0 || allowance == Allowance::None {
             return Ok(false);
         }
-        // In this order: whoever gives its ticket up in between has the lock by then.
+        // In this order: a waiter that gives its ticket up in between has the lock by then.
         let line = self.waiting_with_tickets();
         let wanted: BTreeSet<String> = self.wanted().map(|r| r.to_string()).collect();
         self.occupied.look(&self.dir, self.queue.state(), &wanted);

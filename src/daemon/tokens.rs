@@ -62,7 +62,7 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
         }
     }
     if made.is_empty() {
-        // Whoever made them may have died, or been told of an error, before their names were synced.
+        // Their maker may have died, or been told of an error, before their names were synced.
         dir.disk.sync_dir(&dir.paths.daemon())?;
     }
     Ok(made)

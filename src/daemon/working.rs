@@ -18,7 +18,7 @@ use crate::jobs::record;
 use crate::queue::Queue;
 use crate::state::StateDir;
 
-/// What works beside the scheduler, and goes by rules.
+/// What works beside the scheduler, by rules of its own.
 struct Beside {
     cleaning: Cleaning,
     scanning: Scanning,

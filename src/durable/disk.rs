@@ -73,7 +73,7 @@ pub trait Observer: Send + Sync {
     /// Called before the effect.
     ///
     /// # Errors
-    /// An error is returned to whoever wanted the effect, which then does not happen.
+    /// An error is returned to the caller who wanted the effect, which then does not happen.
     fn before(&self, effect: &Effect<'_>) -> io::Result<()>;
 
     /// Called after the effect has happened.
@@ -239,7 +239,7 @@ impl Disk {
         }
     }
 
-    /// Opens a file so that every write lands at its end, whoever else writes; makes it when absent.
+    /// Opens a file so that every write lands at its end, also when others write; makes it when absent.
     /// For the output of jobs, which the job itself writes: the content is not seen by the observer.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! Here a fault in a guarded page puts an empty page of the process's own in its place and marks the mapping as
 //! lost for good: what is read from then on are zeros, which no page of ours is, and nothing that is written is
 //! seen by anybody. A user of the mapping asks [`PageGuard::is_lost`] before relying on being seen. Every
-//! other fault goes to whoever handled it before.
+//! other fault goes to the handler that was there before.
 
 #![allow(unsafe_code)]
 

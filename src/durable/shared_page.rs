@@ -207,7 +207,7 @@ impl SharedPage {
         // The page may have been garbage: any number may stand there.
         let next = generation.wrapping_add(1);
         let slot = WORD_SLOTS + 3 * (next & 1) as usize;
-        // Whoever sees any of these stores sees at least this generation, and so reads again.
+        // A reader that sees any of these stores sees at least this generation, and so reads again.
         std::sync::atomic::fence(Ordering::Release);
         self.word(slot).store(end.segment, Ordering::Relaxed);
         self.word(slot + 1).store(end.tail, Ordering::Relaxed);
@@ -282,7 +282,7 @@ impl SharedPage {
         self.waiters().fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Wakes whoever waits for something to be published.
+    /// Wakes all that wait for something to be published.
     pub(crate) fn wake(&self) {
         self.wake_counter().fetch_add(1, Ordering::SeqCst);
         // A waiter that was killed stays counted: then a wake-up for nobody costs a system call.

@@ -115,7 +115,7 @@ pub(crate) fn judge_locked(look: &Look<'_>, job: &Job) -> Judgement {
 pub(crate) enum FirstSight {
     /// Enough for a verdict.
     Judged(Box<Judgement>),
-    /// Nobody holds it: whoever is to decide takes it, and looks then.
+    /// Nobody holds it: the process that is to decide takes it, and looks then.
     Free { paths: JobPaths, how: String },
 }
 

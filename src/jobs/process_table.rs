@@ -1,7 +1,7 @@
 //! All processes of this machine with the marks of jobs, read once for many jobs.
 //!
 //! A scan costs about 30 µs a process of the machine and is made when the first question needs it.
-//! It is a picture of one moment: whoever acts on it looks again, with a new one, while holding the
+//! It is a picture of one moment: before acting on it, look again, with a new one, while holding the
 //! job's lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

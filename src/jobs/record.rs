@@ -1,8 +1,8 @@
 //! `jobs/<id>.job.json`: a job's record in readable form, derived from the queue log.
 //!
 //! Never the truth: a missing, damaged or old one is written anew from the queue. When log and snapshots
-//! are lost, these files are the last source ([`read_those`]): so whoever removes a job from the queue
-//! removes its record first. A submission is one record and one sync, so
+//! are lost, these files are the last source ([`read_those`]): so a process that removes a job from the
+//! queue removes its record first. A submission is one record and one sync, so
 //! a job that waits for its first attempt gets its file later, many at a time ([`write_waiting`]). How a
 //! record proves itself whole: `record_text`.
 
@@ -200,7 +200,7 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
     if found.as_deref().is_some_and(|text| says(text, &wanted)) {
         return Ok(());
     }
-    // Whoever claims a job writes its record before anything is started.
+    // A scheduler that claims a job writes its record before anything is started.
     if found.is_none() && (!job.course().attempts.is_empty() || paths.sentinel().exists()) {
         rebuilt.missing.push(job.id.clone());
     }

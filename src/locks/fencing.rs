@@ -4,7 +4,7 @@
 //! eight hexadecimal ones, a line feed. Behind it stands the metadata of the grant as it was made (versions
 //! before 2 wrote the first line only). The file is empty when the lock was never granted.
 //!
-//! Written in place by whoever holds the flock, and synced *before* the metadata that grants the number: so
+//! Written in place by the holder of the flock, and synced *before* the metadata that grants the number: so
 //! the number here is never below a granted one, and a torn write costs nothing, because the metadata then
 //! still has the last number that was granted. When the metadata is damaged, the copy tells whose the last
 //! grant was; whether it was given back it does not tell, so that it counts as held.

@@ -45,7 +45,7 @@ pub enum RunUnderError {
     /// The lock was not granted.
     #[error(transparent)]
     Refused(#[from] LockRefused),
-    /// Whoever heard of the grant objected; the lock was given back.
+    /// The one that heard of the grant ([`UnderLock::granted`]) objected; the lock was given back.
     #[error("the command was not run")]
     Objected(#[source] Objection),
     /// There is no command.
@@ -184,7 +184,7 @@ fn run(
 }
 
 /// What the lock's metadata and every report say of the command: the program. Its arguments may be secrets,
-/// and whoever may look at the process sees them anyway.
+/// and all who may look at the process see them anyway.
 fn in_words(program: &OsStr, has_arguments: bool) -> String {
     let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

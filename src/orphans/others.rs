@@ -52,7 +52,7 @@ impl World<'_> {
                 }
                 scanned.count(OrphanKind::TemporaryFile, 1);
                 let path = entry.path();
-                // Whoever writes it at this moment gives it its name soon: it is nothing to be told of.
+                // It is being written, and gets its name soon: it is nothing to be told of.
                 if is_held(&path).is_ok_and(|held| held) || !path.exists() {
                     continue;
                 }

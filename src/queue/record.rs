@@ -80,7 +80,7 @@ pub struct EndedBy {
     pub uid: Option<u32>,
 }
 
-/// What follows a crash; decided by whoever records it, so that replay need not decide again.
+/// What follows a crash; decided when it is recorded, so that replay need not decide again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "then")]
 pub enum AfterCrash {

@@ -194,7 +194,7 @@ fn no_object(error: &serde_json::Error) -> BadRequest {
     if error.is_data() {
         return BadRequest::NotAnObject;
     }
-    // Whoever reads lines counts them better than the parser of one.
+    // The reader of the lines counts them better than the parser of one.
     BadRequest::NotJson(error.to_string().replace(" at line 1 column", " at column"))
 }
 

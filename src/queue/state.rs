@@ -2,7 +2,7 @@
 //!
 //! [`QueueState::apply`] is total: for every record in every state it either changes the state or says
 //! why not, and it never depends on anything but the state and the record. So replaying the same log
-//! gives the same queue, whoever does it.
+//! gives the same queue in every process.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
@@ -132,7 +132,7 @@ pub struct QueueState {
     totals: Totals,
     last_seq: u64,
     repositories: HashSet<Arc<str>>,
-    /// Jobs whose status changed, for whoever follows; `None` while nobody does.
+    /// Jobs whose status changed, for the follower; `None` while there is none.
     turned: Option<Vec<JobId>>,
 }
 
@@ -361,8 +361,8 @@ impl QueueState {
     fn end(&mut self, at: Timestamp, end: End) -> Result<(), Refusal> {
         let job = self.jobs.get(&end.job).ok_or_else(|| Refusal::NoSuchJob(end.job.clone()))?;
         if job.status == JobStatus::Queued && job.attempt == end.attempt && job.course().claim.is_none() {
-            // The claim's record was lost; that the attempt has ended is certain all the same, whoever
-            // has its repository by now.
+            // The claim's record was lost; that the attempt has ended is certain all the same, also
+            // when another job has its repository by now.
             self.start(&end.job, end.claim, end.ended_at.unwrap_or(at));
         }
         self.claimed(&end.job, end.claim, "ended")?;

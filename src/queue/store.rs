@@ -153,8 +153,8 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
     Ok(RecordsBehind { records, reached: until, is_complete: summary.missing.is_empty() })
 }
 
-/// Acts under the append lock, told which jobs left the queue with a record after `seq`: whoever removes
-/// jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
+/// Acts under the append lock, told which jobs left the queue with a record after `seq`: a process that
+/// removes jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
 ///
 /// # Errors
 /// What the system says.

@@ -1,6 +1,6 @@
 //! The recovery sequence: phases that wait for one another, run side by side, are tried again, can be
-//! skipped, and show their progress to every process. Knows nothing of queue, jobs or locks: whoever
-//! assembles a sequence hands the phases in.
+//! skipped, and show their progress to every process. Knows nothing of queue, jobs or locks: the
+//! assembler of a sequence hands the phases in.
 //!
 //! **Files** (all by atomic replacement, so a reader sees an old or a new whole file):
 //! `recovery/current.json` a [`Snapshot`], about four times a second while progress moves;

@@ -2,7 +2,7 @@
 //!
 //! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
 //! until one of the two is written). Of what a job keeps in its workspace only the files that recovery reads
-//! are; its output is as long and empty. Whoever holds a lock file of the original (a supervisor, a daemon,
+//! are; its output is as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
 //! somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
 //!
 //! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
@@ -37,7 +37,7 @@ const COPIES: usize = 5;
 /// The files of a workspace that recovery reads; the rest is the job's own.
 const READ: &[&str] = &["sentinel.json", "sentinel.lock", "command.json", "exit.json", "checkpoint"];
 
-/// Locks that are held for moments only: whoever has one now has given it back when the copy is ready.
+/// Locks that are held for moments only: those held now are given back before the copy is ready.
 const MOMENTARY: &[&str] =
     &["append.lock", "sync.lock", "state.lock", "names.lock", "checkpoint.lock", "import.lock"];
 

@@ -45,7 +45,7 @@ pub(super) struct Request {
     pub(super) id: Uuid,
 }
 
-/// A phase that is to be tried again with what waits for it, by whoever recovered here and still runs.
+/// A phase that is to be tried again with what waits for it, by the process that recovered here and still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryWanted {
     /// The phase.

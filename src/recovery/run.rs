@@ -28,7 +28,7 @@ pub type Observer = Arc<dyn Fn(&super::Snapshot) + Send + Sync>;
 /// How to run a sequence.
 #[derive(Clone)]
 pub struct RunOptions {
-    /// What runs it, for whoever finds the lock held: "recover", "daemon".
+    /// What runs it, for those that find the lock held: "recover", "daemon".
     pub purpose: String,
     /// Who runs it, for the record of what is skipped.
     pub by: String,
@@ -37,7 +37,7 @@ pub struct RunOptions {
     /// Only these phases and what waits for them; all when empty. How the others ended is carried over from
     /// the last recovery; when there was none, all run.
     pub only: Vec<String>,
-    /// Kept with the record under `retry`, for whoever asked for this run.
+    /// Kept with the record under `retry`, for those who asked for this run.
     pub keep: Option<Value>,
     /// The pauses between tries; their number is how often a failed phase is tried again.
     pub pauses: Vec<Duration>,
@@ -45,7 +45,7 @@ pub struct RunOptions {
     pub side_by_side: usize,
     /// How long a phase that is to stop may take to come to a safe point before it is left behind.
     pub patience: Duration,
-    /// How long to wait for another recovery to end. Not zero: whoever probes the lock takes it for a moment.
+    /// How long to wait for another recovery to end. Not zero: a probe of the lock takes it for a moment.
     pub lock_wait: Duration,
     /// Ends the run at the next safe points.
     pub cancel: Cancel,

@@ -1,8 +1,8 @@
 //! Whether something that reports are made of has changed: a number out of the times and sizes of files, for
-//! whoever shows a state directory for long. It reads no file, and takes about as long as thirty `stat`.
+//! programs that show a state directory for long. It reads no file, and takes about as long as thirty `stat`.
 //!
 //! Everything that is acknowledged is in a file that it sees. It does not see all the rest: a process that dies lets
-//! go of its lock without touching a file. Whoever relies on it looks again from time to time all the same.
+//! go of its lock without touching a file. A program that relies on it looks again from time to time all the same.
 //!
 //! A file that is written twice within one tick of the clock that file systems use bears the same time after both.
 //! So only a [`Mark`] that is settled tells that what was read after it was taken is still so: nothing had changed

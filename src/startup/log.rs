@@ -1,6 +1,6 @@
 //! `startup/log/`: what startups did, one record an event, in an append-only log ([`crate::durable::log`]).
 //!
-//! Whoever reads also reads what layout 1 kept in two files, as long as they are there: so every command
+//! A reader also reads what layout 1 kept in two files, as long as they are there: so every command
 //! can look at a state directory that no startup has migrated yet, or whose migration was cut short.
 //!
 //! At least the last [`STARTUPS_KEPT`] startups are kept with all that they did; segments that hold only older
@@ -149,7 +149,7 @@ impl Writer {
         self.0.append(&lines).map(drop)
     }
 
-    /// Returns when all that is there now is on disk, whoever wrote it: also what a killed writer wrote whole
+    /// Returns when all that is there now is on disk, from all writers: also what a killed one wrote whole
     /// and had not yet told of, which is counted in when the log is locked.
     pub(super) fn sync(&self) -> Result<(), LogError> {
         let last = self.0.locked(|locked| Ok::<_, LogError>(locked.end().last_seq))?;

@@ -1,5 +1,5 @@
 //! Folders, pipes and devices that have the name of a state file: nobody could read or replace that file.
-//! They go to quarantine as they are; the file is made anew by whoever needs it.
+//! They go to quarantine as they are; the file is made anew when it is needed.
 
 use std::path::{Path, PathBuf};
 

@@ -382,7 +382,7 @@ fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
     let writer = Writer::open(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
     if !matches!(marker, MarkerRead::Missing) {
-        // Its startup may have written its end and been killed before the sync: the marker goes by that.
+        // Its startup may have written its end and been killed before the sync: the marker is judged by that.
         writer.sync()?;
     }
     let log = StartupLog::read(dir)?;

@@ -213,7 +213,7 @@ impl StateDir {
         }
     }
 
-    /// Before a log is first opened, and before the identity is given out: whoever wrote `state.json` may
+    /// Before a log is first opened, and before the identity is given out: the writer of `state.json` may
     /// have been killed before its name was durable, and with another identity the log would be a
     /// stranger's. Where the log's page is, somebody has done this before.
     ///

@@ -47,7 +47,7 @@ const FOLDERS: &[&str] = &[
     "orphans",
 ];
 
-/// Files at the top of a state directory: its identity, and the lock of whoever makes it.
+/// Files at the top of a state directory: its identity, and the lock under which it is made.
 const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 impl StatePaths {
@@ -118,7 +118,7 @@ paths! {
     webhooks => "webhooks";
     /// The delivery log's segments.
     webhooks_log => "webhooks/log";
-    /// Held by whoever delivers.
+    /// Held by the process that delivers.
     deliver_lock => "webhooks/deliver.lock";
     /// Unreadable files, each with the reason.
     quarantine => "quarantine";

@@ -96,8 +96,8 @@ fn last_incarnation(paths: &StatePaths, state_id: Uuid) -> u64 {
 /// Whether all files bear one id and it is not this: one changed digit in `state.json` would make strangers
 /// of them all, and the whole log would be left out.
 fn is_contradicted(paths: &StatePaths, identity: &Identity) -> bool {
-    // Not all of them can be seen: no contradiction is certain. Whoever needs the folder says that it cannot
-    // be read.
+    // Not all of them can be seen: no contradiction is certain. Where the folder is needed, it is said that
+    // it cannot be read.
     let Ok(lines) = first_lines(paths) else { return false };
     let mut ids = lines.into_iter().map(|(_, line)| line.state_id);
     let Some(first) = ids.next() else { return false };

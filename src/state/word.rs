@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 /// A word of a report. What is read is kept as long as the process lives.
 pub type Word = &'static str;
 
-/// Whoever sends more words, or longer ones, sends no reports.
+/// A server that sends more words, or longer ones, sends no reports.
 const MOST: usize = 1_000;
 const LONGEST: usize = 100;
 

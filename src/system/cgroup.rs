@@ -1,6 +1,6 @@
 //! A control group (cgroup v2) as the fence around one job's processes.
 //!
-//! Whoever starts in it stays in it with all descendants, whatever session, environment or files they
+//! A process that starts in it stays in it with all descendants, whatever session, environment or files they
 //! give up; only root can move one out. `cgroup.events` tells whether somebody is left (zombies do not
 //! count), `cgroup.kill` ends all at once. Needed are the unified hierarchy and the right to make a
 //! folder below our own group; no controller. See cgroups(7).

@@ -4,7 +4,7 @@
 //! locks), trusts a repository of whichever owner, reads no configuration but the repository's own, asks
 //! nobody, and is ended when it takes too long.
 //!
-//! Whoever wrote the repository decides nothing about what is run: no hook, no file system monitor, no
+//! The author of a repository decides nothing about what is run: no hook, no file system monitor, no
 //! filter of `.gitattributes` (each that the configuration names is taken away first), no transport that
 //! would fetch what a partial clone lacks; and only the work tree that the repository lies in is looked at.
 

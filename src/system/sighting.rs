@@ -13,7 +13,7 @@ pub struct Sighting {
     pub presence: Presence,
     /// It lives, but a signal or a debugger keeps it from running.
     pub is_stopped: bool,
-    /// It has ended, and whoever started it has not taken note of that.
+    /// It has ended, and its parent has not taken note of that.
     pub is_zombie: bool,
     /// Its number belongs to another process by now.
     pub is_succeeded: bool,
@@ -43,7 +43,7 @@ pub fn sight(process: ProcessIdentity) -> Sighting {
 #[must_use]
 pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
-    // Root owns what is shown of a process that may not be dumped, whoever it acts as; that costs a look
+    // Root owns what is shown of a process that may not be dumped, as whichever user it acts; that costs a look
     // into a file which the kernel takes long to write.
     let user = if owner == expected || owner != 0 { owner } else { effective_user(pid)? };
     (user != expected).then_some(user)

@@ -2,7 +2,7 @@
 //!
 //! Of all rules that match an address the longest prefix counts, and a refusal before a permission of the
 //! same length. Where there are permissions, an address without any match is refused. Cloud metadata and
-//! link-local addresses are refused from the start: whoever can submit a job could otherwise have the
+//! link-local addresses are refused from the start: a user who can submit a job could otherwise have the
 //! server fetch its own credentials.
 //!
 //! An IPv4 address inside an IPv6 one (mapped, translated by NAT64, 6to4) is judged as what it reaches.

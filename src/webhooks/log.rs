@@ -6,7 +6,7 @@
 //!
 //! Records are appended without waiting for the disk: a killed process loses none, and what a power loss
 //! takes away is only that something was tried, so it is tried again. [`DeliveryLog::commit`] makes them
-//! durable; whoever answers an operator does that first.
+//! durable; before an operator is answered, that is done.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -367,8 +367,8 @@ impl DeliveryLog {
         Ok(self.log.commit(self.position.last_seq)?)
     }
 
-    /// Writes what is still needed behind the end and removes the segments before that. Only for whoever
-    /// delivers. Undelivered deliveries are always kept; of those that have arrived, the ones that
+    /// Writes what is still needed behind the end and removes the segments before that. Only for the
+    /// process that delivers. Undelivered deliveries are always kept; of those that have arrived, the ones that
     /// `is_wanted` names; of the attempts, those that are still to be shown.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ impl Place {
         self.names.len()
     }
 
-    /// Whether another place is this one or lies below it, whoever reads its path. A place with a query is only
+    /// Whether another place is this one or lies below it, however its path is read. A place with a query is only
     /// that query.
     pub(super) fn covers(&self, other: &Place) -> bool {
         let origin = |p: &Place| {

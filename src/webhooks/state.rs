@@ -324,7 +324,7 @@ impl DeliveryState {
         if read != records {
             return Err(Refusal::Compaction);
         }
-        // Circuits are of the moment; whoever compacts has them still.
+        // Circuits are of the moment; the compacting process has them still.
         let circuits = std::mem::take(&mut self.circuits);
         *self = DeliveryState { circuits, ..state };
         Ok(())

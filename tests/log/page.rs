@@ -134,7 +134,7 @@ fn the_page_has_its_room_on_the_disk() {
     assert!(faults.done().iter().any(|e| e.starts_with("Write") && e.contains("commit.page")));
 }
 
-/// Whoever had it mapped was ended by SIGBUS at its next append.
+/// A process that had it mapped was ended by SIGBUS at its next append.
 #[test]
 fn an_emptied_page_is_refused_and_made_anew() {
     let root = scratch();

@@ -166,7 +166,7 @@ fn progress_can_be_read_at_any_moment() {
 #[test]
 fn progress_that_cannot_be_written_stops_nothing() {
     let (_folder, dir) = state();
-    // A folder in the file's place: no replacement is possible, whoever asks.
+    // A folder in the file's place: no replacement is possible, not even for root.
     std::fs::create_dir_all(dir.paths.recovery_current().join("in-the-way")).unwrap();
     let record = run_all(&dir, vec![Phase::new("a", "items", fine)]);
     assert_eq!(status(&record, "a"), PhaseStatus::Succeeded);
@@ -175,7 +175,7 @@ fn progress_that_cannot_be_written_stops_nothing() {
 }
 
 #[test]
-fn whoever_looks_at_the_lock_does_not_keep_a_recovery_away() {
+fn look_at_the_lock_does_not_keep_a_recovery_away() {
     let (_folder, dir) = state();
     run_all(&dir, vec![Phase::new("a", "items", fine)]);
     let over = AtomicBool::new(false);

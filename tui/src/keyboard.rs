@@ -46,7 +46,7 @@ fn wait(nanoseconds: i64) -> PollFlags {
 
 /// Makes crossterm look at the terminal again. It waits for what is new: when a change of size and a key come
 /// at once it tells of the size, and of the key only when the next one comes. Setting the modes that the
-/// terminal has wakes whoever waits for it.
+/// terminal has wakes those that wait for it.
 fn wake() {
     let stdin = io::stdin();
     if let Ok(modes) = tcgetattr(&stdin) {

@@ -38,7 +38,7 @@ pub(crate) fn cmd_man(context: &mut Context, args: &ManArgs) -> Result<Ending, C
     for (name, page) in &pages {
         let path = folder.join(name);
         replace(&disk, &path, page)?;
-        // Not state of ours: for whoever reads manuals.
+        // Not state of ours: for everybody who reads manuals.
         disk.set_mode(&path, 0o644)?;
     }
     let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();

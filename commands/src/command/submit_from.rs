@@ -1,7 +1,7 @@
 //! `submit --from FILE`: many jobs as JSON Lines.
 //!
 //! Lines go in by batches, each with one sync; an id is printed only after its batch is on disk, so
-//! whoever kills us midway knows from our output which lines are in. Memory is bounded by a batch; with
+//! somebody who kills us midway knows from our output which lines are in. Memory is bounded by a batch; with
 //! `--all-or-nothing` by what one record of the queue log holds.
 
 use std::collections::{BTreeMap, HashSet};
@@ -235,7 +235,7 @@ impl Intake<'_> {
         Ok(())
     }
 
-    /// Nothing goes in, and whoever mends the lines is to know of all that are bad.
+    /// Nothing goes in, and the person who mends the lines is to know of all that are bad.
     fn refuse_taken(
         &mut self,
         lines: &[u64],

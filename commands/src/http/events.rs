@@ -1,5 +1,5 @@
 //! `/api/admin/events`: what happens to jobs, as Server-Sent Events, each with the number of its record in the
-//! queue's log. Whoever comes back with `Last-Event-ID` misses nothing that is still in memory; when it was too
+//! queue's log. A client that comes back with `Last-Event-ID` misses nothing that is still in memory; when it was too
 //! long ago, or is no number of this log, a `reset` says that everything is to be read anew. Whether a client may
 //! still listen is looked at again and again.
 //!

@@ -116,7 +116,7 @@ async fn serve(shared: Arc<Shared>, asset: &'static Asset, request: Request<Body
     response
 }
 
-/// Whoever may look at the page may know that it is only looked at.
+/// Everybody who may look at the page may know that it can only be looked at.
 async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let problem =
         Problem::new(405, "wrong-method", "wrong method", "the page is only looked at: GET or HEAD");

@@ -1,6 +1,6 @@
 //! Requests that ask the same, at the same time, share one answer.
 //!
-//! An answer is begun only after every request that it is for has come: whoever comes while one is being made
+//! An answer is begun only after every request that it is for has come: a request that comes while one is being made
 //! waits for the next one. So nobody sees less than was acknowledged before they asked, however many ask, and
 //! the disk is looked at once for all of them: as group commit does for writes.
 
@@ -65,7 +65,7 @@ where
         let answer = make().await;
         for waiter in asked {
             if let Some(answer) = &answer {
-                // Whoever has left needs none.
+                // A client that has left needs none.
                 let _ = waiter.send(answer.clone());
             }
         }

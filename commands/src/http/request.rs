@@ -45,7 +45,7 @@ impl Given {
             given.add(&parameter, values)?;
         }
         match endpoint.act {
-            // The job is checked by whoever reads it.
+            // The job is checked where it is read.
             Act::Submit => {}
             Act::Command(_) if !endpoint.method.changes() => {}
             Act::Command(_) => given.read_body(endpoint, parts.body)?,
@@ -109,7 +109,7 @@ impl Given {
         self.values.insert(name, values);
     }
 
-    /// The command line behind the program's name; questions are answered with yes, for whoever asks over HTTP
+    /// The command line behind the program's name; questions are answered with yes, for a client
     /// has said what is to be done, `force` included.
     pub(super) fn command_line(&self, endpoint: &Endpoint, words: &[&str]) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec!["--json".into()];

@@ -73,7 +73,7 @@ impl Target {
         let shaken = tokio::time::timeout(CONNECT_TIME, http1::handshake(TokioIo::new(stream))).await;
         let (mut sender, connection) =
             shaken.map_err(|e| self.unreachable(&e))?.map_err(|e| self.unreachable(&e))?;
-        // Its end is seen by whoever reads the body.
+        // The reader of the body sees its end.
         tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path);
         request = match self {

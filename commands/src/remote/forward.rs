@@ -191,7 +191,7 @@ async fn carry_out(target: &Target, body: Vec<u8>) -> Result<Answered, CliError>
                 (STATUS, Some(_)) => return Ok(Answered::Asked(question.unwrap_or_default())),
                 (QUESTION, _) => question = Some(String::from_utf8_lossy(&content).into_owned()),
                 (STDOUT, None) if !written(&mut io::stdout(), &content) => {
-                    // Whoever reads our output has seen enough.
+                    // The reader of our output has seen enough.
                     return Ok(Answered::Ended(0));
                 }
                 (STDERR, None) => {

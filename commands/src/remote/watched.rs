@@ -122,7 +122,7 @@ async fn get(target: &Target, path: &str) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-/// Counts what happens. Whoever has it counted sees a change also when the stream comes back.
+/// Counts what happens, and once more when the stream comes back: something may have changed meanwhile.
 async fn follow(target: &Target, told: &Weak<Told>) {
     while tell(told, None) {
         let asked = target.ask(Method::GET, "/api/admin/events", Vec::new());

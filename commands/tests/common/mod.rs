@@ -86,10 +86,19 @@ impl Drop for Place {
             let identity = serde_json::from_str::<Value>(&text).unwrap_or_default();
             if let Some(id) = identity["state_id"].as_str() {
                 for group in recovery::system::Cgroup::named(&format!("recoveryctl-{id}-")) {
-                    let _ = group.remove(); // One that is populated stays.
+                    end_group(&group);
                 }
             }
         }
+    }
+}
+
+/// Ends what a test has left in a group, and removes it: what was killed is in it for a moment longer.
+fn end_group(group: &recovery::system::Cgroup) {
+    let begun = std::time::Instant::now();
+    let _ = group.kill();
+    while group.remove().is_err() && begun.elapsed().as_secs() < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 

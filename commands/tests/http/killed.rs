@@ -78,7 +78,7 @@ fn a_daemon_that_recovers_can_be_asked_and_steered() {
     assert!(waits.header("retry-after").is_some());
     waits.problem(503, "recovering");
     assert!(served.get("/api/admin/recovery/phases").is(200).json()["phases"].is_array());
-    // Whoever comes after it gets an answer; the phase itself hangs on.
+    // The next client gets an answer; the phase itself hangs on.
     std::fs::remove_file(link).unwrap();
     let skip = json!({ "phase": "locks", "reason": "the disk hangs" });
     let skipped = served.post("/api/admin/recovery/skip-phase", &skip).is(200).json();

@@ -81,7 +81,7 @@ fn a_connection_is_used_again() {
 }
 
 #[test]
-fn a_daemon_that_is_to_end_does_so_in_time_whoever_listens() {
+fn a_daemon_that_is_to_end_does_so_in_time_although_clients_listen() {
     let served = Served::new();
     let token = served.token("viewer");
     let mut listeners = Vec::new();

@@ -12,7 +12,7 @@ use crate::common::until;
 use crate::crash::scene::{Daemon, Scene, read_json, wait_for};
 use crate::http::client::{Served, exchange};
 
-/// A daemon that goes by its configuration alone.
+/// A daemon that is set up by its configuration alone.
 fn configured(configuration: &str) -> Served {
     let scene = Scene::new();
     scene.place.write("config.toml", configuration);

@@ -74,7 +74,7 @@ fn what_was_begun_before_a_crash_is_finished_and_not_repeated() {
     let again = keyed(&served, "POST", path, Some(&resume), "resume").is(200).json();
     assert_eq!(again["resumed"], resumed["resumed"]);
     assert_eq!(served.get(&format!("/api/jobs/{id}")).is(200).json()["attempt"], 2);
-    // The grant that a first try gave back; whoever has the repository now keeps it.
+    // The grant that a first try gave back; the present holder of the repository keeps it.
     served.hold("before", "web");
     let release = "/api/admin/locks/web?force=true";
     let released = keyed(&served, "DELETE", release, None, "release").is(200).json();

@@ -142,7 +142,7 @@ fn the_daemon_is_killed_and_comes_back() {
         let lost = terminal.wait_for("NO ANSWER  since ");
         assert!(lost.contains(" UTC, ") && lost.contains("all below is old"), "{lost}");
         assert!(lost.contains("old  ") && lost.contains("broken"), "what was known stays: {lost}");
-        // What is pressed now is refused by whoever is asked.
+        // What is pressed now is refused: nobody answers.
         terminal.press(&["a", "Enter"]);
         terminal.wait_for("error: the daemon at ");
         terminal.press(&["Escape", "1"]);

@@ -22,7 +22,7 @@ impl Terminal {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let terminal = Terminal { socket: format!("recoveryctl-{}-{number}", std::process::id()) };
         let mut tmux = terminal.command();
-        // The server keeps the environment of whoever starts it.
+        // The server keeps the environment of the process that starts it.
         let ours = place.command();
         tmux.env_clear().envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
         tmux.env("LANG", "C.UTF-8").env("TMUX_TMPDIR", place.path(""));

@@ -139,7 +139,7 @@ fn retry_after_holds_over_a_kill_a_reload_and_a_compaction() {
     let told = || kind.requests().iter().any(|r| r.path == "/ops");
     let mut ends = (0..).map(|n| format!("end-{n}"));
     wait_for("the reload", || {
-        // Whoever is configured anew is told of what ends from then on.
+        // A newly configured endpoint is told of what ends from then on.
         office.ended(ends.next().into_iter(), &|_| recovery::queue::Callback::to(kind.url("/")));
         told()
     });

@@ -62,7 +62,7 @@ fn every_delivery_arrives_whatever_is_killed() {
     }
     let doubles: usize = by_id.values().map(|r| r.len() - 1).sum();
     assert!(doubles <= KILLS * PLACES, "{doubles} doubles; at most {PLACES} were under way at each kill");
-    #[allow(clippy::print_stderr)] // A figure for whoever asks.
+    #[allow(clippy::print_stderr)] // A figure for people.
     {
         eprintln!("{DELIVERIES} deliveries, {KILLS} kills: {doubles} doubles, {took:?}");
     }

@@ -14,8 +14,8 @@ use crate::facts::Fact;
 /// The first start makes the tokens.
 pub(super) const TOKENS: Operation = Operation { name: "tokens", prepare: nothing, run: tokens };
 
-/// A later start finds both, and relies on names that it has to make durable itself: whoever made them may
-/// have died before.
+/// A later start finds both, and relies on names that it has to make durable itself: the process that made them
+/// may have died before.
 pub(super) const TOKENS_FOUND: Operation =
     Operation { name: "tokens-found", prepare: made_tokens, run: tokens };
 

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::facts::Fact;
 use crate::recovering::{open, sequence, settings};
 
-/// Folders of the state directory are gone: whoever needs one makes it.
+/// Folders of the state directory are gone: each is made when it is needed.
 pub(super) const FOLDERS_GONE: Operation =
     Operation { name: "folders-gone", prepare: folders_gone, run: all_the_same };
 
@@ -37,7 +37,7 @@ fn folders_gone(stage: &Stage) -> Result<(), Error> {
 fn all_the_same(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("claimed", 1, &["queued"]));
     let dir = stage.dir()?;
-    // Whoever opens the state directory makes them; they go once more, with nothing in them.
+    // Opening the state directory makes them; they go once more, with nothing in them.
     remove_if_empty(&dir, &dir.paths.audit_log())?;
     remove_if_empty(&dir, &dir.paths.locks())?;
     grant(stage, &dir, "web")?.release()?;

@@ -55,7 +55,7 @@ fn recovered(stage: &Stage) -> Result<(), Error> {
             stage.acknowledge(Fact::Exit { id: id.to_owned(), code: 3 });
         }
     };
-    // Whoever is cut short is followed by another recovery, which finds the same.
+    // A recovery that is cut short is followed by another one, which finds the same.
     acknowledge();
     sequence(&stage.dir()?)?;
     acknowledge();

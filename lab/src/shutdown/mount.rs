@@ -107,7 +107,7 @@ impl Drop for Mount {
     }
 }
 
-/// Kills whoever else has the mounts of this thread, which nobody has but what it started.
+/// Kills all others that have the mounts of this thread: only what it started has them.
 pub(super) fn end_others(spare: u32) -> io::Result<()> {
     let own = fs::read_link("/proc/thread-self/ns/mnt")?;
     for entry in fs::read_dir("/proc")? {

@@ -78,7 +78,7 @@ impl Plug {
     /// # Errors
     /// What the system says.
     pub(crate) fn effect_begins(&self) -> io::Result<()> {
-        // Opened anew, because the place in a file belongs to whoever opened it: so each sees its own number.
+        // Opened anew, because the place in a file belongs to the process that opened it: so each sees its own number.
         let mut count = OpenOptions::new().append(true).open(self.folder.join("count"))?;
         count.write_all(b".")?;
         if count.stream_position()? != self.at {
@@ -90,7 +90,7 @@ impl Plug {
     }
 }
 
-/// Pulls, and returns when it is out. In one turn it is pulled once, whoever asks: the one that asks later, or is
+/// Pulls, and returns when it is out. In one turn it is pulled once, however many ask: the one that asks later, or is
 /// killed while it asks, must not shut down what is mounted next.
 fn pull(folder: &Path, turn: u64) -> io::Result<()> {
     let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

@@ -63,7 +63,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     let suspect_from = synced.filter(|_| log.page.is_poisoned());
     let floor = log.options.min_next_seq.max(1).max(if valid { known.next_seq } else { 0 });
     log.page.invalidate(log.epoch());
-    // Whoever made the folder may have been killed before its name was durable.
+    // The folder's maker may have been killed before its name was durable.
     log.disk.sync_dir(parent(&log.options.folder))?;
     let segments = SegmentFile::list(&log.options.folder)?;
     let Some(last) = segments.last() else {

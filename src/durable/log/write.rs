@@ -2,7 +2,7 @@
 //!
 //! Under the append lock a writer learns the end from the shared page (and mends it if the writer
 //! before it was killed half way), writes all its records in one call and publishes the new end. Then
-//! whoever gets the sync lock without waiting leads: it syncs once for all that was written so far,
+//! the one that gets the sync lock without waiting leads: it syncs once for all that was written so far,
 //! publishes how far, and wakes the others, who wait for just that (group commit).
 
 use std::sync::Mutex;
@@ -342,7 +342,7 @@ impl Log {
 
     /// Everything published before this is covered: older segments were synced when they were left.
     fn sync_to_end(&self, kept: &mut Option<OpenSegment>) -> Result<(), LogError> {
-        // Whoever waits for this finds it damaged, too, and mends it.
+        // All that wait for this find it damaged, too, and mend it.
         let Some(end) = self.page.whole_end() else { return Ok(()) };
         let file = OpenSegment::find(kept, self, end.segment)?;
         file.sync_data().map_err(|e| self.poison(e))?;

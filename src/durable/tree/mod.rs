@@ -3,7 +3,7 @@
 //! [`take_into_trash`] compares identity (device, inode, creation) with what was noted, renames, and
 //! compares again; [`remove_tree`] empties what is in the trash. It opens each folder with `openat2`
 //! (beneath, no links, no other mount) from its parent's descriptor, so neither a link nor a mount leads out
-//! of the tree, whoever exchanges what while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of
+//! of the tree, also when folders are exchanged while it runs: `std::fs::remove_dir_all`, `rm -rf` and a comparison of
 //! device numbers each emptied a bind mount in our trial.
 //!
 //! What cannot be removed (immutable, a mount, somebody else's) is kept and reported, and the rest goes.

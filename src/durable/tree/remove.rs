@@ -1,5 +1,5 @@
 //! Emptying the trash: several threads over one stack of folders, each folder read and emptied below its
-//! own descriptor, and removed by whoever finished the last of its sub-folders.
+//! own descriptor, and removed by the thread that finished the last of its sub-folders.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;

@@ -139,7 +139,7 @@ impl<'a> Inspection<'a> {
         let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
         let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
         let is_searched = lock == LockFact::Free && !is_settled;
-        // Whoever supervises it knows its command better; what is seen of it is for people.
+        // Its supervisor knows its command better; what is seen of it is for people.
         let command = self.command().filter(|_| is_here && !is_settled).map(sighted);
         let mut facts = Facts {
             begun,

@@ -142,7 +142,7 @@ pub fn finish_removals(
     queue: &mut Queue,
     settings: &RecoverSettings,
 ) -> Result<Vec<JobId>, PruneError> {
-    // Listed first: whoever is at it now holds the append lock until the job is gone.
+    // Listed first: a process that removes a job now holds the append lock until the job is gone.
     let begun: HashMap<String, PathBuf> = slots(dir)?
         .into_iter()
         .filter_map(|slot| Some((slot.file_name()?.to_str()?.to_owned(), slot)))

@@ -1,4 +1,4 @@
-//! Cancelling: recorded first, then whoever can end the job is told.
+//! Cancelling: recorded first, then the process that can end the job is told.
 
 use rustix::process::Signal;
 

@@ -1,6 +1,6 @@
 //! What is done about verdicts: re-attach, record ends and crashes, cancel, resume.
 //!
-//! Whoever acts on a verdict of death holds `sentinel.lock` exclusively, has looked again since, and
+//! A process that acts on a verdict of death holds `sentinel.lock` exclusively, has looked again since, and
 //! records what it found before it lets go: no supervisor can begin anything meanwhile. The queue
 //! refuses an end of a claim that is not the present one, so that two recoveries record it once.
 

@@ -1,6 +1,6 @@
 //! Jobs that neither the queue nor a record knows any more, rebuilt from what is left in their workspaces.
 //!
-//! Whoever removes a job moves its workspace away first (`jobs::prune`), so a workspace with files of ours
+//! Removing a job begins with moving its workspace away (`jobs::prune`), so a workspace with files of ours
 //! and without a job is one whose record was lost. A job with a trace of its claim comes back as running:
 //! what became of it is then found out as for every running job. One without comes back as crashed and on
 //! hold, once nothing of it lives. What it ran is known only from the sentinel; a job whose command is not

@@ -43,7 +43,7 @@ pub struct RecoverSettings {
     pub limits: FreshnessLimits,
     /// Between SIGTERM and SIGKILL for processes that are ended on request.
     pub kill_grace: Duration,
-    /// What is done about a job whose supervisor alone was killed, by whoever watches it.
+    /// What the process that watches a job does about it when its supervisor alone was killed.
     pub on_orphan: OnOrphan,
     /// After so many failed starts in a row a job is not started any more.
     pub start_tries: u32,

@@ -65,7 +65,7 @@ impl Attempt<'_> {
             self.withdraw()?;
             return Err(e.into());
         }
-        // Whoever cancels records that first and then looks for the sentinel: one of us sees the other.
+        // A cancel is recorded first, and then the sentinel is looked for: one of us sees the other.
         let looked = decisions.look();
         let asked = self.signals.asked();
         if looked.is_err() || asked.is_some() || *decisions.standing() != Standing::Current {

@@ -1,7 +1,7 @@
 //! The end of an attempt, recorded so that no exit status is ever lost.
 //!
 //! `exit.json` first, then the `end` record. A disk that refuses (full, read-only) is asked again with
-//! growing pauses, with the lock held and the heart beating: to whoever looks, the job is not over.
+//! growing pauses, with the lock held and the heart beating: to all that look, the job is not over.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub(super) fn record_end(
         // The log is the truth: with the end in it, exit.json is not needed any more.
         match append(dir, &actor(), &[Operation::End(end.clone())]) {
             Ok(_) => return Ok(()),
-            // With the exit record on disk, whoever finds the sentinel free records the end by it: better
+            // With the exit record on disk, a process that finds the sentinel free records the end by it: better
             // that another process does so than that this one, which cannot, holds on for ever.
             Err(e) if is_written && e.disk().is_some_and(DiskError::is_out_of_descriptors) => {
                 (surroundings.notice)(&format!("the end is left to others to record: {}", with_causes(&e)));

@@ -1,4 +1,4 @@
-//! The supervisor: one small process a job, which outlives whoever started it.
+//! The supervisor: one small process a job, which outlives the process that started it.
 //!
 //! Order of an attempt (see `ARCHITECTURE.md`): own session and subreaper, `sentinel.lock`, the claim
 //! verified in the log, the repository, the previous attempt's files out of the way, the sentinel, a

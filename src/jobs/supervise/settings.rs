@@ -111,7 +111,7 @@ pub enum Supervised {
     },
 }
 
-/// Why nothing could be supervised. Whoever judges the claim finds it never started, or crashed.
+/// Why nothing could be supervised. The next judgement finds the claim never started, or crashed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SuperviseError {

@@ -62,7 +62,7 @@ impl Plan {
             .current_dir(&self.folder)
             .env_remove(marks::RESUMED)
             .env_remove(marks::ROLE)
-            // Whoever started us may have been given a lock.
+            // The process that started us may have been given a lock.
             .env_remove(marks::LOCK_ID)
             .env_remove(marks::LOCK_TOKEN)
             .env_remove(marks::REPOSITORY)

@@ -2,7 +2,7 @@
 //!
 //! It writes `command.json` durably, looks whether its supervisor still lives, and only then execs. A
 //! supervisor killed before the look: the command never runs. Killed after it: the record was there
-//! first, so whoever takes the free lock finds the process.
+//! first, so a process that takes the free lock finds the command.
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -95,7 +95,7 @@ impl JobHolders {
 
 /// What a running job has of its repository's lock.
 enum Stand {
-    /// The metadata names its claim: it and the flock decide, and who comes next goes by the queue.
+    /// The metadata names its claim: it and the flock decide, and the queue tells who comes next.
     HasTaken,
     /// It was claimed for the repository and has not taken its lock yet.
     AboutToTake,

@@ -1,7 +1,7 @@
 //! What the jobs' own records tell that the queue does not: the last source, after log and snapshots.
 //!
-//! A record whose job the queue does not know is a job that was lost with the log: whoever removes a job
-//! from the queue removes its record first. A record that knows more of a job than the queue does tells
+//! A record whose job the queue does not know is a job that was lost with the log: removing a job from the
+//! queue begins with its record. A record that knows more of a job than the queue does tells
 //! of an end, or a cancellation, whose log record was lost: without it the job would run again.
 
 use crate::jobs::{RecoverSettings, record};

@@ -1,5 +1,5 @@
 //! Phase `jobs`: what lives is watched on, what ended while nobody watched is recorded, what vanished is
-//! crashed and goes by its policy; the jobs' own records follow the queue.
+//! crashed and is treated by its policy; the jobs' own records follow the queue.
 
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;

@@ -23,7 +23,7 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
         let plan = match rescan(&world, &liveness) {
             Ok(plan) => plan,
-            // Whoever scans at this moment makes the plan.
+            // The process that scans at this moment makes the plan.
             Err(ScanError::Lock(crate::durable::LockError::Held { .. })) => {
                 return Ok(PhaseOutcome::with_message("another scan is under way"));
             }

@@ -272,7 +272,7 @@ mod tests {
             other.apply_environment([(key.variable(), shown.clone())]).unwrap();
             assert_eq!(other.origin(key.name), Origin::Environment { name: key.variable() });
             if key.name == "daemon.listen" {
-                // Whoever names the usual address wants that one, and no daemon without it.
+                // A user who names the usual address wants that one, and no daemon without it.
                 assert_eq!(other.settings().daemon.listen, Some(shown));
                 continue;
             }

@@ -111,7 +111,7 @@ impl Engine {
     }
 
     /// The objects of a kind, all of them: those that stopped, and those of strangers too. Whose they are is
-    /// decided by whoever asks, on the whole label and the whole name: the engine's own filter of names
+    /// decided by the caller, on the whole label and the whole name: the engine's own filter of names
     /// matches any part of one.
     ///
     /// # Errors

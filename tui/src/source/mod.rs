@@ -1,4 +1,4 @@
-//! Where the dashboard reads: a state directory, or a daemon elsewhere, over HTTP. Whoever adds another one
+//! Where the dashboard reads: a state directory, or a daemon elsewhere, over HTTP. A new source
 //! answers every [`Ask`] with the same reports.
 
 mod daemon;

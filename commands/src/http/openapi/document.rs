@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn the_snapshot_is_of_this_version() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
-        // Whether members keep the order in which they were written is up to whoever else uses serde_json.
+        // Whether members keep the order in which they were written depends on the other crates that use serde_json.
         let kept = std::fs::read(&file).ok().and_then(|kept| serde_json::from_slice::<Value>(&kept).ok());
         assert!(
             kept == Some(description()),

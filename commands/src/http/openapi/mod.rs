@@ -3,7 +3,7 @@
 //!
 //! - [`document`]: the whole; [`operation`]: one endpoint; [`request`]: what may be given, which is described
 //!   whole, since nothing else is taken; [`job`]: the body of a submission.
-//! - [`answer`]: what comes back. The schemas of reports are made by schemars, which goes by the attributes that
+//! - [`answer`]: what comes back. The schemas of reports are made by schemars, which reads the attributes that
 //!   serde writes them by, in the form that OpenAPI 3.1 has (JSON Schema 2020-12): a member is required when it
 //!   is always there, and `null` is said where it may be. Reports may get more members.
 //! - [`beside`]: what is beside the table.

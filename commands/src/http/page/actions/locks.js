@@ -18,7 +18,7 @@ export function releaseLock(lock, force = false) {
           "Its holder may still work on the repository: two would then work on it at a time. Only when you know that nobody does.",
         )
       : says(
-          "The repository is given back in its holder's stead, when the holder is proven to be gone. Whoever waits for it gets it.",
+          "The repository is given back in its holder's stead, when the holder is proven to be gone. The next in line gets it.",
         ),
     line: () => ({ words, free: [lock.repository] }),
     request: ({ reason }) => ({
