@@ -239,3 +239,33 @@ fn processes_that_are_not_listed_protect_and_the_way_out_is_named() {
     let why = as_nobody("0", &["--json", "why", "job_directory:ghost"]).json();
     assert!(!why.to_string().contains("hidepid"), "{why}");
 }
+
+#[test]
+fn mount_in_a_namespace_without_processes_keeps_the_files() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("mounts need root");
+    }
+    let place = Place::new();
+    place.run(["init"]).ends_with(0);
+    place.run(["submit", "--id", "a", "--", "sh", "-c", "mkdir m; echo x >n"]).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
+    place.run(["cleanup", "start", "a"]).ends_with(0);
+    let workspace = place.state().join("jobs/a");
+    // The namespace is kept by a file in a namespace that the test made, and goes with that.
+    let script = "set -e; mkdir ns; mount --bind ns ns; mount --make-private ns; touch ns/kept; \
+                  unshare --mount=ns/kept --propagation private mount -t tmpfs none \"$1/m\"; shift; exec \"$@\"";
+    let plain = place.command();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(&workspace);
+    command.arg(plain.get_program()).args(["--json", "cleanup", "run"]);
+    command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let report = Ran::of(command.current_dir(place.path(""))).json();
+    let phases = report["cleanups"][0]["phases"].to_string();
+    assert!(phases.contains("the mount namespace that") && phases.contains("ns/kept keeps"), "{report:#}");
+    assert!(workspace.join("n").exists());
+    // Nothing is mounted in it any more.
+    until("the files to go", || {
+        place.run(["cleanup", "run"]);
+        !workspace.exists()
+    });
+}

@@ -29,8 +29,9 @@ fn json_in(place: &Place, state: &str, arguments: &[&str]) -> (serde_json::Value
 #[test]
 fn hard_linked_copy_that_is_adopted_changes_nothing_in_its_original() {
     let place = Place::new();
-    let (runs, waits) = (["submit", "--id", "runs", "--", "sleep", "600"], ["submit", "--id", "waits", "--", "true"]);
-    for words in [&runs, &waits] {
+    let (runs, waits) =
+        (["submit", "--id", "runs", "--", "sleep", "600"], ["submit", "--id", "waits", "--", "true"]);
+    for words in [&runs[..], &waits[..]] {
         assert_eq!(json_in(&place, "state", words).1, 0);
     }
     let daemon = Background::start(place.command().args(["daemon", "--listen", "none", "--workers", "1"]));
@@ -40,19 +41,29 @@ fn hard_linked_copy_that_is_adopted_changes_nothing_in_its_original() {
         job["status"].as_str().unwrap().to_owned()
     };
     until("the job to run", || status_in("state", "runs") == "running");
-    let linked = Command::new("cp").args(["-al", "state", "linked"]).current_dir(place.path("")).status().unwrap();
+    let linked =
+        Command::new("cp").args(["-al", "state", "linked"]).current_dir(place.path("")).status().unwrap();
     assert!(linked.success());
     let (adopted, status) = json_in(&place, "linked", &["state", "adopt", "--as-new"]);
     assert_eq!(status, 0, "{adopted:#}");
-    assert_eq!((status_in("linked", "runs"), status_in("linked", "waits")), ("crashed".into(), "queued".into()));
-    assert_eq!((status_in("state", "runs"), status_in("state", "waits")), ("running".into(), "queued".into()));
+    assert_eq!(
+        (status_in("linked", "runs"), status_in("linked", "waits")),
+        ("crashed".into(), "queued".into())
+    );
+    assert_eq!(
+        (status_in("state", "runs"), status_in("state", "waits")),
+        ("running".into(), "queued".into())
+    );
     // Both go on by themselves, side by side.
     assert_eq!(json_in(&place, "linked", &["work", "--once"]).1, 0);
     assert_eq!(json_in(&place, "state", &["jobs", "cancel", "runs"]).1, 0);
     until("the original's jobs to be over", || {
         (status_in("state", "runs"), status_in("state", "waits")) == ("cancelled".into(), "succeeded".into())
     });
-    assert_eq!((status_in("linked", "runs"), status_in("linked", "waits")), ("crashed".into(), "succeeded".into()));
+    assert_eq!(
+        (status_in("linked", "runs"), status_in("linked", "waits")),
+        ("crashed".into(), "succeeded".into())
+    );
     drop(daemon);
 }
 

@@ -30,6 +30,7 @@
 mod answer;
 mod hidden;
 mod jobs;
+mod kept;
 mod kernel;
 mod mounts;
 mod overlays;

@@ -106,6 +106,12 @@ impl Mount {
         Some(Mount { id, parent, device, root, point, kind, source, options })
     }
 
+    /// The mount namespace that is kept by this mount of a file.
+    pub(super) fn keeps_namespace(&self) -> Option<&Path> {
+        let is_one = self.kind == "nsfs" && self.root.as_os_str().as_encoded_bytes().starts_with(b"mnt:[");
+        is_one.then_some(&*self.root)
+    }
+
     fn is_remote(&self) -> bool {
         let kind = self.kind.split('.').next().unwrap_or_default();
         REMOTE.contains(&kind)

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::answer::How;
 use super::hidden;
+use super::kept;
 use super::mounts::{Location, MountTable, Seen, device_of, look};
 use super::overlays::Overlays;
 use super::picture::{By, Entered, Picture, Reference, Roots};
@@ -87,11 +88,15 @@ pub(super) fn gather(picture: &mut Picture) -> Roots {
             Err(Silent::Blind(why)) => gathering.picture.blind = Some(why),
         }
     }
+    // This process's own, which is not among those that were looked at.
+    let own_mounts = MountTable::of(Path::new("/proc/self")).ok();
+    if let Some(own) = &own_mounts {
+        gathering.mounts_of_kept_namespaces(own);
+    }
     let sockets = std::mem::take(&mut gathering.sockets);
     let (overlays, mut roots) =
         (std::mem::take(&mut gathering.overlays), std::mem::take(&mut gathering.roots));
-    // This process's own, which is not among those that were looked at.
-    if let Ok(own) = MountTable::of(Path::new("/proc/self")) {
+    if let Some(own) = own_mounts {
         roots.push(("/proc/self".into(), Rc::new(own)));
     }
     sockets.place_in(gathering.picture);
@@ -328,9 +333,13 @@ impl<'a> Gathering<'a> {
 
     /// What is mounted in, or of, the areas.
     fn mounts(&mut self, pid: u32, folder: &Path, table: &MountTable, is_open: bool) {
+        table.mounts.iter().for_each(|mount| self.overlays.note(pid, folder, mount, is_open));
+        self.mounted(&By::Process(pid), table);
+    }
+
+    fn mounted(&mut self, by: &By, table: &MountTable) {
         for mount in &table.mounts {
-            self.overlays.note(pid, folder, mount, is_open);
-            let reference = |how| Reference { by: By::Process(pid), how, name: mount.point.clone() };
+            let reference = |how| Reference { by: by.clone(), how, name: mount.point.clone() };
             let mut note = |place: Option<Location>, how| {
                 if let Some(place) = place.filter(|place| self.picture.areas.have(place)) {
                     self.picture.place(place, reference(how));
@@ -340,6 +349,29 @@ impl<'a> Gathering<'a> {
             note(Some(mount.shows()), How::Mounted);
             for name in mount.names().filter(|name| self.picture.areas.have_named(name)) {
                 self.picture.named.push((name, reference(How::Mounted)));
+            }
+        }
+    }
+
+    /// The mounts in namespaces that files keep, and no process is in.
+    fn mounts_of_kept_namespaces(&mut self, own: &MountTable) {
+        let kept = own.mounts.iter().filter_map(|mount| Some((mount.keeps_namespace()?, &mount.point)));
+        for (namespace, file) in kept {
+            if self.tables.keys().any(|(seen, ..)| seen == namespace) {
+                continue;
+            }
+            match kept::mounts_of(file) {
+                Ok(text) => {
+                    let by = By::Kernel(format!("the mount namespace that {} keeps", file.display()));
+                    self.mounted(&by, &MountTable::parse(&text));
+                }
+                // Nobody else can look, on machines that always have some.
+                Err(_) if !rustix::process::geteuid().is_root() => {}
+                Err(e) => {
+                    let why =
+                        format!("the mount namespace that {} keeps cannot be looked at: {e}", file.display());
+                    self.picture.unknown.push(why);
+                }
             }
         }
     }

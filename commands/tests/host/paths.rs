@@ -81,7 +81,10 @@ fn work_says_that_the_host_can_start_nothing() {
     let without = |words: &[&str]| with_mount(&place, "/dev".as_ref(), words);
     let Some(ran) = without(&["--json", "work", "--once"]) else { return };
     let report = ran.ends_with(3).json();
-    assert!(report["host_cannot_start"].as_str().unwrap().contains("cannot start the supervisor"), "{report}");
+    assert!(
+        report["host_cannot_start"].as_str().unwrap().contains("cannot start the supervisor"),
+        "{report}"
+    );
     assert_eq!((&report["started"], &report["left_queued"]), (&serde_json::json!([]), &serde_json::json!(1)));
     let report = without(&["--json", "run", "a"]).unwrap().ends_with(3).json();
     assert!(report["not_started"][0]["reason"].as_str().unwrap().contains("cannot start"), "{report}");
@@ -100,7 +103,11 @@ fn look_makes_no_folder() {
         let plain = place.command();
         let trace = place.path("trace");
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-e", "trace=mkdir,mkdirat", "-o"]).arg(&trace).arg(plain.get_program()).args(words);
+        command
+            .args(["-f", "-qq", "-e", "trace=mkdir,mkdirat", "-o"])
+            .arg(&trace)
+            .arg(plain.get_program())
+            .args(words);
         command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
         Ran::of(command.current_dir(place.path(""))).ends_with(0);
         let made = std::fs::read_to_string(&trace).unwrap();

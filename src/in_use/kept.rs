@@ -1,0 +1,30 @@
+//! Mount namespaces without a process in them: a file keeps them (`unshare --mount=FILE`; snapd has one for each
+//! program). What is mounted there is mounted, and would be gone with its folder.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::fs::{Mode, OFlags, open, openat};
+
+/// The list of the mounts in the namespace that a file keeps, as `mountinfo` has it. Only root may look.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn mounts_of(file: &Path) -> io::Result<Vec<u8>> {
+    let namespace = File::open(file)?;
+    // A thread enters it, and ends there: it would not come back.
+    let looking = std::thread::Builder::new().spawn(move || -> io::Result<Vec<u8>> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // There may be no /proc there.
+        let own = open("/proc/thread-self", flags, Mode::empty())?;
+        unshare(CloneFlags::CLONE_FS)?;
+        setns(namespace, CloneFlags::CLONE_NEWNS)?;
+        let list = openat(own, "mountinfo", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = Vec::new();
+        File::from(list).read_to_end(&mut text)?;
+        Ok(text)
+    })?;
+    looking.join().unwrap_or_else(|_| Err(io::Error::other("the thread that was to look has died")))
+}
