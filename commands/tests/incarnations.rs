@@ -25,6 +25,24 @@ fn json_in(place: &Place, state: &str, arguments: &[&str]) -> (serde_json::Value
     (document, done.status.code().unwrap())
 }
 
+/// As an adoption leaves it that was cut short.
+#[test]
+fn damaged_copy_names_the_adoption_and_not_a_recovery() {
+    let place = Place::new();
+    assert_eq!(json_in(&place, "state", &["submit", "--id", "one", "--", "true"]).1, 0);
+    copy(&place, "state", "copied");
+    let log = place.path("copied/queue/log");
+    let segment = std::fs::read_dir(log)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension() == Some("log".as_ref()));
+    std::fs::write(segment.unwrap(), "damaged").unwrap();
+    let (status, _) = json_in(&place, "copied", &["status"]);
+    assert_eq!(status["state"], "damaged", "{status:#}");
+    assert_eq!(status["action"], "recoveryctl state adopt --as-new", "{status:#}");
+    assert_eq!(json_in(&place, "copied", &["state", "adopt", "--as-new"]).1, 0);
+}
+
 /// A copy whose files are the original's too, as `rsync --link-dest` and rsnapshot make it.
 #[test]
 fn hard_linked_copy_that_is_adopted_changes_nothing_in_its_original() {

@@ -354,6 +354,8 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
 fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<String> {
     let next = || findings.iter().filter(|f| f.severity >= Severity::Warning).find_map(|f| f.next.clone());
     match state {
+        // A copy is not recovered, and an adoption that was cut short looks like damage.
+        State::Damaged if sources.dir.is_copy() => catalogue::STATE_DIRECTORY_COPIED.next.map(str::to_owned),
         State::Damaged => Some("recoveryctl recover".to_owned()),
         State::Recovering => None,
         State::SafeMode => sources.safe_mode.map(way_out),
