@@ -448,3 +448,89 @@ fn work_that_was_kept_of_an_orphan_is_not_judged_again_unless_somebody_changed_i
         list["archives"][0]["path"].as_str().unwrap()
     ));
 }
+
+impl Scene {
+    /// Moves a workspace into the trash as a cleanup does that is killed right after, or once it has begun to delete.
+    fn take(&self, id: &str, is_begun: bool) {
+        let cleanup = self.place.state().join("cleanup");
+        std::fs::create_dir_all(cleanup.join("trash")).unwrap();
+        std::fs::rename(self.workspace(id), cleanup.join(format!("trash/{id}.1"))).unwrap();
+        let path = cleanup.join(format!("{id}.1.json"));
+        let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let at = record["created_at"].clone();
+        let phases = record["phases"].as_array_mut().unwrap();
+        let phase = phases.iter_mut().find(|phase| phase["phase"] == "filesystem").unwrap();
+        let steps = phase["steps"].as_array_mut().unwrap();
+        steps.iter_mut().find(|step| step["step"] == "take").unwrap()["done_at"] = at.clone();
+        if is_begun {
+            steps.iter_mut().find(|step| step["step"] == "delete").unwrap()["begun_at"] = at;
+        }
+        std::fs::write(&path, record.to_string()).unwrap();
+    }
+
+    fn again(&self, id: &str) {
+        self.run(&mut self.command(), &["retry", "cleanup", &format!("{id}.1")]);
+        self.run(&mut self.command(), &["cleanup", "run"]).ends_with(0);
+    }
+}
+
+/// A try that failed says nothing about what it saw.
+#[test]
+fn work_is_kept_by_the_try_after_one_that_could_not() {
+    if !has_program("git") {
+        return;
+    }
+    let mut scene = Scene::new(&[]);
+    let id = scene.next();
+    let archives = scene.place.write("state/cleanup/archive", "no folder");
+    scene.run(&mut scene.command(), &["cleanup", "run"]).ends_with(3);
+    assert!(scene.has_all(&id, "the archive cannot be written"));
+    std::fs::remove_file(archives).unwrap();
+    scene.take(&id, false);
+    scene.again(&id);
+    assert!(!scene.has_all(&id, "in the trash"));
+    assert!(!scene.place.state().join(format!("cleanup/trash/{id}.1")).exists());
+}
+
+/// Archives are removed by a rule or by hand while what they were made of waits in a trash.
+#[test]
+fn work_is_kept_again_when_its_archive_is_gone_before_the_trash() {
+    if !has_program("git") {
+        return;
+    }
+    for is_begun in [false, true] {
+        let mut scene = Scene::new(&[]);
+        let id = scene.next();
+        let prune = ["cleanup", "archive", "prune", "--keep-bytes", "0", "--yes"];
+        let trash = scene.place.write("state/cleanup/trash", "no folder");
+        scene.run(&mut scene.command(), &["cleanup", "run"]).ends_with(3);
+        std::fs::remove_file(trash).unwrap();
+        assert!(scene.archive(&id).exists());
+        scene.run(&mut scene.command(), &prune).ends_with(0);
+        assert!(!scene.archive(&id).exists());
+        scene.take(&id, is_begun);
+        scene.again(&id);
+        assert!(!scene.has_all(&id, "its archive was gone"));
+        scene.run(&mut scene.command(), &prune).ends_with(0);
+
+        let orphan = scene.place.state().join("jobs/ghost");
+        std::fs::create_dir_all(&orphan).unwrap();
+        let work = "git init -q repo; echo precious-work >repo/n";
+        assert!(Command::new("sh").args(["-ec", work]).current_dir(&orphan).status().unwrap().success());
+        let run = |arguments: &[&str]| {
+            scene.run(scene.command().env("RECOVERYCTL_ORPHANS_GRACE", "0s"), arguments).ends_with(0)
+        };
+        run(&["scan"]);
+        run(&["orphans", "cleanup", "--yes"]);
+        run(&prune);
+        let trash = scene.place.state().join("orphans/trash");
+        if is_begun {
+            let slot = std::fs::read_dir(&trash).unwrap().next().unwrap().unwrap().path();
+            std::fs::rename(slot.join("what"), slot.join("going")).unwrap();
+        }
+        run(&["orphans", "empty-trash", "--yes"]);
+        assert_eq!(std::fs::read_dir(&trash).unwrap().count(), 0);
+        let list = scene.run(scene.command().arg("--json"), &["cleanup", "archive", "list"]).json();
+        assert_eq!((&list["total"], &list["archives"][0]["source"]), (&1.into(), &"orphan".into()), "{list}");
+    }
+}

@@ -18,7 +18,8 @@
 //!    from, here or where they go too: `lenders`), or the files that are not committed. Where git cannot say, all files
 //!    of the working tree. What was kept before is replaced only by what has all of it.
 //!
-//! What went to a trash is judged again when it was changed ([`fingerprint()`]), never merely because time went by.
+//! What went to a trash is judged again when it was changed ([`fingerprint()`]) or an archive of it is gone
+//! ([`Judged`]), never merely because time went by.
 //!
 //! **Files**: `cleanup/archive/<id>.tar`, written to a temporary file beside it that startups sweep when nobody writes
 //! it any more; `<id>.json` beside it, what is in it and why ([`Archive`]); the archive stands without that file too. A
@@ -30,6 +31,7 @@ mod elsewhere;
 mod fingerprint;
 mod git;
 mod judge;
+mod judged;
 mod keep;
 mod led;
 mod lenders;
@@ -47,7 +49,8 @@ mod tar;
 mod tips;
 mod trees;
 
-pub use fingerprint::{fingerprint, is_changed_since};
+pub use fingerprint::fingerprint;
+pub use judged::{Judged, keep_noted};
 pub use keep::{CannotKeep, KeepRequest, Kept, has_git, has_work_below, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
