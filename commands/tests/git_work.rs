@@ -534,3 +534,65 @@ fn work_is_kept_again_when_its_archive_is_gone_before_the_trash() {
         assert_eq!((&list["total"], &list["archives"][0]["source"]), (&1.into(), &"orphan".into()), "{list}");
     }
 }
+
+/// A workspace that is a working tree in which the code index lies, with files of it that are not committed.
+const INDEXED: &str = "set -e; export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b \
+    GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b; \
+    git init -q --bare $UP; git init -q .; mkdir .code-indexer; echo 1 >.code-indexer/set; \
+    echo 'cache' >.gitignore; git add .code-indexer .gitignore; git commit -qm one; git remote add origin $UP; \
+    git push -q origin HEAD:main; git fetch -q; echo x >.code-indexer/cache; eval \"$THEN\"";
+
+#[test]
+fn work_in_a_code_index_is_kept_before_the_index_goes() {
+    if !has_program("git") {
+        return;
+    }
+    for (number, (then, kept)) in [
+        ("echo precious-work >.code-indexer/set", Some("set")),
+        ("echo precious-work >.code-indexer/new", Some("new")),
+        ("git init -q .code-indexer; echo precious-work >.code-indexer/cache", Some("cache")),
+        ("echo precious-work >new; rm .code-indexer/set", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let scene = Scene::new(&[]);
+        let (up, then) = (format!("UP={}", scene.place.path("up.git").display()), format!("THEN={then}"));
+        let submit = ["submit", "-q", "--id", "j", "--env", &up, "--env", &then, "--", "sh", "-c", INDEXED];
+        scene.run(&mut scene.command(), &submit).ends_with(0);
+        scene.run(&mut scene.command(), &["work", "--once"]).ends_with(0);
+        let index = scene.workspace("j").join(".code-indexer");
+        assert!(index.join("cache").exists(), "{number}");
+        // As an orphan it waits for its workspace.
+        let grace = |arguments: &[&str]| {
+            scene.run(scene.command().env("RECOVERYCTL_ORPHANS_GRACE", "0s").arg("--json"), arguments).json()
+        };
+        let plan = {
+            grace(&["scan"]);
+            grace(&["orphans", "candidates"])
+        };
+        let candidates = plan["candidates"].as_array().unwrap();
+        let candidate = candidates.iter().find(|c| c["kind"] == "index").unwrap();
+        let check = candidate["checks"].as_array().unwrap().iter().find(|c| c["check"] == "no-work").unwrap();
+        assert_eq!(check["passed"], kept.is_none(), "{check}");
+        assert_eq!(candidate["safe"], kept.is_none(), "{candidate}");
+        // The tool fails once, with the index half gone.
+        scene.run(&mut scene.command(), &["cleanup", "start", "j"]).ends_with(0);
+        for tool in ["sh -c 'rm -rf .code-indexer; mkdir .code-indexer; exit 1'", "rm -rf .code-indexer"] {
+            let mut run = scene.command();
+            run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", tool);
+            scene.run(&mut run, &["cleanup", "run"]);
+        }
+        assert!(!scene.workspace("j").exists());
+        let archive = scene.place.state().join("cleanup/archive/j.1.index.tar");
+        assert_eq!(archive.exists(), kept.is_some(), "{then}");
+        if let Some(name) = kept {
+            let to = scene.place.path("unpacked");
+            std::fs::create_dir(&to).unwrap();
+            assert!(
+                Command::new("tar").arg("-C").arg(&to).arg("-xf").arg(archive).status().unwrap().success()
+            );
+            assert!(has(&to.join("workspace/.code-indexer").join(name)), "{then}");
+        }
+    }
+}
