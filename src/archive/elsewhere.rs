@@ -31,8 +31,8 @@ pub(super) struct Remote {
 
 /// A place on this machine.
 pub(super) enum Here {
-    /// The objects of a repository.
-    Objects(PathBuf),
+    /// A repository: the folder that its names and objects are in.
+    Repository(PathBuf),
     Bundle(PathBuf),
 }
 
@@ -177,13 +177,18 @@ impl Elsewhere {
             Some(text) => store.join(OsStr::from_bytes(text.trim_ascii())),
             None => store.to_owned(),
         };
-        let objects = common.join("objects");
-        let stays = self.stays(store) && self.stays(&common) && self.are_kept_objects(&objects, 0);
-        stays.then_some(Here::Objects(objects))
+        let stays = self.stays(store) && self.stays(&common);
+        // Of a shallow one nobody knows who has the rest.
+        let is_shallow = match common.join("shallow").symlink_metadata() {
+            Ok(found) => !found.is_file() || found.len() > 0,
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+        };
+        let is_whole = stays && !is_shallow && self.are_kept_objects(&common.join("objects"), 0);
+        is_whole.then_some(Here::Repository(common))
     }
 
     fn are_kept_objects(&self, objects: &Path, depth: usize) -> bool {
-        if depth > DEEPEST || !self.stays(objects) {
+        if depth > DEEPEST || !self.stays(objects) || !self.are_whole(objects) {
             return false;
         }
         let list = objects.join("info/alternates");
@@ -192,6 +197,31 @@ impl Elsewhere {
         }
         let Some(text) = read(&list, SMALL) else { return false };
         lines_of(&text).all(|line| self.are_kept_objects(&objects.join(OsStr::from_bytes(line)), depth + 1))
+    }
+
+    /// Whether no object, nor a folder of them, is a link into what goes, and none is left to be fetched when it is
+    /// needed (a partial clone).
+    fn are_whole(&self, objects: &Path) -> bool {
+        let is_good = |path: &Path, kind: std::io::Result<std::fs::FileType>| {
+            kind.is_ok_and(|kind| !kind.is_symlink() || self.stays(path))
+                && path.extension().is_none_or(|extension| extension != "promisor")
+        };
+        let Ok(entries) = std::fs::read_dir(objects) else { return false };
+        for entry in entries {
+            let Ok(entry) = entry else { return false };
+            let path = entry.path();
+            if !is_good(&path, entry.file_type()) {
+                return false;
+            }
+            if !path.is_dir() {
+                continue;
+            }
+            let Ok(below) = std::fs::read_dir(&path) else { return false };
+            if !below.into_iter().all(|entry| entry.is_ok_and(|e| is_good(&e.path(), e.file_type()))) {
+                return false;
+            }
+        }
+        true
     }
 
     /// It is there, and in none of the folders that go.

@@ -75,14 +75,3 @@ pub fn fingerprint(folder: &Path) -> Result<Option<String>, CannotKeep> {
     walk(top.as_fd(), &mut fold).map_err(unread)?;
     Ok(Some(format!("{}-{:016x}{:016x}", fold.entries, fold.sums[0], fold.sums[1])))
 }
-
-/// Whether what lies in a trash has to be judged again before it is deleted: whether it is another one than it was
-/// when its git work was kept, and its fingerprint was `seen`. Earlier versions did not note that: then it counts as
-/// changed.
-/// What is not there any more was deleted.
-///
-/// # Errors
-/// [`CannotKeep::Unread`].
-pub fn is_changed_since(folder: &Path, seen: Option<&str>) -> Result<bool, CannotKeep> {
-    Ok(fingerprint(folder)?.is_some_and(|is| Some(is.as_str()) != seen))
-}

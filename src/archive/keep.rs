@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::borrowers::borrower;
 use super::elsewhere::Elsewhere;
 use super::git::{Git, each_name};
 use super::judge::Judge;
-use super::look::{Names, entry_below, look, place_of};
+use super::look::{Found, Names, entry_below, look, place_of};
 use super::note::{ArchiveSource, FORMAT, Note, Outside};
 use super::plan::{Part, Plan};
 use super::rules::KeepRules;
@@ -63,6 +63,15 @@ pub enum Kept {
     },
 }
 
+impl Kept {
+    /// Where to look for what was kept.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let Kept::Archived { archive_id, bytes } = self else { return None };
+        Some(format!("git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}"))
+    }
+}
+
 /// Why a folder must stay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -103,12 +112,28 @@ pub enum CannotKeep {
         /// What in it, and why.
         source: Unread,
     },
+    /// A working tree elsewhere has its repository in it.
+    #[error(
+        "the working tree {} has its repository in this folder: remove it (git worktree remove), or move the \
+         repository out of this folder first",
+        shown(tree)
+    )]
+    Leads {
+        /// The working tree.
+        tree: PathBuf,
+    },
     /// Told to end.
     #[error("it was ended early")]
     Stopped,
 }
 
 impl CannotKeep {
+    /// Whether nothing of the folder's own work is at risk: others need it, or may.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        matches!(self, CannotKeep::Needed { .. } | CannotKeep::Beside { .. } | CannotKeep::Leads { .. })
+    }
+
     /// Whether it may be otherwise at the next try, without anybody's doing.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -120,6 +145,7 @@ impl CannotKeep {
             CannotKeep::Disk { .. }
             | CannotKeep::Needed { .. }
             | CannotKeep::Beside { .. }
+            | CannotKeep::Leads { .. }
             | CannotKeep::Stopped => true,
         }
     }
@@ -156,6 +182,43 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
     if let Some(repository) = borrower(dir, place, request.stop)? {
         return Err(CannotKeep::Needed { repository });
     }
+    with_judge(dir, request, (&top, &found), |judge| {
+        if let Some(tree) = judge.tree_elsewhere().map_err(unread)? {
+            return Err(CannotKeep::Leads { tree });
+        }
+        let plan = judge.plan().map_err(unread)?;
+        if (request.stop)() {
+            return Err(CannotKeep::Stopped);
+        }
+        if plan.parts.is_empty() {
+            return Ok(Kept::Proven);
+        }
+        write(dir, request, judge, plan)
+    })
+}
+
+/// Whether a folder below the one of a request, which goes while that stays, has git work in it: a repository, or files
+/// of a working tree around it that are not committed. In doubt it has.
+///
+/// # Errors
+/// [`CannotKeep`].
+pub fn has_work_below(dir: &StateDir, request: &KeepRequest<'_>, below: &Path) -> Result<bool, CannotKeep> {
+    let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
+    let looked = match look(request.folder, request.stop) {
+        Err(_) if (request.stop)() => return Err(CannotKeep::Stopped),
+        looked => looked.map_err(unread)?,
+    };
+    let Some((top, found)) = looked.filter(|(_, found)| !found.is_empty()) else { return Ok(false) };
+    with_judge(dir, request, (&top, &found), |judge| judge.has_work_below(below).map_err(unread))
+}
+
+/// Asks one who judges what was found in the folder of a request.
+fn with_judge<T>(
+    dir: &StateDir,
+    request: &KeepRequest<'_>,
+    (top, found): (&OwnedFd, &Found),
+    ask: impl FnOnce(&Judge<'_>) -> Result<T, CannotKeep>,
+) -> Result<T, CannotKeep> {
     let elsewhere = Elsewhere::new(dir, request.folder);
     let folder = std::path::absolute(request.folder).unwrap_or_else(|_| request.folder.to_owned());
     let was = request.was.map(names_of).unwrap_or_default();
@@ -165,7 +228,7 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
     let reflog = i64::try_from(request.rules.reflog.as_secs()).unwrap_or(i64::MAX);
     let judge = Judge {
         top: top.as_fd(),
-        found: &found,
+        found,
         git: &git,
         rules: request.rules,
         since: (dir.clock.now().as_millis() / 1000).saturating_sub(reflog),
@@ -174,14 +237,7 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
         folder: &folder,
         was: &was,
     };
-    let plan = judge.plan().map_err(unread)?;
-    if (request.stop)() {
-        return Err(CannotKeep::Stopped);
-    }
-    if plan.parts.is_empty() {
-        return Ok(Kept::Proven);
-    }
-    write(dir, request, &judge, plan)
+    ask(&judge)
 }
 
 /// What a folder may be called: links may lead to it.
@@ -344,7 +400,7 @@ impl Copy<'_, '_> {
         self.failed(Failure::Unread(Unread::new(path, error)))
     }
 
-    fn open(&self, path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
         open_folder(self.judge.top, path).or_else(|e| self.unread(path, e))
     }
 

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::elsewhere::{Here, Remote, heads_of_bundle};
+use super::git::{Owned, RemoteStore};
 use super::judge::Judge;
 use super::look::{Place, Store, place_of};
 use super::note::Repository;
@@ -47,7 +48,8 @@ impl Judge<'_> {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("lfs/objects: {e}")),
             _ => {}
         }
-        tips.settle(&self.remotes_of(store, folder, trees)?, &|remote, ids| self.lacking(remote, ids));
+        let own = Owned { objects: objects.as_fd(), shallow: shallow.as_ref() };
+        tips.settle(&self.remotes_of(store, folder, trees)?, &|remote, ids| self.lacking(remote, &own, ids));
         tips.cloned_at = tips::cloned_at(folder.as_fd());
         self.git.prove_commits(objects.as_fd(), shallow.as_ref(), &tips, Some(self.since))
     }
@@ -67,14 +69,11 @@ impl Judge<'_> {
 
     /// What a remote that is on this machine has not, of what is noted as its: the repository there may be another one
     /// by now, or what was pushed to it may have been removed. What cannot be asked has nothing.
-    pub(super) fn lacking(&self, remote: &Remote, ids: &BTreeSet<Id>) -> BTreeSet<Id> {
+    fn lacking(&self, remote: &Remote, own: &Owned<'_>, ids: &BTreeSet<Id>) -> BTreeSet<Id> {
         let mut lacking = BTreeSet::new();
         for here in &remote.here {
             let found = match here {
-                Here::Objects(path) => {
-                    let opened = open_anywhere(self.top, path.as_os_str().as_bytes());
-                    opened.ok().and_then(|objects| self.git.lacking(objects.as_fd(), ids).ok())
-                }
+                Here::Repository(path) => self.lacking_there(path, own, ids).ok(),
                 Here::Bundle(path) => {
                     heads_of_bundle(path).map(|heads| ids.difference(&heads).copied().collect())
                 }
@@ -82,6 +81,21 @@ impl Judge<'_> {
             lacking.extend(found.unwrap_or_else(|| ids.clone()));
         }
         lacking
+    }
+
+    fn lacking_there(
+        &self,
+        path: &Path,
+        own: &Owned<'_>,
+        ids: &BTreeSet<Id>,
+    ) -> Result<BTreeSet<Id>, String> {
+        let cannot = |e: std::io::Error| e.to_string();
+        let folder = open_anywhere(self.top, path.as_os_str().as_bytes()).map_err(cannot)?;
+        let objects = open_anywhere(folder.as_fd(), b"objects").map_err(cannot)?;
+        let mut there = Tips::default();
+        tips::read_names(folder.as_fd(), &mut there)?;
+        let names = there.names.into_values().collect();
+        self.git.lacking(&RemoteStore { objects: objects.as_fd(), names }, own, ids)
     }
 
     /// What belongs to one working tree only: HEAD and its like, reflogs, names below `refs/`.

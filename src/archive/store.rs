@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::note::{ArchiveSource, FORMAT, Note, Repository};
 use crate::audit::{AuditError, Entry, Trail};
-use crate::durable::tree::{measure_tree, remove_tree};
+use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
 use crate::durable::{DiskError, Tried, read_optional};
 use crate::queue::Actor;
 use crate::state::{StateDir, Timestamp};
@@ -82,6 +82,25 @@ pub(super) fn read_note(path: &Path) -> Result<Option<Note>, DiskError> {
     }
     let note = read_optional(path)?.and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
     Ok(note.filter(|note| note.format == FORMAT))
+}
+
+/// Whether an archive is there, and all of it, that was made of a folder, wherever that is by now.
+pub(super) fn has_archive_of(
+    dir: &StateDir,
+    archive_id: &str,
+    tree: TreeIdentity,
+) -> Result<bool, DiskError> {
+    let folder = dir.paths.cleanup_archive();
+    let file = folder.join(format!("{archive_id}.tar"));
+    let length = match file.symlink_metadata() {
+        Ok(found) if found.is_file() => found.len(),
+        Ok(_) => return Ok(false),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e).tried("look at", &file),
+    };
+    let note = read_note(&folder.join(format!("{archive_id}.json")))?;
+    // Another folder's may have got the same id since.
+    Ok(note.is_some_and(|note| note.tree == Some(tree) && note.bytes == length))
 }
 
 /// What lies in the folders of archives: archives with their notes, and folders of earlier versions.

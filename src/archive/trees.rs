@@ -208,6 +208,54 @@ impl Judge<'_> {
         Ok(Uncommitted { files, deleted, deleted_total, submodules, changes })
     }
 
+    /// Whether what is below a folder is work: a repository, or files of working trees around it that their indexes
+    /// have not. In doubt it is.
+    pub(super) fn has_work_below(&self, below: &Path) -> Result<bool, Unread> {
+        let found = self.found;
+        let git =
+            found.stores.iter().map(|store| &store.path).chain(found.trees.iter().map(|tree| &tree.path));
+        if git.chain(&found.pools).any(|path| path.starts_with(below)) {
+            return Ok(true);
+        }
+        for tree in &found.trees {
+            let Ok(inner) = below.strip_prefix(&tree.path) else { continue };
+            let home = match self.home_of(tree) {
+                Ok(Home::Nowhere) => continue,
+                Ok(Home::Inside(store)) => self.open(&found.stores[store].path)?,
+                Ok(Home::Outside(folder)) => folder,
+                Err(_) => return Ok(true),
+            };
+            let is_clean = self.lacks_index(&tree.path, &home) == Ok(false)
+                && self.is_committed_below(&tree.path, &home, inner) == Ok(true);
+            if !is_clean {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_committed_below(&self, path: &Path, home: &OwnedFd, inner: &Path) -> Result<bool, String> {
+        let folder = self.open(path).map_err(|e| e.to_string())?;
+        let Uncommitted { changes, .. } = self.changes_of(path, home)?;
+        let is_below = |name: &[u8]| Path::new(OsStr::from_bytes(name)).starts_with(inner);
+        let mut is_committed = true;
+        for (list, _) in changes.tracked() {
+            each_name(list, &mut |name| {
+                // One that was deleted is nothing that could be lost.
+                is_committed &= !is_below(name)
+                    || entry_below(folder.as_fd(), name).map_err(|e| e.to_string())?.is_none();
+                Ok(())
+            })?;
+        }
+        for list in [Some(&changes.untracked), changes.ignored.as_ref()].into_iter().flatten() {
+            each_name(list, &mut |name| {
+                is_committed &= !is_below(name) || !self.is_kept(&changes, list, name);
+                Ok(())
+            })?;
+        }
+        Ok(is_committed)
+    }
+
     /// Whether it is one of the files that the server itself keeps at the top of a workspace.
     pub(super) fn is_own(&self, tree: &Path, name: &[u8]) -> bool {
         let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();

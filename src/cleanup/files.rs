@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, is_changed_since, keep};
+use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepRequest, Kept, keep_noted};
 use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
 use crate::jobs::grip;
 use crate::state::names::encode;
@@ -79,13 +79,17 @@ impl Work<'_> {
         self.keep_work(&folder, None)
     }
 
-    /// The same for what somebody did in the trash, or between the first look and the rename. What was not changed
-    /// since is not copied twice; what is half deleted is not judged.
-    fn archive_what_came_later(&mut self, trash: &Path) -> Result<(), Halt> {
-        let seen = self.step(PHASE, ARCHIVE).and_then(|step| step.seen.clone());
-        match is_changed_since(trash, seen.as_deref()) {
-            Ok(false) => Ok(()),
-            Ok(true) => {
+    /// The same for what somebody did in the trash, or between the first look and the rename; and for what was kept in
+    /// an archive that is gone. What is kept still is not copied twice; of what is half deleted only the rest can be.
+    fn archive_in_trash(&mut self, trash: &Path, is_begun: bool) -> Result<(), Halt> {
+        let (dir, judged) = (&self.cleaner.dir, self.judged());
+        let holds = match is_begun {
+            false => judged.still_holds(dir, trash),
+            true => judged.lacks_an_archive(dir, trash).map(|lacks| !lacks).map_err(CannotKeep::from),
+        };
+        match holds {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 let was = self.workspace()?;
                 self.keep_work(trash, Some(&was))
             }
@@ -96,12 +100,11 @@ impl Work<'_> {
         }
     }
 
+    fn judged(&self) -> Judged {
+        self.step(PHASE, ARCHIVE).map(|step| step.judged.clone()).unwrap_or_default()
+    }
+
     fn keep_work(&mut self, folder: &Path, was: Option<&Path>) -> Result<(), Halt> {
-        // Before it is judged: what comes meanwhile is then seen as a change. What cannot be read, the look tells.
-        let seen = fingerprint(folder).ok().flatten();
-        if let Some(step) = self.record.phase_mut(PHASE).steps.iter_mut().find(|s| s.step == ARCHIVE) {
-            step.seen = seen;
-        }
         let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
         let request = KeepRequest {
             folder,
@@ -112,28 +115,31 @@ impl Work<'_> {
             rules: &self.cleaner.settings.keep,
             stop: self.cleaner.stop,
         };
-        match keep(&self.cleaner.dir, &request) {
+        // A note is left by what succeeded alone: the next try would trust one of what failed.
+        let kept = keep_noted(&self.cleaner.dir, &request, &self.judged()).map(|(kept, judged)| {
+            let steps = &mut self.record.phase_mut(PHASE).steps;
+            if let Some(step) = steps.iter_mut().find(|s| s.step == ARCHIVE) {
+                step.judged = judged;
+            }
+            kept
+        });
+        match kept {
             Ok(Kept::NoGit) => self.settle(PHASE, ARCHIVE, StepResult::Done("no_git")),
             Ok(Kept::Proven) => self.settle(PHASE, ARCHIVE, StepResult::Done("nothing_uncommitted")),
-            Ok(Kept::Archived { archive_id, bytes }) => {
-                let note = format!(
-                    "git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}"
-                );
+            Ok(kept @ Kept::Archived { .. }) => {
                 let notes = &mut self.record.phase_mut(PHASE).notes;
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
+                notes.extend(kept.told().filter(|note| !notes.contains(note)));
                 self.settle(PHASE, ARCHIVE, StepResult::Done("archived"))
             }
             Err(CannotKeep::Stopped) => Err(Halt::Stopped),
             Err(why) => {
-                let is_at_risk = !matches!(why, CannotKeep::Needed { .. } | CannotKeep::Beside { .. });
+                let is_at_risk = !why.is_needed();
                 self.record.phase_mut(PHASE).is_work_at_risk = is_at_risk;
                 let stays = if is_at_risk { WORK_STAYS } else { "the workspace stays" };
                 let told = format!("{stays}: {why}");
                 self.settle(PHASE, ARCHIVE, StepResult::Failed(told.clone()))?;
                 Err(match why {
-                    CannotKeep::Needed { .. } | CannotKeep::Beside { .. } => Halt::InUse(told),
+                    why if why.is_needed() => Halt::InUse(told),
                     why if why.may_pass() => Halt::Failed(told),
                     _ => Halt::Park(told),
                 })
@@ -204,9 +210,7 @@ impl Work<'_> {
         };
         // Somebody may have come between the look and the rename.
         self.check_unused(&trash)?;
-        if !is_begun {
-            self.archive_what_came_later(&trash)?;
-        }
+        self.archive_in_trash(&trash, is_begun)?;
         self.intend(PHASE, &[DELETE.to_owned()])?;
         let progress = Entries { gone: AtomicU64::new(0), stop: self.cleaner.stop };
         let removed = remove_tree(&self.cleaner.dir.disk, &trash, &progress)?;

@@ -1,9 +1,13 @@
 //! Phase `cidx`: the workspace's code index, by the tool that made it.
 
+use std::path::Path;
+
 use super::record::{PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
+use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, has_work_below, keep_noted};
 use crate::durable::tree::TreeIdentity;
-use crate::system::{Tool, ToolEnd, run_tool};
+use crate::state::names::encode;
+use crate::system::{Tool, ToolEnd, is_installed, run_tool};
 
 const PHASE: PhaseName = PhaseName::Cidx;
 const UNINSTALL: &str = "uninstall";
@@ -33,6 +37,10 @@ impl Work<'_> {
         }
         // Its own containers may have it mounted: the tool ends them.
         self.check_no_job_in(&folder)?;
+        // Without the tool it goes with the files.
+        if is_installed(&self.cleaner.settings.index_command, &folder) {
+            self.keep_what_the_index_has(&folder)?;
+        }
         self.intend(PHASE, &[UNINSTALL.to_owned()])?;
         let settings = &self.cleaner.settings;
         let tool = Tool {
@@ -60,6 +68,51 @@ impl Work<'_> {
         let why = printed(&ran.output).map_or(why.clone(), |text| format!("{why}; {text}"));
         self.settle(PHASE, UNINSTALL, StepResult::Failed(why.clone()))?;
         Err(Halt::Failed(why))
+    }
+
+    /// The index may lie in a working tree and have files of it that are changed, or that git does not ignore. The tool
+    /// removes them before the workspace is judged, so all work is kept before, in an archive that no other replaces.
+    fn keep_what_the_index_has(&mut self, folder: &Path) -> Result<(), Halt> {
+        let name = encode(&self.record.cleanup_id).map_err(|e| Halt::Failed(e.to_string()))?;
+        let request = KeepRequest {
+            folder,
+            // What is left after a try that failed must not take the place of what was there before.
+            was: Some(folder),
+            archive_id: &format!("{name}.index"),
+            source: ArchiveSource::Cleanup,
+            object: format!("job:{}", self.record.job_id),
+            rules: &self.cleaner.settings.keep,
+            stop: self.cleaner.stop,
+        };
+        let (dir, settings) = (&self.cleaner.dir, &self.cleaner.settings);
+        let before = self.step(PHASE, UNINSTALL).map(|step| step.judged.clone()).unwrap_or_default();
+        let kept = || {
+            if !has_work_below(dir, &request, &settings.index_folder)? || before.still_holds(dir, folder)? {
+                return Ok(None);
+            }
+            keep_noted(dir, &request, &before).map(Some)
+        };
+        match kept() {
+            Ok(None) => Ok(()),
+            Ok(Some((kept, judged))) => {
+                let phase = self.record.phase_mut(PHASE);
+                phase.notes.extend(kept.told());
+                if let Some(step) = phase.steps.iter_mut().find(|step| step.step == UNINSTALL) {
+                    step.judged = judged;
+                }
+                Ok(())
+            }
+            Err(CannotKeep::Stopped) => Err(Halt::Stopped),
+            Err(why) => {
+                let told = format!("git work may be lost with the index, so it stays: {why}");
+                self.record.phase_mut(PHASE).is_work_at_risk = !why.is_needed();
+                Err(match why {
+                    why if why.is_needed() => Halt::InUse(told),
+                    why if why.may_pass() => Halt::Failed(told),
+                    _ => Halt::Park(told),
+                })
+            }
+        }
     }
 
     fn uninstalled(&mut self, how: &'static str, note: Option<String>) -> Result<(), Halt> {

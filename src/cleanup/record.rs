@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::settings::LONGEST_PAUSE;
+use crate::archive::Judged;
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
 use crate::state::Timestamp;
@@ -140,9 +141,9 @@ pub struct Step {
     /// Why it is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What the folder was like when its git work was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
+    /// What is noted of the folder whose git work was kept.
+    #[serde(flatten)]
+    pub judged: Judged,
 }
 
 impl Step {
@@ -155,7 +156,7 @@ impl Step {
             done_at: None,
             result: None,
             error: None,
-            seen: None,
+            judged: Judged::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::candidate::Check;
 use super::world::World;
+use crate::archive::{ArchiveSource, KeepRequest, has_work_below};
 use crate::durable::is_held;
 use crate::in_use::Use;
 use crate::queue::JobId;
@@ -128,6 +129,32 @@ impl World<'_> {
             Some(used) => Check::is(NAME, false, used.to_string()),
             None if has_mounts => Check::is(NAME, false, "something is mounted in it"),
             None => Check::is(NAME, true, "nothing is mounted in it, and nothing of it elsewhere"),
+        }
+    }
+
+    /// That no work in a working tree around an index goes with it: the index goes with its workspace then.
+    pub(super) fn no_work(&self, index: &Path) -> Check {
+        const NAME: &str = "no-work";
+        let below = &self.settings.index_folder;
+        let workspace = below.components().fold(index, |at, _| at.parent().unwrap_or(at));
+        let request = KeepRequest {
+            folder: workspace,
+            was: None,
+            archive_id: "",
+            source: ArchiveSource::Orphan,
+            object: String::new(),
+            rules: &self.settings.keep,
+            stop: &|| false,
+        };
+        match has_work_below(self.dir, &request, below) {
+            Ok(false) => Check::is(NAME, true, "no working tree has uncommitted files in it"),
+            Ok(true) => Check::is(
+                NAME,
+                false,
+                "it has a repository, or files of a working tree that are changed or that git does not ignore: \
+                 they go with the workspace",
+            ),
+            Err(e) => Check::new(NAME, None, e.to_string()),
         }
     }
 

@@ -364,9 +364,9 @@ impl Work<'_> {
         path: &Path,
         identity: TreeIdentity,
     ) -> Result<(u64, &'static str), String> {
-        let seen = trash::keep_work(self.dir, self.settings, candidate, path)
+        let judged = trash::keep_work(self.dir, self.settings, candidate, path)
             .map_err(|why| format!("git work may be lost, so it stays: {why}"))?;
-        match trash::take(self.dir, candidate, path, identity, &self.plan_id, seen) {
+        match trash::take(self.dir, candidate, path, identity, &self.plan_id, &judged) {
             Ok(true) => Ok((candidate.bytes, "in_trash")),
             Ok(false) => Ok((0, "already_gone")),
             Err(TakeError::Disk(e)) => Err(format!("{e}: {}", e.source)),

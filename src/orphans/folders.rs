@@ -152,6 +152,10 @@ impl World<'_> {
         checks.push(self.grace(Some(seen.age_ms)));
         checks.extend([self.no_mount(seen.uses, seen.has_mounts), self.no_visitor(seen.uses)]);
         checks.push(self.no_container(path));
+        // git is only asked about what would go.
+        if kind == OrphanKind::Index && checks.iter().all(|check| check.passed == Some(true)) {
+            checks.push(self.no_work(path));
+        }
         checks
     }
 }

@@ -11,7 +11,7 @@ use super::candidate::{Candidate, OrphanKind};
 use super::log::{LogEntry, OrphanLog};
 use super::scan::alone;
 use super::world::OrphanSettings;
-use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, Kept, fingerprint, is_changed_since, keep};
+use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepRequest, keep_noted};
 use crate::durable::log::LogError;
 use crate::durable::tree::{
     TakeError, TreeIdentity, put_back, remove_tree, rename_to_delete, take_into_trash,
@@ -44,20 +44,24 @@ pub struct Trashed {
 
 /// The file beside it.
 #[derive(Debug, Serialize)]
-struct Note {
+struct Note<'a> {
     #[serde(flatten)]
-    trashed: Trashed,
-    seen: Option<String>,
+    trashed: &'a Trashed,
+    #[serde(flatten)]
+    judged: &'a Judged,
 }
 
-/// What it was like when its git work was kept; earlier versions did not note it.
-fn seen(slot: &Path) -> Result<Option<String>, DiskError> {
-    #[derive(Deserialize)]
-    struct Seen {
-        seen: Option<String>,
+impl Note<'_> {
+    fn write(&self, dir: &StateDir) -> Result<(), DiskError> {
+        let text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        replace(&dir.disk, &slot(dir, &self.trashed.id).join(NOTE), &text)
     }
+}
+
+/// What was noted when its git work was kept.
+fn judged(slot: &Path) -> Result<Judged, DiskError> {
     let text = read_optional(&slot.join(NOTE))?;
-    Ok(text.and_then(|text| serde_json::from_slice::<Seen>(&text).ok()?.seen))
+    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
 }
 
 /// Why nothing was restored or emptied.
@@ -98,25 +102,24 @@ const WHAT: &str = "what";
 /// The same while it is deleted.
 const GOING: &str = "going";
 
-/// Keeps git work that is in an orphan's folder; what that was like before.
+/// Keeps git work that is in an orphan's folder; what is to be noted of it.
 pub(super) fn keep_work(
     dir: &StateDir,
     settings: &OrphanSettings,
     candidate: &Candidate,
     folder: &Path,
-) -> Result<Option<String>, CannotKeep> {
-    let seen = fingerprint(folder)?;
-    keep_of(dir, settings, (&candidate.id, &candidate.object), folder, None).map(|_| seen)
+) -> Result<Judged, CannotKeep> {
+    keep_of(dir, settings, (&candidate.id, &candidate.object), (folder, None), &Judged::default())
 }
 
-/// Keeps the work of an orphan, which has an id and is some object, wherever its folder is now.
+/// Keeps the work of an orphan, which has an id and is some object, wherever its folder is now, and was.
 fn keep_of(
     dir: &StateDir,
     settings: &OrphanSettings,
     (id, object): (&str, &str),
-    folder: &Path,
-    was: Option<&Path>,
-) -> Result<Kept, CannotKeep> {
+    (folder, was): (&Path, Option<&Path>),
+    before: &Judged,
+) -> Result<Judged, CannotKeep> {
     let request = KeepRequest {
         folder,
         was,
@@ -126,21 +129,28 @@ fn keep_of(
         rules: &settings.keep,
         stop: &|| false,
     };
-    keep(dir, &request)
+    keep_noted(dir, &request, before).map(|(_, judged)| judged)
 }
 
-/// Keeps what has come to something in the trash since it went there, and gives it the name under which it is deleted.
+/// Keeps what has come to something in the trash since it went there, or was in an archive that is gone, and gives it
+/// the name under which it is deleted.
 fn going(dir: &StateDir, settings: &OrphanSettings, trashed: &Trashed) -> Result<PathBuf, CannotKeep> {
     let slot = slot(dir, &trashed.id);
     let (what, going) = (slot.join(WHAT), slot.join(GOING));
-    if what.symlink_metadata().is_err() || going.symlink_metadata().is_ok() {
-        return Ok(going);
-    }
+    let is_begun = what.symlink_metadata().is_err() || going.symlink_metadata().is_ok();
+    let (folder, before) = (if is_begun { &going } else { &what }, judged(&slot)?);
     // What is as it was is kept, or proven, already: here it may not even lead to what it belongs to.
-    if is_changed_since(&what, seen(&slot)?.as_deref())? {
-        keep_of(dir, settings, (&trashed.id, &trashed.object), &what, Some(&trashed.from))?;
+    let holds =
+        if is_begun { !before.lacks_an_archive(dir, folder)? } else { before.still_holds(dir, folder)? };
+    if !holds {
+        let named = (&*trashed.id, &*trashed.object);
+        let judged = keep_of(dir, settings, named, (folder, Some(&trashed.from)), &before)?;
+        // Before it goes: its deletion may wait, and the archive be gone by then.
+        Note { trashed, judged: &judged }.write(dir)?;
     }
-    rename_to_delete(&dir.disk, &what, &going)?;
+    if !is_begun {
+        rename_to_delete(&dir.disk, &what, &going)?;
+    }
     Ok(going)
 }
 
@@ -152,7 +162,7 @@ pub(super) fn take(
     path: &Path,
     identity: TreeIdentity,
     plan_id: &str,
-    seen: Option<String>,
+    judged: &Judged,
 ) -> Result<bool, TakeError> {
     let slot = slot(dir, &candidate.id);
     dir.disk.ensure_dir(&dir.paths.orphans_trash())?;
@@ -167,8 +177,7 @@ pub(super) fn take(
         plan_id: plan_id.to_owned(),
         bytes: candidate.bytes,
     };
-    let text = serde_json::to_vec_pretty(&Note { trashed, seen }).unwrap_or_default();
-    replace(&dir.disk, &slot.join(NOTE), &text)?;
+    Note { trashed: &trashed, judged }.write(dir)?;
     let taken = take_into_trash(&dir.disk, path, &slot.join(WHAT), identity);
     if !matches!(taken, Ok(true)) {
         // Nothing is in it; a note without anything is passed over by readers.

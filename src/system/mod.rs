@@ -40,5 +40,5 @@ pub(crate) use settling::look_when_settled;
 pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub(crate) use tool::wait as wait_for_tool;
-pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
+pub use tool::{Tool, ToolEnd, ToolRan, is_installed, run_tool};
 pub use usage::{Usage, usage_of};

@@ -49,6 +49,17 @@ pub struct ToolRan {
 
 const KEPT_OUTPUT: u64 = 2048;
 
+/// Whether there may be a program of that name, when it is run in a folder.
+#[must_use]
+pub fn is_installed(command: &[String], folder: &Path) -> bool {
+    let Some(program) = command.first() else { return false };
+    if program.contains('/') {
+        return Path::new(program).exists() || folder.join(program).exists();
+    }
+    std::env::var_os("PATH")
+        .is_none_or(|path| std::env::split_paths(&path).any(|at| at.join(program).exists()))
+}
+
 /// Runs a tool to its end.
 ///
 /// # Errors

@@ -21,6 +21,14 @@ const NOTHING: &[(&str, &str)] = &[
     ("shallow", "cd ..; rm -rf repo; git clone -q --no-tags --depth 1 file://$TOP/up.git repo"),
     ("pushed", "git checkout -qb x; echo 2 >>f; git commit -qam two; git push -q origin x"),
     ("touched", "touch f g"),
+    ("branch that went on", "cd $TOP/first; echo 2 >>f; git commit -qam two; git push -q origin HEAD:main"),
+    ("staged once", "echo x >>f; git add f; git reset -q --hard"),
+    (
+        "staged once in a shallow clone",
+        "cd $TOP/first; echo 2 >>f; git commit -qam two; git push -q origin HEAD:main; cd $TOP/w; rm -rf repo; \
+         git clone -q --no-tags --depth 1 file://$TOP/up.git repo; cd repo; echo x >>f; git add f; git reset -q --hard",
+    ),
+    ("linked tree that was removed by hand", "git worktree add -q -b x $TOP/out; rm -r $TOP/out"),
     (
         "clean submodule",
         "git submodule --quiet add $TOP/up.git lib; git commit -qm sub; git push -q origin HEAD:sub",

@@ -87,3 +87,48 @@ fn folder_stays_while_a_repository_in_another_workspace_needs_it() {
         request("a.1", "a").unwrap();
     }
 }
+
+/// A working tree elsewhere is dead without its repository.
+#[test]
+fn folder_stays_while_a_working_tree_elsewhere_has_its_repository_in_it() {
+    if !has_git_program() {
+        return;
+    }
+    for (script, end) in [
+        ("git worktree add -q -b x $TOP/out", "git worktree remove $TOP/out"),
+        ("git worktree add -q -b x $TOP/out", "rm -r $TOP/out"),
+        (
+            "git worktree add -q -b x $TOP/out; ln -s $TOP/w/repo $TOP/link; \
+          echo gitdir: $TOP/link/.git/worktrees/out >$TOP/out/.git",
+            "mkdir $TOP/o; mv $TOP/out/.git $TOP/o",
+        ),
+        (
+            "git worktree add -q -b x $TOP/out",
+            "git init -q --bare $TOP/y; echo gitdir: $TOP/y >$TOP/out/.git",
+        ),
+        (
+            "git clone -q --separate-git-dir $TOP/w/x $TOP/up.git $TOP/out; \
+             git -C $TOP/w/x config core.worktree $TOP/out",
+            "rm -r $TOP/out",
+        ),
+    ] {
+        let scene = Scene::with(script);
+        let why = scene.keep().unwrap_err();
+        assert!(
+            matches!(why, CannotKeep::Leads { .. }) && why.may_pass() && why.is_needed(),
+            "{script}: {why}"
+        );
+        assert!(
+            why.to_string().contains(scene.place.path().join("out").to_str().unwrap()),
+            "{script}: {why}"
+        );
+        let scene = scene.then(end);
+        assert!(scene.keep().is_ok(), "{script}: {:?}", scene.keep());
+    }
+    // In a trash by now.
+    let scene =
+        Scene::with("git worktree add -q -b x $TOP/out; cd $TOP/state/cleanup; mkdir trash; mv $TOP/w trash");
+    let trash = scene.dir.paths.cleanup_trash().join("w");
+    let kept = keep(&scene.dir, &KeepRequest { folder: &trash, was: Some(&scene.w), ..scene.request() });
+    assert!(matches!(kept, Err(CannotKeep::Leads { .. })), "{kept:?}");
+}

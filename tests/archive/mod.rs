@@ -4,6 +4,7 @@
 mod content;
 mod elsewhere;
 mod lenders;
+mod remotes;
 mod trash;
 mod unpacked;
 mod works;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use recovery::archive::{KeepRequest, Kept, fingerprint, keep};
+use recovery::archive::{Judged, KeepRequest, Kept, archive, fingerprint, keep, keep_noted, remove};
 
 use super::{Scene, WORK, has_git_program};
 
@@ -55,4 +55,47 @@ fn folder_in_a_trash_is_judged_as_where_it_was() {
     std::fs::write(trash.join("tree/new"), WORK).unwrap();
     assert_ne!(fingerprint(&trash).unwrap(), seen);
     assert!(matches!(judged(), Ok(Kept::Archived { .. })));
+}
+
+/// A note of a judgement holds while nothing was changed and all archives of the folder are there.
+#[test]
+fn note_of_a_judgement_holds_while_its_archives_are_there() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with("echo precious-work >n");
+    let noted = |before: &Judged| keep_noted(&scene.dir, &scene.request(), before).unwrap().1;
+    let holds = |judged: &Judged| judged.still_holds(&scene.dir, &scene.w).unwrap();
+    let lacks = |judged: &Judged| judged.lacks_an_archive(&scene.dir, &scene.w).unwrap();
+    let none = Judged::default();
+    assert!(!holds(&none) && !lacks(&none));
+    let judged = noted(&none);
+    assert!(holds(&judged) && !lacks(&judged));
+    // As earlier versions noted it.
+    let mut earlier = serde_json::to_value(&judged).unwrap();
+    earlier.as_object_mut().unwrap().remove("archives").unwrap();
+    let earlier: Judged = serde_json::from_value(earlier).unwrap();
+    assert!(!holds(&earlier) && !lacks(&earlier));
+    let kept = || archive(&scene.dir, "w.1").unwrap().unwrap();
+    remove(&scene.dir, &kept()).unwrap();
+    assert!(!holds(&judged) && lacks(&judged));
+    // Half of it, or another folder's of the same id, is none of this one.
+    let judged = noted(&judged);
+    assert!(holds(&judged));
+    let file = std::fs::File::options().write(true).open(kept().path).unwrap();
+    let length = file.metadata().unwrap().len();
+    file.set_len(length - 1).unwrap();
+    assert!(lacks(&judged));
+    file.set_len(length).unwrap();
+    assert!(holds(&judged));
+    scene.sh("cp -a w v; mv w u; mv v w");
+    assert!(lacks(&judged));
+    scene.sh("rm -r w; mv u w");
+    assert!(holds(&judged));
+    // What is proven needs none.
+    scene.sh("rm w/repo/n");
+    assert!(!holds(&judged));
+    let judged = noted(&judged);
+    remove(&scene.dir, &kept()).unwrap();
+    assert!(holds(&judged));
 }

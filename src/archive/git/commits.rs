@@ -9,7 +9,7 @@ use crate::archive::objects::{each_own, written_at};
 use crate::archive::tips::{Id, MOST, Tips, hex, id_of};
 
 /// Of so many objects git is asked at a time.
-const AT_A_TIME: usize = 1_000_000;
+pub(super) const AT_A_TIME: usize = 1_000_000;
 
 impl Git<'_> {
     /// Proves that every commit that is anchored is reachable from what a remote is known to have; and, with `since`,
@@ -83,31 +83,6 @@ impl Git<'_> {
             "1" => Ok(false),
             other => Err(format!("git answered '{other}' where it was to count")),
         }
-    }
-
-    /// Which of some objects a folder of objects lacks, with those that it borrows.
-    ///
-    /// # Errors
-    /// Why that cannot be told.
-    pub(in crate::archive) fn lacking(
-        &self,
-        objects: BorrowedFd<'_>,
-        ids: &BTreeSet<Id>,
-    ) -> Result<BTreeSet<Id>, String> {
-        let mut command = self.command(objects);
-        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
-        let printed = self.run(command, Some(self.lines(ids.iter().map(hex))?))?;
-        let mut answers = BufReader::new(printed).lines();
-        let mut lacking = BTreeSet::new();
-        for id in ids {
-            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
-            match answer.strip_prefix(&hex(id)).map(str::trim) {
-                Some("missing") => drop(lacking.insert(*id)),
-                Some(_) => {}
-                None => return Err("git did not answer what it was asked".to_owned()),
-            }
-        }
-        Ok(lacking)
     }
 
     /// Of which kind everything is that is anchored, or that a remote's name says.

@@ -9,6 +9,7 @@
 
 mod commits;
 mod index;
+mod remote;
 mod tags;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::durable::{Disk, DiskError, replace};
 use crate::system::{ToolEnd, wait_for_tool};
 
 pub(super) use index::{Changes, each_name};
+pub(super) use remote::{Owned, RemoteStore};
 
 /// Without what grows with the size.
 const BASE_TIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,139 @@
+//! Whether a repository elsewhere on this machine has what a repository in the folder notes as its.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::os::fd::BorrowedFd;
+
+use super::commits::AT_A_TIME;
+use super::{Git, path_of};
+use crate::archive::objects::each_own;
+use crate::archive::tips::{Id, hex, id_of};
+
+/// A repository that stays.
+pub(in crate::archive) struct RemoteStore<'a> {
+    pub(in crate::archive) objects: BorrowedFd<'a>,
+    /// What its names say.
+    pub(in crate::archive) names: BTreeSet<Id>,
+}
+
+/// A repository that goes.
+pub(in crate::archive) struct Owned<'a> {
+    pub(in crate::archive) objects: BorrowedFd<'a>,
+    pub(in crate::archive) shallow: Option<&'a File>,
+}
+
+impl Git<'_> {
+    /// Which of some commits a repository lacks. One that no name of its leads to may be gone tomorrow: a branch was
+    /// deleted there, or overwritten. When it has not all that they consist of, it lacks them all.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(in crate::archive) fn lacking(
+        &self,
+        remote: &RemoteStore<'_>,
+        own: &Owned<'_>,
+        ids: &BTreeSet<Id>,
+    ) -> Result<BTreeSet<Id>, String> {
+        let mut lacking = self.no_commits(remote.objects, ids)?;
+        let unnamed: BTreeSet<Id> =
+            ids.difference(&lacking).filter(|id| !remote.names.contains(*id)).copied().collect();
+        if !unnamed.is_empty() {
+            lacking.extend(self.unreachable(remote, &unnamed)?);
+        }
+        let wanted: Vec<Id> = ids.difference(&lacking).copied().collect();
+        if !wanted.is_empty() && !self.has_all_of(remote.objects, own, &wanted)? {
+            return Ok(ids.clone());
+        }
+        Ok(lacking)
+    }
+
+    /// Those that are not there, or no commits.
+    fn no_commits(&self, objects: BorrowedFd<'_>, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let printed = self.run(command, Some(self.lines(ids.iter().map(hex))?))?;
+        let mut answers = BufReader::new(printed).lines();
+        let mut others = BTreeSet::new();
+        for id in ids {
+            let answer = answers.next().and_then(Result::ok).ok_or("git did not answer all questions")?;
+            match answer.strip_prefix(&hex(id)).map(str::trim) {
+                Some("commit") => {}
+                Some(_) => drop(others.insert(*id)),
+                None => return Err("git did not answer what it was asked".to_owned()),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Those that no name leads to.
+    fn unreachable(&self, remote: &RemoteStore<'_>, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
+        let names = remote.names.iter().map(|id| format!("^{}", hex(id)));
+        let mut command = self.command(remote.objects);
+        command.args(["rev-list", "--stdin"]);
+        let printed = self.run(command, Some(self.lines(ids.iter().map(hex).chain(names))?))?;
+        let mut unreachable = BTreeSet::new();
+        for line in BufReader::with_capacity(64 << 10, printed).lines() {
+            let line = line.map_err(|e| e.to_string())?;
+            let id = id_of(line.as_bytes()).ok_or("git did not answer what it was asked")?;
+            if ids.contains(&id) {
+                unreachable.insert(id);
+            }
+        }
+        Ok(unreachable)
+    }
+
+    /// Whether everything is there that some commits consist of, as far as the repository that goes has it. Mostly all
+    /// that this one has is there, which takes no memory to be told; else the commits are followed.
+    fn has_all_of(&self, objects: BorrowedFd<'_>, own: &Owned<'_>, wanted: &[Id]) -> Result<bool, String> {
+        if self.has_each(objects, own.objects).unwrap_or(false) {
+            return Ok(true);
+        }
+        let mut command = self.command(objects);
+        if let Some(shallow) = own.shallow {
+            command.env("GIT_SHALLOW_FILE", path_of(shallow));
+        }
+        command.args(["rev-list", "--objects", "--quiet", "--stdin"]);
+        // It fails at the first object that is not there.
+        self.run(command, Some(self.lines(wanted.iter().map(hex))?)).map(|_| true)
+    }
+
+    /// Whether each object that one folder of objects has itself is in another one, or where that borrows.
+    fn has_each(&self, objects: BorrowedFd<'_>, own: BorrowedFd<'_>) -> Result<bool, String> {
+        let mut asked = BufWriter::new(self.nameless()?);
+        let (mut open, mut has_each) = (0, true);
+        each_own(own, &mut |id| {
+            if !has_each {
+                return Ok(());
+            }
+            writeln!(asked, "{}", hex(&id)).map_err(|e| e.to_string())?;
+            open += 1;
+            if open == AT_A_TIME {
+                let full = std::mem::replace(&mut asked, BufWriter::new(self.nameless()?));
+                (open, has_each) = (0, self.are_there(objects, full, AT_A_TIME)?);
+            }
+            Ok(())
+        })?;
+        Ok(has_each && (open == 0 || self.are_there(objects, asked, open)?))
+    }
+
+    fn are_there(
+        &self,
+        objects: BorrowedFd<'_>,
+        asked: BufWriter<File>,
+        total: usize,
+    ) -> Result<bool, String> {
+        let mut asked = asked.into_inner().map_err(|e| e.to_string())?;
+        asked.rewind().map_err(|e| e.to_string())?;
+        let mut command = self.command(objects);
+        command.args(["cat-file", "--buffer", "--batch-check=%(objectname)"]);
+        let mut answered = 0;
+        for line in BufReader::with_capacity(64 << 10, self.run(command, Some(asked))?).lines() {
+            if id_of(line.map_err(|e| e.to_string())?.as_bytes()).is_none() {
+                return Ok(false);
+            }
+            answered += 1;
+        }
+        Ok(answered == total)
+    }
+}

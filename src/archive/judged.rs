@@ -1,0 +1,76 @@
+//! What is noted of a folder when its git work was judged, so that a trash need not judge it again: it may lead nowhere
+//! from there. The note comes from a judgement that succeeded, and holds as long as the archives that it tells of.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::fingerprint;
+use super::keep::{CannotKeep, KeepRequest, Kept, keep};
+use super::store::has_archive_of;
+use crate::durable::DiskError;
+use crate::durable::tree::TreeIdentity;
+use crate::state::StateDir;
+
+/// The note of a judgement; empty before the first one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// What the folder was like, as [`fingerprint()`] tells, before it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<String>,
+    /// The archives that its work is in. Earlier versions did not note them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archives: Option<Vec<String>>,
+}
+
+impl Judged {
+    /// Whether a folder need not be judged again: it is not there any more, or nothing in it was changed and all that
+    /// was kept of it still is. An archive may have been removed since, by a rule or by hand.
+    ///
+    /// # Errors
+    /// [`CannotKeep::Unread`], [`CannotKeep::Disk`].
+    pub fn still_holds(&self, dir: &StateDir, folder: &Path) -> Result<bool, CannotKeep> {
+        let Some(is) = fingerprint(folder)? else { return Ok(true) };
+        let is_unchanged = self.archives.is_some() && self.seen.as_deref() == Some(&is);
+        Ok(is_unchanged && !self.lacks_an_archive(dir, folder)?)
+    }
+
+    /// Whether an archive of a folder's work is gone. Also asked of what is half deleted, which has changed anyway.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn lacks_an_archive(&self, dir: &StateDir, folder: &Path) -> Result<bool, DiskError> {
+        let Some(tree) = TreeIdentity::of(folder)? else { return Ok(false) };
+        for archive_id in self.archives.iter().flatten() {
+            if !has_archive_of(dir, archive_id, tree)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// As [`keep()`], with what is to be noted of it in place of what was `before`.
+///
+/// # Errors
+/// [`CannotKeep`]: nothing is noted.
+pub fn keep_noted(
+    dir: &StateDir,
+    request: &KeepRequest<'_>,
+    before: &Judged,
+) -> Result<(Kept, Judged), CannotKeep> {
+    // Before it is judged: what comes meanwhile is then seen as a change. What cannot be read, the look tells.
+    let seen = fingerprint(request.folder).ok().flatten();
+    let kept = keep(dir, request)?;
+    let mut archives = Vec::new();
+    if let (Kept::Archived { archive_id, .. }, Some(tree)) = (&kept, TreeIdentity::of(request.folder)?) {
+        // An earlier one may have what the folder does not lead to any more.
+        for earlier in before.archives.iter().flatten().filter(|earlier| *earlier != archive_id) {
+            if has_archive_of(dir, earlier, tree)? {
+                archives.push(earlier.clone());
+            }
+        }
+        archives.push(archive_id.clone());
+    }
+    Ok((kept, Judged { seen, archives: Some(archives) }))
+}

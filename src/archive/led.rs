@@ -1,0 +1,61 @@
+//! Which working trees elsewhere have their repository in a folder that goes. Those in other workspaces are told by
+//! what leads into the folder (`borrowers`).
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::git::path_of;
+use super::judge::Judge;
+use super::look::{Place, place_of};
+use super::open::open_anywhere;
+use super::settings::work_tree_setting;
+use super::tips::{self, small};
+use crate::durable::tree::{Unread, open_folder};
+
+impl Judge<'_> {
+    /// A working tree that a repository in the folder names, that stays, and that leads back to it: without the
+    /// repository it is dead. What cannot be read of the repository is told where that is judged.
+    pub(super) fn tree_elsewhere(&self) -> Result<Option<PathBuf>, Unread> {
+        for store in self.found.stores.iter().filter(|store| !store.is_linked) {
+            let folder = self.open(&store.path)?;
+            if let Ok(Some(tree)) = work_tree_setting(folder.as_fd()) {
+                let dot_git = Path::new(OsStr::from_bytes(&tree)).join(".git");
+                if let Some(tree) = self.led_tree(&folder, &dot_git) {
+                    return Ok(Some(tree));
+                }
+            }
+            for name in tips::linked(folder.as_fd()).unwrap_or_default() {
+                if let Some(tree) = self.linked_tree(&folder, &name) {
+                    return Ok(Some(tree));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn linked_tree(&self, store: impl AsFd, name: &CStr) -> Option<PathBuf> {
+        let at = Path::new("worktrees").join(OsStr::from_bytes(name.to_bytes()));
+        let linked = open_folder(store.as_fd(), &at).ok()?;
+        let dot_git = small(linked.as_fd(), c"gitdir").ok().flatten()?;
+        self.led_tree(&linked, Path::new(OsStr::from_bytes(dot_git.trim_ascii())))
+    }
+
+    /// The working tree of a file `.git`, when that stays and leads to a folder of the repository's.
+    fn led_tree(&self, folder: impl AsFd, dot_git: &Path) -> Option<PathBuf> {
+        // What is named as in the folder is in it.
+        if self.was.iter().any(|was| dot_git.starts_with(was)) {
+            return None;
+        }
+        let place: Place = place_of(folder.as_fd()).ok()?;
+        let above = Path::new(&path_of(folder.as_fd())).join(dot_git.parent()?).canonicalize().ok()?;
+        if !self.elsewhere.stays(&above) {
+            return None;
+        }
+        let tree = open_anywhere(self.top, above.as_os_str().as_bytes()).ok()?;
+        let text = small(tree.as_fd(), c".git").ok().flatten()?;
+        let target = self.open_named(tree.as_fd(), text.strip_prefix(b"gitdir:")?.trim_ascii()).ok()?;
+        (place_of(&target).ok()? == place).then_some(above)
+    }
+}
