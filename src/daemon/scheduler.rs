@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::limits::Limits;
 use super::occupied::Occupied;
 use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
@@ -88,6 +89,7 @@ pub struct Scheduler {
     watch: Watch,
     orphans: Orphans,
     wishes: Wishes,
+    limits: Limits,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -120,6 +122,7 @@ impl Scheduler {
             watch: Watch::new(),
             orphans: Orphans::default(),
             wishes: Wishes::default(),
+            limits: Limits::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
@@ -286,6 +289,7 @@ impl Scheduler {
         let settled = self.settle_the_lost()?;
         self.starts.settled_elsewhere(self.queue.state());
         self.carry_out_wishes();
+        self.limits.see_to(&self.dir, self.queue.state(), self.settings.jobs.limits);
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
