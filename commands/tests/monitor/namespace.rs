@@ -4,10 +4,10 @@
 use std::process::{Command, Stdio};
 
 use recovery::queue::JobStatus;
-use recovery::system::{Presence, presence};
+use recovery::system::{Host, Presence, presence};
 use serde_json::Value;
 
-use crate::common::{Place, Ran, skipped, skipped_by_the_machine};
+use crate::common::{Background, Place, Ran, skipped, skipped_by_the_machine};
 use crate::crash::scene::{Scene, kill, read_json, wait_for};
 
 /// Runs a job, kills it with supervisor and daemon, and gives both numbers to processes that live.
@@ -126,4 +126,68 @@ fn job_whose_group_has_processes_is_alive_also_where_they_cannot_be_seen() {
     // Whose end is wanted is ended through its group.
     json_elsewhere(&scene.place, &["jobs", "cancel", "it"]);
     assert_eq!((scene.status("it"), presence(command)), (JobStatus::Cancelled, Presence::Gone));
+}
+
+#[test]
+fn lock_of_a_process_namespace_that_is_gone_is_given_back() {
+    let place = Place::new();
+    place.run(["init"]).ends_with(0);
+    if !can_make_namespaces() {
+        return skipped("no process namespace can be made here");
+    }
+    let held = place.path("held");
+    let script = format!("echo held > {}; exec sleep 1000", held.display());
+    let mut holder = Background::start(&mut elsewhere(&place, &["lock", "web", "--", "sh", "-c", &script]));
+    wait_for("the lock", || held.exists());
+    holder.kill();
+    let metadata = place.state().join("locks/web.lock");
+    wait_for("the flock to be free", || recovery::durable::is_held(&metadata).is_ok_and(|held| !held));
+    // Where not all namespaces are seen nobody can say it, and that is told before any recovery.
+    let found = json_elsewhere(&place, &["findings"]);
+    let unavailable = |found: &Value| {
+        let all = found["findings"].as_array().unwrap();
+        all.iter().find(|f| f["code"] == "lock-unavailable" && f["object"] == "lock:web").cloned()
+    };
+    let finding = unavailable(&found).unwrap_or_else(|| panic!("{found}"));
+    assert!(finding["sentence"].to_string().contains("another process namespace"), "{finding}");
+    assert_eq!(finding["next"], "recoveryctl why lock:web", "{finding}");
+    if !Host::this().sees_all_namespaces() || !rustix::process::geteuid().is_root() {
+        return skipped_by_the_machine("not all process namespaces are seen from here");
+    }
+    let found = Ran::of(place.command().args(["--json", "findings"])).json();
+    assert_eq!(unavailable(&found), None, "{found}");
+    let why = place.run(["--json", "why", "lock:web"]).json();
+    assert!(why.to_string().contains("has no process any more"), "{why}");
+    let stale = place.run(["--json", "locks", "detect-stale", "--release"]).ends_with(0).json();
+    assert_eq!(
+        (&stale["stale"][0]["repository"], &stale["stale"][0]["released"]),
+        (&"web".into(), &true.into())
+    );
+    place.run(["lock", "web", "--wait", "1ms", "--", "true"]).ends_with(0);
+}
+
+/// While a process of the namespace lives its lock is nobody else's, though its holder is killed.
+#[test]
+fn lock_of_a_process_namespace_that_lives_is_not_given_back() {
+    let place = Place::new();
+    place.run(["init"]).ends_with(0);
+    if !can_make_namespaces() {
+        return skipped("no process namespace can be made here");
+    }
+    let held = place.path("held");
+    // The shell that is the namespace's first process outlives the lock's holder and command.
+    let script = "\"$0\" lock web -- sh -c 'echo held > \"$0\"; exec sleep 1000' \"$1\" & \
+                  until [ -e \"$1\" ]; do sleep 0.05; done; kill -KILL $!; pkill -KILL -n sleep; exec sleep 1000";
+    let command = elsewhere(&place, &[]);
+    let program = command.get_args().last().unwrap().to_owned();
+    let mut shell = Command::new("unshare");
+    shell.args(["-p", "-f", "--mount-proc", "--kill-child", "sh", "-c", script]).arg(program).arg(&held);
+    shell.stdin(Stdio::null()).current_dir(place.path("")).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut namespace = Background::start(&mut shell);
+    wait_for("the lock", || held.exists());
+    let flock = place.state().join("locks/web.lock");
+    wait_for("the flock to be free", || recovery::durable::is_held(&flock).is_ok_and(|held| !held));
+    assert_eq!(place.run(["lock", "web", "--wait", "1ms", "--", "true"]).status, 12);
+    namespace.kill();
 }
