@@ -1,7 +1,7 @@
 //! What a command works with: settings, state directory, output, who asks, signals.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use recovery::audit::{self, Entry};
 use recovery::durable::{Disk, NotHome};
@@ -11,6 +11,7 @@ use recovery::queue::{Actor, JobId, Queue};
 use recovery::state::config::Settings;
 use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 
+use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
 use crate::cli::Globals;
 use crate::configuration::{self, Loaded};
@@ -135,10 +136,40 @@ impl Context {
         self.with_settings(dir)
     }
 
-    /// Opens the state directory and makes it if need be: for commands that put something in.
+    /// Opens the state directory and makes it if need be: for commands that put something in. Who means one that is
+    /// there gets no new one: see [`crate::absent`].
     pub(crate) fn state_dir_or_create(&mut self) -> Result<StateDir, CliError> {
+        let path = self.state_path()?;
+        let Some(expecting) = self.expects(&path) else { return self.make_state_dir() };
+        match StateDir::open_to_write(&path, Disk::real(), Clock::system()) {
+            Err(missing @ StateError::Missing { .. }) => Err(absent::refusal(&missing, &path, expecting)),
+            opened => self.with_settings(opened?),
+        }
+    }
+
+    /// Opens the state directory and makes it if need be: for who asks for just that.
+    pub(crate) fn make_state_dir(&mut self) -> Result<StateDir, CliError> {
         let dir = StateDir::open_or_create(&self.state_path()?, Disk::real(), Clock::system())?;
         self.with_settings(dir)
+    }
+
+    fn expects(&self, path: &Path) -> Option<Expecting> {
+        match &self.client {
+            Some(_) => Some(Expecting::Client),
+            None => is_inside_job_of(path, |name| std::env::var_os(name)).then_some(Expecting::Job),
+        }
+    }
+
+    /// For a server that is about to leave the job in which it was started, and would not be known to come from there
+    /// any more.
+    pub(crate) fn refuse_to_make_one_inside_a_job(&mut self) -> Result<(), CliError> {
+        let path = self.state_path()?;
+        let Some(expecting) = self.expects(&path) else { return Ok(()) };
+        match StateDir::open(&path, Disk::real(), Clock::system()) {
+            Err(missing @ StateError::Missing { .. }) => Err(absent::refusal(&missing, &path, expecting)),
+            // Whatever else is wrong with it is told by the command itself.
+            _ => Ok(()),
+        }
     }
 
     /// Opens the state directory for a dry run: `None` when it would be made.

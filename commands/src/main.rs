@@ -7,6 +7,7 @@
 
 #![allow(dead_code)] // The frame offers more than each command takes.
 
+mod absent;
 mod actor;
 mod cleaning;
 mod cli;

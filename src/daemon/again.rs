@@ -5,11 +5,13 @@
 //! that record, under `retry`.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::serve::{DaemonError, Rules};
+use crate::durable::FileLock;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Recovery, RecoveryOutcome, RecoveryRecord, RetryWanted, RunOptions, retries_wanted,
@@ -28,6 +30,8 @@ pub(super) struct Again<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) rules: RefCell<Rules>,
     pub(super) run: RunOptions,
+    /// The daemon's.
+    pub(super) lock: Arc<FileLock>,
 }
 
 impl Again<'_> {
@@ -93,6 +97,7 @@ impl Again<'_> {
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<Recovered>, DaemonError> {
         while !stop() {
+            self.lock.check_its_name(&self.dir.disk)?;
             let Some(safe) = safe_mode(self.dir)? else { return self.whole().map(Some) };
             if let Some(recovered) = self.retry_what_is_asked(Some(&safe))?
                 && matches!(

@@ -13,6 +13,7 @@ mod draining;
 mod exits;
 mod gate;
 mod info;
+mod limits;
 mod needs;
 mod occupied;
 mod orphans;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::jobs::{Judgement, OnOrphan, OrphanEnd, RecoverSettings, Verdict, end_orphan};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
-use crate::system::age_of;
+use crate::system::{ProcessIdentity, age_of};
 
 /// The orphans that are being ended.
 #[derive(Debug, Default)]
@@ -54,10 +54,19 @@ fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) 
     }
 }
 
-/// What is left of the job's time limit; `None` when it has none. Counted by the clock of this boot from when its
-/// command, or else the oldest of its processes, started: dates say nothing of that when the clock was set.
+/// What is left of the time limit of a job without its supervisor; `None` when it has none.
 pub(super) fn time_left(job: &Job, judgement: &Judgement) -> Option<Duration> {
     let Verdict::OrphanedProcess { processes } = &judgement.verdict else { return None };
+    left_of_limit(job, judgement, processes)
+}
+
+/// What is left of a job's time limit, whoever counts it. Counted by the clock of this boot from when its command, or
+/// else its supervisor, or the oldest of its processes, started: dates say nothing of that when the clock was set.
+pub(super) fn left_of_limit(
+    job: &Job,
+    judgement: &Judgement,
+    processes: &[ProcessIdentity],
+) -> Option<Duration> {
     let limit = Duration::from_millis(job.spec().ok()?.timeout_ms?);
     let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
     let oldest = processes.iter().copied().min_by_key(|process| process.start_time);
@@ -70,7 +79,6 @@ mod tests {
     use super::*;
     use crate::jobs::samples;
     use crate::queue::JobSpec;
-    use crate::system::ProcessIdentity;
 
     fn judged(job: &Job, command: Option<ProcessIdentity>) -> Judgement {
         let verdict = Verdict::OrphanedProcess { processes: vec![ProcessIdentity::this()] };

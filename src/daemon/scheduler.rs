@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::choice::startable;
+use super::limits::Limits;
 use super::occupied::Occupied;
 use super::orphans::{Orphans, time_left};
 use super::retention::Retainer;
@@ -88,6 +89,7 @@ pub struct Scheduler {
     watch: Watch,
     orphans: Orphans,
     wishes: Wishes,
+    limits: Limits,
     last_checkpoint: Instant,
     retainer: Retainer,
     started: Vec<JobId>,
@@ -99,6 +101,8 @@ pub struct Scheduler {
     is_ending: bool,
     /// Held while this scheduler starts whatever job is next.
     announced: Option<FileLock>,
+    /// The lock of the daemon that this scheduler works for.
+    lock: Option<Arc<FileLock>>,
     occupied: Occupied,
 }
 
@@ -118,6 +122,7 @@ impl Scheduler {
             watch: Watch::new(),
             orphans: Orphans::default(),
             wishes: Wishes::default(),
+            limits: Limits::default(),
             last_checkpoint: Instant::now(),
             retainer: Retainer::default(),
             started: Vec::new(),
@@ -126,7 +131,22 @@ impl Scheduler {
             is_kept_waiting: false,
             is_ending: false,
             announced: None,
+            lock: None,
             occupied: Occupied::default(),
+        }
+    }
+
+    /// It is a daemon's, and ends when what that has locked is not at its path any more.
+    pub(super) fn work_under(&mut self, lock: Arc<FileLock>) {
+        self.lock = Some(lock);
+    }
+
+    /// Whether what lies at the path of the state directory is still what this scheduler works on: not another folder,
+    /// nothing, or the same folder with other files.
+    fn check_place(&self) -> Result<(), DiskError> {
+        match self.lock.as_deref().or(self.announced.as_ref()) {
+            Some(lock) => lock.check_its_name(&self.dir.disk),
+            None => self.dir.disk.check_its_home(),
         }
     }
 
@@ -246,6 +266,7 @@ impl Scheduler {
     fn step_or_reopen(&mut self) -> Result<bool, WorkError> {
         match self.step() {
             Err(e) if e.leaves_the_log_in_doubt() => {
+                self.check_place()?;
                 self.queue = Queue::open(&self.dir)?;
                 self.occupied.forget();
                 Ok(true)
@@ -260,7 +281,7 @@ impl Scheduler {
     /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
         // What is submitted from now on is in another directory: nobody is to wait for this one.
-        self.dir.disk.check_its_home()?;
+        self.check_place()?;
         self.announce();
         let changed = self.queue.refresh()?;
         let ended = self.supervisors.reap();
@@ -274,6 +295,7 @@ impl Scheduler {
         let settled = self.settle_the_lost()?;
         self.starts.settled_elsewhere(self.queue.state());
         self.carry_out_wishes();
+        self.limits.see_to(&self.dir, self.queue.state(), self.settings.jobs.limits);
         let started = self.start_jobs()?;
         self.enter_cleanups();
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
@@ -545,7 +567,9 @@ impl Scheduler {
 
 impl Scheduler {
     fn withdraw(&mut self) {
-        self.starts.forget(&self.dir);
+        if self.check_place().is_ok() {
+            self.starts.forget(&self.dir);
+        }
         if let Some(lock) = self.announced.take() {
             // In order: nobody need wait for this one to come back.
             let _ = lock.file().truncate(0);

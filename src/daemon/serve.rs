@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -143,15 +144,21 @@ pub fn serve(
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), DaemonError> {
-    let _lock = take_lock(dir)?;
+    let lock = Arc::new(take_lock(dir)?);
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
     let DaemonSettings { rules, run, trouble, listen, reload, ending } = settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
-    let again = Again { dir, rules: RefCell::new(rules), run };
+    let again = Again { dir, rules: RefCell::new(rules), run, lock: lock.clone() };
     let served = serve_on(&again, listening, &Life { trouble, reload, ending, stop }, ready);
-    DaemonInfo::remove(dir)?;
-    served
+    match lock.check_its_name(&dir.disk) {
+        Ok(()) => {
+            DaemonInfo::remove(dir)?;
+            served
+        }
+        // What lies at the path is nothing of this daemon's, and the reason for whatever else failed.
+        Err(left) => served.map_err(|_| left.into()),
+    }
 }
 
 /// What tells a daemon to go on, otherwise or no more, and whom it tells its trouble.

@@ -29,7 +29,7 @@ const REASSURANCE: Duration = Duration::from_secs(60);
 const ORPHAN_PAUSE: Duration = Duration::from_secs(30);
 /// Between two looks at a job of which nothing tells when it ends.
 const TIMED_PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks at a job that cannot be judged.
+/// Between two looks at a job that cannot be judged, or whose processes cannot be seen.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(10);
 /// A look at a job without supervisor reads the table of all processes: not for each child that ends.
 const SHORTEST: Duration = Duration::from_millis(300);
@@ -158,7 +158,9 @@ impl Watch {
             }
             Verdict::Adopted { process } => (vec![*process], REASSURANCE, false),
             Verdict::OrphanedProcess { processes } => {
-                let pause = time_left.map_or(ORPHAN_PAUSE, |left| left.min(ORPHAN_PAUSE));
+                // Nothing tells when those end that cannot be seen.
+                let longest = if processes.is_empty() { UNKNOWN_PAUSE } else { ORPHAN_PAUSE };
+                let pause = time_left.map_or(longest, |left| left.min(longest));
                 (worth_watching(processes, settled.judgement.command), pause, true)
             }
             Verdict::OtherIncarnation { processes } => {

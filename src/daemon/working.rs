@@ -52,6 +52,7 @@ pub(super) fn work(
             // Derived: what cannot be written now, the next recovery writes.
             let _ = begin(scope, "records", move || drop(record::write_waiting(dir, waiting, &stop)));
             let mut scheduler = Scheduler::new(dir.clone(), queue, rules.scheduler.clone());
+            scheduler.work_under(again.lock.clone());
             scheduler.follow(follower(dir, &rules, life, restarts));
             scheduler.retain(rules.retention, &rules.cleanup);
             schedule(scheduler, again, beside, (life, restarts))

@@ -129,9 +129,9 @@ impl Disk {
     /// Whether the path of its folder still leads to it.
     ///
     /// # Errors
-    /// With [`super::NotHome::Replaced`] when another folder has it.
+    /// With [`super::NotHome`] when another folder has it, or nothing is there.
     pub fn check_its_home(&self) -> Result<(), DiskError> {
-        self.home.as_ref().map_or(Ok(()), |home| home.check(home.root()).tried("work in", home.root()))
+        self.home.as_ref().map_or(Ok(()), |home| home.check_itself().tried("work in", home.root()))
     }
 
     fn check_home(&self, path: &Path) -> io::Result<()> {

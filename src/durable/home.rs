@@ -33,6 +33,20 @@ pub enum NotHome {
         /// The path.
         root: PathBuf,
     },
+    /// The path leads nowhere.
+    #[error("{} is not there any more: it was moved or removed", root.display())]
+    Gone {
+        /// The path.
+        root: PathBuf,
+    },
+    /// The folder is the one that was opened, and the file that this process has locked in it is not at its path.
+    #[error("{} is not the file that this process has locked: the files of {} were removed or replaced", file.display(), root.display())]
+    Emptied {
+        /// The folder.
+        root: PathBuf,
+        /// The path of the file.
+        file: PathBuf,
+    },
 }
 
 impl NotHome {
@@ -88,6 +102,15 @@ impl Home {
         }
     }
 
+    /// Whether its path leads to it, for who works in it for long: unlike for a single change, which then fails by
+    /// itself, a path that leads nowhere is told. What cannot be looked at is no reason to stop.
+    pub(super) fn check_itself(&self) -> io::Result<()> {
+        match std::fs::metadata(&self.root) {
+            Err(e) if leads_nowhere(&e) => Err(io::Error::other(NotHome::Gone { root: self.root.clone() })),
+            _ => self.check(&self.root),
+        }
+    }
+
     /// The path by which it was opened.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -120,6 +143,11 @@ impl Home {
         #[allow(clippy::useless_conversion)] // The types differ between architectures.
         seen.map_or(self.identity, |seen| (seen.st_dev.into(), seen.st_ino.into()))
     }
+}
+
+/// Whether an error says that nothing is at a path, and not only that it cannot be looked at.
+pub(super) fn leads_nowhere(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn identity_at(path: &Path) -> io::Result<(u64, u64)> {
@@ -157,6 +185,12 @@ mod tests {
         assert_eq!(home.path_now(), Some(std::fs::canonicalize(&moved).unwrap()));
         let there = Disk::real().at_home(home.by_path(moved.clone()));
         there.create_new(&moved.join("new"), 0o600).unwrap();
+        // Who works there for long is told what the path leads to.
+        let seen = |disk: &Disk| NotHome::behind(&disk.check_its_home().unwrap_err().source).cloned();
+        assert!(matches!(seen(&disk), Some(NotHome::Replaced { .. })));
+        std::fs::remove_dir(&root).unwrap();
+        assert!(matches!(seen(&disk), Some(NotHome::Gone { .. })));
+        there.check_its_home().unwrap();
         // Beside the root everything is as ever.
         disk.create_dir(&folder.path().join("beside")).unwrap();
         std::fs::remove_dir_all(&moved).unwrap();

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, Tried};
+use super::home::{NotHome, leads_nowhere};
 use super::replace::Temporary;
 
 /// Who holds a lock, for people to read.
@@ -169,6 +170,23 @@ impl FileLock {
         text.push(b'\n');
         self.file.write_at(&text, 0)?;
         self.file.truncate(text.len() as u64)
+    }
+
+    /// Whether the path of its folder, and its own, still lead to it: else whoever locks the file there now is not
+    /// kept out by this lock, and what lies beside it is not what this process works on.
+    ///
+    /// # Errors
+    /// With [`NotHome`] that says what is there instead.
+    pub fn check_its_name(&self, disk: &Disk) -> Result<(), DiskError> {
+        disk.check_its_home()?;
+        let (Some(home), path) = (disk.home(), self.file.path()) else { return Ok(()) };
+        let Ok(opened) = self.file.as_file().metadata() else { return Ok(()) };
+        let is_left = match std::fs::metadata(path) {
+            Ok(now) => (now.dev(), now.ino()) != (opened.dev(), opened.ino()),
+            Err(e) => leads_nowhere(&e),
+        };
+        let left = NotHome::Emptied { root: home.root().to_owned(), file: path.to_owned() };
+        if is_left { Err(io::Error::other(left)).tried("work in", home.root()) } else { Ok(()) }
     }
 
     /// Whether what this process starts from here on gets the locked descriptor, and so keeps the lock with it.

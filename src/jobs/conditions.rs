@@ -27,7 +27,7 @@ pub enum Condition {
         /// How far ahead, in milliseconds.
         ahead_ms: i64,
     },
-    /// Its supervisor is stopped by a signal or a debugger: no heartbeat, no time limit.
+    /// Its supervisor is stopped by a signal or a debugger: no heartbeat, and a time limit only by who wakes it.
     SupervisorStopped {
         /// The supervisor.
         process: ProcessIdentity,

@@ -7,7 +7,7 @@
 //! | held | anything else | unidentified, alive |
 //! | free | `exit.json` of this claim, tree seen empty | ended |
 //! | held, or free | a process of the job lives that another incarnation of the state directory started | of another incarnation, alive |
-//! | free | a process of the job lives | orphaned process, alive |
+//! | free | a process of the job lives, or its control group has processes, which may not be seen from here | orphaned process, alive |
 //! | free | a process was called to supervise this claim | unidentified, alive |
 //! | free | an output, and none of the files that are written before it | unknown |
 //! | free | nothing of this claim, a process that could be the job's is hidden | unknown |
@@ -66,7 +66,7 @@ pub enum Verdict {
     },
     /// Its supervisor is gone, but these processes of it live: alive for every purpose.
     OrphanedProcess {
-        /// Those that were found.
+        /// Those that were found; none when only its control group tells of them.
         processes: Vec<ProcessIdentity>,
     },
     /// These processes of it live, and another incarnation of the state directory started them: what ran before a
@@ -200,6 +200,11 @@ pub(crate) struct Facts {
     pub(crate) freshness: Option<Freshness>,
     /// Living processes of the job.
     pub(crate) survivors: Vec<ProcessIdentity>,
+    /// Whether the attempt's control group has processes, of which none can be seen from here: they are in another
+    /// process namespace, or hidden.
+    pub(crate) has_unseen: bool,
+    /// Whether another incarnation of the state directory began the attempt.
+    pub(crate) is_of_other_incarnation: bool,
     /// Living processes of the job that another incarnation of the state directory started.
     pub(crate) others: Vec<ProcessIdentity>,
     /// Whether a process that the files do not name was called for this very attempt.
@@ -227,10 +232,10 @@ fn decide_free(facts: Facts) -> Verdict {
     if let Some(exit) = facts.exit.as_ref().filter(|exit| exit.tree_empty) {
         return Verdict::Ended(Box::new(exit.clone()));
     }
-    if !facts.others.is_empty() {
+    if !facts.others.is_empty() || facts.has_unseen && facts.is_of_other_incarnation {
         return Verdict::OtherIncarnation { processes: facts.others };
     }
-    if !facts.survivors.is_empty() {
+    if !facts.survivors.is_empty() || facts.has_unseen {
         return Verdict::OrphanedProcess { processes: facts.survivors };
     }
     if facts.is_attended {
@@ -277,6 +282,8 @@ mod tests {
             supervisor_stopped: false,
             freshness: Some(Freshness::Fresh),
             survivors: Vec::new(),
+            has_unseen: false,
+            is_of_other_incarnation: false,
             others: Vec::new(),
             is_attended: false,
             has_lone_output: false,
@@ -294,6 +301,17 @@ mod tests {
         assert_eq!(decide(output).liveness(), Liveness::Unknown);
         let hidden = Facts { doubt: Some("hidden".to_owned()), ..claimed };
         assert_eq!(decide(hidden).liveness(), Liveness::Unknown);
+    }
+
+    #[test]
+    fn control_group_with_processes_that_cannot_be_seen_is_a_sign_of_life() {
+        let origins = [Origin::Same, Origin::OtherNamespace, Origin::EarlierBoot, Origin::OtherMachine];
+        for begun in origins.map(Begun::Here) {
+            let unseen = Facts { has_unseen: true, begun, ..facts(LockFact::Free) };
+            assert_eq!(decide(unseen.clone()), Verdict::OrphanedProcess { processes: Vec::new() });
+            let of_another = Facts { is_of_other_incarnation: true, ..unseen };
+            assert_eq!(decide(of_another), Verdict::OtherIncarnation { processes: Vec::new() });
+        }
     }
 
     #[test]

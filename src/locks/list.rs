@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::fencing::{self, Stored};
 use super::folder::repositories;
 use super::look::Look;
-use super::metadata::{LockMetadata, MetadataRead, read_metadata};
-use super::verdict::{Flock, JobLivenessOf, LockVerdict};
+use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata};
+use super::recover::look_at_many;
+use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
 use crate::durable::{DiskError, is_held};
 use crate::queue::JobId;
 use crate::state::names::BadName;
@@ -71,6 +72,25 @@ pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<Lock
     let names = repositories(&dir.paths.locks())?;
     let look = Look::new(dir, job_liveness);
     Ok(names.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten()).collect())
+}
+
+/// Locks that nobody holds and whose holders, processes that did not give them back, cannot be judged: the repository
+/// and why. Of any other lock a reading of its files says whether it is to be had.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
+    let is_left = |name: &String| {
+        let Ok(paths) = dir.paths.lock(name) else { return false };
+        let is_left = |m: &LockMetadata| m.state != LockState::Released && m.holder == LockHolder::Process;
+        read_metadata(&paths.metadata, name).whole().is_some_and(is_left)
+            && matches!(is_held(&paths.flock), Ok(false))
+    };
+    let left: Vec<String> = repositories(&dir.paths.locks())?.into_iter().filter(is_left).collect();
+    let no_job = |_: &JobId, _: u64| JobLiveness::Unknown;
+    let look = look_at_many(dir, &no_job, &left, &mut || true);
+    let judged = left.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten());
+    Ok(judged.filter_map(|lock| Some((lock.repository, lock.reason?))).collect())
 }
 
 /// The lock of one repository; `None` when it never had one.

@@ -8,7 +8,7 @@ use super::scan::{OtherTimes, ProcessScan};
 use super::verdict::{
     Evidence, Flock, HolderEvidence, JobLivenessOf, Judgement, LockVerdict, Origin, Survivors, judge,
 };
-use crate::jobs::Users;
+use crate::jobs::{ProcessTable, Users};
 use crate::state::StateDir;
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
@@ -110,7 +110,7 @@ impl<'a> Look<'a> {
 
     fn gather(&self, flock: &Flock, m: &LockMetadata) -> HolderEvidence {
         let seen = self.presence_of(m);
-        let mut evidence = HolderEvidence { presence: seen, job: None, survivors: None };
+        let mut evidence = HolderEvidence { presence: seen, ..HolderEvidence::default() };
         if *flock == Flock::Held && m.holder == LockHolder::Process && seen == Some(Presence::Gone) {
             // Killed before it recorded its command, the marks tell of that.
             evidence.survivors = self.survivors(m).filter(|seen| matches!(seen, Survivors::Found(_)));
@@ -123,9 +123,22 @@ impl<'a> Look<'a> {
             LockHolder::Process if self.may_be_seen(m) && seen != Some(Presence::Alive) => {
                 evidence.survivors = self.survivors(m);
             }
-            LockHolder::Process => {}
+            LockHolder::Process => evidence.is_namespace_empty = self.is_namespace_empty(m),
         }
         evidence
+    }
+
+    /// Whether it ran in another process namespace that has no process any more: a container that was killed has taken
+    /// all its processes with it. Looked for anew each time: a scan from before the grant tells nothing.
+    fn is_namespace_empty(&self, m: &LockMetadata) -> bool {
+        let namespace = m.host.pid_namespace;
+        let is_other = Origin::of(&m.host, &self.here) == Origin::OtherNamespace && namespace != 0;
+        // Who went from there into another namespace is in the group still.
+        let is_left = || self.group_of(m).is_some_and(|group| !matches!(group.is_populated(), Ok(false)));
+        is_other
+            && self.here.sees_all_namespaces()
+            && ProcessTable::new().is_namespace_empty(namespace) == Some(true)
+            && !is_left()
     }
 
     /// Whether processes of its host, if they live, are in this process namespace.

@@ -35,7 +35,7 @@ pub use caller::Caller;
 pub use grant::{GiveBackError, LockGrant, LockRefused, LockRequest};
 pub use held_by::HeldBy;
 pub use line::{TicketNote, Waiter, first_ticket, job_goes_first, waiters};
-pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list};
+pub use list::{GrantCopy, LockInfo, grant_copy, inspect, list, undecided};
 pub use metadata::{
     LockHolder, LockMetadata, LockState, METADATA_VERSION, MetadataRead, ReleaseNote, read_metadata,
 };

@@ -12,6 +12,7 @@
 //! | free | this boot, a job | what the job's own evidence says: live, stale, unknown |
 //! | free | this boot, a process that lives, or one that is gone and whose command, or a process in its control group or with its mark, lives | live |
 //! | free | this boot, a process that is gone, its command too, and no process in the group or with the mark | stale |
+//! | free | this boot, a process of another process namespace, which provably has no process any more | stale |
 //! | free | this boot, another process namespace, or processes that may not be looked at | unknown |
 //!
 //! Evidence that was not gathered counts for caution: unknown, never stale. No clock is asked.
@@ -140,6 +141,8 @@ pub struct HolderEvidence {
     pub job: Option<JobLiveness>,
     /// What it left behind.
     pub survivors: Option<Survivors>,
+    /// Whether the process namespace that it ran in, another one than this, is seen to have no process any more.
+    pub is_namespace_empty: bool,
 }
 
 /// All that a verdict rests on.
@@ -241,6 +244,15 @@ fn not_given_back(m: &LockMetadata, evidence: &Evidence<'_>, said: &mut Vec<Stri
             (LockHolder::Job { .. }, Some(job)) => of_job(m, job, said),
             (LockHolder::Job { job_id, .. }, None) => {
                 unknown(format!("whether job {job_id} is alive was not looked at"))
+            }
+            (LockHolder::Process, _)
+                if origin == Origin::OtherNamespace && evidence.holder.is_namespace_empty =>
+            {
+                let namespace = m.host.pid_namespace;
+                said.push(format!(
+                    "process namespace {namespace} has no process any more: all that ran there is gone"
+                ));
+                LockVerdict::Stale
             }
             (LockHolder::Process, _) if origin == Origin::OtherNamespace => {
                 unknown(format!("process {} belongs to another process namespace", m.process.pid))
@@ -389,7 +401,10 @@ mod tests {
         for presence in [None, Some(Presence::Alive), Some(Presence::Gone), Some(Presence::Hidden)] {
             for job in [None, Some(JobLiveness::Alive), Some(JobLiveness::Over), Some(JobLiveness::Unknown)] {
                 for survivors in &survivors {
-                    all.push(HolderEvidence { presence, job, survivors: survivors.clone() });
+                    for is_namespace_empty in [false, true] {
+                        let survivors = survivors.clone();
+                        all.push(HolderEvidence { presence, job, survivors, is_namespace_empty });
+                    }
                 }
             }
         }
@@ -442,6 +457,7 @@ mod tests {
                     !job_lives && !is_found && holder.presence != Some(Presence::Alive)
                 }
                 ("b", LockHolder::Job { .. }) => holder.job == Some(JobLiveness::Over),
+                ("b", LockHolder::Process) if m.host.pid_namespace == 2 => holder.is_namespace_empty,
                 ("b", LockHolder::Process) => {
                     m.host.pid_namespace == 1
                         && holder.presence == Some(Presence::Gone)

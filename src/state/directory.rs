@@ -159,18 +159,24 @@ impl StateDir {
         StateDir::settled(paths, identity, disk, clock)
     }
 
+    /// Opens one that exists, for one who puts something in.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
+        let dir = StateDir::open(root, disk, clock)?;
+        dir.settle_identity(&dir.paths.queue_log())?;
+        Ok(dir)
+    }
+
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
     ///
     /// # Errors
     /// See [`StateError`].
     pub fn open_or_create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
-        match StateDir::open(root, disk.clone(), clock.clone()) {
+        match StateDir::open_to_write(root, disk.clone(), clock.clone()) {
             Err(StateError::Missing { .. }) => create(root, disk, clock),
-            Ok(dir) => {
-                dir.settle_identity(&dir.paths.queue_log())?;
-                Ok(dir)
-            }
-            Err(other) => Err(other),
+            opened => opened,
         }
     }
 
@@ -361,9 +367,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
         // Somebody has made it since. All who waited for that go on at once: one after the other, each with what
         // it syncs, the last of many would wait too long.
         drop(making);
-        let dir = StateDir::open(root, disk, clock)?;
-        dir.settle_identity(&dir.paths.queue_log())?;
-        return Ok(dir);
+        return StateDir::open_to_write(root, disk, clock);
     }
     disk.ensure_dirs(&paths.folders())?;
     // The identity comes last: where it is, the folders are.

@@ -140,6 +140,7 @@ pub(super) fn tell(line: &str) {
 
 pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<Ending, CliError> {
     context.refuse_dry_run()?;
+    context.refuse_to_make_one_inside_a_job()?;
     leave_job(context, Leaving::Daemon)?;
     descriptors::raise();
     let dir =

@@ -35,13 +35,13 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
     let created = existing.is_none();
     let dir = match existing {
         // Opened so that what is said of it lasts.
-        Some(_) if !context.is_dry_run() => Some(context.state_dir_or_create()?),
+        Some(_) if !context.is_dry_run() => Some(context.make_state_dir()?),
         Some(dir) => Some(dir),
         None if context.is_dry_run() => {
             StateDir::check_can_create(&path)?;
             None
         }
-        None => Some(context.state_dir_or_create()?),
+        None => Some(context.make_state_dir()?),
     };
     if let Some(dir) = dir.as_ref().filter(|_| created) {
         context.enter(dir, "init", "state", format!("state id {}", dir.identity.state_id));

@@ -53,6 +53,7 @@ pub(crate) fn cmd_lock(context: &mut Context, args: &LockArgs) -> Result<Ending,
     if context.is_dry_run() {
         return rehearse(context, args);
     }
+    context.refuse_to_make_one_inside_a_job()?;
     leave_job(context, Server::Lock)?;
     let mut dir = context.state_dir_or_create()?;
     // In the incarnation that was lost, numbers would be given twice and survivors be taken for ours.

@@ -33,6 +33,10 @@ impl From<&NotHome> for CliError {
                 "state-directory-copied",
                 "make it a state directory of its own with: recoveryctl state adopt --as-new",
             ),
+            NotHome::Gone { .. } => (
+                "state-directory-gone",
+                "where it is now, start a daemon with: recoveryctl --state-dir PATH daemon",
+            ),
             _ => ("state-directory-replaced", "recoveryctl state show"),
         };
         CliError::new(ErrorKind::Refused, why.to_string()).code(code).hint(hint)

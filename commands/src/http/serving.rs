@@ -26,6 +26,7 @@ use super::stage::recovered;
 use crate::cli;
 use crate::command::submit::submit_json;
 use crate::configuration::Loaded;
+use crate::error::CliError;
 
 /// The largest body, in bytes.
 const LARGEST_BODY: usize = 1 << 20;
@@ -190,6 +191,8 @@ async fn write(
     let carried = shared.pool.run_write(move || {
         let loaded = with.loaded();
         let dry_run = given.is_on(DRY_RUN);
+        // What is written from here on would go into another directory than the one that was asked.
+        with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
         let write = Write { dir: &with.dir, loaded, asker: &asker, endpoint, given, body, book, target };
         Ok(match key.filter(|_| !dry_run) {

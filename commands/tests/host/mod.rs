@@ -4,6 +4,7 @@
 
 mod clocks;
 mod daemon;
+mod directory;
 mod filter;
 mod missing_calls;
 mod paths;

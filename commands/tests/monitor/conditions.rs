@@ -70,6 +70,25 @@ fn a_stopped_command_is_cancelled_all_the_same() {
     scene.wait_for_status("it", JobStatus::Cancelled);
 }
 
+/// As a cancel is: neither hangs on one process.
+#[test]
+fn time_limit_is_carried_out_while_the_supervisor_is_stopped() {
+    for is_reattached in [false, true] {
+        let scene = Scene::new();
+        scene.place.write("config.toml", "[jobs]\nkill_grace = \"100ms\"\n");
+        let mut daemon = scene.daemon(1);
+        scene.submit("it", &["--timeout", "2s"], "echo began >> $W/it; exec sleep 1000");
+        scene.wait_for_witness("it");
+        stop(scene.supervisor_of("it"));
+        if is_reattached {
+            daemon.kill();
+            daemon = scene.daemon(1);
+        }
+        scene.wait_for_status("it", JobStatus::TimedOut);
+        drop(daemon);
+    }
+}
+
 #[test]
 fn a_stopped_supervisor_with_an_old_heartbeat_is_alive_and_hung() {
     let (scene, daemon) = running("it");

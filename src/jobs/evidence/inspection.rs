@@ -147,6 +147,8 @@ impl<'a> Inspection<'a> {
             supervisor_stopped: supervisor.is_some_and(|(_, s)| s.is_stopped),
             freshness,
             survivors: Vec::new(),
+            has_unseen: false,
+            is_of_other_incarnation: self.is_of_other_incarnation(),
             others: Vec::new(),
             is_attended: false,
             has_lone_output: self.has_lone_output(),
@@ -265,7 +267,7 @@ impl<'a> Inspection<'a> {
         if facts.survivors.is_empty() {
             self.look_at_table(supervisor, facts);
         }
-        if self.is_of_other_incarnation() {
+        if facts.is_of_other_incarnation {
             let survivors = std::mem::take(&mut facts.survivors);
             facts.others.extend(survivors);
         }
@@ -279,7 +281,8 @@ impl<'a> Inspection<'a> {
     /// Of another process namespace only that it is gone can be seen: a container that was killed has taken all its
     /// processes with it.
     fn look_at_namespace(&mut self, is_fenced: bool, facts: &mut Facts) {
-        if !matches!(facts.begun, Begun::Here(Origin::OtherNamespace)) || !facts.survivors.is_empty() {
+        let is_alive = !facts.survivors.is_empty() || facts.has_unseen;
+        if is_alive || !matches!(facts.begun, Begun::Here(Origin::OtherNamespace)) {
             return;
         }
         let namespace = self.recorded_host().map_or(0, |host| host.pid_namespace);
@@ -310,17 +313,19 @@ impl<'a> Inspection<'a> {
         }
     }
 
-    /// Whether the attempt has a control group, and that is empty. Who is in it is a survivor.
+    /// Whether the attempt has a control group, and that is empty. Who is in it is a survivor, also when it cannot be
+    /// seen from here: the group's name has state directory, incarnation and claim, so that nobody else's is meant.
     fn look_at_group(&mut self, facts: &mut Facts) -> bool {
         let Some(group) = self.group() else { return false };
         let (is_empty, detail) = match group.is_populated() {
             Ok(false) => (true, "the job's control group is empty".to_owned()),
             Ok(true) => {
                 let members = group.processes();
-                let detail = format!("the job's control group has processes: {}", pids(&members));
-                if members.is_empty() {
-                    facts.doubt = Some("its control group has processes that cannot be seen".to_owned());
-                }
+                let detail = match members.as_slice() {
+                    [] => "the job's control group has processes that cannot be seen from here".to_owned(),
+                    seen => format!("the job's control group has processes: {}", pids(seen)),
+                };
+                facts.has_unseen = members.is_empty();
                 let new: Vec<_> = members.into_iter().filter(|p| !facts.survivors.contains(p)).collect();
                 facts.survivors.extend(new);
                 (false, detail)

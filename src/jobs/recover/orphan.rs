@@ -18,6 +18,8 @@ use crate::system::{
 
 /// How often the processes of a job are looked for anew while they are ended.
 const ROUNDS: u32 = 5;
+/// How long processes that cannot be seen may take to go after SIGKILL.
+const UNSEEN_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a job without supervisor is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,8 @@ fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
     fence::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
 }
 
-/// SIGTERM to all, and SIGKILL to those that are left after the grace, and to the whole group.
+/// SIGTERM to all, and SIGKILL to those that are left after the grace, and to the whole group. Those of a group that
+/// cannot be seen from here get the same time, in which who sees them can tell them.
 fn end_all(processes: &[ProcessIdentity], group: Option<&Cgroup>, grace: Duration) {
     for process in processes {
         // One that may not be signalled is still there at the next look.
@@ -91,11 +94,17 @@ fn end_all(processes: &[ProcessIdentity], group: Option<&Cgroup>, grace: Duratio
     }
     let begun = Instant::now();
     let lives = |p: &&ProcessIdentity| presence(**p) != Presence::Gone;
-    while begun.elapsed() < grace && processes.iter().any(|p| lives(&p)) {
+    let is_populated = || group.is_some_and(|group| matches!(group.is_populated(), Ok(true)));
+    let is_unseen_left = || processes.is_empty() && is_populated();
+    while begun.elapsed() < grace && (processes.iter().any(|p| lives(&p)) || is_unseen_left()) {
         std::thread::sleep(Duration::from_millis(10));
     }
     if let Some(group) = group {
         let _ = group.kill();
+    }
+    let killed = Instant::now();
+    while killed.elapsed() < UNSEEN_GO_WITHIN && is_unseen_left() {
+        std::thread::sleep(Duration::from_millis(10));
     }
     for process in processes.iter().filter(lives) {
         let _ = end_process(*process, 5_000);

@@ -151,7 +151,8 @@ fn refusal_of(judgement: &Judgement) -> Option<ResumeRefused> {
         (Verdict::Unknown { why }, _) => refused("job-liveness-unknown", why.clone()),
         (Verdict::OrphanedProcess { processes }, _) => {
             let pids: Vec<String> = processes.iter().map(|p| p.pid.to_string()).collect();
-            refused("job-still-alive", format!("processes of its last attempt live: {}", pids.join(", ")))
+            let which = if pids.is_empty() { "in its control group".to_owned() } else { pids.join(", ") };
+            refused("job-still-alive", format!("processes of its last attempt live: {which}"))
         }
         _ => refused("job-still-alive", "its supervisor lives".to_owned()),
     }

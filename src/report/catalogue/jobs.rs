@@ -97,7 +97,8 @@ pub const JOB_ORPHANED_PROCESS: Entry = Entry {
     code: "job-orphaned-process",
     severity: Severity::Warning,
     title: "A job runs without its supervisor",
-    meaning: "The supervisor is gone, but the command or one of its children is alive.",
+    meaning: "The supervisor is gone, but the command or one of its children is alive, or its control group has \
+              processes that cannot be seen from here, in a container for instance.",
     done: "The job counts as running and its repository stays closed. When the last process goes, the end \
            is recorded; its exit status is lost.",
     advice: "Wait for it, or cancel it.",

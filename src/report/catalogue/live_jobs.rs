@@ -25,8 +25,10 @@ pub const JOB_STOPPED: Entry = Entry {
     severity: Severity::Warning,
     title: "A running job is stopped",
     meaning: "Its supervisor or its command was stopped by a signal (SIGSTOP, SIGTSTP) or a debugger. It \
-              lives and does nothing; while the supervisor is stopped there is no time limit either.",
-    done: "Nothing: somebody may have stopped it on purpose. It counts as running.",
+              lives and does nothing, or nobody watches over it.",
+    done: "It counts as running: somebody may have stopped it on purpose. When its time limit is over, or a cancel is \
+           recorded, the daemon lets a stopped supervisor go on (SIGCONT), and that ends it; a debugger that holds \
+           it has to let go.",
     advice: "Let it go on with `kill -CONT PID`, or cancel it.",
     next: Some("recoveryctl why {object}"),
 };

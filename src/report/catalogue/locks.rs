@@ -21,9 +21,11 @@ pub const LOCK_UNAVAILABLE: Entry = Entry {
     severity: Severity::Error,
     title: "A repository is unavailable",
     meaning: "It cannot be told whether the holder of its lock is alive: the metadata is damaged, another \
-              machine wrote it, or the file system does not lock.",
+              machine wrote it, its process was in another process namespace (a container) that cannot be seen \
+              to be gone from here, or the file system does not lock.",
     done: "The lock is kept; jobs of this repository wait, all others run. A damaged file is in quarantine.",
-    advice: "Look at the evidence. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
+    advice: "Look at the evidence. The lock of a container that is gone is given back by a recovery that runs as \
+             root on the host. Damaged metadata is mended by: recoveryctl repair locks. Once you know that \
              nobody works on the repository, release it with --force.",
     next: Some("recoveryctl why {object}"),
 };

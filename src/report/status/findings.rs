@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::degraded::is_settled;
-use super::{DAEMON, DaemonStatus, STARTS, Sources};
+use super::{DAEMON, DaemonStatus, METADATA_DAMAGED, STARTS, Sources};
 use crate::jobs::StartsHeld;
 use crate::queue::{Job, JobStatus, Queue};
 use crate::recovery::{HistoryError, RecoveryOutcome};
@@ -60,7 +60,8 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     for resource in sources.unavailable {
         let finding =
             Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone());
-        found.push(finding.with_next("recoveryctl repair locks"));
+        let is_damaged = resource.why == METADATA_DAMAGED;
+        found.push(if is_damaged { finding.with_next("recoveryctl repair locks") } else { finding });
     }
     if let Some(survey) = sources.webhooks {
         found.extend(crate::report::webhooks::findings(survey, sources.daemon.is_some()));

@@ -17,7 +17,7 @@ use super::finding::{Finding, Severity};
 use crate::archive;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
-use crate::locks::{Availability, availability, lock_names};
+use crate::locks::{Availability, availability, lock_names, undecided};
 use crate::queue::{Counts, JobId, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
@@ -232,13 +232,21 @@ impl Gathered {
 
 fn unavailable_repositories(dir: &StateDir) -> Vec<DegradedResource> {
     let unusable = lock_names(dir).filter(|name| availability(dir, name) == Availability::Unavailable);
-    let why = "its lock's metadata cannot be understood, so nobody can say who holds it";
     let mut found: Vec<DegradedResource> = unusable
-        .map(|name| DegradedResource { object: format!("lock:{name}"), why: why.to_owned() })
+        .map(|name| DegradedResource { object: format!("lock:{name}"), why: METADATA_DAMAGED.to_owned() })
         .collect();
+    // Where they cannot be listed, the names above were not to be had either.
+    let undecided = undecided(dir).unwrap_or_default();
+    found.extend(undecided.into_iter().map(|(name, why)| DegradedResource {
+        object: format!("lock:{name}"),
+        why: format!("whether its holder lives cannot be said: {why}"),
+    }));
     found.sort_by(|a, b| a.object.cmp(&b.object));
     found
 }
+
+/// Why a repository is unavailable that `repair locks` opens.
+const METADATA_DAMAGED: &str = "its lock's metadata cannot be understood, so nobody can say who holds it";
 
 /// The object of findings about a disk that cannot be written.
 const DISK: &str = "disk";

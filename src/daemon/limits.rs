@@ -1,0 +1,87 @@
+//! Time limits whose supervisors do not see to them: one that is stopped (SIGSTOP, a group that was forgotten in a
+//! terminal) ends nothing.
+//!
+//! A supervisor counts its own job's time. When that is over by more than a moment and the job still runs, the scheduler
+//! looks, and lets a supervisor that is stopped go on: it ends its job and records that, as if it had never been
+//! stopped. A debugger that holds it is asked in vain, with pauses that grow; the finding `job-stopped` tells of that.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::orphans::left_of_limit;
+use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Verdict, judge};
+use crate::queue::{Job, JobId, JobStatus, QueueState};
+use crate::state::StateDir;
+use crate::system::{Host, signal_process};
+
+/// A supervisor that is not stopped ends its job within this.
+const MOMENT: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+/// A limit may be longer than can be added to the present.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+/// The time limits of running jobs.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    jobs: HashMap<JobId, Limit>,
+}
+
+#[derive(Debug)]
+struct Limit {
+    claim: Option<u64>,
+    /// When to look; `None` for a job without a limit.
+    next: Option<Instant>,
+    pause: Duration,
+}
+
+impl Limits {
+    /// Looks at jobs whose time is over, and lets supervisors go on that are stopped.
+    pub(super) fn see_to(&mut self, dir: &StateDir, state: &QueueState, limits: FreshnessLimits) {
+        self.jobs.retain(|id, limit| {
+            let job = state.get(id).filter(|job| job.status == JobStatus::Running);
+            job.is_some_and(|job| job.course().claim == limit.claim)
+        });
+        let now = Instant::now();
+        let due: Vec<&Job> = state.running().filter(|job| self.is_due(job, now)).collect();
+        if due.is_empty() {
+            return;
+        }
+        let (host, table) = (Host::this(), ProcessTable::new());
+        let look = Look { dir, host: &host, table: &table, limits };
+        for job in due {
+            let judgement = judge(&look, job);
+            let left = left_of_limit(job, &judgement, &[]);
+            if left.is_some_and(|left| left.is_zero()) {
+                wake(&judgement);
+            }
+            if let Some(limit) = self.jobs.get_mut(&job.id) {
+                let pause = left
+                    .filter(|left| !left.is_zero())
+                    .map_or(limit.pause, |left| (left + MOMENT).min(A_DAY));
+                limit.pause = (limit.pause * 2).min(LONGEST);
+                limit.next = Some(Instant::now() + pause);
+            }
+        }
+    }
+
+    /// It may have run for long before it is seen here: the first look, soon, tells when the next one is due.
+    fn is_due(&mut self, job: &Job, now: Instant) -> bool {
+        let limit = self.jobs.entry(job.id.clone()).or_insert_with(|| {
+            let limit = job.spec().ok().and_then(|spec| spec.timeout_ms).map(Duration::from_millis);
+            let next = limit.and_then(|limit| now.checked_add(limit.min(LONGEST) + MOMENT));
+            Limit { claim: job.course().claim, next, pause: MOMENT }
+        });
+        limit.next.is_some_and(|next| next <= now)
+    }
+}
+
+/// Nothing else is sent: without a recorded cancel SIGTERM would be an interruption from outside.
+fn wake(judgement: &Judgement) {
+    let supervisor = judgement.sentinel.whole().map(|sentinel| sentinel.supervisor);
+    if let (Verdict::Stalled, Some(supervisor)) = (&judgement.verdict, supervisor) {
+        // One that has just left needs none, and of one that may not be signalled `job-stopped` tells.
+        let _ = signal_process(supervisor, Signal::CONT);
+    }
+}
