@@ -172,7 +172,7 @@ impl FileLock {
         self.file.truncate(text.len() as u64)
     }
 
-    /// Whether the path of its folder, and its own, still lead to it: else whoever locks the file there now is not
+    /// Whether the path of its folder, and its own, still lead to it: else the process that locks the file there now is not
     /// kept out by this lock, and what lies beside it is not what this process works on.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ fn daemon_of_a_directory_that_was_renamed_ends_and_the_next_one_goes_on() {
     assert_eq!(status, Some(12), "{said}");
     assert!(said.contains("it was moved or removed"), "{said}");
     assert!(!state.exists());
-    // Its job is with its supervisor, and whoever works in the directory from now on runs the others.
+    // Its job is with its supervisor, and who works in the directory from now on runs the others.
     std::fs::rename(&moved, &state).unwrap();
     scene.open_gate("go");
     scene.submit("after", &[], "true");
