@@ -60,8 +60,9 @@ pub(super) fn time_left(job: &Job, judgement: &Judgement) -> Option<Duration> {
     left_of_limit(job, judgement, processes)
 }
 
-/// What is left of a job's time limit, by whichever process counts it. Counted by the clock of this boot from when its command, or
-/// else its supervisor, or the oldest of its processes, started: dates say nothing of that when the clock was set.
+/// What is left of a job's time limit, by whichever process counts it. Counted by the clock of this boot from when its
+/// command, or else its supervisor, or the oldest of its processes, started: dates say nothing of that when the clock
+/// was set.
 pub(super) fn left_of_limit(
     job: &Job,
     judgement: &Judgement,

@@ -172,8 +172,8 @@ impl FileLock {
         self.file.truncate(text.len() as u64)
     }
 
-    /// Whether the path of its folder, and its own, still lead to it: else the process that locks the file there now is not
-    /// kept out by this lock, and what lies beside it is not what this process works on.
+    /// Whether the path of its folder, and its own, still lead to it: else a process that locks the file there now is
+    /// not kept out by this lock, and what lies beside it is not what this process works on.
     ///
     /// # Errors
     /// With [`NotHome`] that says what is there instead.
