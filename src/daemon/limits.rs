@@ -68,12 +68,13 @@ impl Limits {
 
     /// It may have run for long before it is seen here: the first look, soon, tells when the next one is due.
     fn is_due(&mut self, job: &Job, now: Instant) -> bool {
-        let limit = self.jobs.entry(job.id.clone()).or_insert_with(|| {
-            let limit = job.spec().ok().and_then(|spec| spec.timeout_ms).map(Duration::from_millis);
-            let next = limit.and_then(|limit| now.checked_add(limit.min(LONGEST) + MOMENT));
-            Limit { claim: job.course().claim, next, pause: MOMENT }
-        });
-        limit.next.is_some_and(|next| next <= now)
+        if let Some(limit) = self.jobs.get(&job.id) {
+            return limit.next.is_some_and(|next| next <= now);
+        }
+        let limit = job.spec().ok().and_then(|spec| spec.timeout_ms).map(Duration::from_millis);
+        let next = limit.and_then(|limit| now.checked_add(limit.min(LONGEST) + MOMENT));
+        self.jobs.insert(job.id.clone(), Limit { claim: job.course().claim, next, pause: MOMENT });
+        false
     }
 }
 
