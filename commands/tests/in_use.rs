@@ -251,9 +251,11 @@ fn mount_in_a_namespace_without_processes_keeps_the_files() {
     place.run(["work", "--once"]).ends_with(0);
     place.run(["cleanup", "start", "a"]).ends_with(0);
     let workspace = place.state().join("jobs/a");
-    // The namespace is kept by a file in a namespace that the test made, and goes with that.
-    let script = "set -e; mkdir ns; mount --bind ns ns; mount --make-private ns; touch ns/kept; \
-                  unshare --mount=ns/kept --propagation private mount -t tmpfs none \"$1/m\"; shift; exec \"$@\"";
+    // The namespace is kept by a file in a namespace that the test made, and goes with that. (unshare(1) 2.38 binds it
+    // in a race with itself: "Invalid argument".)
+    let script = "set -e; mkdir ns; mount --bind ns ns; mount --make-private ns; touch ns/kept; tries=0; \
+                  until unshare --mount=ns/kept --propagation private mount -t tmpfs none \"$1/m\" 2>/dev/null; \
+                  do tries=$((tries + 1)); [ $tries -lt 100 ]; done; shift; exec \"$@\"";
     let plain = place.command();
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]).arg(&workspace);
