@@ -13,7 +13,7 @@ use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::in_use::JobsAtWork;
 use crate::jobs::{
-    IN_USE, PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
+    PruneError, PruneReport, RecoverSettings, Retention, TrashEmptied, delete_slots, finish_removals,
     prune_some, slots_without_job, trash_slots, would_prune_these,
 };
 use crate::queue::{Job, JobId, Queue, QueueError};
@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until jobs that wait for a cleanup are looked at again; doubles up to the longest.
 const SOON: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(600);
+/// Reasons to keep a job that do not pass by themselves before the next day.
+const FOR_LONG: [&str; 3] = ["job-resumable", "job-callback-pending", "job-of-later-version"];
 /// Jobs a round.
 const A_ROUND: usize = 64;
 
@@ -38,6 +40,8 @@ pub(super) struct Retainer {
     /// Cleanups that it found then.
     open: usize,
     looking: Option<JoinHandle<Looked>>,
+    /// The rules were changed since the look began that is under way.
+    is_outdated: bool,
     /// Jobs that may go, in the attempt that was looked at.
     free: HashMap<JobId, u32>,
     deleting: Option<JoinHandle<Result<TrashEmptied, DiskError>>>,
@@ -47,7 +51,7 @@ pub(super) struct Retainer {
 #[derive(Debug, Default)]
 struct Looked {
     free: HashMap<JobId, u32>,
-    /// Some wait for a cleanup, or for a process that works in their workspace.
+    /// Some wait for a cleanup, or for what soon passes: a process in their workspace, a supervisor that ends.
     pending: bool,
     /// So many of their cleanups can be worked on.
     open: usize,
@@ -59,6 +63,7 @@ impl Retainer {
         let times = |rules: &Option<(Retention, CleanupSettings)>| rules.as_ref().map(|(times, _)| *times);
         if times(&self.rules) != times(&rules) {
             self.next = None;
+            self.is_outdated = self.looking.is_some();
         }
         self.rules = rules;
     }
@@ -74,6 +79,8 @@ impl Retainer {
         let retention = *retention;
         if self.free.is_empty() {
             match self.looking.take_if(|thread| thread.is_finished()) {
+                // What it found is by the rules before.
+                Some(_) if std::mem::take(&mut self.is_outdated) => {}
                 Some(thread) => {
                     let looked = thread.join().unwrap_or_default();
                     self.free = looked.free;
@@ -110,6 +117,9 @@ impl Retainer {
         };
         let mut report = PruneReport::default();
         of_the_queue(prune_some(dir, queue, &some, &retention, &needed, settings, &mut report))?;
+        if report.kept.iter().any(|kept| passes_soon(kept.code)) {
+            self.look_again(true, self.open);
+        }
         if self.free.is_empty() {
             self.delete(dir, queue, settings)?;
         }
@@ -164,7 +174,7 @@ fn look(
         let of = |id: &String| by_id.get(id).copied();
         let waiting: Vec<&Job> =
             report.kept.iter().filter(|k| waits_for_cleanup(k)).filter_map(|k| of(&k.job_id)).collect();
-        let pending = !waiting.is_empty() || report.kept.iter().any(|kept| kept.code == IN_USE);
+        let pending = report.kept.iter().any(|kept| passes_soon(kept.code));
         // What cannot be entered now is entered with the next look.
         let open = needs.enter_cleanups(waiting.into_iter()).map_or(0, |ids| ids.len());
         let free = report.removed.iter().filter_map(|gone| of(&gone.job_id));
@@ -172,10 +182,51 @@ fn look(
     })
 }
 
+fn passes_soon(code: &str) -> bool {
+    !FOR_LONG.contains(&code)
+}
+
 /// A disk that refuses is no reason to run no jobs.
 fn of_the_queue<T>(done: Result<T, PruneError>) -> Result<(), QueueError> {
     match done {
         Err(PruneError::Queue(e)) => Err(e),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::Disk;
+    use crate::queue::Actor;
+    use crate::state::Clock;
+
+    /// What is under way may end long after, and would be the last look for a day.
+    #[test]
+    fn look_by_rules_that_were_changed_meanwhile_is_made_again() {
+        let place = tempfile::tempdir().unwrap();
+        let dir =
+            StateDir::open_or_create(&place.path().join("state"), Disk::real(), Clock::system()).unwrap();
+        let mut queue = Queue::open(&dir).unwrap();
+        let settings = RecoverSettings::new(Actor::default());
+        let thread = std::thread::spawn(Looked::default);
+        while !thread.is_finished() {
+            std::thread::yield_now();
+        }
+        let mut retainer = Retainer { looking: Some(thread), ..Retainer::default() };
+        let rules = Retention { keep_days: Some(0), keep_last: Some(0), crashed: false };
+        retainer.take_over(Some((rules, CleanupSettings::new(Actor::default()))));
+        retainer.step(&dir, &mut queue, &settings).unwrap();
+        assert!(retainer.looking.is_none() && retainer.next.is_none(), "{retainer:?}");
+        retainer.step(&dir, &mut queue, &settings).unwrap();
+        assert!(retainer.looking.is_some(), "{retainer:?}");
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_looked_at_before_the_next_day() {
+        for code in ["job-in-use", "job-still-alive", "job-cleanup-pending", "job-holds-lock"] {
+            assert!(passes_soon(code), "{code}");
+        }
+        assert!(!passes_soon("job-resumable"));
     }
 }

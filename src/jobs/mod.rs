@@ -41,7 +41,6 @@ pub use grip::{Grip, Life, grip, life_of};
 pub use keeper::{keep_output, size_of_output_pipe};
 pub use output::{Output, exit_line};
 pub use process_table::{LivingJob, ProcessTable};
-pub(crate) use prune::IN_USE;
 pub use prune::{
     KeptJob, PruneError, PruneReport, Pruned, Retention, StillNeeded, TrashEmptied, delete_slots,
     finish_removals, prune, prune_some, slots_without_job, trash_slots, would_prune, would_prune_these,

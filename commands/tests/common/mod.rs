@@ -180,14 +180,25 @@ pub fn is_untouched(folder: &Path) -> bool {
 /// processors are all busy: a test that is right never waits so long.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
-/// Waits until something is so.
+/// Waits until something is so. A question that takes long is asked less often: those who wait would take the processors
+/// from those that they wait for.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited too long: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+    loop {
+        let asked = std::time::Instant::now();
+        if is_so() {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited too long for {what}");
+        rest_after(asked);
     }
+}
+
+/// Rests until something is asked again that was asked at that time.
+pub fn rest_after(asked: std::time::Instant) {
+    let (least, most) = (std::time::Duration::from_millis(10), std::time::Duration::from_millis(300));
+    std::thread::sleep((asked.elapsed() * 3).clamp(least, most));
 }
 
 /// A process in the background; killed when it goes out of scope.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use recovery::durable::Disk;
 use recovery::queue::{Job, JobStatus, Queue};
@@ -311,10 +310,6 @@ pub fn kill(process: ProcessIdentity) {
 
 /// Waits for a condition, with the patience of a test.
 #[track_caller]
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < crate::common::PATIENCE, "waited too long for {what}");
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
+pub fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    crate::common::until(what, condition);
 }

@@ -103,6 +103,7 @@ impl Terminal {
     fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
         let begun = std::time::Instant::now();
         loop {
+            let asked = std::time::Instant::now();
             let screen = self.screen();
             if is_so(&screen) {
                 return screen;
@@ -111,7 +112,7 @@ impl Terminal {
                 begun.elapsed() < crate::common::PATIENCE,
                 "waited too long: {what}; on the screen:\n{screen}"
             );
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            crate::common::rest_after(asked);
         }
     }
 

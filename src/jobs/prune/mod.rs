@@ -21,7 +21,6 @@ mod remove;
 mod retention;
 mod trash;
 
-pub(crate) use remove::IN_USE;
 pub use remove::{
     KeptJob, PruneError, PruneReport, Pruned, StillNeeded, finish_removals, prune, prune_some, would_prune,
     would_prune_these,

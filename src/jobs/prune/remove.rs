@@ -21,7 +21,7 @@ use crate::system::Host;
 const AT_ONCE: usize = 64;
 
 /// The code of a job in whose workspace somebody works.
-pub(crate) const IN_USE: &str = "job-in-use";
+const IN_USE: &str = "job-in-use";
 
 /// Whether something still refers to a job: a code and the reason in words.
 pub type StillNeeded<'a> = dyn Fn(&Job) -> Option<(&'static str, String)> + 'a;
