@@ -29,9 +29,9 @@ pub(crate) fn begin_hidden() {
     survive_file_limit();
 }
 
-/// A write beyond the limit of file sizes is refused, as on a full disk, and does not end this process. The signal gets a
-/// handler instead of being ignored: what this process executes would inherit that it is ignored, and a handler is reset
-/// to the default then.
+/// A write beyond the limit of file sizes is refused, as on a full disk, and does not end this process. The signal gets
+/// a handler instead of being ignored: what this process executes would inherit that it is ignored, and a handler is
+/// reset to the default then.
 fn survive_file_limit() {
     // Refused only for signals that cannot be handled, which this is not.
     let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());

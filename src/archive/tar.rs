@@ -1,5 +1,5 @@
-//! The form of an archive: a tar file (POSIX.1-2001, with GNU's records for files with holes), so that it can be unpacked
-//! without this program. Written and read in one pass; at most one block of it is in memory.
+//! The form of an archive: a tar file (POSIX.1-2001, with GNU's records for files with holes), so that it can be
+//! unpacked without this program. Written and read in one pass; at most one block of it is in memory.
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;

@@ -1,5 +1,6 @@
-//! What a repository's own files anchor: every name, HEAD and its like, and what the reflogs of the last days name. (What
-//! an index stages is asked of git; an operation under way is not read, but seen, by [`at_rest`].) Read here, not by git: git would obey the repository's settings.
+//! What a repository's own files anchor: every name, HEAD and its like, and what the reflogs of the last days name.
+//! (What an index stages is asked of git; an operation under way is not read, but seen, by [`at_rest`].) Read here, not
+//! by git: git would obey the repository's settings.
 //!
 //! Whatever is not understood is an error in words: then nothing is proven.
 

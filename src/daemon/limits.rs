@@ -1,9 +1,10 @@
 //! Time limits whose supervisors do not see to them: one that is stopped (SIGSTOP, a group that was forgotten in a
 //! terminal) ends nothing.
 //!
-//! A supervisor counts its own job's time. When that is over by more than a moment and the job still runs, the scheduler
-//! looks, and lets a supervisor that is stopped go on: it ends its job and records that, as if it had never been
-//! stopped. A debugger that holds it is asked in vain, with pauses that grow; the finding `job-stopped` tells of that.
+//! A supervisor counts its own job's time. When that is over by more than a moment and the job still runs, the
+//! scheduler looks, and lets a supervisor that is stopped go on: it ends its job and records that, as if it had never
+//! been stopped. A debugger that holds it is asked in vain, with pauses that grow; the finding `job-stopped` tells of
+//! that.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

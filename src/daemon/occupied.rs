@@ -23,7 +23,8 @@ pub(super) struct Occupied {
     jobs: BTreeMap<JobId, LivingJob>,
     /// Something of another incarnation lives, and it may be of any job.
     is_any_job: bool,
-    /// Something of another incarnation lives, of a job that the queue does not know, and it may work on any repository.
+    /// Something of another incarnation lives, of a job that the queue does not know, and it may work on any
+    /// repository.
     is_any_repository: bool,
     /// What is worked on by what another incarnation began, among what was wanted at the last look.
     repositories: BTreeSet<String>,

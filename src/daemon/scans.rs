@@ -1,5 +1,5 @@
-//! The daemon's look for orphans, at intervals: a new plan, and a trash and archives that keep to their limits. Nothing that is not
-//! in the trash is removed.
+//! The daemon's look for orphans, at intervals: a new plan, and a trash and archives that keep to their limits. Nothing
+//! that is not in the trash is removed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -132,9 +132,9 @@ fn described(holder: Option<&Holder>) -> String {
 /// Recovers, calls `ready`, and runs jobs until `stop` says so. Then running jobs are waited for as long as is
 /// configured ([`Rules::drain_timeout`]), and left to their supervisors; see [`Ending`].
 ///
-/// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a record, and
-/// nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready` is
-/// called again.
+/// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a
+/// record, and nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready`
+/// is called again.
 ///
 /// # Errors
 /// See [`DaemonError`].

@@ -1,8 +1,8 @@
 //! Who may ask a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
 //!
 //! A token is 32 random bytes in hexadecimal. For each request the files are read as they are after it came, so
-//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that others could read, or that does
-//! not hold a token, is replaced: what it held may be known.
+//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that others could read, or
+//! that does not hold a token, is replaced: what it held may be known.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

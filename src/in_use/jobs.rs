@@ -4,9 +4,9 @@
 //! command (or of the one for a resumed attempt) counts as a path when it is absolute, also behind a `=`, and as one
 //! from the job's own folder when it is not. In a script on the command line every part with a slash counts as such a
 //! word, and so does what a variable of the job (`--env`) says; `$RECOVERYCTL_STATE_DIR` is what the job will be told.
-//! Besides, wherever a request says the name of the folder of workspaces, the workspace that it says behind it is named.
-//! A request that cannot be understood may name any folder. What a script file says, other names that are put together
-//! (`*`, `$X`), and the jobs of another state directory, are not known here.
+//! Besides, wherever a request says the name of the folder of workspaces, the workspace that it says behind it is
+//! named. A request that cannot be understood may name any folder. What a script file says, other names that are put
+//! together (`*`, `$X`), and the jobs of another state directory, are not known here.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -4,8 +4,8 @@
 //! A job may remove its whole workspace, and a command may clear its environment. What is left is that a
 //! supervisor, and a process that is about to become a command, name state directory, job and claim in
 //! their arguments; and that a command prints into the pipe of its job, whose name was in the job's workspace and is
-//! shown by its descriptors also when nothing has that name any more. A command that has cleared its environment and sent its output elsewhere, and whose
-//! supervisor was killed, is not found once its files are gone.
+//! shown by its descriptors also when nothing has that name any more. A command that has cleared its environment and
+//! sent its output elsewhere, and whose supervisor was killed, is not found once its files are gone.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

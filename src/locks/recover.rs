@@ -2,10 +2,10 @@
 //! those of dead ones, and leaves alone, as unavailable, what cannot be judged.
 //!
 //! Each lock is judged with its flock taken, so that nobody is granted it meanwhile; the giving back is one
-//! replacement of the metadata, with the evidence, and begun anew when it is cut short. The fencing number stays; the next grant raises it. All locks share one scan of the
-//! processes; only for a holder that dies during the recovery itself is there another.
-//! Damaged metadata stays where it is, so that the repository remains unavailable until somebody decides
-//! (`release` with force); a copy goes to quarantine.
+//! replacement of the metadata, with the evidence, and begun anew when it is cut short. The fencing number stays; the
+//! next grant raises it. All locks share one scan of the processes; only for a holder that dies during the recovery
+//! itself is there another. Damaged metadata stays where it is, so that the repository remains unavailable until
+//! somebody decides (`release` with force); a copy goes to quarantine.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

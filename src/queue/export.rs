@@ -2,9 +2,9 @@
 //!
 //! A job that works in the shell is to work from the queue too, as with at(1) and the batch systems: what was exported
 //! in the shell goes with the job. It is part of the job from then on, the same in every attempt, however the daemon
-//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs as
-//! (but for `HOME`, where tools keep what they were set up with), to a service manager, to the one call of a tool that
-//! `submit` was typed in or started by (a hook of git, a rule of make), and to this program; and what looks like a
+//! was started. Left out is what belongs to the session that ends with the terminal, to the user that the daemon runs
+//! as (but for `HOME`, where tools keep what they were set up with), to a service manager, to the one call of a tool
+//! that `submit` was typed in or started by (a hook of git, a rule of make), and to this program; and what looks like a
 //! secret, for records are kept for long: a secret is recorded only when it is named.
 
 use std::collections::BTreeMap;
@@ -188,8 +188,8 @@ fn has_secret(name: &str, value: &str) -> bool {
     may_be_secret(name, value) || words.iter().any(|word| lower.contains(word))
 }
 
-/// An address with a password or a token in it is one too, also as one of several; the address of a proxy may do without
-/// a scheme.
+/// An address with a password or a token in it is one too, also as one of several; the address of a proxy may do
+/// without a scheme.
 fn may_be_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let is_masked = |address: &str| masked_url(address) != address;

@@ -2,9 +2,9 @@
 //! of a daemon that has recovered: try a phase again with what waits for it.
 //!
 //! A request is a file, `recovery/requests/skip-<phase>.json`, `retry-<phase>.json` or
-//! `again-<phase>.json`, durable before the asker is told that it counts. The recovery that runs looks for them before each phase and twenty
-//! times a second; made while none runs, a skip counts for the next one. They are removed at the end of
-//! the run, after its record was written: a run that is killed leaves them for its successor.
+//! `again-<phase>.json`, durable before the asker is told that it counts. The recovery that runs looks for them before
+//! each phase and twenty times a second; made while none runs, a skip counts for the next one. They are removed at the
+//! end of the run, after its record was written: a run that is killed leaves them for its successor.
 
 use std::path::{Path, PathBuf};
 

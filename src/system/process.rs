@@ -1,8 +1,8 @@
 //! Processes by identity: a PID alone means nothing, for it is used again.
 //!
 //! Identity is the PID with its start time in clock ticks since boot (field 22 of `/proc/PID/stat`,
-//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go through a pidfd that was
-//! opened before the identity was compared, so that they cannot reach a successor.
+//! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go
+//! through a pidfd that was opened before the identity was compared, so that they cannot reach a successor.
 
 use std::fs::File;
 use std::io::{self, Read};

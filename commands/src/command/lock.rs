@@ -1,6 +1,7 @@
 //! `lock REPO -- CMD`: a command under a repository's lock.
 //!
-//! SIGTERM, and a lost terminal, end command and `lock`. Stdout is the command's. With `--json` it is the report's, and what the command prints goes to stderr.
+//! SIGTERM, and a lost terminal, end command and `lock`. Stdout is the command's. With `--json` it is the report's, and
+//! what the command prints goes to stderr.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -22,7 +22,8 @@ use crate::output::Output;
 const BATCH_LINES: usize = 10_000;
 /// … or with so many bytes of them and of the environment that each job gets.
 const BATCH_BYTES: usize = 16 << 20;
-/// The same when they go in together: one record takes at most 100 MB, and JSON written anew may be longer than it came.
+/// The same when they go in together: one record takes at most 100 MB, and JSON written anew may be longer than it
+/// came.
 const TOGETHER_BYTES: usize = 32 << 20;
 /// So many bad lines are kept for the report; all are counted, and as text all are told.
 const ERRORS_KEPT: usize = 100_000;

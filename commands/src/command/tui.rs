@@ -23,8 +23,8 @@ use crate::working::recovering;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///
-/// Works on the state directory, with or without a daemon, or with --url or --socket on a daemon elsewhere. ? shows the keys. Whatever it changes it asks
-/// about first, showing the command that does the same.
+/// Works on the state directory, with or without a daemon, or with --url or --socket on a daemon elsewhere. ? shows the
+/// keys. Whatever it changes it asks about first, showing the command that does the same.
 #[derive(Debug, Args)]
 pub(crate) struct TuiArgs {
     /// Change nothing: only look

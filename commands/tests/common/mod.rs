@@ -180,8 +180,8 @@ pub fn is_untouched(folder: &Path) -> bool {
 /// processors are all busy: a test that is right never waits so long.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
-/// Waits until something is so. A question that takes long is asked less often: those who wait would take the processors
-/// from those that they wait for.
+/// Waits until something is so. A question that takes long is asked less often: those who wait would take the
+/// processors from those that they wait for.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();

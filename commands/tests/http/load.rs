@@ -1,5 +1,6 @@
 //! Load: it delays neither heartbeats nor the scheduler, memory stays as it is, and a thousand idle connections cost
-//! nobody anything. The figures are those of `cargo bench -p recoveryctl --bench http`; here is what must hold anywhere.
+//! nobody anything. The figures are those of `cargo bench -p recoveryctl --bench http`; here is what must hold
+//! anywhere.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

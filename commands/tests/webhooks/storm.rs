@@ -1,4 +1,5 @@
-//! Thousands of deliveries while their sender is killed twenty times. How fast they go is what `--bench webhooks` shows.
+//! Thousands of deliveries while their sender is killed twenty times. How fast they go is what `--bench webhooks`
+//! shows.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! A keeper for a job that has lost its supervisor and its keeper.
 //!
 //! Or whose keeper goes on into a file that the job has removed, or put something else in the place of: without a
-//! supervisor nobody would write that anew under its name ([`super::put_back`]) when the job is over. So it is done now,
-//! and a new keeper goes on behind it. There are never two on one pipe: each would take a part of what is printed.
+//! supervisor nobody would write that anew under its name ([`super::put_back`]) when the job is over. So it is done
+//! now, and a new keeper goes on behind it. There are never two on one pipe: each would take a part of what is printed.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -80,7 +80,8 @@ fn keeper_of(pipe: &File) -> Option<(ProcessIdentity, File)> {
 }
 
 /// Gives the output its name again, and ends the keeper that went on without it. It stands still meanwhile: what is
-/// printed waits in the pipe. Where the file cannot be written it goes on as before. False when it does not stand still.
+/// printed waits in the pipe. Where the file cannot be written it goes on as before. False when it does not stand
+/// still.
 fn take_over(
     disk: &Disk,
     keeper: ProcessIdentity,

@@ -78,7 +78,8 @@ impl Watch<'_, '_, '_> {
         let pidfd = rustix::process::pidfd_open(self.command, PidfdFlags::empty()).ok();
         let mut ending: Option<Ending> = None;
         loop {
-            // Nobody can tell any more when it is reaped. It is asked while it lives, too: it may end right before that.
+            // Nobody can tell any more when it is reaped. It is asked while it lives, too: it may end right before
+            // that.
             let has_handler = handles_requests_to_end(self.command);
             let (mut ended, is_child_left) = reap();
             let status = ended.remove(&self.command.as_raw_nonzero().get().unsigned_abs());

@@ -39,7 +39,8 @@ pub(super) fn kill_job(stage: &Stage, name: &str) -> Result<(), CliError> {
     stage.witness(&format!("killed {name} {}", sentinel.attempt))
 }
 
-/// Damages three files, one of them the record of the job `lost_record`, which has one; their paths below the state directory.
+/// Damages three files, one of them the record of the job `lost_record`, which has one; their paths below the state
+/// directory.
 pub(super) fn damage(stage: &Stage, lost_record: &str) -> Result<Vec<String>, CliError> {
     let dir = &stage.dir;
     let record = dir.paths.job(lost_record).map_err(|e| failed("find a job", &e))?.record;
