@@ -236,7 +236,7 @@ impl Ordinary {
         let scene = Scene::new();
         scene.place.write("config.toml", "[jobs]\nkill_grace = \"300ms\"\n");
         let become_root = scene.place.path("become-root");
-        std::fs::copy("/usr/bin/setpriv", &become_root).unwrap();
+        crate::common::copy_program("/usr/bin/setpriv", &become_root);
         std::fs::set_permissions(&become_root, std::fs::Permissions::from_mode(0o4755)).unwrap();
         let folder = scene.place.path("");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -63,7 +63,7 @@ impl Place {
     pub fn program_for_all(&self) -> PathBuf {
         let program = self.path("recoveryctl");
         if !program.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_recoveryctl"), &program).unwrap();
+            copy_program(env!("CARGO_BIN_EXE_recoveryctl"), &program);
         }
         let for_all = || std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&program, for_all()).unwrap();
@@ -179,6 +179,13 @@ pub fn is_untouched(folder: &Path) -> bool {
 /// How long a test waits for a condition before it fails. Far longer than anything takes, also on a machine whose
 /// processors are all busy: a test that is right never waits so long.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
+
+/// Copies a program that is to be run. Not in this process: what another thread starts meanwhile would have the copy open
+/// for writing, and until it is its own program nobody could run the copy ("Text file busy").
+#[track_caller]
+pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success(), "{}", to.display());
+}
 
 /// Waits until something is so. A question that takes long is asked less often: those who wait would take the
 /// processors from those that they wait for.

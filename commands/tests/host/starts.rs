@@ -8,6 +8,7 @@ use recovery::queue::{Actor, JobStatus, Operation, append};
 use recovery::state::{Clock, StateDir};
 use serde_json::Value;
 
+use crate::common::copy_program;
 use crate::crash::scene::{Daemon, Scene, wait_for};
 
 pub fn has_finding(scene: &Scene, code: &str) -> bool {
@@ -21,7 +22,7 @@ pub fn has_finding(scene: &Scene, code: &str) -> bool {
 fn daemon_of_a_copy(scene: &Scene) -> (Daemon, PathBuf) {
     let program = scene.place.path("bin/recoveryctl");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_recoveryctl"), &program).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_recoveryctl"), &program);
     let usual = scene.place.command();
     let mut command = Command::new(&program);
     command.env_clear();

@@ -10,7 +10,7 @@ use recovery::queue::JobStatus;
 use serde_json::{Value, json};
 
 use super::phase_of;
-use crate::common::{Place, Ran, skipped};
+use crate::common::{Place, Ran, copy_program, skipped};
 use crate::crash::scene::{Scene, wait_for};
 
 const NOBODY: u32 = 65534;
@@ -24,7 +24,7 @@ impl Unprivileged {
     fn new() -> Unprivileged {
         let place = Place::new();
         place.write("config.toml", "[recovery]\npause = \"1ms\"\n");
-        std::fs::copy(env!("CARGO_BIN_EXE_recoveryctl"), place.path("recoveryctl")).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_recoveryctl"), &place.path("recoveryctl"));
         let unprivileged = Unprivileged { place };
         unprivileged.take();
         unprivileged.run(&["init"]).ends_with(0);
