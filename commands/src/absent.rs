@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use recovery::jobs::marks;
 use recovery::state::{Identity, StateError, StatePaths};
 
-use crate::error::{CliError, ErrorKind};
+use crate::error::{CliError, ErrorKind, quoted};
 
 /// Who means a state directory that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +54,6 @@ fn place_now() -> Option<PathBuf> {
         matches!(identity, Ok(Some(identity)) if identity.state_id.to_string() == id)
     };
     folder.ancestors().find(is_it).map(Path::to_owned)
-}
-
-fn quoted(path: &Path) -> String {
-    let path = path.to_string_lossy().into_owned();
-    shlex::try_quote(&path).map_or_else(|_| path.clone(), std::borrow::Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -144,8 +144,8 @@ impl Work<'_> {
         match containers.iter().find(|c| c.is_living() && named.mounts(c)) {
             Some(c) => {
                 let why = format!(
-                    "its files are in use: container {} ({}), which bears no label of the job, has them mounted; it is \
-                     not ended by us: docker stop {}",
+                    "its files are in use: container {} ({}), which bears no label of the job, has them mounted; \
+                     recoveryctl does not end it: docker stop {}",
                     c.name,
                     c.state.as_deref().unwrap_or("it lives"),
                     c.name

@@ -49,7 +49,7 @@ pub enum StateError {
         path: PathBuf,
     },
     /// Somebody else could change it under us.
-    #[error("{} can be written by other users (mode {mode:04o}, owner {owner})", path.display())]
+    #[error("{} belongs to another user, or can be written by one (owner {owner}, mode {mode:04o})", path.display())]
     Exposed {
         /// The folder.
         path: PathBuf,

@@ -141,7 +141,7 @@ fn render(text: &mut Text, report: &WorkReport) {
         text.toned(Tone::Warning, format!("{}  {}  not started: {}", job.job_id, job.status, job.reason));
     }
     if let Some(why) = &report.host_cannot_start {
-        text.toned(Tone::Bad, format!("this host cannot start jobs, which wait: {why}"));
+        text.toned(Tone::Bad, format!("no job can be started on this host: {why}; the jobs stay queued"));
     } else if report.started.is_empty() && report.not_started.is_empty() {
         text.line("nothing to start");
     }

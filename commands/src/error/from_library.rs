@@ -62,8 +62,7 @@ impl From<StateError> for CliError {
             StateError::Damaged { .. } => (StateDamaged, "state-identity-damaged", recover()),
             StateError::Exposed { ref path, owner, .. } if owner != rustix::process::geteuid().as_raw() => {
                 let hint = format!(
-                    "it is user {owner}'s: act as that user (sudo -u '#{owner}' recoveryctl …), or name another than {} \
-                     with --state-dir",
+                    "act as that user (sudo -u '#{owner}' recoveryctl …), or name another folder than {} with --state-dir",
                     quoted(path)
                 );
                 (Refused, "state-directory-exposed", hint)
@@ -454,7 +453,7 @@ impl From<ConfigError> for CliError {
 }
 
 /// A path for a command line in a hint.
-fn quoted(path: &std::path::Path) -> String {
+pub(crate) fn quoted(path: &std::path::Path) -> String {
     let text = path.display().to_string();
     shlex::try_quote(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned)
 }

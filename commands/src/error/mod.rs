@@ -4,6 +4,8 @@
 
 mod from_library;
 
+pub(crate) use from_library::quoted;
+
 use std::error::Error;
 
 use serde::Serialize;

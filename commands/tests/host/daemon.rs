@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::hang_the_loop;
 use super::starts::has_finding;
 use crate::common::skipped_by_the_machine;
 use crate::crash::scene::{Daemon, Scene, wait_for};
@@ -121,24 +122,6 @@ fn stopped_daemon_is_told_by_health_and_goes_on() {
 fn daemon_whose_loop_hangs_obeys_the_signal_to_end() {
     let scene = Scene::new();
     let daemon = scene.daemon(1);
-    // A file that does not answer, as on a broken mount.
-    let metadata = scene.place.state().join("locks/web.lock.json");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &metadata,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::from_raw_mode(0o600),
-        0,
-    )
-    .unwrap();
-    scene.submit("waits", &["--repo", "web"], "true");
-    let mut writer = None;
-    wait_for("the loop to read it", || {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Without a reader it cannot be opened; with a writer that writes nothing the reader waits.
-        let opened = std::fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&metadata);
-        writer = opened.ok();
-        writer.is_some()
-    });
+    let _writer = hang_the_loop(&scene);
     ends(daemon, "a daemon that hangs");
 }

@@ -4,8 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{CWD, FileType, Mode};
-
+use super::hang_the_loop;
 use crate::common::{Place, until};
 use crate::crash::scene::{Daemon, Scene, wait_for};
 
@@ -104,17 +103,8 @@ fn request_to_a_daemon_whose_directory_is_gone_makes_no_new_one() {
     let scene = Scene::new();
     let (state, moved) = (scene.place.state(), scene.place.path("moved"));
     let daemon = scene.daemon(1);
-    // A file that does not answer keeps its loop from turning, and so from seeing that.
-    let metadata = state.join("locks/web.lock.json");
-    rustix::fs::mknodat(CWD, &metadata, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-    scene.submit("waits", &["--repo", "web"], "true");
-    let mut writer = None;
-    wait_for("the loop to read it", || {
-        use std::os::unix::fs::OpenOptionsExt;
-        let opened = std::fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&metadata);
-        writer = opened.ok();
-        writer.is_some()
-    });
+    // Its loop does not turn, and so does not see that.
+    let _writer = hang_the_loop(&scene);
     std::fs::rename(&state, &moved).unwrap();
     let socket = moved.join("daemon/admin.sock");
     let asked = scene.place.run([

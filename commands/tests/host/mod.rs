@@ -9,3 +9,23 @@ mod filter;
 mod missing_calls;
 mod paths;
 mod starts;
+
+use crate::crash::scene::{Scene, wait_for};
+
+/// Keeps the loop of a daemon from turning, by a file that does not answer, as on a broken mount; until what this returns
+/// is dropped.
+fn hang_the_loop(scene: &Scene) -> std::fs::File {
+    use std::os::unix::fs::OpenOptionsExt;
+    let metadata = scene.place.state().join("locks/web.lock.json");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &metadata, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    scene.submit("waits", &["--repo", "web"], "true");
+    let mut writer = None;
+    wait_for("the loop to read it", || {
+        // Without a reader it cannot be opened; with a writer that writes nothing the reader waits.
+        let opened = std::fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&metadata);
+        writer = opened.ok();
+        writer.is_some()
+    });
+    writer.unwrap()
+}

@@ -176,8 +176,8 @@ fn lock_of_a_process_namespace_that_lives_is_not_given_back() {
     }
     let held = place.path("held");
     // The shell that is the namespace's first process outlives the lock's holder and command.
-    let script = "\"$0\" lock web -- sh -c 'echo held > \"$0\"; exec sleep 1000' \"$1\" & \
-                  until [ -e \"$1\" ]; do sleep 0.05; done; kill -KILL $!; pkill -KILL -n sleep; exec sleep 1000";
+    let script = "\"$0\" lock web -- sh -c 'echo $$ > \"$0\"; exec sleep 1000' \"$1\" & \
+                  until [ -s \"$1\" ]; do sleep 0.05; done; kill -KILL $! $(cat \"$1\"); exec sleep 1000";
     let command = elsewhere(&place, &[]);
     let program = command.get_args().last().unwrap().to_owned();
     let mut shell = Command::new("unshare");
