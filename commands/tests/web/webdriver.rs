@@ -40,17 +40,8 @@ impl Session {
         if !is_there("chromedriver") || !is_there("chromium") {
             return None;
         }
-        let mut command = Command::new("/usr/bin/chromedriver");
-        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut chromedriver = command.spawn().unwrap();
-        let mut lines = BufReader::new(chromedriver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines
-            .find_map(|line| line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
-        // What else it says must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        let port: u16 = port.unwrap_or_default();
+        let (chromedriver, port) = chromedriver();
         let mut session = Session { chromedriver, address: format!("127.0.0.1:{port}"), path: String::new() };
-        assert!(port > 0, "chromedriver does not say where it listens");
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
@@ -121,6 +112,34 @@ impl Session {
         let value = reply.json()["value"].take();
         if reply.status == 200 { Ok(value) } else { Err(Refused(value)) }
     }
+}
+
+/// A chromedriver and its port.
+///
+/// It takes a port that is free for IPv4 and ends if another process has that number for IPv6, which is tried again.
+fn chromedriver() -> (Child, u16) {
+    let mut said = Vec::new();
+    for _ in 0..10 {
+        let mut command = Command::new("/usr/bin/chromedriver");
+        command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut chromedriver = command.spawn().unwrap();
+        let mut lines = BufReader::new(chromedriver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
+            let port = line
+                .rsplit_once("successfully on port ")
+                .and_then(|(_, n)| n.trim_end_matches('.').parse().ok());
+            said.push(line);
+            port
+        });
+        if let Some(port) = port {
+            // What else it says must not fill the pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (chromedriver, port);
+        }
+        // Its standard output is closed: it has ended, or is about to.
+        chromedriver.wait().unwrap();
+    }
+    panic!("chromedriver does not say where it listens: {said:#?}");
 }
 
 impl Drop for Session {
