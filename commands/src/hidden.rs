@@ -15,7 +15,7 @@ use recovery::daemon::LockGate;
 use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
     CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, Surroundings, exec_command,
-    keep_output, supervise,
+    keep_output, not_begun, supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
@@ -232,7 +232,13 @@ fn run_keep_output(args: &KeepOutputArgs) -> ExitCode {
 fn run_exec_command(args: ExecCommandArgs) -> ExitCode {
     let dir = match open(&args.state_dir, args.state_mark.as_deref()) {
         Ok(dir) => dir,
-        Err(status) => return status,
+        Err(status) => {
+            if args.reports {
+                let of_host = status == ExitCode::from(HOST_TOO_WEAK);
+                not_begun("the state directory cannot be opened", of_host);
+            }
+            return status;
+        }
     };
     let ExecCommandArgs { job, attempt, claim, supervisor, cgroup, confinement, reports, command, .. } = args;
     let ConfinementArgs { umask, limits } = confinement;

@@ -26,8 +26,8 @@ pub(super) struct Judge<'a> {
     pub(super) rules: &'a KeepRules,
     /// Entries of reflogs that are older count no more; seconds since the epoch.
     pub(super) since: i64,
-    /// Names at the top of the folder that are not the job's.
-    pub(super) own_names: &'a [&'a str],
+    /// Whether a name at the top of the folder is not the job's.
+    pub(super) is_own_name: &'a (dyn Fn(&OsStr) -> bool + Sync),
     pub(super) elsewhere: &'a Elsewhere,
     /// Where the folder is, for relative paths of remotes.
     pub(super) folder: &'a Path,

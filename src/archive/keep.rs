@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Stat, fstat, readlinkat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
 
 use super::borrowers::borrower;
 use super::elsewhere::Elsewhere;
@@ -22,7 +22,7 @@ use super::store::{ArchivePlace, place_for};
 use super::tar::{CopyError, Entry, Kind, Writer};
 use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_file, open_folder, shown, walk};
 use crate::durable::{DiskError, replace, replace_with};
-use crate::state::StateDir;
+use crate::state::{CHECKPOINT, LINKED, StateDir, is_own_name_of_layout_2};
 
 /// What is in the workspace has this in front of its path in the archive.
 pub(super) const WORKSPACE: &str = "workspace";
@@ -226,18 +226,29 @@ fn with_judge<T>(
     dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
     let git = Git::new(&dir.disk, &dir.paths.cleanup_git(), &archives, found.bytes, request.stop)?;
     let reflog = i64::try_from(request.rules.reflog.as_secs()).unwrap_or(i64::MAX);
+    let may_be_of_layout_2 = dir.identity.may_have_attempts_in_workspaces();
+    let is_own_name = |name: &OsStr| {
+        name == CHECKPOINT
+            || may_be_of_layout_2 && is_own_name_of_layout_2(name)
+            || LINKED.iter().any(|linked| name == *linked) && is_link(top.as_fd(), name)
+    };
     let judge = Judge {
         top: top.as_fd(),
         found,
         git: &git,
         rules: request.rules,
         since: (dir.clock.now().as_millis() / 1000).saturating_sub(reflog),
-        own_names: &crate::state::OWN_NAMES,
+        is_own_name: &is_own_name,
         elsewhere: &elsewhere,
         folder: &folder,
         was: &was,
     };
     ask(&judge)
+}
+
+fn is_link(top: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let found = statat(top, name, AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
 }
 
 /// What a folder may be called: links may lead to it.

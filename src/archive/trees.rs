@@ -259,7 +259,7 @@ impl Judge<'_> {
     /// Whether it is one of the files that the server itself keeps at the top of a workspace.
     pub(super) fn is_own(&self, tree: &Path, name: &[u8]) -> bool {
         let first = name.split(|byte| *byte == b'/').next().unwrap_or_default();
-        tree.as_os_str().is_empty() && self.own_names.iter().any(|own| own.as_bytes() == first)
+        tree.as_os_str().is_empty() && (self.is_own_name)(OsStr::from_bytes(first))
     }
 
     /// Whether a file that the index does not know is kept: of those that are ignored only some are.

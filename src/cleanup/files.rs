@@ -7,14 +7,12 @@ use super::record::{CleanupRecord, PhaseName, PhaseStatus, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepRequest, Kept, keep_noted};
 use crate::durable::tree::{Progress, TakeError, TreeIdentity, remove_tree, take_into_trash};
-use crate::jobs::grip;
 use crate::state::names::encode;
 
 const PHASE: PhaseName = PhaseName::Filesystem;
 const ARCHIVE: &str = "archive";
 pub(super) const TAKE: &str = "take";
 const DELETE: &str = "delete";
-const LOCK: &str = "sentinel.lock";
 const WORK_STAYS: &str = "git work may be lost, so the workspace stays";
 
 /// Files wait for the index, which is in them, until that is gone, passed over or parked; and for every container,
@@ -31,8 +29,7 @@ impl Work<'_> {
         self.plan_files()?;
         self.archive_work()?;
         self.take()?;
-        self.delete()?;
-        self.remove_what_the_hold_made()
+        self.delete()
     }
 
     /// Notes what the workspace is. A plan that was made before stands: what has that name by now may be
@@ -179,27 +176,6 @@ impl Work<'_> {
         if TreeIdentity::of(folder)? == Some(identity) {
             self.record.phase_mut(PHASE).steps.clear();
         }
-        Ok(())
-    }
-
-    /// Taking hold of a job whose workspace is gone makes a folder with nothing but the lock in it. It is
-    /// removed while that lock is held: a process that waits for the lock looks at the name again.
-    fn remove_what_the_hold_made(&mut self) -> Result<(), Halt> {
-        let folder = self.workspace()?;
-        let names = || std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.file_name());
-        if !folder.is_dir() || !names().all(|name| name == LOCK) {
-            return Ok(());
-        }
-        let dir = &self.cleaner.dir;
-        let Ok(grip) = grip(dir, &self.record.job_id) else { return Ok(()) };
-        // A later attempt may have begun since the files were taken: then it is that one's.
-        let is_unchanged = self.is_still_over()? && names().all(|name| name == LOCK);
-        if is_unchanged {
-            dir.disk.remove_file(&folder.join(LOCK))?;
-            dir.disk.remove_dir(&folder)?;
-            dir.disk.sync_dir(&dir.paths.jobs())?;
-        }
-        drop(grip);
         Ok(())
     }
 

@@ -246,14 +246,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the attempt that the cleanup is for is still the job's last one, and over.
-    pub(super) fn is_still_over(&self) -> Result<bool, Halt> {
-        let mut queue = self.cleaner.queue();
-        queue.refresh().map_err(CleanupError::from)?;
-        let job = queue.state().get(&self.record.job_id);
-        Ok(job.is_none_or(|job| job.status.is_over() && job.attempt == self.record.attempt))
-    }
-
     /// That nobody uses a folder of the job's, as of now.
     pub(super) fn check_unused(&self, folder: &Path) -> Result<(), Halt> {
         let in_use = self.cleaner.in_use_since(Instant::now())?;

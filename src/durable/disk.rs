@@ -14,9 +14,15 @@ use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags};
+
 use super::error::{DiskError, Tried};
 use super::home::Home;
 use super::mutation::Mutation;
+use super::regular::open_carefully;
+
+/// So often a file is opened, or made, that comes and goes meanwhile.
+const MOST_TRIES: u32 = 100;
 
 /// One change of the disk, in the order in which this process asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,32 +208,43 @@ impl Disk {
     /// named pipes.
     #[track_caller]
     pub fn create_fifo(&self, path: &Path) -> Result<(), DiskError> {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        use rustix::fs::{CWD, FileType, mknodat};
         self.perform(&Effect::Create { path }, || {
             mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from)
         })
         .tried("create the pipe", path)
     }
 
-    /// Opens an existing file for reading and writing.
+    /// Makes a symbolic link. Nothing of ours follows it.
     ///
     /// # Errors
-    /// `NotFound` when there is none; otherwise what the system says.
+    /// `AlreadyExists` when the name is taken; otherwise what the system says.
+    #[track_caller]
+    pub fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
+        self.perform(&Effect::Create { path }, || Ok(rustix::fs::symlink(target, path)?))
+            .tried("make the link", path)
+    }
+
+    /// Opens an existing file for reading and writing. A link is not followed.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none; [`super::NotRegular`] inside of the system's reason; otherwise what the system
+    /// says.
     pub fn open(&self, path: &Path) -> Result<DiskFile, DiskError> {
         self.check_home(path)
-            .and_then(|()| OpenOptions::new().read(true).write(true).open(path))
+            .and_then(|()| open_carefully(path, OFlags::RDWR, Mode::empty()))
             .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
             .tried("open for writing", path)
     }
 
     /// Opens a file for reading and writing and makes it, with owner-only permissions, when it is not
-    /// there. The name is durable only after [`Disk::sync_dir`].
+    /// there. The name is durable only after [`Disk::sync_dir`]. A link is not followed.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; [`super::NotRegular`] inside of it.
     #[track_caller]
     pub fn open_or_create(&self, path: &Path) -> Result<DiskFile, DiskError> {
-        loop {
+        for _ in 0..MOST_TRIES {
             match self.open(path) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 other => return other,
@@ -237,19 +254,19 @@ impl Disk {
                 other => return other,
             }
         }
+        Err(io::Error::other("it comes and goes")).tried("open for writing", path)
     }
 
     /// Opens a file so that every write lands at its end, also when others write; makes it when absent.
     /// For the output of jobs, which the job itself writes: the content is not seen by the observer.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; [`super::NotRegular`] inside of it.
     #[track_caller]
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
-        self.perform(&Effect::Create { path }, || {
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path)
-        })
-        .tried("open for appending", path)
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+        self.perform(&Effect::Create { path }, || open_carefully(path, flags, Mode::RUSR | Mode::WUSR))
+            .tried("open for appending", path)
     }
 
     /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
@@ -419,7 +436,7 @@ impl Disk {
 /// A file that is made without a name, locked, and then given its name. `None` where one of that cannot be
 /// done; only that the name is taken is an error.
 fn new_locked(path: &Path, mode: u32) -> io::Result<Option<File>> {
-    use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+    use rustix::fs::{AtFlags, CWD, linkat, open};
     use std::os::fd::AsRawFd;
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let Ok(unnamed) = open(parent(path), flags, Mode::from_raw_mode(mode)) else { return Ok(None) };

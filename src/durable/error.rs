@@ -4,6 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::home::NotHome;
+use super::regular::read_regular;
+
+/// The longest file that is read whole, in bytes.
+const LONGEST: u64 = 1 << 30;
 
 /// An effect or a read that the system refused.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +69,13 @@ impl<T> Tried<T> for io::Result<T> {
     }
 }
 
-/// Reads a whole file; `None` when there is none.
+/// Reads a whole file of the state directory; `None` when there is none.
 ///
 /// # Errors
-/// What the system says, other than that the file is not there.
+/// What the system says, other than that the file is not there; that it is no regular file, or longer than
+/// such files are.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match std::fs::read(path) {
+    match read_regular(path, LONGEST) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).tried("read", path),

@@ -18,7 +18,14 @@ use serde::{Deserialize, Serialize};
 use super::disk::{Disk, DiskFile};
 use super::error::{DiskError, Tried};
 use super::home::{NotHome, leads_nowhere};
+use super::regular::{open_regular, read_regular};
 use super::replace::Temporary;
+
+/// What a lock file says of its holder is not longer, in bytes.
+const LONGEST_HINT: u64 = 64 << 10;
+
+/// So often the file is locked that has the name by then.
+const MOST_TRIES: u32 = 100;
 
 /// Who holds a lock, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +85,7 @@ impl FileLock {
     /// # Errors
     /// [`LockError::Held`] with the holder after the wait.
     pub fn acquire(disk: &Disk, path: &Path, wait: Duration) -> Result<FileLock, LockError> {
-        let begun = Instant::now();
+        let (begun, mut tries) = (Instant::now(), 0);
         let mut pause = Duration::from_micros(200);
         loop {
             let file = disk.open_or_create(path)?;
@@ -86,7 +93,13 @@ impl FileLock {
                 if is_named(file.as_file(), path) {
                     return Ok(FileLock { file, owner: std::process::id() });
                 }
-                continue; // The name belongs to another file by now: lock that one.
+                // The name belongs to another file by now: lock that one. Not for ever: some job may exchange it all the
+                // time.
+                tries += 1;
+                if tries < MOST_TRIES {
+                    continue;
+                }
+                return Err(io::Error::other("it is exchanged all the time")).tried("lock", path)?;
             }
             let waited = begun.elapsed();
             if waited >= wait {
@@ -108,7 +121,7 @@ impl FileLock {
         grace: Duration,
         may_lock: impl Fn(&File, &Metadata) -> bool,
     ) -> Result<Taken, DiskError> {
-        let begun = Instant::now();
+        let (begun, mut tries) = (Instant::now(), 0);
         loop {
             let file = disk.open(path)?;
             let opened = file.as_file().metadata().tried("look at", path)?;
@@ -125,7 +138,12 @@ impl FileLock {
                 if is_same(&opened, path) {
                     return Ok(Taken::Ours(FileLock { file, owner: std::process::id() }));
                 }
-                continue; // The name belongs to another file by now: lock that one.
+                // The name belongs to another file by now: lock that one.
+                tries += 1;
+                if tries < MOST_TRIES {
+                    continue;
+                }
+                return Err(io::Error::other("it is exchanged all the time")).tried("lock", path);
             }
             if begun.elapsed() >= grace {
                 return Ok(Taken::Held);
@@ -293,7 +311,7 @@ impl Drop for HeldFile<'_> {
 /// # Errors
 /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
 pub fn is_held(path: &Path) -> Result<bool, DiskError> {
-    let file = File::open(path).tried("open", path)?;
+    let file = open_regular(path).tried("open", path)?;
     probe(&file).tried("probe the lock", path)
 }
 
@@ -312,7 +330,7 @@ pub(crate) fn probe(file: &File) -> io::Result<bool> {
 /// Who holds the lock, as far as the lock file tells.
 #[must_use]
 pub fn holder_of(path: &Path) -> Option<Holder> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&read_regular(path, LONGEST_HINT).ok()?).ok()
 }
 
 /// Locks an open file, for as long as it, or a duplicate of it in whichever process, is open; false when another

@@ -14,6 +14,7 @@ pub mod mutation;
 mod noreplace;
 mod page_guard;
 mod quarantine;
+mod regular;
 mod replace;
 pub(crate) mod sealed;
 mod shared_page;
@@ -29,5 +30,9 @@ pub use home::{Home, NotHome};
 pub(crate) use lock::try_lock;
 pub use lock::{FileLock, Holder, LockError, Taken, holder_of, is_held};
 pub use quarantine::{Quarantine, QuarantineNote};
+pub use regular::{
+    NotRegular, NotSole, TooLong, is_not_regular, open_regular, open_sole, open_theirs, read_at_most,
+    read_regular,
+};
 pub use replace::{TEMPORARY_PREFIX, Unpublished, create, create_many, replace, replace_with};
 pub use weakness::{has_weakness, is_weakness};

@@ -3,13 +3,18 @@
 //! `quarantine/<checksum>-<bytes>-<name>` is the file (or the bytes cut from one), `….why.json` the note. A copy of
 //! the same bytes of the same file is kept once, however often recovery runs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::error::{DiskError, Tried};
+use super::regular::{is_not_regular, read_regular};
 use super::replace::replace;
+
+/// The longest file that is copied, in bytes; segments of logs are a part of that.
+const LONGEST_COPY: u64 = 64 << 20;
 
 /// Why something is in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,20 +50,26 @@ impl Quarantine {
     /// Keeps a copy of a whole file and leaves the original in place.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; that it is no regular file, or too long for a copy.
     #[track_caller]
     pub fn keep_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
-        let bytes = std::fs::read(path).tried("read", path)?;
+        let bytes = read_regular(path, LONGEST_COPY).tried("read", path)?;
         self.keep(path, None, &bytes, reason, at)
     }
 
-    /// Moves a file: the copy is durable before the original goes.
+    /// Moves a file: the copy is durable before the original goes. One that is too long for a copy, and what is no
+    /// regular file, gets its new name instead.
     ///
     /// # Errors
     /// What the system says.
     #[track_caller]
     pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
-        let kept = self.keep_file(path, reason, at)?;
+        let kept = match self.keep_file(path, reason, at) {
+            Err(e) if is_not_regular(&e.source) || e.kind() == ErrorKind::FileTooLarge => {
+                return self.take_other(path, reason, at);
+            }
+            kept => kept?,
+        };
         self.disk.remove_file(path)?;
         self.disk.sync_dir(super::disk::parent(path))?;
         Ok(kept)

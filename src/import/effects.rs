@@ -47,6 +47,7 @@ impl Effects<'_> {
         }
         let paths = self.dir.paths.job(&id.to_string())?;
         self.dir.disk.ensure_dir(&paths.workspace)?;
+        self.dir.ensure_attempts(&paths)?;
         let mut text = text.to_owned();
         if !text.ends_with('\n') {
             text.push('\n');

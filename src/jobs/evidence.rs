@@ -59,7 +59,7 @@ pub struct Judgement {
     pub freshness: Option<Freshness>,
     /// What is not as it should be, while it lives.
     pub conditions: Vec<Condition>,
-    /// Files in the workspace that cannot be understood: for the quarantine.
+    /// Files of the attempt that cannot be understood: for the quarantine.
     pub damaged: Vec<&'static str>,
 }
 

@@ -1,6 +1,6 @@
 //! Follows what a job prints, over its attempts, as `tail -F` follows a file.
 //!
-//! The file that is being read stays open: it may be moved to `attempts/<n>/` meanwhile. A file that became
+//! The file that is being read stays open: it may be moved to those of earlier attempts meanwhile. A file that became
 //! shorter is read from its beginning; one that took the name of the one being read is read after that was
 //! read to its end; what an output limit drops before it was read is passed over.
 
@@ -86,7 +86,7 @@ impl Follower {
 
     fn is_replaced(&self, output: &Output) -> bool {
         let Some(Ok(open)) = self.file.as_ref().map(File::metadata) else { return false };
-        std::fs::metadata(&output.path).is_ok_and(|m| (m.dev(), m.ino()) != (open.dev(), open.ino()))
+        output.path.symlink_metadata().is_ok_and(|m| (m.dev(), m.ino()) != (open.dev(), open.ino()))
     }
 }
 
@@ -96,10 +96,10 @@ fn has_begun(job: &Job) -> bool {
 }
 
 fn open(output: &Output) -> Result<Option<File>, DiskError> {
-    match File::open(&output.path) {
+    match output.open() {
         Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).tried("open", &output.path),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e),
     }
 }
 

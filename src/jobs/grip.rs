@@ -2,23 +2,39 @@
 
 use super::process_table::{ProcessTable, Wanted};
 use super::recover::lock_job;
-use crate::durable::{FileLock, LockError};
+use crate::durable::{Disk, FileLock, LockError};
 use crate::queue::JobId;
-use crate::state::StateDir;
+use crate::state::{JobPaths, StateDir};
 use crate::system::ProcessIdentity;
 
-/// A job's `sentinel.lock`, held exclusively.
+/// A job's `sentinel.lock`, held exclusively. Where there was none before, there is none afterwards.
 #[derive(Debug)]
 pub struct Grip {
     _lock: FileLock,
+    made: Option<(Disk, JobPaths)>,
 }
 
-/// Takes hold of a job's workspace; makes workspace and lock when they are not there.
+/// Takes hold of a job; makes its lock, and the folder that the lock is in, when they are not there.
 ///
 /// # Errors
 /// [`LockError::Held`] when a supervisor, or somebody else who judges the job, holds it.
 pub fn grip(dir: &StateDir, id: &JobId) -> Result<Grip, LockError> {
-    lock_job(dir, id).map(|lock| Grip { _lock: lock })
+    let paths = dir.paths.job(&id.to_string()).ok();
+    let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
+    lock_job(dir, id).map(|lock| Grip { _lock: lock, made })
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        let Some((disk, paths)) = &self.made else { return };
+        let lock = paths.sentinel_lock();
+        let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
+        // The lock is still held: a process that waits for it looks at the name again, and makes another.
+        if names().all(|entry| entry.path() == lock) {
+            // What is left is a lock that nobody holds; the next startup removes it.
+            let _ = disk.remove_file(&lock).and_then(|()| disk.remove_dir(&paths.attempts));
+        }
+    }
 }
 
 /// What of a job lives, whatever the queue says of it.

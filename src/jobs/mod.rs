@@ -10,6 +10,7 @@ mod follow;
 mod grip;
 mod keeper;
 mod kinship;
+mod layout_2;
 pub mod marks;
 mod output;
 mod process_table;
@@ -39,6 +40,7 @@ pub(crate) use fence::{MadeFor, Populated, lock_name, populated, sweep};
 pub use follow::Follower;
 pub use grip::{Grip, Life, grip, life_of};
 pub use keeper::{keep_output, size_of_output_pipe};
+pub use layout_2::{Moved, WhyLeft, move_attempts};
 pub use output::{Output, exit_line};
 pub use process_table::{LivingJob, ProcessTable};
 pub use prune::{
@@ -59,7 +61,7 @@ pub use starts_held::{StartsHeld, hanging_starts, starts_held};
 pub use stored::Stored;
 pub use supervise::{
     CommandRequest, HOST_TOO_WEAK, HeldRepository, NotStarted, RepositoryGate, RepositoryRefused,
-    SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, supervise,
+    SuperviseError, SuperviseSettings, Supervised, Surroundings, Visit, exec_command, not_begun, supervise,
 };
 pub(crate) use survivors::{Survivor, Users, among, of_lock, users_of};
 pub(crate) use traces::serves_a_job;

@@ -2,13 +2,17 @@
 //!
 //! Jobs print what they like: any bytes, of any length. Readers here take a tail and never the whole
 //! file unless asked, and decode with replacement characters.
+//!
+//! What a job printed is a regular file that only the server's user could make; the output of a job that was taken over
+//! is one in the other server's workspace, whose path nobody else may have led elsewhere (`durable::open_theirs`).
+//! Anything else in its place is an error that says so, never what the job printed.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::sentinel::Sentinel;
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, Tried, open_regular, open_theirs};
 use crate::queue::Job;
 use crate::state::StateDir;
 use crate::state::names::BadName;
@@ -38,24 +42,36 @@ impl Output {
         let foreign = course.output.as_ref().or_else(|| course.adopted.as_ref().map(|a| &a.output));
         let attempt = attempt.unwrap_or(job.attempt);
         // The first attempt of a job that was taken over was another server's.
-        if let Some(path) = foreign.filter(|_| attempt == 1 || !paths.output().exists()) {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        if let Some(path) = foreign.filter(|_| attempt == 1 || !is_there(&paths.output())) {
             return Ok(Output { path: path.clone(), has_exit_line: true });
         }
         let moved = paths.attempt(attempt).join("output.log");
         // An earlier attempt's output is moved away only when the next one starts.
         let latest = Sentinel::read(&paths.sentinel()).ok().and_then(|s| Some(s.whole()?.attempt));
         let is_of_another = latest.map_or(attempt < job.attempt, |latest| latest != attempt);
-        let is_moved = moved.exists() || is_of_another;
+        let is_moved = is_there(&moved) || is_of_another;
         let path = if is_moved { moved } else { paths.output() };
         Ok(Output { path, has_exit_line: false })
+    }
+
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// `NotFound` when nothing was printed; [`crate::durable::NotRegular`] or [`crate::durable::NotSole`] inside of the
+    /// system's reason; otherwise what the system says.
+    pub(super) fn open(&self) -> Result<File, DiskError> {
+        let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };
+        file.tried("open", &self.path)
     }
 
     /// Where the job's own output ends in the file: before the exit line, if there is one.
     ///
     /// # Errors
-    /// `NotFound` when nothing was printed; otherwise what the system says.
+    /// `NotFound` when nothing was printed; otherwise what the system says, or that something else has the name of the
+    /// output.
     pub fn len(&self) -> Result<u64, DiskError> {
-        let file = File::open(&self.path).tried("open", &self.path)?;
+        let file = self.open()?;
         let len = file.metadata().tried("look at", &self.path)?.len();
         if !self.has_exit_line {
             return Ok(len);
@@ -70,7 +86,7 @@ impl Output {
     /// # Errors
     /// As [`Output::len`].
     pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
-        let file = File::open(&self.path).tried("open", &self.path)?;
+        let file = self.open()?;
         Ok(offset.max(beginning(&file).tried("read", &self.path)?))
     }
 
@@ -87,7 +103,7 @@ impl Output {
     /// # Errors
     /// `NotFound` when nothing was printed; otherwise what the system says.
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
-        let mut file = File::open(&self.path).tried("open", &self.path)?;
+        let mut file = self.open()?;
         Ok(read_part(&mut file, self, offset, most).tried("read", &self.path)?.1)
     }
 
@@ -139,7 +155,7 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 /// # Errors
 /// `NotFound` when there is no file; otherwise what the system says.
 pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
-    let file = File::open(path).tried("open", path)?;
+    let file = open_theirs(path).tried("open", path)?;
     let len = file.metadata().tried("look at", path)?.len();
     Ok(find_exit_line(&file, len).tried("read", path)?.map(|(_, code)| code))
 }
@@ -159,7 +175,8 @@ fn find_exit_line(mut file: &File, len: u64) -> io::Result<Option<(u64, i32)>> {
 }
 
 fn read_at(file: &mut (impl Read + Seek), offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    // Of a file with holes the length tells little.
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
     file.seek(SeekFrom::Start(offset))?;
     file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -14,7 +14,9 @@ use std::sync::OnceLock;
 use super::kinship::Tokens;
 use super::marks;
 use super::survivors::{Survivor, of_attempts};
-use super::traces::{Errand, is_keeper, job_of_output, kept_by, output_files, pipes, real_name};
+use super::traces::{
+    Errand, PrintsTo, in_present_layout, is_keeper, job_of_output, kept_by, outputs_of, pipes, real_name,
+};
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
 use crate::system::{ProcessIdentity, look_when_settled, process_stat};
@@ -26,8 +28,8 @@ pub struct ProcessTable {
     /// What the control groups tell, for the one state directory that is asked about: read once too, so that nothing
     /// is counted by one question and missed by the next.
     survivors: OnceLock<Vec<Survivor>>,
-    /// A folder of workspaces, and its real name.
-    real_jobs: OnceLock<(PathBuf, PathBuf)>,
+    /// A state directory, and its real name.
+    real_root: OnceLock<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ struct Scan {
     by_session: HashMap<u32, Vec<usize>>,
     /// Those that write to a file of the name that a job's output has.
     by_output: HashMap<PathBuf, Vec<usize>>,
+    /// Those that print into the pipe that is emptied into an output, as that is named in the present layout.
+    by_named_pipe: HashMap<PathBuf, Vec<usize>>,
     /// Those that print into a pipe.
     by_pipe: HashMap<u64, Vec<usize>>,
     /// The pipes that are emptied into an output.
@@ -142,10 +146,10 @@ impl ProcessTable {
         self.scan.get().is_some()
     }
 
-    /// The real name of a folder of workspaces; found out once for all jobs in it.
-    pub(crate) fn real_jobs(&self, jobs: &Path) -> PathBuf {
-        let (named, real) = self.real_jobs.get_or_init(|| (jobs.to_owned(), real_name(jobs)));
-        if named == jobs { real.clone() } else { real_name(jobs) }
+    /// The real name of a state directory; found out once for all its jobs.
+    pub(crate) fn real_root(&self, root: &Path) -> PathBuf {
+        let (named, real) = self.real_root.get_or_init(|| (root.to_owned(), real_name(root)));
+        if named == root { real.clone() } else { real_name(root) }
     }
 
     fn scan(&self) -> &Scan {
@@ -437,8 +441,12 @@ impl Scan {
             self.by_job.entry(job.clone()).or_default().push(at);
         }
         self.by_session.entry(stat.session).or_default().push(at);
-        for file in output_files(pid) {
-            self.by_output.entry(file).or_default().push(at);
+        for output in outputs_of(pid) {
+            let (places, path) = match output {
+                PrintsTo::File(path) => (&mut self.by_output, path),
+                PrintsTo::Pipe(path) => (&mut self.by_named_pipe, path),
+            };
+            places.entry(path).or_default().push(at);
         }
         for pipe in pipes(pid) {
             self.by_pipe.entry(pipe).or_default().push(at);
@@ -458,7 +466,7 @@ impl Scan {
             let identity = Identity::read(&StatePaths::new(root.to_owned()).identity());
             identity.is_ok_and(|found| found.is_some_and(|i| i.state_id == dir.identity.state_id))
         };
-        let printing = self.by_output.iter().filter_map(|(output, at)| {
+        let printing = self.by_output.iter().chain(&self.by_named_pipe).filter_map(|(output, at)| {
             let job = job_of_output(output)?;
             let unmarked = at.iter().map(|&at| &self.processes[at]).filter(|seen| !seen.has_mark());
             let unmarked: Vec<_> = unmarked.map(|seen| seen.identity).collect();
@@ -470,7 +478,8 @@ impl Scan {
 
     fn writing_to(&self, output: &Path) -> impl Iterator<Item = &Seen> {
         let writers = self.by_output.get(output).into_iter().flatten();
-        writers.map(|&at| &self.processes[at])
+        let printers = self.by_named_pipe.get(&in_present_layout(output)).into_iter().flatten();
+        writers.chain(printers).map(|&at| &self.processes[at])
     }
 
     fn printing_for(&self, wanted: &Wanted<'_>) -> impl Iterator<Item = &Seen> {

@@ -2,7 +2,7 @@
 //!
 //! A backup that was put back *into* the folder leaves the folder what it was. But a supervisor that was called
 //! for a claim which the log does not have yet is of a time that this log does not know, unless its sentinel is
-//! there: then only the log lost its end, which is mended by what the workspace tells. The same is true of a control
+//! there: then only the log lost its end, which is mended by what the attempt's files tell. The same is true of a control
 //! group with processes that was made for such a claim: its supervisor may be gone.
 
 use std::collections::HashSet;
@@ -50,8 +50,9 @@ fn notice_by_group(dir: &mut StateDir, fenced: &[u64], end: u64) -> Result<bool,
     if ahead.is_empty() {
         return Ok(false);
     }
-    let workspaces = std::fs::read_dir(dir.paths.jobs()).into_iter().flatten().flatten();
-    let names = workspaces.filter_map(|entry| decode(entry.file_name().to_str()?));
+    let listed = |folder| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = listed(dir.paths.jobs()).chain(listed(dir.paths.attempts()));
+    let names = folders.filter_map(|entry| decode(entry.file_name().to_str()?));
     let sentinels = names.filter_map(|name| Sentinel::read(&dir.paths.job(&name).ok()?.sentinel()).ok());
     let named: HashSet<u64> = sentinels.filter_map(|found| Some(found.whole()?.claim)).collect();
     let Some(claim) = ahead.into_iter().find(|claim| !named.contains(claim)) else { return Ok(false) };

@@ -4,20 +4,22 @@
 //! is none of them: that is an error, and makes a verdict `unknown`.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{Disk, DiskError, Tried, replace};
+use crate::durable::{Disk, DiskError, Tried, is_not_regular, open_regular, read_at_most, replace};
 
 /// The version that these files bear. A reader takes what it knows from a later one.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
 
 /// What is read at one go, in bytes.
 const USUAL_LENGTH: usize = 4096;
+/// No such file is longer, in bytes: a command line, which the sentinel has, is at most a quarter of the stack's limit.
+const LONGEST: u64 = 16 << 20;
 
 /// What was found where a document should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,19 +56,30 @@ impl<T> Stored<T> {
 pub(crate) fn read_stored_with_time<T: DeserializeOwned>(
     path: &Path,
 ) -> Result<(Stored<T>, Option<SystemTime>), DiskError> {
-    let Some(file) = open(path)? else { return Ok((Stored::Missing, None)) };
+    let file = match open(path)? {
+        Stored::Whole(file) => file,
+        Stored::Missing => return Ok((Stored::Missing, None)),
+        Stored::Damaged { reason } => return Ok((Stored::Damaged { reason }, None)),
+    };
     let metadata = file.metadata().tried("look at", path)?;
     Ok((read_and_parse(file).tried("read", path)?, metadata.modified().ok()))
 }
 
 pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>, DiskError> {
-    open(path)?.map_or(Ok(Stored::Missing), |file| read_and_parse(file).tried("read", path))
+    match open(path)? {
+        Stored::Whole(file) => read_and_parse(file).tried("read", path),
+        Stored::Missing => Ok(Stored::Missing),
+        Stored::Damaged { reason } => Ok(Stored::Damaged { reason }),
+    }
 }
 
-fn open(path: &Path) -> Result<Option<File>, DiskError> {
-    match File::open(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        file => Ok(Some(file.tried("open", path)?)),
+/// What is no regular file is damage: it costs its job, and no wait.
+fn open(path: &Path) -> Result<Stored<File>, DiskError> {
+    match open_regular(path) {
+        Ok(file) => Ok(Stored::Whole(file)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Stored::Missing),
+        Err(e) if is_not_regular(&e) => Ok(Stored::Damaged { reason: e.to_string() }),
+        Err(e) => Err(e).tried("open", path),
     }
 }
 
@@ -79,7 +92,13 @@ fn read_and_parse<T: DeserializeOwned>(mut file: File) -> std::io::Result<Stored
         return Ok(parse(&start[..length]));
     }
     let mut bytes = start.to_vec();
-    file.read_to_end(&mut bytes)?;
+    match read_at_most(&file, LONGEST) {
+        Ok(rest) => bytes.extend(rest),
+        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+            return Ok(Stored::Damaged { reason: e.to_string() });
+        }
+        Err(e) => return Err(e),
+    }
     Ok(parse(&bytes))
 }
 

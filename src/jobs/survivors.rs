@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use super::fence::{self, Populated};
 use super::marks;
-use super::traces::{job_of_output, output_files};
+use super::traces::{job_of_output, outputs_of};
 use crate::queue::{JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::{Cgroup, ProcessIdentity, environment_of};
@@ -116,7 +116,7 @@ impl Told {
 
 /// The job whose output a process prints to, by the name that the output had.
 fn job_of(pid: u32) -> Option<JobId> {
-    output_files(pid).find_map(|output| job_of_output(&output))
+    outputs_of(pid).find_map(|output| job_of_output(&output.path()))
 }
 
 impl Survivor {

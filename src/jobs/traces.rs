@@ -1,9 +1,9 @@
 //! What tells a process of a job apart from others without its environment and without its files: how the
 //! program was called, and where its output goes.
 //!
-//! A job may remove its whole workspace, and a command may clear its environment. What is left is that a
+//! A job of the server's user may remove all its files, and a command may clear its environment. What is left is that a
 //! supervisor, and a process that is about to become a command, name state directory, job and claim in
-//! their arguments; and that a command prints into the pipe of its job, whose name was in the job's workspace and is
+//! their arguments; and that a command prints into the pipe of its job, whose name was beside the job's output and is
 //! shown by its descriptors also when nothing has that name any more. A command that has cleared its environment and
 //! sent its output elsewhere, and whose supervisor was killed, is not found once its files are gone.
 
@@ -23,6 +23,9 @@ const WORDS: [&[u8]; 2] = [b"supervise", b"exec-command"];
 const KEEPER: &[u8] = b"keep-output";
 /// What the system appends to the name of a file that was removed.
 const REMOVED: &[u8] = b" (deleted)";
+/// The folder of all workspaces, and the one of what the server keeps about attempts.
+const JOBS: &str = "jobs";
+const ATTEMPTS: &str = "attempts";
 /// The name of every job's output.
 const OUTPUT: &str = "output.log";
 /// The name that the pipe in front of it had for a moment.
@@ -86,7 +89,7 @@ pub fn supervisor_above() -> Option<u32> {
 /// somebody can print into that pipe, and ties the pipe to the job when all files are gone; a process of the job it is
 /// not.
 pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
-    Some((pipe_of(pid, 0)?, output_files(pid).next()?))
+    Some((pipe_of(pid, 0)?, outputs_of(pid).next()?.path()))
 }
 
 /// Whether a process is the keeper of an output.
@@ -105,32 +108,57 @@ pub(super) fn pipes(pid: u32) -> impl Iterator<Item = u64> {
     STREAMS.into_iter().filter_map(move |stream| pipe_of(pid, stream))
 }
 
+/// Where a process prints to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PrintsTo {
+    /// An output itself.
+    File(PathBuf),
+    /// The pipe that is emptied into an output. The file may have been moved since, from the workspace: it is named as
+    /// in the present layout.
+    Pipe(PathBuf),
+}
+
+impl PrintsTo {
+    pub(super) fn path(self) -> PathBuf {
+        match self {
+            PrintsTo::File(path) | PrintsTo::Pipe(path) => path,
+        }
+    }
+}
+
 /// The outputs of jobs that a process prints to: by the name of the file, or of the pipe that is emptied into it,
 /// whether these still have that name or not.
-pub(super) fn output_files(pid: u32) -> impl Iterator<Item = PathBuf> {
+pub(super) fn outputs_of(pid: u32) -> impl Iterator<Item = PrintsTo> {
     let links =
         STREAMS.into_iter().filter_map(move |n| std::fs::read_link(format!("/proc/{pid}/fd/{n}")).ok());
     links.map(without_removal).filter_map(|file| match file.file_name()?.to_str()? {
-        OUTPUT => Some(file),
-        OUTPUT_PIPE => Some(file.with_file_name(OUTPUT)),
+        OUTPUT => Some(PrintsTo::File(file)),
+        OUTPUT_PIPE => Some(PrintsTo::Pipe(in_present_layout(&file.with_file_name(OUTPUT)))),
         _ => None,
     })
 }
 
-/// The job that an output is of, by the name of its workspace.
+/// An output by the name that it has in the present layout: of `…/jobs/<id>/output.log`, `…/attempts/<id>/output.log`.
+pub(super) fn in_present_layout(output: &Path) -> PathBuf {
+    let moved = || {
+        let folder = output.parent()?;
+        let (root, name) = (folder.parent()?, folder.file_name()?);
+        (root.file_name()? == JOBS).then(|| root.with_file_name(ATTEMPTS).join(name).join(OUTPUT))
+    };
+    moved().unwrap_or_else(|| output.to_owned())
+}
+
+/// The job that an output is of, by the name of its folder.
 pub(super) fn job_of_output(output: &Path) -> Option<JobId> {
     decode(output.parent()?.file_name()?.to_str()?)?.parse().ok()
 }
 
-/// The output's path as the system names open files, also when the workspace is gone. `real_jobs` is the
-/// real name of the folder of all workspaces.
-pub(super) fn real_output(paths: &JobPaths, real_jobs: &Path) -> PathBuf {
+/// The output's path as the system names open files, also when its folder is gone. `real_root` is the real name of
+/// the state directory.
+pub(super) fn real_output(paths: &JobPaths, real_root: &Path) -> PathBuf {
     let output = paths.output();
-    let is_link = std::fs::symlink_metadata(&paths.workspace).is_ok_and(|m| m.is_symlink());
-    if let Some(name) = paths.workspace.file_name().filter(|_| !is_link) {
-        return real_jobs.join(name).join(OUTPUT);
-    }
-    real_name(&output)
+    let named = output.ancestors().nth(3).and_then(|root| output.strip_prefix(root).ok());
+    named.map_or_else(|| real_name(&output), |named| real_root.join(named))
 }
 
 /// A path without symbolic links, as far as it is there.
@@ -165,6 +193,13 @@ mod tests {
         assert_eq!(call("submit"), None);
         assert_eq!(parse(&["recoveryctl", "supervise", "--job", "a", "--claim", "7"]), None);
         assert_eq!(parse(&["recoveryctl", "supervise", "--state-dir", "/s", "--job", "a"]), None);
+    }
+
+    #[test]
+    fn output_of_layout_2_is_known_by_its_present_name() {
+        let there = Path::new("/s/attempts/a/output.log");
+        assert_eq!(in_present_layout(Path::new("/s/jobs/a/output.log")), there);
+        assert_eq!(in_present_layout(there), there);
     }
 
     #[test]

@@ -58,10 +58,13 @@ impl World<'_> {
         }
     }
 
-    /// That nobody holds a workspace's sentinel. `own` when the one who asks holds it.
-    pub(super) fn lock_free(&self, workspace: &Path, own: bool) -> Check {
+    /// That nobody holds a job's sentinel. `own` when the one who asks holds it.
+    pub(super) fn lock_free(&self, id: &JobId, own: bool) -> Check {
         const NAME: &str = "lock-free";
-        if let Some(kind) = self.network_of(workspace) {
+        let Ok(paths) = self.dir.paths.job(&id.to_string()) else {
+            return Check::new(NAME, None, "its id cannot be a file name");
+        };
+        if let Some(kind) = self.network_of(&self.dir.paths.attempts()) {
             return Check::new(
                 NAME,
                 None,
@@ -71,7 +74,7 @@ impl World<'_> {
         if own {
             return Check::is(NAME, true, "sentinel.lock was free and is held for this look");
         }
-        match is_held(&workspace.join("sentinel.lock")) {
+        match is_held(&paths.sentinel_lock()) {
             Ok(false) => Check::is(NAME, true, "sentinel.lock is free"),
             Ok(true) => Check::is(NAME, false, "sentinel.lock is held: something lives there"),
             Err(e) if e.is_not_found() => Check::is(NAME, true, "there is no sentinel.lock"),

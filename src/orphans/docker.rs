@@ -71,9 +71,7 @@ impl World<'_> {
             DockerKind::Volume => self.not_a_job(id),
             _ => self.job_over(id),
         });
-        if let Ok(paths) = self.dir.paths.job(&id.to_string()) {
-            checks.push(self.lock_free(&paths.workspace, false));
-        }
+        checks.push(self.lock_free(id, false));
         checks.extend([self.no_process(id), self.no_cleanup(id)]);
         if object.kind == DockerKind::Volume {
             checks.push(self.unused(object));

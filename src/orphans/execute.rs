@@ -12,7 +12,7 @@ use super::trash::{self, TrashError};
 use super::world::{OrphanSettings, World};
 use crate::durable::log::LogError;
 use crate::durable::tree::{TakeError, TreeIdentity, TreeSize, measure_tree};
-use crate::durable::{Abandoned, DiskError, FileLock, LockError, remove_abandoned};
+use crate::durable::{Abandoned, DiskError, LockError, remove_abandoned};
 use crate::jobs::{Grip, grip};
 use crate::locks::{self, JobLivenessOf, LockOutcome};
 use crate::queue::{JobId, Queue, QueueError};
@@ -259,10 +259,10 @@ impl Work<'_> {
         // Before a lock file is made in a folder, which changes its age.
         let ages: Vec<Option<TreeSize>> = candidates.iter().map(size_of).collect();
         let first = self.judged(candidates.into_iter().zip(ages).collect(), queue, job_liveness, false)?;
-        let mut held = Vec::new();
+        let (mut held, mut grips) = (Vec::new(), Vec::new());
         for (candidate, size) in first {
-            match self.hold(&candidate) {
-                Ok(lock) => held.push((candidate, size, lock)),
+            match self.hold(&candidate, &mut grips) {
+                Ok(()) => held.push((candidate, size)),
                 Err(LockError::Held { .. }) => {
                     let check = Check::is("lock-free", false, "sentinel.lock is held: something lives there");
                     self.refused(candidate, check)?;
@@ -271,9 +271,7 @@ impl Work<'_> {
             }
         }
         queue.refresh()?;
-        let (candidates, _locks): (Vec<_>, Vec<_>) =
-            held.into_iter().map(|(candidate, size, lock)| ((candidate, size), lock)).unzip();
-        for (candidate, _) in self.judged(candidates, queue, job_liveness, true)? {
+        for (candidate, _) in self.judged(held, queue, job_liveness, true)? {
             if self.executed.dry_run {
                 let bytes = candidate.bytes;
                 self.removed(candidate, bytes, "would be removed")?;
@@ -310,22 +308,16 @@ impl Work<'_> {
         Ok(passed)
     }
 
-    /// The sentinel's lock of a workspace, while it is judged and taken away.
-    fn hold(&self, candidate: &Candidate) -> Result<Option<FileLock>, LockError> {
-        let (Target::Tree { job: Some(_), .. }, Some(path)) = (&candidate.what, &candidate.path) else {
-            return Ok(None);
-        };
-        let workspace = match candidate.kind {
-            OrphanKind::JobDirectory => path.as_path(),
-            _ => path.parent().unwrap_or(path),
-        };
-        // A dry run leaves no lock file behind.
-        let lock = workspace.join("sentinel.lock");
-        let is_there = lock.symlink_metadata().is_ok_and(|m| m.is_file());
-        if !is_there && (self.executed.dry_run || !workspace.is_dir()) {
-            return Ok(None);
+    /// The lock of the job whose folder it is, while that is judged and taken away.
+    fn hold(&self, candidate: &Candidate, grips: &mut Vec<(JobId, Grip)>) -> Result<(), LockError> {
+        let Target::Tree { job: Some(id), .. } = &candidate.what else { return Ok(()) };
+        let is_there = self.dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel_lock().exists());
+        // A dry run makes no lock file.
+        if grips.iter().any(|(held, _)| held == id) || !is_there && self.executed.dry_run {
+            return Ok(());
         }
-        FileLock::try_acquire(&self.dir.disk, &lock).map(Some)
+        grips.push((id.clone(), grip(self.dir, id)?));
+        Ok(())
     }
 
     fn remove(
@@ -412,9 +404,9 @@ impl Work<'_> {
         let mut grips: Vec<(JobId, Grip)> = Vec::new();
         for candidate in candidates {
             let Some(id) = job_of(candidate) else { continue };
-            let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);
-            // Without a workspace nothing has begun; one is not made for this.
-            if grips.iter().any(|(held, _)| *held == id) || !workspace.is_ok_and(|w| w.is_dir()) {
+            let attempts = self.dir.paths.job(&id.to_string()).map(|paths| paths.attempts);
+            // Without that folder nothing has begun; one is not made for this.
+            if grips.iter().any(|(held, _)| *held == id) || !attempts.is_ok_and(|folder| folder.is_dir()) {
                 continue;
             }
             grips.extend(grip(self.dir, &id).ok().map(|grip| (id, grip)));

@@ -1,4 +1,5 @@
-//! Folders of the state directory: workspaces without a job, staging folders, indexes, strange sentinels.
+//! Folders of the state directory: workspaces, and what was kept about attempts, without a job; staging folders, indexes,
+//! strange sentinels.
 
 use std::path::{Path, PathBuf};
 
@@ -75,13 +76,6 @@ impl World<'_> {
                             found.push((OrphanKind::Index, index, Some(id.clone())));
                         }
                     }
-                    if wanted(OrphanKind::Sentinel) {
-                        scanned.count(OrphanKind::Sentinel, 1);
-                        if self.has_strange_sentinel(&entry.path(), &id) {
-                            let path = entry.path().join("sentinel.json");
-                            found.push((OrphanKind::Sentinel, path, Some(id)));
-                        }
-                    }
                 }
                 Entry::Staging => {
                     scanned.count(OrphanKind::StagingDirectory, 1);
@@ -90,9 +84,40 @@ impl World<'_> {
                 Entry::Other => {}
             }
         }
+        self.scan_attempts(wanted, scanned, &mut found)?;
         found.retain(|(kind, _, _)| wanted(*kind));
         for candidate in side_by_side(found, |(kind, path, job)| self.folder_candidate(kind, path, job)) {
             scanned.candidates.extend(candidate?);
+        }
+        Ok(())
+    }
+
+    /// What the server keeps about the attempts of jobs that there are no more, and sentinels of other jobs.
+    fn scan_attempts(
+        &self,
+        wanted: &dyn Fn(OrphanKind) -> bool,
+        scanned: &mut Scanned,
+        found: &mut Vec<(OrphanKind, PathBuf, Option<JobId>)>,
+    ) -> Result<(), DiskError> {
+        let folder = self.dir.paths.attempts();
+        let entries = match std::fs::read_dir(&folder) {
+            // Of layout 2, before its next startup.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.tried("list", &folder)?,
+        };
+        for entry in entries.flatten() {
+            let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
+            let id = entry.file_name().to_str().filter(|_| is_dir).and_then(decode);
+            let Some(id) = id.and_then(|id| id.parse::<JobId>().ok()) else { continue };
+            if self.job(&id).is_none() {
+                scanned.count(OrphanKind::JobDirectory, 1);
+                found.push((OrphanKind::JobDirectory, entry.path(), Some(id)));
+            } else if wanted(OrphanKind::Sentinel) {
+                scanned.count(OrphanKind::Sentinel, 1);
+                if self.has_strange_sentinel(&entry.path(), &id) {
+                    found.push((OrphanKind::Sentinel, entry.path().join("sentinel.json"), Some(id)));
+                }
+            }
         }
         Ok(())
     }
@@ -114,15 +139,17 @@ impl World<'_> {
         let uses = self.in_use.seen(&path, job.as_ref(), &walk);
         let seen = SeenFolder { age_ms: age, has_mounts: size.has_mounts, uses: &uses, own: false };
         let checks = self.checks_of_folder(kind, &path, job.as_ref(), &seen);
-        let name = path.strip_prefix(self.dir.paths.jobs()).unwrap_or(&path).display().to_string();
+        let root = self.dir.paths.root();
+        let below = path.strip_prefix(self.dir.paths.jobs()).or_else(|_| path.strip_prefix(root));
+        let name = below.unwrap_or(&path).display().to_string();
         let candidate = Candidate::new(kind, &name, Some(path), Target::Tree { identity, job });
         let candidate = Candidate { bytes: size.bytes, age_ms: Some(age), ..candidate };
         Ok(Some(candidate.judged(checks)))
     }
 
     /// A sentinel that names another job than its folder, copied there by somebody.
-    fn has_strange_sentinel(&self, workspace: &Path, id: &JobId) -> bool {
-        match Sentinel::read(&workspace.join("sentinel.json")) {
+    fn has_strange_sentinel(&self, folder: &Path, id: &JobId) -> bool {
+        match Sentinel::read(&folder.join("sentinel.json")) {
             Ok(Stored::Whole(sentinel)) => sentinel.job_id != *id,
             _ => false,
         }
@@ -138,16 +165,12 @@ impl World<'_> {
     ) -> Vec<Check> {
         let mut checks = Vec::new();
         if let Some(id) = job {
-            let workspace = match kind {
-                OrphanKind::JobDirectory => path,
-                _ => path.parent().unwrap_or(path),
-            };
             if kind == OrphanKind::JobDirectory {
                 checks.extend([self.queue_complete(), self.not_a_job(id), self.no_record(id)]);
             } else {
                 checks.push(self.job_over(id));
             }
-            checks.extend([self.lock_free(workspace, seen.own), self.no_process(id), self.no_cleanup(id)]);
+            checks.extend([self.lock_free(id, seen.own), self.no_process(id), self.no_cleanup(id)]);
         }
         checks.push(self.grace(Some(seen.age_ms)));
         checks.extend([self.no_mount(seen.uses, seen.has_mounts), self.no_visitor(seen.uses)]);

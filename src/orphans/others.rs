@@ -119,18 +119,14 @@ impl World<'_> {
         let apart = theirs.is_some() && ours.is_some() && theirs != ours;
         let marked =
             self.marked(process.pid).is_some_and(|(now, job)| now == process && job == id.to_string());
-        let workspace = self.dir.paths.job(&id.to_string()).map(|p| p.workspace);
-        let mut checks = vec![
+        vec![
             Check::is("identity", marked, format!("process {} bears the mark of job {id}", process.pid)),
             Check::is("not-ours", apart, "it is in another session than the one who asks"),
             self.queue_complete(),
             self.job_over(id),
             self.grace(age_of_process(process)),
-        ];
-        if let Ok(workspace) = workspace {
-            checks.push(self.lock_free(&workspace, false));
-        }
-        checks
+            self.lock_free(id, false),
+        ]
     }
 }
 

@@ -131,7 +131,10 @@ impl<'a> Submitter<'a> {
     /// What the system says.
     pub fn is_taken(&mut self, id: &JobId) -> Result<bool, SubmitError> {
         let paths = self.dir.paths.job(&id.to_string())?;
-        if !id.is_uuid() && !may_exist(&paths.workspace)? && !may_exist(&paths.record)? {
+        let is_new = || -> Result<bool, DiskError> {
+            Ok(!may_exist(&paths.workspace)? && !may_exist(&paths.attempts)? && !may_exist(&paths.record)?)
+        };
+        if !id.is_uuid() && is_new()? {
             return Ok(false);
         }
         if let Some(queue) = &mut self.queue {

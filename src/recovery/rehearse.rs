@@ -2,7 +2,7 @@
 //!
 //! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
 //! until one of the two is written). Of what a job keeps in its workspace only the files that recovery reads
-//! are; its output is as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
+//! are; its outputs are as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
 //! somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
 //!
 //! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
@@ -34,7 +34,9 @@ use crate::state::{Standing, StateDir, StateError, StatePaths};
 /// How often a copy is begun again because somebody wrote meanwhile.
 const COPIES: usize = 5;
 
-/// The files of a workspace that recovery reads; the rest is the job's own.
+/// What a job printed, in this attempt or an earlier one.
+const OUTPUT: &str = "output.log";
+/// The files of a workspace that recovery reads, in layout 2 too; the rest is the job's own.
 const READ: &[&str] = &["sentinel.json", "sentinel.lock", "command.json", "exit.json", "checkpoint"];
 
 /// Locks that are held for moments only: those held now are given back before the copy is ready.
@@ -137,13 +139,13 @@ pub fn rehearse(
     let (before, root) = consistent_copy(dir, folder.path())?;
     let live = held_locks(dir.paths.root(), &before)?;
     let copy = StateDir {
-        paths: StatePaths::of_copy(root.clone(), dir.paths.root().to_owned()),
         disk: Disk::real(),
         // It stands for the original.
         place: dir.place.clone(),
         standing: Standing::Own,
         ..StateDir::open(&root, Disk::real(), dir.clock.clone())?
     };
+    let copy = StateDir { paths: copy.paths.of_copy(dir.paths.root().to_owned()), ..copy };
     let copy = StateDir { lock_wait: dir.lock_wait, segment_bytes: dir.segment_bytes, ..copy };
     let _held: Vec<FileLock> = live
         .iter()
@@ -285,11 +287,12 @@ fn copy_folder(
         let (name, path) = (entry.file_name(), below.join(entry.file_name()));
         let Some(kind) = kind_of(&entry, &from.join(&path))? else { continue };
         let is_read = READ.iter().any(|read| name == *read) || is_temporary_name(&name);
+        let is_output = name == OUTPUT && from.join(&path).starts_with(paths.attempts());
         if kind.is_dir() && !is_workspace {
             copy_folder(disk, from, to, &path, paths)?;
         } else if kind.is_dir() {
             disk.create_dir(&to.join(&path))?;
-        } else if kind.is_file() && (!is_workspace || is_read) {
+        } else if kind.is_file() && !is_output && (!is_workspace || is_read) {
             gone_is_none(copy_file(disk, &from.join(&path), &to.join(&path)))?;
         } else if kind.is_file() {
             // The job's own: that it is there, and how long it is, is all that counts.
@@ -332,7 +335,7 @@ fn held_locks(root: &Path, files: &Hashes) -> Result<Vec<PathBuf>, DiskError> {
     let mut held = Vec::new();
     for path in files.files.keys() {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        // A lock below a workspace's top is the job's own.
+        // A lock below a workspace's top, in layout 2, is the job's own.
         let is_ours = path.components().count() <= 3 && name.ends_with(".lock") && !MOMENTARY.contains(&name);
         if is_ours && gone_is_none(is_held(&root.join(path)))? == Some(true) {
             held.push(path.clone());

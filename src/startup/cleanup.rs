@@ -2,12 +2,14 @@
 //!
 //! Temporary files of atomic replacement are removed when no living process is writing them: they are
 //! flocked from creation to publication, see [`crate::durable::remove_abandoned`]. They are sought only
-//! directly in the state directory's own folders and in each workspace's top level, where supervisors
-//! write, and only by the exact form of our own names: what lies deeper belongs to the jobs.
+//! directly in the state directory's own folders and in the folder of each job's attempts, where supervisors
+//! write, and only by the exact form of our own names. Workspaces belong to the jobs; only while some may be as in
+//! layout 2, they are looked into too.
 //!
 //! An empty workspace whose job the queue does not know is half made: a submission or an import, which make
 //! it before they enter the job, was killed in between. It is removed when the queue is known and while
-//! nobody submits by name or imports; a folder that is not empty stays by itself.
+//! nobody submits by name or imports; a folder that is not empty stays by itself. So is a folder of attempts with
+//! nothing but a lock that nobody holds: a process that had taken hold of the job was killed.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +18,8 @@ use super::under_way::Startup;
 use super::under_way::StartupError;
 use crate::durable::{Abandoned, FileLock, LockError, is_temporary_name, remove_abandoned};
 use crate::queue::JobId;
-use crate::state::StateDir;
 use crate::state::names::decode;
+use crate::state::{JobPaths, StateDir};
 
 /// What was found and done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,7 +49,10 @@ pub fn clean_up(
     let mut folders = vec![dir.paths.root().to_owned()];
     folders.extend(dir.paths.folders());
     folders.extend([dir.paths.cleanup_archive(), dir.paths.cleanup_git()]);
-    folders.extend(sweep.workspaces());
+    folders.extend(sweep.folders_of_jobs(&dir.paths.attempts()));
+    if dir.identity.may_have_attempts_in_workspaces() {
+        folders.extend(sweep.folders_of_jobs(&dir.paths.jobs()));
+    }
     for (done, folder) in folders.iter().enumerate() {
         sweep.folder(folder);
         if !progress(done + 1, folders.len()) {
@@ -70,7 +75,9 @@ pub fn remove_half_made(
     unknown: &mut dyn FnMut(Vec<JobId>) -> Vec<JobId>,
 ) -> Result<usize, StartupError> {
     let dir = startup.dir();
-    let all = Sweep { dir, found: Cleanup::default() }.workspaces();
+    let mut sweep = Sweep { dir, found: Cleanup::default() };
+    let mut all = sweep.folders_of_jobs(&dir.paths.jobs());
+    all.extend(sweep.folders_of_jobs(&dir.paths.attempts()));
     let candidates = unknown(all.iter().filter_map(|path| job_of(path)).collect());
     if candidates.is_empty() {
         return Ok(0);
@@ -87,21 +94,38 @@ pub fn remove_half_made(
     let mut acts = Vec::new();
     for id in unknown(candidates) {
         let Ok(paths) = dir.paths.job(&id.to_string()) else { continue };
-        let (result, detail) = match dir.disk.remove_dir(&paths.workspace) {
-            Ok(()) => ("done", "it was empty, and the queue knows no such job".to_owned()),
-            // What it holds is for the scan for orphans to judge.
-            Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty || e.is_not_found() => continue,
-            Err(e) => ("failed", format!("{e}: {}", e.source)),
-        };
-        let object = startup.relative(&paths.workspace);
-        acts.push(startup.act("remove_half_made_workspace", &object, result, detail));
+        remove_lone_lock(dir, &paths);
+        for folder in [&paths.workspace, &paths.attempts] {
+            let (result, detail) = match dir.disk.remove_dir(folder) {
+                Ok(()) => ("done", "it was empty, and the queue knows no such job".to_owned()),
+                // What it holds is for the scan for orphans to judge.
+                Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty || e.is_not_found() => continue,
+                Err(e) => ("failed", format!("{e}: {}", e.source)),
+            };
+            let object = startup.relative(folder);
+            acts.push(startup.act("remove_half_made_workspace", &object, result, detail));
+        }
     }
     if acts.is_empty() {
         return Ok(0);
     }
+    dir.disk.sync_dir(&dir.paths.attempts())?;
     dir.disk.sync_dir(&dir.paths.jobs())?;
     startup.log(&acts)?;
     Ok(acts.iter().filter(|a| a.result == "done").count())
+}
+
+/// Removes the lock of a job of which there is nothing else, if nobody holds it.
+fn remove_lone_lock(dir: &StateDir, paths: &JobPaths) {
+    let lock = paths.sentinel_lock();
+    let names = || std::fs::read_dir(&paths.attempts).into_iter().flatten().flatten();
+    if names().next().is_none() || !names().all(|entry| entry.path() == lock) {
+        return;
+    }
+    // What cannot be removed stays, and is told by the folder around it.
+    if let Ok(_held) = FileLock::try_acquire(&dir.disk, &lock) {
+        let _ = dir.disk.remove_file(&lock);
+    }
 }
 
 struct Sweep<'a> {
@@ -110,11 +134,10 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// The folders in `jobs/` (no links) whose names could be a job's.
-    fn workspaces(&mut self) -> Vec<PathBuf> {
-        let jobs = self.dir.paths.jobs();
+    /// The folders in a folder (no links) whose names could be a job's.
+    fn folders_of_jobs(&mut self, folder: &Path) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = self
-            .entries(&jobs)
+            .entries(folder)
             .into_iter()
             .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
             .map(|e| e.path())
@@ -151,8 +174,8 @@ impl Sweep<'_> {
     }
 }
 
-fn job_of(workspace: &Path) -> Option<JobId> {
-    decode(workspace.file_name()?.to_str()?)?.parse().ok()
+fn job_of(folder: &Path) -> Option<JobId> {
+    decode(folder.file_name()?.to_str()?)?.parse().ok()
 }
 
 fn acts(startup: &Startup, found: &Cleanup) -> Vec<CleanupEntry> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::identity::{Identity, LAYOUT_VERSION};
-use super::paths::StatePaths;
+use super::paths::{JobPaths, StatePaths};
 use super::place::{Past, Place, Standing, record_here};
 use crate::durable::log::LogOptions;
 use crate::durable::tree::is_on_one_mount;
@@ -213,10 +213,39 @@ impl StateDir {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         match Identity::read(&self.paths.identity())? {
             Some(identity) if identity.layout < LAYOUT_VERSION => {
-                Identity { layout: LAYOUT_VERSION, ..identity }.write(&self.disk, &self.paths.identity())
+                identity.raised().write(&self.disk, &self.paths.identity())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Says durably that no job has what the server keeps about its attempts in its workspace any more. The caller has
+    /// made it so.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub fn attempts_are_moved(&self) -> Result<(), StateError> {
+        let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
+        match Identity::read(&self.paths.identity())? {
+            Some(identity) if identity.moving_attempts => {
+                Identity { moving_attempts: false, ..identity }.write(&self.disk, &self.paths.identity())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the folder for what the server keeps about a job's attempts, unless it is there.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[track_caller]
+    pub fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
+        if !paths.attempts.is_dir() {
+            // The job may have removed more than its own.
+            self.disk.ensure_dir(super::paths::above(&paths.attempts))?;
+            self.disk.ensure_dir(&paths.attempts)?;
+        }
+        Ok(())
     }
 
     /// Before a log is first opened, and before the identity is given out: the writer of `state.json` may

@@ -1,7 +1,7 @@
 //! `state.json`: which layout a state directory has, and which one it is.
 //!
 //! ```json
-//! {"layout":2,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z","incarnation":1}
+//! {"layout":3,"state_id":"0192…","created_at":"2026-03-01T09:30:00.000Z","incarnation":1}
 //! ```
 //!
 //! The id is in the first line of every log segment too, so that it can be found again when this file
@@ -11,9 +11,11 @@
 //! | --- | --- |
 //! | 1 | |
 //! | 2 | the startups that were and the acts of cleaning, once `startup/history.json` and `startup/cleanup-log.json`, are records of the log in `startup/log/`: a damaged record costs itself and not the whole history, an act is one append, and nothing is written again that is there |
+//! | 3 | what the server keeps about the attempts of a job (`sentinel.json`, `sentinel.lock`, `command.json`, `exit.json`, `output.log`, and those of earlier attempts), once in the job's workspace, is in `attempts/<id>/`, where no job of another user can change it |
 //!
 //! A later layout is refused before anything is touched. An earlier one is read as it is by every command;
-//! the next startup brings it to this version's, see [`crate::startup`].
+//! the next startup brings it to this version's, see [`crate::startup`]. While some jobs still have their files where
+//! layout 2 has them (a supervisor of that time lives), `state.json` says `"moving_attempts":true`.
 
 use std::path::Path;
 
@@ -25,7 +27,9 @@ use super::directory::StateError;
 use crate::durable::{Disk, read_optional, replace};
 
 /// The layout that this version writes. A newer one is refused, an older one is migrated by the next startup.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
+/// The first layout in which nothing that the server keeps is in a workspace.
+const ATTEMPTS_APART: u32 = 3;
 
 /// Layout and identity of a state directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Identity {
     /// nothing of the time that is lost passes for its own. In seconds since 1970, see [`super::place`].
     #[serde(default = "first_incarnation")]
     pub incarnation: u64,
+    /// Whether some jobs may still have what the server keeps about their attempts in their workspaces.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving_attempts: bool,
 }
 
 /// What a state directory has from its making on, and what earlier versions wrote none for.
@@ -56,7 +63,20 @@ impl Identity {
             state_id: Uuid::now_v7(),
             created_at: at,
             incarnation: first_incarnation(),
+            moving_attempts: false,
         }
+    }
+
+    /// The same, of the layout of this version, with all that an earlier one had elsewhere still to be moved.
+    #[must_use]
+    pub(super) fn raised(self) -> Identity {
+        Identity { layout: LAYOUT_VERSION, moving_attempts: self.may_have_attempts_in_workspaces(), ..self }
+    }
+
+    /// Whether a job may have what the server keeps about its attempts in its workspace.
+    #[must_use]
+    pub fn may_have_attempts_in_workspaces(&self) -> bool {
+        self.layout < ATTEMPTS_APART || self.moving_attempts
     }
 
     /// Reads it; `None` when there is none.

@@ -20,7 +20,7 @@ pub use cidr::{Cidr, NotACidr};
 pub use clock::{Clock, NotATime, Timestamp};
 pub use directory::{SEGMENT_BYTES, StateDir, StateError};
 pub use identity::{Identity, LAYOUT_VERSION};
-pub(crate) use paths::OWN_NAMES;
+pub(crate) use paths::{ATTEMPT_FILES, CHECKPOINT, EARLIER, LINKED, is_own_name_of_layout_2};
 pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use place::{CopiedFrom, Past, Place, PlaceRecord, Restored, Standing, StateStamp};
 pub use repair::IdentityRepair;

@@ -12,6 +12,8 @@ pub struct StatePaths {
     root: PathBuf,
     /// The root of the state directory that this is a copy of.
     copy_of: Option<PathBuf>,
+    /// Whether jobs may still have what the server keeps about them in their workspaces, as in layout 2.
+    may_be_in_workspaces: bool,
 }
 
 macro_rules! paths {
@@ -32,6 +34,7 @@ const FOLDERS: &[&str] = &[
     "queue",
     "queue/log",
     "jobs",
+    "attempts",
     "locks",
     "startup",
     "startup/log",
@@ -84,6 +87,8 @@ paths! {
     import_lock => "queue/import.lock";
     /// Job records and workspaces.
     jobs => "jobs";
+    /// What the server keeps about the attempts of jobs, where no job can change it.
+    attempts => "attempts";
     /// Workspaces of removed jobs, until they are deleted; no job's name begins with a dot.
     trash => "jobs/.trash";
     /// Repository locks.
@@ -174,13 +179,20 @@ impl StatePaths {
     /// The paths below a root.
     #[must_use]
     pub fn new(root: PathBuf) -> StatePaths {
-        StatePaths { root, copy_of: None }
+        StatePaths { root, copy_of: None, may_be_in_workspaces: false }
     }
 
     /// The paths in a copy of a state directory: jobs that live know the original.
     #[must_use]
-    pub fn of_copy(root: PathBuf, original: PathBuf) -> StatePaths {
-        StatePaths { root, copy_of: Some(original) }
+    pub fn of_copy(self, original: PathBuf) -> StatePaths {
+        StatePaths { copy_of: Some(original), ..self }
+    }
+
+    /// The paths in a state directory of an earlier layout, or one that is being brought to this one's: a job whose
+    /// files are in its workspace still has them there.
+    #[must_use]
+    pub(super) fn of_layout_2(self) -> StatePaths {
+        StatePaths { may_be_in_workspaces: true, ..self }
     }
 
     /// A path in the state directory as the processes of its jobs know it: in a copy, that of the original.
@@ -213,9 +225,20 @@ impl StatePaths {
     /// # Errors
     /// When the id cannot become a file name.
     pub fn job(&self, id: &str) -> Result<JobPaths, BadName> {
+        let paths = self.job_of_this_layout(id)?;
+        Ok(if self.may_be_in_workspaces { paths.of_layout_2_if_there() } else { paths })
+    }
+
+    /// The same, wherever its files are.
+    ///
+    /// # Errors
+    /// When the id cannot become a file name.
+    pub(crate) fn job_of_this_layout(&self, id: &str) -> Result<JobPaths, BadName> {
         let file = encode(id)?;
         let jobs = self.jobs();
-        Ok(JobPaths { record: jobs.join(format!("{file}.job.json")), workspace: jobs.join(file) })
+        let attempts = self.attempts().join(&file);
+        let record = jobs.join(format!("{file}.job.json"));
+        Ok(JobPaths { record, workspace: jobs.join(file), earlier: attempts.clone(), attempts })
     }
 
     /// The flock target of a repository's lock, and the file that says who holds it.
@@ -252,66 +275,118 @@ pub struct LockPaths {
 pub struct JobPaths {
     /// The job's record in readable form, derived from the queue log.
     pub record: PathBuf,
-    /// The job's own folder.
+    /// The job's own folder. It, and every name in it, may belong to another user: nothing there says what is true
+    /// about an attempt.
     pub workspace: PathBuf,
+    /// What the server keeps about the job's attempts: only the server's user may enter it.
+    pub attempts: PathBuf,
+    /// The folder with a folder for each earlier attempt.
+    earlier: PathBuf,
 }
 
-/// What the server itself keeps at the top of a workspace.
-pub(crate) const OWN_NAMES: [&str; 7] =
-    ["sentinel.json", "sentinel.lock", "command.json", "output.log", "exit.json", "checkpoint", "attempts"];
+/// What the server keeps of the present attempt: in layout 2, and of a job whose supervisor is of that time, at the top
+/// of its workspace. The sentinel, which names the attempt, comes last.
+pub(crate) const ATTEMPT_FILES: [&str; 5] =
+    ["output.log", "exit.json", "command.json", "sentinel.json", "sentinel.lock"];
+/// The name of the folder of earlier attempts in a workspace of layout 2.
+pub(crate) const EARLIER: &str = "attempts";
+/// The name of the file that the job may replace to save its progress.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// Links of these names in a workspace lead to the attempt's files, for people and tools that look for them there.
+/// Nothing of ours follows them.
+pub(crate) const LINKED: [&str; 2] = ["sentinel.json", "command.json"];
+
+/// The folder that a path of ours lies in.
+pub(super) fn above(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Whether a name at the top of a workspace is one that the server gave in layout 2.
+pub(crate) fn is_own_name_of_layout_2(name: &OsStr) -> bool {
+    ATTEMPT_FILES.iter().chain(&[EARLIER]).any(|own| name == *own)
+}
 
 impl JobPaths {
+    /// In a directory of layout 2: a job that has no folder for its attempts has begun none, or all in its workspace.
+    fn of_layout_2_if_there(self) -> JobPaths {
+        let is_file = |name| self.workspace.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
+        // The lock is made first and never removed; the sentinel tells of one whose lock is gone.
+        if self.attempts.exists() || !(is_file("sentinel.lock") || is_file("sentinel.json")) {
+            return self;
+        }
+        self.of_layout_2()
+    }
+
+    /// The same job's, with all in its workspace.
+    pub(crate) fn of_layout_2(self) -> JobPaths {
+        let (attempts, earlier) = (self.workspace.clone(), self.workspace.join(EARLIER));
+        JobPaths { attempts, earlier, ..self }
+    }
+
+    /// Whether what the server keeps is in the workspace.
+    pub(crate) fn is_of_layout_2(&self) -> bool {
+        self.attempts == self.workspace
+    }
+
     /// What tells that the job is alive.
     #[must_use]
     pub fn sentinel(&self) -> PathBuf {
-        self.workspace.join("sentinel.json")
+        self.attempts.join("sentinel.json")
     }
 
     /// The flock target that the supervisor holds.
     #[must_use]
     pub fn sentinel_lock(&self) -> PathBuf {
-        self.workspace.join("sentinel.lock")
+        self.attempts.join("sentinel.lock")
     }
 
     /// The command's process, as the command's process itself wrote it before it became the command.
     #[must_use]
     pub fn command(&self) -> PathBuf {
-        self.workspace.join("command.json")
+        self.attempts.join("command.json")
     }
 
     /// What the present attempt prints.
     #[must_use]
     pub fn output(&self) -> PathBuf {
-        self.workspace.join("output.log")
+        self.attempts.join("output.log")
     }
 
     /// The name that the pipe in front of the output has for a moment.
     #[must_use]
     pub fn output_pipe(&self) -> PathBuf {
-        self.workspace.join("output.pipe")
+        self.attempts.join("output.pipe")
     }
 
     /// How the present attempt ended.
     #[must_use]
     pub fn exit(&self) -> PathBuf {
-        self.workspace.join("exit.json")
+        self.attempts.join("exit.json")
     }
 
     /// The file that the job may replace to save its progress.
     #[must_use]
     pub fn checkpoint(&self) -> PathBuf {
-        self.workspace.join("checkpoint")
+        self.workspace.join(CHECKPOINT)
+    }
+
+    /// Whether the job has saved its progress. What is no file is none.
+    #[must_use]
+    pub fn has_checkpoint(&self) -> bool {
+        self.checkpoint().symlink_metadata().is_ok_and(|found| found.is_file())
     }
 
     /// Output and exit of an earlier attempt.
     #[must_use]
     pub fn attempt(&self, number: u32) -> PathBuf {
-        self.attempts().join(number.to_string())
+        self.earlier.join(number.to_string())
     }
 
-    /// What earlier attempts left.
+    /// The folders of earlier attempts, in no order.
     #[must_use]
-    pub fn attempts(&self) -> PathBuf {
-        self.workspace.join("attempts")
+    pub fn earlier_attempts(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.earlier).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path()).collect()
     }
 }

@@ -79,7 +79,9 @@ fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<Id
         Some((state_id, path, since)) => {
             let created_at = since.unwrap_or(now);
             let incarnation = last_incarnation(&paths, state_id);
-            (Identity { state_id, created_at, incarnation, ..Identity::new(now) }, Some(path))
+            // Which layout it had is lost: what an earlier one has elsewhere may be there.
+            let identity = Identity { state_id, created_at, incarnation, ..Identity::new(now) };
+            (Identity { moving_attempts: true, ..identity }, Some(path))
         }
         None => (Identity::new(now), None),
     };

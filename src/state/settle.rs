@@ -26,6 +26,8 @@ impl StateDir {
         disk: Disk,
         clock: Clock,
     ) -> Result<StateDir, StateError> {
+        let is_of_layout_2 = identity.may_have_attempts_in_workspaces();
+        let paths = if is_of_layout_2 { paths.of_layout_2() } else { paths };
         let home = Home::open(paths.root()).tried("look at", paths.root())?;
         let place = Place::of(paths.root())?;
         let record = PlaceRecord::read(&paths.place());

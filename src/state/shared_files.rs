@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::StatePaths;
-use super::paths::OWN_NAMES;
+use super::paths::{ATTEMPT_FILES, EARLIER};
 use crate::durable::{Disk, DiskError, Tried, replace_with};
 
 /// Folders in which nothing is written in place.
@@ -32,7 +32,8 @@ pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> 
         if job.file_name().as_encoded_bytes().starts_with(b".") || !is_folder(job)? {
             return Ok(());
         }
-        OWN_NAMES.iter().try_for_each(|name| unshare_all(disk, paths, &job.path().join(name)))
+        let own = ATTEMPT_FILES.iter().chain(&[EARLIER]);
+        own.into_iter().try_for_each(|name| unshare_all(disk, paths, &job.path().join(name)))
     })
 }
 
@@ -87,6 +88,8 @@ mod tests {
         let all = [
             ("queue/log/1.log", true),
             ("queue/append.lock", true),
+            ("attempts/b/output.log", true),
+            ("attempts/b/1/output.log", true),
             ("jobs/a/output.log", true),
             ("jobs/a/attempts/1/output.log", true),
             ("jobs/a/data", false),

@@ -16,12 +16,15 @@ use crate::error::{CliError, Ending, ErrorKind};
 
 /// Bytes that are handed on at a time.
 const PART: u64 = 1 << 20;
+/// A document has no more of an output than its end of this length, in bytes: it is in memory as a whole.
+const LONGEST_DOCUMENT: u64 = 4 << 20;
 /// The longest time until new output of a live job is shown.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Print what a job printed
 ///
-/// The bytes as they are; only on a terminal control characters are shown instead of obeyed.
+/// The bytes as they are; only on a terminal control characters are shown instead of obeyed. With --json, at most the
+/// last 4 MiB.
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
     /// The job's id
@@ -45,7 +48,7 @@ pub(crate) struct OutputReport {
     attempt: u32,
     /// How many bytes the attempt printed in all.
     bytes: u64,
-    /// Whether `output` is only the end of it.
+    /// Whether `output` is only the end of it: it is at most the last 4 MiB.
     truncated: bool,
     /// Bytes that are no UTF-8 are replaced.
     output: String,
@@ -180,7 +183,7 @@ fn document(
     }
     let (job, attempt) = (find(queue.state(), &args.id)?, follower.attempt());
     let bytes = printed(dir, job, attempt)?;
-    let tail = args.tail.unwrap_or(u64::MAX);
+    let tail = args.tail.unwrap_or(u64::MAX).min(LONGEST_DOCUMENT);
     let output = file_of(dir, job, attempt)?.tail(tail)?;
     let report = OutputReport { job_id: job.id.to_string(), attempt, bytes, truncated: tail < bytes, output };
     context.output.report(&report, |_| {});

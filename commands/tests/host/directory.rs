@@ -41,9 +41,10 @@ fn remove_all_in(folder: &Path) {
 fn daemon_of_a_directory_that_was_renamed_ends_and_the_next_one_goes_on() {
     let scene = Scene::new();
     let (state, moved) = (scene.place.state(), scene.place.path("moved"));
-    scene.submit("before", &[], "until [ -e \"$W/go\" ]; do sleep 0.05; done");
+    scene.submit("before", &[], "touch \"$W/runs\"; until [ -e \"$W/go\" ]; do sleep 0.05; done");
     let first = daemon(&scene.place);
-    wait_for("the job to run", || scene.status("before") == recovery::queue::JobStatus::Running);
+    // What is about to start when the directory goes finds nothing to start in.
+    wait_for("the job's command to run", || scene.witness("runs").exists());
     std::fs::rename(&state, &moved).unwrap();
     let (status, said) = ended(first);
     assert_eq!(status, Some(12), "{said}");

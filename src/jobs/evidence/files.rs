@@ -1,4 +1,4 @@
-//! The files in a workspace that tell of an attempt.
+//! The files that tell of an attempt.
 
 use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;

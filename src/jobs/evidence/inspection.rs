@@ -243,7 +243,7 @@ impl<'a> Inspection<'a> {
     fn has_lone_output(&self) -> bool {
         let Files { sentinel, command, exit, .. } = &self.files;
         let others = matches!((sentinel, command, exit), (Stored::Missing, Stored::Missing, Stored::Missing));
-        others && self.paths.output().exists()
+        others && self.paths.output().symlink_metadata().is_ok()
     }
 
     fn look_for_processes(
@@ -339,7 +339,7 @@ impl<'a> Inspection<'a> {
     fn look_at_table(&mut self, supervisor: Option<ProcessIdentity>, facts: &mut Facts) {
         let is_begun = facts.begun != Begun::Nothing;
         let paths = &self.look.dir.paths;
-        let output = real_output(&self.paths, &self.look.table.real_jobs(&paths.jobs()));
+        let output = real_output(&self.paths, &self.look.table.real_root(paths.root()));
         let (output, root) = (paths.as_known(&output), paths.as_known(paths.root()));
         let (state_id, mark) = (self.look.dir.identity.state_id.to_string(), self.look.dir.mark());
         let wanted = Wanted {

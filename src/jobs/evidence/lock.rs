@@ -9,13 +9,13 @@ use crate::system::is_network;
 /// Looks at a job's lock.
 pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, String) {
     // Before any flock: on some network file systems it blocks for ever.
-    if let Some(fact) = on_a_network(&look.dir.paths.as_known(&paths.workspace)) {
+    if let Some(fact) = on_a_network(&look.dir.paths.as_known(&paths.attempts)) {
         return fact;
     }
     match is_held(&paths.sentinel_lock()) {
         Ok(true) => (LockFact::Held, "sentinel.lock is held".to_owned()),
         Ok(false) => (LockFact::Free, "sentinel.lock is free".to_owned()),
-        // Without a workspace, what counts is where it would be.
+        // Without a folder, what counts is where it would be.
         Err(e) if e.is_not_found() => on_a_network(&look.dir.paths.as_known(look.dir.paths.root()))
             .unwrap_or((LockFact::Free, "there is no sentinel.lock".to_owned())),
         Err(e) => {
@@ -26,6 +26,6 @@ pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, Str
 }
 
 fn on_a_network(folder: &std::path::Path) -> Option<(LockFact, String)> {
-    let why = format!("the workspace is on a network file system ({})", is_network(folder)?);
+    let why = format!("its files are on a network file system ({})", is_network(folder)?);
     Some((LockFact::Unusable(why.clone()), why))
 }

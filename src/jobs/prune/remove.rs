@@ -1,12 +1,12 @@
 //! Removing jobs, so many at a time.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::retention::{Retention, ended_at};
-use super::trash::{TrashEmptied, delete_slots, slot_name, slot_of, slots, slots_without_job};
+use super::trash::{TrashEmptied, delete_slots, slot_names, slots, slots_without_job};
 use crate::durable::{DiskError, FileLock};
 use crate::in_use::{InUse, JobsAtWork};
 use crate::jobs::evidence::{Look, judge, judge_locked};
@@ -14,6 +14,7 @@ use crate::jobs::process_table::ProcessTable;
 use crate::jobs::recover::{RecoverSettings, lock_job};
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{Job, JobId, Operation, Queue, QueueError, QueueState};
+use crate::state::names::BadName;
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -143,16 +144,15 @@ pub fn finish_removals(
     settings: &RecoverSettings,
 ) -> Result<Vec<JobId>, PruneError> {
     // Listed first: a process that removes a job now holds the append lock until the job is gone.
-    let begun: HashMap<String, PathBuf> = slots(dir)?
-        .into_iter()
-        .filter_map(|slot| Some((slot.file_name()?.to_str()?.to_owned(), slot)))
-        .collect();
+    let begun: HashSet<String> =
+        slots(dir)?.iter().filter_map(|slot| Some(slot.file_name()?.to_str()?.to_owned())).collect();
     queue.refresh()?;
     if begun.is_empty() {
         return Ok(Vec::new());
     }
     let (_, removed) = queue.transact(&settings.actor, |state| {
-        let is_begun = |job: &&Job| job.status.is_over() && begun.contains_key(&slot_name(job));
+        let is_begun =
+            |job: &&Job| job.status.is_over() && slot_names(job).iter().any(|name| begun.contains(name));
         let jobs: Vec<JobId> = state.jobs().filter(is_begun).map(|job| job.id.clone()).collect();
         match end_moves(dir, state, &jobs).and_then(|()| remove_records(dir, &jobs)) {
             Ok(()) => (removal(&jobs), Ok(jobs)),
@@ -182,7 +182,7 @@ pub fn prune_some(
     let in_use = InUse::look(dir, queue.state());
     let mut leaving = Vec::new();
     for job in jobs {
-        match check(&first, &in_use, &job, retention, needed).and_then(|()| lock_workspace(&first, &job)) {
+        match check(&first, &in_use, &job, retention, needed).and_then(|()| lock_attempts(&first, &job)) {
             Ok(lock) => leaving.push((job, lock)),
             Err(kept) => report.kept.push(kept),
         }
@@ -266,10 +266,10 @@ fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &
     }
 }
 
-/// Takes the lock of a job of which nothing lives; none for one that has no workspace.
-fn lock_workspace(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
-    let has_workspace = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.workspace.exists());
-    if !has_workspace {
+/// Takes the lock of a job of which nothing lives; none for one that no attempt was ever begun of.
+fn lock_attempts(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
+    let has_attempts = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.attempts.exists());
+    if !has_attempts {
         return Ok(None);
     }
     let locked = lock_job(look.dir, &job.id);
@@ -294,16 +294,25 @@ fn of_judgement(job: &Job, judgement: crate::jobs::Judgement) -> Result<(), Kept
     }
 }
 
-/// Renames the workspace into the trash; a job without one has nothing to move.
+/// Renames the workspace, and what the server kept about the attempts, into the trash; what is not there has nothing to
+/// move. The job's removal is begun with the first of them.
 fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let refused = |why: String| kept(job, "job-not-movable", why);
-    let paths = dir.paths.job(&job.id.to_string()).map_err(|e| refused(e.to_string()))?;
-    if std::fs::symlink_metadata(&paths.workspace).is_err() {
-        return Ok(());
-    }
     let told = |e: DiskError| refused(format!("{e}: {}", e.source));
-    dir.disk.ensure_dir(&dir.paths.trash()).map_err(told)?;
-    dir.disk.rename(&paths.workspace, &slot_of(dir, job), false).map_err(told)
+    for (folder, slot) in folders_of(dir, job).map_err(|e| refused(e.to_string()))? {
+        if std::fs::symlink_metadata(&folder).is_ok() {
+            dir.disk.ensure_dir(&dir.paths.trash()).map_err(told)?;
+            dir.disk.rename(&folder, &dir.paths.trash().join(slot), false).map_err(told)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folders of a job, each with the name of its slot in the trash.
+fn folders_of(dir: &StateDir, job: &Job) -> Result<[(PathBuf, String); 2], BadName> {
+    let paths = dir.paths.job(&job.id.to_string())?;
+    let [workspace, attempts] = slot_names(job);
+    Ok([(paths.workspace, workspace), (paths.attempts, attempts)])
 }
 
 /// A power loss between the two syncs of a rename can leave both names on some file systems: the old one
@@ -311,15 +320,17 @@ fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
 fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), DiskError> {
     let mut moved = Vec::new();
     for job in jobs.iter().filter_map(|id| state.get(id)) {
-        let Ok(paths) = dir.paths.job(&job.id.to_string()) else { continue };
-        if std::fs::symlink_metadata(&paths.workspace).is_err() {
-            continue;
-        }
-        let free = (2..).map(|n| dir.paths.trash().join(format!("{}-{n}", slot_name(job))));
-        let slot = free.into_iter().find(|slot| std::fs::symlink_metadata(slot).is_err());
-        if let Some(slot) = slot {
-            dir.disk.rename(&paths.workspace, &slot, false)?;
-            moved.push(job.id.clone());
+        for (folder, name) in folders_of(dir, job).into_iter().flatten() {
+            if std::fs::symlink_metadata(&folder).is_err() {
+                continue;
+            }
+            let others = (2..).map(|n| format!("{name}-{n}"));
+            let free = std::iter::once(name.clone()).chain(others).map(|name| dir.paths.trash().join(name));
+            let slot = free.into_iter().find(|slot| std::fs::symlink_metadata(slot).is_err());
+            if let Some(slot) = slot {
+                dir.disk.rename(&folder, &slot, false)?;
+                moved.push(job.id.clone());
+            }
         }
     }
     sync_moves(dir, &moved)
@@ -331,6 +342,7 @@ fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
         return Ok(());
     }
     dir.disk.sync_dir(&trash)?;
+    dir.disk.sync_dir(&dir.paths.attempts())?;
     dir.disk.sync_dir(&dir.paths.jobs())
 }
 

@@ -1,4 +1,5 @@
-//! `jobs/.trash/`: the workspaces of jobs that were removed, until they are deleted.
+//! `jobs/.trash/`: what is left of jobs that were removed, until it is deleted: the workspace, and beside it, as
+//! `attempts-…`, what the server kept about the attempts.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,24 +8,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::{remove_tree, rename_to_delete};
-use crate::durable::{DiskError, Tried, read_optional};
+use crate::durable::{DiskError, Tried, read_regular};
 use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
 
-/// Where a job's workspace goes.
-pub(super) fn slot_of(dir: &StateDir, job: &Job) -> PathBuf {
-    dir.paths.trash().join(slot_name(job))
-}
+/// How the name of a slot begins that has what the server kept about the attempts.
+const ATTEMPTS: &str = "attempts-";
 
-pub(super) fn slot_name(job: &Job) -> String {
+/// The names of a job's slots: of its workspace, and of what the server kept about its attempts.
+pub(super) fn slot_names(job: &Job) -> [String; 2] {
     let id = crc32fast::hash(job.id.to_string().as_bytes());
-    format!("{}-{}-{id:08x}", job.place.seq, job.place.index)
+    let name = format!("{}-{}-{id:08x}", job.place.seq, job.place.index);
+    let attempts = format!("{ATTEMPTS}{name}");
+    [name, attempts]
 }
 
-/// Whether a job's workspace is in the trash already: its removal was begun.
+/// Whether a part of a job is in the trash already: its removal was begun.
 pub(crate) fn is_in_trash(dir: &StateDir, job: &Job) -> bool {
-    std::fs::symlink_metadata(slot_of(dir, job)).is_ok()
+    let trash = dir.paths.trash();
+    slot_names(job).iter().any(|name| std::fs::symlink_metadata(trash.join(name)).is_ok())
 }
 
 /// The slots there are, for [`slots_without_job`].
@@ -59,7 +62,7 @@ pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBu
     if listed.is_empty() {
         return listed;
     }
-    let known: HashSet<String> = state.jobs().map(slot_name).collect();
+    let known: HashSet<String> = state.jobs().flat_map(slot_names).collect();
     let is_known = |slot: &Path| slot.file_name().and_then(|n| n.to_str()).is_some_and(|n| known.contains(n));
     listed.into_iter().filter(|slot| !is_known(slot)).collect()
 }
@@ -69,7 +72,7 @@ const LONGEST: u64 = 1 << 20;
 /// How the name of a slot begins that is being deleted: what is left of it is not looked at for work again.
 const GOING: &str = "going-";
 
-/// Deletes slots of the trash that are [`slots_without_job`]. Git work that is in one of them all the same, because
+/// Deletes slots of the trash that are [`slots_without_job`], workspaces before what is kept about their attempts. Git work that is in one of them all the same, because
 /// somebody passed its cleanup over or came after it, is kept first; what is in use stays.
 ///
 /// # Errors
@@ -101,15 +104,16 @@ pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Res
 }
 
 /// Where a slot's workspace was: what is in it may name places in it so. The queue does not know its job any more, but
-/// its sentinel does; a job can write that file, so the slot's name must confirm it.
+/// its sentinel does, which is in the other slot; in layout 2 it was in the workspace, so the slot's name must confirm
+/// it.
 fn was(dir: &StateDir, slot: &Path, name: &str) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Sentinel {
         job_id: String,
     }
-    let path = slot.join("sentinel.json");
-    path.symlink_metadata().ok().filter(|found| found.is_file() && found.len() < LONGEST)?;
-    let Sentinel { job_id } = serde_json::from_slice(&read_optional(&path).ok()??).ok()?;
+    let places = [slot.with_file_name(format!("{ATTEMPTS}{name}")), slot.to_owned()];
+    let text = places.iter().find_map(|place| read_regular(&place.join("sentinel.json"), LONGEST).ok())?;
+    let Sentinel { job_id } = serde_json::from_slice(&text).ok()?;
     let is_its = name.ends_with(&format!("-{:08x}", crc32fast::hash(job_id.as_bytes())));
     dir.paths.job(&job_id).ok().filter(|_| is_its).map(|paths| paths.workspace)
 }
@@ -121,6 +125,14 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
     };
     if name.starts_with(GOING) {
         return Ok(Ok(slot.to_owned()));
+    }
+    let going = slot.with_file_name(format!("{GOING}{name}"));
+    if let Some(workspace) = name.strip_prefix(ATTEMPTS) {
+        if slot.with_file_name(workspace).symlink_metadata().is_ok() {
+            return Ok(Err("its workspace is still there".to_owned()));
+        }
+        // There is nothing of the job's in it.
+        return rename_to_delete(&dir.disk, slot, &going).map(|()| Ok(going));
     }
     let was = was(dir, slot, name);
     let request = KeepRequest {
@@ -135,6 +147,5 @@ fn going(dir: &StateDir, slot: &Path, rules: &KeepRules) -> Result<Result<PathBu
     if let Err(why) = keep(dir, &request) {
         return Ok(Err(why.to_string()));
     }
-    let going = slot.with_file_name(format!("{GOING}{name}"));
     rename_to_delete(&dir.disk, slot, &going).map(|()| Ok(going))
 }

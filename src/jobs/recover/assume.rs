@@ -122,6 +122,6 @@ fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError>
         state: Some(dir.stamp()),
         resources: None,
     };
-    dir.disk.ensure_dir(&paths.workspace)?;
+    dir.ensure_attempts(&paths)?;
     decision.write(&dir.disk, &paths.exit())
 }

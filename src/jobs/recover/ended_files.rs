@@ -1,4 +1,4 @@
-//! Damaged files in the workspaces of jobs that are over.
+//! Damaged files of the attempts of jobs that are over.
 //!
 //! Nobody needs them for a verdict any more, but they tell how attempts ended, and a disk that damages one
 //! file damages others. They are moved to quarantine while the job's lock is held, so that no next attempt
@@ -6,13 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
+use super::remains::jobs_with_files;
 use super::settle::lock_job;
-use crate::durable::{DiskError, Tried};
+use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::{JobId, QueueState};
-use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir};
 
 /// A file that cannot be understood.
@@ -20,7 +20,7 @@ use crate::state::{JobPaths, StateDir};
 pub struct DamagedFile {
     /// Whose.
     pub job: JobId,
-    /// Its path in the workspace.
+    /// Its path in the folder of the job's attempts.
     pub name: String,
     /// Where it is kept now, or why it was left where it is.
     pub kept: Result<PathBuf, String>,
@@ -31,13 +31,7 @@ pub struct DamagedFile {
 /// # Errors
 /// When the folder of the jobs cannot be read.
 pub fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
-    let folder = dir.paths.jobs();
-    let entries = match std::fs::read_dir(&folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", &folder)?,
-    };
-    let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-    let ids = folders.filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok());
+    let ids = jobs_with_files(dir)?.into_iter();
     let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));
     let mut found = Vec::new();
     for id in over {
@@ -52,8 +46,7 @@ pub fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFi
 }
 
 fn damaged_in(paths: &JobPaths) -> Vec<PathBuf> {
-    let earlier = std::fs::read_dir(paths.attempts()).into_iter().flatten().flatten().map(|e| e.path());
-    let folders = std::iter::once(paths.workspace.clone()).chain(earlier);
+    let folders = std::iter::once(paths.attempts.clone()).chain(paths.earlier_attempts());
     folders.flat_map(|folder| damaged_of_attempt(&folder)).collect()
 }
 
@@ -79,7 +72,7 @@ fn take(dir: &StateDir, id: &JobId, paths: &JobPaths, damaged: &[PathBuf]) -> Ve
     };
     let told = damaged.iter().map(|path| DamagedFile {
         job: id.clone(),
-        name: path.strip_prefix(&paths.workspace).unwrap_or(path).display().to_string(),
+        name: path.strip_prefix(&paths.attempts).unwrap_or(path).display().to_string(),
         kept: keep(path),
     });
     told.collect()

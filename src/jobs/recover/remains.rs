@@ -1,6 +1,6 @@
-//! Jobs that neither the queue nor a record knows any more, rebuilt from what is left in their workspaces.
+//! Jobs that neither the queue nor a record knows any more, rebuilt from what is left of their attempts.
 //!
-//! Removing a job begins with moving its workspace away (`jobs::prune`), so a workspace with files of ours
+//! Removing a job begins with moving its folders away (`jobs::prune`), so a folder with files of ours
 //! and without a job is one whose record was lost. A job with a trace of its claim comes back as running:
 //! what became of it is then found out as for every running job. One without comes back as crashed and on
 //! hold, once nothing of it lives. What it ran is known only from the sentinel; a job whose command is not
@@ -25,7 +25,7 @@ use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::{Host, git_repositories, git_state};
 
-/// A workspace without a job.
+/// What is left of a job that is none any more.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
 pub enum Remains {
@@ -40,7 +40,7 @@ pub enum Remains {
     },
 }
 
-/// Looks at every workspace whose job `state` does not know.
+/// Looks at what there is of every job that `state` does not know.
 ///
 /// # Errors
 /// When the folder of the jobs cannot be read.
@@ -49,18 +49,7 @@ pub fn remains(
     state: &QueueState,
     settings: &RecoverSettings,
 ) -> Result<Vec<Remains>, DiskError> {
-    let folder = dir.paths.jobs();
-    let entries = match std::fs::read_dir(&folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", &folder)?,
-    };
-    let mut ids: Vec<JobId> = entries
-        .flatten()
-        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
-        .filter_map(|e| decode(e.file_name().to_str()?)?.parse().ok())
-        .filter(|id| state.get(id).is_none())
-        .collect();
-    ids.sort();
+    let ids: Vec<JobId> = jobs_with_files(dir)?.into_iter().filter(|id| state.get(id).is_none()).collect();
     let table = ProcessTable::new();
     let look = Look { dir, host: &Host::this(), table: &table, limits: settings.limits };
     let mut found: Vec<Remains> = ids.iter().filter_map(|id| of_workspace(&look, id)).collect();
@@ -70,6 +59,22 @@ pub fn remains(
         Remains::Alive { .. } => Timestamp::default(),
     });
     Ok(found)
+}
+
+/// The jobs that have a workspace, or a folder for their attempts, whatever the queue says of them; in order.
+pub(super) fn jobs_with_files(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
+    let mut ids: Vec<JobId> = Vec::new();
+    for folder in [dir.paths.jobs(), dir.paths.attempts()] {
+        let entries = match std::fs::read_dir(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.tried("list", &folder)?,
+        };
+        let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+        ids.extend(folders.filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok()));
+    }
+    ids.sort();
+    ids.dedup();
+    Ok(ids)
 }
 
 /// What is left of one job. A file that may not be read counts as damaged.
@@ -214,9 +219,8 @@ fn note<T>(from: &mut Vec<String>, name: &str, stored: &Stored<T>) {
 
 /// How the attempts before the present one ended, the first one first.
 fn earlier_ends(paths: &JobPaths, id: &JobId) -> Vec<ExitRecord> {
-    let entries = std::fs::read_dir(paths.attempts()).into_iter().flatten().flatten();
     let read = |at: &Path| ExitRecord::read(&at.join("exit.json")).ok()?.whole().cloned();
-    let mut ends: Vec<ExitRecord> = entries.filter_map(|e| read(&e.path())).collect();
+    let mut ends: Vec<ExitRecord> = paths.earlier_attempts().iter().filter_map(|at| read(at)).collect();
     ends.retain(|e| e.job_id == *id);
     ends.sort_by_key(|e| e.attempt);
     ends

@@ -180,6 +180,6 @@ fn check<'a>(
 }
 
 fn resumed(dir: &StateDir, id: JobId, attempt: u32, fresh: bool) -> Resumed {
-    let checkpoint = dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.checkpoint().exists());
+    let checkpoint = dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.has_checkpoint());
     Resumed { job_id: id, attempt, from_checkpoint: checkpoint && !fresh && attempt > 1 }
 }

@@ -266,18 +266,14 @@ struct Decided {
     lock: Option<FileLock>,
 }
 
-/// Takes a job's lock exclusively; makes workspace and lock file when they are not there.
+/// Takes a job's lock exclusively; makes the lock file, and the folder that it is in, when they are not there.
 pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError> {
     let paths = dir.paths.job(&id.to_string()).map_err(|e| DiskError {
         action: "lock",
         path: dir.paths.jobs(),
         source: std::io::Error::other(e),
     })?;
-    if !paths.workspace.exists() {
-        // The job may have removed more than its own.
-        dir.disk.ensure_dir(&dir.paths.jobs())?;
-        dir.disk.ensure_dir(&paths.workspace)?;
-    }
+    dir.ensure_attempts(&paths)?;
     FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE)
 }
 
@@ -469,7 +465,7 @@ fn quarantine(dir: &StateDir, decided: &Decided) -> Vec<std::path::PathBuf> {
     let Ok(paths) = dir.paths.job(&judgement.job_id.to_string()) else { return Vec::new() };
     let (quarantine, at) = (dir.quarantine(), dir.clock.now().to_string());
     let kept = judgement.damaged.iter().filter_map(|name| {
-        let file = paths.workspace.join(name);
+        let file = paths.attempts.join(name);
         let reason = "cannot be understood";
         let kept = match lock {
             Some(_) if is_over => quarantine.take_file(&file, reason, &at),
@@ -490,7 +486,7 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
     {
         // What cannot be done now is tried again at the next look: what is printed waits in the pipe.
         let printing = || {
-            let output = real_output(&paths, &table.real_jobs(&dir.paths.jobs()));
+            let output = real_output(&paths, &table.real_root(dir.paths.root()));
             table.printing_into(&dir.paths.as_known(&output), pipe)
         };
         let _ = keeper::reattach(&dir.disk, job_id, &paths, pipe, printing, program);

@@ -124,8 +124,12 @@ impl Attempt<'_> {
     /// Nothing was begun, and nothing is to look as if it had been. The sentinel goes last: without the
     /// others it says that an attempt may have begun. The lock is still held.
     fn withdraw(&self) -> Result<(), SuperviseError> {
-        for file in [self.paths.output(), self.paths.command(), self.paths.sentinel()] {
-            match self.dir.disk.remove_file(&file) {
+        // The directory may have been moved meanwhile.
+        let followed = self.dir.followed();
+        let dir = followed.as_ref().unwrap_or(self.dir);
+        let paths = dir.paths.job(&self.job.id.to_string())?;
+        for file in [paths.output(), paths.command(), paths.sentinel()] {
+            match dir.disk.remove_file(&file) {
                 Err(e) if !e.is_not_found() => return Err(e.into()),
                 _ => {}
             }

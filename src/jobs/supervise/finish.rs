@@ -75,8 +75,8 @@ fn how_it_ended(exit: &ExitRecord) -> String {
 }
 
 fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn Fn(&str)) -> bool {
-    // The job may have removed its workspace.
-    let written = dir.disk.ensure_dir(&paths.workspace).and_then(|_| exit.write(&dir.disk, &paths.exit()));
+    // A job of the server's user may have removed it.
+    let written = dir.ensure_attempts(paths).and_then(|()| exit.write(&dir.disk, &paths.exit()));
     match written {
         Ok(()) => true,
         Err(e) => {

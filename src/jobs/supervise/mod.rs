@@ -31,4 +31,4 @@ mod watch;
 pub use repository::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
 pub use run::supervise;
 pub use settings::{HOST_TOO_WEAK, SuperviseError, SuperviseSettings, Supervised, Surroundings};
-pub use trampoline::{CommandRequest, NotStarted, exec_command};
+pub use trampoline::{CommandRequest, NotStarted, exec_command, not_begun};

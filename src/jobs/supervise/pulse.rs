@@ -1,8 +1,8 @@
 //! What a supervisor does again and again while its command runs: above all the sign of life, which is the
 //! sentinel, its heartbeat, and the lock, kept although the job may remove them; and its part in the job's output.
 //!
-//! A job's workspace is its own: `rm -rf *` in it takes away sentinel and lock file. A supervisor whose
-//! lock file has no name any more would look dead; so each beat sees to it that they are there.
+//! A job of the server's user may remove sentinel and lock file. A supervisor whose lock file has no name any more would
+//! look dead; so each beat sees to it that they are there.
 
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
@@ -154,7 +154,7 @@ impl<'a> Pulse<'a> {
             Ok(true) => Ok(()),
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
-                dir.disk.ensure_dir(&paths.workspace)?;
+                dir.ensure_attempts(paths)?;
                 self.locks.extend(FileLock::publish(&dir.disk, &path)?);
                 Ok(())
             }

@@ -6,13 +6,17 @@ use super::finish::actor;
 use super::repository::{HeldRepository, Visit};
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings, SystemTried};
 use super::signals::Signals;
-use super::stage::{Plan, clear_away};
+use super::stage::{Plan, clear_away, make_workspace};
 use crate::durable::{Disk, FileLock, LockError};
+use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::{fence, record};
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::Cgroup;
 use rustix::io::Errno;
+
+/// So often a lock is made anew whose folder was removed meanwhile.
+const LOCK_TRIES: u32 = 10;
 
 /// Supervises one attempt of a job from its claim to its end. The calling process must have been made
 /// for this: it gets a session of its own, and every child that it has is reaped and ended.
@@ -26,8 +30,11 @@ pub fn supervise(
 ) -> Result<Supervised, SuperviseError> {
     let signals = Signals::catch().system_tried("catch signals")?;
     detach()?;
-    let paths = dir.paths.job(&settings.job.to_string())?;
-    dir.disk.ensure_dir(&paths.workspace)?;
+    let mut paths = dir.paths.job(&settings.job.to_string())?;
+    if paths.is_of_layout_2() {
+        move_attempts_of(dir, &settings.job)?;
+        paths = dir.paths.job(&settings.job.to_string())?;
+    }
     let lock = take_lock(&dir.disk, &paths, settings)?;
     let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
@@ -46,6 +53,7 @@ pub fn supervise(
         }
     };
     clear_away(&dir.disk, &paths, &job, settings.claim)?;
+    make_workspace(&dir.disk, &paths)?;
     let plan = Plan::of(&job, &paths)?;
     let group = make_group(dir, settings);
     let plan = Plan { cgroup: group.as_ref().map(|g| g.path().to_owned()), ..plan };
@@ -81,15 +89,23 @@ fn take_lock(
     settings: &SuperviseSettings,
 ) -> Result<FileLock, SuperviseError> {
     let path = paths.sentinel_lock();
-    if !path.exists()
-        && let Some(lock) = FileLock::publish(disk, &path)?
-    {
-        return Ok(lock);
+    let mut tries = 0;
+    loop {
+        disk.ensure_dir(&paths.attempts)?;
+        if path.symlink_metadata().is_err()
+            && let Some(lock) = FileLock::publish(disk, &path)?
+        {
+            return Ok(lock);
+        }
+        tries += 1;
+        match FileLock::acquire(disk, &path, settings.lock_wait) {
+            Ok(lock) => return Ok(lock),
+            // Somebody who had taken hold of the job has removed what that made.
+            Err(LockError::Disk(e)) if e.is_not_found() && tries < LOCK_TRIES => {}
+            Err(LockError::Disk(e)) => return Err(SuperviseError::Disk(e)),
+            Err(held) => return Err(SuperviseError::Lock(held)),
+        }
     }
-    FileLock::acquire(disk, &path, settings.lock_wait).map_err(|e| match e {
-        LockError::Disk(e) => SuperviseError::Disk(e),
-        held => SuperviseError::Lock(held),
-    })
 }
 
 fn take_repository(

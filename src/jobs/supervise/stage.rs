@@ -1,6 +1,7 @@
 //! Before the command starts: the previous attempt's files out of the way, and what is to be run.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +13,7 @@ use crate::jobs::keeper::OutputPipe;
 use crate::jobs::marks;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::{Job, JobSpec};
-use crate::state::{JobPaths, StateDir};
+use crate::state::{JobPaths, LINKED, StateDir};
 
 /// What an attempt runs, and where.
 pub(super) struct Plan {
@@ -29,7 +30,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(job: &Job, paths: &JobPaths) -> Result<Plan, SuperviseError> {
         let spec = job.spec().map_err(|source| SuperviseError::Spec { job: job.id.clone(), source })?;
-        let resumed = job.attempt > 1 && !job.course().fresh && paths.checkpoint().exists();
+        let resumed = job.attempt > 1 && !job.course().fresh && paths.has_checkpoint();
         let other = spec.resume_command.as_ref().filter(|_| resumed);
         let command = other.unwrap_or(&spec.command).clone();
         let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
@@ -92,7 +93,30 @@ impl Plan {
     }
 }
 
-/// Moves what an earlier attempt left to `attempts/<n>/`. May be killed at any point and run again: the
+/// Makes the job's own folder, with links to where the attempt's files are for those who look for them in it. Nobody
+/// waits for its name to be durable: what is in it is not either, until the job sees to that.
+pub(super) fn make_workspace(disk: &Disk, paths: &JobPaths) -> Result<(), DiskError> {
+    match disk.create_dir(&paths.workspace) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && is_folder(&paths.workspace) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            return Err(std::io::Error::from(ErrorKind::NotADirectory)).tried("work in", &paths.workspace);
+        }
+        made => made?,
+    }
+    let Some(folder) = paths.attempts.file_name() else { return Ok(()) };
+    for name in LINKED {
+        let target = Path::new("../../attempts").join(folder).join(name);
+        // A convenience: the job may have something else there, or not let us.
+        let _ = disk.create_link(&target, &paths.workspace.join(name));
+    }
+    Ok(())
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
+}
+
+/// Moves what an earlier attempt left to `<n>/` beside it. May be killed at any point and run again: the
 /// sentinel, which names the attempt, moves last.
 pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -> Result<(), DiskError> {
     let sentinel = Sentinel::read(&paths.sentinel())?;
@@ -116,17 +140,14 @@ pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -
 }
 
 fn move_into(disk: &Disk, file: &Path, folder: &Path, claim: u64) -> Result<(), DiskError> {
-    let (Some(name), Some(attempts), Some(home)) = (file.file_name(), folder.parent(), file.parent()) else {
-        return Ok(());
-    };
+    let (Some(name), Some(home)) = (file.file_name(), file.parent()) else { return Ok(()) };
     if std::fs::symlink_metadata(file).is_err() {
         return Ok(());
     }
-    disk.ensure_dir(attempts)?;
     disk.ensure_dir(folder)?;
     let moved = disk.rename(file, &folder.join(name), false);
     match moved {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
             // Never over what is kept there.
             let mut other = name.to_owned();
             other.push(format!(".{claim}"));

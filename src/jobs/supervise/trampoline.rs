@@ -141,6 +141,13 @@ pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
     why
 }
 
+/// Tells the supervisor, by the report that standard input takes, that the command was not begun and nothing recorded.
+pub fn not_begun(why: &str, of_host: bool) {
+    if let Ok(report) = Report::take() {
+        report.tell(&StartFailure { why: why.to_owned(), of_host });
+    }
+}
+
 /// What the host refuses for a moment (a file that is being written, no memory) costs no attempt.
 fn become_command_in_the_end(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> NotStarted {
     let mut pauses = PAUSES.iter();

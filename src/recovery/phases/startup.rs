@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::sequence::Shared;
-use crate::jobs::ProcessTable;
+use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{self, Finding, catalogue};
@@ -17,6 +17,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let dir = &shared.dir;
     dir.disk.ensure_dirs(&dir.paths.folders()).map_err(|e| PhaseError::failed("make the folders", e))?;
     let startup = begin(shared, context)?;
+    context.checkpoint()?;
+    let not_moved = move_out_of_workspaces(shared, context, &startup)?;
     context.checkpoint()?;
     let mut stopped = None;
     let cleaned = clean_up(&startup, &mut |done, total| {
@@ -36,10 +38,47 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         }
         Err(e) => return Err(PhaseError::failed("clean up what a crash left half made", e)),
     };
+    if let Some(why) = not_moved {
+        unrecorded(
+            &mut outcome,
+            format!("what is kept about attempts cannot be moved out of workspaces: {why}"),
+        );
+    }
     if let Some(why) = startup.unrecorded() {
         unrecorded(&mut outcome, format!("a crash during this startup would not be noticed: {why}"));
     }
     Ok(outcome)
+}
+
+/// What layout 2 kept in workspaces, where jobs could change it. What cannot be moved is moved by a later startup; why the
+/// disk refuses to be written.
+fn move_out_of_workspaces(
+    shared: &Shared,
+    context: &PhaseContext,
+    startup: &Startup,
+) -> Result<Option<String>, PhaseError> {
+    let moved = match move_attempts(&shared.dir, &mut || context.checkpoint().is_ok()) {
+        Ok(moved) => moved,
+        Err(e) if e.is_refused_change() => return Ok(Some(format!("{e}: {}", e.source))),
+        Err(e) => return Err(PhaseError::failed("move what is kept about attempts out of workspaces", e)),
+    };
+    let of_jobs = |number: usize, detail: &str| format!("{number} jobs: {detail}");
+    let mut acts = Vec::new();
+    if moved.moved > 0 {
+        let detail = of_jobs(moved.moved, "their files were in their workspaces");
+        acts.push(startup.act("move_attempts", "attempts", "done", detail));
+    }
+    for (job, why) in moved.left.iter().filter_map(|left| Some((&left.0, left.1.refused()?))) {
+        let sentence = format!("what is kept about its attempts is still in its workspace: {why}");
+        acts.push(startup.act("move_attempts", &format!("job:{job}"), "failed", why));
+        context.finding(Finding::new(&catalogue::ATTEMPTS_NOT_MOVED, format!("job:{job}"), sentence));
+    }
+    match startup.log(&acts) {
+        Err(e) if e.refused_change().is_none() => {
+            Err(PhaseError::failed("write what was moved into the log", e))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Once, with the survivors that there are; whether some are left, of jobs or under locks, is looked at in each

@@ -81,6 +81,18 @@ pub const LAYOUT_MIGRATED: Entry = Entry {
     next: Some("recoveryctl startup cleanup-log"),
 };
 
+/// The files of a job's attempts are still where an earlier layout had them.
+pub const ATTEMPTS_NOT_MOVED: Entry = Entry {
+    code: "attempts-not-moved",
+    severity: Severity::Warning,
+    title: "What is kept about a job's attempts is still in its workspace",
+    meaning: "Earlier versions of recoveryctl kept it there, where the job can change it. It could not be moved to \
+              the folder attempts.",
+    done: "It is read where it is. The next startup tries again, and the supervisor of the job's next attempt does.",
+    advice: "Mend what the sentence names; then recover.",
+    next: Some("recoveryctl recover"),
+};
+
 /// The audit trail cannot be read whole.
 pub const AUDIT_DAMAGED: Entry = Entry {
     code: "audit-damaged",

@@ -1,0 +1,236 @@
+//! Jobs of layout 2, which had what the server keeps about their attempts in their workspaces.
+//!
+//! A startup moves those files to `attempts/<id>/`; so does the supervisor of a job's next attempt, when the job was
+//! still running under a supervisor of that time when the last startup came. The workspace may belong to another user:
+//! each name is moved first, without being opened, to where nobody else can change it, and is looked at there. What is
+//! none of the server's (no regular file with one name and the server's owner) gets its name in the workspace back.
+//!
+//! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then everybody reads the
+//! workspace and finds the job's lock held; a process that was killed in between is gone on from where it was.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::grip::life_of;
+use super::process_table::ProcessTable;
+use crate::durable::{Disk, DiskError, FileLock, LockError, Tried};
+use crate::queue::JobId;
+use crate::state::names::decode;
+use crate::state::{ATTEMPT_FILES, EARLIER, JobPaths, StateDir};
+
+/// How the name of a folder begins that is being filled; no job's name begins with a dot.
+const MOVING: &str = ".moving-";
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Jobs whose files were moved.
+    pub moved: usize,
+    /// Jobs that still have theirs in their workspaces.
+    pub left: Vec<(JobId, WhyLeft)>,
+}
+
+/// Why the files of a job were not moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhyLeft {
+    /// Something of it lives.
+    Lives,
+    /// The system refused, in words.
+    Refused(String),
+}
+
+impl WhyLeft {
+    /// What the system said.
+    #[must_use]
+    pub fn refused(&self) -> Option<&str> {
+        match self {
+            WhyLeft::Lives => None,
+            WhyLeft::Refused(why) => Some(why),
+        }
+    }
+}
+
+/// Moves the files of every job, and says so in the identity when none is left. `go_on` is asked before each job.
+///
+/// # Errors
+/// When the jobs cannot be listed, or the identity cannot be written.
+pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<Moved, DiskError> {
+    let mut moved = Moved::default();
+    if !dir.identity.may_have_attempts_in_workspaces() {
+        return Ok(moved);
+    }
+    let mut ids = folders_of_jobs(&dir.paths.jobs(), "")?;
+    // Of a job whose workspace went while its files were being moved.
+    ids.extend(folders_of_jobs(&dir.paths.attempts(), MOVING)?);
+    ids.sort();
+    ids.dedup();
+    let table = ProcessTable::new();
+    for id in ids {
+        if !go_on() {
+            return Ok(moved);
+        }
+        match move_files(dir, &id, &table) {
+            Ok(Step::Nothing) => {}
+            Ok(Step::Moved) => moved.moved += 1,
+            Ok(Step::Lives) => moved.left.push((id, WhyLeft::Lives)),
+            Err(e) if e.is_refused_change() => return Err(e),
+            Err(e) => moved.left.push((id, WhyLeft::Refused(format!("{e}: {}", e.source)))),
+        }
+    }
+    if moved.moved > 0 {
+        dir.disk.sync_filesystem(&dir.paths.attempts())?;
+    }
+    if moved.left.is_empty() {
+        dir.attempts_are_moved().map_err(|e| DiskError {
+            action: "write",
+            path: dir.paths.identity(),
+            source: std::io::Error::other(e),
+        })?;
+    }
+    Ok(moved)
+}
+
+/// The jobs that have a folder in this one, whose name begins so.
+fn folders_of_jobs(folder: &Path, prefix: &str) -> Result<Vec<JobId>, DiskError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.tried("list", folder)?,
+    };
+    let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let named =
+        |entry: std::fs::DirEntry| decode(entry.file_name().to_str()?.strip_prefix(prefix)?)?.parse().ok();
+    Ok(folders.filter_map(named).collect())
+}
+
+/// Moves one job's files, durably, before its next attempt begins.
+///
+/// # Errors
+/// [`LockError::Held`] when a supervisor lives; what the system says.
+pub(super) fn move_attempts_of(dir: &StateDir, id: &JobId) -> Result<(), LockError> {
+    match move_files(dir, id, &ProcessTable::new())? {
+        Step::Nothing => Ok(()),
+        Step::Moved => Ok(dir.disk.sync_filesystem(&dir.paths.attempts())?),
+        Step::Lives => {
+            let path = dir.paths.job(&id.to_string()).map(|paths| paths.sentinel_lock()).unwrap_or_default();
+            Err(LockError::Held { path, holder: None, waited: std::time::Duration::ZERO })
+        }
+    }
+}
+
+enum Step {
+    Nothing,
+    Moved,
+    Lives,
+}
+
+fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, DiskError> {
+    let Ok(new) = dir.paths.job_of_this_layout(&id.to_string()) else { return Ok(Step::Nothing) };
+    let (old, disk) = (new.clone().of_layout_2(), &dir.disk);
+    if new.attempts.exists() || !has_files(&old, &moving(&new)) {
+        return Ok(Step::Nothing);
+    }
+    let _lock = match FileLock::try_acquire(disk, &old.sentinel_lock()) {
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { .. }) => return Ok(Step::Lives),
+        // Something else has the lock's name, which is never renamed by a server: only processes can tell.
+        Err(LockError::Disk(e)) if crate::durable::is_not_regular(&e.source) => {
+            let life = life_of(dir, id, table);
+            if !life.processes.is_empty() || life.doubt.is_some() {
+                return Ok(Step::Lives);
+            }
+            None
+        }
+        Err(LockError::Disk(e)) => return Err(e),
+    };
+    disk.ensure_dir(&dir.paths.attempts())?;
+    let filling = moving(&new);
+    disk.ensure_dir(&filling)?;
+    move_earlier(disk, &old, &filling)?;
+    // A second name is a backup's of hard links, unless somebody else could make names here.
+    let may_be_linked = is_our_folder(&old.workspace);
+    let is_ours = |path: &Path| is_our_file(path, may_be_linked);
+    for name in ATTEMPT_FILES {
+        let (from, to) = (old.workspace.join(name), filling.join(name));
+        if is_ours(&from) && to.symlink_metadata().is_err() {
+            rename(disk, &from, &to)?;
+            give_back_unless(disk, &to, &from, is_ours(&to))?;
+        }
+    }
+    disk.rename(&filling, &new.attempts, false)?;
+    Ok(Step::Moved)
+}
+
+fn moving(paths: &JobPaths) -> PathBuf {
+    let name = paths.attempts.file_name().unwrap_or_default();
+    paths.attempts.with_file_name(format!("{MOVING}{}", name.to_string_lossy()))
+}
+
+fn has_files(old: &JobPaths, filling: &Path) -> bool {
+    let is_there =
+        |name: &str| old.workspace.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
+    filling.is_dir() || ATTEMPT_FILES.iter().any(|name| is_there(name))
+}
+
+/// The folders of earlier attempts. The server made each of them, and the one around them, for itself alone.
+fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskError> {
+    let (from, taken) = (old.workspace.join(EARLIER), filling.join(EARLIER));
+    if is_our_folder(&from) && taken.symlink_metadata().is_err() {
+        rename(disk, &from, &taken)?;
+        give_back_unless(disk, &taken, &from, is_our_folder(&taken))?;
+    }
+    if !taken.is_dir() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(&taken).tried("list", &taken)?.flatten() {
+        let is_number = entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+        if is_number && is_our_folder(&entry.path()) {
+            disk.rename(&entry.path(), &filling.join(entry.file_name()), false)?;
+        }
+    }
+    match disk.remove_dir(&taken) {
+        // What else was in it is the job's.
+        Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+            give_back_unless(disk, &taken, &from, false)
+        }
+        removed => removed,
+    }
+}
+
+/// A name that the job took away meanwhile has nothing to move.
+fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
+    match disk.rename(from, to, false) {
+        Err(e) if e.is_not_found() => Ok(()),
+        done => done,
+    }
+}
+
+/// What turns out to be the job's gets its name back, or another one where the job has given that again.
+fn give_back_unless(disk: &Disk, taken: &Path, from: &Path, is_ours: bool) -> Result<(), DiskError> {
+    if is_ours || taken.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let mut name = from.as_os_str().to_owned();
+    for number in 1_u32.. {
+        let to = if number == 1 { from.to_owned() } else { PathBuf::from(&name) };
+        match disk.rename(taken, &to, false) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && number < 100 => {
+                name = from.as_os_str().to_owned();
+                name.push(format!(".{number}"));
+            }
+            done => return done,
+        }
+    }
+    Ok(())
+}
+
+fn is_our_file(path: &Path, may_be_linked: bool) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let is_sole = |links: u64| links == 1 || may_be_linked;
+    path.symlink_metadata().is_ok_and(|found| found.is_file() && is_sole(found.nlink()) && found.uid() == own)
+}
+
+fn is_our_folder(path: &Path) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    path.symlink_metadata()
+        .is_ok_and(|found| found.is_dir() && found.uid() == own && found.mode() & 0o022 == 0)
+}
