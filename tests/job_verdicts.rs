@@ -70,6 +70,7 @@ impl World {
     fn paths(&self, job: &Job) -> JobPaths {
         let paths = self.dir.paths.job(&job.id.to_string()).unwrap();
         self.dir.disk.ensure_dir(&paths.workspace).unwrap();
+        self.dir.disk.ensure_dir(&paths.attempts).unwrap();
         paths
     }
 
@@ -252,11 +253,12 @@ fn held_by_anybody_else_is_alive_and_unidentified() {
 }
 
 #[test]
-fn what_cannot_be_read_is_unknown_and_nothing_is_recorded() {
+fn folders_in_the_place_of_both_records_are_damage_that_proves_nothing() {
     let mut world = World::new();
     let job = world.claimed("a");
     let paths = world.paths(&job);
     std::fs::create_dir(paths.sentinel()).unwrap();
+    std::fs::create_dir(paths.command()).unwrap();
     assert_eq!(world.judge(&job).liveness(), Liveness::Unknown);
     assert!(matches!(world.reattach()[0].settlement, Settlement::Unknown { .. }));
     assert_eq!(world.job("a").status, JobStatus::Running);
@@ -502,7 +504,7 @@ fn free_with_a_process_that_writes_the_removed_output_is_an_orphan() {
     let mut command = Command::new("sleep");
     let command = Living(command.arg("60").env_clear().stdout(output).spawn().unwrap());
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
-    std::fs::remove_dir_all(world.dir.paths.jobs()).unwrap();
+    std::fs::remove_dir_all(world.dir.paths.attempts()).unwrap();
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()), "its files were removed");
     assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
     assert_eq!(world.job("a").status, JobStatus::Running);

@@ -22,7 +22,7 @@ fn layout_1(folder: &Path) -> PathBuf {
     root
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir(to).unwrap();
     std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -186,7 +186,7 @@ fn everything(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>, std::time::Syste
 fn a_later_layout_is_refused_and_nothing_is_touched() {
     let folder = tempfile::tempdir().unwrap();
     let root = layout_1(folder.path());
-    for later in ["{\"layout\":3,\"state_id\":\"0\"}", "{\"layout\":99}"] {
+    for later in ["{\"layout\":4,\"state_id\":\"0\"}", "{\"layout\":99}"] {
         std::fs::write(root.join("state.json"), later).unwrap();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         everything(&root, &mut before);

@@ -15,6 +15,7 @@ mod in_use;
 mod incarnations;
 mod job_verdicts;
 mod layout;
+mod layout_2;
 mod locks;
 mod log;
 mod log_processes;

@@ -80,6 +80,7 @@ fn stage(root: &Path) {
 fn furnish(dir: &StateDir, job: &str, claim: u64) {
     let paths = dir.paths.job(job).unwrap();
     std::fs::create_dir_all(paths.workspace.join("work/deep")).unwrap();
+    std::fs::create_dir_all(&paths.attempts).unwrap();
     std::fs::write(paths.output(), "printed").unwrap();
     std::fs::write(paths.workspace.join("work/deep/file"), "work").unwrap();
     let exit = ExitRecord {
@@ -132,7 +133,9 @@ fn check(dir: &StateDir, when: &str) {
     for job in GOING {
         let (record, workspace) = files_of(dir, job);
         if queue.state().get(&id(job)).is_none() {
-            assert!(!record.exists() && !workspace.exists(), "{when}: something of {job} stays");
+            let attempts = dir.paths.attempts().join(job);
+            let is_gone = !record.exists() && !workspace.exists() && !attempts.exists();
+            assert!(is_gone, "{when}: something of {job} stays");
         }
         assert!(!workspace.exists() || workspace.join("work/deep/file").exists(), "{when}: {job} is torn");
     }
@@ -166,7 +169,7 @@ fn what_nothing_refers_to_goes_and_stays_gone() {
     assert_eq!(removed, GOING);
     let kept: Vec<(&str, &str)> = report.kept.iter().map(|k| (k.job_id.as_str(), k.code)).collect();
     assert_eq!(kept, [("crashed", "job-resumable"), ("needed", "job-callback-pending")]);
-    assert!(report.trash.bytes_freed > 0 && report.trash.emptied == 2);
+    assert!(report.trash.bytes_freed > 0 && report.trash.emptied == 4);
     check_gone(&dir, "after the prune");
     recover(&dir);
     check_gone(&dir, "after a recovery");

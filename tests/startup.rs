@@ -297,20 +297,24 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
     let folder = tempfile::tempdir().unwrap();
     let dir = open(&folder.path().join("state"));
     let workspace = |id: &str| dir.paths.job(id).unwrap().workspace;
+    let attempts = |id: &str| dir.paths.job(id).unwrap().attempts;
     for id in ["known", "unknown", "full"] {
         std::fs::create_dir(workspace(id)).unwrap();
+        std::fs::create_dir(attempts(id)).unwrap();
     }
+    // A process that had taken hold of it was killed.
+    std::fs::write(dir.paths.job("unknown").unwrap().sentinel_lock(), "").unwrap();
     std::fs::create_dir(workspace("full").join("deep")).unwrap();
     let left = [
         dir.paths.root().join(".tmp-aaaaaa"),
         dir.paths.locks().join(".tmp-bbbbbb"),
         dir.paths.queue().join(".tmp-cccccc"),
-        workspace("full").join(".tmp-dddddd"),
-        workspace("unknown").join(".tmp-eeeeee"),
+        attempts("full").join(".tmp-dddddd"),
+        attempts("unknown").join(".tmp-eeeeee"),
     ];
     let not_ours = [
         workspace("full").join("deep/.tmp-aaaaaa"),
-        workspace("full").join(".tmp-of-the-job"),
+        workspace("full").join(".tmp-gggggg"),
         workspace("full").join("output.log"),
     ];
     for path in left.iter().chain(&not_ours) {
@@ -338,10 +342,11 @@ fn what_a_crash_left_half_done_is_cleaned_and_what_is_not_ours_stays() {
     let import = FileLock::try_acquire(&dir.disk, &dir.paths.import_lock()).unwrap();
     assert_eq!(remove_half_made(&startup, &mut unknown).unwrap(), 0);
     drop(import);
-    assert_eq!(remove_half_made(&startup, &mut unknown).unwrap(), 1);
+    assert_eq!(remove_half_made(&startup, &mut unknown).unwrap(), 3);
     assert!(!workspace("unknown").exists() && workspace("full").exists() && workspace("known").exists());
+    assert!(!attempts("unknown").exists() && !attempts("full").exists() && attempts("known").exists());
     let log = cleanup_log(&dir).unwrap();
-    assert_eq!(log.len(), 6);
+    assert_eq!(log.len(), 8);
     assert!(log.iter().all(|e| e.startup_id == startup.id()));
     let is_there = |object: &str, action: &str| {
         log.iter().any(|e| e.object == object && e.action == action && e.result == "done")

@@ -312,7 +312,7 @@ fn following_goes_on_over_attempts_and_ends_with_the_job() {
 #[test]
 fn an_output_that_is_cut_short_is_followed_and_an_interrupt_ends_it() {
     let scene = Scene::new();
-    let script = "echo one; until [ -e $W/cut ]; do sleep 0.02; done; : > output.log; sleep 1; echo two; exec sleep 600";
+    let script = "echo one; until [ -e $W/cut ]; do sleep 0.02; done; : > \"$RECOVERYCTL_STATE_DIR/attempts/job/output.log\"; sleep 1; echo two; exec sleep 600";
     scene.submit("job", &[], script);
     let _daemon = scene.daemon(2);
     let mut following = Following::start(&scene, &["job", "-f"]);

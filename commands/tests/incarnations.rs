@@ -403,7 +403,7 @@ fn attempt_of_the_time_that_is_lost_puts_no_output_into_the_directory_that_was_p
     let words = ["submit", "--id", "one", "--", "sh", "-c", script, "sh", go.to_str().unwrap()];
     assert_eq!(json_in(&place, "state", &words).1, 0);
     let mut daemon = Background::start(place.command().args(["daemon", "--listen", "none"]));
-    let output = place.state().join("jobs/one/output.log");
+    let output = place.state().join("attempts/one/output.log");
     until("the job to print", || std::fs::read(&output).is_ok_and(|printed| printed == b"printed\n"));
     daemon.kill();
     // That of the first job may still be leaving.

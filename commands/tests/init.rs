@@ -10,7 +10,7 @@ use crate::common::{Place, Ran, is_untouched};
 fn made_once_and_then_found() {
     let place = Place::new();
     let first = place.run(["init", "--json"]).ends_with(0).json();
-    assert_eq!((&first["created"], &first["layout"]), (&true.into(), &2.into()));
+    assert_eq!((&first["created"], &first["layout"]), (&true.into(), &3.into()));
     let second = place.run(["init", "--json"]).ends_with(0).json();
     assert_eq!((&second["created"], &second["state_id"]), (&false.into(), &first["state_id"]));
     assert!(place.run(["init"]).ends_with(0).stdout.contains("is a state directory already"));
@@ -65,7 +65,7 @@ fn lost_and_damaged_identities_and_later_layouts_are_told_apart() {
     let identity = place.state().join("state.json");
     let id = fs::read_to_string(&identity).unwrap();
 
-    fs::write(&identity, id.replace("\"layout\":2", "\"layout\":99")).unwrap();
+    fs::write(&identity, id.replace("\"layout\":3", "\"layout\":99")).unwrap();
     assert_eq!(place.run(["init", "--json"]).ends_with(12).error()["code"], "layout-newer");
 
     fs::write(&identity, &id[..10]).unwrap();

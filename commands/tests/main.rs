@@ -20,6 +20,7 @@ mod findings;
 mod git_work;
 mod globals;
 mod host;
+mod hostile;
 mod http;
 mod import;
 mod in_use;

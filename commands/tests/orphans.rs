@@ -65,7 +65,7 @@ fn why_makes_every_check_anew() {
     let again = json(&place, &["why", "job_directory:ghost"]);
     assert_eq!(without_age(&again["evidence"]), without_age(&why["evidence"]));
     // What lives there now counts, not what the scan saw.
-    let lock = std::fs::File::create(workspace.join("sentinel.lock")).unwrap();
+    let lock = std::fs::File::create(place.write("state/attempts/ghost/sentinel.lock", "")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let why = json(&place, &["why", &asked]);
     assert_eq!((&why["verdict"], &why["candidate"]["safe"]), (&"protected".into(), &false.into()), "{why}");
@@ -163,7 +163,7 @@ fn an_orphan_is_found_removed_and_restored() {
     run(&place, &["orphans", "cleanup", "--plan", "other", "--yes"]).ends_with(13);
     run(&place, &["orphans", "cleanup", "--id", "none", "--yes"]).ends_with(5);
     run(&place, &["orphans", "cleanup", "--dry-run"]).ends_with(0);
-    assert!(workspace.join("sub/file").exists() && !workspace.join("sentinel.lock").exists());
+    assert!(workspace.join("sub/file").exists() && !place.state().join("attempts/ghost").exists());
     let done = json(&place, &["orphans", "cleanup", "--plan", plan, "--yes", "--reason", "space"]);
     assert_eq!(done["removed"][0]["object"], "job_directory:ghost", "{done}");
     assert!(done["bytes_freed"].as_u64().unwrap() > 0);
@@ -236,7 +236,7 @@ fn each_sign_of_an_owner_protects() {
     let holder = Background::start(
         Command::new("flock")
             .arg("--no-fork")
-            .arg(place.write("state/jobs/held/sentinel.lock", ""))
+            .arg(place.write("state/attempts/held/sentinel.lock", ""))
             .args(["sleep", "1000"]),
     );
     let process = Background::start(
@@ -276,7 +276,9 @@ fn a_job_that_comes_alive_between_scan_and_cleanup_is_not_touched() {
     let done = json(&place, &["orphans", "cleanup", "--yes"]);
     assert_eq!(done["refused"][0]["check"], "not-a-job", "{done}");
     assert_eq!(std::fs::read_to_string(workspace.join("sub/file")).unwrap(), "left");
-    until("its output", || std::fs::read(workspace.join("output.log")).is_ok_and(|o| o == b"left"));
+    until("its output", || {
+        std::fs::read(place.state().join("attempts/lazarus/output.log")).is_ok_and(|o| o == b"left")
+    });
     run(&place, &["jobs", "cancel", "lazarus"]).ends_with(0);
     until("its end", || json(&place, &["jobs", "show", "lazarus"])["status"] == "cancelled");
     drop(daemon);
@@ -455,10 +457,10 @@ fn a_sentinel_of_another_job_goes_and_the_workspace_stays() {
         run(&place, &["submit", "--id", id, "--", "sh", "-c", "echo x > file"]).ends_with(0);
     }
     run(&place, &["work", "--once"]).ends_with(0);
-    let sentinel = |id: &str| place.state().join("jobs").join(id).join("sentinel.json");
+    let sentinel = |id: &str| place.state().join("attempts").join(id).join("sentinel.json");
     let own = std::fs::read(sentinel("two")).unwrap();
     std::fs::copy(sentinel("one"), sentinel("two")).unwrap();
-    let removed = found_and_removed(&place, "sentinel:two/sentinel.json");
+    let removed = found_and_removed(&place, "sentinel:attempts/two/sentinel.json");
     assert!(!sentinel("two").exists() && place.state().join("jobs/two/file").exists());
     // What was wrong after all comes back, but not over what is there by now.
     let id = removed["id"].as_str().unwrap();
@@ -493,7 +495,7 @@ fn a_workspace_that_somebody_holds_keeps_what_the_plan_names() {
     let holder = Background::start(
         Command::new("flock")
             .arg("--no-fork")
-            .arg(place.state().join("jobs/again/sentinel.lock"))
+            .arg(place.state().join("attempts/again/sentinel.lock"))
             .args(["sleep", "1000"]),
     );
     until("the lock to be held", || {

@@ -70,7 +70,12 @@ fn output_that_the_job_removes_or_replaces_is_there_when_it_is_over() {
     for (script, theirs) in [
         ("rm -rf ./*", None),
         ("rm -rf \"$RECOVERYCTL_WORKSPACE\"; cd /", None),
-        ("mv output.log x; echo theirs > output.log", Some("output.log.1")),
+        ("echo theirs > output.log", None),
+        ("rm -rf \"$RECOVERYCTL_STATE_DIR/attempts/it\"", None),
+        (
+            "cd \"$RECOVERYCTL_STATE_DIR/attempts/it\"; mv output.log x; echo theirs > output.log",
+            Some("output.log.1"),
+        ),
     ] {
         let scene = Scene::new();
         scene.submit("it", &[], &format!("echo before; {script}; echo after; echo error >&2; exit 3"));
@@ -178,7 +183,7 @@ fn all_of_ours_killed_job_waits_for_the_next_daemon_and_nothing_is_lost() {
 #[test]
 fn job_that_removed_its_output_and_lost_its_supervisor_prints_into_one_output() {
     let script = "echo before; echo began >> $W/it; until [ -e $W/go ]; do sleep 0.02; done; \
-                  rm \"$RECOVERYCTL_WORKSPACE\"/output.log; echo removed; echo gone >> $W/gone; \
+                  rm \"$RECOVERYCTL_STATE_DIR\"/attempts/it/output.log; echo removed; echo gone >> $W/gone; \
                   until [ -e $W/open ]; do sleep 0.02; done; echo end";
     let (scene, daemon) = begun("it", script);
     let first = keeper(&scene, "it");
@@ -230,7 +235,7 @@ fn silent_process_with_a_cleared_environment_is_known_by_its_pipe() {
     let keeper = keeper(&scene, "it");
     daemon.kill();
     kill(supervisor(&scene, "it"));
-    // Neither what the files say nor the group: as if the job had removed its workspace.
+    // Neither what the files say nor the group: as if the job had removed them.
     for file in ["sentinel.json", "command.json"] {
         std::fs::remove_file(scene.job_file("it", file)).unwrap();
     }

@@ -278,7 +278,7 @@ fn damage_in_the_files_of_jobs_that_are_over_is_named_and_kept() {
     scene.run(&["resume", "twice"]).ends_with(0);
     scene.work();
     assert_eq!(scene.status("twice"), JobStatus::Succeeded);
-    let damaged = ["exit.json", "sentinel.json", "attempts/1/exit.json"];
+    let damaged = ["exit.json", "sentinel.json", "1/exit.json"];
     for file in damaged {
         std::fs::write(scene.job_file("twice", file), format!("{{ {file}")).unwrap();
     }

@@ -149,7 +149,8 @@ fn removal(view: &View, id: &str, file: Option<&Path>, is_done: bool, world: &Pa
             (false, true) => Ok(()),
         };
     }
-    let left = [workspace, jobs.join(format!("{id}.job.json"))].into_iter().find(|path| path.exists());
+    let all = [workspace, world.join("state/attempts").join(id), jobs.join(format!("{id}.job.json"))];
+    let left = all.into_iter().find(|path| path.exists());
     left.map_or(Ok(()), |path| {
         let held: Vec<_> =
             std::fs::read_dir(&path).into_iter().flatten().flatten().map(|e| e.file_name()).collect();

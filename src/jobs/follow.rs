@@ -125,7 +125,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let dir = StateDir::open_or_create(&folder.path().join("s"), Disk::real(), Clock::system());
             let (dir, job) = (dir.unwrap(), samples::job("a", 7));
-            fs::create_dir_all(dir.paths.job("a").unwrap().workspace).unwrap();
+            fs::create_dir_all(dir.paths.job("a").unwrap().attempts).unwrap();
             Place { _folder: folder, dir, job }
         }
 

@@ -6,7 +6,8 @@
 //! none of the server's (no regular file with one name and the server's owner) gets its name in the workspace back.
 //!
 //! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then everybody reads the
-//! workspace and finds the job's lock held; a process that was killed in between is gone on from where it was.
+//! workspace and finds the job's lock held; after a kill the next startup goes on from where it was, and until then a
+//! look may miss what the job printed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

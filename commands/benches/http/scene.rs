@@ -227,7 +227,7 @@ impl Served {
 
     /// Since when its supervisor has not beaten.
     pub fn heartbeat_age(&self, id: &str) -> Duration {
-        let sentinel = self.place.path().join("state/jobs").join(id).join("sentinel.json");
+        let sentinel = self.place.path().join("state/attempts").join(id).join("sentinel.json");
         let beaten = std::fs::metadata(sentinel).and_then(|m| m.modified());
         beaten.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
     }

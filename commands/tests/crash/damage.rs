@@ -372,7 +372,7 @@ fn damaged_files_beside_the_queue() {
         }),
         case("files of an attempt that is over", &["job-file-damaged"], |root| {
             for file in ["sentinel.json", "exit.json", "command.json"] {
-                overwrite(root.join("jobs/later").join(file), b"");
+                overwrite(root.join("attempts/later").join(file), b"");
             }
             Vec::new()
         }),

@@ -30,9 +30,10 @@ fn running() -> (Scene, Command) {
 }
 
 fn remove_all(scene: &Scene) {
-    let jobs = scene.place.state().join("jobs");
-    std::fs::remove_dir_all(&jobs).unwrap();
-    std::fs::create_dir(&jobs).unwrap();
+    for folder in ["jobs", "attempts"].map(|name| scene.place.state().join(name)) {
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+    }
 }
 
 /// Neither a recovery nor a daemon starts it again; once its command is gone, its end is recorded.

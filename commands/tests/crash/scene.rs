@@ -57,7 +57,10 @@ impl Scene {
 
     /// A file in a job's workspace, or beside it.
     pub fn job_file(&self, id: &str, name: &str) -> PathBuf {
-        self.place.state().join("jobs").join(id).join(name)
+        let of_attempts = ["sentinel.", "command.json", "exit.json", "output.log", "1/", "2/"];
+        let is_kept_apart = of_attempts.iter().any(|start| name.starts_with(start));
+        let folder = if is_kept_apart { "attempts" } else { "jobs" };
+        self.place.state().join(folder).join(id).join(name)
     }
 
     /// Submits `sh -c SCRIPT`; in it `$W` is the witness folder.

@@ -135,7 +135,7 @@ fn job_that_submits_another_one_makes_no_new_directory_where_its_own_was() {
     let paths = [&go, &said, &own].map(|path| path.to_str().unwrap().to_owned());
     place.run(words.into_iter().map(str::to_owned).chain(paths)).ends_with(0);
     let daemon = daemon(&place);
-    wait_for("the job to run", || state.join("jobs/parent/command.json").exists());
+    wait_for("the job to run", || state.join("attempts/parent/command.json").exists());
     std::fs::rename(&state, &moved).unwrap();
     ended(daemon);
     std::fs::write(&go, "").unwrap();

@@ -17,7 +17,7 @@ R=$1
 $R submit --id it -- /bin/sleep 1000 >/dev/null
 $R daemon --workers 1 >/dev/null 2>&1 &
 D=$!
-S=$RECOVERYCTL_STATE_DIR/jobs/it/sentinel.json
+S=$RECOVERYCTL_STATE_DIR/attempts/it/sentinel.json
 until grep -q '"command":{' "$S" 2>/dev/null; do sleep 0.02; done
 number() { sed -n "s/.*\"$1\":{\"pid\":\([0-9]*\).*/\1/p" "$S"; }
 for what in supervisor command; do number $what; done > numbers

@@ -84,7 +84,7 @@ fn living_jobs_are_alive_in_the_rehearsal_too() {
     assert_eq!((&locks["kept"], &locks["released"]), (&json!(2), &json!(0)), "{rehearsed:#}");
     let live: Vec<&str> =
         rehearsed["proof"]["live"].as_array().unwrap().iter().filter_map(|l| l.as_str()).collect();
-    assert!(live.contains(&"jobs/held/sentinel.lock"), "{live:?}");
+    assert!(live.contains(&"attempts/held/sentinel.lock"), "{live:?}");
     for command in commands {
         assert_eq!(recovery::system::ProcessIdentity::of(command.pid), Some(command), "no signal was sent");
     }

@@ -112,9 +112,10 @@ fn kind(path: &Path) -> Option<String> {
         "jobs" => "job record".to_owned(),
         "quarantine" => return None,
         _ if name.ends_with(".lock.json") => "lock metadata".to_owned(),
-        _ if folder.starts_with("jobs/") && name.ends_with(".json") => name.to_owned(),
+        _ if folder.starts_with("attempts/") && name.ends_with(".json") => name.to_owned(),
         // Its content is a hint for people, or the job's own.
-        _ if folder.starts_with("jobs/") || name.ends_with(".lock") || is_log => return None,
+        _ if folder.starts_with("jobs/") || folder.starts_with("attempts/") => return None,
+        _ if name.ends_with(".lock") || is_log => return None,
         _ => path.display().to_string(),
     })
 }

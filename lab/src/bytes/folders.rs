@@ -42,8 +42,8 @@ fn check(place: &Place, file: &Path, wanted: &str) -> Result<(), String> {
         }
         // Without its identity a state directory is rebuilt, and that is what is told then.
         let is_told = report.to_string().contains(&format!("\"code\":\"{wanted}\""));
-        // A workspace is the job's: whatever it made there stays, and its liveness is unknown then.
-        let is_ours = file.components().count() < 3 || !file.starts_with("jobs");
+        // Where a job's user may have put something, it costs that job: it is damage, and liveness is unknown then.
+        let is_ours = file.components().count() < 3 || !file.starts_with("attempts");
         if is_told != (time == 0) && is_ours && !file.ends_with("state.json") {
             return Err(format!("recovery {time} and {wanted}: {report}"));
         }

@@ -100,8 +100,8 @@ fn recover_at(place: &Place, time: &str, lost: JobStatus) -> Result<(), String> 
 
 /// Changes every file that tells of the lost job's processes and of who holds locks.
 fn change_evidence(place: &Place, change: fn(&mut Value)) -> io::Result<()> {
-    let workspace = place.state().join("jobs/lost");
-    let mut files: Vec<PathBuf> = ["sentinel.json", "command.json"].map(|name| workspace.join(name)).into();
+    let attempts = place.state().join("attempts/lost");
+    let mut files: Vec<PathBuf> = ["sentinel.json", "command.json"].map(|name| attempts.join(name)).into();
     let locks = fs::read_dir(place.state().join("locks"))?.flatten().map(|e| e.path());
     files.extend(locks.filter(|p| p.to_string_lossy().ends_with(".lock.json")));
     for file in files {

@@ -84,8 +84,8 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario {
             is_enough: Some(|place| {
                 ["first", "second"].iter().all(|id| !witness::read(place, id).ended.is_empty())
-                    && place.state().join("jobs/first/exit.json").exists()
-                    && place.state().join("jobs/second/exit.json").exists()
+                    && place.state().join("attempts/first/exit.json").exists()
+                    && place.state().join("attempts/second/exit.json").exists()
             }),
             may: &[
                 ("first", &["queued", "running", "succeeded"]),

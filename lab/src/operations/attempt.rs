@@ -37,8 +37,10 @@ pub(super) const ATTEMPT_ODD: Operation =
     Operation { name: "attempt-odd", prepare: odd_jobs, run: odd_attempts };
 
 fn odd_jobs(stage: &Stage) -> Result<(), Error> {
-    let empties = "echo out; cd /; rm -rf \"$RECOVERYCTL_WORKSPACE\"; sleep 0.2";
-    let replaces = "echo out; mv output.log theirs; echo theirs > output.log";
+    let empties = "echo out; cd /; rm -rf \"$RECOVERYCTL_WORKSPACE\" \"$RECOVERYCTL_STATE_DIR/attempts/$RECOVERYCTL_JOB_ID\"; \
+                   sleep 0.2";
+    let replaces = "cd \"$RECOVERYCTL_STATE_DIR/attempts/$RECOVERYCTL_JOB_ID\"; echo out; mv output.log theirs; \
+                    echo theirs > output.log";
     for (id, script) in [("empties", empties), ("replaces", replaces)] {
         stage.submit(Some(id), |request| {
             request.command = ["sh", "-c", script].map(str::to_owned).to_vec();

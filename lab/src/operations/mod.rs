@@ -10,6 +10,7 @@ mod clean;
 mod daemon;
 mod deliver;
 mod import;
+mod layout;
 mod life;
 mod lock;
 mod odd;
@@ -88,6 +89,7 @@ pub const ALL: &[Operation] = &[
     startup::STARTUP,
     startup::SAFE_MODE,
     startup::MIGRATE,
+    layout::MOVE_ATTEMPTS,
     startup::MIGRATE_DAMAGED,
     startup::REQUESTS,
     repair::TICKET,

@@ -10,7 +10,7 @@ use crate::recovering::sequence;
 pub(super) const RECORDS: Operation =
     Operation { name: "rebuild-records", prepare: damaged_records, run: recovered };
 
-/// The queue and the records are gone: jobs come back from their workspaces.
+/// The queue and the records are gone: jobs come back from what is kept about their attempts.
 pub(super) const WORKSPACES: Operation =
     Operation { name: "rebuild-jobs", prepare: only_workspaces, run: recovered };
 
@@ -33,7 +33,7 @@ fn damaged_records(stage: &Stage) -> Result<(), Error> {
     let folder = stage.dir()?.paths.jobs();
     std::fs::write(folder.join("a.job.json"), "{\"version\":2,")?;
     std::fs::remove_file(folder.join("b.job.json"))?;
-    std::fs::write(folder.join("b/exit.json"), "{ no exit")?;
+    std::fs::write(stage.dir()?.paths.job("b")?.exit(), "{ no exit")?;
     Ok(())
 }
 
