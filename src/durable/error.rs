@@ -4,10 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::home::NotHome;
-use super::regular::read_regular;
-
-/// The longest file that is read whole, in bytes.
-const LONGEST: u64 = 1 << 30;
 
 /// An effect or a read that the system refused.
 #[derive(Debug, thiserror::Error)]
@@ -69,13 +65,13 @@ impl<T> Tried<T> for io::Result<T> {
     }
 }
 
-/// Reads a whole file of the state directory; `None` when there is none.
+/// Reads a whole file of the state directory; `None` when there is none. Not for what others may have put there: see
+/// [`super::read_regular`].
 ///
 /// # Errors
-/// What the system says, other than that the file is not there; that it is no regular file, or longer than
-/// such files are.
+/// What the system says, other than that the file is not there.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match read_regular(path, LONGEST) {
+    match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).tried("read", path),

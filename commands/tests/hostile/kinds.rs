@@ -52,7 +52,11 @@ impl Stage {
         for name in NAMES {
             for kind in KINDS {
                 let id = format!("{}-{kind}", name.replace('.', "-"));
-                scene.submit(&id, &[], "echo began; exec sleep 600");
+                scene.submit(
+                    &id,
+                    &[],
+                    "echo began; [ \"$RECOVERYCTL_ATTEMPT\" = 1 ] || exit 0; exec sleep 600",
+                );
                 jobs.push(id);
             }
         }
@@ -149,22 +153,11 @@ fn after_a_crash_the_daemon_starts_and_other_jobs_run_whatever_stands_in_the_pla
     assert_eq!(daemon.terminate(), Some(0));
 }
 
-/// The supervisors and commands of all jobs.
+/// The supervisors and commands of all jobs, as they were started.
 fn marked(stage: &Stage) -> Vec<ProcessIdentity> {
-    let root = format!("RECOVERYCTL_STATE_DIR={}", stage.scene.place.state().display());
-    let mut found: Vec<ProcessIdentity> =
-        recovery::system::marked_processes(&[&root], None).0.into_iter().collect();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let is_supervisor = words.split(|&b| b == 0).nth(1) == Some(b"supervise");
-        let state = stage.scene.place.state().into_os_string().into_encoded_bytes();
-        if is_supervisor && words.windows(state.len()).any(|w| w == state) {
-            found.extend(ProcessIdentity::of(pid));
-        }
-    }
+    let mark = format!("RECOVERYCTL_STATE_ID={}", stage.scene.dir().identity.state_id);
+    let (mut found, _) = recovery::system::marked_processes(&[&mark], None);
+    assert!(found.len() >= stage.jobs.len() * 2, "{} processes", found.len());
     // Supervisors first: none is left that would record an end.
     found.sort_by_key(|process| process.start_time);
     found

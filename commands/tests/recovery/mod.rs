@@ -39,8 +39,8 @@ impl Stop {
                 Stop::at_log(scene, &dir.paths.startup_log())
             }
             "queue" => Stop::at_log(scene, &dir.paths.queue_log()),
-            "jobs" => Stop::at_pipe(scene.job_file("gone", "exit.json")),
-            // A link: a pipe with the name of a state file would be put away.
+            // Links: a pipe with the name of a state file would be put away.
+            "jobs" => Stop::at_link(scene, dir.paths.job("gone").unwrap().record),
             "locks" => Stop::at_link(scene, dir.paths.locks().join("slow.lock.json")),
             "webhooks" => Stop::at_log(scene, &dir.paths.webhooks_log()),
             "cleanup" => Stop::at_link(scene, dir.paths.cleanup().join("slow.json")),
@@ -61,11 +61,6 @@ impl Stop {
         let _ = std::fs::remove_file(&link);
         std::os::unix::fs::symlink(&pipe, &link).unwrap();
         Stop { pipe: Some(link), _lock: None }
-    }
-
-    fn at_pipe(path: PathBuf) -> Stop {
-        make_pipe(&path);
-        Stop { pipe: Some(path), _lock: None }
     }
 }
 

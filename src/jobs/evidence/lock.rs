@@ -1,7 +1,7 @@
 //! The state of `sentinel.lock`, in words too.
 
 use super::Look;
-use crate::durable::is_held;
+use crate::durable::{is_held, is_not_regular};
 use crate::jobs::verdict::LockFact;
 use crate::state::JobPaths;
 use crate::system::is_network;
@@ -18,6 +18,10 @@ pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, Str
         // Without a folder, what counts is where it would be.
         Err(e) if e.is_not_found() => on_a_network(&look.dir.paths.as_known(look.dir.paths.root()))
             .unwrap_or((LockFact::Free, "there is no sentinel.lock".to_owned())),
+        // Nobody holds that. The job may have put it there: its processes tell.
+        Err(e) if is_not_regular(&e.source) => {
+            (LockFact::Free, format!("what is called sentinel.lock is none: {}", e.source))
+        }
         Err(e) => {
             let why = format!("{e}: {}", e.source);
             (LockFact::Unusable(why.clone()), why)

@@ -26,5 +26,6 @@ pub use reattach::{Reattachment, reattach};
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub(crate) use settle::lock_job;
+pub(super) use settle::put_away_what_is_no_lock;
 pub use settle::{Blame, OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle, would_settle};
 pub use settled_job::SettledJob;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::policy::{RequeuePauses, after_crash, after_failed_start, given_back_for_host};
 use crate::archive::KeepRules;
 use crate::durable::mutation::Mutation;
-use crate::durable::{DiskError, FileLock, LockError};
+use crate::durable::{DiskError, FileLock, LockError, is_not_regular};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
 use crate::jobs::fence;
 use crate::jobs::keeper;
@@ -18,7 +18,7 @@ use crate::jobs::verdict::Verdict;
 use crate::queue::{
     Actor, AfterCrash, End, EndedBy, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
-use crate::state::{StateDir, Timestamp};
+use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::side_by_side;
 use crate::system::{Host, LocalDevice};
 
@@ -274,7 +274,24 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
         source: std::io::Error::other(e),
     })?;
     dir.ensure_attempts(&paths)?;
-    FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE)
+    match FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE) {
+        Err(LockError::Disk(e)) if is_not_regular(&e.source) => {
+            put_away_what_is_no_lock(dir, &paths)?;
+            FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE)
+        }
+        locked => locked,
+    }
+}
+
+/// What has the name of a job's lock and is no regular file is nobody's lock: it goes to quarantine. Whether the job
+/// lives is told by its processes then, as when its lock was removed.
+pub(in crate::jobs) fn put_away_what_is_no_lock(dir: &StateDir, paths: &JobPaths) -> Result<(), DiskError> {
+    let at = dir.clock.now().to_string();
+    match dir.quarantine().take_other(&paths.sentinel_lock(), "it is no lock", &at) {
+        // Somebody else was faster.
+        Err(e) if e.is_not_found() => Ok(()),
+        taken => taken.map(drop),
+    }
 }
 
 fn settle_batch(

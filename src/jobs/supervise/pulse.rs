@@ -10,8 +10,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::tree;
-use crate::durable::{Disk, DiskError, DiskFile, FileLock, is_held};
+use crate::durable::{Disk, DiskError, DiskFile, FileLock, is_held, is_not_regular};
 use crate::jobs::keeper::OutputStream;
+use crate::jobs::recover::put_away_what_is_no_lock;
 use crate::jobs::sentinel::Sentinel;
 use crate::queue::EndedBy;
 use crate::state::{JobPaths, StateDir};
@@ -152,6 +153,11 @@ impl<'a> Pulse<'a> {
         let path = paths.sentinel_lock();
         match is_held(&path) {
             Ok(true) => Ok(()),
+            Err(e) if is_not_regular(&e.source) => {
+                put_away_what_is_no_lock(dir, paths)?;
+                self.locks.extend(FileLock::publish(&dir.disk, &path)?);
+                Ok(())
+            }
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
                 dir.ensure_attempts(paths)?;

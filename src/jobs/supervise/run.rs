@@ -7,8 +7,9 @@ use super::repository::{HeldRepository, Visit};
 use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings, SystemTried};
 use super::signals::Signals;
 use super::stage::{Plan, clear_away, make_workspace};
-use crate::durable::{Disk, FileLock, LockError};
+use crate::durable::{FileLock, LockError, is_not_regular};
 use crate::jobs::layout_2::move_attempts_of;
+use crate::jobs::recover::put_away_what_is_no_lock;
 use crate::jobs::{fence, record};
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
@@ -35,7 +36,7 @@ pub fn supervise(
         move_attempts_of(dir, &settings.job)?;
         paths = dir.paths.job(&settings.job.to_string())?;
     }
-    let lock = take_lock(&dir.disk, &paths, settings)?;
+    let lock = take_lock(dir, &paths, settings)?;
     let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
         Standing::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
@@ -84,11 +85,11 @@ fn detach() -> Result<(), SuperviseError> {
 
 /// Published locked for a first attempt; nobody sees it unlocked while its supervisor lives.
 fn take_lock(
-    disk: &Disk,
+    dir: &StateDir,
     paths: &JobPaths,
     settings: &SuperviseSettings,
 ) -> Result<FileLock, SuperviseError> {
-    let path = paths.sentinel_lock();
+    let (disk, path) = (&dir.disk, paths.sentinel_lock());
     let mut tries = 0;
     loop {
         disk.ensure_dir(&paths.attempts)?;
@@ -102,6 +103,9 @@ fn take_lock(
             Ok(lock) => return Ok(lock),
             // Somebody who had taken hold of the job has removed what that made.
             Err(LockError::Disk(e)) if e.is_not_found() && tries < LOCK_TRIES => {}
+            Err(LockError::Disk(e)) if is_not_regular(&e.source) && tries < LOCK_TRIES => {
+                put_away_what_is_no_lock(dir, paths)?;
+            }
             Err(LockError::Disk(e)) => return Err(SuperviseError::Disk(e)),
             Err(held) => return Err(SuperviseError::Lock(held)),
         }
