@@ -53,7 +53,7 @@ pub use recover::{
     SettledJob, Settlement, after_crash, assume_dead, cancel, damaged_files, end_orphan, reattach, remains,
     remind, resume, settle, would_resume, would_settle,
 };
-pub(crate) use recover::{after_failed_start, given_back_for_host};
+pub(crate) use recover::{after_failed_start, given_back_for_host, jobs_with_files};
 pub use restored::notice_restore;
 pub use sentinel::{Freshness, FreshnessLimits, Heartbeat, Sentinel};
 pub(crate) use starts_held::has_begun;

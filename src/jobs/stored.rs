@@ -1,4 +1,4 @@
-//! The small JSON files in a job's workspace: read tolerantly, written whole.
+//! The small JSON files of a job's attempt: read tolerantly, written whole.
 //!
 //! Missing, damaged and whole are three different things to a verdict, and a file that may not be read
 //! is none of them: that is an error, and makes a verdict `unknown`.

@@ -1,16 +1,15 @@
-//! The report on sentinels: every workspace that has one, with what it says and whether that is true.
+//! The report on sentinels: of every job that has one, with what it says and whether that is true.
 
-use std::io;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::page::{BadCursor, Page, cut_counted};
-use crate::durable::{DiskError, Tried};
-use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Sentinel, judge};
+use crate::durable::DiskError;
+use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Sentinel, jobs_with_files, judge};
 use crate::queue::{Job, JobDocument, JobId, JobStatus, Place, QueueState};
-use crate::state::names::decode;
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -60,7 +59,7 @@ pub struct Sentinels {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SentinelsError {
-    /// The workspaces cannot be listed.
+    /// The jobs cannot be listed.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The page does not exist.
@@ -92,22 +91,11 @@ impl Sentinels {
     }
 }
 
-/// The jobs whose workspaces have a sentinel.
+/// The jobs that have a sentinel, or something in its place.
 fn with_sentinel(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
-    let folder = dir.paths.jobs();
-    let entries = match std::fs::read_dir(&folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.tried("list", &folder)?,
-    };
-    let mut ids = Vec::new();
-    for entry in entries {
-        let name = entry.tried("list", &folder)?.file_name();
-        let id = name.to_str().and_then(decode).and_then(|id| id.parse::<JobId>().ok());
-        let Some(id) = id else { continue };
-        if dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel().exists()) {
-            ids.push(id);
-        }
-    }
+    let mut ids = jobs_with_files(dir)?;
+    let is_there = |path: PathBuf| path.symlink_metadata().is_ok();
+    ids.retain(|id| dir.paths.job(&id.to_string()).is_ok_and(|paths| is_there(paths.sentinel())));
     Ok(ids)
 }
 

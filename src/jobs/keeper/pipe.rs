@@ -29,7 +29,7 @@ pub(in crate::jobs) struct OutputPipe {
 }
 
 impl OutputPipe {
-    /// Makes one. It has a name in the job's workspace for a moment, which the descriptors of its writers
+    /// Makes one. It has a name beside the job's output for a moment, which the descriptors of its writers
     /// show ever after, and is without a name where none can be given.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The output of a job that has removed or renamed it: written anew, when nobody prints any more.
 //!
-//! A job may empty its workspace, as a clean checkout does. What it prints goes on into the file without a name, which
-//! is read here once more. What has the name now is the job's own, and gets another one.
+//! A job of the server's user may remove what is kept about its attempts. What it prints goes on into the file without a
+//! name, which is read here once more. What has the name now is the job's own, and gets another one.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -1,13 +1,13 @@
-//! Retention: jobs that are over go, with workspace, output and record.
+//! Retention: jobs that are over go, with workspace, attempts and record.
 //!
 //! A job is removed in one transaction of the queue, under its own lock and the log's append lock: its
-//! workspace is renamed into `jobs/.trash/`, its record file removed, both folders synced, and then the
-//! `remove` record appended. What is in the trash is deleted afterwards.
+//! workspace and the folder of its attempts are renamed into `jobs/.trash/`, its record file removed, all folders
+//! synced, and then the `remove` record appended. What is in the trash is deleted afterwards.
 //!
 //! | killed | what is left | what the next prune or recovery does |
 //! | --- | --- | --- |
 //! | before the rename | the job | nothing |
-//! | before the `remove` record | the job, its workspace in the trash | removes record file and job ([`finish_removals`]) |
+//! | before the `remove` record | the job, a part of it in the trash | takes the rest, removes record file and job ([`finish_removals`]) |
 //! | before the deletion | the workspace in the trash, no job | keeps git work that is in it, and deletes it ([`delete_slots`]) |
 //! | while deleting | a part of the workspace in the trash as `going-…` | deletes the rest |
 //!

@@ -1,9 +1,9 @@
-//! Attempts whose claim the log has lost: a queued job whose workspace tells of its present attempt.
+//! Attempts whose claim the log has lost: a queued job whose files tell of its present attempt.
 //!
 //! Without this, a damaged `claim` record would let a job that runs, or has run, start again.
 
+use super::remains::jobs_with_files;
 use super::settle::{RecoverError, RecoverSettings, lock_job, settlement_of};
-use crate::durable::Tried;
 use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::process_table::ProcessTable;
@@ -11,7 +11,6 @@ use crate::jobs::sentinel::Sentinel;
 use crate::jobs::verdict::Liveness;
 use crate::queue::{Job, JobId, JobStatus, Operation, Queue, QueueState};
 use crate::state::StateDir;
-use crate::state::names::decode;
 use crate::system::Host;
 
 /// Records every such attempt as found, with what became of it; the jobs of those that were applied.
@@ -32,17 +31,12 @@ pub(super) fn find_lost_claims(
 
 /// Queued jobs with a trace of their present attempt, which was begun after they entered the queue.
 fn suspects(dir: &StateDir, state: &QueueState) -> Result<Vec<(Job, u64)>, RecoverError> {
-    let folder = dir.paths.jobs();
-    let entries = match std::fs::read_dir(&folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", &folder)?,
-    };
-    let ids = entries.flatten().filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok());
-    let queued = ids.filter_map(|id| state.get(&id)).filter(|job| job.status == JobStatus::Queued);
+    let ids = jobs_with_files(dir)?;
+    let queued = ids.iter().filter_map(|id| state.get(id)).filter(|job| job.status == JobStatus::Queued);
     Ok(queued.filter_map(|job| Some((job.clone(), trace_of(dir, job)?))).collect())
 }
 
-/// The claim in the workspace, if it is of the job's present attempt.
+/// The claim in its files, if it is of the job's present attempt.
 fn trace_of(dir: &StateDir, job: &Job) -> Option<u64> {
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let sentinel = Sentinel::read(&paths.sentinel()).ok()?;

@@ -23,6 +23,7 @@ pub use orphan::{OrphanEnd, end_orphan};
 pub use policy::{RequeuePauses, after_crash};
 pub(crate) use policy::{after_failed_start, given_back_for_host};
 pub use reattach::{Reattachment, reattach};
+pub(crate) use remains::jobs_with_files;
 pub use remains::{Remains, remains};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
 pub(crate) use settle::lock_job;

@@ -62,7 +62,7 @@ pub fn remains(
 }
 
 /// The jobs that have a workspace, or a folder for their attempts, whatever the queue says of them; in order.
-pub(super) fn jobs_with_files(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
+pub(crate) fn jobs_with_files(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
     let mut ids: Vec<JobId> = Vec::new();
     for folder in [dir.paths.jobs(), dir.paths.attempts()] {
         let entries = match std::fs::read_dir(&folder) {

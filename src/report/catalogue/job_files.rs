@@ -23,7 +23,7 @@ pub const JOB_RECORD_DAMAGED: Entry = Entry {
     meaning: "jobs/<id>.job.json cannot be understood. It is a copy for people and for emergencies; the \
               queue has the truth.",
     done: "It was moved to quarantine and written anew from the queue or, if the queue does not know the \
-           job, rebuilt from its workspace; the job then says that it was reconstructed.",
+           job, rebuilt from its files; the job then says that it was reconstructed.",
     advice: "Look at the job if it was reconstructed.",
     next: Some("recoveryctl jobs show {name}"),
 };
@@ -39,12 +39,12 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
     next: Some("recoveryctl jobs show {name}"),
 };
 
-/// A job was rebuilt from its workspace.
+/// A job was rebuilt from its files.
 pub const JOB_RECONSTRUCTED: Entry = Entry {
     code: "job-reconstructed",
     severity: Severity::Error,
-    title: "A job was rebuilt from its workspace",
-    meaning: "Neither the queue nor a record file knew the job any more; only files in its workspace told \
+    title: "A job was rebuilt from its files",
+    meaning: "Neither the queue nor a record file knew the job any more; only attempts/<id>/ and its workspace told \
               of it: sentinel, command record, exit file, output, checkpoint, a git repository.",
     done: "The job is back as far as those files tell; the sentence says from what. What became of it was \
            found out as for every job. It is on hold if it did not end.",
@@ -59,7 +59,7 @@ pub const JOB_LOST: Entry = Entry {
     severity: Severity::Critical,
     title: "A job is lost",
     meaning: "A damaged record of the queue log named the job, and neither a snapshot, nor its own record, \
-              nor a workspace tells of it: most likely it was waiting for its first attempt.",
+              nor a file tells of it: most likely it was waiting for its first attempt.",
     done: "The bytes of the damaged record are in quarantine; what can be read of the submission is there.",
     advice: "Submit it again. The name is as far as it could be read.",
     next: Some("recoveryctl jobs list"),
@@ -69,7 +69,7 @@ pub const JOB_LOST: Entry = Entry {
 pub const JOB_FILE_DAMAGED: Entry = Entry {
     code: "job-file-damaged",
     severity: Severity::Warning,
-    title: "A file in the workspace of a job that is over is damaged",
+    title: "A file of a job that is over is damaged",
     meaning: "A sentinel, command record or exit file of the job cannot be understood. How the job ended is in \
               the queue; nothing is decided by these files any more.",
     done: "It was moved to quarantine.",

@@ -22,8 +22,8 @@ pub const JOB_ATTEMPTS_EXHAUSTED: Entry = Entry {
     title: "A job crashed in every attempt that it may make",
     meaning: "Its policy is requeue, and the last of its attempts crashed too.",
     done: "The job stays crashed; it is not started again by itself.",
-    advice: "Find out why it crashes before you resume it: its output and those of earlier attempts are in \
-             its workspace.",
+    advice: "Find out why it crashes before you resume it: jobs output --attempt N shows what it \
+             printed in each.",
     next: Some("recoveryctl jobs output {name}"),
 };
 

@@ -26,7 +26,7 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
     meaning: "The sequence numbers of the log have a gap: a segment was removed or cut, or a damaged place \
               swallowed several records.",
     done: "Replay went on behind the gap. Jobs whose submission lay in it were rebuilt from their job \
-           records and workspaces where those exist.",
+           records and their files where those exist.",
     advice: "Look for a copy of the missing segment; jobs submitted in the gap that left no other trace must \
              be submitted again.",
     next: Some("recoveryctl queue wal"),
