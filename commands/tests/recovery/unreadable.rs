@@ -127,21 +127,21 @@ fn what_cannot_be_cleaned_is_named_and_mended_by_the_phase_tried_again() {
     let scene = Unprivileged::new();
     scene.run(&["submit", "--id", "a", "--", "true"]).ends_with(0);
     scene.run(&["work", "--once"]).ends_with(0);
-    std::fs::write(scene.place.state().join("jobs/a/.tmp-aB3dE9"), "half").unwrap();
+    std::fs::write(scene.place.state().join("attempts/a/.tmp-aB3dE9"), "half").unwrap();
     scene.take();
-    scene.forbid("jobs/a");
+    scene.forbid("attempts/a");
     let recovered = scene.json(&["recover"], 3);
     let startup = &recovered["phases"][0];
     assert_eq!(startup["status"], "degraded", "{recovered:#}");
     assert_eq!(startup["findings"][0]["code"], "leftovers-not-removed", "{recovered:#}");
-    scene.allow("jobs/a");
+    scene.allow("attempts/a");
     let mended = scene.json(&["retry", "phase", "startup"], 0);
     assert_eq!(
         (&mended["status"], &mended["outcome"]),
         (&json!("succeeded"), &json!("completed")),
         "{mended}"
     );
-    assert!(!scene.place.state().join("jobs/a/.tmp-aB3dE9").exists());
+    assert!(!scene.place.state().join("attempts/a/.tmp-aB3dE9").exists());
     assert_eq!(scene.json(&["status"], 0)["degraded_resources"], json!([]));
 }
 

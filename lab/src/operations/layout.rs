@@ -1,5 +1,9 @@
 //! A state directory of layout 2, which kept what the server knows about attempts in the workspaces.
 
+use recovery::jobs::{RecoverSettings, resume};
+use recovery::queue::Queue;
+
+use super::stage::actor;
 use super::supervisor::run_job;
 use super::{Operation, Stage};
 use crate::Error;
@@ -53,5 +57,31 @@ fn recovered(stage: &Stage) -> Result<(), Error> {
         return Err("not all was moved".into());
     }
     acknowledge();
+    Ok(())
+}
+
+/// A job whose supervisor was of that time when the last startup came: its next attempt moves its files first.
+pub(super) const MOVE_ATTEMPTS_LATE: Operation =
+    Operation { name: "move-attempts-late", prepare: resumed_in_layout_2, run: next_attempt };
+
+#[allow(clippy::disallowed_methods)] // As the last startup left it.
+fn resumed_in_layout_2(stage: &Stage) -> Result<(), Error> {
+    layout_2(stage)?;
+    let dir = stage.dir()?;
+    let text = std::fs::read_to_string(dir.paths.identity())?;
+    let moving = text.replace("\"layout\":2", "\"moving_attempts\":true,\"layout\":3");
+    std::fs::write(dir.paths.identity(), moving)?;
+    let (dir, settings) = (stage.dir()?, RecoverSettings::new(actor()));
+    let report = resume(&dir, &mut Queue::open(&dir)?, &["a".parse()?], false, &settings)?;
+    if report.refused.is_empty() { Ok(()) } else { Err(format!("{:?}", report.refused).into()) }
+}
+
+fn next_attempt(stage: &Stage) -> Result<(), Error> {
+    stage.acknowledge(Fact::job("b", 1, &["failed"]));
+    stage.acknowledge(Fact::job("a", 2, &["queued", "crashed", "failed"]));
+    let claim = stage.claim("a")?;
+    run_job(stage, "a", claim)?;
+    stage.acknowledge(Fact::job("a", 2, &["failed"]));
+    stage.acknowledge(Fact::Exit { id: "a".to_owned(), code: 3 });
     Ok(())
 }

@@ -90,6 +90,7 @@ pub const ALL: &[Operation] = &[
     startup::SAFE_MODE,
     startup::MIGRATE,
     layout::MOVE_ATTEMPTS,
+    layout::MOVE_ATTEMPTS_LATE,
     startup::MIGRATE_DAMAGED,
     startup::REQUESTS,
     repair::TICKET,

@@ -20,7 +20,11 @@ fn one_that_died(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     let (died, _) = Startup::begin(&dir, StartedBy::Daemon)?;
     died.enter("queue")?;
-    dir.disk.create_dir(&dir.paths.job("half-made")?.workspace)?;
+    let half_made = dir.paths.job("half-made")?;
+    dir.disk.create_dir(&half_made.workspace)?;
+    // A process that had taken hold of it was killed.
+    dir.disk.create_dir(&half_made.attempts)?;
+    dir.disk.create_new(&half_made.sentinel_lock(), 0o600)?;
     let temporary = dir.disk.create_new(&dir.paths.queue().join(".tmp-aB3dE9"), 0o600)?;
     Ok(temporary.write_at(b"half a snapshot", 0)?)
 }
