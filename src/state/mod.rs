@@ -14,6 +14,7 @@ mod secret;
 mod settle;
 mod shared_files;
 pub mod suggest;
+mod token_file;
 mod units;
 pub(crate) mod word;
 
@@ -27,5 +28,6 @@ pub use paths::{JobPaths, LockPaths, StatePaths};
 pub use place::{CopiedFrom, Past, Place, PlaceRecord, Restored, Standing, StateStamp};
 pub use repair::IdentityRepair;
 pub use secret::Secret;
+pub use token_file::Distrust;
 pub use units::{BadUnit, format_duration, format_size, parse_duration, parse_size};
 pub use word::Word;
