@@ -14,7 +14,7 @@ use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
 use crate::cli::Globals;
-use crate::configuration::{self, Loaded};
+use crate::configuration::{self, Loaded, Reader};
 use crate::error::{CliError, ErrorKind};
 use crate::interruption::Interruption;
 use crate::output::Output;
@@ -112,7 +112,10 @@ impl Context {
     pub(crate) fn configuration(&mut self) -> Result<&Loaded, CliError> {
         let loaded = match self.loaded.take() {
             Some(loaded) => loaded,
-            None => configuration::load(&self.globals, self.invoker.is_root())?,
+            None => {
+                let is_server = matches!(self.word, "daemon" | "work" | "run");
+                configuration::load(&self.globals, Reader { is_root: self.invoker.is_root(), is_server })?
+            }
         };
         Ok(self.loaded.insert(loaded))
     }

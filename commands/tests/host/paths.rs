@@ -56,7 +56,13 @@ fn with_mount(place: &Place, at: &std::path::Path, words: &[&str]) -> Option<Ran
     }
     let plain = place.command();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$1\" && shift && exec \"$@\"", "sh"]);
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o mode=700 none \"$1\" && shift && exec \"$@\"",
+        "sh",
+    ]);
     command.arg(at).arg(plain.get_program()).args(words);
     command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Some(Ran::of(command.current_dir(place.path(""))))
