@@ -20,6 +20,7 @@ use recovery::state::{Exposed, Exposure, StateError};
 use recovery::webhooks::{DeliveryLogError, EngineError};
 
 use super::{CliError, ErrorKind};
+use crate::http::{SocketRefused, WhyNoSocket};
 
 /// A change that was refused because of what the state directory is.
 fn of_home(error: &DiskError) -> Option<CliError> {
@@ -152,8 +153,32 @@ impl From<RunError> for CliError {
     }
 }
 
+/// Why the daemon does not have the socket that it was to listen on.
+fn of_socket(refused: &SocketRefused) -> CliError {
+    let (kind, code) = match refused.why {
+        WhyNoSocket::Served => (ErrorKind::Held, "socket-in-use"),
+        WhyNoSocket::NoSocket(_) => (ErrorKind::Refused, "not-a-socket"),
+        WhyNoSocket::OfAnother(_) => (ErrorKind::Refused, "socket-of-another-user"),
+        WhyNoSocket::Replaced => (ErrorKind::Refused, "socket-replaced"),
+        WhyNoSocket::Exposed(_) => (ErrorKind::Refused, PATH_EXPOSED),
+    };
+    let error = CliError::new(kind, refused.to_string()).code(code);
+    let error = match &refused.why {
+        WhyNoSocket::Served => error
+            .hint(format!("see what answers there: recoveryctl --socket {} status", quoted(&refused.path))),
+        WhyNoSocket::Exposed(exposed) => remedies(exposed).into_iter().fold(error, CliError::hint),
+        _ => error.hint("nothing was removed; what is there is for its owner to remove"),
+    };
+    error.hint("or name another file with --socket")
+}
+
 impl From<DaemonError> for CliError {
     fn from(error: DaemonError) -> CliError {
+        if let DaemonError::Listen(e) = &error
+            && let Some(refused) = SocketRefused::behind(e)
+        {
+            return of_socket(refused);
+        }
         match error {
             DaemonError::Running { .. } => {
                 CliError::new(ErrorKind::Held, error).code("daemon-running").hint("recoveryctl status")

@@ -3,7 +3,11 @@
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
 mod ancestors;
+mod bodies;
+mod connections;
+mod sockets;
 mod tokens;
+mod viewers;
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, chown};
