@@ -1,13 +1,15 @@
 //! Finds and reads the configuration: the file, our variables, the flags. The library merges them.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use recovery::state::config::{Configuration, ENVIRONMENT_PREFIX};
+use recovery::state::{check_file, check_way};
 
 use crate::cli::Globals;
-use crate::error::{CliError, ErrorKind};
+use crate::error::{CliError, ErrorKind, exposed};
 
 /// The configuration, and the file that it was read from.
 #[derive(Debug, Clone)]
@@ -20,14 +22,31 @@ pub(crate) struct Loaded {
     pub(crate) file_read: bool,
 }
 
+/// Whose configuration it is, and what it is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader {
+    pub(crate) is_root: bool,
+    /// Whether it starts what the configuration names, for others.
+    pub(crate) is_server: bool,
+}
+
+impl Reader {
+    /// Whether a file that others can write is refused: they would say what this process does in the name of root, or
+    /// of all who submit jobs.
+    fn is_wary(self) -> bool {
+        self.is_root || self.is_server
+    }
+}
+
 /// Reads all layers.
-pub(crate) fn load(globals: &Globals, is_root: bool) -> Result<Loaded, CliError> {
+pub(crate) fn load(globals: &Globals, reader: Reader) -> Result<Loaded, CliError> {
+    let is_root = reader.is_root;
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut configuration = Configuration::with_defaults(default_state_dir(is_root), workers);
     let (file, named) = file_to_read(globals, is_root);
     let mut file_read = false;
     if let Some(path) = &file
-        && let Some(text) = read(path, named)?
+        && let Some(text) = read(path, named, reader)?
     {
         configuration.apply_file(path, &text)?;
         file_read = true;
@@ -61,15 +80,21 @@ fn file_to_read(globals: &Globals, is_root: bool) -> (Option<PathBuf>, bool) {
     (folder.map(|f| f.join("recoveryctl/config.toml")), false)
 }
 
-fn read(path: &Path, named: bool) -> Result<Option<String>, CliError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => Ok(None),
-        Err(e) => {
-            let message = format!("cannot read the configuration {}: {e}", path.display());
-            Err(CliError::new(ErrorKind::Usage, message).code("configuration"))
-        }
+fn read(path: &Path, named: bool, reader: Reader) -> Result<Option<String>, CliError> {
+    let cannot = |e: io::Error| {
+        let message = format!("cannot read the configuration {}: {e}", path.display());
+        CliError::new(ErrorKind::Usage, message).code("configuration")
+    };
+    let opened = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
+        opened => opened.map_err(cannot)?,
+    };
+    if reader.is_wary() {
+        let found = opened.metadata().map_err(cannot)?;
+        let what = format!("the configuration {}", path.display());
+        check_way(path).and_then(|()| check_file(path, &found)).map_err(|by| exposed(&what, &by))?;
     }
+    io::read_to_string(opened).map(Some).map_err(cannot)
 }
 
 fn default_state_dir(is_root: bool) -> Option<PathBuf> {

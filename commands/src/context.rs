@@ -1,6 +1,8 @@
 //! What a command works with: settings, state directory, output, who asks, signals.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use recovery::audit::{self, Entry};
@@ -14,7 +16,7 @@ use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
 use crate::cli::Globals;
-use crate::configuration::{self, Loaded};
+use crate::configuration::{self, Loaded, Reader};
 use crate::error::{CliError, ErrorKind};
 use crate::interruption::Interruption;
 use crate::output::Output;
@@ -34,13 +36,20 @@ pub(crate) struct Context {
     client: Option<Client>,
 }
 
-/// What a client of the daemon sent with its command.
-#[derive(Debug, Default)]
+/// A client of the daemon: what it sent with its command, and what it may see.
 pub(crate) struct Client {
-    /// What its standard input, or the file that it named, held.
-    pub(crate) input: Vec<u8>,
+    /// What its standard input, or the file that it named, holds.
+    pub(crate) input: Box<dyn BufRead + Send>,
     /// The folder that it works in.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether it may see what jobs print.
+    pub(crate) sees_output: bool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 impl Context {
@@ -72,9 +81,14 @@ impl Context {
         Context { output, interruption, globals, invoker, word, loaded: Some(loaded), client: Some(client) }
     }
 
-    /// What a client of the daemon sent as its input; `None` when the input is this process's own.
-    pub(crate) fn client_input(&mut self) -> Option<Vec<u8>> {
-        self.client.as_mut().map(|client| std::mem::take(&mut client.input))
+    /// What a client of the daemon sends as its input; `None` when the input is this process's own.
+    pub(crate) fn client_input(&mut self) -> Option<Box<dyn BufRead + Send>> {
+        self.client.as_mut().map(|client| std::mem::replace(&mut client.input, Box::new(io::empty())))
+    }
+
+    /// Whether what jobs print may be shown: to everybody but some clients of the daemon.
+    pub(crate) fn shows_output(&self) -> bool {
+        self.client.as_ref().is_none_or(|client| client.sees_output)
     }
 
     /// The process that gives the command, by what it runs inside of; `None` for a client of the daemon.
@@ -112,7 +126,10 @@ impl Context {
     pub(crate) fn configuration(&mut self) -> Result<&Loaded, CliError> {
         let loaded = match self.loaded.take() {
             Some(loaded) => loaded,
-            None => configuration::load(&self.globals, self.invoker.is_root())?,
+            None => {
+                let is_server = matches!(self.word, "daemon" | "work" | "run");
+                configuration::load(&self.globals, Reader { is_root: self.invoker.is_root(), is_server })?
+            }
         };
         Ok(self.loaded.insert(loaded))
     }

@@ -14,6 +14,7 @@ mod contrib;
 mod crash;
 mod demo;
 mod docker;
+mod door;
 mod ends;
 mod explain;
 mod findings;

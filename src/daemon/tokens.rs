@@ -1,17 +1,16 @@
 //! Who may ask a daemon over HTTP: two bearer tokens, each in a file of its own that only the owner can read.
 //!
 //! A token is 32 random bytes in hexadecimal. For each request the files are read as they are after it came, so
-//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that others could read, or
-//! that does not hold a token, is replaced: what it held may be known.
+//! that a token that was rotated stops to count at once, also in a daemon that runs. A file that is not believed
+//! ([`crate::state::Distrust`]) counts for nobody, and a daemon that starts replaces it: what it held may be known.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::durable::{DiskError, Tried, replace};
 use crate::state::StateDir;
 
 /// Random bytes in a token.
@@ -56,7 +55,7 @@ impl Role {
 pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
     let mut made = Vec::new();
     for role in Role::ALL {
-        if read(dir, role)?.is_none() {
+        if dir.token_in(&role.file(dir))?.is_err() {
             rotate_token(dir, role)?;
             made.push(role);
         }
@@ -74,6 +73,9 @@ pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
 /// What the system says; the old token then still counts.
 pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
     let path = role.file(dir);
+    if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        dir.quarantine().take_other(&path, "a folder in a token's place", &dir.clock.now().to_string())?;
+    }
     let mut random = [0; BYTES];
     getrandom::fill(&mut random).map_err(io::Error::from).tried("make a token for", &path)?;
     let mut text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -94,7 +96,7 @@ impl Tokens {
     pub fn read(dir: &StateDir) -> Result<Tokens, DiskError> {
         let mut digests = [None; 2];
         for (role, digest) in Role::ALL.into_iter().zip(&mut digests) {
-            *digest = read(dir, role)?.map(|token| digest_of(&token));
+            *digest = dir.token_in(&role.file(dir))?.ok().map(|token| digest_of(&token));
         }
         Ok(Tokens(digests))
     }
@@ -121,15 +123,4 @@ impl std::fmt::Debug for Tokens {
 
 fn digest_of(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
-}
-
-/// The token of a role; none when its file holds none, or others can read it.
-fn read(dir: &StateDir, role: Role) -> Result<Option<String>, DiskError> {
-    let path = role.file(dir);
-    let Some(bytes) = read_optional(&path)? else { return Ok(None) };
-    let mode = std::fs::metadata(&path).tried("look at", &path)?.permissions().mode();
-    let text = String::from_utf8(bytes).unwrap_or_default();
-    let token = text.trim();
-    let is_token = token.len() == 2 * BYTES && token.bytes().all(|b| b.is_ascii_hexdigit());
-    Ok((is_token && mode & 0o077 == 0).then(|| token.to_owned()))
 }

@@ -8,7 +8,7 @@
 //! [`Disk`]: super::Disk
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,6 +115,11 @@ impl Home {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folder itself, to open something in; `None` where it could not be held open.
+    pub(crate) fn as_folder(&self) -> Option<BorrowedFd<'_>> {
+        self.folder.as_ref().map(|folder| folder.as_fd())
     }
 
     /// Whether its path leads to it.

@@ -31,6 +31,7 @@ pub struct FailedJob {
     pub finished_at: Option<Timestamp>,
     pub resumable: bool,
     pub checkpoint: Option<CheckpointFile>,
+    /// Empty where it is withheld.
     pub output_tail: String,
 }
 
@@ -39,26 +40,34 @@ pub struct FailedJob {
 #[allow(missing_docs)]
 pub struct FailedJobs {
     pub jobs: Vec<FailedJob>,
+    /// Whether what the jobs printed is not for the one who asks.
+    pub output_withheld: bool,
     pub total: u64,
     pub next_cursor: Option<String>,
 }
 
 impl FailedJobs {
-    /// From the queue, with what the jobs printed last.
+    /// From the queue, with what the jobs printed last, if that is to be shown.
     ///
     /// # Errors
     /// [`BadCursor`].
-    pub fn new(dir: &StateDir, state: &QueueState, page: &Page) -> Result<FailedJobs, BadCursor> {
+    pub fn new(
+        dir: &StateDir,
+        state: &QueueState,
+        page: &Page,
+        shows_output: bool,
+    ) -> Result<FailedJobs, BadCursor> {
         let failed =
             |job: &&Job| matches!(job.status, JobStatus::Failed | JobStatus::TimedOut | JobStatus::Crashed);
         let jobs: Vec<&Job> = state.jobs().filter(failed).collect();
         let total = jobs.len() as u64;
         let (part, next_cursor) = cut(jobs, page, |job| job.place)?;
-        Ok(FailedJobs { jobs: part.into_iter().map(|job| report(dir, job)).collect(), total, next_cursor })
+        let jobs = part.into_iter().map(|job| report(dir, job, shows_output)).collect();
+        Ok(FailedJobs { jobs, output_withheld: !shows_output, total, next_cursor })
     }
 }
 
-fn report(dir: &StateDir, job: &Job) -> FailedJob {
+fn report(dir: &StateDir, job: &Job, shows_output: bool) -> FailedJob {
     let course = job.course();
     FailedJob {
         job_id: job.id.to_string(),
@@ -73,7 +82,7 @@ fn report(dir: &StateDir, job: &Job) -> FailedJob {
         finished_at: course.finished_at,
         resumable: job.status.is_resumable(),
         checkpoint: CheckpointFile::of(dir, job),
-        output_tail: output_tail(dir, job),
+        output_tail: if shows_output { output_tail(dir, job) } else { String::new() },
     }
 }
 

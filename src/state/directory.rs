@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::exposure::{Exposed, check_file, check_way};
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::{JobPaths, StatePaths};
 use super::place::{Past, Place, Standing, record_here};
@@ -57,6 +58,14 @@ pub enum StateError {
         mode: u32,
         /// Its owner's uid.
         owner: u32,
+    },
+    /// Somebody else could put something else in its place, or in that of one of its folders.
+    #[error("{} can be changed by another user: {exposed}", path.display())]
+    Changeable {
+        /// The state directory, or where it would be.
+        path: PathBuf,
+        /// The folder that another user can change: on the way, or one of its own.
+        exposed: Exposed,
     },
     /// Made by a later version.
     #[error("{} has layout {layout}, which a later version made; this version knows up to {LAYOUT_VERSION}", path.display())]
@@ -151,6 +160,23 @@ impl StateDir {
     /// [`StateError::Missing`] when there is none; see [`StateError`].
     pub fn open(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         check_folder(root)?;
+        check_way_to(root)?;
+        check_own_folders(&StatePaths::new(absolute(root)?))?;
+        StateDir::open_checked(root, disk, clock)
+    }
+
+    /// As [`StateDir::open`], for a process that was started by another one which has opened it that way and says which
+    /// folder it was: the way to it is not looked at again. A folder above it that others can change since must not fail
+    /// the jobs that are started.
+    ///
+    /// # Errors
+    /// As [`StateDir::open`].
+    pub fn open_as_told(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
+        check_folder(root)?;
+        StateDir::open_checked(root, disk, clock)
+    }
+
+    fn open_checked(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let paths = StatePaths::new(absolute(root)?);
         let identity = match Identity::read(&paths.identity())? {
             Some(identity) => identity,
@@ -186,8 +212,10 @@ impl StateDir {
     /// [`StateError::NotEmpty`] for a folder of somebody's own; see [`StateError`].
     pub fn check_can_create(root: &Path) -> Result<(), StateError> {
         match check_folder(root) {
-            Err(StateError::Missing { .. }) => Ok(()),
-            other => other.and_then(|()| check_that_nobody_lives_there(root)),
+            Err(StateError::Missing { .. }) => check_way_to(root),
+            other => {
+                other.and_then(|()| check_way_to(root)).and_then(|()| check_that_nobody_lives_there(root))
+            }
         }
     }
 
@@ -300,6 +328,25 @@ fn absolute(root: &Path) -> Result<PathBuf, StateError> {
     Ok(std::path::absolute(root).tried("find the path of", root)?)
 }
 
+fn check_way_to(root: &Path) -> Result<(), StateError> {
+    check_way(root).map_err(|exposed| StateError::Changeable { path: root.to_owned(), exposed })
+}
+
+/// Its own folders are its own, also those that lie elsewhere, with a link in their place.
+fn check_own_folders(paths: &StatePaths) -> Result<(), StateError> {
+    let check = |folder: PathBuf| {
+        let Ok(found) = std::fs::symlink_metadata(&folder) else { return Ok(()) };
+        if !found.is_symlink() {
+            return check_file(&folder, &found);
+        }
+        check_way(&folder)?;
+        std::fs::metadata(&folder).map_or(Ok(()), |led_to| check_file(&folder, &led_to))
+    };
+    let mut folders = paths.folders().into_iter().chain(paths.kept_elsewhere());
+    let exposed = |exposed| StateError::Changeable { path: paths.root().to_owned(), exposed };
+    folders.try_for_each(check).map_err(exposed)
+}
+
 fn check_folder(root: &Path) -> Result<(), StateError> {
     let missing = |why| StateError::Missing { path: root.to_owned(), why };
     let metadata = match std::fs::metadata(root) {
@@ -367,6 +414,7 @@ fn check_that_nobody_lives_there(root: &Path) -> Result<(), StateError> {
 }
 
 fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
+    check_way_to(root)?;
     let missing = missing_ancestors(root);
     // Folders are made one after the other: of those that are there, the innermost may have been made by
     // somebody who ended before its name was durable. What only others may list was not made like this.
@@ -382,6 +430,8 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     }
     let is_new = disk.ensure_dir(root)?;
     check_folder(root)?;
+    // Somebody else may have made one of the folders meanwhile.
+    check_way_to(root)?;
     let paths = StatePaths::new(absolute(root)?);
     check_that_nobody_lives_there(paths.root())?;
     if let Err(unfit) = check_abilities(&disk, root) {

@@ -54,6 +54,18 @@ const FOLDERS: &[&str] = &[
 const TOP_FILES: &[&str] = &["state.json", "state.lock", "place.json"];
 
 impl StatePaths {
+    /// The folders that are made when something is to be kept in them, and that people move to another disk.
+    pub(super) fn kept_elsewhere(&self) -> [PathBuf; 6] {
+        [
+            self.trash(),
+            self.cleanup_trash(),
+            self.cleanup_archive(),
+            self.orphans_trash(),
+            self.orphans_archive(),
+            self.answered(),
+        ]
+    }
+
     /// The folders of all logs, the queue's first.
     #[must_use]
     pub fn logs(&self) -> [PathBuf; 6] {

@@ -14,7 +14,7 @@ use recovery::state::StateDir;
 
 use super::daemon::{rules, tell};
 use crate::cli::Globals;
-use crate::configuration::{self, Loaded};
+use crate::configuration::{self, Loaded, Reader};
 use crate::context::Context;
 use crate::error::{CliError, ErrorKind};
 use crate::http::Server;
@@ -88,7 +88,8 @@ impl Hangup {
     }
 
     fn read_anew(&self) -> Result<(Loaded, Rules), CliError> {
-        let loaded = configuration::load(&self.globals, rustix::process::getuid().is_root())?;
+        let is_root = rustix::process::getuid().is_root();
+        let loaded = configuration::load(&self.globals, Reader { is_root, is_server: true })?;
         let mut context = self.context(loaded.clone());
         let rules = rules(&mut context, &self.dir, self.workers)?;
         Ok((loaded, rules))

@@ -12,7 +12,7 @@ use crate::text::{Text, ago};
 pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = context.queue_to_look(&dir)?;
-    let report = FailedJobs::new(&dir, queue.state(), &page.page())?;
+    let report = FailedJobs::new(&dir, queue.state(), &page.page(), context.shows_output())?;
     let now = dir.clock.now();
     context.output.report(&report, |text| {
         for job in &report.jobs {
@@ -20,6 +20,9 @@ pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, C
             describe(text, job, now);
         }
     });
+    if report.output_withheld {
+        context.output.note("what the jobs printed is left out: daemon.viewer_output is false");
+    }
     match report.total {
         0 => context.output.note("no job has failed, timed out or crashed"),
         _ => context.output.hint("recoveryctl resume JOB starts the next attempt"),

@@ -54,7 +54,19 @@ pub(crate) struct OutputReport {
     output: String,
 }
 
+/// To a client of the daemon that may look, and not at this.
+pub(crate) fn output_withheld() -> CliError {
+    let message =
+        "what jobs print is not shown to viewers: daemon.viewer_output of the configuration is false";
+    CliError::new(ErrorKind::NotAuthorised, message)
+        .code("output-not-for-viewers")
+        .hint("show the token in daemon/admin.token, or set viewer_output = true in the table [daemon]")
+}
+
 pub(super) fn output(context: &mut Context, args: &OutputArgs) -> Result<Ending, CliError> {
+    if !context.shows_output() {
+        return Err(output_withheld());
+    }
     let dir = context.state_dir()?;
     let mut queue = context.queue_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;

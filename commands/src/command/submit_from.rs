@@ -115,7 +115,7 @@ pub(super) fn submit_from(
 
 fn open(context: &mut Context, file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     if let Some(input) = context.client_input() {
-        return Ok(Box::new(io::Cursor::new(input)));
+        return Ok(input);
     }
     if file.as_os_str() == "-" {
         if io::stdin().is_terminal() {

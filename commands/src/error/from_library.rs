@@ -15,11 +15,12 @@ use recovery::report::audit::AuditReportError;
 use recovery::report::cleanup::CleanupReportError;
 use recovery::report::sentinels::SentinelsError;
 use recovery::report::startup::StartupReportError;
-use recovery::state::StateError;
 use recovery::state::config::ConfigError;
+use recovery::state::{Exposed, Exposure, StateError};
 use recovery::webhooks::{DeliveryLogError, EngineError};
 
 use super::{CliError, ErrorKind};
+use crate::http::{SocketRefused, WhyNoSocket};
 
 /// A change that was refused because of what the state directory is.
 fn of_home(error: &DiskError) -> Option<CliError> {
@@ -71,6 +72,12 @@ impl From<StateError> for CliError {
                 let hint = format!("if it is yours, make it so: chmod go-w {}", quoted(path));
                 (Refused, "state-directory-exposed", hint)
             }
+            StateError::Changeable { ref exposed, .. } => {
+                let hints = remedies(exposed);
+                let error = CliError::new(Refused, error).code(PATH_EXPOSED);
+                let elsewhere = "or name a folder whose way is yours alone with --state-dir";
+                return hints.into_iter().fold(error, CliError::hint).hint(elsewhere);
+            }
             StateError::Apart { ref root, .. } => {
                 let hint = format!("mount one file system at {}, with all of it", quoted(root));
                 (Refused, "file-system-unfit", hint)
@@ -95,6 +102,28 @@ impl From<StateError> for CliError {
         };
         CliError::new(kind, error).code(code).hint(hint)
     }
+}
+
+/// A path on which another user can put something else in place of what is there.
+const PATH_EXPOSED: &str = "path-exposed";
+
+/// What makes a folder or file one that only root and this user can change.
+pub(crate) fn remedies(exposed: &Exposed) -> Vec<String> {
+    let remedy = exposed.remedy();
+    match exposed.how {
+        Exposure::Owner(owner) => vec![
+            format!("act as its owner: sudo -u '#{owner}' recoveryctl …"),
+            format!("where nobody else needs it, let root own it: {remedy}"),
+        ],
+        _ => vec![format!("let only its owner write to it: {remedy}")],
+    }
+}
+
+/// Refused: `what` cannot be believed, because of who can change it.
+pub(crate) fn exposed(what: &str, exposed: &Exposed) -> CliError {
+    let hints = remedies(exposed);
+    let error = CliError::new(ErrorKind::Refused, format!("{what} is not believed: {exposed}"));
+    hints.into_iter().fold(error.code(PATH_EXPOSED), CliError::hint)
 }
 
 impl From<QueueError> for CliError {
@@ -124,8 +153,32 @@ impl From<RunError> for CliError {
     }
 }
 
+/// Why the daemon does not have the socket that it was to listen on.
+fn of_socket(refused: &SocketRefused) -> CliError {
+    let (kind, code) = match refused.why {
+        WhyNoSocket::Served => (ErrorKind::Held, "socket-in-use"),
+        WhyNoSocket::NoSocket(_) => (ErrorKind::Refused, "not-a-socket"),
+        WhyNoSocket::OfAnother(_) => (ErrorKind::Refused, "socket-of-another-user"),
+        WhyNoSocket::Replaced => (ErrorKind::Refused, "socket-replaced"),
+        WhyNoSocket::Exposed(_) => (ErrorKind::Refused, PATH_EXPOSED),
+    };
+    let error = CliError::new(kind, refused.to_string()).code(code);
+    let error = match &refused.why {
+        WhyNoSocket::Served => error
+            .hint(format!("see what answers there: recoveryctl --socket {} status", quoted(&refused.path))),
+        WhyNoSocket::Exposed(exposed) => remedies(exposed).into_iter().fold(error, CliError::hint),
+        _ => error.hint("nothing was removed; what is there is for its owner to remove"),
+    };
+    error.hint("or name another file with --socket")
+}
+
 impl From<DaemonError> for CliError {
     fn from(error: DaemonError) -> CliError {
+        if let DaemonError::Listen(e) = &error
+            && let Some(refused) = SocketRefused::behind(e)
+        {
+            return of_socket(refused);
+        }
         match error {
             DaemonError::Running { .. } => {
                 CliError::new(ErrorKind::Held, error).code("daemon-running").hint("recoveryctl status")

@@ -4,7 +4,7 @@
 
 mod from_library;
 
-pub(crate) use from_library::quoted;
+pub(crate) use from_library::{exposed, quoted};
 
 use std::error::Error;
 

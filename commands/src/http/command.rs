@@ -1,7 +1,8 @@
 //! `POST /api/admin/command`: a whole command line, carried out here in the client's name, for `--url` and
 //! `--socket`: the client writes what comes back to its own streams and ends with the same status.
 //!
-//! The body is a line of JSON ([`CommandRequest`]) and behind it the command's input. The answer is a row of
+//! The body is a line of JSON ([`CommandRequest`]) and behind it the command's input, which is read as the command
+//! reads it. The answer is a row of
 //! frames, each a byte that says what it is, four bytes of length (the first the highest) and the content:
 //! `o` for stdout, `e` for stderr, `q` a question that the client is to ask, and at the end `x` with the exit
 //! status in one byte.
@@ -10,20 +11,19 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts as Head;
 use axum::http::{HeaderValue, Request, Response, header};
 use clap::error::ErrorKind as ClapKind;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Bytes;
 use recovery::daemon::Role;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, guard};
+use super::body::Input;
 use super::events::{RaisedAtTheEnd, Received, dismissed};
 use super::gate::Asker;
 use super::problem::Problem;
@@ -35,9 +35,6 @@ use crate::error::{CliError, ErrorKind};
 use crate::interruption::Interruption;
 use crate::output::{Output, RemoteStreams, Streams};
 
-/// The largest body, in bytes: many jobs at once.
-const LARGEST: usize = 64 << 20;
-const BODY_TIME: Duration = Duration::from_secs(300);
 /// Frames that may wait for a slow client before the command waits for it.
 const FRAMES: usize = 16;
 
@@ -81,25 +78,21 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
 }
 
 async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> Result<Received, Problem> {
-    let whole = tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST).collect()).await;
-    let whole = whole.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
-    let whole = whole.ok_or_else(|| {
-        Problem::new(413, "body-too-large", "the body is too large", format!("at most {LARGEST} bytes"))
-    })?;
-    let end = whole.iter().position(|b| *b == b'\n').unwrap_or(whole.len());
-    let asked: CommandRequest = serde_json::from_slice(&whole[..end])
-        .map_err(|e| Problem::malformed(format!("the first line is no command: {e}")))?;
-    let input = whole.slice((end + 1).min(whole.len())..);
-    let slot = shared.pool.followed.clone().try_acquire_owned().map_err(|_| {
+    let slot = shared.pool.follow(asker.role).ok_or_else(|| {
         Problem::new(503, "busy", "too many commands", "other clients' commands go on").retry_after(1)
     })?;
+    let (line, rest) = shared.bodies.command(body, asker.role).await?;
+    let asked: CommandRequest = serde_json::from_slice(&line)
+        .map_err(|e| Problem::malformed(format!("the first line is no command: {e}")))?;
+    let keeps_all = asked.arguments.iter().any(|word| word == "--all-or-nothing");
+    let input = shared.bodies.input(rest, keeps_all).await?;
     let (tell, frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
     let at_the_end = RaisedAtTheEnd(gone.clone());
-    let (with, of_client) = (shared.clone(), gone.clone());
+    let (with, of_client, by) = (shared.clone(), gone.clone(), asker.clone());
     let carried = tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        let status = carry_out(&with, &asker, &asked, input.to_vec(), &tell, of_client);
+        let status = carry_out(&with, &by, &asked, input, &tell, of_client);
         // Nobody is told when the client has left.
         let _ = tell.blocking_send(frame(STATUS, &[status]));
     });
@@ -108,7 +101,7 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
         // Who may not ask any more is as one who has left.
         tokio::select! {
             _ = carried => {}
-            () = dismissed(&shared, &head) => gone.store(true, Ordering::SeqCst),
+            () = dismissed(&shared, &head, &asker) => gone.store(true, Ordering::SeqCst),
         }
     });
     Ok(Received { frames, _gone: Some(at_the_end) })
@@ -119,7 +112,7 @@ fn carry_out(
     shared: &Shared,
     asker: &Asker,
     asked: &CommandRequest,
-    input: Vec<u8>,
+    input: Input,
     tell: &mpsc::Sender<Bytes>,
     gone: Arc<AtomicBool>,
 ) -> u8 {
@@ -149,7 +142,8 @@ fn carry_out(
         return cli::status_of(&mut output, Err(e.into()));
     }
     let invoker = asker.invoker(&arguments[1..]);
-    let client = Client { input, folder: asked.folder.clone() };
+    let sees_output = asker.sees_output;
+    let client = Client { input: Box::new(input), folder: asked.folder.clone(), sees_output };
     let interruption = Interruption::remote(gone);
     let mut context =
         Context::remote(output, interruption, globals, command.word(), invoker, (loaded, client));

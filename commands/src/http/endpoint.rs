@@ -110,6 +110,8 @@ pub(super) struct Endpoint {
     pub(super) one_of: &'static [&'static str],
     /// A write that makes sense while the daemon recovers.
     pub(super) steers_recovery: bool,
+    /// Its answer is what a job prints, and nothing without that.
+    pub(super) shows_output: bool,
     pub(super) summary: &'static str,
 }
 
@@ -163,6 +165,11 @@ impl Endpoint {
     pub(super) const fn while_recovering(self) -> Endpoint {
         Endpoint { steers_recovery: true, ..self }
     }
+
+    /// Whose answer is what a job prints.
+    pub(super) const fn of_output(self) -> Endpoint {
+        Endpoint { shows_output: true, ..self }
+    }
 }
 
 const fn endpoint<T: JsonSchema>(
@@ -182,6 +189,7 @@ const fn endpoint<T: JsonSchema>(
         is_kept: false,
         one_of: &[],
         steers_recovery: false,
+        shows_output: false,
         summary,
     }
 }

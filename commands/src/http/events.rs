@@ -27,7 +27,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, guard};
-use super::gate::tell_role;
+use super::gate::{Asker, tell_role};
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
@@ -174,18 +174,18 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     let (head, _) = request.into_parts();
     let asker = admitted(&shared, &head).await;
     let begun = match &asker {
-        Ok(_) => place(&head),
+        Ok(asker) => place(&head).map(|place| (asker, place)),
         Err(problem) => Err(problem.clone()),
     };
     let mut response = match begun {
         Err(problem) => Answer::from(problem).respond(&head.headers, false),
-        Ok(place) => {
+        Ok((asker, place)) => {
             let (tell, events) = mpsc::channel(4);
-            let with = shared.clone();
+            let (with, asker) = (shared.clone(), asker.clone());
             tokio::spawn(async move {
                 tokio::select! {
                     _ = stream(&with, place, tell) => {}
-                    () = dismissed(&with, &head) => {}
+                    () = dismissed(&with, &head, &asker) => {}
                 }
             });
             let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
@@ -210,9 +210,10 @@ fn place(head: &Head) -> Result<Option<u64>, Problem> {
     text.parse().map(Some).map_err(|_| Problem::invalid(format!("'{text}' is no number of an event")))
 }
 
-/// Waits until the client may not listen any more: what it showed to be let in does not count now.
-pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head) {
-    while admitted(shared, head).await.is_ok() {
+/// Waits until the client may not listen any more: what it showed to be let in does not count now, or it may see less.
+pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head, asker: &Asker) {
+    let may_as_before = |now: &Asker| now.role == asker.role && now.sees_output >= asker.sees_output;
+    while admitted(shared, head).await.is_ok_and(|now| may_as_before(&now)) {
         tokio::time::sleep(ADMITTED_EVERY).await;
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::gate::Asker;
-use crate::actor::Invoker;
 use crate::cli::{self, Globals};
 use crate::configuration::Loaded;
 use crate::context::{Client, Context};
@@ -61,18 +60,19 @@ pub(super) fn carry_out(loaded: Loaded, asker: &Asker, words: Vec<OsString>) -> 
             Carried { ended, document: Vec::new() }
         }
         Ok((globals, command)) => {
-            let invoker = asker.invoker(&arguments[1..]);
-            with_context(loaded, globals, command.word(), invoker, |context| cli::dispatch(context, command))
+            let by = (asker, &arguments[1..]);
+            with_context(loaded, globals, command.word(), by, |context| cli::dispatch(context, command))
         }
     }
 }
 
-/// Runs something that takes a command's context and reports as `--json` does.
+/// Runs something that takes a command's context and reports as `--json` does, for who asks and with the words that the
+/// trail gets.
 pub(super) fn with_context(
     loaded: Loaded,
     globals: Globals,
     word: &'static str,
-    invoker: Invoker,
+    (asker, words): (&Asker, &[OsString]),
     act: impl FnOnce(&mut Context) -> Result<Ending, CliError>,
 ) -> Carried {
     let (stdout, stderr) = (Kept::default(), Kept::default());
@@ -83,7 +83,8 @@ pub(super) fn with_context(
     };
     let output = Output::remote((true, false, 0), Streams::default(), (false, false), to);
     let interruption = Interruption::remote(Arc::new(AtomicBool::new(false)));
-    let client = Client { input: Vec::new(), folder: None };
+    let client = Client { input: Box::new(io::empty()), folder: None, sees_output: asker.sees_output };
+    let invoker = asker.invoker(words);
     let mut context = Context::remote(output, interruption, globals, word, invoker, (loaded, client));
     let mut ended = act(&mut context);
     if let Err(failed) = context.output.finish() {

@@ -1,13 +1,14 @@
 //! Who asks, and what they may: a token over TCP, the user behind the socket; and whether a browser was tricked.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::http::request::Parts as Head;
+use axum::http::{HeaderMap, HeaderValue, header};
 use recovery::daemon::{Role, Tokens};
 use recovery::durable::DiskError;
 
+use super::authority;
 use super::problem::Problem;
 use crate::actor::Invoker;
 
@@ -21,17 +22,39 @@ pub(super) enum Peer {
     },
 }
 
+impl Peer {
+    /// Whom it counts as among those who want places: an address of IPv4, a network of IPv6, in which one machine has
+    /// as many addresses as it likes.
+    pub(super) fn origin(self) -> IpAddr {
+        let address = match self {
+            Peer::Tcp(address) => address.ip().to_canonical(),
+            Peer::Socket { .. } => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        }
+    }
+}
+
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(super) struct Asker {
     pub(super) role: Role,
+    /// Whether what jobs print is shown.
+    pub(super) sees_output: bool,
     peer: Peer,
 }
 
 impl Asker {
     /// A probe, which shows no token and is told next to nothing.
     pub(super) fn probe() -> Asker {
-        Asker { role: Role::Viewer, peer: Peer::Socket { uid: rustix::process::geteuid().as_raw() } }
+        let peer = Peer::Socket { uid: rustix::process::geteuid().as_raw() };
+        Asker { role: Role::Viewer, sees_output: false, peer }
+    }
+
+    pub(super) fn seeing_output(self, sees_output: bool) -> Asker {
+        Asker { sees_output, ..self }
     }
 
     /// As the audit trail names it.
@@ -59,7 +82,7 @@ impl Asker {
 /// 401 for one that does not count.
 pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Asker, Problem> {
     let role = tokens.role_of(token).ok_or_else(|| unauthorised("this token does not count"))?;
-    Ok(Asker { role, peer })
+    Ok(Asker { role, sees_output: role == Role::Admin, peer })
 }
 
 /// Who asks over the socket.
@@ -68,7 +91,7 @@ pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Aske
 /// 403 for another user's process.
 pub(super) fn user_at_socket(uid: u32) -> Result<Asker, Problem> {
     if uid == 0 || uid == rustix::process::geteuid().as_raw() {
-        return Ok(Asker { role: Role::Admin, peer: Peer::Socket { uid } });
+        return Ok(Asker { role: Role::Admin, sees_output: true, peer: Peer::Socket { uid } });
     }
     let detail = format!("the socket is for the daemon's own user, not for user {uid}");
     Err(Problem::new(403, "not-authorised", "not authorised", detail))
@@ -79,8 +102,10 @@ pub(super) fn user_at_socket(uid: u32) -> Result<Asker, Problem> {
 /// # Errors
 /// 401 when it shows none.
 pub(super) fn shown_token(headers: &HeaderMap) -> Result<&str, Problem> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    given.and_then(bearer).ok_or_else(|| unauthorised("no token was shown"))
+    match authority::only(headers, &header::AUTHORIZATION) {
+        Ok(given) => given.and_then(bearer).ok_or_else(|| unauthorised("no token was shown")),
+        Err(why) => Err(unauthorised(&format!("the Authorization {why}"))),
+    }
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -97,48 +122,26 @@ pub(super) fn not_readable(error: &DiskError) -> Problem {
     Problem::new(500, "disk", "the tokens cannot be read", format!("{error}: {}", error.source))
 }
 
-/// Refuses a request that a browser was led to make for a page of somebody else: one whose Host is neither an
-/// address nor a name of ours (DNS rebinding), or whose Origin is another host.
+/// Refuses a request that a browser was led to make: see [`authority`]. No browser reaches the unix socket.
 ///
 /// # Errors
-/// 400 without a Host, 421 for a wrong one, 403 for a foreign Origin.
-pub(super) fn check_host(
-    peer: Peer,
-    headers: &HeaderMap,
-    uri: &Uri,
-    names: &[String],
-) -> Result<(), Problem> {
-    let Peer::Tcp(_) = peer else { return Ok(()) };
-    let given = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let host = given.or_else(|| uri.authority().map(Authority::as_str));
-    let host = host.ok_or_else(|| Problem::malformed("there is no Host".to_owned()))?;
-    if !is_ours(host_name(host), names) {
-        let detail =
-            format!("'{host}' is no name of this daemon; daemon.hosts of the configuration lists them");
-        return Err(Problem::new(421, "wrong-host", "the request is for another host", detail));
+/// As [`authority::check`].
+pub(super) fn check_host(peer: Peer, head: &Head, names: &[String]) -> Result<(), Problem> {
+    match peer {
+        Peer::Tcp(_) => authority::check(head, names, false),
+        Peer::Socket { .. } => Ok(()),
     }
-    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    match origin {
-        Some(origin) if origin.split_once("://").is_none_or(|(_, of)| of != host) => {
-            let detail = format!("a page of '{origin}' made it");
-            Err(Problem::new(403, "wrong-origin", "the request comes from another site", detail))
-        }
+}
+
+/// The same for a probe.
+///
+/// # Errors
+/// As [`authority::check`].
+pub(super) fn check_host_of_probe(head: &Head, names: &[String]) -> Result<(), Problem> {
+    match head.extensions.get::<Peer>() {
+        Some(Peer::Tcp(_)) => authority::check(head, names, true),
         _ => Ok(()),
     }
-}
-
-/// Without the port.
-fn host_name(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    }
-}
-
-fn is_ours(name: &str, names: &[String]) -> bool {
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok()
-        || names.iter().any(|ours| ours.eq_ignore_ascii_case(name))
 }
 
 /// Tells who asked what they are: the dashboard offers no changes to whom they would be refused.
@@ -151,15 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_our_names_are_ours() {
-        let ours = |host| is_ours(host_name(host), &["batch.example".to_owned()]);
-        for host in ["localhost", "localhost:1", "127.0.0.1:9797", "[::1]:9797", "[::1]", "BATCH.example:80"]
-        {
-            assert!(ours(host), "{host}");
-        }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9797", ""] {
-            assert!(!ours(host), "{host}");
-        }
+    fn machine_is_one_peer_whatever_its_addresses() {
+        let origin = |address: &str| Peer::Tcp(SocketAddr::new(address.parse().unwrap(), 1)).origin();
+        assert_ne!(origin("10.0.0.1"), origin("10.0.0.2"));
+        assert_eq!(origin("10.0.0.1"), origin("::ffff:10.0.0.1"));
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
     }
 
     #[test]

@@ -7,26 +7,33 @@
 //!
 //! To add an endpoint: a line in the file of its resource in [`resources`].
 //!
-//! - [`server`]: listeners, connections and their limits; [`gate`]: who asks, and what they may.
-//! - [`serving`]: one request from its head to its answer; [`reads`]: requests that ask the same share an answer
-//!   that was begun after each of them came; [`kept`]: an answer is given again while nothing has changed;
-//!   [`keyed`]: requests that are sent again.
+//! - [`listen`]: where it listens; [`connections`]: each served one request after the other; [`places`]: whose place is
+//!   whose, and when it is over; [`server`]: what all requests share.
+//! - [`gate`]: who asks, and what they may; [`authority`]: for whom a request is, and which site made it.
+//! - [`serving`]: one request from its head to its answer; [`body`]: how much of its body is read; [`reads`]: requests
+//!   that ask the same share an answer that was begun after each of them came; [`kept`]: an answer is given again while
+//!   nothing has changed; [`keyed`]: requests that are sent again.
 //! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
 //! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
 //! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
 
 mod answer;
+mod authority;
+mod body;
 mod command;
+mod connections;
 mod endpoint;
 mod events;
 mod execute;
 mod gate;
 mod kept;
 mod keyed;
+mod listen;
 mod metrics;
 mod openapi;
 mod page;
+mod places;
 mod probes;
 mod problem;
 mod reads;
@@ -35,6 +42,7 @@ mod resources;
 mod server;
 mod serving;
 mod stage;
+mod watched_stream;
 
 /// The description of all endpoints, as `/openapi.json` has it.
 pub(crate) fn description() -> serde_json::Value {
@@ -46,5 +54,6 @@ pub(crate) mod frames {
     pub(crate) use super::command::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
 }
 
-pub(crate) use server::{HttpSettings, Listeners, RequestLog, Server};
+pub(crate) use listen::{Listeners, SocketRefused, Why as WhyNoSocket};
+pub(crate) use server::{HttpSettings, RequestLog, Server};
 pub(crate) use stage::Stage;

@@ -104,7 +104,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 async fn serve(shared: Arc<Shared>, asset: &'static Asset, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
     let peer = head.extensions.get().copied();
-    let refused = peer.and_then(|peer| check_host(peer, &head.headers, &head.uri, &shared.hosts()).err());
+    let refused = peer.and_then(|peer| check_host(peer, &head, &shared.hosts()).err());
     let answer = match refused {
         Some(problem) => problem.into(),
         None => Answer::text(200, asset.content_type, asset.content),

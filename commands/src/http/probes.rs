@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
 use axum::routing::{MethodFilter, MethodRouter, get, post};
-use hyper::body::Bytes;
 use recovery::recovery::PhaseStatus;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,10 +15,10 @@ use serde::Serialize;
 use super::answer::{Answer, guard};
 use super::endpoint::{Endpoint, Method};
 use super::execute::carry_out;
-use super::gate::{Asker, check_host};
+use super::gate::{Asker, check_host_of_probe};
 use super::problem::Problem;
 use super::server::Shared;
-use super::serving::{admitted, serve};
+use super::serving::{admitted, not_made, serve};
 use super::stage::{Stage, recovered};
 use super::{command, events, metrics, page, resources};
 use crate::error::Ending;
@@ -99,15 +98,14 @@ enum Probe {
 
 async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe: Probe) -> Response<Body> {
     let (head, _) = request.into_parts();
-    let peer = head.extensions.get().copied();
-    let refused = peer.and_then(|peer| check_host(peer, &head.headers, &head.uri, &shared.hosts()).err());
+    let refused = check_host_of_probe(&head, &shared.hosts()).err();
     let answer = match (refused, probe) {
         (Some(problem), _) => problem.into(),
         (None, Probe::Lives) => json_line(200, &Alive { status: "alive" }),
         (None, Probe::Version) => {
             json_line(200, &Version { name: "recoveryctl", version: env!("CARGO_PKG_VERSION") })
         }
-        (None, Probe::Description) => Answer::json(200, DESCRIPTION.clone()),
+        (None, Probe::Description) => DESCRIPTION.clone(),
         (None, Probe::Ready) => ready(&shared).await,
         (None, Probe::Healthy) => healthy(&shared).await,
     };
@@ -117,7 +115,8 @@ async fn probe(State(shared): State<Arc<Shared>>, request: Request<Body>, probe:
 }
 
 /// Made when it is asked for first.
-static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| format!("{}\n", super::openapi::description()).into());
+static DESCRIPTION: LazyLock<Answer> =
+    LazyLock::new(|| Answer::json(200, format!("{}\n", super::openapi::description())).tagged());
 
 /// `/livez`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -168,6 +167,16 @@ fn json_line(status: u16, value: &impl Serialize) -> Answer {
 async fn ready(shared: &Arc<Shared>) -> Answer {
     // The last step of a recovery takes a moment after others can see it.
     recovered(&shared.stage, LAST_STEP).await;
+    let with = shared.clone();
+    let make = move || {
+        let with = with.clone();
+        async move { Some(readiness(&with).await) }
+    };
+    // However many ask, without any token: one look at a time.
+    shared.reads.share("/readyz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
+}
+
+async fn readiness(shared: &Arc<Shared>) -> Answer {
     let stage = *shared.stage.borrow();
     let with = shared.clone();
     let current = match stage {
@@ -192,6 +201,15 @@ async fn ready(shared: &Arc<Shared>) -> Answer {
 
 /// As `health`: 200 as long as all can be used; 503 also when named resources cannot.
 async fn healthy(shared: &Arc<Shared>) -> Answer {
+    let with = shared.clone();
+    let make = move || {
+        let with = with.clone();
+        async move { Some(health(&with).await) }
+    };
+    shared.reads.share("/healthz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
+}
+
+async fn health(shared: &Arc<Shared>) -> Answer {
     let with = shared.clone();
     let looked = shared.pool.run(move || {
         let carried = carry_out(with.loaded(), &Asker::probe(), vec!["--json".into(), "health".into()]);

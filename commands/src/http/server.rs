@@ -1,33 +1,26 @@
-//! Listeners, connections and their limits; what all requests share.
+//! The server, and what all requests share.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
 use axum::http::request::Parts as Head;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use recovery::daemon::{AnswerBook, Listening, Tokens};
+use recovery::daemon::{AnswerBook, Role, Tokens};
 use recovery::durable::DiskError;
 use recovery::state::StateDir;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer::Answer;
+use super::body::Bodies;
+use super::connections::{self, Connections};
 use super::events::Feed;
-use super::gate::{Asker, Peer, not_readable};
+use super::gate::{Asker, not_readable};
 use super::kept::KeptAnswers;
+use super::listen::Listeners;
 use super::metrics::Traffic;
+use super::places::Places;
 use super::problem::Problem;
 use super::reads::Reads;
 use super::stage::Stage;
@@ -38,16 +31,11 @@ const THREADS: usize = 2;
 /// Looks and writes that run at a time.
 const LOOKS: usize = 16;
 const WRITES: usize = 32;
-/// Commands that a client follows, such as `jobs output -f`.
-pub(super) const FOLLOWED: usize = 64;
-/// Connections at a time.
-const CONNECTIONS: usize = 2048;
-/// A client that has not sent a whole head by then is let go; so is one that is silent between two requests.
-const HEAD_TIME: Duration = Duration::from_secs(60);
-const MOST_HEADERS: usize = 64;
-const LARGEST_HEAD: usize = 64 << 10;
+/// Commands that a client follows, such as `jobs output -f`: of those who may do everything, and of those who look.
+const FOLLOWED: usize = 64;
+const FOLLOWED_BY_VIEWERS: usize = 32;
 /// What is under way at the end may go on for so long.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// What a server needs.
 pub(crate) struct HttpSettings {
@@ -66,6 +54,7 @@ pub(super) struct Shared {
     loaded: RwLock<Loaded>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) pool: Pool,
+    pub(super) bodies: Bodies,
     pub(super) reads: Reads<Answer>,
     token_reads: Reads<Result<Tokens, Problem>>,
     pub(super) kept: Arc<KeptAnswers>,
@@ -86,6 +75,12 @@ impl Shared {
     pub(super) fn hosts(&self) -> Vec<String> {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
         loaded.configuration.settings().daemon.hosts.clone()
+    }
+
+    /// Whether a role sees what jobs print.
+    pub(super) fn shows_output_to(&self, role: Role) -> bool {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        role == Role::Admin || loaded.configuration.settings().daemon.viewer_output
     }
 
     /// The tokens, read after this was asked for: one read serves all who ask at the same time.
@@ -142,13 +137,24 @@ impl Shared {
 pub(super) struct Pool {
     looks: Arc<Semaphore>,
     writes: Arc<Semaphore>,
-    pub(super) followed: Arc<Semaphore>,
+    followed: Arc<Semaphore>,
+    followed_by_viewers: Arc<Semaphore>,
 }
 
 impl Pool {
     fn new() -> Pool {
         let of = |n| Arc::new(Semaphore::new(n));
-        Pool { looks: of(LOOKS), writes: of(WRITES), followed: of(FOLLOWED) }
+        let (followed, followed_by_viewers) = (of(FOLLOWED), of(FOLLOWED_BY_VIEWERS));
+        Pool { looks: of(LOOKS), writes: of(WRITES), followed, followed_by_viewers }
+    }
+
+    /// The right to carry out one command that a client follows; `None` when all others' go on.
+    pub(super) fn follow(&self, role: Role) -> Option<OwnedSemaphorePermit> {
+        let slots = match role {
+            Role::Admin => &self.followed,
+            Role::Viewer => &self.followed_by_viewers,
+        };
+        slots.clone().try_acquire_owned().ok()
     }
 
     /// Runs a look.
@@ -180,63 +186,6 @@ async fn run_on<T: Send + 'static>(
     ran.await.map_err(|e| Problem::new(500, "internal", "internal", format!("it broke off: {e}")))
 }
 
-/// Where it listens.
-pub(crate) struct Listeners {
-    tcp: Option<TcpListener>,
-    socket: Option<UnixListener>,
-    pub(crate) listening: Listening,
-    /// Why there is no socket.
-    pub(crate) without_socket: Option<String>,
-}
-
-impl Listeners {
-    /// Begins to listen. The caller holds the daemon's lock: a socket that is there is a dead daemon's.
-    ///
-    /// A socket that cannot be had is an error when it was asked for; else the daemon does without, and
-    /// `without_socket` says why.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub(crate) fn bind(
-        dir: &StateDir,
-        address: Option<&str>,
-        socket: &Path,
-        is_asked_for: bool,
-    ) -> io::Result<Listeners> {
-        let about = |what: String| move |e: io::Error| io::Error::new(e.kind(), format!("{what}: {e}"));
-        let tcp = address.map(|address| {
-            let listener =
-                TcpListener::bind(address).map_err(about(format!("cannot listen on {address}")))?;
-            listener.set_nonblocking(true)?;
-            Ok::<_, io::Error>(listener)
-        });
-        let tcp = tcp.transpose()?;
-        let bound = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
-        let cannot = about(format!("cannot listen on {}", socket.display()));
-        let (listener, without_socket) = match listen_on(dir, socket).map_err(cannot) {
-            Ok(listener) => (Some(listener), None),
-            Err(e) if is_asked_for => return Err(e),
-            Err(e) => (None, Some(e.to_string())),
-        };
-        let listening = Listening {
-            address: bound.map(|a| a.to_string()),
-            socket: listener.is_some().then(|| socket.to_owned()),
-        };
-        Ok(Listeners { tcp, socket: listener, listening, without_socket })
-    }
-}
-
-fn listen_on(dir: &StateDir, socket: &Path) -> io::Result<UnixListener> {
-    match dir.disk.remove_file(socket) {
-        Err(e) if !e.is_not_found() => return Err(e.source),
-        _ => {}
-    }
-    let listener = crate::socket::listen(socket)?;
-    dir.disk.set_mode(socket, 0o600).map_err(|e| e.source)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// A server that runs.
 pub(crate) struct Server {
     shared: Arc<Shared>,
@@ -251,7 +200,8 @@ impl Server {
     /// What the system says.
     pub(crate) fn start(settings: HttpSettings, listeners: Listeners) -> io::Result<Server> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(THREADS).max_blocking_threads(LOOKS + WRITES + FOLLOWED + 8);
+        let most = LOOKS + WRITES + FOLLOWED + FOLLOWED_BY_VIEWERS + 8;
+        builder.worker_threads(THREADS).max_blocking_threads(most);
         builder.thread_name("http").enable_io().enable_time();
         // It panics where there is no thread for it.
         let runtime = std::panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
@@ -262,6 +212,7 @@ impl Server {
             loaded: RwLock::new(loaded),
             stage: watch::Sender::new(Stage::Recovering),
             pool: Pool::new(),
+            bodies: Bodies::new(),
             reads: Reads::new(),
             token_reads: Reads::new(),
             kept: Arc::default(),
@@ -274,10 +225,11 @@ impl Server {
         let stop = watch::Sender::new(false);
         let connections = Connections {
             router: super::probes::router(&shared),
-            slots: Arc::new(Semaphore::new(most_connections())),
+            places: Places::new(connections::most()),
             stop: stop.clone(),
         };
         let _inside = runtime.enter();
+        runtime.spawn(connections.clone().close_overdue());
         if let Some(listener) = listeners.tcp {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             runtime.spawn(connections.clone().accept_tcp(listener));
@@ -324,90 +276,5 @@ impl Drop for Server {
             });
             runtime.shutdown_timeout(LAST_WORDS);
         }
-    }
-}
-
-/// Half of the descriptors are for everything else.
-fn most_connections() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let half = usize::try_from(limit.unwrap_or(u64::MAX) / 2).unwrap_or(usize::MAX);
-    half.clamp(16, CONNECTIONS)
-}
-
-#[derive(Clone)]
-struct Connections {
-    router: Router,
-    slots: Arc<Semaphore>,
-    stop: watch::Sender<bool>,
-}
-
-impl Connections {
-    async fn accept_tcp(self, listener: tokio::net::TcpListener) {
-        let mut stop = self.stop.subscribe();
-        loop {
-            tokio::select! {
-                _ = stop.changed() => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        let _ = stream.set_nodelay(true); // It only saves time.
-                        self.serve(stream, Peer::Tcp(address));
-                    }
-                    // Out of descriptors, or a client that left at once.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                },
-            }
-        }
-    }
-
-    async fn accept_socket(self, listener: tokio::net::UnixListener) {
-        let mut stop = self.stop.subscribe();
-        loop {
-            tokio::select! {
-                _ = stop.changed() => return,
-                accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((s.peer_cred()?.uid(), s))) {
-                    Ok((uid, stream)) => self.serve(stream, Peer::Socket { uid }),
-                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                },
-            }
-        }
-    }
-
-    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        // Too many: the client is let go at once and may come again.
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-        let (service, mut stop) = (ToRouter { router: self.router.clone(), peer }, self.stop.subscribe());
-        tokio::spawn(async move {
-            let _slot = slot;
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .max_headers(MOST_HEADERS)
-                .max_buf_size(LARGEST_HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = stop.changed() => connection.as_mut().graceful_shutdown(),
-            }
-            let _ = tokio::time::timeout(LAST_WORDS, connection).await;
-        });
-    }
-}
-
-/// The router, with who asks told to each request.
-struct ToRouter {
-    router: Router,
-    peer: Peer,
-}
-
-impl hyper::service::Service<Request<Incoming>> for ToRouter {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = <TowerToHyperService<Router> as hyper::service::Service<Request<Body>>>::Future;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
-        TowerToHyperService::new(self.router.clone()).call(request)
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::request::Parts as Head;
 use axum::http::{Request, Response, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use recovery::daemon::{AnswerBook, Role};
 use recovery::queue::JobId;
@@ -19,19 +18,17 @@ use super::endpoint::{Act, DRY_RUN, Endpoint};
 use super::execute::{Carried, carry_out, with_context};
 use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::keyed;
+use super::places::{Kind, Place};
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
 use super::server::Shared;
 use super::stage::recovered;
 use crate::cli;
+use crate::command::jobs_output::output_withheld;
 use crate::command::submit::submit_json;
 use crate::configuration::Loaded;
 use crate::error::CliError;
 
-/// The largest body, in bytes.
-const LARGEST_BODY: usize = 1 << 20;
-/// How long a client may take to send it.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// How long a write waits for the recovery to be over.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -65,13 +62,32 @@ pub(super) async fn serve(
 pub(super) async fn admitted(shared: &Arc<Shared>, head: &Head) -> Result<Asker, Problem> {
     let peer = head.extensions.get::<Peer>().copied();
     let peer = peer.ok_or_else(|| Problem::new(500, "internal", "internal", "nobody knows who asks"))?;
-    check_host(peer, &head.headers, &head.uri, &shared.hosts())?;
-    match peer {
-        Peer::Socket { uid } => user_at_socket(uid),
+    check_host(peer, head, &shared.hosts())?;
+    let asker = match peer {
+        Peer::Socket { uid } => user_at_socket(uid)?,
         Peer::Tcp(_) => {
             let token = shown_token(&head.headers)?;
-            bearer_of(&shared.tokens().await?, token, peer)
+            let asker = bearer_of(&shared.tokens().await?, token, peer)?;
+            take_place(head, asker.role)?;
+            asker
         }
+    };
+    let sees_output = shared.shows_output_to(asker.role);
+    Ok(asker.seeing_output(sees_output))
+}
+
+/// The connection is from now on one of those that have shown this role's token.
+fn take_place(head: &Head, role: Role) -> Result<(), Problem> {
+    let kind = match role {
+        Role::Admin => Kind::Admin,
+        Role::Viewer => Kind::Viewer,
+    };
+    match head.extensions.get::<Place>() {
+        Some(place) if !place.has_shown(kind) => {
+            let detail = format!("all connections for the {}'s token are in use", role.as_str());
+            Err(Problem::new(503, "busy", "too many connections", detail).retry_after(1))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -84,9 +100,14 @@ async fn answer(
 ) -> Result<Answer, Problem> {
     if endpoint.method.changes() && asker.role == Role::Viewer {
         let detail = "the viewer's token is for looking";
-        return Err(Problem::new(403, "not-authorised", "not authorised", detail));
+        return Err(Problem::new(403, "not-authorised", "not authorised", detail)
+            .next("show the token in daemon/admin.token"));
     }
-    let body = if endpoint.method.changes() { read_body(body).await? } else { Bytes::new() };
+    if endpoint.shows_output && !asker.sees_output {
+        return Err(Problem::of(&output_withheld(), None));
+    }
+    let whole = if endpoint.method.changes() { Some(shared.bodies.whole(body).await?) } else { None };
+    let body = whole.as_ref().map_or_else(Bytes::new, |whole| whole.bytes.clone());
     let path = path_parts(endpoint, head.uri.path())?;
     let query = head.uri.query().unwrap_or_default();
     let given = Given::read(endpoint, Parts { path: &path, query, body: &body })?;
@@ -100,19 +121,6 @@ async fn answer(
         write(shared, endpoint, head, (given, body), asker).await
     } else {
         look(shared, endpoint, head, given, asker).await
-    }
-}
-
-/// Reads a body that is not too large, from a client that is not too slow.
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, LARGEST_BODY).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => {
-            let detail = format!("the body is larger than {LARGEST_BODY} bytes");
-            Err(Problem::new(413, "body-too-large", "the body is too large", detail))
-        }
-        Ok(Err(e)) => Err(Problem::malformed(format!("the body broke off: {e}"))),
-        Err(_) => Err(Problem::new(408, "body-too-slow", "the body came too slowly", "")),
     }
 }
 
@@ -131,7 +139,9 @@ async fn look(
     given: Given,
     asker: &Asker,
 ) -> Result<Answer, Problem> {
-    let question = head.uri.path_and_query().map_or_else(String::new, |p| p.as_str().to_owned());
+    let asked = head.uri.path_and_query().map_or("", |p| p.as_str());
+    // Who sees less shares no answer with those who see more.
+    let question = format!("{} {asked}", asker.sees_output);
     let Act::Command(words) = endpoint.act else { return Err(not_made()) };
     let line = given.command_line(endpoint, words);
     let (with, asker) = (shared.clone(), asker.clone());
@@ -256,8 +266,8 @@ impl Write<'_> {
             self.body.clone()
         };
         // The command itself may hold secrets: the trail gets the words that make it, not what it is.
-        let invoker = self.asker.invoker(&["submit".into()]);
-        let carried = with_context(self.loaded.clone(), globals, "submit", invoker, |context| {
+        let words = ["submit".into()];
+        let carried = with_context(self.loaded.clone(), globals, "submit", (self.asker, &words), |context| {
             submit_json(context, &body, pinned, may_be_in)
         });
         let made = if self.given.is_on(DRY_RUN) { 200 } else { 201 };
@@ -304,6 +314,6 @@ pub(super) fn answer_of(carried: Carried, done: u16) -> Answer {
     }
 }
 
-fn not_made() -> Problem {
+pub(super) fn not_made() -> Problem {
     Problem::new(500, "internal", "internal", "the answer could not be made; the daemon's log says why")
 }

@@ -58,9 +58,23 @@ impl Target {
             Target::Socket(socket) => {
                 let socket = SocketPath::of(socket).map_err(|e| self.unreachable(&e))?;
                 let stream = UnixStream::connect(socket.as_path()).await.map_err(|e| self.unreachable(&e))?;
+                self.check_who_serves(&stream)?;
                 self.exchange(stream, method, path, body).await
             }
         }
+    }
+
+    /// What another user's process says is not this user's daemon.
+    fn check_who_serves(&self, stream: &UnixStream) -> Result<(), CliError> {
+        let uid = stream.peer_cred().map_err(|e| self.unreachable(&e))?.uid();
+        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
+            return Ok(());
+        }
+        let message =
+            format!("a process of another user (uid {uid}) serves {}: it is told nothing", self.name());
+        Err(CliError::new(ErrorKind::Refused, message)
+            .code("daemon-of-another-user")
+            .hint(format!("act as that user: sudo -u '#{uid}' recoveryctl …")))
     }
 
     async fn exchange(

@@ -1,16 +1,18 @@
 //! A command line, given to a daemon.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use hyper::{Method, StatusCode};
+use recovery::state::{check_file, check_way};
 use serde_json::Value;
 
 use super::connect::{Target, next_part};
 use crate::cli::{Command, Globals};
-use crate::error::{CliError, ErrorKind};
+use crate::error::{CliError, ErrorKind, exposed};
 use crate::http::frames::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
 use crate::output::Output;
 
@@ -61,6 +63,8 @@ pub(crate) fn forward(
 /// Which daemon.
 pub(super) fn target(globals: &Globals) -> Result<Target, CliError> {
     if let Some(socket) = &globals.socket {
+        // Those who can replace the socket hear everything, and answers what they like.
+        check_way(socket).map_err(|by| exposed(&format!("the socket {}", socket.display()), &by))?;
         return Ok(Target::Socket(socket.clone()));
     }
     let url = globals.url.as_deref().unwrap_or_default();
@@ -88,10 +92,15 @@ pub(super) fn target(globals: &Globals) -> Result<Target, CliError> {
 }
 
 fn read_token(file: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(file).map_err(|e| {
+    let cannot = |e: io::Error| {
         let message = format!("cannot read the token in {}: {e}", file.display());
         CliError::new(ErrorKind::NotAuthorised, message)
-    })?;
+    };
+    let opened = File::open(file).map_err(cannot)?;
+    let found = opened.metadata().map_err(cannot)?;
+    let what = format!("the token file {}", file.display());
+    check_way(file).and_then(|()| check_file(file, &found)).map_err(|by| exposed(&what, &by))?;
+    let text = io::read_to_string(opened).map_err(cannot)?;
     let token = text.trim();
     // It becomes a header: nothing else may come in with it.
     if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
@@ -234,7 +243,7 @@ pub(super) fn refused(target: &Target, status: StatusCode, body: &[u8]) -> CliEr
     };
     let error = CliError::new(kind, message);
     match problem["next"].as_str() {
-        Some(next) => error.hint(next),
+        Some(next) => next.lines().map(str::to_owned).fold(error, CliError::hint),
         None => error,
     }
 }

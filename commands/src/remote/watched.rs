@@ -118,7 +118,11 @@ async fn get(target: &Target, path: &str) -> Result<Vec<u8>, Trouble> {
     match status {
         StatusCode::OK => Ok(bytes),
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Err(lost(refused(target, status, &bytes))),
-        _ => Err(Trouble::NotRead(refused(target, status, &bytes).message())),
+        _ => {
+            let refused = refused(target, status, &bytes);
+            let next = refused.hints().iter().map(|hint| format!("; {hint}")).collect::<String>();
+            Err(Trouble::NotRead(refused.message() + &next))
+        }
     }
 }
 

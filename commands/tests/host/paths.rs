@@ -43,7 +43,7 @@ fn daemon_does_without_a_socket_that_cannot_be_made_unless_it_was_asked_for() {
     assert!(place.run(["--json", "status"]).ends_with(0).json()["daemon"]["socket"].is_null());
     assert_eq!(running.terminate(), Some(0));
     let asked_for = place.run(["daemon", "--listen", "none", "--socket", in_the_way.to_str().unwrap()]);
-    assert_eq!(asked_for.status, 1, "{}", asked_for.stderr);
+    assert_eq!(asked_for.status, 12, "{}", asked_for.stderr);
     assert!(asked_for.stderr.contains("admin.sock"), "{}", asked_for.stderr);
 }
 
@@ -56,7 +56,13 @@ fn with_mount(place: &Place, at: &std::path::Path, words: &[&str]) -> Option<Ran
     }
     let plain = place.command();
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", "mount -t tmpfs none \"$1\" && shift && exec \"$@\"", "sh"]);
+    command.args([
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o mode=700 none \"$1\" && shift && exec \"$@\"",
+        "sh",
+    ]);
     command.arg(at).arg(plain.get_program()).args(words);
     command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Some(Ran::of(command.current_dir(place.path(""))))

@@ -54,6 +54,7 @@ fn a_viewer_looks_and_changes_nothing() {
         }
         let reply = served.ask_with(&method, &path, None, &[("Authorization", &token)]);
         match method.as_str() {
+            "GET" if path.ends_with("/output") => drop(reply.problem(403, "output-not-for-viewers")),
             "GET" => assert!(matches!(reply.status, 200 | 404 | 422), "{path}: {}", reply.status),
             _ => drop(reply.problem(403, "not-authorised")),
         }

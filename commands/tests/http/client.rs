@@ -80,10 +80,24 @@ impl Served {
     #[track_caller]
     pub fn configured(scene: Scene, workers: usize, more: &str) -> Served {
         scene.place.write("config.toml", &format!("{more}\n[daemon]\nlisten = \"127.0.0.1:0\"\n"));
+        Served::started(scene, workers)
+    }
+
+    /// As its configuration says.
+    #[track_caller]
+    pub fn started(scene: Scene, workers: usize) -> Served {
         let daemon = scene.daemon(workers);
         let info = read_json(&scene.place.state().join("daemon/daemon.json"));
         let address = info["address"].as_str().unwrap().to_owned();
         Served { daemon, scene, address }
+    }
+
+    /// With a daemon that shows what jobs print to viewers too.
+    #[track_caller]
+    pub fn showing_viewers_the_output() -> Served {
+        let scene = Scene::new();
+        scene.place.write("config.toml", "[daemon]\nlisten = \"127.0.0.1:0\"\nviewer_output = true\n");
+        Served::started(scene, 2)
     }
 
     /// With a daemon that a shell becomes, which first sets limits.

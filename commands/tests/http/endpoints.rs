@@ -135,7 +135,7 @@ fn a_job_goes_through_http_from_end_to_end() {
     let shown = served.get("/api/jobs/it").is(200).json();
     assert_eq!((&shown["exit_code"], &shown["repository"]), (&json!(3), &json!("web")));
     assert_eq!(served.get("/api/jobs/it/output").is(200).json()["output"], "hello\n");
-    let token = format!("Bearer {}", served.token("viewer"));
+    let token = format!("Bearer {}", served.token("admin"));
     let headers = [("Authorization", token.as_str()), ("Accept", "text/plain")];
     assert_eq!(served.ask_with("GET", "/api/jobs/it/output", None, &headers).is(200).body, b"hello\n");
     let failed = served.get("/api/admin/recovery/jobs/failed").is(200).json();

@@ -167,7 +167,7 @@ fn input_is_read_where_the_command_is_given() {
 
 #[test]
 fn what_is_followed_ends_when_its_token_counts_no_more() {
-    let served = Served::new();
+    let served = Served::showing_viewers_the_output();
     served.submit(&json!({ "id": "long", "command": ["sh", "-c", "echo begun; sleep 600"] }));
     let (place, seen) = (&served.scene.place, served.scene.place.path("seen"));
     let viewer = place.write("viewer.token", &served.token("viewer"));

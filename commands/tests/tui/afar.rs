@@ -121,7 +121,12 @@ fn with_the_viewers_token_it_only_looks() {
     let Some(terminal) = Terminal::open(&place) else { return };
     terminal.start(&format!("tui {} --view jobs", over_tcp(&place, &address, "viewer")));
     terminal.wait_for("broken");
-    terminal.press(&["a", "Enter"]);
+    // Beside what is told of the job, and in the place of its output.
+    terminal.press(&["Enter"]);
+    terminal.wait_for("daemon.viewer_output");
+    terminal.press(&["Escape", "o"]);
+    terminal.wait_for("daemon.viewer_output");
+    terminal.press(&["Escape", "a", "Enter"]);
     terminal.wait_for("the viewer's token is for looking");
     terminal.press(&["Tab", "Enter"]);
     let refused = terminal.wait_for("It ended with status 17");

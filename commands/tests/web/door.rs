@@ -94,6 +94,10 @@ fn a_viewer_sees_and_is_offered_no_change() {
         view(&browser, hash, heading);
         assert_eq!(browser.count("[data-changes]"), 0, "{hash}");
     }
+    // What jobs print is not for viewers: it says so once, with what to do.
+    view(&browser, "#jobs/broken", "Attempts");
+    browser.wait_for_text(".output-box", "daemon.viewer_output");
+    browser.wait_for_text(".output-box", "daemon/admin.token");
     view(&browser, "#jobs", "broken");
     // Should it try all the same, it is told why not.
     let refused =

@@ -18,6 +18,21 @@ pub const DAEMON_EXPOSED: Entry = Entry {
     next: Some("recoveryctl token rotate"),
 };
 
+/// A token of the daemon that counts for nobody.
+pub const TOKEN_NOT_BELIEVED: Entry = Entry {
+    code: "token-not-believed",
+    severity: Severity::Warning,
+    title: "A token of the daemon is not believed",
+    meaning: "The file of a token is not as the daemon made it: it is gone, belongs to another user, others may \
+              read or write it, it is a link or has a second name, or another user can change its folder or one \
+              above it. The user who did that may know the token, or have chosen it.",
+    done: "Nobody is admitted with it; the unix socket is not affected. The file was left as it is. A daemon that \
+           starts makes a new token in its place.",
+    advice: "Find out who changed the file: no command of recoveryctl does. Then make a new token and give it to \
+             those who use it.",
+    next: Some("recoveryctl token rotate {name}"),
+};
+
 /// Nothing can be started on this host.
 pub const HOST_CANNOT_START: Entry = Entry {
     code: "host-cannot-start",

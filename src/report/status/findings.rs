@@ -12,6 +12,7 @@ use crate::recovery::{HistoryError, RecoveryOutcome};
 use crate::report::finding::{Finding, Severity};
 use crate::report::{catalogue, job_findings};
 use crate::startup::SafeMode;
+use crate::state::{Distrust, StateDir};
 use crate::system::process_stat;
 
 /// A loop that has not turned for so long hangs.
@@ -29,6 +30,7 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Finding> {
         return found;
     }
     found.extend(sources.daemon.iter().flat_map(of_daemon));
+    found.extend(sources.daemon.iter().flat_map(|_| of_tokens(sources.dir)));
     found.extend(crate::report::state::findings(sources.dir));
     found
         .extend(hanging(sources).map(|(pid, why)| {
@@ -111,6 +113,26 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
         found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, "daemon", sentence));
     }
     found
+}
+
+/// The tokens by which nobody is admitted to the daemon that runs.
+fn of_tokens(dir: &StateDir) -> Vec<Finding> {
+    let files = [("admin", dir.paths.admin_token()), ("viewer", dir.paths.viewer_token())];
+    let found = files.into_iter().filter_map(|(role, file)| {
+        let finding = |why: String| {
+            let sentence = format!("nobody is admitted by {}: {why}", file.display());
+            Finding::new(&catalogue::TOKEN_NOT_BELIEVED, format!("token:{role}"), sentence)
+        };
+        match dir.token_in(&file) {
+            Ok(Ok(_)) => None,
+            Ok(Err(Distrust::Folder(exposed))) => {
+                Some(finding(exposed.to_string()).with_next(exposed.remedy()))
+            }
+            Ok(Err(distrust)) => Some(finding(distrust.to_string())),
+            Err(e) => Some(finding(format!("{e}: {}", e.source))),
+        }
+    });
+    found.collect()
 }
 
 pub(super) fn hangs(since_ms: i64) -> String {

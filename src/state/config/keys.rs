@@ -84,6 +84,12 @@ pub const KEYS: &[Key] = &[
         show: |s| if s.daemon.hosts.is_empty() { "none".to_owned() } else { s.daemon.hosts.join(",") },
     },
     Key {
+        name: "daemon.viewer_output",
+        about: "whether those who show the viewer's token see what jobs print",
+        set: |s, v| v.switch().map(|yes| s.daemon.viewer_output = yes),
+        show: |s| s.daemon.viewer_output.to_string(),
+    },
+    Key {
         name: "jobs.heartbeat",
         about: "how often a running job's sentinel is touched",
         set: |s, v| v.interval().map(|d| s.jobs.heartbeat = d),

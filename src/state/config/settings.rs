@@ -108,6 +108,8 @@ pub struct DaemonSettings {
     pub listen: Option<String>,
     /// Names of this machine by which clients may call it, beside `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// Whether the viewer's token shows what jobs print: they may print what only their owners should know.
+    pub viewer_output: bool,
 }
 
 /// `[jobs]`
@@ -317,6 +319,7 @@ impl Settings {
                 drain_timeout: Duration::ZERO,
                 listen: None,
                 hosts: Vec::new(),
+                viewer_output: false,
             },
             jobs: JobSettings {
                 heartbeat: Duration::from_secs(10),

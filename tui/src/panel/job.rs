@@ -18,8 +18,8 @@ const TAIL: usize = 12;
 pub struct Job {
     /// The report.
     pub detail: JobDetail,
-    /// The end of what it printed.
-    pub output: String,
+    /// The end of what it printed, or why that is not shown.
+    pub output: Result<String, String>,
 }
 
 impl Document for Job {
@@ -73,7 +73,16 @@ impl Document for Job {
             let text = format!("  {:<9} {}{by}{why}", ago(now, step.at), step.status);
             lines.push(DocumentLine { text, tone: Tone::Plain, indent: 12 });
         }
-        let printed: Vec<&str> = self.output.lines().collect();
+        let output = match &self.output {
+            Ok(output) => output.as_str(),
+            Err(why) => {
+                lines.push(DocumentLine::toned("Output", Tone::Strong));
+                lines
+                    .push(DocumentLine { indent: 2, ..DocumentLine::toned(format!("  {why}"), Tone::Quiet) });
+                ""
+            }
+        };
+        let printed: Vec<&str> = output.lines().collect();
         if !printed.is_empty() {
             lines.push(DocumentLine::toned("Output (o shows more, as it grows)", Tone::Strong));
             let shown = printed.iter().skip(printed.len().saturating_sub(TAIL));

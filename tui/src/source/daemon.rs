@@ -128,8 +128,12 @@ impl<D: Daemon> DaemonSource<D> {
         Ok(match object {
             Object::Job(id) => {
                 let detail: JobDetail = self.get(&format!("/api/jobs/{}", encoded(id)))?;
-                // A job that printed nothing, or whose output cannot be read, is told all the same.
-                let output = unless_lost(self.output(id))?.map(|o| o.output).unwrap_or_default();
+                // A job whose output cannot be read is told all the same.
+                let output = match self.output(id) {
+                    Ok(report) => Ok(report.output),
+                    Err(Trouble::NotRead(why)) => Err(why),
+                    Err(lost @ Trouble::Unreachable(_)) => return Err(lost),
+                };
                 Arc::new(JobPanel { detail, output })
             }
             Object::Output(id) => {

@@ -219,8 +219,8 @@ impl DirectorySource {
         let job = find(state, id)?;
         let held = held_repositories(&self.dir, state).map_err(|e| sentence(&e))?;
         let detail = JobDetail::new(&self.dir, state, &held, job, lock_of(&self.dir, state, job));
-        // A job that printed nothing, or whose output cannot be read, is told all the same.
-        let output = output::read(&self.dir, job).map(|o| o.text).unwrap_or_default();
+        // A job whose output cannot be read is told all the same.
+        let output = output::read(&self.dir, job).map(|o| o.text);
         Ok(Arc::new(JobPanel { detail, output }))
     }
 

@@ -50,14 +50,14 @@ fn beside(schemas: &mut Schemas) -> Vec<Beside> {
             summary: "Figures for Prometheus",
             is_open: false,
             answer: ("text/plain", text()),
-            problems: &[400, 401, 403, 421, 500],
+            problems: &[400, 401, 403, 421, 500, 503],
         },
         Beside {
             path: "/api/admin/events",
             summary: "What happens to jobs, as Server-Sent Events",
             is_open: false,
             answer: ("text/event-stream", text()),
-            problems: &[400, 401, 403, 421, 422, 500],
+            problems: &[400, 401, 403, 421, 422, 500, 503],
         },
     ]
 }

@@ -60,16 +60,18 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     get::<JobDetail>("/api/jobs/{id}", &["jobs", "show"], "Everything about a job")
         .with(&[part("id", "The job's id")]),
-    get::<OutputReport>("/api/jobs/{id}/output", &["jobs", "output"], "What a job printed").with(&[
-        part("id", "The job's id"),
-        query("attempt", Shape::Count, To::Option("--attempt"), "Of an earlier attempt"),
-        query(
-            "tail",
-            Shape::Like("^[0-9]{1,9}(B|KiB|MiB)?$"),
-            To::Option("--tail"),
-            "Only the last bytes, such as 64KiB",
-        ),
-    ]),
+    get::<OutputReport>("/api/jobs/{id}/output", &["jobs", "output"], "What a job printed")
+        .with(&[
+            part("id", "The job's id"),
+            query("attempt", Shape::Count, To::Option("--attempt"), "Of an earlier attempt"),
+            query(
+                "tail",
+                Shape::Like("^[0-9]{1,9}(B|KiB|MiB)?$"),
+                To::Option("--tail"),
+                "Only the last bytes, such as 64KiB",
+            ),
+        ])
+        .of_output(),
     post::<CancelReport>("/api/jobs/{id}/cancel", &["jobs", "cancel"], "Cancels a job")
         .with(&[part("id", "The job's id")]),
 ];

@@ -5,6 +5,7 @@ import { Refused, Unreachable, read } from "../api.js";
 import { h, safeLines } from "../dom.js";
 import { bytes } from "../format.js";
 import { model } from "../live.js";
+import { refusal } from "../parts.js";
 
 const SHOWN = "64KiB";
 const EVERY_MS = 1000;
@@ -76,8 +77,15 @@ class Output {
       this.show(report);
     } catch (error) {
       if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+      // Not for this token, however often it is asked for.
+      if (error instanceof Refused && error.status === 403) return this.refuse(error.problem);
       this.note.textContent = error.message;
     }
+  }
+
+  refuse(problem) {
+    this.end();
+    this.box.replaceChildren(refusal(problem));
   }
 
   show(report) {

@@ -1,0 +1,197 @@
+//! Connections: taken in, served one request after the other, and let go.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::gate::Peer;
+use super::places::{Busy, Holder, Kind, Place, Places};
+use super::server::LAST_WORDS;
+use super::watched_stream::WatchedStream;
+
+/// Connections at a time.
+const MOST: usize = 2048;
+const MOST_FIELDS: usize = 64;
+/// Of a request's head, bytes.
+const LARGEST_HEAD: usize = 16 << 10;
+/// How often it is looked whose time is over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a connection that could not be taken; doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Half of the descriptors are for everything else.
+pub(super) fn most() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let half = usize::try_from(limit.unwrap_or(u64::MAX) / 2).unwrap_or(usize::MAX);
+    half.clamp(16, MOST)
+}
+
+/// Takes connections in, until it is to stop.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) router: Router,
+    pub(super) places: Arc<Places>,
+    pub(super) stop: watch::Sender<bool>,
+}
+
+impl Connections {
+    pub(super) async fn accept_tcp(self, listener: tokio::net::TcpListener) {
+        let (mut stop, mut pause) = (self.stop.subscribe(), PAUSE);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        pause = PAUSE;
+                        let _ = stream.set_nodelay(true); // It only saves time.
+                        self.serve(stream, Peer::Tcp(address), Kind::Nobody);
+                    }
+                    Err(e) => self.refused(&e, &mut pause).await,
+                },
+            }
+        }
+    }
+
+    pub(super) async fn accept_socket(self, listener: tokio::net::UnixListener) {
+        let (mut stop, mut pause) = (self.stop.subscribe(), PAUSE);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((s.peer_cred()?.uid(), s))) {
+                    Ok((uid, stream)) => {
+                        pause = PAUSE;
+                        self.serve(stream, Peer::Socket { uid }, Kind::Socket);
+                    }
+                    Err(e) => self.refused(&e, &mut pause).await,
+                },
+            }
+        }
+    }
+
+    /// Closes connections whose time is over, until it is to stop.
+    pub(super) async fn close_overdue(self) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => self.places.close_overdue(),
+            }
+        }
+    }
+
+    /// A connection could not be taken in: out of descriptors, for one. It is asked for again, but not at once.
+    async fn refused(&self, error: &io::Error, pause: &mut Duration) {
+        use rustix::io::Errno;
+        if matches!(Errno::from_io_error(error), Some(Errno::CONNABORTED | Errno::INTR)) {
+            // The client has left; the next one waits.
+            return;
+        }
+        self.places.close_one();
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+    }
+
+    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, kind: Kind) {
+        // All are in use: the client is let go at once and may come again.
+        let Some(holder) = self.places.enter(kind, peer.origin()) else { return };
+        tokio::spawn(converse(stream, self.router.clone(), peer, holder, self.stop.subscribe()));
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    peer: Peer,
+    holder: Holder,
+    mut stop: watch::Receiver<bool>,
+) {
+    let place = holder.place().clone();
+    let stream = WatchedStream::new(stream, place.clone());
+    let service = ToRouter { router, peer, place: place.clone() };
+    let connection = hyper::server::conn::http1::Builder::new()
+        // Our places have these times: they tell an idle connection from a request that does not come to its end.
+        .header_read_timeout(None)
+        .max_headers(MOST_FIELDS)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = place.closed() => return,
+        _ = stop.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = tokio::time::timeout(LAST_WORDS, connection).await;
+}
+
+/// The router, with who asks told to each request.
+struct ToRouter {
+    router: Router,
+    peer: Peer,
+    place: Place,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ToRouter {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (busy, place) = (self.place.busy(), self.place.clone());
+        let has_body = !request.body().is_end_stream();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(place.clone());
+        let answered = TowerToHyperService::new(self.router.clone());
+        let answered = hyper::service::Service::call(&answered, request);
+        Box::pin(async move {
+            let mut response = answered.await?;
+            if has_body && !response.status().is_success() {
+                place.leaves_unread();
+            }
+            if response.status() == StatusCode::UNAUTHORIZED {
+                // Who comes again, with a token that counts, takes another place.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Body::new(Answer { body, _busy: busy })))
+        })
+    }
+}
+
+/// The body of an answer; its connection is in use until it has been handed over.
+struct Answer {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

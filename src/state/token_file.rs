@@ -1,0 +1,113 @@
+//! The files of the daemon's tokens: whether what is in one is believed.
+//!
+//! A token is what the daemon itself wrote: a regular file with one name in its own folder, which belongs to root or to
+//! this user, who alone may read and write it. It is opened through the descriptor of the folder that was opened as the
+//! state directory, never through its path: another folder may have come to that since.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::directory::StateDir;
+use super::exposure::{Exposed, check_file, check_way};
+use crate::durable::{DiskError, Tried};
+
+/// Hexadecimal digits of a token.
+const DIGITS: usize = 64;
+/// A file that is longer holds no token.
+const LONGEST: u64 = 256;
+
+/// Why a token is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Distrust {
+    /// There is none.
+    #[error("there is none")]
+    Missing,
+    /// Something else than a regular file.
+    #[error("it is no regular file")]
+    NotAFile,
+    /// The file belongs to another user.
+    #[error("the file belongs to another user (uid {0})")]
+    Owner(u32),
+    /// Others may read the file, or write to it.
+    #[error("others may read or write the file (mode {0:04o})")]
+    Mode(u32),
+    /// The file has a second name.
+    #[error("the file has {0} names: another one may be anywhere")]
+    Names(u64),
+    /// The file's content is no token.
+    #[error("the file holds no token")]
+    NoToken,
+    /// Another user can change the folder, or one above it.
+    #[error(transparent)]
+    Folder(#[from] Exposed),
+}
+
+impl StateDir {
+    /// Reads one of this directory's tokens.
+    ///
+    /// # Errors
+    /// What the system says, other than that there is none.
+    pub fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+        let Some(folder) = file.parent() else { return Ok(Err(Distrust::Missing)) };
+        if let Err(exposed) = check_way(self.paths.root()) {
+            return Ok(Err(exposed.into()));
+        }
+        match self.open_folder(folder) {
+            Ok(opened) => match check_file(folder, &opened.metadata().tried("look at", folder)?) {
+                Ok(()) => token_of(&opened, file),
+                Err(exposed) => Ok(Err(exposed.into())),
+            },
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(Err(Distrust::Missing)),
+            Err(e) => Err(io::Error::from(e)).tried("open", folder),
+        }
+    }
+
+    /// A folder of this directory, by the descriptor that the directory was opened with.
+    fn open_folder(&self, folder: &Path) -> rustix::io::Result<File> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let name = folder.strip_prefix(self.paths.root()).ok();
+        let opened: OwnedFd = match self.disk.home().and_then(crate::durable::Home::as_folder).zip(name) {
+            Some((root, name)) => rustix::fs::openat(root, name, flags, Mode::empty())?,
+            None => rustix::fs::openat(CWD, folder, flags, Mode::empty())?,
+        };
+        Ok(File::from(opened))
+    }
+}
+
+fn token_of(folder: &File, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+    let name = file.file_name().map(PathBuf::from).unwrap_or_default();
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat(folder.as_fd(), &name, flags, Mode::empty()) {
+        Ok(opened) => File::from(opened),
+        Err(Errno::NOENT) => return Ok(Err(Distrust::Missing)),
+        // A link; a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(Err(Distrust::NotAFile)),
+        Err(e) => return Err(io::Error::from(e)).tried("open", file),
+    };
+    if let Err(distrust) = check(&opened.metadata().tried("look at", file)?) {
+        return Ok(Err(distrust));
+    }
+    let mut text = Vec::new();
+    opened.take(LONGEST).read_to_end(&mut text).tried("read", file)?;
+    let token = text.trim_ascii();
+    let is_token = token.len() == DIGITS && token.iter().all(u8::is_ascii_hexdigit);
+    Ok(is_token.then(|| String::from_utf8_lossy(token).into_owned()).ok_or(Distrust::NoToken))
+}
+
+fn check(opened: &Metadata) -> Result<(), Distrust> {
+    let (owner, mode) = (opened.uid(), opened.mode() & 0o7777);
+    match () {
+        () if !opened.is_file() => Err(Distrust::NotAFile),
+        () if owner != 0 && owner != rustix::process::geteuid().as_raw() => Err(Distrust::Owner(owner)),
+        () if mode & 0o077 != 0 => Err(Distrust::Mode(mode)),
+        () if opened.nlink() != 1 => Err(Distrust::Names(opened.nlink())),
+        () => Ok(()),
+    }
+}
