@@ -61,13 +61,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
     ("src/recovery/rehearse.rs", "disk.create_new(to", "as above"),
     ("src/recovery/rehearse.rs", "copy.write_at(", "as above"),
     (
-        "src/cleanup/files.rs",
-        "disk.remove_file(&folder.join(LOCK))",
-        "a judge between two steps of the removal",
-    ),
-    ("src/cleanup/files.rs", "disk.remove_dir(&folder)", "as above"),
-    ("src/cleanup/files.rs", "disk.sync_dir(&dir.paths.jobs())", "as above"),
-    (
         "src/archive/restore.rs",
         "disk.create_dir(to)",
         "a new folder of the user's, outside: an unpacking that was cut short is begun anew elsewhere",

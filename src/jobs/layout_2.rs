@@ -130,7 +130,10 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
     if new.attempts.exists() || !has_files(&old, &moving(&new)) {
         return Ok(Step::Nothing);
     }
-    let _lock = match FileLock::try_acquire(disk, &old.sentinel_lock()) {
+    let filling = moving(&new);
+    let moved_lock = filling.join("sentinel.lock");
+    let lock = if moved_lock.is_file() { moved_lock } else { old.sentinel_lock() };
+    let _lock = match FileLock::try_acquire(disk, &lock) {
         Ok(lock) => Some(lock),
         Err(LockError::Held { .. }) => return Ok(Step::Lives),
         // Something else has the lock's name, which is never renamed by a server: only processes can tell.
@@ -144,7 +147,6 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
         Err(LockError::Disk(e)) => return Err(e),
     };
     disk.ensure_dir(&dir.paths.attempts())?;
-    let filling = moving(&new);
     disk.ensure_dir(&filling)?;
     move_earlier(disk, &old, &filling)?;
     // A second name is a backup's of hard links, unless somebody else could make names here.
