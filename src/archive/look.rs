@@ -51,7 +51,7 @@ pub(super) struct Found {
     pub(super) trees: Vec<WorkTree>,
     /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
     pub(super) pools: Vec<PathBuf>,
-    /// What all files have on the disk, added up: time limits follow it, and holes take no time.
+    /// What all files have on the disk, added up, each once: time limits follow it, and holes take no time.
     pub(super) bytes: u64,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn look(folder: &Path, stop: &dyn Fn() -> bool) -> Result<Option<(Own
         Err(e) if is_no_folder(&e) => return Ok(None),
         Err(e) => return Err(Unread::new(Path::new(""), e)),
     };
-    let mut looking = Looking { found: Found::default(), stop };
+    let mut looking = Looking { found: Found::default(), seen: HashSet::new(), stop };
     walk(top.as_fd(), &mut looking)?;
     let mut found = looking.found;
     found.pools.sort_unstable();
@@ -158,6 +158,8 @@ pub(super) fn place_of(folder: impl AsFd) -> Result<Place, Errno> {
 
 struct Looking<'a> {
     found: Found,
+    /// Files with several names.
+    seen: HashSet<Place>,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -196,6 +198,8 @@ impl Visitor for Looking<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // A name more takes no room.
+            Ok(found) if found.st_nlink > 1 && !self.seen.insert((found.st_dev, found.st_ino)) => {}
             Ok(found) => {
                 let bytes = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512);
                 self.found.bytes = self.found.bytes.saturating_add(bytes);
