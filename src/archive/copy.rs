@@ -22,7 +22,7 @@ use crate::system::Author;
 /// What files with several names may take in an archive beside what they take on the disk: so many times all that is
 /// there, and a little.
 const NAMES: u64 = 4;
-const FEW: u64 = 1 << 30;
+const FEW: u64 = 64 << 20;
 /// The name of a folder that is longer than this is not spelled out in the archive: unpacking would fail.
 const LONGEST: usize = 2000;
 
@@ -302,7 +302,8 @@ impl<'a, 'w> Copy<'a, 'w> {
         if self.seen.insert((found.st_dev, found.st_ino)) {
             return Ok(None);
         }
-        self.again = self.again.saturating_add(u64::try_from(found.st_size).unwrap_or(0));
+        let room = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512);
+        self.again = self.again.saturating_add(room);
         let most = self.judge.found.bytes.saturating_mul(NAMES).saturating_add(FEW);
         let why = "its files have so many names that an archive, which has each of them, would be too large";
         Ok((self.again > most).then(|| io::Error::other(why)))

@@ -187,13 +187,15 @@ mod tests {
         std::fs::write(folder.path().join("in"), "handed").unwrap();
         let [kept, given] = [(); 2].map(|()| std::fs::File::open(folder.path()).unwrap());
         let mut path = String::new();
-        let change = |sh: &mut Restricted| {
-            path = sh.hand(given.as_fd());
-            sh.env("GIVEN", &path).folder(given.as_fd()).limit(Resource::Nofile, 64);
-        };
         let script = "cat $GIVEN/in; echo; cat in; echo; ls /proc/self/fd | tr '\\n' ' '; echo; env | grep -c HOME; \
                       ulimit -c; ulimit -n; ulimit -Hn; grep NoNewPrivs /proc/self/status; cut -d' ' -f5 /proc/self/stat";
-        let text = printed(change, script);
+        let text = printed(
+            |sh| {
+                path = sh.hand(given.as_fd());
+                sh.env("GIVEN", &path).folder(given.as_fd()).limit(Resource::Nofile, 64);
+            },
+            script,
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..2], ["handed", "handed"], "{text}");
         // Its own three, the listing's, and the one that it was given.
@@ -216,7 +218,9 @@ mod tests {
             return;
         }
         let text = printed(
-            |sh| drop(sh.account(Some(account))),
+            |sh| {
+                sh.account(Some(account));
+            },
             "grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status",
         );
         let words: Vec<&str> = text.split_whitespace().collect();
