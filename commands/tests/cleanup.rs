@@ -234,7 +234,7 @@ fn a_tool_is_never_taken_from_the_workspace() {
     let run_with = |tool: &str, tools: Option<String>| {
         let mut run = command(&place);
         run.env("PATH", format!(":.:bin:{}:/usr/bin:/bin", workspace.display()));
-        run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", tool);
+        run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", tool).env("RECOVERYCTL_CLEANUP_TRIES", "6");
         run.envs(tools.map(|path| ("RECOVERYCTL_TOOLS_PATH", path)));
         Ran::of(run.args(["--json", "cleanup", "run"]))
     };

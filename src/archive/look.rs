@@ -51,6 +51,8 @@ pub(super) struct Found {
     pub(super) trees: Vec<WorkTree>,
     /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
     pub(super) pools: Vec<PathBuf>,
+    /// Pipes and devices in the place of files that git opens: it would wait.
+    pub(super) holding: Vec<PathBuf>,
     /// What all files have on the disk, added up, each once: time limits follow it, and holes take no time.
     pub(super) bytes: u64,
 }
@@ -198,6 +200,7 @@ impl Visitor for Looking<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if is_holding(&found, path) => self.found.holding.push(path.to_owned()),
             // A name more takes no room.
             Ok(found) if found.st_nlink > 1 && !self.seen.insert((found.st_dev, found.st_ino)) => {}
             Ok(found) => {
@@ -213,6 +216,14 @@ impl Visitor for Looking<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether git would open something that is no file: in a working tree what tells it about files, and what lies in the
+/// repositories of its submodules.
+fn is_holding(found: &Stat, path: &Path) -> bool {
+    let kind = FileType::from_raw_mode(found.st_mode);
+    let is_of_git = || path.iter().any(|name| name.as_bytes().starts_with(b".git"));
+    matches!(kind, FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) && is_of_git()
 }
 
 /// Whether a file is an object of git's, or a pack of them, by its name and that of its folder.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FileType, RawDir};
 
@@ -23,6 +24,8 @@ use crate::state::StateDir;
 
 /// How many folders of a workspace are looked at for repositories.
 const FOLDERS: usize = 64;
+/// Longer than git takes for a large working tree on a busy disk.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A repository as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub fn git_states(
     let (home, archives) = (dir.paths.cleanup_git(), dir.paths.cleanup_archive());
     let made = dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()]);
     let made = made.and_then(|_| Git::new(&dir.disk, &home, &archives, &rules.tools, 0, &|| false));
+    let made = made.map(|git| git.within(PATIENCE));
     let git = made.unwrap_or_else(|e| Git::absent(&archives, &format!("{e}: {}", e.source), &|| false));
     let judge = Judge {
         top: top.as_fd(),

@@ -149,6 +149,9 @@ impl Judge<'_> {
     pub(super) fn changes_of(&self, path: &Path, home: &Opened) -> Result<Uncommitted, String> {
         let mut tree = self.open_tree(path).map_err(|e| e.to_string())?;
         tree.author = tree.author.and(home.author);
+        if let Some(holding) = self.found.holding.iter().find(|at| at.starts_with(path)) {
+            return Err(format!("{} is neither a file nor a folder", shown(holding)));
+        }
         let objects = objects_of(home)?;
         let index = optional_file(home.as_fd(), c"index")?;
         let common = common_of(home)?;

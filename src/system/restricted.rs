@@ -28,6 +28,11 @@ use rustix::thread::{set_no_new_privs, set_thread_groups, set_thread_res_gid, se
 
 use super::author::Account;
 
+/// The descriptor behind standard input, output and error.
+const FIRST: libc::c_uint = 3;
+/// `CLOSE_RANGE_CLOEXEC`, of Linux 5.11; see close_range(2).
+const CLOSE_ON_EXEC: libc::c_uint = 4;
+
 /// A program that is to be started.
 pub(crate) struct Restricted<'fd> {
     command: Command,
@@ -132,6 +137,9 @@ struct Prepare {
 
 impl Prepare {
     fn restrict(&self) -> io::Result<()> {
+        // What this process was started with may not be kept from programs. On older systems it is all the same.
+        // SAFETY: only a flag of descriptors of this process is set, which ends with exec.
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, CLOSE_ON_EXEC) };
         for fd in &self.handed {
             // SAFETY: the one who starts the program borrows it until that is done, and this process has a copy.
             let fd = unsafe { BorrowedFd::borrow_raw(*fd) };

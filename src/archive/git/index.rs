@@ -105,9 +105,9 @@ impl Git<'_> {
         let (mut tracked, mut hidden, mut submodules) = (None, None, None);
         if let Some(index) = index {
             let entries = entries_of(index)?;
-            // `git diff` writes the index anew, or takes files for changed that only look so.
-            let status = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
-            tracked = Some(self.changed(&ask(&[&status[..], &["--ignore-submodules=all"]].concat(), None)?)?);
+            // `git diff` writes the index anew, or takes files for changed that only look so. It enters the tree by
+            // its path, as `git status` does, which may lead through folders that are closed to its author.
+            tracked = Some(ask(&["ls-files", "-z", "--modified", "--deleted"], None)?);
             let listed = ask(&["ls-files", "-v", "-s", "-z"], None)?;
             let [of_hidden, of_submodules] = self.listed(&listed, entries)?;
             (hidden, submodules) = (Some(of_hidden), Some(of_submodules));
@@ -117,20 +117,6 @@ impl Git<'_> {
         others.push("--ignored");
         let ignored = if with_ignored { Some(ask(&others, exclude)?) } else { None };
         Ok(Changes { tracked, hidden, submodules, untracked, ignored })
-    }
-
-    /// The names of files that differ from the index, of what git lists: of all files, for our repository has no
-    /// commit.
-    fn changed(&self, status: &std::fs::File) -> Result<std::fs::File, String> {
-        let mut changed = std::io::BufWriter::new(self.nameless()?);
-        each_name(status, &mut |entry| match (entry.get(1), entry.get(3..)) {
-            (Some(b' '), Some(_)) => Ok(()),
-            (Some(_), Some(name)) => {
-                changed.write_all(name).and_then(|()| changed.write_all(&[0])).map_err(|e| e.to_string())
-            }
-            _ => Err("git lists a file without a name".to_owned()),
-        })?;
-        changed.into_inner().map_err(|e| e.to_string())
     }
 
     /// The names that an index says not to look at, and those of submodules, of all that it has.

@@ -94,6 +94,11 @@ impl<'a> Git<'a> {
         Ok(Git { program: GitProgram::find(search, opened), time_limit, ..Git::absent(scratch, "", stop) })
     }
 
+    /// The same, with so much time for each answer.
+    pub(super) fn within(self, time_limit: Duration) -> Git<'a> {
+        Git { time_limit, ..self }
+    }
+
     /// One that answers nothing.
     pub(super) fn absent(scratch: &Path, why: &str, stop: &'a (dyn Fn() -> bool + Sync)) -> Git<'a> {
         Git {
