@@ -21,6 +21,7 @@ use super::store::{ArchivePlace, place_for};
 use crate::durable::tree::{TreeIdentity, Unread, shown};
 use crate::durable::{DiskError, replace, replace_with};
 use crate::state::{CHECKPOINT, LINKED, StateDir, is_own_name_of_layout_2};
+use crate::system::SearchPath;
 
 /// What is in the workspace has this in front of its path in the archive.
 pub(super) const WORKSPACE: &str = "workspace";
@@ -217,10 +218,7 @@ fn with_judge<T>(
     let elsewhere = Elsewhere::new(dir, request.folder);
     let folder = std::path::absolute(request.folder).unwrap_or_else(|_| request.folder.to_owned());
     let was = names_of(request.was.unwrap_or(&folder));
-    let archives = dir.paths.cleanup_archive();
-    dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
-    let (home, tools) = (dir.paths.cleanup_git(), &request.rules.tools);
-    let git = Git::new(&dir.disk, &home, &archives, tools, found.bytes, request.stop)?;
+    let git = git_of(dir, &request.rules.tools, found.bytes, request.stop)?;
     let reflog = i64::try_from(request.rules.reflog.as_secs()).unwrap_or(i64::MAX);
     let judge = Judge {
         top: top.as_fd(),
@@ -234,6 +232,18 @@ fn with_judge<T>(
         was: &was,
     };
     ask(&judge)
+}
+
+/// git, with what it needs in the state directory.
+pub(super) fn git_of<'a>(
+    dir: &StateDir,
+    tools: &SearchPath,
+    bytes: u64,
+    stop: &'a (dyn Fn() -> bool + Sync),
+) -> Result<Git<'a>, DiskError> {
+    let archives = dir.paths.cleanup_archive();
+    dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()])?;
+    Git::new(&dir.disk, &dir.paths.cleanup_git(), &archives, tools, bytes, stop)
 }
 
 /// Whether a name at the top of a workspace is one of the server's own, not the job's.

@@ -13,7 +13,7 @@ use rustix::fs::{FileType, RawDir};
 use super::elsewhere::Elsewhere;
 use super::git::{Git, each_name};
 use super::judge::Judge;
-use super::keep::{names_of, own_names};
+use super::keep::{git_of, names_of, own_names};
 use super::look::{DotGit, Found, Names, Store, WorkTree, entry_at, place_of};
 use super::open::{Opened, objects_of, optional_file};
 use super::rules::KeepRules;
@@ -70,11 +70,9 @@ pub fn git_states(
     if found.trees.is_empty() {
         return Vec::new();
     }
-    let (home, archives) = (dir.paths.cleanup_git(), dir.paths.cleanup_archive());
-    let made = dir.disk.ensure_dirs(&[dir.paths.cleanup(), archives.clone()]);
-    let made = made.and_then(|_| Git::new(&dir.disk, &home, &archives, &rules.tools, 0, &|| false));
-    let made = made.map(|git| git.within(PATIENCE));
-    let git = made.unwrap_or_else(|e| Git::absent(&archives, &format!("{e}: {}", e.source), &|| false));
+    let scratch = dir.paths.cleanup_archive();
+    let made = git_of(dir, &rules.tools, 0, &|| false).map(|git| git.within(PATIENCE));
+    let git = made.unwrap_or_else(|e| Git::absent(&scratch, &format!("{e}: {}", e.source), &|| false));
     let judge = Judge {
         top: top.as_fd(),
         found: &found,
