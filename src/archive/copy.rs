@@ -32,6 +32,32 @@ pub(super) enum Failure {
     Stopped,
 }
 
+/// Folders that are copied whole, without those that lie in another one. There may be thousands.
+struct Outermost<'p> {
+    paths: Vec<&'p Path>,
+    known: HashSet<&'p Path>,
+}
+
+impl<'p> Outermost<'p> {
+    fn of(whole: impl Iterator<Item = &'p Path>) -> Outermost<'p> {
+        let mut all: Vec<&Path> = whole.collect();
+        all.sort_unstable();
+        let mut paths: Vec<&Path> = Vec::new();
+        // Sorted by their parts, so what lies in a folder comes right behind it.
+        for path in all {
+            if paths.last().is_none_or(|last| !path.starts_with(last)) {
+                paths.push(path);
+            }
+        }
+        let known = paths.iter().copied().collect();
+        Outermost { paths, known }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        path.ancestors().any(|above| self.known.contains(above))
+    }
+}
+
 /// Copies parts of a folder into an archive.
 pub(super) struct Copy<'a, 'w> {
     tar: Writer<'w>,
@@ -88,16 +114,9 @@ impl<'a, 'w> Copy<'a, 'w> {
     }
 
     pub(super) fn parts(&mut self, plan: &Plan) -> io::Result<()> {
-        let mut whole: Vec<&Path> = plan.parts.iter().filter_map(Part::whole).collect();
-        whole.sort_unstable();
-        whole.dedup();
         // What lies in another one is copied with it.
-        let outermost: Vec<&Path> = whole
-            .iter()
-            .filter(|path| !whole.iter().any(|p| p != *path && path.starts_with(p)))
-            .copied()
-            .collect();
-        for path in &outermost {
+        let outermost = Outermost::of(plan.parts.iter().filter_map(Part::whole));
+        for path in &outermost.paths {
             let folder = self.open(path)?;
             let name = self.name_of(path)?;
             self.taken.insert(&name);
@@ -113,7 +132,7 @@ impl<'a, 'w> Copy<'a, 'w> {
                     self.reader = Author::Ourselves;
                 }
                 Part::Tags(..) => {}
-                Part::File(file) if outermost.iter().any(|path| file.starts_with(path)) => {}
+                Part::File(file) if outermost.has(file) => {}
                 Part::File(file) => {
                     let (above, last) = (file.parent().unwrap_or(Path::new("")), file.file_name());
                     let (folder, last) = (self.open(above)?, last.unwrap_or_default().as_bytes());
@@ -122,14 +141,14 @@ impl<'a, 'w> Copy<'a, 'w> {
                         self.entry(folder.as_fd(), last, file, &name)?;
                     }
                 }
-                Part::Files { tree, .. } if outermost.iter().any(|path| tree.starts_with(path)) => {}
+                Part::Files { tree, .. } if outermost.has(tree) => {}
                 Part::Files { tree, changes } => self.files(tree, changes, &outermost)?,
             }
         }
         // At the end: a file may have the name that they would get.
         for part in &plan.parts {
             let Part::Tags(store, messages) = part else { continue };
-            if outermost.iter().any(|path| store.starts_with(path)) {
+            if outermost.has(store) {
                 continue;
             }
             let mut name = [&*self.name_of(store)?, b".tags"].concat();
@@ -197,7 +216,7 @@ impl<'a, 'w> Copy<'a, 'w> {
     }
 
     /// The files of a working tree that are not committed, but for those that are copied already.
-    fn files(&mut self, tree: &Path, changes: &Changes, whole: &[&Path]) -> io::Result<()> {
+    fn files(&mut self, tree: &Path, changes: &Changes, whole: &Outermost<'_>) -> io::Result<()> {
         let folder = self.open(tree)?;
         let prefix = self.name_of(tree)?;
         let others = [Some(&changes.untracked), changes.ignored.as_ref()];
@@ -209,7 +228,7 @@ impl<'a, 'w> Copy<'a, 'w> {
                 let is_wanted =
                     is_tracked || (!self.judge.is_own(tree, name) && self.judge.is_kept(changes, list, name));
                 let path = tree.join(OsStr::from_bytes(name));
-                if !is_wanted || whole.iter().any(|whole| path.starts_with(whole)) {
+                if !is_wanted || whole.has(&path) {
                     return Ok(());
                 }
                 // A conflict is listed more than once, and a file of one tree may be another one's too.

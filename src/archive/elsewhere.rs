@@ -17,6 +17,8 @@ use crate::system::Author;
 
 /// So often objects are borrowed from a repository that borrows them itself.
 const DEEPEST: usize = 5;
+/// With more remotes none proves anything.
+const MOST_REMOTES: usize = 1000;
 /// A file that names another place is not longer.
 pub(super) const SMALL: u64 = 1 << 20;
 
@@ -81,8 +83,9 @@ impl Elsewhere {
     /// and when that is on this machine, a repository is there that does not go too. Relative paths begin at `bases`.
     /// Places are looked at with the rights of whoever wrote the settings.
     pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf], author: Author) -> Vec<Remote> {
-        // What a URL means is then told by other settings.
-        if settings.iter().any(|s| s.section == "url") {
+        // What a URL means is then told by other settings. Each name is compared with each remote.
+        let total = settings.iter().filter(|s| s.section == "remote" && s.key == "url").count();
+        if settings.iter().any(|s| s.section == "url") || total > MOST_REMOTES {
             return Vec::new();
         }
         let mut remotes: HashMap<&[u8], Remote> = HashMap::new();

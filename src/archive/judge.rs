@@ -20,6 +20,9 @@ use super::trees::Home;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
 use crate::system::Author;
 
+/// More repositories and working trees are not judged: each costs runs of git, and looks at the others.
+pub(super) const MOST_REPOSITORIES: usize = 10_000;
+
 /// Judges what was found in a folder.
 pub(super) struct Judge<'a> {
     pub(super) top: BorrowedFd<'a>,
@@ -42,6 +45,12 @@ impl Judge<'_> {
     /// What could not be read at all.
     pub(super) fn plan(&self) -> Result<Plan, Unread> {
         let mut plan = Plan::default();
+        if self.found.total() > MOST_REPOSITORIES {
+            let why =
+                format!("it has more than {MOST_REPOSITORIES} repositories: they are not judged one by one");
+            plan.keep_whole(Path::new(""), why);
+            return Ok(plan);
+        }
         let (mut outside, mut files) = (HashSet::new(), Vec::new());
         let mut trees_of: BTreeMap<usize, Vec<&Path>> = BTreeMap::new();
         for tree in &self.found.trees {

@@ -62,9 +62,9 @@ impl Found {
         self.stores.is_empty() && self.trees.is_empty() && self.pools.is_empty()
     }
 
-    fn is_of_store(&self, objects: &Path) -> bool {
-        let above = objects.parent().filter(|_| objects.file_name().is_some_and(|name| name == "objects"));
-        above.is_some_and(|above| self.stores.iter().any(|store| store.path == above))
+    /// How many things there are to judge.
+    pub(super) fn total(&self) -> usize {
+        self.stores.len() + self.trees.len() + self.pools.len()
     }
 
     pub(super) fn store_at(&self, place: Place) -> Option<usize> {
@@ -88,9 +88,12 @@ pub(super) fn look(folder: &Path, stop: &dyn Fn() -> bool) -> Result<Option<(Own
     let mut found = looking.found;
     found.pools.sort_unstable();
     found.pools.dedup();
-    let mut pools = std::mem::take(&mut found.pools);
-    pools.retain(|pool| !found.is_of_store(pool));
-    found.pools = pools;
+    let stores: HashSet<&Path> = found.stores.iter().map(|store| store.path.as_path()).collect();
+    let is_of_store = |objects: &Path| {
+        let above = objects.parent().filter(|_| objects.file_name().is_some_and(|name| name == "objects"));
+        above.is_some_and(|above| stores.contains(above))
+    };
+    found.pools.retain(|pool| !is_of_store(pool));
     Ok(Some((top, found)))
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, statat};
 
 use super::git::{Changes, each_name};
-use super::judge::Judge;
+use super::judge::{Judge, MOST_REPOSITORIES};
 use super::look::{DotGit, Names, Store, WorkTree, entry_at, entry_below, place_of};
 use super::note::{NAMED, Repository};
 use super::open::{Opened, common_of, holds_anything, holds_files, objects_of, optional_file};
@@ -213,6 +213,9 @@ impl Judge<'_> {
     /// have not. In doubt it is.
     pub(super) fn has_work_below(&self, below: &Path) -> Result<bool, Unread> {
         let found = self.found;
+        if found.total() > MOST_REPOSITORIES {
+            return Ok(true);
+        }
         let git =
             found.stores.iter().map(|store| &store.path).chain(found.trees.iter().map(|tree| &tree.path));
         if git.chain(&found.pools).any(|path| path.starts_with(below)) {

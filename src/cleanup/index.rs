@@ -217,6 +217,7 @@ fn author_of(workspace: &OwnedFd, index: &Path) -> Result<Author, Unread> {
 }
 
 fn printed(output: &str) -> Option<String> {
-    let text = output.trim();
+    let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text: String = output.trim().chars().filter(is_shown).collect();
     (!text.is_empty()).then(|| format!("it printed: {text}"))
 }
