@@ -196,7 +196,8 @@ mod tests {
         let [kept, given] = [(); 2].map(|()| std::fs::File::open(folder.path()).unwrap());
         let mut path = String::new();
         let script = "cat $GIVEN/in; echo; cat in; echo; ls /proc/self/fd | tr '\\n' ' '; echo; env | grep -c HOME; \
-                      ulimit -c; ulimit -n; ulimit -Hn; grep NoNewPrivs /proc/self/status; cut -d' ' -f5 /proc/self/stat";
+                      ulimit -c; ulimit -n; ulimit -Hn; grep NoNewPrivs /proc/self/status; \
+                      cut -d' ' -f5 /proc/self/stat";
         let text = printed(
             |sh| {
                 path = sh.hand(given.as_fd());
