@@ -6,7 +6,7 @@ use std::time::Duration;
 use recovery::archive::{KeepRules, Retention};
 use recovery::cleanup::CleanupSettings;
 use recovery::orphans::OrphanSettings;
-use recovery::state::config::{CleanupConfig, NO_DOCKER, Origin};
+use recovery::state::config::{CleanupConfig, NO_DOCKER, Origin, Settings};
 use recovery::system::docker::{ClientEnvironment, EngineChoice, EngineSettings};
 
 use crate::context::Context;
@@ -18,7 +18,7 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
     let (engine, client) = engine(context)?;
     let settings = context.settings()?;
     let cleanup = settings.cleanup.clone();
-    let keep = keep_rules(&cleanup);
+    let keep = keep_rules(settings);
     Ok(CleanupSettings {
         parallel: cleanup.parallel,
         tries: cleanup.tries,
@@ -35,8 +35,12 @@ pub(crate) fn cleaning(context: &mut Context) -> Result<CleanupSettings, CliErro
 }
 
 /// Which git work of folders that go is kept.
-pub(crate) fn keep_rules(cleanup: &CleanupConfig) -> KeepRules {
-    KeepRules { reflog: cleanup.reflog_keep, keep_ignored: cleanup.keep_ignored.clone() }
+pub(crate) fn keep_rules(settings: &Settings) -> KeepRules {
+    KeepRules {
+        reflog: settings.cleanup.reflog_keep,
+        keep_ignored: settings.cleanup.keep_ignored.clone(),
+        tools: settings.tools.path.clone(),
+    }
 }
 
 /// Which archives are kept.
@@ -91,7 +95,7 @@ pub(crate) fn scanning(context: &mut Context) -> Result<OrphanSettings, CliError
         scan_every: orphans.scan_every,
         engine,
         index_folder: settings.cleanup.index_folder.clone(),
-        keep: keep_rules(&settings.cleanup),
+        keep: keep_rules(settings),
         archives: archive_retention(&settings.cleanup),
         ..OrphanSettings::new(actor)
     })

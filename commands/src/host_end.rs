@@ -1,9 +1,10 @@
 //! Whether this machine, or this user's session, is going down, as far as systemd tells.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use recovery::system::{Tool, run_tool};
+use recovery::system::{SearchPath, Tool, run_tool};
 
 /// There when systemd is the first process.
 const SYSTEMD: &str = "/run/systemd/system";
@@ -25,12 +26,19 @@ pub(crate) fn end_of_host() -> Option<String> {
 }
 
 fn is_stopping(arguments: &[&str]) -> bool {
-    let command: Vec<String> =
-        std::iter::once("systemctl").chain(arguments.iter().copied()).map(str::to_owned).collect();
+    let (Ok(program), Ok(folder)) = (SearchPath::default().find("systemctl", None), std::fs::File::open("/"))
+    else {
+        return false;
+    };
+    let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
     let own = std::process::id().to_string();
     let ran = run_tool(&Tool {
-        command: &command,
-        folder: Path::new("/"),
+        program: &program,
+        arguments: &arguments,
+        folder: folder.as_fd(),
+        // Where the user's own systemd listens is told by variables.
+        environment: &std::env::vars_os().collect::<Vec<_>>(),
+        account: None,
         time_limit: PATIENCE,
         mark: ("RECOVERYCTL_ASKS_SYSTEMD", &own),
         stop: &|| false,

@@ -28,7 +28,7 @@ use crate::surroundings::environment_of_jobs;
 pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError> {
     let actor = context.actor();
     let settings = context.settings()?;
-    let (jobs, cleanup) = (&settings.jobs, &settings.cleanup);
+    let jobs = &settings.jobs;
     let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
     Ok(RecoverSettings {
         actor,
@@ -42,7 +42,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         blame: recovery::jobs::Blame::default(),
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
         keeper: keeper_command(jobs.output_limit),
-        keep: crate::cleaning::keep_rules(cleanup),
+        keep: crate::cleaning::keep_rules(settings),
     })
 }
 

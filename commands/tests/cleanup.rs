@@ -173,6 +173,92 @@ fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
     assert!(notes[0].as_str().unwrap().contains("not installed"), "{absent}");
 }
 
+/// What the job left tells the tool what to do: it does it with the rights of whoever wrote that.
+#[test]
+fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner_s() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped_by_the_machine("it needs root");
+    }
+    let place = Place::new();
+    place.program_for_all(); // Everybody may enter the place.
+    let tells = "id -u; id -G; env | cut -d= -f1 | sort | tr '\\n' ' '; echo; ls /proc/self/fd | wc -l; \
+                 grep NoNewPrivs /proc/self/status; rm -r .code-indexer";
+    let tool = tool(&place, tells);
+    let run_with = |owner: &str, id: &str| {
+        ended_job(
+            &place,
+            id,
+            &["--auto-cleanup"],
+            &format!("mkdir .code-indexer; echo i >.code-indexer/db; {owner}"),
+        );
+        let mut run = command(&place);
+        run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", &tool).env("SECRET", "1");
+        let report = Ran::of(run.args(["--json", "cleanup", "run"])).json();
+        let phase = report["cleanups"][0]["phases"][0].clone();
+        let told = phase["notes"][0].as_str().or(phase["error"].as_str()).unwrap_or_default().to_owned();
+        (phase["status"] == "done", told)
+    };
+    let known = "DOCKER_HOST HOME LANG LOGNAME PATH PWD RECOVERYCTL_CLEANUP SHELL USER";
+    for (owner, uid) in [
+        ("true", "0"),
+        ("chown -R 61000:0 .", "61000"),
+        ("chown -R 61000 .code-indexer; chown 61000 .", "61000"),
+    ] {
+        let (is_done, told) = run_with(owner, &format!("own-{}", owner.len()));
+        let lines: Vec<&str> = told.lines().map(str::trim).collect();
+        assert!(is_done && lines[0].ends_with(&format!("printed: {uid}")), "{owner}: {told}");
+        // The group of a file is nobody's right.
+        assert_eq!(lines[1], if uid == "0" { lines[1] } else { "65534" }, "{told}");
+        let strange: Vec<&str> = lines[2]
+            .split(' ')
+            .filter(|name| !known.contains(name) && !matches!(*name, "_" | "OLDPWD" | "SHLVL"))
+            .collect();
+        assert!(strange.is_empty(), "{strange:?} in {told}");
+        assert_eq!((lines[3], lines[4].ends_with('1')), ("4", true), "{told}");
+    }
+    // Two had a part in it: nobody, who may not do it.
+    let (is_done, told) = run_with("chown -R 61000 .; chown 61001 .code-indexer/db", "two");
+    assert!(!is_done && told.contains("printed: 65534"), "{told}");
+}
+
+/// Neither the cleaner's own path nor the folder that the tool is run in.
+#[test]
+fn a_tool_is_never_taken_from_the_workspace() {
+    let place = Place::new();
+    let evil = format!("echo ran >>{}", place.path("ran").display());
+    let script = format!(
+        "mkdir .code-indexer bin; for f in cidx bin/cidx; do printf '#!/bin/sh\\n{evil}\\n' >$f; chmod 755 $f; done"
+    );
+    ended_job(&place, "j", &["--auto-cleanup"], &script);
+    let workspace = place.state().join("jobs/j");
+    let run_with = |tool: &str, tools: Option<String>| {
+        let mut run = command(&place);
+        run.env("PATH", format!(":.:bin:{}:/usr/bin:/bin", workspace.display()));
+        run.env("RECOVERYCTL_CLEANUP_INDEX_COMMAND", tool).env("RECOVERYCTL_CLEANUP_TRIES", "6");
+        run.envs(tools.map(|path| ("RECOVERYCTL_TOOLS_PATH", path)));
+        Ran::of(run.args(["--json", "cleanup", "run"]))
+    };
+    for relative in ["./cidx", "bin/cidx uninstall"] {
+        let refused = run_with(relative, None).ends_with(2);
+        assert!(refused.error()["message"].as_str().unwrap().contains("a name or an absolute path"));
+    }
+    // A folder of the configuration that is the workspace's is refused, and the files wait.
+    let report = run_with("cidx", Some(workspace.join("bin").display().to_string())).json();
+    let phases = &report["cleanups"][0]["phases"];
+    assert!(
+        phases[0]["error"].as_str().unwrap().contains("in the folder that it is to be run in"),
+        "{report}"
+    );
+    let absolute = workspace.join("cidx").display().to_string();
+    until("its next try", || run_with(&absolute, None).json()["cleanups"][0]["phases"][0]["attempts"] == 2);
+    assert!(!place.path("ran").exists());
+    run(&place, &["retry", "cleanup", "j.1"]);
+    let report = run_with("cidx", None).ends_with(0).json();
+    let note = report["cleanups"][0]["phases"][0]["notes"].to_string();
+    assert!(note.contains("not installed") && note.contains("tools.path"), "{report}");
+    assert!(!place.path("ran").exists() && !workspace.exists());
+}
+
 /// A tool is killed with the cleaner, and what it left running does not meet the second one.
 #[test]
 fn a_tool_that_outlived_its_cleaner_is_ended_before_the_next_one_runs() {

@@ -116,21 +116,22 @@ fn above(opened: &OwnedFd) -> std::io::Result<Vec<Place>> {
     Ok(real.ancestors().filter_map(place).collect())
 }
 
-/// A small file; `None` when there is none that could be one of git's.
+/// A small file; `None` when there is none that could be one of git's. Of one that is longer than any of git's the
+/// begin counts: what it names besides is missed by nobody but its author, and would hold all others.
 fn text_at(folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Option<Vec<u8>>, Unread> {
     let told = |e: std::io::Error| Unread::new(&path.join(OsStr::from_bytes(name.to_bytes())), e);
     let file = match open_file(folder, name) {
         Ok(file) => file,
-        Err(e) if leads_nowhere(&e) => return Ok(None),
+        Err(e) if leads_nowhere(&e) || e.kind() == std::io::ErrorKind::Unsupported => return Ok(None),
         Err(e) if is_closed(&e) && !is_own_at(folder, name) => return Ok(None),
         Err(e) => return Err(told(e)),
     };
-    if !file.metadata().map_err(told)?.is_file() {
-        return Ok(None);
-    }
     let mut bytes = Vec::new();
     let read = file.take(SMALL).read_to_end(&mut bytes).map_err(told)?;
-    if read as u64 == SMALL { Err(told(std::io::Error::other("it is too long"))) } else { Ok(Some(bytes)) }
+    if read as u64 == SMALL {
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0));
+    }
+    Ok(Some(bytes))
 }
 
 fn is_own_at(folder: BorrowedFd<'_>, name: &CStr) -> bool {

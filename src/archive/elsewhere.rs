@@ -8,15 +8,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-
 use super::look::Place;
 use super::settings::Setting;
 use super::tips::{Id, id_of};
+use crate::durable::tree::open_file_behind;
 use crate::state::StateDir;
+use crate::system::Author;
 
 /// So often objects are borrowed from a repository that borrows them itself.
 const DEEPEST: usize = 5;
+/// With more remotes none proves anything.
+const MOST_REMOTES: usize = 1000;
 /// A file that names another place is not longer.
 pub(super) const SMALL: u64 = 1 << 20;
 
@@ -51,8 +53,8 @@ fn fetches_as_anothers(value: &[u8], name: &[u8]) -> bool {
 }
 
 /// The commits that a bundle names, when it holds all that they consist of.
-pub(super) fn heads_of_bundle(path: &Path) -> Option<BTreeSet<Id>> {
-    let mut lines = read(path, SMALL)?;
+pub(super) fn heads_of_bundle(path: &Path, author: Author) -> Option<BTreeSet<Id>> {
+    let mut lines = author.act(|| read(path, SMALL)).ok().flatten()?;
     let end = lines.windows(2).position(|pair| pair == b"\n\n")?;
     lines.truncate(end);
     // Behind the first line: what it can (`@…`), what it takes for granted (`-ID`), and what it has.
@@ -79,9 +81,11 @@ impl Elsewhere {
 
     /// The remotes of a repository, each with whether its names of branches may prove something: where it is, is said,
     /// and when that is on this machine, a repository is there that does not go too. Relative paths begin at `bases`.
-    pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf]) -> Vec<Remote> {
-        // What a URL means is then told by other settings.
-        if settings.iter().any(|s| s.section == "url") {
+    /// Places are looked at with the rights of whoever wrote the settings.
+    pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf], author: Author) -> Vec<Remote> {
+        // What a URL means is then told by other settings. Each name is compared with each remote.
+        let total = settings.iter().filter(|s| s.section == "remote" && s.key == "url").count();
+        if settings.iter().any(|s| s.section == "url") || total > MOST_REMOTES {
             return Vec::new();
         }
         let mut remotes: HashMap<&[u8], Remote> = HashMap::new();
@@ -94,7 +98,7 @@ impl Elsewhere {
         for setting in settings.iter().filter(|s| s.section == "remote") {
             let (Some(name), "url" | "pushurl") = (&setting.sub, setting.key.as_str()) else { continue };
             let Some(remote) = remotes.get_mut(name.as_slice()) else { continue };
-            match self.leads_elsewhere(&setting.value, bases) {
+            match self.leads_elsewhere(&setting.value, bases, author) {
                 Some(here) => remote.here.extend(here),
                 None => remote.is_proven = false,
             }
@@ -117,14 +121,15 @@ impl Elsewhere {
     }
 
     /// `None` unless it leads to what does not go; with the places on this machine to which it leads.
-    fn leads_elsewhere(&self, url: &[u8], bases: &[PathBuf]) -> Option<Vec<Here>> {
+    fn leads_elsewhere(&self, url: &[u8], bases: &[PathBuf], author: Author) -> Option<Vec<Here>> {
+        let kept = |path: &Path| author.act(|| self.kept(path)).ok().flatten();
         let find = |what: &[u8]| url.windows(what.len()).position(|window| window == what);
         if let Some(at) = find(b"://") {
             let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
             if at > 0 && url[..at].iter().all(is_scheme) {
                 return match url[..at].eq_ignore_ascii_case(b"file") {
                     false => Some(Vec::new()),
-                    true => self.kept(Path::new(OsStr::from_bytes(&url[at + 3..]))).map(|here| vec![here]),
+                    true => kept(Path::new(OsStr::from_bytes(&url[at + 3..]))).map(|here| vec![here]),
                 };
             }
         }
@@ -132,7 +137,7 @@ impl Elsewhere {
             let (helper, rest) = (&url[..at], &url[at + 2..]);
             // These run or use something of this machine.
             let is_of_here = matches!(helper, b"ext" | b"fd" | b"");
-            return if is_of_here { None } else { self.leads_elsewhere(rest, bases) };
+            return if is_of_here { None } else { self.leads_elsewhere(rest, bases, author) };
         }
         let (colon, slash) = (url.iter().position(|b| *b == b':'), url.iter().position(|b| *b == b'/'));
         if colon.is_some_and(|colon| colon > 0 && slash.is_none_or(|slash| colon < slash)) {
@@ -142,7 +147,7 @@ impl Elsewhere {
         if url.is_empty() || bases.is_empty() {
             return None;
         }
-        bases.iter().map(|base| self.kept(&base.join(path))).collect()
+        bases.iter().map(|base| kept(&base.join(path))).collect()
     }
 
     /// The repository, or the bundle, at a path, when it does not go.
@@ -241,13 +246,9 @@ pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#')
 }
 
-/// The begin of a file; `None` when it is none, or cannot be read. It does not wait for the other end of a pipe.
+/// The begin of a file; `None` when it is none, or cannot be read.
 fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = std::fs::File::from(openat(CWD, path, flags, Mode::empty()).ok()?);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = open_file_behind(path).ok()?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).ok()?;
     Some(bytes)

@@ -2,21 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::elsewhere::Elsewhere;
 use super::git::{self, Git};
 use super::look::{DotGit, Found, place_of};
 use super::note::Repository;
-use super::open::open_anywhere;
+use super::open::{Opened, open_anywhere};
 use super::plan::{Part, Plan};
 use super::rules::KeepRules;
 use super::trees::Home;
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, walk};
+use crate::system::Author;
+
+/// More repositories and working trees are not judged: each costs runs of git, and looks at the others.
+pub(super) const MOST_REPOSITORIES: usize = 10_000;
 
 /// Judges what was found in a folder.
 pub(super) struct Judge<'a> {
@@ -31,7 +36,7 @@ pub(super) struct Judge<'a> {
     pub(super) elsewhere: &'a Elsewhere,
     /// Where the folder is, for relative paths of remotes.
     pub(super) folder: &'a Path,
-    /// What it was called when what is in it was told its place, when it is in a trash by now.
+    /// What it is called, or was when what is in it was told its place, when it is in a trash by now.
     pub(super) was: &'a [PathBuf],
 }
 
@@ -40,6 +45,12 @@ impl Judge<'_> {
     /// What could not be read at all.
     pub(super) fn plan(&self) -> Result<Plan, Unread> {
         let mut plan = Plan::default();
+        if self.found.total() > MOST_REPOSITORIES {
+            let why =
+                format!("it has more than {MOST_REPOSITORIES} repositories: they are not judged one by one");
+            plan.keep_whole(Path::new(""), why);
+            return Ok(plan);
+        }
         let (mut outside, mut files) = (HashSet::new(), Vec::new());
         let mut trees_of: BTreeMap<usize, Vec<&Path>> = BTreeMap::new();
         for tree in &self.found.trees {
@@ -50,7 +61,7 @@ impl Judge<'_> {
                     if tree.dot_git == DotGit::File {
                         files.push((tree.path.as_path(), store));
                     }
-                    let folder = self.open(&self.found.stores[store].path)?;
+                    let folder = self.open_store(&self.found.stores[store].path)?;
                     self.judge_tree(&mut plan, &tree.path, &folder)?;
                 }
                 Ok(Home::Outside(folder)) => {
@@ -62,7 +73,7 @@ impl Judge<'_> {
         }
         let mut unproven = BTreeSet::new();
         for (number, store) in self.found.stores.iter().enumerate() {
-            let folder = self.open(&store.path)?;
+            let folder = self.open_store(&store.path)?;
             let trees = trees_of.get(&number).map(Vec::as_slice).unwrap_or_default();
             match self.prove_store(store, &folder, trees) {
                 Ok(None) => {}
@@ -106,25 +117,49 @@ impl Judge<'_> {
         open_folder(self.top, path).map_err(|e| Unread::new(path, e))
     }
 
-    /// Opens a folder that something in the folder names, wherever it is. What was in the folder is there still when
-    /// that has moved into a trash.
-    pub(super) fn open_named(&self, from: BorrowedFd<'_>, path: &[u8]) -> std::io::Result<OwnedFd> {
+    /// Opens the folder of a repository, and tells who may have written it.
+    pub(super) fn open_store(&self, path: &Path) -> Result<Opened, Unread> {
+        let Opened { folder, author } = self.open_tree(path)?;
+        Opened::store(folder, author).map_err(|e| Unread::new(path, e))
+    }
+
+    /// Opens a folder, and tells who may have put something into it, or another folder in its place.
+    pub(super) fn open_tree(&self, path: &Path) -> Result<Opened, Unread> {
+        let unread = |e: std::io::Error| Unread::new(path, e);
+        let mut folder = open_folder(self.top, Path::new("")).map_err(unread)?;
+        let owner = |folder: &OwnedFd| fstat(folder).map(|found| Author::of(&found));
+        let mut author = owner(&folder).map_err(|e| unread(e.into()))?;
+        for part in path {
+            folder = open_folder(folder.as_fd(), Path::new(part)).map_err(unread)?;
+            author = author.and(owner(&folder).map_err(|e| unread(e.into()))?);
+        }
+        Ok(Opened { folder, author })
+    }
+
+    /// Opens a folder that something in the folder names, wherever it is, with the rights of whoever wrote that. What
+    /// was in the folder is there still when that has moved into a trash.
+    pub(super) fn open_named(
+        &self,
+        from: BorrowedFd<'_>,
+        path: &[u8],
+        author: Author,
+    ) -> std::io::Result<Opened> {
         let named = Path::new(OsStr::from_bytes(path));
         match self.was.iter().find_map(|was| named.strip_prefix(was).ok()) {
             Some(below) => {
                 let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
-                open_anywhere(self.top, below.as_os_str().as_bytes())
+                open_anywhere(self.top, below.as_os_str().as_bytes(), author)
             }
-            None => open_anywhere(from, path),
+            None => open_anywhere(from, path, author),
         }
     }
 
     /// The path of an open folder below the top; `None` when it is elsewhere.
-    pub(super) fn path_of(&self, folder: &OwnedFd) -> Result<Option<PathBuf>, Unread> {
+    pub(super) fn path_of(&self, folder: impl AsFd) -> Result<Option<PathBuf>, Unread> {
         let strange = |e: Errno| Unread::new(Path::new(""), e);
-        let place = place_of(folder).map_err(strange)?;
+        let place = place_of(&folder).map_err(strange)?;
         // By its name, if that is one from the top.
-        let names = [std::fs::read_link(git::path_of(folder)), std::fs::read_link(git::path_of(self.top))];
+        let names = [std::fs::read_link(git::path_of(&folder)), std::fs::read_link(git::path_of(self.top))];
         if let [Ok(name), Ok(top)] = names
             && let Ok(below) = name.strip_prefix(top)
             && open_folder(self.top, below)

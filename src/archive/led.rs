@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use super::git::path_of;
 use super::judge::Judge;
 use super::look::{Place, place_of};
-use super::open::open_anywhere;
+use super::open::{Opened, open_anywhere};
 use super::settings::work_tree_setting;
 use super::tips::{self, small};
-use crate::durable::tree::{Unread, open_folder};
+use crate::durable::tree::Unread;
+use crate::system::Author;
 
 impl Judge<'_> {
     /// A working tree that a repository in the folder names, that stays, and that leads back to it: without the
     /// repository it is dead. What cannot be read of the repository is told where that is judged.
     pub(super) fn tree_elsewhere(&self) -> Result<Option<PathBuf>, Unread> {
         for store in self.found.stores.iter().filter(|store| !store.is_linked) {
-            let folder = self.open(&store.path)?;
+            let folder = self.open_store(&store.path)?;
             if let Ok(Some(tree)) = work_tree_setting(folder.as_fd()) {
                 let dot_git = Path::new(OsStr::from_bytes(&tree)).join(".git");
                 if let Some(tree) = self.led_tree(&folder, &dot_git) {
@@ -35,15 +36,15 @@ impl Judge<'_> {
         Ok(None)
     }
 
-    fn linked_tree(&self, store: impl AsFd, name: &CStr) -> Option<PathBuf> {
+    fn linked_tree(&self, store: &Opened, name: &CStr) -> Option<PathBuf> {
         let at = Path::new("worktrees").join(OsStr::from_bytes(name.to_bytes()));
-        let linked = open_folder(store.as_fd(), &at).ok()?;
+        let linked = store.below(&at).ok()?;
         let dot_git = small(linked.as_fd(), c"gitdir").ok().flatten()?;
         self.led_tree(&linked, Path::new(OsStr::from_bytes(dot_git.trim_ascii())))
     }
 
     /// The working tree of a file `.git`, when that stays and leads to a folder of the repository's.
-    fn led_tree(&self, folder: impl AsFd, dot_git: &Path) -> Option<PathBuf> {
+    fn led_tree(&self, folder: &Opened, dot_git: &Path) -> Option<PathBuf> {
         // What is named as in the folder is in it.
         if self.was.iter().any(|was| dot_git.starts_with(was)) {
             return None;
@@ -53,9 +54,11 @@ impl Judge<'_> {
         if !self.elsewhere.stays(&above) {
             return None;
         }
-        let tree = open_anywhere(self.top, above.as_os_str().as_bytes()).ok()?;
+        let tree = open_anywhere(self.top, above.as_os_str().as_bytes(), folder.author).ok()?;
         let text = small(tree.as_fd(), c".git").ok().flatten()?;
-        let target = self.open_named(tree.as_fd(), text.strip_prefix(b"gitdir:")?.trim_ascii()).ok()?;
+        let target = text.strip_prefix(b"gitdir:")?.trim_ascii();
+        // Only told apart: the way to it may be closed to others.
+        let target = self.open_named(tree.as_fd(), target, Author::Ourselves).ok()?;
         (place_of(&target).ok()? == place).then_some(above)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use super::elsewhere::lines_of;
 use super::git;
 use super::judge::Judge;
 use super::look::{Place, entry_at, place_of};
+use super::open::Opened;
 use super::plan::{Outside, Part, Plan};
 use super::settings::large_files_setting;
 use super::tips;
@@ -27,7 +28,7 @@ impl Judge<'_> {
         let paths = stores.chain(self.found.pools.iter().map(PathBuf::as_path));
         let mut open = Vec::new();
         for path in paths {
-            open.push((path.to_owned(), self.open(path)?));
+            open.push((path.to_owned(), self.open_store(path)?));
         }
         while let Some((borrower, folder)) = open.pop() {
             self.keep_linked(plan, &borrower, &folder)?;
@@ -53,7 +54,7 @@ impl Judge<'_> {
                 };
                 if let Some(path) = path {
                     plan.keep_whole_once(&path, why);
-                    open.push((path.clone(), self.open(&path)?));
+                    open.push((path.clone(), self.open_store(&path)?));
                     continue;
                 }
                 plan.add_to_why(&borrower, &format!("it borrows objects from {}", named(&name)));
@@ -70,27 +71,28 @@ impl Judge<'_> {
 
     /// From which folders of objects a repository, or a folder of objects, borrows, or has its own objects in, by the
     /// names that are there; why one cannot be opened.
-    fn lenders_of(&self, borrower: &OwnedFd) -> Vec<(Vec<u8>, Result<OwnedFd, String>)> {
+    fn lenders_of(&self, borrower: &Opened) -> Vec<(Vec<u8>, Result<Opened, String>)> {
+        let author = borrower.author;
         let mut lenders = Vec::new();
-        let mut add = |name: Vec<u8>, opened: std::io::Result<OwnedFd>| {
+        let mut add = |name: Vec<u8>, opened: std::io::Result<Opened>| {
             lenders.push((name, opened.map_err(|e| e.to_string())));
         };
         let objects = match entry_at(borrower.as_fd(), c"objects") {
             Ok(Some((FileType::Symlink, _))) => {
                 let target = rustix::fs::readlinkat(borrower, c"objects", Vec::new());
                 let target = target.map(std::ffi::CString::into_bytes).unwrap_or_default();
-                let objects = self.open_named(borrower.as_fd(), &target);
+                let objects = self.open_named(borrower.as_fd(), &target, author);
                 add(target.clone(), objects);
-                self.open_named(borrower.as_fd(), &target)
+                self.open_named(borrower.as_fd(), &target, author)
             }
-            Ok(Some((FileType::Directory, _))) => open_folder(borrower.as_fd(), Path::new("objects")),
+            Ok(Some((FileType::Directory, _))) => borrower.below(Path::new("objects")),
             _ => borrower.try_clone(),
         };
         let Ok(objects) = objects else { return lenders };
         match tips::small(objects.as_fd(), c"info/alternates") {
             Ok(text) => {
                 for name in lines_of(&text.unwrap_or_default()) {
-                    add(name.to_vec(), self.open_named(objects.as_fd(), name));
+                    add(name.to_vec(), self.open_named(objects.as_fd(), name, objects.author));
                 }
             }
             Err(why) => lenders.push((b"others".to_vec(), Err(why))),
@@ -100,7 +102,7 @@ impl Judge<'_> {
 
     /// What a repository that is kept has in this folder, but not in its own: behind links, and the folder that its
     /// settings give for large files.
-    fn keep_linked(&self, plan: &mut Plan, path: &Path, folder: &OwnedFd) -> Result<(), Unread> {
+    fn keep_linked(&self, plan: &mut Plan, path: &Path, folder: &Opened) -> Result<(), Unread> {
         let mut targets = Vec::new();
         if let Some(large) = large_files_setting(folder.as_fd()) {
             targets.push(large);
@@ -122,7 +124,7 @@ impl Judge<'_> {
         }
         for target in targets {
             let why = || format!("{} has something in it", shown(path));
-            if let Ok(opened) = self.open_named(folder.as_fd(), &target) {
+            if let Ok(opened) = self.open_named(folder.as_fd(), &target, folder.author) {
                 if let Some(at) = self.path_of(&opened)?.filter(|at| !at.as_os_str().is_empty()) {
                     plan.keep_whole_once(&at, why());
                 }
@@ -132,7 +134,8 @@ impl Judge<'_> {
             let target = Path::new(OsStr::from_bytes(&target));
             let above = target.parent().map_or(&b"."[..], |above| above.as_os_str().as_bytes());
             let above = if above.is_empty() { b"." } else { above };
-            if let (Ok(opened), Some(name)) = (self.open_named(folder.as_fd(), above), target.file_name())
+            if let (Ok(opened), Some(name)) =
+                (self.open_named(folder.as_fd(), above, folder.author), target.file_name())
                 && let Some(at) = self.path_of(&opened)?
             {
                 plan.parts.push(Part::File(at.join(name)));

@@ -51,7 +51,9 @@ pub(super) struct Found {
     pub(super) trees: Vec<WorkTree>,
     /// Folders of objects that are no repository's own: others have them as their alternates or by a link.
     pub(super) pools: Vec<PathBuf>,
-    /// What all files have on the disk, added up: time limits follow it, and holes take no time.
+    /// Pipes and devices in the place of files that git opens: it would wait.
+    pub(super) holding: Vec<PathBuf>,
+    /// What all files have on the disk, added up, each once: time limits follow it, and holes take no time.
     pub(super) bytes: u64,
 }
 
@@ -60,9 +62,9 @@ impl Found {
         self.stores.is_empty() && self.trees.is_empty() && self.pools.is_empty()
     }
 
-    fn is_of_store(&self, objects: &Path) -> bool {
-        let above = objects.parent().filter(|_| objects.file_name().is_some_and(|name| name == "objects"));
-        above.is_some_and(|above| self.stores.iter().any(|store| store.path == above))
+    /// How many things there are to judge.
+    pub(super) fn total(&self) -> usize {
+        self.stores.len() + self.trees.len() + self.pools.len()
     }
 
     pub(super) fn store_at(&self, place: Place) -> Option<usize> {
@@ -81,14 +83,17 @@ pub(super) fn look(folder: &Path, stop: &dyn Fn() -> bool) -> Result<Option<(Own
         Err(e) if is_no_folder(&e) => return Ok(None),
         Err(e) => return Err(Unread::new(Path::new(""), e)),
     };
-    let mut looking = Looking { found: Found::default(), stop };
+    let mut looking = Looking { found: Found::default(), seen: HashSet::new(), stop };
     walk(top.as_fd(), &mut looking)?;
     let mut found = looking.found;
     found.pools.sort_unstable();
     found.pools.dedup();
-    let mut pools = std::mem::take(&mut found.pools);
-    pools.retain(|pool| !found.is_of_store(pool));
-    found.pools = pools;
+    let stores: HashSet<&Path> = found.stores.iter().map(|store| store.path.as_path()).collect();
+    let is_of_store = |objects: &Path| {
+        let above = objects.parent().filter(|_| objects.file_name().is_some_and(|name| name == "objects"));
+        above.is_some_and(|above| stores.contains(above))
+    };
+    found.pools.retain(|pool| !is_of_store(pool));
     Ok(Some((top, found)))
 }
 
@@ -158,6 +163,8 @@ pub(super) fn place_of(folder: impl AsFd) -> Result<Place, Errno> {
 
 struct Looking<'a> {
     found: Found,
+    /// Files with several names.
+    seen: HashSet<Place>,
     stop: &'a dyn Fn() -> bool,
 }
 
@@ -196,6 +203,9 @@ impl Visitor for Looking<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if is_holding(&found, path) => self.found.holding.push(path.to_owned()),
+            // A name more takes no room.
+            Ok(found) if found.st_nlink > 1 && !self.seen.insert((found.st_dev, found.st_ino)) => {}
             Ok(found) => {
                 let bytes = u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512);
                 self.found.bytes = self.found.bytes.saturating_add(bytes);
@@ -209,6 +219,14 @@ impl Visitor for Looking<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether git would open something that is no file: in a working tree what tells it about files, and what lies in the
+/// repositories of its submodules.
+fn is_holding(found: &Stat, path: &Path) -> bool {
+    let kind = FileType::from_raw_mode(found.st_mode);
+    let is_of_git = || path.iter().any(|name| name.as_bytes().starts_with(b".git"));
+    matches!(kind, FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) && is_of_git()
 }
 
 /// Whether a file is an object of git's, or a pack of them, by its name and that of its folder.

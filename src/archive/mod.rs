@@ -27,6 +27,7 @@
 //! the empty repository that git runs in.
 
 mod borrowers;
+mod copy;
 mod elsewhere;
 mod fingerprint;
 mod git;
@@ -44,6 +45,7 @@ mod repositories;
 mod restore;
 mod rules;
 mod settings;
+mod state;
 mod store;
 mod tar;
 mod tips;
@@ -55,6 +57,7 @@ pub use keep::{CannotKeep, KeepRequest, Kept, has_git, has_work_below, keep};
 pub use note::{ArchiveSource, Repository};
 pub use restore::{RestoreError, Restored, restore};
 pub use rules::KeepRules;
+pub use state::{GitState, git_states};
 pub use store::{
     Archive, ArchiveForm, PruneError, Retention, Totals, archive, archives, outlived, prune, remove,
     remove_audited, totals,

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io::{BufReader, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, fstat, statat};
@@ -12,6 +13,14 @@ use rustix::io::Errno;
 
 use super::tips::{Id, id_of};
 use crate::durable::tree::{Go, Unread, Visitor, open_file, shown, walk};
+
+/// More objects are not asked about: a pack of which there are a thousand names has them a thousand times.
+const MOST_OBJECTS: u64 = 100_000_000;
+/// Names of objects cannot be compressed, so an index takes as much room as it says, but for what a file system keeps
+/// beside the file's data.
+const BESIDE: u64 = 1 << 20;
+/// Bytes of an object's name.
+const NAME: u64 = 20;
 
 /// Tells every object of a folder of objects; the same one may come more than once.
 ///
@@ -21,7 +30,7 @@ pub(super) fn each_own(
     objects: BorrowedFd<'_>,
     each: &mut dyn FnMut(Id) -> Result<(), String>,
 ) -> Result<(), String> {
-    let mut visit = Own { each, error: None };
+    let mut visit = Own { each, told: 0, error: None };
     let walked = walk(objects, &mut visit);
     match (visit.error, walked) {
         (Some(error), _) => Err(error),
@@ -58,6 +67,8 @@ pub(super) fn written_at(objects: BorrowedFd<'_>) -> Result<i64, String> {
 
 struct Own<'a> {
     each: &'a mut dyn FnMut(Id) -> Result<(), String>,
+    /// How many were told.
+    told: u64,
     error: Option<String>,
 }
 
@@ -75,7 +86,7 @@ impl Visitor for Own<'_> {
         let told = match path.parent().map(|above| above.as_os_str().as_bytes()) {
             Some(b"pack") => self.packed(folder, name),
             Some(above) if above.len() == 2 => {
-                id_of(&[above, name.to_bytes()].concat()).map_or(Ok(()), |id| (self.each)(id))
+                id_of(&[above, name.to_bytes()].concat()).map_or(Ok(()), |id| self.tell(id))
             }
             _ => Ok(()),
         };
@@ -87,6 +98,15 @@ impl Visitor for Own<'_> {
 }
 
 impl Own<'_> {
+    fn tell(&mut self, id: Id) -> Result<(), String> {
+        self.told += 1;
+        if self.told > MOST_OBJECTS {
+            Err("it has too many objects to be judged".to_owned())
+        } else {
+            (self.each)(id)
+        }
+    }
+
     fn packed(&mut self, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), String> {
         let bytes = name.to_bytes();
         if let Some(stem) = bytes.strip_suffix(b".pack").filter(|stem| stem.starts_with(b"pack-")) {
@@ -101,9 +121,7 @@ impl Own<'_> {
         }
         let told = |e: std::io::Error| format!("{}: {e}", shown(&at(bytes)));
         let file = open_file(folder, name).map_err(told)?;
-        if !file.metadata().map_err(told)?.is_file() {
-            return Err(format!("{} is no file", shown(&at(bytes))));
-        }
+        let room = file.metadata().map_err(told)?.blocks().saturating_mul(512).saturating_add(BESIDE);
         let mut index = BufReader::with_capacity(64 << 10, file);
         let strange = |_| format!("{} cannot be understood", shown(&at(bytes)));
         let mut head = [0; 8];
@@ -118,13 +136,16 @@ impl Own<'_> {
         counts[..begin].copy_from_slice(&head[..begin]);
         index.read_exact(&mut counts[begin..]).map_err(strange)?;
         let total = u32::from_be_bytes([counts[1020], counts[1021], counts[1022], counts[1023]]);
+        if u64::from(total) * NAME > room {
+            return Err(format!("{} has holes", shown(&at(bytes))));
+        }
         for _ in 0..total {
             if is_first_form {
                 index.read_exact(&mut [0; 4]).map_err(strange)?;
             }
             let mut id = [0; 20];
             index.read_exact(&mut id).map_err(strange)?;
-            (self.each)(id)?;
+            self.tell(id)?;
         }
         Ok(())
     }

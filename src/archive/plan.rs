@@ -2,12 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::git::{self, Changes};
 use super::note::Repository;
+use super::open::Opened;
 
 /// Something to be kept.
 pub(super) enum Part {
@@ -25,13 +25,13 @@ pub(super) enum Part {
 
 /// Something outside of the folder.
 pub(super) struct Outside {
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Opened,
     /// What it is called where it is named.
     pub(super) was: Vec<PathBuf>,
 }
 
 impl Outside {
-    pub(super) fn new(folder: OwnedFd, named: Option<&[u8]>) -> Outside {
+    pub(super) fn new(folder: Opened, named: Option<&[u8]>) -> Outside {
         let mut was: Vec<PathBuf> = std::fs::read_link(git::path_of(&folder)).into_iter().collect();
         let named = named.map(|named| PathBuf::from(OsStr::from_bytes(named)));
         was.extend(named.filter(|named| named.is_absolute() && !was.contains(named)));

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::system::SearchPath;
+
 /// What is kept of git work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepRules {
@@ -11,12 +13,18 @@ pub struct KeepRules {
     /// Files that a repository ignores and that are kept all the same: names with `*`, of the file or of a folder that
     /// it lies in.
     pub keep_ignored: Vec<String>,
+    /// Where git and the index tool are looked for.
+    pub tools: SearchPath,
 }
 
 impl Default for KeepRules {
-    /// As long as git keeps such commits itself, and no ignored files.
+    /// As long as git keeps such commits itself, and no ignored files; git is where every machine has its programs.
     fn default() -> KeepRules {
-        KeepRules { reflog: Duration::from_secs(90 * 24 * 3600), keep_ignored: Vec::new() }
+        KeepRules {
+            reflog: Duration::from_secs(90 * 24 * 3600),
+            keep_ignored: Vec::new(),
+            tools: SearchPath::default(),
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub(super) const UNIT: usize = 512;
 const BLOCK: usize = 256 << 10;
 /// So many parts of a file with holes are told apart; what is more is written with its holes.
 const MOST_PARTS: usize = 4096;
+/// So many zeros are written for holes of a file at most.
+const MOST_ZEROS: u64 = 1 << 30;
 /// A record of names and numbers is not longer.
 const LONGEST_RECORD: u64 = 8 << 20;
 
@@ -215,6 +217,10 @@ fn parts_of(file: &std::fs::File, size: u64) -> io::Result<Option<Vec<(u64, u64)
         at = end;
         if parts.len() > MOST_PARTS {
             let (first, _) = parts[MOST_PARTS - 1];
+            // What is in the holes is zeros, and there may be any number of them.
+            if size - first > file.metadata()?.blocks().saturating_mul(512).saturating_add(MOST_ZEROS) {
+                return Err(io::Error::other("it has too many holes to be kept"));
+            }
             parts.truncate(MOST_PARTS - 1);
             parts.push((first, size - first));
             at = size;

@@ -124,9 +124,6 @@ pub(super) fn small(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(told(e)),
     };
-    if !file.metadata().map_err(told)?.is_file() {
-        return Err(format!("{} is no file", name.to_string_lossy()));
-    }
     let mut bytes = Vec::new();
     let read = file.take(SMALL).read_to_end(&mut bytes).map_err(told)?;
     if read as u64 == SMALL {

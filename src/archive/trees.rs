@@ -2,21 +2,22 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
+use rustix::fs::{AtFlags, FileType, statat};
 
 use super::git::{Changes, each_name};
-use super::judge::Judge;
+use super::judge::{Judge, MOST_REPOSITORIES};
 use super::look::{DotGit, Names, Store, WorkTree, entry_at, entry_below, place_of};
 use super::note::{NAMED, Repository};
-use super::open::{common_of, holds_anything, holds_files, objects_of, optional_file};
+use super::open::{Opened, common_of, holds_anything, holds_files, objects_of, optional_file};
 use super::plan::{Part, Plan};
 use super::settings::work_tree_setting;
 use super::tips::{self, Tips};
 use crate::durable::tree::{Go, Unread, Visitor, open_folder, shown, walk};
+use crate::system::Author;
 
 /// What a working tree has that its index has not.
 pub(super) struct Uncommitted {
@@ -26,7 +27,7 @@ pub(super) struct Uncommitted {
     deleted_total: u64,
     /// Folders of submodules that hold files and no repository: git does not look into them.
     submodules: Vec<PathBuf>,
-    changes: Changes,
+    pub(super) changes: Changes,
 }
 
 /// Where a working tree's repository is.
@@ -34,7 +35,7 @@ pub(super) enum Home {
     /// One of those that were found in the folder.
     Inside(usize),
     /// Elsewhere.
-    Outside(OwnedFd),
+    Outside(Opened),
     /// `.git` is an empty folder: there is none.
     Nowhere,
 }
@@ -42,7 +43,7 @@ pub(super) enum Home {
 impl Judge<'_> {
     /// Where the repository of a working tree is; why that cannot be told.
     pub(super) fn home_of(&self, tree: &WorkTree) -> Result<Home, String> {
-        let folder = self.open(&tree.path).map_err(|e| e.to_string())?;
+        let Opened { folder, author } = self.open_tree(&tree.path).map_err(|e| e.to_string())?;
         let place = match tree.dot_git {
             DotGit::Strange => return Err("its .git is neither a folder nor a file".to_owned()),
             DotGit::Folder(place) => place,
@@ -50,7 +51,9 @@ impl Judge<'_> {
                 let text = tips::small(folder.as_fd(), c".git")?.ok_or("its .git went away")?;
                 let target =
                     text.strip_prefix(b"gitdir:").ok_or("its .git cannot be understood")?.trim_ascii();
-                let target = self.open_named(folder.as_fd(), target).map_err(|e| {
+                let written = statat(&folder, c".git", AtFlags::SYMLINK_NOFOLLOW);
+                let author = author.and(Author::of(&written.map_err(|e| e.to_string())?));
+                let target = self.open_named(folder.as_fd(), target, author).map_err(|e| {
                     format!("its .git names {}: {e}", shown(Path::new(OsStr::from_bytes(target))))
                 })?;
                 let place = place_of(&target).map_err(|e| e.to_string())?;
@@ -72,7 +75,7 @@ impl Judge<'_> {
     }
 
     /// What of a working tree's files is to be kept; all of them when git cannot tell.
-    pub(super) fn judge_tree(&self, plan: &mut Plan, path: &Path, home: &OwnedFd) -> Result<(), Unread> {
+    pub(super) fn judge_tree(&self, plan: &mut Plan, path: &Path, home: &Opened) -> Result<(), Unread> {
         // One that git takes for no repository is of little use when it is restored.
         if let Err(why) = tips::read_heads(home.as_fd(), &mut Tips::default()) {
             plan.keep_whole(path, why);
@@ -115,7 +118,7 @@ impl Judge<'_> {
 
     /// A commit is checked out, there are files, and no index says which of them it has: those that it ignores may be
     /// the commit's too.
-    pub(super) fn lacks_index(&self, path: &Path, home: &OwnedFd) -> Result<bool, String> {
+    pub(super) fn lacks_index(&self, path: &Path, home: &Opened) -> Result<bool, String> {
         if optional_file(home.as_fd(), c"index")?.is_some() || matches!(self.read(home), Ok((_, None))) {
             return Ok(false);
         }
@@ -137,27 +140,25 @@ impl Judge<'_> {
         Ok(other.2)
     }
 
-    pub(super) fn about(&self, path: &Path, home: &OwnedFd, why: String) -> Repository {
+    pub(super) fn about(&self, path: &Path, home: &Opened, why: String) -> Repository {
         let head = self.read(home).ok().and_then(|(_, head)| head).map(|id| tips::hex(&id));
         Repository { head, ..Repository::new(path, why) }
     }
 
     /// What a working tree has that its index has not.
-    pub(super) fn changes_of(&self, path: &Path, home: &OwnedFd) -> Result<Uncommitted, String> {
-        let tree = self.open(path).map_err(|e| e.to_string())?;
-        let objects = objects_of(home.as_fd())?;
+    pub(super) fn changes_of(&self, path: &Path, home: &Opened) -> Result<Uncommitted, String> {
+        let mut tree = self.open_tree(path).map_err(|e| e.to_string())?;
+        tree.author = tree.author.and(home.author);
+        if let Some(holding) = self.found.holding.iter().find(|at| at.starts_with(path)) {
+            return Err(format!("{} is neither a file nor a folder", shown(holding)));
+        }
+        let objects = objects_of(home)?;
         let index = optional_file(home.as_fd(), c"index")?;
-        let common = common_of(home.as_fd())?;
+        let common = common_of(home)?;
         let common = common.as_ref().unwrap_or(home);
         let exclude = optional_file(common.as_fd(), c"info/exclude")?;
         let with_ignored = !self.rules.keep_ignored.is_empty();
-        let changes = self.git.changes(
-            tree.as_fd(),
-            objects.as_fd(),
-            index.as_ref(),
-            exclude.as_ref(),
-            with_ignored,
-        )?;
+        let changes = self.git.changes(&tree, &objects, index.as_ref(), exclude.as_ref(), with_ignored)?;
         let (mut files, mut deleted, mut deleted_total, mut submodules) = (0, Vec::new(), 0, Vec::new());
         let mut seen = Names::default();
         for (list, is_hidden) in changes.tracked() {
@@ -212,6 +213,9 @@ impl Judge<'_> {
     /// have not. In doubt it is.
     pub(super) fn has_work_below(&self, below: &Path) -> Result<bool, Unread> {
         let found = self.found;
+        if found.total() > MOST_REPOSITORIES {
+            return Ok(true);
+        }
         let git =
             found.stores.iter().map(|store| &store.path).chain(found.trees.iter().map(|tree| &tree.path));
         if git.chain(&found.pools).any(|path| path.starts_with(below)) {
@@ -221,7 +225,7 @@ impl Judge<'_> {
             let Ok(inner) = below.strip_prefix(&tree.path) else { continue };
             let home = match self.home_of(tree) {
                 Ok(Home::Nowhere) => continue,
-                Ok(Home::Inside(store)) => self.open(&found.stores[store].path)?,
+                Ok(Home::Inside(store)) => self.open_store(&found.stores[store].path)?,
                 Ok(Home::Outside(folder)) => folder,
                 Err(_) => return Ok(true),
             };
@@ -234,7 +238,7 @@ impl Judge<'_> {
         Ok(false)
     }
 
-    fn is_committed_below(&self, path: &Path, home: &OwnedFd, inner: &Path) -> Result<bool, String> {
+    fn is_committed_below(&self, path: &Path, home: &Opened, inner: &Path) -> Result<bool, String> {
         let folder = self.open(path).map_err(|e| e.to_string())?;
         let Uncommitted { changes, .. } = self.changes_of(path, home)?;
         let is_below = |name: &[u8]| Path::new(OsStr::from_bytes(name)).starts_with(inner);
@@ -275,7 +279,7 @@ impl Judge<'_> {
         &self,
         plan: &mut Plan,
         store: &Store,
-        folder: &OwnedFd,
+        folder: &Opened,
         trees: &[&Path],
     ) -> Result<(), Unread> {
         let has_index =
@@ -285,7 +289,8 @@ impl Judge<'_> {
         if store.is_linked || !(has_index || setting.is_some()) {
             return Ok(());
         }
-        let opened = setting.as_ref().and_then(|setting| self.open_named(folder.as_fd(), setting).ok());
+        let opened =
+            setting.as_ref().and_then(|setting| self.open_named(folder.as_fd(), setting, folder.author).ok());
         let Some(tree) = opened else {
             // A submodule's files lie in a folder that is judged with the repository that it is a part of.
             if trees.is_empty() && (setting.is_none() || !self.is_of_submodule(store)) {

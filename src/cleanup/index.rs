@@ -1,13 +1,24 @@
 //! Phase `cidx`: the workspace's code index, by the tool that made it.
+//!
+//! The tool reads what lies in the workspace, which may say what it is to do. So it has the rights of whoever wrote
+//! that: it runs as the owner of the workspace and the index, in the folder that was noted, with an environment of its
+//! own. It is a program of the machine (`tools.path`), or one that is configured by its absolute path; never one of
+//! the workspace.
 
-use std::path::Path;
+use std::ffi::{CStr, OsString};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, fstat, statat};
 
 use super::record::{PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, has_work_below, keep_noted};
-use crate::durable::tree::TreeIdentity;
+use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_folder, open_top, walk};
 use crate::state::names::encode;
-use crate::system::{Tool, ToolEnd, is_installed, run_tool};
+use crate::system::docker::EngineChoice;
+use crate::system::{Author, NoProgram, Tool, ToolEnd, base_environment_of, run_tool};
 
 const PHASE: PhaseName = PhaseName::Cidx;
 const UNINSTALL: &str = "uninstall";
@@ -37,26 +48,45 @@ impl Work<'_> {
         }
         // Its own containers may have it mounted: the tool ends them.
         self.check_no_job_in(&folder)?;
-        // Without the tool it goes with the files.
-        if is_installed(&self.cleaner.settings.index_command, &folder) {
-            self.keep_what_the_index_has(&folder)?;
-        }
-        self.intend(PHASE, &[UNINSTALL.to_owned()])?;
         let settings = &self.cleaner.settings;
-        let tool = Tool {
-            command: &settings.index_command,
-            folder: &folder,
-            time_limit: settings.index_timeout,
-            mark: (MARK, &self.record.cleanup_id),
-            stop: self.cleaner.stop,
-        };
-        let ran = run_tool(&tool).map_err(|e| Halt::Failed(format!("the index tool cannot be run: {e}")))?;
-        let why = match ran.end {
-            ToolEnd::Absent => {
-                let name = settings.index_command.first().map_or("the index tool", String::as_str);
-                let note = format!("{name} is not installed: the index goes with the files");
+        let program = match self.tool(&folder) {
+            Ok(program) => program,
+            // Without the tool it goes with the files.
+            Err(why) if why.is_absent() => {
+                let note =
+                    format!("the index tool is not installed, so the index goes with the files: {why}");
                 return self.uninstalled("tool_absent", Some(note));
             }
+            Err(why) => return Err(self.tool_failed(format!("the index tool cannot be run: {why}"))?),
+        };
+        self.keep_what_the_index_has(&folder)?;
+        self.intend(PHASE, &[UNINSTALL.to_owned()])?;
+        let opened = match opened(&folder, identity) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                let note = "the workspace was exchanged before the tool had done its work";
+                return self.uninstalled("already_gone", Some(note.to_owned()));
+            }
+            Err(e) => return Err(Halt::Failed(format!("{} cannot be opened: {e}", folder.display()))),
+        };
+        let author = author_of(&opened, &settings.index_folder)
+            .map_err(|e| Halt::Failed(format!("whose the index is cannot be told: {e}")))?;
+        let state_id = self.cleaner.dir.identity.state_id;
+        let tool = Tool {
+            program: &program,
+            arguments: settings.index_command.get(1..).unwrap_or_default(),
+            folder: opened.as_fd(),
+            environment: &self.tool_environment(author),
+            account: author.account(true),
+            time_limit: settings.index_timeout,
+            mark: (MARK, &format!("{state_id}/{}", self.record.cleanup_id)),
+            stop: self.cleaner.stop,
+        };
+        let ran = match run_tool(&tool) {
+            Ok(ran) => ran,
+            Err(e) => return Err(self.tool_failed(format!("the index tool cannot be run: {e}"))?),
+        };
+        let why = match ran.end {
             ToolEnd::Exited(0) => return self.uninstalled("uninstalled", printed(&ran.output)),
             ToolEnd::Exited(status) => format!("the index tool ended with exit status {status}"),
             ToolEnd::Signaled(signal) => format!("the index tool was ended by signal {signal}"),
@@ -66,8 +96,33 @@ impl Work<'_> {
             ToolEnd::Stopped => return Err(Halt::Stopped),
         };
         let why = printed(&ran.output).map_or(why.clone(), |text| format!("{why}; {text}"));
+        Err(self.tool_failed(why)?)
+    }
+
+    fn tool_failed(&mut self, why: String) -> Result<Halt, Halt> {
         self.settle(PHASE, UNINSTALL, StepResult::Failed(why.clone()))?;
-        Err(Halt::Failed(why))
+        Ok(Halt::Failed(why))
+    }
+
+    fn tool(&self, folder: &Path) -> Result<PathBuf, NoProgram> {
+        let settings = &self.cleaner.settings;
+        let name = settings.index_command.first().map_or("", String::as_str);
+        settings.keep.tools.find(name, Some(folder))
+    }
+
+    /// What the machine says about the user, where programs are, and the engine that the next phase asks.
+    fn tool_environment(&self, author: Author) -> Vec<(OsString, OsString)> {
+        let settings = &self.cleaner.settings;
+        let own = rustix::process::geteuid().as_raw();
+        let mut environment = base_environment_of(author.account(false).map_or(own, |account| account.uid));
+        environment.retain(|(name, _)| name != "PATH");
+        environment.push(("PATH".into(), settings.keep.tools.variable()));
+        if let EngineChoice::At(engines) = &settings.engine
+            && let Some(engine) = engines.first()
+        {
+            environment.push(("DOCKER_HOST".into(), engine.host.clone().into()));
+        }
+        environment
     }
 
     /// The index may lie in a working tree and have files of it that are changed, or that git does not ignore. The tool
@@ -123,7 +178,46 @@ impl Work<'_> {
     }
 }
 
+/// Opens the folder that was noted; `None` when its name is another one's by now.
+fn opened(folder: &Path, noted: TreeIdentity) -> std::io::Result<Option<OwnedFd>> {
+    match open_top(folder) {
+        Ok(opened) => Ok((TreeIdentity::of_open(&opened)? == noted).then_some(opened)),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Who may have written a workspace, or anything in its index.
+fn author_of(workspace: &OwnedFd, index: &Path) -> Result<Author, Unread> {
+    struct Owners(Author);
+    impl Visitor for Owners {
+        fn folder(&mut self, folder: BorrowedFd<'_>, path: &Path) -> Result<Go, Unread> {
+            let found = fstat(folder).map_err(|e| Unread::new(path, e))?;
+            self.0 = self.0.and(Author::of(&found));
+            Ok(Go::In)
+        }
+
+        fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
+            if let Ok(found) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                self.0 = self.0.and(Author::of(&found));
+                return Ok(());
+            }
+            Err(Unread::new(path, ErrorKind::NotFound))
+        }
+    }
+    let found = fstat(workspace).map_err(|e| Unread::new(Path::new(""), e))?;
+    let mut owners = Owners(Author::of(&found));
+    // A link is none.
+    match open_folder(workspace.as_fd(), index) {
+        Ok(folder) => walk(folder.as_fd(), &mut owners)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(Unread::new(index, e)),
+    }
+    Ok(owners.0)
+}
+
 fn printed(output: &str) -> Option<String> {
-    let text = output.trim();
+    let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let text: String = output.trim().chars().filter(is_shown).collect();
     (!text.is_empty()).then(|| format!("it printed: {text}"))
 }

@@ -3,15 +3,18 @@
 //! The PID file is not removed when the job ends, may be empty or garbage, and its number may belong to
 //! another process by now. Of the output only the end is read: it may be gigabytes.
 
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::legacy::exit_code;
-use super::scan::{FoundJob, Unreadable, Workspace};
+use super::scan::{FoundJob, Unreadable, Workspace, open_in};
 use super::script_process::{Wanted, is_script, script_names};
+use crate::durable::tree::entry_at;
 use crate::state::Timestamp;
 use crate::system::{Presence, ProcessEntry, ProcessIdentity, command_line, presence, process_table};
 
@@ -203,7 +206,9 @@ pub(super) fn gather(
         let process = look_for(recorded_pid, None, &wanted, processes);
         return Evidence { process, ..Evidence::nothing() };
     };
-    let files = Files { workspace, folder: &folder, names: &names };
+    // It may be exchanged by the time that it is opened.
+    let opened = workspace.open_folder(&folder);
+    let files = Files { folder: &folder, opened: opened.as_ref().ok(), names: &names };
     let (pid_file, pid_time) = files.pid_file();
     let pid = if let PidFile::Pid(pid) = pid_file { Some(pid) } else { None };
     let (mut output, output_path, mut output_time) = files.output();
@@ -212,7 +217,7 @@ pub(super) fn gather(
         // It may have ended, and said so, between the two looks.
         (output, _, output_time) = files.output();
     }
-    let script = files.find("sh");
+    let script = files.script();
     let last_sign = output_time.or(pid_time);
     Evidence { pid_file, output, output_path, last_sign, script, process, folder: Some(folder) }
 }
@@ -254,20 +259,27 @@ fn shorten(text: &str) -> String {
 
 /// The files of one job in its folder.
 struct Files<'a> {
-    workspace: &'a Workspace,
     folder: &'a Path,
+    /// `None` when it is no folder.
+    opened: Option<&'a OwnedFd>,
     names: &'a [&'a str],
 }
 
 impl Files<'_> {
-    fn find(&self, kind: &str) -> Option<PathBuf> {
-        let paths = self.names.iter().map(|name| self.folder.join(format!(".claude-job-{name}.{kind}")));
-        paths.into_iter().find(|path| path.symlink_metadata().is_ok())
+    fn open(&self, kind: &str) -> Option<Result<(File, PathBuf), Unreadable>> {
+        let folder = self.opened?.as_fd();
+        let names = self.names.iter().map(|name| format!(".claude-job-{name}.{kind}"));
+        let there = |name: &String| {
+            let name = CString::new(name.as_bytes()).unwrap_or_default();
+            !matches!(entry_at(folder, &name), Ok(None))
+        };
+        let name = names.into_iter().find(there)?;
+        Some(open_in(folder, OsStr::new(&name)).map(|file| (file, self.folder.join(name))))
     }
 
-    fn open(&self, kind: &str) -> Option<Result<(File, PathBuf), Unreadable>> {
-        let path = self.find(kind)?;
-        Some(self.workspace.open_file(&path).map(|file| (file, path)))
+    /// The script, if it is a file: it is run again when nothing else is known of the job.
+    fn script(&self) -> Option<PathBuf> {
+        self.open("sh")?.ok().map(|(_, path)| path)
     }
 
     fn pid_file(&self) -> (PidFile, Option<Timestamp>) {
@@ -291,7 +303,7 @@ impl Files<'_> {
                 Err(e) => (OutputTail::Unreadable(e.to_string()), None, None),
             },
             Some(Err(Unreadable::System(e))) => (OutputTail::Unreadable(e.to_string()), None, None),
-            // What leads out of the workspace or is no file is none of the job's output.
+            // A link, or what is no file or not theirs, is none of the job's output.
             None | Some(Err(_)) => (OutputTail::Absent, None, None),
         }
     }

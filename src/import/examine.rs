@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::document::Source;
@@ -22,7 +23,9 @@ use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
 /// Larger files are no job files.
-const LARGEST_JOB_FILE: u64 = 1 << 30;
+const LARGEST_JOB_FILE: u64 = 256 << 20;
+/// A crash may leave a hole where something was to be written; what is mostly one is no job file.
+const LARGEST_HOLE: u64 = 16 << 20;
 
 /// A job that takes more cannot be written as one record of the log.
 const LARGEST_SPEC: usize = 64 << 20;
@@ -156,7 +159,8 @@ impl<'a> Examiner<'a> {
     fn read(&self, path: &Path) -> Result<JobFile, Unreadable> {
         let file = self.workspace.open_file(path)?;
         let metadata = file.metadata()?;
-        if metadata.len() > LARGEST_JOB_FILE {
+        let hole = metadata.len().saturating_sub(metadata.blocks().saturating_mul(512));
+        if metadata.len() > LARGEST_JOB_FILE || hole > LARGEST_HOLE {
             return Err(Unreadable::TooLarge(metadata.len()));
         }
         let written_at = metadata.modified().ok().map(Timestamp::from);

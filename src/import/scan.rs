@@ -1,17 +1,29 @@
-//! What lies in a workspace: job files, job folders, staged uploads. Names only; nothing is opened here.
+//! What lies in a workspace: job files, job folders, staged uploads. Names only; nothing is opened here but what others
+//! ask for.
 //!
-//! A link is followed only to what lies inside the workspace. A job's id is the name of its file; GUIDs
-//! are the same id in upper and lower case, and become lower case.
+//! The workspace is written by others, who may all be different users: each may put anything in the place of its
+//! files. So no link is followed, folders are opened one below the other, and of files only regular ones, without
+//! waiting for anybody ([`Workspace::open_file`]). A second name of somebody else's file, which the owner of the folder
+//! may not read, is none of its files.
+//!
+//! A job's id is the name of its file; GUIDs are the same id in upper and lower case, and become lower case.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
+use rustix::fs::{FileType, Mode, OFlags, RawDir, fstat, openat};
+use rustix::io::Errno;
 use uuid::Uuid;
 
+use crate::durable::tree::{entry_at, open_file, open_top};
 use crate::queue::JobId;
+use crate::system::Author;
 
 const JOB_SUFFIX: &str = ".job.json";
 
@@ -49,12 +61,15 @@ pub enum Unreadable {
     /// There is none.
     #[error("there is none")]
     Missing,
-    /// A link to something outside the workspace, or to nothing.
-    #[error("it is a link that leads out of the workspace or nowhere")]
-    LeadsOut,
+    /// It, or a folder on the way, is a link.
+    #[error("it is a link, and none is followed in a workspace")]
+    Link,
     /// A folder, a pipe, a device.
     #[error("it is no regular file")]
     NotAFile,
+    /// A further name of a file that the owner of the folder may not read.
+    #[error("it is a further name of a file that user {0}, to whom its folder belongs, may not read")]
+    NotTheirs(u32),
     /// Too large to be what it should be.
     #[error("it has {0} bytes, too many for a job file")]
     TooLarge(u64),
@@ -67,6 +82,7 @@ pub enum Unreadable {
 #[derive(Debug, Clone)]
 pub struct Workspace {
     root: PathBuf,
+    top: Arc<OwnedFd>,
 }
 
 /// One job as the names tell: a job file, its folder, its staged uploads.
@@ -124,18 +140,23 @@ impl Workspace {
             let why = "its path is not valid UTF-8, and jobs are recorded with it";
             return Err(ScanError::NotAWorkspace { path: named(), why });
         }
-        let workspace = Workspace { root };
-        if !["jobs", "staging", "repos"].iter().any(|f| workspace.root.join(f).is_dir()) {
+        let top = open_top(&root).map_err(|source| ScanError::Read { path: named(), source })?;
+        let workspace = Workspace { root, top: Arc::new(top) };
+        let kind = |name: &str| workspace.kind_of(name).ok().flatten();
+        if ["jobs", "staging"].iter().any(|name| kind(name) == Some(FileType::Symlink)) {
+            let why = "its folder jobs or staging is a link";
+            return Err(ScanError::NotAWorkspace { path: named(), why });
+        }
+        if !["jobs", "staging", "repos"].iter().any(|name| kind(name) == Some(FileType::Directory)) {
             let why = "it has none of the folders jobs, staging, repos";
             return Err(ScanError::NotAWorkspace { path: named(), why });
         }
-        for folder in ["jobs", "staging"] {
-            if workspace.leads_out(&workspace.root.join(folder)) {
-                let why = "its folder jobs or staging is a link that leads out of it";
-                return Err(ScanError::NotAWorkspace { path: named(), why });
-            }
-        }
         Ok(workspace)
+    }
+
+    fn kind_of(&self, name: &str) -> io::Result<Option<FileType>> {
+        let name = CString::new(name)?;
+        Ok(entry_at(self.top.as_fd(), &name)?)
     }
 
     /// Its path, without links.
@@ -162,42 +183,35 @@ impl Workspace {
         job.staging.as_ref().map(|name| self.root.join("staging").join(name))
     }
 
-    /// Opens a regular file for reading; never anything outside, never something that blocks.
+    /// Opens a folder of the workspace, by its path; no part of that may be a link.
+    ///
+    /// # Errors
+    /// See [`Unreadable`].
+    pub(super) fn open_folder(&self, path: &Path) -> Result<OwnedFd, Unreadable> {
+        let below = path.strip_prefix(&self.root).map_err(|_| Unreadable::Missing)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut folder = self.top.try_clone()?;
+        for part in below.components() {
+            let Component::Normal(name) = part else { return Err(Unreadable::Missing) };
+            folder = match openat(&folder, name, flags, Mode::empty()) {
+                Ok(folder) => folder,
+                Err(Errno::NOENT) => return Err(Unreadable::Missing),
+                Err(e @ (Errno::NOTDIR | Errno::LOOP)) => return Err(not_a_folder(folder.as_fd(), name, e)),
+                Err(e) => return Err(Unreadable::System(e.into())),
+            };
+        }
+        Ok(folder)
+    }
+
+    /// Opens a regular file for reading, by its path; never what a link leads to, never something that blocks.
     ///
     /// # Errors
     /// See [`Unreadable`].
     pub fn open_file(&self, path: &Path) -> Result<File, Unreadable> {
-        use rustix::fs::{Mode, OFlags};
-        let resolved = self.resolve(path)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NOFOLLOW;
-        let file = match rustix::fs::open(&resolved, flags, Mode::empty()) {
-            Ok(descriptor) => File::from(descriptor),
-            Err(rustix::io::Errno::NOENT) => return Err(Unreadable::Missing),
-            Err(rustix::io::Errno::NXIO) => return Err(Unreadable::NotAFile),
-            Err(e) => return Err(Unreadable::System(e.into())),
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Unreadable::Missing);
         };
-        if file.metadata()?.is_file() { Ok(file) } else { Err(Unreadable::NotAFile) }
-    }
-
-    /// The path itself, or what a link stands for when that is inside.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, Unreadable> {
-        let missing = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Unreadable::Missing,
-            _ => Unreadable::System(e),
-        };
-        if !std::fs::symlink_metadata(path).map_err(missing)?.is_symlink() {
-            return Ok(path.to_owned());
-        }
-        let target = match std::fs::canonicalize(path) {
-            Ok(target) => target,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Unreadable::LeadsOut),
-            Err(e) => return Err(missing(e)),
-        };
-        if target.starts_with(&self.root) { Ok(target) } else { Err(Unreadable::LeadsOut) }
-    }
-
-    fn leads_out(&self, path: &Path) -> bool {
-        matches!(self.resolve(path), Err(Unreadable::LeadsOut))
+        open_in(self.open_folder(above)?.as_fd(), name)
     }
 
     /// Reads the names.
@@ -259,22 +273,30 @@ impl Workspace {
         }
     }
 
-    /// The names in a folder, sorted, and whether each is a folder (a link to one inside counts).
+    /// The names in a folder, sorted, and whether each is a folder.
     fn list(&self, folder: &str) -> Result<Vec<(OsString, bool)>, ScanError> {
         let path = self.root.join(folder);
         let refused = |source| ScanError::Read { path: path.clone(), source };
-        let entries = match std::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(refused(e)),
+        let opened = match self.open_folder(&path) {
+            Ok(opened) => opened,
+            Err(Unreadable::Missing) => return Ok(Vec::new()),
+            Err(Unreadable::System(e)) => return Err(refused(e)),
+            Err(e) => return Err(refused(io::Error::other(e.to_string()))),
         };
         let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(refused)?;
-            let kind = entry.file_type().map_err(refused)?;
-            let is_folder = kind.is_dir()
-                || (kind.is_symlink() && self.resolve(&entry.path()).is_ok_and(|target| target.is_dir()));
-            names.push((entry.file_name(), is_folder));
+        let mut buffer: Vec<u8> = Vec::with_capacity(32 << 10);
+        let mut entries = RawDir::new(opened.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|e| refused(e.into()))?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                FileType::Unknown => entry_at(opened.as_fd(), name).map_err(|e| refused(e.into()))?,
+                kind => Some(kind),
+            };
+            names.push((OsStr::from_bytes(name.to_bytes()).to_owned(), kind == Some(FileType::Directory)));
         }
         names.sort();
         Ok(names)
@@ -294,9 +316,43 @@ impl Workspace {
     }
 }
 
+/// Opens a regular file in a folder.
+///
+/// # Errors
+/// See [`Unreadable`].
+pub(super) fn open_in(folder: BorrowedFd<'_>, name: &OsStr) -> Result<File, Unreadable> {
+    let name = CString::new(name.as_bytes()).map_err(|_| Unreadable::Missing)?;
+    let file = match open_file(folder, &name) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Missing),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => return Err(Unreadable::NotAFile),
+        Err(e) if e.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Err(Unreadable::Link),
+        Err(e) => return Err(Unreadable::System(e)),
+    };
+    let found = fstat(&file).map_err(io::Error::from)?;
+    if found.st_nlink > 1 {
+        let owner = Author::of(&fstat(folder).map_err(io::Error::from)?);
+        if let Author::Other(uid) = owner
+            && !owner.may_read(&found)
+        {
+            return Err(Unreadable::NotTheirs(uid));
+        }
+    }
+    Ok(file)
+}
+
+/// What is there in place of a folder.
+fn not_a_folder(above: BorrowedFd<'_>, name: &OsStr, error: Errno) -> Unreadable {
+    let name = CString::new(name.as_bytes()).unwrap_or_default();
+    match entry_at(above, &name) {
+        Ok(Some(FileType::Symlink)) => Unreadable::Link,
+        Ok(None) => Unreadable::Missing,
+        _ => Unreadable::System(error.into()),
+    }
+}
+
 fn stem_of(name: &OsStr) -> Option<&OsStr> {
     let stem = name.as_encoded_bytes().strip_suffix(JOB_SUFFIX.as_bytes())?;
-    use std::os::unix::ffi::OsStrExt;
     Some(OsStr::from_bytes(stem))
 }
 
@@ -325,5 +381,7 @@ fn take_name(names: &mut BTreeMap<String, Vec<OsString>>, id: &str, stem: &str) 
 fn is_job_folder(path: &Path, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name.len() == 36 && Uuid::try_parse(name).is_ok()
-        || ["pid", "output", "sh"].iter().any(|kind| path.join(format!(".claude-job-{name}.{kind}")).exists())
+        || ["pid", "output", "sh"]
+            .iter()
+            .any(|kind| path.join(format!(".claude-job-{name}.{kind}")).symlink_metadata().is_ok())
 }

@@ -16,7 +16,13 @@ const USUAL_SHELL: &str = "/bin/sh";
 /// `PATH`, `LANG`, `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that this process runs as.
 #[must_use]
 pub fn base_environment() -> Vec<(OsString, OsString)> {
-    let uid = Uid::effective();
+    base_environment_of(Uid::effective().as_raw())
+}
+
+/// The same of any user.
+#[must_use]
+pub fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
+    let uid = Uid::from_raw(uid);
     let user = User::from_uid(uid).ok().flatten();
     let (name, home, shell) = match user {
         Some(user) => (user.name, user.dir, user.shell),

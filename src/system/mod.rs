@@ -1,32 +1,35 @@
 //! The outside world behind narrow types: hosts, processes, file systems, Docker, git, tools.
 
 mod account;
+mod author;
 mod boot_clock;
 mod cgroup;
 mod children;
 mod clock_watch;
 pub mod docker;
 mod filesystem;
-mod git;
+pub(crate) mod git;
 mod hindrance;
 mod host;
 pub mod inherited;
 mod limits;
 mod process;
 mod process_table;
+mod restricted;
+mod search_path;
 mod settling;
 mod side_by_side;
 mod sighting;
 mod tool;
 mod usage;
 
-pub use account::{USUAL_PATH, base_environment};
+pub use account::{USUAL_PATH, base_environment, base_environment_of};
+pub use author::{Account, Author};
 pub use boot_clock::{age_of, since_boot};
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use clock_watch::{ClockWatch, Jump};
 pub use filesystem::{LocalDevice, is_full, is_network};
-pub use git::{GitState, git_repositories, git_state};
 pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
@@ -36,9 +39,11 @@ pub use process::{
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
 pub use process_table::{ProcessEntry, descendants, process_table};
+pub(crate) use restricted::Restricted;
+pub use search_path::{NoProgram, SearchPath};
 pub(crate) use settling::look_when_settled;
 pub(crate) use side_by_side::side_by_side;
 pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub(crate) use tool::wait as wait_for_tool;
-pub use tool::{Tool, ToolEnd, ToolRan, is_installed, run_tool};
+pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

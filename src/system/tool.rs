@@ -1,19 +1,35 @@
-//! Running an outside tool: bounded in time and output, and only one at a time for one purpose.
+//! Running an outside tool: restricted, bounded in time and output, and only one at a time for one purpose.
 
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::author::Account;
 use super::process::{ProcessIdentity, end_process, marked_processes};
+use super::process_table::{descendants, process_table};
+use super::restricted::Restricted;
 
 /// What is run.
 pub struct Tool<'a> {
-    /// Program and arguments.
-    pub command: &'a [String],
+    /// The program, as a [`super::SearchPath`] finds it.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub arguments: &'a [String],
     /// In which folder.
-    pub folder: &'a Path,
+    pub folder: BorrowedFd<'a>,
+    /// Its environment, and nothing but that.
+    pub environment: &'a [(OsString, OsString)],
+    /// As whom it runs; `None`: as this user.
+    pub account: Option<Account>,
     /// It is ended, with all that it started, after this time.
     pub time_limit: Duration,
     /// A variable and its value, by which its processes are known: those that an earlier run left behind
@@ -26,8 +42,6 @@ pub struct Tool<'a> {
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ToolEnd {
-    /// There is no such program.
-    Absent,
     /// By itself, with this exit status.
     Exited(i32),
     /// By a signal.
@@ -48,56 +62,64 @@ pub struct ToolRan {
 }
 
 const KEPT_OUTPUT: u64 = 2048;
-
-/// Whether there may be a program of that name, when it is run in a folder.
-#[must_use]
-pub fn is_installed(command: &[String], folder: &Path) -> bool {
-    let Some(program) = command.first() else { return false };
-    if program.contains('/') {
-        return Path::new(program).exists() || folder.join(program).exists();
-    }
-    std::env::var_os("PATH")
-        .is_none_or(|path| std::env::split_paths(&path).any(|at| at.join(program).exists()))
-}
+/// When more of its output than this is on the disk, what came before the last part of it is given back.
+const MOST_OUTPUT: u64 = 4 << 20;
+/// How long a process that was killed may take to go, in milliseconds.
+const END_WAIT_MS: u64 = 5000;
 
 /// Runs a tool to its end.
 ///
 /// # Errors
-/// What the system says when it cannot be started for another reason than that it is not there.
+/// What the system says when it cannot be started, or not ended.
 pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     let mark = format!("{}={}", tool.mark.0, tool.mark.1);
     end_all(&mark)?;
-    let Some((program, arguments)) = tool.command.split_first() else {
-        return Ok(ToolRan { end: ToolEnd::Absent, output: String::new() });
-    };
     // A file, not a pipe: nobody has to read it, and nothing blocks when a grandchild keeps it open.
     let mut output = tempfile::tempfile()?;
-    let spawned = Command::new(program)
-        .args(arguments)
-        .current_dir(tool.folder)
-        .env(tool.mark.0, tool.mark.1)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        .process_group(0)
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(e) if e.kind() == io::ErrorKind::NotFound && tool.folder.is_dir() => {
-            return Ok(ToolRan { end: ToolEnd::Absent, output: String::new() });
-        }
-        Err(e) => return Err(e),
+    let mut restricted = Restricted::new(tool.program);
+    restricted.args(tool.arguments).folder(tool.folder).account(tool.account.clone());
+    for (name, value) in tool.environment {
+        restricted.env(name, value);
+    }
+    restricted.env(OsStr::new(tool.mark.0), tool.mark.1).output(output.try_clone()?, output.try_clone()?);
+    let mut child = restricted.spawn()?;
+    let turn = || {
+        bound(&output);
+        (tool.stop)()
     };
-    let end = wait(&mut child, tool.time_limit, tool.stop)?;
-    if matches!(end, ToolEnd::TimedOut | ToolEnd::Stopped) {
-        end_all(&mark)?;
-        let _ = child.wait(); // It was killed: there is nothing more to learn.
+    let end = wait(&mut child, tool.time_limit, &turn);
+    if !matches!(end, Ok(ToolEnd::Exited(_) | ToolEnd::Signaled(_))) {
+        end_with_descendants(&mut child, &mark)?;
     }
     let length = output.seek(io::SeekFrom::End(0))?;
     output.seek(io::SeekFrom::Start(length.saturating_sub(KEPT_OUTPUT)))?;
     let mut bytes = Vec::new();
-    output.read_to_end(&mut bytes)?;
-    Ok(ToolRan { end, output: String::from_utf8_lossy(&bytes).into_owned() })
+    (&mut output).take(KEPT_OUTPUT).read_to_end(&mut bytes)?;
+    Ok(ToolRan { end: end?, output: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+/// Gives back the room of what was printed long ago: it prints on behind that.
+fn bound(output: &File) {
+    let Ok(found) = output.metadata() else { return };
+    let gone = found.len().saturating_sub(KEPT_OUTPUT);
+    if found.blocks().saturating_mul(512) > MOST_OUTPUT && gone > 0 {
+        // Where a file cannot have holes it stays as it is: the time limit bounds it.
+        let _ = fallocate(output, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, gone);
+    }
+}
+
+/// Ends a tool whose time is over: its group, its descendants, and all that bears its mark.
+fn end_with_descendants(child: &mut Child, mark: &str) -> io::Result<()> {
+    let tool = ProcessIdentity::of(child.id());
+    let below = tool.map(|tool| descendants(&process_table(), tool)).unwrap_or_default();
+    // Not reaped yet: the number is still this one's.
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    for process in below {
+        end_process(process, END_WAIT_MS)?;
+    }
+    end_all(mark)?;
+    let _ = child.wait(); // It was killed: there is nothing more to learn.
+    Ok(())
 }
 
 /// Waits for a child's end, not longer than its time and while nobody asks for its end; it is not ended here.
@@ -133,11 +155,65 @@ fn end_all(mark: &str) -> io::Result<()> {
             return Ok(());
         }
         for process in living {
-            end_process(process, 5000)?;
+            end_process(process, END_WAIT_MS)?;
         }
     }
 }
 
 fn is_alive(process: &ProcessIdentity) -> bool {
     super::process::process_stat(process.pid).is_ok_and(|s| !s.is_dead && s.identity == *process)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn run(script: &str, time_limit: Duration, mark: &str) -> ToolRan {
+        let folder = std::fs::File::open("/").unwrap();
+        let tool = Tool {
+            program: Path::new("/bin/sh"),
+            arguments: &["-c".to_owned(), script.to_owned()],
+            folder: folder.as_fd(),
+            environment: &[("PATH".into(), super::super::USUAL_PATH.into())],
+            account: None,
+            time_limit,
+            mark: ("RECOVERYCTL_TEST_TOOL", mark),
+            stop: &|| false,
+        };
+        run_tool(&tool).unwrap()
+    }
+
+    #[test]
+    fn tool_is_ended_with_all_that_it_started() {
+        let mark = format!("{}.ended", std::process::id());
+        let time = format!("600.{}", std::process::id());
+        let script =
+            format!("env -i setsid sleep {time} & sleep {time} & setsid sleep {time} & echo begun; wait");
+        let ran = run(&script, Duration::from_millis(300), &mark);
+        assert_eq!((ran.end, ran.output.as_str()), (ToolEnd::TimedOut, "begun\n"));
+        let left: Vec<_> =
+            process_table().into_iter().filter(|p| p.arguments.last() == Some(&time)).collect();
+        assert!(left.is_empty(), "also the one that cleared its environment: {left:?}");
+        assert!(marked_processes(&[&format!("RECOVERYCTL_TEST_TOOL={mark}")], None).0.is_empty());
+    }
+
+    #[test]
+    fn output_of_a_tool_takes_no_more_room_than_a_part_of_it() {
+        let mut file = tempfile::tempfile().unwrap();
+        for _ in 0..9 {
+            std::io::Write::write_all(&mut file, &[b'x'; 1 << 20]).unwrap();
+            bound(&file);
+        }
+        let found = file.metadata().unwrap();
+        assert_eq!(found.len(), 9 << 20);
+        assert!(found.blocks() * 512 <= MOST_OUTPUT + (1 << 20), "{} blocks", found.blocks());
+        let ran = run("yes | head -c 9000000; echo; echo the end", Duration::from_secs(60), "output");
+        assert!(
+            ran.output.len() as u64 <= KEPT_OUTPUT && ran.output.ends_with("the end\n"),
+            "{}",
+            ran.output
+        );
+    }
 }

@@ -43,19 +43,29 @@ fn lender_that_cannot_be_opened_is_named() {
     }
 }
 
-/// What cannot be told of another workspace is not taken for "no".
+/// What another workspace has in the place of git's files holds no folder but one that it names.
 #[test]
-fn folder_stays_while_another_workspace_cannot_be_looked_through() {
+fn folder_is_not_held_by_what_another_workspace_has_in_the_place_of_a_file() {
     if !has_git_program() {
         return;
     }
     let scene = Scene::new();
-    scene.sh("mkdir -p state/jobs/b/x/objects/info; truncate -s 2M state/jobs/b/x/objects/info/alternates; \
-              ln -s b state/jobs/link; : >state/jobs/file");
-    let why = scene.keep().unwrap_err();
-    assert!(why.may_pass() && why.to_string().contains("jobs/b"), "{why}");
-    scene.sh("truncate -s 10 state/jobs/b/x/objects/info/alternates; ln -s . state/jobs/b/round");
-    assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{:?}", scene.keep());
+    scene.sh("mkdir -p state/jobs/b/x/objects/info; ln -s b state/jobs/link; : >state/jobs/file; \
+              ln -s . state/jobs/b/round");
+    for script in [
+        "truncate -s 6G a",
+        "{ yes | head -c 3000000; echo; } >a",
+        "mkfifo a",
+        "ln -s /dev/zero a",
+        "mkdir a",
+        ": >a",
+    ] {
+        scene.sh(&format!("cd state/jobs/b/x/objects/info; rm -rf a alternates; {script}; mv a alternates"));
+        assert!(matches!(scene.keep(), Ok(Kept::Proven)), "{script}: {:?}", scene.keep());
+    }
+    scene.sh("cd state/jobs/b/x/objects/info; { echo $TOP/w/repo; yes | head -c 3000000; } >alternates");
+    assert!(matches!(scene.keep(), Err(CannotKeep::Needed { .. })), "{:?}", scene.keep());
+    scene.sh("rm state/jobs/b/x/objects/info/alternates");
     let stopped = keep(&scene.dir, &KeepRequest { stop: &|| true, ..scene.request() });
     assert!(matches!(stopped, Err(CannotKeep::Stopped)), "{stopped:?}");
 }

@@ -3,6 +3,7 @@
 
 mod content;
 mod elsewhere;
+mod hostile;
 mod lenders;
 mod remotes;
 mod trash;

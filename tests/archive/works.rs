@@ -335,6 +335,21 @@ const WORKS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What is a repository by its looks costs no more than a look.
+#[test]
+fn any_number_of_repositories_is_kept_in_time() {
+    if !has_git_program() {
+        return;
+    }
+    let scene = Scene::with(
+        "echo precious-work >new; mkdir ../many; cd ../many; seq 12000 | xargs mkdir; \
+         for i in $(seq 12000); do : >$i/.git; done",
+    );
+    let begun = std::time::Instant::now();
+    assert!(scene.has_kept_the_work());
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
 #[test]
 fn keep_loses_nothing_that_only_a_folder_has() {
     if !has_git_program() {

@@ -2,6 +2,7 @@
 //! and people leave them.
 #![allow(clippy::disallowed_methods)]
 
+mod hostile;
 mod killed;
 mod odd;
 mod outcomes;

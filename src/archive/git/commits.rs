@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
-use super::{Git, path_of};
+use super::Git;
 use crate::archive::objects::{each_own, written_at};
+use crate::archive::open::Objects;
 use crate::archive::tips::{Id, MOST, Tips, hex, id_of};
+use crate::system::Author;
 
 /// Of so many objects git is asked at a time.
 pub(super) const AT_A_TIME: usize = 1_000_000;
@@ -21,15 +23,15 @@ impl Git<'_> {
     /// Why that is not proven.
     pub(in crate::archive) fn prove_commits(
         &self,
-        objects: BorrowedFd<'_>,
+        objects: &Objects,
         shallow: Option<&std::fs::File>,
         tips: &Tips,
         since: Option<i64>,
     ) -> Result<Option<std::fs::File>, String> {
         let mut known = self.kinds_of(objects, tips)?;
         let mut all = Commits::new(self, objects)?;
-        if since.map_or(Ok(false), |since| written_at(objects).map(|at| at >= since))? {
-            each_own(objects, &mut |id| all.ask(id))?;
+        if since.map_or(Ok(false), |since| written_at(objects.as_fd()).map(|at| at >= since))? {
+            each_own(objects.as_fd(), &mut |id| all.ask(id))?;
             all.answer()?;
         }
         known.tags.append(&mut all.tags);
@@ -57,7 +59,7 @@ impl Git<'_> {
     /// Whether each commit of a list is reachable from some that others have.
     fn are_reachable(
         &self,
-        objects: BorrowedFd<'_>,
+        objects: &Objects,
         shallow: Option<&std::fs::File>,
         asked: &std::fs::File,
         elsewhere: &BTreeSet<Id>,
@@ -70,9 +72,10 @@ impl Git<'_> {
         let copied = list.seek(SeekFrom::End(0)).and_then(|_| asked.rewind());
         copied.and_then(|()| std::io::copy(&mut asked, &mut list)).map_err(|e| e.to_string())?;
         list.rewind().map_err(|e| e.to_string())?;
-        let mut command = self.command(objects);
+        let mut command = self.command(objects, Author::Ourselves)?;
         if let Some(shallow) = shallow {
-            command.env("GIT_SHALLOW_FILE", path_of(shallow));
+            let path = command.hand(shallow.as_fd());
+            command.env("GIT_SHALLOW_FILE", path);
         }
         command.args(["rev-list", "--count", "--max-count=1", "--stdin"]);
         let mut answer = String::new();
@@ -86,7 +89,7 @@ impl Git<'_> {
     }
 
     /// Of which kind everything is that is anchored, or that a remote's name says.
-    fn kinds_of(&self, objects: BorrowedFd<'_>, tips: &Tips) -> Result<Known, String> {
+    fn kinds_of(&self, objects: &Objects, tips: &Tips) -> Result<Known, String> {
         let mut known = Known { elsewhere: tips.stays.clone(), ..Known::default() };
         let own = tips.own.iter().filter(|(id, _)| !tips.stays.contains(*id));
         let own: Vec<(&Id, &str)> = own.map(|(id, what)| (id, what.as_str())).collect();
@@ -95,7 +98,7 @@ impl Git<'_> {
         if asked.is_empty() {
             return Ok(known);
         }
-        let mut command = self.command(objects);
+        let mut command = self.command(objects, Author::Ourselves)?;
         command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
         let printed = self.run(command, Some(self.lines(asked.iter().map(|(id, _)| hex(id)))?))?;
         let mut answers = BufReader::new(printed).lines();
@@ -128,7 +131,7 @@ pub(super) struct Known {
 /// Sorts the commits and tags out of all objects, some at a time.
 struct Commits<'g, 'a> {
     git: &'g Git<'a>,
-    objects: BorrowedFd<'g>,
+    objects: &'g Objects,
     asked: std::io::BufWriter<std::fs::File>,
     open: usize,
     /// One in each line.
@@ -138,7 +141,7 @@ struct Commits<'g, 'a> {
 }
 
 impl<'g, 'a> Commits<'g, 'a> {
-    fn new(git: &'g Git<'a>, objects: BorrowedFd<'g>) -> Result<Commits<'g, 'a>, String> {
+    fn new(git: &'g Git<'a>, objects: &'g Objects) -> Result<Commits<'g, 'a>, String> {
         let file = || git.nameless().map(std::io::BufWriter::new);
         Ok(Commits { git, objects, asked: file()?, open: 0, found: file()?, total: 0, tags: BTreeSet::new() })
     }
@@ -156,7 +159,7 @@ impl<'g, 'a> Commits<'g, 'a> {
         let next = std::io::BufWriter::new(self.git.nameless()?);
         let mut asked = std::mem::replace(&mut self.asked, next).into_inner().map_err(|e| e.to_string())?;
         asked.rewind().map_err(|e| e.to_string())?;
-        let mut command = self.git.command(self.objects);
+        let mut command = self.git.command(self.objects, Author::Ourselves)?;
         command.args(["cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)"]);
         let printed = self.git.run(command, Some(asked))?;
         let mut lines = BufReader::with_capacity(64 << 10, printed);

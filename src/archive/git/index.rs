@@ -1,11 +1,15 @@
 //! What an index stages, and what a working tree has that its index has not.
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
-use std::os::fd::BorrowedFd;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 
-use super::{Git, path_of};
+use super::Git;
+use crate::archive::open::{Objects, Opened};
 use crate::archive::tips::{Id, hex};
+use crate::system::Author;
+
+/// An index can have names of any length, and a file system has none that are longer.
+const LONGEST_NAME: u64 = 1 << 20;
 
 /// What a working tree has that its index has not. Each file holds names, each with a NUL behind it.
 pub(in crate::archive) struct Changes {
@@ -36,29 +40,39 @@ impl Git<'_> {
     /// Why that is not proven.
     pub(in crate::archive) fn prove_index(
         &self,
-        objects: BorrowedFd<'_>,
+        objects: &Objects,
         index: &std::fs::File,
         head: Option<Id>,
     ) -> Result<(), String> {
-        let entries = entries_of(index)?;
-        let Some(head) = head else {
-            return if entries == 0 { Ok(()) } else { Err("files are staged for a first commit".to_owned()) };
-        };
-        let mut command = self.command(objects);
-        command.env("GIT_INDEX_FILE", path_of(index));
-        command.args([
-            "diff-index",
-            "--cached",
-            "--name-only",
-            "-z",
-            "--ignore-submodules=none",
-            &hex(&head),
-        ]);
-        let printed = self.run(command, None)?;
-        match printed.metadata().map_err(|e| e.to_string())?.len() {
-            0 => Ok(()),
-            _ => Err("something is staged that is not committed".to_owned()),
+        let staged = self.staged(objects, index, head)?;
+        match (staged.metadata().map_err(|e| e.to_string())?.len(), head) {
+            (0, _) => Ok(()),
+            (_, None) => Err("files are staged for a first commit".to_owned()),
+            (_, Some(_)) => Err("something is staged that is not committed".to_owned()),
         }
+    }
+
+    /// The names of what an index stages: what differs from its commit, or all that it has before the first one.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(in crate::archive) fn staged(
+        &self,
+        objects: &Objects,
+        index: &std::fs::File,
+        head: Option<Id>,
+    ) -> Result<std::fs::File, String> {
+        entries_of(index)?;
+        let mut command = self.command(objects, Author::Ourselves)?;
+        let path = command.hand(index.as_fd());
+        command.env("GIT_INDEX_FILE", path);
+        match head {
+            None => command.args(["ls-files", "-z"]),
+            Some(head) => command
+                .args(["diff-index", "--cached", "--name-only", "-z", "--ignore-submodules=none"])
+                .args([hex(&head)]),
+        };
+        self.run(command, None)
     }
 
     /// What a working tree has and its index has not.
@@ -67,61 +81,42 @@ impl Git<'_> {
     /// Why that cannot be told.
     pub(in crate::archive) fn changes(
         &self,
-        tree: BorrowedFd<'_>,
-        objects: BorrowedFd<'_>,
+        tree: &Opened,
+        objects: &Objects,
         index: Option<&std::fs::File>,
         exclude: Option<&std::fs::File>,
         with_ignored: bool,
     ) -> Result<Changes, String> {
-        let ask = |arguments: &[&str]| {
-            let mut command = self.command(objects);
-            command.env("GIT_WORK_TREE", ".").current_dir(path_of(tree));
-            // An index that is not there is empty.
-            command.env(
-                "GIT_INDEX_FILE",
-                index.map_or_else(
-                    || self.home.join("no-index").into(),
-                    |index| OsString::from(path_of(index)),
-                ),
-            );
-            self.run(
-                {
-                    command.args(arguments);
-                    command
-                },
-                None,
-            )
+        let ask = |arguments: &[&str], exclude: Option<&std::fs::File>| {
+            let mut command = self.command(objects, tree.author)?;
+            command.env("GIT_WORK_TREE", ".").folder(tree.as_fd());
+            let path = match index {
+                Some(index) => command.hand(index.as_fd()),
+                // One that is not there is empty.
+                None => format!("{}/no-index", command.hand(self.home()?)),
+            };
+            command.env("GIT_INDEX_FILE", path).args(arguments);
+            if let Some(exclude) = exclude {
+                let path = command.hand(exclude.as_fd());
+                command.args([format!("--exclude-from={path}")]);
+            }
+            self.run(command, None)
         };
         let (mut tracked, mut hidden, mut submodules) = (None, None, None);
         if let Some(index) = index {
-            // `git diff` writes the index anew, or takes files for changed that only look so.
-            let status = ["status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames"];
-            tracked = Some(self.changed(&ask(&[&status[..], &["--ignore-submodules=all"]].concat())?)?);
-            let listed = ask(&["ls-files", "-v", "-s", "-z"])?;
-            let [of_hidden, of_submodules] = self.listed(&listed, entries_of(index)?)?;
+            let entries = entries_of(index)?;
+            // `git diff` writes the index anew, or takes files for changed that only look so. It enters the tree by
+            // its path, as `git status` does, which may lead through folders that are closed to its author.
+            tracked = Some(ask(&["ls-files", "-z", "--modified", "--deleted"], None)?);
+            let listed = ask(&["ls-files", "-v", "-s", "-z"], None)?;
+            let [of_hidden, of_submodules] = self.listed(&listed, entries)?;
             (hidden, submodules) = (Some(of_hidden), Some(of_submodules));
         }
-        let exclude = exclude.map(|file| format!("--exclude-from={}", path_of(file)));
         let mut others = vec!["ls-files", "-z", "--others", "--exclude-standard"];
-        others.extend(exclude.as_deref());
-        let untracked = ask(&others)?;
+        let untracked = ask(&others, exclude)?;
         others.push("--ignored");
-        let ignored = if with_ignored { Some(ask(&others)?) } else { None };
+        let ignored = if with_ignored { Some(ask(&others, exclude)?) } else { None };
         Ok(Changes { tracked, hidden, submodules, untracked, ignored })
-    }
-
-    /// The names of files that differ from the index, of what git lists: of all files, for our repository has no
-    /// commit.
-    fn changed(&self, status: &std::fs::File) -> Result<std::fs::File, String> {
-        let mut changed = std::io::BufWriter::new(self.nameless()?);
-        each_name(status, &mut |entry| match (entry.get(1), entry.get(3..)) {
-            (Some(b' '), Some(_)) => Ok(()),
-            (Some(_), Some(name)) => {
-                changed.write_all(name).and_then(|()| changed.write_all(&[0])).map_err(|e| e.to_string())
-            }
-            _ => Err("git lists a file without a name".to_owned()),
-        })?;
-        changed.into_inner().map_err(|e| e.to_string())
     }
 
     /// The names that an index says not to look at, and those of submodules, of all that it has.
@@ -177,9 +172,9 @@ pub(in crate::archive) fn each_name(
     let mut name = Vec::new();
     loop {
         name.clear();
-        if names.read_until(0, &mut name).map_err(|e| e.to_string())? == 0 {
+        if (&mut names).take(LONGEST_NAME).read_until(0, &mut name).map_err(|e| e.to_string())? == 0 {
             return Ok(());
         }
-        each(name.strip_suffix(&[0]).ok_or("a list of names ends too early")?)?;
+        each(name.strip_suffix(&[0]).ok_or("a list of names ends too early, or has one that is too long")?)?;
     }
 }

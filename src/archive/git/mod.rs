@@ -1,28 +1,38 @@
 //! Asking git about objects that are not ours to trust.
 //!
 //! git never runs in the repository that it is asked about: it runs in an empty one of ours (`cleanup/git`), with our
-//! settings only, and reads the other's objects, index and files through descriptors of ours. So nothing that the
-//! other repository configures (filters, hooks, monitors, pagers, helpers, transports, other working trees) is known
-//! to it. It changes nothing.
+//! settings only, as the tree's author, and reads the other's objects, index and files through descriptors of ours
+//! (`system/git.rs`). So nothing that the other repository configures (filters, hooks, monitors, pagers, helpers,
+//! transports, other working trees) is known to it. It changes nothing.
 //!
 //! An answer counts only when git ended by itself with status 0, said nothing else, and said all that was asked for.
+//!
+//! *Whether it is asked at all.* Without git, everything could be copied: a clone of 5 GB, whose branches are all
+//! pushed, for each job that had one. That commits are elsewhere is told by walking through objects, and what differs
+//! from an index by comparing contents: a library for both would be more code that reads what others wrote, in this
+//! process and with its rights. So git is asked, outside of this process and with less rights, and wherever it does not
+//! answer as it should, what it was asked about is copied.
 
 mod commits;
 mod index;
 mod remote;
 mod tags;
 
-use std::ffi::OsString;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::durable::{Disk, DiskError, replace};
-use crate::system::{ToolEnd, wait_for_tool};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::open::Objects;
+use crate::durable::tree::open_top;
+use crate::durable::{Disk, DiskError, Tried, replace};
+use crate::system::git::{GitProgram, SETTINGS};
+use crate::system::{Author, Restricted, SearchPath, ToolEnd, wait_for_tool};
 
 pub(super) use index::{Changes, each_name};
 pub(super) use remote::{Owned, RemoteStore};
@@ -31,44 +41,17 @@ pub(super) use remote::{Owned, RemoteStore};
 const BASE_TIME: Duration = Duration::from_secs(30);
 /// What a busy disk reads in a second at least.
 const BYTES_PER_SECOND: u64 = 4 << 20;
-/// Settings that matter for what git reads; it knows no others.
-const SETTINGS: &str = "[core]
-\trepositoryformatversion = 0
-\tbare = false
-\tfsmonitor = false
-\thooksPath = /dev/null
-\tattributesFile = /dev/null
-\texcludesFile = /dev/null
-\tuntrackedCache = false
-\tpreloadIndex = false
-\tcommitGraph = false
-\tmultiPackIndex = false
-\tbigFileThreshold = 1m
-\tsafecrlf = false
-\tpackedGitWindowSize = 1m
-\tpackedGitLimit = 32m
-\tdeltaBaseCacheLimit = 8m
-[advice]
-\tsparseIndexExpanded = false
-[gc]
-\tauto = 0
-[maintenance]
-\tauto = false
-[protocol]
-\tallow = never
-[submodule]
-\trecurse = false
-[diff]
-\tignoreSubmodules = all
-\texternal =
-";
+/// All runs together may take so many times what one may.
+const RUNS: u64 = 10;
 
 /// Runs git in our own repository.
 pub(super) struct Git<'a> {
-    home: PathBuf,
+    program: Result<GitProgram, String>,
     /// Where files without names are made: on the disk of the state directory.
     scratch: PathBuf,
     time_limit: Duration,
+    /// What all runs took until now, in milliseconds.
+    spent: AtomicU64,
     /// It took too long once: it is not asked again about the same folder.
     gave_up: AtomicBool,
     stop: &'a (dyn Fn() -> bool + Sync),
@@ -80,7 +63,7 @@ pub(super) fn path_of(fd: impl AsFd) -> String {
 }
 
 impl<'a> Git<'a> {
-    /// Makes our repository unless it is there.
+    /// Makes our repository unless it is there. Other users may read it, by the descriptor that they are handed.
     ///
     /// # Errors
     /// What the system says.
@@ -88,44 +71,55 @@ impl<'a> Git<'a> {
         disk: &Disk,
         home: &Path,
         scratch: &Path,
+        search: &SearchPath,
         bytes: u64,
         stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Git<'a>, DiskError> {
-        let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
-        disk.ensure_dirs(&[home.clone(), home.join("objects"), home.join("refs")])?;
-        for (name, content) in [("HEAD", "ref: refs/heads/none\n"), ("config", SETTINGS)] {
-            let path = home.join(name);
-            if crate::durable::read_optional(&path)?.as_deref() != Some(content.as_bytes()) {
-                replace(disk, &path, content.as_bytes())?;
+        let [objects, refs, head, config] = ["objects", "refs", "HEAD", "config"].map(|name| home.join(name));
+        disk.ensure_dirs(&[home.to_owned(), objects.clone(), refs.clone()])?;
+        for (path, content) in [(&head, "ref: refs/heads/none\n"), (&config, SETTINGS)] {
+            if crate::durable::read_optional(path)?.as_deref() != Some(content.as_bytes()) {
+                replace(disk, path, content.as_bytes())?;
             }
         }
+        for (path, mode) in
+            [(home, 0o755), (&objects, 0o755), (&refs, 0o755), (&head, 0o644), (&config, 0o644)]
+        {
+            if path.metadata().tried("look at", path)?.permissions().mode() & 0o777 != mode {
+                disk.set_mode(path, mode)?;
+            }
+        }
+        let opened = open_top(home).tried("open", home)?;
         let time_limit = BASE_TIME + Duration::from_secs(bytes / BYTES_PER_SECOND);
-        Ok(Git { home, scratch: scratch.to_owned(), time_limit, gave_up: AtomicBool::new(false), stop })
+        Ok(Git { program: GitProgram::find(search, opened), time_limit, ..Git::absent(scratch, "", stop) })
     }
 
-    fn command(&self, objects: BorrowedFd<'_>) -> Command {
-        let mut command = Command::new("git");
-        let kept = |name: &OsString| matches!(name.to_str(), Some("PATH" | "LD_LIBRARY_PATH" | "TMPDIR"));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| !kept(name)) {
-            command.env_remove(name);
+    /// The same, with so much time for each answer.
+    pub(super) fn within(self, time_limit: Duration) -> Git<'a> {
+        Git { time_limit, ..self }
+    }
+
+    /// One that answers nothing.
+    pub(super) fn absent(scratch: &Path, why: &str, stop: &'a (dyn Fn() -> bool + Sync)) -> Git<'a> {
+        Git {
+            program: Err(why.to_owned()),
+            scratch: scratch.to_owned(),
+            time_limit: BASE_TIME,
+            spent: AtomicU64::new(0),
+            gave_up: AtomicBool::new(false),
+            stop,
         }
-        command
-            .env("LC_ALL", "C")
-            .env("HOME", &self.home)
-            .env("GIT_DIR", &self.home)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_ATTR_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_NO_LAZY_FETCH", "1")
-            .env("GIT_ALLOW_PROTOCOL", "none")
-            .env("GIT_PAGER", "cat")
-            .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", path_of(objects))
-            .current_dir(&self.home)
-            .process_group(0);
-        command
+    }
+
+    /// A run that knows some objects, with the rights of their author and of whoever wrote what else it reads.
+    fn command<'c>(&'c self, objects: &'c Objects, author: Author) -> Result<Restricted<'c>, String> {
+        let program = self.program.as_ref().map_err(Clone::clone)?;
+        Ok(program.about(objects.as_fd(), objects.author.and(author), self.time_limit))
+    }
+
+    /// The repository that git runs in.
+    fn home(&self) -> Result<BorrowedFd<'_>, String> {
+        Ok(self.program.as_ref().map_err(Clone::clone)?.home())
     }
 
     fn nameless(&self) -> Result<std::fs::File, String> {
@@ -145,22 +139,27 @@ impl<'a> Git<'a> {
     }
 
     /// Runs it to its end; what it printed. Files, not pipes: nothing blocks, and nothing is held in memory.
-    fn run(&self, mut command: Command, input: Option<std::fs::File>) -> Result<std::fs::File, String> {
+    fn run(
+        &self,
+        mut command: Restricted<'_>,
+        input: Option<std::fs::File>,
+    ) -> Result<std::fs::File, String> {
         if self.gave_up.load(Ordering::Relaxed) {
             return Err(self.too_long());
         }
         let cannot = |e: std::io::Error| format!("git cannot be run: {e}");
         let (mut printed, mut said) = (self.nameless()?, self.nameless()?);
-        let input = input.map_or_else(Stdio::null, Stdio::from);
         let (out, err) = (printed.try_clone().map_err(cannot)?, said.try_clone().map_err(cannot)?);
-        let mut child = command.stdin(input).stdout(out).stderr(err).spawn().map_err(cannot)?;
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from)).output(out, err);
+        let begun = Instant::now();
+        let mut child = command.spawn().map_err(cannot)?;
         let end = wait_for_tool(&mut child, self.time_limit, self.stop);
         if !matches!(end, Ok(ToolEnd::Exited(_) | ToolEnd::Signaled(_))) {
             // Not reaped yet: the number is still this one's.
-            let group = rustix::process::Pid::from_child(&child);
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait(); // It was killed: there is nothing more to learn.
         }
+        self.spend(begun);
         // Whether it said anything is told by the length alone: a name in a warning may be of any bytes.
         let is_silent = said.metadata().map_err(cannot)?.len() == 0;
         let mut words = Vec::new();
@@ -179,12 +178,20 @@ impl<'a> Git<'a> {
                 Err(self.too_long())
             }
             ToolEnd::Stopped => Err("git was ended early".to_owned()),
-            ToolEnd::Absent => Err("git was not found in PATH".to_owned()),
+        }
+    }
+
+    /// A folder may have any number of repositories that take long.
+    fn spend(&self, begun: Instant) {
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let spent = self.spent.fetch_add(took, Ordering::Relaxed).saturating_add(took);
+        if u128::from(spent) > self.time_limit.as_millis() * u128::from(RUNS) {
+            self.gave_up.store(true, Ordering::Relaxed);
         }
     }
 
     fn too_long(&self) -> String {
-        format!("git took longer than {} s", self.time_limit.as_secs_f64())
+        format!("git took longer than {} s, or {RUNS} times that in all", self.time_limit.as_secs_f64())
     }
 }
 
@@ -196,11 +203,12 @@ mod tests {
     fn run_counts_only_when_git_ends_by_itself_and_says_nothing_else() {
         let place = tempfile::tempdir().unwrap();
         let home = place.path().join("git");
-        let mut git = Git::new(&Disk::real(), &home, place.path(), 0, &|| false).unwrap();
+        let search = SearchPath::default();
+        let mut git = Git::new(&Disk::real(), &home, place.path(), &search, 0, &|| false).unwrap();
         git.time_limit = Duration::from_millis(300);
         let run = |script: &str| {
-            let mut sh = Command::new("sh");
-            sh.args(["-c", script]).process_group(0);
+            let mut sh = Restricted::new(Path::new("/bin/sh"));
+            sh.args(["-c", script]).env("PATH", crate::system::USUAL_PATH);
             let printed = git.run(sh, None).map(|mut file| {
                 let mut text = String::new();
                 file.read_to_string(&mut text).map(|_| text)

@@ -3,23 +3,25 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
+use super::Git;
 use super::commits::AT_A_TIME;
-use super::{Git, path_of};
 use crate::archive::objects::each_own;
+use crate::archive::open::Objects;
 use crate::archive::tips::{Id, hex, id_of};
+use crate::system::Author;
 
 /// A repository that stays.
 pub(in crate::archive) struct RemoteStore<'a> {
-    pub(in crate::archive) objects: BorrowedFd<'a>,
+    pub(in crate::archive) objects: &'a Objects,
     /// What its names say.
     pub(in crate::archive) names: BTreeSet<Id>,
 }
 
 /// A repository that goes.
 pub(in crate::archive) struct Owned<'a> {
-    pub(in crate::archive) objects: BorrowedFd<'a>,
+    pub(in crate::archive) objects: &'a Objects,
     pub(in crate::archive) shallow: Option<&'a File>,
 }
 
@@ -49,8 +51,8 @@ impl Git<'_> {
     }
 
     /// Those that are not there, or no commits.
-    fn no_commits(&self, objects: BorrowedFd<'_>, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
-        let mut command = self.command(objects);
+    fn no_commits(&self, objects: &Objects, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
+        let mut command = self.command(objects, Author::Ourselves)?;
         command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
         let printed = self.run(command, Some(self.lines(ids.iter().map(hex))?))?;
         let mut answers = BufReader::new(printed).lines();
@@ -69,7 +71,7 @@ impl Git<'_> {
     /// Those that no name leads to.
     fn unreachable(&self, remote: &RemoteStore<'_>, ids: &BTreeSet<Id>) -> Result<BTreeSet<Id>, String> {
         let names = remote.names.iter().map(|id| format!("^{}", hex(id)));
-        let mut command = self.command(remote.objects);
+        let mut command = self.command(remote.objects, Author::Ourselves)?;
         command.args(["rev-list", "--stdin"]);
         let printed = self.run(command, Some(self.lines(ids.iter().map(hex).chain(names))?))?;
         let mut unreachable = BTreeSet::new();
@@ -85,13 +87,14 @@ impl Git<'_> {
 
     /// Whether everything is there that some commits consist of, as far as the repository that goes has it. Mostly all
     /// that this one has is there, which takes no memory to be told; else the commits are followed.
-    fn has_all_of(&self, objects: BorrowedFd<'_>, own: &Owned<'_>, wanted: &[Id]) -> Result<bool, String> {
+    fn has_all_of(&self, objects: &Objects, own: &Owned<'_>, wanted: &[Id]) -> Result<bool, String> {
         if self.has_each(objects, own.objects).unwrap_or(false) {
             return Ok(true);
         }
-        let mut command = self.command(objects);
+        let mut command = self.command(objects, Author::Ourselves)?;
         if let Some(shallow) = own.shallow {
-            command.env("GIT_SHALLOW_FILE", path_of(shallow));
+            let path = command.hand(shallow.as_fd());
+            command.env("GIT_SHALLOW_FILE", path);
         }
         command.args(["rev-list", "--objects", "--quiet", "--stdin"]);
         // It fails at the first object that is not there.
@@ -99,10 +102,10 @@ impl Git<'_> {
     }
 
     /// Whether each object that one folder of objects has itself is in another one, or where that borrows.
-    fn has_each(&self, objects: BorrowedFd<'_>, own: BorrowedFd<'_>) -> Result<bool, String> {
+    fn has_each(&self, objects: &Objects, own: &Objects) -> Result<bool, String> {
         let mut asked = BufWriter::new(self.nameless()?);
         let (mut open, mut has_each) = (0, true);
-        each_own(own, &mut |id| {
+        each_own(own.as_fd(), &mut |id| {
             if !has_each {
                 return Ok(());
             }
@@ -117,15 +120,10 @@ impl Git<'_> {
         Ok(has_each && (open == 0 || self.are_there(objects, asked, open)?))
     }
 
-    fn are_there(
-        &self,
-        objects: BorrowedFd<'_>,
-        asked: BufWriter<File>,
-        total: usize,
-    ) -> Result<bool, String> {
+    fn are_there(&self, objects: &Objects, asked: BufWriter<File>, total: usize) -> Result<bool, String> {
         let mut asked = asked.into_inner().map_err(|e| e.to_string())?;
         asked.rewind().map_err(|e| e.to_string())?;
-        let mut command = self.command(objects);
+        let mut command = self.command(objects, Author::Ourselves)?;
         command.args(["cat-file", "--buffer", "--batch-check=%(objectname)"]);
         let mut answered = 0;
         for line in BufReader::with_capacity(64 << 10, self.run(command, Some(asked))?).lines() {

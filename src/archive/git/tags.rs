@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use super::Git;
 use super::commits::Known;
+use crate::archive::open::Objects;
 use crate::archive::tips::{Id, MOST, hex, id_of, time_of};
+use crate::system::Author;
 
 /// What a tag is of stands in so many of the first bytes that git prints of it.
 const TAG_BEGIN: u64 = 512;
@@ -18,7 +20,7 @@ impl Git<'_> {
     /// anchored: of which remote a tag came, and whether the remote still has its commit, its age does not tell.
     pub(super) fn contents_of(
         &self,
-        objects: BorrowedFd<'_>,
+        objects: &Objects,
         known: &mut Known,
         cloned_at: Option<i64>,
     ) -> Result<Option<std::fs::File>, String> {
@@ -30,7 +32,7 @@ impl Git<'_> {
             if known.tags.len() > MOST {
                 return Err("it has too many tags to be judged".to_owned());
             }
-            let mut command = self.command(objects);
+            let mut command = self.command(objects, Author::Ourselves)?;
             command.args(["cat-file", "--batch"]);
             let mut printed = self.run(command, Some(self.lines(open.iter().map(hex))?))?;
             let mut next = BTreeSet::new();
@@ -47,7 +49,7 @@ impl Git<'_> {
                 // A message that was written here is not older than the clone; one with an older date is in a file of
                 // its own until git packs it.
                 let came = cloned_at.is_some_and(|cloned| tagged_at(&begin).is_some_and(|at| at < cloned));
-                if came && !is_loose(objects, tag) {
+                if came && !is_loose(objects.as_fd(), tag) {
                     continue;
                 }
                 copy_from(&mut printed, from, &mut contents).map_err(|e| e.to_string())?;

@@ -37,6 +37,14 @@ impl TreeIdentity {
         }
     }
 
+    /// Of what is open.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of_open(fd: impl AsFd) -> io::Result<TreeIdentity> {
+        look(fd, Path::new(""), AtFlags::EMPTY_PATH)
+    }
+
     /// Of what was found when [`IDENTITY`] was asked for.
     pub(super) fn found(found: &Statx) -> TreeIdentity {
         let has_time = StatxFlags::from_bits_truncate(found.stx_mask).contains(StatxFlags::BTIME);

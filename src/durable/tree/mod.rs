@@ -12,14 +12,16 @@
 
 mod identity;
 mod measure;
+mod regular;
 mod remove;
 mod take;
 mod walk;
 
 pub use identity::TreeIdentity;
 pub use measure::{TreeEntry, TreeSize, measure_tree, walk_tree};
+pub(crate) use regular::{entry_at, name_of, open_file, open_file_behind};
 pub(crate) use remove::is_on_one_mount;
 pub use remove::{Kept, Progress, Removed, remove_tree};
 pub use take::{TakeError, put_back, rename_to_delete, take_into_trash};
 pub use walk::Unread;
-pub(crate) use walk::{Go, Visitor, open_file, open_folder, open_top, shown, walk};
+pub(crate) use walk::{Go, Visitor, open_folder, open_top, shown, walk};

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, open, openat2, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, fstat, open, statat};
 use rustix::io::Errno;
 
 use super::remove::open_below;
@@ -230,28 +230,10 @@ pub(crate) fn open_folder(top: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedF
     Ok(at)
 }
 
-/// Opens a file for reading by a path (of a length that the system takes) below an open folder, without waiting
-/// for the other end of a pipe. Neither links nor mounts are followed.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn open_file(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<std::fs::File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    loop {
-        match openat2(folder, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(Errno::NOSYS) => {
-                return Ok(rustix::fs::openat(folder, path, flags, Mode::empty())?.into());
-            }
-            other => return Ok(other?.into()),
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // Makes and removes what is walked.
 mod tests {
+    use super::super::open_file;
     use super::*;
 
     #[derive(Default)]

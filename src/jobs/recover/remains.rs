@@ -9,6 +9,8 @@
 use std::path::Path;
 
 use super::settle::RecoverSettings;
+use crate::archive::{KeepRules, git_states};
+use crate::durable::tree::shown;
 use crate::durable::{DiskError, Tried};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::evidence::{Look, judge};
@@ -23,7 +25,7 @@ use crate::queue::{
 };
 use crate::state::names::decode;
 use crate::state::{JobPaths, StateDir, Timestamp};
-use crate::system::{Host, git_repositories, git_state};
+use crate::system::Host;
 
 /// What is left of a job that is none any more.
 #[derive(Debug)]
@@ -52,7 +54,8 @@ pub fn remains(
     let ids: Vec<JobId> = jobs_with_files(dir)?.into_iter().filter(|id| state.get(id).is_none()).collect();
     let table = ProcessTable::new();
     let look = Look { dir, host: &Host::this(), table: &table, limits: settings.limits };
-    let mut found: Vec<Remains> = ids.iter().filter_map(|id| of_workspace(&look, id)).collect();
+    let mut found: Vec<Remains> =
+        ids.iter().filter_map(|id| of_workspace(&look, id, &settings.keep)).collect();
     // In the order in which they were begun: that is all that is left of the line.
     found.sort_by_key(|r| match r {
         Remains::Rebuilt(document) => document.submitted_at,
@@ -87,9 +90,9 @@ struct Files {
     from: Vec<String>,
 }
 
-fn of_workspace(look: &Look<'_>, id: &JobId) -> Option<Remains> {
+fn of_workspace(look: &Look<'_>, id: &JobId, rules: &KeepRules) -> Option<Remains> {
     let paths = look.dir.paths.job(&id.to_string()).ok()?;
-    let files = Files::read(&paths, id);
+    let files = Files::read(look.dir, &paths, id, rules);
     if files.from.is_empty() {
         return None;
     }
@@ -107,7 +110,7 @@ fn of_workspace(look: &Look<'_>, id: &JobId) -> Option<Remains> {
 }
 
 impl Files {
-    fn read(paths: &JobPaths, id: &JobId) -> Files {
+    fn read(dir: &StateDir, paths: &JobPaths, id: &JobId, rules: &KeepRules) -> Files {
         let mut from = Vec::new();
         let sentinel = of_job(Sentinel::read(&paths.sentinel()), id, |s| &s.job_id);
         let command = of_job(CommandRecord::read(&paths.command()), id, |c| &c.job_id);
@@ -124,11 +127,10 @@ impl Files {
         if !earlier.is_empty() {
             from.push("exit files of earlier attempts".to_owned());
         }
-        for repository in git_repositories(&paths.workspace) {
-            let inside =
-                repository.strip_prefix(&paths.workspace).unwrap_or(&repository).display().to_string();
-            let name = if inside.is_empty() { String::new() } else { format!(" {inside}") };
-            let state = git_state(&repository).map_or_else(|why| why, |state| state.to_string());
+        for (inside, state) in git_states(dir, &paths.workspace, rules) {
+            let is_top = inside.as_os_str().is_empty();
+            let name = if is_top { String::new() } else { format!(" {}", shown(&inside)) };
+            let state = state.map_or_else(|why| why, |state| state.to_string());
             from.push(format!("git repository{name}: {state}"));
         }
         Files { sentinel, command, exit, earlier, from }

@@ -267,7 +267,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "cleanup.index_command",
         about: "removes the code index of a workspace, run in it",
-        set: |s, v| v.command().map(|c| s.cleanup.index_command = c),
+        set: |s, v| v.tool().map(|c| s.cleanup.index_command = c),
         show: |s| joined(&s.cleanup.index_command),
     },
     Key {
@@ -281,6 +281,15 @@ pub const KEYS: &[Key] = &[
         about: "how long the removal of an index may take",
         set: |s, v| v.interval().map(|d| s.cleanup.index_timeout = d),
         show: |s| format_duration(s.cleanup.index_timeout),
+    },
+    Key {
+        name: "tools.path",
+        about: "folders in which git and the index tool are looked for",
+        set: |s, v| v.search_path().map(|path| s.tools.path = path),
+        show: |s| {
+            let folders = s.tools.path.folders().iter().map(|folder| folder.display().to_string());
+            folders.collect::<Vec<_>>().join(":")
+        },
     },
     Key {
         name: "cleanup.reflog_keep",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::webhooks::WebhookSettings;
 use crate::state::SEGMENT_BYTES;
-use crate::system::Limit;
+use crate::system::{Limit, SearchPath};
 
 /// All settings, after every layer was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub webhooks: WebhookSettings,
     /// `[cleanup]`
     pub cleanup: CleanupConfig,
+    /// `[tools]`
+    pub tools: ToolsConfig,
     /// `[docker]`
     pub docker: DockerConfig,
     /// `[orphans]`
@@ -59,6 +61,13 @@ pub struct CleanupConfig {
     pub archive_keep: Duration,
     /// How much of them is kept, in bytes; zero: all.
     pub archive_bytes: u64,
+}
+
+/// `[tools]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolsConfig {
+    /// Where git and the index tool are looked for.
+    pub path: SearchPath,
 }
 
 /// `[docker]`
@@ -360,6 +369,7 @@ impl Settings {
                 archive_keep: Duration::ZERO,
                 archive_bytes: 0,
             },
+            tools: ToolsConfig::default(),
             docker: DockerConfig {
                 host: DEFAULT_DOCKER_HOST.to_owned(),
                 timeout: Duration::from_secs(30),

@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use super::ENVIRONMENT_PREFIX;
 use super::settings::{Export, NO_DOCKER, OnCrash, OnOrphan};
 use crate::state::units::{parse_duration, parse_size};
-use crate::system::Limit;
+use crate::system::{Limit, SearchPath};
 
 /// A value that was given.
 #[derive(Debug, Clone, Copy)]
@@ -194,6 +194,27 @@ impl Given<'_> {
         let expected = "a list of NAME=SOFT or NAME=SOFT:HARD, such as [\"nofile=4096\", \"core=unlimited\"]";
         let limits = self.items().and_then(|items| items.iter().map(|item| item.parse().ok()).collect());
         limits.ok_or(expected)
+    }
+
+    /// A command whose program is not looked for in the folder that it is run in.
+    pub(super) fn tool(&self) -> Result<Vec<String>, Expected> {
+        let expected = "a command whose program is a name or an absolute path, such as \"cidx uninstall\"";
+        let is_relative = |program: &str| program.contains('/') && !program.starts_with('/');
+        let words = self.command().map_err(|_| expected)?;
+        let is_good = words.first().is_some_and(|program| !program.is_empty() && !is_relative(program));
+        if is_good { Ok(words) } else { Err(expected) }
+    }
+
+    /// Folders that programs are looked for in: a list, or one text with colons between them.
+    pub(super) fn search_path(&self) -> Result<SearchPath, Expected> {
+        let folders: Option<Vec<PathBuf>> = match self {
+            Given::Toml(DeValue::Array(folders)) => {
+                folders.iter().map(|folder| folder.get_ref().as_str().map(PathBuf::from)).collect()
+            }
+            _ => self.text().map(|text| text.split(':').map(PathBuf::from).collect()),
+        };
+        let expected = "a list of absolute folders, such as [\"/usr/local/bin\", \"/usr/bin\", \"/bin\"]";
+        folders.and_then(SearchPath::new).ok_or(expected)
     }
 
     /// Words of a command: a text that is split as a shell does, or a list of texts.

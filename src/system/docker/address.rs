@@ -11,17 +11,21 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::durable::tree::open_file_behind;
+
 /// The context that is none.
 const DEFAULT_CONTEXT: &str = "default";
 /// The socket of an engine of the whole machine.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
+/// A file of the client's is not longer.
+const LARGEST: u64 = 1 << 20;
 /// Where programs are, beside the folders of `PATH`.
 const PROGRAM_FOLDERS: [&str; 7] =
     ["/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/usr/local/sbin", "/sbin", "/snap/bin"];
@@ -159,7 +163,7 @@ impl ClientEnvironment {
             return Ok(None);
         };
         let unreadable = |why: String| format!("{} cannot be read: {why}", file.display());
-        let text = match std::fs::read(&file) {
+        let text = match read(&file) {
             Ok(text) => text,
             Err(e) if is_absent(&e) => return Ok(None),
             Err(e) => return Err(unreadable(e.to_string())),
@@ -178,7 +182,7 @@ impl ClientEnvironment {
             return FoundEngine::Unknown(why, source);
         };
         let file = contexts.join("meta").join(&id).join("meta.json");
-        let meta = std::fs::read(&file).map_err(|e| e.to_string());
+        let meta = read(&file).map_err(|e| e.to_string());
         let meta =
             meta.and_then(|text| serde_json::from_slice::<ContextMeta>(&text).map_err(|e| e.to_string()));
         match meta {
@@ -277,6 +281,13 @@ fn unknown_after(trace: &Path, sockets: &[PathBuf]) -> String {
     )
 }
 
+/// Reads a file of the client's; a job may have named the folder that it is in.
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file_behind(file)?.take(LARGEST).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == LARGEST { Err(io::Error::other("it is too long")) } else { Ok(bytes) }
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -355,6 +366,20 @@ mod tests {
         std::fs::write(docker.join("config.json"), "{").unwrap();
         let FoundEngine::Unknown(why, _) = environment(&[home]).find() else { panic!("a damaged file") };
         assert!(why.contains("config.json cannot be read"), "{why}");
+        // A job names the folder, and what is in it is the job's.
+        let kind = rustix::fs::FileType::Fifo;
+        let make = |path: &Path| {
+            let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+            rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
+        };
+        std::fs::remove_file(docker.join("config.json")).unwrap();
+        make(&docker.join("config.json"));
+        let FoundEngine::Unknown(why, _) = environment(&[home]).find() else { panic!("a pipe") };
+        assert!(why.contains("a named pipe"), "{why}");
+        std::fs::remove_file(docker.join("config.json")).unwrap();
+        std::fs::File::create(docker.join("config.json")).unwrap().set_len(6 << 30).unwrap();
+        let FoundEngine::Unknown(why, _) = environment(&[home]).find() else { panic!("an endless file") };
+        assert!(why.contains("too long"), "{why}");
     }
 
     #[test]

@@ -1,0 +1,201 @@
+//! Whose doing something on the disk is, and what that user may do.
+//!
+//! A tree that a job left may have been written by another user than the one that this process runs as, and the daemon
+//! often runs as root. Such a tree can name anything: a repository elsewhere, a file of root's, a device. So what it
+//! names outside of itself is opened with the rights of its [`Author`], and programs that read the tree run as that
+//! user. What a user could not have opened itself, it does not get opened for it.
+//!
+//! The author is told by owners: of the tree's folder and of the file that names something. Root and this process's own
+//! user count as ourselves: they could do anything anyway. Where two other users had a part in it, or everybody may
+//! write, it has the rights of nobody.
+
+use std::io;
+
+use nix::unistd::{Gid, Uid, User};
+use rustix::fs::{FileType, Stat};
+
+/// Who owns nothing.
+const NOBODY: u32 = 65_534;
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_ENTER: u32 = 0o001;
+const STICKY: u32 = 0o1000;
+
+/// Who may have written something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Author {
+    /// This user, or root.
+    #[default]
+    Ourselves,
+    /// The user of this number.
+    Other(u32),
+}
+
+/// As whom a program runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its other groups.
+    pub groups: Vec<u32>,
+}
+
+impl Author {
+    /// Of something with this owner and mode. In a folder with the sticky bit everybody can make entries, and nobody
+    /// can exchange those of others; the mode of a link says nothing.
+    #[must_use]
+    pub fn of(found: &Stat) -> Author {
+        let own = rustix::process::geteuid().as_raw();
+        let (mode, is_link) = (found.st_mode, FileType::from_raw_mode(found.st_mode).is_symlink());
+        match found.st_uid {
+            uid if uid != 0 && uid != own => Author::Other(uid),
+            _ if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 && !is_link => Author::Other(NOBODY),
+            _ => Author::Ourselves,
+        }
+    }
+
+    /// Of what both had a part in.
+    #[must_use]
+    pub fn and(self, other: Author) -> Author {
+        match (self, other) {
+            (Author::Ourselves, author) | (author, Author::Ourselves) => author,
+            (one, two) if one == two => one,
+            _ => Author::Other(NOBODY),
+        }
+    }
+
+    /// Whether it may read a file, by the file's mode alone: groups and lists of rights are not looked at.
+    #[must_use]
+    pub fn may_read(self, found: &Stat) -> bool {
+        self.has(found, OTHERS_READ)
+    }
+
+    /// Whether it may list and enter a folder.
+    #[must_use]
+    pub fn may_list(self, found: &Stat) -> bool {
+        self.has(found, OTHERS_READ | OTHERS_ENTER)
+    }
+
+    fn has(self, found: &Stat, bits: u32) -> bool {
+        match self {
+            Author::Ourselves => true,
+            Author::Other(uid) => found.st_uid == uid || found.st_mode & bits == bits,
+        }
+    }
+
+    /// As whom a program is to run for it, in its groups or in none but the first; `None`: as this user. Without
+    /// root's rights nobody else can be become.
+    #[must_use]
+    pub fn account(self, with_groups: bool) -> Option<Account> {
+        let Author::Other(uid) = self else { return None };
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        // The group of a file is not that of its owner: it may be root's.
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        let gid = user.as_ref().map_or(NOBODY, |user| user.gid.as_raw());
+        let name = user.filter(|_| with_groups).and_then(|user| std::ffi::CString::new(user.name).ok());
+        let groups = name.and_then(|name| nix::unistd::getgrouplist(&name, Gid::from_raw(gid)).ok());
+        let groups = groups.unwrap_or_default().into_iter().map(Gid::as_raw).collect();
+        Some(Account { uid, gid, groups })
+    }
+
+    /// Does something with its rights to files, on a thread of its own: these rights are a thread's. Only those change
+    /// (setfsuid(2)), so that the other user can neither signal nor trace this process meanwhile.
+    ///
+    /// # Errors
+    /// When its rights cannot be had.
+    pub fn act<T: Send>(self, act: impl FnOnce() -> T + Send) -> io::Result<T> {
+        let Author::Other(uid) = self else { return Ok(act()) };
+        let Some(account) = self.account(false) else {
+            let why = format!("it belongs to user {uid}, and only root can look with that user's rights");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        };
+        std::thread::scope(|scope| {
+            let acting = move || {
+                take_rights(&account)?;
+                Ok(act())
+            };
+            let thread =
+                std::thread::Builder::new().name("as-author".to_owned()).spawn_scoped(scope, acting)?;
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("looking with another user's rights failed")))
+        })
+    }
+}
+
+/// Gives this thread another user's rights to files.
+fn take_rights(account: &Account) -> io::Result<()> {
+    rustix::thread::set_thread_groups(&[])?;
+    let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));
+    // These calls say nothing but what was before.
+    nix::unistd::setfsgid(gid);
+    nix::unistd::setfsuid(uid);
+    if nix::unistd::setfsgid(gid) != gid || nix::unistd::setfsuid(uid) != uid {
+        let why = format!("the rights of user {uid} cannot be had");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Makes what is looked at.
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn stat(uid: u32, mode: u32) -> Stat {
+        let mut found = rustix::fs::stat("/").unwrap();
+        (found.st_uid, found.st_mode) = (uid, mode);
+        found
+    }
+
+    #[test]
+    fn author_is_whoever_could_have_written_it() {
+        let own = rustix::process::geteuid().as_raw();
+        for (uid, mode, author) in [
+            (0, 0o40755, Author::Ourselves),
+            (own, 0o40700, Author::Ourselves),
+            (0, 0o41777, Author::Ourselves),
+            (0, 0o40777, Author::Other(NOBODY)),
+            (0, 0o120777, Author::Ourselves),
+            (61_000, 0o40755, Author::Other(61_000)),
+        ] {
+            assert_eq!(Author::of(&stat(uid, mode)), author, "{uid} {mode:o}");
+        }
+        let [one, two] = [61_000, 61_001].map(Author::Other);
+        assert_eq!((one.and(Author::Ourselves), Author::Ourselves.and(one), one.and(one)), (one, one, one));
+        assert_eq!((one.and(two), one.and(two).and(one)), (Author::Other(NOBODY), Author::Other(NOBODY)));
+        assert!(one.may_read(&stat(61_000, 0o100_000)) && one.may_read(&stat(0, 0o100_644)));
+        assert!(!one.may_read(&stat(0, 0o100_640)) && Author::Ourselves.may_read(&stat(5, 0o100_000)));
+        assert!(one.may_list(&stat(0, 0o40_755)) && !one.may_list(&stat(0, 0o40_754)));
+    }
+
+    #[test]
+    fn author_gets_nothing_opened_that_it_could_not_open_itself() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("secret");
+        std::fs::write(&file, "x").unwrap();
+        let read = || std::fs::File::open(&file).map(drop).map_err(|e| e.kind());
+        let other = Author::Other(61_000);
+        if !rustix::process::geteuid().is_root() {
+            assert_eq!(other.act(read).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            return;
+        }
+        let mode = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(place.path(), 0o755);
+        mode(&file, 0o600);
+        assert_eq!(other.act(read).unwrap(), Err(io::ErrorKind::PermissionDenied));
+        mode(&file, 0o644);
+        assert_eq!(other.act(read).unwrap(), Ok(()));
+        // This thread keeps its rights.
+        mode(&file, 0o600);
+        assert_eq!((read(), Author::Ourselves.act(read).unwrap()), (Ok(()), Ok(())));
+    }
+}
