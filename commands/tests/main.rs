@@ -34,6 +34,7 @@ mod locks;
 mod monitor;
 mod orphans;
 mod printing;
+mod promises;
 mod prune;
 mod queue;
 mod reconstruction;
