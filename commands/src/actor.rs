@@ -73,7 +73,7 @@ fn terminal() -> String {
 fn is_below_cron() -> bool {
     let mut pid = std::process::id();
     for _ in 0..GENERATIONS {
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+        let Ok(stat) = recovery::durable::plain::read_text(format!("/proc/{pid}/stat")) else { return false };
         // The name is in brackets and may hold some itself.
         let Some((head, tail)) = stat.rsplit_once(')') else { return false };
         let name = head.split_once('(').map_or("", |(_, name)| name).to_ascii_lowercase();
@@ -90,7 +90,7 @@ fn is_below_cron() -> bool {
 
 /// The name in `/etc/passwd`. Users of a directory service have only their number, which is what counts.
 fn user_name(uid: u32) -> Option<String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let passwd = recovery::durable::plain::read_text("/etc/passwd").ok()?;
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

@@ -76,7 +76,7 @@ pub(crate) fn docker_client() -> ClientEnvironment {
 /// The home that the system's list of users has for this one.
 fn home_by_the_system() -> Option<OsString> {
     let own = rustix::process::geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let users = recovery::durable::plain::read_text("/etc/passwd").ok()?;
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
     let user = users.lines().map(fields).find(|fields| fields.get(2) == Some(&own))?;
     user.get(5).filter(|home| !home.is_empty()).map(OsString::from)

@@ -85,7 +85,7 @@ fn read(path: &Path, named: bool, reader: Reader) -> Result<Option<String>, CliE
         let message = format!("cannot read the configuration {}: {e}", path.display());
         CliError::new(ErrorKind::Usage, message).code("configuration")
     };
-    let opened = match File::open(path) {
+    let opened = match recovery::durable::plain::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && !named => return Ok(None),
         opened => opened.map_err(cannot)?,
     };

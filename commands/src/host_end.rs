@@ -26,7 +26,8 @@ pub(crate) fn end_of_host() -> Option<String> {
 }
 
 fn is_stopping(arguments: &[&str]) -> bool {
-    let (Ok(program), Ok(folder)) = (SearchPath::default().find("systemctl", None), std::fs::File::open("/"))
+    let (Ok(program), Ok(folder)) =
+        (SearchPath::default().find("systemctl", None), recovery::durable::plain::open("/"))
     else {
         return false;
     };
@@ -55,6 +56,6 @@ pub(crate) fn is_last_process() -> bool {
     if std::process::id() == 1 {
         return true;
     }
-    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    let first = recovery::durable::plain::read_text("/proc/1/comm").unwrap_or_default();
     std::os::unix::process::parent_id() == 1 && INITS.contains(&first.trim_end())
 }

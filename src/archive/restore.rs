@@ -73,7 +73,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     if archive.form == ArchiveForm::Bundles {
         return Err(RestoreError::Bundles { path: archive.path.clone() });
     }
-    let file = File::open(&archive.path).tried("open", &archive.path)?;
+    let file = crate::durable::plain::open(&archive.path).tried("open", &archive.path)?;
     match disk.create_dir(to) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             return Err(RestoreError::Taken { path: to.to_owned() });
@@ -159,7 +159,7 @@ fn is_same(path: &Path, parts: &[(u64, u64)], size: u64, from: &mut impl Read) -
     if !there.is_file() || there.len() != size {
         return Err(other());
     }
-    let file = File::open(path)?;
+    let file = crate::durable::plain::open(path)?;
     let (mut new, mut old) = (vec![0; BLOCK], vec![0; BLOCK]);
     for (at, length) in parts {
         let (mut at, end) = (*at, at.saturating_add(*length));

@@ -405,7 +405,7 @@ impl Disk {
     /// What the system says.
     #[track_caller]
     pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        self.perform(&Effect::SyncDir { path }, || File::open(path)?.sync_all())
+        self.perform(&Effect::SyncDir { path }, || crate::durable::plain::open(path)?.sync_all())
             .tried("sync the folder", path)
     }
 
@@ -416,8 +416,10 @@ impl Disk {
     /// What the system says.
     #[track_caller]
     pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
-        self.perform(&Effect::SyncFilesystem { path }, || Ok(rustix::fs::syncfs(File::open(path)?)?))
-            .tried("sync the file system of", path)
+        self.perform(&Effect::SyncFilesystem { path }, || {
+            Ok(rustix::fs::syncfs(crate::durable::plain::open(path)?)?)
+        })
+        .tried("sync the file system of", path)
     }
 
     /// Sets permissions.

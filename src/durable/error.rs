@@ -71,7 +71,7 @@ impl<T> Tried<T> for io::Result<T> {
 /// # Errors
 /// What the system says, other than that the file is not there.
 pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    match std::fs::read(path) {
+    match crate::durable::plain::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).tried("read", path),

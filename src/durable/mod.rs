@@ -13,6 +13,7 @@ pub mod log;
 pub mod mutation;
 mod noreplace;
 mod page_guard;
+pub mod plain;
 mod quarantine;
 mod regular;
 mod replace;

@@ -143,7 +143,7 @@ impl Quarantine {
         let mut notes: Vec<QuarantineNote> = entries
             .flatten()
             .filter(|e| e.file_name().as_encoded_bytes().ends_with(b".why.json"))
-            .filter_map(|e| serde_json::from_slice(&std::fs::read(e.path()).ok()?).ok())
+            .filter_map(|e| serde_json::from_slice(&crate::durable::plain::read(e.path()).ok()?).ok())
             .collect();
         notes.sort_by(|a, b| (&a.at, &a.kept_as).cmp(&(&b.at, &b.kept_as)));
         notes

@@ -46,7 +46,7 @@ pub(super) struct Stat {
 /// # Errors
 /// What the system says: it may be gone, or not to be looked at.
 pub(super) fn stat(pid: u32) -> io::Result<Stat> {
-    let text = std::fs::read(format!("/proc/{pid}/stat"))?;
+    let text = crate::durable::plain::read(format!("/proc/{pid}/stat"))?;
     Stat::of(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
@@ -147,7 +147,7 @@ fn is_apart(group: &str, own: &str, user: u32) -> bool {
 
 /// The control group of a process, by version 2 or by systemd's own of version 1.
 fn group_of(pid: u32) -> Option<String> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let text = crate::durable::plain::read_text(format!("/proc/{pid}/cgroup")).ok()?;
     let of =
         |head: &str| text.lines().find_map(|line| line.split_once(head)).map(|(_, group)| group.to_owned());
     of("0::").filter(|group| group != "/").or_else(|| of(":name=systemd:")).or_else(|| of("0::"))

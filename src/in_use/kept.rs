@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, open, openat};
 /// # Errors
 /// What the system says.
 pub(super) fn mounts_of(file: &Path) -> io::Result<Vec<u8>> {
-    let namespace = File::open(file)?;
+    let namespace = crate::durable::plain::open(file)?;
     // A thread enters it, and ends there: it would not come back.
     let looking = std::thread::Builder::new().spawn(move || -> io::Result<Vec<u8>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -28,7 +28,7 @@ pub(super) fn gather(picture: &mut Picture, roots: &Roots) {
 
 /// Empty when there is no such file; one that cannot be read is noted.
 fn text(picture: &mut Picture, path: &Path) -> Vec<u8> {
-    match std::fs::read(path) {
+    match crate::durable::plain::read(path) {
         Ok(text) => text,
         Err(e) => {
             // A loop device that is let go of has none.

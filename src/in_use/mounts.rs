@@ -172,7 +172,7 @@ pub(super) struct MountTable {
 impl MountTable {
     /// Of the process, or thread, whose folder in `/proc` this is.
     pub(super) fn of(process: &Path) -> io::Result<MountTable> {
-        Ok(MountTable::parse(&std::fs::read(process.join("mountinfo"))?))
+        Ok(MountTable::parse(&crate::durable::plain::read(process.join("mountinfo"))?))
     }
 
     pub(super) fn parse(text: &[u8]) -> MountTable {

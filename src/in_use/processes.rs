@@ -287,7 +287,7 @@ impl<'a> Gathering<'a> {
 
     /// `7f0c-7f0d r-xp 00000000 fd:01 123 /usr/lib/libc.so`
     fn memory(&mut self, pid: u32, folder: &Path, table: &Rc<MountTable>) -> Result<(), Silent> {
-        let text = std::fs::read(folder.join("maps"))?;
+        let text = crate::durable::plain::read(folder.join("maps"))?;
         let mut last = None;
         for line in text.split(|&b| b == b'\n') {
             let Some(mapped) = Mapped::parse(line) else { continue };
@@ -379,7 +379,7 @@ impl<'a> Gathering<'a> {
     /// The mounts of a process that hides the rest.
     fn mounts_of_hidden(&mut self, pid: u32) {
         let folder = PathBuf::from(format!("/proc/{pid}"));
-        let Ok(text) = std::fs::read(folder.join("mountinfo")) else { return };
+        let Ok(text) = crate::durable::plain::read(folder.join("mountinfo")) else { return };
         if !self.texts.contains(&text) {
             self.mounts(pid, &folder, &MountTable::parse(&text), false);
             self.texts.insert(text);

@@ -510,7 +510,7 @@ fn pids() -> impl Iterator<Item = u32> {
 
 /// `None` when the process is gone meanwhile.
 fn marks_of(pid: u32) -> Option<Marks> {
-    let text = match std::fs::read(format!("/proc/{pid}/environ")) {
+    let text = match crate::durable::plain::read(format!("/proc/{pid}/environ")) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => return None,
@@ -529,7 +529,7 @@ fn marks_of(pid: u32) -> Option<Marks> {
 
 /// The real user; the owner of `/proc/PID` is root for a process that may not be dumped.
 fn uid_of(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|l| l.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Errand {
 impl Errand {
     /// The errand of a process; `None` when it has another one, or may not be looked at.
     pub(super) fn of(pid: u32) -> Option<Errand> {
-        Errand::parse(&std::fs::read(format!("/proc/{pid}/cmdline")).ok()?)
+        Errand::parse(&crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?)
     }
 
     fn parse(command_line: &[u8]) -> Option<Errand> {
@@ -78,7 +78,7 @@ pub fn supervisor_above() -> Option<u32> {
         if pid <= 1 {
             return None;
         }
-        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let arguments = crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?;
         if Errand::of(pid).is_some() && arguments.split(|&b| b == 0).nth(1) == Some(WORDS[0]) {
             return Some(pid);
         }
@@ -94,7 +94,7 @@ pub(super) fn kept_by(pid: u32) -> Option<(u64, PathBuf)> {
 
 /// Whether a process is the keeper of an output.
 pub(super) fn is_keeper(pid: u32) -> bool {
-    let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command_line = crate::durable::plain::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     command_line.split(|&b| b == 0).nth(1) == Some(KEEPER)
 }
 

@@ -55,7 +55,7 @@ pub(super) fn write(file: &DiskFile, grant: &LockMetadata) -> Result<(), DiskErr
 
 /// The last grant, as it was made; `None` when the file does not tell, or tells of an earlier one.
 pub(super) fn last_grant(path: &Path, repository: &str) -> Option<LockMetadata> {
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = crate::durable::plain::read(path).ok()?;
     let (first, rest) = bytes.split_at_checked(LENGTH)?;
     let number = parse(first.try_into().ok()?)?;
     match parse_metadata(rest, repository) {

@@ -60,7 +60,8 @@ pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     let mut waiting = Vec::new();
     for (number, path) in tickets(&paths.line)? {
         if is_living(&path)? {
-            let note = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let note =
+                crate::durable::plain::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
             waiting.push(Waiter { number, note });
         }
     }
@@ -107,7 +108,9 @@ impl Ticket {
     pub(super) fn predecessor(&self) -> Result<Option<Waiter>, DiskError> {
         for (number, path) in tickets(&self.line)?.into_iter().rev().filter(|(n, _)| *n < self.number) {
             if is_living(&path)? {
-                let note = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                let note = crate::durable::plain::read(&path)
+                    .ok()
+                    .and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 return Ok(Some(Waiter { number, note }));
             }
         }

@@ -185,7 +185,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path) -> Result<Lines, SnapshotError> {
-        let file = File::open(path).tried("open", path)?;
+        let file = crate::durable::plain::open(path).tried("open", path)?;
         Ok(Lines { path: path.to_owned(), file: BufReader::with_capacity(1 << 16, file), line: Vec::new() })
     }
 

@@ -238,7 +238,7 @@ fn hash_folder(
 }
 
 fn hash_file(path: &Path) -> Result<(String, u64), DiskError> {
-    let mut file = File::open(path).tried("read", path)?;
+    let mut file = crate::durable::open_regular(path).tried("read", path)?;
     let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 16], 0);
     loop {
         match file.read(&mut buffer).tried("read", path)? {
@@ -311,7 +311,7 @@ fn is_workspace(paths: &StatePaths, folder: &Path) -> bool {
 /// Shares the blocks where the file system can, copies them elsewhere; the times come along, for heartbeats
 /// are times.
 fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
-    let mut source = File::open(from).tried("read", from)?;
+    let mut source = crate::durable::open_regular(from).tried("read", from)?;
     let copy = disk.create_new(to, 0o600)?;
     if rustix::fs::ioctl_ficlone(copy.as_file(), &source).is_err() {
         let (mut buffer, mut at) = (vec![0; 1 << 16], 0);

@@ -197,7 +197,7 @@ fn is_root_or_us(uid: u32) -> bool {
 fn is_private(group: u32) -> bool {
     let Ok(Some(user)) = User::from_uid(Uid::effective()) else { return false };
     let Ok(Some(found)) = Group::from_gid(Gid::from_raw(group)) else { return false };
-    let Ok(accounts) = std::fs::read_to_string("/etc/passwd") else { return false };
+    let Ok(accounts) = crate::durable::plain::read_text("/etc/passwd") else { return false };
     user.gid == found.gid && is_only_of(&user.name, &found, &accounts)
 }
 
@@ -263,11 +263,11 @@ fn is_of_this_user(list: &[AclEntry], group: u32) -> bool {
 
 /// Whether an owner is nobody in this user namespace: see the module.
 fn is_unmapped(uid: u32, path: &Path) -> bool {
-    let number = |file: &str| std::fs::read_to_string(file).ok()?.trim().parse::<u32>().ok();
+    let number = |file: &str| crate::durable::plain::read_text(file).ok()?.trim().parse::<u32>().ok();
     if number("/proc/sys/kernel/overflowuid") != Some(uid) {
         return false;
     }
-    let Ok(map) = std::fs::read_to_string("/proc/self/uid_map") else { return false };
+    let Ok(map) = crate::durable::plain::read_text("/proc/self/uid_map") else { return false };
     match is_given(uid, &map) {
         Given::All => false,
         Given::No => true,

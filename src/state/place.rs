@@ -110,7 +110,8 @@ fn is_renumbered(folder: &Path) -> bool {
 
 /// The machine's id; empty where there is none.
 fn machine_id() -> String {
-    std::fs::read_to_string("/etc/machine-id").map_or_else(|_| String::new(), |id| id.trim().to_owned())
+    crate::durable::plain::read_text("/etc/machine-id")
+        .map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 
 fn born(folder: &Path) -> Option<String> {

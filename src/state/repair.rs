@@ -130,7 +130,7 @@ fn first_lines(paths: &StatePaths) -> Result<Vec<(PathBuf, FirstLine)>, StateErr
 
 fn first_line(path: &Path) -> Option<FirstLine> {
     let mut start = Vec::new();
-    std::fs::File::open(path).ok()?.take(LONGEST_FIRST_LINE).read_to_end(&mut start).ok()?;
+    crate::durable::plain::open(path).ok()?.take(LONGEST_FIRST_LINE).read_to_end(&mut start).ok()?;
     let frame = log::decode(&start).filter(|frame| frame.seq == 0)?;
     serde_json::from_slice(frame.payload).ok()
 }

@@ -51,7 +51,7 @@ fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskE
     // The caller holds the lock of the identity: by its new file others would take it meanwhile.
     let is_in_place = path.extension() != Some(OsStr::new("json")) && path != paths.state_lock();
     if found.is_file() && found.nlink() > 1 && is_in_place {
-        replace_with(disk, path, |out| io::copy(&mut File::open(path)?, out).map(drop))?;
+        replace_with(disk, path, |out| io::copy(&mut crate::durable::plain::open(path)?, out).map(drop))?;
         disk.set_mode(path, found.permissions().mode() & 0o7777)?;
     }
     Ok(())

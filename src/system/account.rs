@@ -42,7 +42,7 @@ pub fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
 }
 
 fn language() -> String {
-    let files = LOCALE_FILES.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    let files = LOCALE_FILES.iter().filter_map(|path| crate::durable::plain::read_text(path).ok());
     let named = files.filter_map(|text| language_in(&text)).next();
     named.unwrap_or_else(|| USUAL_LANG.to_owned())
 }

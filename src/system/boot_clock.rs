@@ -13,7 +13,7 @@ use super::process::ProcessIdentity;
 fn shift_ms() -> i64 {
     static SHIFT: OnceLock<i64> = OnceLock::new();
     *SHIFT.get_or_init(|| {
-        let offsets = std::fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+        let offsets = crate::durable::plain::read_text("/proc/self/timens_offsets").unwrap_or_default();
         parse(&offsets).unwrap_or(0)
     })
 }

@@ -116,7 +116,7 @@ impl Cgroup {
     /// # Errors
     /// When it may not be read.
     pub fn is_populated(&self) -> io::Result<bool> {
-        match std::fs::read_to_string(self.path.join("cgroup.events")) {
+        match crate::durable::plain::read_text(self.path.join("cgroup.events")) {
             Ok(events) => Ok(events.lines().any(|line| line == "populated 1")),
             Err(e) if is_gone(&e) => Ok(false),
             Err(e) => Err(e),
@@ -128,7 +128,7 @@ impl Cgroup {
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         let mut found = Vec::new();
         for group in self.tree() {
-            let pids = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            let pids = crate::durable::plain::read_text(group.join("cgroup.procs")).unwrap_or_default();
             found.extend(pids.lines().filter_map(|pid| ProcessIdentity::of(pid.parse().ok()?)));
         }
         found
@@ -207,7 +207,7 @@ pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
 /// Whether a process is kept from running by its control group, or one above that.
 pub(super) fn is_frozen(pid: u32) -> bool {
     let events = group_of(&pid.to_string()).map(|group| group.join("cgroup.events"));
-    let events = events.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let events = events.and_then(|path| crate::durable::plain::read_text(path).ok()).unwrap_or_default();
     events.lines().any(|line| line == "frozen 1")
 }
 
@@ -217,16 +217,16 @@ fn own_group() -> Option<PathBuf> {
 }
 
 fn group_of(process: &str) -> Option<PathBuf> {
-    let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    let groups = crate::durable::plain::read_text(format!("/proc/{process}/cgroup")).ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = crate::durable::plain::read_text("/proc/self/mountinfo").ok()?;
     let folder = mounts.lines().find_map(|line| folder_in(line, own))?;
     (folder.is_dir() && is_cgroup2(&folder)).then_some(folder)
 }
 
 /// Where the unified hierarchy is mounted.
 fn hierarchy() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = crate::durable::plain::read_text("/proc/self/mountinfo").ok()?;
     let is_unified =
         |line: &&str| line.split_once(" - ").is_some_and(|(_, kind)| kind.starts_with("cgroup2 "));
     let line = mounts.lines().find(is_unified)?;

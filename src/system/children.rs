@@ -33,7 +33,7 @@ pub fn use_of_this_process() -> Option<ResourceUse> {
 /// The most memory that a process has had since it became what it is, bytes.
 #[must_use]
 pub fn memory_high_water(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
 }

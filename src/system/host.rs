@@ -54,7 +54,8 @@ impl Host {
     #[must_use]
     pub fn this() -> Host {
         let line = |path| {
-            std::fs::read_to_string(path).map_or_else(|_| String::new(), |s: String| s.trim().to_owned())
+            crate::durable::plain::read_text(path)
+                .map_or_else(|_| String::new(), |s: String| s.trim().to_owned())
         };
         Host {
             boot_id: line("/proc/sys/kernel/random/boot_id"),
@@ -114,7 +115,7 @@ fn namespace_inode() -> u64 {
 }
 
 fn kernel_start() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let stat = crate::durable::plain::read_text("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 

@@ -144,7 +144,7 @@ impl Stat {
     fn read(pid: u32) -> io::Result<Stat> {
         // At one go: the kernel writes it anew for every read.
         let mut text = [0; STAT_LENGTH];
-        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+        let length = crate::durable::plain::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
         let stat = Stat::parse(&text[..length]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         Ok(Stat { start_time: unshifted(stat.start_time), ..stat })
     }
@@ -250,7 +250,7 @@ pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
 /// The arguments of a process; empty for a zombie or when they may not be read.
 #[must_use]
 pub fn command_line(pid: u32) -> Vec<String> {
-    let text = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = crate::durable::plain::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     text.split(|&b| b == 0)
         .filter(|a| !a.is_empty())
         .map(|a| String::from_utf8_lossy(a).into_owned())
@@ -262,7 +262,7 @@ pub fn command_line(pid: u32) -> Vec<String> {
 /// # Errors
 /// When it may not be read or the process is gone.
 pub fn environment_of(pid: u32) -> io::Result<Vec<Vec<u8>>> {
-    let text = std::fs::read(format!("/proc/{pid}/environ"))?;
+    let text = crate::durable::plain::read(format!("/proc/{pid}/environ"))?;
     Ok(text.split(|&b| b == 0).filter(|e| !e.is_empty()).map(<[u8]>::to_vec).collect())
 }
 

@@ -165,6 +165,7 @@ fn is_alive(process: &ProcessIdentity) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use std::os::fd::AsFd;
 

@@ -158,7 +158,7 @@ impl Sender {
             builder = builder.tls_certs_only(Vec::new());
         } else if let Some(path) = &self.ca_file {
             let unreadable = |e: &dyn std::fmt::Display| format!("cannot use {}: {e}", path.display());
-            let pem = std::fs::read(path).map_err(|e| unreadable(&e))?;
+            let pem = crate::durable::plain::read(path).map_err(|e| unreadable(&e))?;
             let certificates =
                 reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| unreadable(&in_one_line(&e)))?;
             builder = builder.tls_certs_merge(certificates);

@@ -188,6 +188,7 @@ pub fn command(key: Key) -> Option<Command> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use std::collections::HashSet;
 

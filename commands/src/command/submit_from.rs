@@ -126,7 +126,7 @@ fn open(context: &mut Context, file: &Path) -> Result<Box<dyn BufRead>, CliError
     let cannot = |e: io::Error| {
         CliError::new(ErrorKind::Failed, format!("cannot read {}: {e}", file.display())).code("input")
     };
-    let opened = File::open(file).map_err(cannot)?;
+    let opened = recovery::durable::plain::open(file).map_err(cannot)?;
     if opened.metadata().map_err(cannot)?.is_dir() {
         return Err(cannot(io::Error::from(io::ErrorKind::IsADirectory)));
     }

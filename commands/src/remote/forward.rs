@@ -96,7 +96,7 @@ fn read_token(file: &Path) -> Result<String, CliError> {
         let message = format!("cannot read the token in {}: {e}", file.display());
         CliError::new(ErrorKind::NotAuthorised, message)
     };
-    let opened = File::open(file).map_err(cannot)?;
+    let opened = recovery::durable::plain::open(file).map_err(cannot)?;
     let found = opened.metadata().map_err(cannot)?;
     let what = format!("the token file {}", file.display());
     check_way(file).and_then(|()| check_file(file, &found)).map_err(|by| exposed(&what, &by))?;
@@ -155,7 +155,7 @@ fn read_input(file: &str) -> Result<Vec<u8>, CliError> {
             let mut bytes = Vec::new();
             io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
         }
-        path => std::fs::read(path),
+        path => recovery::durable::plain::read(path),
     };
     read.map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot read {file}: {e}")).code("input"))
 }

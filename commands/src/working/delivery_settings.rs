@@ -73,6 +73,6 @@ fn secret(source: &SecretSource) -> Result<Secret, CliError> {
         let message = format!("the secret in {} cannot be used: {why}", path.display());
         CliError::new(ErrorKind::Usage, message).code("configuration")
     };
-    let text = std::fs::read_to_string(path).map_err(|e| unusable(&e.to_string()))?;
+    let text = recovery::durable::plain::read_text(path).map_err(|e| unusable(&e.to_string()))?;
     Secret::parse(&text).ok_or_else(|| unusable("it must be whsec_ and 24 to 64 bytes in base64"))
 }

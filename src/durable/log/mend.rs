@@ -28,7 +28,7 @@ pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
         return Ok(false);
     }
     let path = SegmentFile::named(&log.options.folder, end.segment).path;
-    let Ok(file) = std::fs::File::open(&path) else { return Ok(false) };
+    let Ok(file) = crate::durable::plain::open(&path) else { return Ok(false) };
     let mut around = [0; 2];
     let read = file.read_at(&mut around, end.tail.saturating_sub(1)).tried("read", &path)?;
     let behind = read == 2 && around[1] != 0;

@@ -45,7 +45,7 @@ impl SegmentHeader {
 /// What the system says; it is then as it was.
 #[track_caller]
 pub fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
-    let content = std::fs::read(path).tried("read", path)?;
+    let content = crate::durable::plain::read(path).tried("read", path)?;
     let Some(Frame { seq: 0, payload, len }) = frame::decode(&content) else { return Ok(false) };
     let Ok(mut header) = serde_json::from_slice::<serde_json::Value>(payload) else { return Ok(false) };
     if header["state_id"] != from {
@@ -105,7 +105,7 @@ impl SegmentFile {
     pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
-        let mut file = File::open(&self.path).tried("open", &self.path)?;
+        let mut file = crate::durable::plain::open(&self.path).tried("open", &self.path)?;
         let len = file.metadata().tried("look at", &self.path)?.len();
         if offset >= len {
             return Ok(());

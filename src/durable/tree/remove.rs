@@ -506,6 +506,6 @@ pub(crate) fn is_on_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
 
 /// The mount of an open folder as `/proc` tells it.
 fn mount_in_proc(folder: BorrowedFd<'_>) -> Option<u64> {
-    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", folder.as_raw_fd())).ok()?;
+    let told = crate::durable::plain::read_text(format!("/proc/self/fdinfo/{}", folder.as_raw_fd())).ok()?;
     told.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }

@@ -159,6 +159,7 @@ fn wait_for(pipe: &File) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use std::io::Write;
 

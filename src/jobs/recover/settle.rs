@@ -438,7 +438,7 @@ fn why_not_started(dir: &StateDir, id: &JobId) -> String {
 /// What follows this mark in the last line that has it, near the end of a file.
 fn last_words(log: &std::path::Path, mark: &str) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
-    let mut file = std::fs::File::open(log).ok()?;
+    let mut file = crate::durable::plain::open(log).ok()?;
     let from = file.metadata().ok()?.len().saturating_sub(LOG_TAIL);
     file.seek(SeekFrom::Start(from)).ok()?;
     let mut tail = Vec::new();

@@ -73,7 +73,7 @@ impl Asked {
         let name = Signal::try_from(self.signal).map_or("a signal", Signal::as_str);
         let sender = match self.pid {
             0 => "a process that cannot be seen from here".to_owned(),
-            pid => match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+            pid => match crate::durable::plain::read_text(format!("/proc/{pid}/comm")) {
                 Ok(program) => format!("process {pid} ({})", program.trim_end()),
                 Err(_) => format!("process {pid}"),
             },

@@ -66,7 +66,7 @@ impl Report {
 
     /// Puts `/dev/null` in its place, for the command.
     pub(super) fn give_way() -> io::Result<()> {
-        Ok(dup2_stdin(&std::fs::File::open("/dev/null")?)?)
+        Ok(dup2_stdin(&crate::durable::plain::open("/dev/null")?)?)
     }
 
     pub(super) fn tell(self, failure: &StartFailure) {

@@ -77,7 +77,9 @@ fn reap_any() -> (HashMap<u32, WaitStatus>, bool) {
 
 fn children_of(pid: u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let lists = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let lists = tasks
+        .flatten()
+        .filter_map(|task| crate::durable::plain::read_text(task.path().join("children")).ok());
     lists
         .flat_map(|l| l.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<u32>>())
         .collect()

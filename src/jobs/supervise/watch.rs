@@ -212,8 +212,8 @@ impl Watch<'_, '_, '_> {
 
 /// Whether a process, which may be a zombie, has a handler for SIGTERM or SIGHUP.
 fn handles_requests_to_end(pid: Pid) -> bool {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let status = crate::durable::plain::read_text(format!("/proc/{}/status", pid.as_raw_nonzero()))
+        .unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let caught = caught.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
     [Signal::TERM, Signal::HUP].iter().any(|signal| caught & (1 << (signal.as_raw() - 1)) != 0)

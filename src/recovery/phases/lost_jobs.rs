@@ -88,7 +88,8 @@ fn ids_in(place: &Damage) -> Vec<JobId> {
     }
     let len = usize::try_from(place.len.min(SEARCHED)).unwrap_or(0);
     let mut bytes = vec![0; len];
-    let read = std::fs::File::open(&place.path).and_then(|f| f.read_exact_at(&mut bytes, place.offset));
+    let read =
+        crate::durable::plain::open(&place.path).and_then(|f| f.read_exact_at(&mut bytes, place.offset));
     if read.is_err() {
         return Vec::new(); // The place itself is reported.
     }

@@ -157,6 +157,7 @@ pub fn suggest(code: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use std::path::Path;
 

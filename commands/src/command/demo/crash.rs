@@ -78,5 +78,5 @@ fn emptied(dir: &StateDir, path: PathBuf) -> Result<PathBuf, CliError> {
 }
 
 fn content_of(path: &Path) -> Result<Vec<u8>, CliError> {
-    std::fs::read(path).map_err(|e| failed("read a file to damage", &e))
+    recovery::durable::plain::read(path).map_err(|e| failed("read a file to damage", &e))
 }

@@ -183,13 +183,13 @@ impl Stage {
 
     /// What is in a file of the stage; nothing when there is none yet.
     pub(super) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.root.join(name)).unwrap_or_default()
+        recovery::durable::plain::read_text(self.root.join(name)).unwrap_or_default()
     }
 
     /// The number that the counting job has saved.
     pub(super) fn checkpoint_of(&self, name: &str) -> Option<u32> {
         let path = self.dir.paths.job(name).ok()?.checkpoint();
-        fs::read_to_string(path).ok()?.trim().parse().ok()
+        recovery::durable::plain::read_text(path).ok()?.trim().parse().ok()
     }
 
     /// Adds a line to the witness file, as the jobs do.

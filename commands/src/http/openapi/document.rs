@@ -48,6 +48,7 @@ pub(in crate::http) fn description() -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use super::*;
 

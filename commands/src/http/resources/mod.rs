@@ -58,6 +58,7 @@ fn is_like(template: &str, path: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests read what was written.
 mod tests {
     use super::*;
     use crate::http::endpoint::Act;
