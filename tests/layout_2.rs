@@ -181,6 +181,35 @@ fn what_cannot_be_moved_is_told_and_read_where_it_is() {
     assert!(open(&root).paths.attempts().join("runs/output.log").exists());
 }
 
+/// Who may rename what the server made gives it the name of a record: the output, whose content the job chose.
+#[test]
+fn file_of_the_server_that_another_user_renamed_is_no_record() {
+    if !is_root() {
+        return skipped("giving a folder to another user needs root");
+    }
+    let folder = common::scratch();
+    let root = folder.path().join("state");
+    let dir = running_in_layout_2(&root);
+    let workspace = dir.paths.jobs().join("runs");
+    let sentinel = std::fs::read_to_string(workspace.join("sentinel.json")).unwrap();
+    let mut foreign = std::process::Command::new("sleep").arg("600").env_clear().spawn().unwrap();
+    let own = format!("\"pid\":{}", std::process::id());
+    let forged = sentinel.replace(&own, &format!("\"pid\":{}", foreign.id()));
+    std::fs::write(workspace.join("output.log"), forged).unwrap();
+    std::fs::rename(workspace.join("output.log"), workspace.join("sentinel.json")).unwrap();
+    std::os::unix::fs::chown(&workspace, Some(SOMEBODY), None).unwrap();
+    for when in ["before", "after"] {
+        let dir = open(&root);
+        let paths = dir.paths.job("runs").unwrap();
+        assert!(Sentinel::read(&paths.sentinel()).unwrap().whole().is_none(), "{when}");
+        recovered(&dir);
+    }
+    assert!(foreign.try_wait().unwrap().is_none());
+    foreign.kill().unwrap();
+    foreign.wait().unwrap();
+    assert_eq!(job(&Queue::open(&open(&root)).unwrap(), "runs").status, JobStatus::Crashed);
+}
+
 /// A job gave its workspace to another user, who left links, somebody's file by a second name, and a folder of root's.
 #[test]
 fn what_another_user_left_in_the_place_of_files_stays_the_jobs() {
@@ -211,12 +240,11 @@ fn what_another_user_left_in_the_place_of_files_stays_the_jobs() {
     let (_, queue) = recovered(&dir);
     let dir = open(&root);
     let attempts = dir.paths.attempts().join("runs");
-    assert!(attempts.join("sentinel.json").is_file());
-    for name in ["output.log", "exit.json", "command.json", "attempts"] {
+    for name in ["sentinel.json", "output.log", "exit.json", "command.json", "attempts"] {
         assert!(workspace.join(name).symlink_metadata().is_ok(), "{name} is the job's");
-        assert!(attempts.join(name).symlink_metadata().is_err(), "{name} was taken for the server's");
+        assert!(Sentinel::read(&attempts.join(name)).is_ok_and(|read| read.whole().is_none()), "{name}");
     }
-    assert_eq!(job(&queue, "runs").status, JobStatus::Crashed);
+    assert_eq!(job(&queue, "runs").status, JobStatus::Crashed, "by its policy: that it was begun is known");
     assert_eq!(Output::of(&dir, &job(&queue, "runs"), None).unwrap().tail(9).unwrap(), "");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
     assert_eq!(std::fs::metadata(outside.join("secret")).unwrap().nlink(), 2);

@@ -1,7 +1,6 @@
 //! Finds and reads the configuration: the file, our variables, the flags. The library merges them.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 

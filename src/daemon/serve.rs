@@ -258,6 +258,9 @@ fn come_up_safely(dir: &StateDir, safe: &SafeMode) -> Result<(), DaemonError> {
 
 fn take_lock(dir: &StateDir) -> Result<FileLock, DaemonError> {
     let path = dir.paths.daemon_lock();
+    if !dir.paths.daemon().is_dir() {
+        dir.disk.ensure_dir(&dir.paths.daemon()).map_err(|e| DaemonError::Lock(e.into()))?;
+    }
     let lock =
         FileLock::acquire(&dir.disk, &path, std::time::Duration::from_millis(250)).map_err(|e| match e {
             LockError::Held { holder, .. } => DaemonError::Running { holder },

@@ -14,11 +14,13 @@ use std::path::{Path, PathBuf};
 
 use super::grip::life_of;
 use super::process_table::ProcessTable;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Tried};
+use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, replace};
 use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, EARLIER, JobPaths, StateDir};
 
+/// What stands in the place of a sentinel that was in the workspace of another user. It counts as damaged.
+const NO_EVIDENCE: &str = "it was in the workspace of another user\n";
 /// How the name of a folder begins that is being filled; no job's name begins with a dot.
 const MOVING: &str = ".moving-";
 
@@ -126,34 +128,36 @@ enum Step {
 
 fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, DiskError> {
     let Ok(new) = dir.paths.job_of_this_layout(&id.to_string()) else { return Ok(Step::Nothing) };
-    let (old, disk) = (new.clone().of_layout_2(), &dir.disk);
-    if new.attempts.exists() || !has_files(&old, &moving(&new)) {
+    let (old, disk, filling) = (new.clone().of_layout_2(), &dir.disk, moving(&new));
+    if new.attempts.exists() || !has_files(&old, &filling) {
         return Ok(Step::Nothing);
     }
-    let filling = moving(&new);
-    let moved_lock = filling.join("sentinel.lock");
-    let lock = if moved_lock.is_file() { moved_lock } else { old.sentinel_lock() };
-    let _lock = match FileLock::try_acquire(disk, &lock) {
-        Ok(lock) => Some(lock),
-        Err(LockError::Held { .. }) => return Ok(Step::Lives),
-        // Something else has the lock's name, which is never renamed by a server: only processes can tell.
-        Err(LockError::Disk(e)) if crate::durable::is_not_regular(&e.source) => {
+    let is_of_the_server = dir.paths.is_of_the_server(&old.workspace);
+    // In the workspace of another user no lock says anything: processes do.
+    let _lock = match is_of_the_server.then(|| lock_of(&old, &filling, disk)) {
+        Some(Ok(lock)) => Some(lock),
+        Some(Err(LockError::Held { .. })) => return Ok(Step::Lives),
+        Some(Err(LockError::Disk(e))) if !crate::durable::is_not_regular(&e.source) => return Err(e),
+        _ => {
             let life = life_of(dir, id, table);
             if !life.processes.is_empty() || life.doubt.is_some() {
                 return Ok(Step::Lives);
             }
             None
         }
-        Err(LockError::Disk(e)) => return Err(e),
     };
     disk.ensure_dir(&dir.paths.attempts())?;
     disk.ensure_dir(&filling)?;
-    move_earlier(disk, &old, &filling)?;
-    // A second name is a backup's of hard links, unless somebody else could make names here.
-    let may_be_linked = is_our_folder(&old.workspace);
-    let is_ours = |path: &Path| is_our_file(path, may_be_linked);
-    for name in ATTEMPT_FILES {
+    if is_of_the_server {
+        move_earlier(disk, &old, &filling)?;
+    } else {
+        // That an attempt was begun is all that is taken from there, and what it printed.
+        replace(disk, &filling.join("sentinel.json"), NO_EVIDENCE.as_bytes())?;
+    }
+    let names = if is_of_the_server { &ATTEMPT_FILES[..] } else { &["output.log"] };
+    for name in names {
         let (from, to) = (old.workspace.join(name), filling.join(name));
+        let is_ours = |path: &Path| is_our_file(path, is_of_the_server);
         if is_ours(&from) && to.symlink_metadata().is_err() {
             rename(disk, &from, &to)?;
             give_back_unless(disk, &to, &from, is_ours(&to))?;
@@ -161,6 +165,13 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
     }
     disk.rename(&filling, &new.attempts, false)?;
     Ok(Step::Moved)
+}
+
+/// The job's lock, wherever a move that was cut short has left it.
+fn lock_of(old: &JobPaths, filling: &Path, disk: &Disk) -> Result<FileLock, LockError> {
+    let moved = filling.join("sentinel.lock");
+    let there = if moved.is_file() { moved } else { old.workspace.join("sentinel.lock") };
+    FileLock::try_acquire(disk, &there)
 }
 
 fn moving(paths: &JobPaths) -> PathBuf {

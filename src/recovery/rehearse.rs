@@ -1,19 +1,19 @@
 //! A recovery on a private copy of the state directory: shows what would happen and changes nothing.
 //!
 //! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
-//! until one of the two is written). Of what a job keeps in its workspace only the files that recovery reads
-//! are; its outputs are as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
+//! until one of the two is written). Workspaces, and trashes, belong to the jobs, who may have given them to others: the
+//! copy has empty ones, with an empty checkpoint where there is one, and nobody looks into them; only in layout 2 the
+//! server's own files come along. Outputs are as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
 //! somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
 //!
 //! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
 //! which name to look for them ([`StatePaths::as_known`]); no signal is sent and no supervisor is started,
 //! as in every recovery. Lock files of the original: probed, never taken.
 //!
-//! **The proof.** SHA-256 of every file of the original, before and after. What differs is named; it was
+//! **The proof.** SHA-256 of every file of the server's in the original, before and after. What differs is named; it was
 //! not this process. When nothing that could have written lives, nothing may differ.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -27,18 +27,15 @@ use super::phases::{Recovery, Settings};
 use super::run::{RunError, RunOptions};
 use super::{GraphError, RecoveryOutcome, read_current};
 use crate::durable::tree::remove_tree;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held, is_temporary_name};
+use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held};
 use crate::state::names::decode;
-use crate::state::{Standing, StateDir, StateError, StatePaths};
+use crate::state::{ATTEMPT_FILES, CHECKPOINT, Standing, StateDir, StateError, StatePaths};
 
 /// How often a copy is begun again because somebody wrote meanwhile.
 const COPIES: usize = 5;
 
 /// What a job printed, in this attempt or an earlier one.
 const OUTPUT: &str = "output.log";
-/// The files of a workspace that recovery reads, in layout 2 too; the rest is the job's own.
-const READ: &[&str] = &["sentinel.json", "sentinel.lock", "command.json", "exit.json", "checkpoint"];
-
 /// Locks that are held for moments only: those held now are given back before the copy is ready.
 const MOMENTARY: &[&str] =
     &["append.lock", "sync.lock", "state.lock", "names.lock", "checkpoint.lock", "import.lock"];
@@ -219,7 +216,9 @@ fn hash_folder(
         let path = below.join(entry.file_name());
         let full = root.join(&path);
         let Some(kind) = kind_of(&entry, &full)? else { continue };
-        if kind.is_dir() {
+        if kind.is_dir() && is_of_jobs(&path) {
+            files.insert(path, ("folder of a job".to_owned(), 0));
+        } else if kind.is_dir() {
             hash_folder(root, &path, files)?;
         } else if kind.is_symlink() {
             let target = std::fs::read_link(&full).unwrap_or_default();
@@ -282,30 +281,59 @@ fn copy_folder(
     paths: &StatePaths,
 ) -> Result<(), RehearseError> {
     disk.create_dir(&to.join(below))?;
-    let is_workspace = is_workspace(paths, &from.join(below));
     for entry in entries(&from.join(below))? {
         let (name, path) = (entry.file_name(), below.join(entry.file_name()));
         let Some(kind) = kind_of(&entry, &from.join(&path))? else { continue };
-        let is_read = READ.iter().any(|read| name == *read) || is_temporary_name(&name);
         let is_output = name == OUTPUT && from.join(&path).starts_with(paths.attempts());
-        if kind.is_dir() && !is_workspace {
-            copy_folder(disk, from, to, &path, paths)?;
+        if kind.is_dir() && is_of_jobs(&path) {
+            copy_own_of_workspace(disk, &from.join(&path), &to.join(&path), paths)?;
         } else if kind.is_dir() {
-            disk.create_dir(&to.join(&path))?;
-        } else if kind.is_file() && !is_output && (!is_workspace || is_read) {
-            gone_is_none(copy_file(disk, &from.join(&path), &to.join(&path)))?;
+            copy_folder(disk, from, to, &path, paths)?;
+        } else if kind.is_file() && is_output {
+            copy_length(disk, &entry, &to.join(&path))?;
         } else if kind.is_file() {
-            // The job's own: that it is there, and how long it is, is all that counts.
-            let len = entry.metadata().map(|m| m.len()).unwrap_or_default();
-            disk.create_new(&to.join(&path), 0o600)?.truncate(len)?;
+            gone_is_none(copy_file(disk, &from.join(&path), &to.join(&path)))?;
         }
     }
     Ok(())
 }
 
-fn is_workspace(paths: &StatePaths, folder: &Path) -> bool {
-    let is_name = folder.file_name().and_then(|n| n.to_str()).is_some_and(|name| decode(name).is_some());
-    folder.parent() == Some(&paths.jobs()) && is_name
+/// Whether a folder of the state directory holds what jobs made: a workspace, or a trash.
+fn is_of_jobs(below: &Path) -> bool {
+    let mut names = below.iter().filter_map(|name| name.to_str());
+    match (names.next(), names.next(), names.next()) {
+        (Some("jobs"), Some(name), None) => name == ".trash" || decode(name).is_some(),
+        (Some("cleanup" | "orphans"), Some("trash"), None) => true,
+        _ => false,
+    }
+}
+
+/// A folder of its own in the place of what a job made, with what the server knows of it.
+fn copy_own_of_workspace(
+    disk: &Disk,
+    from: &Path,
+    to: &Path,
+    paths: &StatePaths,
+) -> Result<(), RehearseError> {
+    disk.create_dir(to)?;
+    let is_of_layout_2 = paths.may_be_in_workspaces() && paths.is_of_the_server(from);
+    for name in ATTEMPT_FILES.iter().filter(|_| is_of_layout_2) {
+        let (own, copy) = (from.join(name), to.join(name));
+        if own.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            gone_is_none(copy_file(disk, &own, &copy))?;
+        }
+    }
+    let checkpoint = from.join(CHECKPOINT);
+    if checkpoint.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        disk.create_new(&to.join(CHECKPOINT), 0o600)?;
+    }
+    Ok(())
+}
+
+/// What a job printed: that it is there, and how long it is, is all that counts.
+fn copy_length(disk: &Disk, entry: &std::fs::DirEntry, to: &Path) -> Result<(), DiskError> {
+    let len = entry.metadata().map(|found| found.len()).unwrap_or_default();
+    disk.create_new(to, 0o600)?.truncate(len)
 }
 
 /// Shares the blocks where the file system can, copies them elsewhere; the times come along, for heartbeats

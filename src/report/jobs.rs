@@ -161,7 +161,7 @@ impl CheckpointFile {
     #[must_use]
     pub fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
         let path = dir.paths.job(&job.id.to_string()).ok()?.checkpoint();
-        let metadata = std::fs::metadata(&path).ok()?;
+        let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
         let modified_at = metadata.modified().ok()?.into();
         Some(CheckpointFile { path: path.display().to_string(), bytes: metadata.len(), modified_at })
     }

@@ -188,6 +188,17 @@ paths! {
 }
 
 impl StatePaths {
+    /// Whether jobs may still have what the server keeps about them in their workspaces.
+    pub(crate) fn may_be_in_workspaces(&self) -> bool {
+        self.may_be_in_workspaces
+    }
+
+    /// Whether a workspace belongs to the user whom the folder of all of them belongs to, and nobody else can make or
+    /// exchange names in it. In any other one nothing is evidence, whomever a file there belongs to.
+    pub(crate) fn is_of_the_server(&self, workspace: &Path) -> bool {
+        is_of_one_owner(&self.jobs(), workspace)
+    }
+
     /// The paths below a root.
     #[must_use]
     pub fn new(root: PathBuf) -> StatePaths {
@@ -238,7 +249,8 @@ impl StatePaths {
     /// When the id cannot become a file name.
     pub fn job(&self, id: &str) -> Result<JobPaths, BadName> {
         let paths = self.job_of_this_layout(id)?;
-        Ok(if self.may_be_in_workspaces { paths.of_layout_2_if_there() } else { paths })
+        let is_asked = self.may_be_in_workspaces && self.is_of_the_server(&paths.workspace);
+        Ok(if is_asked { paths.of_layout_2_if_there() } else { paths })
     }
 
     /// The same, wherever its files are.
@@ -307,6 +319,12 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 /// Links of these names in a workspace lead to the attempt's files, for people and tools that look for them there.
 /// Nothing of ours follows them.
 pub(crate) const LINKED: [&str; 2] = ["sentinel.json", "command.json"];
+
+fn is_of_one_owner(jobs: &Path, workspace: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(jobs), Ok(found)) = (jobs.symlink_metadata(), workspace.symlink_metadata()) else { return false };
+    found.is_dir() && found.uid() == jobs.uid() && found.mode() & 0o022 == 0
+}
 
 /// The folder that a path of ours lies in.
 pub(super) fn above(path: &Path) -> &Path {

@@ -3,10 +3,11 @@
 //! (segments of logs, locks, the commit page, output) would change there too. So before such a directory begins
 //! a life of its own, each of these files becomes a file of its own.
 //!
-//! Not the files of jobs in their workspaces, beside what the server keeps there: hard links are usual in them.
+//! Nothing in a workspace: it is the job's, who may have given it to another user, and hard links are usual there. Only in
+//! a directory of layout 2 the server's own files are in workspaces, and only in those that are still its own.
 
 use std::ffi::OsStr;
-use std::fs::{DirEntry, File};
+use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -28,8 +29,12 @@ pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> 
         let path = entry.path();
         if path == jobs { Ok(()) } else { unshare_all(disk, paths, &path) }
     })?;
+    if !paths.may_be_in_workspaces() {
+        return Ok(());
+    }
     each_entry(&jobs, &mut |job| {
-        if job.file_name().as_encoded_bytes().starts_with(b".") || !is_folder(job)? {
+        let is_name = !job.file_name().as_encoded_bytes().starts_with(b".");
+        if !is_name || !is_folder(job)? || !paths.is_of_the_server(&job.path()) {
             return Ok(());
         }
         let own = ATTEMPT_FILES.iter().chain(&[EARLIER]);
@@ -50,9 +55,10 @@ fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskE
     }
     // The caller holds the lock of the identity: by its new file others would take it meanwhile.
     let is_in_place = path.extension() != Some(OsStr::new("json")) && path != paths.state_lock();
-    if found.is_file() && found.nlink() > 1 && is_in_place {
+    let is_ours = found.uid() == rustix::process::geteuid().as_raw();
+    if found.is_file() && found.nlink() > 1 && is_in_place && is_ours {
         replace_with(disk, path, |out| io::copy(&mut crate::durable::plain::open(path)?, out).map(drop))?;
-        disk.set_mode(path, found.permissions().mode() & 0o7777)?;
+        disk.set_mode(path, found.permissions().mode() & 0o777)?;
     }
     Ok(())
 }
@@ -105,6 +111,11 @@ mod tests {
             std::fs::hard_link(&path, other.join(number.to_string())).unwrap();
         }
         unshare(&Disk::real(), &StatePaths::new(state.clone())).unwrap();
+        let of_workspace = |name: &str| name.starts_with("jobs/a/");
+        for (name, _) in all.iter().filter(|(name, _)| of_workspace(name)) {
+            assert!(state.join(name).metadata().unwrap().nlink() > 1, "{name} is the job's");
+        }
+        unshare(&Disk::real(), &StatePaths::new(state.clone()).of_layout_2()).unwrap();
         for (name, is_own) in all {
             let found = state.join(name).metadata().unwrap();
             assert_eq!(found.nlink() == 1, is_own, "{name}");

@@ -4,7 +4,6 @@
 //! proc_pid_stat(5), without the shift of a time namespace), within one boot and one process namespace. Signals go
 //! through a pidfd that was opened before the identity was compared, so that they cannot reach a successor.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 

@@ -5,7 +5,6 @@
 //! `--all-or-nothing` by what one record of the queue log holds.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::Path;
 

@@ -1,6 +1,5 @@
 //! The files of a log: `<first sequence number, 20 digits>.log`, each with a header line.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

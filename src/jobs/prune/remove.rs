@@ -342,7 +342,9 @@ fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
         return Ok(());
     }
     dir.disk.sync_dir(&trash)?;
-    dir.disk.sync_dir(&dir.paths.attempts())?;
+    if dir.paths.attempts().exists() {
+        dir.disk.sync_dir(&dir.paths.attempts())?;
+    }
     dir.disk.sync_dir(&dir.paths.jobs())
 }
 
