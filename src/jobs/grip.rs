@@ -1,6 +1,5 @@
 //! Taking hold of a job that is over: while its lock is held, no supervisor can begin anything for it.
 
-use super::layout_2::move_attempts_of;
 use super::process_table::{ProcessTable, Wanted};
 use super::recover::lock_job;
 use crate::durable::{Disk, FileLock, LockError};
@@ -20,10 +19,6 @@ pub struct Grip {
 /// # Errors
 /// [`LockError::Held`] when a supervisor, or somebody else who judges the job, holds it.
 pub fn grip(dir: &StateDir, id: &JobId) -> Result<Grip, LockError> {
-    if dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.is_of_layout_2()) {
-        // What it printed is to outlive its workspace.
-        move_attempts_of(dir, id)?;
-    }
     let paths = dir.paths.job(&id.to_string()).ok();
     let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
     lock_job(dir, id).map(|lock| Grip { _lock: lock, made })

@@ -109,7 +109,7 @@ fn folders_of_jobs(folder: &Path, prefix: &str) -> Result<Vec<JobId>, DiskError>
 ///
 /// # Errors
 /// [`LockError::Held`] when a supervisor lives; what the system says.
-pub(super) fn move_attempts_of(dir: &StateDir, id: &JobId) -> Result<(), LockError> {
+pub(in crate::jobs) fn move_attempts_of(dir: &StateDir, id: &JobId) -> Result<(), LockError> {
     match move_files(dir, id, &ProcessTable::new())? {
         Step::Nothing => Ok(()),
         Step::Moved => Ok(dir.disk.sync_filesystem(&dir.paths.attempts())?),

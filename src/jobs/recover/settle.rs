@@ -11,6 +11,7 @@ use crate::durable::{DiskError, FileLock, LockError, is_not_regular};
 use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
 use crate::jobs::fence;
 use crate::jobs::keeper;
+use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::FreshnessLimits;
 use crate::jobs::traces::real_output;
@@ -273,6 +274,11 @@ pub(crate) fn lock_job(dir: &StateDir, id: &JobId) -> Result<FileLock, LockError
         path: dir.paths.jobs(),
         source: std::io::Error::other(e),
     })?;
+    if dir.paths.may_be_in_workspaces() {
+        // Else it would have a lock and nothing else there; and what it printed is to outlive its workspace.
+        move_attempts_of(dir, id)?;
+    }
+    let paths = dir.paths.job(&id.to_string()).unwrap_or(paths);
     dir.ensure_attempts(&paths)?;
     match FileLock::acquire(&dir.disk, &paths.sentinel_lock(), LOOK_GRACE) {
         Err(LockError::Disk(e)) if is_not_regular(&e.source) => {

@@ -79,8 +79,8 @@ pub(super) fn check_ended(shared: &Shared, queue: &Queue) -> Result<Vec<Finding>
     let told = found.into_iter().map(|file| {
         let name = file.name;
         let sentence = match file.kept {
-            Ok(_) => format!("{name} in its workspace cannot be understood; it is in quarantine now"),
-            Err(why) => format!("{name} in its workspace cannot be understood and was left there: {why}"),
+            Ok(_) => format!("{name} of its attempts cannot be understood; it is in quarantine now"),
+            Err(why) => format!("{name} of its attempts cannot be understood and was left there: {why}"),
         };
         Finding::new(&catalogue::JOB_FILE_DAMAGED, format!("job:{}", file.job), sentence)
     });

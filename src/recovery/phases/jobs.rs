@@ -136,7 +136,7 @@ fn next(then: AfterCrash) -> String {
 fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
     let damaged = judgement.damaged.iter().map(|file| {
-        let sentence = format!("{file} in its workspace cannot be understood; a copy is in quarantine");
+        let sentence = format!("{file} of its attempt cannot be understood; a copy is in quarantine");
         Finding::new(&catalogue::SENTINEL_DAMAGED, object.clone(), sentence)
     });
     damaged.chain(job_findings::of_judgement(judgement)).collect()
