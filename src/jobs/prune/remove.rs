@@ -190,6 +190,8 @@ pub fn prune_some(
     if leaving.is_empty() {
         return Ok(());
     }
+    // Before anything moves: making it durable would make durable too what has left `jobs/` by then, and not where that is.
+    dir.disk.ensure_dir(&dir.paths.trash())?;
     // The second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };
@@ -299,13 +301,18 @@ fn of_judgement(job: &Job, judgement: crate::jobs::Judgement) -> Result<(), Kept
 fn move_away(dir: &StateDir, job: &Job) -> Result<(), KeptJob> {
     let refused = |why: String| kept(job, "job-not-movable", why);
     let told = |e: DiskError| refused(format!("{e}: {}", e.source));
-    for (folder, slot) in folders_of(dir, job).map_err(|e| refused(e.to_string()))? {
-        if std::fs::symlink_metadata(&folder).is_ok() {
-            dir.disk.ensure_dir(&dir.paths.trash()).map_err(told)?;
-            dir.disk.rename(&folder, &dir.paths.trash().join(slot), false).map_err(told)?;
-        }
+    let [workspace, attempts] = folders_of(dir, job).map_err(|e| refused(e.to_string()))?;
+    let trash = dir.paths.trash();
+    let take = |(folder, slot): &(PathBuf, String)| match std::fs::symlink_metadata(folder) {
+        Ok(_) => dir.disk.rename(folder, &trash.join(slot), false),
+        Err(_) => Ok(()),
+    };
+    // What the server kept goes first: a job without it has lost nothing of its own, should the rest be refused.
+    // In layout 2 they are one folder, and that is a workspace.
+    if attempts.0 != workspace.0 {
+        take(&attempts).map_err(told)?;
     }
-    Ok(())
+    take(&workspace).map_err(told)
 }
 
 /// The folders of a job, each with the name of its slot in the trash.
