@@ -325,7 +325,6 @@ fn folders_of(dir: &StateDir, job: &Job) -> Result<[(PathBuf, String); 2], BadNa
 /// A power loss between the two syncs of a rename can leave both names on some file systems: the old one
 /// goes too. No attempt can have begun since, for the job is not resumed while it is in the trash.
 fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), DiskError> {
-    let mut moved = Vec::new();
     for job in jobs.iter().filter_map(|id| state.get(id)) {
         for (folder, name) in folders_of(dir, job).into_iter().flatten() {
             if std::fs::symlink_metadata(&folder).is_err() {
@@ -336,11 +335,11 @@ fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), D
             let slot = free.into_iter().find(|slot| std::fs::symlink_metadata(slot).is_err());
             if let Some(slot) = slot {
                 dir.disk.rename(&folder, &slot, false)?;
-                moved.push(job.id.clone());
             }
         }
     }
-    sync_moves(dir, &moved)
+    // Also what was moved before: whoever did that may have been killed, or been refused, before it was durable.
+    sync_moves(dir, jobs)
 }
 
 fn sync_moves(dir: &StateDir, moved: &[JobId]) -> Result<(), DiskError> {
