@@ -1,5 +1,5 @@
 //! Reading what no job can exchange: files of the kernel and of the host (`/proc`, `/sys`, `/etc`), the server's own ones
-//! outside of `attempts/`, and what whoever calls the program names.
+//! outside of `attempts/`, and what the caller of the program names.
 //!
 //! clippy.toml bans std's functions for it, so that each place says which it means: these, or `open_regular` and
 //! `open_theirs` for what others may have put there.

@@ -4,6 +4,9 @@
 //! still running under a supervisor of that time when the last startup came. The workspace may belong to another user:
 //! each name is moved first, without being opened, to where nobody else can change it, and is looked at there. What is
 //! none of the server's (no regular file with one name and the server's owner) gets its name in the workspace back.
+//! Of a workspace that belongs to another user only the output is taken: a user who may rename the server's files there
+//! can give each of them the name of a record, with what the job chose to print in it. That an attempt was begun is
+//! noted by a sentinel that proves nothing.
 //!
 //! The folder of a job is filled as `attempts/.moving-<id>` and gets its name at the end. Until then everybody reads the
 //! workspace and finds the job's lock held; after a kill the next startup goes on from where it was, and until then a
@@ -151,8 +154,11 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
     if is_of_the_server {
         move_earlier(disk, &old, &filling)?;
     } else {
-        // That an attempt was begun is all that is taken from there, and what it printed.
-        replace(disk, &filling.join("sentinel.json"), NO_EVIDENCE.as_bytes())?;
+        let sentinel = filling.join("sentinel.json");
+        // What a move had taken before the workspace was given away stays.
+        if sentinel.symlink_metadata().is_err() {
+            replace(disk, &sentinel, NO_EVIDENCE.as_bytes())?;
+        }
     }
     let names = if is_of_the_server { &ATTEMPT_FILES[..] } else { &["output.log"] };
     for name in names {

@@ -1,10 +1,10 @@
 //! A recovery on a private copy of the state directory: shows what would happen and changes nothing.
 //!
 //! **The copy.** Every file of ours is copied (shared with the original where the file system can do that,
-//! until one of the two is written). Workspaces, and trashes, belong to the jobs, who may have given them to others: the
-//! copy has empty ones, with an empty checkpoint where there is one, and nobody looks into them; only in layout 2 the
-//! server's own files come along. Outputs are as long and empty. A holder of a lock file of the original (a supervisor, a daemon,
-//! somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
+//! until one of the two is written). Workspaces, and trashes, belong to the jobs, which may have given them to other
+//! users: the copy has empty ones, with an empty checkpoint where there is one, and nothing looks into them; only in
+//! layout 2 the server's own files come along. Outputs are as long and empty. A holder of a lock file of the original
+//! (a supervisor, a daemon, somebody under `lock`) holds it in the copy too: this process takes it there in their stead.
 //!
 //! **What is only looked at.** Processes: jobs that live know the original's paths, so the copy knows by
 //! which name to look for them ([`StatePaths::as_known`]); no signal is sent and no supervisor is started,

@@ -194,7 +194,7 @@ impl StatePaths {
     }
 
     /// Whether a workspace belongs to the user whom the folder of all of them belongs to, and nobody else can make or
-    /// exchange names in it. In any other one nothing is evidence, whomever a file there belongs to.
+    /// exchange names in it. In any other one nothing is evidence, not even a file of the server's.
     pub(crate) fn is_of_the_server(&self, workspace: &Path) -> bool {
         is_of_one_owner(&self.jobs(), workspace)
     }

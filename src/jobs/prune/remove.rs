@@ -190,7 +190,8 @@ pub fn prune_some(
     if leaving.is_empty() {
         return Ok(());
     }
-    // Before anything moves: making it durable would make durable too what has left `jobs/` by then, and not where that is.
+    // Before anything moves: making it durable would make durable too what has left `jobs/` by then, and not where that
+    // is.
     dir.disk.ensure_dir(&dir.paths.trash())?;
     // The second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
@@ -338,7 +339,7 @@ fn end_moves(dir: &StateDir, state: &QueueState, jobs: &[JobId]) -> Result<(), D
             }
         }
     }
-    // Also what was moved before: whoever did that may have been killed, or been refused, before it was durable.
+    // Also what was moved before: that process may have been killed, or been refused, before it was durable.
     sync_moves(dir, jobs)
 }
 

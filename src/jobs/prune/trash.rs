@@ -72,8 +72,9 @@ const LONGEST: u64 = 1 << 20;
 /// How the name of a slot begins that is being deleted: what is left of it is not looked at for work again.
 const GOING: &str = "going-";
 
-/// Deletes slots of the trash that are [`slots_without_job`], workspaces before what is kept about their attempts. Git work that is in one of them all the same, because
-/// somebody passed its cleanup over or came after it, is kept first; what is in use stays.
+/// Deletes slots of the trash that are [`slots_without_job`], workspaces before what is kept about their attempts. Git
+/// work that is in one of them all the same, because somebody passed its cleanup over or came after it, is kept first;
+/// what is in use stays.
 ///
 /// # Errors
 /// When the trash cannot be opened.
