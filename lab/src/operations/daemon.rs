@@ -15,6 +15,7 @@ use recovery::startup::StartedBy;
 use recovery::state::StateDir;
 use recovery::system::docker::EngineChoice;
 
+use super::odd::remove_if_empty;
 use super::stage::actor;
 use super::{Operation, Stage, supervisor};
 use crate::Error;
@@ -97,13 +98,14 @@ fn when_all<'a>(dir: &'a StateDir, is_so: &'a dyn Fn(&Job) -> bool) -> impl Fn()
     }
 }
 
-/// A daemon that cannot start any supervisor.
+/// A daemon that cannot start any supervisor, and whose folder went when the state directory was open already.
 pub(super) const DAEMON_ALONE: Operation =
     Operation { name: "daemon-alone", prepare: jobs, run: daemon_alone };
 
 fn daemon_alone(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     ["a", "b"].iter().for_each(|id| stage.acknowledge(Fact::job(id, 1, &["queued"])));
+    remove_if_empty(&dir, &dir.paths.daemon())?;
     let are_held = || recovery::jobs::starts_held(&dir).is_some();
     // A folder seems to be executable until it is executed.
     Ok(serve(&dir, settings(vec!["/".into()]), &mut |_, _| {}, &are_held)?)

@@ -51,8 +51,9 @@ fn all_the_same(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-fn remove_if_empty(dir: &StateDir, folder: &Path) -> Result<(), Error> {
-    if std::fs::read_dir(folder)?.next().is_none() {
+/// Removes a folder with nothing in it; one that went already is no error.
+pub(super) fn remove_if_empty(dir: &StateDir, folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() && std::fs::read_dir(folder)?.next().is_none() {
         dir.disk.remove_dir(folder)?;
     }
     Ok(())
