@@ -46,7 +46,10 @@ pub(super) fn mend(
     with_witness(dir, settings, |jobs| {
         for action in actions {
             let Some(repository) = action.object.strip_prefix("lock:") else { continue };
-            action.error = repair(dir, repository, jobs, &settings.actor)?.and_then(|done| done.error);
+            let Some(repaired) = repair(dir, repository, jobs, &settings.actor)? else { continue };
+            // It is judged once more under its lock: a process may have come that cannot be looked at.
+            let not_done = || (!repaired.done).then(|| format!("looked at again, {}", repaired.reason));
+            action.error = repaired.error.clone().or_else(not_done);
         }
         Ok(())
     })

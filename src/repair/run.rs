@@ -101,7 +101,11 @@ fn repair_part(
         mend(dir, settings, part, &mut actions)?;
         let again = look(dir, settings, part, &mut report.after)?;
         for action in &mut actions {
-            action.done = action.error.is_none() && !again.actions.iter().any(|a| a.is_same(action));
+            let is_still_needed = again.actions.iter().any(|a| a.is_same(action));
+            if is_still_needed && action.error.is_none() {
+                action.error = Some("it is needed as before: run the repair again".to_owned());
+            }
+            action.done = action.error.is_none();
         }
         left = again.left;
     }

@@ -278,8 +278,10 @@ mod tests {
         ];
         for (setup, expected) in cases {
             let script = format!("{setup}; echo; read end");
-            let mut command = Command::new("sh");
-            command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            // A shell sets no trap for a signal that it was started to ignore, as nohup does for these tests.
+            let mut command = Command::new("env");
+            command.args(["--default-signal", "sh", "-c", &script]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = command.spawn().unwrap();
             // By then it has done what the case says.
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
