@@ -5,7 +5,8 @@
 //! link-local addresses are refused from the start: a user who can submit a job could otherwise have the
 //! server fetch its own credentials.
 //!
-//! An IPv4 address inside an IPv6 one (mapped, translated by NAT64, 6to4) is judged as what it reaches.
+//! An IPv4 address inside an IPv6 one is judged as what it reaches: mapped, compatible (RFC 4291), translated
+//! (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380), ISATAP (RFC 5214).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,7 +54,10 @@ impl AddressRules {
     /// # Errors
     /// [`Refused`], with the rule.
     pub fn check(&self, address: IpAddr) -> Result<(), Refused> {
-        let reached = reached(address);
+        reached(address).into_iter().try_for_each(|reached| self.check_reached(address, reached))
+    }
+
+    fn check_reached(&self, address: IpAddr, reached: IpAddr) -> Result<(), Refused> {
         let refused = |why| Err(Refused { address, why });
         let longest =
             |blocks: &[Cidr]| blocks.iter().filter(|c| c.contains(reached)).map(|c| c.length()).max();
@@ -75,18 +79,35 @@ impl AddressRules {
     }
 }
 
-/// The address that a packet to this one ends at, as far as its form tells.
-fn reached(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address.to_canonical() else { return address.to_canonical() };
+/// The addresses that a packet to this one may end at, as far as its form tells: one, but where the form is used in
+/// several ways.
+fn reached(address: IpAddr) -> Vec<IpAddr> {
+    let IpAddr::V6(v6) = address.to_canonical() else { return vec![address.to_canonical()] };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (a, b) {
-        (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => v4(g, h).into(),
-        (0x2002, _) => v4(b, c).into(),
+    let inside = match [a, b, c, d, e, f] {
+        [0x64, 0xff9b, 0, 0, 0, 0] => vec![v4(g, h)],
+        [0x64, 0xff9b, 1, ..] => behind_local_translator(v6),
+        [0x2002, ..] => vec![v4(b, c)],
+        // The client's address, with every bit turned round, and the server that leads to it.
+        [0x2001, 0, ..] => vec![v4(!g, !h), v4(c, d)],
+        [0, 0, 0, 0, 0xffff, 0] => vec![v4(g, h)],
+        [.., 0 | 0x0200, 0x5efe] => vec![v4(g, h)],
         // "IPv4-compatible", long out of use; `::` and `::1` are none.
-        (0, 0) if [c, d, e, f] == [0; 4] && g != 0 => v4(g, h).into(),
-        _ => Ipv6Addr::into(v6),
-    }
+        [0, 0, 0, 0, 0, 0] if g != 0 => vec![v4(g, h)],
+        _ => return vec![v6.into()],
+    };
+    inside.into_iter().map(IpAddr::V4).collect()
+}
+
+/// The prefix of a network's own translator may have 48, 56, 64 or 96 bits, and the IPv4 address stands at another place
+/// in each (RFC 6052, 2.2). A place that is empty is not the one.
+fn behind_local_translator(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let bytes = v6.octets();
+    let places = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];
+    let at = places.map(|place| Ipv4Addr::from(place.map(|byte| bytes[byte])));
+    let used: Vec<Ipv4Addr> = at.into_iter().filter(|v4| v4.octets()[0] != 0).collect();
+    if used.is_empty() { vec![at[3]] } else { used }
 }
 
 #[cfg(test)]
@@ -110,6 +131,15 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "64:ff9b:1:a9:fe:a9fe::",
+            "64:ff9b:1::a9:fea9:fe00:0",
+            "2001:0:808:808:0:ffff:5601:5601",
+            "2001:0:a9fe:a9fe:0:ffff:f7f7:f7f7",
+            "2001:db8::5efe:a9fe:a9fe",
+            "2001:db8::200:5efe:a9fe:a9fe",
             "::169.254.169.254",
             "fe80::1",
             "fd00:ec2::254",
@@ -123,7 +153,18 @@ mod tests {
         ] {
             assert!(!may(&none, address), "{address}");
         }
-        for address in ["127.0.0.1", "::1", "10.1.2.3", "93.184.215.14", "fd12::1", "2606:2800::1"] {
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "10.1.2.3",
+            "93.184.215.14",
+            "fd12::1",
+            "2606:2800::1",
+            "64:ff9b::808:808",
+            "64:ff9b:1::808:808",
+            "2001:0:808:808:0:ffff:f7f7:f7f7",
+            "2001:db8::5efe:808:808",
+        ] {
             assert!(may(&none, address), "{address}");
         }
     }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
 use crate::state::Timestamp;
 
 /// What is to be done after an attempt.
@@ -26,8 +29,8 @@ pub fn meaning_of(status: u16) -> Meaning {
     }
 }
 
-/// How long `Retry-After` asks to wait: seconds, or a date of HTTP (RFC 9110, 10.2.3). At least a second
-/// and at most `longest`; `None` when it cannot be understood.
+/// How long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC 9110, 5.6.7 and
+/// 10.2.3). At least a second and at most `longest`; `None` when it cannot be understood.
 #[must_use]
 pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
     let value = value.trim();
@@ -36,14 +39,33 @@ pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Dur
         // More digits than a number holds is as long as can be.
         Err(_) if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) => Duration::MAX,
         Err(_) => {
-            static DATE: jiff::fmt::rfc2822::DateTimeParser =
-                jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-            let date = DATE.parse_zoned(value).ok()?;
-            let ms = date.timestamp().as_millisecond().saturating_sub(now.as_millis());
+            let ms = date(value, now)?.saturating_sub(now.as_millis());
             Duration::from_millis(u64::try_from(ms).unwrap_or(0))
         }
     };
     Some(asked.max(Duration::from_secs(1)).min(longest))
+}
+
+/// The milliseconds of a date: as it is written now, and in the two obsolete forms that a recipient must accept. The day
+/// of the week says nothing that the date does not.
+fn date(value: &str, now: Timestamp) -> Option<i64> {
+    static DATE: jiff::fmt::rfc2822::DateTimeParser =
+        jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    if let Ok(date) = DATE.parse_zoned(value) {
+        return Some(date.timestamp().as_millisecond());
+    }
+    let (_, rest) = value.split_once([',', ' '])?;
+    let civil = |format: &str| DateTime::strptime(format, rest.trim_start()).ok();
+    let in_utc = |date: DateTime| Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond());
+    if let Some(date) = civil("%b %e %H:%M:%S %Y") {
+        return in_utc(date);
+    }
+    let date = civil("%d-%b-%y %H:%M:%S GMT")?;
+    let this_year = jiff::Timestamp::from_millisecond(now.as_millis()).ok()?.to_zoned(TimeZone::UTC).year();
+    // A year of two digits is never more than 50 years ahead; RFC 9110 leaves no other.
+    let ahead = (date.year() - this_year).rem_euclid(100);
+    let year = this_year + if ahead > 50 { ahead - 100 } else { ahead };
+    in_utc(date.with().year(year).build().ok()?)
 }
 
 #[cfg(test)]
@@ -84,6 +106,16 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(60)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(1)),
             ("Sun, 06 Nov 2094 08:49:37 GMT", Some(3600)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(60)),
+            ("Monday, 06-Nov-94 08:49:37 GMT", Some(60)),
+            ("Sunday, 06-Nov-93 08:49:37 GMT", Some(1)),
+            // Of 2044, fifty years ahead; and of 1945, for 2045 would be too far.
+            ("Sunday, 06-Nov-44 08:49:37 GMT", Some(3600)),
+            ("Tuesday, 06-Nov-45 08:49:37 GMT", Some(1)),
+            ("Sun Nov  6 08:49:37 1994", Some(60)),
+            ("Sun Nov 16 08:49:37 1994", Some(3600)),
+            ("Sun Nov  6 08:00:00 1994", Some(1)),
+            ("Sunday, 06-Nov-94 08:49:37 CET", None),
             ("-5", None),
             ("soon", None),
             ("", None),
