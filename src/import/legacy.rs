@@ -4,6 +4,7 @@
 //! member holds is taken when it has a usable type and left out otherwise; names are compared without
 //! case. From a cut file the members before the cut are kept: [`Reading::Damaged`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -151,6 +152,7 @@ pub fn parse(bytes: &[u8]) -> Reading {
             if bytes.is_empty() { "the file is empty" } else { "the file holds only blanks or zeros" };
         return Reading::Damaged { salvaged: job, reason: reason.to_owned() };
     }
+    let text = &*readable(text);
     let mut json = serde_json::Deserializer::from_slice(text);
     if let Err(e) = Members(&mut job).deserialize(&mut json) {
         return Reading::Damaged { salvaged: job, reason: format!("it is no whole JSON object: {e}") };
@@ -166,6 +168,55 @@ pub fn parse(bytes: &[u8]) -> Reading {
         return Reading::Trailing(job);
     }
     Reading::Whole(job)
+}
+
+/// The text with U+FFFD in place of what is no character, so that a broken text costs only itself: bytes that are no
+/// UTF-8, halves of surrogate pairs (a text that was cut in UTF-16), control characters within strings.
+fn readable(text: &[u8]) -> Cow<'_, [u8]> {
+    const REPLACEMENT: &[u8] = b"\\ufffd";
+    let text = match String::from_utf8_lossy(text) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
+    let mut mended: Option<Vec<u8>> = None;
+    let (mut at, mut in_string) = (0, false);
+    while let Some(&byte) = text.get(at) {
+        let (len, is_broken) = match byte {
+            b'\\' if in_string => match surrogate(&text[at..]) {
+                Some(Surrogate::High) if surrogate(&text[at + 6..]) == Some(Surrogate::Low) => (12, false),
+                Some(_) => (6, true),
+                None => (2, false),
+            },
+            0..0x20 if in_string => (1, true),
+            _ => (1, false),
+        };
+        in_string ^= byte == b'"';
+        let end = (at + len).min(text.len());
+        if is_broken {
+            mended.get_or_insert_with(|| text[..at].to_vec()).extend_from_slice(REPLACEMENT);
+        } else if let Some(mended) = &mut mended {
+            mended.extend_from_slice(&text[at..end]);
+        }
+        at = end;
+    }
+    mended.map_or(text, Cow::Owned)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surrogate {
+    High,
+    Low,
+}
+
+/// The half of a pair that a text begins with, as an escape.
+fn surrogate(text: &[u8]) -> Option<Surrogate> {
+    let digits = text.strip_prefix(b"\\u")?.get(..4)?;
+    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    match unit {
+        0xd800..0xdc00 => Some(Surrogate::High),
+        0xdc00..0xe000 => Some(Surrogate::Low),
+        _ => None,
+    }
 }
 
 /// Puts each member into the job as soon as it was read, so that what was read stays when the rest fails.
@@ -365,6 +416,22 @@ mod tests {
     }
 
     #[test]
+    fn a_broken_text_costs_only_itself() {
+        let with = |title: &[u8]| [br#"{"Status":1,"Title":""#, title, br#"","Prompt":"say it"}"#].concat();
+        for (title, read) in [
+            (&br"cut emoji \ud83d"[..], "cut emoji \u{fffd}"),
+            (br"\ude00 the other half", "\u{fffd} the other half"),
+            (br"\ud83d\ud83d\ude00 \\ud83d", "\u{fffd}\u{1f600} \\ud83d"),
+            (br"\ud83d\n", "\u{fffd}\n"),
+            (b"latin-1: \xe9t\xe9", "latin-1: \u{fffd}t\u{fffd}"),
+            (b"two\nlines", "two\u{fffd}lines"),
+        ] {
+            let Reading::Whole(job) = parse(&with(title)) else { panic!("{title:?}") };
+            assert_eq!((job.title.as_deref(), job.prompt.as_deref()), (Some(read), Some("say it")));
+        }
+    }
+
+    #[test]
     fn from_every_cut_the_members_before_it_are_kept() {
         let text = JOB.as_bytes();
         for cut in 1..text.len() {
@@ -385,8 +452,6 @@ mod tests {
         for bytes in cases {
             assert_eq!(damaged(bytes), LegacyJob::default(), "{bytes:?}");
         }
-        let job = damaged(b"{\"Prompt\":\"p\",\"Title\":\"\xff\",\"Status\":1}");
-        assert_eq!((job.prompt.as_deref(), job.status), (Some("p"), None));
     }
 
     #[test]
