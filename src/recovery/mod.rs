@@ -55,7 +55,7 @@ pub use phases::{
 pub use rehearse::{Change, Proof, Rehearsal, RehearseError, rehearse};
 pub use requests::{
     Asking, RequestAnswer, RequestError, RetryWanted, is_retry_wanted, request_retry,
-    request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry,
+    request_retry_of_daemon, request_skip, retries_wanted, withdraw_retry, withdraw_skip,
 };
 pub use run::{Observer, RunError, RunOptions, run};
 pub use snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, read_current};

@@ -31,6 +31,13 @@ impl Wish {
             Wish::Again => "again-",
         }
     }
+
+    fn opposites(self) -> &'static [Wish] {
+        match self {
+            Wish::Skip => &[Wish::Retry, Wish::Again],
+            Wish::Retry | Wish::Again => &[Wish::Skip],
+        }
+    }
 }
 
 /// A request, as it lies in its file.
@@ -230,7 +237,19 @@ fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskErr
     text.push(b'\n');
     dir.disk.ensure_dir(&dir.paths.recovery_requests())?;
     replace(&dir.disk, &path_of(dir, wish, phase), &text)?;
+    // Of two opposite wishes the later one counts.
+    for opposite in wish.opposites() {
+        consume(dir, *opposite, phase)?;
+    }
     Ok(id)
+}
+
+/// Takes the wish back to pass a phase over, which no recovery has met: it is to be tried.
+///
+/// # Errors
+/// What the system says.
+pub fn withdraw_skip(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
+    consume(dir, Wish::Skip, phase)
 }
 
 fn remove(dir: &StateDir, path: &Path) -> Result<(), DiskError> {

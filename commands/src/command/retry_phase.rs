@@ -10,7 +10,7 @@ use recovery::audit::{Entry, Trail};
 use recovery::daemon::{DaemonInfo, running_daemon};
 use recovery::recovery::{
     Asking, PhaseStatus, Recovery, RecoveryOutcome, RequestError, RunOptions, Snapshot, is_retry_wanted,
-    read_current, read_last, request_retry, request_retry_of_daemon, withdraw_retry,
+    read_current, read_last, request_retry, request_retry_of_daemon, withdraw_retry, withdraw_skip,
 };
 use recovery::report::recovery::RetryReport;
 use recovery::startup::{SafeMode, StartedBy, safe_mode};
@@ -168,6 +168,7 @@ fn run_here(
     recovery: Recovery,
     phase: &str,
 ) -> Result<Done, CliError> {
+    withdraw_skip(dir, phase)?;
     let mut only = vec![phase.to_owned()];
     // After a crash loop: what waits for the phase that died is not done before that phase is.
     only.extend(safe_mode(dir)?.as_ref().and_then(SafeMode::phase).map(str::to_owned));
