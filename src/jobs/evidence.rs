@@ -162,7 +162,7 @@ pub(crate) fn take_or_judge(
 }
 
 fn inspect(look: &Look<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: String) -> Judgement {
-    match Files::read(look, &paths, &lock) {
+    match Files::read(look, job, &paths, &lock) {
         Err(e) => unknown(job, format!("{e}: {}", e.source)),
         Ok(files) => Inspection::new(look, job, paths, files).conclude(lock, how),
     }
