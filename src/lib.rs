@@ -13,6 +13,7 @@ pub mod import;
 pub mod in_use;
 pub mod jobs;
 pub mod locks;
+pub mod losses;
 pub mod orphans;
 pub mod queue;
 pub mod recovery;

@@ -69,6 +69,7 @@ fn stage(root: &Path) {
             started_at: None,
             ended_by: None,
             by_itself: false,
+            evidence: Vec::new(),
         };
         append(&dir, &actor(), &[Operation::End(end)]).unwrap();
         furnish(&dir, job, claim);

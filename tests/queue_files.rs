@@ -54,6 +54,7 @@ fn crash(name: &str, attempt: u32, claim: u64) -> Operation {
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     })
 }
 

@@ -44,6 +44,7 @@ fn end(name: &str, attempt: u32, claim: u64, outcome: Outcome) -> End {
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::command::daemon::{DaemonArgs, cmd_daemon};
 use crate::command::demo::{DemoArgs, cmd_demo};
 use crate::command::explain::{ExplainArgs, cmd_explain};
 use crate::command::findings::{FindingsArgs, cmd_findings};
-use crate::command::health::{HealthArgs, cmd_health};
+use crate::command::health::{HealthArgs, cmd_health, plugin_line};
 use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
@@ -236,11 +236,11 @@ impl Command {
             | Command::Why(_)
             | Command::Audit(_)
             | Command::Status(_)
-            | Command::Findings(_)
             | Command::Health(_)
             | Command::Recovery(_) => false,
             // One picture; live it is no command for a daemon.
             Command::Tui(_) => false,
+            Command::Findings(args) => args.changes(),
             Command::Jobs(args) => args.changes(),
             Command::Locks(args) => args.changes(),
             Command::Startup(args) => args.changes(),
@@ -371,6 +371,7 @@ pub(crate) fn status_of(output: &mut Output, outcome: Result<Ending, CliError>) 
 #[derive(Debug, Clone, Copy)]
 struct Guess {
     json: bool,
+    nagios: bool,
     color: ColorChoice,
 }
 
@@ -386,7 +387,8 @@ impl Guess {
             () if given("--color=always", "always") => ColorChoice::Always,
             () => ColorChoice::Auto,
         };
-        Guess { json: ours.iter().any(|a| *a == "--json"), color }
+        let has = |word: &str| ours.iter().any(|a| *a == word);
+        Guess { json: has("--json"), nagios: has("health") && has("--nagios"), color }
     }
 
     fn clap_color(self) -> clap::ColorChoice {
@@ -414,6 +416,12 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
             _ => usage_error(&rendered.to_string()),
         };
         return end(&mut output, Err(usage));
+    }
+    if guessed.nagios {
+        // Its caller knows no other statuses, and reads one line.
+        let what = rendered.to_string();
+        output.bytes(plugin_line("UNKNOWN", what.trim_start_matches("error: ")).as_bytes());
+        return end(&mut output, Ok(Ending::Command(3)));
     }
     output.usage(&rendered);
     ExitCode::from(ErrorKind::Usage.status())

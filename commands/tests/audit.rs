@@ -12,7 +12,7 @@ use crate::common::{Background, until};
 use crate::crash::scene::Scene;
 
 fn entries(scene: &Scene, filter: &[&str]) -> Vec<Value> {
-    let ran = scene.place.run([&["--json", "audit"][..], filter].concat());
+    let ran = scene.place.run([&["--json", "audit", "--reverse"][..], filter].concat());
     ran.json()["entries"].as_array().unwrap().clone()
 }
 
@@ -83,6 +83,12 @@ const MUTATIONS: &[Mutation] = &[
         words: &["submit", "--from", "jobs.jsonl"],
         status: 0,
         told: &["submit job:x", "submit job:y"],
+    },
+    Mutation {
+        prepare: nothing,
+        words: &["findings", "mute", "job-crashed", "--for", "1h"],
+        status: 0,
+        told: &["mute finding:job-crashed"],
     },
     Mutation { prepare: queued, words: &["jobs", "cancel", "a"], status: 0, told: &["cancel job:a"] },
     Mutation { prepare: failed, words: &["resume", "a"], status: 0, told: &["resume job:a"] },
@@ -194,7 +200,7 @@ fn dry_runs_refusals_and_looks_leave_nothing() {
         (&["skip", "nonsense"], 5),
         (&["why", "lock:web"], 0),
         (&["audit"], 0),
-        (&["status"], 0),
+        (&["status"], 3),
     ] {
         scene.run(words).ends_with(status);
         assert_eq!(entries(&scene, &["--all"]).len(), before, "{words:?}");
@@ -235,7 +241,7 @@ fn filters_and_pages_cut_one_list_in_order_of_time() {
     scene.run(&["audit", "--since", "yesterday"]).ends_with(2);
     let (mut cursor, mut seen) = (None::<String>, Vec::new());
     loop {
-        let mut words = vec!["audit", "--limit", "2"];
+        let mut words = vec!["audit", "--limit", "2", "--reverse"];
         words.extend(cursor.as_deref().map(|c| ["--cursor", c]).into_iter().flatten());
         let page = scene.json(&words, 0);
         assert_eq!(page["total"], 5);

@@ -173,7 +173,7 @@ fn the_index_tool_runs_in_the_workspace_and_one_that_fails_is_parked() {
     assert!(notes[0].as_str().unwrap().contains("not installed"), "{absent}");
 }
 
-/// What the job left tells the tool what to do: it does it with the rights of whoever wrote that.
+/// What the job left tells the tool what to do: it does it with the rights of the one who wrote that.
 #[test]
 fn the_index_tool_runs_as_the_owner_of_the_workspace_with_nothing_of_the_cleaner_s() {
     if !rustix::process::geteuid().is_root() {

@@ -99,9 +99,10 @@ fn the_list_is_in_order_and_can_be_narrowed_and_paged() {
         submit(&place, &["--id", id, "--repo", repository], &["true"]);
     }
     place.run(["jobs", "cancel", "b"]).ends_with(0);
-    assert_eq!(listed(&place, &[]), ["a", "b", "c", "d", "e"]);
-    assert_eq!(listed(&place, &["--repo", "web"]), ["a", "b", "c"]);
-    assert_eq!(listed(&place, &["--status", "queued", "--repo", "web"]), ["a", "c"]);
+    assert_eq!(listed(&place, &[]), ["e", "d", "c", "b", "a"]);
+    assert_eq!(listed(&place, &["--reverse"]), ["a", "b", "c", "d", "e"]);
+    assert_eq!(listed(&place, &["--repo", "web"]), ["c", "b", "a"]);
+    assert_eq!(listed(&place, &["--status", "queued", "--repo", "web"]), ["c", "a"]);
     assert_eq!(listed(&place, &["--status", "cancelled"]), ["b"]);
 
     let (mut seen, mut cursor) = (Vec::new(), None::<String>);
@@ -116,7 +117,7 @@ fn the_list_is_in_order_and_can_be_narrowed_and_paged() {
             break;
         }
     }
-    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+    assert_eq!(seen, ["e", "d", "c", "b", "a"]);
     assert_eq!(
         place.run(["jobs", "list", "--json", "--cursor", "x"]).ends_with(2).error()["code"],
         "bad-cursor"
@@ -256,10 +257,10 @@ fn a_queued_job_has_its_place_in_the_line() {
     place.run(["jobs", "cancel", "c"]).ends_with(0);
     let list = place.run(["jobs", "list", "--json"]).ends_with(0).json();
     let places: Vec<&Value> = list["jobs"].as_array().unwrap().iter().map(|j| &j["position"]).collect();
-    assert_eq!(places, [&json!(2), &json!(1), &Value::Null, &json!(3)]);
+    assert_eq!(places, [&json!(3), &Value::Null, &json!(1), &json!(2)], "the newest first");
     assert_eq!(show(&place, "d")["position"], 3);
     let page = place.run(["jobs", "list", "--json", "--status", "queued", "--limit", "1"]).json();
-    assert_eq!(page["jobs"][0]["position"], 2);
+    assert_eq!(page["jobs"][0]["position"], 3);
 }
 
 #[test]
@@ -268,9 +269,9 @@ fn the_password_of_a_callback_is_never_shown() {
     let callback = ["--callback", "http://user:hunter2@hooks.example/x"];
     for options in [&["--dry-run"][..], &["--id", "a"]] {
         let ran = place.run([&["submit", "--json"], options, &callback, &["--", "true"]].concat());
-        assert_eq!(ran.ends_with(0).json()["callbacks"], json!(["http://***@hooks.example/x"]));
+        assert_eq!(ran.ends_with(0).json()["callbacks"], json!(["http://***@hooks.example/***"]));
     }
-    assert_eq!(show(&place, "a")["callbacks"][0]["url"], "http://***@hooks.example/x");
+    assert_eq!(show(&place, "a")["callbacks"][0]["url"], "http://***@hooks.example/***");
     let refused = place.run(["submit", "--callback", "ftp://user:hunter2@x", "--", "true"]).ends_with(2);
     assert!(refused.stderr.contains("***@x") && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
     let line = place.write("line", "{\"command\":[\"true\"],\"callbacks\":\"http://user:hunter2@x\"}");
@@ -278,4 +279,34 @@ fn the_password_of_a_callback_is_never_shown() {
     assert!(refused.stderr.contains("***@x") && !refused.stderr.contains("hunter2"), "{}", refused.stderr);
     let text = place.run(["jobs", "show", "a"]).ends_with(0).stdout;
     assert!(text.contains("***@hooks.example") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_job_is_named_by_the_beginning_of_its_id_or_as_the_last_one() {
+    let place = Place::new();
+    for id in ["build-10", "nightly"] {
+        submit(&place, &["--id", id], &["false"]);
+    }
+    place.run(["work", "--once"]).ends_with(0);
+    let entered = || place.run(["submit", "--", "true"]).ends_with(0).stdout.trim().to_owned();
+    let made = entered();
+    assert_eq!(show(&place, "nigh")["job_id"], "nightly");
+    assert_eq!(show(&place, "@last")["job_id"], made);
+    assert_eq!(show(&place, "@last-failed")["status"], "failed");
+    let second = entered();
+    // Both were made in this moment: their ids begin with it.
+    let both = place.run(["jobs", "show", &made[..6], "--json"]).ends_with(5).error();
+    assert_eq!(both["code"], "ambiguous-job", "{both}");
+    assert!(both["message"].as_str().unwrap().contains(&second), "{both}");
+    place.run(["jobs", "show", "nig"]).ends_with(5);
+    // A script that names a job that is gone must not hit another one.
+    assert_eq!(
+        place.run(["jobs", "cancel", "build-1", "--json"]).ends_with(5).error()["code"],
+        "no-such-job"
+    );
+    assert_eq!(place.run(["resume", "build-1", "--json"]).ends_with(5).error()["code"], "no-such-job");
+    let short = &second[..second.len() - 1];
+    let cancelled = place.run(["jobs", "cancel", short, "--json"]).ends_with(0).json();
+    assert_eq!(cancelled["cancelled"][0]["job_id"], second, "{cancelled:#}");
+    place.run(["resume", "@last-failed"]).ends_with(0);
 }

@@ -46,6 +46,7 @@ mod skip;
 mod status;
 mod submit;
 mod surroundings;
+mod truth;
 mod tui;
 mod under_lock;
 mod web;

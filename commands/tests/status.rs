@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 fn recovered() -> Place {
     let place = Place::new();
     place.run(["submit", "--id", "a", "--", "true"]).ends_with(0);
+    place.run(["work", "--once"]).ends_with(0);
     place.run(["recover"]).ends_with(0);
     place
 }
@@ -28,7 +29,7 @@ fn a_damaged_record_of_recoveries_costs_only_itself() {
             let ran = place.run(words.split(' ').chain(["--json"])).ends_with(0);
             assert!(ran.json().is_object(), "{words}");
         }
-        let status = status(&place, 0);
+        let status = status(&place, 3);
         let codes: Vec<&Value> = status["findings"].as_array().unwrap().iter().map(|f| &f["code"]).collect();
         assert_eq!(codes, ["recovery-history-damaged"], "{file}: {status}");
         assert_eq!(status["findings"][0]["object"], format!("file:{}", path.display()));
@@ -52,6 +53,7 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
         assert_eq!((&status["state"], &status["recovery"]["outcome"]), (&json!("degraded"), &json!(shown)));
         assert!(status["status"].as_str().unwrap().contains(shown), "{status}");
         assert_eq!(status["action"], "recoveryctl recover");
+        assert_eq!(status["reasons"][0]["code"], "recovery-unfinished", "{status:#}");
         let health = place.run(["health", "--json"]).ends_with(3).json();
         assert_eq!((&health["healthy"], &health["state"]), (&json!(false), &json!("degraded")));
         place.run(["health", "--nagios"]).ends_with(1);
@@ -59,6 +61,24 @@ fn a_recovery_that_did_not_end_well_is_no_health() {
     place.run(["recover"]).ends_with(0);
     assert_eq!(status(&place, 0)["state"], "healthy");
     assert_eq!(place.run(["health", "--json"]).ends_with(0).json()["healthy"], true);
+}
+
+/// What the last recovery called unusable, and nothing else tells of.
+#[test]
+fn what_was_left_unusable_is_told_with_a_way_out() {
+    let place = recovered();
+    let path = place.state().join("recovery/last.json");
+    let mut last: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    last["phases"][5]["degraded_resources"] = json!([{"object": "engine:none", "why": "it does not answer"}]);
+    fs::write(&path, last.to_string()).unwrap();
+    let status = status(&place, 3);
+    let reason = &status["reasons"][0];
+    assert_eq!(
+        (&status["state"], &reason["code"]),
+        (&json!("degraded"), &json!("resource-unusable")),
+        "{status:#}"
+    );
+    assert_eq!((&reason["object"], &reason["next"]), (&json!("engine:none"), &json!("recoveryctl recover")));
 }
 
 /// Whether it is tried again by itself or not.

@@ -80,6 +80,13 @@ pub enum Fact {
         /// As recovery names it.
         object: String,
     },
+    /// Something is lost, and on the list of losses once.
+    Lost {
+        /// What.
+        object: String,
+        /// Whether that was acknowledged; `None` when it is under way.
+        acknowledged: Option<bool>,
+    },
     /// The state directory is this one.
     StateId {
         /// As its identity says.
@@ -147,6 +154,7 @@ impl Fact {
             Fact::Content { path, .. } | Fact::MayBeGone { path } => format!("content {}", path.display()),
             Fact::MayBeDegraded { object } => format!("degraded {object}"),
             Fact::Cleanup { id } => format!("cleanup {id}"),
+            Fact::Lost { object, .. } => format!("lost {object}"),
             Fact::StateId { .. } => "state".to_owned(),
             Fact::Delivery { job, .. } => format!("delivery {job}"),
             Fact::Removal { id, .. } => Fact::removal_key(id),

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use recovery::losses::Loss;
+use recovery::report::Severity;
+use recovery::report::catalogue::find;
+
 use crate::facts::Fact;
 use crate::kinds::unreadable;
 use crate::tree::{Node, Tree};
@@ -36,6 +40,15 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
         |object: &String| facts.contains_key(&Fact::MayBeDegraded { object: object.clone() }.key());
     if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
         return Err(format!("{object} cannot be used: {why}"));
+    }
+    let is_lost = |object: &String| {
+        facts.contains_key(&Fact::Lost { object: object.clone(), acknowledged: None }.key())
+    };
+    // What may be damaged when the power fails without anything acknowledged being lost is a warning.
+    let is_grave = |loss: &&Loss| find(&loss.code).is_none_or(|kind| kind.severity >= Severity::Critical);
+    let mut grave = view.losses.iter().filter(is_grave);
+    if let Some(loss) = grave.find(|loss| !is_expected(&loss.object) && !is_lost(&loss.object)) {
+        return Err(format!("{} is on the list of losses: {}", loss.object, loss.sentence));
     }
     // A job that is being removed is shown until it is gone: what must hold of it, its removal says.
     let is_removed = |fact: &Fact| match fact {
@@ -89,6 +102,13 @@ fn holds(view: &View, fact: &Fact, world: &Path) -> Result<(), String> {
         Fact::DoneToQueue { what } => once(&view.done_to_queue, what),
         Fact::Cleanup { id } => {
             says(view.cleanups.contains(id), format!("cleanup {id} was entered: {:?}", view.cleanups))
+        }
+        Fact::Lost { object, acknowledged } => {
+            let of_it = view.losses.iter().filter(|loss| loss.object == *object);
+            let found: Vec<bool> = of_it.map(|loss| loss.acknowledged.is_some()).collect();
+            let fits = matches!(&*found, [one] if acknowledged.is_none_or(|wanted| *one == wanted));
+            let wanted = format!("{object} should be lost once, acknowledged: {acknowledged:?}");
+            says(fits, format!("{wanted}, and is {found:?}"))
         }
         Fact::MayBeGone { .. } => Ok(()), // Whether it is there says nothing.
         Fact::MayBeDegraded { .. } => Ok(()), // Looked at above.

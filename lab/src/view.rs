@@ -6,6 +6,7 @@ use recovery::audit::{self, Entry};
 use recovery::cleanup::{completed, list};
 use recovery::durable::DiskError;
 use recovery::locks::{LockState, MetadataRead, read_metadata};
+use recovery::losses::{Loss, Losses};
 use recovery::queue::{Queue, entries_of, is_by_operator, operator_records};
 use recovery::recovery::read_history;
 use recovery::startup::history;
@@ -54,6 +55,8 @@ pub(crate) struct View {
     pub(crate) recoveries: Vec<String>,
     /// What recovery could not bring back, and why.
     pub(crate) degraded: Vec<(String, String)>,
+    /// What is on the list of losses.
+    pub(crate) losses: Vec<Loss>,
     /// Where the delivery of each job with a callback stands.
     pub(crate) deliveries: Vec<(String, String)>,
 }
@@ -78,6 +81,7 @@ impl View {
             jobs,
             locks: locks(dir),
             degraded: Vec::new(),
+            losses: losses(dir)?,
             audit,
             done_to_queue,
             cleanups: cleanups(dir).map_err(|e| with_causes(&e))?,
@@ -111,6 +115,14 @@ impl View {
         let (jobs, line, audit, done) = (&self.jobs, &self.line, &self.audit, &self.done_to_queue);
         format!("{jobs:?} {line:?} held {held:?} audit {audit:?} {done:?}")
     }
+}
+
+fn losses(dir: &StateDir) -> Result<Vec<Loss>, String> {
+    let list = Losses::read(dir).map_err(|e| with_causes(&e))?;
+    if let Some(why) = list.damaged {
+        return Err(format!("the list of losses is damaged: {why}"));
+    }
+    Ok(list.losses)
 }
 
 fn cleanups(dir: &StateDir) -> Result<BTreeSet<String>, DiskError> {

@@ -66,7 +66,7 @@ pub(super) struct Copy<'a, 'w> {
     stop: &'a (dyn Fn() -> bool + Sync),
     /// What was copied alone.
     taken: Names,
-    /// What this user could not have read is not copied: of what lies outside, whoever named it.
+    /// What this user could not have read is not copied: of what lies outside, by whatever name it was reached.
     reader: Author,
     /// Files with several names that were copied once.
     seen: HashSet<Place>,
@@ -310,7 +310,7 @@ impl<'a, 'w> Copy<'a, 'w> {
         if found.st_nlink <= 1 {
             return Ok(closed_to(self.reader, &found));
         }
-        // A name more can be given to a file by whoever may write the folder.
+        // A name more can be given to a file by anybody who may write the folder.
         let above = match at.to_bytes().iter().rposition(|byte| *byte == b'/') {
             Some(end) => fstat(open_folder(folder, Path::new(OsStr::from_bytes(&at.to_bytes()[..end])))?)?,
             None => fstat(folder)?,

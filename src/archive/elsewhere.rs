@@ -81,7 +81,7 @@ impl Elsewhere {
 
     /// The remotes of a repository, each with whether its names of branches may prove something: where it is, is said,
     /// and when that is on this machine, a repository is there that does not go too. Relative paths begin at `bases`.
-    /// Places are looked at with the rights of whoever wrote the settings.
+    /// Places are looked at with the rights of the one who wrote the settings.
     pub(super) fn remotes(&self, settings: &[Setting], bases: &[PathBuf], author: Author) -> Vec<Remote> {
         // What a URL means is then told by other settings. Each name is compared with each remote.
         let total = settings.iter().filter(|s| s.section == "remote" && s.key == "url").count();

@@ -136,7 +136,7 @@ impl Judge<'_> {
         Ok(Opened { folder, author })
     }
 
-    /// Opens a folder that something in the folder names, wherever it is, with the rights of whoever wrote that. What
+    /// Opens a folder that something in the folder names, wherever it is, with the rights of the one who wrote that. What
     /// was in the folder is there still when that has moved into a trash.
     pub(super) fn open_named(
         &self,

@@ -21,4 +21,4 @@ mod entry;
 mod trail;
 
 pub use entry::{Entry, Outcome};
-pub use trail::{AuditError, Trail, TrailRead, read, record};
+pub use trail::{AuditError, Trail, TrailCheck, TrailRead, check, read, record};

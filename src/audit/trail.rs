@@ -129,6 +129,35 @@ pub struct TrailRead {
     pub unknown: Vec<u64>,
 }
 
+/// Whether the files of a trail are whole.
+#[derive(Debug, Clone, Default)]
+pub struct TrailCheck {
+    /// Bytes that are no record, without a half-written end, which may be in the making.
+    pub damage: Vec<Damage>,
+    /// Sequence numbers that should be there and are not, first and last of each gap.
+    pub missing: Vec<(u64, u64)>,
+    /// The last record; 0 when there is none.
+    pub last_seq: u64,
+}
+
+/// Checks the whole trail, without understanding it. Changes nothing.
+///
+/// # Errors
+/// What the system says. Damage is no error.
+pub fn check(dir: &StateDir) -> Result<TrailCheck, AuditError> {
+    let (folder, state_id) = (dir.paths.audit_log(), dir.identity.state_id.to_string());
+    if !folder.exists() {
+        return Ok(TrailCheck::default());
+    }
+    let request =
+        ReadRequest { folder: &folder, state_id: Some(&state_id), from: Position::default(), until: None };
+    let summary = crate::durable::log::read(request, |_, _| {})
+        .map_err(|e| AuditError { folder: folder.clone(), source: e.into() })?;
+    let mut damage = summary.damage;
+    damage.retain(|d| d.kind != DamageKind::TornTail);
+    Ok(TrailCheck { damage, missing: summary.missing, last_seq: summary.position.last_seq })
+}
+
 /// Reads the whole trail. What it shows is synced before: an entry whose writer was killed must not be seen
 /// and then be lost.
 ///

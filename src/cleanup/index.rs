@@ -1,6 +1,6 @@
 //! Phase `cidx`: the workspace's code index, by the tool that made it.
 //!
-//! The tool reads what lies in the workspace, which may say what it is to do. So it has the rights of whoever wrote
+//! The tool reads what lies in the workspace, which may say what it is to do. So it has the rights of the one who wrote
 //! that: it runs as the owner of the workspace and the index, in the folder that was noted, with an environment of its
 //! own. It is a program of the machine (`tools.path`), or one that is configured by its absolute path; never one of
 //! the workspace.

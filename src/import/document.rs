@@ -222,6 +222,7 @@ impl Source<'_> {
             signal: None,
             reason: self.judgement.reason.clone(),
             ended_by: None,
+            evidence: Vec::new(),
         }]
     }
 }

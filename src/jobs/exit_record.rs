@@ -92,6 +92,7 @@ impl ExitRecord {
             started_at: Some(self.started_at),
             ended_by: self.ended_by.clone(),
             by_itself: self.by_itself,
+            evidence: Vec::new(),
         }
     }
 }

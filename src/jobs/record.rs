@@ -256,6 +256,12 @@ pub fn read_those(
     Ok((documents, damaged))
 }
 
+/// The job whose record a file is, by its name.
+#[must_use]
+pub fn job_of(path: &Path) -> Option<JobId> {
+    named(path)?.0
+}
+
 /// The records there are, each with the id that its name stands for.
 fn list(dir: &StateDir) -> Result<Vec<(Option<JobId>, PathBuf)>, DiskError> {
     let folder = dir.paths.jobs();

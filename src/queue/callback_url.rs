@@ -1,9 +1,28 @@
 //! Whether a callback's address could ever be called.
 
-/// The address as reports show it: a user's name and password are `***`.
+/// The address as reports show it: scheme, host and port. What stands before and behind them may be the credential, as
+/// with the addresses that chat services give out.
 #[must_use]
 pub fn masked_url(url: &str) -> String {
-    // What is no address may hold a secret all the same: whatever stands before an `@` is masked.
+    let Some((scheme, rest)) = url.split_once("://") else { return masked_text(url) };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let user = if place.len() == authority.len() { "" } else { "***@" };
+    let rest = match path {
+        "" | "/" => path,
+        _ => "/***",
+    };
+    format!("{scheme}://{user}{place}{rest}")
+}
+
+/// Whether a text looks like an address with a credential in it: a user's name and password, or a parameter that is
+/// named like one.
+pub(super) fn holds_credential(text: &str) -> bool {
+    masked_text(text) != text
+}
+
+/// A text with what stands before an `@` as `***`, and the values of parameters that are named like credentials.
+fn masked_text(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + "://".len());
     let end = url[start..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| start + at);
     let rest = masked_query(&url[end..]);
@@ -79,7 +98,7 @@ fn split_port(place: &str) -> Result<(&str, Option<&str>), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_callback_url, masked_url};
+    use super::{check_callback_url, holds_credential, masked_url};
 
     #[test]
     fn addresses_that_can_be_called() {
@@ -95,22 +114,32 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_a_password_are_masked_and_nothing_else_is() {
+    fn an_address_is_shown_as_scheme_host_and_port() {
         for (url, shown) in [
             ("http://u:pw@x", "http://***@x"),
-            ("https://u:p@w@x:1/a?b=c@d", "https://***@x:1/a?b=c@d"),
+            ("https://u:p@w@x:1/a?b=c@d", "https://***@x:1/***"),
             ("u:pw@x/a", "***@x/a"),
             ("ftp://token@x", "ftp://***@x"),
-            ("http://x/a@b", "http://x/a@b"),
-            ("http://x?to=a@b", "http://x?to=a@b"),
-            (
-                "http://u:p@x/a?access_token=t&b=1&X-Amz-Signature=s#f",
-                "http://***@x/a?access_token=***&b=1&X-Amz-Signature=***#f",
-            ),
-            ("http://x?token=&b", "http://x?token=&b"),
+            ("http://x/", "http://x/"),
+            ("https://hooks.chat.example/services/T0/B0/secret", "https://hooks.chat.example/***"),
+            ("http://[::1]:81?jwt=secret", "http://[::1]:81/***"),
+            ("http://x#access_token=secret", "http://x/***"),
+            ("http://x\\secret", "http://x/***"),
             ("", ""),
         ] {
             assert_eq!(masked_url(url), shown);
+        }
+    }
+
+    #[test]
+    fn a_credential_is_told_by_its_place_or_its_name() {
+        for text in
+            ["http://u:pw@x", "u:pw@x/a", "http://x/a?access_token=t", "http://x?b=1&X-Amz-Signature=s"]
+        {
+            assert!(holds_credential(text), "{text}");
+        }
+        for text in ["http://x/a@b", "http://x?to=a@b", "http://x?token=&b", "http://proxy:3128/", ""] {
+            assert!(!holds_credential(text), "{text}");
         }
     }
 

@@ -90,6 +90,7 @@ mod tests {
                 started_at: None,
                 ended_by: None,
                 by_itself: false,
+                evidence: Vec::new(),
             })
         };
         apply(&mut state, 2, Operation::Claim { job: job.clone(), attempt: 1 });

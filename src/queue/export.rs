@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::callback_url::masked_url;
+use super::callback_url::holds_credential;
 use crate::state::config::Export;
 
 /// All values together take no more than this, in bytes: records are kept for long.
@@ -192,11 +192,10 @@ fn has_secret(name: &str, value: &str) -> bool {
 /// without a scheme.
 fn may_be_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    let is_masked = |address: &str| masked_url(address) != address;
     SECRET.iter().any(|part| name.contains(part))
         || SECRET_ENDS.iter().any(|end| name.ends_with(end))
-        || (name.ends_with("_PROXY") && is_masked(value))
-        || value.match_indices("://").any(|(at, _)| is_masked(first_word(&value[at..])))
+        || (name.ends_with("_PROXY") && holds_credential(value))
+        || value.match_indices("://").any(|(at, _)| holds_credential(first_word(&value[at..])))
 }
 
 /// Up to where another address may begin.

@@ -53,6 +53,7 @@ impl Job {
                 signal: end.signal,
                 reason: reason.clone(),
                 ended_by: course.ended_by.clone(),
+                evidence: end.evidence,
             });
         }
         (course.exit_code, course.signal) = (end.exit_code, end.signal);

@@ -133,6 +133,9 @@ pub struct Attempt {
     /// What ended it from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_by: Option<EndedBy>,
+    /// Where nobody saw it end: the pieces that proved it, as they were seen then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
 }
 
 /// A job of another server that was running when it was taken over: nobody of ours supervises it.

@@ -130,6 +130,9 @@ pub struct End {
     /// Its supervisor saw that the command ended by itself: a cancel that is recorded by now came too late.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_itself: bool,
+    /// Where nobody saw it end: the pieces that proved it, each with its kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
 }
 
 /// An operation on the queue.

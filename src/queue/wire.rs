@@ -56,6 +56,8 @@ struct Line<'a> {
     ended_by: Option<EndedBy>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     by_itself: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +194,7 @@ fn end_line(line: &mut Line<'_>, end: &End) {
     line.started_at = end.started_at;
     line.ended_by.clone_from(&end.ended_by);
     line.by_itself = end.by_itself;
+    line.evidence.clone_from(&end.evidence);
 }
 
 fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
@@ -232,6 +235,7 @@ fn operation(line: Line<'_>) -> Result<Operation, BadRecord> {
             started_at: line.started_at,
             ended_by: line.ended_by,
             by_itself: line.by_itself,
+            evidence: line.evidence,
         }),
         "cancel" => Operation::Cancel { job: job? },
         "resume" => {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::snapshot::{PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot, parse, without_writer};
 use crate::durable::{DiskError, read_optional, replace};
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, Severity, catalogue};
 use crate::state::{StateDir, Timestamp};
 
 /// The form of `history.json` that is written; a later one is left alone.
@@ -272,7 +272,8 @@ fn keep_damaged_progress(dir: &StateDir) -> Result<Option<Finding>, HistoryError
     let Err(source) = serde_json::from_slice::<Snapshot>(&bytes) else { return Ok(None) };
     let reason = source.to_string();
     dir.quarantine().keep(&path, None, &bytes, &reason, &dir.clock.now().to_string())?;
-    Ok(Some(damaged(&path.display().to_string(), &reason)))
+    // Only how far it was; what it did is in the history.
+    Ok(Some(damaged(&path.display().to_string(), &reason).with_severity(Severity::Warning)))
 }
 
 fn damaged(path: &str, reason: &str) -> Finding {

@@ -127,6 +127,7 @@ fn copied(job: &Job) -> End {
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     }
 }
 

@@ -29,9 +29,10 @@ pub(super) fn look(
         actions.clear();
         left.push(Left {
             object: "webhooks".to_owned(),
-            reason: "the delivery log is damaged, and somebody is delivering".to_owned(),
+            reason: "the delivery log is damaged, and somebody is delivering: stop the daemon first"
+                .to_owned(),
             evidence: vec![format!("{} is held", dir.paths.deliver_lock().display())],
-            next: "stop the daemon, then: recoveryctl repair webhooks".to_owned(),
+            next: "recoveryctl repair webhooks".to_owned(),
         });
     }
     for (id, course) in log.state().courses() {
@@ -86,6 +87,6 @@ fn of_a_later_version(seq: u64) -> Left {
         object: format!("webhook-record:{seq}"),
         reason: "this version does not know what it says".to_owned(),
         evidence: vec!["the log is written anew only by a version that understands all of it".to_owned()],
-        next: "use the version of recoveryctl that wrote it".to_owned(),
+        next: "recoveryctl explain webhook-record-refused".to_owned(),
     }
 }

@@ -26,6 +26,9 @@ pub struct AttemptReport {
     /// What ended it from outside.
     #[serde(default)]
     pub ended_by: Option<EndedBy>,
+    /// Where nobody saw it end: what proved it, as it was seen then.
+    #[serde(default)]
+    pub evidence: Vec<String>,
     /// As its exit file tells; an attempt without one (crashed, taken over) has none of these.
     pub cpu_ms: Option<u64>,
     pub cpu_user_ms: Option<u64>,
@@ -68,6 +71,7 @@ fn ended(dir: &StateDir, job: &Job, attempt: &Attempt) -> AttemptReport {
         signal: attempt.signal,
         reason: attempt.reason.clone(),
         ended_by: attempt.ended_by.clone(),
+        evidence: attempt.evidence.clone(),
         cpu_ms: exit.as_ref().and_then(|e| e.cpu_ms),
         cpu_user_ms: resources.map(|r| r.cpu_user_ms),
         cpu_system_ms: resources.map(|r| r.cpu_system_ms),
@@ -90,6 +94,7 @@ fn blank(dir: &StateDir, job: &Job, attempt: u32) -> AttemptReport {
         signal: None,
         reason: None,
         ended_by: None,
+        evidence: Vec::new(),
         cpu_ms: None,
         cpu_user_ms: None,
         cpu_system_ms: None,

@@ -10,10 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue;
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
+use crate::durable::log::Damage;
 use crate::queue::{entries_of, is_by_operator, operator_records};
 use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
@@ -61,7 +62,7 @@ pub struct AuditFilter {
     pub all: bool,
 }
 
-/// The acts, in order of time.
+/// The acts, the newest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct AuditReport {
@@ -113,7 +114,7 @@ impl AuditReport {
         entries.retain(|entry| filter.matches(entry));
         entries.sort_by(|a, b| (a.at, a.source, a.seq).cmp(&(b.at, b.source, b.seq)));
         let total = entries.len() as u64;
-        let (entries, next_cursor) = cut_counted(entries, page)?;
+        let (entries, next_cursor) = cut_counted(entries, &page.newest_first())?;
         Ok(AuditReport { entries, total, next_cursor, findings })
     }
 }
@@ -186,26 +187,32 @@ impl Who {
     }
 }
 
-fn unreadable(error: &audit::AuditError) -> Finding {
+pub(super) fn unreadable(error: &audit::AuditError) -> Finding {
     let sentence = format!("it cannot be read: {}", error.source);
     Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", error.folder.display()), sentence)
 }
 
 fn findings(dir: &StateDir, trail: &audit::TrailRead) -> Vec<Finding> {
-    let of_damage = trail.damage.iter().map(|place| {
+    let folder = format!("file:{}", dir.paths.audit_log().display());
+    let of_unknown = trail.unknown.iter().map(|seq| {
+        let sentence = format!("entry {seq} is whole, but not one that this version knows");
+        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence).with_severity(Severity::Warning)
+    });
+    damage_findings(dir, &trail.damage, &trail.missing).into_iter().chain(of_unknown).collect()
+}
+
+/// What of the trail cannot be read or is gone.
+pub(super) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64, u64)]) -> Vec<Finding> {
+    let of_damage = damage.iter().map(|place| {
         let sentence = format!("{} bytes at offset {} are no record of it", place.len, place.offset);
         Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
     });
     let folder = format!("file:{}", dir.paths.audit_log().display());
-    let of_gaps = trail.missing.iter().map(|(first, last)| {
+    let of_gaps = missing.iter().map(|(first, last)| {
         let sentence = format!("entries {first} to {last} are in no file that can be read");
         Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
     });
-    let of_unknown = trail.unknown.iter().map(|seq| {
-        let sentence = format!("entry {seq} is whole, but not one that this version knows");
-        Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
-    });
-    of_damage.chain(of_gaps).chain(of_unknown).collect()
+    of_damage.chain(of_gaps).collect()
 }
 
 #[cfg(test)]

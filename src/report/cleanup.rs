@@ -1,6 +1,6 @@
 //! Cleanups: those that are open, in line, interrupted, and over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -257,9 +257,9 @@ impl CompletedList {
     /// # Errors
     /// [`CleanupReportError`].
     pub fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
-        let cleanups: Vec<_> = completed(dir)?.iter().rev().map(CompletedEntry::of).collect();
+        let cleanups: Vec<_> = completed(dir)?.iter().map(CompletedEntry::of).collect();
         let total = cleanups.len() as u64;
-        let (cleanups, next_cursor) = page::cut_counted(cleanups, page)?;
+        let (cleanups, next_cursor) = page::cut_counted(cleanups, &page.newest_first())?;
         Ok(CompletedList { cleanups, total, next_cursor })
     }
 }
@@ -302,13 +302,8 @@ pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding
     Ok(findings)
 }
 
-/// The open cleanups, as findings name them, that keep git work which they cannot prove to be kept elsewhere: whether
-/// they are tried again by themselves or not, nothing is removed until somebody acts.
-#[must_use]
-pub fn at_risk(cleanups: &[CleanupEntry]) -> BTreeSet<String> {
-    cleanups.iter().filter(|cleanup| is_at_risk(cleanup)).map(object_of).collect()
-}
-
+/// Whether it keeps git work that it cannot prove to be kept elsewhere: whether it is tried again by itself or not,
+/// nothing is removed until somebody acts.
 fn is_at_risk(cleanup: &CleanupEntry) -> bool {
     let is_stuck = |phase: &PhaseEntry| matches!(phase.status, PhaseStatus::Parked | PhaseStatus::Failed);
     cleanup.phases.iter().any(|phase| phase.is_work_at_risk && is_stuck(phase))

@@ -60,7 +60,7 @@ impl Dashboard {
     ) -> Result<Dashboard, DiskError> {
         let (dir, queue) = (&gathered.dir, &gathered.queue);
         let (state, at) = (queue.state(), dir.clock.now());
-        let page = Page { limit: Some(SHOWN), cursor: None };
+        let page = Page { limit: Some(SHOWN), ..Page::default() };
         let held = held_repositories(dir, state)?;
         let locks = with_liveness(dir, state, |liveness| crate::locks::list(dir, liveness))?;
         // Without a cursor there is none that could be wrong.

@@ -35,7 +35,7 @@ pub struct FailedJob {
     pub output_tail: String,
 }
 
-/// The jobs, as they entered the queue. Cancelled ones are not among them: somebody wanted that.
+/// The jobs, those first that entered the queue last. Cancelled ones are not among them: somebody wanted that.
 #[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct FailedJobs {
@@ -61,7 +61,7 @@ impl FailedJobs {
             |job: &&Job| matches!(job.status, JobStatus::Failed | JobStatus::TimedOut | JobStatus::Crashed);
         let jobs: Vec<&Job> = state.jobs().filter(failed).collect();
         let total = jobs.len() as u64;
-        let (part, next_cursor) = cut(jobs, page, |job| job.place)?;
+        let (part, next_cursor) = cut(jobs, &page.newest_first(), |job| job.place)?;
         let jobs = part.into_iter().map(|job| report(dir, job, shows_output)).collect();
         Ok(FailedJobs { jobs, output_withheld: !shows_output, total, next_cursor })
     }

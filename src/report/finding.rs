@@ -6,7 +6,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Entry;
+use super::catalogue::{self, Entry, is_loss};
+use crate::losses::{Acknowledged, id_of};
+use crate::state::Timestamp;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +46,9 @@ impl fmt::Display for Severity {
 /// One finding, as it is shown and stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
+    /// Names it, for `findings ack`.
+    #[serde(default)]
+    pub id: String,
     /// A code of the catalogue.
     pub code: Cow<'static, str>,
     /// The catalogue's, unless this case is worse or better.
@@ -54,23 +59,48 @@ pub struct Finding {
     pub sentence: String,
     /// The command that deals with it.
     pub next: Option<String>,
+    /// Since when it is known; null for what is only seen now.
+    #[serde(default)]
+    pub first_seen: Option<Timestamp>,
+    /// When it was seen last; null for what is seen now.
+    #[serde(default)]
+    pub last_seen: Option<Timestamp>,
+    /// Who has acknowledged it. What is lost counts until then.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledged>,
+    /// Until when it does not count.
+    #[serde(default)]
+    pub muted_until: Option<Timestamp>,
 }
 
 impl Finding {
     /// A finding of this kind; severity and next command are the catalogue's.
     ///
     /// In the next command `{object}` stands for the object and `{name}` for what is behind its colon,
-    /// both quoted for a shell.
+    /// both quoted for a shell; `{id}` for the finding's id.
     #[must_use]
     pub fn new(entry: &'static Entry, object: impl Into<String>, sentence: impl Into<String>) -> Finding {
-        let object = object.into();
+        let (object, sentence) = (object.into(), sentence.into());
+        let id = id_of(entry.code, &object, is_loss(entry.code).then_some(&*sentence));
         Finding {
             code: Cow::Borrowed(entry.code),
             severity: entry.severity,
-            next: entry.next.map(|template| fill(template, &object)),
+            next: entry.next.map(|template| fill(template, &object, &id)),
+            id,
             object,
-            sentence: sentence.into(),
+            sentence,
+            first_seen: None,
+            last_seen: None,
+            acknowledged: None,
+            muted_until: None,
         }
+    }
+
+    /// Whether it tells of a loss: of such a kind, and no better than that usually is.
+    #[must_use]
+    pub fn tells_of_loss(&self) -> bool {
+        is_loss(&self.code)
+            && catalogue::find(&self.code).is_some_and(|entry| self.severity >= entry.severity)
     }
 
     /// The same finding with another severity.
@@ -88,7 +118,7 @@ impl Finding {
     }
 }
 
-fn fill(template: &str, object: &str) -> String {
+fn fill(template: &str, object: &str, id: &str) -> String {
     let name = object.split_once(':').map_or(object, |(_, name)| name);
     let quoted = |text| shlex::try_quote(text).map_or_else(|_| "…".to_owned(), Cow::into_owned);
     // Piece by piece, so that a name that looks like a placeholder stays a name.
@@ -100,6 +130,7 @@ fn fill(template: &str, object: &str) -> String {
         match &rest[at..end] {
             "{object}" => command.push_str(&quoted(object)),
             "{name}" => command.push_str(&quoted(name)),
+            "{id}" => command.push_str(id),
             other => command.push_str(other),
         }
         rest = &rest[end..];
@@ -114,11 +145,11 @@ mod tests {
 
     #[test]
     fn next_commands_are_filled_and_quoted() {
-        assert_eq!(fill("x {object} {name}", "lock:web"), "x lock:web web");
-        assert_eq!(fill("x {name}", "queue"), "x queue");
-        assert_eq!(fill("x {name} y", "lock:my repo;rm"), "x 'my repo;rm' y");
-        assert_eq!(fill("{name} {other}", "lock:{name}{object}"), "'{name}{object}' {other}");
-        assert_eq!(fill("{name", "lock:web"), "{name");
+        assert_eq!(fill("x {object} {name} {id}", "lock:web", "7f"), "x lock:web web 7f");
+        assert_eq!(fill("x {name}", "queue", ""), "x queue");
+        assert_eq!(fill("x {name} y", "lock:my repo;rm", ""), "x 'my repo;rm' y");
+        assert_eq!(fill("{name} {other}", "lock:{name}{object}", ""), "'{name}{object}' {other}");
+        assert_eq!(fill("{name", "lock:web", ""), "{name");
     }
 
     #[test]
@@ -126,7 +157,8 @@ mod tests {
         let finding = Finding::new(&catalogue::LOCK_UNAVAILABLE, "lock:web", "Its metadata is damaged.")
             .with_severity(Severity::Critical);
         let json = serde_json::to_string(&finding).unwrap();
-        assert!(json.starts_with(r#"{"code":"lock-unavailable","severity":"critical","object":"lock:web","#));
+        assert!(json.contains(r#""code":"lock-unavailable","severity":"critical","object":"lock:web","#));
+        assert_eq!(finding.id.len(), 8, "{json}");
         assert_eq!(serde_json::from_str::<Finding>(&json).unwrap(), finding);
     }
 }

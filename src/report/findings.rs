@@ -15,6 +15,8 @@ pub struct FindingFilter {
     pub code: Option<String>,
     /// About this object, or about objects of this kind.
     pub object: Option<String>,
+    /// Also by code.
+    pub is_grouped: bool,
 }
 
 /// The findings, the worst first.
@@ -22,8 +24,45 @@ pub struct FindingFilter {
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct FindingList {
     pub findings: Vec<Finding>,
+    /// All of them by code, the worst first; only when that is asked for.
+    pub groups: Option<Vec<FindingGroup>>,
     pub total: u64,
     pub next_cursor: Option<String>,
+}
+
+/// Findings of one code.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[allow(missing_docs)]
+pub struct FindingGroup {
+    pub code: String,
+    /// The worst of them.
+    pub severity: Severity,
+    pub count: u64,
+    /// One of them, in words.
+    pub sample: String,
+    /// The command that deals with that one.
+    pub next: Option<String>,
+}
+
+fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
+    let mut groups: Vec<FindingGroup> = Vec::new();
+    for finding in findings {
+        match groups.iter_mut().find(|group| group.code == *finding.code) {
+            Some(group) => {
+                group.count += 1;
+                group.severity = group.severity.max(finding.severity);
+            }
+            None => groups.push(FindingGroup {
+                code: finding.code.to_string(),
+                severity: finding.severity,
+                count: 1,
+                sample: format!("{}: {}", finding.object, finding.sentence),
+                next: finding.next.clone(),
+            }),
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.severity));
+    groups
 }
 
 impl FindingList {
@@ -40,7 +79,8 @@ impl FindingList {
         };
         let wanted: Vec<Finding> = all.into_iter().filter(fits).collect();
         let total = wanted.len() as u64;
+        let groups = filter.is_grouped.then(|| grouped(&wanted));
         let (findings, next_cursor) = cut_counted(wanted, page)?;
-        Ok(FindingList { findings, total, next_cursor })
+        Ok(FindingList { findings, groups, total, next_cursor })
     }
 }

@@ -4,18 +4,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::finding::Severity;
-use super::status::{State, Status};
+use super::status::{Reason, State, Status};
 
 /// See the module.
 #[derive(Debug, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members are the published form; see docs.
 pub struct Health {
-    /// False when something cannot be used or no job is started until somebody acts: the state is `degraded`,
-    /// `damaged` or `safe_mode`.
+    /// False when somebody is to be called: the state is none of `healthy`, `attention` and `recovering`.
     pub healthy: bool,
     pub state: State,
     pub status: String,
     pub action: Option<String>,
+    /// Why it is in this state, the worst first.
+    pub reasons: Vec<Reason>,
     pub daemon: bool,
     pub queued: u64,
     pub running: u64,
@@ -31,10 +32,11 @@ impl Health {
     pub fn of(status: &Status) -> Health {
         let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
         Health {
-            healthy: matches!(status.state, State::Healthy | State::Recovering),
+            healthy: status.state.is_well(),
             state: status.state,
             status: status.status.clone(),
             action: status.action.clone(),
+            reasons: status.reasons.clone(),
             daemon: status.daemon.is_some(),
             queued: status.counts.queued,
             running: status.counts.running,

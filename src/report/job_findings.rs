@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::Finding;
 use crate::jobs::{
-    Condition, FreshnessLimits, Judgement, LivingJob, Look, ProcessTable, Users, Verdict, Withstanding, judge,
+    Condition, FreshnessLimits, Judgement, Liveness, LivingJob, Look, ProcessTable, Users, Verdict,
+    Withstanding, judge,
 };
 use crate::locks::OtherTimes;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
@@ -26,7 +27,8 @@ const PIDS: usize = 8;
 const SHOWN: usize = 3;
 
 /// The codes of what is the matter with a job only as long as somebody sees it.
-const OF_THE_MOMENT: [&catalogue::Entry; 14] = [
+const OF_THE_MOMENT: [&catalogue::Entry; 15] = [
+    &catalogue::JOB_PROCESSES_GONE,
     &catalogue::JOB_LIVENESS_UNKNOWN,
     &catalogue::JOB_ORPHANED_PROCESS,
     &catalogue::JOB_HEARTBEAT_STALE,
@@ -65,7 +67,7 @@ pub fn is_of_the_moment(finding: &Finding) -> bool {
 pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir, host: &host, table: &table, limits };
-    state.running().flat_map(|job| of_judgement(&judge(&look, job))).collect()
+    state.running().flat_map(|job| of_look(&judge(&look, job))).collect()
 }
 
 /// What lives from before a backup was put back and keeps queued jobs from starting: something of them, of jobs that
@@ -157,6 +159,15 @@ fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding 
     Finding::new(&catalogue::JOB_OF_OTHER_INCARNATION, object, sentence)
 }
 
+/// What is the matter with a job that the queue has as running, as a look shows it: also that it runs no more, which a
+/// recovery would settle.
+#[must_use]
+pub fn of_look(judgement: &Judgement) -> Vec<Finding> {
+    let gone = || processes_gone(&format!("job:{}", judgement.job_id), judgement.attempt, &judgement.verdict);
+    let gone = (judgement.liveness() == Liveness::Dead).then(gone);
+    gone.into_iter().chain(of_judgement(judgement)).collect()
+}
+
 /// What is the matter with a running job, as it was judged.
 #[must_use]
 pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
@@ -180,6 +191,21 @@ pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     found
 }
 
+/// The queue has it as running, and it is not.
+fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
+    let sentence = match verdict {
+        Verdict::Ended(exit) => match (exit.exit_code, exit.signal) {
+            (Some(code), _) => format!("attempt {attempt} has ended with exit status {code}"),
+            (None, Some(signal)) => format!("attempt {attempt} was ended by signal {signal}"),
+            (None, None) => format!("attempt {attempt} has ended"),
+        },
+        Verdict::DeadByReboot => format!("attempt {attempt} ended with an earlier boot of this machine"),
+        Verdict::NeverStarted => format!("attempt {attempt} was claimed and never begun"),
+        _ => format!("attempt {attempt} has no process any more, and no record of its end"),
+    };
+    Finding::new(&catalogue::JOB_PROCESSES_GONE, object, format!("{sentence}; it still counts as running"))
+}
+
 /// What is the matter with a running job, as `jobs show` tells it.
 #[must_use]
 pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
@@ -189,7 +215,12 @@ pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
         let pids = condition.processes().iter().map(|p| p.pid).collect();
         ConditionReport { condition: condition.as_str().to_owned(), pids, detail: finding.sentence }
     };
-    judgement.conditions.iter().map(report).collect()
+    let gone = (judgement.liveness() == Liveness::Dead).then(|| ConditionReport {
+        condition: "processes_gone".to_owned(),
+        pids: Vec::new(),
+        detail: processes_gone(&object, judgement.attempt, &judgement.verdict).sentence,
+    });
+    gone.into_iter().chain(judgement.conditions.iter().map(report)).collect()
 }
 
 fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {

@@ -58,7 +58,7 @@ pub struct JobFilter {
 }
 
 impl JobList {
-    /// The jobs in the order in which they entered.
+    /// The jobs, those first that entered last.
     ///
     /// # Errors
     /// [`BadCursor`].
@@ -74,7 +74,7 @@ impl JobList {
             .filter(|j| filter.repository.as_deref().is_none_or(|r| j.repository.as_deref() == Some(r)))
             .collect();
         let total = wanted.len() as u64;
-        let (part, next_cursor) = cut(wanted, page, |j| j.place)?;
+        let (part, next_cursor) = cut(wanted, &page.newest_first(), |j| j.place)?;
         let is_queued = |j: &&Job| j.status == JobStatus::Queued;
         // One pass over the line for the whole page, and none when nobody on it waits.
         let line = part.iter().any(is_queued).then(|| (1..).zip(state.queued()).map(|(n, j)| (&j.id, n)));

@@ -18,6 +18,7 @@ pub mod job_findings;
 pub mod job_metrics;
 pub mod jobs;
 pub mod locks;
+pub mod losses;
 pub mod orphans;
 pub mod page;
 pub mod queue;

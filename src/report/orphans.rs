@@ -269,9 +269,9 @@ impl OrphansLog {
     /// # Errors
     /// [`BadCursor`].
     pub fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
-        let settled: Vec<LogEntry> = entries.into_iter().rev().filter(|e| e.result != "intent").collect();
+        let settled: Vec<LogEntry> = entries.into_iter().filter(|e| e.result != "intent").collect();
         let total = settled.len() as u64;
-        let (entries, next_cursor) = cut_counted(settled, page)?;
+        let (entries, next_cursor) = cut_counted(settled, &page.newest_first())?;
         Ok(OrphansLog { entries, total, next_cursor })
     }
 }

@@ -9,6 +9,17 @@ pub struct Page {
     pub limit: Option<usize>,
     /// What `next_cursor` said.
     pub cursor: Option<String>,
+    /// From the end of the list to its beginning.
+    pub reverse: bool,
+}
+
+impl Page {
+    /// The same part of a list that is kept the oldest first and shown the newest first: what comes is added at the end
+    /// that is shown first, and a cursor stays where it is.
+    #[must_use]
+    pub fn newest_first(&self) -> Page {
+        Page { reverse: !self.reverse, ..self.clone() }
+    }
 }
 
 /// A cursor that no list has given out.
@@ -16,17 +27,22 @@ pub struct Page {
 #[error("'{0}' is no cursor of this list")]
 pub struct BadCursor(pub String);
 
-/// Cuts a page out of a list that is in order of `place`.
+/// Cuts a page out of a list that is in order of `place`, the lowest first.
 ///
 /// # Errors
 /// [`BadCursor`].
 pub fn cut<T>(
-    items: Vec<T>,
+    mut items: Vec<T>,
     page: &Page,
     place: impl Fn(&T) -> Place,
 ) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let after = page.cursor.as_deref().map(parse).transpose()?;
-    let mut rest = items.into_iter().skip_while(|item| after.is_some_and(|a| place(item) <= a)).peekable();
+    if page.reverse {
+        items.reverse();
+    }
+    let is_shown =
+        |item: &T| after.is_some_and(|a| if page.reverse { place(item) >= a } else { place(item) <= a });
+    let mut rest = items.into_iter().skip_while(is_shown).peekable();
     let mut cut = Vec::new();
     while cut.len() < page.limit.unwrap_or(usize::MAX) {
         match rest.next() {
@@ -66,16 +82,30 @@ mod tests {
     #[test]
     fn pages_cover_a_list_once() {
         let items: Vec<Place> = (1..=7).map(|seq| Place { seq, index: 0 }).collect();
-        let (mut page, mut seen) = (Page { limit: Some(3), cursor: None }, Vec::new());
-        loop {
-            let (part, next) = cut(items.clone(), &page, |p| *p).unwrap();
-            seen.extend(part);
-            page.cursor = next;
-            if page.cursor.is_none() {
-                break;
+        let backwards: Vec<Place> = items.iter().rev().copied().collect();
+        for (reverse, expected) in [(false, &items), (true, &backwards)] {
+            let (mut page, mut seen) = (Page { limit: Some(3), reverse, ..Page::default() }, Vec::new());
+            loop {
+                let (part, next) = cut(items.clone(), &page, |p| *p).unwrap();
+                seen.extend(part);
+                page.cursor = next;
+                if page.cursor.is_none() {
+                    break;
+                }
             }
+            assert_eq!(seen, *expected);
         }
-        assert_eq!(seen, items);
-        assert!(cut(items, &Page { limit: None, cursor: Some("x".to_owned()) }, |p| *p).is_err());
+        let bad = Page { cursor: Some("x".to_owned()), ..Page::default() };
+        assert!(cut(items, &bad, |p| *p).is_err());
+    }
+
+    #[test]
+    fn a_cursor_stays_where_it_is_when_the_newest_come_first() {
+        let page = Page { limit: Some(2), ..Page::default() }.newest_first();
+        let (first, cursor) = cut_counted(vec!["a", "b", "c"], &page).unwrap();
+        assert_eq!(first, ["c", "b"]);
+        // Meanwhile another one has come.
+        let (rest, end) = cut_counted(vec!["a", "b", "c", "d"], &Page { cursor, ..page }).unwrap();
+        assert_eq!((rest, end), (vec!["a"], None));
     }
 }

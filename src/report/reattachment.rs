@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::job_findings::of_judgement;
+use super::job_findings::of_look;
 use super::page::{BadCursor, Page, cut};
 use crate::jobs::{
     Freshness, FreshnessLimits, Judgement, Liveness, Look, ProcessTable, Reattachment, SettledJob, judge,
@@ -123,7 +123,7 @@ impl JobsStatus {
             })
             .collect();
         let running = judged.iter().filter(|(job, _)| job.status == JobStatus::Running);
-        let findings = running.flat_map(|(_, judgement)| of_judgement(judgement)).collect();
+        let findings = running.flat_map(|(_, judgement)| of_look(judgement)).collect();
         Ok(JobsStatus { reattachment: LastReattachment::of(last), jobs, findings, total, next_cursor })
     }
 }

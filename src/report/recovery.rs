@@ -140,7 +140,7 @@ impl RecoveryHistory {
     /// [`BadCursor`].
     pub fn new(history: &[HistoryEntry], page: &Page) -> Result<RecoveryHistory, BadCursor> {
         let total = history.len() as u64;
-        let (recoveries, next_cursor) = cut_counted(history.iter().rev().cloned().collect(), page)?;
+        let (recoveries, next_cursor) = cut_counted(history.to_vec(), &page.newest_first())?;
         Ok(RecoveryHistory { recoveries, total, next_cursor })
     }
 }

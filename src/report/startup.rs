@@ -89,9 +89,9 @@ impl CleanupLog {
     /// # Errors
     /// [`BadCursor`].
     pub fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
-        let all: Vec<CleanupEntry> = log.acts().rev().cloned().collect();
+        let all: Vec<CleanupEntry> = log.acts().cloned().collect();
         let total = all.len() as u64;
-        let (entries, next_cursor) = cut_counted(all, page)?;
+        let (entries, next_cursor) = cut_counted(all, &page.newest_first())?;
         Ok(CleanupLog { entries, total, next_cursor })
     }
 }
@@ -125,10 +125,9 @@ impl StartupHistory {
     /// # Errors
     /// What the system says, or [`BadCursor`].
     pub fn read(dir: &StateDir, page: &Page) -> Result<StartupHistory, StartupReportError> {
-        let mut all = all_startups(dir, &StartupLog::read(dir)?)?;
-        all.reverse();
+        let all = all_startups(dir, &StartupLog::read(dir)?)?;
         let total = all.len() as u64;
-        let (startups, next_cursor) = cut_counted(all, page)?;
+        let (startups, next_cursor) = cut_counted(all, &page.newest_first())?;
         Ok(StartupHistory { startups, total, next_cursor })
     }
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
+use crate::losses::Found;
+use crate::queue::masked_url;
 use crate::recovery::RecoveryRecord;
 use crate::state::Timestamp;
 use crate::state::Word;
@@ -257,7 +259,9 @@ pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
     found.extend(circuits.map(|(name, circuit)| circuit_finding(name, circuit, &due, survey.at)));
     let waiting = survey.undelivered.len() - parked.len();
     if waiting > 0 && !is_delivering {
-        let sentence = format!("{waiting} deliveries wait, and nobody delivers");
+        let deliveries =
+            if waiting == 1 { "1 delivery waits" } else { &format!("{waiting} deliveries wait") };
+        let sentence = format!("{deliveries}, and nobody delivers");
         found.push(Finding::new(&catalogue::WEBHOOK_NOBODY_DELIVERS, "webhooks", sentence));
     }
     found
@@ -291,18 +295,11 @@ fn parked_finding(u: &Undelivered) -> Finding {
 /// What is wrong with the delivery log.
 #[must_use]
 pub fn problem_findings(problems: &Problems) -> Vec<Finding> {
-    let mut found: Vec<Finding> = problems
-        .damage
-        .iter()
-        .map(|d| {
-            let sentence = format!("{} bytes at offset {} are no record", d.len, d.offset);
-            Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, format!("file:{}", d.path.display()), sentence)
-        })
-        .collect();
-    found.extend(problems.missing.iter().map(|(first, last)| {
-        let sentence = format!("records {first} to {last} are in no file that can be read");
-        Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, "webhooks", sentence)
-    }));
+    let of_loss = |loss: Found| {
+        let finding = Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, loss.object, loss.sentence);
+        finding.with_next("recoveryctl repair webhooks")
+    };
+    let mut found: Vec<Finding> = problems.losses().map(of_loss).collect();
     found.extend(problems.refused.iter().map(|(seq, why)| {
         let object = format!("webhook-record:{seq}");
         Finding::new(&catalogue::WEBHOOK_RECORD_REFUSED, object, format!("it changed nothing: {why}"))
@@ -407,7 +404,8 @@ fn recovered(
         delivery_id: found.delivery_id,
         job_id: found.job_id,
         event: found.event.as_str(),
-        url: found.url,
+        // Earlier versions kept more of it.
+        url: masked_url(&found.url),
         attempts: known.unwrap_or(0).max(least),
         was: found.was,
         status,
@@ -436,7 +434,7 @@ pub struct DeliveryLogEntry {
     pub next_try_at: Option<Timestamp>,
 }
 
-/// What was tried, the oldest first.
+/// What was tried, the newest first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub struct DeliveryLogReport {
@@ -457,13 +455,13 @@ impl DeliveryLogReport {
         page: &Page,
     ) -> Result<DeliveryLogReport, BadCursor> {
         let total = attempts.len() as u64;
-        let (part, next_cursor) = cut_counted(attempts, page)?;
+        let (part, next_cursor) = cut_counted(attempts, &page.newest_first())?;
         let entries = part.into_iter().map(|PastAttempt { ended_at, attempted: a }| DeliveryLogEntry {
             at: ended_at,
             delivery_id: a.delivery,
             job_id: a.job_id,
             event: a.event.as_str(),
-            url: a.url,
+            url: masked_url(&a.url),
             attempt: a.attempt,
             outcome: a.outcome.as_str(),
             status_code: a.status_code,

@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::finding::Finding;
-use super::job_findings::{of_failed_start, of_judgement, of_other_incarnations};
+use super::job_findings::{of_failed_start, of_look, of_other_incarnations};
 use super::queue::waiting_for;
+use crate::durable::is_held;
 use crate::jobs::{
     Evidence, Judgement, Liveness, LivingJob, Look, ProcessTable, RecoverSettings, Verdict, judge,
 };
 use crate::queue::{Job, JobId, JobStatus, QueueState};
-use crate::state::StateDir;
-use crate::state::Word;
+use crate::state::{StateDir, Timestamp, Word};
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
 
 /// Why a job is where it is.
@@ -34,8 +34,12 @@ pub struct WhyJob {
     #[serde(deserialize_with = "crate::state::word::maybe_word", default)]
     #[schemars(with = "Option<Liveness>")]
     pub liveness: Option<Word>,
-    /// What the verdict rests on, in the order in which it was looked at.
+    /// What the verdict rests on, in the order in which it was looked at. Of a job that is over: what proved the end of
+    /// its last attempt, where nobody saw it end.
     pub evidence: Vec<Evidence>,
+    /// When that was proven; null where the evidence is of now.
+    #[serde(default)]
+    pub proven_at: Option<Timestamp>,
     /// The supervisor, the command, and what else of it lives.
     pub processes: Vec<JobProcess>,
     pub findings: Vec<Finding>,
@@ -69,7 +73,7 @@ impl WhyJob {
         let judged = judgement.as_ref();
         let mut findings: Vec<Finding> = match dir.is_copy() {
             true => super::state::findings(dir),
-            false => judged.map(of_judgement).unwrap_or_default(),
+            false => judged.map(of_look).unwrap_or_default(),
         };
         findings.extend(of_failed_start(job));
         let waits = job.status == JobStatus::Queued && !dir.is_copy();
@@ -89,7 +93,8 @@ impl WhyJob {
             because,
             verdict: judged.map(|j| j.verdict.as_str()),
             liveness: judged.map(|j| j.liveness().as_str()),
-            evidence: judged.map(|j| j.evidence.clone()).unwrap_or_default(),
+            evidence: judged.map_or_else(|| of_the_last_end(job), |j| j.evidence.clone()),
+            proven_at: judged.is_none().then(|| proven_at(job)).flatten(),
             processes: match judged {
                 Some(judgement) => processes(judgement),
                 None => of_other_times.map(|process| shown("other", process)).collect(),
@@ -97,6 +102,17 @@ impl WhyJob {
             findings,
         }
     }
+}
+
+/// What proved the end of its last attempt, which nobody saw.
+fn of_the_last_end(job: &Job) -> Vec<Evidence> {
+    let pieces = job.course().attempts.last().into_iter().flat_map(|attempt| &attempt.evidence);
+    pieces.map(|piece| Evidence { kind: "proof", detail: piece.clone() }).collect()
+}
+
+/// When that was seen.
+fn proven_at(job: &Job) -> Option<Timestamp> {
+    job.course().attempts.last().filter(|a| !a.evidence.is_empty()).map(|a| a.finished_at)
 }
 
 /// What lives from before a backup was put back and keeps this job, of those that wait, from starting.
@@ -150,8 +166,18 @@ fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
         return format!("it waits until {until}{why}");
     }
     let held: BTreeSet<String> = super::held_repositories(dir, state).unwrap_or_default();
-    waiting_for(state, &held, job)
-        .map_or_else(|| "it waits for its turn".to_owned(), |what| format!("it waits for {what}"))
+    let what = waiting_for(state, &held, job).unwrap_or_else(|| "its turn".to_owned());
+    let ahead: Vec<&Job> = state.queued().take_while(|other| other.id != job.id).collect();
+    let ahead = match ahead.as_slice() {
+        [] => String::new(),
+        [one] => format!("; job {} is ahead of it", one.id),
+        [first, ..] => format!("; {} jobs are ahead of it, job {} first", ahead.len(), first.id),
+    };
+    let starts_jobs = |path| is_held(path).unwrap_or(true);
+    let has_starter =
+        [dir.paths.daemon_lock(), dir.paths.scheduling_lock()].iter().any(|path| starts_jobs(path));
+    let nobody = if has_starter { "" } else { "; no daemon runs that would start it" };
+    format!("it waits for {what}{ahead}{nobody}")
 }
 
 fn of_ended(job: &Job) -> String {

@@ -23,6 +23,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.recovery_last(),
         paths.recovery_history(),
         paths.recovery_lock(),
+        paths.losses(),
+        paths.losses_lock(),
         paths.checkpoint_lock(),
         paths.names_lock(),
         paths.daemon_info(),

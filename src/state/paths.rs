@@ -127,6 +127,10 @@ paths! {
     recovery_history => "recovery/history.json";
     /// Held by the process that recovers.
     recovery_lock => "recovery/recovery.lock";
+    /// What is lost, until somebody acknowledges it.
+    losses => "recovery/losses.json";
+    /// Held by the process that changes that list.
+    losses_lock => "recovery/losses.lock";
     /// Skip and retry requests of other processes.
     recovery_requests => "recovery/requests";
     /// The audit trail's segments.

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn author_is_whoever_could_have_written_it() {
+    fn author_is_the_one_who_could_have_written_it() {
         let own = rustix::process::geteuid().as_raw();
         for (uid, mode, author) in [
             (0, 0o40755, Author::Ourselves),

@@ -31,6 +31,23 @@ pub fn is_full(path: &Path) -> bool {
     (stat.f_blocks > 0 && free == 0) || no_files
 }
 
+/// How much room there is on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that this user can still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub size: u64,
+}
+
+/// The room on the disk that a path is on; `None` when that cannot be looked at.
+#[must_use]
+pub fn room_on(path: &Path) -> Option<Room> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    let free = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+    Some(Room { free: free.saturating_mul(stat.f_frsize), size: stat.f_blocks.saturating_mul(stat.f_frsize) })
+}
+
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
 #[must_use]
 pub fn is_network(path: &Path) -> Option<&'static str> {

@@ -29,7 +29,7 @@ pub use boot_clock::{age_of, since_boot};
 pub use cgroup::{Cgroup, leave_groups};
 pub use children::{ResourceUse, memory_high_water, runs_own_program, use_of_children, use_of_this_process};
 pub use clock_watch::{ClockWatch, Jump};
-pub use filesystem::{LocalDevice, is_full, is_network};
+pub use filesystem::{LocalDevice, Room, is_full, is_network, room_on};
 pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};

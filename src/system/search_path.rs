@@ -1,7 +1,8 @@
 //! Where programs are looked for that are run for a job's folder: never where somebody else could put one.
 //!
 //! The path of the environment is not asked: it may have relative or empty elements, which mean the folder that a
-//! program is run in, and it is that of whoever started the daemon. The configuration gives the folders (`tools.path`).
+//! program is run in, and it is that of the one who started the daemon. The configuration gives the folders
+//! (`tools.path`).
 //! One that others may write, or that lies in such a one, is passed over, and so is a program that others may write.
 
 use std::ffi::OsString;
@@ -180,7 +181,7 @@ fn danger_of(path: &Path, is_folder: bool) -> io::Result<Option<String>> {
         if found.uid() != 0 && found.uid() != own {
             return Ok(Some(format!("{} belongs to user {}", at.display(), found.uid())));
         }
-        // Whoever may make an entry beside a program cannot exchange it where the sticky bit is set, but may make one
+        // A user who may make an entry beside a program cannot exchange it where the sticky bit is set, but may make one
         // of a name that is looked for.
         let is_searched = number == 0 && is_folder;
         let is_kept = found.mode() & STICKY != 0 && found.is_dir() && !is_searched;

@@ -19,6 +19,7 @@ use crate::durable::log::{
     Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
 };
 use crate::durable::{DiskError, LockError};
+use crate::losses::{self, Found, LossesError};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
 
@@ -40,6 +41,15 @@ pub enum DeliveryLogError {
     /// An operation that cannot be written as JSON.
     #[error("cannot write what was tried as JSON")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<LossesError> for DeliveryLogError {
+    fn from(error: LossesError) -> DeliveryLogError {
+        match error {
+            LossesError::Lock(e) => DeliveryLogError::Lock(e),
+            LossesError::Disk(e) => DeliveryLogError::Disk(e),
+        }
+    }
 }
 
 impl DeliveryLogError {
@@ -72,6 +82,26 @@ impl Problems {
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         !self.damage.is_empty() || !self.missing.is_empty()
+    }
+
+    /// What the log has lost.
+    pub fn losses(&self) -> impl Iterator<Item = Found> {
+        let lost = |object, sentence| Found {
+            code: "webhook-log-damaged".to_owned(),
+            object,
+            sentence,
+            stays: false,
+            gap: None,
+        };
+        let of_damage = self.damage.iter().map(move |d| {
+            let sentence = format!("{} bytes at offset {} are no record", d.len, d.offset);
+            lost(format!("file:{}", d.path.display()), sentence)
+        });
+        let of_gaps = self.missing.iter().map(move |(first, last)| {
+            let sentence = format!("records {first} to {last} are in no file that can be read");
+            lost("webhooks".to_owned(), sentence)
+        });
+        of_damage.chain(of_gaps)
     }
 }
 
@@ -383,6 +413,9 @@ impl DeliveryLog {
         if !self.pass.problems.unknown.is_empty() {
             return Ok(false);
         }
+        // Before what proves it goes.
+        let lost: Vec<Found> = self.pass.problems.losses().collect();
+        losses::record(&self.dir, "deliveries", &lost, &[])?;
         let (past, shown) = retention.split(attempts_in(&self.dir)?, self.dir.clock.now());
         if !self.pass.problems.damage.is_empty() {
             self.log.keep_damage(&self.pass.problems.damage)?;

@@ -121,7 +121,8 @@ fn a_damaged_history_costs_only_itself() {
     std::fs::write(dir.paths.recovery_history(), "{\"version\":1,\"recov").unwrap();
     assert!(matches!(read_history(&dir), Err(HistoryError::Damaged { .. })));
     let record = run_all(&dir, vec![Phase::new("a", "items", fine)]);
-    assert_eq!(record.snapshot.outcome, RecoveryOutcome::Completed);
+    // Nothing is unusable, and something is lost.
+    assert_eq!(record.snapshot.outcome, RecoveryOutcome::Degraded);
     assert_eq!(record.snapshot.findings[0].code, "recovery-history-damaged");
     // The run before is in `last.json` still, and comes back from there.
     assert_eq!(read_history(&dir).unwrap().len(), 2);

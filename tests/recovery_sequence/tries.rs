@@ -8,7 +8,7 @@ use recovery::recovery::{
     Phase, PhaseError, PhaseOutcome, PhaseStatus, RecoveryOutcome, RunOptions, read_current, request_retry,
     run,
 };
-use recovery::report::{Finding, Severity};
+use recovery::report::{Finding, Severity, catalogue};
 
 use super::{endless_pauses, graph, options, run_all, state, status, wait_for};
 
@@ -19,13 +19,8 @@ fn fails(times: u32, tries: &Arc<AtomicU32>) -> Phase {
         let number = tries.fetch_add(1, Ordering::SeqCst);
         context.total(10);
         context.advance(3);
-        context.finding(Finding {
-            code: "seen".into(),
-            severity: Severity::Info,
-            object: "lock:web".into(),
-            sentence: format!("Seen in try {number}."),
-            next: None,
-        });
+        let sentence = format!("Seen in try {number}.");
+        context.finding(Finding::new(&catalogue::LOCK_KEPT, "lock:web", sentence));
         if number < times {
             return Err(PhaseError::failed("cannot read the locks", "disk asleep"));
         }

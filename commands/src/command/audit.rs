@@ -12,7 +12,7 @@ use crate::table::{Cell, Table};
 
 /// Show who changed what, when and why
 ///
-/// The oldest first, out of the audit trail and the queue's own log. Ends with 3 when the trail is damaged.
+/// The newest first, out of the audit trail and the queue's own log. Ends with 3 when the trail is damaged.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
     /// Not before this time, such as 2026-03-01T09:30:00Z, or so long ago, such as 2h

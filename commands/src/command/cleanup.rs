@@ -16,7 +16,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cleanup_archive::{ArchiveArgs, cmd_archive};
-use super::jobs::{PageArgs, find};
+use super::job_ids::find_to_change;
+use super::jobs::PageArgs;
 use super::retry_cleanup::find_cleanup;
 use crate::cleaning::cleaning;
 use crate::context::Context;
@@ -214,11 +215,11 @@ fn start(context: &mut Context, args: &StartArgs) -> Result<Ending, CliError> {
     let mut report = StartReport { started: Vec::new(), refused: Vec::new(), dry_run };
     let mut last_error = None;
     for named in &args.jobs {
-        let job = match find(queue.state(), named) {
+        let job = match find_to_change(queue.state(), named) {
             Ok(job) => job,
             Err(error) => {
                 let detail = error.message();
-                report.refused.push(Refused { job_id: named.clone(), code: "no-such-job", detail });
+                report.refused.push(Refused { job_id: named.clone(), code: error.code_name(), detail });
                 last_error = Some(error);
                 continue;
             }

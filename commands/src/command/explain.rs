@@ -62,7 +62,10 @@ fn explain(text: &mut Text, entry: &Entry) {
     }
     if let Some(next) = entry.next {
         text.gap();
-        text.line(format!("  {}", next.replace("{name}", "NAME").replace("{object}", "OBJECT")));
+        text.line(format!(
+            "  {}",
+            next.replace("{name}", "NAME").replace("{object}", "OBJECT").replace("{id}", "ID")
+        ));
     }
 }
 

@@ -4,49 +4,111 @@ use clap::Args;
 use recovery::report::health::Health;
 use recovery::report::status::State;
 
-use super::status::status_of;
+use super::status::{ending, status_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 
 /// Say in one line whether all is well
 ///
-/// Ends with 3 when something cannot be used, or no job is started, until somebody acts: when the state is
-/// degraded, damaged or safe_mode. Findings alone, and a recovery under way, leave it 0.
+/// Ends with 0 when the state is healthy, attention or recovering; with 3 when somebody is to be called: unwatched,
+/// degraded, safe_mode, data_loss; with 15 when it is damaged.
+///
+/// With --nagios: 0 healthy, attention, recovering; 1 unwatched, degraded; 2 safe_mode, data_loss, damaged; 3 when
+/// nothing could be looked at.
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {
     /// As a Nagios plugin says it: one line, and status 0, 1, 2 or 3
     #[arg(long)]
     nagios: bool,
+    /// With --nagios: attention is a warning
+    #[arg(long, requires = "nagios")]
+    strict: bool,
+    /// With --nagios: that no daemon lives, or that it hangs, is critical
+    #[arg(long, requires = "nagios")]
+    require_daemon: bool,
+}
+
+/// A plugin's word and status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Service {
+    Ok,
+    Warning,
+    Critical,
+    Unknown,
+}
+
+impl Service {
+    const fn word(self) -> &'static str {
+        match self {
+            Service::Ok => "OK",
+            Service::Warning => "WARNING",
+            Service::Critical => "CRITICAL",
+            Service::Unknown => "UNKNOWN",
+        }
+    }
+
+    const fn status(self) -> u8 {
+        self as u8
+    }
+}
+
+impl HealthArgs {
+    fn service(&self, report: &Health) -> Service {
+        let of_state = match report.state {
+            State::Healthy | State::Recovering => Service::Ok,
+            State::Attention if self.strict => Service::Warning,
+            State::Attention => Service::Ok,
+            State::Unwatched if self.require_daemon => Service::Critical,
+            State::Unwatched | State::Degraded => Service::Warning,
+            State::SafeMode | State::DataLoss | State::Damaged => Service::Critical,
+        };
+        let misses_daemon = self.require_daemon && !report.daemon;
+        if misses_daemon { Service::Critical } else { of_state }
+    }
 }
 
 pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<Ending, CliError> {
     let status = match status_of(context) {
-        // A plugin's caller reads its line and its status, not ours.
+        // A plugin's caller reads its line and its status, not ours. What was looked at and is damaged is no riddle.
         Err(error) if args.nagios && !context.output.is_json() => {
-            context.output.bytes(format!("RECOVERYCTL UNKNOWN - {}\n", error.message()).as_bytes());
-            return Ok(Ending::Command(3));
+            let is_damaged = error.status() == Ending::Damaged.status();
+            let service = if is_damaged { Service::Critical } else { Service::Unknown };
+            return Ok(plugin(context, service, &error.message()));
         }
         other => other?,
     };
     let report = Health::of(&status);
-    let (word, code) = match (report.state, report.errors_total) {
-        (State::Damaged | State::SafeMode, _) => ("CRITICAL", 2),
-        (State::Healthy, 0) | (State::Recovering, _) => ("OK", 0),
-        _ => ("WARNING", 1),
-    };
+    let service = args.service(&report);
     context.output.report(&report, |text| {
         let figures = format!(
             "queued={} running={} findings={} errors={}",
             report.queued, report.running, report.findings_total, report.errors_total
         );
         text.line(match args.nagios {
-            true => format!("RECOVERYCTL {word} - {} | {figures}", report.status),
-            false => format!("{word}: {}", report.status),
+            true => format!("RECOVERYCTL {} - {} | {figures}", service.word(), told(&report)),
+            false => format!("{}: {}", report.state.headline(), report.status),
         });
     });
-    Ok(match (args.nagios, report.healthy) {
-        (true, _) => Ending::Command(code),
-        (false, true) => Ending::Done,
-        (false, false) => Ending::Degraded,
-    })
+    Ok(if args.nagios { Ending::Command(service.status()) } else { ending(&status) })
+}
+
+/// The state in a sentence, and what leads out. A bar would begin the figures.
+fn told(report: &Health) -> String {
+    let next = report.action.as_ref().map_or_else(String::new, |action| format!("; next: {action}"));
+    let told = match report.state {
+        State::Healthy => report.status.clone(),
+        state => format!("{}: {}{next}", state.headline(), report.status),
+    };
+    told.replace('|', "/")
+}
+
+/// One line on stdout, whatever it is.
+pub(crate) fn plugin_line(service: &str, message: &str) -> String {
+    let message = message.lines().next().unwrap_or_default().replace('|', "/");
+    format!("RECOVERYCTL {service} - {message}\n")
+}
+
+fn plugin(context: &mut Context, service: Service, message: &str) -> Ending {
+    context.output.bytes(plugin_line(service.word(), message).as_bytes());
+    Ending::Command(service.status())
 }

@@ -1,7 +1,7 @@
 //! `jobs …`: what the words have in common.
 
 use clap::{Args, Subcommand};
-use recovery::queue::{Job, JobId, JobStatus, QueueState};
+use recovery::queue::JobStatus;
 use recovery::report::page::{BadCursor, Page};
 
 use super::jobs_cancel::{CancelArgs, cancel};
@@ -71,12 +71,15 @@ pub(super) struct PageArgs {
     /// Where the last page ended, as it said
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    /// In the opposite order
+    #[arg(long)]
+    reverse: bool,
 }
 
 impl PageArgs {
     pub(super) fn page(&self) -> Page {
         let limit = self.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        Page { limit, cursor: self.cursor.clone() }
+        Page { limit, cursor: self.cursor.clone(), reverse: self.reverse }
     }
 }
 
@@ -86,17 +89,6 @@ impl From<BadCursor> for CliError {
             .code("bad-cursor")
             .hint("take next_cursor from the page before, or leave --cursor out to begin anew")
     }
-}
-
-/// The job of this id. A text that no id has is simply no job: it never becomes a path.
-pub(super) fn find<'a>(state: &'a QueueState, id: &str) -> Result<&'a Job, CliError> {
-    id.parse::<JobId>().ok().and_then(|id| state.get(&id)).ok_or_else(|| no_such_job(id))
-}
-
-pub(super) fn no_such_job(id: &str) -> CliError {
-    CliError::new(ErrorKind::NotFound, format!("there is no job '{id}'"))
-        .code("no-such-job")
-        .hint("recoveryctl jobs list")
 }
 
 /// The tone of a status.

@@ -8,7 +8,7 @@ use recovery::queue::{JobId, Queue};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::jobs::{find, no_such_job};
+use super::job_ids::{find_to_change, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::text::Text;
@@ -82,22 +82,25 @@ pub(super) fn cancel(context: &mut Context, args: &CancelArgs) -> Result<Ending,
 /// Each id once; a text that no job has is refused and never becomes a path.
 fn known(queue: &Queue, args: &CancelArgs, report: &mut CancelReport) -> Vec<JobId> {
     let mut ids: Vec<JobId> = Vec::new();
-    let mut unknown: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut unknown: BTreeMap<&str, CliError> = BTreeMap::new();
     for text in &args.ids {
-        match find(queue.state(), text) {
+        match find_to_change(queue.state(), text) {
             Ok(job) if ids.contains(&job.id) => {}
             Ok(job) => ids.push(job.id.clone()),
-            Err(_) => {
-                unknown.insert(text, ());
+            Err(e) => {
+                unknown.insert(text, e);
             }
         }
     }
-    let refuse = |text: &str| Refused {
+    let refuse = |(text, error): (&str, CliError)| Refused {
         job_id: text.to_owned(),
-        code: "no-such-job",
-        detail: "there is no such job".to_owned(),
+        code: error.code_name(),
+        detail: match error.code_name() {
+            "no-such-job" => "there is no such job".to_owned(),
+            _ => error.message(),
+        },
     };
-    report.refused.extend(unknown.into_keys().map(refuse));
+    report.refused.extend(unknown.into_iter().map(refuse));
     ids
 }
 

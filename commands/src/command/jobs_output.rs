@@ -10,7 +10,7 @@ use recovery::state::{StateDir, parse_size};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::jobs::{find, no_such_job};
+use super::job_ids::{find, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 
@@ -25,9 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// The bytes as they are; only on a terminal control characters are shown instead of obeyed. With --json, at most the
 /// last 4 MiB.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct OutputArgs {
-    /// The job's id
+    /// The job: its id, the beginning of one, @last or @last-failed
     #[arg(value_name = "ID")]
     id: String,
     /// Of an earlier attempt [default: the last]
@@ -70,6 +70,8 @@ pub(super) fn output(context: &mut Context, args: &OutputArgs) -> Result<Ending,
     let dir = context.state_dir()?;
     let mut queue = context.queue_to_look(&dir)?;
     let job = find(queue.state(), &args.id)?;
+    // What is the last one now is followed, whatever comes after it.
+    let args = &OutputArgs { id: job.id.to_string(), ..args.clone() };
     let attempt = attempt_of(job, args)?;
     if context.output.is_json() {
         return document(context, &dir, &mut queue, args, attempt);

@@ -5,7 +5,8 @@ use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
 use recovery::state::Timestamp;
 
-use super::jobs::{find, status_of, tone_of};
+use super::job_ids::find;
+use super::jobs::{status_of, tone_of};
 use super::submit::{command_line, crash_policy, quoted};
 use crate::context::Context;
 use crate::error::{CliError, Ending};

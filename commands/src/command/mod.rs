@@ -14,6 +14,7 @@ pub(crate) mod findings;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod init;
+mod job_ids;
 pub(crate) mod jobs;
 pub(crate) mod jobs_cancel;
 mod jobs_failed;

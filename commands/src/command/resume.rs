@@ -2,10 +2,11 @@
 
 use clap::Args;
 use recovery::jobs::{ResumeReport, Resumed, resume, would_resume};
-use recovery::queue::{JobId, Queue};
+use recovery::queue::{JobId, Queue, QueueState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::job_ids::find_to_change;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::text::Text;
@@ -48,13 +49,16 @@ pub(crate) fn cmd_resume(context: &mut Context, args: &ResumeArgs) -> Result<End
     let settings = judging(context)?;
     let dir = context.state_dir()?;
     let mut queue = Queue::open(&dir)?;
-    let ids: Vec<JobId> = args.jobs.iter().filter_map(|text| text.parse().ok()).collect();
+    let found: Vec<_> = args.jobs.iter().map(|text| (text, named(queue.state(), text))).collect();
+    let ids: Vec<JobId> = found.iter().filter_map(|(_, id)| id.as_ref().ok().cloned()).collect();
+    let never = found.into_iter().filter_map(|(text, id)| Some((text, id.err()?)));
+    let never: Vec<Refused> = never.map(|(text, e)| never_a_job(text, &e)).collect();
     let dry_run = context.is_dry_run();
     let ResumeReport { resumed, refused } = match dry_run {
         true => would_resume(&dir, &mut queue, &ids, args.fresh, &settings)?,
         false => resume(&dir, &mut queue, &ids, args.fresh, &settings)?,
     };
-    let mut answer = ResumeAnswer { resumed, refused: never_jobs(args), dry_run, error: None };
+    let mut answer = ResumeAnswer { resumed, refused: never, dry_run, error: None };
     answer.refused.extend(refused.into_iter().map(|r| Refused {
         job_id: r.job_id.to_string(),
         code: r.code,
@@ -71,11 +75,19 @@ pub(crate) fn cmd_resume(context: &mut Context, args: &ResumeArgs) -> Result<End
     ending
 }
 
-/// Texts that no job's id can be: they are simply no jobs.
-fn never_jobs(args: &ResumeArgs) -> Vec<Refused> {
-    let bad = args.jobs.iter().filter(|text| text.parse::<JobId>().is_err());
-    let detail = || "there is no such job".to_owned();
-    bad.map(|text| Refused { job_id: text.clone(), code: "no-such-job", detail: detail() }).collect()
+/// The id that a text stands for. One that no job has is for the queue to refuse.
+fn named(state: &QueueState, text: &str) -> Result<JobId, CliError> {
+    let of_no_job = |e| text.parse().map_err(|_| e);
+    find_to_change(state, text).map_or_else(of_no_job, |job| Ok(job.id.clone()))
+}
+
+/// A text that is simply no job, or begins the ids of several.
+fn never_a_job(text: &str, error: &CliError) -> Refused {
+    let detail = match error.code_name() {
+        "no-such-job" => "there is no such job".to_owned(),
+        _ => error.message(),
+    };
+    Refused { job_id: text.to_owned(), code: error.code_name(), detail }
 }
 
 /// Some resumed: done in part. None: the status says why, as far as it is the same for all.

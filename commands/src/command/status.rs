@@ -57,19 +57,23 @@ pub(super) fn daemon_of(dir: &StateDir) -> Result<Option<DaemonStatus>, CliError
 
 pub(super) fn ending(status: &Status) -> Ending {
     match status.state {
-        State::Degraded | State::Damaged | State::SafeMode => Ending::Degraded,
-        State::Healthy | State::Recovering => Ending::Done,
+        State::Damaged => Ending::Damaged,
+        state if state.is_well() => Ending::Done,
+        _ => Ending::Degraded,
+    }
+}
+
+/// How a state looks.
+fn tone_of(state: State) -> Tone {
+    match state {
+        State::Healthy => Tone::Good,
+        State::Attention | State::Degraded | State::Unwatched | State::Recovering => Tone::Warning,
+        State::SafeMode | State::DataLoss | State::Damaged => Tone::Bad,
     }
 }
 
 pub(super) fn render(text: &mut Text, status: &Status) {
-    let (tone, word) = match status.state {
-        State::Healthy => (Tone::Good, "HEALTHY"),
-        State::Degraded => (Tone::Warning, "DEGRADED"),
-        State::Recovering => (Tone::Warning, "RECOVERING"),
-        State::Damaged => (Tone::Bad, "DAMAGED"),
-        State::SafeMode => (Tone::Bad, "SAFE MODE"),
-    };
+    let (tone, word) = (tone_of(status.state), status.state.headline());
     text.toned(tone, format!("{word}  {}", status.state_dir));
     let c = &status.counts;
     let over = [

@@ -11,7 +11,7 @@ use crate::paint::Tone;
 use crate::table::{Cell, Table};
 use crate::text::ago;
 
-/// Show the attempts of deliveries, the oldest first
+/// Show the attempts of deliveries, the newest first
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
     /// Only those about this job

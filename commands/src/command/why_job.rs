@@ -2,7 +2,8 @@
 
 use recovery::report::why_job::WhyJob;
 
-use super::jobs::{find, status_of, tone_of};
+use super::job_ids::find;
+use super::jobs::{status_of, tone_of};
 use super::jobs_status::liveness_tone;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
@@ -31,6 +32,13 @@ fn render(text: &mut Text, report: &WhyJob) {
         text.toned(liveness_tone(liveness), format!("{liveness} ({})", verdict.replace('_', " ")));
         for (number, piece) in (1..).zip(&report.evidence) {
             text.line(format!("  {number}. [{}] {}", piece.kind, piece.detail));
+        }
+    }
+    if let Some(at) = report.proven_at {
+        text.gap();
+        text.line(format!("proven at {at}:"));
+        for (number, piece) in (1..).zip(&report.evidence) {
+            text.line(format!("  {number}. {}", piece.detail));
         }
     }
     if !report.processes.is_empty() {

@@ -8,6 +8,7 @@ use recovery::durable::log::LogError;
 use recovery::durable::{DiskError, LockError, NotHome};
 use recovery::jobs::{PruneError, RecoverError};
 use recovery::locks::{LockRefused, ReleaseRefused, RunUnderError};
+use recovery::losses::LossesError;
 use recovery::queue::{QueueError, SubmitError};
 use recovery::recovery::{GraphError, HistoryError, RehearseError, RequestError, RunError};
 use recovery::repair::RepairError;
@@ -124,6 +125,16 @@ pub(crate) fn exposed(what: &str, exposed: &Exposed) -> CliError {
     let hints = remedies(exposed);
     let error = CliError::new(ErrorKind::Refused, format!("{what} is not believed: {exposed}"));
     hints.into_iter().fold(error.code(PATH_EXPOSED), CliError::hint)
+}
+
+impl From<LossesError> for CliError {
+    fn from(error: LossesError) -> CliError {
+        match error {
+            LossesError::Lock(error) => error.into(),
+            LossesError::Disk(error) => error.into(),
+            _ => CliError::new(ErrorKind::Failed, error),
+        }
+    }
 }
 
 impl From<QueueError> for CliError {

@@ -18,6 +18,8 @@ pub(crate) enum Ending {
     Done,
     /// Some items failed, or the state is degraded.
     Degraded,
+    /// The state is damaged, and was shown as far as it can be read.
+    Damaged,
     /// There are findings, and `--exit-code` asks to tell.
     Findings,
     /// A command that was run for the user ended with this status.
@@ -31,6 +33,7 @@ impl Ending {
             Ending::Done => 0,
             Ending::Degraded => 3,
             Ending::Findings => 4,
+            Ending::Damaged => ErrorKind::StateDamaged.status(),
             Ending::Command(status) => status,
         }
     }
@@ -120,6 +123,11 @@ impl CliError {
     pub(crate) fn code(mut self, code: &'static str) -> CliError {
         self.code = code;
         self
+    }
+
+    /// The code.
+    pub(crate) fn code_name(&self) -> &'static str {
+        self.code
     }
 
     /// With something to try next.

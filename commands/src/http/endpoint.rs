@@ -115,7 +115,7 @@ pub(super) struct Endpoint {
     pub(super) summary: &'static str,
 }
 
-const PAGE: [Parameter; 2] = [
+const PAGE: [Parameter; 3] = [
     query("limit", Shape::Count, To::Option("--limit"), "At most so many"),
     query(
         "cursor",
@@ -123,6 +123,7 @@ const PAGE: [Parameter; 2] = [
         To::Option("--cursor"),
         "What next_cursor of the page before said",
     ),
+    query("reverse", Shape::Flag, To::Switch("--reverse"), "In the opposite order"),
 ];
 
 /// The parameter of a change that makes a rehearsal of it.

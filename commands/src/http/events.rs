@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts as Head;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::{Bytes, Frame};
 use recovery::durable::log::{Position, ReadRequest, read};
 use recovery::queue::{QueueError, Record, entries_of, open_log};
@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, guard};
 use super::gate::{Asker, tell_role};
+use super::metrics::Observed;
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
@@ -43,6 +44,12 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const ADMITTED_EVERY: Duration = Duration::from_secs(10);
 /// How often the recovery's progress is looked at.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Proxies are not to hold a stream back, keep it or change it: nginx reads the last of these.
+const OF_STREAMS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/event-stream"),
+    (header::CACHE_CONTROL, "no-cache, no-transform"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
 /// The longest wait for the log; then the thread looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -61,6 +68,8 @@ pub(super) struct Feed {
     last: watch::Sender<Option<u64>>,
     is_followed: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
+    /// Counts what it tells.
+    observed: Arc<Observed>,
 }
 
 /// What comes after a place.
@@ -71,12 +80,13 @@ enum Part {
 }
 
 impl Feed {
-    pub(super) fn new() -> Feed {
+    pub(super) fn new(observed: Arc<Observed>) -> Feed {
         Feed {
             ring: Arc::default(),
             last: watch::Sender::new(None),
             is_followed: Arc::default(),
             over: Arc::default(),
+            observed,
         }
     }
 
@@ -88,11 +98,12 @@ impl Feed {
         }
         let following = Following(self.is_followed.clone());
         let (dir, ring, last, over) = (dir.clone(), self.ring.clone(), self.last.clone(), self.over.clone());
+        let observed = Arc::clone(&self.observed);
         let _ = std::thread::Builder::new().name("events".to_owned()).spawn(move || {
             let _following = following;
             while !over.load(Ordering::Acquire) {
                 // What cannot be read now is tried again; the scheduler says what is wrong with it.
-                if follow_log(&dir, &ring, &last, &over).is_err() {
+                if follow_log(&dir, &ring, &last, &over, &observed).is_err() {
                     std::thread::park_timeout(LOOK_EVERY);
                 }
             }
@@ -127,6 +138,7 @@ fn follow_log(
     ring: &Mutex<Ring>,
     last: &watch::Sender<Option<u64>>,
     over: &AtomicBool,
+    observed: &Observed,
 ) -> Result<(), QueueError> {
     let log = open_log(dir)?;
     let state_id = dir.identity.state_id.to_string();
@@ -144,7 +156,13 @@ fn follow_log(
             let mut news = Vec::new();
             let request =
                 ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(until) };
-            read(request, |seq, payload| news.extend(event_of(seq, payload)))?;
+            let is_new = last.borrow().is_some();
+            read(request, |seq, payload| {
+                if let Ok(record) = Record::from_line(payload) {
+                    observed.record(&record, is_new);
+                    news.push(event_of(seq, &record));
+                }
+            })?;
             let mut ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
             ring.events.extend(news);
             while ring.events.len() > KEPT {
@@ -160,14 +178,13 @@ fn follow_log(
 }
 
 /// A record as an event: what was done, to what, by whom.
-fn event_of(seq: u64, payload: &[u8]) -> Option<(u64, Bytes)> {
-    let record = Record::from_line(payload).ok()?;
-    let entries: Vec<_> = entries_of(seq, &record)
+fn event_of(seq: u64, record: &Record) -> (u64, Bytes) {
+    let entries: Vec<_> = entries_of(seq, record)
         .into_iter()
         .map(|e| json!({ "action": e.action, "object": e.object, "detail": e.detail }))
         .collect();
     let data = json!({ "seq": seq, "at": record.at, "by": record.actor.by, "changes": entries });
-    Some((seq, Bytes::from(format!("id: {seq}\nevent: queue\ndata: {data}\n\n"))))
+    (seq, Bytes::from(format!("id: {seq}\nevent: queue\ndata: {data}\n\n")))
 }
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
@@ -189,9 +206,9 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
                 }
             });
             let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
-            response
-                .headers_mut()
-                .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            for (name, value) in OF_STREAMS {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
             response
         }
     };
@@ -222,7 +239,8 @@ pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head, asker: &Asker) 
 async fn stream(shared: &Arc<Shared>, place: Option<u64>, tell: mpsc::Sender<Bytes>) -> Option<()> {
     let send = async |bytes: Bytes| tell.send(bytes).await.ok();
     let (mut last, mut stage) = (shared.feed.last.subscribe(), shared.stage.subscribe());
-    send(Bytes::from_static(b"retry: 1000\n\n")).await?;
+    // A comment at once: the client hears that the stream is open, also while nothing happens.
+    send(Bytes::from_static(b": open\nretry: 1000\n\n")).await?;
     recovery_progress(shared, &tell).await?;
     // The log is followed by now, or soon; in safe mode perhaps much later.
     while last.borrow().is_none() {

@@ -19,7 +19,7 @@ use super::events::Feed;
 use super::gate::{Asker, not_readable};
 use super::kept::KeptAnswers;
 use super::listen::Listeners;
-use super::metrics::Traffic;
+use super::metrics::{Observed, Traffic};
 use super::places::Places;
 use super::problem::Problem;
 use super::reads::Reads;
@@ -60,6 +60,7 @@ pub(super) struct Shared {
     pub(super) kept: Arc<KeptAnswers>,
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
+    pub(super) observed: Arc<Observed>,
     book: OnceLock<AnswerBook>,
     requests: AtomicU64,
     log: Option<RequestLog>,
@@ -207,6 +208,7 @@ impl Server {
         let runtime = std::panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
             .unwrap_or_else(|_| Err(io::Error::other("no thread can be made for it")))?;
         let HttpSettings { dir, loaded, log } = settings;
+        let observed = Arc::<Observed>::default();
         let shared = Arc::new(Shared {
             dir,
             loaded: RwLock::new(loaded),
@@ -216,8 +218,9 @@ impl Server {
             reads: Reads::new(),
             token_reads: Reads::new(),
             kept: Arc::default(),
-            feed: Feed::new(),
+            feed: Feed::new(Arc::clone(&observed)),
             traffic: Traffic::default(),
+            observed,
             book: OnceLock::new(),
             requests: AtomicU64::new(0),
             log,

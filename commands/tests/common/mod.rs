@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub)] // Each test file takes what it needs.
 #![allow(clippy::disallowed_methods)] // Tests write their own files.
 
+mod next_steps;
+
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -156,7 +158,10 @@ impl Ran {
     #[track_caller]
     pub fn json(&self) -> Value {
         match serde_json::from_str(&self.stdout) {
-            Ok(document) => document,
+            Ok(document) => {
+                next_steps::check(&document);
+                document
+            }
             Err(e) => panic!("stdout is not one JSON document ({e}): {}", self.stdout),
         }
     }

@@ -109,7 +109,20 @@ impl Case {
         for id in ran.into_iter().filter(|id| !self.lost.contains(id)) {
             assert_eq!(scene.witnessed(id), ["ran"], "{}: {id}", self.name);
         }
+        self.assert_losses_are_told_until_acknowledged(scene);
         assert_eq!(scene.run(&["status"]).status, 0, "{}", self.name);
+    }
+
+    fn assert_losses_are_told_until_acknowledged(&self, scene: &Scene) {
+        let status = scene.run(&["--json", "status"]).json();
+        let is_loss = |f: &&serde_json::Value| f["severity"] == "critical";
+        let losses = status["findings"].as_array().unwrap().iter().filter(is_loss);
+        let ids: Vec<&str> = losses.map(|f| f["id"].as_str().unwrap()).collect();
+        assert!(self.lost.is_empty() || !ids.is_empty(), "{}: {status:#}", self.name);
+        if !ids.is_empty() {
+            assert_eq!(status["state"], "data_loss", "{}: {status:#}", self.name);
+            scene.run(&[&["findings", "ack", "--reason", "seen"], &ids[..]].concat()).ends_with(0);
+        }
     }
 }
 

@@ -248,6 +248,12 @@ impl Daemon {
         self.child.wait().unwrap().code()
     }
 
+    /// Sends it a signal; it goes on.
+    pub fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// A signal to its whole process group; waits for its end.
     pub fn signal_group(mut self, signal: Signal) {
         let group = rustix::process::Pid::from_child(&self.child);

@@ -34,7 +34,7 @@ fn pause_of_a_clock_that_was_ahead_is_told_and_over() {
     let scene = Scene::new();
     paused_by_a_clock_ahead(&scene, "ahead", 400);
     paused_by_a_clock_ahead(&scene, "usual", 0);
-    let status = scene.json(&["status"], 0);
+    let status = scene.json(&["status"], 3);
     assert_eq!(codes(&status).iter().filter(|code| *code == "clock-was-ahead").count(), 1, "{status}");
     let found = status["findings"].as_array().unwrap();
     let finding = found.iter().find(|finding| finding["code"] == "clock-was-ahead").unwrap();

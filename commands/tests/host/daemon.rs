@@ -109,7 +109,7 @@ fn stopped_daemon_is_told_by_health_and_goes_on() {
     let text = format!("{:<63}\n", format!("{{\"pid\":{},\"boot_ms\":1}}", daemon.child.id()));
     std::fs::write(&turn, text).unwrap();
     let status = scene.json(&["status"], 3);
-    assert_eq!(status["state"], "degraded");
+    assert_eq!(status["state"], "unwatched");
     assert!(has_finding(&scene, "daemon-hangs"));
     assert!(status["findings"].to_string().contains("is stopped"), "{status}");
     assert_eq!(scene.run(&["health"]).status, 3);

@@ -130,7 +130,7 @@ fn claim_whose_start_does_not_come_about_is_told() {
     let claim = Operation::Claim { job: "a".parse().unwrap(), attempt: 1 };
     append(&StateDir { clock: earlier, ..dir }, &Actor::default(), &[claim]).unwrap();
     assert!(has_finding(&scene, "job-start-hangs"));
-    assert_eq!(scene.json(&["status"], 3)["state"], "degraded");
+    assert_eq!(scene.json(&["status"], 3)["state"], "unwatched");
     assert_eq!(scene.run(&["health"]).status, 3);
     scene.recover();
     assert_eq!(scene.status("a"), JobStatus::Queued);

@@ -12,6 +12,7 @@ mod forwarded;
 mod killed;
 mod limits;
 mod load;
+mod metrics;
 mod parity;
 mod reload;
 mod writes;

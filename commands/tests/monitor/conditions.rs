@@ -34,7 +34,7 @@ fn is(scene: &Scene, verdict: &str, code: &str) {
     let why = scene.json(&["why", "job:it"], 0);
     assert_eq!((&why["liveness"], &why["verdict"]), (&"alive".into(), &verdict.into()), "{why}");
     assert!(why["evidence"].as_array().unwrap().len() >= 4, "{why}");
-    for report in [why, scene.json(&["jobs", "status"], 0), scene.json(&["status"], 0)] {
+    for report in [why, scene.json(&["jobs", "status"], 0), scene.run(&["--json", "status"]).json()] {
         assert!(codes(&report).contains(&code.to_owned()), "{code}: {report}");
         let finding = find(&report, code);
         assert_eq!((&finding["object"], finding["next"].is_string()), (&"job:it".into(), true), "{finding}");

@@ -30,7 +30,7 @@ fn after_so_many_failed_starts_a_job_waits_for_an_operator() {
         why["because"].as_str().unwrap().contains("cannot be understood")
     });
     scene.wait_for_status("wrong", JobStatus::Crashed);
-    let status = scene.json(&["status"], 0);
+    let status = scene.json(&["status"], 3);
     assert!(codes(&status).contains(&"job-not-started".to_owned()), "{status}");
     assert!(!codes(&status).contains(&"job-crashed".to_owned()), "one finding says it: {status}");
     let job = scene.job("wrong");

@@ -70,7 +70,7 @@ fn what_cannot_be_tried_again_is_said() {
         (&json!("succeeded"), &json!("completed")),
         "{mended}"
     );
-    assert_eq!(scene.json(&["status"], 0)["degraded_resources"], json!([]));
+    assert_eq!(scene.run(&["--json", "status"]).json()["degraded_resources"], json!([]));
 }
 
 #[test]

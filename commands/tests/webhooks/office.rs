@@ -69,7 +69,7 @@ impl Office {
     }
 
     pub fn log(&self, job: &str) -> Vec<Value> {
-        self.json(&["webhooks", "log", "--job", job])["entries"].as_array().unwrap().clone()
+        self.json(&["webhooks", "log", "--reverse", "--job", job])["entries"].as_array().unwrap().clone()
     }
 
     /// What the log says of the attempts of a job's delivery, in order.

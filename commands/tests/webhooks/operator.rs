@@ -76,7 +76,7 @@ fn nobody_delivers_is_a_finding_and_two_do_not_deliver_at_once() {
     let office = Office::new("");
     office.one("waits", &receiver.url("/"));
     office.finds("webhook-nobody-delivers");
-    let status = office.json(&["status"]);
+    let status = office.scene.run(&["--json", "status"]).json();
     assert_eq!(status["webhooks"]["pending"], 1);
     let _daemon = office.scene.daemon(1);
     wait_for("the attempt", || receiver.count() == 1);

@@ -48,7 +48,7 @@ fn check(place: &Place, file: &Path, wanted: &str) -> Result<(), String> {
             return Err(format!("recovery {time} and {wanted}: {report}"));
         }
     }
-    let (list, code) = place.json(&["jobs", "list"])?;
+    let (list, code) = place.json(&["jobs", "list", "--reverse"])?;
     let known = |id: &str| list["jobs"].as_array().is_some_and(|all| all.iter().any(|j| j["job_id"] == id));
     if code != 0 || !["done", "failed", "held", "away"].into_iter().all(known) {
         return Err(format!("jobs list: {code} {list}"));

@@ -161,7 +161,7 @@ fn has_finding(report: &Value, code: &str) -> bool {
 }
 
 fn same_jobs(place: &Place, wanted: &[String]) -> Result<(), String> {
-    let (list, _) = place.json(&["jobs", "list", "--limit", "100000"])?;
+    let (list, _) = place.json(&["jobs", "list", "--reverse", "--limit", "100000"])?;
     let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
     let ids: Vec<&str> = jobs.iter().filter_map(|j| j["job_id"].as_str()).collect();
     if ids == wanted { Ok(()) } else { Err(format!("{wanted:?} were acknowledged, there are {ids:?}")) }

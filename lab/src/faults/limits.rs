@@ -74,7 +74,7 @@ fn check(place: &Place, ran: &Ran, command: &[&str]) -> Result<(), String> {
     if !matches!(code, 0 | 3) {
         return Err(format!("recover ended with {code} afterwards: {recovered}"));
     }
-    let (list, _) = place.json(&["jobs", "list"])?;
+    let (list, _) = place.json(&["jobs", "list", "--reverse"])?;
     let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
     let find = |id: &str| jobs.iter().find(|j| j["job_id"] == id);
     for base in ["failed", "waits"] {

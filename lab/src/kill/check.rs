@@ -21,7 +21,7 @@ impl Jobs {
     /// # Errors
     /// When the command fails.
     pub fn of(place: &Place) -> Result<Jobs, String> {
-        let (list, status) = place.json(&["jobs", "list", "--limit", "100000"])?;
+        let (list, status) = place.json(&["jobs", "list", "--reverse", "--limit", "100000"])?;
         let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
         if status != 0 {
             return Err(format!("jobs list ended with {status}: {list}"));

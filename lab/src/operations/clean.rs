@@ -61,6 +61,8 @@ fn clean_up(stage: &Stage) -> Result<(), Error> {
             continue;
         };
         stage.acknowledge(Fact::Cleanup { id: id.clone() });
+        // Where git work could not be kept, for a disk that failed, it says so until its next try.
+        stage.acknowledge(Fact::MayBeDegraded { object: format!("cleanup:{id}") });
         ids.push(id);
     }
     let first = ids.first().ok_or("nothing is to be cleaned up")?;

@@ -13,6 +13,7 @@ mod import;
 mod layout;
 mod life;
 mod lock;
+mod losses;
 mod odd;
 mod prune;
 mod queue;
@@ -108,6 +109,8 @@ pub const ALL: &[Operation] = &[
     odd::PRUNE_CUT_SHORT,
     odd::FAILED_AND_DAMAGED,
     odd::REHEARSE,
+    losses::LOST_JOB,
+    losses::LOSSES,
 ];
 
 /// The operation of this name.

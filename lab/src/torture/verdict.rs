@@ -53,7 +53,7 @@ pub(super) fn at_the_end(place: &Place, known: &Known) -> Result<(), String> {
 }
 
 fn jobs(place: &Place) -> Result<BTreeMap<String, Value>, String> {
-    let (list, _) = place.json(&["jobs", "list", "--limit", "1000000"])?;
+    let (list, _) = place.json(&["jobs", "list", "--reverse", "--limit", "1000000"])?;
     let all = list["jobs"].as_array().cloned().unwrap_or_default();
     let count = all.len();
     let numbered = all.into_iter().enumerate().map(|(place, mut job)| {

@@ -111,7 +111,7 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// A run that knows some objects, with the rights of their author and of whoever wrote what else it reads.
+    /// A run that knows some objects, with the rights of their author and of those who wrote what else it reads.
     fn command<'c>(&'c self, objects: &'c Objects, author: Author) -> Result<Restricted<'c>, String> {
         let program = self.program.as_ref().map_err(Clone::clone)?;
         Ok(program.about(objects.as_fd(), objects.author.and(author), self.time_limit))

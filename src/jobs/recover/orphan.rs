@@ -155,5 +155,6 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: Requeu
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     }
 }

@@ -100,6 +100,7 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     })
 }
 

@@ -196,6 +196,7 @@ fn crash(job: &mut Job, now: Timestamp) {
         signal: None,
         reason: reason.clone(),
         ended_by: None,
+        evidence: Vec::new(),
     });
     course.history.push(Transition { at: now, status, attempt, reason, by: None });
     job.status = status;
@@ -244,6 +245,7 @@ fn attempt_of(end: &ExitRecord) -> Attempt {
         signal: end.signal,
         reason: end.reason.clone(),
         ended_by: end.ended_by.clone(),
+        evidence: Vec::new(),
     }
 }
 

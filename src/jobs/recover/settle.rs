@@ -371,6 +371,25 @@ pub(super) fn settlement_of(
     now: Timestamp,
     settings: &RecoverSettings,
 ) -> (Settlement, Option<Operation>) {
+    let (settlement, operation) = settled_as(dir, job, judgement, now, settings);
+    // What proved it is gone when somebody asks.
+    let operation = operation.map(|operation| match operation {
+        Operation::End(end) if matches!(end.outcome, Outcome::Crashed | Outcome::Interrupted) => {
+            let pieces = judgement.evidence.iter().map(|e| format!("{}: {}", e.kind, e.detail));
+            Operation::End(End { evidence: pieces.collect(), ..end })
+        }
+        other => other,
+    });
+    (settlement, operation)
+}
+
+fn settled_as(
+    dir: &StateDir,
+    job: &Job,
+    judgement: &Judgement,
+    now: Timestamp,
+    settings: &RecoverSettings,
+) -> (Settlement, Option<Operation>) {
     let claim = job.course().claim.unwrap_or(0);
     let then = after_crash(job, now, settings.requeue);
     let crashed = |reason| match interruption(job, judgement) {
@@ -473,6 +492,7 @@ pub(super) fn crashed(
         started_at: None,
         ended_by: None,
         by_itself: false,
+        evidence: Vec::new(),
     };
     (Settlement::Crashed { then }, Some(Operation::End(end)))
 }

@@ -119,6 +119,7 @@ fn other_operation() -> impl Strategy<Value = Operation> {
                 started_at,
                 ended_by,
                 by_itself,
+                evidence: if by_itself { Vec::new() } else { vec!["lock: free".to_owned()] },
             })
         });
     let document = submission_of().prop_map(|s| {

@@ -40,9 +40,10 @@ pub(super) fn rebuild_records(
     }
     outcome.findings.extend(damaged.iter().map(|(id, path)| {
         let sentence = format!(
-            "the record of job {id} could not be understood; it was written anew, a copy is in quarantine"
+            "its record {} could not be understood; it was written anew, a copy is in quarantine",
+            path.display()
         );
-        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("file:{}", path.display()), sentence)
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("job:{id}"), sentence)
     }));
     outcome.findings.extend(missing.iter().map(|id| {
         let sentence = "its record was lost; it was written anew from the queue".to_owned();

@@ -10,19 +10,20 @@ use crate::queue::{
     Repaired,
 };
 use crate::recovery::PhaseError;
-use crate::report::{Finding, catalogue};
+use crate::report::{Finding, Severity, catalogue};
 use crate::state::StateDir;
 
+/// Besides, the jobs that the queue does not know and whose own records cannot be understood.
 pub(super) fn restore(
     dir: &StateDir,
     settings: &RecoverSettings,
     repaired: &mut Repaired,
-) -> Result<Vec<Finding>, PhaseError> {
-    let mut findings = restore_unknown(dir, settings, repaired)?;
+) -> Result<(Vec<Finding>, Vec<JobId>), PhaseError> {
+    let (mut findings, damaged) = restore_unknown(dir, settings, repaired)?;
     if repaired.may_lack_jobs {
         findings.extend(catch_up(dir, settings, repaired)?);
     }
-    Ok(findings)
+    Ok((findings, damaged))
 }
 
 /// Jobs that only their own records tell of enter the queue again, in their old order.
@@ -30,11 +31,11 @@ fn restore_unknown(
     dir: &StateDir,
     settings: &RecoverSettings,
     repaired: &mut Repaired,
-) -> Result<Vec<Finding>, PhaseError> {
+) -> Result<(Vec<Finding>, Vec<JobId>), PhaseError> {
     let is_unknown = |state: &QueueState, id: &JobId| state.get(id).is_none();
     let (documents, damaged) = record::read_those(dir, |id| is_unknown(repaired.queue.state(), id))
         .map_err(|e| PhaseError::failed("read the jobs' own records", e))?;
-    let mut findings = Vec::new();
+    let (mut findings, mut lost) = (Vec::new(), Vec::new());
     for path in damaged {
         let at = dir.clock.now().to_string();
         let kept =
@@ -42,11 +43,18 @@ fn restore_unknown(
         kept.map_err(|e| PhaseError::failed("keep a damaged job record", e))?;
         let sentence =
             "it cannot be understood and the queue knows no such job; it is in quarantine".to_owned();
-        let object = format!("file:{}", path.display());
-        findings.push(Finding::new(&catalogue::JOB_RECORD_DAMAGED, object, sentence));
+        match record::job_of(&path) {
+            // Told when it is known whether a workspace tells of it.
+            Some(id) => lost.push(id),
+            None => {
+                let object = format!("file:{}", path.display());
+                let finding = Finding::new(&catalogue::JOB_RECORD_DAMAGED, object, sentence);
+                findings.push(finding.with_next("recoveryctl jobs list"));
+            }
+        }
     }
     if documents.is_empty() {
-        return Ok(findings);
+        return Ok((findings, lost));
     }
     let ids = transact(settings, repaired, |state| {
         let lost = documents.into_iter().filter(|d| is_unknown(state, &d.job_id)).map(reconstructed);
@@ -65,7 +73,7 @@ fn restore_unknown(
         let sentence = "the queue had lost it; it was rebuilt from its own record".to_owned();
         Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
     }));
-    Ok(findings)
+    Ok((findings, lost))
 }
 
 fn reconstructed(mut document: JobDocument) -> JobDocument {
@@ -91,7 +99,9 @@ fn catch_up(
         .iter()
         .map(|id| {
             let sentence = "its own record knew more of it than the queue; the queue follows".to_owned();
-            Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence)
+            let finding =
+                Finding::new(&catalogue::QUEUE_REBUILT_FROM_JOB_RECORDS, format!("job:{id}"), sentence);
+            finding.with_severity(Severity::Warning)
         })
         .collect())
 }
@@ -137,6 +147,7 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
                 started_at: last.started_at,
                 ended_by: last.ended_by.clone(),
                 by_itself: false,
+                evidence: Vec::new(),
             })])
         }
     }

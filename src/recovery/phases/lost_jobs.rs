@@ -1,11 +1,12 @@
 //! Jobs of which neither log nor record is left: rebuilt from their workspaces, or at least named.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 
+use super::sequence::record_losses;
 use crate::durable::log::{Damage, DamageKind};
 use crate::jobs::{RecoverSettings, Remains, record, remains};
-use crate::queue::{JobId, Operation, Repaired};
+use crate::queue::{JobDocument, JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
 use crate::state::StateDir;
@@ -15,19 +16,26 @@ const ID_MEMBER: &[u8] = b"\"job\":\"";
 /// The longest damaged place that is searched for ids, bytes.
 const SEARCHED: u64 = 64 << 20;
 
-/// Brings back what workspaces tell of, and names what nothing tells of any more.
+/// Brings back what workspaces tell of, and names what nothing tells of any more. `damaged` are jobs whose own records
+/// cannot be understood.
 pub(super) fn find(
     dir: &StateDir,
     settings: &RecoverSettings,
     repaired: &mut Repaired,
+    damaged: &[JobId],
 ) -> Result<Vec<Finding>, PhaseError> {
     let mut findings = rebuild(dir, settings, repaired)?;
     let named: BTreeSet<JobId> = repaired.damage.iter().flat_map(ids_in).collect();
-    let lost = named.iter().filter(|id| repaired.queue.state().get(id).is_none());
-    findings.extend(lost.map(|id| {
-        let sentence = "a damaged record of the log was about it, and nothing else tells of it".to_owned();
-        Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), sentence)
-    }));
+    let of_log = "a damaged record of the log was about it, and nothing else tells of it";
+    let of_record = "its own record cannot be understood and is in quarantine, and nothing else tells of it";
+    let named = named.iter().map(|id| (id, of_log)).chain(damaged.iter().map(|id| (id, of_record)));
+    let lost: BTreeMap<&JobId, &str> =
+        named.filter(|(id, _)| repaired.queue.state().get(id).is_none()).collect();
+    findings.extend(
+        lost.into_iter().map(|(id, sentence)| {
+            Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), sentence.to_owned())
+        }),
+    );
     Ok(findings)
 }
 
@@ -52,14 +60,15 @@ fn rebuild(
     if documents.is_empty() {
         return Ok(findings);
     }
+    findings.extend(documents.iter().map(reconstructed));
+    // A job that is back tells nobody that something of it is lost.
+    record_losses(dir, &settings.actor.by, &findings, None)?;
     let (_, rebuilt) = repaired
         .queue
         .transact(&settings.actor, |state| {
             documents.retain(|d| state.get(&d.job_id).is_none());
-            let restore = |d: &crate::queue::JobDocument| Operation::Restore {
-                document: Box::new(d.clone()),
-                keeps_place: false,
-            };
+            let restore =
+                |d: &JobDocument| Operation::Restore { document: Box::new(d.clone()), keeps_place: false };
             (documents.iter().map(restore).collect(), documents)
         })
         .map_err(|e| PhaseError::failed("record what workspaces tell", e))?;
@@ -67,18 +76,19 @@ fn rebuild(
     for job in rebuilt.iter().filter_map(|d| repaired.queue.state().get(&d.job_id)) {
         record::write(dir, job).map_err(|e| PhaseError::failed("write a job's own record", e))?;
     }
-    findings.extend(rebuilt.iter().map(|document| {
-        let from = document.course.as_ref().and_then(|c| c.reconstructed.as_ref());
-        let from = from.map_or_else(String::new, |from| from.join("; "));
-        let knows_command = from.split("; ").any(|piece| piece == "sentinel");
-        let lost = match knows_command {
-            true => "its variables, limits, policy and callbacks are lost",
-            false => "what it ran is lost too, so it cannot be resumed",
-        };
-        let sentence = format!("queue and record had lost it; it was rebuilt from {from}; {lost}");
-        Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
-    }));
     Ok(findings)
+}
+
+fn reconstructed(document: &JobDocument) -> Finding {
+    let from = document.course.as_ref().and_then(|c| c.reconstructed.as_ref());
+    let from = from.map_or_else(String::new, |from| from.join("; "));
+    let knows_command = from.split("; ").any(|piece| piece == "sentinel");
+    let lost = match knows_command {
+        true => "its variables, limits, policy and callbacks are lost",
+        false => "what it ran is lost too, so it cannot be resumed",
+    };
+    let sentence = format!("queue and record had lost it; it was rebuilt from {from}; {lost}");
+    Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
 }
 
 /// The jobs that a damaged place names, as far as it can be read. A torn end was never acknowledged.

@@ -1,7 +1,7 @@
 //! Phase `queue`: snapshot, the one before, whole log, job records, in this order; what could not be
 //! read is kept in quarantine, and what is left reads clean.
 
-use super::sequence::Shared;
+use super::sequence::{Shared, lost_end, record_losses};
 use crate::durable::log::DamageKind;
 use crate::jobs::RecoverSettings;
 use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
@@ -15,10 +15,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
     context.total(repaired.recovered.records_replayed);
     context.advance(repaired.recovered.records_replayed);
-    let mut findings = findings(&repaired);
     context.checkpoint()?;
-    findings.extend(super::job_records::restore(dir, &shared.settings.jobs, &mut repaired)?);
-    findings.extend(super::lost_jobs::find(dir, &shared.settings.jobs, &mut repaired)?);
+    let mut findings = bring_back(dir, &shared.settings.jobs, &mut repaired)?;
     let needed_mending = repaired.needs_mending();
     let mut degraded = Vec::new();
     if let Err(e) = mend(dir, &mut repaired, needed_mending) {
@@ -36,6 +34,29 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
     shared.keep_queue(repaired.queue);
     Ok(PhaseOutcome { findings, degraded, message: Some(message) })
+}
+
+/// What was wrong with the queue's files, when jobs are back that other files tell of. What is lost is on the list of
+/// losses before what proves it leaves its place.
+fn bring_back(
+    dir: &StateDir,
+    settings: &RecoverSettings,
+    repaired: &mut Repaired,
+) -> Result<Vec<Finding>, PhaseError> {
+    let mut findings = findings(repaired);
+    // Before jobs come back, which are records of their own.
+    findings.extend(lost_end(dir, repaired.queue.state().last_seq())?);
+    let (restored, damaged) = super::job_records::restore(dir, settings, repaired)?;
+    findings.extend(restored);
+    findings.extend(super::lost_jobs::find(dir, settings, repaired, &damaged)?);
+    let is_back = |id: &&JobId| repaired.queue.state().get(id).is_some();
+    findings.extend(damaged.iter().filter(is_back).map(|id| {
+        let sentence =
+            "its record could not be understood and is in quarantine; the job was rebuilt without it";
+        Finding::new(&catalogue::JOB_RECORD_DAMAGED, format!("job:{id}"), sentence.to_owned())
+    }));
+    record_losses(dir, &settings.actor.by, &findings, Some(repaired.queue.state().last_seq()))?;
+    Ok(findings)
 }
 
 fn mend(dir: &StateDir, repaired: &mut Repaired, needed_mending: bool) -> Result<(), QueueError> {
@@ -89,8 +110,7 @@ fn clean_up(shared: &Shared, repaired: &mut Repaired, findings: &mut Vec<Finding
 /// What the system says; the next run finds the rest.
 pub fn repair_queue(dir: &StateDir, settings: &RecoverSettings) -> Result<Queue, PhaseError> {
     let mut repaired = queue::recover(dir).map_err(|e| PhaseError::failed("read the queue", e))?;
-    super::job_records::restore(dir, settings, &mut repaired)?;
-    super::lost_jobs::find(dir, settings, &mut repaired)?;
+    bring_back(dir, settings, &mut repaired)?;
     let needed_mending = repaired.needs_mending();
     mend(dir, &mut repaired, needed_mending).map_err(|e| PhaseError::failed("mend the queue's files", e))?;
     Ok(repaired.queue)

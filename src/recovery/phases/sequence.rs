@@ -8,12 +8,14 @@ use uuid::Uuid;
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::jobs::RecoverSettings;
+use crate::losses::Losses;
 use crate::orphans::OrphanSettings;
 use crate::queue::Queue;
 use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
+use crate::report::losses::Look;
 use crate::report::{Finding, catalogue};
 use crate::startup::{Beginning, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
@@ -188,6 +190,11 @@ impl Recovery {
         let misplaced = put_misplaced_away(&self.shared.dir);
         let mut record = run(&self.shared.dir, &self.graph, options)?;
         record.snapshot.findings.extend(told(misplaced));
+        let findings: Vec<Finding> = record.snapshot.all_findings().cloned().collect();
+        let by = &self.shared.settings.jobs.actor.by;
+        if let Err(e) = record_losses(&self.shared.dir, by, &findings, None) {
+            record.snapshot.findings.push(not_recorded(&e));
+        }
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
             let findings = record.snapshot.all_findings().count() as u64;
             if let Err(e) = startup.finish(startup_outcome(record.snapshot.outcome), findings) {
@@ -199,6 +206,37 @@ impl Recovery {
         let queue = self.shared.queue.try_lock().ok().and_then(|mut queue| queue.take());
         Ok((record, queue))
     }
+}
+
+/// Enters what is lost into the list of losses, with the marks of the logs. A disk that cannot be written is told by all
+/// else.
+pub(super) fn record_losses(
+    dir: &StateDir,
+    by: &str,
+    findings: &[Finding],
+    end_of_queue: Option<u64>,
+) -> Result<(), PhaseError> {
+    let mut look = Look::take(dir, &known_losses(dir)?).with(findings);
+    end_of_queue.into_iter().for_each(|last_seq| look.mark_queue(last_seq));
+    match look.record(dir, by) {
+        Err(e) if e.refused_change().is_none() => {
+            Err(PhaseError::failed("enter what is lost into the list of losses", e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// That the queue's log ends before the number that was noted of it.
+pub(super) fn lost_end(dir: &StateDir, last_seq: u64) -> Result<Vec<Finding>, PhaseError> {
+    Ok(Look::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
+}
+
+fn known_losses(dir: &StateDir) -> Result<Losses, PhaseError> {
+    Losses::read(dir).map_err(|e| PhaseError::failed("read the list of losses", e))
+}
+
+fn not_recorded(error: &PhaseError) -> Finding {
+    Finding::new(&catalogue::RECOVERY_NOT_RECORDED, "losses", error.in_one_line())
 }
 
 /// What was put away; that it could not be is no reason not to recover.

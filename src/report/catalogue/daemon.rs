@@ -75,3 +75,16 @@ pub const DAEMON_LOOP_RESTARTED: Entry = Entry {
              daemon, then look at what it worked on.",
     next: Some("recoveryctl status"),
 };
+
+/// Jobs wait or run, and nobody runs or watches them.
+pub const JOBS_UNWATCHED: Entry = Entry {
+    code: "jobs-unwatched",
+    severity: Severity::Error,
+    title: "Jobs wait or run, and no daemon runs or watches them",
+    meaning: "The queue has jobs that wait, or that run, and no daemon lives that would start them or see their end. A \
+              job that runs goes on under its supervisor, which records its end.",
+    done: "Nothing: a look starts no process.",
+    advice: "Start the daemon, as your system starts it (`systemctl start recoveryctl`), or by hand. Where processes of \
+             jobs are gone, a recovery settles those jobs first.",
+    next: Some("recoveryctl daemon"),
+};

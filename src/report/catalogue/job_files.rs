@@ -42,7 +42,7 @@ pub const JOB_RECORD_MISSING: Entry = Entry {
 /// A job was rebuilt from its files.
 pub const JOB_RECONSTRUCTED: Entry = Entry {
     code: "job-reconstructed",
-    severity: Severity::Error,
+    severity: Severity::Critical,
     title: "A job was rebuilt from its files",
     meaning: "Neither the queue nor a record file knew the job any more; only attempts/<id>/ and its workspace told \
               of it: sentinel, command record, exit file, output, checkpoint, a git repository.",
@@ -50,7 +50,7 @@ pub const JOB_RECONSTRUCTED: Entry = Entry {
            found out as for every job. It is on hold if it did not end.",
     advice: "Look at it. What the files do not tell (variables, limits, callbacks, without a sentinel also \
              the command) is lost: submit the job again if it is needed.",
-    next: Some("recoveryctl jobs show {name}"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// A job of which only a damaged record told.
@@ -62,7 +62,7 @@ pub const JOB_LOST: Entry = Entry {
               nor a file tells of it: most likely it was waiting for its first attempt.",
     done: "The bytes of the damaged record are in quarantine; what can be read of the submission is there.",
     advice: "Submit it again. The name is as far as it could be read.",
-    next: Some("recoveryctl jobs list"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// A file of a job that is over is damaged.

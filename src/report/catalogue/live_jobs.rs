@@ -138,3 +138,15 @@ pub const JOB_CANNOT_END: Entry = Entry {
              device. Nothing else needs to be done.",
     next: Some("recoveryctl why {object}"),
 };
+
+/// The queue has a job as running of which nothing lives.
+pub const JOB_PROCESSES_GONE: Entry = Entry {
+    code: "job-processes-gone",
+    severity: Severity::Error,
+    title: "A job counts as running, and nothing of it lives",
+    meaning: "The job's supervisor and processes are gone, as a look shows now, and nobody has settled the job since: no \
+              daemon watches.",
+    done: "Nothing: a look changes nothing. The job still counts as running, and keeps its repository.",
+    advice: "Recover, or start a daemon, which does so first: the job is then crashed, or over where its end is on record.",
+    next: Some("recoveryctl recover"),
+};

@@ -140,7 +140,35 @@ pub const ALL: &[&Entry] = &[
     &HOST_CANNOT_START,
     &DAEMON_HANGS,
     &CLOCK_WAS_AHEAD,
+    &JOBS_UNWATCHED,
+    &JOB_PROCESSES_GONE,
+    &RECOVERY_UNDER_WAY,
+    &RECOVERY_UNFINISHED,
+    &RESOURCE_UNUSABLE,
+    &LOSSES_DAMAGED,
 ];
+
+/// What was acknowledged and cannot be brought back: told until somebody acknowledges the loss, see [`crate::losses`].
+/// Logs that are written without waiting for the disk may lose what nobody was promised when the power fails: their
+/// damage is a warning.
+const LOSSES: [&Entry; 10] = [
+    &QUEUE_REBUILT_FROM_JOB_RECORDS,
+    &JOB_LOST,
+    &JOB_RECONSTRUCTED,
+    &LOG_RECORD_DAMAGED,
+    &LOG_RECORDS_MISSING,
+    &AUDIT_DAMAGED,
+    &WEBHOOK_LOG_DAMAGED,
+    &STARTUP_LOG_DAMAGED,
+    &RECOVERY_HISTORY_DAMAGED,
+    &LOSSES_DAMAGED,
+];
+
+/// Whether findings of this code tell of a loss.
+#[must_use]
+pub fn is_loss(code: &str) -> bool {
+    LOSSES.iter().any(|entry| entry.code == code)
+}
 
 /// The entry of a code.
 #[must_use]

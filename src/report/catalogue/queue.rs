@@ -6,7 +6,7 @@ use crate::report::Severity;
 /// A record of the queue log does not match its checksum.
 pub const LOG_RECORD_DAMAGED: Entry = Entry {
     code: "log-record-damaged",
-    severity: Severity::Error,
+    severity: Severity::Critical,
     title: "A record of the queue log is damaged",
     meaning: "The bytes of a record in the middle of the log do not match its checksum: the disk, or \
               somebody with an editor, changed them after they were synced.",
@@ -15,7 +15,7 @@ pub const LOG_RECORD_DAMAGED: Entry = Entry {
            have it.",
     advice: "Compare the jobs near it with what you expect, and check the disk: a synced record does not \
              change by itself.",
-    next: Some("recoveryctl queue wal"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// Sequence numbers are missing in the queue log.
@@ -29,7 +29,7 @@ pub const LOG_RECORDS_MISSING: Entry = Entry {
            records and their files where those exist.",
     advice: "Look for a copy of the missing segment; jobs submitted in the gap that left no other trace must \
              be submitted again.",
-    next: Some("recoveryctl queue wal"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// The log ended in the middle of a record.
@@ -79,5 +79,5 @@ pub const QUEUE_REBUILT_FROM_JOB_RECORDS: Entry = Entry {
     done: "Every job that has such a record is back, in the order of its submission. Jobs that were never \
            started may have had none.",
     advice: "Compare the list with what was submitted last, and submit again what is missing.",
-    next: Some("recoveryctl jobs list"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };

@@ -63,13 +63,13 @@ pub const RECOVERY_REQUESTS_UNREADABLE: Entry = Entry {
 /// The history of recoveries was damaged.
 pub const RECOVERY_HISTORY_DAMAGED: Entry = Entry {
     code: "recovery-history-damaged",
-    severity: Severity::Warning,
+    severity: Severity::Critical,
     title: "The record of past recoveries was damaged",
     meaning: "A file below recovery/ that tells of past recoveries cannot be understood.",
     done: "It was moved to quarantine and a new one begun. Nothing but the memory of those recoveries is \
            affected.",
     advice: "Check the disk.",
-    next: None,
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// The outcome of the recovery could not be written.
@@ -92,4 +92,49 @@ pub const PROGRESS_NOT_WRITTEN: Entry = Entry {
     done: "The recovery went on unseen.",
     advice: "Check the disk for room and permissions.",
     next: Some("recoveryctl status"),
+};
+
+/// A recovery is at work.
+pub const RECOVERY_UNDER_WAY: Entry = Entry {
+    code: "recovery-under-way",
+    severity: Severity::Info,
+    title: "A recovery is under way",
+    meaning: "A daemon that starts, or a command, recovers this state directory at this moment.",
+    done: "Its phases run; `recoveryctl recovery phases` shows how far they are.",
+    advice: "Wait for its end.",
+    next: None,
+};
+
+/// The last recovery did not come to its end.
+pub const RECOVERY_UNFINISHED: Entry = Entry {
+    code: "recovery-unfinished",
+    severity: Severity::Error,
+    title: "The last recovery did not do all that it was to do",
+    meaning: "It failed in a critical phase, was cancelled, or its process was killed: what came after that was not \
+              looked at.",
+    done: "What its phases had done until then stays done.",
+    advice: "Recover again. Beside a daemon that runs, try the phase again that failed.",
+    next: Some("recoveryctl recover"),
+};
+
+/// Something cannot be used, and no finding of its own says why.
+pub const RESOURCE_UNUSABLE: Entry = Entry {
+    code: "resource-unusable",
+    severity: Severity::Error,
+    title: "A resource cannot be used",
+    meaning: "The last recovery could not bring it back, and nobody has looked since whether it can be used.",
+    done: "Everything else was recovered.",
+    advice: "Deal with what the sentence says, then recover again.",
+    next: Some("recoveryctl recover"),
+};
+
+/// The list of losses was damaged.
+pub const LOSSES_DAMAGED: Entry = Entry {
+    code: "losses-damaged",
+    severity: Severity::Critical,
+    title: "The list of what is lost was damaged",
+    meaning: "recovery/losses.json, which tells what was lost and who has acknowledged it, could not be understood.",
+    done: "It was copied to quarantine, and a new list begun with this as its first entry.",
+    advice: "Look at the copy: what was lost before, and not acknowledged, is told by nothing else any more.",
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };

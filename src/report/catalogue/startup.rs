@@ -45,7 +45,7 @@ pub const STARTUP_LOG_DAMAGED: Entry = Entry {
               understood. Nothing but memory is lost.",
     done: "They are in quarantine; what could be read was kept.",
     advice: "Check the disk: a synced record does not change by itself.",
-    next: Some("recoveryctl startup history"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// Several startups in a row died.

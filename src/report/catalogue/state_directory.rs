@@ -96,7 +96,7 @@ pub const ATTEMPTS_NOT_MOVED: Entry = Entry {
 /// The audit trail cannot be read whole.
 pub const AUDIT_DAMAGED: Entry = Entry {
     code: "audit-damaged",
-    severity: Severity::Error,
+    severity: Severity::Critical,
     title: "The audit trail is damaged",
     meaning: "Bytes of the audit trail are no record of it, entries are missing, or it cannot be read at all: \
               the disk, or somebody with an editor, changed it after it was synced.",
@@ -104,7 +104,7 @@ pub const AUDIT_DAMAGED: Entry = Entry {
            for is held up by it.",
     advice: "Compare with a copy of the folder audit, and find out who could write there: a trail does not \
              change by itself.",
-    next: Some("recoveryctl audit"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// Something is in quarantine.

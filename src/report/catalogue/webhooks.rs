@@ -61,7 +61,7 @@ pub const WEBHOOK_LOG_DAMAGED: Entry = Entry {
     done: "When it is mended, the damaged bytes are kept in quarantine and the log is written anew without them. \
            What is not known to have arrived is delivered again, with the same id.",
     advice: "Check the disk. A recovery mends the log, or a repair. Receivers may see deliveries twice.",
-    next: Some("recoveryctl repair webhooks"),
+    next: Some("recoveryctl findings ack {id} --reason seen"),
 };
 
 /// A record of the delivery log had no effect.

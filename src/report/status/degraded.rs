@@ -2,62 +2,46 @@
 
 use std::collections::BTreeSet;
 
-use super::findings::{hanging, hangs};
-use super::{DAEMON, DISK, STARTS, Sources};
+use super::ladder::{Raised, State};
+use super::{DAEMON, DISK, Sources};
 use crate::locks::{JobLiveness, inspect};
 use crate::queue::JobStatus;
 use crate::recovery::{DegradedResource, RecoveryRecord};
-use crate::report::catalogue;
-use crate::report::finding::Finding;
+use crate::report::catalogue::{self, is_loss};
 use crate::state::StateDir;
 
-/// Findings by which something is unusable until somebody acts: a job that cannot end keeps its repository, a
-/// cleanup that cannot keep git work goes nowhere, whether it tries again by itself or not, and a job that nobody knows
-/// keeps others from starting.
-fn stops_something(sources: &Sources<'_>, finding: &Finding) -> bool {
-    let stops = [catalogue::JOB_CANNOT_END.code, catalogue::UNKNOWN_JOB_LIVES.code];
-    stops.contains(&finding.code.as_ref()) || sources.at_risk.contains(&finding.object)
+/// What cannot be used, by the findings that say so: each resource once.
+pub(super) fn degraded(raised: &[Raised]) -> Vec<DegradedResource> {
+    let mut seen = BTreeSet::new();
+    // How a recovery ended is about no resource, nor is what could not be delivered.
+    let is_resource = |r: &&Raised| {
+        r.finding.code != catalogue::RECOVERY_UNFINISHED.code && !r.finding.object.starts_with("webhook:")
+    };
+    let is_unusable =
+        |r: &&Raised| r.state == State::Degraded || r.finding.object == DAEMON && r.state > State::Degraded;
+    let unusable = raised.iter().filter(is_resource).filter(is_unusable).map(|r| &r.finding);
+    unusable
+        .filter(|f| seen.insert(f.object.clone()))
+        .map(|f| DegradedResource { object: f.object.clone(), why: f.sentence.clone() })
+        .collect()
 }
 
-/// What the last recovery called unusable and still is, and what is unusable now.
-pub(super) fn degraded(sources: &Sources<'_>, findings: &[Finding]) -> Vec<DegradedResource> {
-    let copied = crate::report::state::findings(sources.dir).into_iter().filter(|_| sources.dir.is_copy());
-    let copied: Vec<_> =
-        copied.map(|finding| DegradedResource { object: finding.object, why: finding.sentence }).collect();
-    if !copied.is_empty() {
-        return copied;
-    }
-    let mut seen = BTreeSet::new();
-    let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
-    let still = last.filter(|r| !is_settled(sources, &r.object));
-    let disk = crate::report::queue::not_writable(sources.queue)
-        .map(|f| DegradedResource { object: DISK.to_owned(), why: f.sentence });
-    // Whether it can be written is known now, whatever the last recovery said.
-    let startups = sources.startups_unreadable.map(|e| DegradedResource {
-        object: format!("file:{}", e.path.display()),
-        why: format!("{e}: {}", e.source),
-    });
-    let starts = sources
-        .starts_held
-        .map(|held| DegradedResource { object: STARTS.to_owned(), why: held.reason.clone() });
-    let claimed = sources.hanging_starts.iter();
-    let claimed: Vec<_> = claimed
-        .map(|(job, since)| DegradedResource { object: format!("job:{job}"), why: hangs(*since) })
+/// What the last recovery called unusable and may be so still. Of jobs and cleanups, of the disk and of what is lost
+/// something else tells.
+pub(super) fn still_unusable<'a>(sources: &'a Sources<'_>) -> impl Iterator<Item = &'a DegradedResource> {
+    let lost: BTreeSet<&str> = sources
+        .last
+        .into_iter()
+        .flat_map(|last| last.snapshot.all_findings())
+        .filter(|f| is_loss(&f.code))
+        .map(|f| &*f.object)
         .collect();
-    let stopped = findings.iter().filter(|finding| stops_something(sources, finding));
-    let stopped: Vec<_> =
-        stopped.map(|f| DegradedResource { object: f.object.clone(), why: f.sentence.clone() }).collect();
-    let daemon = hanging(sources).map(|(_, why)| DegradedResource { object: DAEMON.to_owned(), why });
-    let still = still
-        .filter(|r| r.object != DISK)
-        .chain(&disk)
-        .chain(&startups)
-        .chain(&starts)
-        .chain(&daemon)
-        .chain(&claimed)
-        .chain(&stopped);
-    let still = still.cloned().collect::<Vec<_>>();
-    still.iter().chain(sources.unavailable).filter(|r| seen.insert(r.object.clone())).cloned().collect()
+    let last = sources.last.into_iter().flat_map(|r| r.snapshot.degraded_resources());
+    let of_another =
+        |object: &str| object == DISK || ["job:", "cleanup:"].iter().any(|kind| object.starts_with(kind));
+    last.filter(move |r| {
+        !lost.contains(&*r.object) && !of_another(&r.object) && !is_settled(sources, &r.object)
+    })
 }
 
 /// Whether it is about something that is no longer so: a job that is running or crashed no more, a cleanup of which

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::degraded::is_settled;
+use super::degraded::{is_settled, still_unusable};
+use super::ladder::{Raised, State};
 use super::{DAEMON, DaemonStatus, METADATA_DAMAGED, STARTS, Sources};
+use crate::durable::is_held;
 use crate::jobs::StartsHeld;
-use crate::queue::{Job, JobStatus, Queue};
-use crate::recovery::{HistoryError, RecoveryOutcome};
+use crate::queue::{CrashPolicy, Job, JobStatus, Queue};
+use crate::recovery::{HistoryError, PhaseProgress, PhaseStatus, RecoveryOutcome, Snapshot};
+use crate::report::catalogue::{Entry, is_loss};
 use crate::report::finding::{Finding, Severity};
-use crate::report::{catalogue, job_findings};
+use crate::report::{catalogue, job_findings, losses};
 use crate::startup::SafeMode;
 use crate::state::{Distrust, StateDir};
 use crate::system::process_stat;
@@ -18,24 +21,66 @@ use crate::system::process_stat;
 /// A loop that has not turned for so long hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(60);
 
+/// One that is stopped, after so long.
+const STOPPED_FOR: Duration = Duration::from_secs(3);
+
+/// A daemon whose loop does not turn.
+pub(super) struct Hanging {
+    pid: u32,
+    pub(super) why: String,
+    is_stopped: bool,
+}
+
 /// How many crashed jobs are named one by one.
 const NAMED: usize = 20;
 
 /// All of it, the worst first.
-pub(super) fn findings(sources: &Sources<'_>) -> Vec<Finding> {
-    let mut found = damage(sources.queue);
+pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
+    let mut raised: Vec<Raised> = damage(sources);
     if sources.dir.is_copy() {
         // What runs and what waits is the original's, and for that one to tell.
-        found.extend(crate::report::state::findings(sources.dir));
-        return found;
+        raised.extend(crate::report::state::findings(sources.dir).into_iter().map(Raised::by_kind));
+        return raised;
     }
-    found.extend(sources.daemon.iter().flat_map(of_daemon));
+    let now = of_now(sources);
+    let known: BTreeSet<(String, String)> = now
+        .iter()
+        .chain(raised.iter().map(|r| &r.finding))
+        .map(|f| (f.code.to_string(), f.object.clone()))
+        .collect();
+    raised.extend(now.into_iter().map(Raised::by_kind));
+    raised.extend(of_the_last_recovery(sources, &known));
+    raised.extend(unusable(sources, &raised).into_iter().map(Raised::by_kind));
+    let at = sources.dir.clock.now();
+    for Raised { state, finding } in &mut raised {
+        way_out(sources, finding);
+        // What is lost or damaged is nothing that could wait.
+        if *state < State::DataLoss {
+            let mute = sources.losses.mute_of(&finding.code, &finding.object, at);
+            finding.muted_until = mute.map(|mute| mute.until);
+        }
+    }
+    raised.sort_by_key(|r| std::cmp::Reverse((r.state, r.finding.severity)));
+    raised
+}
+
+/// What keeps the queue's files from being read whole. In a copy it is the original's, or left by an adoption.
+fn damage(sources: &Sources<'_>) -> Vec<Raised> {
+    let adopt = catalogue::STATE_DIRECTORY_COPIED.next.filter(|_| sources.dir.is_copy());
+    let found = crate::report::queue::findings(sources.queue.replayed()).into_iter();
+    let found = found.map(|finding| match adopt {
+        Some(adopt) => finding.with_next(adopt),
+        None => finding,
+    });
+    found.map(|finding| Raised { state: State::Damaged, finding }).collect()
+}
+
+/// What a look shows to be so now.
+fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = sources.daemon.iter().flat_map(of_daemon).collect();
     found.extend(sources.daemon.iter().flat_map(|_| of_tokens(sources.dir)));
     found.extend(crate::report::state::findings(sources.dir));
-    found
-        .extend(hanging(sources).map(|(pid, why)| {
-            Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"))
-        }));
+    found.extend(hanging(sources).map(hanging_finding));
     found.extend(crate::report::queue::not_writable(sources.queue));
     found.extend(sources.starts_held.map(starts_held_finding));
     found.extend(
@@ -46,19 +91,23 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     found.extend(sources.safe_mode.map(safe_mode_finding));
     found.extend(sources.startups_unreadable.map(|e| {
         let sentence = format!("{e}: {}; whether startups died cannot be told", e.source);
-        Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence)
+        let finding =
+            Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{}", e.path.display()), sentence);
+        // It could not be read; whether something of it is lost, a recovery finds out.
+        finding.with_severity(Severity::Error).with_next("recoveryctl recover")
     }));
-    found.extend(job_findings::of_running(sources.dir, sources.queue.state(), sources.limits));
+    found.extend(unfinished_finding(sources));
+    let of_jobs = job_findings::of_running(sources.dir, sources.queue.state(), sources.limits);
+    // A daemon that turns settles a job the moment that its processes are gone.
+    let is_watched = sources.daemon.is_some() && hanging(sources).is_none();
+    let is_settled_soon = |f: &Finding| is_watched && f.code == catalogue::JOB_PROCESSES_GONE.code;
+    let of_jobs: Vec<Finding> = of_jobs.into_iter().filter(|f| !is_settled_soon(f)).collect();
+    found.extend(unwatched(sources, &of_jobs));
+    found.extend(of_jobs);
     found.extend(job_findings::of_other_incarnations(sources.dir, sources.queue.state()));
     found.extend(job_findings::of_failed_starts(sources.queue.state()));
     found.extend(job_findings::of_clock(sources.queue.state(), sources.dir.clock.now()));
-    let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
-    let crashed = || sources.queue.state().jobs().filter(is_crashed);
-    found.extend(crashed().take(NAMED).map(crashed_finding));
-    let more = crashed().count().saturating_sub(NAMED);
-    if more > 0 {
-        found.push(Finding::new(&catalogue::JOB_CRASHED, "jobs", format!("{more} more jobs crashed")));
-    }
+    found.extend(crashed(sources.queue));
     for resource in sources.unavailable {
         let finding =
             Finding::new(&catalogue::LOCK_UNAVAILABLE, resource.object.clone(), resource.why.clone());
@@ -71,33 +120,141 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Finding> {
     let worth = |f: &&Finding| f.severity >= Severity::Warning;
     found.extend(sources.cleanups.into_iter().flatten().filter(worth).cloned());
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
-    if let Some(last) = sources.last {
-        let fresh = |f: &&Finding| !f.code.starts_with("webhook-") && !is_settled(sources, &f.object);
-        let known: BTreeSet<(String, String)> =
-            found.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
-        let is_new = |f: &&Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
-        let is_past = |f: &&Finding| !job_findings::is_of_the_moment(f);
-        let all = last.snapshot.all_findings().filter(worth).filter(fresh);
-        found.extend(all.filter(is_new).filter(is_past).cloned());
-    }
     let kept = sources.dir.quarantine().notes().len();
     if kept > 0 {
         let sentence = format!("{kept} unreadable pieces are kept in quarantine");
         found.push(Finding::new(&catalogue::QUARANTINE_NOT_EMPTY, "quarantine", sentence));
     }
-    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    let mut all = losses::open(sources.losses, sources.look);
+    all.extend(found.into_iter().filter(|f| !losses::is_known(sources.losses, f)));
+    all
+}
+
+/// What the last recovery told that nothing else tells of. It is a reason for the state where it is about something that
+/// only another recovery can have changed; what merely happened then is none.
+const STILL_SO: [&Entry; 12] = [
+    &catalogue::PHASE_FAILED,
+    &catalogue::PHASE_SKIPPED,
+    &catalogue::LEFTOVERS_NOT_REMOVED,
+    &catalogue::DOCKER_UNREACHABLE,
+    &catalogue::ORPHAN_FOUND,
+    &catalogue::ORPHAN_UNKNOWN,
+    &catalogue::ATTEMPTS_NOT_MOVED,
+    &catalogue::JOB_RECORD_NOT_WRITTEN,
+    &catalogue::RECOVERY_REQUESTS_UNREADABLE,
+    &catalogue::RECOVERY_NOT_RECORDED,
+    &catalogue::PROGRESS_NOT_WRITTEN,
+    &catalogue::NO_STATE_FILE,
+];
+
+fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, String)>) -> Vec<Raised> {
+    let Some(last) = sources.last else { return Vec::new() };
+    let is_told_anew = |f: &Finding| {
+        f.code.starts_with("webhook-")
+            || is_loss(&f.code)
+            || job_findings::is_of_the_moment(f)
+            || known.contains(&(f.code.to_string(), f.object.clone()))
+    };
+    let worth = |f: &&Finding| f.severity >= Severity::Warning && !is_told_anew(f);
+    let all = last.snapshot.all_findings().filter(worth).filter(|f| !is_settled(sources, &f.object));
+    let is_still_so = |f: &Finding| STILL_SO.iter().any(|entry| entry.code == f.code);
+    let raised = all.cloned().map(|f| if is_still_so(&f) { Raised::by_kind(f) } else { Raised::past(f) });
+    raised.collect()
+}
+
+/// What the last recovery called unusable, is so still, and has no finding of its own.
+fn unusable(sources: &Sources<'_>, raised: &[Raised]) -> Vec<Finding> {
+    let is_told =
+        |object: &str| raised.iter().any(|r| r.finding.object == object && r.state >= State::Degraded);
+    let left = still_unusable(sources).filter(|resource| !is_told(&resource.object));
+    left.map(|r| Finding::new(&catalogue::RESOURCE_UNUSABLE, r.object.clone(), r.why.clone())).collect()
+}
+
+/// Jobs that wait or run, and nobody who starts or watches them.
+fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
+    let counts = sources.queue.state().counts();
+    let (waits, runs) = (counts.queued > 0, counts.running > 0);
+    let starts_jobs = || is_held(&sources.dir.paths.scheduling_lock()).unwrap_or(false);
+    if !(waits || runs) || sources.daemon.is_some() || starts_jobs() {
+        return None;
+    }
+    let number = |n: u64, one: &str, many: &str| match n {
+        1 => format!("1 job {one}"),
+        n => format!("{n} jobs {many}"),
+    };
+    let waiting = waits.then(|| format!("{} and no daemon runs", number(counts.queued, "waits", "wait")));
+    let running = runs.then(|| {
+        let them = if counts.running == 1 { "it" } else { "them" };
+        format!("{} and no daemon watches {them}", number(counts.running, "runs", "run"))
+    });
+    let sentence = waiting.into_iter().chain(running).collect::<Vec<_>>().join("; ");
+    let finding = Finding::new(&catalogue::JOBS_UNWATCHED, "jobs", sentence);
+    let is_gone = |f: &Finding| f.code == catalogue::JOB_PROCESSES_GONE.code;
+    Some(if of_jobs.iter().any(is_gone) { finding.with_next("recoveryctl recover") } else { finding })
+}
+
+/// Crashed jobs, the first of them by name.
+fn crashed(queue: &Queue) -> Vec<Finding> {
+    let is_crashed = |j: &&Job| j.status == JobStatus::Crashed && !job_findings::is_not_started(j);
+    let crashed = || queue.state().jobs().filter(is_crashed);
+    let mut found: Vec<Finding> = crashed().take(NAMED).map(crashed_finding).collect();
+    let more = crashed().count().saturating_sub(NAMED);
+    if more > 0 {
+        let rest = Finding::new(&catalogue::JOB_CRASHED, "jobs", format!("{more} more jobs crashed"));
+        found.push(rest.with_next("recoveryctl jobs list --status crashed"));
+    }
     found
+}
+
+/// How the last recovery ended, when it did not do all it was to do.
+fn unfinished_finding(sources: &Sources<'_>) -> Option<Finding> {
+    let sentence = match sources.current?.outcome {
+        RecoveryOutcome::Failed => "the last recovery failed",
+        RecoveryOutcome::Cancelled => "the last recovery was cancelled",
+        RecoveryOutcome::Aborted => "the last recovery was aborted: its process is gone",
+        RecoveryOutcome::Running | RecoveryOutcome::Completed | RecoveryOutcome::Degraded => return None,
+    };
+    Some(Finding::new(&catalogue::RECOVERY_UNFINISHED, "recovery", sentence))
+}
+
+/// Beside a daemon there is no other recovery: it is asked to try the phase again that deals with it.
+fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
+    if sources.daemon.is_none() || finding.next.as_deref() != Some("recoveryctl recover") {
+        return;
+    }
+    let is_not_done = |p: &&PhaseProgress| matches!(p.status, PhaseStatus::Failed | PhaseStatus::Blocked);
+    let of_recovery = |s: &Snapshot| s.phases.iter().find(is_not_done).map(|p| p.phase.clone());
+    let phase = match &*finding.code {
+        "recovery-unfinished" => sources.current.and_then(of_recovery),
+        "job-record-not-written" | "job-processes-gone" | "jobs-unwatched" => Some("jobs".to_owned()),
+        "recovery-history-damaged" | "startup-log-damaged" | "attempts-not-moved" | "losses-damaged" => {
+            Some("startup".to_owned())
+        }
+        "resource-unusable" => finding.object.strip_prefix("phase:").map(str::to_owned),
+        _ => None,
+    };
+    let phase = phase.unwrap_or_else(|| "queue".to_owned());
+    finding.next = Some(format!("recoveryctl retry phase {phase}"));
 }
 
 /// The daemon that lives and whose loop does not turn, and how that is known. While it recovers, the recovery's own
 /// progress tells.
-pub(super) fn hanging(sources: &Sources<'_>) -> Option<(u32, String)> {
+pub(super) fn hanging(sources: &Sources<'_>) -> Option<Hanging> {
     let daemon = sources.daemon.as_ref()?;
     let is_recovering = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
-    let silent = sources.last_turn.filter(|silent| *silent >= HANGS_AFTER && !is_recovering)?;
-    let stopped = process_stat(daemon.pid).is_ok_and(|stat| stat.is_stopped);
-    let how = if stopped { "is stopped" } else { "hangs" };
-    Some((daemon.pid, format!("{how}: its loop has not turned for {} s", silent.as_secs())))
+    let is_stopped = process_stat(daemon.pid).is_ok_and(|stat| stat.is_stopped);
+    let limit = if is_stopped { STOPPED_FOR } else { HANGS_AFTER };
+    let silent = sources.last_turn.filter(|silent| *silent >= limit && !is_recovering)?;
+    let how = if is_stopped { "is stopped" } else { "hangs" };
+    let why = format!("{how}: its loop has not turned for {} s", silent.as_secs());
+    Some(Hanging { pid: daemon.pid, why, is_stopped })
+}
+
+fn hanging_finding(hanging: Hanging) -> Finding {
+    let Hanging { pid, why, is_stopped } = hanging;
+    let signal = if is_stopped { "CONT" } else { "TERM" };
+    let finding = Finding::new(&catalogue::DAEMON_HANGS, DAEMON, format!("process {pid} {why}"));
+    finding.with_next(format!("kill -{signal} {pid}"))
 }
 
 /// What is to be known of the daemon that runs.
@@ -149,7 +306,12 @@ fn starts_held_finding(held: &StartsHeld) -> Finding {
 pub fn safe_mode_finding(safe: &SafeMode) -> Finding {
     let sentence =
         format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());
-    Finding::new(&catalogue::SAFE_MODE, "startup", sentence)
+    let finding = Finding::new(&catalogue::SAFE_MODE, "startup", sentence);
+    // That proves that it works again.
+    match safe.phase() {
+        Some(phase) => finding.with_next(format!("recoveryctl retry phase {phase}")),
+        None => finding,
+    }
 }
 
 /// Nothing but memory is lost: what past recoveries found is not shown.
@@ -160,45 +322,22 @@ fn unreadable(error: &HistoryError) -> Finding {
     };
     let sentence = format!("{error}; what it told of past recoveries is not shown");
     let object = format!("file:{}", path.display());
-    Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, object, sentence).with_next("recoveryctl recover")
+    let finding = Finding::new(&catalogue::RECOVERY_HISTORY_DAMAGED, object, sentence);
+    match error {
+        HistoryError::Damaged { .. } => finding,
+        HistoryError::Newer { .. } | HistoryError::Disk(_) => finding.with_severity(Severity::Error),
+    }
+    .with_next("recoveryctl recover")
 }
 
 fn crashed_finding(job: &Job) -> Finding {
+    let object = format!("job:{}", job.id);
+    let spec = job.spec().ok();
+    let is_to_be_tried = spec.as_ref().is_some_and(|spec| spec.on_crash == CrashPolicy::Requeue);
+    if let Some(spec) = spec.filter(|spec| is_to_be_tried && job.attempt >= spec.max_attempts) {
+        let sentence = format!("it crashed in the last of its {} attempts", spec.max_attempts);
+        return Finding::new(&catalogue::JOB_ATTEMPTS_EXHAUSTED, object, sentence);
+    }
     let reason = job.course().reason.as_deref().unwrap_or("its process vanished without an exit record");
-    Finding::new(
-        &catalogue::JOB_CRASHED,
-        format!("job:{}", job.id),
-        format!("attempt {}: {reason}", job.attempt),
-    )
-}
-
-/// What an open queue says is wrong with its files.
-#[must_use]
-pub fn damage(queue: &Queue) -> Vec<Finding> {
-    let replayed = queue.replayed();
-    let mut found: Vec<Finding> = replayed
-        .log
-        .damage
-        .iter()
-        .map(|place| {
-            let sentence = format!("{} bytes at offset {} are no record", place.len, place.offset);
-            Finding::new(&catalogue::LOG_RECORD_DAMAGED, format!("file:{}", place.path.display()), sentence)
-        })
-        .collect();
-    for (first, last) in &replayed.log.missing {
-        let sentence = format!("records {first} to {last} are in no file that can be read");
-        found.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
-    }
-    for (file, why) in &replayed.damaged_snapshots {
-        found.push(Finding::new(
-            &catalogue::SNAPSHOT_DAMAGED,
-            format!("file:{}", file.path.display()),
-            why.clone(),
-        ));
-    }
-    for (seq, why) in &replayed.refused {
-        let sentence = format!("record {seq} changed nothing: {why}");
-        found.push(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence));
-    }
-    found
+    Finding::new(&catalogue::JOB_CRASHED, object, format!("attempt {}: {reason}", job.attempt))
 }

@@ -2,8 +2,8 @@
 
 mod degraded;
 mod findings;
+mod ladder;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use self::degraded::degraded;
 use self::findings::findings;
+use self::ladder::reasons;
 use super::catalogue;
-use super::finding::{Finding, Severity};
+use super::finding::Finding;
+use super::losses::Look;
+use super::webhooks::DeliveryCounts;
 use crate::archive;
 use crate::durable::DiskError;
 use crate::jobs::{FreshnessLimits, StartsHeld, hanging_starts, starts_held};
 use crate::locks::{Availability, availability, lock_names, undecided};
+use crate::losses::Losses;
 use crate::queue::{Counts, JobId, Queue};
 use crate::recovery::{
     DegradedResource, HistoryEntry, HistoryError, RecoveryOutcome, RecoveryRecord, Snapshot, read_current,
@@ -26,24 +30,8 @@ use crate::recovery::{
 use crate::startup::{SafeMode, last_turn, safe_mode};
 use crate::state::{StateDir, Timestamp};
 
-pub use findings::{damage, safe_mode_finding};
-
-/// How the whole stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "WholeState")]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// All well.
-    Healthy,
-    /// Up, but named resources cannot be used.
-    Degraded,
-    /// A recovery is under way.
-    Recovering,
-    /// Something cannot be read; `recover` mends it.
-    Damaged,
-    /// Several startups in a row died: no job is started until somebody acts.
-    SafeMode,
-}
+pub use findings::safe_mode_finding;
+pub use ladder::{Reason, State};
 
 /// Health on one screen.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -52,12 +40,15 @@ pub struct Status {
     pub state: State,
     pub status: String,
     pub action: Option<String>,
+    /// Why it is in this state, the worst first.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
     pub state_dir: String,
     pub daemon: Option<DaemonStatus>,
     pub recovery: Option<RecoveryStatus>,
     pub degraded_resources: Vec<DegradedResource>,
     pub counts: Counts,
-    pub webhooks: Option<crate::report::webhooks::DeliveryCounts>,
+    pub webhooks: Option<DeliveryCounts>,
     /// Git work that was kept of workspaces that went; null when it cannot be told.
     #[serde(default)]
     pub archives: Option<archive::Totals>,
@@ -128,8 +119,10 @@ pub struct Sources<'a> {
     pub unavailable: &'a [DegradedResource],
     /// What is to be known of the open cleanups; `None` when they cannot be listed.
     pub cleanups: Option<&'a [Finding]>,
-    /// Those of them that cannot keep git work.
-    pub at_risk: &'a BTreeSet<String>,
+    /// What is known to be lost, and what does not count for a while.
+    pub losses: &'a Losses,
+    /// What the files of the logs tell to be lost.
+    pub look: &'a Look,
     /// The crash loop that keeps jobs from being started.
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
@@ -158,9 +151,10 @@ pub struct Gathered {
     pub safe_mode: Result<Option<SafeMode>, DiskError>,
     unavailable: Vec<DegradedResource>,
     cleanups: Option<Vec<Finding>>,
-    at_risk: BTreeSet<String>,
     webhooks: Option<crate::webhooks::Survey>,
     starts_held: Option<StartsHeld>,
+    losses: Losses,
+    look: Look,
 }
 
 impl Gathered {
@@ -176,14 +170,18 @@ impl Gathered {
     #[must_use]
     pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
         let cleanups = crate::report::cleanup::open(dir).ok();
+        // A list that cannot be read protects nothing, and costs nothing but itself.
+        let losses = Losses::read(dir)
+            .unwrap_or_else(|e| Losses { damaged: Some(format!("{e}: {}", e.source)), ..Losses::default() });
         Gathered {
+            look: Look::take(dir, &losses).at_queue(dir, &losses, queue.state().last_seq()),
+            losses,
             dir: dir.clone(),
             current: read_current(dir),
             last: read_last(dir),
             history: read_history(dir),
             safe_mode: safe_mode(dir),
             unavailable: unavailable_repositories(dir),
-            at_risk: cleanups.as_deref().map(crate::report::cleanup::at_risk).unwrap_or_default(),
             cleanups: cleanups.and_then(|c| crate::report::cleanup::findings(dir, &c).ok()),
             webhooks: None,
             starts_held: starts_held(dir),
@@ -220,7 +218,8 @@ impl Gathered {
             limits,
             unavailable: &self.unavailable,
             cleanups: self.cleanups.as_deref(),
-            at_risk: &self.at_risk,
+            losses: &self.losses,
+            look: &self.look,
             safe_mode: self.safe_mode.as_ref().ok().and_then(Option::as_ref),
             startups_unreadable: self.safe_mode.as_ref().err(),
             starts_held: self.starts_held.as_ref(),
@@ -261,59 +260,53 @@ impl Status {
     /// Puts it together.
     #[must_use]
     pub fn new(sources: &Sources<'_>) -> Status {
-        let findings = findings(sources);
-        let degraded_resources = degraded(sources, &findings);
-        let running = sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running);
-        let unfinished = unfinished(sources.current).is_some();
-        let damaged = !sources.queue.replayed().is_clean();
-        let state = match () {
-            () if running => State::Recovering,
-            () if sources.safe_mode.is_some() => State::SafeMode,
-            () if damaged => State::Damaged,
-            () if unfinished || !degraded_resources.is_empty() => State::Degraded,
-            () => State::Healthy,
-        };
-        let counts = sources.queue.state().counts();
+        let raised = findings(sources);
+        let mut reasons = reasons(&raised);
+        if sources.current.is_some_and(|s| s.outcome == RecoveryOutcome::Running) {
+            let under_way = Finding::new(&catalogue::RECOVERY_UNDER_WAY, "recovery", progress(sources));
+            let place = reasons.partition_point(|reason| reason.state > State::Recovering);
+            reasons.insert(place, Reason::of(State::Recovering, &under_way));
+        }
+        let state = reasons.first().map_or(State::Healthy, |reason| reason.state);
+        let degraded_resources = degraded(&raised);
+        let of_state = reasons.iter().take_while(|reason| reason.state == state);
         Status {
             state,
-            status: sentence(state, sources, counts, &degraded_resources),
-            action: action(state, sources, &findings),
+            status: sentence(state, sources, &degraded_resources, &of_state.clone().collect::<Vec<_>>()),
+            action: of_state.clone().find_map(|reason| reason.next.clone()),
             state_dir: sources.dir.paths.root().display().to_string(),
             daemon: sources.daemon.clone(),
             recovery: sources.current.map(RecoveryStatus::from),
             degraded_resources,
-            counts,
-            webhooks: sources.webhooks.map(crate::report::webhooks::DeliveryCounts::of),
+            counts: sources.queue.state().counts(),
+            webhooks: sources.webhooks.map(DeliveryCounts::of),
             archives: archive::totals(sources.dir).ok(),
-            findings,
+            reasons,
+            findings: raised.into_iter().map(|r| r.finding).collect(),
         }
     }
 }
 
-/// How the last recovery ended, when it did not do all it was to do.
-fn unfinished(current: Option<&Snapshot>) -> Option<&'static str> {
-    match current?.outcome {
-        RecoveryOutcome::Failed => Some("the last recovery failed"),
-        RecoveryOutcome::Cancelled => Some("the last recovery was cancelled"),
-        RecoveryOutcome::Aborted => Some("the last recovery was aborted: its process is gone"),
-        RecoveryOutcome::Running | RecoveryOutcome::Completed | RecoveryOutcome::Degraded => None,
-    }
+fn progress(sources: &Sources<'_>) -> String {
+    let done = sources.current.map_or((0, 0), |s| (s.phases_done, s.phases_total));
+    format!("a recovery is under way: {} of {} phases are done", done.0, done.1)
 }
 
-/// The command that leaves safe mode by proving that the phase works again.
-fn way_out(safe: &SafeMode) -> String {
-    safe.phase().map_or_else(
-        || "recoveryctl startup clear".to_owned(),
-        |phase| format!("recoveryctl retry phase {phase}"),
-    )
-}
-
-fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[DegradedResource]) -> String {
+/// The state in one sentence, of the reasons for it.
+fn sentence(
+    state: State,
+    sources: &Sources<'_>,
+    degraded: &[DegradedResource],
+    reasons: &[&Reason],
+) -> String {
+    let objects = || {
+        let mut objects: Vec<&str> = reasons.iter().map(|reason| &*reason.object).collect();
+        objects.dedup();
+        listed(&objects)
+    };
     match state {
-        State::Recovering => {
-            let done = sources.current.map_or((0, 0), |s| (s.phases_done, s.phases_total));
-            format!("a recovery is under way: {} of {} phases are done", done.0, done.1)
-        }
+        State::Healthy => "all is well".to_owned(),
+        State::Recovering => progress(sources),
         State::SafeMode => sources.safe_mode.map_or_else(String::new, |safe| {
             let who = match &sources.daemon {
                 Some(daemon) => format!("the daemon (process {}) is up and starts no job", daemon.pid),
@@ -326,65 +319,49 @@ fn sentence(state: State, sources: &Sources<'_>, counts: Counts, degraded: &[Deg
             format!("safe mode: {}; {who}; to leave: {out}", safe.sentence())
         }),
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
+        State::DataLoss => format!("lost, and not acknowledged: {}", objects()),
+        State::Unwatched => {
+            let sentences: Vec<&str> = reasons.iter().map(|reason| &*reason.sentence).collect();
+            sentences.join("; ")
+        }
         State::Degraded => {
-            let objects = degraded.iter().map(|r| r.object.as_str());
-            let names: Vec<&str> = objects.filter(|object| *object != STARTS).collect();
-            let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", names.join(", ")));
+            let unfinished = reasons.iter().find(|r| r.code == catalogue::RECOVERY_UNFINISHED.code);
             let held = sources.starts_held.map(|held| format!("no job is started: {}", held.reason));
-            let parts =
-                unfinished(sources.current).map(str::to_owned).into_iter().chain(held).chain(unusable);
+            let is_parked = |r: &&Reason| r.code == catalogue::CLEANUP_PARKED.code;
+            let cleanups: Vec<&str> = reasons.iter().copied().filter(is_parked).map(|r| &*r.object).collect();
+            let webhooks = sources.webhooks.map_or(0, |s| DeliveryCounts::of(s).parked);
+            let names: Vec<&str> = degraded.iter().map(|r| r.object.as_str()).collect();
+            let named = |object: &&str| *object != STARTS && !cleanups.contains(object);
+            let names: Vec<&str> = names.into_iter().filter(named).collect();
+            let unusable = (!names.is_empty()).then(|| format!("cannot be used: {}", listed(&names)));
+            let parts = unfinished.map(|r| r.sentence.clone()).into_iter().chain(held).chain(unusable);
+            let parts = parts.chain(waiting(webhooks, "parked webhook"));
+            let parts = parts.chain(waiting(cleanups.len() as u64, "parked cleanup"));
             parts.collect::<Vec<_>>().join("; ")
         }
-        State::Healthy if counts.crashed > 0 => {
-            format!("{} for an operator", wait(counts.crashed, "crashed job"))
-        }
-        State::Healthy if parked(sources) > 0 => {
-            format!("{} for an operator", wait(parked(sources), "parked webhook"))
-        }
-        State::Healthy if parked_cleanups(sources) > 0 => {
-            format!("{} for an operator", wait(parked_cleanups(sources), "parked cleanup"))
-        }
-        State::Healthy if sources.daemon.is_none() && counts.running > 0 => {
-            let jobs = if counts.running == 1 {
-                "1 job runs".to_owned()
-            } else {
-                format!("{} jobs run", counts.running)
-            };
-            format!("{jobs}, and no daemon watches; what became of them, recovery finds out")
-        }
-        State::Healthy if sources.daemon.is_none() && counts.queued > 0 => {
-            format!("{}, and no daemon runs", wait(counts.queued, "job"))
-        }
-        State::Healthy => "all is well".to_owned(),
+        State::Attention => attention(sources, reasons),
     }
 }
 
-fn action(state: State, sources: &Sources<'_>, findings: &[Finding]) -> Option<String> {
-    let next = || findings.iter().filter(|f| f.severity >= Severity::Warning).find_map(|f| f.next.clone());
-    match state {
-        // A copy is not recovered, and an adoption that was cut short looks like damage.
-        State::Damaged if sources.dir.is_copy() => catalogue::STATE_DIRECTORY_COPIED.next.map(str::to_owned),
-        State::Damaged => Some("recoveryctl recover".to_owned()),
-        State::Recovering => None,
-        State::SafeMode => sources.safe_mode.map(way_out),
-        State::Degraded if unfinished(sources.current).is_some() => Some("recoveryctl recover".to_owned()),
-        State::Degraded => next(),
-        State::Healthy => {
-            let unwatched = sources.daemon.is_none() && sources.queue.state().counts().running > 0;
-            next().or_else(|| unwatched.then(|| "recoveryctl recover".to_owned()))
-        }
+/// How many crashed jobs wait, if any do; else the worst that is to be known.
+fn attention(sources: &Sources<'_>, reasons: &[&Reason]) -> String {
+    let worst = || reasons.first().map_or_else(String::new, |r| format!("{}: {}", r.object, r.sentence));
+    waiting(sources.queue.state().counts().crashed, "crashed job").unwrap_or_else(worst)
+}
+
+fn waiting(number: u64, what: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {what} waits for an operator")),
+        _ => Some(format!("{number} {what}s wait for an operator")),
     }
 }
 
-fn parked(sources: &Sources<'_>) -> u64 {
-    sources.webhooks.map_or(0, |survey| crate::report::webhooks::DeliveryCounts::of(survey).parked)
-}
+/// So many objects are named in a sentence.
+const NAMED: usize = 5;
 
-fn parked_cleanups(sources: &Sources<'_>) -> u64 {
-    let of_now = sources.cleanups.into_iter().flatten();
-    of_now.filter(|f| f.code == catalogue::CLEANUP_PARKED.code).count() as u64
-}
-
-fn wait(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what} waits") } else { format!("{number} {what}s wait") }
+fn listed(objects: &[&str]) -> String {
+    let more = objects.len().saturating_sub(NAMED);
+    let named = objects[..objects.len() - more].join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
 }

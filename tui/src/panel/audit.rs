@@ -26,9 +26,8 @@ const COLUMNS: &[Column] = &[
 pub struct Audit(pub AuditReport);
 
 impl Audit {
-    /// The report has the oldest first.
     fn entry(&self, row: usize) -> &AuditEntry {
-        &self.0.entries[self.0.entries.len() - 1 - row]
+        &self.0.entries[row]
     }
 }
 

@@ -201,15 +201,13 @@ impl Overview {
             return ("RECOVERING", Tone::Busy);
         }
         let Some(status) = self.status() else { return ("READING …", Tone::Quiet) };
-        match status.state {
-            // Nothing is broken, but somebody should act.
-            State::Healthy if self.next().is_some() => ("HEALTHY", Tone::Warning),
-            State::Healthy => ("HEALTHY", Tone::Good),
-            State::Degraded => ("DEGRADED", Tone::Warning),
-            State::Recovering => ("RECOVERING", Tone::Busy),
-            State::Damaged => ("DAMAGED", Tone::Bad),
-            State::SafeMode => ("SAFE MODE", Tone::Bad),
-        }
+        let tone = match status.state {
+            State::Healthy => Tone::Good,
+            State::Recovering => Tone::Busy,
+            State::Attention | State::Degraded | State::Unwatched => Tone::Warning,
+            State::SafeMode | State::DataLoss | State::Damaged => Tone::Bad,
+        };
+        (status.state.headline(), tone)
     }
 
     /// What is to be done next, as a command.

@@ -67,6 +67,8 @@ impl DirectorySource {
     fn take_queue(&mut self) -> Result<Queue, String> {
         if let Some(mut queue) = self.queue.take()
             && queue.unwritable().is_none()
+            // Somebody else may have mended what was damaged.
+            && queue.replayed().is_clean()
             && queue.refresh().is_ok()
         {
             return Ok(queue);
@@ -93,7 +95,7 @@ impl DirectorySource {
 
     /// In figures; what cannot be read is told by its own view.
     fn besides(&self) -> Besides {
-        let first = Page { limit: Some(1), cursor: None };
+        let first = Page { limit: Some(1), ..Page::default() };
         let cleanups = CleanupState::read(&self.dir, &first).map(|state| state.counts).unwrap_or_default();
         let plan = orphans::plan(&self.dir).ok().flatten();
         let orphans = plan.map(|plan| (plan.candidates.len() as u64, plan.bytes_total()));

@@ -73,6 +73,7 @@ fn status(state: State, sentence: &str) -> Status {
         state,
         status: sentence.to_owned(),
         action: None,
+        reasons: Vec::new(),
         state_dir: "/var/lib/recoveryctl".to_owned(),
         daemon: None,
         recovery: None,

@@ -7,10 +7,13 @@ const SHAPES = { good: "✓", busy: "▶", wait: "○", warn: "▲", bad: "✕",
 const TONES = {
   // states
   healthy: "good",
+  attention: "warn",
   degraded: "warn",
+  unwatched: "warn",
   recovering: "busy",
   damaged: "bad",
   safe_mode: "bad",
+  data_loss: "bad",
   // phases, recoveries, startups
   pending: "wait",
   running: "busy",

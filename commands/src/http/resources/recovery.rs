@@ -6,6 +6,7 @@ use recovery::report::health::Health;
 use recovery::report::recovery::{Phases, RecoveryHistory, RecoveryMetrics};
 use recovery::report::status::Status;
 
+use crate::command::findings::{AckReport, MuteReport};
 use crate::command::skip::SkipReport;
 use crate::http::endpoint::{Endpoint, Shape, To, get, member, post, query, required};
 
@@ -56,6 +57,35 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 To::Option("--object"),
                 "Only about this object, or objects of this kind",
             ),
+            query("group", Shape::Flag, To::Switch("--group"), "Also by code, with how many of each"),
+            query(
+                "acknowledged",
+                Shape::Flag,
+                To::Switch("--acknowledged"),
+                "The losses that were acknowledged",
+            ),
         ]),
+    post::<AckReport>(
+        "/api/admin/findings/ack",
+        &["findings", "ack"],
+        "Acknowledges that something is lost: it is told no more",
+    )
+    .with(&[required(member("ids", Shape::Texts, To::Words, "The findings, by their ids"))]),
+    post::<MuteReport>(
+        "/api/admin/findings/mute",
+        &["findings", "mute"],
+        "Keeps findings from counting for a while",
+    )
+    .with(&[
+        required(member(
+            "findings",
+            Shape::Texts,
+            To::Words,
+            "Codes, each with :OBJECT where only that is meant",
+        )),
+        required(member("for", Shape::Text, To::Option("--for"), "For so long, such as 2h")),
+    ]),
+    post::<MuteReport>("/api/admin/findings/unmute", &["findings", "unmute"], "Lets findings count again")
+        .with(&[required(member("findings", Shape::Texts, To::Words, "As they were muted"))]),
     get::<Health>("/api/admin/health", &["health"], "Whether all is well, in a few members"),
 ];

@@ -26,7 +26,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     get::<DeliveryLogReport>(
         "/api/admin/webhooks/delivery-log",
         &["webhooks", "log"],
-        "Every attempt, the oldest first",
+        "Every attempt, the newest first",
     )
     .in_pages()
     .with(&[

@@ -1,0 +1,187 @@
+//! What is lost, as findings: what the list of losses has, and what the files of the logs tell at this moment.
+
+use std::borrow::Cow;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use super::audit::{damage_findings, unreadable};
+use super::catalogue::{self, is_loss};
+use super::finding::{Finding, Severity};
+use crate::audit::{self, AuditError, TrailCheck};
+use crate::losses::{self, Found, Loss, Losses, LossesError};
+use crate::state::StateDir;
+
+/// The name of the audit trail's mark.
+const AUDIT: &str = "audit";
+/// And of the queue's log.
+const QUEUE: &str = "queue";
+
+/// What the files of the logs tell.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// What they have lost, as far as nobody has mended them.
+    pub findings: Vec<Finding>,
+    /// Their last records.
+    marks: Vec<(&'static str, u64)>,
+}
+
+impl Look {
+    /// Looks. Changes nothing.
+    #[must_use]
+    pub fn take(dir: &StateDir, known: &Losses) -> Look {
+        // The copy's files are its original's.
+        if dir.is_copy() {
+            return Look::default();
+        }
+        match checked(dir) {
+            Ok(trail) => {
+                let mut missing = trail.missing.clone();
+                let marked = known.marks.get(AUDIT).copied().unwrap_or(0);
+                if marked > trail.last_seq {
+                    missing.push((trail.last_seq + 1, marked));
+                }
+                Look {
+                    findings: damage_findings(dir, &trail.damage, &missing),
+                    marks: vec![(AUDIT, trail.last_seq)],
+                }
+            }
+            Err(e) => Look { findings: vec![unreadable(&e)], marks: Vec::new() },
+        }
+    }
+
+    /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
+    #[must_use]
+    pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> Look {
+        let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
+        if marked > last_seq && !dir.is_copy() {
+            let sentence = format!("records {} to {marked} are in no file that can be read", last_seq + 1);
+            self.findings.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
+        }
+        self.mark_queue(last_seq);
+        self
+    }
+
+    /// Notes the last record of the queue.
+    pub fn mark_queue(&mut self, last_seq: u64) {
+        self.marks.push((QUEUE, last_seq));
+    }
+
+    /// The same, with what somebody else has found.
+    #[must_use]
+    pub fn with(mut self, findings: &[Finding]) -> Look {
+        self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
+        self
+    }
+
+    /// Records it in the list of losses.
+    ///
+    /// # Errors
+    /// See [`LossesError`].
+    pub fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
+        losses::record(dir, by, &self.found(), &self.marks)
+    }
+
+    /// Acknowledges losses by their ids, also those that are only seen now.
+    ///
+    /// # Errors
+    /// See [`LossesError`].
+    pub fn acknowledge(
+        &self,
+        dir: &StateDir,
+        ids: &[String],
+        by_and_why: (&str, &str),
+    ) -> Result<Vec<Finding>, LossesError> {
+        let done = losses::acknowledge(dir, ids, &self.found(), &self.marks, by_and_why)?;
+        Ok(done.iter().map(of_loss).collect())
+    }
+
+    fn found(&self) -> Vec<Found> {
+        self.findings.iter().map(found).collect()
+    }
+}
+
+/// The audit trail is never mended: what proves a loss in it stays.
+fn found(finding: &Finding) -> Found {
+    let (object, sentence) = (finding.object.clone(), finding.sentence.clone());
+    let stays = finding.code == catalogue::AUDIT_DAMAGED.code;
+    let gap = gap_in(&finding.sentence).filter(|_| stays);
+    Found { code: finding.code.to_string(), object, sentence, stays, gap }
+}
+
+/// The numbers of a sentence that tells of a gap.
+fn gap_in(sentence: &str) -> Option<(u64, u64)> {
+    let (first, rest) = sentence.strip_prefix("entries ")?.split_once(" to ")?;
+    Some((first.parse().ok()?, rest.split_once(' ')?.0.parse().ok()?))
+}
+
+/// Everything that is lost: what is on the list and not acknowledged, and what is seen now and on no list.
+#[must_use]
+pub fn open(known: &Losses, look: &Look) -> Vec<Finding> {
+    let mut all: Vec<Finding> = known.open().map(of_loss).collect();
+    let is_unknown = |f: &&Finding| known.known(&found(f)).is_none();
+    all.extend(look.findings.iter().filter(is_unknown).cloned());
+    if let Some(why) = &known.damaged {
+        let sentence = format!("what was known to be lost cannot be read: {why}");
+        let list = Finding::new(&catalogue::LOSSES_DAMAGED, "losses", sentence);
+        all.push(list.with_next("recoveryctl recover"));
+    }
+    all
+}
+
+/// Whether a finding of a loss is on the list, acknowledged or not.
+#[must_use]
+pub fn is_known(known: &Losses, finding: &Finding) -> bool {
+    is_loss(&finding.code) && known.known(&found(finding)).is_some()
+}
+
+/// Those that somebody has acknowledged, the newest first.
+#[must_use]
+pub fn acknowledged(known: &Losses) -> Vec<Finding> {
+    known.losses.iter().rev().filter(|loss| loss.acknowledged.is_some()).map(of_loss).collect()
+}
+
+fn of_loss(loss: &Loss) -> Finding {
+    let blank = || Finding::new(&catalogue::RESOURCE_UNUSABLE, loss.object.as_str(), loss.sentence.as_str());
+    let finding = match catalogue::find(&loss.code) {
+        Some(entry) => Finding::new(entry, loss.object.as_str(), loss.sentence.as_str()),
+        // Recorded by a later version.
+        None => Finding { code: Cow::Owned(loss.code.clone()), severity: Severity::Critical, ..blank() },
+    };
+    let acknowledge = format!("recoveryctl findings ack {} --reason seen", loss.id);
+    Finding {
+        id: loss.id.clone(),
+        severity: if loss.acknowledged.is_some() { Severity::Info } else { finding.severity },
+        next: loss.acknowledged.is_none().then_some(acknowledge),
+        first_seen: Some(loss.first_seen),
+        last_seen: Some(loss.last_seen),
+        acknowledged: loss.acknowledged.clone(),
+        ..finding
+    }
+}
+
+/// What is known of a trail, and of which files.
+type Checked = (PathBuf, Vec<(u64, u64, i64, i64)>, TrailCheck);
+
+/// Checks the audit trail, unless that was done and its files are the same since.
+fn checked(dir: &StateDir) -> Result<TrailCheck, AuditError> {
+    static LAST: Mutex<Option<Checked>> = Mutex::new(None);
+    let folder = dir.paths.audit_log();
+    let mut files: Vec<(u64, u64, i64, i64)> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.metadata().ok())
+        .map(|m| (m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
+        .collect();
+    files.sort_unstable();
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, seen, check)) = &*last
+        && *of == folder
+        && *seen == files
+    {
+        return Ok(check.clone());
+    }
+    let check = audit::check(dir)?;
+    *last = Some((folder, files, check.clone()));
+    Ok(check)
+}
