@@ -1,5 +1,8 @@
 //! A connection that is lost and comes back; and how much the page asks.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
 use serde_json::{Value, json};
 
 use super::browser::Browser;
@@ -41,6 +44,54 @@ fn a_killed_daemon_is_said_to_be_gone_and_is_found_again() {
         "ERR_CONNECTION_RESET",
         "ERR_EMPTY_RESPONSE",
     ]);
+}
+
+/// Passes everything on, each request on a connection of its own, but the answer to a request for events: as a proxy
+/// that waits for the end of an answer.
+fn holding_events_back(to: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, to) = (listener.local_addr().unwrap().to_string(), to.to_owned());
+    std::thread::spawn(move || {
+        for browser in listener.incoming().flatten() {
+            let to = to.clone();
+            std::thread::spawn(move || pass_on(browser, &to));
+        }
+    });
+    address
+}
+
+fn pass_on(mut browser: TcpStream, to: &str) -> Option<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        browser.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).ok()?;
+    if head.starts_with("GET /api/admin/events") {
+        // Until the browser leaves.
+        let _ = browser.read(&mut byte);
+        return None;
+    }
+    let mut daemon = TcpStream::connect(to).ok()?;
+    let head = head.replace("Connection: keep-alive\r\n", "");
+    let (first, rest) = head.split_once("\r\n")?;
+    write!(daemon, "{first}\r\nConnection: close\r\n{rest}").ok()?;
+    let (mut from_browser, mut to_daemon) = (browser.try_clone().ok()?, daemon.try_clone().ok()?);
+    std::thread::spawn(move || std::io::copy(&mut from_browser, &mut to_daemon));
+    std::io::copy(&mut daemon, &mut browser).ok()?;
+    browser.shutdown(Shutdown::Both).ok()
+}
+
+#[test]
+fn where_events_are_held_back_that_is_said_and_reports_are_asked_for() {
+    let Some(browser) = Browser::open() else { return };
+    let served = serve(Scene::new(), "127.0.0.1:0", "");
+    let proxy = holding_events_back(&served.address);
+    enter(&browser, &proxy, &served.token("admin"));
+    browser.wait_for_text("#link", "no events, asks every 5 s");
+    served.submit(&json!({ "id": "unheard", "command": ["sleep", "600"] }));
+    view(&browser, "#jobs", "unheard");
+    assert_eq!((browser.count("body.old"), browser.text("#lost").as_str()), (0, ""), "nothing is lost");
 }
 
 /// Begin and end of each read of the whole, in milliseconds of the page's life.

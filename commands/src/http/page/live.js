@@ -2,13 +2,15 @@
 // read of the whole is under way, at least a second lies between two, and a tab that nobody sees asks nothing.
 
 import { Refused, Unreachable, read } from "./api.js";
-import { follow } from "./events.js";
+import { HeldBack, follow } from "./events.js";
 
 const DASHBOARD = "/api/admin/recovery/dashboard-data";
 const BETWEEN_MS = 1000;
 /** Heartbeats and files change without an event. */
 const AT_LEAST_EVERY_MS = 5000;
 const PAUSES_MS = [1000, 2000, 4000, 8000, 15_000, 30_000];
+/** Where events are held back on the way, they are asked for so often. */
+const HELD_BACK_MS = 60_000;
 
 /** All that is shown is made of this. */
 export const model = {
@@ -23,6 +25,8 @@ export const model = {
   problem: null,
   /** Nobody answers: since when, why, and when it is tried again. */
   lost: null,
+  /** No events come, though reports do: they are asked for again and again. */
+  heldBack: false,
   tries: 0,
 };
 
@@ -95,13 +99,22 @@ async function listen(signal) {
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Refused && error.status === 401) return signedOut();
+      if (error instanceof HeldBack) {
+        model.heldBack = true;
+        // From now on the clock says when to read, until events come.
+        plan(0);
+        changed();
+        await pauseFor(signal, HELD_BACK_MS);
+        continue;
+      }
       lose(error);
     }
-    await pauseBefore(signal);
+    await pauseFor(signal, Math.max(0, (model.lost?.nextAt ?? 0) - Date.now()));
   }
 }
 
 function opened() {
+  model.heldBack = false;
   // Only an answer shows that what is shown is of now.
   plan(0);
 }
@@ -124,13 +137,13 @@ function lose(error) {
   changed();
 }
 
-function pauseBefore(signal) {
+function pauseFor(signal, ms) {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(waits);
       resolve();
     };
-    const waits = setTimeout(done, Math.max(0, (model.lost?.nextAt ?? 0) - Date.now()));
+    const waits = setTimeout(done, ms);
     wakeUp = done;
     signal.addEventListener("abort", done, { once: true });
   });
@@ -178,7 +191,8 @@ function failed(error) {
   session?.abort();
   session = new AbortController();
   const { signal } = session;
-  pauseBefore(signal).then(() => !signal.aborted && listen(signal));
+  const pause = Math.max(0, (model.lost?.nextAt ?? 0) - Date.now());
+  pauseFor(signal, pause).then(() => !signal.aborted && listen(signal));
 }
 
 /** Reads what the view shows besides. */

@@ -41,6 +41,13 @@ function where() {
   return h("span", null, h("span", { class: "host" }, location.host), " ", name(status.state_dir, "path"));
 }
 
+function link() {
+  if (model.problem) return tag("degraded", "no report");
+  if (!model.heldBack) return tag("alive", "live");
+  const why = "Something on the way, a proxy most likely, holds the events back: reports are asked for every 5 s.";
+  return h("span", { title: why }, tag("waiting", "no events, asks every 5 s"));
+}
+
 function connection() {
   if (model.lost) return [tag("failed", "not connected")];
   if (!model.data && !model.problem) return [tag("pending", "connecting")];
@@ -49,7 +56,7 @@ function connection() {
     : h("span", { class: "role", title: "this token may look, and change nothing" }, "view only");
   return [
     role,
-    tag(model.problem ? "degraded" : "alive", model.problem ? "no report" : "live"),
+    link(),
     model.at && h("span", { class: "aside" }, `as of ${clock(model.at)}`),
   ];
 }
