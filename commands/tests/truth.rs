@@ -91,6 +91,26 @@ fn a_lost_job_is_told_by_name_over_restarts_until_somebody_acknowledges_it() {
     assert_eq!(standing(&scene).0, "healthy", "it stays acknowledged");
 }
 
+/// Zeros in the place of a record are what a power loss leaves of a write that nobody had synced.
+#[test]
+fn what_had_never_come_to_the_disk_is_no_loss_and_what_a_recovery_had_noted_is_one() {
+    for is_noted in [false, true] {
+        let scene = Scene::new();
+        ["a", "b", "c"].iter().for_each(|id| scene.submit(id, &[], "true"));
+        if is_noted {
+            scene.recover();
+        }
+        let path = logs(&scene, "queue/log").into_iter().max().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(9).position(|w| w == b"\"job\":\"b\"").unwrap();
+        bytes[at + 20..at + 120].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let recovered = scene.recover();
+        recovered.names(if is_noted { "log-record-damaged" } else { "log-torn-tail" });
+        assert_eq!(standing(&scene).0 == "data_loss", is_noted, "noted: {is_noted}");
+    }
+}
+
 #[test]
 fn records_that_left_no_name_are_a_loss_too() {
     let scene = Scene::new();

@@ -3,10 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use recovery::losses::Loss;
-use recovery::report::Severity;
-use recovery::report::catalogue::find;
-
 use crate::facts::Fact;
 use crate::kinds::unreadable;
 use crate::tree::{Node, Tree};
@@ -40,15 +36,6 @@ pub(crate) fn acknowledged(view: &View, facts: &BTreeMap<String, Fact>, world: &
         |object: &String| facts.contains_key(&Fact::MayBeDegraded { object: object.clone() }.key());
     if let Some((object, why)) = view.degraded.iter().find(|(object, _)| !is_expected(object)) {
         return Err(format!("{object} cannot be used: {why}"));
-    }
-    let is_lost = |object: &String| {
-        facts.contains_key(&Fact::Lost { object: object.clone(), acknowledged: None }.key())
-    };
-    // What may be damaged when the power fails without anything acknowledged being lost is a warning.
-    let is_grave = |loss: &&Loss| find(&loss.code).is_none_or(|kind| kind.severity >= Severity::Critical);
-    let mut grave = view.losses.iter().filter(is_grave);
-    if let Some(loss) = grave.find(|loss| !is_expected(&loss.object) && !is_lost(&loss.object)) {
-        return Err(format!("{} is on the list of losses: {}", loss.object, loss.sentence));
     }
     // A job that is being removed is shown until it is gone: what must hold of it, its removal says.
     let is_removed = |fact: &Fact| match fact {

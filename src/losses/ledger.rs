@@ -303,9 +303,6 @@ fn is_of_the_same(one: &Mute, other: &Mute) -> bool {
 }
 
 fn change(dir: &StateDir, by: &str, act: impl FnOnce(&mut Losses, Timestamp)) -> Result<(), LossesError> {
-    if !dir.paths.recovery().is_dir() {
-        dir.disk.ensure_dir(&dir.paths.recovery())?;
-    }
     let _lock = FileLock::acquire(&dir.disk, &dir.paths.losses_lock(), dir.lock_wait)?;
     let mut losses = Losses::read(dir)?;
     let now = dir.clock.now();

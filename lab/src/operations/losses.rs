@@ -36,6 +36,28 @@ fn found(stage: &Stage) -> Result<(), Error> {
     recover_whatever_is_there(stage)
 }
 
+/// The list cannot be understood: it goes to quarantine, and another one is begun.
+pub(super) const LIST_DAMAGED: Operation =
+    Operation { name: "losses-damaged", prepare: list_damaged, run: begun_anew };
+
+fn list_damaged(stage: &Stage) -> Result<(), Error> {
+    let path = stage.dir()?.paths.losses();
+    Ok(std::fs::write(path, "{\"version\":2,\"checksum\":\"00000000\",\"losses\":[]}")?)
+}
+
+fn begun_anew(stage: &Stage) -> Result<(), Error> {
+    let loss = Found {
+        code: "job-lost".to_owned(),
+        object: "job:a".to_owned(),
+        sentence: "nothing tells of it".to_owned(),
+        stays: true,
+        gap: None,
+    };
+    record(&stage.dir()?, "test", &[loss], &[])?;
+    stage.acknowledge(Fact::Lost { object: "job:a".to_owned(), acknowledged: Some(false) });
+    Ok(())
+}
+
 /// Losses are entered and acknowledged, and findings muted, beside one another.
 pub(super) const LOSSES: Operation = Operation { name: "losses", prepare: nothing, run: losses };
 

@@ -111,6 +111,7 @@ pub const ALL: &[Operation] = &[
     odd::REHEARSE,
     losses::LOST_JOB,
     losses::LOSSES,
+    losses::LIST_DAMAGED,
 ];
 
 /// The operation of this name.

@@ -23,9 +23,12 @@ pub(super) fn find(
     settings: &RecoverSettings,
     repaired: &mut Repaired,
     damaged: &[JobId],
+    is_torn: bool,
 ) -> Result<Vec<Finding>, PhaseError> {
     let mut findings = rebuild(dir, settings, repaired)?;
-    let named: BTreeSet<JobId> = repaired.damage.iter().flat_map(ids_in).collect();
+    // What was never acknowledged names none.
+    let places = repaired.damage.iter().filter(|_| !is_torn);
+    let named: BTreeSet<JobId> = places.flat_map(ids_in).collect();
     let of_log = "a damaged record of the log was about it, and nothing else tells of it";
     let of_record = "its own record cannot be understood and is in quarantine, and nothing else tells of it";
     let named = named.iter().map(|id| (id, of_log)).chain(damaged.iter().map(|id| (id, of_record)));
@@ -91,18 +94,27 @@ fn reconstructed(document: &JobDocument) -> Finding {
     Finding::new(&catalogue::JOB_RECONSTRUCTED, format!("job:{}", document.job_id), sentence)
 }
 
+/// Whether a damaged place has bytes that were never on the disk: they read as zeros, which no record has. That is what
+/// a power loss leaves of a write that nobody had synced, where its parts came to the disk in another order. What was
+/// acknowledged is synced.
+pub(super) fn was_never_written(place: &Damage) -> bool {
+    place.kind == DamageKind::Record && bytes_of(place).is_some_and(|bytes| bytes.contains(&0))
+}
+
+fn bytes_of(place: &Damage) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(place.len.min(SEARCHED)).unwrap_or(0)];
+    let file = crate::durable::plain::open(&place.path).ok()?;
+    file.read_exact_at(&mut bytes, place.offset).ok()?;
+    Some(bytes)
+}
+
 /// The jobs that a damaged place names, as far as it can be read. A torn end was never acknowledged.
 fn ids_in(place: &Damage) -> Vec<JobId> {
     if place.kind != DamageKind::Record {
         return Vec::new();
     }
-    let len = usize::try_from(place.len.min(SEARCHED)).unwrap_or(0);
-    let mut bytes = vec![0; len];
-    let read =
-        crate::durable::plain::open(&place.path).and_then(|f| f.read_exact_at(&mut bytes, place.offset));
-    if read.is_err() {
-        return Vec::new(); // The place itself is reported.
-    }
+    // The place itself is reported.
+    let bytes = bytes_of(place).unwrap_or_default();
     let after = memchr::memmem::find_iter(&bytes, ID_MEMBER).map(|at| &bytes[at + ID_MEMBER.len()..]);
     let text = after.filter_map(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
     text.filter_map(|id| id.parse().ok()).collect()

@@ -1,7 +1,8 @@
 //! Phase `queue`: snapshot, the one before, whole log, job records, in this order; what could not be
 //! read is kept in quarantine, and what is left reads clean.
 
-use super::sequence::{Shared, lost_end, record_losses};
+use super::lost_jobs::was_never_written;
+use super::sequence::{Shared, lost_end, noted_end, record_losses};
 use crate::durable::log::DamageKind;
 use crate::jobs::RecoverSettings;
 use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
@@ -43,12 +44,13 @@ fn bring_back(
     settings: &RecoverSettings,
     repaired: &mut Repaired,
 ) -> Result<Vec<Finding>, PhaseError> {
-    let mut findings = findings(repaired);
+    let is_torn = is_torn(dir, repaired)?;
+    let mut findings = findings(repaired, is_torn);
     // Before jobs come back, which are records of their own.
     findings.extend(lost_end(dir, repaired.queue.state().last_seq())?);
     let (restored, damaged) = super::job_records::restore(dir, settings, repaired)?;
     findings.extend(restored);
-    findings.extend(super::lost_jobs::find(dir, settings, repaired, &damaged)?);
+    findings.extend(super::lost_jobs::find(dir, settings, repaired, &damaged, is_torn)?);
     let is_back = |id: &&JobId| repaired.queue.state().get(id).is_some();
     findings.extend(damaged.iter().filter(is_back).map(|id| {
         let sentence =
@@ -126,7 +128,18 @@ fn method_in_words(method: Method) -> &'static str {
     }
 }
 
-fn findings(repaired: &Repaired) -> Vec<Finding> {
+/// Whether all that is damaged had never come to the disk, and is of records behind the last one that a recovery noted:
+/// those that it noted were synced.
+fn is_torn(dir: &StateDir, repaired: &Repaired) -> Result<bool, PhaseError> {
+    let of_records = || repaired.damage.iter().filter(|place| place.kind == DamageKind::Record);
+    if of_records().next().is_none() || !of_records().all(was_never_written) {
+        return Ok(false);
+    }
+    let noted = noted_end(dir)?;
+    Ok(repaired.missing.iter().all(|(first, _)| *first > noted))
+}
+
+fn findings(repaired: &Repaired, is_torn: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     for place in &repaired.damage {
         let file = format!("file:{}", place.path.display());
@@ -138,6 +151,11 @@ fn findings(repaired: &Repaired) -> Vec<Finding> {
                 format!(
                     "{bytes} bytes at offset {at} were half written when the writer was killed; they were cut"
                 ),
+            ),
+            DamageKind::Record if is_torn => Finding::new(
+                &catalogue::LOG_TORN_TAIL,
+                file,
+                format!("{bytes} bytes at offset {at} had not come to the disk when the power failed"),
             ),
             DamageKind::Record => Finding::new(
                 &catalogue::LOG_RECORD_DAMAGED,
@@ -162,8 +180,14 @@ fn findings(repaired: &Repaired) -> Vec<Finding> {
         found.push(Finding::new(&catalogue::LOG_TORN_TAIL, "queue", sentence));
     }
     for (first, last) in &repaired.missing {
-        let sentence = format!("records {first} to {last} are in no file that can be read");
-        found.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
+        found.push(if is_torn {
+            let sentence =
+                format!("records {first} to {last} had not come to the disk when the power failed");
+            Finding::new(&catalogue::LOG_TORN_TAIL, "queue", sentence)
+        } else {
+            let sentence = format!("records {first} to {last} are in no file that can be read");
+            Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)
+        });
     }
     for (file, why) in &repaired.damaged_snapshots {
         let object = format!("file:{}", file.path.display());

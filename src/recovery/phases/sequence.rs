@@ -192,7 +192,11 @@ impl Recovery {
         record.snapshot.findings.extend(told(misplaced));
         let findings: Vec<Finding> = record.snapshot.all_findings().cloned().collect();
         let by = &self.shared.settings.jobs.actor.by;
-        if let Err(e) = record_losses(&self.shared.dir, by, &findings, None) {
+        // A phase that was left behind may have it still.
+        let queue = self.shared.queue.try_lock().ok();
+        let end = queue.as_ref().and_then(|queue| Some(queue.as_ref()?.state().last_seq()));
+        drop(queue);
+        if let Err(e) = record_losses(&self.shared.dir, by, &findings, end) {
             record.snapshot.findings.push(not_recorded(&e));
         }
         if let Some(startup) = Shared::lock(&self.shared.startup).take() {
@@ -202,7 +206,6 @@ impl Recovery {
                 record.snapshot.findings.push(not_ended(&e));
             }
         }
-        // A phase that was left behind may have it still.
         let queue = self.shared.queue.try_lock().ok().and_then(|mut queue| queue.take());
         Ok((record, queue))
     }
@@ -229,6 +232,11 @@ pub(super) fn record_losses(
 /// That the queue's log ends before the number that was noted of it.
 pub(super) fn lost_end(dir: &StateDir, last_seq: u64) -> Result<Vec<Finding>, PhaseError> {
     Ok(Look::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
+}
+
+/// The last record of the queue that a recovery noted; 0 when there was none.
+pub(super) fn noted_end(dir: &StateDir) -> Result<u64, PhaseError> {
+    Ok(known_losses(dir)?.marks.get("queue").copied().unwrap_or(0))
 }
 
 fn known_losses(dir: &StateDir) -> Result<Losses, PhaseError> {
