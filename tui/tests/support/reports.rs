@@ -306,6 +306,7 @@ fn webhooks(names: Names, count: usize) -> Webhooks {
     )
 }
 
+/// The newest first, as the report has them.
 fn audit(names: Names, count: usize) -> Audit {
     let entry = |i: usize| AuditEntry {
         at: before(age(count - i)),
@@ -323,7 +324,7 @@ fn audit(names: Names, count: usize) -> Audit {
         seq: i as u64,
     };
     Audit(AuditReport {
-        entries: (0..count).map(entry).collect(),
+        entries: (0..count).rev().map(entry).collect(),
         total: count as u64,
         next_cursor: None,
         findings: Vec::new(),
