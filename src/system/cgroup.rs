@@ -10,6 +10,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -19,6 +20,10 @@ use super::process::ProcessIdentity;
 const MAGIC: i64 = 0x6367_7270;
 /// `fs/cgroup.kill` came with Linux 5.14.
 const KILL: &str = "cgroup.kill";
+
+/// Held while this process is in another group than its own, and while its own is asked for: a thread that made
+/// a group meanwhile would make it below that one, to be removed with it.
+static OWN_GROUP: Mutex<()> = Mutex::new(());
 
 /// A group that was made for one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +37,7 @@ impl Cgroup {
     /// # Errors
     /// When there is no unified hierarchy, it may not be written, or the name is taken.
     pub fn create(name: &str) -> io::Result<Cgroup> {
+        let _stays = OWN_GROUP.lock().unwrap_or_else(PoisonError::into_inner);
         let own = own_group().ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
         let group = Cgroup { path: own.join(name) };
         rustix::fs::mkdir(&group.path, Mode::RWXU | Mode::RGRP | Mode::XGRP)?;
@@ -94,7 +100,10 @@ impl Cgroup {
 
     /// Does something while this process is in it, and takes it out again: what is started meanwhile stays. Where
     /// this process may not go in, it acts all the same; says whether it was in.
+    ///
+    /// A process moves whole: what its other threads start meanwhile is in the group as well.
     pub fn around<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
+        let _alone = OWN_GROUP.lock().unwrap_or_else(PoisonError::into_inner);
         let before = own_group().map(|path| Cgroup { path });
         let is_inside = before.is_some() && self.join().is_ok();
         let done = act();
@@ -309,20 +318,27 @@ mod tests {
         group.remove().unwrap();
     }
 
+    /// In a process of its own: what other tests of this one start meanwhile would be in the group.
     #[test]
     fn group_that_was_swept_before_it_could_be_joined_is_no_fence() {
+        const ALONE: &str = "RECOVERYCTL_TEST_ALONE";
+        if std::env::var_os(ALONE).is_none() {
+            let name = std::thread::current().name().unwrap().to_owned();
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args(["--exact", &name, "--nocapture", "--test-threads=2"]).env(ALONE, "1");
+            let output = test.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+            let _ = io::stderr().write_all(&output.stderr);
+            return;
+        }
         let group = match Cgroup::create(&format!("recoveryctl-test-swept-{}", std::process::id())) {
             Ok(group) => group,
             Err(e) => return skipped(&format!("no control group can be made here: {e}")),
         };
         assert_eq!(group.around(|| group.has_this_process()), (true, true));
         assert!(!group.has_this_process());
-        // What other tests of this process started meanwhile is in it until it ends.
-        let begun = std::time::Instant::now();
-        while group.remove().is_err() {
-            assert!(begun.elapsed().as_secs() < 60);
-            std::thread::yield_now();
-        }
+        group.remove().unwrap();
         assert_eq!(group.around(|| group.has_this_process()), (false, false));
     }
 }
