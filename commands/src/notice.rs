@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use recovery::recovery::{Observer, PhaseStatus, Snapshot};
+use recovery::state::human;
 use sd_notify::NotifyState;
 
 /// A recovery that moves may go on for so long until it moves again.
@@ -68,7 +69,11 @@ impl Notice {
             return;
         }
         last.moved = Some(Instant::now());
-        let status = format!("ends when {running} running jobs have ended, or in {} s", left.as_secs());
+        let status = format!(
+            "ends when {} have ended, or in {}",
+            human::count(running, "running job"),
+            human::span(left)
+        );
         let longer = u32::try_from((left + DRAINED).as_micros()).unwrap_or(u32::MAX);
         let state =
             [NotifyState::Stopping, NotifyState::Status(&status), NotifyState::ExtendTimeoutUsec(longer)];

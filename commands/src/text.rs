@@ -4,7 +4,6 @@ use std::fmt::{Display, Write as _};
 
 use clap::builder::StyledStr;
 use recovery::report::{Finding, Severity};
-use recovery::state::{Timestamp, format_duration};
 use unicode_width::UnicodeWidthStr;
 
 use crate::paint::{Paint, Tone};
@@ -112,43 +111,5 @@ pub(crate) fn tone_of(severity: Severity) -> Tone {
         Severity::Info => Tone::Plain,
         Severity::Warning => Tone::Warning,
         Severity::Error | Severity::Critical => Tone::Bad,
-    }
-}
-
-/// How long ago, in the two largest units, whole seconds: `3m12s ago`; `in 5s` for the future.
-pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
-    let ms = now.millis_since(at);
-    // Nobody counts the milliseconds of an age.
-    let distance = coarse(ms.unsigned_abs() / 1000 * 1000);
-    match ms {
-        -999..=999 => "now".to_owned(),
-        1000.. => format!("{distance} ago"),
-        _ => format!("in {distance}"),
-    }
-}
-
-/// A duration in milliseconds in its two largest units, exact below ten seconds.
-pub(crate) fn coarse(ms: u64) -> String {
-    let step = match ms {
-        0..10_000 => 1,
-        10_000..3_600_000 => 1000,
-        3_600_000..86_400_000 => 60_000,
-        _ => 3_600_000,
-    };
-    format_duration(std::time::Duration::from_millis(ms / step * step))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_told_coarsely() {
-        let now = Timestamp::from_millis(1_000_000_000);
-        assert_eq!(ago(now, now), "now");
-        assert_eq!(ago(now, now.plus_millis(-192_345)), "3m12s ago");
-        assert_eq!(ago(now, now.plus_millis(-90_061_000)), "1d1h ago");
-        assert_eq!(ago(now, now.plus_millis(5000)), "in 5s");
-        assert_eq!(coarse(1234), "1s234ms");
     }
 }

@@ -174,6 +174,17 @@ fn an_orphan_is_found_removed_and_restored() {
         (&log["entries"][0]["result"], &log["entries"][0]["reason"]),
         (&"removed".into(), &"space".into())
     );
+    // What proved it stays, also when no plan knows of it any more.
+    for name in [format!("orphan:{id}"), "job_directory:ghost".to_owned()] {
+        let why = json(&place, &["why", &name]);
+        assert_eq!(
+            (&why["verdict"], &why["past"][0]["action"]),
+            (&"gone".into(), &"removed".into()),
+            "{why}"
+        );
+        let evidence = why["past"][0]["evidence"].as_array().unwrap();
+        assert!(!evidence.is_empty() && evidence.iter().all(|e| e.as_str().unwrap().contains(" passed: ")));
+    }
     // Carried out once, the plan has nothing left.
     assert_eq!(
         json(&place, &["orphans", "cleanup", "--plan", plan, "--yes"])["removed"],

@@ -59,9 +59,9 @@ fn run_tells_by_its_status_whether_every_named_job_ran_and_succeeded() {
     let report = run(&place, &["bad"], 3);
     assert_eq!((&report["started"][0]["status"], &report["not_started"]), (&json!("failed"), &json!([])));
     let report = run(&place, &["good"], 3);
-    let over = json!([{ "job_id": "good", "status": "succeeded", "reason": "it is over" }]);
+    let over = json!([{ "job_id": "good", "status": "succeeded", "reason": "it has already succeeded" }]);
     assert_eq!((&report["started"], &report["not_started"]), (&json!([]), &over));
-    assert!(place.run(["run", "good"]).ends_with(3).stdout.contains("not started: it is over"));
+    assert!(place.run(["run", "good"]).ends_with(3).stdout.contains("not started: it has already succeeded"));
     submit(&place, &["--id", "worse"], &["false"]);
     place.run(["work", "--once"]).ends_with(0);
 }

@@ -20,7 +20,7 @@ use super::rules::KeepRules;
 use super::store::{ArchivePlace, place_for};
 use crate::durable::tree::{TreeIdentity, Unread, shown};
 use crate::durable::{DiskError, replace, replace_with};
-use crate::state::{CHECKPOINT, LINKED, StateDir, is_own_name_of_layout_2};
+use crate::state::{CHECKPOINT, LINKED, StateDir, human, is_own_name_of_layout_2};
 use crate::system::SearchPath;
 
 /// What is in the workspace has this in front of its path in the archive.
@@ -64,7 +64,8 @@ impl Kept {
     #[must_use]
     pub fn told(&self) -> Option<String> {
         let Kept::Archived { archive_id, bytes } = self else { return None };
-        Some(format!("git work is kept: {bytes} bytes; see: recoveryctl cleanup archive show {archive_id}"))
+        let size = human::size(*bytes);
+        Some(format!("git work is kept ({size}): recoveryctl cleanup archive show {archive_id}"))
     }
 }
 

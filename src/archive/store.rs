@@ -10,7 +10,7 @@ use crate::audit::{AuditError, Entry, Trail};
 use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
 use crate::durable::{DiskError, Tried, read_optional};
 use crate::queue::Actor;
-use crate::state::{StateDir, Timestamp};
+use crate::state::{StateDir, Timestamp, human};
 
 /// Its form on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -298,7 +298,7 @@ pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Resul
     let trail = Trail::open(dir)?;
     remove(dir, archive)?;
     let of = archive.object.as_deref().unwrap_or("an earlier version's");
-    let detail = format!("{of}, {} bytes, made at {}", archive.bytes, archive.made_at);
+    let detail = format!("{of}, {}, made at {}", human::size(archive.bytes), archive.made_at);
     let object = format!("archive:{}", archive.archive_id);
     trail.record(&Entry::done(dir.clock.now(), actor, "cleanup archive prune", object, detail))?;
     Ok(())

@@ -47,6 +47,9 @@ pub struct Entry {
     /// More about it; holds no secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// What proved that it was right, where it rested on a verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// Its record in the queue's log, from which it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_seq: Option<u64>,
@@ -58,7 +61,23 @@ impl Entry {
     pub fn done(at: Timestamp, actor: &Actor, action: &str, object: String, detail: String) -> Entry {
         let Actor { by, why } = actor.clone();
         let action = action.to_owned();
-        Entry { at, by, why, action, object, result: Outcome::Done, detail, queue_seq: None }
+        Entry {
+            at,
+            by,
+            why,
+            action,
+            object,
+            result: Outcome::Done,
+            detail,
+            evidence: Vec::new(),
+            queue_seq: None,
+        }
+    }
+
+    /// The same act, with what proved that it was right.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Vec<String>) -> Entry {
+        Entry { evidence, ..self }
     }
 
     /// The same act, if it failed half way.

@@ -16,6 +16,7 @@ use super::record::{PhaseName, Step, StepWhat};
 use super::work::{Halt, StepResult, Work};
 use crate::archive::{ArchiveSource, CannotKeep, KeepRequest, has_work_below, keep_noted};
 use crate::durable::tree::{Go, TreeIdentity, Unread, Visitor, open_folder, open_top, walk};
+use crate::state::human;
 use crate::state::names::encode;
 use crate::system::docker::EngineChoice;
 use crate::system::{Author, NoProgram, Tool, ToolEnd, base_environment_of, run_tool};
@@ -91,7 +92,7 @@ impl Work<'_> {
             ToolEnd::Exited(status) => format!("the index tool ended with exit status {status}"),
             ToolEnd::Signaled(signal) => format!("the index tool was ended by signal {signal}"),
             ToolEnd::TimedOut => {
-                format!("the index tool took longer than {} s", settings.index_timeout.as_secs_f64())
+                format!("the index tool took longer than {}", human::span(settings.index_timeout))
             }
             ToolEnd::Stopped => return Err(Halt::Stopped),
         };

@@ -15,7 +15,7 @@ use super::legacy::exit_code;
 use super::scan::{FoundJob, Unreadable, Workspace, open_in};
 use super::script_process::{Wanted, is_script, script_names};
 use crate::durable::tree::entry_at;
-use crate::state::Timestamp;
+use crate::state::{Timestamp, human};
 use crate::system::{Presence, ProcessEntry, ProcessIdentity, command_line, presence, process_table};
 
 /// How much of the end of an output is read: far more than the line that is looked for.
@@ -149,7 +149,7 @@ impl Evidence {
             OutputTail::Absent => "there is no output".to_owned(),
             OutputTail::Unreadable(why) => format!("the output cannot be read: {why}"),
             OutputTail::Unfinished(bytes) => {
-                format!("the output ({bytes} bytes) has no exit line at its end")
+                format!("the output ({}) has no exit line at its end", human::size(*bytes))
             }
             OutputTail::Ended(code) => format!("the output ends with 'Exit code: {code}'"),
         };

@@ -83,7 +83,7 @@ fn by_record(status: LegacyStatus, job: &LegacyJob, evidence: &Evidence) -> (Ver
         S::Running => by_evidence(evidence),
         S::Completed => ended(JobStatus::Succeeded, None),
         S::Failed => ended(JobStatus::Failed, None),
-        S::Timeout => ended(JobStatus::TimedOut, Some("its time was over".to_owned())),
+        S::Timeout => ended(JobStatus::TimedOut, Some("it exceeded its time limit".to_owned())),
         S::Terminated => ended(JobStatus::Failed, Some("terminated".to_owned())),
         S::GitFailed => {
             let pull = job.git_pull_status.as_deref().unwrap_or("unknown");

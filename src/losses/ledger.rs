@@ -145,6 +145,9 @@ fn numbered(code: &str, object: &str, sentence: Option<&str>, number: usize) -> 
     format!("{:08x}", hasher.finalize())
 }
 
+/// What is seen again within this time is not written down again, in milliseconds.
+const SEEN_AGAIN_MS: i64 = 3_600_000;
+
 impl Losses {
     /// Reads them. A file that cannot be understood is no error: it says so itself.
     ///
@@ -234,7 +237,13 @@ impl Losses {
 pub fn record(dir: &StateDir, by: &str, found: &[Found], marks: &[(&str, u64)]) -> Result<(), LossesError> {
     let known = Losses::read(dir)?;
     let are_marked = marks.iter().all(|(log, seq)| known.marks.get(*log) == Some(seq));
-    if found.is_empty() && are_marked && known.damaged.is_none() {
+    let now = dir.clock.now();
+    let was_just_seen = |loss: &Loss| (0..SEEN_AGAIN_MS).contains(&now.millis_since(loss.last_seen));
+    let is_told = |one: &Found| {
+        let counts = |loss: &&Loss| loss.acknowledged.is_none() || one.stays;
+        known.known(one).filter(counts).is_some_and(was_just_seen)
+    };
+    if found.iter().all(is_told) && are_marked && known.damaged.is_none() {
         return Ok(());
     }
     change(dir, by, |losses, now| {

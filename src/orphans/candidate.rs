@@ -11,7 +11,7 @@ use strum::VariantArray;
 use crate::durable::tree::TreeIdentity;
 use crate::queue::JobId;
 use crate::report::{Finding, catalogue};
-use crate::state::Timestamp;
+use crate::state::{Timestamp, human};
 use crate::system::ProcessIdentity;
 use crate::system::docker::DockerObject;
 
@@ -179,6 +179,17 @@ impl Candidate {
         Candidate { id, kind, object, path, bytes: 0, age_ms: None, safe: false, checks: Vec::new(), what }
     }
 
+    /// Every check that was made, with its answer and what was seen.
+    #[must_use]
+    pub fn evidence(&self) -> Vec<String> {
+        let answer = |passed| match passed {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => "unknown",
+        };
+        self.checks.iter().map(|c| format!("{} {}: {}", c.check, answer(c.passed), c.evidence)).collect()
+    }
+
     pub(super) fn judged(mut self, checks: Vec<Check>) -> Candidate {
         self.safe = checks.iter().all(|c| c.passed == Some(true));
         self.checks = checks;
@@ -199,7 +210,7 @@ impl Candidate {
         let name = &self.object;
         match self.objection() {
             None => {
-                let sentence = format!("{name} belongs to no job any more ({} bytes)", self.bytes);
+                let sentence = format!("{name} belongs to no job any more ({})", human::size(self.bytes));
                 Some(Finding::new(&catalogue::ORPHAN_FOUND, object, sentence))
             }
             Some(check) if check.passed.is_none() => {

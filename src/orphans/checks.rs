@@ -8,6 +8,7 @@ use crate::archive::{ArchiveSource, KeepRequest, has_work_below};
 use crate::durable::is_held;
 use crate::in_use::Use;
 use crate::queue::JobId;
+use crate::state::human;
 use crate::system::docker::DockerKind;
 
 impl World<'_> {
@@ -100,7 +101,11 @@ impl World<'_> {
             None => Check::new("grace", None, "its age cannot be told"),
             Some(age) if age < 0 => Check::new("grace", None, "it was changed in the future"),
             Some(age) => {
-                let seen = format!("last changed {} s ago, at least {} s wanted", age / 1000, grace / 1000);
+                let seen = format!(
+                    "last changed {} ago, at least {} wanted",
+                    human::duration(age.unsigned_abs()),
+                    human::span(self.settings.grace)
+                );
                 Check::is("grace", age >= grace, seen)
             }
         }

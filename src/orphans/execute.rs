@@ -216,6 +216,7 @@ impl Work<'_> {
             result: result.to_owned(),
             bytes_freed,
             detail: detail.to_owned(),
+            evidence: Vec::new(),
             by: self.settings.actor.by.clone(),
             reason: self.settings.actor.why.clone(),
         }
@@ -226,7 +227,10 @@ impl Work<'_> {
     }
 
     fn removed(&mut self, candidate: Candidate, bytes: u64, how: &str) -> Result<(), LogError> {
-        self.enter(&[self.entry(&candidate, "removed", bytes, how)])?;
+        let entry = self.entry(&candidate, "removed", bytes, how);
+        // What was gone before was removed by somebody else.
+        let evidence = if how == "already_gone" { Vec::new() } else { candidate.evidence() };
+        self.enter(&[LogEntry { evidence, ..entry }])?;
         self.executed.removed.push((candidate, bytes, how.to_owned()));
         Ok(())
     }

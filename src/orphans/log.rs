@@ -29,6 +29,9 @@ pub struct LogEntry {
     pub bytes_freed: u64,
     /// More about it.
     pub detail: String,
+    /// What proved that it was an orphan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
     /// Who.
     pub by: String,
     /// Why.

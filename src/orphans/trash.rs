@@ -320,6 +320,7 @@ fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail:
         result: result.to_owned(),
         bytes_freed: 0,
         detail,
+        evidence: Vec::new(),
         by: actor.by.clone(),
         reason: actor.why.clone(),
     }

@@ -46,6 +46,20 @@ impl JobStatus {
     /// All of them, in the order in which reports list them.
     pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 
+    /// In a sentence about the job, behind "it": `has already succeeded`.
+    #[must_use]
+    pub const fn said(self) -> &'static str {
+        match self {
+            JobStatus::Queued => "is waiting",
+            JobStatus::Running => "is running",
+            JobStatus::Succeeded => "has already succeeded",
+            JobStatus::Failed => "has already failed",
+            JobStatus::TimedOut => "has already timed out",
+            JobStatus::Crashed => "has already crashed",
+            JobStatus::Cancelled => "has already been cancelled",
+        }
+    }
+
     /// As written.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

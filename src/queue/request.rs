@@ -216,13 +216,13 @@ fn named_id(text: &str) -> Result<JobId, BadRequest> {
     let id = text.parse().map_err(|name| BadRequest::Name { what: "id", name })?;
     let what = || format!("the id '{text}'");
     if text.contains('/') || text == "." || text == ".." {
-        return Err(unusable(what(), "it is no path: no '/', not '.' or '..'"));
+        return Err(unusable(what(), "an id must not contain '/' and must not be '.' or '..'"));
     }
     if text.starts_with('-') {
-        return Err(unusable(what(), "it begins with '-' as flags do"));
+        return Err(unusable(what(), "an id must not begin with '-', as flags do"));
     }
     if text.ends_with(".job.json") {
-        return Err(unusable(what(), "names of job records end like that"));
+        return Err(unusable(what(), "an id must not end in '.job.json', as the names of job records do"));
     }
     Ok(id)
 }

@@ -10,6 +10,7 @@ use super::phase::{DegradedResource, Interrupted, PhaseError, PhaseOutcome, Phas
 use super::progress::{PhaseEnd, Tracker};
 use super::snapshot::PhaseStatus;
 use crate::report::{Finding, Severity, catalogue};
+use crate::state::human;
 
 /// What a phase's thread needs. All its own: a thread that hangs is left behind.
 pub(super) struct Attempting {
@@ -91,7 +92,7 @@ impl Attempting {
 }
 
 fn announce(error: &PhaseError, pause: Duration) -> String {
-    format!("{}; next try in {} s", error.in_one_line(), pause.as_secs_f64())
+    format!("{}; next try in {}", error.in_one_line(), human::span(pause))
 }
 
 fn done(phase: &str, mut outcome: PhaseOutcome, failures: &[String]) -> PhaseEnd {

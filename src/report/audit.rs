@@ -40,6 +40,9 @@ pub struct AuditEntry {
     /// `done` or `failed`.
     pub result: Outcome,
     pub detail: String,
+    /// What proved that it was right, where it rested on a verdict.
+    #[serde(default)]
+    pub evidence: Vec<String>,
     /// `trail` or `queue`.
     #[serde(deserialize_with = "crate::state::word::word")]
     pub source: Word,
@@ -147,6 +150,7 @@ fn shown(entry: Entry, source: &'static str, seq: u64) -> AuditEntry {
         object: entry.object,
         result: entry.result,
         detail: entry.detail,
+        evidence: entry.evidence,
         source,
         seq,
     }

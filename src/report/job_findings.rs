@@ -13,7 +13,7 @@ use crate::jobs::{
 };
 use crate::locks::OtherTimes;
 use crate::queue::{Job, JobId, JobStatus, QueueState};
-use crate::state::{StateDir, Timestamp};
+use crate::state::{StateDir, Timestamp, human};
 use crate::system::{Host, ProcessIdentity};
 
 /// So many jobs are named one by one.
@@ -225,16 +225,21 @@ pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
 
 fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
     let (entry, sentence) = match condition {
-        Condition::HeartbeatStale { age_ms } => {
-            (&catalogue::JOB_HEARTBEAT_STALE, format!("its last heartbeat is {} old", seconds(*age_ms)))
-        }
+        Condition::HeartbeatStale { age_ms } => (
+            &catalogue::JOB_HEARTBEAT_STALE,
+            format!("its last heartbeat is {} old", human::duration(age_ms.unsigned_abs())),
+        ),
         Condition::Hung { age_ms } => (
             &catalogue::JOB_HUNG,
-            format!("attempt {attempt} is alive, but its last heartbeat is {} old", seconds(*age_ms)),
+            format!(
+                "attempt {attempt} is alive, but its last heartbeat is {} old",
+                human::duration(age_ms.unsigned_abs())
+            ),
         ),
-        Condition::ClockSkew { ahead_ms } => {
-            (&catalogue::CLOCK_SKEW, format!("its heartbeat lies {} in the future", seconds(*ahead_ms)))
-        }
+        Condition::ClockSkew { ahead_ms } => (
+            &catalogue::CLOCK_SKEW,
+            format!("its heartbeat lies {} in the future", human::duration(ahead_ms.unsigned_abs())),
+        ),
         Condition::SupervisorStopped { process } => {
             (&catalogue::JOB_STOPPED, format!("its supervisor, process {}, is stopped", process.pid))
         }
@@ -259,7 +264,10 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
         Condition::CannotEnd { processes } => (&catalogue::JOB_CANNOT_END, cannot_end(attempt, processes)),
         Condition::CancelPending { age_ms } => (
             &catalogue::JOB_CANCEL_PENDING,
-            format!("attempt {attempt} still runs {} after its cancel was recorded", seconds(*age_ms)),
+            format!(
+                "attempt {attempt} still runs {} after its cancel was recorded",
+                human::duration(age_ms.unsigned_abs())
+            ),
         ),
     };
     Finding::new(entry, object, sentence)
@@ -281,10 +289,6 @@ fn described(withstanding: &Withstanding) -> String {
     let Withstanding { process, program, why } = withstanding;
     let program = if program.is_empty() { String::new() } else { format!(" ({program})") };
     format!("process {}{program} {why}", process.pid)
-}
-
-fn seconds(ms: i64) -> String {
-    format!("{} s", ms / 1000)
 }
 
 fn processes_of(processes: &[ProcessIdentity]) -> String {
@@ -322,7 +326,10 @@ pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
     let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
     let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {
         let until = job.not_before.unwrap_or(now);
-        let sentence = format!("its pause until {until} is {} longer than it was made for", seconds(by_ms));
+        let sentence = format!(
+            "its pause until {until} is {} longer than it was made for",
+            human::duration(by_ms.unsigned_abs())
+        );
         Finding::new(&catalogue::CLOCK_WAS_AHEAD, format!("job:{}", job.id), sentence)
     });
     let mut found: Vec<Finding> = named.collect();

@@ -21,6 +21,7 @@ pub mod locks;
 pub mod losses;
 pub mod orphans;
 pub mod page;
+pub mod past_proof;
 pub mod queue;
 pub mod reattachment;
 pub mod recovery;

@@ -13,7 +13,7 @@ use crate::jobs::{
     Evidence, Judgement, Liveness, LivingJob, Look, ProcessTable, RecoverSettings, Verdict, judge,
 };
 use crate::queue::{Job, JobId, JobStatus, QueueState};
-use crate::state::{StateDir, Timestamp, Word};
+use crate::state::{StateDir, Timestamp, Word, human};
 use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
 
 /// Why a job is where it is.
@@ -166,12 +166,14 @@ fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
         return format!("it waits until {until}{why}");
     }
     let held: BTreeSet<String> = super::held_repositories(dir, state).unwrap_or_default();
-    let what = waiting_for(state, &held, job).unwrap_or_else(|| "its turn".to_owned());
+    let what = waiting_for(state, &held, job).unwrap_or_else(|| "a free worker".to_owned());
     let ahead: Vec<&Job> = state.queued().take_while(|other| other.id != job.id).collect();
     let ahead = match ahead.as_slice() {
         [] => String::new(),
         [one] => format!("; job {} is ahead of it", one.id),
-        [first, ..] => format!("; {} jobs are ahead of it, job {} first", ahead.len(), first.id),
+        [first, ..] => {
+            format!("; {} are ahead of it, job {} first", human::count(ahead.len(), "job"), first.id)
+        }
     };
     let starts_jobs = |path| is_held(path).unwrap_or(true);
     let has_starter =
@@ -184,7 +186,7 @@ fn of_ended(job: &Job) -> String {
     match (job.course().exit_code, job.course().signal) {
         (Some(code), _) => format!("its command ended with exit status {code}"),
         (None, Some(signal)) => format!("signal {signal} ended its command"),
-        (None, None) => "its attempt is over".to_owned(),
+        (None, None) => "its attempt has ended".to_owned(),
     }
 }
 

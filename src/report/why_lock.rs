@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::locks::InspectedLock;
+use super::past_proof::{PastProof, releases};
 use crate::durable::DiskError;
 use crate::locks::{GrantCopy, LockInfo, LockRepair, grant_copy};
 use crate::queue::QueueState;
@@ -29,6 +30,9 @@ pub struct WhyLock {
     pub running_job: Option<String>,
     /// What `repair locks` would do.
     pub repair: Option<Repairable>,
+    /// When it was given back in its holder's stead before, the newest first.
+    #[serde(default)]
+    pub past: Vec<PastProof>,
     /// What the lock is to others.
     pub lock: InspectedLock,
 }
@@ -57,8 +61,10 @@ impl WhyLock {
     ) -> Result<WhyLock, DiskError> {
         let copy = grant_copy(dir, &info.repository)?;
         let running_job = state.holder_of(&info.repository).map(|job| job.id.to_string());
+        let object = format!("lock:{}", info.repository);
         Ok(WhyLock {
-            object: format!("lock:{}", info.repository),
+            past: releases(dir, &object),
+            object,
             verdict: info.verdict.as_str(),
             evidence: info.evidence.clone(),
             reason: info.reason.clone(),

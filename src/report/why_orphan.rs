@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orphans::CandidateEntry;
-use crate::orphans::Explained;
-use crate::state::{Timestamp, Word};
+use super::past_proof::{PastProof, removals};
+use crate::orphans::{Explained, OrphanVerdict};
+use crate::state::{StateDir, Timestamp, Word};
 
 /// The verdict of now, what it rests on, and what the last scan said.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -24,31 +25,46 @@ pub struct WhyOrphan {
     pub plan_id: Option<String>,
     /// When that scan was.
     pub taken_at: Option<Timestamp>,
-    /// The thing itself, with the checks of now; none when it is gone.
-    pub candidate: CandidateEntry,
+    /// The thing itself, with the checks of now; null when only the log of what was removed knows of it.
+    pub candidate: Option<CandidateEntry>,
+    /// When it was removed as an orphan before, the newest first.
+    #[serde(default)]
+    pub past: Vec<PastProof>,
 }
 
 impl WhyOrphan {
     /// Of what was judged just now.
     #[must_use]
-    pub fn new(explained: &Explained) -> WhyOrphan {
+    pub fn new(dir: &StateDir, explained: &Explained) -> WhyOrphan {
         let candidate = CandidateEntry::of(&explained.candidate);
-        let answer = |passed| match passed {
-            Some(true) => "passed",
-            Some(false) => "failed",
-            None => "unknown",
-        };
-        let told =
-            candidate.checks.iter().map(|c| format!("{} {}: {}", c.check, answer(c.passed), c.evidence));
         let (plan_id, taken_at) = explained.plan.clone().unzip();
         WhyOrphan {
             object: candidate.object.clone(),
             verdict: explained.verdict().as_str(),
-            evidence: told.collect(),
+            evidence: explained.candidate.evidence(),
             reason: explained.objection().map(|c| format!("{}: {}", c.check, c.evidence)),
             plan_id,
             taken_at,
-            candidate,
+            past: removals(dir, &candidate.object),
+            candidate: Some(candidate),
         }
+    }
+
+    /// Of what is no candidate any more and was removed as one; `None` when the log does not tell of it either. `name`:
+    /// its id as a candidate, or the object.
+    #[must_use]
+    pub fn of_removed(dir: &StateDir, name: &str) -> Option<WhyOrphan> {
+        let past = removals(dir, name);
+        let last = past.first()?;
+        Some(WhyOrphan {
+            object: name.to_owned(),
+            verdict: OrphanVerdict::Gone.as_str(),
+            evidence: Vec::new(),
+            reason: Some(format!("it was removed at {}", last.at)),
+            plan_id: None,
+            taken_at: None,
+            candidate: None,
+            past,
+        })
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 pub mod config;
 mod directory;
 mod exposure;
+pub mod human;
 mod identity;
 pub mod names;
 mod paths;

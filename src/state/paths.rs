@@ -139,6 +139,8 @@ paths! {
     webhooks => "webhooks";
     /// The delivery log's segments.
     webhooks_log => "webhooks/log";
+    /// What deliveries are signed with where the configuration names no secret.
+    signing_secret => "webhooks/signing.secret";
     /// Held by the process that delivers.
     deliver_lock => "webhooks/deliver.lock";
     /// Unreadable files, each with the reason.

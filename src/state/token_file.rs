@@ -1,6 +1,6 @@
-//! The files of the daemon's tokens: whether what is in one is believed.
+//! The files of the daemon's tokens and of the signing secret: whether what is in one is believed.
 //!
-//! A token is what the daemon itself wrote: a regular file with one name in its own folder, which belongs to root or to
+//! Such a file is what a recoveryctl itself wrote: a regular file with one name in its own folder, which belongs to root or to
 //! this user, who alone may read and write it. It is opened through the descriptor of the folder that was opened as the
 //! state directory, never through its path: another folder may have come to that since.
 
@@ -19,10 +19,10 @@ use crate::durable::{DiskError, Tried};
 
 /// Hexadecimal digits of a token.
 const DIGITS: usize = 64;
-/// A file that is longer holds no token.
+/// Of a longer file only the beginning is read.
 const LONGEST: u64 = 256;
 
-/// Why a token is not believed.
+/// Why what is in such a file is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Distrust {
@@ -42,8 +42,8 @@ pub enum Distrust {
     #[error("the file has {0} names: another one may be anywhere")]
     Names(u64),
     /// The file's content is no token.
-    #[error("the file holds no token")]
-    NoToken,
+    #[error("the file holds no {0}")]
+    Content(&'static str),
     /// Another user can change the folder, or one above it.
     #[error(transparent)]
     Folder(#[from] Exposed),
@@ -55,13 +55,29 @@ impl StateDir {
     /// # Errors
     /// What the system says, other than that there is none.
     pub fn token_in(&self, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+        let is_token = |text: &str| text.len() == DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+        Ok(self.held_in(file, is_token)?.map_err(|distrust| match distrust {
+            Distrust::Content(_) => Distrust::Content("token"),
+            other => other,
+        }))
+    }
+
+    /// Reads what only this user and root know, without the white space around it: a text that `fits`.
+    ///
+    /// # Errors
+    /// What the system says, other than that there is none.
+    pub fn held_in(
+        &self,
+        file: &Path,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Result<String, Distrust>, DiskError> {
         let Some(folder) = file.parent() else { return Ok(Err(Distrust::Missing)) };
         if let Err(exposed) = check_way(self.paths.root()) {
             return Ok(Err(exposed.into()));
         }
         match self.open_folder(folder) {
             Ok(opened) => match check_file(folder, &opened.metadata().tried("look at", folder)?) {
-                Ok(()) => token_of(&opened, file),
+                Ok(()) => text_of(&opened, file, fits),
                 Err(exposed) => Ok(Err(exposed.into())),
             },
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(Err(Distrust::Missing)),
@@ -81,7 +97,11 @@ impl StateDir {
     }
 }
 
-fn token_of(folder: &File, file: &Path) -> Result<Result<String, Distrust>, DiskError> {
+fn text_of(
+    folder: &File,
+    file: &Path,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Result<String, Distrust>, DiskError> {
     let name = file.file_name().map(PathBuf::from).unwrap_or_default();
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = match rustix::fs::openat(folder.as_fd(), &name, flags, Mode::empty()) {
@@ -96,9 +116,8 @@ fn token_of(folder: &File, file: &Path) -> Result<Result<String, Distrust>, Disk
     }
     let mut text = Vec::new();
     opened.take(LONGEST).read_to_end(&mut text).tried("read", file)?;
-    let token = text.trim_ascii();
-    let is_token = token.len() == DIGITS && token.iter().all(u8::is_ascii_hexdigit);
-    Ok(is_token.then(|| String::from_utf8_lossy(token).into_owned()).ok_or(Distrust::NoToken))
+    let text = std::str::from_utf8(text.trim_ascii()).ok().filter(|text| fits(text));
+    Ok(text.map(str::to_owned).ok_or(Distrust::Content("secret")))
 }
 
 fn check(opened: &Metadata) -> Result<(), Distrust> {

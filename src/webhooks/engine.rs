@@ -16,6 +16,7 @@ use super::answer::{Meaning, meaning_of, retry_after};
 use super::breaker::{BreakerSettings, Change};
 use super::delivery::{Delivery, DeliveryId};
 use super::log::{DeliveryLog, DeliveryLogError};
+use super::own_secret::make_own_secret;
 use super::places::Places;
 use super::record::{Attempted, Operation, Outcome, Standing};
 use super::schedule::{chance, pause_after};
@@ -110,12 +111,20 @@ pub struct Engine {
 
 impl Engine {
     /// Takes the right to deliver. What was under way when its sender died is pending again, and endpoints
-    /// that are configured for the first time are noted.
+    /// that are configured for the first time are noted. Without secrets in the settings everything is signed with the
+    /// directory's own.
     ///
     /// # Errors
     /// [`EngineError::Lock`] when somebody else delivers.
-    pub fn start(dir: &StateDir, settings: Settings, purpose: &str) -> Result<(Engine, Feed), EngineError> {
+    pub fn start(
+        dir: &StateDir,
+        mut settings: Settings,
+        purpose: &str,
+    ) -> Result<(Engine, Feed), EngineError> {
         let lock = take_lock(dir, purpose)?;
+        if settings.secrets.is_empty() {
+            settings.secrets.push(make_own_secret(dir)?);
+        }
         let mut log = DeliveryLog::open(dir)?;
         settle(&mut log, &settings)?;
         let limits = Limits {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use recovery::recovery::{Cancel, Snapshot};
-use recovery::state::Clock;
+use recovery::state::{Clock, human};
 
 use crate::action::Action;
 use crate::keyboard;
@@ -196,7 +196,10 @@ impl Turn<'_> {
             if drawn.is_none_or(|at| at.elapsed() >= CLOCK) {
                 drop(update(self.model, Message::Time(options.clock.now())));
                 for (ask, so_long) in self.watch.slow() {
-                    let text = format!("reading takes long: {} s so far", so_long.as_secs());
+                    let text = format!(
+                        "reading takes long: {} so far",
+                        human::span(Duration::from_secs(so_long.as_secs()))
+                    );
                     drop(update(self.model, Message::Trouble(ask, text.into())));
                 }
                 is_new = true;

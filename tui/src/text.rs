@@ -60,49 +60,6 @@ pub(crate) fn clock(at: Timestamp) -> String {
     whole.get(11..19).map_or_else(|| whole.clone(), |time| format!("{time} UTC"))
 }
 
-/// A duration in at most seven columns: `0.4 s`, `59.9 s`, `3m 07s`, `2h 05m`.
-pub(crate) fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..60 => format!("{seconds}.{} s", ms % 1000 / 100),
-        60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-/// Bytes in at most eight columns: `512 B`, `1.4 MiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut unit = 0;
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        (unit, tenths) = (unit + 1, tenths / 1024);
-    }
-    match tenths {
-        0..1000 => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-        _ => format!("{} {}", tenths / 10, UNITS[unit]),
-    }
-}
-
-/// How long ago, in the largest unit; a moment of the future as `in …`. Coarse, so that a line that nothing
-/// happens to seldom changes.
-pub(crate) fn ago(now: Timestamp, at: Timestamp) -> String {
-    let ms = now.millis_since(at);
-    let seconds = ms.unsigned_abs() / 1000;
-    let distance = match seconds {
-        0 => return "now".to_owned(),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    };
-    if ms < 0 { format!("in {distance}") } else { format!("{distance} ago") }
-}
-
 /// The safe text in lines of at most so many columns, broken between words where there are any; the lines
 /// after the first stand in by `indent`.
 pub(crate) fn wrapped(text: &str, columns: usize, indent: usize) -> Vec<String> {
@@ -176,20 +133,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn ages_are_told_in_one_unit() {
-        let now = Timestamp::from_millis(1_000_000_000);
-        let told = [0, -59_000, -61_000, -7_200_000, 90_000_000].map(|ms| ago(now, now.plus_millis(ms)));
-        assert_eq!(told, ["now", "59s ago", "1m ago", "2h ago", "in 1d"]);
-    }
-
-    #[test]
-    fn durations_and_sizes_are_short() {
-        let durations = [412, 59_999, 187_000, 7_500_000, 180_000_000].map(duration);
-        assert_eq!(durations, ["0.4 s", "59.9 s", "3m 07s", "2h 05m", "2d 02h"]);
-        let sizes = [0, 1023, 1024, 123_456, 3 << 30, 5 << 40].map(size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "120 KiB", "3.0 GiB", "5.0 TiB"]);
     }
 }

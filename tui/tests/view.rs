@@ -280,5 +280,5 @@ fn at_80_by_24_one_sees_what_is_wrong_and_what_to_press() {
 fn clocks_go_on_while_a_recovery_runs() {
     let mut model = with(overview::running());
     update(&mut model, Message::Time(support::NOW.plus_millis(60_000)));
-    assert!(text_of(&picture(&model, THEME)).contains("1m 02s"));
+    assert!(text_of(&picture(&model, THEME)).contains("1 min 2 s"));
 }

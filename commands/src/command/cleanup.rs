@@ -11,7 +11,7 @@ use recovery::cleanup::{
 use recovery::queue::{JobId, Queue};
 use recovery::report::Finding;
 use recovery::report::cleanup::{CleanupEntry, CleanupList, CleanupState, CompletedList, findings};
-use recovery::state::{Timestamp, format_size};
+use recovery::state::{Timestamp, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::output::WithError;
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 
 /// Remove what jobs left: their code index, Docker objects and files
 #[derive(Debug, Args)]
@@ -141,7 +141,8 @@ fn table(text: &mut Text, cleanups: &[CleanupEntry], now: Timestamp) {
         let phase = cleanup.phases.iter().find(|p| Some(p.phase) == cleanup.phase);
         let items = phase.filter(|p| p.items_total > 0);
         let matter = phase.and_then(|p| {
-            let when = p.next_try_at.map(|at| format!(" (again {})", ago(now, at))).unwrap_or_default();
+            let when =
+                p.next_try_at.map(|at| format!(" (again {})", human::ago(now, at))).unwrap_or_default();
             Some(format!("{}{when}", p.error.as_deref()?))
         });
         let resumed = cleanup.resumed_from.as_ref().map(|from| format!("goes on at {}", from.step));
@@ -169,12 +170,12 @@ fn completed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError>
         for entry in &report.cleanups {
             table.row([
                 Cell::from(&entry.cleanup.cleanup_id),
-                Cell::from(ago(now, entry.completed_at)),
-                Cell::from(coarse(entry.duration_ms.unsigned_abs())),
+                Cell::from(human::ago(now, entry.completed_at)),
+                Cell::from(human::duration(entry.duration_ms.unsigned_abs())),
                 Cell::from(entry.containers_removed.to_string()),
                 Cell::from(entry.networks_removed.to_string()),
                 Cell::from(entry.volumes_removed.to_string()),
-                Cell::from(format_size(entry.cleanup.bytes_freed)),
+                Cell::from(human::size(entry.cleanup.bytes_freed)),
             ]);
         }
         text.table(&table);
@@ -324,7 +325,7 @@ fn run(context: &mut Context) -> Result<Ending, CliError> {
     };
     let now = dir.clock.now();
     context.output.report(&report, |text| {
-        let freed = format_size(report.bytes_freed);
+        let freed = human::size(report.bytes_freed);
         let (done, waiting, parked) = (report.completed, report.waiting, report.parked);
         text.line(format!(
             "{done} completed, {waiting} to be tried again, {parked} parked; {freed} given back"

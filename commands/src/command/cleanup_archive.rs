@@ -9,7 +9,7 @@ use recovery::archive::{
 };
 use recovery::audit::{Entry, Trail};
 use recovery::report::cleanup::ArchiveList;
-use recovery::state::{StateDir, format_size, parse_size};
+use recovery::state::{StateDir, human, parse_size};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,7 +18,6 @@ use crate::cleaning::archive_retention;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::table::{Cell, Table};
-use crate::text::ago;
 
 /// Look at, unpack or remove the git work that was kept of workspaces that went
 #[derive(Debug, Args)]
@@ -106,14 +105,14 @@ fn list(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
             table.row([
                 Cell::from(&archive.archive_id),
                 Cell::from(archive.object.clone().unwrap_or_default()),
-                Cell::from(format_size(archive.bytes)),
-                Cell::from(ago(now, archive.made_at)),
+                Cell::from(human::size(archive.bytes)),
+                Cell::from(human::ago(now, archive.made_at)),
                 Cell::from(what),
             ]);
         }
         text.table(&table);
         text.gap();
-        text.line(format!("{} in all, {}", report.total, format_size(report.bytes_total)));
+        text.line(format!("{} in all, {}", report.total, human::size(report.bytes_total)));
     });
     Ok(Ending::Done)
 }
@@ -135,7 +134,7 @@ fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
             ("of", archive.object.clone()),
             ("was in", archive.folder.as_ref().map(|folder| folder.display().to_string())),
             ("made", Some(archive.made_at.to_string())),
-            ("size", Some(format!("{}, {} entries", format_size(archive.bytes), archive.entries))),
+            ("size", Some(format!("{}, {} entries", human::size(archive.bytes), archive.entries))),
             ("file", Some(archive.path.display().to_string())),
         ]);
         for repository in &archive.repositories {
@@ -197,7 +196,7 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
     }
     context.output.report(&report, |text| {
         let word = if dry_run { "would be unpacked" } else { "was unpacked" };
-        let (id, to, size) = (&report.archive_id, report.path.display(), format_size(report.bytes));
+        let (id, to, size) = (&report.archive_id, report.path.display(), human::size(report.bytes));
         text.line(format!("{id} {word} into {to}: {} entries, {size}", report.entries));
     });
     Ok(Ending::Done)
@@ -248,7 +247,7 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
     let dry_run = context.is_dry_run();
     let bytes_freed: u64 = going.iter().map(|archive| archive.bytes).sum();
     if !dry_run && !going.is_empty() {
-        let size = format_size(bytes_freed);
+        let size = human::size(bytes_freed);
         context.confirm(&format!("remove git work of {} for good ({size})?", names_of(&going)))?;
         let actor = context.actor();
         going.iter().try_for_each(|archive| remove_audited(&dir, archive, &actor))?;
@@ -261,9 +260,9 @@ fn prune(context: &mut Context, args: &PruneArgs) -> Result<Ending, CliError> {
     context.output.report(&report, |text| {
         let act = if dry_run { "would be removed" } else { "removed" };
         for archive in &report.removed {
-            text.line(format!("{}: {act}, {}", archive.archive_id, format_size(archive.bytes)));
+            text.line(format!("{}: {act}, {}", archive.archive_id, human::size(archive.bytes)));
         }
-        text.line(format!("{} {act}, {}", report.removed.len(), format_size(report.bytes_freed)));
+        text.line(format!("{} {act}, {}", report.removed.len(), human::size(report.bytes_freed)));
     });
     let is_without_rule = args.archives.is_empty() && rules == Retention::default();
     if is_without_rule {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use recovery::startup::TurnWriter;
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 
 use super::daemon::tell;
 use crate::error::{CliError, ErrorKind};
@@ -71,7 +71,7 @@ fn watch(begun: Instant, turned: &AtomicU64, interruption: &Interruption) {
         let asked = *asked.get_or_insert_with(Instant::now);
         let last = begun + Duration::from_millis(turned.load(Ordering::Relaxed));
         if last.max(asked).elapsed() >= PATIENCE {
-            tell(&format!("ended by force: told to end, and nothing moved for {} s", PATIENCE.as_secs()));
+            tell(&format!("ended by force: told to end, and nothing moved for {}", human::span(PATIENCE)));
             exit(i32::from(ErrorKind::Failed.status()));
         }
     }

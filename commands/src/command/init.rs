@@ -2,12 +2,12 @@
 
 use clap::Args;
 use recovery::durable::Disk;
-use recovery::state::{Clock, StateDir, StateError, Timestamp};
+use recovery::state::{Clock, StateDir, StateError, Timestamp, human};
+use recovery::webhooks::make_own_secret;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::text::ago;
 
 /// Make a state directory; other commands make it on first need
 #[derive(Debug, Args)]
@@ -43,6 +43,9 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
         }
         None => Some(context.make_state_dir()?),
     };
+    if let Some(dir) = dir.as_ref().filter(|_| !context.is_dry_run()) {
+        make_own_secret(dir)?;
+    }
     if let Some(dir) = dir.as_ref().filter(|_| created) {
         context.enter(dir, "init", "state", format!("state id {}", dir.identity.state_id));
     }
@@ -60,7 +63,7 @@ pub(crate) fn cmd_init(context: &mut Context, _args: &InitArgs) -> Result<Ending
         (None, _) => text.line(format!("would make a state directory in {place}")),
         (Some(_), true) => text.line(format!("made a state directory in {place}")),
         (Some(dir), false) => {
-            let age = ago(Clock::system().now(), dir.identity.created_at);
+            let age = human::ago(Clock::system().now(), dir.identity.created_at);
             text.line(format!("{place} is a state directory already, made {age}"));
         }
     });

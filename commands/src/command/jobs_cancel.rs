@@ -108,7 +108,7 @@ fn rehearse(queue: &Queue, id: &JobId, report: &mut CancelReport) {
     let Some(job) = queue.state().get(id) else { return };
     let job_id = id.to_string();
     if job.status.is_over() {
-        let detail = format!("it is {} already", job.status);
+        let detail = format!("it {}", job.status.said());
         report.refused.push(Refused { job_id, code: "job-is-over", detail });
         return;
     }
@@ -128,7 +128,7 @@ fn enter(report: &mut CancelReport, cancellation: Cancellation) {
             ("end_requested", format!("it runs; its supervisor (process {supervisor}) ends it"))
         }
         CancelOutcome::Ended => ("ended", "it ran without a supervisor, and was ended".to_owned()),
-        CancelOutcome::WasOver => ("was_over", "it was over already, which is recorded now".to_owned()),
+        CancelOutcome::WasOver => ("was_over", "it had already ended, which is recorded now".to_owned()),
         CancelOutcome::Recorded { why } => {
             let detail =
                 format!("the cancel is recorded and will be carried out; it could not be told now: {why}");

@@ -1,13 +1,13 @@
 //! `jobs failed`: what needs somebody's attention.
 
 use recovery::report::failed::{FailedJob, FailedJobs};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::{PageArgs, status_of, tone_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
-use crate::text::{Text, ago};
+use crate::text::Text;
 
 pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
@@ -31,7 +31,7 @@ pub(super) fn failed(context: &mut Context, page: &PageArgs) -> Result<Ending, C
 }
 
 fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {
-    let when = job.finished_at.map_or_else(String::new, |at| format!(", {}", ago(now, at)));
+    let when = job.finished_at.map_or_else(String::new, |at| format!(", {}", human::ago(now, at)));
     let status = job.status.replace('_', " ");
     let tone = status_of(job.status).map_or(Tone::Plain, tone_of);
     text.toned(tone, format!("{}  {status}: {}{when}", job.job_id, job.reason));
@@ -40,7 +40,9 @@ fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {
         ("repository", job.repository.clone()),
         (
             "checkpoint",
-            job.checkpoint.as_ref().map(|c| format!("{} bytes, {}", c.bytes, ago(now, c.modified_at))),
+            job.checkpoint
+                .as_ref()
+                .map(|c| format!("{}, {}", human::size(c.bytes), human::ago(now, c.modified_at))),
         ),
     ]);
     for line in job.output_tail.lines() {

@@ -6,14 +6,13 @@ use recovery::queue::JobStatus;
 use recovery::report::attempts::ran_for;
 use recovery::report::held_repositories;
 use recovery::report::jobs::{JobFilter, JobList, JobSummary};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::{PageArgs, status_of, tone_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use crate::text::{ago, coarse};
 
 /// List jobs, in the order in which they were submitted
 #[derive(Debug, Args)]
@@ -63,7 +62,7 @@ pub(super) fn table(jobs: &[JobSummary], now: Timestamp) -> Table {
             Cell::from(job.attempt.to_string()),
             Cell::from(if job.priority == 0 { String::new() } else { job.priority.to_string() }),
             Cell::from(job.repository.as_deref().unwrap_or_default()),
-            Cell::from(ago(now, job.submitted_at)),
+            Cell::from(human::ago(now, job.submitted_at)),
             Cell::from(ran(job, now)),
             Cell::from(end(job)),
             Cell::toned(note(job, now), Tone::Faint),
@@ -76,7 +75,7 @@ pub(super) fn table(jobs: &[JobSummary], now: Timestamp) -> Table {
 fn ran(job: &JobSummary, now: Timestamp) -> String {
     let until = job.finished_at.or((job.status == JobStatus::Running.as_str()).then_some(now));
     let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
-    ran.map_or_else(String::new, coarse)
+    ran.map_or_else(String::new, human::duration)
 }
 
 fn end(job: &JobSummary) -> String {
@@ -92,7 +91,7 @@ fn note(job: &JobSummary, now: Timestamp) -> String {
         return format!("waits for {object}");
     }
     match (job.not_before.filter(|at| *at > now), &job.reason, &job.title) {
-        (Some(at), _, _) => format!("starts {}", ago(now, at)),
+        (Some(at), _, _) => format!("starts {}", human::ago(now, at)),
         (None, Some(reason), _) => reason.clone(),
         (None, None, title) => title.clone().unwrap_or_default(),
     }

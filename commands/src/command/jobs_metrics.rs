@@ -1,11 +1,11 @@
 //! `jobs metrics`: figures about re-attachment.
 
 use recovery::report::job_metrics::JobMetrics;
+use recovery::state::human;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::past::{last_recovery, past_recoveries};
-use crate::text::coarse;
 
 pub(super) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
@@ -24,8 +24,8 @@ pub(super) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
             ("died after re-attachment", number(report.died_after_reattach_total)),
             ("resumed", number(report.resumed_total)),
             ("found whole", report.success_rate.map(|rate| format!("{:.1} %", rate * 100.0))),
-            ("re-attachment took, mean", report.reattach_ms.mean.map(coarse)),
-            ("re-attachment took, at most", report.reattach_ms.max.map(coarse)),
+            ("re-attachment took, mean", report.reattach_ms.mean.map(human::duration)),
+            ("re-attachment took, at most", report.reattach_ms.max.map(human::duration)),
         ]);
     });
     Ok(Ending::Done)

@@ -5,13 +5,13 @@ use recovery::cleanup::{CleanupRecord, CleanupStatus};
 use recovery::daemon::{CleanedPrune, PruneCleanup, prune_cleaned, would_prune_cleaned};
 use recovery::jobs::Retention;
 use recovery::queue::Queue;
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 use serde::Serialize;
 
 use crate::cleaning::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::text::{Text, ago};
+use crate::text::Text;
 use crate::working::{judging, retention};
 
 /// Remove jobs that are over, with workspace, output and record
@@ -83,7 +83,7 @@ fn render(text: &mut Text, answer: &PruneAnswer, dir: &StateDir) {
     let act = if answer.dry_run { "would be removed" } else { "removed" };
     let now = dir.clock.now();
     for job in &answer.pruned.report.removed {
-        let (status, ended) = (job.status.replace('_', " "), ago(now, job.finished_at));
+        let (status, ended) = (job.status.replace('_', " "), human::ago(now, job.finished_at));
         text.line(format!("{}: {act}, {status} {ended}", job.job_id));
     }
     for cleanup in &answer.pruned.cleanups {

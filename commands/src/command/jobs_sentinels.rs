@@ -1,14 +1,14 @@
 //! `jobs sentinels`: every sentinel, and whether what it says is true.
 
 use recovery::report::sentinels::{SentinelReport, Sentinels};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::PageArgs;
 use super::jobs_status::liveness_tone;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
-use crate::text::{Text, ago};
+use crate::text::Text;
 use crate::working::judging;
 
 pub(super) fn sentinels(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
@@ -41,7 +41,7 @@ fn describe(text: &mut Text, sentinel: &SentinelReport, now: Timestamp) {
         ("supervisor", sentinel.supervisor_pid.map(|pid| format!("process {pid}"))),
         ("host", sentinel.host.clone()),
         ("repository", sentinel.repository.clone()),
-        ("heartbeat", sentinel.heartbeat_at.map(|at| format!("{} ({freshness})", ago(now, at)))),
+        ("heartbeat", sentinel.heartbeat_at.map(|at| format!("{} ({freshness})", human::ago(now, at)))),
         ("file", Some(sentinel.path.clone())),
     ]);
     for piece in &sentinel.evidence {

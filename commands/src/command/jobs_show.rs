@@ -3,7 +3,7 @@
 use clap::Args;
 use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::job_ids::find;
 use super::jobs::{status_of, tone_of};
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 
 /// Show everything about a job
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ fn render(text: &mut Text, detail: &JobDetail, now: Timestamp) {
     for change in &detail.history {
         history.row([
             Cell::from(change.at.to_string()),
-            Cell::from(ago(now, change.at)),
+            Cell::from(human::ago(now, change.at)),
             Cell::toned(change.status.as_str(), tone_of(change.status)),
             Cell::from(change.attempt.to_string()),
             Cell::from(change.reason.as_deref().unwrap_or_default()),
@@ -66,13 +66,13 @@ fn attempts(detail: &JobDetail, now: Timestamp) -> Table {
         Table::new(&[">TRY", "ENDED", "STARTED", ">TOOK", ">EXIT", ">SIGNAL", ">CPU", ">PEAK", ">OUTPUT"]);
     let number = |n: Option<i32>| Cell::from(n.map_or_else(String::new, |n| n.to_string()));
     for attempt in &detail.attempts {
-        let ms = |n: Option<u64>| Cell::from(n.map_or_else(String::new, coarse));
+        let ms = |n: Option<u64>| Cell::from(n.map_or_else(String::new, human::duration));
         let memory = attempt.memory_peak_bytes.map_or_else(String::new, |n| format!("{} MiB", n >> 20));
-        let printed = attempt.output_bytes.map_or_else(String::new, |n| format!("{n} bytes"));
+        let printed = attempt.output_bytes.map_or_else(String::new, human::size);
         table.row([
             Cell::from(attempt.attempt.to_string()),
             Cell::toned(attempt.status, status_of(attempt.status).map_or(Tone::Plain, tone_of)),
-            Cell::from(attempt.started_at.map_or_else(String::new, |at| ago(now, at))),
+            Cell::from(attempt.started_at.map_or_else(String::new, |at| human::ago(now, at))),
             ms(attempt.duration_ms.and_then(|n| u64::try_from(n).ok())),
             number(attempt.exit_code),
             number(attempt.signal),
@@ -85,13 +85,14 @@ fn attempts(detail: &JobDetail, now: Timestamp) -> Table {
 }
 
 fn requested(detail: &JobDetail, now: Timestamp) -> String {
-    let by = detail.cancel.as_ref().map(|cancel| format!(" by {} ({})", cancel.by, ago(now, cancel.at)));
+    let by =
+        detail.cancel.as_ref().map(|cancel| format!(" by {} ({})", cancel.by, human::ago(now, cancel.at)));
     format!("requested{}", by.unwrap_or_default())
 }
 
 fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<String>)> {
     let job = &detail.summary;
-    let at = |moment: Option<Timestamp>| moment.map(|m| format!("{m} ({})", ago(now, m)));
+    let at = |moment: Option<Timestamp>| moment.map(|m| format!("{m} ({})", human::ago(now, m)));
     let list = |words: Vec<String>| (!words.is_empty()).then(|| words.join(" "));
     let checkpoint = detail.checkpoint.as_ref();
     vec![
@@ -111,18 +112,24 @@ fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<Strin
         ("signal", job.signal.map(|s| s.to_string())),
         ("reason", job.reason.clone()),
         ("cancel", detail.cancel_requested.then(|| requested(detail, now))),
-        ("ended by", detail.ended_by.as_ref().map(|ended| format!("{} ({})", ended.by, ago(now, ended.at)))),
+        (
+            "ended by",
+            detail.ended_by.as_ref().map(|ended| format!("{} ({})", ended.by, human::ago(now, ended.at))),
+        ),
         (
             "conditions",
             list(detail.conditions.iter().map(|c| format!("{}: {}", c.condition, c.detail)).collect()),
         ),
         ("folder", detail.cwd.clone()),
-        ("time limit", detail.timeout_ms.map(coarse)),
+        ("time limit", detail.timeout_ms.map(human::duration)),
         ("on crash", Some(crash_policy(detail.on_crash, detail.max_attempts))),
         ("variables", list(detail.env.keys().cloned().collect())),
         ("callbacks", list(detail.callbacks.iter().map(|c| c.url.clone()).collect())),
         ("lock", detail.lock.get("lock_id").and_then(|id| id.as_str()).map(str::to_owned)),
-        ("checkpoint", checkpoint.map(|c| format!("{} bytes, {}", c.bytes, ago(now, c.modified_at)))),
+        (
+            "checkpoint",
+            checkpoint.map(|c| format!("{}, {}", human::size(c.bytes), human::ago(now, c.modified_at))),
+        ),
         ("reconstructed", detail.reconstructed.as_ref().map(|from| format!("from {}", from.join(", ")))),
         ("taken over", detail.source.as_ref().map(|source| format!("from {source}"))),
         ("cleanup", detail.auto_cleanup.then(|| "automatic".to_owned())),

@@ -1,7 +1,7 @@
 //! `jobs status`: what runs, and what the last recovery made of what was running.
 
 use recovery::report::reattachment::{JobStanding, JobsStatus};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::{PageArgs, status_of, tone_of};
 use crate::context::Context;
@@ -9,7 +9,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::past::last_recovery;
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 use crate::working::judging;
 
 pub(super) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
@@ -31,7 +31,7 @@ fn render(text: &mut Text, report: &JobsStatus, now: Timestamp) {
         let c = &last.counts;
         text.line(format!(
             "last recovery {}: {} found running, {} re-attached, {} finished while away, {} crashed, {} unknown",
-            ago(now, at),
+            human::ago(now, at),
             c.found,
             c.reattached,
             c.finished_while_away,
@@ -69,12 +69,12 @@ fn table(jobs: &[JobStanding], now: Timestamp) -> Table {
             Cell::toned(job.status, status_of(job.status).map_or(Tone::Plain, tone_of)),
             Cell::from(job.attempt.to_string()),
             Cell::toned(job.liveness, liveness_tone(job.liveness)),
-            Cell::from(job.heartbeat_at.map_or_else(String::new, |at| ago(now, at))),
+            Cell::from(job.heartbeat_at.map_or_else(String::new, |at| human::ago(now, at))),
             Cell::from(job.pid.map_or_else(String::new, |pid| pid.to_string())),
             Cell::from(job.memory_bytes.map_or_else(String::new, |n| format!("{} MiB", n >> 20))),
-            Cell::from(job.cpu_ms.map_or_else(String::new, coarse)),
+            Cell::from(job.cpu_ms.map_or_else(String::new, human::duration)),
             Cell::from(job.repository.as_deref().unwrap_or_default()),
-            Cell::from(job.started_at.map_or_else(String::new, |at| ago(now, at))),
+            Cell::from(job.started_at.map_or_else(String::new, |at| human::ago(now, at))),
             Cell::from(job.recovered.as_deref().unwrap_or_default().replace('_', " ")),
         ]);
     }

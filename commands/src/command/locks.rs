@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use recovery::locks::{LockRefused, inspect, list};
 use recovery::recovery::JobHolders;
 use recovery::report::locks::{ActiveLock, ActiveLocks, InspectedLock, InspectedLocks, RecoveredLocks};
-use recovery::state::{StateDir, Timestamp};
+use recovery::state::{StateDir, Timestamp, human};
 
 use super::jobs::PageArgs;
 use super::locks_stale::{StaleArgs, detect_stale};
@@ -13,7 +13,7 @@ use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::past::last_recovery;
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago};
+use crate::text::Text;
 use crate::working::judging;
 
 /// Show repository locks: who has them, who waits, what the last recovery did
@@ -84,7 +84,7 @@ fn table(locks: &[ActiveLock], now: Timestamp) -> Table {
             Cell::from(&lock.repository),
             Cell::toned(lock.verdict, tone_of(lock.verdict)),
             Cell::from(lock.holder.as_deref().unwrap_or("not known")),
-            Cell::from(lock.acquired_at.map_or_else(String::new, |at| ago(now, at))),
+            Cell::from(lock.acquired_at.map_or_else(String::new, |at| human::ago(now, at))),
             Cell::from(if lock.waiting.is_empty() { String::new() } else { lock.waiting.len().to_string() }),
             Cell::toned(lock.lock_id.as_deref().unwrap_or_default(), Tone::Faint),
         ]);
@@ -160,7 +160,7 @@ pub(super) fn no_such_lock(repository: &str) -> CliError {
 fn describe(text: &mut Text, lock: &InspectedLock, now: Timestamp) {
     let about = &lock.lock;
     text.toned(tone_of(about.verdict), format!("{}  {}", about.repository, about.verdict));
-    let at = |at: Timestamp| format!("{at} ({})", ago(now, at));
+    let at = |at: Timestamp| format!("{at} ({})", human::ago(now, at));
     let note = lock.released_by.as_ref().map(|note| {
         let force = if note.forced { ", by force" } else { "" };
         note.why

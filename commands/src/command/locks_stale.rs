@@ -34,9 +34,10 @@ pub(super) fn detect_stale(context: &mut Context, args: &StaleArgs) -> Result<En
         let actor = context.actor();
         let mut enter = |lock: &StaleLock| -> Result<(), AuditError> {
             let id = lock.lock_id.as_deref().unwrap_or("that cannot be told");
-            let detail = format!("stale; lock id {id}; {}", lock.evidence.join("; "));
+            let detail = format!("stale; lock id {id}");
             let object = format!("lock:{}", lock.repository);
-            trail.record(&Entry::done(dir.clock.now(), &actor, "release", object, detail)).map(drop)
+            let entry = Entry::done(dir.clock.now(), &actor, "release", object, detail);
+            trail.record(&entry.with_evidence(lock.evidence.clone())).map(drop)
         };
         release_stale(&dir, &liveness, &mut found, &actor, &mut enter)?;
     }

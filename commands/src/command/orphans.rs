@@ -5,7 +5,7 @@ use recovery::audit::{Entry, Trail};
 use recovery::orphans::{ExecuteError, OrphanKind, Request, entries, execute, plan, trashed};
 use recovery::queue::Queue;
 use recovery::report::orphans::{CandidatesReport, OrphansCleanup, OrphansLog};
-use recovery::state::{StateDir, format_size};
+use recovery::state::{StateDir, human};
 
 use super::jobs::PageArgs;
 use super::locks::holders;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 
 /// See what no job owns any more, remove it, and take it back
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ fn candidates(context: &mut Context, args: &CandidatesArgs) -> Result<Ending, Cl
         let (Some(id), Some(at)) = (&report.plan_id, report.taken_at) else {
             return text.line("no scan has left a plan that can be read: recoveryctl scan");
         };
-        text.line(format!("plan {id}, {}", ago(now, at)));
+        text.line(format!("plan {id}, {}", human::ago(now, at)));
         if !report.candidates.is_empty() {
             text.gap();
             table(text, &report);
@@ -96,7 +96,7 @@ fn candidates(context: &mut Context, args: &CandidatesArgs) -> Result<Ending, Cl
             text.gap();
             text.line("in the trash:");
             for trashed in &report.trash {
-                let (size, since) = (format_size(trashed.bytes), ago(now, trashed.removed_at));
+                let (size, since) = (human::size(trashed.bytes), human::ago(now, trashed.removed_at));
                 text.line(format!("  {} {} ({size}, removed {since})", trashed.id, trashed.object));
             }
         }
@@ -116,8 +116,8 @@ fn table(text: &mut Text, report: &CandidatesReport) {
         table.row([
             Cell::from(&c.id),
             Cell::from(&c.object),
-            Cell::from(if c.bytes > 0 { format_size(c.bytes) } else { String::new() }),
-            Cell::from(c.age_ms.map(|ms| coarse(ms.unsigned_abs())).unwrap_or_default()),
+            Cell::from(if c.bytes > 0 { human::size(c.bytes) } else { String::new() }),
+            Cell::from(c.age_ms.map(|ms| human::duration(ms.unsigned_abs())).unwrap_or_default()),
             Cell::toned(word, tone),
             Cell::from(objection.map(|o| format!("{}: {}", o.check, o.evidence)).unwrap_or_default()),
         ]);
@@ -149,7 +149,7 @@ fn cleanup(context: &mut Context, args: &OrphansCleanupArgs) -> Result<Ending, C
         });
         let (count, bytes) = meant.fold((0, 0), |(n, bytes), c| (n + 1, bytes + c.bytes));
         if count > 0 {
-            context.confirm(&format!("remove {count} orphans ({})?", format_size(bytes)))?;
+            context.confirm(&format!("remove {count} orphans ({})?", human::size(bytes)))?;
         }
     }
     let (actor, trail) = (context.actor(), Trail::open(&dir)?);
@@ -196,7 +196,7 @@ fn show(
             text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
         }
         let (removed, refused, failed) = (report.removed.len(), report.refused.len(), report.failed.len());
-        let freed = format_size(report.bytes_freed);
+        let freed = human::size(report.bytes_freed);
         text.line(format!("{removed} {word}, {refused} refused, {failed} failed; {freed}"));
     });
     Ok(if report.refused.is_empty() && report.failed.is_empty() { Ending::Done } else { Ending::Degraded })
@@ -213,10 +213,10 @@ fn cleanup_log(context: &mut Context, page: &PageArgs) -> Result<Ending, CliErro
         let mut table = Table::new(&["WHEN", "RESULT", "WHAT", ">SIZE", "DETAIL"]);
         for e in &report.entries {
             table.row([
-                Cell::from(ago(now, e.at)),
+                Cell::from(human::ago(now, e.at)),
                 Cell::from(&e.result),
                 Cell::from(&e.object),
-                Cell::from(if e.bytes_freed > 0 { format_size(e.bytes_freed) } else { String::new() }),
+                Cell::from(if e.bytes_freed > 0 { human::size(e.bytes_freed) } else { String::new() }),
                 Cell::from(&e.detail),
             ]);
         }

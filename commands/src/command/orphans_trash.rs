@@ -3,7 +3,7 @@
 use clap::Args;
 use recovery::audit::{Entry, Trail};
 use recovery::orphans::{Emptied, TrashError, Trashed, empty_trash, trashed};
-use recovery::state::{StateDir, format_size};
+use recovery::state::{StateDir, human};
 use serde::Serialize;
 
 use crate::cleaning::scanning;
@@ -126,7 +126,7 @@ pub(super) fn empty(context: &mut Context) -> Result<Ending, CliError> {
             text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
         }
         let (deleted, failed) = (report.emptied.len(), report.failed.len());
-        let freed = format_size(report.bytes_freed);
+        let freed = human::size(report.bytes_freed);
         text.line(match dry_run {
             true => format!("{deleted} would be deleted; {freed} would be given back"),
             false => format!("{deleted} deleted, {failed} failed; {freed} given back"),
@@ -144,14 +144,14 @@ fn would_empty(trashed: Trashed) -> Emptied {
 fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Result<Vec<Emptied>, CliError> {
     let settings = scanning(context)?;
     if !waiting.is_empty() {
-        let bytes = format_size(waiting.iter().map(|t| t.bytes).sum());
+        let bytes = human::size(waiting.iter().map(|t| t.bytes).sum());
         context.confirm(&format!("delete {} folders for good ({bytes})?", waiting.len()))?;
     }
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
     let emptied = empty_trash(dir, &settings, true)?;
     let bytes_freed: u64 = emptied.iter().map(|e| e.bytes).sum();
     let failed = emptied.iter().filter(|e| e.left.is_some()).count();
-    let detail = format!("{} deleted, {failed} not, {bytes_freed} bytes", emptied.len() - failed);
+    let detail = format!("{} deleted, {failed} not, {}", emptied.len() - failed, human::size(bytes_freed));
     trail.record(&Entry::done(dir.clock.now(), &actor, "orphans empty-trash", "trash".to_owned(), detail))?;
     Ok(emptied)
 }

@@ -6,7 +6,7 @@ use recovery::report::held_repositories;
 use recovery::report::queue::{
     QueueMetrics, QueueSnapshot, QueueStatus, RecoveryTotals, findings, last_recovered, not_writable,
 };
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::PageArgs;
 use super::jobs_list::table;
@@ -16,7 +16,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::past::{last_recovery, past_recoveries};
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 
 /// Look at the queue: who waits for what, and how its log stands
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
         let mut line = Table::new(&[">PLACE", "JOB", ">PRIO", "REPOSITORY", "WAITS FOR"]);
         for job in &report.head {
             let not_before =
-                job.not_before.filter(|at| *at > now).map(|at| format!("its time, {}", ago(now, at)));
+                job.not_before.filter(|at| *at > now).map(|at| format!("its time, {}", human::ago(now, at)));
             line.row([
                 Cell::from(job.position.to_string()),
                 Cell::from(&job.job_id),
@@ -116,10 +116,14 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
     };
     let damaged = match (r.records_damaged, r.torn_bytes) {
         (0, 0) => String::new(),
-        (records, torn) => format!(", {records} damaged, {torn} bytes cut"),
+        (records, torn) => format!(", {records} damaged, {} cut", human::size(torn)),
     };
     let records = r.records_replayed;
-    format!("{} {from}, {records} records{damaged}, in {}", ago(now, at), coarse(r.duration_ms))
+    format!(
+        "{} {from}, {records} records{damaged}, in {}",
+        human::ago(now, at),
+        human::duration(r.duration_ms)
+    )
 }
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
@@ -133,7 +137,8 @@ fn metrics(context: &mut Context) -> Result<Ending, CliError> {
 
 fn render_metrics(text: &mut Text, report: &QueueMetrics) {
     let f = &report.finished_total;
-    let time = |p: Option<i64>| p.map_or_else(String::new, |ms| coarse(u64::try_from(ms).unwrap_or(0)));
+    let time =
+        |p: Option<i64>| p.map_or_else(String::new, |ms| human::duration(u64::try_from(ms).unwrap_or(0)));
     let counters = [
         ("enqueued", report.enqueued_total),
         ("started", report.started_total),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use recovery::report::queue::WalStatus;
-use recovery::state::format_size;
+use recovery::state::human;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
@@ -41,8 +41,11 @@ fn render(text: &mut Text, report: &WalStatus, clean: bool) {
         ("last record", Some(report.last_seq.to_string())),
         ("synced", report.synced_seq.map(|seq| format!("up to record {seq}"))),
         ("snapshot", Some(snapshot)),
-        ("size", Some(format_size(report.bytes))),
-        ("half written", (report.torn_bytes > 0).then(|| format!("{} bytes at the end", report.torn_bytes))),
+        ("size", Some(human::size(report.bytes))),
+        (
+            "half written",
+            (report.torn_bytes > 0).then(|| format!("{} at the end", human::size(report.torn_bytes))),
+        ),
         ("missing", (!missing.is_empty()).then(|| missing.join(", "))),
     ]);
     if report.segments.is_empty() {
@@ -57,7 +60,7 @@ fn render(text: &mut Text, report: &WalStatus, clean: bool) {
             Cell::from(segment.first_seq.to_string()),
             Cell::from(segment.last_seq.to_string()),
             Cell::from(segment.records.to_string()),
-            Cell::from(format_size(segment.bytes)),
+            Cell::from(human::size(segment.bytes)),
             Cell::toned(segment.damaged_records.to_string(), tone),
         ]);
     }

@@ -7,6 +7,7 @@ use recovery::recovery::{
 };
 use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
+use recovery::state::human;
 
 use crate::cleaning::{cleaning, scanning_at_start};
 use crate::context::Context;
@@ -16,7 +17,7 @@ use crate::output::reader_of_stdout_is_gone;
 use crate::paint::Tone;
 use crate::progress;
 use crate::table::{Cell, Table};
-use crate::text::{Text, coarse};
+use crate::text::Text;
 use crate::working::{cancellable_when, recovering, run_options};
 
 /// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
@@ -167,7 +168,10 @@ pub(crate) fn render(text: &mut Text, record: &RecoveryRecord) {
         RecoveryOutcome::Failed | RecoveryOutcome::Aborted => Tone::Bad,
         _ => Tone::Warning,
     };
-    text.toned(tone, format!("recovery {} in {}", snapshot.outcome.word(), coarse(snapshot.duration_ms)));
+    text.toned(
+        tone,
+        format!("recovery {} in {}", snapshot.outcome.word(), human::duration(snapshot.duration_ms)),
+    );
     let mut table = Table::new(&["PHASE", "STATUS", ">DONE", "MESSAGE"]);
     for phase in snapshot.phases.iter().filter(|phase| !phase.carried_over) {
         table.row([

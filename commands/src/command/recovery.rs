@@ -5,7 +5,7 @@ use recovery::recovery::{HistoryEntry, PhaseProgress, PhaseStatus, Recovery, Rec
 use recovery::report::dashboard::Dashboard;
 use recovery::report::recovery::{Phases, RecoveryHistory, RecoveryMetrics};
 use recovery::startup::StartedBy;
-use recovery::state::{StateDir, Timestamp};
+use recovery::state::{StateDir, Timestamp, human};
 
 use super::jobs::PageArgs;
 use super::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
@@ -14,7 +14,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::past::{last_recovery, past_recoveries};
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 use crate::working::{judging, recovering};
 
 /// Look at recoveries: how the present one stands, phase by phase, and how the past ones went
@@ -87,8 +87,8 @@ fn render_phases(text: &mut Text, report: &Phases) {
             Cell::from(phase.total.map_or_else(String::new, number)),
             Cell::from(&phase.unit),
             Cell::from(phase.attempts.to_string()),
-            Cell::from(coarse(phase.duration_ms)),
-            Cell::from(phase.remaining_ms.map_or_else(String::new, |ms| format!("~{}", coarse(ms)))),
+            Cell::from(human::duration(phase.duration_ms)),
+            Cell::from(phase.remaining_ms.map_or_else(String::new, |ms| format!("~{}", human::about(ms)))),
             Cell::from(phase.depends_on.join(", ")),
             Cell::from(phase.message.as_deref().unwrap_or_default()),
         ]);
@@ -128,15 +128,15 @@ fn metrics(context: &mut Context) -> Result<Ending, CliError> {
             .collect();
         text.fields(&[
             ("recoveries", Some(if totals.is_empty() { "none".to_owned() } else { totals.join(", ") })),
-            ("the last one took", report.last_duration_ms.map(coarse)),
-            ("on the average", report.mean_duration_ms.map(coarse)),
+            ("the last one took", report.last_duration_ms.map(human::duration)),
+            ("on the average", report.mean_duration_ms.map(human::duration)),
             ("resources degraded", Some(report.degraded_total.to_string())),
             ("phases skipped", Some(report.skipped_total.to_string())),
             ("phases tried again", Some(report.retried_total.to_string())),
         ]);
         let mut table = Table::new(&["PHASE", ">LAST", ">MEAN", ">MOST"]);
         for (phase, took) in &report.phase_duration_ms {
-            let cells = [took.last, took.mean, took.max].map(|ms| Cell::from(coarse(ms)));
+            let cells = [took.last, took.mean, took.max].map(|ms| Cell::from(human::duration(ms)));
             let [last, mean, max] = cells;
             table.row([Cell::from(phase), last, mean, max]);
         }
@@ -205,10 +205,10 @@ fn history_table(recoveries: &[HistoryEntry], now: Timestamp) -> Table {
             _ => Tone::Warning,
         };
         table.row([
-            Cell::from(ago(now, entry.started_at)),
+            Cell::from(human::ago(now, entry.started_at)),
             Cell::from(&entry.purpose),
             Cell::toned(entry.outcome.word(), tone),
-            Cell::from(coarse(entry.duration_ms)),
+            Cell::from(human::duration(entry.duration_ms)),
             Cell::from(entry.degraded.to_string()),
             Cell::from(entry.skipped.to_string()),
             Cell::from(entry.only.join(", ")),

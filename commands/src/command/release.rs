@@ -81,9 +81,10 @@ fn named_if_own(refused: ReleaseRefused, context: &Context, dir: &StateDir, repo
 fn entry(context: &Context, dir: &StateDir, released: &Released) -> Entry {
     let id = released.lock_id.as_deref().unwrap_or("that cannot be told");
     let force = if released.forced { "by force; " } else { "" };
-    let detail = format!("{force}lock id {id}; {}", released.evidence.join("; "));
+    let detail = format!("{force}lock id {id}");
     let object = format!("lock:{}", released.repository);
     Entry::done(dir.clock.now(), &context.actor(), "release", object, detail)
+        .with_evidence(released.evidence.clone())
 }
 
 fn render(text: &mut Text, report: &ReleaseReport) {

@@ -14,13 +14,13 @@ use recovery::recovery::{
 };
 use recovery::report::recovery::RetryReport;
 use recovery::startup::{SafeMode, StartedBy, safe_mode};
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::live;
 use crate::paint::Tone;
-use crate::text::{Text, coarse};
+use crate::text::Text;
 use crate::working::{cancellable, recovering, run_options};
 
 /// Try a phase of the recovery again, and what waits for it
@@ -206,7 +206,7 @@ fn render(text: &mut Text, report: &RetryReport) {
         PhaseStatus::Failed | PhaseStatus::Blocked => Tone::Bad,
         _ => Tone::Warning,
     };
-    let took = coarse(report.duration_ms);
+    let took = human::duration(report.duration_ms);
     text.toned(tone, format!("phase {} {} in {took}", report.component, report.status.word()));
     if let Some(message) = &report.message {
         text.line(message);

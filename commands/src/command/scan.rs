@@ -9,7 +9,7 @@ use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
 use recovery::report::page::Page;
 use recovery::report::queue::findings;
-use recovery::state::{StateDir, format_size};
+use recovery::state::{StateDir, human};
 
 use super::locks::holders;
 use super::scan_textfile::write_textfile;
@@ -86,7 +86,7 @@ fn render(text: &mut Text, report: &ScanReport, only_changes: bool) {
         return;
     }
     let (total, protected) = (report.candidates_total, report.protected_total);
-    let bytes = format_size(report.bytes_total);
+    let bytes = human::size(report.bytes_total);
     text.line(format!("{total} candidates, {protected} of them protected; {bytes} can be given back"));
     match &report.plan_id {
         Some(id) if total > protected => {

@@ -6,7 +6,7 @@ use recovery::report::startup::{
     CleanupLog, Recoveries, StartupDetection, StartupHistory, StartupLogReport, StartupOperations,
 };
 use recovery::startup::{StartupEntry, StartupLog, StartupOutcome, clear, safe_mode};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::past::{last_recovery, past_recoveries};
 use crate::table::{Cell, Table};
-use crate::text::{Text, ago, coarse};
+use crate::text::Text;
 
 /// Look at startups: whether one was cut short, what was cleaned, and how to go on after a crash loop
 #[derive(Debug, Args)]
@@ -83,7 +83,7 @@ fn detection(context: &mut Context) -> Result<Ending, CliError> {
 
 fn in_words(entry: &StartupEntry, now: Timestamp) -> String {
     let by = entry.by.as_deref().unwrap_or("somebody unknown");
-    let when = entry.started_at.map_or_else(|| "at a time not known".to_owned(), |at| ago(now, at));
+    let when = entry.started_at.map_or_else(|| "at a time not known".to_owned(), |at| human::ago(now, at));
     let phase = entry.phase.as_ref().map_or_else(String::new, |phase| format!(" in phase {phase}"));
     format!("{}{phase}, by {by}, {when}", entry.outcome.as_str())
 }
@@ -97,7 +97,7 @@ fn cleanup_log(context: &mut Context, page: &PageArgs) -> Result<Ending, CliErro
         for entry in &report.entries {
             let tone = if entry.result == "failed" { Tone::Bad } else { Tone::Plain };
             table.row([
-                Cell::from(ago(now, entry.at)),
+                Cell::from(human::ago(now, entry.at)),
                 Cell::from(entry.action.replace('_', " ")),
                 Cell::from(&entry.object),
                 Cell::toned(&entry.result, tone),
@@ -134,11 +134,13 @@ fn history(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     context.output.report(&report, |text| {
         let mut table = Table::new(&["STARTED", "BY", "OUTCOME", "PHASE", ">TOOK", ">FINDINGS", "ID"]);
         for entry in &report.startups {
-            let took =
-                entry.duration_ms.and_then(|ms| u64::try_from(ms).ok()).map_or_else(String::new, coarse);
+            let took = entry
+                .duration_ms
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map_or_else(String::new, human::duration);
             let safe = if entry.safe_mode { "safe mode" } else { "" };
             table.row([
-                Cell::from(entry.started_at.map_or_else(|| "not known".to_owned(), |at| ago(now, at))),
+                Cell::from(entry.started_at.map_or_else(|| "not known".to_owned(), |at| human::ago(now, at))),
                 Cell::from(entry.by.as_deref().unwrap_or("not known")),
                 Cell::toned(entry.outcome.as_str(), tone_of(entry.outcome)),
                 Cell::from(entry.phase.as_deref().unwrap_or(safe)),
@@ -183,7 +185,7 @@ fn describe(text: &mut Text, startup: &StartupOperations, now: Timestamp) {
         table.row([
             Cell::from(format!("  {}", operation.phase)),
             Cell::from(operation.status.map_or("not known", recovery::recovery::PhaseStatus::word)),
-            Cell::from(operation.duration_ms.map_or_else(String::new, coarse)),
+            Cell::from(operation.duration_ms.map_or_else(String::new, human::duration)),
             Cell::from(operation.done.map_or_else(String::new, |n| n.to_string())),
             Cell::from(operation.message.as_deref().unwrap_or_default()),
         ]);

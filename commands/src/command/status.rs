@@ -4,13 +4,13 @@ use clap::Args;
 use recovery::daemon::{DaemonInfo, known_daemon};
 use recovery::recovery::recovery_ends;
 use recovery::report::status::{DaemonStatus, Gathered, State, Status};
-use recovery::state::{StateDir, format_size};
+use recovery::state::{StateDir, human};
 use recovery::webhooks::Survey;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
-use crate::text::{Text, coarse};
+use crate::text::Text;
 use crate::working::{delivering, judging};
 
 /// Show health on one screen: state, what is the matter, what to do
@@ -86,7 +86,15 @@ pub(super) fn render(text: &mut Text, status: &Status) {
     let over: String = over.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!(", {n} {word}")).collect();
     let recovery = status.recovery.as_ref().map_or_else(
         || "none yet".to_owned(),
-        |r| format!("{} by {} in {} ({})", r.outcome.word(), r.purpose, coarse(r.duration_ms), r.started_at),
+        |r| {
+            format!(
+                "{} by {} in {} ({})",
+                r.outcome.word(),
+                r.purpose,
+                human::duration(r.duration_ms),
+                r.started_at
+            )
+        },
     );
     let daemon = status.daemon.as_ref().map_or_else(
         || "none".to_owned(),
@@ -113,7 +121,7 @@ pub(super) fn render(text: &mut Text, status: &Status) {
             status
                 .archives
                 .filter(|archives| archives.total > 0)
-                .map(|archives| format!("{} of git work, {}", archives.total, format_size(archives.bytes))),
+                .map(|archives| format!("{} of git work, {}", archives.total, human::size(archives.bytes))),
         ),
     ]);
     if !status.findings.is_empty() {

@@ -11,14 +11,13 @@ use recovery::queue::{
     RequestDefaults, Submitter, exported, masked_url,
 };
 use recovery::state::config::{Export, OnCrash};
-use recovery::state::{BadUnit, parse_duration};
+use recovery::state::{BadUnit, human, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::submit_from::submit_from;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::text::coarse;
 
 /// Put a job into the queue, durably, and print its id
 ///
@@ -304,7 +303,7 @@ fn fields(report: &SubmitReport) -> Vec<(&'static str, Option<String>)> {
         ("  repository", report.repository.clone()),
         ("  priority", (report.priority != 0).then(|| report.priority.to_string())),
         ("  folder", report.cwd.clone()),
-        ("  time limit", report.timeout_ms.map(coarse)),
+        ("  time limit", report.timeout_ms.map(human::duration)),
         ("  on crash", Some(crash_policy(report.on_crash, report.max_attempts))),
         ("  variables", list(&report.env)),
         ("  callbacks", list(&report.callbacks)),

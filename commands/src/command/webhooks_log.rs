@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recovery::report::webhooks::DeliveryLogReport;
+use recovery::state::human;
 use recovery::webhooks::{DeliveryLog, Outcome, Retention, attempts_in};
 
 use super::jobs::PageArgs;
@@ -9,7 +10,6 @@ use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use crate::text::ago;
 
 /// Show the attempts of deliveries, the newest first
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(super) fn log(context: &mut Context, args: &LogArgs) -> Result<Ending, CliEr
         for e in &report.entries {
             let tone = if e.outcome == Outcome::Delivered.as_str() { Tone::Good } else { Tone::Warning };
             table.row([
-                Cell::from(ago(now, e.at)),
+                Cell::from(human::ago(now, e.at)),
                 Cell::from(e.delivery_id.to_string()),
                 Cell::from(e.job_id.as_deref().unwrap_or(e.event)),
                 Cell::from(e.attempt.to_string()),

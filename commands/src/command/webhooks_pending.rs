@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use recovery::durable::is_held;
 use recovery::report::webhooks::{DeliveryStatus, PendingDeliveries, RecoveredDeliveries};
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 use recovery::webhooks::{DeliveryLog, DeliveryState, DeliveryView, attempts_in};
 
 use super::jobs::PageArgs;
@@ -14,7 +14,6 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::past::last_recovery;
 use crate::table::{Cell, Table};
-use crate::text::ago;
 
 /// Show what is undelivered, parked deliveries included, and how each endpoint does
 #[derive(Debug, Args)]
@@ -49,7 +48,7 @@ pub(super) fn pending(context: &mut Context, args: &PendingArgs) -> Result<Endin
                 Cell::from(d.job_id.as_deref().unwrap_or(d.event)),
                 Cell::toned(d.status.as_str(), tone_of(d.status)),
                 Cell::from(d.attempts.to_string()),
-                Cell::from(d.next_try_at.map_or_else(String::new, |at| ago(now, at))),
+                Cell::from(d.next_try_at.map_or_else(String::new, |at| human::ago(now, at))),
                 Cell::from(&d.url),
                 Cell::toned(d.last_error.as_deref().unwrap_or_default(), Tone::Faint),
             ]);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use clap::Args;
 use recovery::queue::Callback;
-use recovery::state::{Clock, Timestamp};
+use recovery::state::{Clock, Timestamp, human};
 use recovery::webhooks::{
-    Delivery, DeliveryId, Event, Facts, Meaning, Settings, Target, deliver_test, meaning_of,
+    Delivery, DeliveryId, Event, Facts, Meaning, Settings, Target, deliver_test, make_own_secret, meaning_of,
+    own_secret,
 };
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::text::coarse;
 use crate::working::delivering;
 
 /// Send one test delivery at once; exits with 1 when it does not arrive, 12 when the address is denied
@@ -40,7 +40,18 @@ struct TestReport {
 }
 
 pub(super) fn test(context: &mut Context, args: &TestArgs) -> Result<Ending, CliError> {
-    let settings = delivering(context)?;
+    let mut settings = delivering(context)?;
+    if let Some(dir) = context.state_dir_if_any()?.filter(|_| settings.secrets.is_empty()) {
+        let own = match (context.is_dry_run(), own_secret(&dir)?) {
+            (false, None) => match make_own_secret(&dir) {
+                // A disk that takes nothing keeps nobody from trying a receiver; that it is unsigned is in the report.
+                Err(e) if e.is_refused_change() => None,
+                made => Some(made?),
+            },
+            (_, own) => own,
+        };
+        settings.secrets.extend(own);
+    }
     let target = target(&settings, &args.url)?;
     let at = Clock::system().now();
     let delivery = Delivery {
@@ -80,7 +91,7 @@ pub(super) fn test(context: &mut Context, args: &TestArgs) -> Result<Ending, Cli
         report.duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     }
     context.output.report(&report, |text| {
-        let took = coarse(report.duration_ms);
+        let took = human::duration(report.duration_ms);
         text.line(match (&report.error, report.status_code) {
             _ if report.dry_run => format!("would send a test to {}", report.url),
             (None, Some(code)) => format!("{} answered {code} in {took}", report.url),

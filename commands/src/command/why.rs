@@ -2,6 +2,7 @@
 
 use clap::Args;
 use recovery::orphans::{Asked, OrphanKind};
+use recovery::report::past_proof::PastProof;
 use recovery::report::why_job::WhyJob;
 use recovery::report::why_lock::WhyLock;
 use recovery::report::why_orphan::WhyOrphan;
@@ -12,6 +13,8 @@ use super::why_lock::why_lock;
 use super::why_orphan::why_orphan;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::paint::Tone;
+use crate::text::Text;
 
 /// Show every piece of evidence behind a verdict
 #[derive(Debug, Args)]
@@ -40,6 +43,19 @@ pub(crate) fn cmd_why(context: &mut Context, args: &WhyArgs) -> Result<Ending, C
             why_orphan(context, &args.object, Asked::Object(kind, name))
         }
         _ => Err(no_verdict(&args.object)),
+    }
+}
+
+/// What was done on such a verdict before, and what proved it then.
+pub(super) fn render_past(text: &mut Text, past: &[PastProof]) {
+    for proof in past {
+        text.gap();
+        let reason = proof.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        text.toned(Tone::Strong, format!("{}  {} by {}{reason}", proof.at, proof.action, proof.by));
+        proof.evidence.iter().for_each(|piece| text.toned(Tone::Faint, format!("  - {piece}")));
+    }
+    if !past.is_empty() {
+        text.gap();
     }
 }
 

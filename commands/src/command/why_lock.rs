@@ -5,6 +5,7 @@ use recovery::repair::would_repair_lock;
 use recovery::report::why_lock::WhyLock;
 
 use super::locks::{holders, no_such_lock, tone_of};
+use super::why::render_past;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
@@ -44,6 +45,7 @@ fn render(text: &mut Text, report: &WhyLock) {
     for (number, piece) in (1..).zip(&report.evidence) {
         text.line(format!("  {number}. {piece}"));
     }
+    render_past(text, &report.past);
     let about = &report.lock.lock;
     let copy = report.copy.as_ref();
     text.fields(&[

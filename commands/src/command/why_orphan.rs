@@ -2,14 +2,15 @@
 
 use recovery::orphans::{Asked, ExplainError, World, explain};
 use recovery::report::why_orphan::WhyOrphan;
-use recovery::state::format_size;
+use recovery::state::human;
 
 use super::locks::holders;
+use super::why::render_past;
 use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
-use crate::text::{Text, coarse};
+use crate::text::Text;
 
 pub(super) fn why_orphan(context: &mut Context, object: &str, asked: Asked<'_>) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
@@ -18,7 +19,14 @@ pub(super) fn why_orphan(context: &mut Context, object: &str, asked: Asked<'_>) 
     let queue = context.queue_to_look(&dir)?;
     let world = World::look(&dir, &settings, &queue)?;
     let explained = explain(&world, &|id, claim| holders.liveness(id, claim), asked)?;
-    let report = WhyOrphan::new(&explained.ok_or_else(|| no_such_thing(object, asked))?);
+    let name = match asked {
+        Asked::Candidate(id) => id,
+        Asked::Object(..) => object,
+    };
+    let report = match explained {
+        Some(explained) => WhyOrphan::new(&dir, &explained),
+        None => WhyOrphan::of_removed(&dir, name).ok_or_else(|| no_such_thing(object, asked))?,
+    };
     context.output.report(&report, |text| render(text, &report));
     Ok(Ending::Done)
 }
@@ -55,15 +63,16 @@ fn render(text: &mut Text, report: &WhyOrphan) {
     for (number, piece) in (1..).zip(&report.evidence) {
         text.line(format!("  {number}. {piece}"));
     }
-    let candidate = &report.candidate;
+    render_past(text, &report.past);
+    let Some(candidate) = &report.candidate else { return };
     text.fields(&[
         ("protected by", report.reason.clone()),
         ("id", Some(candidate.id.clone())),
         ("name", candidate.name.clone()),
         ("job", candidate.job_id.clone()),
         ("path", candidate.path.as_ref().map(|path| path.display().to_string())),
-        ("size", (candidate.bytes > 0).then(|| format_size(candidate.bytes))),
-        ("age", candidate.age_ms.map(|ms| coarse(ms.unsigned_abs()))),
+        ("size", (candidate.bytes > 0).then(|| human::size(candidate.bytes))),
+        ("age", candidate.age_ms.map(|ms| human::duration(ms.unsigned_abs()))),
         ("plan", Some(report.plan_id.clone().unwrap_or_else(|| "of no scan: not a candidate".to_owned()))),
     ]);
 }

@@ -235,7 +235,7 @@ fn why_not(state: &QueueState, held: &BTreeSet<String>, job: &Job, now: Timestam
         (JobStatus::Running, ..) => "it is running already".to_owned(),
         (JobStatus::Queued, Some(at), _) => format!("it is not to start before {at}"),
         (JobStatus::Queued, None, Some(holder)) => format!("its repository is taken, by {holder}"),
-        (JobStatus::Queued, None, None) => "no worker was free, or its turn had not come".to_owned(),
-        _ => "it is over".to_owned(),
+        (JobStatus::Queued, None, None) => "no worker was free".to_owned(),
+        _ => format!("it {}", job.status.said()),
     }
 }

@@ -20,6 +20,7 @@
 
 mod answer;
 mod authority;
+mod base_path;
 mod body;
 mod command;
 mod connections;

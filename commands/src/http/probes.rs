@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, post};
 use recovery::recovery::PhaseStatus;
 use schemars::JsonSchema;
@@ -20,7 +21,7 @@ use super::problem::Problem;
 use super::server::Shared;
 use super::serving::{admitted, not_made, serve};
 use super::stage::{Stage, recovered};
-use super::{command, events, metrics, page, resources};
+use super::{base_path, command, events, metrics, page, resources};
 use crate::error::Ending;
 
 /// See [`ready`].
@@ -42,13 +43,16 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
     for (path, routes) in routes() {
         router = router.route(path, routes);
     }
-    router
+    let router = router
         .merge(page::router())
         .fallback(|State(shared): State<Arc<Shared>>, request| refuse(shared, request, 404))
         .method_not_allowed_fallback(|State(shared): State<Arc<Shared>>, request| {
             refuse(shared, request, 405)
         })
-        .with_state(shared.clone())
+        .with_state(shared.clone());
+    // A layer of the router itself would come behind its choice of a route.
+    let base = from_fn_with_state(shared.clone(), base_path::apply);
+    Router::new().fallback_service(router).layer(base)
 }
 
 /// The endpoints by path.

@@ -78,6 +78,12 @@ impl Shared {
         loaded.configuration.settings().daemon.hosts.clone()
     }
 
+    /// The path below which a proxy offers the daemon, if there is one.
+    pub(super) fn base_path(&self) -> Option<String> {
+        let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);
+        loaded.configuration.settings().daemon.base_path.clone()
+    }
+
     /// Whether a role sees what jobs print.
     pub(super) fn shows_output_to(&self, role: Role) -> bool {
         let loaded = self.loaded.read().unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::{CliError, ErrorKind};
 use crate::socket::SocketPath;
+use recovery::state::human;
 
 /// How long a connection may take to come about.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -21,9 +22,10 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// Where a daemon is.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
-    /// `HOST:PORT`, and the token to show.
+    /// `HOST:PORT`, the path below which a proxy offers it, and the token to show.
     Tcp {
         authority: String,
+        base: String,
         token: String,
     },
     Socket(PathBuf),
@@ -32,7 +34,7 @@ pub(super) enum Target {
 impl Target {
     pub(super) fn name(&self) -> String {
         match self {
-            Target::Tcp { authority, .. } => format!("http://{authority}"),
+            Target::Tcp { authority, base, .. } => format!("http://{authority}{base}"),
             Target::Socket(path) => path.display().to_string(),
         }
     }
@@ -46,7 +48,7 @@ impl Target {
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Response<Incoming>, CliError> {
+    ) -> Result<Response<AnswerBody>, CliError> {
         match self {
             Target::Tcp { authority, .. } => {
                 let connected = tokio::time::timeout(CONNECT_TIME, TcpStream::connect(authority)).await;
@@ -83,21 +85,26 @@ impl Target {
         method: Method,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Response<Incoming>, CliError> {
+    ) -> Result<Response<AnswerBody>, CliError> {
         let shaken = tokio::time::timeout(CONNECT_TIME, http1::handshake(TokioIo::new(stream))).await;
         let (mut sender, connection) =
             shaken.map_err(|e| self.unreachable(&e))?.map_err(|e| self.unreachable(&e))?;
         // The reader of the body sees its end.
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path);
+        let base = match self {
+            Target::Tcp { base, .. } => base,
+            Target::Socket(_) => "",
+        };
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
         request = match self {
-            Target::Tcp { authority, token } => request
+            Target::Tcp { authority, token, .. } => request
                 .header(header::HOST, authority)
                 .header(header::AUTHORIZATION, format!("Bearer {token}")),
             Target::Socket(_) => request.header(header::HOST, "localhost"),
         };
         let request = request.body(Full::new(Bytes::from(body))).map_err(|e| self.unreachable(&e))?;
-        sender.send_request(request).await.map_err(|e| self.unreachable(&e))
+        let response = sender.send_request(request).await.map_err(|e| self.unreachable(&e))?;
+        Ok(response.map(|frames| AnswerBody { frames, _sender: sender }))
     }
 
     pub(super) fn unreachable(&self, error: &dyn std::error::Error) -> CliError {
@@ -108,13 +115,20 @@ impl Target {
 }
 
 fn no_connection() -> io::Error {
-    let text = format!("no connection within {} s", CONNECT_TIME.as_secs());
+    let text = format!("no connection within {}", human::span(CONNECT_TIME));
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
+/// The body of an answer. A connection whose sender is dropped is closed on our side, and a proxy between takes that
+/// for a client that has left: it breaks the answer off.
+pub(super) struct AnswerBody {
+    frames: Incoming,
+    _sender: http1::SendRequest<Full<Bytes>>,
+}
+
 /// What comes of a body, part by part.
-pub(super) async fn next_part(target: &Target, body: &mut Incoming) -> Result<Option<Bytes>, CliError> {
-    match body.frame().await {
+pub(super) async fn next_part(target: &Target, body: &mut AnswerBody) -> Result<Option<Bytes>, CliError> {
+    match body.frames.frame().await {
         None => Ok(None),
         Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
         Some(Err(e)) => Err(target.unreachable(&e)),

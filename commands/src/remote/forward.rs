@@ -77,9 +77,10 @@ pub(super) fn target(globals: &Globals) -> Result<Target, CliError> {
         }
         _ => return Err(wrong("it begins with http://")),
     };
-    let authority = rest.trim_end_matches('/');
-    if authority.is_empty() || authority.contains(['/', '?', '#', '@']) {
-        return Err(wrong("nothing may stand behind host and port"));
+    let rest = rest.trim_end_matches('/');
+    let (authority, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if authority.is_empty() || rest.contains(['?', '#', '@']) || rest.bytes().any(|b| !b.is_ascii_graphic()) {
+        return Err(wrong("it is http://HOST:PORT, behind a proxy with the path below which that offers it"));
     }
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let authority = if has_port { authority.to_owned() } else { format!("{authority}:80") };
@@ -87,7 +88,7 @@ pub(super) fn target(globals: &Globals) -> Result<Target, CliError> {
         CliError::new(ErrorKind::Usage, "--url needs --token-file")
             .hint("the daemon keeps its tokens in daemon/admin.token and daemon/viewer.token")
     })?;
-    Ok(Target::Tcp { authority, token: read_token(file)? })
+    Ok(Target::Tcp { authority, base: base.to_owned(), token: read_token(file)? })
 }
 
 fn read_token(file: &Path) -> Result<String, CliError> {

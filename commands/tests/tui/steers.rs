@@ -211,7 +211,7 @@ fn filter_help_and_any_size() {
         }
     }
     terminal.press(&["G"]);
-    terminal.wait_for("job-39");
+    terminal.wait_for("job-0 ");
     terminal.press(&[":"]);
     terminal.type_text("audit");
     terminal.press(&["Enter"]);

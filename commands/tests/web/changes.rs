@@ -98,7 +98,7 @@ fn jobs_are_resumed_and_cancelled_and_their_output_grows() {
     browser.wait_for_text("#dialog", "attempt 2");
     confirm(&browser, "Resume");
     served.wait_for("broken", "succeeded");
-    browser.wait_for_text("#main", "No job is like that");
+    browser.wait_for_text("#main", "No jobs match");
     browser.log_has_only(&[]);
 }
 

@@ -58,7 +58,7 @@ fn a_token_opens_the_page_for_this_tab() {
     assert_eq!(browser.js("return document.activeElement.id", &[]), "token");
     browser.fill("#token", "0123456789abcdef");
     browser.press("#door", "Open");
-    browser.wait_for_text("#door-said", "does not count");
+    browser.wait_for_text("#door-said", "not valid");
     browser.fill("#token", &served.token("admin"));
     browser.press("#door", "Open");
     browser.wait_for_text("#standing", "all is well");
@@ -70,7 +70,7 @@ fn a_token_opens_the_page_for_this_tab() {
     // A token that was rotated counts no more: back to the door, which says so.
     served.scene.json(&["token", "rotate", "admin"], 0);
     served.submit(&json!({ "id": "news", "command": ["true"] }));
-    browser.wait_for_text("#door-said", "does not count any more");
+    browser.wait_for_text("#door-said", "not valid any more");
     assert_eq!(browser.count("#main, #top"), 0);
     browser.fill("#token", &served.token("admin"));
     browser.press("#door", "Open");

@@ -1,5 +1,6 @@
 //! How it looks, and how it is used without a mouse, without colours, without seeing it.
 
+use recovery::state::{Timestamp, human};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, ENTER, ESCAPE};
@@ -138,4 +139,42 @@ fn it_tells_those_who_do_not_see_it() {
     );
     assert_eq!(wordless, 0);
     browser.log_has_only(&[]);
+}
+
+#[test]
+fn durations_ages_and_sizes_are_said_as_everywhere() {
+    let Some((served, browser)) = opened("viewer") else { return };
+    let now = 1_800_000_000_000i64;
+    let spans: [i64; 12] = [
+        0,
+        412,
+        1100,
+        2000,
+        9_999,
+        59_999,
+        240_000,
+        2_129_000,
+        3_599_999,
+        7_500_000,
+        90_061_000,
+        180_000_000,
+    ];
+    let bytes: [u64; 7] = [0, 1023, 1024, 2007, 123_456, 22_032_384, 3 << 30];
+    let said = browser.js(
+        "return import(`http://${arguments[0]}/assets/format.js`).then((format) => [
+            arguments[2].map((ms) => format.duration(ms)),
+            arguments[2].map((ms) => format.ago(new Date(arguments[1] - ms).toISOString(), arguments[1])),
+            arguments[2].map((ms) => format.ago(new Date(arguments[1] + ms).toISOString(), arguments[1])),
+            arguments[3].map((n) => format.bytes(n)),
+        ])",
+        &[served.address.as_str().into(), now.into(), json!(spans), json!(bytes)],
+    );
+    let at = Timestamp::from_millis(now);
+    let expected = json!([
+        spans.map(|ms| human::duration(ms.unsigned_abs())),
+        spans.map(|ms| human::ago(at, at.plus_millis(-ms))),
+        spans.map(|ms| human::ago(at, at.plus_millis(ms))),
+        bytes.map(human::size),
+    ]);
+    assert_eq!(said, expected);
 }

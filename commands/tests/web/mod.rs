@@ -14,6 +14,7 @@ mod door;
 mod hostile;
 mod looks;
 mod picture;
+mod proxies;
 mod recovery;
 mod served;
 mod webdriver;

@@ -115,6 +115,43 @@ fn while_secrets_are_changed_both_signatures_are_sent() {
     assert!(other.verify(&request.body, &request.headers).is_err());
 }
 
+#[test]
+fn without_a_configured_secret_deliveries_are_signed_with_the_directory_s_own() {
+    let receiver = Receiver::kind();
+    let office = Office::new("");
+    office.scene.place.write("config.toml", "");
+    let file = office.scene.place.state().join("webhooks/signing.secret");
+    let verifies = |n: usize| {
+        let request = &receiver.requests()[n];
+        let secret = std::fs::read_to_string(&file).unwrap();
+        Webhook::new(secret.trim()).unwrap().verify(&request.body, &request.headers).is_ok()
+    };
+    office.scene.run(&["init"]).ends_with(0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o600);
+    let before = std::fs::read(&file).unwrap();
+    office.one("first", &receiver.url("/"));
+    office.deliver();
+    assert!(verifies(0));
+    assert_eq!(office.json(&["webhooks", "test", &receiver.url("/")])["signed"], true);
+    assert!(verifies(1));
+    // A directory of an earlier version has none.
+    std::fs::remove_file(&file).unwrap();
+    office.one("second", &receiver.url("/"));
+    office.deliver();
+    assert!(verifies(2));
+    assert_ne!(std::fs::read(&file).unwrap(), before);
+    // Others may know what others can read.
+    let known = std::fs::read(&file).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    office.one("third", &receiver.url("/"));
+    office.deliver();
+    assert!(verifies(3));
+    assert_ne!(std::fs::read(&file).unwrap(), known);
+    let shown = office.scene.run(&["config", "show"]).stdout;
+    assert!(!shown.contains("whsec_"), "{shown}");
+}
+
 /// All that the state directory, the reports and the processes show, and none of it a secret.
 #[test]
 fn secrets_are_nowhere_to_be_seen() {
@@ -204,9 +241,9 @@ fn an_endpoints_secrets_go_to_nothing_outside_of_it() {
     let requests = receiver.requests();
     assert_eq!(requests.iter().filter(|r| is_given(&r.path)).count(), inside.len());
     for request in requests {
-        let has = |name: &str| request.headers.contains_key(name);
+        let signed = Webhook::new(SECRET).unwrap().verify(&request.body, &request.headers).is_ok();
         let expected = is_given(&request.path);
-        assert_eq!((has("x-key"), has("webhook-signature")), (expected, expected), "{}", request.path);
+        assert_eq!((request.headers.contains_key("x-key"), signed), (expected, expected), "{}", request.path);
     }
 }
 

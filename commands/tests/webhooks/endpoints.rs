@@ -1,6 +1,6 @@
 //! Endpoints that misbehave in every way: the right outcome, the right finding, and nobody else delayed.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use recovery::webhooks::{DeliveryLog, Retention};
 
 use super::office::Office;
 use super::receiver::{Receiver, Reply, fixtures};
-use crate::common::skipped_by_the_machine;
+use crate::common::{skipped, skipped_by_the_machine};
 use crate::crash::scene::wait_for;
 
 const QUICK: &str = "retry = ['50ms', '50ms']\ntimeout = '700ms'\nbreaker_failures = 100";
@@ -305,4 +305,47 @@ fn a_dead_endpoint_is_probed_seldom_and_the_others_go_on() {
     office.one("kind-again", &kind.url("/"));
     wait_for("the others", || kind.count() == 2);
     assert_eq!(tried(&office), before + 1);
+}
+
+/// As a machine that is switched off: what is sent to it vanishes, for its queue of connections is full.
+struct Silent {
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl Silent {
+    fn at(address: SocketAddr) -> Silent {
+        let listener = TcpListener::bind(address).unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+        let queue: Vec<TcpStream> = std::iter::from_fn(connect).take(10_000).collect();
+        assert!(queue.len() < 10_000, "the queue is never full");
+        Silent { _listener: listener, _queue: queue }
+    }
+}
+
+#[test]
+fn name_whose_first_address_is_silent_is_reached_at_its_second_within_one_attempt() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("mounting needs root");
+    }
+    // That one is asked first whose address is nearer to our own, 127.0.0.1 (RFC 6724, rule 9).
+    let (near, far) = ("127.0.0.2", "127.0.0.9");
+    let answers = Receiver::on(far.parse().unwrap(), None, |_| Reply::Status(200)).unwrap();
+    let port = answers.address.port();
+    let silent = Silent::at(SocketAddr::new(near.parse().unwrap(), port));
+    let office = Office::new("retry = []\ntimeout = '8s'");
+    let hosts = office.scene.place.write("hosts", &format!("{near} two.test\n{far} two.test\n"));
+    let url = format!("http://two.test:{port}/");
+    let with_hosts = |words: &[&str]| office.with_mounts("mount --bind \"$1\" /etc/hosts", &hosts, words);
+    let test = with_hosts(&["webhooks", "test", &url]);
+    if test.status == 77 {
+        return skipped("no mounts here");
+    }
+    let report = test.ends_with(0).json();
+    let took = report["duration_ms"].as_u64().unwrap();
+    // Less would mean that the silent one was not asked first, and nothing was tried.
+    assert!((500..8000).contains(&took), "{report}");
+    office.one("job", &url);
+    assert_eq!(with_hosts(&["webhooks", "deliver", "--once"]).ends_with(0).json()["delivered"], 1);
+    drop(silent);
 }

@@ -2,7 +2,7 @@
 
 use super::office::Office;
 use super::receiver::{Receiver, Reply};
-use crate::common::{Ran, skipped};
+use crate::common::skipped;
 
 fn ids(list: &serde_json::Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|j| j["job_id"].as_str().unwrap()).collect()
@@ -44,18 +44,8 @@ fn reports_are_given_of_a_disk_that_cannot_be_written() {
     office.one("waits", &receiver.url("/"));
     office.deliver();
     let state = office.scene.place.state();
-    let read_only = |arguments: &[&str]| {
-        let plain = office.scene.place.command();
-        let script =
-            "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" || exit 77; shift; exec \"$@\"";
-        let mut command = std::process::Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(&state);
-        command.arg(plain.get_program()).arg("--json").args(arguments).env_clear();
-        for (name, value) in plain.get_envs().filter_map(|(n, v)| Some((n, v?))) {
-            command.env(name, value);
-        }
-        Ran::of(command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
-    };
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\"";
+    let read_only = |arguments: &[&str]| office.with_mounts(script, &state, arguments);
     let pending = read_only(&["webhooks", "pending"]);
     if pending.status == 77 {
         return skipped("no mounts here");

@@ -1,8 +1,12 @@
 //! A scene with a configuration for deliveries, jobs that ended with callbacks, and ways to ask about them.
 
+use std::path::Path;
+use std::process::Command;
+
 use recovery::queue::{Actor, Callback, JobSpec, Operation, Submission, append};
 use serde_json::Value;
 
+use crate::common::Ran;
 use crate::crash::scene::{Scene, wait_for};
 
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -55,6 +59,18 @@ impl Office {
         let ran = self.scene.run(&["--json", "webhooks", "deliver", "--once"]);
         assert!(matches!(ran.status, 0 | 3), "{ran:?}");
         ran.json()
+    }
+
+    /// A command in a mount namespace of its own, which a script makes out of `$1`; it ends with 77 where there can
+    /// be none.
+    pub fn with_mounts(&self, script: &str, at: &Path, arguments: &[&str]) -> Ran {
+        let plain = self.scene.place.command();
+        let script = format!("{script} || exit 77; shift; exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]).arg(at);
+        command.arg(plain.get_program()).arg("--json").args(arguments).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::of(command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
     }
 
     pub fn pending(&self) -> Vec<Value> {

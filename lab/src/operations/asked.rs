@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use recovery::daemon::{AnswerBook, KeptAnswer, Known, Role, make_tokens};
 use recovery::state::{Clock, StateDir};
+use recovery::webhooks::make_own_secret;
 use serde_json::json;
 
 use super::{Operation, Stage, nothing};
@@ -30,6 +31,17 @@ fn tokens(stage: &Stage) -> Result<(), Error> {
     for role in Role::ALL {
         stage.acknowledge(content(&dir, &role.file(&dir))?);
     }
+    Ok(())
+}
+
+/// The first delivery, or `init`, makes the secret that deliveries are signed with.
+pub(super) const SIGNING_SECRET: Operation =
+    Operation { name: "signing-secret", prepare: nothing, run: signing_secret };
+
+fn signing_secret(stage: &Stage) -> Result<(), Error> {
+    let dir = stage.dir()?;
+    make_own_secret(&dir)?;
+    stage.acknowledge(content(&dir, &dir.paths.signing_secret())?);
     Ok(())
 }
 

@@ -78,6 +78,7 @@ pub const ALL: &[Operation] = &[
     life::ADOPTED,
     asked::TOKENS,
     asked::TOKENS_FOUND,
+    asked::SIGNING_SECRET,
     asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,

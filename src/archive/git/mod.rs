@@ -31,6 +31,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::open::Objects;
 use crate::durable::tree::open_top;
 use crate::durable::{Disk, DiskError, Tried, replace};
+use crate::state::human;
 use crate::system::git::{GitProgram, SETTINGS};
 use crate::system::{Author, Restricted, SearchPath, ToolEnd, wait_for_tool};
 
@@ -191,7 +192,7 @@ impl<'a> Git<'a> {
     }
 
     fn too_long(&self) -> String {
-        format!("git took longer than {} s, or {RUNS} times that in all", self.time_limit.as_secs_f64())
+        format!("git took longer than {}, or {RUNS} times that in all", human::span(self.time_limit))
     }
 }
 
@@ -224,8 +225,8 @@ mod tests {
             ("echo all; { printf x; yes ä | head -c 3000 | tr -d '\\n'; } >&2", "xää"),
             ("echo all; echo >&2", "status 0"),
             ("kill -KILL $$", "signal 9"),
-            ("sleep 600 & sleep 600", "longer than 0.3 s"),
-            ("echo answer", "longer than 0.3 s"),
+            ("sleep 600 & sleep 600", "longer than 300 ms"),
+            ("echo answer", "longer than 300 ms"),
         ] {
             let refused = run(script).unwrap_err();
             assert!(refused.contains(why), "{script}: {refused}");

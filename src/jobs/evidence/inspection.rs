@@ -15,7 +15,7 @@ use crate::jobs::stored::Stored;
 use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::queue::Job;
-use crate::state::{JobPaths, StateStamp};
+use crate::state::{JobPaths, StateStamp, human};
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, Sighting, presence, sight};
 
 pub(super) struct Inspection<'a> {
@@ -89,10 +89,11 @@ impl<'a> Inspection<'a> {
     fn look_at_heartbeat(&mut self) -> Option<Freshness> {
         let heartbeat = self.files.heartbeat?;
         let freshness = self.look.limits.freshness(heartbeat.age_ms);
+        let age = heartbeat.age_ms.unsigned_abs();
         let detail = if heartbeat.is_from_the_future() {
-            format!("the heartbeat lies {} ms in the future: clock skew", -heartbeat.age_ms)
+            format!("the heartbeat lies {} in the future: clock skew", human::duration(age))
         } else {
-            format!("the last heartbeat is {} ms old: {}", heartbeat.age_ms, freshness.as_str())
+            format!("the last heartbeat was {} ago: {}", human::duration(age), freshness.as_str())
         };
         self.saw("heartbeat", detail);
         Some(freshness)

@@ -63,7 +63,7 @@ pub fn cancel(
         let mut wish = |id: &JobId| {
             let Some(job) = state.get(id) else { return Err(refusal("no-such-job", "there is no such job")) };
             if job.status.is_over() {
-                return Err(refusal("job-is-over", &format!("it is {} already", job.status)));
+                return Err(refusal("job-is-over", &format!("it {}", job.status.said())));
             }
             operations.push(Operation::Cancel { job: id.clone() });
             Ok(job.clone())

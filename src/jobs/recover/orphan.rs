@@ -137,7 +137,7 @@ fn end_of(dir: &StateDir, job: &Job, claim: u64, why: OrphanEnd, requeue: Requeu
             let signal = Some(Signal::TERM.as_raw());
             (Outcome::Signaled, signal, "ended on request; it had no supervisor")
         }
-        OrphanEnd::TimedOut => (Outcome::TimedOut, None, "its time limit was over; it had no supervisor"),
+        OrphanEnd::TimedOut => (Outcome::TimedOut, None, "it exceeded its time limit; it had no supervisor"),
         OrphanEnd::Policy => {
             (Outcome::Crashed, None, "its supervisor was killed, and what it left was ended by policy")
         }

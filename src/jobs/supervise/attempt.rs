@@ -30,7 +30,7 @@ use crate::jobs::recover::after_crash;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::DOCUMENT_VERSION;
 use crate::queue::{End, Job, Outcome};
-use crate::state::{JobPaths, StateDir};
+use crate::state::{JobPaths, StateDir, human};
 use crate::system::{Cgroup, ProcessIdentity, ResourceUse, start_time, use_of_children};
 
 /// So often, a second apart, it is tried to put back an output that the job has removed. On a disk that refuses it for
@@ -375,7 +375,7 @@ fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<Str
     match &end.cause {
         Cause::TimeLimit => {
             let limit = timeout_ms.unwrap_or_default();
-            (Outcome::TimedOut, Some(format!("its time limit of {limit} ms was over")))
+            (Outcome::TimedOut, Some(format!("it exceeded its time limit of {}", human::duration(limit))))
         }
         Cause::Outside(by) => (Outcome::Interrupted, Some(format!("interrupted by {}", by.by))),
         Cause::Cancel(_) => (by_signal(end), Some("its end was asked for".to_owned())),

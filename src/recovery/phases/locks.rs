@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::sequence::Shared;
+use crate::audit::{AuditError, Entry, Trail};
 use crate::jobs::{Liveness, Look, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
 use crate::queue::{Job, JobId};
@@ -34,8 +35,30 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     .map_err(|e| PhaseError::failed("list the locks", e))?;
     // Also of a part: what was given back is.
     context.detail("locks", serde_json::to_value(&recovered).unwrap_or_default());
+    let entered = enter(shared, &recovered);
     safe_point?;
-    Ok(outcome(&recovered))
+    let mut outcome = outcome(&recovered);
+    if let (Err(e), Some(message)) = (entered, outcome.message.as_mut()) {
+        // The locks are free all the same.
+        message.push_str(&format!("; the audit trail does not tell of it: {e}"));
+    }
+    Ok(outcome)
+}
+
+/// What was given back, and what proved it, for as long as the audit trail lasts: the lock's own file tells of it until
+/// the next grant only.
+fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> {
+    let (now, actor) = (shared.dir.clock.now(), &shared.settings.jobs.actor);
+    let given_back = recovered.locks.iter().filter(|lock| lock.outcome == LockOutcome::Released);
+    let entry = |lock: &RecoveredLock| {
+        let detail = lock.lock_id.as_ref().map_or_else(String::new, |id| format!("lock id {id}"));
+        Entry::done(now, actor, "release", object(lock), detail).with_evidence(lock.evidence.clone())
+    };
+    let entries: Vec<Entry> = given_back.map(entry).collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    Trail::open(&shared.dir)?.record_all(&entries)
 }
 
 /// A lock belongs to an attempt: when that is not the job's present one, it is over.

@@ -7,6 +7,7 @@ use crate::jobs::{Look, ProcessTable};
 use crate::orphans::{OrphanSettings, ScanError, World, rescan};
 use crate::queue::{Job, JobId};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
+use crate::state::human;
 use crate::system::Host;
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
@@ -33,7 +34,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         context.total(kinds);
         context.advance(kinds);
         let (total, protected) = (plan.candidates.len(), plan.protected_total());
-        let message = format!("{total} found, {protected} of them protected, {} bytes", plan.bytes_total());
+        let message =
+            format!("{total} found, {protected} of them protected, {}", human::size(plan.bytes_total()));
         Ok(PhaseOutcome { findings: plan.findings(), message: Some(message), ..PhaseOutcome::default() })
     })
 }

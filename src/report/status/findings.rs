@@ -15,7 +15,7 @@ use crate::report::catalogue::{Entry, is_loss};
 use crate::report::finding::{Finding, Severity};
 use crate::report::{catalogue, job_findings, losses};
 use crate::startup::SafeMode;
-use crate::state::{Distrust, StateDir};
+use crate::state::{Distrust, StateDir, human};
 use crate::system::process_stat;
 
 /// A loop that has not turned for so long hangs.
@@ -27,7 +27,7 @@ const STOPPED_FOR: Duration = Duration::from_secs(3);
 /// A daemon whose loop does not turn.
 pub(super) struct Hanging {
     pid: u32,
-    pub(super) why: String,
+    why: String,
     is_stopped: bool,
 }
 
@@ -217,6 +217,17 @@ fn unfinished_finding(sources: &Sources<'_>) -> Option<Finding> {
     Some(Finding::new(&catalogue::RECOVERY_UNFINISHED, "recovery", sentence))
 }
 
+/// What the phase `jobs` mends.
+const OF_JOBS: [&Entry; 3] =
+    [&catalogue::JOB_RECORD_NOT_WRITTEN, &catalogue::JOB_PROCESSES_GONE, &catalogue::JOBS_UNWATCHED];
+/// What the phase `startup` mends.
+const OF_STARTUP: [&Entry; 4] = [
+    &catalogue::RECOVERY_HISTORY_DAMAGED,
+    &catalogue::STARTUP_LOG_DAMAGED,
+    &catalogue::ATTEMPTS_NOT_MOVED,
+    &catalogue::LOSSES_DAMAGED,
+];
+
 /// Beside a daemon there is no other recovery: it is asked to try the phase again that deals with it.
 fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
     if sources.daemon.is_none() || finding.next.as_deref() != Some("recoveryctl recover") {
@@ -224,14 +235,15 @@ fn way_out(sources: &Sources<'_>, finding: &mut Finding) {
     }
     let is_not_done = |p: &&PhaseProgress| matches!(p.status, PhaseStatus::Failed | PhaseStatus::Blocked);
     let of_recovery = |s: &Snapshot| s.phases.iter().find(is_not_done).map(|p| p.phase.clone());
-    let phase = match &*finding.code {
-        "recovery-unfinished" => sources.current.and_then(of_recovery),
-        "job-record-not-written" | "job-processes-gone" | "jobs-unwatched" => Some("jobs".to_owned()),
-        "recovery-history-damaged" | "startup-log-damaged" | "attempts-not-moved" | "losses-damaged" => {
-            Some("startup".to_owned())
+    let is_one_of = |entries: &[&Entry]| entries.iter().any(|entry| entry.code == finding.code);
+    let phase = match () {
+        () if is_one_of(&[&catalogue::RECOVERY_UNFINISHED]) => sources.current.and_then(of_recovery),
+        () if is_one_of(&[&catalogue::RESOURCE_UNUSABLE]) => {
+            finding.object.strip_prefix("phase:").map(str::to_owned)
         }
-        "resource-unusable" => finding.object.strip_prefix("phase:").map(str::to_owned),
-        _ => None,
+        () if is_one_of(&OF_JOBS) => Some("jobs".to_owned()),
+        () if is_one_of(&OF_STARTUP) => Some("startup".to_owned()),
+        () => None,
     };
     let phase = phase.unwrap_or_else(|| "queue".to_owned());
     finding.next = Some(format!("recoveryctl retry phase {phase}"));
@@ -246,7 +258,7 @@ pub(super) fn hanging(sources: &Sources<'_>) -> Option<Hanging> {
     let limit = if is_stopped { STOPPED_FOR } else { HANGS_AFTER };
     let silent = sources.last_turn.filter(|silent| *silent >= limit && !is_recovering)?;
     let how = if is_stopped { "is stopped" } else { "hangs" };
-    let why = format!("{how}: its loop has not turned for {} s", silent.as_secs());
+    let why = format!("{how}: its loop has not turned for {}", human::span(silent));
     Some(Hanging { pid: daemon.pid, why, is_stopped })
 }
 
@@ -293,7 +305,7 @@ fn of_tokens(dir: &StateDir) -> Vec<Finding> {
 }
 
 pub(super) fn hangs(since_ms: i64) -> String {
-    format!("it was claimed {} s ago, and its attempt has not begun", since_ms / 1000)
+    format!("it was claimed {} ago, and its attempt has not begun", human::duration(since_ms.unsigned_abs()))
 }
 
 fn starts_held_finding(held: &StartsHeld) -> Finding {

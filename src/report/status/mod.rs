@@ -289,7 +289,7 @@ impl Status {
 
 fn progress(sources: &Sources<'_>) -> String {
     let done = sources.current.map_or((0, 0), |s| (s.phases_done, s.phases_total));
-    format!("a recovery is under way: {} of {} phases are done", done.0, done.1)
+    format!("a recovery is running: {} of {} phases are done", done.0, done.1)
 }
 
 /// The state in one sentence, of the reasons for it.

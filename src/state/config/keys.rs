@@ -84,6 +84,12 @@ pub const KEYS: &[Key] = &[
         show: |s| if s.daemon.hosts.is_empty() { "none".to_owned() } else { s.daemon.hosts.join(",") },
     },
     Key {
+        name: "daemon.base_path",
+        about: "the path below which a proxy offers the daemon, or none",
+        set: |s, v| v.base_path().map(|path| s.daemon.base_path = path),
+        show: |s| s.daemon.base_path.clone().unwrap_or_else(|| "none".to_owned()),
+    },
+    Key {
         name: "daemon.viewer_output",
         about: "whether those who show the viewer's token see what jobs print",
         set: |s, v| v.switch().map(|yes| s.daemon.viewer_output = yes),

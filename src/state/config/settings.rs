@@ -117,6 +117,8 @@ pub struct DaemonSettings {
     pub listen: Option<String>,
     /// Names of this machine by which clients may call it, beside `localhost` and addresses.
     pub hosts: Vec<String>,
+    /// The path below which a proxy offers it: begins with `/` and does not end with one.
+    pub base_path: Option<String>,
     /// Whether the viewer's token shows what jobs print: they may print what only their owners should know.
     pub viewer_output: bool,
 }
@@ -328,6 +330,7 @@ impl Settings {
                 drain_timeout: Duration::ZERO,
                 listen: None,
                 hosts: Vec::new(),
+                base_path: None,
                 viewer_output: false,
             },
             jobs: JobSettings {

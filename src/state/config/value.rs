@@ -123,6 +123,20 @@ impl Given<'_> {
         address.map(str::to_owned).ok_or("an address with a port, such as \"127.0.0.1:9797\", or \"none\"")
     }
 
+    /// A path of plain names, or `none`.
+    pub(super) fn base_path(&self) -> Result<Option<String>, Expected> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let is_name = |name: &str| !["", ".", ".."].contains(&name) && name.chars().all(is_plain);
+        let is_path = |text: &str| text.strip_prefix('/').is_some_and(|path| path.split('/').all(is_name));
+        match self.text() {
+            Some("none" | "/" | "") => Ok(None),
+            Some(text) if is_path(text.strip_suffix('/').unwrap_or(text)) => {
+                Ok(Some(text.strip_suffix('/').unwrap_or(text).to_owned()))
+            }
+            _ => Err("a path of letters, digits, '-', '.', '_' and '~', such as \"/recovery\", or \"none\""),
+        }
+    }
+
     /// The address of an engine.
     pub(super) fn docker_host(&self) -> Result<String, Expected> {
         let known = |h: &&str| ["unix://", "tcp://", "http://"].iter().any(|scheme| h.starts_with(scheme));

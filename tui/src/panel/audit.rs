@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use recovery::audit::Outcome;
 use recovery::report::audit::{AuditEntry, AuditReport};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::finding::{line_of, tone_of};
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Open, Text, Tone};
-use crate::text::ago;
 
 const COLUMNS: &[Column] = &[
-    Column::number("WHEN", 9, 0),
+    Column::number("WHEN", 11, 0),
     Column::new("USER", 8, 1),
     Column::new("ACT", 9, 0),
     Column::new("OBJECT", 16, 0).growing(1),
@@ -63,7 +62,7 @@ impl Listing for Audit {
     fn cell(&self, row: usize, column: usize, now: Timestamp) -> Cell<'_> {
         let entry = self.entry(row);
         match column {
-            0 => Cell::plain(ago(now, entry.at)),
+            0 => Cell::plain(human::ago(now, entry.at)),
             1 => Cell::plain(who(entry)),
             2 => Cell::plain(&*entry.action),
             3 => Cell::plain(&*entry.object),
@@ -89,7 +88,7 @@ impl Listing for Audit {
     }
 
     fn summary(&self, _now: Timestamp) -> Vec<Cell<'_>> {
-        let mut cells = vec![Cell::plain(format!("{} acts of operators", self.0.total))];
+        let mut cells = vec![Cell::plain(human::count(self.0.total, "audit entry"))];
         let worst = self.0.findings.iter().max_by_key(|f| f.severity);
         cells.extend(worst.map(|f| Cell::toned(&*f.sentence, tone_of(f.severity))));
         cells

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use recovery::cleanup::{CleanupStatus, PhaseName};
 use recovery::report::cleanup::{CleanupEntry, CleanupState, CompletedEntry, CompletedList, PhaseEntry};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::finding::line_of;
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone};
-use crate::text::{ago, size};
 
 const COLUMNS: &[Column] = &[
     Column::new("CLEANUP", 14, 0).growing(2),
@@ -20,7 +19,7 @@ const COLUMNS: &[Column] = &[
     Column::number("DONE", 7, 2),
     Column::number("TRIES", 5, 3),
     Column::number("FREED", 8, 4),
-    Column::number("SINCE", 9, 3),
+    Column::number("SINCE", 11, 3),
     Column::new("NOTE", 16, 1).growing(3),
 ];
 
@@ -67,7 +66,8 @@ fn note(entry: &CleanupEntry, now: Timestamp) -> String {
     if let Some(phase) = current(entry)
         && let Some(error) = &phase.error
     {
-        let again = phase.next_try_at.map_or_else(String::new, |at| format!(" (again {})", ago(now, at)));
+        let again =
+            phase.next_try_at.map_or_else(String::new, |at| format!(" (again {})", human::ago(now, at)));
         return format!("{error}{again}");
     }
     match (&entry.resumed_from, entry.overtaken) {
@@ -78,7 +78,7 @@ fn note(entry: &CleanupEntry, now: Timestamp) -> String {
 }
 
 fn freed(bytes: u64) -> String {
-    if bytes == 0 { String::new() } else { size(bytes) }
+    if bytes == 0 { String::new() } else { human::size(bytes) }
 }
 
 impl Listing for Cleanups {
@@ -116,7 +116,7 @@ impl Listing for Cleanups {
                 phase.filter(|p| p.attempts > 0).map_or_else(String::new, |p| p.attempts.to_string()),
             ),
             5 => Cell::plain(freed(entry.bytes_freed)),
-            6 => Cell::plain(ago(
+            6 => Cell::plain(human::ago(
                 now,
                 if self.is_open(row) { entry.created_at } else { self.completed(row).completed_at },
             )),
@@ -156,7 +156,7 @@ impl Listing for Cleanups {
     }
 
     fn empty(&self) -> &'static str {
-        "Nothing was ever cleaned up. A job that is over: Jobs, a, Clean up."
+        "Nothing was cleaned up yet. To clean up a job that has ended: Jobs, a, Clean up."
     }
 
     fn open(&self, row: usize) -> Option<Open> {
@@ -174,7 +174,7 @@ impl Listing for Cleanups {
             let text = format!("a crash interrupted it in {}, at {}", from.phase.as_str(), from.step);
             lines.push(DocumentLine { tone: Tone::Warning, ..DocumentLine::field("resumed", text) });
         }
-        lines.push(DocumentLine::field("given back", size(entry.bytes_freed)));
+        lines.push(DocumentLine::field("given back", human::size(entry.bytes_freed)));
         if !self.is_open(row) {
             let over = self.completed(row);
             lines.push(DocumentLine::field("over", over.completed_at.to_string()));

@@ -3,13 +3,12 @@
 use recovery::report::attempts::AttemptReport;
 use recovery::report::jobs::JobDetail;
 use recovery::report::why_job::WhyJob;
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::finding::line_of;
 use super::jobs::{actions, tone_of};
 use crate::action::{Action, quoted};
 use crate::listing::{Document, DocumentLine, Tone};
-use crate::text::{ago, duration, size};
 
 /// How many lines of its output stand below what is told of a job.
 const TAIL: usize = 12;
@@ -38,22 +37,21 @@ impl Document for Job {
         };
         field("because", job.reason.clone());
         field("waits for", job.waiting_for.clone());
-        field("not before", job.not_before.filter(|at| *at > now).map(|at| ago(now, at)));
+        field("not before", job.not_before.filter(|at| *at > now).map(|at| human::ago(now, at)));
         field("command", Some(quoted(&detail.command)).filter(|c| !c.is_empty()));
         field("to resume", detail.resume_command.as_ref().map(|words| quoted(words)));
         field("repository", job.repository.clone());
-        field("submitted", Some(format!("{} ({})", ago(now, job.submitted_at), job.submitted_at)));
+        field("submitted", Some(format!("{} ({})", human::ago(now, job.submitted_at), job.submitted_at)));
         field("folder", detail.cwd.clone());
         field("workspace", Some(detail.workspace.clone()));
-        field("timeout", detail.timeout_ms.map(duration));
+        field("timeout", detail.timeout_ms.map(human::duration));
         let policy = format!("{:?}, at most {} attempts", detail.on_crash, detail.max_attempts);
         field("on a crash", Some(policy.to_lowercase()));
         field(
             "checkpoint",
-            detail
-                .checkpoint
-                .as_ref()
-                .map(|c| format!("{} ({}, {})", c.path, size(c.bytes), ago(now, c.modified_at))),
+            detail.checkpoint.as_ref().map(|c| {
+                format!("{} ({}, {})", c.path, human::size(c.bytes), human::ago(now, c.modified_at))
+            }),
         );
         field("rebuilt from", detail.reconstructed.as_ref().map(|from| from.join("; ")));
         field("taken from", detail.source.clone());
@@ -70,7 +68,7 @@ impl Document for Job {
         for step in detail.history.iter().rev() {
             let why = step.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             let by = step.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
-            let text = format!("  {:<9} {}{by}{why}", ago(now, step.at), step.status);
+            let text = format!("  {:<9} {}{by}{why}", human::ago(now, step.at), step.status);
             lines.push(DocumentLine { text, tone: Tone::Plain, indent: 12 });
         }
         let output = match &self.output {
@@ -102,10 +100,10 @@ impl Document for Job {
 fn line_of_attempt(attempt: &AttemptReport, now: Timestamp) -> DocumentLine {
     let mut text = format!("  {:>3} {:<10}", attempt.attempt, attempt.status);
     if let Some(at) = attempt.started_at {
-        text.push_str(&format!(" began {}", ago(now, at)));
+        text.push_str(&format!(" began {}", human::ago(now, at)));
     }
     if let Some(ms) = attempt.duration_ms {
-        text.push_str(&format!(", took {}", duration(u64::try_from(ms).unwrap_or(0))));
+        text.push_str(&format!(", took {}", human::duration(u64::try_from(ms).unwrap_or(0))));
     }
     match (attempt.exit_code, attempt.signal) {
         (Some(code), _) => text.push_str(&format!(", exit status {code}")),
@@ -113,7 +111,7 @@ fn line_of_attempt(attempt: &AttemptReport, now: Timestamp) -> DocumentLine {
         (None, None) => {}
     }
     if let Some(bytes) = attempt.memory_peak_bytes {
-        text.push_str(&format!(", {} memory", size(bytes)));
+        text.push_str(&format!(", {} memory", human::size(bytes)));
     }
     if let Some(reason) = &attempt.reason {
         text.push_str(&format!(": {reason}"));
@@ -137,7 +135,13 @@ pub struct Output {
 
 impl Document for Output {
     fn title(&self) -> String {
-        format!("Output of {}, attempt {} ({}, {})", self.job_id, self.attempt, self.status, size(self.bytes))
+        format!(
+            "Output of {}, attempt {} ({}, {})",
+            self.job_id,
+            self.attempt,
+            self.status,
+            human::size(self.bytes)
+        )
     }
 
     fn lines(&self, _now: Timestamp) -> Vec<DocumentLine> {

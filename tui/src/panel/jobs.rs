@@ -5,11 +5,10 @@ use std::cmp::Ordering;
 
 use recovery::report::attempts::ran_for;
 use recovery::report::jobs::{JobList, JobSummary};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use crate::action::Action;
 use crate::listing::{Cell, Column, Listing, Object, Open, Tone, has};
-use crate::text::{ago, duration};
 
 const COLUMNS: &[Column] = &[
     Column::new("JOB", 14, 0).growing(2),
@@ -17,10 +16,10 @@ const COLUMNS: &[Column] = &[
     Column::number("TRY", 3, 3),
     Column::number("PRIO", 4, 5),
     Column::new("REPOSITORY", 12, 4).growing(1),
-    Column::number("SUBMITTED", 9, 2),
-    Column::number("RAN", 7, 2),
+    Column::number("SUBMITTED", 11, 2),
+    Column::number("RAN", 11, 2),
     Column::number("EXIT", 6, 1),
-    Column::new("NOTE", 26, 1).growing(3),
+    Column::new("NOTE", 18, 1).growing(3),
 ];
 
 /// The list of all jobs.
@@ -87,7 +86,7 @@ impl Listing for Jobs {
             2 => Cell::plain(job.attempt.to_string()),
             3 if job.priority != 0 => Cell::plain(job.priority.to_string()),
             4 => Cell::plain(job.repository.as_deref().unwrap_or_default()),
-            5 => Cell::plain(ago(now, job.submitted_at)),
+            5 => Cell::plain(human::ago(now, job.submitted_at)),
             6 => Cell::plain(ran(job, now)),
             7 => Cell::plain(end(job)),
             8 => Cell::toned(note(job, now), Tone::Quiet),
@@ -154,7 +153,7 @@ fn took(job: &JobSummary) -> Option<i64> {
 fn ran(job: &JobSummary, now: Timestamp) -> String {
     let until = job.finished_at.or((job.status == "running").then_some(now));
     let ran = ran_for(job.started_at, until).and_then(|ms| u64::try_from(ms).ok());
-    ran.map_or_else(String::new, duration)
+    ran.map_or_else(String::new, human::duration)
 }
 
 fn end(job: &JobSummary) -> String {
@@ -170,7 +169,7 @@ fn note(job: &JobSummary, now: Timestamp) -> Cow<'_, str> {
         return format!("waits for {object}").into();
     }
     match (job.not_before.filter(|at| *at > now), &job.reason, &job.title) {
-        (Some(at), _, _) => format!("starts {}", ago(now, at)).into(),
+        (Some(at), _, _) => format!("starts {}", human::ago(now, at)).into(),
         (None, Some(reason), _) => reason.into(),
         (None, None, title) => title.as_deref().unwrap_or_default().into(),
     }

@@ -5,17 +5,17 @@ use std::cmp::Ordering;
 
 use recovery::report::locks::{ActiveLock, InLine, InspectedLocks};
 use recovery::report::why_lock::WhyLock;
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
+use super::past_lines;
 use crate::action::Action;
 use crate::listing::{Cell, Column, Document, DocumentLine, Listing, Object, Open, Tone};
-use crate::text::ago;
 
 const COLUMNS: &[Column] = &[
     Column::new("REPOSITORY", 14, 0).growing(1),
     Column::new("LOCK", 8, 0),
     Column::new("HOLDER", 20, 1).growing(2),
-    Column::number("SINCE", 9, 2),
+    Column::number("SINCE", 11, 2),
     Column::number("WAITING", 7, 3),
     Column::new("FOR", 16, 4).growing(1),
 ];
@@ -91,7 +91,7 @@ impl Listing for Locks {
             0 => Cell::plain(&*lock.repository),
             1 => Cell::toned(lock.verdict, tone_of(lock.verdict)),
             2 if lock.verdict != "free" => Cell::plain(lock.holder.as_deref().unwrap_or("not known")),
-            3 => Cell::plain(lock.acquired_at.map_or_else(String::new, |at| ago(now, at))),
+            3 => Cell::plain(lock.acquired_at.map_or_else(String::new, |at| human::ago(now, at))),
             4 if !lock.waiting.is_empty() => Cell::plain(lock.waiting.len().to_string()),
             5 => Cell::toned(lock.operation.as_deref().unwrap_or_default(), Tone::Quiet),
             _ => Cell::plain(""),
@@ -161,14 +161,14 @@ impl Document for WhyLock {
         field("verdict", Some(self.verdict.to_owned()));
         field("against it", self.reason.clone());
         field("holder", lock.holder.clone());
-        field("since", lock.acquired_at.map(|at| format!("{} ({at})", ago(now, at))));
+        field("since", lock.acquired_at.map(|at| format!("{} ({at})", human::ago(now, at))));
         field("lock id", lock.lock_id.clone());
         field("number", lock.token.map(|n| format!("{n} (fencing)")));
         field("operation", lock.operation.clone());
         field("running job", self.running_job.clone());
         let copy = self.copy.as_ref().and_then(|c| c.holder.clone());
         field("last grant", copy);
-        field("given back", self.lock.released_at.map(|at| ago(now, at)));
+        field("given back", self.lock.released_at.map(|at| human::ago(now, at)));
         field("file", Some(self.lock.file.clone()));
         lines.push(DocumentLine::toned("Evidence", Tone::Strong));
         lines.extend((1..).zip(&self.evidence).map(|(number, piece)| DocumentLine {
@@ -176,6 +176,7 @@ impl Document for WhyLock {
             tone: Tone::Plain,
             indent: 5,
         }));
+        lines.extend(past_lines(&self.past, now));
         if let Some(repair) = &self.repair {
             let act = repair.action.unwrap_or("nothing, only you can decide");
             let text = format!("A repair would do: {act}: {}", repair.reason);
@@ -202,7 +203,7 @@ fn line_of(place: &InLine, now: Timestamp) -> DocumentLine {
         (None, Some(pid)) => format!("process {pid}"),
         (None, None) => "a process".to_owned(),
     };
-    let since = place.since.map_or_else(String::new, |at| format!(", since {}", ago(now, at)));
+    let since = place.since.map_or_else(String::new, |at| format!(", since {}", human::ago(now, at)));
     let what = place.operation.as_ref().map_or_else(String::new, |what| format!(": {what}"));
     DocumentLine { text: format!("  {}. {who}{since}{what}", place.position), tone: Tone::Plain, indent: 5 }
 }

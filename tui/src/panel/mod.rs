@@ -12,3 +12,20 @@ pub mod overview;
 pub mod queue;
 pub mod startup;
 pub mod webhooks;
+
+use recovery::report::past_proof::PastProof;
+use recovery::state::{Timestamp, human};
+
+use crate::listing::{DocumentLine, Tone};
+
+/// What was done on such a verdict before, and what proved it then.
+fn past_lines(past: &[PastProof], now: Timestamp) -> impl Iterator<Item = DocumentLine> {
+    past.iter().flat_map(move |proof| {
+        let when = human::ago(now, proof.at);
+        let reason = proof.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let head = format!("{} {when}, by {}{reason}", proof.action, proof.by);
+        std::iter::once(DocumentLine::toned(head, Tone::Strong))
+            .chain(proof.evidence.iter().map(DocumentLine::piece))
+            .collect::<Vec<_>>()
+    })
+}

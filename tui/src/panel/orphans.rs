@@ -7,18 +7,18 @@ use std::sync::Arc;
 use recovery::orphans::OrphanVerdict;
 use recovery::report::orphans::{CandidateEntry, CandidatesReport};
 use recovery::report::why_orphan::WhyOrphan;
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
+use super::past_lines;
 use crate::action::Action;
 use crate::listing::{Cell, Column, Document, DocumentLine, Listing, Object, Open, Text, Tone};
-use crate::text::{ago, duration, size};
 
 const COLUMNS: &[Column] = &[
     Column::new("SAFE", 7, 0),
     Column::new("KIND", 16, 2),
     Column::new("OBJECT", 16, 0).growing(2),
     Column::number("SIZE", 8, 1),
-    Column::number("AGE", 7, 2),
+    Column::number("AGE", 11, 2),
     Column::new("WHAT PROTECTS IT", 16, 3).growing(3),
 ];
 
@@ -66,8 +66,10 @@ impl Listing for Orphans {
             }
             1 => Cell::plain(candidate.kind.as_str()),
             2 => Cell::plain(candidate.name.as_deref().unwrap_or(&candidate.object)),
-            3 if candidate.bytes > 0 => Cell::plain(size(candidate.bytes)),
-            4 => Cell::plain(candidate.age_ms.map_or_else(String::new, |ms| duration(ms.unsigned_abs()))),
+            3 if candidate.bytes > 0 => Cell::plain(human::size(candidate.bytes)),
+            4 => Cell::plain(
+                candidate.age_ms.map_or_else(String::new, |ms| human::duration(ms.unsigned_abs())),
+            ),
             5 => Cell::toned(objection(candidate), Tone::Quiet),
             _ => Cell::plain(""),
         }
@@ -90,8 +92,8 @@ impl Listing for Orphans {
             return vec![Cell::toned("nobody has scanned: a scans", Tone::Warning)];
         };
         let mut cells = vec![
-            Cell::plain(format!("{} found {}", self.0.total, ago(now, at))),
-            Cell::toned(format!("{} safe to remove", size(self.0.bytes_total)), Tone::Good),
+            Cell::plain(format!("{} found {}", self.0.total, human::ago(now, at))),
+            Cell::toned(format!("{} safe to remove", human::size(self.0.bytes_total)), Tone::Good),
             Cell::plain(format!("{} protected", self.0.protected_total)),
         ];
         if !self.0.trash.is_empty() {
@@ -129,7 +131,7 @@ impl Listing for Orphans {
         if let Some(plan) = self.0.plan_id.as_deref().filter(|_| !safe.is_empty()) {
             let ids: Vec<String> = safe.iter().map(|c| c.id.clone()).collect();
             let bytes: u64 = safe.iter().map(|c| c.bytes).sum();
-            actions.push(Action::remove_orphans(plan, &ids, &size(bytes)));
+            actions.push(Action::remove_orphans(plan, &ids, &human::size(bytes)));
         }
         actions.push(Action::scan());
         actions
@@ -145,8 +147,8 @@ fn lines_of(candidate: &CandidateEntry, plan: Option<&str>) -> Vec<DocumentLine>
     field("name", candidate.name.clone());
     field("job", candidate.job_id.clone());
     field("path", candidate.path.as_ref().map(|path| path.display().to_string()));
-    field("size", (candidate.bytes > 0).then(|| size(candidate.bytes)));
-    field("age", candidate.age_ms.map(|ms| duration(ms.unsigned_abs())));
+    field("size", (candidate.bytes > 0).then(|| human::size(candidate.bytes)));
+    field("age", candidate.age_ms.map(|ms| human::duration(ms.unsigned_abs())));
     field("plan", plan.map(str::to_owned));
     lines
 }
@@ -171,17 +173,18 @@ impl Document for WhyOrphan {
     fn lines(&self, now: Timestamp) -> Vec<DocumentLine> {
         let mut lines = vec![DocumentLine::field("verdict", self.verdict)];
         lines.extend(self.reason.as_ref().map(|reason| DocumentLine::field("against it", reason)));
-        lines.extend(lines_of(&self.candidate, self.plan_id.as_deref()));
-        lines.extend(self.taken_at.map(|at| DocumentLine::field("scanned", ago(now, at))));
+        lines.extend(self.candidate.iter().flat_map(|c| lines_of(c, self.plan_id.as_deref())));
+        lines.extend(self.taken_at.map(|at| DocumentLine::field("scanned", human::ago(now, at))));
         lines.push(DocumentLine::toned("Checks, made just now", Tone::Strong));
-        lines.extend(checks_of(&self.candidate));
+        lines.extend(self.candidate.iter().flat_map(checks_of));
+        lines.extend(past_lines(&self.past, now));
         lines
     }
 
     fn actions(&self) -> Vec<Action> {
-        let CandidateEntry { id, bytes, .. } = &self.candidate;
+        let Some(CandidateEntry { id, bytes, .. }) = &self.candidate else { return Vec::new() };
         let plan = self.plan_id.as_deref().filter(|_| self.verdict == OrphanVerdict::Orphan.as_str());
-        let remove = |plan| Action::remove_orphans(plan, std::slice::from_ref(id), &size(*bytes));
+        let remove = |plan| Action::remove_orphans(plan, std::slice::from_ref(id), &human::size(*bytes));
         plan.map(remove).into_iter().collect()
     }
 }

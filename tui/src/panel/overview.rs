@@ -12,12 +12,11 @@ use recovery::report::cleanup::CleanupCounts;
 use recovery::report::dashboard::Dashboard;
 use recovery::report::status::{State, Status};
 use recovery::report::{Finding, Severity};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::finding::{document, why};
 use crate::action::{Action, Meant, meant};
 use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone, has};
-use crate::text::duration;
 
 /// How far a recovery is.
 #[derive(Debug, Clone)]
@@ -418,8 +417,8 @@ fn phase_document(phase: &PhaseProgress) -> Text {
     field("critical", phase.critical.then(|| "yes: when it fails the recovery stops".to_owned()));
     field("done", Some(format!("{}{total} {}", phase.done, phase.unit)));
     field("tries", Some(phase.attempts.to_string()));
-    field("took", phase.started_at.map(|_| duration(phase.duration_ms)));
-    field("rest", phase.remaining_ms.map(|ms| format!("about {}", duration(ms))));
+    field("took", phase.started_at.map(|_| human::duration(phase.duration_ms)));
+    field("rest", phase.remaining_ms.map(|ms| format!("about {}", human::about(ms))));
     field("says", phase.message.clone());
     if phase.carried_over {
         lines

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use recovery::report::queue::{QueueStatus, Waiting};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use super::jobs::actions;
 use crate::action::Action;
 use crate::listing::{Cell, Column, Listing, Object, Open, Tone};
-use crate::text::ago;
 
 const COLUMNS: &[Column] = &[
     Column::number("PLACE", 6, 0),
@@ -30,8 +29,8 @@ pub struct Queue {
 fn waits_for(waiting: &Waiting, now: Timestamp) -> Cow<'_, str> {
     match (&waiting.waiting_for, waiting.not_before.filter(|at| *at > now)) {
         (Some(object), _) => (&**object).into(),
-        (None, Some(at)) => format!("its time, {}", ago(now, at)).into(),
-        (None, None) => "its turn".into(),
+        (None, Some(at)) => format!("its start {}", human::ago(now, at)).into(),
+        (None, None) => "a free worker".into(),
     }
 }
 

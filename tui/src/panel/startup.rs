@@ -8,19 +8,18 @@ use recovery::report::startup::{
     CleanupLog, Operation, StartupDetection, StartupHistory, StartupLogReport, StartupOperations,
 };
 use recovery::startup::{StartupEntry, StartupOutcome};
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Open, Text, Tone};
-use crate::text::{ago, duration};
 
 const COLUMNS: &[Column] = &[
-    Column::number("STARTED", 9, 0),
+    Column::number("STARTED", 11, 0),
     Column::new("BY", 10, 2),
     Column::new("OUTCOME", 10, 0),
     Column::new("PHASE", 12, 1).growing(1),
     Column::number("DONE", 4, 3),
-    Column::number("TOOK", 7, 1),
+    Column::number("TOOK", 11, 1),
     Column::number("FINDINGS", 8, 3),
     Column::new("ID", 12, 4).growing(2),
 ];
@@ -74,7 +73,7 @@ impl Listing for Startups {
     fn cell(&self, row: usize, column: usize, now: Timestamp) -> Cell<'_> {
         let startup = self.startup(row);
         match column {
-            0 => Cell::plain(startup.started_at.map_or_else(|| "?".to_owned(), |at| ago(now, at))),
+            0 => Cell::plain(startup.started_at.map_or_else(|| "?".to_owned(), |at| human::ago(now, at))),
             1 => Cell::plain(startup.by.as_deref().unwrap_or("not known")),
             2 => Cell::toned(startup.outcome.as_str(), tone_of(startup.outcome)),
             3 => Cell::plain(startup.phase.as_deref().unwrap_or_default()),
@@ -155,12 +154,12 @@ impl Listing for Startups {
 }
 
 fn took(ms: i64) -> String {
-    duration(u64::try_from(ms).unwrap_or(0))
+    human::duration(u64::try_from(ms).unwrap_or(0))
 }
 
 fn line_of(operation: &Operation) -> DocumentLine {
     let status = operation.status.map_or("not recorded", |status| status.word());
-    let took = operation.duration_ms.map_or_else(String::new, |ms| format!(" in {}", duration(ms)));
+    let took = operation.duration_ms.map_or_else(String::new, |ms| format!(" in {}", human::duration(ms)));
     let message = operation.message.as_ref().map_or_else(String::new, |text| format!(": {text}"));
     DocumentLine {
         text: format!("  {:<10} {status}{took}{message}", operation.phase),

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use recovery::report::webhooks::{
     DeliveryLogEntry, DeliveryLogReport, DeliveryStatus, EndpointLine, PendingDeliveries, PendingDelivery,
 };
-use recovery::state::Timestamp;
+use recovery::state::{Timestamp, human};
 
 use crate::action::Action;
 use crate::listing::{Cell, Column, DocumentLine, Listing, Object, Open, Text, Tone};
-use crate::text::{ago, duration};
 
 const COLUMNS: &[Column] = &[
     Column::new("STATUS", 9, 0),
     Column::new("JOB", 14, 0).growing(1),
     Column::new("EVENT", 14, 4),
     Column::number("TRIES", 5, 2),
-    Column::number("NEXT TRY", 9, 2),
+    Column::number("NEXT TRY", 11, 2),
     Column::new("TO", 20, 1).growing(2),
     Column::new("LAST ERROR", 16, 3).growing(2),
 ];
@@ -77,7 +76,7 @@ impl Listing for Webhooks {
             1 => Cell::plain(job_of(delivery)),
             2 => Cell::plain(delivery.event),
             3 => Cell::plain(delivery.attempts.to_string()),
-            4 => Cell::plain(delivery.next_try_at.map_or_else(String::new, |at| ago(now, at))),
+            4 => Cell::plain(delivery.next_try_at.map_or_else(String::new, |at| human::ago(now, at))),
             5 => Cell::plain(&*delivery.url),
             6 => Cell::toned(delivery.last_error.as_deref().unwrap_or_default(), Tone::Quiet),
             _ => Cell::plain(""),
@@ -111,7 +110,7 @@ impl Listing for Webhooks {
         ];
         let open = self.pending.by_endpoint.iter().filter(|e| e.circuit == "open").count();
         if open > 0 {
-            cells.push(Cell::toned(format!("{open} endpoints are given a rest"), Tone::Warning));
+            cells.push(Cell::toned(format!("{} paused", human::count(open, "endpoint")), Tone::Warning));
         }
         cells
     }
@@ -180,7 +179,7 @@ fn rest(endpoint: &EndpointLine) -> DocumentLine {
 fn line_of(entry: &DeliveryLogEntry) -> DocumentLine {
     let code = entry.status_code.map_or_else(String::new, |code| format!(" {code}"));
     let error = entry.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-    let took = duration(entry.duration_ms);
+    let took = human::duration(entry.duration_ms);
     let text = format!("  {:>3} {} {}{code} in {took}{error}", entry.attempt, entry.at, entry.outcome);
     DocumentLine { text, tone: Tone::Plain, indent: 6 }
 }

@@ -244,8 +244,12 @@ impl DirectorySource {
             let world = World::look(&this.dir, &this.scanning, queue).map_err(|e| sentence(&e))?;
             let liveness = |id: &JobId, claim| holders.liveness(id, claim);
             let explained = explain(&world, &liveness, Asked::Candidate(id)).map_err(|e| sentence(&e))?;
-            let explained = explained.ok_or_else(|| format!("the last scan has no candidate {id}"))?;
-            Ok(Arc::new(WhyOrphan::new(&explained)) as Arc<dyn Document>)
+            let why = match explained {
+                Some(explained) => WhyOrphan::new(&this.dir, &explained),
+                None => WhyOrphan::of_removed(&this.dir, id)
+                    .ok_or_else(|| format!("the last scan has no candidate {id}"))?,
+            };
+            Ok(Arc::new(why) as Arc<dyn Document>)
         })
     }
 }

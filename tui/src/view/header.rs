@@ -3,11 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use recovery::state::human;
 
 use super::theme::Theme;
 use crate::listing::Tone;
 use crate::model::{Lost, Model, View};
-use crate::text::{clock, duration, fit, width};
+use crate::text::{clock, fit, width};
 
 /// Below so many columns everything is said in fewer words.
 const NARROW: usize = 60;
@@ -68,7 +69,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
 /// Since when nobody answers, what that means for what is shown, and who it is.
 fn lost_since(lost: &Lost, model: &Model, room: usize) -> String {
     let ms = u64::try_from(model.now.millis_since(lost.since)).unwrap_or(0);
-    let so_long = if ms < 60_000 { format!("{} s", ms / 1_000) } else { duration(ms) };
+    let so_long = human::duration(ms / 1000 * 1000);
     let since = format!("since {}, {so_long}", clock(lost.since));
     match model.read_at {
         None => format!("{since}  {}", model.setting.source),

@@ -6,6 +6,7 @@ use ratatui::text::{Line as TextLine, Span, Text};
 use recovery::queue::Counts;
 use recovery::recovery::{PhaseProgress, PhaseStatus};
 use recovery::report::dashboard::Dashboard;
+use recovery::state::human;
 
 use super::layout::first_line;
 use super::table::nothing_yet;
@@ -14,7 +15,7 @@ use crate::listing::{Listing, Tone};
 use crate::model::Model;
 use crate::panel::finding::tone_of;
 use crate::panel::overview::{Besides, Line, Overview};
-use crate::text::{ago, duration, fit, pad, safe, size, width, wrapped};
+use crate::text::{fit, pad, safe, width, wrapped};
 
 /// From this height on everything is told; below only state, next step, and the lines.
 const TALL: u16 = 14;
@@ -82,7 +83,7 @@ fn head(
     let sentence = match progress.is_running() {
         true => {
             let over = progress.phases.iter().filter(|p| p.status.is_over()).count();
-            format!("a recovery is under way: {over} of {} phases are done", progress.phases.len())
+            format!("a recovery is running: {over} of {} phases are done", progress.phases.len())
         }
         false => status.map_or_else(|| "reading …".to_owned(), |status| status.status.clone()),
     };
@@ -106,9 +107,13 @@ fn head(
     let recovery = match progress.outcome {
         None => "none yet".to_owned(),
         Some(outcome) => {
-            let when = progress.started_at.map_or_else(String::new, |at| format!(", {}", ago(model.now, at)));
-            let took = duration(progress.elapsed_ms(model.now));
-            format!("{} by {} in {took}{when}", outcome.word(), progress.purpose)
+            let when =
+                progress.started_at.map_or_else(String::new, |at| format!(", {}", human::ago(model.now, at)));
+            let took = human::duration(progress.elapsed_ms(model.now));
+            match progress.is_running() {
+                true => format!("started by {}{when}", progress.purpose),
+                false => format!("{} by {} in {took}{when}", outcome.word(), progress.purpose),
+            }
         }
     };
     let tone = progress.outcome.map_or(Tone::Quiet, tone_of_outcome);
@@ -152,7 +157,7 @@ fn besides(overview: &Overview, dashboard: &Dashboard) -> String {
     told(under_way, many(under_way, "cleanup"));
     told(cleanups.parked, format!("{} parked", many(cleanups.parked, "cleanup")));
     if let Some((n, bytes)) = orphans {
-        told(n, format!("{} ({} safe to remove)", many(n, "orphan"), size(bytes)));
+        told(n, format!("{} ({} safe to remove)", many(n, "orphan"), human::size(bytes)));
     }
     if let Some(webhooks) = dashboard.status.webhooks {
         let under_way = webhooks.total() - webhooks.parked;
@@ -279,7 +284,7 @@ impl Tree {
 const GLYPH: usize = 2;
 const STATE: usize = 11;
 const TRIES: usize = 6;
-const TIME: usize = 8;
+const TIME: usize = 12;
 const REST: usize = 9;
 
 /// How the columns of a phase are shared out at a width; 0 leaves a column out.
@@ -304,8 +309,8 @@ impl Columns {
             given
         };
         let time = give(TIME);
-        let bar = give(if total >= 100 { 14 } else { 10 });
-        let items = if total >= 70 { give(if total >= 110 { 22 } else { 15 }) } else { 0 };
+        let bar = give(if total >= 100 { 14 } else { 8 });
+        let items = if total >= 70 { give(if total >= 110 { 22 } else { 12 }) } else { 0 };
         let rest = give(REST);
         let tries = give(TRIES);
         let message = if left >= 12 { left } else { 0 };
@@ -339,7 +344,7 @@ fn phase_line(
     let style = theme.tone(tone_of_phase(phase.status));
     let tries = if phase.attempts > 1 { phase.attempts.to_string() } else { String::new() };
     let rest = phase.remaining_ms.filter(|_| phase.status == PhaseStatus::Running);
-    let rest = rest.map_or_else(String::new, |ms| format!("~{}", duration(ms)));
+    let rest = rest.map_or_else(String::new, |ms| format!("~{}", human::about(ms)));
     let cell = |text: &str, columns: usize| match columns {
         0 => Span::raw(""),
         // The last column of each cell stays blank, so that two long ones do not touch.
@@ -384,5 +389,5 @@ fn items(phase: &PhaseProgress, columns: usize) -> String {
 }
 
 fn elapsed(phase: &PhaseProgress, elapsed_ms: u64) -> String {
-    phase.started_at.map_or_else(String::new, |_| duration(elapsed_ms))
+    phase.started_at.map_or_else(String::new, |_| human::duration(elapsed_ms))
 }

@@ -320,6 +320,7 @@ fn audit(names: Names, count: usize) -> Audit {
         object: format!("lock:{}", names.name(i)),
         result: if i % 4 == 3 { Outcome::Failed } else { Outcome::Done },
         detail: names.name(i + 2),
+        evidence: Vec::new(),
         source: "trail",
         seq: i as u64,
     };

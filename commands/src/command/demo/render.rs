@@ -1,6 +1,7 @@
 //! The report as text: one screen that reads from top to bottom.
 
 use recovery::queue::JobStatus;
+use recovery::state::human;
 
 use super::act::DemoReport;
 use super::cast::{CAST, Fate, LOCK_HOLDER, LOCKED_REPOSITORY, Role};
@@ -8,7 +9,7 @@ use super::check::Check;
 use super::facts::{Facts, JobFact, LockFact};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
-use crate::text::{Text, coarse};
+use crate::text::Text;
 
 /// So wide are the lines that are broken.
 const WIDTH: usize = 100;
@@ -151,7 +152,7 @@ fn with_holder(lock: &LockFact) -> String {
 
 fn recovery(text: &mut Text, facts: &Facts) {
     let recovery = &facts.recovery;
-    named(text, "recovery", &format!("{} in {}", recovery.outcome, coarse(recovery.duration_ms)));
+    named(text, "recovery", &format!("{} in {}", recovery.outcome, human::duration(recovery.duration_ms)));
     for (phase, _, message) in recovery.phases.iter().filter(|(_, _, message)| !message.is_empty()) {
         named(text, &format!("  {phase}"), message);
     }
@@ -173,7 +174,7 @@ fn checks(text: &mut Text, checks: &[Check]) {
 }
 
 fn verdict(text: &mut Text, report: &DemoReport) {
-    let time = coarse(report.duration_ms);
+    let time = human::duration(report.duration_ms);
     let lost: usize = report.checks.iter().map(|c| c.failures.len()).sum();
     if report.ok {
         let jobs = report.facts.acknowledged.len();

@@ -6,6 +6,9 @@ const READ_TIME_MS = 20_000;
 /** So many answers are remembered, so that those which have not changed are not sent again. */
 const REMEMBERED = 24;
 
+/** Where the daemon is: a proxy may offer it below a path of its own. */
+const BASE = new URL("..", import.meta.url);
+
 const remembered = new Map();
 let role = null;
 
@@ -45,10 +48,10 @@ export function address(path, query = {}) {
   return text ? `${path}?${text}` : path;
 }
 
-/** Sends a request with the token; the response, whatever its status. Throws `Unreachable`, or `Refused` after too long. */
+/** Sends a request with the token to a path from the root of the daemon; the response, whatever its status. Throws `Unreachable`, or `Refused` after too long. */
 export async function send(method, target, { headers = {}, body, signal } = {}) {
   try {
-    const response = await fetch(target, {
+    const response = await fetch(new URL(target.slice(1), BASE), {
       method,
       headers: { Authorization: `Bearer ${token.get() ?? ""}`, ...headers },
       body,

@@ -159,7 +159,9 @@ class Confirmation {
   typedField() {
     const { typed } = this.action;
     if (!typed) return null;
-    const label = ["This cannot be taken back. Type ", h("bdi", { class: "to-type" }, typed), " to confirm"];
+    // What an action can undo, its own text says.
+    const undo = this.action.undo ? "Type " : "This cannot be undone. Type ";
+    const label = [undo, h("bdi", { class: "to-type" }, typed), " to confirm"];
     return this.field("typed", label, (value) => (this.typed = value));
   }
 

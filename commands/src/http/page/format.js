@@ -12,20 +12,28 @@ export function plural(n, noun, nouns = `${noun}s`) {
   return `${count(n)} ${n === 1 ? noun : nouns}`;
 }
 
-/** A duration in milliseconds, in its two largest units. */
+// Durations, ages and sizes as the library's `state::human` says them; a test compares the two.
+
+/** A duration in milliseconds: to the tenth of a second below ten, else in its two largest units. */
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
   if (ms < 0) return `−${duration(-ms)}`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  const units = [
-    ["d", 86400],
-    ["h", 3600],
-    ["min", 60],
-    ["s", 1],
-  ];
-  let rest = Math.round(ms / 1000);
-  const first = units.findIndex(([, seconds]) => rest >= seconds);
-  const parts = units.slice(first, first + 2).map(([unit, seconds]) => {
+  if (ms < 1000) return `${Math.floor(ms)} ms`;
+  if (ms < 10000) return `${Math.floor(ms / 100) / 10} s`;
+  return inUnits(ms);
+}
+
+const UNITS = [
+  ["d", 86400],
+  ["h", 3600],
+  ["min", 60],
+  ["s", 1],
+];
+
+function inUnits(ms) {
+  let rest = Math.floor(ms / 1000);
+  const first = UNITS.findIndex(([, seconds]) => rest >= seconds);
+  const parts = UNITS.slice(first, first + 2).map(([unit, seconds]) => {
     const n = Math.floor(rest / seconds);
     rest -= n * seconds;
     return n > 0 ? `${n} ${unit}` : "";
@@ -33,24 +41,27 @@ export function duration(ms) {
   return parts.filter(Boolean).join(" ");
 }
 
-/** How long before `now` (milliseconds) something was, or in what time it will be. */
+/** How long before `now` (milliseconds) something was, or in what time it will be: in one unit, of which there are two. */
 export function ago(time, now) {
   if (!time) return "–";
   const ms = now - Date.parse(time);
-  if (Math.abs(ms) < 1000) return "now";
-  return ms > 0 ? `${duration(ms)} ago` : `in ${duration(-ms)}`;
+  const far = Math.floor(Math.abs(ms) / 1000);
+  if (far < 1) return "now";
+  const [unit, seconds] = UNITS.find(([, seconds]) => far >= 2 * seconds) ?? ["s", 1];
+  const distance = `${Math.floor(far / seconds)} ${unit}`;
+  return ms > 0 ? `${distance} ago` : `in ${distance}`;
 }
 
 /** A size in bytes, in binary units. */
 export function bytes(n) {
   if (n === null || n === undefined) return "–";
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let at = 0;
   while (n >= 1024 && at < units.length - 1) {
     n /= 1024;
     at += 1;
   }
-  return `${at === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[at]}`;
+  return `${at === 0 || n >= 100 ? Math.floor(n) : (Math.floor(n * 10) / 10).toFixed(1)} ${units[at]}`;
 }
 
 /** A time of day, with the date when it is not today's. */

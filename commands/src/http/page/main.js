@@ -71,12 +71,12 @@ async function tryToken(event) {
   } catch (error) {
     const isWrong = error.status === 401;
     token.forget();
-    at("door-said").textContent = isWrong ? "This token does not count." : `${error.message}. Try again.`;
+    at("door-said").textContent = isWrong ? "This token is not valid." : `${error.message}. Try again.`;
     at("token").select();
   }
 }
 
-begin({ show, door: () => openDoor("The token does not count any more. Show the new one."), own });
+begin({ show, door: () => openDoor("The token is not valid any more. Enter the new one."), own });
 obeyClicks(document);
 beginKeys();
 at("door").addEventListener("submit", tryToken);

@@ -43,12 +43,13 @@ export function cleanOrphans(planId, candidates) {
     doing: "Remove",
     about: [
       says(
-        "Each check is made anew right before. Folders go to the trash, from where they can be restored for a while; what is of Docker, and processes, cannot be brought back.",
+        "Each check is made anew right before. Folders go to the trash and can be restored from there for a while; removing what is of Docker, and ending processes, cannot be undone.",
       ),
     ],
     line: () => ({ words: ["orphans", "cleanup", "--plan", planId, ...ids.flatMap((id) => ["--id", id])] }),
     request: (given) => post("/api/admin/orphans/cleanup", { plan_id: planId, ids, ...because(given) }),
     rehearses: true,
+    undo: true,
     typed:
       candidates.length === 1 ? candidates[0].object.replace(/^[^:]*:/, "") : `remove ${candidates.length}`,
     told: (r) => [

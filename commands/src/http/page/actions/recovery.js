@@ -21,7 +21,7 @@ export function skipPhase(phase) {
           ? r.dry_run
             ? "It would be passed over; it is "
             : "It is passed over; it was "
-          : "It is over already: it ",
+          : "It has already ended: it ",
         tag(r.was),
         ".",
       ),

@@ -123,7 +123,7 @@ function narrow({ query }) {
 function listed(list, { query }) {
   if (list.jobs.length === 0)
     return nothing(
-      query.status || query.repo ? "No job is like that." : "No job was ever submitted.",
+      query.status || query.repo ? "No jobs match." : "No job was submitted yet.",
       query.status || query.repo ? null : "recoveryctl submit -- COMMAND",
     );
   const resumable = list.jobs.filter((j) => RESUMABLE.includes(j.status)).map((j) => j.job_id);

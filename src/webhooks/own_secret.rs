@@ -1,0 +1,49 @@
+//! `webhooks/signing.secret`: the secret that a state directory signs its deliveries with where the configuration
+//! names none. One line, `whsec_` and 32 random bytes in base64; mode 0600. There is no version: the prefix is that of
+//! Standard Webhooks 1.0.0.
+//!
+//! `init` makes it, and each engine that finds none; so nothing is ever sent without a signature. A file that is not
+//! as it was made ([`Distrust`](crate::state::Distrust)) may be known to others, or chosen by them, and is replaced.
+
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::durable::{DiskError, Tried, replace};
+use crate::state::{Secret, StateDir};
+
+/// Random bytes in a secret.
+const BYTES: usize = 32;
+
+/// The directory's own secret, if it has one that is believed.
+///
+/// # Errors
+/// What the system says.
+pub fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
+    let is_secret = |text: &str| Secret::parse(text).is_some();
+    let held = dir.held_in(&dir.paths.signing_secret(), is_secret)?;
+    Ok(held.ok().and_then(|text| Secret::parse(&text)))
+}
+
+/// The directory's own secret, made first when there is none that is believed. Receivers then need the new one.
+///
+/// # Errors
+/// What the system says.
+pub fn make_own_secret(dir: &StateDir) -> Result<Secret, DiskError> {
+    let path = dir.paths.signing_secret();
+    if let Some(secret) = own_secret(dir)? {
+        // Its maker may have died, or been told of an error, before its name was synced.
+        dir.disk.sync_dir(&dir.paths.webhooks())?;
+        return Ok(secret);
+    }
+    if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        dir.quarantine().take_other(&path, "a folder in a secret's place", &dir.clock.now().to_string())?;
+    }
+    let mut random = [0; BYTES];
+    getrandom::fill(&mut random).map_err(io::Error::from).tried("make a secret for", &path)?;
+    let text = format!("whsec_{}\n", STANDARD.encode(random));
+    replace(&dir.disk, &path, text.as_bytes())?;
+    let made = Secret::parse(&text).ok_or_else(|| io::Error::other("what was made is no secret"));
+    made.tried("make a secret for", &path)
+}
