@@ -166,7 +166,7 @@ fn attempts_are_kept_apart_with_output_exit_and_use() {
     }
     assert_eq!(scene.run(&["jobs", "output", "job"]).ends_with(0).stdout, "out-4\n");
     let text = scene.run(&["jobs", "show", "job"]).ends_with(0).stdout;
-    assert!(text.contains("PEAK") && text.contains("6 bytes"), "{text}");
+    assert!(text.contains("PEAK") && text.contains("6 B"), "{text}");
 }
 
 /// Requeued after its crash, cancelled before it began again, resumed: no number is skipped.

@@ -69,7 +69,8 @@ fn interruption_that_a_killed_supervisor_noted_is_told_by_the_recovery() {
     let scene = Scene::new();
     scene.place.write("config.toml", "[jobs]\nkill_grace = \"1h\"\n");
     let daemon = scene.daemon(1);
-    scene.submit("deaf", &[], "trap '' TERM; echo began >> $W/deaf; while :; do sleep 0.1; done");
+    // One process: a child of it would live on for a moment when it is killed.
+    scene.submit("deaf", &[], "trap '' TERM; echo began >> $W/deaf; exec sleep 600");
     scene.wait_for_witness("deaf");
     daemon.terminate();
     let (supervisor, command) = (scene.supervisor_of("deaf"), scene.command_of("deaf"));

@@ -31,6 +31,8 @@ pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         paths.daemon_lock(),
         paths.admin_token(),
         paths.viewer_token(),
+        paths.signing_secret(),
+        paths.deliver_lock(),
         paths.cleanup_lock(),
         paths.orphans_plan(),
         paths.orphans_lock(),

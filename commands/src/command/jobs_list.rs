@@ -14,7 +14,7 @@ use crate::error::{CliError, Ending};
 use crate::paint::Tone;
 use crate::table::{Cell, Table};
 
-/// List jobs, in the order in which they were submitted
+/// List jobs, the newest first
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only those of this status

@@ -12,7 +12,7 @@ use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
 use crate::text::Text;
 
-/// Give the lock of a repository back whose holder is gone
+/// Give back the lock of a repository whose holder is gone
 ///
 /// The lock of a living holder, or of one whose life cannot be told, needs --force, which says what it
 /// breaks and asks.

@@ -37,7 +37,7 @@ fn a_recovery_is_watched_and_a_phase_of_it_that_hangs_is_skipped() {
     // What is done and what hangs; the phase that hangs is selected.
     terminal.wait_for("webhooks    running");
     let seen = terminal.wait_for("jobs          succeeded");
-    assert!(seen.contains("a on a phase: skip it") && seen.contains("a recovery is under way"), "{seen}");
+    assert!(seen.contains("a on a phase: skip it") && seen.contains("a recovery is running"), "{seen}");
     terminal.press(&["a"]);
     terminal.wait_for("Skip phase webhooks");
     terminal.press(&["Enter"]);

@@ -60,7 +60,11 @@ pub(super) fn damaged(
     let own = ["jobs/waits.job.json", "jobs/waits"];
     let is_its_own = |path: &Path| own.iter().any(|own| path.ends_with(own)) && !jobs.contains_key("waits");
     let mut lost = lost.into_iter();
-    if let Some(lost) = lost.find(|path| !path.starts_with("queue") && !is_its_own(path)) {
+    // A lock that cannot be judged is not given back, and nothing of that is entered.
+    let is_of_release = |path: &Path| file.starts_with("locks") && path.starts_with("audit/log");
+    if let Some(lost) =
+        lost.find(|path| !path.starts_with("queue") && !is_its_own(path) && !is_of_release(path))
+    {
         return Err(format!("{} is gone as well", lost.display()));
     }
     let again = recover(place)?;

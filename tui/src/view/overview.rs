@@ -309,7 +309,7 @@ impl Columns {
             given
         };
         let time = give(TIME);
-        let bar = give(if total >= 100 { 14 } else { 8 });
+        let bar = give(if total >= 100 { 14 } else { 9 });
         let items = if total >= 70 { give(if total >= 110 { 22 } else { 12 }) } else { 0 };
         let rest = give(REST);
         let tries = give(TRIES);

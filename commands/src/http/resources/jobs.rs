@@ -48,12 +48,10 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         required(member("job_ids", Shape::Texts, To::Words, "Which jobs")),
         member("fresh", Shape::Flag, To::Switch("--fresh"), "Begin anew, without the checkpoint"),
     ]),
-    get::<JobList>("/api/jobs", &["jobs", "list"], "The jobs, in the order in which they were submitted")
-        .in_pages()
-        .with(&[
-            query("status", STATUS, To::Option("--status"), "Only those of this status"),
-            query("repo", Shape::Text, To::Option("--repo"), "Only those on this repository"),
-        ]),
+    get::<JobList>("/api/jobs", &["jobs", "list"], "The jobs, the newest first").in_pages().with(&[
+        query("status", STATUS, To::Option("--status"), "Only those of this status"),
+        query("repo", Shape::Text, To::Option("--repo"), "Only those on this repository"),
+    ]),
     Endpoint {
         act: Act::Submit,
         ..post::<SubmitReport>("/api/jobs", &[], "A job enters the queue, durably")
