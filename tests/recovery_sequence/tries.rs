@@ -106,7 +106,7 @@ fn a_wait_for_the_next_try_can_be_ended_from_another_process() {
         let running = scope.spawn(|| run(&dir, &phases, &endless_pauses()).unwrap());
         let waits = || {
             let message = read_current(&dir).and_then(|s| s.phase("locks")?.message.clone());
-            message.is_some_and(|m| m.contains("next try in 3600 s"))
+            message.is_some_and(|m| m.contains("next try in 1 h"))
         };
         wait_for("the wait for the next try", waits);
         let answer = request_retry(&dir, &["locks"], "locks", "uid:0 root", None).unwrap();

@@ -79,6 +79,7 @@ pub const ALL: &[Operation] = &[
     asked::TOKENS,
     asked::TOKENS_FOUND,
     asked::SIGNING_SECRET,
+    asked::SIGNING_SECRET_FOUND,
     asked::ANSWERS,
     daemon::DAEMON,
     daemon::DAEMON_ALONE,
