@@ -217,6 +217,16 @@ impl Command {
         ) && !self.is_offline()
     }
 
+    /// Whether it is a monitoring system's plugin, which has one line and four statuses.
+    fn is_plugin(&self) -> bool {
+        matches!(self, Command::Health(args) if args.is_plugin())
+    }
+
+    /// Whether it only says how all stands.
+    pub(crate) fn is_a_look(&self) -> bool {
+        matches!(self, Command::Health(_) | Command::Status(_))
+    }
+
     /// Whether it needs neither a state directory nor a daemon.
     pub(crate) fn is_offline(&self) -> bool {
         matches!(self, Command::Explain(_) | Command::Completions(_) | Command::Man(_) | Command::Openapi(_))
@@ -331,6 +341,11 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     if is_for_elsewhere(&globals, &cli.command) {
         return match forward(&mut output, &globals, &cli.command, arguments) {
             Ok(status) => status,
+            // Its caller knows no other statuses, and reads one line.
+            Err(error) if cli.command.is_plugin() && !output.is_json() => {
+                output.bytes(plugin_line("UNKNOWN", &error.message()).as_bytes());
+                end(&mut output, Ok(Ending::Command(3)))
+            }
             Err(error) => end(&mut output, Err(error)),
         };
     }
@@ -372,6 +387,8 @@ pub(crate) fn status_of(output: &mut Output, outcome: Result<Ending, CliError>) 
 struct Guess {
     json: bool,
     nagios: bool,
+    /// A command that runs another one, which stands behind `--`, where there is no `--`.
+    runs: Option<&'static str>,
     color: ColorChoice,
 }
 
@@ -388,7 +405,10 @@ impl Guess {
             () => ColorChoice::Auto,
         };
         let has = |word: &str| ours.iter().any(|a| *a == word);
-        Guess { json: has("--json"), nagios: has("health") && has("--nagios"), color }
+        let is_open = ours.len() == arguments.len();
+        let runs = [("submit", "submit"), ("lock", "lock REPO")].into_iter().filter(|_| is_open);
+        let runs = runs.filter(|(word, _)| has(word)).map(|(_, said)| said).next();
+        Guess { json: has("--json"), nagios: has("health") && has("--nagios"), runs, color }
     }
 
     fn clap_color(self) -> clap::ColorChoice {
@@ -424,6 +444,11 @@ fn answer_without_command(error: &clap::Error, guessed: Guess) -> ExitCode {
         return end(&mut output, Ok(Ending::Command(3)));
     }
     output.usage(&rendered);
+    if error.kind() == ClapKind::UnknownArgument
+        && let Some(word) = guessed.runs
+    {
+        output.hint(&format!("put -- before the command: recoveryctl {word} -- CMD [ARG]..."));
+    }
     ExitCode::from(ErrorKind::Usage.status())
 }
 

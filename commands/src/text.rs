@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use clap::builder::StyledStr;
+use recovery::losses::Acknowledged;
 use recovery::report::{Finding, Severity};
 use unicode_width::UnicodeWidthStr;
 
@@ -86,7 +87,12 @@ impl Text {
             let severity = self.paint.tone(tone_of(finding.severity), finding.severity.as_str());
             let object = self.paint.tone(Tone::Strong, &printable(&finding.object));
             let sentence = printable(&finding.sentence);
-            let _ = writeln!(self.text, "{severity}: {object}: {sentence} [{}]", finding.code);
+            let muted =
+                finding.muted_until.map_or_else(String::new, |until| format!(" (muted until {until})"));
+            let _ = writeln!(self.text, "{severity}: {object}: {sentence} [{}]{muted}", finding.code);
+            if let Some(Acknowledged { at, by, reason }) = &finding.acknowledged {
+                self.toned(Tone::Faint, format!("  acknowledged {at} by {by}: {reason}"));
+            }
             if let Some(next) = &finding.next {
                 self.toned(Tone::Faint, format!("  next: {next}"));
             }

@@ -103,7 +103,7 @@ fn a_dry_run_makes_nothing() {
     assert_eq!((&report["dry_run"], &report["imported"]), (&json!(true), &json!(1)));
     assert!(!place.state().exists());
     let text = import(&place, &["--dry-run"]).ends_with(0).stdout;
-    assert!(text.starts_with("would take over 1 jobs"), "{text}");
+    assert!(text.starts_with("would take over 1 job from"), "{text}");
 }
 
 #[test]

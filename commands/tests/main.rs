@@ -5,6 +5,7 @@
 //! the commands that a test starts.
 #![allow(clippy::disallowed_methods)] // Tests make, damage and remove files of their own.
 
+mod agreement;
 mod attempts;
 mod audit;
 mod cleanup;

@@ -49,7 +49,10 @@ fn the_head_of_the_line_is_by_priority_then_by_order() {
     assert_eq!(status["recovered"]["method"], "fresh");
     assert_eq!(status["findings"], json!([]));
     let text = place.run(["queue", "status"]).ends_with(0).stdout;
-    assert!(text.starts_with("HEALTHY\n") && text.contains("no recovery yet"), "{text}");
+    assert!(
+        text.starts_with("the queue's files are healthy\n") && text.contains("no recovery yet"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -120,7 +120,7 @@ fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), E
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };
     let plan = plan(dir)?.ok_or_else(|| out_of_date("there is none that can be read: scan first"))?;
     if request.plan_id.as_ref().is_some_and(|id| *id != plan.plan_id) {
-        return Err(out_of_date("there was another scan since"));
+        return Err(out_of_date(&format!("the newest plan is {}", plan.plan_id)));
     }
     let age = dir.clock.now().millis_since(plan.taken_at);
     if !(0..PLAN_LASTS_MS).contains(&age) {

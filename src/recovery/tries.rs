@@ -84,7 +84,7 @@ impl Attempting {
     fn failed(&self, error: &PhaseError) -> PhaseEnd {
         let (name, why) = (self.phase.name, error.in_one_line());
         let severity = if self.phase.critical { Severity::Critical } else { Severity::Error };
-        let sentence = format!("Phase {name} of the recovery failed: {why}.");
+        let sentence = format!("the phase failed: {why}");
         let finding = Finding::new(&catalogue::PHASE_FAILED, object(name), sentence).with_severity(severity);
         let degraded = vec![DegradedResource { object: object(name), why: why.clone() }];
         PhaseEnd { status: PhaseStatus::Failed, message: Some(why), findings: vec![finding], degraded }
@@ -120,7 +120,7 @@ pub(super) fn cancelled(message: &str) -> PhaseEnd {
 pub(super) fn skipped(phase: Named, asked: Option<&str>) -> PhaseEnd {
     let name = phase.name;
     let by = asked.map_or_else(String::new, |asked| format!(" by {asked}"));
-    let sentence = format!("Phase {name} of the recovery was skipped{by}.");
+    let sentence = format!("the phase was skipped{by}");
     let finding = Finding::new(&catalogue::PHASE_SKIPPED, object(name), sentence);
     // What a critical phase restores cannot be relied on when it did not run.
     let missing = DegradedResource { object: object(name), why: "the critical phase was skipped".to_owned() };

@@ -4,6 +4,7 @@ use super::action::{JobsCondition, Left, RepairAction};
 use super::run::{RepairError, RepairSettings};
 use crate::jobs::{Liveness, Settled, Settlement, reattach, record, would_settle};
 use crate::queue::Queue;
+use crate::report::shell_word;
 use crate::state::StateDir;
 
 pub(super) fn look(
@@ -67,8 +68,7 @@ fn of_settlement(job: &Settled) -> Option<RepairAction> {
 
 fn of_unknown(job: &Settled) -> Option<Left> {
     let Settlement::Unknown { why } = &job.settlement else { return None };
-    let id =
-        shlex::try_quote(&job.job_id.to_string()).map_or_else(|_| "…".into(), std::borrow::Cow::into_owned);
+    let id = shell_word(&job.job_id.to_string());
     Some(Left {
         object: format!("job:{}", job.job_id),
         reason: why.clone(),

@@ -9,6 +9,7 @@ use crate::locks::{
 };
 use crate::queue::JobId;
 use crate::recovery::JobHolders;
+use crate::report::shell_word;
 use crate::state::StateDir;
 use crate::system::{Presence, environment_of, presence};
 
@@ -117,7 +118,7 @@ fn action_of(plan: &LockRepair) -> Option<RepairAction> {
 }
 
 fn left_of(plan: LockRepair) -> Left {
-    let name = shlex::try_quote(&plan.repository).map_or_else(|_| "…".into(), std::borrow::Cow::into_owned);
+    let name = shell_word(&plan.repository);
     Left {
         object: format!("lock:{}", plan.repository),
         reason: plan.reason,

@@ -5,7 +5,7 @@ use super::run::RepairError;
 use crate::durable::log::{Damage, DamageKind};
 use crate::jobs::record;
 use crate::queue::{Examined, examine};
-use crate::state::StateDir;
+use crate::state::{StateDir, human};
 
 pub(super) fn look(dir: &StateDir) -> Result<(QueueCondition, Vec<RepairAction>), RepairError> {
     let found = examine(dir)?;
@@ -50,7 +50,7 @@ fn of_files(found: &Examined) -> Vec<RepairAction> {
         RepairAction::new(
             "cover-gap",
             "queue".to_owned(),
-            format!("records {first} to {last} are in no file that can be read"),
+            format!("{} in no file that can be read", human::numbers("record", *first, *last)),
             "write a snapshot of all that is known, so that replay begins behind the gap".to_owned(),
         )
     });

@@ -5,7 +5,7 @@ use super::run::{RepairError, RepairSettings};
 use crate::durable::is_held;
 use crate::queue::Queue;
 use crate::recovery::recovery_ends;
-use crate::state::StateDir;
+use crate::state::{StateDir, human};
 use crate::webhooks::{DeliveryLog, Problems, Standing, recover};
 
 pub(super) fn look(
@@ -75,7 +75,7 @@ fn of_files(problems: &Problems) -> Vec<RepairAction> {
         RepairAction::new(
             "cover-gap",
             "webhooks".to_owned(),
-            format!("records {first} to {last} are in no file that can be read"),
+            format!("{} in no file that can be read", human::numbers("record", *first, *last)),
             "write what the log says anew, behind the gap".to_owned(),
         )
     });

@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue;
 use super::finding::{Finding, Severity};
+use super::losses;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
 use crate::durable::log::Damage;
+use crate::losses::Losses;
 use crate::queue::{entries_of, is_by_operator, operator_records};
-use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
+use crate::state::{Word, human};
 
 /// One act.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -97,7 +99,9 @@ impl AuditReport {
             Ok(trail) => (trail, Vec::new()),
             Err(e) => (audit::TrailRead::default(), vec![unreadable(&e)]),
         };
-        findings.extend(self::findings(dir, &trail));
+        // What is on the list of losses has its id there, and may have been acknowledged.
+        let known = Losses::read(dir).unwrap_or_default();
+        findings.extend(self::findings(dir, &trail).into_iter().map(|f| losses::as_known(&known, f)));
         // Kept twice when a checkpoint was killed between keeping and dropping, and again.
         let mut kept = HashSet::new();
         let mut entries = Vec::new();
@@ -212,8 +216,10 @@ pub(super) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64
         Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
     });
     let folder = format!("file:{}", dir.paths.audit_log().display());
-    let of_gaps = missing.iter().map(|(first, last)| {
-        let sentence = format!("entries {first} to {last} are in no file that can be read");
+    // The bytes that cannot be read are those entries.
+    let is_told = |first: u64| damage.iter().any(|place| place.after + 1 == first);
+    let of_gaps = missing.iter().filter(|(first, _)| !is_told(*first)).map(|(first, last)| {
+        let sentence = format!("{} in no file that can be read", human::numbers("entry", *first, *last));
         Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
     });
     of_damage.chain(of_gaps).collect()

@@ -118,9 +118,14 @@ impl Finding {
     }
 }
 
+/// A word as a shell takes it.
+#[must_use]
+pub fn shell_word(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| "…".to_owned(), Cow::into_owned)
+}
+
 fn fill(template: &str, object: &str, id: &str) -> String {
     let name = object.split_once(':').map_or(object, |(_, name)| name);
-    let quoted = |text| shlex::try_quote(text).map_or_else(|_| "…".to_owned(), Cow::into_owned);
     // Piece by piece, so that a name that looks like a placeholder stays a name.
     let mut command = String::new();
     let mut rest = template;
@@ -128,8 +133,8 @@ fn fill(template: &str, object: &str, id: &str) -> String {
         command.push_str(&rest[..at]);
         let end = rest[at..].find('}').map_or(rest.len(), |n| at + n + 1);
         match &rest[at..end] {
-            "{object}" => command.push_str(&quoted(object)),
-            "{name}" => command.push_str(&quoted(name)),
+            "{object}" => command.push_str(&shell_word(object)),
+            "{name}" => command.push_str(&shell_word(name)),
             "{id}" => command.push_str(id),
             other => command.push_str(other),
         }

@@ -40,7 +40,7 @@ pub struct FindingGroup {
     pub count: u64,
     /// One of them, in words.
     pub sample: String,
-    /// The command that deals with that one.
+    /// The command that deals with it; where there are several, the one that lists them.
     pub next: Option<String>,
 }
 
@@ -50,6 +50,8 @@ fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
         match groups.iter_mut().find(|group| group.code == *finding.code) {
             Some(group) => {
                 group.count += 1;
+                // What deals with one of them does not deal with all.
+                group.next = Some(format!("recoveryctl findings --code {}", group.code));
                 group.severity = group.severity.max(finding.severity);
             }
             None => groups.push(FindingGroup {

@@ -270,7 +270,13 @@ fn of_condition(object: &str, attempt: u32, condition: &Condition) -> Finding {
             ),
         ),
     };
-    Finding::new(entry, object, sentence)
+    let finding = Finding::new(entry, object, sentence);
+    match condition {
+        Condition::SupervisorStopped { process } | Condition::CommandStopped { process } => {
+            finding.with_next(format!("kill -CONT {}", process.pid))
+        }
+        _ => finding,
+    }
 }
 
 fn cannot_end(attempt: u32, processes: &[Withstanding]) -> String {
@@ -335,7 +341,8 @@ pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
     let mut found: Vec<Finding> = named.collect();
     let more = ahead.count();
     if more > 0 {
-        let sentence = format!("{more} more jobs have a pause that is longer than it was made for");
+        let sentence =
+            format!("{} with a pause that is longer than it was made for", human::count(more, "more job"));
         let rest = Finding::new(&catalogue::CLOCK_WAS_AHEAD, "jobs", sentence);
         found.push(rest.with_next("recoveryctl jobs list"));
     }

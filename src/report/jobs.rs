@@ -90,6 +90,11 @@ impl JobList {
 pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
     let course = job.course();
     let queued = job.status == JobStatus::Queued;
+    // Of an attempt that has not begun there is nothing to tell yet; that of the one before is among the attempts.
+    let has_begun = job.status == JobStatus::Running
+        || !queued && course.attempts.last().is_none_or(|last| last.attempt == job.attempt);
+    let (started_at, finished_at) = (course.started_at.filter(|_| has_begun), course.finished_at);
+    let (exit_code, signal) = (course.exit_code.filter(|_| has_begun), course.signal.filter(|_| has_begun));
     JobSummary {
         job_id: job.id.to_string(),
         status: job.status.as_str(),
@@ -100,10 +105,10 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
         waiting_for: if queued { waiting_for(state, held, job) } else { None },
         not_before: job.not_before,
         submitted_at: job.submitted_at,
-        started_at: course.started_at,
-        finished_at: course.finished_at,
-        exit_code: course.exit_code,
-        signal: course.signal,
+        started_at,
+        finished_at: finished_at.filter(|_| !queued),
+        exit_code,
+        signal,
         reason: course.reason.clone(),
         title: job.spec().ok().and_then(|s| s.title),
     }

@@ -10,7 +10,7 @@ use super::catalogue::{self, is_loss};
 use super::finding::{Finding, Severity};
 use crate::audit::{self, AuditError, TrailCheck};
 use crate::losses::{self, Found, Loss, Losses, LossesError};
-use crate::state::StateDir;
+use crate::state::{StateDir, human};
 
 /// The name of the audit trail's mark.
 const AUDIT: &str = "audit";
@@ -55,7 +55,8 @@ impl Look {
     pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> Look {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
-            let sentence = format!("records {} to {marked} are in no file that can be read", last_seq + 1);
+            let sentence =
+                format!("{} in no file that can be read", human::numbers("record", last_seq + 1, marked));
             self.findings.push(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence));
         }
         self.mark_queue(last_seq);
@@ -111,6 +112,11 @@ fn found(finding: &Finding) -> Found {
 
 /// The numbers of a sentence that tells of a gap.
 fn gap_in(sentence: &str) -> Option<(u64, u64)> {
+    let sentence = sentence.strip_suffix(" in no file that can be read")?;
+    if let Some(rest) = sentence.strip_prefix("entry ") {
+        let number = rest.split_once(' ')?.0.parse().ok()?;
+        return Some((number, number));
+    }
     let (first, rest) = sentence.strip_prefix("entries ")?.split_once(" to ")?;
     Some((first.parse().ok()?, rest.split_once(' ')?.0.parse().ok()?))
 }
@@ -133,6 +139,11 @@ pub fn open(known: &Losses, look: &Look) -> Vec<Finding> {
 #[must_use]
 pub fn is_known(known: &Losses, finding: &Finding) -> bool {
     is_loss(&finding.code) && known.known(&found(finding)).is_some()
+}
+
+/// A finding of a loss as the list has it, if it does.
+pub(super) fn as_known(known: &Losses, finding: Finding) -> Finding {
+    known.known(&found(&finding)).map_or(finding, of_loss)
 }
 
 /// Those that somebody has acknowledged, the newest first.

@@ -34,6 +34,6 @@ pub mod why_job;
 pub mod why_lock;
 pub mod why_orphan;
 
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Severity, shell_word};
 use held::with_liveness;
 pub use held::{held_repositories, lock_of};

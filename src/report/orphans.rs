@@ -1,16 +1,19 @@
 //! Orphans: the plan of a scan, what carrying it out did, and the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::catalogue;
 use super::finding::Finding;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
-use crate::orphans::{Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed, plan, trashed};
-use crate::state::{StateDir, Timestamp};
+use crate::orphans::{
+    Candidate, Check, Executed, LogEntry, OrphanKind, Plan, Trashed, entries, plan, trashed,
+};
+use crate::state::{StateDir, Timestamp, human};
 
 /// `scan`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -138,6 +141,31 @@ impl CandidatesReport {
             trash,
         })
     }
+}
+
+/// So many orphans are named one by one.
+const NAMED: usize = 20;
+
+/// What the last scan found, whoever asked for it, and nobody has removed since.
+#[must_use]
+pub fn standing(dir: &StateDir) -> Vec<Finding> {
+    let Ok(Some(plan)) = plan(dir) else { return Vec::new() };
+    let since = entries(dir).unwrap_or_default().into_iter().filter(|entry| entry.at >= plan.taken_at);
+    let removed: HashSet<String> = since.filter(|e| e.result == "removed").map(|e| e.id).collect();
+    let left = plan.candidates.iter().filter(|c| !removed.contains(&c.id));
+    let carry_out = format!("recoveryctl orphans cleanup --plan {}", plan.plan_id);
+    let mut found: Vec<Finding> = left.filter_map(Candidate::finding).collect();
+    for finding in found.iter_mut().filter(|f| f.code == catalogue::ORPHAN_FOUND.code) {
+        finding.next = Some(carry_out.clone());
+    }
+    let more = found.len().saturating_sub(NAMED);
+    found.truncate(NAMED);
+    if more > 0 {
+        let sentence = format!("{} in the plan of the last scan", human::count(more, "more orphan"));
+        let rest = Finding::new(&catalogue::ORPHAN_FOUND, "orphans", sentence);
+        found.push(rest.with_next("recoveryctl orphans candidates"));
+    }
+    found
 }
 
 /// The plan of the last scan in figures.

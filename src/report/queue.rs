@@ -13,8 +13,8 @@ use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, r
 use crate::durable::{DiskError, Tried};
 use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
-use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
+use crate::state::{Word, human};
 
 /// The queue at a glance.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -188,7 +188,7 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
         found.push(mend(Finding::new(&catalogue::LOG_RECORD_DAMAGED, file, sentence)));
     }
     for (first, last) in &replayed.log.missing {
-        let sentence = format!("records {first} to {last} are in no file that can be read");
+        let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
         found.push(mend(Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)));
     }
     for (file, why) in &replayed.damaged_snapshots {

@@ -11,8 +11,7 @@ use super::page::{BadCursor, Page, cut_counted};
 use crate::losses::Found;
 use crate::queue::masked_url;
 use crate::recovery::RecoveryRecord;
-use crate::state::Timestamp;
-use crate::state::Word;
+use crate::state::{Timestamp, Word, human};
 use crate::webhooks::{
     Circuit, Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal,
     Standing, Survey, Undelivered, Was,
@@ -249,7 +248,7 @@ pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
     let parked: Vec<&Undelivered> = survey.undelivered.iter().filter(|u| u.is_parked()).collect();
     found.extend(parked.iter().take(NAMED).map(|u| parked_finding(u)));
     if let Some(more) = parked.len().checked_sub(NAMED).filter(|n| *n > 0) {
-        let sentence = format!("{more} more deliveries are parked");
+        let sentence = format!("{} parked", human::count(more, "more delivery"));
         let finding = Finding::new(&catalogue::WEBHOOK_PARKED, "webhooks", sentence);
         found.push(finding.with_next("recoveryctl retry webhook --all-parked"));
     }
@@ -257,11 +256,10 @@ pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
     let due: HashSet<&str> = due.map(|u| u.delivery.target.endpoint.as_str()).collect();
     let circuits = survey.circuits.iter();
     found.extend(circuits.map(|(name, circuit)| circuit_finding(name, circuit, &due, survey.at)));
-    let waiting = survey.undelivered.len() - parked.len();
+    let waiting = survey.undelivered.iter().filter(|u| u.is_due(survey)).count();
     if waiting > 0 && !is_delivering {
-        let deliveries =
-            if waiting == 1 { "1 delivery waits" } else { &format!("{waiting} deliveries wait") };
-        let sentence = format!("{deliveries}, and nobody delivers");
+        let wait = if waiting == 1 { "is" } else { "are" };
+        let sentence = format!("{} {wait} due, and nobody delivers", human::count(waiting, "delivery"));
         found.push(Finding::new(&catalogue::WEBHOOK_NOBODY_DELIVERS, "webhooks", sentence));
     }
     found
@@ -276,7 +274,7 @@ fn circuit_finding(endpoint: &str, circuit: &Circuit, due: &HashSet<&str>, now: 
     } else {
         "the next comes as soon as somebody delivers and one is due".to_owned()
     };
-    let sentence = format!("{} attempts in a row failed{because}; {next}", circuit.failures);
+    let sentence = format!("{} in a row failed{because}; {next}", human::count(circuit.failures, "attempt"));
     Finding::new(&catalogue::WEBHOOK_CIRCUIT_OPEN, format!("endpoint:{endpoint}"), sentence)
 }
 

@@ -153,9 +153,9 @@ fn of_running(judgement: &Judgement) -> &'static str {
         (Verdict::Adopted { .. }, _) => "the process that was taken over lives",
         (_, Liveness::Alive) => "its supervisor lives",
         (_, Liveness::Unknown) => "neither its life nor its death can be proven",
-        (Verdict::Ended(_), _) => "it has ended, and that is not recorded yet: a daemon or `recover` does",
-        (Verdict::NeverStarted, _) => "it was claimed and never begun: a daemon or `recover` gives it back",
-        (_, Liveness::Dead) => "it has vanished, and that is not recorded yet: a daemon or `recover` does",
+        (Verdict::Ended(_), _) => "it has ended, and no daemon has recorded that yet",
+        (Verdict::NeverStarted, _) => "it was claimed and never begun, and no daemon has given it back yet",
+        (_, Liveness::Dead) => "it has vanished, and no daemon has recorded that yet",
     }
 }
 
@@ -175,7 +175,8 @@ fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
             format!("; {} are ahead of it, job {} first", human::count(ahead.len(), "job"), first.id)
         }
     };
-    let starts_jobs = |path| is_held(path).unwrap_or(true);
+    // Nobody holds what is not there.
+    let starts_jobs = |path| is_held(path).unwrap_or_else(|e| !e.is_not_found());
     let has_starter =
         [dir.paths.daemon_lock(), dir.paths.scheduling_lock()].iter().any(|path| starts_jobs(path));
     let nobody = if has_starter { "" } else { "; no daemon runs that would start it" };

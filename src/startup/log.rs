@@ -90,6 +90,12 @@ impl StartupLog {
         Ok(log)
     }
 
+    /// Whether all of it could be read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty() && self.damaged_files.is_empty()
+    }
+
     /// The startups, oldest first.
     pub fn startups(&self) -> impl DoubleEndedIterator<Item = &StartupEntry> {
         self.records.iter().filter_map(|(_, record)| match record {

@@ -68,11 +68,35 @@ pub fn size(bytes: u64) -> String {
 /// A number with its noun: `1 job`, `2 jobs`, `2 entries`.
 #[must_use]
 pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
-    let n = n.try_into().unwrap_or(u64::MAX);
-    match (n, noun.strip_suffix('y')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{n} {stem}ies"),
-        _ => format!("{n} {noun}s"),
+    match n.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        n => format!("{n} {}", plural(noun)),
+    }
+}
+
+fn plural(noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ => format!("{noun}s"),
+    }
+}
+
+/// Things by their numbers, as what a sentence is about: `record 3 is`, `records 3 to 5 are`.
+#[must_use]
+pub fn numbers(noun: &str, first: u64, last: u64) -> String {
+    match first == last {
+        true => format!("{noun} {first} is"),
+        false => format!("{} {first} to {last} are", plural(noun)),
+    }
+}
+
+/// A number with a unit that is written in the plural: `1 job` of `jobs`, `2 entries` of `entries`.
+#[must_use]
+pub fn of_unit(n: u64, unit: &str) -> String {
+    match (n, unit.strip_suffix("ies"), unit.strip_suffix('s')) {
+        (1, Some(stem), _) => format!("1 {stem}y"),
+        (1, None, Some(one)) => format!("1 {one}"),
+        _ => format!("{n} {unit}"),
     }
 }
 
@@ -120,5 +144,8 @@ mod tests {
             [count(1, "entry"), count(2, "entry"), count(2, "day")],
             ["1 entry", "2 entries", "2 days"]
         );
+        let of_units = [of_unit(1, "deliveries"), of_unit(1, "jobs"), of_unit(0, "jobs")];
+        assert_eq!(of_units, ["1 delivery", "1 job", "0 jobs"]);
+        assert_eq!([numbers("entry", 1, 1), numbers("entry", 1, 2)], ["entry 1 is", "entries 1 to 2 are"]);
     }
 }

@@ -20,7 +20,7 @@ use crate::durable::log::{
 };
 use crate::durable::{DiskError, LockError};
 use crate::losses::{self, Found, LossesError};
-use crate::state::{StateDir, Timestamp};
+use crate::state::{StateDir, Timestamp, human};
 use crate::system::Host;
 
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -98,7 +98,7 @@ impl Problems {
             lost(format!("file:{}", d.path.display()), sentence)
         });
         let of_gaps = self.missing.iter().map(move |(first, last)| {
-            let sentence = format!("records {first} to {last} are in no file that can be read");
+            let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
             lost("webhooks".to_owned(), sentence)
         });
         of_damage.chain(of_gaps)

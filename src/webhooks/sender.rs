@@ -201,13 +201,23 @@ fn failed(error: reqwest::Error) -> Answer {
     let text = match (error.is_timeout(), error.is_connect()) {
         (true, true) => "no connection in time".to_owned(),
         (true, false) => "no answer in time".to_owned(),
-        (false, _) => in_one_line(&error),
+        // What stands above it is how the client is built.
+        (false, true) => causes(&error)
+            .last()
+            .map_or_else(|| error.to_string(), |e| format!("no connection: {}", plain(e))),
+        (false, false) => in_one_line(&error),
     };
     Answer { error: Some(refused.unwrap_or(text)), is_refused, is_hopeless, ..Answer::default() }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&e| e.source())
+}
+
+/// Without the number that the system has for it.
+fn plain(error: &(dyn Error + 'static)) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(text, _)| text.to_owned())
 }
 
 fn in_one_line(error: &(dyn Error + 'static)) -> String {

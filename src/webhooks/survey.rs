@@ -21,6 +21,20 @@ pub struct Undelivered {
 }
 
 impl Undelivered {
+    /// Whether it would be sent now: nobody asked for a pause, and none is left of its own.
+    #[must_use]
+    pub fn is_due(&self, survey: &Survey) -> bool {
+        let endpoint = &self.delivery.target.endpoint;
+        let own = self.course.as_ref().and_then(|c| match c.standing {
+            Standing::Waiting { next_try_at, .. } => Some(next_try_at),
+            _ => None,
+        });
+        let wished = survey.wishes.get(endpoint).copied();
+        let circuit = survey.circuits.get(endpoint).map(|c| c.open_until);
+        let is_over = |until: Timestamp| until <= survey.at;
+        !self.is_parked() && [own, wished, circuit].into_iter().flatten().all(is_over)
+    }
+
     /// Whether it waits for an operator.
     #[must_use]
     pub fn is_parked(&self) -> bool {

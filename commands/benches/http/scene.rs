@@ -73,6 +73,7 @@ fn fill(root: &Path) {
             after_crash: None,
             started_at: None,
             ended_by: None,
+            evidence: Vec::new(),
             by_itself: false,
         })
     };

@@ -134,7 +134,10 @@ fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
             ("of", archive.object.clone()),
             ("was in", archive.folder.as_ref().map(|folder| folder.display().to_string())),
             ("made", Some(archive.made_at.to_string())),
-            ("size", Some(format!("{}, {} entries", human::size(archive.bytes), archive.entries))),
+            (
+                "size",
+                Some(format!("{}, {}", human::size(archive.bytes), human::count(archive.entries, "entry"))),
+            ),
             ("file", Some(archive.path.display().to_string())),
         ]);
         for repository in &archive.repositories {
@@ -197,7 +200,7 @@ fn unpack(context: &mut Context, args: &RestoreArgs) -> Result<Ending, CliError>
     context.output.report(&report, |text| {
         let word = if dry_run { "would be unpacked" } else { "was unpacked" };
         let (id, to, size) = (&report.archive_id, report.path.display(), human::size(report.bytes));
-        text.line(format!("{id} {word} into {to}: {} entries, {size}", report.entries));
+        text.line(format!("{id} {word} into {to}: {}, {size}", human::count(report.entries, "entry")));
     });
     Ok(Ending::Done)
 }

@@ -13,6 +13,7 @@ use recovery::state::{StateDir, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::job_ids::{NotUnique, unique};
 use super::jobs::PageArgs;
 use super::status::status_of;
 use crate::context::Context;
@@ -162,15 +163,16 @@ pub(crate) struct RefusedFinding {
 fn acknowledge(context: &mut Context, args: &AckArgs) -> Result<Ending, CliError> {
     let Some(reason) = context.globals().reason.clone().filter(|reason| !reason.trim().is_empty()) else {
         let error = CliError::new(ErrorKind::Usage, "a loss is acknowledged with a reason");
-        return Err(error.code("reason-missing").hint("say why: --reason TEXT"));
+        return Err(error.code("reason-missing").hint("recoveryctl findings ack ID --reason TEXT"));
     };
     let status = status_of(context)?;
     let dir = context.state_dir()?;
+    let before = acknowledged(&Losses::read(&dir)?);
     let look = Look::take(&dir, &Losses::read(&dir)?).with(&status.findings);
     let dry_run = context.is_dry_run();
     let (meant, refused) = match args.all {
         true => (status.findings.iter().filter(|f| f.tells_of_loss()).collect(), Vec::new()),
-        false => sorted(&args.ids, &status.findings),
+        false => sorted(&args.ids, &status.findings, &before),
     };
     if args.all && !dry_run && !meant.is_empty() {
         context.confirm(&format!("{} losses are told no more; acknowledge them all?", meant.len()))?;
@@ -213,21 +215,38 @@ fn acknowledge(context: &mut Context, args: &AckArgs) -> Result<Ending, CliError
 const NO_SUCH: &str = "no-such-finding";
 
 /// Those that can be acknowledged, and why the others cannot.
-fn sorted<'a>(ids: &[String], findings: &'a [Finding]) -> (Vec<&'a Finding>, Vec<RefusedFinding>) {
+fn sorted<'a>(
+    ids: &[String],
+    findings: &'a [Finding],
+    acknowledged: &[Finding],
+) -> (Vec<&'a Finding>, Vec<RefusedFinding>) {
     let (mut meant, mut refused) = (Vec::new(), Vec::new());
     for id in ids {
         let refuse = |code, detail: String| RefusedFinding { id: id.clone(), code, detail };
-        match findings.iter().find(|finding| finding.id == *id) {
+        let known = findings.iter().map(|finding| finding.id.as_str());
+        let found = match unique(known, id) {
+            Ok(whole) => findings.iter().find(|finding| finding.id == whole),
+            Err(NotUnique::Several(ids)) => {
+                refused
+                    .push(refuse("ambiguous-finding", format!("it begins several ids: {}", ids.join(", "))));
+                continue;
+            }
+            Err(NotUnique::Nothing) => None,
+        };
+        match found {
             Some(finding) if finding.tells_of_loss() => meant.push(finding),
             Some(finding) => {
                 let detail = format!(
-                    "{} is so now, and told as long as it is; to keep it from counting: recoveryctl findings mute {} \
+                    "this is no loss, and is told as long as it is so; to silence it: recoveryctl findings mute {} \
                      --for 1d",
-                    finding.object, finding.code
+                    finding.code
                 );
                 refused.push(refuse("not-a-loss", detail));
             }
-            None => refused.push(refuse(NO_SUCH, "there is no finding of this id".to_owned())),
+            None if acknowledged.iter().any(|finding| finding.id == *id) => {
+                refused.push(refuse("acknowledged-before", "it has already been acknowledged".to_owned()));
+            }
+            None => refused.push(refuse(NO_SUCH, "there is no finding with this id".to_owned())),
         }
     }
     (meant, refused)
@@ -246,6 +265,10 @@ fn cmd_mute(context: &mut Context, args: &MuteArgs) -> Result<Ending, CliError> 
         let message = format!("{code} tells of a loss: it cannot be muted, only acknowledged");
         let error = CliError::new(ErrorKind::Refused, message).code("not-to-be-muted");
         return Err(error.hint("recoveryctl findings ack ID --reason TEXT"));
+    }
+    if args.duration.is_zero() {
+        let error = CliError::new(ErrorKind::Usage, "--for needs a duration above zero, such as 2h or 7d");
+        return Err(error.code("duration-zero"));
     }
     let dir = context.state_dir()?;
     let actor = context.actor();

@@ -53,6 +53,11 @@ impl Service {
 }
 
 impl HealthArgs {
+    /// Whether a monitoring system reads it.
+    pub(crate) fn is_plugin(&self) -> bool {
+        self.nagios
+    }
+
     fn service(&self, report: &Health) -> Service {
         let of_state = match report.state {
             State::Healthy | State::Recovering => Service::Ok,
@@ -62,8 +67,20 @@ impl HealthArgs {
             State::Unwatched | State::Degraded => Service::Warning,
             State::SafeMode | State::DataLoss | State::Damaged => Service::Critical,
         };
-        let misses_daemon = self.require_daemon && !report.daemon;
-        if misses_daemon { Service::Critical } else { of_state }
+        if self.misses_daemon(report) { Service::Critical } else { of_state }
+    }
+
+    fn misses_daemon(&self, report: &Health) -> bool {
+        self.require_daemon && !report.daemon
+    }
+
+    /// What the plugin says: the worst, which may be that the daemon is missing, and what leads out.
+    fn told(&self, report: &Health) -> String {
+        let is_calm = matches!(report.state, State::Healthy | State::Attention);
+        match self.misses_daemon(report) && is_calm {
+            true => "no daemon runs; next: recoveryctl daemon".to_owned(),
+            false => told(report),
+        }
     }
 }
 
@@ -85,7 +102,7 @@ pub(crate) fn cmd_health(context: &mut Context, args: &HealthArgs) -> Result<End
             report.queued, report.running, report.findings_total, report.errors_total
         );
         text.line(match args.nagios {
-            true => format!("RECOVERYCTL {} - {} | {figures}", service.word(), told(&report)),
+            true => format!("RECOVERYCTL {} - {} | {figures}", service.word(), args.told(&report)),
             false => format!("{}: {}", report.state.headline(), report.status),
         });
     });

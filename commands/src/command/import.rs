@@ -8,7 +8,7 @@ use recovery::import::{
     TemplateError, take_over,
 };
 use recovery::report::catalogue;
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -82,12 +82,15 @@ fn render(text: &mut Text, report: &ImportReport) {
         0 => String::new(),
         n => format!("; {n} were in the queue already and were left alone"),
     };
-    text.toned(Tone::Strong, format!("{verb} {} jobs from {}{known}", report.imported, report.workspace));
+    text.toned(
+        Tone::Strong,
+        format!("{verb} {} from {}{known}", human::count(report.imported, "job"), report.workspace),
+    );
     text.line(in_words(report));
     jobs(text, report);
     if !report.quarantined.is_empty() {
         text.gap();
-        text.toned(Tone::Warning, format!("{} damaged or unusable job files", report.quarantined.len()));
+        text.toned(Tone::Warning, human::count(report.quarantined.len(), "damaged or unusable job file"));
         for file in &report.quarantined {
             text.line(format!("  {}: {}", file.path, file.reason));
         }
@@ -96,7 +99,7 @@ fn render(text: &mut Text, report: &ImportReport) {
         text.gap();
         text.toned(
             Tone::Strong,
-            format!("{} folders without an owner, left as they are", report.orphans.len()),
+            format!("{} without an owner, left as it is", human::count(report.orphans.len(), "folder")),
         );
         for orphan in &report.orphans {
             let kind = match orphan.kind {

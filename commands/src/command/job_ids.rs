@@ -1,6 +1,9 @@
 //! Which job a text names: its id, the beginning of one, `@last`, `@last-failed`.
 
+use recovery::losses::Losses;
 use recovery::queue::{Job, JobId, JobStatus, QueueState};
+use recovery::report::shell_word;
+use recovery::state::StateDir;
 
 use crate::error::{CliError, ErrorKind};
 
@@ -12,6 +15,25 @@ const NAMED: usize = 3;
 /// The job that a text names, to look at it.
 pub(super) fn find<'a>(state: &'a QueueState, text: &str) -> Result<&'a Job, CliError> {
     look_up(state, text, |_| true)
+}
+
+/// The same; one that is on the list of losses is told as lost.
+pub(super) fn find_or_lost<'a>(
+    dir: &StateDir,
+    state: &'a QueueState,
+    text: &str,
+) -> Result<&'a Job, CliError> {
+    find(state, text).map_err(|error| {
+        let object = format!("job:{text}");
+        let known = Losses::read(dir).unwrap_or_default();
+        let Some(loss) = known.losses.iter().rev().find(|loss| loss.object == object) else { return error };
+        let message = format!("job '{text}' is lost: {}", loss.sentence);
+        let word = shell_word(&object);
+        let list = if loss.acknowledged.is_some() { " --acknowledged" } else { "" };
+        CliError::new(ErrorKind::NotFound, message)
+            .code("job-lost")
+            .hint(format!("recoveryctl findings --object {word}{list}"))
+    })
 }
 
 /// The job that a text names, to change it: of names that users gave, the beginning is not enough. A script that has
@@ -54,6 +76,42 @@ fn ambiguous(text: &str, all: &[&Job]) -> CliError {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let message = format!("'{text}' begins the ids of several jobs: {}{more}", named.join(", "));
     CliError::new(ErrorKind::NotFound, message).code("ambiguous-job").hint("give more of the id")
+}
+
+/// Why a text names nothing.
+#[derive(Debug, PartialEq)]
+pub(super) enum NotUnique {
+    Nothing,
+    /// It begins these.
+    Several(Vec<String>),
+}
+
+/// The id that a text is, or that alone begins so.
+pub(super) fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
+    let mut all: Vec<&str> = ids.filter(|id| id.starts_with(text)).collect();
+    all.sort_unstable();
+    all.dedup();
+    match all.as_slice() {
+        _ if all.contains(&text) => Ok(text.to_owned()),
+        [one] if text.len() >= SHORTEST => Ok((*one).to_owned()),
+        [] | [_] => Err(NotUnique::Nothing),
+        several => Err(NotUnique::Several(several.iter().take(NAMED).map(|id| (*id).to_owned()).collect())),
+    }
+}
+
+/// That a text begins several ids.
+pub(super) fn several(text: &str, ids: &[String]) -> CliError {
+    let message = format!("'{text}' begins several ids: {}", ids.join(", "));
+    CliError::new(ErrorKind::NotFound, message).code("ambiguous-id").hint("give more of the id")
+}
+
+/// The whole of an id that is given, or of its beginning; as it is, where nothing has it.
+pub(super) fn whole<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, CliError> {
+    match unique(ids, text) {
+        Ok(whole) => Ok(whole),
+        Err(NotUnique::Nothing) => Ok(text.to_owned()),
+        Err(NotUnique::Several(ids)) => Err(several(text, &ids)),
+    }
 }
 
 pub(super) fn no_such_job(id: &str) -> CliError {

@@ -36,7 +36,7 @@ fn describe(text: &mut Text, job: &FailedJob, now: Timestamp) {
     let tone = status_of(job.status).map_or(Tone::Plain, tone_of);
     text.toned(tone, format!("{}  {status}: {}{when}", job.job_id, job.reason));
     text.fields(&[
-        ("attempt", Some(format!("{} of {}", job.attempt, job.max_attempts))),
+        ("attempt", Some(job.attempt.to_string())),
         ("repository", job.repository.clone()),
         (
             "checkpoint",

@@ -44,7 +44,7 @@ pub(super) fn list(context: &mut Context, args: &ListArgs) -> Result<Ending, Cli
         context.output.note(if list.total == 0 { "no jobs" } else { "no more jobs" });
     }
     if let Some(cursor) = &list.next_cursor {
-        let shown = format!("{} of {} jobs", list.jobs.len(), list.total);
+        let shown = format!("{} of {}", list.jobs.len(), human::count(list.total, "job"));
         context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
     }
     Ok(Ending::Done)

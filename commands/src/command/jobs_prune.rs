@@ -93,7 +93,7 @@ fn render(text: &mut Text, answer: &PruneAnswer, dir: &StateDir) {
         text.line(format!("{}: cleanup {id} {status}{why}", cleanup.job_id));
     }
     let n = answer.pruned.report.removed.len();
-    let jobs = if n == 1 { "1 job".to_owned() } else { format!("{n} jobs") };
+    let jobs = human::count(n, "job");
     let mib = answer.pruned.report.trash.bytes_freed as f64 / f64::from(1 << 20);
     match answer.dry_run {
         true => text.line(format!("{jobs} would be removed")),

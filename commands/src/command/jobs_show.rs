@@ -5,7 +5,7 @@ use recovery::report::jobs::JobDetail;
 use recovery::report::{held_repositories, lock_of};
 use recovery::state::{Timestamp, human};
 
-use super::job_ids::find;
+use super::job_ids::find_or_lost;
 use super::jobs::{status_of, tone_of};
 use super::submit::{command_line, crash_policy, quoted};
 use crate::context::Context;
@@ -25,7 +25,7 @@ pub(super) struct ShowArgs {
 pub(super) fn show(context: &mut Context, args: &ShowArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
     let queue = context.queue_to_look(&dir)?;
-    let job = find(queue.state(), &args.id)?;
+    let job = find_or_lost(&dir, queue.state(), &args.id)?;
     let held = held_repositories(&dir, queue.state())?;
     let lock = lock_of(&dir, queue.state(), job);
     let detail = JobDetail::new(&dir, queue.state(), &held, job, lock);
@@ -118,7 +118,13 @@ fn fields(detail: &JobDetail, now: Timestamp) -> Vec<(&'static str, Option<Strin
         ),
         (
             "conditions",
-            list(detail.conditions.iter().map(|c| format!("{}: {}", c.condition, c.detail)).collect()),
+            list(
+                detail
+                    .conditions
+                    .iter()
+                    .map(|c| format!("{}: {}", c.condition.replace('_', " "), c.detail))
+                    .collect(),
+            ),
         ),
         ("folder", detail.cwd.clone()),
         ("time limit", detail.timeout_ms.map(human::duration)),

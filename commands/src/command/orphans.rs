@@ -7,6 +7,7 @@ use recovery::queue::Queue;
 use recovery::report::orphans::{CandidatesReport, OrphansCleanup, OrphansLog};
 use recovery::state::{StateDir, human};
 
+use super::job_ids::whole;
 use super::jobs::PageArgs;
 use super::locks::holders;
 use super::orphans_trash::{RestoreArgs, empty, restore};
@@ -127,12 +128,11 @@ fn table(text: &mut Text, report: &CandidatesReport) {
 
 fn cleanup(context: &mut Context, args: &OrphansCleanupArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;
-    let mut request = Request {
-        plan_id: args.plan.clone(),
-        ids: args.ids.clone(),
-        kinds: args.kinds.clone(),
-        dry_run: true,
-    };
+    let known = plan(&dir)?;
+    let known = || known.iter().flat_map(|plan| plan.candidates.iter().map(|c| &*c.id));
+    let ids = args.ids.iter().map(|id| whole(known(), id)).collect::<Result<Vec<String>, _>>()?;
+    let mut request =
+        Request { plan_id: args.plan.clone(), ids: ids.clone(), kinds: args.kinds.clone(), dry_run: true };
     if context.is_dry_run() {
         let report = carry_out(context, &dir, &request)?;
         return show(context, &report, args);
@@ -144,12 +144,13 @@ fn cleanup(context: &mut Context, args: &OrphansCleanupArgs) -> Result<Ending, C
     if let Some(plan) = saved.filter(|p| Some(&p.plan_id) == request.plan_id.as_ref()) {
         let meant = plan.candidates.iter().filter(|c| {
             c.safe
-                && (args.ids.is_empty() || args.ids.contains(&c.id))
+                && (ids.is_empty() || ids.contains(&c.id))
                 && (args.kinds.is_empty() || args.kinds.contains(&c.kind))
         });
         let (count, bytes) = meant.fold((0, 0), |(n, bytes), c| (n + 1, bytes + c.bytes));
         if count > 0 {
-            context.confirm(&format!("remove {count} orphans ({})?", human::size(bytes)))?;
+            let orphans = human::count(count, "orphan");
+            context.confirm(&format!("remove {orphans} ({})?", human::size(bytes)))?;
         }
     }
     let (actor, trail) = (context.actor(), Trail::open(&dir)?);
@@ -195,9 +196,14 @@ fn show(
         for f in &report.failed {
             text.toned(Tone::Bad, format!("failed {}: {}", f.object, f.error));
         }
-        let (removed, refused, failed) = (report.removed.len(), report.refused.len(), report.failed.len());
         let freed = human::size(report.bytes_freed);
-        text.line(format!("{removed} {word}, {refused} refused, {failed} failed; {freed}"));
+        let total = match report.removed.len() {
+            0 => "nothing to remove".to_owned(),
+            n => format!("{word} {}, {freed}", human::count(n, "orphan")),
+        };
+        let others = [(report.refused.len(), "refused"), (report.failed.len(), "failed")];
+        let others = others.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("; {n} {what}"));
+        text.line(total + &others.collect::<String>());
     });
     Ok(if report.refused.is_empty() && report.failed.is_empty() { Ending::Done } else { Ending::Degraded })
 }

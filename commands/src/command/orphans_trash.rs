@@ -6,6 +6,7 @@ use recovery::orphans::{Emptied, TrashError, Trashed, empty_trash, trashed};
 use recovery::state::{StateDir, human};
 use serde::Serialize;
 
+use super::job_ids::whole;
 use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -44,7 +45,9 @@ pub(super) fn restore(context: &mut Context, args: &RestoreArgs) -> Result<Endin
     let (actor, dry_run) = (context.actor(), context.is_dry_run());
     let trail = if dry_run { None } else { Some(Trail::open(&dir)?) };
     let mut report = RestoreReport { restored: Vec::new(), refused: Vec::new(), dry_run };
+    let known: Vec<String> = trashed(&dir)?.into_iter().map(|t| t.id).collect();
     for id in &args.ids {
+        let id = &whole(known.iter().map(String::as_str), id)?;
         let restored = match dry_run {
             true => would_restore(&dir, id),
             false => recovery::orphans::restore(&dir, id, &actor),
@@ -145,7 +148,7 @@ fn do_empty(context: &mut Context, dir: &StateDir, waiting: &[Trashed]) -> Resul
     let settings = scanning(context)?;
     if !waiting.is_empty() {
         let bytes = human::size(waiting.iter().map(|t| t.bytes).sum());
-        context.confirm(&format!("delete {} folders for good ({bytes})?", waiting.len()))?;
+        context.confirm(&format!("delete {} for good ({bytes})?", human::count(waiting.len(), "folder")))?;
     }
     let (actor, trail) = (context.actor(), Trail::open(dir)?);
     let emptied = empty_trash(dir, &settings, true)?;

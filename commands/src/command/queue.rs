@@ -64,7 +64,7 @@ fn status(context: &mut Context) -> Result<Ending, CliError> {
 
 fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
     let tone = if report.state == "healthy" { Tone::Good } else { Tone::Bad };
-    text.toned(tone, report.state.to_uppercase());
+    text.toned(tone, format!("the queue's files are {}", report.state));
     let c = &report.counts;
     let ended = [
         (c.succeeded, "succeeded"),
@@ -87,7 +87,7 @@ fn render_status(text: &mut Text, report: &QueueStatus, now: Timestamp) {
         let mut line = Table::new(&[">PLACE", "JOB", ">PRIO", "REPOSITORY", "WAITS FOR"]);
         for job in &report.head {
             let not_before =
-                job.not_before.filter(|at| *at > now).map(|at| format!("its time, {}", human::ago(now, at)));
+                job.not_before.filter(|at| *at > now).map(|at| format!("its start {}", human::ago(now, at)));
             line.row([
                 Cell::from(job.position.to_string()),
                 Cell::from(&job.job_id),
@@ -118,12 +118,8 @@ fn recovered(report: &QueueStatus, now: Timestamp) -> String {
         (0, 0) => String::new(),
         (records, torn) => format!(", {records} damaged, {} cut", human::size(torn)),
     };
-    let records = r.records_replayed;
-    format!(
-        "{} {from}, {records} records{damaged}, in {}",
-        human::ago(now, at),
-        human::duration(r.duration_ms)
-    )
+    let records = human::count(r.records_replayed, "record");
+    format!("{} {from}, {records}{damaged}, in {}", human::ago(now, at), human::duration(r.duration_ms))
 }
 
 fn metrics(context: &mut Context) -> Result<Ending, CliError> {
@@ -177,7 +173,7 @@ fn snapshot(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> 
         context.output.note("no jobs");
     }
     if let Some(cursor) = &report.next_cursor {
-        let shown = format!("{} of {} jobs", report.jobs.len(), report.total);
+        let shown = format!("{} of {}", report.jobs.len(), human::count(report.total, "job"));
         context.output.hint(&format!("{shown}; go on with --cursor {cursor}"));
     }
     Ok(Ending::Done)

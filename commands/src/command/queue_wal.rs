@@ -35,7 +35,9 @@ fn render(text: &mut Text, report: &WalStatus, clean: bool) {
         report.missing.iter().map(|(first, last)| format!("{first} to {last}")).collect();
     let snapshot = match report.snapshot_seq {
         0 => "none yet".to_owned(),
-        seq => format!("up to record {seq}, {} records since", report.records_since_checkpoint),
+        seq => {
+            format!("up to record {seq}, {} since", human::count(report.records_since_checkpoint, "record"))
+        }
     };
     text.fields(&[
         ("last record", Some(report.last_seq.to_string())),

@@ -177,7 +177,7 @@ pub(crate) fn render(text: &mut Text, record: &RecoveryRecord) {
         table.row([
             Cell::from(phase.phase.clone()),
             Cell::from(phase.status.word()),
-            Cell::from(format!("{} {}", phase.done, phase.unit)),
+            Cell::from(human::of_unit(phase.done, &phase.unit)),
             Cell::from(phase.message.clone().unwrap_or_default()),
         ]);
     }

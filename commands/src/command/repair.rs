@@ -7,7 +7,7 @@ use recovery::audit::{Entry, Trail};
 use recovery::jobs::{AssumeRefused, Settlement, assume_dead};
 use recovery::queue::{JobId, Queue};
 use recovery::repair::{Part, RepairReport, RepairSettings, repair};
-use recovery::state::StateDir;
+use recovery::state::{StateDir, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -112,6 +112,10 @@ fn enter(context: &Context, dir: &StateDir, trail: &Trail, report: &RepairReport
     for act in report.actions.iter().filter(|act| !act.is_in_queue_log) {
         let detail = format!("{}: {}; {}", act.action, act.reason, act.detail);
         let entry = Entry::done(dir.clock.now(), &actor, "repair", act.object.clone(), detail);
+        let entry = match act.object.starts_with("lock:") {
+            true => entry.with_evidence(vec![act.reason.clone(), act.detail.clone()]),
+            false => entry,
+        };
         trail.record(&if act.done { entry } else { entry.failed() })?;
     }
     Ok(())
@@ -203,10 +207,10 @@ fn render(text: &mut Text, answer: &RepairAnswer) {
     }
     let (before, after) = (report.before.problems, report.after.problems);
     if report.dry_run {
-        text.line(format!("{before} problems; nothing was changed"));
+        text.line(format!("{}; nothing was changed", human::count(before, "problem")));
     } else if before == 0 {
         text.toned(Tone::Good, "nothing to repair");
     } else {
-        text.line(format!("{before} problems before, {after} now"));
+        text.line(format!("{} before, {after} now", human::count(before, "problem")));
     }
 }

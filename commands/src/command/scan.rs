@@ -9,10 +9,12 @@ use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
 use recovery::report::page::Page;
 use recovery::report::queue::findings;
+use recovery::report::{Finding, catalogue};
 use recovery::state::{StateDir, human};
 
 use super::locks::holders;
 use super::scan_textfile::write_textfile;
+use super::status::status_of;
 use crate::cleaning::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -68,6 +70,12 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let liveness = |id: &_, claim| holders.liveness(id, claim);
     let mut damage = findings(queue.replayed());
     damage.extend(CleanupState::read(dir, &Page::default())?.findings);
+    // What else cannot be used, or is lost: as the status tells it.
+    let known: Vec<(String, String)> =
+        damage.iter().map(|f| (f.code.to_string(), f.object.clone())).collect();
+    let is_new = |f: &Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
+    let of_files = |f: &Finding| f.tells_of_loss() || f.code == catalogue::LOCK_UNAVAILABLE.code;
+    damage.extend(status_of(context)?.findings.into_iter().filter(|f| of_files(f) && is_new(f)));
     let world = World::look(dir, &settings, &queue)?;
     let make = if context.is_dry_run() { rehearse } else { scan };
     make(&world, &liveness, kinds, damage).map_err(|e| match e {
@@ -87,7 +95,13 @@ fn render(text: &mut Text, report: &ScanReport, only_changes: bool) {
     }
     let (total, protected) = (report.candidates_total, report.protected_total);
     let bytes = human::size(report.bytes_total);
-    text.line(format!("{total} candidates, {protected} of them protected; {bytes} can be given back"));
+    text.line(match total {
+        0 => "no orphans".to_owned(),
+        _ => {
+            let candidates = human::count(total, "candidate");
+            format!("{candidates}, {protected} of them protected; {bytes} can be given back")
+        }
+    });
     match &report.plan_id {
         Some(id) if total > protected => {
             text.line(format!("plan {id}: recoveryctl orphans cleanup --plan {id}"));

@@ -43,9 +43,9 @@ pub(crate) fn cmd_skip(context: &mut Context, args: &SkipArgs) -> Result<Ending,
     context.output.report(&report, |text| {
         let name = &report.phase;
         text.line(match (report.accepted, report.dry_run) {
-            (true, false) => format!("phase {name} is passed over (it was {})", report.was.word()),
+            (true, false) => format!("phase {name} will be passed over (it was {})", report.was.word()),
             (true, true) => format!("phase {name} would be passed over (it is {})", report.was.word()),
-            (false, _) => format!("phase {name} is over already: it {}", report.was.word()),
+            (false, _) => format!("phase {name} has already ended: {}", report.was.word()),
         });
     });
     Ok(if report.accepted { Ending::Done } else { Ending::Degraded })

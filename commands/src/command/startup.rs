@@ -151,7 +151,12 @@ fn history(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
         }
         text.table(&table);
     });
-    if report.total == 0 {
+    if !StartupLog::read(&dir)?.is_whole() {
+        context
+            .output
+            .warning("the log of startups is damaged: what cannot be read of it is not in the list");
+        context.output.hint("recoveryctl recover");
+    } else if report.total == 0 {
         context.output.note("there was no startup yet");
     }
     more(context, report.startups.len(), report.total, report.next_cursor.as_deref());

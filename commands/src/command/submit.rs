@@ -316,7 +316,7 @@ pub(super) fn crash_policy(policy: CrashPolicy, max_attempts: u32) -> String {
     match policy {
         CrashPolicy::Hold => "hold".to_owned(),
         CrashPolicy::Fail => "fail".to_owned(),
-        CrashPolicy::Requeue => format!("requeue, up to {max_attempts} attempts"),
+        CrashPolicy::Requeue => format!("requeue, up to {}", human::count(max_attempts, "attempt")),
     }
 }
 

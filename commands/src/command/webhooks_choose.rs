@@ -9,6 +9,7 @@ use recovery::report::webhooks::{ChosenDelivery, RefusedDelivery};
 use recovery::webhooks::record::Operation;
 use recovery::webhooks::{DeliveryId, DeliveryLog, DeliveryState, Refusal, Undelivered};
 
+use super::job_ids::whole;
 use super::webhooks::survey;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -44,7 +45,8 @@ pub(super) fn choose(context: &mut Context, choice: &Choice<'_>) -> Result<Chose
         let parked = survey.undelivered.iter().filter(|u| u.is_parked());
         parked.map(|u| u.delivery.id.to_string()).collect()
     } else {
-        choice.ids.to_vec()
+        let of = |id: &String| whole(known.keys().map(String::as_str), id);
+        choice.ids.iter().map(of).collect::<Result<_, _>>()?
     };
     let trail = Trail::open(&dir)?;
     let mut log = DeliveryLog::open(&dir)?;

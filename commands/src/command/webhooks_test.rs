@@ -97,7 +97,8 @@ pub(super) fn test(context: &mut Context, args: &TestArgs) -> Result<Ending, Cli
             (None, Some(code)) => format!("{} answered {code} in {took}", report.url),
             (error, _) => format!("{}: {} ({took})", report.url, error.as_deref().unwrap_or("no answer")),
         });
-        text.fields(&[("signed", Some(if report.signed { "yes" } else { "no" }.to_owned()))]);
+        let was_sent = report.outcome != "refused";
+        text.fields(&[("signed", was_sent.then(|| if report.signed { "yes" } else { "no" }.to_owned()))]);
     });
     Ok(match report.outcome {
         _ if report.dry_run || report.delivered => Ending::Done,

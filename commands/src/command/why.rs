@@ -64,6 +64,7 @@ fn no_verdict(object: &str) -> CliError {
         .code("unknown-object")
         .hint("recoveryctl why job:ID")
         .hint("recoveryctl why lock:REPO")
-        .hint("recoveryctl why orphan:ID, by `recoveryctl orphans candidates`")
+        .hint("recoveryctl why orphan:ID")
+        .hint("recoveryctl orphans candidates")
         .hint("recoveryctl why container:NAME")
 }

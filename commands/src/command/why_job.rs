@@ -2,7 +2,7 @@
 
 use recovery::report::why_job::WhyJob;
 
-use super::job_ids::find;
+use super::job_ids::find_or_lost;
 use super::jobs::{status_of, tone_of};
 use super::jobs_status::liveness_tone;
 use crate::context::Context;
@@ -16,7 +16,7 @@ pub(super) fn why_job(context: &mut Context, id: &str) -> Result<Ending, CliErro
     let dir = context.state_dir()?;
     let settings = judging(context)?;
     let queue = context.queue_to_look(&dir)?;
-    let job = find(queue.state(), id)?;
+    let job = find_or_lost(&dir, queue.state(), id)?;
     let report = WhyJob::of(&dir, queue.state(), job, &settings);
     context.output.report(&report, |text| render(text, &report));
     Ok(Ending::Done)
@@ -24,7 +24,7 @@ pub(super) fn why_job(context: &mut Context, id: &str) -> Result<Ending, CliErro
 
 fn render(text: &mut Text, report: &WhyJob) {
     let tone = status_of(report.status).map_or(Tone::Plain, tone_of);
-    text.toned(tone, format!("{}  {}", report.object, report.status));
+    text.toned(tone, format!("{}  {}", report.object, report.status.replace('_', " ")));
     text.line(format!("  {}", report.because));
     if let Some(verdict) = report.verdict {
         let liveness = report.liveness.unwrap_or_default();

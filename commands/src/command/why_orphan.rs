@@ -1,9 +1,10 @@
 //! `why orphan:ID`, `why container:NAME` and the other kinds of orphans.
 
-use recovery::orphans::{Asked, ExplainError, World, explain};
+use recovery::orphans::{Asked, ExplainError, World, explain, plan};
 use recovery::report::why_orphan::WhyOrphan;
 use recovery::state::human;
 
+use super::job_ids::whole;
 use super::locks::holders;
 use super::why::render_past;
 use crate::cleaning::scanning;
@@ -18,6 +19,13 @@ pub(super) fn why_orphan(context: &mut Context, object: &str, asked: Asked<'_>) 
     let holders = holders(context, &dir)?;
     let queue = context.queue_to_look(&dir)?;
     let world = World::look(&dir, &settings, &queue)?;
+    let known = plan(&dir)?;
+    let ids = known.iter().flat_map(|plan| plan.candidates.iter().map(|c| &*c.id));
+    let whole_id = match asked {
+        Asked::Candidate(id) => Some(whole(ids, id)?),
+        Asked::Object(..) => None,
+    };
+    let asked = whole_id.as_deref().map_or(asked, Asked::Candidate);
     let explained = explain(&world, &|id, claim| holders.liveness(id, claim), asked)?;
     let name = match asked {
         Asked::Candidate(id) => id,

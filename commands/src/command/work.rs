@@ -9,9 +9,10 @@ use recovery::recovery::{Recovery, RecoveryOutcome};
 use recovery::report::held_repositories;
 use recovery::report::queue::waiting_for;
 use recovery::startup::{StartedBy, safe_mode};
-use recovery::state::{StateDir, Timestamp};
+use recovery::state::{StateDir, Timestamp, human};
 use serde::Serialize;
 
+use super::job_ids::find_to_change;
 use super::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
@@ -94,12 +95,7 @@ pub(crate) fn cmd_run(context: &mut Context, args: &RunArgs) -> Result<Ending, C
     let queue = Queue::open(&dir)?;
     let mut only = BTreeSet::new();
     for text in &args.jobs {
-        let id: Option<JobId> = text.parse().ok();
-        let known = id.filter(|id| queue.state().get(id).is_some());
-        only.insert(known.ok_or_else(|| {
-            CliError::new(ErrorKind::NotFound, format!("there is no job {text}"))
-                .hint("recoveryctl jobs list")
-        })?);
+        only.insert(find_to_change(queue.state(), text)?.id.clone());
     }
     let report = run(context, &dir, None, &only)?;
     Ok(if report.is_as_asked() { Ending::Done } else { Ending::Degraded })
@@ -114,7 +110,8 @@ fn run(
     refuse_in_safe_mode(dir)?;
     let settings = scheduling(context, dir, workers, only.clone())?;
     let queue = recovered_queue(context, dir)?;
-    let what = if only.is_empty() { "the jobs that wait".to_owned() } else { format!("{} jobs", only.len()) };
+    let what =
+        if only.is_empty() { "the jobs that wait".to_owned() } else { human::count(only.len(), "job") };
     context.enter(dir, if only.is_empty() { "work" } else { "run" }, "queue", what);
     let mut scheduler = Scheduler::new(dir.clone(), queue, settings);
     context.interruption.catch();
@@ -135,7 +132,7 @@ fn render(text: &mut Text, report: &WorkReport) {
             (None, Some(signal)) => format!("signal {signal}"),
             (None, None) => format!("attempt {}", job.attempt),
         };
-        text.line(format!("{}  {}  {how}", job.job_id, job.status));
+        text.line(format!("{}  {}  {how}", job.job_id, job.status.replace('_', " ")));
     }
     for job in &report.not_started {
         text.toned(Tone::Warning, format!("{}  {}  not started: {}", job.job_id, job.status, job.reason));

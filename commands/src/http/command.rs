@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -37,6 +38,9 @@ use crate::output::{Output, RemoteStreams, Streams};
 
 /// Frames that may wait for a slow client before the command waits for it.
 const FRAMES: usize = 16;
+
+/// How long an answer waits for its first frame before it begins.
+const SOON: Duration = Duration::from_millis(100);
 
 /// What a client asks for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,7 +90,7 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
         .map_err(|e| Problem::malformed(format!("the first line is no command: {e}")))?;
     let keeps_all = asked.arguments.iter().any(|word| word == "--all-or-nothing");
     let input = shared.bodies.input(rest, keeps_all).await?;
-    let (tell, frames) = mpsc::channel(FRAMES);
+    let (tell, mut frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
     let at_the_end = RaisedAtTheEnd(gone.clone());
     let (with, of_client, by) = (shared.clone(), gone.clone(), asker.clone());
@@ -104,7 +108,10 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
             () = dismissed(&shared, &head, &asker) => gone.store(true, Ordering::SeqCst),
         }
     });
-    Ok(Received { frames, _gone: Some(at_the_end) })
+    // Proxies made with Go's server (Caddy) end an answer that begins while they still look whether the request goes on:
+    // a command that has something to say soon is waited for.
+    let first = tokio::time::timeout(SOON, frames.recv()).await.ok().flatten();
+    Ok(Received { first, frames, _gone: Some(at_the_end) })
 }
 
 /// The exit status.

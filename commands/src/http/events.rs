@@ -205,7 +205,8 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
                     () = dismissed(&with, &head, &asker) => {}
                 }
             });
-            let mut response = Response::new(Body::new(Received { frames: events, _gone: None }));
+            let mut response =
+                Response::new(Body::new(Received { first: None, frames: events, _gone: None }));
             for (name, value) in OF_STREAMS {
                 response.headers_mut().insert(name, HeaderValue::from_static(value));
             }
@@ -319,6 +320,8 @@ async fn recovery_progress(shared: &Arc<Shared>, tell: &mpsc::Sender<Bytes>) -> 
 
 /// A body out of what a channel brings.
 pub(super) struct Received {
+    /// What has come before.
+    pub(super) first: Option<Bytes>,
     pub(super) frames: mpsc::Receiver<Bytes>,
     /// Raised when the client has left, or has all.
     pub(super) _gone: Option<RaisedAtTheEnd>,
@@ -341,6 +344,9 @@ impl hyper::body::Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         self.frames.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -79,9 +79,9 @@ impl Asker {
 /// Who asks over TCP, with the token that is shown.
 ///
 /// # Errors
-/// 401 for one that does not count.
+/// 401 for one that is not valid.
 pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Asker, Problem> {
-    let role = tokens.role_of(token).ok_or_else(|| unauthorised("this token does not count"))?;
+    let role = tokens.role_of(token).ok_or_else(|| unauthorised("the token is not valid"))?;
     Ok(Asker { role, sees_output: role == Role::Admin, peer })
 }
 

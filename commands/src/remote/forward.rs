@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use recovery::state::{check_file, check_way};
+use recovery::state::{check_file, check_way, human};
 use serde_json::Value;
 
 use super::connect::{Target, next_part};
@@ -17,6 +18,9 @@ use crate::output::Output;
 
 /// Options that say which daemon is asked; the daemon is not told.
 const OURS: [&str; 5] = ["--url", "--socket", "--token-file", "--state-dir", "--config"];
+
+/// How long a daemon may take to say how it is.
+const LOOK_TIME: Duration = Duration::from_secs(10);
 
 /// Gives the command to the daemon that the globals name; its exit status.
 ///
@@ -42,7 +46,7 @@ pub(crate) fn forward(
         let asked = request(&words, output)?;
         let mut body = asked;
         body.extend_from_slice(&input);
-        let answered = runtime.block_on(carry_out(&target, body))?;
+        let answered = runtime.block_on(in_time(&target, command, carry_out(&target, body)))?;
         match answered {
             Answered::Ended(status) => return Ok(ExitCode::from(status)),
             Answered::Asked(question) if !words.iter().any(|word| word == "--yes") => {
@@ -178,6 +182,24 @@ enum Answered {
     Ended(u8),
     /// It is to be agreed to first.
     Asked(String),
+}
+
+/// A look is made in a moment: where none comes, the daemon does not turn. Other commands may take their time.
+async fn in_time(
+    target: &Target,
+    command: &Command,
+    answer: impl Future<Output = Result<Answered, CliError>>,
+) -> Result<Answered, CliError> {
+    if !command.is_a_look() {
+        return answer.await;
+    }
+    match tokio::time::timeout(LOOK_TIME, answer).await {
+        Ok(answered) => answered,
+        Err(_) => Err(target.unreachable(&io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {}", human::span(LOOK_TIME)),
+        ))),
+    }
 }
 
 async fn carry_out(target: &Target, body: Vec<u8>) -> Result<Answered, CliError> {

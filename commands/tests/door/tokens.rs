@@ -117,6 +117,8 @@ fn tokens_of_a_folder_that_takes_the_place_of_the_daemons_are_not_believed() {
     std::fs::rename(&folder, served.scene.place.path("moved")).unwrap();
     std::fs::create_dir(&folder).unwrap();
     std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    // A daemon whose lock is gone ends.
+    std::fs::hard_link(served.scene.place.path("moved/daemon.lock"), folder.join("daemon.lock")).unwrap();
     let put = |file: &Path| {
         std::fs::write(file, &chosen).unwrap();
         std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

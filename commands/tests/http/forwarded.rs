@@ -95,7 +95,11 @@ fn ageless(text: &str) -> String {
     let mut words: Vec<&str> = Vec::new();
     for word in text.split_whitespace() {
         match word.trim_matches(|c: char| !c.is_alphanumeric()) {
-            "ago" => *words.last_mut().expect("an age stands before it") = "AGE",
+            "ago" => {
+                // The number and its unit.
+                words.truncate(words.len() - 2);
+                words.push("AGE");
+            }
             "now" => words.push("AGE"),
             _ => words.push(word),
         }

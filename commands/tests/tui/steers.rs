@@ -143,7 +143,7 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     terminal.press(&["Enter"]);
     terminal.wait_for("phase locks would be passed over");
     terminal.press(&["Tab", "Enter"]);
-    terminal.wait_for("phase locks is passed over");
+    terminal.wait_for("phase locks will be passed over");
     assert_eq!(recover.wait(), 0, "the recovery goes on without it");
     terminal.wait_for("skipped");
     // It can be left although its own reading hangs.

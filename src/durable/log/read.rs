@@ -28,6 +28,8 @@ pub struct Damage {
     pub len: u64,
     /// What is wrong.
     pub kind: DamageKind,
+    /// The number of the last whole record before it.
+    pub after: u64,
 }
 
 /// What is wrong with the bytes.
@@ -194,7 +196,8 @@ impl Pass<'_> {
     }
 
     fn damage(&mut self, segment: &SegmentFile, offset: u64, len: u64, kind: DamageKind) {
-        self.summary.damage.push(Damage { path: segment.path.clone(), offset, len, kind });
+        let after = self.summary.position.last_seq;
+        self.summary.damage.push(Damage { path: segment.path.clone(), offset, len, kind, after });
     }
 }
 

@@ -167,10 +167,10 @@ fn check<'a>(
     let refused = |code, detail: &str| ResumeRefused { job_id: id.clone(), code, detail: detail.to_owned() };
     let Some(job) = job else { return Err(refused("no-such-job", "there is no such job")) };
     if !job.status.is_resumable() {
-        return Err(refused("job-not-resumable", &format!("it is {}", job.status)));
+        return Err(refused("job-not-resumable", &format!("it {}", job.status.said())));
     }
     if is_in_trash(dir, job) {
-        return Err(refused("job-being-removed", "its removal was begun; recoveryctl recover ends it"));
+        return Err(refused("job-being-removed", "its removal has begun; recoveryctl recover completes it"));
     }
     if job.spec().is_ok_and(|spec| spec.command.is_empty()) {
         let why = "what it ran was lost with its record; submit it again";

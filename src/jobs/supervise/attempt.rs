@@ -378,7 +378,7 @@ fn outcome_of(end: &CommandEnd, timeout_ms: Option<u64>) -> (Outcome, Option<Str
             (Outcome::TimedOut, Some(format!("it exceeded its time limit of {}", human::duration(limit))))
         }
         Cause::Outside(by) => (Outcome::Interrupted, Some(format!("interrupted by {}", by.by))),
-        Cause::Cancel(_) => (by_signal(end), Some("its end was asked for".to_owned())),
+        Cause::Cancel(by) => (by_signal(end), Some(format!("cancelled by {}", by.by))),
         Cause::Itself => (by_signal(end), None),
     }
 }

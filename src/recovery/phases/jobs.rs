@@ -6,9 +6,9 @@ use super::sequence::Shared;
 use crate::jobs::{
     Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach, sweep,
 };
-use crate::queue::{AfterCrash, INTERRUPTED, JobStatus, Queue};
+use crate::queue::{AfterCrash, INTERRUPTED, JobId, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
-use crate::report::{Finding, catalogue, job_findings};
+use crate::report::{Finding, catalogue, job_findings, shell_word};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     context.checkpoint()?;
@@ -96,7 +96,18 @@ fn of_interruption(settled: &Settled, queue: &Queue) -> Option<Finding> {
     let course = queue.state().get(&settled.job_id)?.course();
     let by = course.ended_by.as_ref().filter(|_| course.reason.as_deref() == Some(INTERRUPTED))?;
     let sentence = format!("attempt {} was interrupted by {}; {}", settled.attempt, by.by, next(then));
-    Some(Finding::new(&catalogue::JOB_INTERRUPTED, object(settled), sentence))
+    let finding = Finding::new(&catalogue::JOB_INTERRUPTED, object(settled), sentence);
+    Some(with_way(finding, then, &settled.job_id))
+}
+
+/// Only what stays crashed can be resumed.
+fn with_way(finding: Finding, then: AfterCrash, job: &JobId) -> Finding {
+    match then {
+        AfterCrash::Hold => finding,
+        AfterCrash::Requeue { .. } | AfterCrash::Fail => {
+            finding.with_next(format!("recoveryctl jobs show {}", shell_word(&job.to_string())))
+        }
+    }
 }
 
 fn of_settlement(job: &Settled) -> Option<Finding> {
@@ -122,7 +133,11 @@ fn of_settlement(job: &Settled) -> Option<Finding> {
         Settlement::Unknown { .. } => return None, // Told with the judgement.
         Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
     };
-    Some(Finding::new(entry, object(job), sentence))
+    let finding = Finding::new(entry, object(job), sentence);
+    Some(match job.settlement {
+        Settlement::Crashed { then } => with_way(finding, then, &job.job_id),
+        _ => finding,
+    })
 }
 
 fn next(then: AfterCrash) -> String {

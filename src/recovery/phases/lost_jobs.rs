@@ -1,6 +1,6 @@
 //! Jobs of which neither log nor record is left: rebuilt from their workspaces, or at least named.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 
 use super::sequence::record_losses;
@@ -28,17 +28,20 @@ pub(super) fn find(
     let mut findings = rebuild(dir, settings, repaired)?;
     // What was never acknowledged names none.
     let places = repaired.damage.iter().filter(|_| !is_torn);
-    let named: BTreeSet<JobId> = places.flat_map(ids_in).collect();
-    let of_log = "a damaged record of the log was about it, and nothing else tells of it";
+    let named: BTreeMap<JobId, String> = places.flat_map(jobs_in).collect();
+    let of_log = |known: &String| {
+        format!(
+            "a damaged record of the log was about it, and nothing else tells of it; the record is in \
+             quarantine{known}"
+        )
+    };
     let of_record = "its own record cannot be understood and is in quarantine, and nothing else tells of it";
-    let named = named.iter().map(|id| (id, of_log)).chain(damaged.iter().map(|id| (id, of_record)));
-    let lost: BTreeMap<&JobId, &str> =
+    let named = named.iter().map(|(id, known)| (id, of_log(known)));
+    let named = named.chain(damaged.iter().map(|id| (id, of_record.to_owned())));
+    let lost: BTreeMap<&JobId, String> =
         named.filter(|(id, _)| repaired.queue.state().get(id).is_none()).collect();
-    findings.extend(
-        lost.into_iter().map(|(id, sentence)| {
-            Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), sentence.to_owned())
-        }),
-    );
+    let lost = lost.into_iter();
+    findings.extend(lost.map(|(id, told)| Finding::new(&catalogue::JOB_LOST, format!("job:{id}"), told)));
     Ok(findings)
 }
 
@@ -108,14 +111,36 @@ fn bytes_of(place: &Damage) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The jobs that a damaged place names, as far as it can be read. A torn end was never acknowledged.
-fn ids_in(place: &Damage) -> Vec<JobId> {
+/// The jobs that a damaged place names, as far as it can be read, with what else it says of them. A torn end was never
+/// acknowledged.
+fn jobs_in(place: &Damage) -> Vec<(JobId, String)> {
     if place.kind != DamageKind::Record {
         return Vec::new();
     }
     // The place itself is reported.
     let bytes = bytes_of(place).unwrap_or_default();
-    let after = memchr::memmem::find_iter(&bytes, ID_MEMBER).map(|at| &bytes[at + ID_MEMBER.len()..]);
-    let text = after.filter_map(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
-    text.filter_map(|id| id.parse().ok()).collect()
+    let mut found = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let after = memchr::memmem::find_iter(line, ID_MEMBER).map(|at| &line[at + ID_MEMBER.len()..]);
+        let text = after.filter_map(|rest| std::str::from_utf8(&rest[..memchr::memchr(b'"', rest)?]).ok());
+        let known = known_of(line);
+        found.extend(text.filter_map(|id| Some((id.parse().ok()?, known.clone()))));
+    }
+    found
+}
+
+/// What a damaged submission still says: one flipped bit leaves most of it readable, though nothing of it is believed.
+fn known_of(line: &[u8]) -> String {
+    let begin = memchr::memchr(b'{', line).unwrap_or(line.len());
+    let mut values = serde_json::Deserializer::from_slice(&line[begin..]).into_iter::<serde_json::Value>();
+    let Some(Ok(record)) = values.next() else { return String::new() };
+    if record["op"] != "submit" {
+        return String::new();
+    }
+    let of = |name: &str, value: &serde_json::Value| value.as_str().map(|text| format!("{name} {text:?}"));
+    let title = of("title", &record["spec"]["title"]);
+    let repository = of("repository", &record["repository"]);
+    let at = record["at"].as_str().map(|at| format!("submitted {at}"));
+    let known: Vec<String> = [title, repository, at].into_iter().flatten().collect();
+    if known.is_empty() { String::new() } else { format!("; it says: {}", known.join(", ")) }
 }

@@ -34,8 +34,10 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         context.total(kinds);
         context.advance(kinds);
         let (total, protected) = (plan.candidates.len(), plan.protected_total());
-        let message =
-            format!("{total} found, {protected} of them protected, {}", human::size(plan.bytes_total()));
+        let message = match total {
+            0 => "nothing found".to_owned(),
+            _ => format!("{total} found, {protected} of them protected, {}", human::size(plan.bytes_total())),
+        };
         Ok(PhaseOutcome { findings: plan.findings(), message: Some(message), ..PhaseOutcome::default() })
     })
 }

@@ -9,7 +9,7 @@ use crate::queue::{self, JobId, Method, Queue, QueueError, Repaired};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{Finding, catalogue};
 use crate::startup::{CleanupEntry, remove_half_made};
-use crate::state::StateDir;
+use crate::state::{StateDir, human};
 
 pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcome, PhaseError> {
     let dir = &shared.dir;
@@ -31,7 +31,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
     }
     clean_up(shared, &mut repaired, &mut findings);
     let jobs = repaired.queue.state().jobs().len();
-    let message = format!("{jobs} jobs, from {}", method_in_words(repaired.recovered.method));
+    let message =
+        format!("{}, from {}", human::count(jobs, "job"), method_in_words(repaired.recovered.method));
     context.detail("queue", serde_json::to_value(&repaired.recovered).unwrap_or_default());
     shared.keep_queue(repaired.queue);
     Ok(PhaseOutcome { findings, degraded, message: Some(message) })
@@ -185,7 +186,7 @@ fn findings(repaired: &Repaired, is_torn: bool) -> Vec<Finding> {
                 format!("records {first} to {last} had not come to the disk when the power failed");
             Finding::new(&catalogue::LOG_TORN_TAIL, "queue", sentence)
         } else {
-            let sentence = format!("records {first} to {last} are in no file that can be read");
+            let sentence = format!("{} in no file that can be read", human::numbers("record", *first, *last));
             Finding::new(&catalogue::LOG_RECORDS_MISSING, "queue", sentence)
         });
     }

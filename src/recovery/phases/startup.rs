@@ -9,7 +9,7 @@ use crate::locks::OtherTimes;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{self, Finding, catalogue};
 use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
-use crate::state::LAYOUT_VERSION;
+use crate::state::{LAYOUT_VERSION, human};
 
 const PHASE: &str = "startup";
 
@@ -62,7 +62,7 @@ fn move_out_of_workspaces(
         Err(e) if e.is_refused_change() => return Ok(Some(format!("{e}: {}", e.source))),
         Err(e) => return Err(PhaseError::failed("move what is kept about attempts out of workspaces", e)),
     };
-    let of_jobs = |number: usize, detail: &str| format!("{number} jobs: {detail}");
+    let of_jobs = |number: usize, detail: &str| format!("{}: {detail}", human::count(number, "job"));
     let mut acts = Vec::new();
     if moved.moved > 0 {
         let detail = of_jobs(moved.moved, "their files were in their workspaces");

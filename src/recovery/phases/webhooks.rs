@@ -27,10 +27,18 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
 
 fn outcome(found: &webhooks::Recovered) -> PhaseOutcome {
     let meanwhile = if found.was_delivering { "; somebody is delivering" } else { "" };
-    let mut outcome = PhaseOutcome::with_message(format!(
-        "{} undelivered: {} never tried, {} under way when their sender died, {} waiting, {} parked{meanwhile}",
-        found.total, found.pending, found.in_flight, found.waiting, found.parked,
-    ));
+    let kinds = [
+        (found.pending, "never tried"),
+        (found.in_flight, "under way when their sender died"),
+        (found.waiting, "waiting"),
+        (found.parked, "parked"),
+    ];
+    let kinds = kinds.into_iter().filter(|(n, _)| *n > 0).map(|(n, kind)| format!("{n} {kind}"));
+    let kinds: Vec<String> = kinds.collect();
+    let mut outcome = PhaseOutcome::with_message(match found.total {
+        0 => format!("nothing to deliver{meanwhile}"),
+        total => format!("{total} undelivered: {}{meanwhile}", kinds.join(", ")),
+    });
     outcome.findings = problem_findings(&found.problems);
     let lost = found.deliveries.iter().filter(|d| d.was == Was::InFlight);
     outcome.findings.extend(lost.take(if found.was_delivering { 0 } else { 20 }).map(|d| {

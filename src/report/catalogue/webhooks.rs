@@ -24,8 +24,8 @@ pub const WEBHOOK_REFUSED: Entry = Entry {
               webhooks.allow does not have it, or because it is a link-local or metadata address.",
     done: "Nothing was sent. The delivery is parked.",
     advice: "If the address is right, enter it in webhooks.allow, then have the delivery tried again. If it is \
-             not, find out who submitted the job.",
-    next: Some("recoveryctl config show"),
+             not, give the delivery up, and find out who submitted the job.",
+    next: Some("recoveryctl webhooks discard {name}"),
 };
 
 /// Nothing is sent to an endpoint for a while.

@@ -14,7 +14,7 @@ use crate::recovery::{HistoryError, PhaseProgress, PhaseStatus, RecoveryOutcome,
 use crate::report::catalogue::{Entry, is_loss};
 use crate::report::finding::{Finding, Severity};
 use crate::report::{catalogue, job_findings, losses};
-use crate::startup::SafeMode;
+use crate::startup::{SafeMode, StartupLog};
 use crate::state::{Distrust, StateDir, human};
 use crate::system::process_stat;
 
@@ -60,7 +60,10 @@ pub(super) fn findings(sources: &Sources<'_>) -> Vec<Raised> {
             finding.muted_until = mute.map(|mute| mute.until);
         }
     }
-    raised.sort_by_key(|r| std::cmp::Reverse((r.state, r.finding.severity)));
+    // Of what is as bad, a job comes first: it is what people know.
+    raised.sort_by_key(|r| {
+        std::cmp::Reverse((r.state, r.finding.severity, r.finding.object.starts_with("job:")))
+    });
     raised
 }
 
@@ -96,6 +99,7 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
         // It could not be read; whether something of it is lost, a recovery finds out.
         finding.with_severity(Severity::Error).with_next("recoveryctl recover")
     }));
+    found.extend(of_startups(sources));
     found.extend(unfinished_finding(sources));
     let of_jobs = job_findings::of_running(sources.dir, sources.queue.state(), sources.limits);
     // A daemon that turns settles a job the moment that its processes are gone.
@@ -119,10 +123,14 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
     }
     let worth = |f: &&Finding| f.severity >= Severity::Warning;
     found.extend(sources.cleanups.into_iter().flatten().filter(worth).cloned());
+    found.extend(crate::report::orphans::standing(sources.dir));
     found.extend(sources.unreadable.iter().map(|e| unreadable(e)));
     let kept = sources.dir.quarantine().notes().len();
     if kept > 0 {
-        let sentence = format!("{kept} unreadable pieces are kept in quarantine");
+        let sentence = match kept {
+            1 => "1 unreadable piece is kept in quarantine".to_owned(),
+            _ => format!("{kept} unreadable pieces are kept in quarantine"),
+        };
         found.push(Finding::new(&catalogue::QUARANTINE_NOT_EMPTY, "quarantine", sentence));
     }
     let mut all = losses::open(sources.losses, sources.look);
@@ -132,13 +140,11 @@ fn of_now(sources: &Sources<'_>) -> Vec<Finding> {
 
 /// What the last recovery told that nothing else tells of. It is a reason for the state where it is about something that
 /// only another recovery can have changed; what merely happened then is none.
-const STILL_SO: [&Entry; 12] = [
+const STILL_SO: [&Entry; 10] = [
     &catalogue::PHASE_FAILED,
     &catalogue::PHASE_SKIPPED,
     &catalogue::LEFTOVERS_NOT_REMOVED,
     &catalogue::DOCKER_UNREACHABLE,
-    &catalogue::ORPHAN_FOUND,
-    &catalogue::ORPHAN_UNKNOWN,
     &catalogue::ATTEMPTS_NOT_MOVED,
     &catalogue::JOB_RECORD_NOT_WRITTEN,
     &catalogue::RECOVERY_REQUESTS_UNREADABLE,
@@ -147,10 +153,15 @@ const STILL_SO: [&Entry; 12] = [
     &catalogue::NO_STATE_FILE,
 ];
 
+/// What every scan tells anew; the saved plan has it.
+const OF_SCANS: [&Entry; 3] =
+    [&catalogue::ORPHAN_FOUND, &catalogue::ORPHAN_UNKNOWN, &catalogue::MOUNT_IN_WORKSPACE];
+
 fn of_the_last_recovery(sources: &Sources<'_>, known: &BTreeSet<(String, String)>) -> Vec<Raised> {
     let Some(last) = sources.last else { return Vec::new() };
     let is_told_anew = |f: &Finding| {
         f.code.starts_with("webhook-")
+            || OF_SCANS.iter().any(|entry| entry.code == f.code)
             || is_loss(&f.code)
             || job_findings::is_of_the_moment(f)
             || known.contains(&(f.code.to_string(), f.object.clone()))
@@ -173,7 +184,10 @@ fn unusable(sources: &Sources<'_>, raised: &[Raised]) -> Vec<Finding> {
 /// Jobs that wait or run, and nobody who starts or watches them.
 fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
     let counts = sources.queue.state().counts();
-    let (waits, runs) = (counts.queued > 0, counts.running > 0);
+    let is_gone = |f: &&Finding| f.code == catalogue::JOB_PROCESSES_GONE.code;
+    let gone = of_jobs.iter().filter(is_gone).map(|f| &f.object).collect::<BTreeSet<_>>().len() as u64;
+    let alive = counts.running.saturating_sub(gone);
+    let (waits, runs) = (counts.queued > 0, alive > 0 || gone > 0);
     let starts_jobs = || is_held(&sources.dir.paths.scheduling_lock()).unwrap_or(false);
     if !(waits || runs) || sources.daemon.is_some() || starts_jobs() {
         return None;
@@ -183,14 +197,17 @@ fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
         n => format!("{n} jobs {many}"),
     };
     let waiting = waits.then(|| format!("{} and no daemon runs", number(counts.queued, "waits", "wait")));
-    let running = runs.then(|| {
-        let them = if counts.running == 1 { "it" } else { "them" };
-        format!("{} and no daemon watches {them}", number(counts.running, "runs", "run"))
+    let running = (alive > 0).then(|| {
+        let them = if alive == 1 { "it" } else { "them" };
+        format!("{} and no daemon watches {them}", number(alive, "runs", "run"))
     });
-    let sentence = waiting.into_iter().chain(running).collect::<Vec<_>>().join("; ");
+    let ended = (gone > 0).then(|| {
+        let has = number(gone, "that was running has", "that were running have");
+        format!("{has} no process any more, and no daemon settles that")
+    });
+    let sentence = ended.into_iter().chain(waiting).chain(running).collect::<Vec<_>>().join("; ");
     let finding = Finding::new(&catalogue::JOBS_UNWATCHED, "jobs", sentence);
-    let is_gone = |f: &Finding| f.code == catalogue::JOB_PROCESSES_GONE.code;
-    Some(if of_jobs.iter().any(is_gone) { finding.with_next("recoveryctl recover") } else { finding })
+    Some(if gone > 0 { finding.with_next("recoveryctl recover") } else { finding })
 }
 
 /// Crashed jobs, the first of them by name.
@@ -200,10 +217,30 @@ fn crashed(queue: &Queue) -> Vec<Finding> {
     let mut found: Vec<Finding> = crashed().take(NAMED).map(crashed_finding).collect();
     let more = crashed().count().saturating_sub(NAMED);
     if more > 0 {
-        let rest = Finding::new(&catalogue::JOB_CRASHED, "jobs", format!("{more} more jobs crashed"));
+        let rest = Finding::new(
+            &catalogue::JOB_CRASHED,
+            "jobs",
+            format!("{} crashed", human::count(more, "more job")),
+        );
         found.push(rest.with_next("recoveryctl jobs list --status crashed"));
     }
     found
+}
+
+/// What of the log of startups cannot be read, until a recovery has it on the list of losses.
+fn of_startups(sources: &Sources<'_>) -> Vec<Finding> {
+    let Ok(log) = StartupLog::read(sources.dir) else { return Vec::new() };
+    let places = log.damage.iter().map(|d| {
+        (d.path.display().to_string(), format!("{} bytes at offset {} are no record", d.len, d.offset))
+    });
+    let files = log.damaged_files.iter().map(|(path, why)| (path.display().to_string(), why.clone()));
+    let found = places.chain(files).map(|(path, sentence)| {
+        let finding = Finding::new(&catalogue::STARTUP_LOG_DAMAGED, format!("file:{path}"), sentence);
+        finding.with_severity(Severity::Warning).with_next("recoveryctl recover")
+    });
+    let is_listed =
+        |f: &Finding| sources.losses.losses.iter().any(|loss| loss.code == f.code && loss.object == f.object);
+    found.filter(|f| !is_listed(f)).collect()
 }
 
 /// How the last recovery ended, when it did not do all it was to do.
@@ -278,7 +315,8 @@ fn of_daemon(daemon: &DaemonStatus) -> Vec<Finding> {
         found.push(Finding::new(&catalogue::DAEMON_EXPOSED, "daemon", sentence));
     }
     if daemon.loop_restarts > 0 {
-        let sentence = format!("since its start its loop broke off {} times", daemon.loop_restarts);
+        let sentence =
+            format!("since its start its loop broke off {}", human::count(daemon.loop_restarts, "time"));
         found.push(Finding::new(&catalogue::DAEMON_LOOP_RESTARTED, "daemon", sentence));
     }
     found

@@ -302,6 +302,8 @@ fn sentence(
     let objects = || {
         let mut objects: Vec<&str> = reasons.iter().map(|reason| &*reason.object).collect();
         objects.dedup();
+        // A job is what people know; the files that it was lost from come after it.
+        objects.sort_by_key(|object| !object.starts_with("job:"));
         listed(&objects)
     };
     match state {
@@ -316,7 +318,7 @@ fn sentence(
                 Some(phase) => format!("recoveryctl retry phase {phase}, or recoveryctl startup clear"),
                 None => "recoveryctl startup clear".to_owned(),
             };
-            format!("safe mode: {}; {who}; to leave: {out}", safe.sentence())
+            format!("{}; {who}; to leave: {out}", safe.sentence())
         }),
         State::Damaged => "files of the queue are damaged; what could be read is shown".to_owned(),
         State::DataLoss => format!("lost, and not acknowledged: {}", objects()),

@@ -45,7 +45,8 @@ impl Document for Job {
         field("folder", detail.cwd.clone());
         field("workspace", Some(detail.workspace.clone()));
         field("timeout", detail.timeout_ms.map(human::duration));
-        let policy = format!("{:?}, at most {} attempts", detail.on_crash, detail.max_attempts);
+        let policy =
+            format!("{:?}, at most {}", detail.on_crash, human::count(detail.max_attempts, "attempt"));
         field("on a crash", Some(policy.to_lowercase()));
         field(
             "checkpoint",

@@ -430,7 +430,7 @@ fn phase_document(phase: &PhaseProgress) -> Text {
     lines.extend(phase.findings.iter().flat_map(super::finding::line_of));
     let shown = phase.findings.len() as u64;
     if phase.findings_total > shown {
-        let text = format!("… and {} more findings", phase.findings_total - shown);
+        let text = format!("… and {}", human::count(phase.findings_total - shown, "more finding"));
         lines.push(DocumentLine::toned(text, Tone::Quiet));
     }
     Text { title: format!("Phase {}", phase.phase), lines, actions: phase_actions(phase) }

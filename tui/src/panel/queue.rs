@@ -78,7 +78,10 @@ impl Listing for Queue {
             Cell::plain(format!("{} waiting, {} running", counts.queued, counts.running)),
         ];
         if status.recovered.records_damaged > 0 {
-            let text = format!("{} damaged records at the last recovery", status.recovered.records_damaged);
+            let text = format!(
+                "{} at the last recovery",
+                human::count(status.recovered.records_damaged, "damaged record")
+            );
             cells.push(Cell::toned(text, Tone::Warning));
         }
         cells.push(Cell::toned(format!("last record {}", status.last_seq), Tone::Quiet));

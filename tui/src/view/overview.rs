@@ -384,7 +384,10 @@ fn items(phase: &PhaseProgress, columns: usize) -> String {
         _ if phase.done > 0 => phase.done.to_string(),
         _ => return String::new(),
     };
-    let whole = format!("{numbers} {}", phase.unit);
+    let whole = match phase.total {
+        Some(total) if total != phase.done => format!("{numbers} {}", phase.unit),
+        _ => human::of_unit(phase.done, &phase.unit),
+    };
     if width(&whole) < columns { whole } else { numbers }
 }
 
