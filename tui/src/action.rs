@@ -29,6 +29,8 @@ pub struct Action {
     pub can_rehearse: bool,
     /// Whether it may take long: the dashboard shows its progress, not its end.
     pub is_long: bool,
+    /// The reason that stands in the dialog at first, for what is not done without one.
+    pub reason: &'static str,
 }
 
 impl Action {
@@ -41,6 +43,7 @@ impl Action {
             weight: Weight::Confirmed,
             can_rehearse: true,
             is_long: false,
+            reason: "",
         }
     }
 
@@ -71,6 +74,31 @@ impl Action {
                     what is damaged. Jobs that live go on.";
         let action = Action::new("Recover", "Recover", &["recover"], does);
         Action { can_rehearse: false, is_long: true, ..action }
+    }
+
+    /// Mend damage: all of it, or a part.
+    #[must_use]
+    pub fn repair(part: Option<&str>) -> Action {
+        let does = "Mends what is damaged, act by act. What cannot be read is kept in quarantine; what only an \
+                    operator can decide is named.";
+        let words: Vec<&str> = std::iter::once("repair").chain(part).collect();
+        Action::new(
+            part.map_or("Repair".to_owned(), |part| format!("Repair the {part}")),
+            "Repair",
+            &words,
+            does,
+        )
+    }
+
+    /// Say that a loss was seen.
+    #[must_use]
+    pub fn acknowledge(finding: &str) -> Action {
+        let does = "The loss is told no more; who acknowledged it, when and why stays on the list and in the audit \
+                    trail.";
+        let names = [finding.to_owned()];
+        let title = format!("Acknowledge the loss {finding}");
+        let action = Action::of_many(title, "Acknowledge", &["findings", "ack"], &names, does);
+        Action { can_rehearse: false, reason: "seen", ..action }
     }
 
     /// Pass a phase over.
@@ -196,6 +224,14 @@ impl Action {
         Action::new(titled("Remove", "orphan", ids), "Remove", &words, does)
     }
 
+    /// Carry a whole plan out.
+    #[must_use]
+    pub fn carry_out_plan(plan: &str) -> Action {
+        let does = "Removes what the plan calls safe. Each check is made again right before; folders go to the trash.";
+        let words = ["orphans", "cleanup", "--plan", plan];
+        Action::new("Remove the orphans of the plan", "Remove", &words, does)
+    }
+
     /// Try deliveries again.
     #[must_use]
     pub fn retry_webhooks(ids: &[String]) -> Action {
@@ -272,6 +308,12 @@ pub fn meant(line: &str) -> Meant {
     let plain = |names: &[&str]| !names.is_empty() && names.iter().all(|n| !n.starts_with('-'));
     match words {
         ["recover"] => action(Action::recover()),
+        ["repair"] => action(Action::repair(None)),
+        ["repair", part] if plain(&[part]) => action(Action::repair(Some(part))),
+        ["findings", "ack", finding, "--reason", _] if plain(&[finding]) => {
+            action(Action::acknowledge(finding))
+        }
+        ["orphans", "cleanup", "--plan", plan] if plain(&[plan]) => action(Action::carry_out_plan(plan)),
         ["skip", phase] if plain(&[phase]) => action(Action::skip_phase(phase)),
         ["retry", "phase", phase] if plain(&[phase]) => action(Action::retry_phase(phase)),
         ["startup", "clear"] => action(Action::clear_startup()),
@@ -289,7 +331,9 @@ pub fn meant(line: &str) -> Meant {
         ["retry", "webhook", "--all-parked" | "--all"] => action(Action::retry_all_webhooks()),
         ["retry", "webhook", ids @ ..] if plain(ids) => action(Action::retry_webhooks(&names(ids))),
         ["why", object] => Meant::Why((*object).to_owned()),
+        ["webhooks", "discard", ids @ ..] if plain(ids) => action(Action::discard_webhooks(&names(ids))),
         ["webhooks", ..] => Meant::Show(View::Webhooks),
+        ["findings" | "status" | "recovery", ..] => Meant::Show(View::Overview),
         ["orphans", ..] => Meant::Show(View::Orphans),
         ["cleanup", ..] => Meant::Show(View::Cleanup),
         ["startup", ..] => Meant::Show(View::Startup),
@@ -322,6 +366,9 @@ mod tests {
         is("recover", Action::recover());
         is("recoveryctl retry phase locks", Action::retry_phase("locks"));
         is("release web --force", Action::release("web", None, true));
+        is("recoveryctl findings ack 7f3a91c2 --reason seen", Action::acknowledge("7f3a91c2"));
+        is("recoveryctl repair locks", Action::repair(Some("locks")));
+        is("recoveryctl orphans cleanup --plan p", Action::carry_out_plan("p"));
         assert_eq!(meant("recoveryctl why job:x"), Meant::Why("job:x".to_owned()));
         for no in ["rm -rf /", "resume", "resume --help", "resume 'a", "release --force", ""] {
             assert_eq!(meant(no), Meant::Nothing, "{no}");

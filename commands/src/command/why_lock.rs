@@ -2,6 +2,7 @@
 
 use recovery::locks::{LockRefused, inspect};
 use recovery::repair::would_repair_lock;
+use recovery::report::shell_word;
 use recovery::report::why_lock::WhyLock;
 
 use super::locks::{holders, no_such_lock, tone_of};
@@ -24,7 +25,9 @@ pub(super) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending
     context.output.report(&report, |text| render(text, &report));
     if report.verdict == "unknown" {
         // Both refuse what can be proven to live.
+        let can_repair = report.repair.as_ref().is_some_and(|repair| repair.action.is_some());
         let out = match &report.lock.lock.job_id {
+            _ if can_repair => "repair locks".to_owned(),
             Some(job) => format!(
                 "repair jobs --assume-dead {} --reason 'known to be over'",
                 shell_word(&job.to_string())
@@ -34,10 +37,6 @@ pub(super) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending
         context.output.hint(&format!("recoveryctl {out}"));
     }
     Ok(Ending::Done)
-}
-
-fn shell_word(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| word.to_owned(), std::borrow::Cow::into_owned)
 }
 
 fn render(text: &mut Text, report: &WhyLock) {

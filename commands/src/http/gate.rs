@@ -114,8 +114,10 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 fn unauthorised(detail: &str) -> Problem {
+    let detail = format!(
+        "{detail}; the tokens are in daemon/admin.token and daemon/viewer.token of the state directory"
+    );
     Problem::new(401, "not-authorised", "not authorised", detail)
-        .next("show the token in daemon/admin.token or daemon/viewer.token: Authorization: Bearer TOKEN")
 }
 
 pub(super) fn not_readable(error: &DiskError) -> Problem {

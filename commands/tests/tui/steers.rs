@@ -7,6 +7,7 @@ use serde_json::json;
 use super::tmux::Terminal;
 use super::{json, leave_a_stale_lock, status_of, with_a_failed_job};
 use crate::common::{Background, Place, until};
+use crate::crash::scene::Scene;
 
 #[test]
 fn a_job_is_resumed_with_a_reason_and_its_output_is_watched() {
@@ -150,6 +151,33 @@ fn a_phase_that_hangs_is_seen_and_skipped() {
     terminal.press(&["q"]);
     terminal.wait_for("ended with 0");
     terminal.assert_given_back();
+}
+
+/// The first line's next step, done with its key; one that only a shell can do says so.
+#[test]
+fn a_loss_is_acknowledged_with_the_key_of_the_next_step() {
+    let scene = Scene::new();
+    scene.place.write("config.toml", "[docker]\nhost = \"none\"\n");
+    for id in ["payroll", "other"] {
+        scene.submit(id, &[], "true");
+    }
+    scene.flip_record("submit", "payroll");
+    scene.recover().names("job-lost");
+    let Some(terminal) = Terminal::open(&scene.place) else { return };
+    terminal.start("tui");
+    let screen = terminal.wait_for("(press x)");
+    assert!(screen.contains("DATA LOSS") && screen.contains("job:payroll"), "{screen}");
+    terminal.press(&["x"]);
+    let asked = terminal.wait_for("Acknowledge the loss");
+    assert!(asked.contains("seen"), "{asked}");
+    terminal.press(&["Tab", "Enter"]);
+    let is_acknowledged = || {
+        let listed = scene.json(&["findings", "--acknowledged"], 0);
+        listed["findings"][0]["object"] == "job:payroll"
+    };
+    until("the loss is acknowledged", is_acknowledged);
+    scene.run(&["findings", "ack", "--all", "--yes", "--reason", "seen"]).ends_with(0);
+    terminal.wait_for("recoveryctl daemon   (in a shell)");
 }
 
 #[test]

@@ -187,3 +187,24 @@ fn every_action_has_its_dialog() {
     // What is not there, or not to be done now.
     browser.log_has_only(&["404", "409", "412", "423"]);
 }
+
+#[test]
+fn a_loss_is_acknowledged_from_the_first_line() {
+    let Some(browser) = Browser::open() else { return };
+    let scene = Scene::new();
+    scene.submit("payroll", &[], "true");
+    scene.flip_record("submit", "payroll");
+    let served = serve(scene, "127.0.0.1:0", "");
+    enter(&browser, &served.address, &served.token("admin"));
+    browser.wait_for_text("#standing", "job:payroll");
+    browser.press("#standing", "Acknowledge");
+    browser.wait_for_text("#dialog", "It is told no more");
+    assert_eq!(browser.js("return document.querySelector('#dialog-reason').value", &[]), "seen");
+    let line = browser.text("#dialog .command code");
+    assert!(line.starts_with("recoveryctl findings ack --reason seen "), "{line}");
+    confirm(&browser, "Acknowledge it");
+    let listed = served.get("/api/admin/findings?acknowledged=true").is(200).json();
+    assert_eq!(listed["findings"][0]["object"], "job:payroll", "{listed}");
+    assert_eq!(listed["findings"][0]["acknowledged"]["reason"], "seen", "{listed}");
+    browser.log_has_only(&[]);
+}

@@ -101,5 +101,10 @@ fn finding(lock: &RecoveredLock) -> Finding {
             (&catalogue::LOCK_UNAVAILABLE, format!("it cannot be judged: {evidence}"))
         }
     };
-    Finding::new(entry, object(lock), sentence)
+    let finding = Finding::new(entry, object(lock), sentence);
+    // As the status says: metadata that does not tell the grant is damaged, and can be written anew.
+    match lock.outcome == LockOutcome::Unavailable && lock.lock_id.is_none() {
+        true => finding.with_next("recoveryctl repair locks"),
+        false => finding,
+    }
 }

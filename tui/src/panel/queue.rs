@@ -74,7 +74,7 @@ impl Listing for Queue {
         let (status, counts) = (&self.status, &self.status.counts);
         let tone = if status.state == "healthy" { Tone::Good } else { Tone::Bad };
         let mut cells = vec![
-            Cell::toned(status.state, tone),
+            Cell::toned(format!("files {}", status.state), tone),
             Cell::plain(format!("{} waiting, {} running", counts.queued, counts.running)),
         ];
         if status.recovered.records_damaged > 0 {

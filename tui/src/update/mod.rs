@@ -246,7 +246,7 @@ fn ask(model: &mut Model, action: Action) -> Vec<Effect> {
         action: action.clone(),
         focus: Focus::Cancel,
         typed: String::new(),
-        reason: String::new(),
+        reason: action.reason.to_owned(),
         rehearsal: None,
     };
     model.overlays.push(Overlay::Dialog(Box::new(dialog)));

@@ -11,6 +11,7 @@ use recovery::state::human;
 use super::layout::first_line;
 use super::table::nothing_yet;
 use super::theme::{Theme, glyph, severity_word, tone_of_outcome, tone_of_phase};
+use crate::action::{Meant, meant};
 use crate::listing::{Listing, Tone};
 use crate::model::Model;
 use crate::panel::finding::tone_of;
@@ -94,7 +95,10 @@ fn head(
         if is_tall { 2 } else { 1 },
     );
     match overview.next() {
-        Some(next) => told("do", &format!("{next}   (press x)"), Tone::Warning, 1),
+        Some(next) => {
+            let how = if meant(next) == Meant::Nothing { "in a shell" } else { "press x" };
+            told("do", &format!("{next}   ({how})"), Tone::Warning, 1);
+        }
         None if is_tall && progress.is_running() => {
             told("do", "wait; a on a phase: skip it, try it again", Tone::Quiet, 1);
         }

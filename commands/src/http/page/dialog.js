@@ -13,6 +13,7 @@ import { command, refusal } from "./parts.js";
  * - `line(given)`: the words of the command line and the free ones behind them, `request(given)`: the same for HTTP;
  *   `given` has `reason` and each option by its id
  * - `told(report)`: what a rehearsal, or the deed, reports
+ * - `reason`: what stands in the field at first, for what is not done without a reason
  * - `rehearses`: whether the endpoint can be asked what it would do
  * - `options`: `{id, label}`, each a tick box; `typed`: what must be typed; `harder`: `{opens, reopen}`, another way
  *   when this one is refused
@@ -46,7 +47,7 @@ function head(title) {
 class Confirmation {
   constructor(at, action) {
     [this.at, this.action] = [at, action];
-    this.given = { reason: "" };
+    this.given = { reason: action.reason ?? "" };
     (action.options ?? []).forEach(({ id }) => (this.given[id] = false));
     this.typed = "";
     this.keys = new Map();
@@ -153,7 +154,8 @@ class Confirmation {
   }
 
   reasonField() {
-    return this.field("reason", "Reason, for the audit trail", (value) => (this.given.reason = value));
+    const take = (value) => (this.given.reason = value);
+    return this.field("reason", "Reason, for the audit trail", take, this.given.reason);
   }
 
   typedField() {
@@ -165,9 +167,10 @@ class Confirmation {
     return this.field("typed", label, (value) => (this.typed = value));
   }
 
-  field(id, label, take) {
+  field(id, label, take, value = "") {
     const input = h("input", {
       type: "text",
+      value,
       id: `dialog-${id}`,
       autocomplete: "off",
       spellcheck: "false",

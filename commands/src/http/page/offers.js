@@ -2,7 +2,7 @@
 
 import { resumeJobs } from "./actions/jobs.js";
 import { retryCleanup, scanOrphans } from "./actions/leftovers.js";
-import { leaveSafeMode, retryPhase, skipPhase } from "./actions/recovery.js";
+import { acknowledge, leaveSafeMode, retryPhase, skipPhase } from "./actions/recovery.js";
 import { mayChange } from "./api.js";
 import { button, command } from "./parts.js";
 
@@ -15,6 +15,9 @@ export function next(text) {
 /** The button for a command that a report names, when it is one of these; else the command is only shown. */
 function offered(line) {
   const words = line.split(" ");
+  // With the reason that stands in the dialog.
+  if (/^recoveryctl findings ack [0-9a-z]+ --reason seen$/.test(line))
+    return { title: "Acknowledge", act: () => acknowledge(words[3]) };
   if (
     words.shift() !== "recoveryctl" ||
     !words.every((word) => /^[A-Za-z0-9_.@/-]+$/.test(word) && !word.startsWith("-"))

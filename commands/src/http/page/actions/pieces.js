@@ -19,7 +19,7 @@ export function refusals(refused = []) {
         h(
           "li",
           null,
-          name(one.job_id ?? one.object ?? one.delivery_id),
+          name(one.job_id ?? one.object ?? one.delivery_id ?? one.id),
           ": ",
           sentence(one.detail ?? one.error),
         ),

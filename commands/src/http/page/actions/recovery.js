@@ -1,9 +1,10 @@
 // Actions on a recovery and on startups.
 
 import { confirm } from "../dialog.js";
+import { h } from "../dom.js";
 import { evidence, name, sentence } from "../parts.js";
 import { tag } from "../words.js";
-import { because, post, says } from "./pieces.js";
+import { because, post, refusals, says } from "./pieces.js";
 
 export function skipPhase(phase) {
   confirm({
@@ -43,6 +44,28 @@ export function retryPhase(phase) {
           "Behind it: ",
           r.waited.map((w, n) => [n > 0 && ", ", name(w.phase)]),
         ),
+    ],
+  });
+}
+
+/** Says that a loss was seen. */
+export function acknowledge(id) {
+  confirm({
+    title: ["Acknowledge the loss ", name(id)],
+    doing: "Acknowledge it",
+    about: says(
+      "It is told no more. Who acknowledged it, when and why stays on the list and in the audit trail.",
+    ),
+    reason: "seen",
+    line: () => ({ words: ["findings", "ack"], free: [id] }),
+    request: (given) => post("/api/admin/findings/ack", { ids: [id], ...because(given) }),
+    told: (r) => [
+      h(
+        "ul",
+        { class: "evidence" },
+        r.acknowledged.map((f) => h("li", null, name(f.object), ": ", sentence(f.sentence))),
+      ),
+      refusals(r.refused),
     ],
   });
 }
