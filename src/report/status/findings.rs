@@ -207,6 +207,9 @@ fn unwatched(sources: &Sources<'_>, of_jobs: &[Finding]) -> Option<Finding> {
     });
     let sentence = ended.into_iter().chain(waiting).chain(running).collect::<Vec<_>>().join("; ");
     let finding = Finding::new(&catalogue::JOBS_UNWATCHED, "jobs", sentence);
+    // Those that only wait lose nothing by it.
+    let is_idle = alive == 0 && gone == 0;
+    let finding = if is_idle { finding.with_severity(Severity::Warning) } else { finding };
     Some(if gone > 0 { finding.with_next("recoveryctl recover") } else { finding })
 }
 
