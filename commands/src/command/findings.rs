@@ -90,16 +90,29 @@ struct UnmuteArgs {
 type Meant = (String, Option<String>);
 
 fn meant(text: &str) -> Result<Meant, String> {
-    let (code, object) = match text.split_once(':') {
-        Some((code, object)) if !object.is_empty() => (code, Some(object.to_owned())),
-        Some(_) => return Err("behind the colon stands an object".to_owned()),
-        None => (text, None),
-    };
-    if catalogue::find(code).is_none() {
-        let hint = catalogue::suggest(code).map_or_else(String::new, |code| format!("; is '{code}' meant?"));
-        return Err(format!("there is no code '{code}'{hint}"));
+    Ok(match text.split_once(':') {
+        Some((code, object)) => (code.to_owned(), Some(object.to_owned())),
+        None => (text.to_owned(), None),
+    })
+}
+
+/// That all of these are codes, and the objects something.
+fn check(findings: &[Meant]) -> Result<(), CliError> {
+    for (code, object) in findings {
+        if catalogue::find(code).is_none() {
+            let error = CliError::new(ErrorKind::NotFound, format!("there is no code '{code}'"));
+            let error = error.code("unknown-code");
+            return Err(match catalogue::suggest(code) {
+                Some(known) => error.hint(format!("did you mean '{known}'?")),
+                None => error.hint("recoveryctl explain"),
+            });
+        }
+        if object.as_ref().is_some_and(String::is_empty) {
+            let message = format!("behind the colon of '{code}:' stands no object");
+            return Err(CliError::new(ErrorKind::NotFound, message).code("unknown-object"));
+        }
     }
-    Ok((code.to_owned(), object))
+    Ok(())
 }
 
 impl FindingsArgs {
@@ -261,6 +274,7 @@ pub(crate) struct MuteReport {
 }
 
 fn cmd_mute(context: &mut Context, args: &MuteArgs) -> Result<Ending, CliError> {
+    check(&args.findings)?;
     if let Some((code, _)) = args.findings.iter().find(|(code, _)| catalogue::is_loss(code)) {
         let message = format!("{code} tells of a loss: it cannot be muted, only acknowledged");
         let error = CliError::new(ErrorKind::Refused, message).code("not-to-be-muted");
@@ -299,6 +313,7 @@ fn cmd_mute(context: &mut Context, args: &MuteArgs) -> Result<Ending, CliError> 
 }
 
 fn cmd_unmute(context: &mut Context, args: &UnmuteArgs) -> Result<Ending, CliError> {
+    check(&args.findings)?;
     let dir = context.state_dir()?;
     let actor = context.actor();
     let dry_run = context.is_dry_run();

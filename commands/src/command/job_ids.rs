@@ -88,13 +88,14 @@ pub(super) enum NotUnique {
 
 /// The id that a text is, or that alone begins so.
 pub(super) fn unique<'a>(ids: impl Iterator<Item = &'a str>, text: &str) -> Result<String, NotUnique> {
-    let mut all: Vec<&str> = ids.filter(|id| id.starts_with(text)).collect();
+    let is_short = text.len() < SHORTEST;
+    let mut all: Vec<&str> = ids.filter(|id| id.starts_with(text) && (!is_short || *id == text)).collect();
     all.sort_unstable();
     all.dedup();
     match all.as_slice() {
         _ if all.contains(&text) => Ok(text.to_owned()),
-        [one] if text.len() >= SHORTEST => Ok((*one).to_owned()),
-        [] | [_] => Err(NotUnique::Nothing),
+        [one] => Ok((*one).to_owned()),
+        [] => Err(NotUnique::Nothing),
         several => Err(NotUnique::Several(several.iter().take(NAMED).map(|id| (*id).to_owned()).collect())),
     }
 }

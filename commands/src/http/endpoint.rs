@@ -137,7 +137,9 @@ const OF_WRITES: [Parameter; 2] = [
 impl Endpoint {
     /// All that may be given.
     pub(super) fn all_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        let of_writes = OF_WRITES.iter().filter(|_| self.method.changes());
+        // An endpoint may say more of one of them: that it is required.
+        let is_own = |p: &&Parameter| self.parameters.iter().any(|own| own.name == p.name);
+        let of_writes = OF_WRITES.iter().filter(|_| self.method.changes()).filter(move |p| !is_own(p));
         let pages = PAGE.iter().filter(|_| self.pages);
         self.parameters.iter().chain(pages).chain(of_writes)
     }

@@ -70,7 +70,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &["findings", "ack"],
         "Acknowledges that something is lost: it is told no more",
     )
-    .with(&[required(member("ids", Shape::Texts, To::Words, "The findings, by their ids"))]),
+    .with(&[
+        required(member("ids", Shape::Texts, To::Words, "The findings, by their ids")),
+        required(member(
+            "reason",
+            Shape::Like("^[^\\u0000]*[^\\s\\u0000\\u0085][^\\u0000]*$"),
+            To::Option("--reason"),
+            "Why, for the audit trail",
+        )),
+    ]),
     post::<MuteReport>(
         "/api/admin/findings/mute",
         &["findings", "mute"],
@@ -83,7 +91,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             To::Words,
             "Codes, each with :OBJECT where only that is meant",
         )),
-        required(member("for", Shape::Text, To::Option("--for"), "For so long, such as 2h")),
+        required(member(
+            "for",
+            Shape::Like("^[1-9][0-9]{0,3}(s|m|h|d)$"),
+            To::Option("--for"),
+            "For so long, such as 2h",
+        )),
     ]),
     post::<MuteReport>("/api/admin/findings/unmute", &["findings", "unmute"], "Lets findings count again")
         .with(&[required(member("findings", Shape::Texts, To::Words, "As they were muted"))]),
