@@ -287,7 +287,7 @@ fn change_all(described: &Described, served: &Served) {
     let ids: Vec<&Value> = lost["findings"].as_array().unwrap().iter().map(|f| &f["id"]).collect();
     let acknowledge = "/api/admin/findings/ack";
     post(acknowledge, json!({ "ids": ids, "reason": "seen", "dry_run": true })).is(200);
-    post(acknowledge, json!({ "ids": ids })).problem(422, "reason-missing");
+    post(acknowledge, json!({ "ids": ids })).problem(422, "bad-request");
     post(acknowledge, json!({ "ids": ids, "reason": "seen" })).is(200);
     post(acknowledge, json!({ "ids": ["gone"], "reason": "seen" })).problem(404, "no-such-finding");
     let (mute, unmute) = ("/api/admin/findings/mute", "/api/admin/findings/unmute");
