@@ -15,7 +15,7 @@ use super::losses;
 use super::page::{BadCursor, Page, cut_counted};
 use crate::audit::{self, Entry, Outcome};
 use crate::durable::DiskError;
-use crate::durable::log::Damage;
+use crate::durable::log::{Damage, DamageKind};
 use crate::losses::Losses;
 use crate::queue::{entries_of, is_by_operator, operator_records};
 use crate::state::{StateDir, Timestamp};
@@ -216,18 +216,31 @@ pub(super) fn damage_findings(dir: &StateDir, damage: &[Damage], missing: &[(u64
         Finding::new(&catalogue::AUDIT_DAMAGED, format!("file:{}", place.path.display()), sentence)
     });
     let folder = format!("file:{}", dir.paths.audit_log().display());
-    // The bytes that cannot be read are those entries.
-    let is_told = |first: u64| damage.iter().any(|place| place.after + 1 == first);
-    let of_gaps = missing.iter().filter(|(first, _)| !is_told(*first)).map(|(first, last)| {
+    let is_told = |gap: &(u64, u64)| damage.iter().any(|place| is_entry(place, *gap));
+    let of_gaps = missing.iter().filter(|gap| !is_told(gap)).map(|(first, last)| {
         let sentence = format!("{} in no file that can be read", human::numbers("entry", *first, *last));
         Finding::new(&catalogue::AUDIT_DAMAGED, folder.clone(), sentence)
     });
     of_damage.chain(of_gaps).collect()
 }
 
+/// Whether bytes that cannot be read are the one entry that is missing. More may be gone than they are.
+fn is_entry(place: &Damage, (first, last): (u64, u64)) -> bool {
+    place.kind == DamageKind::Record && first == last && place.after + 1 == first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damaged_bytes_stand_for_the_one_entry_behind_the_last_whole_one() {
+        let place = |kind| Damage { path: "log".into(), offset: 0, len: 9, kind, after: 1 };
+        assert!(is_entry(&place(DamageKind::Record), (2, 2)));
+        assert!(!is_entry(&place(DamageKind::Record), (2, 9)), "a segment behind it is gone as well");
+        assert!(!is_entry(&place(DamageKind::Record), (3, 3)));
+        assert!(!is_entry(&place(DamageKind::Header), (2, 2)));
+    }
 
     #[test]
     fn who_is_taken_apart_in_every_form_that_was_ever_written() {

@@ -99,7 +99,7 @@ fn render(text: &mut Text, report: &ImportReport) {
         text.gap();
         text.toned(
             Tone::Strong,
-            format!("{} without an owner, left as it is", human::count(report.orphans.len(), "folder")),
+            format!("{} without an owner, left in place", human::count(report.orphans.len(), "folder")),
         );
         for orphan in &report.orphans {
             let kind = match orphan.kind {

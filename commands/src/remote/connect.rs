@@ -119,8 +119,8 @@ fn no_connection() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
-/// The body of an answer. A connection whose sender is dropped is closed on our side, and a proxy between takes that
-/// for a client that has left: it breaks the answer off.
+/// The body of an answer. The sender is kept until it is whole: a proxy between may take a connection that ends on our
+/// side for a client that has left.
 pub(super) struct AnswerBody {
     frames: Incoming,
     _sender: http1::SendRequest<Full<Bytes>>,
