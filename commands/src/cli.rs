@@ -314,9 +314,6 @@ pub(crate) fn definition() -> clap::Command {
 }
 
 /// Globals and command of a command line.
-///
-/// # Errors
-/// What is wrong with it, in clap's words.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<(Globals, Command), clap::Error> {
     let matches = definition().try_get_matches_from(arguments)?;
     let Cli { globals, command } = Cli::from_arg_matches(&matches)?;

@@ -29,9 +29,6 @@ pub(crate) struct FullScreen {
 }
 
 /// Runs a recovery to its end.
-///
-/// # Errors
-/// When it was not run, or the terminal could not be used.
 pub(crate) fn run(
     output: &mut Output,
     dir: &StateDir,

@@ -42,9 +42,6 @@ impl SocketPath {
 }
 
 /// Listens on a path of any length.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(SocketPath::of(path)?.as_path())
 }

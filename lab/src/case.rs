@@ -142,9 +142,6 @@ pub struct Again {
 }
 
 /// Tries a disk again that a failure kept in this folder.
-///
-/// # Errors
-/// When there is none.
 pub fn try_kept(folder: &Path) -> Result<Again, Error> {
     let text = std::fs::read(folder.join(NOTE)).map_err(|e| format!("{}: {e}", folder.display()))?;
     let note: Note = serde_json::from_slice(&text)?;

@@ -62,7 +62,6 @@ pub enum Change {
 
 impl Change {
     /// From the seam's effect. `None` when it lies outside the world.
-    #[must_use]
     pub fn of(effect: &Effect<'_>, world: &Path) -> Option<Change> {
         let inside = |path: &Path| path.strip_prefix(world).ok().map(Path::to_owned);
         Some(match *effect {
@@ -93,7 +92,6 @@ impl Change {
     }
 
     /// Whether it changes nothing outside this folder of the world.
-    #[must_use]
     pub fn is_within(&self, folder: &Path) -> bool {
         match self {
             Change::Rename { from, to } => from.starts_with(folder) && to.starts_with(folder),
@@ -112,7 +110,6 @@ impl Change {
     }
 
     /// Whether it makes something durable.
-    #[must_use]
     pub fn is_sync(&self) -> bool {
         matches!(self, Change::Sync { .. } | Change::SyncDir { .. } | Change::SyncFilesystem)
     }

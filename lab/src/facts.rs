@@ -123,13 +123,11 @@ pub enum Fact {
 
 impl Fact {
     /// A job that must be there in one of these states.
-    #[must_use]
     pub fn job(id: &str, attempt: u32, any_of: &[&str]) -> Fact {
         Fact::Job { id: id.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect(), attempt }
     }
 
     /// The delivery of a job's callback that must stand in one of these places.
-    #[must_use]
     pub fn delivery(job: &str, any_of: &[&str]) -> Fact {
         Fact::Delivery { job: job.to_owned(), any_of: any_of.iter().map(|&s| s.to_owned()).collect() }
     }
@@ -140,7 +138,6 @@ impl Fact {
     }
 
     /// What it is about: of two facts with one key the later one counts.
-    #[must_use]
     pub fn key(&self) -> String {
         match self {
             Fact::Job { id, .. } => format!("job {id}"),

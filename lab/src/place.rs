@@ -25,9 +25,6 @@ pub struct Place {
 
 impl Place {
     /// An empty one. `binary` is the recoveryctl to be tried.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn new(binary: &Path) -> io::Result<Place> {
         // A kill loses nothing that was written, synced or not: in memory it is as good and quicker.
         let memory = Path::new("/dev/shm");
@@ -40,9 +37,6 @@ impl Place {
     }
 
     /// Puts a small file system of its own under the state directory; false where that is not permitted.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn mount_small_disk(&self, kib: u32) -> io::Result<bool> {
         fs::create_dir(self.state())?;
         let size = format!("size={kib}k,mode=700");
@@ -52,9 +46,6 @@ impl Place {
     }
 
     /// Makes that file system read-only, or writable again.
-    ///
-    /// # Errors
-    /// When the system refuses.
     pub fn remount(&self, read_only: bool) -> io::Result<()> {
         let how = if read_only { "remount,ro" } else { "remount,rw" };
         let ran = run(Command::new("mount").args(["-o", how]).arg(self.state()), PATIENCE)?;
@@ -62,35 +53,26 @@ impl Place {
     }
 
     /// Everything that a run may see: the state directory and what lies beside it.
-    #[must_use]
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("run")
     }
 
     /// The state directory.
-    #[must_use]
     pub fn state(&self) -> PathBuf {
         self.root().join("state")
     }
 
     /// Where jobs write what they did.
-    #[must_use]
     pub fn witness(&self) -> PathBuf {
         self.root().join("witness")
     }
 
     /// Sets the configuration, behind what makes failures quick to meet.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn configure(&self, more: &str) -> io::Result<()> {
         self.write_configuration("16KiB", more)
     }
 
     /// Sets the size of the log's segments.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn configure_segments(&self, size: &str) -> io::Result<()> {
         self.write_configuration(size, "")
     }
@@ -103,7 +85,6 @@ impl Place {
     }
 
     /// The program and its surroundings; no arguments yet.
-    #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         self.surround(&mut command);
@@ -119,31 +100,21 @@ impl Place {
     }
 
     /// The program that is tried.
-    #[must_use]
     pub fn binary(&self) -> &Path {
         &self.binary
     }
 
     /// Runs it to its end.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> io::Result<Ran> {
         run(self.command().args(arguments), PATIENCE)
     }
 
     /// Runs with `--json`: the document and the exit status.
-    ///
-    /// # Errors
-    /// When it is no JSON, or it panicked or hung.
     pub fn json(&self, arguments: &[&str]) -> Result<(Value, i32), String> {
         self.json_within(arguments, PATIENCE)
     }
 
     /// The same for what may take longer than usual.
-    ///
-    /// # Errors
-    /// As [`Place::json`].
     pub fn json_within(&self, arguments: &[&str], patience: Duration) -> Result<(Value, i32), String> {
         let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
         let ran = run(self.command().args(&arguments), patience).map_err(|e| e.to_string())?;
@@ -155,24 +126,17 @@ impl Place {
     }
 
     /// Moves everything aside, as the state from which each try begins.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn keep_as_base(&self) -> io::Result<()> {
         fs::rename(self.root(), self.base())?;
         self.back_to_base()
     }
 
     /// Where that state is kept.
-    #[must_use]
     pub fn base(&self) -> PathBuf {
         self.folder.path().join("base")
     }
 
     /// Everything as it was when it was kept.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn back_to_base(&self) -> io::Result<()> {
         if self.root().exists() {
             fs::remove_dir_all(self.root())?;
@@ -181,15 +145,11 @@ impl Place {
     }
 
     /// The processes that work on this place: its jobs, their supervisors, daemons.
-    #[must_use]
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         processes_at(&self.root())
     }
 
     /// Waits until all of its processes are gone.
-    ///
-    /// # Errors
-    /// When some stay.
     pub fn wait_until_nobody_works(&self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
@@ -296,16 +256,12 @@ impl Ran {
 }
 
 /// Exit status, minus the signal that ended it.
-#[must_use]
 pub fn status_of(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().unwrap_or_else(|| -status.signal().unwrap_or(999))
 }
 
 /// Runs a command to its end; one that takes longer than `patience` is killed.
-///
-/// # Errors
-/// When it cannot be started.
 pub fn run(command: &mut Command, patience: Duration) -> io::Result<Ran> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
@@ -314,9 +270,6 @@ pub fn run(command: &mut Command, patience: Duration) -> io::Result<Ran> {
 }
 
 /// Waits for a child; kills it after `patience`.
-///
-/// # Errors
-/// What the system says.
 pub fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
     wait_while_it_works(child, patience, &|| 0)
 }
@@ -347,9 +300,6 @@ pub(crate) fn wait_while_it_works(
 }
 
 /// Everything in a file, whatever it is.
-///
-/// # Errors
-/// What the system says.
 pub fn text_of(file: &mut fs::File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.rewind()?;
@@ -358,9 +308,6 @@ pub fn text_of(file: &mut fs::File) -> io::Result<String> {
 }
 
 /// Copies files, folders and permissions; holes stay holes.
-///
-/// # Errors
-/// What the system says.
 pub fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
@@ -388,9 +335,6 @@ pub struct Seen {
 }
 
 /// All files below a folder by their paths in it, without those that `skip` says.
-///
-/// # Errors
-/// What the system says.
 pub fn tree(root: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<BTreeMap<PathBuf, Seen>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -415,7 +359,6 @@ pub fn tree(root: &Path, skip: &dyn Fn(&Path) -> bool) -> io::Result<BTreeMap<Pa
 }
 
 /// Where two trees differ; empty when they do not.
-#[must_use]
 pub fn differences(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) -> Vec<String> {
     let gone = before.keys().filter(|k| !after.contains_key(*k)).map(|k| format!("{} is gone", k.display()));
     let changed = after.iter().filter_map(|(name, seen)| match before.get(name) {

@@ -49,7 +49,6 @@ pub struct Recording {
 
 impl Player {
     /// A program whose `main` calls [`play`] with its arguments.
-    #[must_use]
     pub fn new(program: &Path) -> Player {
         Player { program: program.to_owned() }
     }
@@ -129,7 +128,6 @@ fn run_arguments(operation: &Operation, world: &Path, events: &Path, orders: &Or
 }
 
 /// Plays, when the arguments (without the program's name) say so; else `None`.
-#[must_use]
 pub fn play(arguments: &[OsString]) -> Option<ExitCode> {
     let (first, rest) = arguments.split_first()?;
     if first != PLAY {

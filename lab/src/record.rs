@@ -63,9 +63,6 @@ thread_local! {
 
 impl Recorder {
     /// Appends to a file that other processes may append to as well.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn to_file(world: &Path, path: &Path, failing_sync: u64) -> Result<Recorder, Error> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let plug = Plug::beside(path)?;
@@ -73,7 +70,6 @@ impl Recorder {
     }
 
     /// Keeps the events, for [`Recorder::take`].
-    #[must_use]
     pub fn in_memory(world: &Path) -> Recorder {
         Recorder::new(world, Sink::Memory(Vec::new()), 0)
     }
@@ -96,7 +92,6 @@ impl Recorder {
     }
 
     /// The events recorded in memory so far.
-    #[must_use]
     pub fn take(&self) -> Vec<Event> {
         match &mut self.lock().sink {
             Sink::Memory(events) => std::mem::take(events),

@@ -55,7 +55,6 @@ const MOST_KEPT: usize = 20;
 
 impl Limits {
     /// For every run of the tests.
-    #[must_use]
     pub fn bounded() -> Limits {
         Limits {
             detail: Detail::BOUNDED,
@@ -75,7 +74,6 @@ impl Limits {
     }
 
     /// As [`Limits::bounded_for`], without any disk: to see which write paths the operation takes.
-    #[must_use]
     pub fn recording_of(operation: &Operation) -> Limits {
         Limits {
             most_kills: 0,
@@ -89,13 +87,11 @@ impl Limits {
 
     /// As [`Limits::bounded`], for this operation: some write paths are those of a log whose sync failed, and
     /// one operation is enough to take them.
-    #[must_use]
     pub fn bounded_for(operation: &Operation) -> Limits {
         Limits { failing_syncs: operation.name == "submit", ..Limits::bounded() }
     }
 
     /// For the full run: a choice from a seed where there are more disks than a quarter of an hour allows.
-    #[must_use]
     pub fn full(seed: u64) -> Limits {
         Limits {
             detail: Detail::FULL,
@@ -115,7 +111,6 @@ impl Limits {
     }
 
     /// Everything: many hours.
-    #[must_use]
     pub fn every(seed: u64) -> Limits {
         Limits {
             most_after_failed_sync: 150,

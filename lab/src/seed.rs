@@ -9,13 +9,11 @@ pub struct Seed {
 
 impl Seed {
     /// The stream of this number.
-    #[must_use]
     pub fn new(number: u64) -> Seed {
         Seed { state: number }
     }
 
     /// The number in this environment variable, else one of the clock's.
-    #[must_use]
     pub fn from_environment(variable: &str) -> u64 {
         let given = std::env::var(variable).ok().and_then(|text| text.parse().ok());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);

@@ -28,7 +28,6 @@ const HEAD: [&str; 6] = ["operation", "effects", "crash images", "kill points", 
 const WIDTHS: [usize; 6] = [36, 7, 12, 11, 9, 8];
 
 /// The table's first two lines, as Markdown.
-#[must_use]
 pub fn head() -> String {
     let border = |(column, width): (usize, &usize)| {
         format!("| {}{} ", "-".repeat(width - 1), if column == 0 { '-' } else { ':' })
@@ -39,19 +38,16 @@ pub fn head() -> String {
 
 impl Row {
     /// Its line in the table.
-    #[must_use]
     pub fn line(&self) -> String {
         in_columns(&cells(self))
     }
 
     /// Of what the laboratory itself could not do.
-    #[must_use]
     pub fn broken_off(operation: impl Into<String>, why: &dyn std::fmt::Display) -> Row {
         Row { operation: operation.into(), broken_off: Some(why.to_string()), ..Row::default() }
     }
 
     /// The sum of others.
-    #[must_use]
     pub fn sum(rows: &[Row]) -> Row {
         let mut sum = Row { operation: "all".to_owned(), ..Row::default() };
         for row in rows {
@@ -77,7 +73,6 @@ fn in_columns(cells: &[String]) -> String {
 }
 
 /// What was not tried, or not to its end, and why.
-#[must_use]
 pub fn not_tried(rows: &[Row]) -> Vec<String> {
     let told = |row: &Row| match (&row.skipped, &row.broken_off) {
         (Some(why), _) => Some(format!("SKIPPED {}: {why}", row.operation)),
@@ -88,7 +83,6 @@ pub fn not_tried(rows: &[Row]) -> Vec<String> {
 }
 
 /// All rows in columns, with a sum, as Markdown.
-#[must_use]
 pub fn render(rows: &[Row]) -> String {
     let mut text = head() + "\n";
     for row in rows.iter().chain([&Row::sum(rows)]) {

@@ -19,7 +19,6 @@ pub struct Tally {
 
 impl Tally {
     /// An empty row.
-    #[must_use]
     pub fn new(operation: impl Into<String>) -> Tally {
         Tally { operation: operation.into(), ..Tally::default() }
     }

@@ -19,7 +19,6 @@ pub struct Witness {
 }
 
 /// A script that witnesses itself around `work`.
-#[must_use]
 pub fn script(place: &Place, work: &str) -> String {
     format!(
         "cd {}; exec 9>$RECOVERYCTL_JOB_ID.flock; \
@@ -31,7 +30,6 @@ pub fn script(place: &Place, work: &str) -> String {
 }
 
 /// What a job has written; nothing when it never ran.
-#[must_use]
 pub fn read(place: &Place, job: &str) -> Witness {
     read_file(&place.witness().join(job))
 }

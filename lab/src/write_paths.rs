@@ -102,9 +102,6 @@ pub struct Untried {
 
 impl Untried {
     /// Compares the source in a repository with the places (`file:line`) that were passed.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn find(repository: &Path, passed: &BTreeSet<String>) -> Result<Untried, Error> {
         let sites = of_the_library(repository)?;
         let excuses = |site: &Site, (file, text, _): &(&str, &str, &str)| {
@@ -171,9 +168,6 @@ impl std::fmt::Display for Site {
 }
 
 /// All places below `src/` in the repository that change the disk, tests left out, and the seam itself.
-///
-/// # Errors
-/// What the system says.
 pub fn of_the_library(repository: &Path) -> Result<Vec<Site>, Error> {
     let mut sites = Vec::new();
     add(repository, Path::new("src"), &mut sites)?;

@@ -61,9 +61,6 @@ impl Visitor for Fold {
 
 /// A text that is another one when anything in the folder was changed; `None` when there is no folder. Taken before a
 /// folder is judged, it tells of what came while it was.
-///
-/// # Errors
-/// [`CannotKeep::Unread`].
 pub fn fingerprint(folder: &Path) -> Result<Option<String>, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: folder.to_owned(), source };
     let top = match open_top(folder) {

@@ -41,8 +41,6 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// # Errors
-    /// What could not be read at all.
     pub(super) fn plan(&self) -> Result<Plan, Unread> {
         let mut plan = Plan::default();
         if self.found.total() > MOST_REPOSITORIES {

@@ -26,9 +26,6 @@ pub struct Judged {
 impl Judged {
     /// Whether a folder need not be judged again: it is not there any more, or nothing in it was changed and all that
     /// was kept of it still is. An archive may have been removed since, by a rule or by hand.
-    ///
-    /// # Errors
-    /// [`CannotKeep::Unread`], [`CannotKeep::Disk`].
     pub fn still_holds(&self, dir: &StateDir, folder: &Path) -> Result<bool, CannotKeep> {
         let Some(is) = fingerprint(folder)? else { return Ok(true) };
         let is_unchanged = self.archives.is_some() && self.seen.as_deref() == Some(&is);
@@ -36,9 +33,6 @@ impl Judged {
     }
 
     /// Whether an archive of a folder's work is gone. Also asked of what is half deleted, which has changed anyway.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn lacks_an_archive(&self, dir: &StateDir, folder: &Path) -> Result<bool, DiskError> {
         let Some(tree) = TreeIdentity::of(folder)? else { return Ok(false) };
         for archive_id in self.archives.iter().flatten() {

@@ -61,7 +61,6 @@ pub enum Kept {
 
 impl Kept {
     /// Where to look for what was kept.
-    #[must_use]
     pub fn told(&self) -> Option<String> {
         let Kept::Archived { archive_id, bytes } = self else { return None };
         let size = human::size(*bytes);
@@ -126,13 +125,11 @@ pub enum CannotKeep {
 
 impl CannotKeep {
     /// Whether nothing of the folder's own work is at risk: others need it, or may.
-    #[must_use]
     pub fn is_needed(&self) -> bool {
         matches!(self, CannotKeep::Needed { .. } | CannotKeep::Beside { .. } | CannotKeep::Leads { .. })
     }
 
     /// Whether it may be otherwise at the next try, without anybody's doing.
-    #[must_use]
     pub fn may_pass(&self) -> bool {
         use io::ErrorKind as E;
         match self {
@@ -196,9 +193,6 @@ pub fn keep(dir: &StateDir, request: &KeepRequest<'_>) -> Result<Kept, CannotKee
 
 /// Whether a folder below the one of a request, which goes while that stays, has git work in it: a repository, or files
 /// of a working tree around it that are not committed. In doubt it has.
-///
-/// # Errors
-/// [`CannotKeep`].
 pub fn has_work_below(dir: &StateDir, request: &KeepRequest<'_>, below: &Path) -> Result<bool, CannotKeep> {
     let unread = |source| CannotKeep::Unread { folder: request.folder.to_owned(), source };
     let looked = match look(request.folder, request.stop) {

@@ -28,7 +28,6 @@ pub enum ArchiveSource {
 
 impl ArchiveSource {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             ArchiveSource::Cleanup => "cleanup",

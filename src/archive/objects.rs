@@ -23,9 +23,6 @@ const BESIDE: u64 = 1 << 20;
 const NAME: u64 = 20;
 
 /// Tells every object of a folder of objects; the same one may come more than once.
-///
-/// # Errors
-/// What cannot be read or understood, or what `each` says.
 pub(super) fn each_own(
     objects: BorrowedFd<'_>,
     each: &mut dyn FnMut(Id) -> Result<(), String>,
@@ -40,9 +37,6 @@ pub(super) fn each_own(
 
 /// When anything was last written to a folder of objects, in seconds since the epoch. The time of a change of the
 /// inode counts too: nobody can set that back.
-///
-/// # Errors
-/// What cannot be read.
 pub(super) fn written_at(objects: BorrowedFd<'_>) -> Result<i64, String> {
     struct Newest(i64);
     impl Visitor for Newest {

@@ -19,9 +19,6 @@ pub(super) struct Setting {
 }
 
 /// All settings of a repository, or of a linked working tree's folder.
-///
-/// # Errors
-/// What cannot be understood, or would have to be read elsewhere.
 pub(super) fn settings_of(folder: BorrowedFd<'_>) -> Result<Vec<Setting>, String> {
     let mut found = Vec::new();
     for name in [c"config", c"config.worktree"] {
@@ -58,9 +55,6 @@ pub(super) fn large_files_setting(folder: BorrowedFd<'_>) -> Option<Vec<u8>> {
 }
 
 /// Where the working tree is, if the settings say so.
-///
-/// # Errors
-/// As [`settings_of`].
 pub(super) fn work_tree_setting(folder: BorrowedFd<'_>) -> Result<Option<Vec<u8>>, String> {
     let mut found = settings_of(folder)?.into_iter();
     Ok(found.rfind(|s| (s.section.as_str(), s.key.as_str()) == ("core", "worktree")).map(|s| s.value))

@@ -59,7 +59,6 @@ impl fmt::Display for GitState {
 
 /// The repositories in a folder, its own or those of its direct subfolders, by their paths below it; the reason when
 /// one cannot be looked at. The folder is not changed.
-#[must_use]
 pub fn git_states(
     dir: &StateDir,
     folder: &Path,

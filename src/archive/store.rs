@@ -120,9 +120,6 @@ fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
 }
 
 /// All archives, the newest first.
-///
-/// # Errors
-/// What the system says.
 pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
     let mut found = Vec::new();
     for path in kept_files(dir)? {
@@ -133,9 +130,6 @@ pub fn archives(dir: &StateDir) -> Result<Vec<Archive>, DiskError> {
 }
 
 /// One of them.
-///
-/// # Errors
-/// As [`archives`].
 pub fn archive(dir: &StateDir, archive_id: &str) -> Result<Option<Archive>, DiskError> {
     Ok(archives(dir)?.into_iter().find(|archive| archive.archive_id == archive_id))
 }
@@ -206,7 +200,6 @@ pub struct Retention {
 
 /// Those of a list (the newest first) that no rule keeps, the oldest first. Without any rule all stay. By their size
 /// the newest is kept, however large it is, and of the others those that fit beside what is kept.
-#[must_use]
 pub fn outlived(archives: &[Archive], retention: Retention, now: Timestamp) -> Vec<Archive> {
     if retention == Retention::default() {
         return Vec::new();
@@ -228,9 +221,6 @@ pub fn outlived(archives: &[Archive], retention: Retention, now: Timestamp) -> V
 }
 
 /// Removes an archive for good; already gone is done.
-///
-/// # Errors
-/// What the system says.
 pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
     let folder = archive.path.parent().unwrap_or(&archive.path);
     if archive.form == ArchiveForm::Bundles {
@@ -260,9 +250,6 @@ pub struct Totals {
 }
 
 /// Adds the archives up, without reading what they say of themselves.
-///
-/// # Errors
-/// What the system says.
 pub fn totals(dir: &StateDir) -> Result<Totals, DiskError> {
     let mut totals = Totals::default();
     for path in kept_files(dir)? {
@@ -291,9 +278,6 @@ pub fn prune(dir: &StateDir, retention: Retention, actor: &Actor) -> Result<Vec<
 }
 
 /// Removes one archive, with its entry in the audit trail.
-///
-/// # Errors
-/// [`PruneError`].
 pub fn remove_audited(dir: &StateDir, archive: &Archive, actor: &Actor) -> Result<(), PruneError> {
     let trail = Trail::open(dir)?;
     remove(dir, archive)?;

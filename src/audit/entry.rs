@@ -19,7 +19,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Done => "done",
@@ -57,7 +56,6 @@ pub struct Entry {
 
 impl Entry {
     /// An act of somebody's that was done.
-    #[must_use]
     pub fn done(at: Timestamp, actor: &Actor, action: &str, object: String, detail: String) -> Entry {
         let Actor { by, why } = actor.clone();
         let action = action.to_owned();
@@ -75,13 +73,11 @@ impl Entry {
     }
 
     /// The same act, with what proved that it was right.
-    #[must_use]
     pub fn with_evidence(self, evidence: Vec<String>) -> Entry {
         Entry { evidence, ..self }
     }
 
     /// The same act, if it failed half way.
-    #[must_use]
     pub fn failed(self) -> Entry {
         Entry { result: Outcome::Failed, ..self }
     }

@@ -31,9 +31,6 @@ pub struct Trail {
 
 impl Trail {
     /// Opens the trail, before the act that is to be entered.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn open(dir: &StateDir) -> Result<Trail, AuditError> {
         let folder = dir.paths.audit_log();
         // Damage must not stop anybody: what is in the way is put aside, and the trail begun anew.
@@ -57,9 +54,6 @@ impl Trail {
 
 impl Trail {
     /// Enters several acts with one sync.
-    ///
-    /// # Errors
-    /// As [`Trail::record`].
     pub fn record_all(&self, entries: &[Entry]) -> Result<(), AuditError> {
         let lines: Vec<Vec<u8>> = entries.iter().map(|e| serde_json::to_vec(e).unwrap_or_default()).collect();
         let appended = self.log.append(&lines);

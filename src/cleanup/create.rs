@@ -54,17 +54,11 @@ pub enum CreateRefused {
 }
 
 /// Enters a cleanup; on disk when this returns. A second request finds the first one's.
-///
-/// # Errors
-/// [`CreateRefused`].
 pub fn create(dir: &StateDir, request: &CleanupRequest<'_>) -> Result<Created, CreateRefused> {
     create_beside(&mut Known::read(dir)?, dir, request)
 }
 
 /// The same, for many: beside those that are known, to which the new one is added.
-///
-/// # Errors
-/// [`CreateRefused`].
 pub fn create_beside(
     known: &mut Known,
     dir: &StateDir,
@@ -89,9 +83,6 @@ pub fn create_beside(
 }
 
 /// Takes parked and failed phases of a cleanup up again, at once; which ones.
-///
-/// # Errors
-/// [`CreateRefused`].
 pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CreateRefused> {
     change(dir, id, |record| {
         let mut taken_up = Vec::new();
@@ -108,9 +99,6 @@ pub fn retry(dir: &StateDir, id: &str) -> Result<Vec<PhaseName>, CreateRefused> 
 }
 
 /// Passes a phase over for good, with the reason; where it stood.
-///
-/// # Errors
-/// [`CreateRefused`].
 pub fn skip(dir: &StateDir, id: &str, phase: PhaseName, actor: &Actor) -> Result<PhaseStatus, CreateRefused> {
     change(dir, id, |record| {
         let phase = record.phase_mut(phase);

@@ -32,9 +32,6 @@ fn is_due(job: &Job) -> bool {
 
 impl Derived {
     /// The jobs whose cleanup is due and was never entered.
-    ///
-    /// # Errors
-    /// What the system says of the cleanups.
     pub fn missing<'a>(&mut self, dir: &StateDir, state: &'a QueueState) -> Result<Vec<&'a Job>, DiskError> {
         if self.nothing_missing_at == Some(state.last_seq()) {
             return Ok(Vec::new());

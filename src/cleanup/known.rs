@@ -34,9 +34,6 @@ pub struct Known {
 
 impl Known {
     /// As they stand now. Changes nothing.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(dir: &StateDir) -> Result<Known, DiskError> {
         let mut known = Known::default();
         // The open ones first: one that is completed meanwhile is then found twice, and not missed.
@@ -55,13 +52,11 @@ impl Known {
     }
 
     /// Whether all that the job's present attempt left was removed.
-    #[must_use]
     pub fn is_over(&self, job: &Job) -> bool {
         self.over.contains(&of_job(job))
     }
 
     /// The cleanup of the job's present attempt that is not over.
-    #[must_use]
     pub fn open_of(&self, job: &Job) -> Option<&CleanupRecord> {
         self.open.get(&of_job(job)).filter(|record| !record.overtaken)
     }

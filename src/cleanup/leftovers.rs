@@ -30,14 +30,12 @@ pub struct Leftovers<'a> {
 
 impl<'a> Leftovers<'a> {
     /// Of the jobs of a state directory.
-    #[must_use]
     pub fn new(dir: &'a StateDir, settings: &'a CleanupSettings) -> Leftovers<'a> {
         let state_id = dir.identity.state_id.to_string();
         Leftovers { dir, settings, state_id, objects: std::cell::OnceCell::new() }
     }
 
     /// Of one job that is over. Changes nothing.
-    #[must_use]
     pub fn of(&self, job: &Job) -> Left {
         let id = job.id.to_string();
         if let Ok(paths) = self.dir.paths.job(&id) {

@@ -33,7 +33,6 @@ impl PhaseName {
     pub const ALL: [PhaseName; 3] = [PhaseName::Cidx, PhaseName::Docker, PhaseName::Filesystem];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             PhaseName::Cidx => "cidx",
@@ -64,7 +63,6 @@ pub enum PhaseStatus {
 
 impl PhaseStatus {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             PhaseStatus::Pending => "pending",
@@ -77,7 +75,6 @@ impl PhaseStatus {
     }
 
     /// Whether nothing more happens in it by itself.
-    #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, PhaseStatus::Done | PhaseStatus::Skipped)
     }
@@ -161,7 +158,6 @@ impl Step {
     }
 
     /// Whether a crash interrupted it.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.intents > 0 && self.done_at.is_none() && self.error.is_none()
     }
@@ -213,7 +209,6 @@ fn is_zero(n: &u32) -> bool {
 impl Phase {
     /// When it is tried again, seen from `now`: never later than the longest pause from now, for else the clock was
     /// ahead when that was written.
-    #[must_use]
     pub(super) fn tries_again_at(&self, now: Timestamp) -> Option<Timestamp> {
         let longest = i64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(i64::MAX);
         self.next_try_at.map(|at| if at.millis_since(now) > longest { now } else { at })
@@ -237,7 +232,6 @@ impl Phase {
     }
 
     /// The first step that is not done.
-    #[must_use]
     pub fn next_step(&self) -> Option<&Step> {
         self.steps.iter().find(|s| s.done_at.is_none())
     }
@@ -283,7 +277,6 @@ pub enum CleanupStatus {
 
 impl CleanupStatus {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             CleanupStatus::Pending => "pending",
@@ -358,7 +351,6 @@ impl CleanupRecord {
     }
 
     /// A phase.
-    #[must_use]
     pub fn phase(&self, name: PhaseName) -> Option<&Phase> {
         self.phases.iter().find(|p| p.phase == name)
     }
@@ -377,13 +369,11 @@ impl CleanupRecord {
     }
 
     /// Whether nothing is left to do.
-    #[must_use]
     pub fn is_over(&self) -> bool {
         self.overtaken || PhaseName::ALL.iter().all(|&n| self.phase(n).is_some_and(|p| p.status.is_over()))
     }
 
     /// Where it stands; `runs` tells whether somebody works on cleanups now.
-    #[must_use]
     pub fn status(&self, runs: bool) -> CleanupStatus {
         let has = |status| self.phases.iter().any(|p| p.status == status);
         if self.is_over() {
@@ -402,7 +392,6 @@ impl CleanupRecord {
     }
 
     /// The phase that is next, or under way.
-    #[must_use]
     pub fn current_phase(&self) -> Option<PhaseName> {
         let open = |wanted: fn(PhaseStatus) -> bool| self.phases.iter().find(|p| wanted(p.status));
         let running = open(|s| s == PhaseStatus::Running);
@@ -410,7 +399,6 @@ impl CleanupRecord {
     }
 
     /// The first step that is not done, for a cleanup that was interrupted.
-    #[must_use]
     pub fn open_step(&self) -> Option<ResumedFrom> {
         let phase = self.phases.iter().find(|p| !p.status.is_over() && p.status != PhaseStatus::Parked)?;
         let step = phase.next_step().map_or_else(|| "plan".to_owned(), |s| s.step.clone());
@@ -419,7 +407,6 @@ impl CleanupRecord {
 
     /// When something is to be tried, seen from `now`; `None` when nothing is. Files that wait for another phase are
     /// due with that.
-    #[must_use]
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = |p: &Phase| p.phase == PhaseName::Filesystem && !super::files::may_go(self);
         let open = self.phases.iter().filter(|p| !p.status.is_over() && p.status != PhaseStatus::Parked);
@@ -427,7 +414,6 @@ impl CleanupRecord {
     }
 
     /// How many objects of a kind it has removed itself.
-    #[must_use]
     pub fn removed(&self, kind: crate::system::docker::DockerKind) -> u64 {
         let steps = self.phase(PhaseName::Docker).into_iter().flat_map(|p| &p.steps);
         let of_kind = steps.filter(|s| matches!(&s.what, StepWhat::Remove(o) if o.kind == kind));

@@ -64,7 +64,6 @@ pub struct Cleaner<'a> {
 
 impl<'a> Cleaner<'a> {
     /// On a recovered queue; `stop` ends the work at the next safe point.
-    #[must_use]
     pub fn new(
         dir: StateDir,
         queue: Queue,
@@ -105,9 +104,6 @@ impl<'a> Cleaner<'a> {
 
     /// Enters what the queue asks for and works once on every cleanup that is due; with `now`, also on
     /// those that wait for their next try. `report` is told of each one as it changes.
-    ///
-    /// # Errors
-    /// [`CleanupError`].
     pub fn pass(
         &mut self,
         now: bool,
@@ -145,9 +141,6 @@ impl<'a> Cleaner<'a> {
 
     /// Works once on these cleanups, also on those that wait for their next try. Those that are over or unknown
     /// are passed over.
-    ///
-    /// # Errors
-    /// [`CleanupError`].
     pub fn work_on_these(
         &self,
         ids: &[String],

@@ -41,7 +41,6 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 impl CleanupSettings {
     /// The usual ones.
-    #[must_use]
     pub fn new(actor: Actor) -> CleanupSettings {
         CleanupSettings {
             actor,
@@ -59,7 +58,6 @@ impl CleanupSettings {
     }
 
     /// Which engines a job uses that was given these variables.
-    #[must_use]
     pub(super) fn engine_of(&self, given: &BTreeMap<String, String>) -> EngineChoice {
         let Some(client) = self.client.as_ref().filter(|client| client.with(given) != **client) else {
             return self.engine.clone();
@@ -72,7 +70,6 @@ impl CleanupSettings {
     }
 
     /// The pause after so many failures in a row.
-    #[must_use]
     pub(super) fn pause_after(&self, failures: u32) -> Duration {
         let doubled = self.pause.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1)));
         doubled.min(LONGEST_PAUSE)

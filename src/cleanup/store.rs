@@ -78,9 +78,6 @@ fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, Dis
 }
 
 /// The cleanups that are not over, the oldest first. Changes nothing.
-///
-/// # Errors
-/// What the system says.
 pub fn list(dir: &StateDir) -> Result<Vec<CleanupRecord>, DiskError> {
     let mut records: Vec<_> = read_all(dir)?.into_iter().filter_map(|(_, record)| record).collect();
     records.sort_by(|a, b| (a.created_at, &a.cleanup_id).cmp(&(b.created_at, &b.cleanup_id)));
@@ -88,15 +85,11 @@ pub fn list(dir: &StateDir) -> Result<Vec<CleanupRecord>, DiskError> {
 }
 
 /// Files that should be cleanups and cannot be understood.
-///
-/// # Errors
-/// What the system says.
 pub fn damaged(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     Ok(read_all(dir)?.into_iter().filter(|(_, record)| record.is_none()).map(|(path, _)| path).collect())
 }
 
 /// Whether some process works on cleanups at this moment.
-#[must_use]
 pub fn is_running(dir: &StateDir) -> bool {
     matches!(is_held(&dir.paths.cleanup_lock()), Ok(true))
 }

@@ -75,9 +75,6 @@ pub struct OpenKey<'a> {
 
 impl AnswerBook {
     /// Of a state directory; removes what is too old.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn open(dir: &StateDir) -> Result<AnswerBook, DiskError> {
         let folder = dir.paths.answered();
         dir.disk.ensure_dir(&folder)?;
@@ -94,9 +91,6 @@ impl AnswerBook {
     }
 
     /// Removes answers that are too old to be asked for; how many.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn forget_the_old(&self) -> Result<usize, DiskError> {
         let (folder, now) = (self.dir.paths.answered(), self.dir.clock.now());
         let mut removed = 0;
@@ -119,9 +113,6 @@ impl OpenKey<'_> {
     }
 
     /// What is known of it. A file that cannot be understood says nothing.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn known(&self) -> Result<Known, DiskError> {
         let bytes = read_optional(&self.path())?;
         let Some(kept) = bytes.and_then(|b| serde_json::from_slice::<KeptRequest>(&b).ok()) else {

@@ -61,9 +61,6 @@ pub fn running_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
 }
 
 /// The daemon that lives, if one does and can be found, also while it recovers.
-///
-/// # Errors
-/// As [`running_daemon`].
 pub fn known_daemon(dir: &StateDir) -> Result<Option<DaemonInfo>, DiskError> {
     match is_held(&dir.paths.daemon_lock()) {
         Ok(true) => {}

@@ -43,14 +43,12 @@ pub enum CleanupNeed {
 
 impl<'a> Needs<'a> {
     /// Of the jobs of a state directory.
-    #[must_use]
     pub fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> Needs<'a> {
         let leftovers = Leftovers::new(dir, cleanup);
         Needs { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
     }
 
     /// Why a job that is over is not to go yet: a code and the reason in words.
-    #[must_use]
     pub fn of(&self, job: &Job) -> Option<(&'static str, String)> {
         let Ok(spec) = job.spec() else {
             return Some(("job-of-later-version", "what it was to do cannot be understood".to_owned()));
@@ -74,7 +72,6 @@ impl<'a> Needs<'a> {
     }
 
     /// Where the cleanup of a job that is over stands. Changes nothing.
-    #[must_use]
     pub fn cleanup_of(&self, job: &Job) -> CleanupNeed {
         let Some(known) = self.cleanups.get_or_init(|| Known::read(self.dir).ok()) else {
             return CleanupNeed::Unknown("the cleanups cannot be read".to_owned());
@@ -100,9 +97,6 @@ impl<'a> Needs<'a> {
 
     /// Enters a cleanup for each of the jobs that have none and need one; the ids of all that are not over. What
     /// becomes of them is read anew when it is asked for.
-    ///
-    /// # Errors
-    /// [`CreateRefused`].
     pub fn enter_cleanups<'j>(
         &mut self,
         jobs: impl Iterator<Item = &'j Job>,

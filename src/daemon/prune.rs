@@ -81,7 +81,6 @@ pub fn prune_cleaned(
 }
 
 /// What [`prune_cleaned`] would do when every cleanup succeeds. Changes nothing.
-#[must_use]
 pub fn would_prune_cleaned(
     dir: &StateDir,
     queue: &Queue,

@@ -111,7 +111,6 @@ pub(super) type Follower = Box<dyn FnMut(&mut Queue) -> bool + Send>;
 
 impl Scheduler {
     /// A scheduler on a recovered queue.
-    #[must_use]
     pub fn new(dir: StateDir, queue: Queue, settings: SchedulerSettings) -> Scheduler {
         Scheduler {
             dir,
@@ -166,27 +165,21 @@ impl Scheduler {
     }
 
     /// The queue as this scheduler knows it.
-    #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
     /// The jobs that this scheduler has started so far.
-    #[must_use]
     pub fn started(&self) -> &[JobId] {
         &self.started
     }
 
     /// Why the host can start no job, as far as this scheduler has tried.
-    #[must_use]
     pub fn why_host_cannot_start(&self) -> Option<&str> {
         self.starts.why_held()
     }
 
     /// Runs until `stop` says so.
-    ///
-    /// # Errors
-    /// When the queue cannot be used any more.
     pub fn run(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
             self.round()?;
@@ -195,9 +188,6 @@ impl Scheduler {
     }
 
     /// Runs until nothing can be started and all that was started here has ended.
-    ///
-    /// # Errors
-    /// As [`Scheduler::run`].
     pub fn run_until_idle(&mut self, stop: &dyn Fn() -> bool) -> Result<(), WorkError> {
         while !stop() {
             let moved = self.step_or_reopen()?;
@@ -276,9 +266,6 @@ impl Scheduler {
     }
 
     /// One round; true when something happened.
-    ///
-    /// # Errors
-    /// As [`Scheduler::run`].
     pub fn step(&mut self) -> Result<bool, WorkError> {
         // What is submitted from now on is in another directory: nobody is to wait for this one.
         self.check_place()?;

@@ -135,9 +135,6 @@ fn described(holder: Option<&Holder>) -> String {
 /// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a
 /// record, and nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready`
 /// is called again.
-///
-/// # Errors
-/// See [`DaemonError`].
 pub fn serve(
     dir: &StateDir,
     settings: DaemonSettings,

@@ -38,9 +38,6 @@ pub(super) struct Gone {
 }
 
 /// Whether a supervisor could be started at all, as far as a look tells that costs nothing.
-///
-/// # Errors
-/// What keeps the program from being executed.
 pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
     let Some(binary) = program.first().map(Path::new).filter(|binary| binary.is_absolute()) else {
         return Ok(());

@@ -30,7 +30,6 @@ impl Role {
     pub const ALL: [Role; 2] = [Role::Admin, Role::Viewer];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Admin => "admin",
@@ -39,7 +38,6 @@ impl Role {
     }
 
     /// Where its token is.
-    #[must_use]
     pub fn file(self, dir: &StateDir) -> PathBuf {
         match self {
             Role::Admin => dir.paths.admin_token(),
@@ -49,9 +47,6 @@ impl Role {
 }
 
 /// Makes the tokens that are not there, or cannot be trusted; the roles whose token is new.
-///
-/// # Errors
-/// What the system says.
 pub fn make_tokens(dir: &StateDir) -> Result<Vec<Role>, DiskError> {
     let mut made = Vec::new();
     for role in Role::ALL {
@@ -90,9 +85,6 @@ pub struct Tokens([Option<[u8; 32]>; 2]);
 
 impl Tokens {
     /// Reads both files.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(dir: &StateDir) -> Result<Tokens, DiskError> {
         let mut digests = [None; 2];
         for (role, digest) in Role::ALL.into_iter().zip(&mut digests) {
@@ -103,7 +95,6 @@ impl Tokens {
 
     /// The role that a text given as a token has, if it is one. Both are compared, whole, and by their digests,
     /// so that the time tells nothing.
-    #[must_use]
     pub fn role_of(&self, given: &str) -> Option<Role> {
         let given = digest_of(given);
         let mut found = None;

@@ -32,7 +32,6 @@ pub enum Abandoned {
 }
 
 /// Whether a name has exactly the form of the temporary files that this library makes.
-#[must_use]
 pub fn is_temporary_name(name: &OsStr) -> bool {
     name.to_str().and_then(|n| n.strip_prefix(TEMPORARY_PREFIX)).is_some_and(|random| {
         random.len() == RANDOM_LETTERS && random.bytes().all(|b| b.is_ascii_alphanumeric())

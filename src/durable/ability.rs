@@ -32,9 +32,6 @@ pub struct Unable {
 
 /// Tries it in this folder, and leaves nothing there. A disk that is full, read-only or failing is not called
 /// unable: that it is told elsewhere.
-///
-/// # Errors
-/// What cannot be done.
 pub fn try_abilities(disk: &Disk, folder: &Path) -> Result<(), Unable> {
     let trial = Trial { disk, folder };
     match trial.all() {

@@ -109,25 +109,21 @@ impl std::fmt::Debug for Disk {
 #[allow(clippy::disallowed_methods)]
 impl Disk {
     /// The real disk, unobserved.
-    #[must_use]
     pub fn real() -> Disk {
         Disk::default()
     }
 
     /// The real disk, with an observer of every effect.
-    #[must_use]
     pub fn observed(observer: Arc<dyn Observer>) -> Disk {
         Disk { observer: Some(observer), home: None }
     }
 
     /// The same, for work in this folder: see [`Home`].
-    #[must_use]
     pub fn at_home(self, home: Home) -> Disk {
         Disk { home: Some(Arc::new(home)), ..self }
     }
 
     /// The folder that it works in, if it was told one.
-    #[must_use]
     pub fn home(&self) -> Option<&Home> {
         self.home.as_deref()
     }
@@ -185,9 +181,6 @@ impl Disk {
     /// As [`Disk::create_new`], with the file flocked before it has its name, so that nobody ever sees it
     /// unlocked. The flag is false where the file system has no files without a name: then the caller
     /// has to lock it.
-    ///
-    /// # Errors
-    /// As [`Disk::create_new`].
     #[track_caller]
     pub(super) fn create_locked(&self, path: &Path, mode: u32) -> Result<(DiskFile, bool), DiskError> {
         self.perform(&Effect::Create { path }, || match new_locked(path, mode)? {
@@ -275,9 +268,6 @@ impl Disk {
     /// filtered), a file gets its new name as a second one and loses the first; killed in between it has both, and
     /// the same call again ends it. A folder, which can have one name only, takes the place of nothing but an empty
     /// folder that came there at that very moment.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), DiskError> {
         use rustix::fs::CWD;
@@ -352,9 +342,6 @@ impl Disk {
     }
 
     /// As [`Disk::ensure_dir`] for many, in this order, with one sync for each folder that they lie in.
-    ///
-    /// # Errors
-    /// As [`Disk::ensure_dir`].
     #[track_caller]
     pub fn ensure_dirs(&self, paths: &[impl AsRef<Path>]) -> Result<usize, DiskError> {
         let mut made = 0;
@@ -390,9 +377,6 @@ impl Disk {
     }
 
     /// Removes an empty folder.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveDir { path }, || std::fs::remove_dir(path))
@@ -400,9 +384,6 @@ impl Disk {
     }
 
     /// Makes the names in a folder durable.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncDir { path }, || crate::durable::plain::open(path)?.sync_all())
@@ -411,9 +392,6 @@ impl Disk {
 
     /// Makes everything durable that was written to the file system a folder is on: one call for many
     /// files.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn sync_filesystem(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncFilesystem { path }, || {
@@ -423,9 +401,6 @@ impl Disk {
     }
 
     /// Sets permissions.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn set_mode(&self, path: &Path, mode: u32) -> Result<(), DiskError> {
         self.perform(&Effect::SetMode { path, mode }, || {
@@ -478,13 +453,11 @@ impl DiskFile {
     }
 
     /// The file itself, for reading, locking and descriptors.
-    #[must_use]
     pub fn as_file(&self) -> &File {
         &self.file
     }
 
     /// The name it was opened by.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -495,9 +468,6 @@ impl DiskFile {
     }
 
     /// Length, identity and times.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn metadata(&self) -> Result<Metadata, DiskError> {
         self.file.metadata().tried("look at", &self.path)
     }
@@ -516,9 +486,6 @@ impl DiskFile {
     }
 
     /// Sets the length.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn truncate(&self, len: u64) -> Result<(), DiskError> {
         self.disk
@@ -573,9 +540,6 @@ impl DiskFile {
     }
 
     /// Makes content and times durable (fsync).
-    ///
-    /// # Errors
-    /// As [`DiskFile::sync_data`].
     #[track_caller]
     pub fn sync(&self) -> Result<(), DiskError> {
         self.disk
@@ -584,9 +548,6 @@ impl DiskFile {
     }
 
     /// Sets the modification time to the system's present time, in about 5 µs.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn touch(&self) -> Result<(), DiskError> {
         use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};

@@ -20,14 +20,12 @@ pub struct DiskError {
 
 impl DiskError {
     /// The kind of the system's reason.
-    #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
 
     /// Whether the system refuses changes of what it may well let us read: a read-only or full disk, a quota,
     /// missing permission, a failing device, a copy of a state directory.
-    #[must_use]
     pub fn is_refused_change(&self) -> bool {
         use rustix::io::Errno;
         let refusals =
@@ -41,13 +39,11 @@ impl DiskError {
     }
 
     /// Whether this process may open no more files: it alone, and it will not pass.
-    #[must_use]
     pub fn is_out_of_descriptors(&self) -> bool {
         self.source.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
     }
 
     /// Whether the file or folder was not there.
-    #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound
     }

@@ -51,7 +51,6 @@ pub enum NotHome {
 
 impl NotHome {
     /// The refusal behind an error of the system, if it is one.
-    #[must_use]
     pub fn behind(error: &io::Error) -> Option<&NotHome> {
         error.get_ref()?.downcast_ref()
     }
@@ -68,9 +67,6 @@ pub struct Home {
 
 impl Home {
     /// Opens the folder at `root`. Where no file can be opened any more, its identity has to do.
-    ///
-    /// # Errors
-    /// What the system says when the folder cannot be looked at.
     pub fn open(root: &Path) -> io::Result<Home> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(root, flags, Mode::empty()).ok().map(Arc::new);
@@ -79,7 +75,6 @@ impl Home {
     }
 
     /// The same folder, in which nothing may be changed because it is a copy.
-    #[must_use]
     pub fn copy_of(self, original: PathBuf) -> Home {
         Home { copy_of: Some(original), ..self }
     }
@@ -112,7 +107,6 @@ impl Home {
     }
 
     /// The path by which it was opened.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -123,13 +117,11 @@ impl Home {
     }
 
     /// Whether its path leads to it.
-    #[must_use]
     pub fn is_at_its_path(&self) -> bool {
         identity_at(&self.root).is_ok_and(|found| found == self.own_identity())
     }
 
     /// Where the folder is now; `None` when it was removed, or that cannot be told.
-    #[must_use]
     pub fn path_now(&self) -> Option<PathBuf> {
         let folder = self.folder.as_ref()?;
         let path = std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()?;
@@ -137,7 +129,6 @@ impl Home {
     }
 
     /// The same folder by another path.
-    #[must_use]
     pub fn by_path(&self, root: PathBuf) -> Home {
         Home { root, ..self.clone() }
     }

@@ -154,17 +154,11 @@ impl FileLock {
 
     /// Makes a lock file that nobody ever sees unlocked: locked under a temporary name, then renamed
     /// into place. `None` when the name is taken.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn publish(disk: &Disk, path: &Path) -> Result<Option<FileLock>, DiskError> {
         FileLock::publish_with(disk, path, &[])
     }
 
     /// As [`FileLock::publish`], with a content that is there, though not synced, from the beginning.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn publish_with(disk: &Disk, path: &Path, content: &[u8]) -> Result<Option<FileLock>, DiskError> {
         let temporary = Temporary::new(disk, super::disk::parent(path))?;
         if !content.is_empty() {
@@ -180,9 +174,6 @@ impl FileLock {
 
     /// Writes who holds it into the lock file, for [`LockError::Held`] to tell. Only a hint: not synced.
     /// A file that has told of somebody is at no moment empty.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn describe(&self, holder: &Holder) -> Result<(), DiskError> {
         let mut text = serde_json::to_vec(holder).unwrap_or_default();
         text.push(b'\n');
@@ -220,7 +211,6 @@ impl FileLock {
     }
 
     /// The locked file.
-    #[must_use]
     pub fn file(&self) -> &DiskFile {
         &self.file
     }
@@ -328,7 +318,6 @@ pub(crate) fn probe(file: &File) -> io::Result<bool> {
 }
 
 /// Who holds the lock, as far as the lock file tells.
-#[must_use]
 pub fn holder_of(path: &Path) -> Option<Holder> {
     serde_json::from_slice(&read_regular(path, LONGEST_HINT).ok()?).ok()
 }

@@ -37,7 +37,6 @@ impl Mutation {
     pub const ALL: &[Mutation] = <Mutation as VariantArray>::VARIANTS;
 
     /// Its name, for arguments and reports.
-    #[must_use]
     pub fn name(self) -> String {
         format!("{self:?}")
     }

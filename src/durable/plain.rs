@@ -9,18 +9,12 @@ use std::io;
 use std::path::Path;
 
 /// Opens a file for reading.
-///
-/// # Errors
-/// What the system says.
 #[allow(clippy::disallowed_methods)] // The one place for it.
 pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
     File::open(path)
 }
 
 /// Reads a whole file.
-///
-/// # Errors
-/// What the system says.
 #[allow(clippy::disallowed_methods)]
 pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     std::fs::read(path)

@@ -42,7 +42,6 @@ pub struct Quarantine {
 
 impl Quarantine {
     /// The quarantine in `folder`, which is made when needed.
-    #[must_use]
     pub fn new(disk: Disk, folder: PathBuf) -> Quarantine {
         Quarantine { disk, folder }
     }
@@ -59,9 +58,6 @@ impl Quarantine {
 
     /// Moves a file: the copy is durable before the original goes. One that is too long for a copy, and what is no
     /// regular file, gets its new name instead.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn take_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
         let kept = match self.keep_file(path, reason, at) {
@@ -105,9 +101,6 @@ impl Quarantine {
     }
 
     /// Keeps bytes that are cut from, or skipped in, a file.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn keep(
         &self,
@@ -137,7 +130,6 @@ impl Quarantine {
     }
 
     /// The notes of all that is kept, oldest first. A note that cannot be read is left out.
-    #[must_use]
     pub fn notes(&self) -> Vec<QuarantineNote> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         let mut notes: Vec<QuarantineNote> = entries

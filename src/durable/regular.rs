@@ -62,7 +62,6 @@ fn not_regular(kind: FileType) -> io::Error {
 }
 
 /// Whether an error says that something else has the file's name.
-#[must_use]
 pub fn is_not_regular(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<NotRegular>() || inner.is::<NotSole>())
 }
@@ -148,9 +147,6 @@ fn kind_of(found: &Stat) -> FileType {
 /// Links are followed as long as nobody but root or this user could have made them: in folders of these two that
 /// nobody else may write. From the first other folder on, no link is followed, no mount is crossed, and nothing above
 /// is reached; the file must be regular, with one name.
-///
-/// # Errors
-/// As [`open_sole`].
 pub fn open_theirs(path: &Path) -> io::Result<File> {
     let mut left = components(&std::path::absolute(path)?);
     let mut at = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

@@ -41,9 +41,6 @@ pub fn replace_with(
 }
 
 /// As [`replace`], but refuses (`AlreadyExists`) when the file is there.
-///
-/// # Errors
-/// What the system says.
 #[track_caller]
 pub fn create(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     place(disk, path, false, |out| out.write_all(bytes)).map(drop)

@@ -33,13 +33,11 @@ const WEAKNESSES: [Errno; 20] = [
 ];
 
 /// Whether this error is the host's.
-#[must_use]
 pub fn is_weakness(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| WEAKNESSES.iter().any(|e| e.raw_os_error() == code))
 }
 
 /// Whether this error, or one of its causes, is the host's.
-#[must_use]
 pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

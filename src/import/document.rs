@@ -47,9 +47,6 @@ impl Source<'_> {
     }
 
     /// The record.
-    ///
-    /// # Errors
-    /// When the job cannot be written as JSON.
     pub(super) fn document(&self) -> Result<JobDocument, serde_json::Error> {
         let spec = serde_json::value::to_raw_value(&self.spec())?;
         Ok(self.document_with(spec))

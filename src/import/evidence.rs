@@ -95,7 +95,6 @@ pub struct Evidence {
 
 impl Evidence {
     /// That of a job without a folder.
-    #[must_use]
     pub fn nothing() -> Evidence {
         Evidence {
             folder: None,
@@ -109,7 +108,6 @@ impl Evidence {
     }
 
     /// Whether the job's shell was started, whatever its record says.
-    #[must_use]
     pub fn was_started(&self) -> bool {
         !matches!(self.pid_file, PidFile::Absent)
             || matches!(self.process, ProcessEvidence::Script { .. })
@@ -117,7 +115,6 @@ impl Evidence {
     }
 
     /// From which of its files a lost record can be rebuilt.
-    #[must_use]
     pub fn sources(&self) -> Vec<String> {
         let mut sources = vec!["directory"];
         if matches!(self.pid_file, PidFile::Pid(_)) {
@@ -157,7 +154,6 @@ impl Evidence {
     }
 
     /// In sentences for people.
-    #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let mut told = self.of_folder();
         told.extend(match &self.process {

@@ -61,7 +61,6 @@ const STATUSES: [(LegacyStatus, &str); 13] = [
 
 impl LegacyStatus {
     /// From its number, or its name in any case.
-    #[must_use]
     pub fn from_value(value: &Value) -> Option<LegacyStatus> {
         if let Some(number) = integer(value) {
             return STATUSES.get(usize::try_from(number).ok()?).map(|s| s.0);
@@ -72,7 +71,6 @@ impl LegacyStatus {
     }
 
     /// Its name on the former server.
-    #[must_use]
     pub fn name(self) -> &'static str {
         STATUSES[self as usize].1
     }
@@ -140,7 +138,6 @@ pub enum Reading {
 }
 
 /// Parses the bytes of a job file.
-#[must_use]
 pub fn parse(bytes: &[u8]) -> Reading {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     // A file that was extended but not written when the power went reads as zeros.
@@ -343,7 +340,6 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 /// An exit status; those of other systems may be written without a sign.
-#[must_use]
 pub(super) fn exit_code(number: i64) -> Option<i32> {
     i32::try_from(number).ok().or_else(|| u32::try_from(number).ok().map(u32::cast_signed))
 }

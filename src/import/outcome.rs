@@ -48,7 +48,6 @@ pub struct Judgement {
 }
 
 /// Judges a job; without a record (its file is damaged) by the evidence alone.
-#[must_use]
 pub fn judge(record: Option<&LegacyJob>, evidence: &Evidence) -> Judgement {
     let status = record.and_then(|job| job.status);
     let (verdict, reason) = match (status, record) {

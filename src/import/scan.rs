@@ -124,9 +124,6 @@ pub struct Scan {
 
 impl Workspace {
     /// Looks whether this is a workspace.
-    ///
-    /// # Errors
-    /// See [`ScanError`].
     pub fn open(path: &Path) -> Result<Workspace, ScanError> {
         let named = || path.to_owned();
         let root = std::fs::canonicalize(path).map_err(|source| match source.kind() {
@@ -160,33 +157,26 @@ impl Workspace {
     }
 
     /// Its path, without links.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// Where a job's file is.
-    #[must_use]
     pub fn job_file(&self, job: &FoundJob) -> PathBuf {
         self.root.join("jobs").join(format!("{}{JOB_SUFFIX}", job.stem))
     }
 
     /// Where a job's folder is, if it has one.
-    #[must_use]
     pub fn job_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.folder.as_ref().map(|name| self.root.join("jobs").join(name))
     }
 
     /// Where a job's staged uploads are, if it has some.
-    #[must_use]
     pub fn staging_folder(&self, job: &FoundJob) -> Option<PathBuf> {
         job.staging.as_ref().map(|name| self.root.join("staging").join(name))
     }
 
     /// Opens a folder of the workspace, by its path; no part of that may be a link.
-    ///
-    /// # Errors
-    /// See [`Unreadable`].
     pub(super) fn open_folder(&self, path: &Path) -> Result<OwnedFd, Unreadable> {
         let below = path.strip_prefix(&self.root).map_err(|_| Unreadable::Missing)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -204,9 +194,6 @@ impl Workspace {
     }
 
     /// Opens a regular file for reading, by its path; never what a link leads to, never something that blocks.
-    ///
-    /// # Errors
-    /// See [`Unreadable`].
     pub fn open_file(&self, path: &Path) -> Result<File, Unreadable> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Unreadable::Missing);
@@ -317,9 +304,6 @@ impl Workspace {
 }
 
 /// Opens a regular file in a folder.
-///
-/// # Errors
-/// See [`Unreadable`].
 pub(super) fn open_in(folder: BorrowedFd<'_>, name: &OsStr) -> Result<File, Unreadable> {
     let name = CString::new(name.as_bytes()).map_err(|_| Unreadable::Missing)?;
     let file = match open_file(folder, &name) {

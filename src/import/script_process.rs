@@ -20,7 +20,6 @@ const PREFIXES: [&str; 11] =
 const SEPARATORS: [&str; 6] = ["&&", "||", ";", "|", "&", "("];
 
 /// Whether a command line runs a file with this name.
-#[must_use]
 pub fn runs_script(arguments: &[String], script: &str) -> bool {
     script_argument(arguments, script).is_some()
 }
@@ -81,7 +80,6 @@ fn file_name(path: &str) -> &str {
 }
 
 /// The names that the script of a job may have.
-#[must_use]
 pub(super) fn script_names(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|id| format!(".claude-job-{id}.sh")).collect()
 }

@@ -68,18 +68,12 @@ enum Part {
 
 impl CommandTemplate {
     /// Splits a line as a shell would, without expanding anything, and checks it.
-    ///
-    /// # Errors
-    /// See [`TemplateError`].
     pub fn parse(line: &str) -> Result<CommandTemplate, TemplateError> {
         let words = shlex::split(line).ok_or_else(|| TemplateError::Quoting(line.to_owned()))?;
         CommandTemplate::from_words(&words)
     }
 
     /// Checks a template that is split already, as the configuration holds it.
-    ///
-    /// # Errors
-    /// See [`TemplateError`].
     pub fn from_words(words: &[String]) -> Result<CommandTemplate, TemplateError> {
         if words.first().is_none_or(String::is_empty) {
             return Err(TemplateError::Empty);
@@ -89,7 +83,6 @@ impl CommandTemplate {
     }
 
     /// The command for one job. NUL, which no argument can hold, is left out.
-    #[must_use]
     pub fn command(&self, values: &Values<'_>) -> Vec<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => text.clone(),

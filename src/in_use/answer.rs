@@ -70,7 +70,6 @@ pub enum How {
 
 impl How {
     /// Whether a mount is what protects the folder.
-    #[must_use]
     pub const fn is_mount(self) -> bool {
         matches!(self, How::MountPoint | How::Mounted)
     }
@@ -82,7 +81,6 @@ impl Use {
     }
 
     /// Whether it is certain, or only not to be excluded.
-    #[must_use]
     pub fn is_certain(&self) -> bool {
         !matches!(self.how, How::Unknown | How::LostSocket)
     }

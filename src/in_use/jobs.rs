@@ -43,7 +43,6 @@ pub struct JobsAtWork {
 
 impl JobsAtWork {
     /// Those of a queue.
-    #[must_use]
     pub fn of(dir: &StateDir, state: &QueueState) -> JobsAtWork {
         let mut at_work = JobsAtWork { seq: state.last_seq(), ..JobsAtWork::default() };
         let own = OnceCell::new();
@@ -74,13 +73,11 @@ impl JobsAtWork {
     }
 
     /// Whether it was made of this state of the queue.
-    #[must_use]
     pub fn is_of(&self, state: &QueueState) -> bool {
         self.seq == state.last_seq()
     }
 
     /// A job, other than `own`, that refers to a folder.
-    #[must_use]
     pub fn in_folder(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
         if let Some(id) = self.strange.iter().find(|id| Some(*id) != own) {
             return Some(Use::unseen(format!(

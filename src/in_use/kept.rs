@@ -9,9 +9,6 @@ use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{Mode, OFlags, open, openat};
 
 /// The list of the mounts in the namespace that a file keeps, as `mountinfo` has it. Only root may look.
-///
-/// # Errors
-/// What the system says.
 pub(super) fn mounts_of(file: &Path) -> io::Result<Vec<u8>> {
     let namespace = crate::durable::plain::open(file)?;
     // A thread enters it, and ends there: it would not come back.

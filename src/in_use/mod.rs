@@ -74,13 +74,11 @@ pub struct InUse {
 
 impl InUse {
     /// A look at processes and mounts that is made when it is first asked, and at the jobs of a queue.
-    #[must_use]
     pub fn look(dir: &StateDir, state: &QueueState) -> InUse {
         InUse::with_jobs(dir, JobsAtWork::of(dir, state))
     }
 
     /// The same, with jobs that were looked for before.
-    #[must_use]
     pub fn with_jobs(dir: &StateDir, jobs: JobsAtWork) -> InUse {
         let paths = &dir.paths;
         let folders = [paths.root().to_owned(), paths.jobs(), paths.cleanup_trash(), paths.orphans_trash()];
@@ -88,14 +86,12 @@ impl InUse {
     }
 
     /// Makes the look now, if it was not made yet.
-    #[must_use]
     pub fn looked(self) -> InUse {
         self.picture();
         self
     }
 
     /// The jobs that are to work somewhere.
-    #[must_use]
     pub fn jobs(&self) -> &JobsAtWork {
         &self.jobs
     }
@@ -105,7 +101,6 @@ impl InUse {
     }
 
     /// The users of a folder, or of a file; none when it is not there. `own` is the job whose workspace it is.
-    #[must_use]
     pub fn of(&self, folder: &Path, own: Option<&JobId>) -> Vec<Use> {
         let mut walk = self.walk();
         if walk.is_needed() {
@@ -115,7 +110,6 @@ impl InUse {
     }
 
     /// The first who certainly uses it, else who may.
-    #[must_use]
     pub fn first(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
         let mut uses = self.of(folder, own);
         let certain = uses.iter().position(Use::is_certain).unwrap_or(0);
@@ -123,13 +117,11 @@ impl InUse {
     }
 
     /// For a caller that walks a folder anyway: tells it of every entry, and asks by [`InUse::seen`].
-    #[must_use]
     pub fn walk(&self) -> Walk<'_> {
         Walk { picture: self.picture(), found: Vec::new(), is_partial: false }
     }
 
     /// As [`InUse::of`], of a folder that was gone through.
-    #[must_use]
     pub fn seen(&self, folder: &Path, own: Option<&JobId>, walk: &Walk<'_>) -> Vec<Use> {
         let picture = self.picture();
         let mut uses: Vec<Use> = self.jobs.in_folder(folder, own).into_iter().collect();
@@ -144,7 +136,6 @@ impl InUse {
     }
 
     /// Whether anything is mounted below a folder that is named without links, as this process sees it.
-    #[must_use]
     pub fn has_mounts_below(&self, folder: &Path) -> bool {
         self.picture().own.has_mounts_below(folder)
     }
@@ -185,7 +176,6 @@ const LASTS: Duration = Duration::from_secs(2);
 
 impl<'a> TrashInUse<'a> {
     /// Looks when it is first asked.
-    #[must_use]
     pub fn new(dir: &'a StateDir) -> TrashInUse<'a> {
         TrashInUse { dir, seen: None }
     }
@@ -209,7 +199,6 @@ pub struct Walk<'a> {
 
 impl Walk<'_> {
     /// Whether something is in use of which only a walk can tell where it lies.
-    #[must_use]
     pub fn is_needed(&self) -> bool {
         self.picture.needs_a_walk()
     }

@@ -45,7 +45,6 @@ pub struct CommandRecord {
 
 impl CommandRecord {
     /// This process, about to become the command.
-    #[must_use]
     pub fn of_this_process(job_id: JobId, attempt: u32, claim: u64) -> CommandRecord {
         CommandRecord {
             version: DOCUMENT_VERSION,
@@ -63,17 +62,11 @@ impl CommandRecord {
     }
 
     /// Reads one.
-    ///
-    /// # Errors
-    /// When there is a file that may not be read.
     pub fn read(path: &Path) -> Result<Stored<CommandRecord>, DiskError> {
         read_stored(path)
     }
 
     /// Writes it durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         write_stored(disk, path, self)
     }

@@ -97,7 +97,6 @@ pub(super) fn hindered(processes: &[ProcessIdentity], by: u32) -> Vec<ProcessIde
 
 impl Condition {
     /// Its stable name.
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Condition::HeartbeatStale { .. } => "heartbeat_stale",
@@ -114,7 +113,6 @@ impl Condition {
     }
 
     /// The processes that it is about.
-    #[must_use]
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         match self {
             Condition::SupervisorStopped { process }

@@ -65,7 +65,6 @@ pub struct Judgement {
 
 impl Judgement {
     /// Whether it lives.
-    #[must_use]
     pub fn liveness(&self) -> Liveness {
         self.verdict.liveness()
     }
@@ -86,7 +85,6 @@ pub struct Look<'a> {
 
 /// What became of the job's present attempt. Takes the lock for no longer than a moment and changes
 /// nothing.
-#[must_use]
 pub fn judge(look: &Look<'_>, job: &Job) -> Judgement {
     match at_first_sight(look, job) {
         FirstSight::Judged(judgement) => *judgement,

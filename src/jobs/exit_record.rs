@@ -61,23 +61,16 @@ pub struct ExitRecord {
 
 impl ExitRecord {
     /// Reads one.
-    ///
-    /// # Errors
-    /// When there is a file that may not be read.
     pub fn read(path: &Path) -> Result<Stored<ExitRecord>, DiskError> {
         read_stored(path)
     }
 
     /// Writes it durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         write_stored(disk, path, self)
     }
 
     /// The end to record in the queue.
-    #[must_use]
     pub fn to_end(&self) -> End {
         End {
             job: self.job_id.clone(),

@@ -160,9 +160,6 @@ fn is_of_attempt(name: &str) -> bool {
 
 /// Takes this process out of the control group of the attempt in which it was started, for it is to outlive that;
 /// false when it is in none.
-///
-/// # Errors
-/// What the system says.
 pub fn leave_attempts_group() -> std::io::Result<bool> {
     crate::system::leave_groups(is_of_attempt)
 }

@@ -22,26 +22,22 @@ pub struct Follower {
 
 impl Follower {
     /// From the beginning of an attempt's output.
-    #[must_use]
     pub fn new(attempt: u32) -> Follower {
         Follower { attempt, file: None, offset: 0 }
     }
 
     /// From an offset in the output that is there now.
-    #[must_use]
     pub fn at(attempt: u32, offset: u64) -> Follower {
         Follower { offset, ..Follower::new(attempt) }
     }
 
     /// Which attempt is followed.
-    #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
     /// Whether the job prints nothing more in this attempt. Asked before the last look: what was printed
     /// before the end is then read after it was seen.
-    #[must_use]
     pub fn is_over(&self, job: &Job) -> bool {
         job.status.is_over() || job.attempt > self.attempt
     }

@@ -48,7 +48,6 @@ pub struct Life {
 
 /// Looks for living processes of a job, in whichever attempt. `table` is a picture of one moment: to
 /// act on it, make a new one.
-#[must_use]
 pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     let Ok(paths) = dir.paths.job(&id.to_string()) else { return Life::default() };
     let output = paths.output();

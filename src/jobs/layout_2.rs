@@ -47,7 +47,6 @@ pub enum WhyLeft {
 
 impl WhyLeft {
     /// What the system said.
-    #[must_use]
     pub fn refused(&self) -> Option<&str> {
         match self {
             WhyLeft::Lives => None,
@@ -57,9 +56,6 @@ impl WhyLeft {
 }
 
 /// Moves the files of every job, and says so in the identity when none is left. `go_on` is asked before each job.
-///
-/// # Errors
-/// When the jobs cannot be listed, or the identity cannot be written.
 pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<Moved, DiskError> {
     let mut moved = Moved::default();
     if !dir.identity.may_have_attempts_in_workspaces() {

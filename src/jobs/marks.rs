@@ -42,13 +42,11 @@ pub const LOCK_STATE: &str = "RECOVERYCTL_LOCK_STATE";
 pub const REPOSITORY: &str = "RECOVERYCTL_REPOSITORY";
 
 /// What is set in the environment of a job that has a repository; without one none of it is there.
-#[must_use]
 pub fn of_repository(repository: &str, lock_id: &str, token: u64) -> [(&'static str, String); 3] {
     [(REPOSITORY, repository.to_owned()), (LOCK_ID, lock_id.to_owned()), (LOCK_TOKEN, token.to_string())]
 }
 
 /// What is set in the environment of a job's command.
-#[must_use]
 pub fn environment(
     dir: &StateDir,
     paths: &JobPaths,

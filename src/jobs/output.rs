@@ -33,9 +33,6 @@ pub struct Output {
 
 impl Output {
     /// The output of the present attempt, or of an earlier one.
-    ///
-    /// # Errors
-    /// When the job's id cannot become a file name.
     pub fn of(dir: &StateDir, job: &Job, attempt: Option<u32>) -> Result<Output, BadName> {
         let paths = dir.paths.job(&job.id.to_string())?;
         let course = job.course();
@@ -82,18 +79,12 @@ impl Output {
 
     /// The offset of the first byte at or behind this one that is kept; what lies before was dropped by
     /// an output limit.
-    ///
-    /// # Errors
-    /// As [`Output::len`].
     pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
         Ok(offset.max(beginning(&file).tried("read", &self.path)?))
     }
 
     /// Whether the job printed nothing.
-    ///
-    /// # Errors
-    /// As [`Output::len`].
     pub fn is_empty(&self) -> Result<bool, DiskError> {
         Ok(self.len()? == 0)
     }
@@ -108,9 +99,6 @@ impl Output {
     }
 
     /// The last `most` bytes as text; empty when nothing was printed.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn tail(&self, most: u64) -> Result<String, DiskError> {
         let len = match self.len() {
             Err(e) if e.is_not_found() => return Ok(String::new()),

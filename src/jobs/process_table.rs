@@ -127,7 +127,6 @@ pub struct LivingJob {
 
 impl LivingJob {
     /// Whether it may work on this repository, by what its processes tell.
-    #[must_use]
     pub fn may_work_on(&self, repository: &str) -> bool {
         !self.tells_repository || self.repositories.contains(repository)
     }
@@ -135,13 +134,11 @@ impl LivingJob {
 
 impl ProcessTable {
     /// A table that scans when it is first asked.
-    #[must_use]
     pub fn new() -> ProcessTable {
         ProcessTable::default()
     }
 
     /// Whether the scan was made.
-    #[must_use]
     pub fn was_scanned(&self) -> bool {
         self.scan.get().is_some()
     }
@@ -189,7 +186,6 @@ impl ProcessTable {
 
     /// Every job of this state directory, in whichever incarnation, of which something lives; by its marks and
     /// by supervisors, whatever the queue says of it.
-    #[must_use]
     pub fn living_jobs(&self, dir: &StateDir) -> BTreeMap<JobId, LivingJob> {
         let scan = self.scan();
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
@@ -235,7 +231,6 @@ impl ProcessTable {
     }
 
     /// The processes of attempts of another incarnation of which nothing tells the job; `None` when there are none.
-    #[must_use]
     pub fn unnamed_survivors(&self, dir: &StateDir) -> Option<Vec<ProcessIdentity>> {
         let mut unnamed = self.survivors(dir).iter().filter(|s| s.is_unnamed()).peekable();
         unnamed.peek()?;

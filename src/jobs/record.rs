@@ -45,9 +45,6 @@ pub fn write(dir: &StateDir, job: &Job) -> Result<(), RecordError> {
 }
 
 /// Reads a job's record.
-///
-/// # Errors
-/// When there is a file that may not be read.
 pub fn read(dir: &StateDir, id: &JobId) -> Result<Stored<JobDocument>, DiskError> {
     match dir.paths.job(&id.to_string()) {
         Ok(paths) => read_record(&paths.record),
@@ -84,7 +81,6 @@ pub struct Waiting {
 }
 
 /// The next jobs in line that have not begun, for [`write_waiting`].
-#[must_use]
 pub fn waiting(state: &QueueState) -> Waiting {
     let unbegun = state.queued().filter(|job| job.course.is_none());
     let documents = unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect();
@@ -102,9 +98,6 @@ pub struct WaitingRecords {
 
 /// Gives waiting jobs that have no file, or a damaged one, a new one. A whole one is left alone: it may be
 /// of a later moment. `stop` ends it early.
-///
-/// # Errors
-/// What the system says.
 pub fn write_waiting(
     dir: &StateDir,
     waiting: &Waiting,
@@ -217,7 +210,6 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
 
 /// What [`rebuild`] would write: the jobs whose record is missing though they had a supervisor, damaged, or
 /// behind, each with that in words. Changes nothing.
-#[must_use]
 pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)> {
     let wrong = |job: &Job| {
         let paths = dir.paths.job(&job.id.to_string()).ok()?;
@@ -235,9 +227,6 @@ pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)
 
 /// The records of those jobs that can be understood, in the order of their places, and the paths of those
 /// that cannot.
-///
-/// # Errors
-/// When the folder of the jobs cannot be read.
 pub fn read_those(
     dir: &StateDir,
     wanted: impl Fn(&JobId) -> bool,
@@ -257,7 +246,6 @@ pub fn read_those(
 }
 
 /// The job whose record a file is, by its name.
-#[must_use]
 pub fn job_of(path: &Path) -> Option<JobId> {
     named(path)?.0
 }

@@ -64,7 +64,6 @@ pub struct Sentinel {
 
 impl Sentinel {
     /// The sentinel of an attempt that this process supervises; its command is not started yet.
-    #[must_use]
     pub fn of_this_process(
         job: &Job,
         claim: u64,
@@ -94,17 +93,11 @@ impl Sentinel {
     }
 
     /// Reads one.
-    ///
-    /// # Errors
-    /// When there is a file that may not be read.
     pub fn read(path: &Path) -> Result<Stored<Sentinel>, DiskError> {
         read_stored(path)
     }
 
     /// Writes it durably; that is a heartbeat too.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         write_stored(disk, path, self)
     }
@@ -123,20 +116,17 @@ pub struct Heartbeat {
 
 impl Heartbeat {
     /// The heartbeat of a sentinel; `None` when there is no file.
-    #[must_use]
     pub fn read(path: &Path, now: Timestamp) -> Option<Heartbeat> {
         let at = Timestamp::from(std::fs::metadata(path).ok()?.modified().ok()?);
         Some(Heartbeat::at(at, now))
     }
 
     /// A heartbeat of this time.
-    #[must_use]
     pub(super) fn at(at: Timestamp, now: Timestamp) -> Heartbeat {
         Heartbeat { at, age_ms: now.millis_since(at) }
     }
 
     /// Whether the clock went back since it was written.
-    #[must_use]
     pub fn is_from_the_future(&self) -> bool {
         self.age_ms < 0
     }
@@ -156,7 +146,6 @@ pub enum Freshness {
 
 impl Freshness {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Freshness::Fresh => "fresh",
@@ -183,7 +172,6 @@ impl Default for FreshnessLimits {
 
 impl FreshnessLimits {
     /// The freshness at an age. Both limits are inclusive; from the future is clock skew: stale.
-    #[must_use]
     pub fn freshness(&self, age_ms: i64) -> Freshness {
         if age_ms < 0 {
             Freshness::Stale

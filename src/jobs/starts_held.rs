@@ -25,7 +25,6 @@ pub struct StartsHeld {
 
 impl StartsHeld {
     /// Since now.
-    #[must_use]
     pub(crate) fn now(dir: &StateDir, reason: String) -> StartsHeld {
         StartsHeld { version: DOCUMENT_VERSION, since: dir.clock.now(), reason }
     }
@@ -43,7 +42,6 @@ impl StartsHeld {
 }
 
 /// Why no job is started, when a scheduler lives that says so.
-#[must_use]
 pub fn starts_held(dir: &StateDir) -> Option<StartsHeld> {
     let Ok(Stored::Whole(held)) = read_stored(&dir.paths.starts_held()) else { return None };
     is_held(&dir.paths.scheduling_lock()).is_ok_and(|is_held| is_held).then_some(held)
@@ -65,7 +63,6 @@ pub(crate) fn has_begun(dir: &StateDir, job: &JobId, claim: u64) -> Option<bool>
 const BEGINS_WITHIN_MS: i64 = 60_000;
 
 /// The jobs that were claimed and have not been begun for long, with the time since their claim in milliseconds.
-#[must_use]
 pub fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
     let now = dir.clock.now();
     let of = |job: &crate::queue::Job| {

@@ -37,7 +37,6 @@ pub enum Stored<T> {
 
 impl<T> Stored<T> {
     /// The document, if it is whole.
-    #[must_use]
     pub fn whole(&self) -> Option<&T> {
         match self {
             Stored::Whole(document) => Some(document),
@@ -46,7 +45,6 @@ impl<T> Stored<T> {
     }
 
     /// Whether there is a file that cannot be understood.
-    #[must_use]
     pub fn is_damaged(&self) -> bool {
         matches!(self, Stored::Damaged { .. })
     }

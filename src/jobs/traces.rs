@@ -70,7 +70,6 @@ impl Errand {
 
 /// The nearest supervisor among the processes that this one descends from; it leads the session in which its job was
 /// started.
-#[must_use]
 pub fn supervisor_above() -> Option<u32> {
     let mut pid = std::process::id();
     loop {

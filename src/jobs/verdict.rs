@@ -39,7 +39,6 @@ pub enum Liveness {
 
 impl Liveness {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Liveness::Alive => "alive",
@@ -92,7 +91,6 @@ pub enum Verdict {
 
 impl Verdict {
     /// The verdict in one of three words.
-    #[must_use]
     pub fn liveness(&self) -> Liveness {
         match self {
             Verdict::Supervised
@@ -109,7 +107,6 @@ impl Verdict {
     }
 
     /// Its stable name.
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Verdict::Supervised => "supervised",

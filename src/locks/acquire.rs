@@ -31,9 +31,6 @@ pub trait QueuedJobs {
 }
 
 /// Takes a repository's lock if it is free now and nobody waits for it.
-///
-/// # Errors
-/// See [`LockRefused`].
 pub fn try_acquire(
     dir: &StateDir,
     repository: &str,
@@ -88,9 +85,6 @@ pub fn acquire(
 /// holds the job's sentinel lock and has verified its claim, so that every earlier attempt of the same
 /// job is over and what it left behind may be taken over. Of other jobs nothing is known here: what a
 /// dead supervisor of theirs left is for a recovery to judge, and is refused as unavailable.
-///
-/// # Errors
-/// See [`LockRefused`].
 pub fn acquire_for_job(
     dir: &StateDir,
     repository: &str,

@@ -18,7 +18,6 @@ pub enum Availability {
 }
 
 /// Looks at a repository's lock without taking it.
-#[must_use]
 pub fn availability(dir: &StateDir, repository: &str) -> Availability {
     let Ok(paths) = dir.paths.lock(repository) else { return Availability::Unavailable };
     match is_held(&paths.flock) {

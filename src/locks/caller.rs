@@ -23,7 +23,6 @@ pub struct Caller {
 
 impl Caller {
     /// This process, with its environment.
-    #[must_use]
     pub fn this(environment: impl Iterator<Item = (OsString, OsString)>) -> Caller {
         let marks = environment.filter_map(|(name, value)| {
             marked_lock(&[name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat())
@@ -32,7 +31,6 @@ impl Caller {
     }
 
     /// What holds the repository and has this process inside, in words; `None` when it is another, or nobody.
-    #[must_use]
     pub fn is_inside(&self, dir: &StateDir, repository: &str) -> Option<String> {
         let paths = dir.paths.lock(repository).ok()?;
         let metadata = read_metadata(&paths.metadata, repository);

@@ -177,13 +177,11 @@ pub struct LockGrant {
 
 impl LockGrant {
     /// Which repository.
-    #[must_use]
     pub fn repository(&self) -> &str {
         &self.metadata.repository
     }
 
     /// Whether this grant took over what a dead holder had left.
-    #[must_use]
     pub fn took_over(&self) -> bool {
         self.metadata.recovered
     }

@@ -47,15 +47,11 @@ pub struct Waiter {
 }
 
 /// Whether a queued job goes before a ticket that was drawn behind that record.
-#[must_use]
 pub fn job_goes_first(priority: i32, submitted: u64, behind: u64) -> bool {
     priority > 0 || (priority == 0 && submitted <= behind)
 }
 
 /// All who wait for a repository with a ticket, in their order. Changes nothing.
-///
-/// # Errors
-/// When the line cannot be looked at.
 pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
     let mut waiting = Vec::new();
     for (number, path) in tickets(&paths.line)? {
@@ -69,7 +65,6 @@ pub fn waiters(paths: &LockPaths) -> Result<Vec<Waiter>, DiskError> {
 }
 
 /// The earliest record that somebody with a ticket stands behind; `None` when nobody waits so.
-#[must_use]
 pub fn first_ticket(dir: &StateDir, repository: &str) -> Option<u64> {
     let paths = dir.paths.lock(repository).ok()?;
     let waiting = waiters(&paths).ok()?;

@@ -58,16 +58,12 @@ pub struct LockInfo {
 
 impl LockInfo {
     /// Whether it is anything but free.
-    #[must_use]
     pub fn is_active(&self) -> bool {
         self.verdict != LockVerdict::Free
     }
 }
 
 /// All locks that ever were granted, in order of the repositories' names.
-///
-/// # Errors
-/// When the folder cannot be listed.
 pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<LockInfo>, DiskError> {
     let names = repositories(&dir.paths.locks())?;
     let look = Look::new(dir, job_liveness);
@@ -76,9 +72,6 @@ pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<Lock
 
 /// Locks that nobody holds and whose holders, processes that did not give them back, cannot be judged: the repository
 /// and why. Of any other lock a reading of its files says whether it is to be had.
-///
-/// # Errors
-/// When the folder cannot be listed.
 pub fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
     let is_left = |name: &String| {
         let Ok(paths) = dir.paths.lock(name) else { return false };
@@ -94,9 +87,6 @@ pub fn undecided(dir: &StateDir) -> Result<Vec<(String, String)>, DiskError> {
 }
 
 /// The lock of one repository; `None` when it never had one.
-///
-/// # Errors
-/// When the repository's name cannot become a file name.
 pub fn inspect(
     dir: &StateDir,
     repository: &str,
@@ -160,9 +150,6 @@ pub struct GrantCopy {
 }
 
 /// What the lock file itself says of the last grant; `None` when there is no such file.
-///
-/// # Errors
-/// When it cannot be read.
 pub fn grant_copy(dir: &StateDir, repository: &str) -> Result<Option<GrantCopy>, DiskError> {
     let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
     if !paths.flock.exists() {

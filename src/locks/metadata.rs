@@ -59,7 +59,6 @@ pub enum LockState {
 
 impl LockState {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             LockState::Held => "held",
@@ -194,7 +193,6 @@ impl LockMetadata {
     }
 
     /// The holder in words.
-    #[must_use]
     pub fn holder_text(&self) -> String {
         let process = format!("process {} on {}", self.process.pid, self.host.host);
         match &self.holder {
@@ -206,7 +204,6 @@ impl LockMetadata {
     }
 
     /// The job whose lock it is.
-    #[must_use]
     pub fn job_id(&self) -> Option<&JobId> {
         match &self.holder {
             LockHolder::Job { job_id, .. } => Some(job_id),
@@ -224,7 +221,6 @@ impl LockMetadata {
     }
 
     /// The document, with its checksum.
-    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec(self).unwrap_or_default(); // Text and numbers: always JSON.
         text.pop(); // The closing brace.
@@ -301,7 +297,6 @@ pub enum MetadataRead {
 
 impl MetadataRead {
     /// What it says, when it is whole.
-    #[must_use]
     pub fn whole(&self) -> Option<&LockMetadata> {
         match self {
             MetadataRead::Whole(metadata) => Some(metadata),
@@ -311,7 +306,6 @@ impl MetadataRead {
 }
 
 /// Reads the metadata of a repository's lock.
-#[must_use]
 pub fn read_metadata(path: &Path, repository: &str) -> MetadataRead {
     let damaged = |why: String| MetadataRead::Damaged { why };
     let bytes = match read_optional(path) {

@@ -130,9 +130,6 @@ pub(super) fn look_at_many<'a>(
 }
 
 /// Recovers one lock; `None` when nobody holds it.
-///
-/// # Errors
-/// When the repository's name cannot become a file name.
 pub fn recover_one(
     dir: &StateDir,
     repository: &str,

@@ -103,9 +103,6 @@ pub enum ReleaseRefused {
 }
 
 /// Gives back the lock of a repository. `lock_id`: only this grant, never a successor's.
-///
-/// # Errors
-/// See [`ReleaseRefused`].
 pub fn release(
     dir: &StateDir,
     repository: &str,
@@ -125,9 +122,6 @@ pub fn release(
 }
 
 /// What [`release`] would answer now; changes nothing.
-///
-/// # Errors
-/// See [`ReleaseRefused`].
 pub fn would_release(
     dir: &StateDir,
     repository: &str,

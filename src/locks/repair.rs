@@ -56,7 +56,6 @@ pub enum LockAct {
 
 impl LockAct {
     /// As reports say it.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             LockAct::RestoreMetadata => "restore-lock-metadata",
@@ -96,9 +95,6 @@ pub struct JobWitness<'a> {
 }
 
 /// What [`repair`] would do. Changes nothing.
-///
-/// # Errors
-/// When the locks cannot be listed.
 pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepair>, DiskError> {
     let names: Vec<String> = repositories(&dir.paths.locks())?.into_iter().collect();
     let look = look_at_many(dir, jobs.liveness, &names, &mut || true);
@@ -106,7 +102,6 @@ pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepai
 }
 
 /// As [`plan_repair`], for one repository.
-#[must_use]
 pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
     plan_with(dir, &Look::new(dir, jobs.liveness), jobs, repository)
 }

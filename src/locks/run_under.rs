@@ -98,9 +98,6 @@ pub struct UnderLock<'a> {
 }
 
 /// As [`run_with_lock`], with the command printing where this process does, and nobody else to hear of it.
-///
-/// # Errors
-/// See [`RunUnderError`].
 pub fn run_under(
     dir: &StateDir,
     repository: &str,
@@ -128,9 +125,6 @@ pub fn run_under(
 }
 
 /// Runs a command while holding a repository's lock, and gives the lock back.
-///
-/// # Errors
-/// See [`RunUnderError`].
 pub fn run_with_lock(dir: &StateDir, what: UnderLock<'_>) -> Result<RanUnder, RunUnderError> {
     let (program, arguments) = what.command.split_first().ok_or(RunUnderError::NoCommand)?;
     if let Some(holder) = what.caller.is_inside(dir, what.repository) {

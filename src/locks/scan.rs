@@ -30,7 +30,6 @@ pub(super) const LOCK_STATE_VARIABLE: &str = marks::LOCK_STATE;
 const MARK_PREFIX: &str = "RECOVERYCTL_LOCK_";
 
 /// The variable that marks whatever is started under a lock, locks inside it included.
-#[must_use]
 pub fn mark_variable(lock_id: &str) -> String {
     format!("{MARK_PREFIX}{}", lock_id.replace('-', ""))
 }

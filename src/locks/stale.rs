@@ -58,9 +58,6 @@ pub struct StaleLocks {
 }
 
 /// Looks for stale locks. Changes nothing.
-///
-/// # Errors
-/// When the locks cannot be listed.
 pub fn detect_stale(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<StaleLocks, DiskError> {
     let mut found = StaleLocks::default();
     for LockInfo { repository, lock_id, holder, verdict, evidence, .. } in list(dir, job_liveness)? {

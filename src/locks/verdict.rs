@@ -58,7 +58,6 @@ pub enum LockVerdict {
 
 impl LockVerdict {
     /// In one word: `live`, `free`, `stale` or `unknown`.
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             LockVerdict::Live | LockVerdict::LiveUnidentified => "live",
@@ -69,7 +68,6 @@ impl LockVerdict {
     }
 
     /// Whether somebody alive has it.
-    #[must_use]
     pub const fn is_live(&self) -> bool {
         matches!(self, LockVerdict::Live | LockVerdict::LiveUnidentified)
     }
@@ -110,7 +108,6 @@ pub enum Origin {
 
 impl Origin {
     /// Where `host` is, seen from `here`.
-    #[must_use]
     pub fn of(host: &Host, here: &Host) -> Origin {
         match here.relation(host) {
             Relation::Here { .. } => Origin::Here,
@@ -161,7 +158,6 @@ pub struct Evidence<'a> {
 }
 
 /// Decides by the table.
-#[must_use]
 pub fn judge(evidence: &Evidence<'_>) -> Judgement {
     let mut said = Vec::new();
     let verdict = decide(evidence, &mut said);

@@ -120,7 +120,6 @@ pub enum LossesError {
 
 impl LossesError {
     /// The change that a disk refused that cannot be written, if that is why.
-    #[must_use]
     pub fn refused_change(&self) -> Option<&DiskError> {
         match self {
             LossesError::Disk(e) | LossesError::Lock(LockError::Disk(e)) if e.is_refused_change() => Some(e),
@@ -130,7 +129,6 @@ impl LossesError {
 }
 
 /// The id of a finding of this kind about this object; with a sentence where each is another one.
-#[must_use]
 pub fn id_of(code: &str, object: &str, sentence: Option<&str>) -> String {
     numbered(code, object, sentence, 0)
 }
@@ -150,9 +148,6 @@ const SEEN_AGAIN_MS: i64 = 3_600_000;
 
 impl Losses {
     /// Reads them. A file that cannot be understood is no error: it says so itself.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(dir: &StateDir) -> Result<Losses, DiskError> {
         let Some(bytes) = read_optional(&dir.paths.losses())? else { return Ok(Losses::default()) };
         let whole = sealed::check(&bytes)
@@ -166,13 +161,11 @@ impl Losses {
     }
 
     /// What is known of one that was found, the newest.
-    #[must_use]
     pub fn known(&self, found: &Found) -> Option<&Loss> {
         self.losses.iter().rev().find(|loss| loss.is(found))
     }
 
     /// What keeps a finding from counting now.
-    #[must_use]
     pub fn mute_of(&self, code: &str, object: &str, now: Timestamp) -> Option<&Mute> {
         let covers = |m: &&Mute| m.code == code && m.object.as_deref().is_none_or(|o| o == object);
         self.mutes.iter().filter(|m| m.until > now).find(covers)
@@ -231,9 +224,6 @@ impl Losses {
 }
 
 /// Records what was found, durably, with the marks that the logs have now.
-///
-/// # Errors
-/// See [`LossesError`].
 pub fn record(dir: &StateDir, by: &str, found: &[Found], marks: &[(&str, u64)]) -> Result<(), LossesError> {
     let known = Losses::read(dir)?;
     let are_marked = marks.iter().all(|(log, seq)| known.marks.get(*log) == Some(seq));
@@ -254,9 +244,6 @@ pub fn record(dir: &StateDir, by: &str, found: &[Found], marks: &[(&str, u64)]) 
 
 /// Acknowledges losses by their ids; those that are there. What was found just now and is in no list yet is
 /// recorded first.
-///
-/// # Errors
-/// See [`LossesError`].
 pub fn acknowledge(
     dir: &StateDir,
     ids: &[String],
@@ -278,9 +265,6 @@ pub fn acknowledge(
 }
 
 /// Keeps findings from counting for a while, in place of what was said of the same before.
-///
-/// # Errors
-/// See [`LossesError`].
 pub fn mute(dir: &StateDir, mutes: &[Mute]) -> Result<(), LossesError> {
     let by = mutes.first().map_or("", |mute| &mute.by);
     change(dir, by, |losses, _| {
@@ -290,9 +274,6 @@ pub fn mute(dir: &StateDir, mutes: &[Mute]) -> Result<(), LossesError> {
 }
 
 /// Lets findings count again; those mutes that were there.
-///
-/// # Errors
-/// See [`LossesError`].
 pub fn unmute(
     dir: &StateDir,
     by: &str,

@@ -51,7 +51,6 @@ impl OrphanKind {
     pub const ALL: &[OrphanKind] = <OrphanKind as VariantArray>::VARIANTS;
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             OrphanKind::JobDirectory => "job_directory",
@@ -68,13 +67,11 @@ impl OrphanKind {
     }
 
     /// The kind of a word.
-    #[must_use]
     pub fn of(word: &str) -> Option<OrphanKind> {
         OrphanKind::ALL.iter().copied().find(|k| k.as_str() == word)
     }
 
     /// The order in which a plan is carried out: what may use something goes before it.
-    #[must_use]
     pub(super) const fn rank(self) -> u8 {
         match self {
             OrphanKind::Process => 0,
@@ -180,7 +177,6 @@ impl Candidate {
     }
 
     /// Every check that was made, with its answer and what was seen.
-    #[must_use]
     pub fn evidence(&self) -> Vec<String> {
         let answer = |passed| match passed {
             Some(true) => "passed",
@@ -197,14 +193,12 @@ impl Candidate {
     }
 
     /// The first check that did not pass.
-    #[must_use]
     pub fn objection(&self) -> Option<&Check> {
         self.checks.iter().find(|c| c.passed != Some(true))
     }
 
     /// What is to be told of it: a safe one is to be looked at; a protected one only when somebody has to find out
     /// why.
-    #[must_use]
     pub fn finding(&self) -> Option<Finding> {
         let object = format!("{}{}", FINDING_PREFIX, self.id);
         let name = &self.object;
@@ -258,20 +252,17 @@ pub struct Plan {
 
 impl Plan {
     /// All that is to be told: what else was found, and what is the matter with the candidates.
-    #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
         self.damage.iter().cloned().chain(self.candidates.iter().filter_map(Candidate::finding)).collect()
     }
 
     /// What an operator, or cron, was told by the last scan, by code and object.
-    #[must_use]
     pub fn told(&self) -> BTreeSet<(String, String)> {
         let own = || self.findings().into_iter().map(|f| (f.code.into_owned(), f.object)).collect();
         self.told.clone().unwrap_or_else(own)
     }
 
     /// Whether another scan found the same, at another time.
-    #[must_use]
     pub(super) fn says_the_same(&self, other: &Plan) -> bool {
         let timeless = |plan: &Plan| {
             let what = |c: &Candidate| {
@@ -285,13 +276,11 @@ impl Plan {
     }
 
     /// Disk space of what is safe to remove.
-    #[must_use]
     pub fn bytes_total(&self) -> u64 {
         self.candidates.iter().filter(|c| c.safe).map(|c| c.bytes).sum()
     }
 
     /// Candidates that are protected by a check.
-    #[must_use]
     pub fn protected_total(&self) -> u64 {
         self.candidates.iter().filter(|c| !c.safe).count() as u64
     }

@@ -112,9 +112,6 @@ pub struct Executed {
 }
 
 /// Chooses what a request means of the saved plan.
-///
-/// # Errors
-/// [`ExecuteError::OutOfDate`], [`ExecuteError::NoSuchCandidate`].
 fn chosen(dir: &StateDir, request: &Request) -> Result<(Plan, Vec<Candidate>), ExecuteError> {
     let named = request.plan_id.clone().unwrap_or_else(|| "of the last scan".to_owned());
     let out_of_date = |why: &str| ExecuteError::OutOfDate { named: named.clone(), why: why.to_owned() };

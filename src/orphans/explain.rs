@@ -46,9 +46,6 @@ pub struct Explained {
 
 /// Looks for it among the last scan's candidates and the engine's objects, and judges it by what `world` sees.
 /// `None` when there is no such thing.
-///
-/// # Errors
-/// [`ExplainError`].
 pub fn explain(
     world: &World<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -125,7 +122,6 @@ pub enum OrphanVerdict {
 
 impl OrphanVerdict {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             OrphanVerdict::Orphan => "orphan",
@@ -138,7 +134,6 @@ impl OrphanVerdict {
 
 impl Explained {
     /// What the checks come to.
-    #[must_use]
     pub fn verdict(&self) -> OrphanVerdict {
         let is = |answer| move |check: &Check| check.passed == answer;
         let checks = &self.candidate.checks;
@@ -151,7 +146,6 @@ impl Explained {
     }
 
     /// What stands against removing it: first what protects it, else what is not known.
-    #[must_use]
     pub fn objection(&self) -> Option<&Check> {
         let checks = &self.candidate.checks;
         checks.iter().find(|c| c.passed == Some(false)).or_else(|| self.candidate.objection())

@@ -58,9 +58,6 @@ impl OrphanLog {
 }
 
 /// Every act, the oldest first. Changes nothing.
-///
-/// # Errors
-/// What the system says.
 pub fn entries(dir: &StateDir) -> Result<Vec<LogEntry>, DiskError> {
     let (folder, state_id) = (dir.paths.orphans_log(), dir.identity.state_id.to_string());
     let mut entries = Vec::new();

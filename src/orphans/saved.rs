@@ -68,9 +68,6 @@ pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
 }
 
 /// The saved plan; `None` when there is none, or it is of a later version or damaged: then it is made anew.
-///
-/// # Errors
-/// What the system says.
 pub fn plan(dir: &StateDir) -> Result<Option<Plan>, DiskError> {
     let text = read_optional(&dir.paths.orphans_plan())?;
     Ok(text.and_then(|text| Plan::of_text(&text)))
@@ -103,7 +100,6 @@ fn text_of(plan: &Plan) -> serde_json::Result<Vec<u8>> {
 
 impl Plan {
     /// What a saved plan says; `None` when it is damaged or of a later version.
-    #[must_use]
     pub fn of_text(text: &[u8]) -> Option<Plan> {
         sealed::check(text).ok()?;
         let Stored { format, plan_id, taken_at, scanned, candidates, mut damage, findings, told } =

@@ -61,9 +61,6 @@ pub fn scan(
 }
 
 /// [`scan`] as a rehearsal: what it would find. The saved plan stays as it is.
-///
-/// # Errors
-/// [`ScanError`].
 pub fn rehearse(
     world: &World<'_>,
     job_liveness: &JobLivenessOf<'_>,
@@ -75,9 +72,6 @@ pub fn rehearse(
 
 /// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
 /// recovery that finds nothing new changes nothing. What it finds counts as told to nobody.
-///
-/// # Errors
-/// See [`scan`].
 pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
     let found = look(world, job_liveness, &[], Vec::new())?;

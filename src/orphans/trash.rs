@@ -187,9 +187,6 @@ pub(super) fn take(
 }
 
 /// What is in the trash, the oldest first.
-///
-/// # Errors
-/// What the system says.
 pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
     let folder = dir.paths.orphans_trash();
     let entries = match std::fs::read_dir(&folder) {
@@ -242,9 +239,6 @@ pub struct Emptied {
 
 /// Deletes what is older than `trash_keep`, and the oldest of the rest while there is more than
 /// `trash_bytes`; all with `everything`.
-///
-/// # Errors
-/// [`TrashError`].
 pub fn empty_trash(
     dir: &StateDir,
     settings: &OrphanSettings,
@@ -328,7 +322,6 @@ fn entry(dir: &StateDir, trashed: &Trashed, result: &str, actor: &Actor, detail:
 
 impl Trashed {
     /// The job that it was of, as its name says.
-    #[must_use]
     pub fn job(&self) -> Option<JobId> {
         let name = self.from.file_name()?.to_str()?;
         crate::state::names::decode(name)?.parse().ok()

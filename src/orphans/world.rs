@@ -39,7 +39,6 @@ pub struct OrphanSettings {
 
 impl OrphanSettings {
     /// The usual ones, without an engine.
-    #[must_use]
     pub fn new(actor: Actor) -> OrphanSettings {
         OrphanSettings {
             actor,
@@ -79,9 +78,6 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks anew, at a queue that has just been followed. With `docker`, asks the engine as well.
-    ///
-    /// # Errors
-    /// What the system says of the cleanups.
     pub fn look(
         dir: &'a StateDir,
         settings: &'a OrphanSettings,

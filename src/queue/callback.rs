@@ -40,13 +40,11 @@ const LONGEST_BODY: usize = 64 << 10;
 
 impl Callback {
     /// A callback with nothing special about it.
-    #[must_use]
     pub fn to(url: impl Into<String>) -> Callback {
         Callback { url: url.into(), ..Callback::default() }
     }
 
     /// As reports show it: without passwords and values of headers.
-    #[must_use]
     pub fn masked(&self) -> Callback {
         Callback {
             url: masked_url(&self.url),
@@ -57,9 +55,6 @@ impl Callback {
     }
 
     /// Whether it could ever be delivered.
-    ///
-    /// # Errors
-    /// What is wrong, in words that show no secret.
     pub fn check(&self) -> Result<(), String> {
         check_callback_url(&self.url)?;
         if let Some(method) = &self.method

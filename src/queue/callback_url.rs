@@ -2,7 +2,6 @@
 
 /// The address as reports show it: scheme, host and port. What stands before and behind them may be the credential, as
 /// with the addresses that chat services give out.
-#[must_use]
 pub fn masked_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return masked_text(url) };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
@@ -54,9 +53,6 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Checks scheme, host and port; the rest is the receiver's business.
-///
-/// # Errors
-/// What is wrong, in words.
 pub(super) fn check_callback_url(url: &str) -> Result<(), &'static str> {
     if url.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err("an address has no blanks and no control characters");

@@ -28,7 +28,6 @@ pub struct JobEnd {
 
 impl Job {
     /// All ends of the job, in their order. A crash after which it was queued again at once is none.
-    #[must_use]
     pub fn ends(&self) -> Vec<JobEnd> {
         let history = &self.course().history;
         let goes_on = |next: Option<&Transition>| {

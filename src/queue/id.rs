@@ -33,13 +33,11 @@ impl Hash for Form {
 
 impl JobId {
     /// A new id, later than all before.
-    #[must_use]
     pub fn new() -> JobId {
         JobId(Form::Uuid(Uuid::now_v7()))
     }
 
     /// Whether it has the form that we give ourselves.
-    #[must_use]
     pub fn is_uuid(&self) -> bool {
         matches!(self.0, Form::Uuid(_))
     }

@@ -47,7 +47,6 @@ impl JobStatus {
     pub const ALL: &[JobStatus] = <JobStatus as VariantArray>::VARIANTS;
 
     /// In a sentence about the job, behind "it": `has already succeeded`.
-    #[must_use]
     pub const fn said(self) -> &'static str {
         match self {
             JobStatus::Queued => "is waiting",
@@ -61,7 +60,6 @@ impl JobStatus {
     }
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             JobStatus::Queued => "queued",
@@ -75,13 +73,11 @@ impl JobStatus {
     }
 
     /// Whether no attempt is under way or waiting.
-    #[must_use]
     pub const fn is_over(self) -> bool {
         !matches!(self, JobStatus::Queued | JobStatus::Running)
     }
 
     /// Whether `resume` may start the next attempt.
-    #[must_use]
     pub const fn is_resumable(self) -> bool {
         matches!(self, JobStatus::Crashed | JobStatus::Failed | JobStatus::TimedOut | JobStatus::Cancelled)
     }
@@ -252,7 +248,6 @@ pub struct Job {
 
 impl Job {
     /// A job that waits for its first attempt.
-    #[must_use]
     pub fn new(id: JobId, place: Place, submitted_at: Timestamp, spec: &JobSpec) -> Job {
         let raw_spec = serde_json::to_string(spec).unwrap_or_default();
         Job::queued(id, place, submitted_at, raw_spec.into())
@@ -282,7 +277,6 @@ impl Job {
     }
 
     /// The attempt that a resume would begin: the present one as long as it was not begun.
-    #[must_use]
     pub fn next_attempt(&self) -> u32 {
         let course = self.course();
         // A job that was taken over from another server has begun and has no attempts. One whose supervisor
@@ -294,14 +288,12 @@ impl Job {
 
     /// Until when it pauses; `None` when it may start. A pause binds for no longer than it was made for: when more
     /// is left of it than that, the clock was ahead when it was made, and it is over.
-    #[must_use]
     pub fn pauses_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|until| *until > now && self.clock_was_ahead(now).is_none())
     }
 
     /// By how much more than its length the pause would last, in milliseconds: the clock has been set back since it
     /// was made.
-    #[must_use]
     pub fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // Its time and the end of its pause were taken from the same clock.
@@ -313,7 +305,6 @@ impl Job {
     /// Whether a queued job stands in the line for its repository. One that is to pause, after a crash or
     /// because its supervisor could not come up, lets others go before; one that was sent back only because
     /// the repository was not to be had keeps its turn.
-    #[must_use]
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
         let course = self.course();
         let was_sent_back = course.started_at.is_none() && course.failed_starts == 0;
@@ -321,7 +312,6 @@ impl Job {
     }
 
     /// The course, empty for a job that has none yet.
-    #[must_use]
     pub fn course(&self) -> &Course {
         static NONE: Course = Course {
             started_at: None,
@@ -350,7 +340,6 @@ impl Job {
     }
 
     /// Its written form.
-    #[must_use]
     pub fn to_document(&self) -> JobDocument {
         JobDocument {
             job_id: self.id.clone(),

@@ -55,7 +55,6 @@ pub struct Replayed {
 
 impl Replayed {
     /// Whether anything that was acknowledged may be missing.
-    #[must_use]
     pub fn may_lack_jobs(&self) -> bool {
         !self.log.missing.is_empty()
             || self.log.damaged_records() > 0
@@ -69,7 +68,6 @@ impl Replayed {
     }
 
     /// Whether all is well.
-    #[must_use]
     pub fn is_clean(&self) -> bool {
         self.log.damage.is_empty()
             && self.log.missing.is_empty()

@@ -15,7 +15,6 @@ use crate::state::StateDir;
 const AT_ONCE: usize = 1_000;
 
 /// Whether a person or a client did it, not a daemon or a supervisor in the course of its work.
-#[must_use]
 pub fn is_by_operator(record: &Record) -> bool {
     let by = record.actor.by.as_str();
     let is_work = matches!(record.operation, Operation::Claim { .. } | Operation::Unclaim { .. });
@@ -23,9 +22,6 @@ pub fn is_by_operator(record: &Record) -> bool {
 }
 
 /// The records in the log of which `wanted` says so, with their sequence numbers. Changes nothing.
-///
-/// # Errors
-/// What the system says.
 pub fn operator_records(
     dir: &StateDir,
     wanted: impl Fn(&Record) -> bool,
@@ -56,7 +52,6 @@ fn records_until(
 }
 
 /// One entry for each job that a record is about.
-#[must_use]
 pub fn entries_of(seq: u64, record: &Record) -> Vec<Entry> {
     let entry = |action: &str, object: String, detail: String| {
         let mut entry = Entry::done(record.at, &record.actor, action, object, detail);

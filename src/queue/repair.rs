@@ -57,7 +57,6 @@ pub struct Repaired {
 
 impl Repaired {
     /// Whether anything was wrong that a new snapshot and clean segments would mend.
-    #[must_use]
     pub fn needs_mending(&self) -> bool {
         !self.damage.is_empty()
             || !self.missing.is_empty()
@@ -67,9 +66,6 @@ impl Repaired {
 }
 
 /// Reads the queue, having verified and synced the log. Changes nothing but the log's end.
-///
-/// # Errors
-/// What the system says.
 pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
     let (begun, at) = (Instant::now(), Some(dir.clock.now()));
     let log = open_log(dir)?;
@@ -121,7 +117,6 @@ pub struct Examined {
 
 impl Examined {
     /// Bytes at the log's end that are no record.
-    #[must_use]
     pub fn torn_bytes(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
     }
@@ -129,9 +124,6 @@ impl Examined {
 
 /// Looks at the queue's files as they are. Changes nothing: not even a half-written end, which somebody may
 /// be writing at this moment and which therefore counts only when it is there twice.
-///
-/// # Errors
-/// What the system says.
 pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let first = whole_log(dir)?;
     let torn = |d: &Damage| d.kind == DamageKind::TornTail;

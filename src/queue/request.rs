@@ -142,9 +142,6 @@ const SET_BY_SUPERVISORS: [&str; 8] = [
 
 impl JobRequest {
     /// Checks everything that can be checked without looking at the queue.
-    ///
-    /// # Errors
-    /// The first thing that is wrong.
     pub fn check(self, defaults: &RequestDefaults) -> Result<CheckedRequest, BadRequest> {
         check_words("the command", &self.command)?;
         if let Some(command) = &self.resume_command {

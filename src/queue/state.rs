@@ -138,7 +138,6 @@ pub struct QueueState {
 
 impl QueueState {
     /// A job by its id.
-    #[must_use]
     pub fn get(&self, id: &JobId) -> Option<&Job> {
         self.jobs.get(id)
     }
@@ -159,25 +158,21 @@ impl QueueState {
     }
 
     /// How many jobs have which status.
-    #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
     /// What has happened so far.
-    #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
     /// The last record's sequence number.
-    #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }
 
     /// The running job that has a repository.
-    #[must_use]
     pub fn holder_of(&self, repository: &str) -> Option<&Job> {
         self.running
             .iter()

@@ -40,7 +40,6 @@ pub enum QueueError {
 
 impl QueueError {
     /// What the disk said, if it is that.
-    #[must_use]
     pub fn disk(&self) -> Option<&DiskError> {
         match self {
             QueueError::Log(LogError::Disk(e) | LogError::Lock(LockError::Disk(e)))
@@ -51,16 +50,12 @@ impl QueueError {
     }
 
     /// The disk's refusal behind it, if it is one that leaves reading possible.
-    #[must_use]
     pub fn refused_change(&self) -> Option<&DiskError> {
         self.disk().filter(|e| e.is_refused_change())
     }
 }
 
 /// Opens the queue's log.
-///
-/// # Errors
-/// What the system says.
 pub fn open_log(dir: &StateDir) -> Result<Log, QueueError> {
     // What a snapshot has covered must not be numbered again, even if the log was cut behind its back.
     let newest = SnapshotFile::list(&dir.paths.queue())?.first().map_or(0, |s| s.seq);
@@ -105,9 +100,6 @@ fn lines(dir: &StateDir, actor: &Actor, operations: &[Operation]) -> Result<Vec<
 }
 
 /// The records about one job from a sequence number on, synced. Reads the log from there, not the queue.
-///
-/// # Errors
-/// What the system says.
 pub fn records_since(dir: &StateDir, seq: u64, job: &JobId) -> Result<Vec<(u64, Record)>, QueueError> {
     let from = Position { last_seq: seq.saturating_sub(1), ..Position::default() };
     Ok(records_behind(dir, from, job)?.records)
@@ -125,9 +117,6 @@ pub struct RecordsBehind {
 }
 
 /// The records about one job behind a place in the log, synced: for those who follow it.
-///
-/// # Errors
-/// What the system says.
 pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<RecordsBehind, QueueError> {
     let log = open_log(dir)?;
     let until = log.end();
@@ -155,9 +144,6 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
 
 /// Acts under the append lock, told which jobs left the queue with a record after `seq`: a process that
 /// removes jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
-///
-/// # Errors
-/// What the system says.
 #[track_caller]
 pub fn knowing_removed<T>(
     dir: &StateDir,
@@ -183,7 +169,6 @@ pub fn knowing_removed<T>(
 
 impl Operation {
     /// Whether it is about a job.
-    #[must_use]
     pub fn concerns(&self, id: &JobId) -> bool {
         match self {
             Operation::Submit(s) => s.job == *id,
@@ -314,9 +299,6 @@ impl Queue {
     /// As [`Queue::open`]; where the disk cannot be written, the files are read as they are and nothing is
     /// touched. [`Queue::unwritable`] tells then. For reports: what is shown may include records that were
     /// never synced, and nothing may be started by it.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn open_to_look(dir: &StateDir) -> Result<Queue, QueueError> {
         let why = match Queue::open(dir) {
             Ok(queue) => return Ok(queue),
@@ -332,13 +314,11 @@ impl Queue {
     }
 
     /// The state directory that it is in.
-    #[must_use]
     pub fn dir(&self) -> &StateDir {
         &self.dir
     }
 
     /// Why the queue can only be looked at; `None` when it can be changed.
-    #[must_use]
     pub fn unwritable(&self) -> Option<&str> {
         match &self.access {
             Access::Log(_) => None,
@@ -347,7 +327,6 @@ impl Queue {
     }
 
     /// The jobs.
-    #[must_use]
     pub fn state(&self) -> &QueueState {
         &self.replayed.state
     }
@@ -358,7 +337,6 @@ impl Queue {
     }
 
     /// How it was read, and what was wrong.
-    #[must_use]
     pub fn replayed(&self) -> &Replayed {
         &self.replayed
     }
@@ -372,27 +350,21 @@ impl Queue {
     }
 
     /// Where the log ends, as far as this process knows without the log.
-    #[must_use]
     pub fn position(&self) -> Position {
         self.replayed.log.position
     }
 
     /// The newest snapshot that was read or taken; 0 for none.
-    #[must_use]
     pub fn snapshot_seq(&self) -> u64 {
         self.snapshot.as_ref().map_or(0, |s| s.seq)
     }
 
     /// Records since the newest snapshot.
-    #[must_use]
     pub fn records_since_checkpoint(&self) -> u64 {
         self.replayed.state.last_seq().saturating_sub(self.snapshot_seq())
     }
 
     /// Follows the log; true when something was new.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn refresh(&mut self) -> Result<bool, QueueError> {
         let Ok(log) = self.access.log() else { return Ok(false) };
         let until = log.end();
@@ -507,9 +479,6 @@ impl Queue {
 
     /// Looks at the snapshots that were not needed: a fallback that would fail is to be known before it
     /// is needed. What is wrong with them is in [`Queue::replayed`] afterwards.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn check_older_snapshots(&mut self) -> Result<(), QueueError> {
         let state_id = self.dir.identity.state_id.to_string();
         let used = self.snapshot_seq();

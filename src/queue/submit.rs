@@ -62,7 +62,6 @@ pub type Together = Result<Vec<Entered>, Vec<(usize, JobExists)>>;
 
 impl<'a> Submitter<'a> {
     /// Reads nothing yet.
-    #[must_use]
     pub fn new(dir: &'a StateDir, actor: &'a Actor) -> Submitter<'a> {
         Submitter { dir, actor, queue: None }
     }
@@ -126,9 +125,6 @@ impl<'a> Submitter<'a> {
     }
 
     /// Whether a job has this id; for a look before anything is entered.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn is_taken(&mut self, id: &JobId) -> Result<bool, SubmitError> {
         let paths = self.dir.paths.job(&id.to_string())?;
         let is_new = || -> Result<bool, DiskError> {

@@ -99,9 +99,6 @@ pub enum BadRecord {
 
 impl Record {
     /// The line of the log.
-    ///
-    /// # Errors
-    /// When a spec cannot be written as JSON.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = Line {
             at: self.at,

@@ -26,14 +26,12 @@ impl PhaseContext {
 
     /// Of no recovery at all, for doing a phase's work by itself: nobody sees the progress, nothing but
     /// `cancel` interrupts.
-    #[must_use]
     pub fn alone(cancel: Cancel) -> PhaseContext {
         let tracker = Tracker::new(&Clock::system(), "", &[], Vec::new());
         PhaseContext { phase: 0, tracker: Arc::new(tracker), control: Arc::new(Control::new(cancel, 1)) }
     }
 
     /// Names the recovery that the phase is part of.
-    #[must_use]
     pub fn recovery_id(&self) -> Uuid {
         self.tracker.recovery_id()
     }

@@ -16,7 +16,6 @@ pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Not cancelled yet.
-    #[must_use]
     pub fn new() -> Cancel {
         Cancel::default()
     }
@@ -27,13 +26,11 @@ impl Cancel {
     }
 
     /// Whether somebody asked.
-    #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 
     /// The flag itself, for a signal handler to set.
-    #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }

@@ -46,9 +46,6 @@ pub struct PhaseGraph {
 
 impl PhaseGraph {
     /// Orders the phases. Of those that could come next, the first one handed in does.
-    ///
-    /// # Errors
-    /// For two phases of one name, an unknown name, a cycle.
     pub fn new(phases: Vec<Phase>) -> Result<PhaseGraph, GraphError> {
         let waits_for = resolve(&phases)?;
         let order = sort(&phases, &waits_for)?;
@@ -56,7 +53,6 @@ impl PhaseGraph {
     }
 
     /// The phases, as they were handed in.
-    #[must_use]
     pub fn phases(&self) -> &[Phase] {
         &self.phases
     }
@@ -67,7 +63,6 @@ impl PhaseGraph {
     }
 
     /// Their names, in that order.
-    #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.in_order().map(|p| p.name).collect()
     }

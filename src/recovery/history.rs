@@ -157,9 +157,6 @@ struct HistoryFile {
 }
 
 /// The past recoveries, oldest first, at most a hundred.
-///
-/// # Errors
-/// See [`HistoryError`].
 pub fn read_history(dir: &StateDir) -> Result<Vec<HistoryEntry>, HistoryError> {
     #[derive(Deserialize)]
     struct Form {
@@ -176,9 +173,6 @@ pub fn read_history(dir: &StateDir) -> Result<Vec<HistoryEntry>, HistoryError> {
 }
 
 /// The last recovery that came to its end.
-///
-/// # Errors
-/// See [`HistoryError`].
 pub fn read_last(dir: &StateDir) -> Result<Option<RecoveryRecord>, HistoryError> {
     read_json(dir.paths.recovery_last())
 }
@@ -207,7 +201,6 @@ pub(super) fn record(dir: &StateDir, record: &RecoveryRecord) -> Result<(), Hist
 }
 
 /// The counter of recoveries that ended so, among [`RecoveryRecord::totals`].
-#[must_use]
 pub fn counter(outcome: RecoveryOutcome) -> String {
     format!("recoveries.{}", outcome.word())
 }

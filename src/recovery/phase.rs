@@ -34,14 +34,12 @@ impl Phase {
     }
 
     /// The same, after these phases.
-    #[must_use]
     pub fn after(mut self, names: &'static [&'static str]) -> Phase {
         self.depends_on = names;
         self
     }
 
     /// The same, critical.
-    #[must_use]
     pub fn critical(mut self) -> Phase {
         self.critical = true;
         self
@@ -80,7 +78,6 @@ pub struct PhaseOutcome {
 
 impl PhaseOutcome {
     /// All well, with a line that sums it up.
-    #[must_use]
     pub fn with_message(message: impl Into<String>) -> PhaseOutcome {
         PhaseOutcome { message: Some(message.into()), ..PhaseOutcome::default() }
     }
@@ -144,7 +141,6 @@ impl PhaseError {
     }
 
     /// The error and its causes in one line, for people.
-    #[must_use]
     pub fn in_one_line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);

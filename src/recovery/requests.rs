@@ -108,9 +108,6 @@ pub struct Asking<'a> {
 
 /// Asks the recovery that runs, or else the next one, to pass a phase over. `known` are the phases that
 /// there are. It is durable when this returns.
-///
-/// # Errors
-/// For an unknown phase, and what the system says.
 pub fn request_skip(
     dir: &StateDir,
     known: &[&str],
@@ -135,9 +132,6 @@ pub fn request_skip(
 
 /// Asks the recovery that runs not to wait any longer with the next try of a phase. Accepted only while
 /// the phase is at work: what is over is tried again by a new run.
-///
-/// # Errors
-/// As [`request_skip`].
 pub fn request_retry(
     dir: &StateDir,
     known: &[&str],
@@ -152,34 +146,22 @@ pub fn request_retry(
 
 /// Asks the process that recovered here and still runs (a daemon) to try a phase again, with what waits for
 /// it. The record of the recovery that answers names the request's id.
-///
-/// # Errors
-/// As [`request_skip`].
 pub fn request_retry_of_daemon(dir: &StateDir, asking: Asking<'_>) -> Result<Uuid, RequestError> {
     check_known(asking.known, asking.phase)?;
     Ok(place(dir, Wish::Again, asking)?)
 }
 
 /// Whether a request made with [`request_retry_of_daemon`] was not dealt with yet.
-///
-/// # Errors
-/// What the system says.
 pub fn is_retry_wanted(dir: &StateDir, phase: &str, id: Uuid) -> Result<bool, DiskError> {
     Ok(find(dir, Wish::Again, phase)?.is_some_and(|request| request.id == id))
 }
 
 /// Takes a request back that nobody has dealt with.
-///
-/// # Errors
-/// What the system says.
 pub fn withdraw_retry(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Again, phase)
 }
 
 /// The phases that somebody wants to be tried again. One look at the folder when there are none.
-///
-/// # Errors
-/// What the system says.
 pub fn retries_wanted(dir: &StateDir, known: &[&str]) -> Result<Vec<RetryWanted>, DiskError> {
     let mut wanted = Vec::new();
     if any(dir)? {
@@ -245,9 +227,6 @@ fn place(dir: &StateDir, wish: Wish, asking: Asking<'_>) -> Result<Uuid, DiskErr
 }
 
 /// Takes the wish back to pass a phase over, which no recovery has met: it is to be tried.
-///
-/// # Errors
-/// What the system says.
 pub fn withdraw_skip(dir: &StateDir, phase: &str) -> Result<(), DiskError> {
     consume(dir, Wish::Skip, phase)
 }

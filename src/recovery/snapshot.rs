@@ -39,13 +39,11 @@ pub enum PhaseStatus {
 
 impl PhaseStatus {
     /// Whether nothing more happens to the phase in this recovery.
-    #[must_use]
     pub fn is_over(self) -> bool {
         !matches!(self, PhaseStatus::Pending | PhaseStatus::Running)
     }
 
     /// Its word, as in JSON.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             PhaseStatus::Pending => "pending",
@@ -79,7 +77,6 @@ pub enum RecoveryOutcome {
 
 impl RecoveryOutcome {
     /// Its word, as in JSON.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             RecoveryOutcome::Running => "running",
@@ -136,7 +133,6 @@ pub struct PhaseProgress {
 
 impl PhaseProgress {
     /// Of a phase that has not begun.
-    #[must_use]
     pub fn not_begun(phase: &Phase) -> PhaseProgress {
         PhaseProgress {
             phase: phase.name.to_owned(),
@@ -207,7 +203,6 @@ impl Snapshot {
     }
 
     /// One phase by name.
-    #[must_use]
     pub fn phase(&self, name: &str) -> Option<&PhaseProgress> {
         self.phases.iter().find(|p| p.phase == name)
     }
@@ -215,7 +210,6 @@ impl Snapshot {
 
 /// The recovery that runs, or ran last; `None` when there was none yet, or the file cannot be
 /// understood (it is only a view: the next run replaces it). A run whose process is gone is `aborted`.
-#[must_use]
 pub fn read_current(dir: &StateDir) -> Option<Snapshot> {
     let path = dir.paths.recovery_current();
     let seen = parse(&path)?;

@@ -23,7 +23,6 @@ impl Part {
     pub const ALL: [Part; 4] = [Part::Queue, Part::Jobs, Part::Locks, Part::Webhooks];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Part::Queue => "queue",
@@ -165,7 +164,6 @@ pub struct RepairReport {
 
 impl RepairReport {
     /// Whether an act was called for and not done.
-    #[must_use]
     pub fn is_incomplete(&self) -> bool {
         !self.dry_run && self.actions.iter().any(|a| !a.done)
     }

@@ -57,9 +57,6 @@ pub(super) fn mend(
 }
 
 /// What a repair would do about the lock of one repository; `None` when there is nothing to do.
-///
-/// # Errors
-/// What the system says.
 pub fn would_repair_lock(
     dir: &StateDir,
     settings: &RecoverSettings,

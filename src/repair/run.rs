@@ -52,9 +52,6 @@ pub enum RepairError {
 }
 
 /// Repairs, or says what it would do.
-///
-/// # Errors
-/// See [`RepairError`].
 pub fn repair(dir: &StateDir, settings: &RepairSettings) -> Result<RepairReport, RepairError> {
     let _lock = if settings.dry_run { None } else { Some(exclude_recoveries(dir, settings)?) };
     let kept_before: BTreeSet<String> = dir.quarantine().notes().into_iter().map(|n| n.kept_as).collect();

@@ -44,7 +44,6 @@ pub struct AttemptReport {
 
 impl AttemptReport {
     /// All attempts of a job that have begun, the first one first.
-    #[must_use]
     pub fn all(dir: &StateDir, job: &Job) -> Vec<AttemptReport> {
         let course = job.course();
         let mut all: Vec<AttemptReport> = course.attempts.iter().map(|a| ended(dir, job, a)).collect();
@@ -116,7 +115,6 @@ fn exit_of(dir: &StateDir, job: &Job, attempt: u32) -> Option<ExitRecord> {
 
 /// How long an attempt ran, in milliseconds, by its times; `None` when a clock that was set back meanwhile makes it end
 /// before it began.
-#[must_use]
 pub fn ran_for(started: Option<Timestamp>, finished: Option<Timestamp>) -> Option<i64> {
     Some(finished?.millis_since(started?)).filter(|ran| *ran >= 0)
 }

@@ -91,9 +91,6 @@ pub enum AuditReportError {
 
 impl AuditReport {
     /// Reads both sources. Changes nothing.
-    ///
-    /// # Errors
-    /// See [`AuditReportError`].
     pub fn read(dir: &StateDir, filter: &AuditFilter, page: &Page) -> Result<AuditReport, AuditReportError> {
         let (trail, mut findings) = match audit::read(dir) {
             Ok(trail) => (trail, Vec::new()),

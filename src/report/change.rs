@@ -27,7 +27,6 @@ const TICK_MS: i64 = 50;
 
 impl Mark {
     /// Looks at the files.
-    #[must_use]
     pub fn take(dir: &StateDir) -> Mark {
         // Before the files are: what changes meanwhile is not settled.
         let now = dir.clock.now();
@@ -38,7 +37,6 @@ impl Mark {
     }
 
     /// Whether the same mark, taken later, means that nothing has changed.
-    #[must_use]
     pub fn is_settled(&self) -> bool {
         self.is_settled
     }
@@ -51,7 +49,6 @@ impl PartialEq for Mark {
 }
 
 /// As a number.
-#[must_use]
 pub fn stamp(dir: &StateDir) -> u64 {
     Mark::take(dir).stamp
 }

@@ -86,7 +86,6 @@ pub struct CleanupEntry {
 
 impl CleanupEntry {
     /// As it stands; `runs` tells whether some process works on cleanups.
-    #[must_use]
     pub fn of(record: &CleanupRecord, runs: bool) -> CleanupEntry {
         let status = record.status(runs);
         let interrupted = record.under_way && !runs;
@@ -199,9 +198,6 @@ pub(super) fn open(dir: &StateDir) -> Result<Vec<CleanupEntry>, DiskError> {
 
 impl CleanupState {
     /// As it stands now. Changes nothing.
-    ///
-    /// # Errors
-    /// [`CleanupReportError`].
     pub fn read(dir: &StateDir, page: &page::Page) -> Result<CleanupState, CleanupReportError> {
         let cleanups = open(dir)?;
         let over = completed(dir)?;
@@ -228,18 +224,12 @@ impl CleanupState {
 
 impl CleanupList {
     /// Those that were not begun, in order.
-    ///
-    /// # Errors
-    /// [`CleanupReportError`].
     pub fn queue(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         let pending = |c: &CleanupEntry| c.status == CleanupStatus::Pending && !c.resumed;
         CleanupList::of(open(dir)?.into_iter().filter(pending).collect(), page)
     }
 
     /// Those that a crash interrupted and that are not over.
-    ///
-    /// # Errors
-    /// [`CleanupReportError`].
     pub fn resuming(dir: &StateDir, page: &page::Page) -> Result<CleanupList, CleanupReportError> {
         CleanupList::of(open(dir)?.into_iter().filter(|c| c.resumed).collect(), page)
     }
@@ -253,9 +243,6 @@ impl CleanupList {
 
 impl CompletedList {
     /// The newest first.
-    ///
-    /// # Errors
-    /// [`CleanupReportError`].
     pub fn read(dir: &StateDir, page: &page::Page) -> Result<CompletedList, CleanupReportError> {
         let cleanups: Vec<_> = completed(dir)?.iter().map(CompletedEntry::of).collect();
         let total = cleanups.len() as u64;
@@ -278,9 +265,6 @@ pub struct ArchiveList {
 
 impl ArchiveList {
     /// As they are now.
-    ///
-    /// # Errors
-    /// [`CleanupReportError`].
     pub fn read(dir: &StateDir, page: &page::Page) -> Result<ArchiveList, CleanupReportError> {
         let archives = archives(dir)?;
         let (total, bytes_total) = (archives.len() as u64, archives.iter().map(|a| a.bytes).sum());
@@ -290,9 +274,6 @@ impl ArchiveList {
 }
 
 /// What an operator should know of the open cleanups.
-///
-/// # Errors
-/// What the system says.
 pub fn findings(dir: &StateDir, cleanups: &[CleanupEntry]) -> Result<Vec<Finding>, DiskError> {
     let mut findings: Vec<Finding> = cleanups.iter().filter_map(finding).collect();
     findings.extend(damaged(dir)?.into_iter().map(|path| {

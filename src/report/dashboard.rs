@@ -49,9 +49,6 @@ const SHOWN: usize = 100;
 
 impl Dashboard {
     /// Puts it together.
-    ///
-    /// # Errors
-    /// When locks or startups cannot be looked at.
     pub fn new(
         gathered: &Gathered,
         daemon: Option<DaemonStatus>,

@@ -48,9 +48,6 @@ pub struct FailedJobs {
 
 impl FailedJobs {
     /// From the queue, with what the jobs printed last, if that is to be shown.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         dir: &StateDir,
         state: &QueueState,

@@ -26,7 +26,6 @@ pub enum Severity {
 
 impl Severity {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Severity::Info => "info",
@@ -78,7 +77,6 @@ impl Finding {
     ///
     /// In the next command `{object}` stands for the object and `{name}` for what is behind its colon,
     /// both quoted for a shell; `{id}` for the finding's id.
-    #[must_use]
     pub fn new(entry: &'static Entry, object: impl Into<String>, sentence: impl Into<String>) -> Finding {
         let (object, sentence) = (object.into(), sentence.into());
         let id = id_of(entry.code, &object, is_loss(entry.code).then_some(&*sentence));
@@ -97,21 +95,18 @@ impl Finding {
     }
 
     /// Whether it tells of a loss: of such a kind, and no better than that usually is.
-    #[must_use]
     pub fn tells_of_loss(&self) -> bool {
         is_loss(&self.code)
             && catalogue::find(&self.code).is_some_and(|entry| self.severity >= entry.severity)
     }
 
     /// The same finding with another severity.
-    #[must_use]
     pub fn with_severity(mut self, severity: Severity) -> Finding {
         self.severity = severity;
         self
     }
 
     /// The same finding with another next command.
-    #[must_use]
     pub fn with_next(mut self, command: impl Into<String>) -> Finding {
         self.next = Some(command.into());
         self
@@ -119,7 +114,6 @@ impl Finding {
 }
 
 /// A word as a shell takes it.
-#[must_use]
 pub fn shell_word(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| "…".to_owned(), Cow::into_owned)
 }

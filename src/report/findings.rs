@@ -69,9 +69,6 @@ fn grouped(findings: &[Finding]) -> Vec<FindingGroup> {
 
 impl FindingList {
     /// Those of these that fit.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(all: Vec<Finding>, filter: &FindingFilter, page: &Page) -> Result<FindingList, BadCursor> {
         let fits = |f: &Finding| {
             let kind = f.object.split_once(':').map(|(kind, _)| kind);

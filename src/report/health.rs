@@ -28,7 +28,6 @@ pub struct Health {
 
 impl Health {
     /// Out of the status.
-    #[must_use]
     pub fn of(status: &Status) -> Health {
         let errors = status.findings.iter().filter(|f| f.severity >= Severity::Error).count();
         Health {

@@ -15,9 +15,6 @@ use crate::system::Host;
 
 /// The repositories that somebody holds, and those whose holder cannot be told: nobody is granted one of
 /// them now. Looks at the locks only when a job waits for a repository at all.
-///
-/// # Errors
-/// When the locks cannot be listed.
 pub fn held_repositories(dir: &StateDir, state: &QueueState) -> Result<BTreeSet<String>, DiskError> {
     if !state.jobs().any(|j| j.status == JobStatus::Queued && j.repository.is_some()) {
         return Ok(BTreeSet::new());
@@ -29,7 +26,6 @@ pub fn held_repositories(dir: &StateDir, state: &QueueState) -> Result<BTreeSet<
 }
 
 /// The lock that a running job has of its repository, as a report shows it; `null` when it has none.
-#[must_use]
 pub fn lock_of(dir: &StateDir, state: &QueueState, job: &Job) -> Value {
     let Some(repository) = job.repository.as_deref().filter(|_| job.status == JobStatus::Running) else {
         return Value::Null;

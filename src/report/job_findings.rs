@@ -57,13 +57,11 @@ pub struct ConditionReport {
 }
 
 /// Whether a look now tells the same anew, if it is still so.
-#[must_use]
 pub fn is_of_the_moment(finding: &Finding) -> bool {
     OF_THE_MOMENT.iter().any(|entry| entry.code == finding.code)
 }
 
 /// What is the matter with the jobs that run, as a look at each of them shows now.
-#[must_use]
 pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir, host: &host, table: &table, limits };
@@ -72,7 +70,6 @@ pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -
 
 /// What lives from before a backup was put back and keeps queued jobs from starting: something of them, of jobs that
 /// the queue does not know, and under locks of that time.
-#[must_use]
 pub fn of_other_incarnations(dir: &StateDir, state: &QueueState) -> Vec<Finding> {
     if !dir.may_have_survivors() {
         return Vec::new();
@@ -161,7 +158,6 @@ fn of_other_incarnation(object: &str, processes: &[ProcessIdentity]) -> Finding 
 
 /// What is the matter with a job that the queue has as running, as a look shows it: also that it runs no more, which a
 /// recovery would settle.
-#[must_use]
 pub fn of_look(judgement: &Judgement) -> Vec<Finding> {
     let gone = || processes_gone(&format!("job:{}", judgement.job_id), judgement.attempt, &judgement.verdict);
     let gone = (judgement.liveness() == Liveness::Dead).then(gone);
@@ -169,7 +165,6 @@ pub fn of_look(judgement: &Judgement) -> Vec<Finding> {
 }
 
 /// What is the matter with a running job, as it was judged.
-#[must_use]
 pub fn of_judgement(judgement: &Judgement) -> Vec<Finding> {
     let object = format!("job:{}", judgement.job_id);
     let attempt = judgement.attempt;
@@ -207,7 +202,6 @@ fn processes_gone(object: &str, attempt: u32, verdict: &Verdict) -> Finding {
 }
 
 /// What is the matter with a running job, as `jobs show` tells it.
-#[must_use]
 pub fn conditions_of(judgement: &Judgement) -> Vec<ConditionReport> {
     let object = format!("job:{}", judgement.job_id);
     let report = |condition: &Condition| {
@@ -308,26 +302,22 @@ fn processes_of(processes: &[ProcessIdentity]) -> String {
 }
 
 /// What keeps queued jobs from starting, or has kept crashed ones.
-#[must_use]
 pub fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
     state.jobs().filter_map(of_failed_start).collect()
 }
 
 /// The same of one job.
-#[must_use]
 pub fn of_failed_start(job: &Job) -> Option<Finding> {
     let is_failing = job.status == JobStatus::Queued && job.course().failed_starts >= FAILING;
     is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
 }
 
 /// Whether the job was given up because no supervisor came up for it.
-#[must_use]
 pub fn is_not_started(job: &Job) -> bool {
     job.status == JobStatus::Crashed && job.course().failed_starts > 0
 }
 
 /// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
-#[must_use]
 pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
     let mut ahead = state.queued().filter_map(|job| Some((job, job.clock_was_ahead(now)?)));
     let named = ahead.by_ref().take(NAMED).map(|(job, by_ms)| {

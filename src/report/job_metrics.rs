@@ -35,7 +35,6 @@ pub struct Spread {
 
 impl JobMetrics {
     /// From the counters of the last recovery, the history and the queue.
-    #[must_use]
     pub fn new(state: &QueueState, last: Option<&RecoveryRecord>, history: &[HistoryEntry]) -> JobMetrics {
         let total = |name: &str| last.and_then(|l| l.totals.get(name)).copied().unwrap_or(0);
         let found_total = total("jobs.found");

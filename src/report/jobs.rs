@@ -59,9 +59,6 @@ pub struct JobFilter {
 
 impl JobList {
     /// The jobs, those first that entered last.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
@@ -86,7 +83,6 @@ impl JobList {
 }
 
 /// A job in a line.
-#[must_use]
 pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
     let course = job.course();
     let queued = job.status == JobStatus::Queued;
@@ -163,7 +159,6 @@ pub struct CheckpointFile {
 
 impl CheckpointFile {
     /// The job's, if it has one.
-    #[must_use]
     pub fn of(dir: &StateDir, job: &Job) -> Option<CheckpointFile> {
         let path = dir.paths.job(&job.id.to_string()).ok()?.checkpoint();
         let metadata = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -174,7 +169,6 @@ impl CheckpointFile {
 
 impl JobDetail {
     /// One job; `lock` is what is known of its repository's lock while it has it, else `null`.
-    #[must_use]
     pub fn new(
         dir: &StateDir,
         state: &QueueState,

@@ -146,9 +146,6 @@ pub struct ActiveLocks {
 
 impl ActiveLocks {
     /// Out of all locks.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
@@ -165,7 +162,6 @@ impl ActiveLocks {
     }
 
     /// The same with only so many of each line; how many wait is told all the same.
-    #[must_use]
     pub fn with_heads_of_lines(mut self, number: usize) -> ActiveLocks {
         for lock in &mut self.locks {
             lock.waiting.truncate(number);
@@ -191,7 +187,6 @@ pub struct InspectedLock {
 
 impl InspectedLock {
     /// Of one lock.
-    #[must_use]
     pub fn of(dir: &StateDir, info: LockInfo, state: &QueueState) -> InspectedLock {
         let names = HashSet::from([&*info.repository]);
         let lock = active_lock(dir, &info, &QueuedByRepository::of(state, &names), dir.clock.now());
@@ -222,9 +217,6 @@ pub struct InspectedLocks {
 
 impl InspectedLocks {
     /// With everything.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         dir: &StateDir,
         locks: Vec<LockInfo>,
@@ -302,9 +294,6 @@ pub struct RecoveredLocks {
 
 impl RecoveredLocks {
     /// Out of the record of the last recovery.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(last: Option<&RecoveryRecord>, page: &Page) -> Result<RecoveredLocks, BadCursor> {
         let detail = last.and_then(|l| l.details.get("locks"));
         let found: Option<LocksRecovered> = detail.and_then(|d| serde_json::from_value(d.clone()).ok());
@@ -338,7 +327,6 @@ pub struct ReleaseReport {
 
 impl ReleaseReport {
     /// Of a lock that was given back.
-    #[must_use]
     pub fn done(released: Released) -> ReleaseReport {
         let effective = match released.effective {
             Effective::Now => "now",
@@ -371,14 +359,12 @@ pub struct StaleReport {
 
 impl StaleReport {
     /// Of a look.
-    #[must_use]
     pub fn new(found: StaleLocks, dry_run: bool) -> StaleReport {
         let released = found.stale.iter().filter(|lock| lock.released).count();
         StaleReport { found, released, dry_run }
     }
 
     /// Whether something that was to be given back was not.
-    #[must_use]
     pub fn is_incomplete(&self) -> bool {
         self.found.stale.iter().any(|lock| lock.error.is_some())
     }

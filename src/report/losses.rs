@@ -28,7 +28,6 @@ pub struct Look {
 
 impl Look {
     /// Looks. Changes nothing.
-    #[must_use]
     pub fn take(dir: &StateDir, known: &Losses) -> Look {
         // The copy's files are its original's.
         if dir.is_copy() {
@@ -51,7 +50,6 @@ impl Look {
     }
 
     /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
-    #[must_use]
     pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> Look {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
@@ -69,24 +67,17 @@ impl Look {
     }
 
     /// The same, with what somebody else has found.
-    #[must_use]
     pub fn with(mut self, findings: &[Finding]) -> Look {
         self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
         self
     }
 
     /// Records it in the list of losses.
-    ///
-    /// # Errors
-    /// See [`LossesError`].
     pub fn record(&self, dir: &StateDir, by: &str) -> Result<(), LossesError> {
         losses::record(dir, by, &self.found(), &self.marks)
     }
 
     /// Acknowledges losses by their ids, also those that are only seen now.
-    ///
-    /// # Errors
-    /// See [`LossesError`].
     pub fn acknowledge(
         &self,
         dir: &StateDir,
@@ -122,7 +113,6 @@ fn gap_in(sentence: &str) -> Option<(u64, u64)> {
 }
 
 /// Everything that is lost: what is on the list and not acknowledged, and what is seen now and on no list.
-#[must_use]
 pub fn open(known: &Losses, look: &Look) -> Vec<Finding> {
     let mut all: Vec<Finding> = known.open().map(of_loss).collect();
     let is_unknown = |f: &&Finding| known.known(&found(f)).is_none();
@@ -136,7 +126,6 @@ pub fn open(known: &Losses, look: &Look) -> Vec<Finding> {
 }
 
 /// Whether a finding of a loss is on the list, acknowledged or not.
-#[must_use]
 pub fn is_known(known: &Losses, finding: &Finding) -> bool {
     is_loss(&finding.code) && known.known(&found(finding)).is_some()
 }
@@ -147,7 +136,6 @@ pub(super) fn as_known(known: &Losses, finding: Finding) -> Finding {
 }
 
 /// Those that somebody has acknowledged, the newest first.
-#[must_use]
 pub fn acknowledged(known: &Losses) -> Vec<Finding> {
     known.losses.iter().rev().filter(|loss| loss.acknowledged.is_some()).map(of_loss).collect()
 }

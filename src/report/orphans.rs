@@ -38,7 +38,6 @@ pub struct ScanReport {
 impl ScanReport {
     /// Of a plan; without what was told `before`, when only what is new is to be told. In a `dry_run` the plan was
     /// not saved.
-    #[must_use]
     pub fn new(plan: &Plan, before: Option<&BTreeSet<(String, String)>>, dry_run: bool) -> ScanReport {
         let mut findings = plan.findings();
         if let Some(before) = before {
@@ -116,9 +115,6 @@ pub struct CandidatesReport {
 
 impl CandidatesReport {
     /// Of a saved plan and the trash.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         plan: Option<&Plan>,
         kinds: &[OrphanKind],
@@ -147,7 +143,6 @@ impl CandidatesReport {
 const NAMED: usize = 20;
 
 /// What the last scan found, whoever asked for it, and nobody has removed since.
-#[must_use]
 pub fn standing(dir: &StateDir) -> Vec<Finding> {
     let Ok(Some(plan)) = plan(dir) else { return Vec::new() };
     let since = entries(dir).unwrap_or_default().into_iter().filter(|entry| entry.at >= plan.taken_at);
@@ -187,9 +182,6 @@ pub struct OrphanTotals {
 
 impl OrphanTotals {
     /// Reads the saved plan and lists the trash.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(dir: &StateDir) -> Result<OrphanTotals, DiskError> {
         let plan = plan(dir)?;
         let plan = plan.as_ref();
@@ -250,7 +242,6 @@ pub struct OrphansCleanup {
 
 impl OrphansCleanup {
     /// Of what was done.
-    #[must_use]
     pub fn new(executed: &Executed) -> OrphansCleanup {
         let removed = executed.removed.iter().map(|(c, bytes, how)| RemovedEntry {
             id: c.id.clone(),
@@ -293,9 +284,6 @@ pub struct OrphansLog {
 
 impl OrphansLog {
     /// A page of it, without the intents, which their results follow.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(entries: Vec<LogEntry>, page: &Page) -> Result<OrphansLog, BadCursor> {
         let settled: Vec<LogEntry> = entries.into_iter().filter(|e| e.result != "intent").collect();
         let total = settled.len() as u64;

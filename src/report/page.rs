@@ -16,7 +16,6 @@ pub struct Page {
 impl Page {
     /// The same part of a list that is kept the oldest first and shown the newest first: what comes is added at the end
     /// that is shown first, and a cursor stays where it is.
-    #[must_use]
     pub fn newest_first(&self) -> Page {
         Page { reverse: !self.reverse, ..self.clone() }
     }
@@ -28,9 +27,6 @@ impl Page {
 pub struct BadCursor(pub String);
 
 /// Cuts a page out of a list that is in order of `place`, the lowest first.
-///
-/// # Errors
-/// [`BadCursor`].
 pub fn cut<T>(
     mut items: Vec<T>,
     page: &Page,
@@ -56,9 +52,6 @@ pub fn cut<T>(
 }
 
 /// As [`cut`], for a list that is made anew each time: the cursor counts.
-///
-/// # Errors
-/// [`BadCursor`].
 pub fn cut_counted<T>(items: Vec<T>, page: &Page) -> Result<(Vec<T>, Option<String>), BadCursor> {
     let counted = (1..).zip(items).collect();
     let (part, next) = cut(counted, page, |(seq, _): &(u64, T)| Place { seq: *seq, index: 0 })?;

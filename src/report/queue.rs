@@ -47,7 +47,6 @@ pub const HEAD: usize = 20;
 
 impl QueueStatus {
     /// Reports on an open queue; `held` are the repositories that somebody other than a job holds.
-    #[must_use]
     pub fn new(
         queue: &Queue,
         recovered: Recovered,
@@ -86,7 +85,6 @@ pub fn line<'a>(state: &'a QueueState, held: &'a BTreeSet<String>) -> impl Itera
 }
 
 /// What keeps a queued job from starting, other than its turn: who has its repository.
-#[must_use]
 pub fn waiting_for(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> Option<String> {
     let repository = job.repository.as_deref()?;
     match state.holder_of(repository) {
@@ -145,7 +143,6 @@ pub struct Percentiles {
 
 impl Percentiles {
     /// Of these values.
-    #[must_use]
     pub fn of(mut values: Vec<i64>) -> Percentiles {
         values.sort_unstable();
         let rank = |p: usize| values.get((values.len() * p).div_ceil(100).max(1) - 1).copied();
@@ -155,7 +152,6 @@ impl Percentiles {
 
 impl RecoveryTotals {
     /// Of the recoveries that the history keeps, the last hundred.
-    #[must_use]
     pub fn of(history: &[HistoryEntry]) -> RecoveryTotals {
         let phases = history.iter().flat_map(|recovery| &recovery.phases).filter(|p| p.phase == "queue");
         let mut totals = RecoveryTotals::default();
@@ -170,14 +166,12 @@ impl RecoveryTotals {
 }
 
 /// How the queue came back the last time; nothing when there was no recovery yet.
-#[must_use]
 pub fn last_recovered(last: Option<&RecoveryRecord>) -> Recovered {
     let detail = last.and_then(|record| record.details.get("queue"));
     detail.and_then(|value| serde_json::from_value(value.clone()).ok()).unwrap_or_default()
 }
 
 /// What is wrong with the queue's files now, as far as reading the queue met it.
-#[must_use]
 pub fn findings(replayed: &Replayed) -> Vec<Finding> {
     let mend = |finding: Finding| finding.with_next("recoveryctl recover");
     let mut found = Vec::new();
@@ -205,7 +199,6 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
 }
 
 /// That the disk cannot be written, if so.
-#[must_use]
 pub fn not_writable(queue: &Queue) -> Option<Finding> {
     let root = queue.dir().paths.root();
     let sentence = match queue.unwritable() {
@@ -218,7 +211,6 @@ pub fn not_writable(queue: &Queue) -> Option<Finding> {
 
 impl QueueMetrics {
     /// From the jobs that are still known and the totals.
-    #[must_use]
     pub fn new(state: &QueueState, recoveries: RecoveryTotals) -> QueueMetrics {
         let totals = state.totals();
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
@@ -269,9 +261,6 @@ pub struct QueueSnapshot {
 
 impl QueueSnapshot {
     /// The queue as it is now.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         state: &QueueState,
         held: &BTreeSet<String>,
@@ -324,9 +313,6 @@ pub struct SegmentStatus {
 
 impl WalStatus {
     /// Reads every segment there is, whether a snapshot covers it or not.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read(dir: &StateDir, queue: &Queue) -> Result<WalStatus, DiskError> {
         let folder = dir.paths.queue_log();
         let state_id = dir.identity.state_id.to_string();

@@ -93,9 +93,6 @@ fn detail<T: DeserializeOwned>(record: &RecoveryRecord, name: &str) -> Option<T>
 
 impl JobsStatus {
     /// Judges the jobs of the page.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         dir: &StateDir,
         state: &QueueState,

@@ -26,7 +26,6 @@ pub struct Phases {
 
 impl Phases {
     /// Of a recovery; before the first one, the phases that it will have.
-    #[must_use]
     pub fn new(current: Option<&Snapshot>, declared: &PhaseGraph) -> Phases {
         match current {
             Some(s) => Phases {
@@ -82,7 +81,6 @@ const OUTCOMES: [RecoveryOutcome; 5] = [
 
 impl RecoveryMetrics {
     /// Out of what recoveries left.
-    #[must_use]
     pub fn new(history: &[HistoryEntry], last: Option<&RecoveryRecord>) -> RecoveryMetrics {
         let total = |name: &str, remembered: u64| {
             last.and_then(|last| last.totals.get(name)).copied().unwrap_or_default().max(remembered)
@@ -135,9 +133,6 @@ pub struct RecoveryHistory {
 
 impl RecoveryHistory {
     /// A page of them.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(history: &[HistoryEntry], page: &Page) -> Result<RecoveryHistory, BadCursor> {
         let total = history.len() as u64;
         let (recoveries, next_cursor) = cut_counted(history.to_vec(), &page.newest_first())?;
@@ -177,7 +172,6 @@ pub struct Waited {
 
 impl RetryReport {
     /// Out of the record of the recovery that did it; `None` when it knows no such phase.
-    #[must_use]
     pub fn new(snapshot: &Snapshot, component: &str, by: &'static str) -> Option<RetryReport> {
         let phase = snapshot.phase(component)?;
         let others = snapshot.phases.iter().filter(|p| !p.carried_over && p.phase != component);
@@ -196,7 +190,6 @@ impl RetryReport {
     }
 
     /// What a rehearsal says where there was no recovery yet: it would run with all others, for the first time.
-    #[must_use]
     pub fn of_the_first(component: &str) -> RetryReport {
         RetryReport {
             component: component.to_owned(),

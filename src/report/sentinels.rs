@@ -69,9 +69,6 @@ pub enum SentinelsError {
 
 impl Sentinels {
     /// Looks at every sentinel of the page.
-    ///
-    /// # Errors
-    /// See [`SentinelsError`].
     pub fn new(
         dir: &StateDir,
         state: &QueueState,

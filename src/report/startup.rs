@@ -38,9 +38,6 @@ pub struct StartupDetection {
 
 impl StartupDetection {
     /// Looks; changes nothing.
-    ///
-    /// # Errors
-    /// What the system says when the startup's files cannot be read.
     pub fn read(dir: &StateDir) -> Result<StartupDetection, DiskError> {
         let detection = detect(dir)?;
         let mut all: Vec<StartupEntry> = StartupLog::read(dir)?.startups().cloned().collect();
@@ -85,9 +82,6 @@ pub struct CleanupLog {
 
 impl CleanupLog {
     /// A page of them.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(log: &StartupLog, page: &Page) -> Result<CleanupLog, BadCursor> {
         let all: Vec<CleanupEntry> = log.acts().cloned().collect();
         let total = all.len() as u64;
@@ -196,9 +190,6 @@ pub struct Recoveries<'a> {
 
 impl StartupLogReport {
     /// Puts it together.
-    ///
-    /// # Errors
-    /// What the system says when the startup's files cannot be read.
     pub fn read(dir: &StateDir, recoveries: Recoveries<'_>) -> Result<StartupLogReport, DiskError> {
         let mut all = all_startups(dir, &StartupLog::read(dir)?)?.into_iter().rev();
         let told = |startup: StartupEntry| {

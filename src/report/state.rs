@@ -55,7 +55,6 @@ pub struct RestoredReport {
 
 impl StateReport {
     /// Of this one.
-    #[must_use]
     pub fn of(dir: &StateDir) -> StateReport {
         let adopted = dir.past.copied_from.as_ref().map(|from| CopiedFromReport {
             path: from.path.clone(),
@@ -94,7 +93,6 @@ impl StateReport {
 
 /// What is the matter with a state directory as a whole. That it went back in time is told until a recovery has
 /// told it.
-#[must_use]
 pub fn findings(dir: &StateDir) -> Vec<Finding> {
     if let Standing::Copied { of, why } = &dir.standing {
         let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
@@ -105,7 +103,6 @@ pub fn findings(dir: &StateDir) -> Vec<Finding> {
 }
 
 /// That it went back in time, if it did.
-#[must_use]
 pub fn restored(dir: &StateDir) -> Option<Finding> {
     let restored = dir.past.restored.as_ref()?;
     let sentence = format!(

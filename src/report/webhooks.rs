@@ -35,7 +35,6 @@ pub enum DeliveryStatus {
 
 impl DeliveryStatus {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             DeliveryStatus::Pending => "pending",
@@ -79,13 +78,11 @@ impl DeliveryCounts {
     }
 
     /// All of them.
-    #[must_use]
     pub fn total(&self) -> u64 {
         self.pending + self.in_flight + self.waiting + self.parked
     }
 
     /// Of a survey.
-    #[must_use]
     pub fn of(survey: &Survey) -> DeliveryCounts {
         let mut counts = DeliveryCounts::default();
         survey.undelivered.iter().for_each(|u| counts.count(status_of(u)));
@@ -106,7 +103,6 @@ pub struct DeliveryTotals {
 
 impl DeliveryTotals {
     /// Of a survey.
-    #[must_use]
     pub fn of(survey: &Survey) -> DeliveryTotals {
         let counts = DeliveryCounts::of(survey);
         let oldest_at = survey.undelivered.iter().map(|u| u.delivery.at).min();
@@ -195,9 +191,6 @@ pub struct PendingDeliveries {
 
 impl PendingDeliveries {
     /// Of a survey; `only` one status, or all.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         survey: &Survey,
         only: Option<DeliveryStatus>,
@@ -242,7 +235,6 @@ fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
 }
 
 /// What an operator should know of deliveries.
-#[must_use]
 pub fn findings(survey: &Survey, is_delivering: bool) -> Vec<Finding> {
     let mut found = problem_findings(&survey.problems);
     let parked: Vec<&Undelivered> = survey.undelivered.iter().filter(|u| u.is_parked()).collect();
@@ -291,7 +283,6 @@ fn parked_finding(u: &Undelivered) -> Finding {
 }
 
 /// What is wrong with the delivery log.
-#[must_use]
 pub fn problem_findings(problems: &Problems) -> Vec<Finding> {
     let of_loss = |loss: Found| {
         let finding = Finding::new(&catalogue::WEBHOOK_LOG_DAMAGED, loss.object, loss.sentence);
@@ -344,9 +335,6 @@ pub struct RecoveredDeliveries {
 impl RecoveredDeliveries {
     /// Out of the record of the last recovery, and what the delivery log says now. Of those that have arrived it
     /// only has the attempts in `tried`.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         last: Option<&RecoveryRecord>,
         now: &DeliveryState,
@@ -444,9 +432,6 @@ pub struct DeliveryLogReport {
 
 impl DeliveryLogReport {
     /// Of these attempts.
-    ///
-    /// # Errors
-    /// [`BadCursor`].
     pub fn new(
         attempts: Vec<PastAttempt>,
         problems: &Problems,
@@ -483,7 +468,6 @@ pub struct ChosenDelivery {
 
 impl ChosenDelivery {
     /// Of a delivery.
-    #[must_use]
     pub fn of(delivery: &Delivery) -> ChosenDelivery {
         ChosenDelivery {
             delivery_id: delivery.id,
@@ -504,7 +488,6 @@ pub struct RefusedDelivery {
 
 impl RefusedDelivery {
     /// Because no such delivery is known.
-    #[must_use]
     pub fn unknown(id: &str) -> RefusedDelivery {
         RefusedDelivery {
             delivery_id: id.to_owned(),
@@ -514,7 +497,6 @@ impl RefusedDelivery {
     }
 
     /// Because of where it stands.
-    #[must_use]
     pub fn because(id: DeliveryId, refusal: &Refusal) -> RefusedDelivery {
         let code = match refusal {
             Refusal::Settled(_) => "delivery-settled",

@@ -65,7 +65,6 @@ pub struct JobProcess {
 
 impl WhyJob {
     /// Of one job; one that runs is judged now.
-    #[must_use]
     pub fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
         let (host, table) = (Host::this(), ProcessTable::new());
         let look = Look { dir, host: &host, table: &table, limits: settings.limits };

@@ -50,9 +50,6 @@ pub struct Repairable {
 
 impl WhyLock {
     /// Of one lock.
-    ///
-    /// # Errors
-    /// When the lock file cannot be read.
     pub fn of(
         dir: &StateDir,
         info: LockInfo,

@@ -67,9 +67,6 @@ pub fn clean_up(
 /// Removes the empty workspaces of jobs that the queue does not know, and writes every act into the log;
 /// how many were removed. `unknown` says which jobs of a list the queue does not know at this very moment:
 /// it is asked while nobody can enter one of them.
-///
-/// # Errors
-/// When the log cannot be written, or a lock cannot be used.
 pub fn remove_half_made(
     startup: &Startup,
     unknown: &mut dyn FnMut(Vec<JobId>) -> Vec<JobId>,

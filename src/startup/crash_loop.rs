@@ -32,13 +32,11 @@ pub struct SafeMode {
 
 impl SafeMode {
     /// The phase in which the last one died.
-    #[must_use]
     pub fn phase(&self) -> Option<&str> {
         self.because.iter().rev().find_map(|e| e.phase.as_deref())
     }
 
     /// What happened, in one sentence.
-    #[must_use]
     pub fn sentence(&self) -> String {
         let phase =
             self.phase().map_or_else(|| "before its first phase".to_owned(), |p| format!("in phase {p}"));
@@ -71,9 +69,6 @@ impl SafeMode {
 }
 
 /// Whether this state directory is, or will be at the next start, in safe mode. Changes nothing.
-///
-/// # Errors
-/// What the system says when the startup's files cannot be read.
 pub fn safe_mode(dir: &StateDir) -> Result<Option<SafeMode>, DiskError> {
     let log = StartupLog::read(dir)?;
     let left = match detect(dir)? {

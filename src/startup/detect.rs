@@ -26,16 +26,12 @@ pub enum Detection {
 
 impl Detection {
     /// Whether the last startup was cut short.
-    #[must_use]
     pub const fn is_aborted(&self) -> bool {
         matches!(self, Detection::Aborted { .. })
     }
 }
 
 /// Looks at the marker and at whether its owner lives.
-///
-/// # Errors
-/// When a file is there and cannot be opened.
 pub fn detect(dir: &StateDir) -> Result<Detection, DiskError> {
     let before = is_under_way(dir)?;
     let marker = read(&dir.paths.startup_marker())?;

@@ -27,7 +27,6 @@ pub enum StartupOutcome {
 
 impl StartupOutcome {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             StartupOutcome::Completed => "completed",
@@ -129,7 +128,6 @@ pub fn history(dir: &StateDir) -> Result<Vec<StartupEntry>, DiskError> {
 
 /// How many of the last startups were aborted, one after the other. Coming up in safe mode, which does not
 /// recover, interrupts nothing.
-#[must_use]
 pub fn consecutive_aborts(history: &[StartupEntry]) -> usize {
     let tried = history.iter().rev().filter(|e| !e.safe_mode);
     tried.take_while(|e| e.outcome == StartupOutcome::Aborted).count()

@@ -30,8 +30,7 @@ pub struct TurnWriter {
 }
 
 impl TurnWriter {
-    /// # Errors
-    /// What the system says.
+    /// Opens the file for writing; it is created when missing.
     pub fn open(dir: &StateDir) -> Result<TurnWriter, DiskError> {
         Ok(TurnWriter { file: dir.disk.open_or_create(&dir.paths.daemon_turn())?, last: Mutex::default() })
     }
@@ -50,7 +49,6 @@ impl TurnWriter {
 }
 
 /// How long ago the loop of this daemon turned last; `None` when it has not written that down.
-#[must_use]
 pub fn last_turn(dir: &StateDir, pid: u32) -> Option<Duration> {
     let text = read_optional(&dir.paths.daemon_turn()).ok()??;
     let turn: Turn = serde_json::from_slice(&text).ok()?;

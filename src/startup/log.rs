@@ -91,7 +91,6 @@ impl StartupLog {
     }
 
     /// Whether all of it could be read.
-    #[must_use]
     pub fn is_whole(&self) -> bool {
         self.damage.is_empty() && self.damaged_files.is_empty()
     }
@@ -184,9 +183,6 @@ impl Writer {
 
 /// Says, durably, that the crash loop is over: the next start, or the daemon in safe mode, recovers and
 /// runs jobs again.
-///
-/// # Errors
-/// When the log cannot be written.
 pub fn clear(dir: &StateDir, by: &str, why: Option<&str>) -> Result<(), LogError> {
     let record =
         StartupRecord::Cleared { at: dir.clock.now(), by: by.to_owned(), why: why.map(str::to_owned) };

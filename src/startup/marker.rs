@@ -32,7 +32,6 @@ pub enum StartedBy {
 
 impl StartedBy {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             StartedBy::Daemon => "daemon",
@@ -87,7 +86,6 @@ impl Marker {
     }
 
     /// The phase under way: the one entered last that is not done.
-    #[must_use]
     pub fn phase(&self) -> Option<&str> {
         self.phases_entered.last().map(String::as_str)
     }

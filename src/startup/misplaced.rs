@@ -8,9 +8,6 @@ use crate::queue::SnapshotFile;
 use crate::state::StateDir;
 
 /// Puts them away; what was moved.
-///
-/// # Errors
-/// When one cannot be moved.
 pub fn put_misplaced_away(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let paths = &dir.paths;
     let mut wanted = vec![

@@ -46,7 +46,6 @@ pub enum StartupError {
 
 impl StartupError {
     /// The disk's refusal behind it, if it is one that leaves reading possible.
-    #[must_use]
     pub fn refused_change(&self) -> Option<&DiskError> {
         let disk = match self {
             StartupError::Disk(e)
@@ -59,7 +58,6 @@ impl StartupError {
     }
 
     /// The error and the disk's reason in one line, for people.
-    #[must_use]
     pub fn in_one_line(&self) -> String {
         match self.refused_change() {
             Some(refused) => format!("{refused}: {}", refused.source),
@@ -125,9 +123,6 @@ impl Startup {
     }
 
     /// As [`Startup::begin`], and says what it met.
-    ///
-    /// # Errors
-    /// As [`Startup::begin`].
     pub fn begin_in(
         dir: &StateDir,
         by: StartedBy,
@@ -171,13 +166,11 @@ impl Startup {
     }
 
     /// Why this startup is not on disk as it is: killed now, nobody would know of it, or of how far it got.
-    #[must_use]
     pub fn unrecorded(&self) -> Option<String> {
         self.under_way().unrecorded.as_ref().map(StartupError::in_one_line)
     }
 
     /// Names this startup.
-    #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -245,7 +238,6 @@ impl Startup {
     }
 
     /// An act of this startup, for [`Startup::log`].
-    #[must_use]
     pub fn act(&self, action: &str, object: &str, result: &str, detail: impl Into<String>) -> CleanupEntry {
         CleanupEntry {
             at: self.dir.clock.now(),
@@ -281,15 +273,11 @@ impl Startup {
     }
 
     /// A path in the state directory, as the log names it.
-    #[must_use]
     pub fn relative(&self, path: &std::path::Path) -> String {
         path.strip_prefix(self.dir.paths.root()).unwrap_or(path).display().to_string()
     }
 
     /// Adds acts to the log. Of more than a thousand at once the rest is one entry with their number.
-    ///
-    /// # Errors
-    /// When the log cannot be written.
     pub fn log(&self, acts: &[CleanupEntry]) -> Result<(), StartupError> {
         let (single, rest) = acts.split_at(acts.len().min(MOST_ACTS));
         let mut records: Vec<StartupRecord> = single.iter().cloned().map(StartupRecord::Act).collect();
@@ -304,9 +292,6 @@ impl Startup {
     }
 
     /// Says, durably, that this startup comes up in safe mode.
-    ///
-    /// # Errors
-    /// When the log cannot be written.
     pub fn enter_safe_mode(&self, safe: &SafeMode) -> Result<(), StartupError> {
         if safe.since.is_some() {
             return Ok(());
@@ -324,9 +309,6 @@ impl Startup {
     }
 
     /// Ends a startup that recovered nothing, because those before it were a crash loop.
-    ///
-    /// # Errors
-    /// As [`Startup::finish`].
     pub fn finish_in_safe_mode(&self) -> Result<StartupEntry, StartupError> {
         self.end(StartupOutcome::Degraded, 1, true)
     }

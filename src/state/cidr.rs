@@ -39,13 +39,11 @@ impl fmt::Display for Cidr {
 
 impl Cidr {
     /// How many bits its addresses have in common.
-    #[must_use]
     pub const fn length(self) -> u8 {
         self.length
     }
 
     /// Whether an address lies in it.
-    #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(a)) => {

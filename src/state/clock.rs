@@ -17,25 +17,21 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// From milliseconds since the epoch.
-    #[must_use]
     pub const fn from_millis(ms: i64) -> Timestamp {
         Timestamp(ms)
     }
 
     /// Milliseconds since the epoch.
-    #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
     /// This moment and so many milliseconds (may be negative).
-    #[must_use]
     pub const fn plus_millis(self, ms: i64) -> Timestamp {
         Timestamp(self.0.saturating_add(ms))
     }
 
     /// Milliseconds from `earlier` to this moment; negative when the clock went back.
-    #[must_use]
     pub const fn millis_since(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -158,13 +154,11 @@ pub struct Clock {
 
 impl Clock {
     /// The system's clock.
-    #[must_use]
     pub fn system() -> Clock {
         Clock::default()
     }
 
     /// A clock that stands still until it is set; clones share it.
-    #[must_use]
     pub fn fixed(at: Timestamp) -> Clock {
         Clock { set: Some(Arc::new(AtomicI64::new(at.0))) }
     }
@@ -177,7 +171,6 @@ impl Clock {
     }
 
     /// The present moment.
-    #[must_use]
     #[allow(clippy::disallowed_methods)] // The one place that asks.
     pub fn now(&self) -> Timestamp {
         match &self.set {

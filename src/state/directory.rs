@@ -168,9 +168,6 @@ impl StateDir {
     /// As [`StateDir::open`], for a process that was started by another one which has opened it that way and says which
     /// folder it was: the way to it is not looked at again. A folder above it that others can change since must not fail
     /// the jobs that are started.
-    ///
-    /// # Errors
-    /// As [`StateDir::open`].
     pub fn open_as_told(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         check_folder(root)?;
         StateDir::open_checked(root, disk, clock)
@@ -186,9 +183,6 @@ impl StateDir {
     }
 
     /// Opens one that exists, for one who puts something in.
-    ///
-    /// # Errors
-    /// As [`StateDir::open`].
     pub fn open_to_write(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         let dir = StateDir::open(root, disk, clock)?;
         dir.settle_identity(&dir.paths.queue_log())?;
@@ -196,9 +190,6 @@ impl StateDir {
     }
 
     /// Opens one, and makes it first when there is none. Several processes may do so at once.
-    ///
-    /// # Errors
-    /// See [`StateError`].
     pub fn open_or_create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError> {
         match StateDir::open_to_write(root, disk.clone(), clock.clone()) {
             Err(StateError::Missing { .. }) => create(root, disk, clock),
@@ -249,9 +240,6 @@ impl StateDir {
 
     /// Says durably that no job has what the server keeps about its attempts in its workspace any more. The caller has
     /// made it so.
-    ///
-    /// # Errors
-    /// See [`StateError`].
     pub fn attempts_are_moved(&self) -> Result<(), StateError> {
         let _changing = FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?;
         match Identity::read(&self.paths.identity())? {
@@ -263,9 +251,6 @@ impl StateDir {
     }
 
     /// Makes the folder for what the server keeps about a job's attempts, unless it is there.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub fn ensure_attempts(&self, paths: &JobPaths) -> Result<(), DiskError> {
         if !paths.attempts.is_dir() {
@@ -279,9 +264,6 @@ impl StateDir {
     /// Before a log is first opened, and before the identity is given out: the writer of `state.json` may
     /// have been killed before its name was durable, and with another identity the log would be a
     /// stranger's. Where the log's page is, somebody has done this before.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn settle_identity(&self, log: &Path) -> Result<(), DiskError> {
         if log.join("commit.page").exists() { Ok(()) } else { self.disk.sync_dir(self.paths.root()) }
     }
@@ -289,7 +271,6 @@ impl StateDir {
     /// How a log of this state directory is opened. `epoch` is the boot that its shared page may be believed
     /// within; a segment is as large as `segment_bytes`, or as the directory's when that is less. Room is not
     /// reserved, and numbers begin with 1.
-    #[must_use]
     pub fn log_options(
         &self,
         folder: PathBuf,
@@ -313,7 +294,6 @@ impl StateDir {
     }
 
     /// The quarantine of this state directory.
-    #[must_use]
     pub fn quarantine(&self) -> Quarantine {
         Quarantine::new(self.disk.clone(), self.paths.quarantine())
     }

@@ -50,7 +50,6 @@ pub struct Exposed {
 
 impl Exposed {
     /// The command that leaves it to root and its owner.
-    #[must_use]
     pub fn remedy(&self) -> String {
         let text = self.path.display().to_string();
         let path = shlex::try_quote(&text).map_or_else(|_| text.clone(), std::borrow::Cow::into_owned);
@@ -134,9 +133,6 @@ pub fn check_way(path: &Path) -> Result<(), Exposed> {
 
 /// Checks that only root and this user can write to a file that was opened. A device keeps nothing that is written to
 /// it.
-///
-/// # Errors
-/// Who else can.
 pub fn check_file(path: &Path, opened: &Metadata) -> Result<(), Exposed> {
     let exposed = |how| Exposed { path: path.to_owned(), how };
     if opened.file_type().is_char_device() {

@@ -12,7 +12,6 @@ const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60
 
 /// A duration in milliseconds: to the millisecond below a second, to the tenth below ten seconds, else in its two largest
 /// units.
-#[must_use]
 pub fn duration(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
@@ -22,14 +21,12 @@ pub fn duration(ms: u64) -> String {
 }
 
 /// The same of a [`Duration`].
-#[must_use]
 pub fn span(span: Duration) -> String {
     duration(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long ago something was, or `in` what time it will be: in one unit, so that a line seldom changes, of which there
 /// are two at least.
-#[must_use]
 pub fn ago(now: Timestamp, at: Timestamp) -> String {
     let ms = now.millis_since(at);
     let far = ms.unsigned_abs();
@@ -41,14 +38,12 @@ pub fn ago(now: Timestamp, at: Timestamp) -> String {
 }
 
 /// A duration in milliseconds as it is estimated: in whole ones of one unit, of which there are two at least.
-#[must_use]
 pub fn about(ms: u64) -> String {
     let (unit, scale) = UNITS.into_iter().find(|(_, scale)| ms >= 2 * scale).unwrap_or(("s", 1000));
     format!("{} {unit}", ms / scale)
 }
 
 /// Bytes in the largest binary unit, with a tenth below a hundred of it.
-#[must_use]
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -66,7 +61,6 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// A number with its noun: `1 job`, `2 jobs`, `2 entries`.
-#[must_use]
 pub fn count(n: impl TryInto<u64>, noun: &str) -> String {
     match n.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {noun}"),
@@ -82,7 +76,6 @@ fn plural(noun: &str) -> String {
 }
 
 /// Things by their numbers, as what a sentence is about: `record 3 is`, `records 3 to 5 are`.
-#[must_use]
 pub fn numbers(noun: &str, first: u64, last: u64) -> String {
     match first == last {
         true => format!("{noun} {first} is"),
@@ -91,7 +84,6 @@ pub fn numbers(noun: &str, first: u64, last: u64) -> String {
 }
 
 /// A number with a unit that is written in the plural: `1 job` of `jobs`, `2 entries` of `entries`.
-#[must_use]
 pub fn of_unit(n: u64, unit: &str) -> String {
     match (n, unit.strip_suffix("ies"), unit.strip_suffix('s')) {
         (1, Some(stem), _) => format!("1 {stem}y"),

@@ -56,7 +56,6 @@ fn first_incarnation() -> u64 {
 
 impl Identity {
     /// A new one.
-    #[must_use]
     pub fn new(at: Timestamp) -> Identity {
         Identity {
             layout: LAYOUT_VERSION,
@@ -68,13 +67,11 @@ impl Identity {
     }
 
     /// The same, of the layout of this version, with all that an earlier one had elsewhere still to be moved.
-    #[must_use]
     pub(super) fn raised(self) -> Identity {
         Identity { layout: LAYOUT_VERSION, moving_attempts: self.may_have_attempts_in_workspaces(), ..self }
     }
 
     /// Whether a job may have what the server keeps about its attempts in its workspace.
-    #[must_use]
     pub fn may_have_attempts_in_workspaces(&self) -> bool {
         self.layout < ATTEMPTS_APART || self.moving_attempts
     }
@@ -108,9 +105,6 @@ impl Identity {
     }
 
     /// Writes it durably.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn write(&self, disk: &Disk, path: &Path) -> Result<(), StateError> {
         let mut text = serde_json::to_vec(self).unwrap_or_default();
         text.push(b'\n');

@@ -26,9 +26,6 @@ pub enum BadName {
 
 /// The file name for a name: letters, digits, `-`, `_` and `.` (not at the start) stay, every other
 /// byte is `%` and two hexadecimal digits.
-///
-/// # Errors
-/// For an empty or over-long name, or one with control characters.
 pub fn encode(name: &str) -> Result<String, BadName> {
     if name.is_empty() {
         return Err(BadName::Empty);
@@ -53,7 +50,6 @@ pub fn encode(name: &str) -> Result<String, BadName> {
 }
 
 /// The name that a file name stands for; `None` when [`encode`] would not have made it.
-#[must_use]
 pub fn decode(file_name: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(file_name.len());
     let mut rest = file_name.as_bytes();

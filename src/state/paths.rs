@@ -22,7 +22,6 @@ macro_rules! paths {
             $($(#[$doc])* #[must_use] pub fn $name(&self) -> PathBuf { self.root.join($relative) })*
 
             /// The folders that every state directory has, parents first.
-            #[must_use]
             pub fn folders(&self) -> Vec<PathBuf> {
                 FOLDERS.iter().map(|f| self.root.join(f)).collect()
             }
@@ -67,7 +66,6 @@ impl StatePaths {
     }
 
     /// The folders of all logs, the queue's first.
-    #[must_use]
     pub fn logs(&self) -> [PathBuf; 6] {
         [
             self.queue_log(),
@@ -206,26 +204,22 @@ impl StatePaths {
     }
 
     /// The paths below a root.
-    #[must_use]
     pub fn new(root: PathBuf) -> StatePaths {
         StatePaths { root, copy_of: None, may_be_in_workspaces: false }
     }
 
     /// The paths in a copy of a state directory: jobs that live know the original.
-    #[must_use]
     pub fn of_copy(self, original: PathBuf) -> StatePaths {
         StatePaths { copy_of: Some(original), ..self }
     }
 
     /// The paths in a state directory of an earlier layout, or one that is being brought to this one's: a job whose
     /// files are in its workspace still has them there.
-    #[must_use]
     pub(super) fn of_layout_2(self) -> StatePaths {
         StatePaths { may_be_in_workspaces: true, ..self }
     }
 
     /// A path in the state directory as the processes of its jobs know it: in a copy, that of the original.
-    #[must_use]
     pub fn as_known(&self, path: &Path) -> PathBuf {
         let moved = self
             .copy_of
@@ -235,7 +229,6 @@ impl StatePaths {
     }
 
     /// The state directory itself.
-    #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -250,9 +243,6 @@ impl StatePaths {
     }
 
     /// The files of one job.
-    ///
-    /// # Errors
-    /// When the id cannot become a file name.
     pub fn job(&self, id: &str) -> Result<JobPaths, BadName> {
         let paths = self.job_of_this_layout(id)?;
         let is_asked = self.may_be_in_workspaces && self.is_of_the_server(&paths.workspace);
@@ -260,9 +250,6 @@ impl StatePaths {
     }
 
     /// The same, wherever its files are.
-    ///
-    /// # Errors
-    /// When the id cannot become a file name.
     pub(crate) fn job_of_this_layout(&self, id: &str) -> Result<JobPaths, BadName> {
         let file = encode(id)?;
         let jobs = self.jobs();
@@ -272,9 +259,6 @@ impl StatePaths {
     }
 
     /// The flock target of a repository's lock, and the file that says who holds it.
-    ///
-    /// # Errors
-    /// When the repository's name cannot become a file name.
     pub fn lock(&self, repository: &str) -> Result<LockPaths, BadName> {
         let file = encode(repository)?;
         let locks = self.locks();
@@ -365,61 +349,51 @@ impl JobPaths {
     }
 
     /// What tells that the job is alive.
-    #[must_use]
     pub fn sentinel(&self) -> PathBuf {
         self.attempts.join("sentinel.json")
     }
 
     /// The flock target that the supervisor holds.
-    #[must_use]
     pub fn sentinel_lock(&self) -> PathBuf {
         self.attempts.join("sentinel.lock")
     }
 
     /// The command's process, as the command's process itself wrote it before it became the command.
-    #[must_use]
     pub fn command(&self) -> PathBuf {
         self.attempts.join("command.json")
     }
 
     /// What the present attempt prints.
-    #[must_use]
     pub fn output(&self) -> PathBuf {
         self.attempts.join("output.log")
     }
 
     /// The name that the pipe in front of the output has for a moment.
-    #[must_use]
     pub fn output_pipe(&self) -> PathBuf {
         self.attempts.join("output.pipe")
     }
 
     /// How the present attempt ended.
-    #[must_use]
     pub fn exit(&self) -> PathBuf {
         self.attempts.join("exit.json")
     }
 
     /// The file that the job may replace to save its progress.
-    #[must_use]
     pub fn checkpoint(&self) -> PathBuf {
         self.workspace.join(CHECKPOINT)
     }
 
     /// Whether the job has saved its progress. What is no file is none.
-    #[must_use]
     pub fn has_checkpoint(&self) -> bool {
         self.checkpoint().symlink_metadata().is_ok_and(|found| found.is_file())
     }
 
     /// Output and exit of an earlier attempt.
-    #[must_use]
     pub fn attempt(&self, number: u32) -> PathBuf {
         self.earlier.join(number.to_string())
     }
 
     /// The folders of earlier attempts, in no order.
-    #[must_use]
     pub fn earlier_attempts(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.earlier).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));

@@ -67,9 +67,6 @@ pub struct Place {
 
 impl Place {
     /// The place of a folder.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn of(folder: &Path) -> Result<Place, StateError> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(folder).tried("look at", folder)?;
@@ -82,7 +79,6 @@ impl Place {
     }
 
     /// Whether the other one is the same folder; `None` when that cannot be told.
-    #[must_use]
     pub fn is(&self, other: &Place) -> Option<bool> {
         match (&self.born, &other.born) {
             (Some(ours), Some(theirs)) if ours != theirs => Some(false),
@@ -95,7 +91,6 @@ impl Place {
     }
 
     /// As it stands in the environment of processes.
-    #[must_use]
     pub fn as_mark(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
@@ -204,7 +199,6 @@ pub struct CopiedFrom {
 
 impl PlaceRecord {
     /// Reads it; `None` when there is none that can be believed.
-    #[must_use]
     pub fn read(path: &Path) -> Option<PlaceRecord> {
         let bytes = read_optional(path).ok()??;
         sealed::check(&bytes).ok()?;
@@ -216,9 +210,6 @@ impl PlaceRecord {
     }
 
     /// Writes it durably, and the attribute of the folder.
-    ///
-    /// # Errors
-    /// What the system says.
     #[track_caller]
     pub(super) fn write(&self, disk: &Disk, paths: &StatePaths) -> Result<(), StateError> {
         let body = serde_json::to_vec(self).unwrap_or_default();

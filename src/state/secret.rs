@@ -14,14 +14,12 @@ pub struct Secret(Vec<u8>);
 
 impl Secret {
     /// Reads `whsec_…`: 24 to 64 bytes in base64.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Secret> {
         let key = STANDARD.decode(text.trim().strip_prefix(PREFIX)?).ok()?;
         (24..=64).contains(&key.len()).then_some(Secret(key))
     }
 
     /// The key. For signing only.
-    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

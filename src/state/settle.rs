@@ -65,9 +65,6 @@ impl StateDir {
 
     /// Writes down that a backup was put back, where that was not possible when the directory was opened. Until it is
     /// written, the directory passes for the incarnation that was lost: who judges or starts something calls this.
-    ///
-    /// # Errors
-    /// Why it cannot be written down.
     pub fn settle(&mut self) -> Result<(), StateError> {
         match self.standing {
             Standing::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
@@ -139,7 +136,6 @@ impl StateDir {
     }
 
     /// What bears witness that something belongs to this directory as it is now.
-    #[must_use]
     pub fn stamp(&self) -> StateStamp {
         let Place { device, inode, .. } = self.place;
         StateStamp { state_id: self.identity.state_id, incarnation: self.identity.incarnation, device, inode }
@@ -147,7 +143,6 @@ impl StateDir {
 
     /// Whether a file of an attempt that bears this stamp is of the claim that it names: the time that was lost
     /// when a backup was put back gave the same numbers to other claims.
-    #[must_use]
     pub fn is_of_our_time(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
         let Some(restored) = &self.past.restored else { return true };
         let is_present = stamp.is_some_and(|stamp| stamp.incarnation == self.identity.incarnation);
@@ -155,7 +150,6 @@ impl StateDir {
     }
 
     /// Whether what bears this stamp was begun by another incarnation of this directory.
-    #[must_use]
     pub fn is_of_other_incarnation(&self, stamp: Option<&StateStamp>) -> bool {
         match (stamp, &self.past.restored) {
             (Some(stamp), _) => stamp.incarnation != self.identity.incarnation,
@@ -164,7 +158,6 @@ impl StateDir {
     }
 
     /// Whether processes of another incarnation of this directory may live.
-    #[must_use]
     pub fn may_have_survivors(&self) -> bool {
         self.past.restored.is_some() && self.has_survivors.load(Ordering::Relaxed)
     }
@@ -180,16 +173,12 @@ impl StateDir {
     }
 
     /// Whether this directory is a copy of another one, which nobody has made a directory of its own.
-    #[must_use]
     pub fn is_copy(&self) -> bool {
         matches!(self.standing, Standing::Copied { .. })
     }
 
     /// Begins a new incarnation, because something shows that the files went back in time: what acted for the
     /// time that is lost does not pass for ours any more.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn note_restored(&mut self, why: &str) -> Result<(), StateError> {
         let noted = self.change_record(|dir, record| {
             record.restored = Some(dir.restored_now(why));
@@ -199,9 +188,6 @@ impl StateDir {
     }
 
     /// Notes that a recovery has told of the restore, and whether processes of another incarnation are left.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn note_told(&mut self, has_survivors: bool) -> Result<(), StateError> {
         if self.past.restored.as_ref().is_none_or(|r| r.is_told && r.has_survivors == has_survivors) {
             return Ok(());
@@ -215,7 +201,6 @@ impl StateDir {
     }
 
     /// The same directory, when it is a copy, for the one who makes another one of it: it may be written.
-    #[must_use]
     pub fn to_be_adopted(&self) -> Option<StateDir> {
         let Standing::Copied { .. } = &self.standing else { return None };
         let home = Home::open(self.paths.root()).ok()?;
@@ -233,9 +218,6 @@ impl StateDir {
     }
 
     /// Keeps others from making or mending the identity.
-    ///
-    /// # Errors
-    /// When somebody else is at it.
     pub fn lock_identity(&self) -> Result<FileLock, StateError> {
         Ok(FileLock::acquire(&self.disk, &self.paths.state_lock(), LOCK_WAIT)?)
     }
@@ -243,9 +225,6 @@ impl StateDir {
     /// The id that a copy gets: of the original's and of its own folder, the same in each try there. It is written
     /// down before anything has it; with it come those of all tries, for this may be a copy of a copy that was half
     /// adopted.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn begin_adoption(&self) -> Result<(Uuid, Vec<Uuid>), StateError> {
         let Place { device, inode, born, .. } = &self.place;
         let name = format!("{device}:{inode}:{}", born.as_deref().unwrap_or_default());
@@ -260,9 +239,6 @@ impl StateDir {
 
     /// Writes the identity of a copy that is another state directory from now on. The caller has given its logs
     /// the new id, and holds [`StateDir::lock_identity`].
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn become_another(&mut self, state_id: Uuid) -> Result<(), StateError> {
         let Standing::Copied { of, .. } = self.standing.clone() else { return Ok(()) };
         let (original, now) = (self.identity.state_id, self.clock.now());
@@ -291,7 +267,6 @@ impl StateDir {
     }
 
     /// The same directory where its folder is now; `None` when it is where it was opened, or nowhere.
-    #[must_use]
     pub fn followed(&self) -> Option<StateDir> {
         let home = self.disk.home().filter(|home| !home.is_at_its_path())?;
         let root = home.path_now()?;
@@ -300,7 +275,6 @@ impl StateDir {
     }
 
     /// Whether the files at its path are still of the identity and incarnation that it was opened with.
-    #[must_use]
     pub fn is_still_itself(&self) -> bool {
         match Identity::read(&self.paths.identity()) {
             Ok(Some(now)) => {
@@ -313,16 +287,12 @@ impl StateDir {
 
     /// Whether the identity on disk is the very one that was read at opening. Unlike in
     /// [`StateDir::is_still_itself`], one that is lost since is not.
-    ///
-    /// # Errors
-    /// When it cannot be read.
     pub fn is_unchanged(&self) -> Result<bool, StateError> {
         Ok(Identity::read(&self.paths.identity())?.is_some_and(|now| now == self.identity))
     }
 
     /// The least fencing number of this incarnation: above all that an earlier one can have given, for none of
     /// them has granted more than a thousand locks a second since it began.
-    #[must_use]
     pub fn fencing_floor(&self) -> u64 {
         match self.identity.incarnation {
             0 | 1 => 0,
@@ -332,7 +302,6 @@ impl StateDir {
 
     /// What stands in the environment of the processes that belong to this directory: its incarnation and its
     /// folder.
-    #[must_use]
     pub fn mark(&self) -> String {
         format!("{}@{}", self.identity.incarnation, self.place.as_mark())
     }

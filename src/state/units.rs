@@ -52,7 +52,6 @@ pub fn parse_duration(text: &str) -> Result<Duration, BadUnit> {
 }
 
 /// Writes a duration so that [`parse_duration`] reads it back; parts of a millisecond are dropped.
-#[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
@@ -69,9 +68,6 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// Reads a size: whole bytes, or a number with `KiB`, `MiB`, `GiB` or `TiB` (also `K`, `KB`, …).
-///
-/// # Errors
-/// When the text is something else or too large to count in bytes.
 pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
     let bad = || BadUnit {
         text: text.to_owned(),
@@ -91,7 +87,6 @@ pub fn parse_size(text: &str) -> Result<u64, BadUnit> {
 }
 
 /// Writes a size so that [`parse_size`] reads it back: in the largest unit that leaves no fraction.
-#[must_use]
 pub fn format_size(bytes: u64) -> String {
     match SIZE.iter().find(|(_, scale)| bytes >= *scale && bytes.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", bytes / scale),

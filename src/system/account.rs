@@ -14,13 +14,11 @@ const USUAL_LANG: &str = "C.UTF-8";
 const USUAL_SHELL: &str = "/bin/sh";
 
 /// `PATH`, `LANG`, `HOME`, `USER`, `LOGNAME` and `SHELL` of the user that this process runs as.
-#[must_use]
 pub fn base_environment() -> Vec<(OsString, OsString)> {
     base_environment_of(Uid::effective().as_raw())
 }
 
 /// The same of any user.
-#[must_use]
 pub fn base_environment_of(uid: u32) -> Vec<(OsString, OsString)> {
     let uid = Uid::from_raw(uid);
     let user = User::from_uid(uid).ok().flatten();

@@ -45,7 +45,6 @@ pub struct Account {
 impl Author {
     /// Of something with this owner and mode. In a folder with the sticky bit everybody can make entries, and nobody
     /// can exchange those of others; the mode of a link says nothing.
-    #[must_use]
     pub fn of(found: &Stat) -> Author {
         let own = rustix::process::geteuid().as_raw();
         let (mode, is_link) = (found.st_mode, FileType::from_raw_mode(found.st_mode).is_symlink());
@@ -57,7 +56,6 @@ impl Author {
     }
 
     /// Of what both had a part in.
-    #[must_use]
     pub fn and(self, other: Author) -> Author {
         match (self, other) {
             (Author::Ourselves, author) | (author, Author::Ourselves) => author,
@@ -67,13 +65,11 @@ impl Author {
     }
 
     /// Whether it may read a file, by the file's mode alone: groups and lists of rights are not looked at.
-    #[must_use]
     pub fn may_read(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ)
     }
 
     /// Whether it may list and enter a folder.
-    #[must_use]
     pub fn may_list(self, found: &Stat) -> bool {
         self.has(found, OTHERS_READ | OTHERS_ENTER)
     }
@@ -87,7 +83,6 @@ impl Author {
 
     /// As whom a program is to run for it, in its groups or in none but the first; `None`: as this user. Without
     /// root's rights nobody else can be become.
-    #[must_use]
     pub fn account(self, with_groups: bool) -> Option<Account> {
         let Author::Other(uid) = self else { return None };
         if !rustix::process::geteuid().is_root() {

@@ -27,7 +27,6 @@ fn parse(offsets: &str) -> Option<i64> {
 }
 
 /// How long this machine runs, suspends included.
-#[must_use]
 pub fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     let ms = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
@@ -42,7 +41,6 @@ pub(super) fn unshifted(ticks: u64) -> u64 {
 }
 
 /// How long ago a process of this boot started.
-#[must_use]
 pub fn age_of(process: ProcessIdentity) -> Duration {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let started = Duration::from_millis(process.start_time.saturating_mul(1000) / per_second);

@@ -51,7 +51,6 @@ impl Cgroup {
     /// The group that a file tells of; `None` unless it has this very name and is a control group. A job
     /// can change what the files in its workspace say: nobody else's group is to be taken for its own.
     /// One that is gone counts: whether it is populated tells that.
-    #[must_use]
     pub fn recorded(path: &Path, name: &str) -> Option<Cgroup> {
         let is_named = path.is_absolute() && path.file_name().is_some_and(|n| n == name);
         let parent = path.parent().filter(|_| is_named)?;
@@ -59,7 +58,6 @@ impl Cgroup {
     }
 
     /// All groups whose names begin so, in the whole hierarchy that is seen from here; none below another one.
-    #[must_use]
     pub fn named(prefix: &str) -> Vec<Cgroup> {
         let mut found = Vec::new();
         let mut folders: Vec<PathBuf> = hierarchy().into_iter().collect();
@@ -79,21 +77,16 @@ impl Cgroup {
     }
 
     /// Whether its folder is there. One that is gone had no process left, if it was in this hierarchy.
-    #[must_use]
     pub fn is_there(&self) -> bool {
         self.path.is_dir()
     }
 
     /// Where it is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Puts this process into it, and so all that it will start.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn join(&self) -> io::Result<()> {
         self.write("cgroup.procs", b"0")
     }
@@ -115,15 +108,11 @@ impl Cgroup {
     }
 
     /// Whether this process is in it, or in one below.
-    #[must_use]
     pub fn has_this_process(&self) -> bool {
         own_group().is_some_and(|own| own.starts_with(&self.path))
     }
 
     /// Whether a process is left in it; `false` when the group is gone, for only an empty one can go.
-    ///
-    /// # Errors
-    /// When it may not be read.
     pub fn is_populated(&self) -> io::Result<bool> {
         match crate::durable::plain::read_text(self.path.join("cgroup.events")) {
             Ok(events) => Ok(events.lines().any(|line| line == "populated 1")),
@@ -133,7 +122,6 @@ impl Cgroup {
     }
 
     /// The living processes in it and in the groups that the job has made below it.
-    #[must_use]
     pub fn processes(&self) -> Vec<ProcessIdentity> {
         let mut found = Vec::new();
         for group in self.tree() {
@@ -202,9 +190,6 @@ fn is_cgroup2(path: &Path) -> bool {
 }
 
 /// Takes this process out of the outermost group above it, or its own, whose name is meant; false when there is none.
-///
-/// # Errors
-/// What the system says.
 pub fn leave_groups(is_meant: impl Fn(&str) -> bool) -> io::Result<bool> {
     let Some(own) = own_group() else { return Ok(false) };
     let is_named = |folder: &&Path| folder.file_name().and_then(|n| n.to_str()).is_some_and(&is_meant);

@@ -19,19 +19,16 @@ pub struct ResourceUse {
 
 /// What all children that were waited for have used, and theirs; `None` when the system does not tell. What a process
 /// had before it became another program counts too.
-#[must_use]
 pub fn use_of_children() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_CHILDREN)
 }
 
 /// The same of this process.
-#[must_use]
 pub fn use_of_this_process() -> Option<ResourceUse> {
     use_of(UsageWho::RUSAGE_SELF)
 }
 
 /// The most memory that a process has had since it became what it is, bytes.
-#[must_use]
 pub fn memory_high_water(pid: u32) -> Option<u64> {
     let status = crate::durable::plain::read_text(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -39,7 +36,6 @@ pub fn memory_high_water(pid: u32) -> Option<u64> {
 }
 
 /// Whether a process runs the program that this one runs.
-#[must_use]
 pub fn runs_own_program(pid: u32) -> bool {
     let program = |process: &str| std::fs::read_link(format!("/proc/{process}/exe")).ok();
     program("self") == program(&pid.to_string())
@@ -47,7 +43,6 @@ pub fn runs_own_program(pid: u32) -> bool {
 
 impl ResourceUse {
     /// Less what was used before.
-    #[must_use]
     pub fn since(self, before: ResourceUse) -> ResourceUse {
         ResourceUse {
             cpu_user_ms: self.cpu_user_ms.saturating_sub(before.cpu_user_ms),

@@ -21,7 +21,6 @@ const NETWORK: &[(i64, &str)] = &[
 
 /// Whether nothing more fits on the file system that a path is on, for this user: no block, or no file.
 /// What cannot be looked at is not called full.
-#[must_use]
 pub fn is_full(path: &Path) -> bool {
     let Ok(stat) = rustix::fs::statvfs(path) else { return false };
     let is_root = rustix::process::geteuid().is_root();
@@ -41,7 +40,6 @@ pub struct Room {
 }
 
 /// The room on the disk that a path is on; `None` when that cannot be looked at.
-#[must_use]
 pub fn room_on(path: &Path) -> Option<Room> {
     let stat = rustix::fs::statvfs(path).ok()?;
     let free = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
@@ -49,7 +47,6 @@ pub fn room_on(path: &Path) -> Option<Room> {
 }
 
 /// The name of the network file system that a path is on; `None` when it is a local one or unknown.
-#[must_use]
 pub fn is_network(path: &Path) -> Option<&'static str> {
     named(rustix::fs::statfs(path).ok()?)
 }
@@ -68,7 +65,6 @@ pub struct LocalDevice(OnceLock<u64>);
 
 impl LocalDevice {
     /// Whether this file is on no network file system.
-    #[must_use]
     pub fn has(&self, file: &File, metadata: &Metadata) -> bool {
         if self.0.get() == Some(&metadata.dev()) {
             return true;

@@ -83,9 +83,6 @@ pub(crate) struct GitProgram {
 
 impl GitProgram {
     /// Looks for it.
-    ///
-    /// # Errors
-    /// Why it cannot be run, in words.
     pub(crate) fn find(search: &SearchPath, home: OwnedFd) -> Result<GitProgram, String> {
         let program = search.find("git", None).map_err(|e| format!("git cannot be run: {e}"))?;
         Ok(GitProgram { program, path: search.variable(), home })

@@ -23,7 +23,6 @@ pub enum Hindrance {
 }
 
 /// What hinders a process from being ended by this user.
-#[must_use]
 pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
     let stat = process_stat(pid).ok();
     match user_of(pid) {
@@ -37,7 +36,6 @@ pub fn hindrance_of(pid: u32, by: u32) -> Hindrance {
 
 impl Hindrance {
     /// In words, behind the name of the process.
-    #[must_use]
     pub fn describe(self, by: u32) -> String {
         match self {
             Hindrance::OtherUser { uid } => {

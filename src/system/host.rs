@@ -51,7 +51,6 @@ pub enum Relation {
 
 impl Host {
     /// This one.
-    #[must_use]
     pub fn this() -> Host {
         let line = |path| {
             crate::durable::plain::read_text(path)
@@ -67,7 +66,6 @@ impl Host {
     }
 
     /// Where `recorded` is, seen from here.
-    #[must_use]
     pub fn relation(&self, recorded: &Host) -> Relation {
         let has_ids = !self.boot_id.is_empty() && !recorded.boot_id.is_empty();
         let is_same_id = has_ids && self.boot_id == recorded.boot_id;
@@ -91,19 +89,16 @@ impl Host {
     }
 
     /// Whether processes of the other one are visible here: same boot, same process namespace.
-    #[must_use]
     pub fn shares_processes_with(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::Here { .. })
     }
 
     /// Whether the other one is an earlier boot of this very machine, so that all its processes are gone.
-    #[must_use]
     pub fn is_later_boot_of(&self, other: &Host) -> bool {
         matches!(self.relation(other), Relation::EarlierBoot { .. })
     }
 
     /// Whether every process of the machine is in this process namespace or below it.
-    #[must_use]
     pub fn sees_all_namespaces(&self) -> bool {
         self.pid_namespace == OUTERMOST_NAMESPACE
     }

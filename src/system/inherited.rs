@@ -48,7 +48,6 @@ fn open_descriptors() -> Vec<c_int> {
 }
 
 /// Whether this signal is ignored.
-#[must_use]
 pub fn is_ignored(signal: c_int) -> bool {
     let mut action = DEFAULT_ACTION;
     // SAFETY: the call only reads the present action into the memory that it is given, which is large enough.

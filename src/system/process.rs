@@ -26,14 +26,12 @@ pub struct ProcessIdentity {
 
 impl ProcessIdentity {
     /// This process.
-    #[must_use]
     pub fn this() -> ProcessIdentity {
         let pid = std::process::id();
         ProcessIdentity { pid, start_time: start_time(pid).unwrap_or(0) }
     }
 
     /// The process that has this PID now; `None` when there is none, or it is a zombie.
-    #[must_use]
     pub fn of(pid: u32) -> Option<ProcessIdentity> {
         let stat = Stat::read(pid).ok()?;
         (!stat.is_dead()).then_some(ProcessIdentity { pid, start_time: stat.start_time })
@@ -52,7 +50,6 @@ pub enum Presence {
 }
 
 /// Whether exactly this process lives.
-#[must_use]
 pub fn presence(process: ProcessIdentity) -> Presence {
     match Stat::read(process.pid) {
         Ok(stat) if stat.is_dead() => Presence::Gone,
@@ -83,7 +80,6 @@ pub(super) fn presence_unseen(process: ProcessIdentity) -> Presence {
 }
 
 /// When the process with this PID started, in clock ticks since boot.
-#[must_use]
 pub fn start_time(pid: u32) -> Option<u64> {
     Stat::read(pid).ok().map(|s| s.start_time)
 }
@@ -171,9 +167,6 @@ impl Stat {
 }
 
 /// Sends a signal to exactly this process; false when it is gone.
-///
-/// # Errors
-/// When it may not be signalled.
 pub fn signal_process(process: ProcessIdentity, signal: Signal) -> io::Result<bool> {
     match open_pidfd(process).map(|pidfd| pidfd.map(|pidfd| pidfd_send_signal(&pidfd, signal))) {
         Ok(None | Some(Err(Errno::SRCH))) => Ok(false),
@@ -198,9 +191,6 @@ fn signal_by_number(process: ProcessIdentity, signal: Signal) -> io::Result<bool
 }
 
 /// Ends exactly this process with SIGKILL and waits until it is gone, at most `wait_ms`; true when gone.
-///
-/// # Errors
-/// When it may not be signalled.
 pub fn end_process(process: ProcessIdentity, wait_ms: u64) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     if !signal_process(process, Signal::KILL)? {
@@ -232,9 +222,6 @@ fn is_gone_within(process: ProcessIdentity, wait_ms: u64) -> bool {
 }
 
 /// A descriptor of exactly this process, which becomes readable when it ends; `None` when it is gone.
-///
-/// # Errors
-/// When the system has no such descriptors, or none left.
 pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -247,7 +234,6 @@ pub fn open_pidfd(process: ProcessIdentity) -> io::Result<Option<OwnedFd>> {
 }
 
 /// The arguments of a process; empty for a zombie or when they may not be read.
-#[must_use]
 pub fn command_line(pid: u32) -> Vec<String> {
     let text = crate::durable::plain::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     text.split(|&b| b == 0)
@@ -257,9 +243,6 @@ pub fn command_line(pid: u32) -> Vec<String> {
 }
 
 /// The environment of a process, as it was given at its start: `NAME=value` entries.
-///
-/// # Errors
-/// When it may not be read or the process is gone.
 pub fn environment_of(pid: u32) -> io::Result<Vec<Vec<u8>>> {
     let text = crate::durable::plain::read(format!("/proc/{pid}/environ"))?;
     Ok(text.split(|&b| b == 0).filter(|e| !e.is_empty()).map(<[u8]>::to_vec).collect())
@@ -269,7 +252,6 @@ pub fn environment_of(pid: u32) -> io::Result<Vec<Vec<u8>>> {
 /// session is `session`; this process is left out. Costs about 30 µs a process of the machine.
 ///
 /// The second value is how many processes could not be looked at (other users').
-#[must_use]
 pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIdentity>, usize) {
     let Ok(entries) = std::fs::read_dir("/proc") else { return (Vec::new(), usize::MAX) };
     let own = std::process::id();
@@ -296,7 +278,6 @@ pub fn marked_processes(marks: &[&str], session: Option<u32>) -> (Vec<ProcessIde
 }
 
 /// Whether this process leads its session.
-#[must_use]
 pub fn leads_a_session() -> bool {
     let own = std::process::id();
     session_of(own) == Some(own)

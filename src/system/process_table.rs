@@ -17,7 +17,6 @@ pub struct ProcessEntry {
 
 /// The processes that can be seen, without zombies. Costs about 30 µs a process: read it once, and look
 /// again at a single one before acting on it.
-#[must_use]
 pub fn process_table() -> Vec<ProcessEntry> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
@@ -32,7 +31,6 @@ fn entry(pid: u32) -> Option<ProcessEntry> {
 
 /// A process and all that it started, directly or through others, or that is in the session that it
 /// leads. The process itself comes first.
-#[must_use]
 pub fn descendants(table: &[ProcessEntry], process: ProcessIdentity) -> Vec<ProcessIdentity> {
     let mut found = vec![process];
     let leads = table.iter().any(|p| p.identity == process && p.session == process.pid);

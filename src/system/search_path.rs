@@ -67,7 +67,6 @@ pub enum NoProgram {
 
 impl NoProgram {
     /// Whether it is known that there is none.
-    #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self, NoProgram::Absent { .. } | NoProgram::Missing { .. })
     }
@@ -82,7 +81,6 @@ impl Default for SearchPath {
 
 impl SearchPath {
     /// Of these folders; `None` when one of them is no absolute path, or none is given.
-    #[must_use]
     pub fn new(folders: Vec<PathBuf>) -> Option<SearchPath> {
         let is_plain = |folder: &PathBuf| {
             folder.is_absolute()
@@ -93,13 +91,11 @@ impl SearchPath {
     }
 
     /// The folders.
-    #[must_use]
     pub fn folders(&self) -> &[PathBuf] {
         &self.0
     }
 
     /// As the variable `PATH` has it, without the folders that are passed over.
-    #[must_use]
     pub fn variable(&self) -> OsString {
         let safe =
             self.0.iter().filter(|folder| danger_of(folder, true).is_ok_and(|danger| danger.is_none()));
@@ -108,9 +104,6 @@ impl SearchPath {
 
     /// Finds a program by its name, or checks one that is given by its absolute path. It is never in `folder`, in which
     /// it is to run.
-    ///
-    /// # Errors
-    /// [`NoProgram`].
     pub fn find(&self, name: &str, folder: Option<&Path>) -> Result<PathBuf, NoProgram> {
         if Path::new(name).is_absolute() {
             let path = Path::new(name);

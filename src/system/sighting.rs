@@ -20,7 +20,6 @@ pub struct Sighting {
 }
 
 /// Looks at exactly this process; a successor of the same PID is not taken for it.
-#[must_use]
 pub fn sight(process: ProcessIdentity) -> Sighting {
     let nothing =
         Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
@@ -40,7 +39,6 @@ pub fn sight(process: ProcessIdentity) -> Sighting {
 }
 
 /// The user a process acts as, when that is another than `expected`.
-#[must_use]
 pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
     let owner = std::fs::metadata(format!("/proc/{pid}")).ok()?.uid();
     // Root owns what is shown of a process that may not be dumped, as whichever user it acts; that costs a look
@@ -50,7 +48,6 @@ pub fn other_user_of(pid: u32, expected: u32) -> Option<u32> {
 }
 
 /// The user a process acts as; `None` when it is gone or may not be looked at.
-#[must_use]
 pub fn user_of(pid: u32) -> Option<u32> {
     effective_user(pid)
 }

@@ -68,9 +68,6 @@ const MOST_OUTPUT: u64 = 4 << 20;
 const END_WAIT_MS: u64 = 5000;
 
 /// Runs a tool to its end.
-///
-/// # Errors
-/// What the system says when it cannot be started, or not ended.
 pub fn run_tool(tool: &Tool<'_>) -> io::Result<ToolRan> {
     let mark = format!("{}={}", tool.mark.0, tool.mark.1);
     end_all(&mark)?;

@@ -17,7 +17,6 @@ pub struct Usage {
 }
 
 /// What these processes use; those that are gone, or hidden, are left out. Only these are looked at.
-#[must_use]
 pub fn usage_of(processes: &[ProcessIdentity]) -> HashMap<u32, Usage> {
     let pids: Vec<Pid> = processes.iter().map(|p| Pid::from_u32(p.pid)).collect();
     let Ok(mut system) = System::new() else { return HashMap::new() };

@@ -110,7 +110,6 @@ pub struct Agenda {
 
 impl Agenda {
     /// An empty one.
-    #[must_use]
     pub fn new(limits: Limits) -> Agenda {
         Agenda {
             limits,
@@ -168,31 +167,26 @@ impl Agenda {
     }
 
     /// When something can be done next, as far as is known now.
-    #[must_use]
     pub fn next_time(&self) -> Option<Instant> {
         self.due.first().map(|(time, _)| *time)
     }
 
     /// Attempts under way.
-    #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Deliveries that wait for an operator.
-    #[must_use]
     pub fn parked(&self) -> usize {
         self.parked
     }
 
     /// Deliveries that are not parked.
-    #[must_use]
     pub fn pending(&self) -> usize {
         self.held.len() - self.parked
     }
 
     /// Whether it is known, delivered or not.
-    #[must_use]
     pub fn knows(&self, id: DeliveryId) -> bool {
         self.held.contains_key(&id)
     }

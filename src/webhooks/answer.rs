@@ -20,7 +20,6 @@ pub enum Meaning {
 
 /// What a status code means: 2xx has arrived; 408, 425, 429 and 5xx are tried again; 410, every other
 /// 4xx, and redirects, which are not followed, are parked.
-#[must_use]
 pub fn meaning_of(status: u16) -> Meaning {
     match status {
         200..=299 => Meaning::Delivered,
@@ -31,7 +30,6 @@ pub fn meaning_of(status: u16) -> Meaning {
 
 /// How long `Retry-After` asks to wait: seconds, or a date of HTTP in one of its three forms (RFC 9110, 5.6.7 and
 /// 10.2.3). At least a second and at most `longest`; `None` when it cannot be understood.
-#[must_use]
 pub fn retry_after(value: &str, now: Timestamp, longest: Duration) -> Option<Duration> {
     let value = value.trim();
     let asked = match value.parse::<u64>() {

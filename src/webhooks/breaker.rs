@@ -38,14 +38,12 @@ pub enum Change {
 
 impl Breaker {
     /// One that was open when its process ended.
-    #[must_use]
     pub fn opened(failures: u32, until: Instant) -> Breaker {
         Breaker { failures, open_until: Some(until) }
     }
 
     /// Until when nothing is sent; after that only one attempt at a time until one succeeds. `None` when
     /// closed.
-    #[must_use]
     pub fn open_until(&self) -> Option<Instant> {
         self.open_until
     }

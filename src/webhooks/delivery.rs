@@ -24,7 +24,6 @@ pub struct DeliveryId(Uuid);
 
 impl DeliveryId {
     /// A new one, for what is told only once.
-    #[must_use]
     #[allow(clippy::new_without_default)] // Each is another.
     pub fn new() -> DeliveryId {
         DeliveryId(Uuid::now_v7())
@@ -85,7 +84,6 @@ impl Event {
     ];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Event::JobEnded => "job.ended",
@@ -156,7 +154,6 @@ pub struct Delivery {
 
 impl Delivery {
     /// The job that it is about.
-    #[must_use]
     pub fn job_id(&self) -> Option<&JobId> {
         match &self.facts {
             Facts::Job(job) => Some(&job.job_id),
@@ -165,7 +162,6 @@ impl Delivery {
     }
 
     /// Its place in line: by the time of what happened.
-    #[must_use]
     pub fn order(&self) -> (Timestamp, DeliveryId) {
         (self.at, self.id)
     }

@@ -35,7 +35,6 @@ pub struct Deriver<'a> {
 
 impl<'a> Deriver<'a> {
     /// For a state directory and the endpoints that are configured.
-    #[must_use]
     pub fn new(
         state_id: Uuid,
         endpoints: &'a [Endpoint],

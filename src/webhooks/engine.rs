@@ -168,16 +168,12 @@ impl Engine {
     }
 
     /// Since when each endpoint is told of things.
-    #[must_use]
     pub fn endpoints_since(&self) -> BTreeMap<String, Timestamp> {
         self.log.state().endpoints().clone()
     }
 
     /// Delivers until `stop` says so, or, with `once`, until nothing is due. `trouble` hears what the log
     /// says when it cannot be written.
-    ///
-    /// # Errors
-    /// When there is no runtime, or the last records cannot be written.
     pub fn run(
         mut self,
         once: bool,
@@ -501,9 +497,6 @@ pub(super) fn settle(
 }
 
 /// Sends one delivery at once, once, and records nothing: to see whether a receiver can be reached.
-///
-/// # Errors
-/// When there is no runtime.
 pub fn deliver_test(
     settings: &Settings,
     delivery: &Delivery,

@@ -79,7 +79,6 @@ pub struct Problems {
 
 impl Problems {
     /// Whether something that was tried may be unknown now, so that it is tried again.
-    #[must_use]
     pub fn is_damaged(&self) -> bool {
         !self.damage.is_empty() || !self.missing.is_empty()
     }
@@ -135,13 +134,11 @@ impl DeliveryView {
     }
 
     /// What it says.
-    #[must_use]
     pub fn state(&self) -> &DeliveryState {
         &self.0.state
     }
 
     /// What is wrong with it.
-    #[must_use]
     pub fn problems(&self) -> &Problems {
         &self.0.problems
     }
@@ -262,9 +259,6 @@ impl DeliveryLog {
     /// What it says, for a report; `None`, and nothing made, where nothing was ever delivered. Where the disk
     /// cannot be written the files are read as they are: what is shown may include records that were never
     /// synced.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn open_if_any(dir: &StateDir) -> Result<Option<DeliveryView>, DeliveryLogError> {
         if !dir.paths.webhooks_log().join("append.lock").exists() {
             return Ok(None);
@@ -303,46 +297,37 @@ impl DeliveryLog {
     }
 
     /// What the log says.
-    #[must_use]
     pub fn state(&self) -> &DeliveryState {
         &self.pass.state
     }
 
     /// What is wrong with it.
-    #[must_use]
     pub fn problems(&self) -> &Problems {
         &self.pass.problems
     }
 
     /// Records since the newest compaction.
-    #[must_use]
     pub fn records_since_compaction(&self) -> u64 {
         self.pass.records
     }
 
     /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
-    #[must_use]
     pub fn is_worth_shortening(&self, retention: Retention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
         self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.stock, settled, now)
     }
 
     /// The log behind it.
-    #[must_use]
     pub fn log(&self) -> &Arc<Log> {
         &self.log
     }
 
     /// Whether others have appended since the last look. Costs a look at memory.
-    #[must_use]
     pub fn is_behind(&self) -> bool {
         self.log.end() != self.position
     }
 
     /// Follows the log; `seen` hears what others have appended.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn refresh(&mut self, seen: &mut dyn FnMut(&Operation)) -> Result<(), DeliveryLogError> {
         let until = self.log.end();
         self.log.commit(until.last_seq)?;
@@ -390,9 +375,6 @@ impl DeliveryLog {
     }
 
     /// Returns when all that was read and appended so far is synced.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn commit(&self) -> Result<(), DeliveryLogError> {
         Ok(self.log.commit(self.position.last_seq)?)
     }

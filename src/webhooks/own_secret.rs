@@ -17,9 +17,6 @@ use crate::state::{Secret, StateDir};
 const BYTES: usize = 32;
 
 /// The directory's own secret, if it has one that is believed.
-///
-/// # Errors
-/// What the system says.
 pub fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
     let is_secret = |text: &str| Secret::parse(text).is_some();
     let held = dir.held_in(&dir.paths.signing_secret(), is_secret)?;
@@ -27,9 +24,6 @@ pub fn own_secret(dir: &StateDir) -> Result<Option<Secret>, DiskError> {
 }
 
 /// The directory's own secret, made first when there is none that is believed. Receivers then need the new one.
-///
-/// # Errors
-/// What the system says.
 pub fn make_own_secret(dir: &StateDir) -> Result<Secret, DiskError> {
     let path = dir.paths.signing_secret();
     if let Some(secret) = own_secret(dir)? {

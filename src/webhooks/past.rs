@@ -73,7 +73,6 @@ pub struct Retention {
 
 impl Retention {
     /// Of attempts, the oldest first, those that are to be shown.
-    #[must_use]
     pub fn of(self, attempts: Vec<PastAttempt>, now: Timestamp) -> Vec<PastAttempt> {
         self.split(attempts, now).1
     }

@@ -30,7 +30,6 @@ pub enum Outcome {
 
 impl Outcome {
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Delivered => "delivered",
@@ -75,7 +74,6 @@ pub struct Attempted {
 
 impl Attempted {
     /// The endpoint that asked to be left alone, and until when.
-    #[must_use]
     pub fn wish(&self) -> Option<(String, Timestamp)> {
         self.not_before.map(|until| (endpoint_of(&self.url), until))
     }

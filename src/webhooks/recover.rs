@@ -78,9 +78,6 @@ pub struct Recovered {
 }
 
 /// Recovers the deliveries of a state directory.
-///
-/// # Errors
-/// When the log cannot be read or written.
 pub fn recover(
     dir: &StateDir,
     settings: &Settings,

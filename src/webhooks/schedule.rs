@@ -7,7 +7,6 @@ use std::time::Duration;
 pub type Chance = fn() -> f64;
 
 /// From 0 up to but without 1, as random as the hash maps' seeds are.
-#[must_use]
 pub fn chance() -> f64 {
     let bits = RandomState::new().hash_one(0u8) >> 11;
     #[allow(clippy::cast_precision_loss)] // 53 bits are what a double holds.
@@ -18,7 +17,6 @@ pub fn chance() -> f64 {
 /// The pause after a failed try: anything from nothing to the configured pause ("full jitter", M. Brooker,
 /// "Exponential Backoff And Jitter", 2015), so that what failed together does not come back together. At
 /// least what the receiver asked for. `None` when the tries are used up.
-#[must_use]
 pub fn pause_after(
     tries: u32,
     pauses: &[Duration],

@@ -103,7 +103,6 @@ pub struct Sender {
 
 impl Sender {
     /// One that follows these settings.
-    #[must_use]
     pub fn new(settings: &Settings) -> Sender {
         Sender {
             rules: settings.addresses.clone(),

@@ -32,7 +32,6 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// As the receiver of a delivery.
-    #[must_use]
     pub fn target(&self) -> Target {
         Target {
             endpoint: endpoint_of(&self.url),
@@ -45,7 +44,6 @@ impl Endpoint {
     }
 
     /// Whether an address is this one or lies below it, as it would be called.
-    #[must_use]
     pub fn covers(&self, url: &str) -> bool {
         Place::of(&self.url).zip(Place::of(url)).is_some_and(|(own, other)| own.covers(&other))
     }
@@ -113,7 +111,6 @@ impl Default for Settings {
 
 impl Settings {
     /// The secrets that a delivery is signed with.
-    #[must_use]
     pub fn secrets_for(&self, target: &Target) -> &[Secret] {
         let by_name = || self.endpoints.iter().find(|e| target.name.as_ref() == Some(&e.name));
         let own = by_name().or_else(|| self.covering(target)).map(|e| e.secrets.as_slice());
@@ -129,7 +126,6 @@ impl Settings {
     }
 
     /// How much of the past is kept.
-    #[must_use]
     pub fn retention(&self) -> Retention {
         Retention { keep: self.keep, entries: self.keep_entries }
     }

@@ -71,19 +71,16 @@ struct Compaction {
 
 impl DeliveryState {
     /// What is known of an undelivered delivery that was tried.
-    #[must_use]
     pub fn course(&self, id: DeliveryId) -> Option<&Course> {
         self.courses.get(&id)
     }
 
     /// Whether it has arrived, or an operator has given it up.
-    #[must_use]
     pub fn is_settled(&self, id: DeliveryId) -> bool {
         self.settled.contains(&id)
     }
 
     /// Whether an operator has given it up.
-    #[must_use]
     pub fn is_discarded(&self, id: DeliveryId) -> bool {
         self.discarded.contains(&id)
     }
@@ -99,19 +96,16 @@ impl DeliveryState {
     }
 
     /// The endpoints to which nothing is sent for a while.
-    #[must_use]
     pub fn circuits(&self) -> &BTreeMap<String, Circuit> {
         &self.circuits
     }
 
     /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
-    #[must_use]
     pub fn wishes(&self) -> &BTreeMap<String, Timestamp> {
         &self.wishes
     }
 
     /// Since when each endpoint that was ever configured is told of things.
-    #[must_use]
     pub fn endpoints(&self) -> &BTreeMap<String, Timestamp> {
         &self.endpoints
     }

@@ -22,7 +22,6 @@ pub struct Undelivered {
 
 impl Undelivered {
     /// Whether it would be sent now: nobody asked for a pause, and none is left of its own.
-    #[must_use]
     pub fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
         let own = self.course.as_ref().and_then(|c| match c.standing {
@@ -36,7 +35,6 @@ impl Undelivered {
     }
 
     /// Whether it waits for an operator.
-    #[must_use]
     pub fn is_parked(&self) -> bool {
         self.course.as_ref().is_some_and(|c| matches!(c.standing, Standing::Parked { .. }))
     }
@@ -105,7 +103,6 @@ pub(super) fn undelivered_of(
 
 /// How many of a job's deliveries have not arrived, parked ones included: while there are any, the job must
 /// stay in the queue, for they follow from it. An operator can give parked ones up.
-#[must_use]
 pub fn undelivered(
     dir: &StateDir,
     state: &DeliveryState,

@@ -24,21 +24,18 @@ pub struct Target {
 
 impl Target {
     /// A job's callback.
-    #[must_use]
     pub fn of_callback(callback: Callback) -> Target {
         let Callback { url, method, headers, body } = callback;
         Target { endpoint: endpoint_of(&url), url, name: None, method, headers, body }
     }
 
     /// Its address as reports show it.
-    #[must_use]
     pub fn shown(&self) -> String {
         masked_url(&self.url)
     }
 }
 
 /// Scheme, host and port of an address, in lower case and without the usual port.
-#[must_use]
 pub fn endpoint_of(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();

@@ -68,7 +68,6 @@ impl Action {
     }
 
     /// Recover the state directory.
-    #[must_use]
     pub fn recover() -> Action {
         let does = "Runs the recovery sequence: finds out what became of every job and lock, and mends \
                     what is damaged. Jobs that live go on.";
@@ -77,7 +76,6 @@ impl Action {
     }
 
     /// Mend damage: all of it, or a part.
-    #[must_use]
     pub fn repair(part: Option<&str>) -> Action {
         let does = "Mends what is damaged, act by act. What cannot be read is kept in quarantine; what only an \
                     operator can decide is named.";
@@ -91,7 +89,6 @@ impl Action {
     }
 
     /// Say that a loss was seen.
-    #[must_use]
     pub fn acknowledge(finding: &str) -> Action {
         let does = "The loss is told no more; who acknowledged it, when and why stays on the list and in the audit \
                     trail.";
@@ -102,7 +99,6 @@ impl Action {
     }
 
     /// Pass a phase over.
-    #[must_use]
     pub fn skip_phase(phase: &str) -> Action {
         let does = "The recovery that is under way passes it over at its next safe point; else the next \
                     recovery does. What waits for it goes on without it.";
@@ -110,7 +106,6 @@ impl Action {
     }
 
     /// Try a phase again.
-    #[must_use]
     pub fn retry_phase(phase: &str) -> Action {
         let does = "Runs the phase once more, and what waits for it: by the daemon if one runs.";
         let title = format!("Try phase {phase} again");
@@ -118,7 +113,6 @@ impl Action {
     }
 
     /// Leave safe mode.
-    #[must_use]
     pub fn clear_startup() -> Action {
         let does =
             "Says that the cause of the crash loop is gone: the daemon recovers and starts jobs again.";
@@ -127,14 +121,12 @@ impl Action {
     }
 
     /// Queue the next attempt.
-    #[must_use]
     pub fn resume(jobs: &[String]) -> Action {
         let does = "Queues the next attempt, from the checkpoint if the job has saved one.";
         Action::of_many(titled("Resume", "job", jobs), "Resume", &["resume"], jobs, does)
     }
 
     /// Queue the next attempt without the checkpoint.
-    #[must_use]
     pub fn resume_fresh(jobs: &[String]) -> Action {
         let does = "Queues the next attempt, from the beginning: the checkpoint is not used.";
         let title = format!("{} from the beginning", titled("Resume", "job", jobs));
@@ -142,14 +134,12 @@ impl Action {
     }
 
     /// End jobs.
-    #[must_use]
     pub fn cancel(jobs: &[String]) -> Action {
         let does = "Queued jobs are over at once, running ones are ended. They can be resumed.";
         Action::of_many(titled("Cancel", "job", jobs), "Cancel job", &["jobs", "cancel"], jobs, does)
     }
 
     /// Give a lock back: by force when its holder is not provably gone.
-    #[must_use]
     pub fn release(repository: &str, lock_id: Option<&str>, force: bool) -> Action {
         let mut words = vec!["release"];
         words.extend(lock_id.into_iter().flat_map(|id| ["--id", id]));
@@ -169,7 +159,6 @@ impl Action {
     }
 
     /// Remove what jobs left.
-    #[must_use]
     pub fn clean_up(jobs: &[String]) -> Action {
         let does = "Asks for the removal of what the job left: code index, Docker objects, workspace and output. \
                     A daemon does it, or Run the cleanups in the view Cleanup.";
@@ -179,7 +168,6 @@ impl Action {
     }
 
     /// Try the failed phases of a cleanup again.
-    #[must_use]
     pub fn retry_cleanup(cleanup: &str) -> Action {
         let does = "Takes the phases that failed or are parked up again. A daemon does it.";
         let title = format!("Try cleanup {cleanup} again");
@@ -189,7 +177,6 @@ impl Action {
     }
 
     /// Pass a phase of a cleanup over.
-    #[must_use]
     pub fn skip_cleanup(cleanup: &str, phase: &str) -> Action {
         let does = "Passes the phase over for good: what it would have removed stays.";
         let title = format!("Skip phase {phase} of cleanup {cleanup}");
@@ -199,7 +186,6 @@ impl Action {
     }
 
     /// Work on all cleanups once.
-    #[must_use]
     pub fn run_cleanups() -> Action {
         let does = "Works on every cleanup once, without a daemon: removes what they are about.";
         let action = Action::new("Run the cleanups", "Run", &["cleanup", "run"], does);
@@ -207,7 +193,6 @@ impl Action {
     }
 
     /// Look for orphans.
-    #[must_use]
     pub fn scan() -> Action {
         let does =
             "Looks for damage and for what no job owns any more. It changes nothing but the saved plan.";
@@ -215,7 +200,6 @@ impl Action {
     }
 
     /// Carry a part of a plan out.
-    #[must_use]
     pub fn remove_orphans(plan: &str, ids: &[String], size: &str) -> Action {
         let does =
             format!("Removes them, {size}. Each check is made again right before; folders go to the trash.");
@@ -225,7 +209,6 @@ impl Action {
     }
 
     /// Carry a whole plan out.
-    #[must_use]
     pub fn carry_out_plan(plan: &str) -> Action {
         let does = "Removes what the plan calls safe. Each check is made again right before; folders go to the trash.";
         let words = ["orphans", "cleanup", "--plan", plan];
@@ -233,7 +216,6 @@ impl Action {
     }
 
     /// Try deliveries again.
-    #[must_use]
     pub fn retry_webhooks(ids: &[String]) -> Action {
         let does = "Sends it again, now. The receiver can tell by its id that it is the same one.";
         let title = titled("Replay", "delivery", ids).replace("deliverys", "deliveries");
@@ -241,7 +223,6 @@ impl Action {
     }
 
     /// Try all parked deliveries again.
-    #[must_use]
     pub fn retry_all_webhooks() -> Action {
         let does = "Sends all deliveries again that were given up after their last try.";
         let words = ["retry", "webhook", "--all-parked"];
@@ -249,7 +230,6 @@ impl Action {
     }
 
     /// Give deliveries up.
-    #[must_use]
     pub fn discard_webhooks(ids: &[String]) -> Action {
         let does = "Gives it up for good: its receiver is never told.";
         let title = titled("Give up", "delivery", ids).replace("deliverys", "deliveries");
@@ -258,14 +238,12 @@ impl Action {
     }
 
     /// The command line in full, for the dialog and for copying.
-    #[must_use]
     pub fn command_line(&self, program: &str) -> String {
         format!("{program} {}", quoted(&self.words))
     }
 }
 
 /// Words, quoted for a shell.
-#[must_use]
 pub fn quoted(words: &[String]) -> String {
     let quoted = words.iter().map(|w| match shlex::try_quote(w) {
         Ok(word) => word.into_owned(),
@@ -298,7 +276,6 @@ pub enum Meant {
 }
 
 /// What a command line means: the next step of a finding, or what was typed behind `:`.
-#[must_use]
 pub fn meant(line: &str) -> Meant {
     let Some(words) = shlex::split(line) else { return Meant::Nothing };
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

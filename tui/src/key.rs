@@ -26,7 +26,6 @@ pub enum Key {
 
 impl Key {
     /// Out of what the terminal told; `None` for a release and for keys that mean nothing here.
-    #[must_use]
     pub fn of(event: KeyEvent) -> Option<Key> {
         if event.kind == KeyEventKind::Release {
             return None;
@@ -181,7 +180,6 @@ pub const BINDINGS: &[Binding] = &[
 ];
 
 /// What a key means, by the table.
-#[must_use]
 pub fn command(key: Key) -> Option<Command> {
     let all = BINDINGS.iter().flat_map(|binding| binding.keys);
     all.into_iter().find(|(known, _)| *known == key).map(|(_, command)| *command)

@@ -60,19 +60,16 @@ pub struct Column {
 
 impl Column {
     /// A column of texts.
-    #[must_use]
     pub const fn new(title: &'static str, width: usize, rank: u8) -> Column {
         Column { title, width, grow: 0, right: false, rank }
     }
 
     /// A column of numbers.
-    #[must_use]
     pub const fn number(title: &'static str, width: usize, rank: u8) -> Column {
         Column { right: true, ..Column::new(title, width, rank) }
     }
 
     /// It takes this share of what is left over.
-    #[must_use]
     pub const fn growing(self, grow: usize) -> Column {
         Column { grow, ..self }
     }

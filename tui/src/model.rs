@@ -33,7 +33,6 @@ impl View {
     pub const ALL: &[View] = <View as VariantArray>::VARIANTS;
 
     /// Its name.
-    #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
             View::Overview => "Overview",
@@ -49,7 +48,6 @@ impl View {
     }
 
     /// The view of this name, in any case; its beginning is enough.
-    #[must_use]
     pub fn named(name: &str) -> Option<View> {
         let name = name.to_ascii_lowercase();
         let begins = |view: &View| view.title().to_ascii_lowercase().starts_with(&name);
@@ -160,13 +158,11 @@ pub struct Dialog {
 
 impl Dialog {
     /// Whether this very moment Enter would do it.
-    #[must_use]
     pub fn is_about_to_act(&self) -> bool {
         self.focus == Focus::Do && self.is_named()
     }
 
     /// What it asks about.
-    #[must_use]
     pub fn action(&self) -> &Action {
         &self.action
     }
@@ -243,7 +239,6 @@ pub struct Lost {
 
 impl Model {
     /// Before anything was read.
-    #[must_use]
     pub fn new(setting: Setting, view: View, size: (u16, u16), now: Timestamp) -> Model {
         Model {
             setting,
@@ -264,19 +259,16 @@ impl Model {
     }
 
     /// The view that is shown.
-    #[must_use]
     pub fn view(&self) -> View {
         self.view
     }
 
     /// Why nobody answers, as long as nobody does.
-    #[must_use]
     pub fn lost(&self) -> Option<&str> {
         self.lost.as_ref().map(|lost| &*lost.why)
     }
 
     /// The question that is open, if one is.
-    #[must_use]
     pub fn dialog(&self) -> Option<&Dialog> {
         match self.overlays.last() {
             Some(Overlay::Dialog(dialog)) => Some(dialog),
@@ -285,26 +277,22 @@ impl Model {
     }
 
     /// How many levels lie above the view.
-    #[must_use]
     pub fn depth(&self) -> usize {
         self.overlays.len()
     }
 
     /// Which line of the view is selected, and how many there are.
-    #[must_use]
     pub fn selection(&self) -> (usize, usize) {
         let list = self.list();
         (list.selected, list.order.len())
     }
 
     /// What is selected.
-    #[must_use]
     pub fn selected_key(&self) -> Option<String> {
         self.list().key().map(Cow::into_owned)
     }
 
     /// What has to be read for what is on the screen now, the topmost first.
-    #[must_use]
     pub fn wanted(&self) -> Vec<Ask> {
         if self.is_paused {
             return Vec::new();

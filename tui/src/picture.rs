@@ -26,7 +26,6 @@ fn color(color: Color) -> &'static str {
 }
 
 /// Draws it.
-#[must_use]
 pub fn svg(buffer: &Buffer) -> String {
     let (columns, rows) = (usize::from(buffer.area.width), usize::from(buffer.area.height));
     let (across, down) = (columns * CELL.0 + 2 * MARGIN, rows * CELL.1 + 2 * MARGIN);

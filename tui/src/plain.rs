@@ -12,7 +12,6 @@ use crate::update::update;
 use crate::view::{SMALLEST, Theme, draw};
 
 /// What a terminal of the model's size would show.
-#[must_use]
 pub fn picture(model: &Model, theme: Theme) -> Buffer {
     let (columns, rows) = model.size;
     let never = "the backend in memory does not fail";
@@ -36,7 +35,6 @@ pub fn read_once(model: &mut Model, source: &mut dyn Source) {
 }
 
 /// The lines of a picture without colours and without blanks at their ends; ends with a line feed.
-#[must_use]
 pub fn text_of(buffer: &Buffer) -> String {
     let mut text = String::new();
     for y in 0..buffer.area.height {

@@ -29,9 +29,6 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Begins to watch.
-    ///
-    /// # Errors
-    /// When the host has not the threads that a daemon needs.
     pub(super) fn start(dir: &StateDir, interruption: &Interruption) -> Result<Guard, CliError> {
         let no_threads = |e: std::io::Error| {
             let error = CliError::new(ErrorKind::Failed, format!("cannot make the threads of a daemon: {e}"));

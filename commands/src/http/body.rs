@@ -75,9 +75,6 @@ impl Bodies {
     }
 
     /// The first line of a command's body, and what comes behind it.
-    ///
-    /// # Errors
-    /// As for [`Bodies::whole`].
     pub(super) async fn command(&self, mut body: Body, role: Role) -> Result<(Vec<u8>, Rest), Problem> {
         let (most, longest_line) = match role {
             Role::Admin => (LARGEST_COMMAND, LARGEST),

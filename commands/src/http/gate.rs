@@ -125,9 +125,6 @@ pub(super) fn not_readable(error: &DiskError) -> Problem {
 }
 
 /// Refuses a request that a browser was led to make: see [`authority`]. No browser reaches the unix socket.
-///
-/// # Errors
-/// As [`authority::check`].
 pub(super) fn check_host(peer: Peer, head: &Head, names: &[String]) -> Result<(), Problem> {
     match peer {
         Peer::Tcp(_) => authority::check(head, names, false),
@@ -136,9 +133,6 @@ pub(super) fn check_host(peer: Peer, head: &Head, names: &[String]) -> Result<()
 }
 
 /// The same for a probe.
-///
-/// # Errors
-/// As [`authority::check`].
 pub(super) fn check_host_of_probe(head: &Head, names: &[String]) -> Result<(), Problem> {
     match head.extensions.get::<Peer>() {
         Some(Peer::Tcp(_)) => authority::check(head, names, true),

@@ -202,9 +202,6 @@ pub(crate) struct Server {
 
 impl Server {
     /// Begins to serve.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn start(settings: HttpSettings, listeners: Listeners) -> io::Result<Server> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let most = LOOKS + WRITES + FOLLOWED + FOLLOWED_BY_VIEWERS + 8;

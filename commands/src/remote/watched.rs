@@ -48,17 +48,11 @@ impl Told {
 
 impl WatchedDaemon {
     /// The daemon that the globals name; it need not be there yet.
-    ///
-    /// # Errors
-    /// When they name none, or its token cannot be read.
     pub(crate) fn named(globals: &Globals) -> Result<WatchedDaemon, CliError> {
         Ok(WatchedDaemon { target: target(globals)?, runtime: runtime()?, told: Arc::default() })
     }
 
     /// Follows what happens there, from now on, as long as this one or one made from it is there.
-    ///
-    /// # Errors
-    /// When there is no thread to be had.
     pub(crate) fn follow(&self) -> Result<(), CliError> {
         let (target, told, runtime) = (self.target.clone(), Arc::downgrade(&self.told), runtime()?);
         let follow = move || runtime.block_on(follow(&target, &told));
@@ -67,9 +61,6 @@ impl WatchedDaemon {
     }
 
     /// Another one of the same.
-    ///
-    /// # Errors
-    /// When this process may open no more files.
     pub(crate) fn another(&self) -> Result<WatchedDaemon, CliError> {
         let (target, told) = (self.target.clone(), Arc::clone(&self.told));
         Ok(WatchedDaemon { target, runtime: runtime()?, told })

@@ -57,7 +57,6 @@ impl fmt::Display for Damage {
 
 impl Damage {
     /// The damaged content.
-    #[must_use]
     pub fn of(&self, content: &[u8]) -> Vec<u8> {
         let mut bytes = content.to_vec();
         match self {
@@ -79,7 +78,6 @@ impl Damage {
 }
 
 /// Each byte with a bit flipped, zeroed and set, and each cut. A file's reserve of zeros is left alone.
-#[must_use]
 pub fn every(content: &[u8]) -> Vec<Damage> {
     let used = used(content);
     let bytes = (0..used).flat_map(|at| {
@@ -115,7 +113,6 @@ const NASTY: &[&[u8]] = &[
 ];
 
 /// One at random.
-#[must_use]
 pub fn random(content: &[u8], seed: &mut Seed) -> Damage {
     let used = used(content);
     if used == 0 {

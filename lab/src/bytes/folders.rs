@@ -10,9 +10,6 @@ use crate::{Place, Tally};
 
 /// Puts one, with something in it, in the place of each state file, and recovers with the real binary, which must
 /// say so with this code.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_folders(binary: &Path, code: &str) -> io::Result<Tally> {
     let mut tally = Tally::new("bytes: a folder in place of a file");
     let place = Place::new(binary)?;

@@ -38,9 +38,6 @@ const AT_RANDOM: usize = 2000;
 
 /// Damages the files of a state directory one after the other; a row for each kind. `progress` hears of
 /// each damage.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_files(binary: &Path, extent: Extent, progress: &dyn Fn()) -> io::Result<Vec<Tally>> {
     let place = Place::new(binary)?;
     base::make(&place)?;

@@ -89,7 +89,6 @@ fn configuration(bytes: &[u8]) -> bool {
 }
 
 /// Gives each parser so many texts, each damaged one to four times.
-#[must_use]
 pub fn try_parsers(seed: u64, texts: usize) -> Vec<Tally> {
     PARSERS.iter().map(|parser| try_parser(parser, seed, texts)).collect()
 }
@@ -125,7 +124,6 @@ fn try_parser(parser: &Parser, seed: u64, texts: usize) -> Tally {
 }
 
 /// The most memory that this process ever had, bytes; 0 where the system does not tell.
-#[must_use]
 pub fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));

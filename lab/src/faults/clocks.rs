@@ -57,9 +57,6 @@ const TIMES: [&str; 4] = [
 ];
 
 /// Tries each case with each clock, and clocks that change from run to run.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_clocks(binary: &Path) -> io::Result<Tally> {
     let mut tally = Tally::new("clocks, reboots, PIDs, hosts");
     let place = Place::new(binary)?;

@@ -39,9 +39,6 @@ const CHANGES: &[&[&str]] = &[
 ];
 
 /// Tries both; `None` where no file system can be mounted. `codes`: what a recovery on a full disk must find.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_disks(binary: &std::path::Path, codes: &[&str]) -> io::Result<Option<Tally>> {
     let mut tally = Tally::new("disk: full, read-only");
     let place = Place::new(binary)?;

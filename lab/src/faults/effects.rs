@@ -68,9 +68,6 @@ const OPERATIONS: &[(&str, Act)] = &[
 ];
 
 /// Tries all; with a `stride` only one of so many refusals, chosen by the seed.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_effects(binary: &Path, seed: u64, stride: usize) -> io::Result<Vec<Tally>> {
     let place = Place::new(binary)?;
     kill::base_with_everything(&place)?;

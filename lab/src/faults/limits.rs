@@ -20,9 +20,6 @@ const COMMANDS: &[&[&str]] = &[
 ];
 
 /// Runs each command with 3 to 24 open files, and with files of at most so many blocks of 512 bytes.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_limits(binary: &Path, step: usize) -> io::Result<Tally> {
     let mut tally = Tally::new("limits: open files, file size");
     let files = (3..24).step_by(step).map(|n| format!("ulimit -n {n}"));

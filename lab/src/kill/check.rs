@@ -17,9 +17,6 @@ pub struct Jobs(Vec<Value>);
 
 impl Jobs {
     /// All jobs, in the order of their submission.
-    ///
-    /// # Errors
-    /// When the command fails.
     pub fn of(place: &Place) -> Result<Jobs, String> {
         let (list, status) = place.json(&["jobs", "list", "--reverse", "--limit", "100000"])?;
         let jobs = list["jobs"].as_array().cloned().unwrap_or_default();
@@ -41,7 +38,6 @@ impl Jobs {
     }
 
     /// The job's status; `None` when there is no such job.
-    #[must_use]
     pub fn status(&self, id: &str) -> Option<&str> {
         self.find(id)?["status"].as_str()
     }

@@ -32,7 +32,6 @@ pub struct Scenario {
 const BATCH: usize = 60;
 
 /// All of them.
-#[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let plain = |name, arguments: fn(&Place) -> Vec<String>, promises| Scenario {
         name,

@@ -117,9 +117,6 @@ pub const ALL: &[Operation] = &[
 ];
 
 /// The operation of this name.
-///
-/// # Errors
-/// When there is none.
 pub fn find(name: &str) -> Result<&'static Operation, Error> {
     ALL.iter().find(|o| o.name == name).ok_or_else(|| format!("there is no operation '{name}'").into())
 }

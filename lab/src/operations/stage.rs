@@ -38,21 +38,16 @@ impl Stage {
     }
 
     /// The folder that all happens in; the state directory is `state` in it.
-    #[must_use]
     pub fn world(&self) -> &Path {
         &self.world
     }
 
     /// The disk, recorded.
-    #[must_use]
     pub fn disk(&self) -> &Disk {
         &self.disk
     }
 
     /// The state directory, made when it is not there, with small segments.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn dir(&self) -> Result<StateDir, Error> {
         Ok(recovering::open(&self.world, self.disk.clone())?)
     }
@@ -65,9 +60,6 @@ impl Stage {
     }
 
     /// A request as `submit` makes it.
-    ///
-    /// # Errors
-    /// When it is refused.
     pub fn request(
         &self,
         id: Option<&str>,
@@ -89,9 +81,6 @@ impl Stage {
     }
 
     /// Enters a job and acknowledges it as queued.
-    ///
-    /// # Errors
-    /// When it is refused.
     pub fn submit(&self, id: Option<&str>, change: impl FnOnce(&mut JobRequest)) -> Result<Entered, Error> {
         let (dir, actor) = (self.dir()?, actor());
         let request = self.request(id, change)?;
@@ -101,9 +90,6 @@ impl Stage {
     }
 
     /// Claims a queued job as a scheduler does; the claim.
-    ///
-    /// # Errors
-    /// When the queue cannot be changed.
     pub fn claim(&self, id: &str) -> Result<u64, Error> {
         let mut queue = Queue::open(&self.dir()?)?;
         let id = id.parse()?;

@@ -26,7 +26,6 @@ impl Kind {
     pub const ALL: [Kind; 2] = [Kind::Ext4, Kind::Xfs];
 
     /// As it is called.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Kind::Ext4 => "ext4",

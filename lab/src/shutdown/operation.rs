@@ -41,9 +41,6 @@ pub enum Tried {
 
 /// Tries operations on a file system that is shut down. `progress` is called after each moment, with how many
 /// the operation has, `finished` with each row.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn try_file_system(
     player: &Player,
     kind: Kind,

@@ -57,9 +57,6 @@ pub(crate) struct Plug {
 
 impl Plug {
     /// The plug that belongs to a recording, if it has one.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn beside(recording: &Path) -> io::Result<Option<Plug>> {
         let folder = recording.with_extension("plug");
         match std::fs::read_to_string(folder.join("at")) {
@@ -74,9 +71,6 @@ impl Plug {
     }
 
     /// An effect begins. Does not return when it is the one before which the power goes.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(crate) fn effect_begins(&self) -> io::Result<()> {
         // Opened anew, because the place in a file belongs to the process that opened it: so each sees its own number.
         let mut count = OpenOptions::new().append(true).open(self.folder.join("count"))?;

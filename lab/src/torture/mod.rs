@@ -27,9 +27,6 @@ pub struct Ordeal {
 }
 
 /// Tortures one state directory. `progress` hears how much of the time is over.
-///
-/// # Errors
-/// When the laboratory itself cannot work.
 pub fn torture(binary: &Path, ordeal: Ordeal, progress: &(dyn Fn(Duration) + Sync)) -> io::Result<Tally> {
     let mut tally = Tally::new("torture");
     let place = Place::new(binary)?;

@@ -18,9 +18,6 @@ impl Git<'_> {
     /// every commit that the repository has at all, when something was written to its objects since then. Tags with
     /// messages, of which nobody is known to have another copy, are given back: they are small. The message of one that
     /// is older than the clone came with it; what it is a tag of is proven like everything else.
-    ///
-    /// # Errors
-    /// Why that is not proven.
     pub(in crate::archive) fn prove_commits(
         &self,
         objects: &Objects,

@@ -35,9 +35,6 @@ impl Changes {
 
 impl Git<'_> {
     /// Proves that an index stages nothing that its commit has not.
-    ///
-    /// # Errors
-    /// Why that is not proven.
     pub(in crate::archive) fn prove_index(
         &self,
         objects: &Objects,
@@ -53,9 +50,6 @@ impl Git<'_> {
     }
 
     /// The names of what an index stages: what differs from its commit, or all that it has before the first one.
-    ///
-    /// # Errors
-    /// Why that cannot be told.
     pub(in crate::archive) fn staged(
         &self,
         objects: &Objects,
@@ -76,9 +70,6 @@ impl Git<'_> {
     }
 
     /// What a working tree has and its index has not.
-    ///
-    /// # Errors
-    /// Why that cannot be told.
     pub(in crate::archive) fn changes(
         &self,
         tree: &Opened,

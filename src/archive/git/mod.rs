@@ -65,9 +65,6 @@ pub(super) fn path_of(fd: impl AsFd) -> String {
 
 impl<'a> Git<'a> {
     /// Makes our repository unless it is there. Other users may read it, by the descriptor that they are handed.
-    ///
-    /// # Errors
-    /// What the system says.
     pub(super) fn new(
         disk: &Disk,
         home: &Path,

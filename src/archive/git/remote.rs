@@ -28,9 +28,6 @@ pub(in crate::archive) struct Owned<'a> {
 impl Git<'_> {
     /// Which of some commits a repository lacks. One that no name of its leads to may be gone tomorrow: a branch was
     /// deleted there, or overwritten. When it has not all that they consist of, it lacks them all.
-    ///
-    /// # Errors
-    /// Why that cannot be told.
     pub(in crate::archive) fn lacking(
         &self,
         remote: &RemoteStore<'_>,

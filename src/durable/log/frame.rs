@@ -50,7 +50,6 @@ pub struct Frame<'a> {
 }
 
 /// The record at the start of a buffer, if there is a whole and undamaged one.
-#[must_use]
 pub fn decode(buffer: &[u8]) -> Option<Frame<'_>> {
     let head = buffer.get(..HEAD)?;
     if head[8] != b' ' || head[17] != b' ' || head[34] != b' ' {
@@ -136,13 +135,11 @@ pub struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Scans a buffer that begins at offset `base` of its segment.
-    #[must_use]
     pub fn new(buffer: &'a [u8], base: u64) -> Scan<'a> {
         Scan { buffer, base, at: 0 }
     }
 
     /// Where the next record would go: behind the last whole one.
-    #[must_use]
     pub fn tail(&self) -> u64 {
         self.base + self.at as u64
     }

@@ -60,13 +60,11 @@ pub struct ReadSummary {
 
 impl ReadSummary {
     /// Bytes at the end that a crash left half written.
-    #[must_use]
     pub fn torn_bytes(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::TornTail).map(|d| d.len).sum()
     }
 
     /// Damaged places in the middle of the log.
-    #[must_use]
     pub fn damaged_records(&self) -> u64 {
         self.damage.iter().filter(|d| d.kind == DamageKind::Record).count() as u64
     }

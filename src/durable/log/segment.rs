@@ -30,7 +30,6 @@ pub struct SegmentHeader {
 
 impl SegmentHeader {
     /// The header line that a segment's content begins with, and its length.
-    #[must_use]
     pub fn parse(content: &[u8]) -> Option<(SegmentHeader, usize)> {
         let Frame { seq: 0, payload, len } = frame::decode(content)? else { return None };
         Some((serde_json::from_slice(payload).ok()?, len))
@@ -69,7 +68,6 @@ pub struct SegmentFile {
 
 impl SegmentFile {
     /// The segment of this number in a folder.
-    #[must_use]
     pub fn named(folder: &Path, first_seq: u64) -> SegmentFile {
         SegmentFile { first_seq, path: folder.join(format!("{first_seq:020}.log")) }
     }
@@ -98,9 +96,6 @@ impl SegmentFile {
     }
 
     /// Reads it from an offset on into a buffer, which is emptied first.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();

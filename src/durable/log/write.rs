@@ -140,9 +140,6 @@ impl Log {
 
     /// Learns the end of the log from its files, mends it, syncs everything, and publishes that. Also
     /// the way back after a failed sync.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn verify(&self) -> Result<(), LogError> {
         self.verify_unless(|_| Ok(false))
     }
@@ -178,9 +175,6 @@ impl Log {
 
     /// Runs `act` while no other process or thread can append. Nothing is acknowledged before
     /// [`Log::commit`].
-    ///
-    /// # Errors
-    /// As `act`, or when the lock cannot be had.
     #[track_caller]
     pub fn locked<T, E: From<LogError>>(
         &self,
@@ -234,7 +228,6 @@ impl Log {
     ///
     /// A page that somebody has written into is mended for that; where it cannot be, this is where the log ended when
     /// that was seen last.
-    #[must_use]
     pub fn end(&self) -> Position {
         if self.page.whole_end().is_none()
             // The process that has it mends the page before it writes.
@@ -251,7 +244,6 @@ impl Log {
     }
 
     /// Up to which sequence number everything is synced.
-    #[must_use]
     pub fn synced(&self) -> u64 {
         self.page.synced()
     }
@@ -367,9 +359,6 @@ impl Log {
     }
 
     /// Leaves the present segment and begins a new one, so that older ones can be removed.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn rotate(&self) -> Result<(), LogError> {
         self.locked(|locked| {
             let end = locked.log.page.end();
@@ -379,9 +368,6 @@ impl Log {
 
     /// Removes segments of which every record is at or before `seq`. The present one stays. What in them is
     /// no record is kept in quarantine first.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn remove_until(&self, seq: u64) -> Result<usize, LogError> {
         let segments = SegmentFile::list(&self.options.folder)?;
         let mut removed = 0;
@@ -400,15 +386,11 @@ impl Log {
     }
 
     /// Bytes of half-written records that this handle has cut off since it was opened.
-    #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes.load(Ordering::Relaxed)
     }
 
     /// Keeps a copy of what cannot be read in quarantine.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn keep_damage(&self, damage: &[Damage]) -> Result<(), LogError> {
         mend::keep_damage(self, damage)
     }
@@ -446,7 +428,6 @@ pub struct Locked<'a> {
 
 impl Locked<'_> {
     /// Where the log ends; it cannot move while this lives.
-    #[must_use]
     pub fn end(&self) -> Position {
         position(self.log.page.end())
     }

@@ -26,9 +26,6 @@ pub struct TreeIdentity {
 
 impl TreeIdentity {
     /// Of what has this name now; a link is itself, not where it leads. `None` when there is nothing.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn of(path: &Path) -> Result<Option<TreeIdentity>, DiskError> {
         match look(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(identity) => Ok(Some(identity)),
@@ -38,9 +35,6 @@ impl TreeIdentity {
     }
 
     /// Of what is open.
-    ///
-    /// # Errors
-    /// What the system says.
     pub fn of_open(fd: impl AsFd) -> io::Result<TreeIdentity> {
         look(fd, Path::new(""), AtFlags::EMPTY_PATH)
     }

@@ -27,9 +27,6 @@ pub(crate) fn open_file(folder: BorrowedFd<'_>, path: &CStr) -> io::Result<File>
 }
 
 /// As [`open_file`], of a path that is followed: the file behind a link is opened.
-///
-/// # Errors
-/// As there.
 pub(crate) fn open_file_behind(path: &Path) -> io::Result<File> {
     open_found(&openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -67,9 +64,6 @@ fn open_found(handle: &OwnedFd) -> io::Result<File> {
 }
 
 /// What kind of thing has a name in a folder; `None` when nothing has.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn entry_at(folder: BorrowedFd<'_>, name: &CStr) -> Result<Option<FileType>, Errno> {
     match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),

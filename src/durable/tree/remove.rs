@@ -59,13 +59,11 @@ pub struct Removed {
 
 impl Removed {
     /// Whether nothing of the tree is left.
-    #[must_use]
     pub fn is_complete(&self) -> bool {
         self.kept_total == 0 && !self.stopped
     }
 
     /// What of a tree at `top` could not be removed, in words.
-    #[must_use]
     pub fn told_kept(&self, top: &Path) -> String {
         let first = self.kept.iter().take(TOLD);
         let named: Vec<String> =
@@ -493,9 +491,6 @@ fn mount_of(folder: BorrowedFd<'_>) -> Result<(u32, u32, u64), Errno> {
 }
 
 /// Whether a name can go from one folder to the other: both are on one mount.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn is_on_one_mount(one: &Path, other: &Path) -> io::Result<bool> {
     let mount = |path: &Path| {
         let folder = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;

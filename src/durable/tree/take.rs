@@ -77,9 +77,6 @@ pub fn put_back(disk: &Disk, trash: &Path, path: &Path) -> Result<(), DiskError>
 /// Gives something in a trash the name under which it is deleted, so that what is left of it after a crash is known
 /// for a part of what it was. What is gone has no need of one. Where something of that name is left from before, that
 /// goes first, and this one waits under its own name.
-///
-/// # Errors
-/// What the system says.
 pub fn rename_to_delete(disk: &Disk, trash: &Path, going: &Path) -> Result<(), DiskError> {
     match disk.rename(trash, going, false) {
         Ok(()) => disk.sync_dir(parent(going)),

@@ -110,9 +110,6 @@ pub(crate) fn open_top(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Shows a visitor everything below an open folder, the folder first.
-///
-/// # Errors
-/// The first thing that could not be read, or what the visitor says.
 pub(crate) fn walk(top: BorrowedFd<'_>, visitor: &mut dyn Visitor) -> Result<(), Unread> {
     let mut path = PathBuf::new();
     // Another open file description: its own place in the listing.
@@ -217,9 +214,6 @@ fn reopen(below: &Level, above: &mut Level, path: &Path) -> Result<(), Unread> {
 }
 
 /// Opens a folder below an open one, however long its path is. Neither links nor mounts are followed.
-///
-/// # Errors
-/// What the system says.
 pub(crate) fn open_folder(top: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     let mut at = open_again(top)?;
     for part in path.components() {

@@ -56,9 +56,6 @@ impl OutputPipe {
 
     /// One of the command's own descriptors: opened by itself, so that a command that makes its standard output
     /// non-blocking leaves its standard error as it was; and for reading too (see the module).
-    ///
-    /// # Errors
-    /// What the system says.
     pub(in crate::jobs) fn end_of_command(&self) -> io::Result<Stdio> {
         let own = format!("/proc/self/fd/{}", self.writer.as_raw_fd());
         match rustix::fs::open(&own, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {

@@ -135,9 +135,6 @@ fn copy_into(mut pipe: &File, file: &DiskFile, end: u64) -> io::Result<usize> {
 /// The keeper: empties the pipe `pipe` into the file `output` until nobody can print into it any more. Signals
 /// that ask for an end are its caller's to ignore: it ends with the job. The file is locked by the open file that
 /// it was given.
-///
-/// # Errors
-/// When one of them is not what it should be.
 pub fn keep_output(disk: &Disk, pipe: File, output: File, limit: u64) -> Result<(), DiskError> {
     let mut pump = Pump::new(pipe, DiskFile::of(disk, output, "/proc/self/fd/1".into()), limit);
     // Not a pipe, not to be read: never a loop without end.

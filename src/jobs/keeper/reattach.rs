@@ -30,9 +30,6 @@ const LOOK: Duration = Duration::from_millis(5);
 const STREAMS: [u32; 2] = [1, 2];
 
 /// Starts a keeper when nobody empties the pipe `id`, into which one of these processes prints.
-///
-/// # Errors
-/// What the system says.
 pub(in crate::jobs) fn reattach(
     disk: &Disk,
     job: &JobId,

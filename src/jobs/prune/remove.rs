@@ -98,7 +98,6 @@ pub fn prune(
 }
 
 /// What [`prune`] would remove and keep now; changes nothing.
-#[must_use]
 pub fn would_prune(
     dir: &StateDir,
     queue: &Queue,
@@ -112,7 +111,6 @@ pub fn would_prune(
 }
 
 /// The same, of some jobs, with those of the whole queue that are to work somewhere.
-#[must_use]
 pub fn would_prune_these<'a>(
     dir: &StateDir,
     jobs: impl Iterator<Item = &'a Job>,
@@ -135,9 +133,6 @@ pub fn would_prune_these<'a>(
 }
 
 /// Ends removals that were cut short: jobs whose workspace is in the trash leave the queue.
-///
-/// # Errors
-/// See [`PruneError`].
 pub fn finish_removals(
     dir: &StateDir,
     queue: &mut Queue,
@@ -163,9 +158,6 @@ pub fn finish_removals(
 }
 
 /// Removes so many jobs in one transaction.
-///
-/// # Errors
-/// See [`PruneError`].
 pub fn prune_some(
     dir: &StateDir,
     queue: &mut Queue,

@@ -18,7 +18,6 @@ pub struct Retention {
 
 impl Retention {
     /// The jobs that no rule keeps, the one that ended first ahead.
-    #[must_use]
     pub fn outlived(&self, state: &QueueState, now: Timestamp) -> Vec<JobId> {
         if self.keep_days.is_none() && self.keep_last.is_none() {
             return Vec::new();

@@ -31,9 +31,6 @@ pub(crate) fn is_in_trash(dir: &StateDir, job: &Job) -> bool {
 }
 
 /// The slots there are, for [`slots_without_job`].
-///
-/// # Errors
-/// When the trash cannot be listed.
 pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let folder = dir.paths.trash();
     let mut slots: Vec<PathBuf> = match std::fs::read_dir(&folder) {
@@ -57,7 +54,6 @@ pub struct TrashEmptied {
 
 /// The slots whose job the queue does not know any more. The queue must have been followed after the slots
 /// were listed: a slot appears before its job goes.
-#[must_use]
 pub fn slots_without_job(listed: Vec<PathBuf>, state: &QueueState) -> Vec<PathBuf> {
     if listed.is_empty() {
         return listed;
@@ -75,9 +71,6 @@ const GOING: &str = "going-";
 /// Deletes slots of the trash that are [`slots_without_job`], workspaces before what is kept about their attempts. Git
 /// work that is in one of them all the same, because somebody passed its cleanup over or came after it, is kept first;
 /// what is in use stays.
-///
-/// # Errors
-/// When the trash cannot be opened.
 pub fn delete_slots(dir: &StateDir, slots: &[PathBuf], rules: &KeepRules) -> Result<TrashEmptied, DiskError> {
     let mut emptied = TrashEmptied::default();
     if slots.is_empty() {

@@ -40,9 +40,6 @@ pub enum AssumeRefused {
 
 /// Declares a running job dead, and records its end as a crash, with what its policy says; or as what it
 /// provably was. `dry_run`: only says so.
-///
-/// # Errors
-/// When the queue cannot be read or changed.
 pub fn assume_dead(
     dir: &StateDir,
     queue: &mut Queue,

@@ -49,9 +49,6 @@ pub struct Cancellation {
 }
 
 /// Cancels jobs: queued ones are over at once, running ones are ended.
-///
-/// # Errors
-/// When the queue cannot be changed.
 pub fn cancel(
     dir: &StateDir,
     queue: &mut Queue,
@@ -124,7 +121,6 @@ fn end_running(
 
 /// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and the caller is
 /// to end it.
-#[must_use]
 pub fn remind(look: &Look<'_>, job: &Job) -> bool {
     let judgement = judge(look, job);
     match &judgement.verdict {

@@ -27,9 +27,6 @@ pub struct DamagedFile {
 }
 
 /// Moves them to quarantine.
-///
-/// # Errors
-/// When the folder of the jobs cannot be read.
 pub fn damaged_files(dir: &StateDir, state: &QueueState) -> Result<Vec<DamagedFile>, DiskError> {
     let ids = jobs_with_files(dir)?.into_iter();
     let over = ids.filter(|id| state.get(id).is_some_and(|job| job.status.is_over()));

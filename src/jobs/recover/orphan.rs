@@ -34,9 +34,6 @@ pub enum OrphanEnd {
 
 /// Ends all processes of a job that nobody supervises, and records that; false when something of it may
 /// be left, or somebody supervises it after all.
-///
-/// # Errors
-/// When the queue cannot be changed.
 pub fn end_orphan(
     dir: &StateDir,
     queue: &mut Queue,

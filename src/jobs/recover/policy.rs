@@ -29,7 +29,6 @@ impl Default for RequeuePauses {
 impl RequeuePauses {
     /// The pause after an attempt of a job that crashed, in milliseconds. The same job and attempt always
     /// give the same.
-    #[must_use]
     pub fn after(&self, job: &JobId, attempt: u32) -> i64 {
         let Some(doublings) = attempt.checked_sub(2) else { return 0 };
         let whole = self.first.saturating_mul(1 << doublings.min(24)).min(self.longest);
@@ -45,7 +44,6 @@ fn spread(job: &JobId, attempt: u32) -> u8 {
 
 /// What follows the crash of a job's present attempt. A spec that cannot be understood is held: it
 /// was written by a later version.
-#[must_use]
 pub fn after_crash(job: &Job, now: Timestamp, pauses: RequeuePauses) -> AfterCrash {
     let Ok(spec) = job.spec() else { return AfterCrash::Hold };
     match spec.on_crash {
@@ -68,7 +66,6 @@ const LONGEST_START_PAUSE_MS: i64 = 300_000;
 /// The pause before the next start, in milliseconds, after so many failed ones in a row. None after the
 /// first: most often it was not the supervisor that failed, but a server that crashed between the claim
 /// and the start. Then 1 s, doubled with each, at most 5 min.
-#[must_use]
 pub(super) fn start_pause_ms(failed: u32) -> i64 {
     match failed {
         0 | 1 => 0,

@@ -41,9 +41,6 @@ pub struct Reattachment {
 /// Judges every running job and records what became of it. `progress` is told how many of how many were
 /// judged, and says whether to go on; what is recorded until then stays. Cancels of jobs that live are carried out:
 /// the process that recorded them may have been killed before the supervisor was told.
-///
-/// # Errors
-/// When the queue cannot be read or changed.
 pub fn reattach(
     dir: &StateDir,
     queue: &mut Queue,

@@ -43,9 +43,6 @@ pub enum Remains {
 }
 
 /// Looks at what there is of every job that `state` does not know.
-///
-/// # Errors
-/// When the folder of the jobs cannot be read.
 pub fn remains(
     dir: &StateDir,
     state: &QueueState,

@@ -53,9 +53,6 @@ pub struct ResumeReport {
 
 /// Queues the next attempt of jobs that are crashed, failed, timed out or cancelled, from their
 /// checkpoint or, `fresh`, without it.
-///
-/// # Errors
-/// When the queue cannot be changed.
 pub fn resume(
     dir: &StateDir,
     queue: &mut Queue,
@@ -89,9 +86,6 @@ pub fn resume(
 }
 
 /// What [`resume`] would answer now; changes nothing.
-///
-/// # Errors
-/// When the queue cannot be read.
 pub fn would_resume(
     dir: &StateDir,
     queue: &mut Queue,

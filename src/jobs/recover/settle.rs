@@ -84,7 +84,6 @@ const START_TRIES: u32 = 10;
 
 impl RecoverSettings {
     /// With the usual limits.
-    #[must_use]
     pub fn new(actor: Actor) -> RecoverSettings {
         RecoverSettings {
             actor,
@@ -144,7 +143,6 @@ pub enum Settlement {
 
 impl Settlement {
     /// In one word.
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Settlement::Reattached => "reattached",
@@ -200,7 +198,6 @@ pub fn settle(
 }
 
 /// What [`settle`] would do about every running job, at first sight. Changes nothing.
-#[must_use]
 pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
     let (host, table) = (Host::this(), ProcessTable::new());
     let look = Look { dir, host: &host, table: &table, limits: settings.limits };

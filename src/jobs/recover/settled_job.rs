@@ -20,7 +20,6 @@ pub struct SettledJob {
 
 impl SettledJob {
     /// Of a job that was judged.
-    #[must_use]
     pub fn of(settled: &Settled) -> SettledJob {
         SettledJob {
             job_id: settled.job_id.clone(),

@@ -139,9 +139,6 @@ impl Attempt<'_> {
     }
 
     /// A command that cannot be started by its own fault has ended with 126 or 127, as with a shell.
-    ///
-    /// # Errors
-    /// When it was not begun for another reason.
     fn run_command(
         &self,
         pulse: &mut Pulse<'_>,

@@ -14,9 +14,6 @@ pub struct RepositoryRefused {
 /// Gives repositories to jobs.
 pub trait RepositoryGate {
     /// Takes the repository's lock in the name of a job's attempt.
-    ///
-    /// # Errors
-    /// When it is not to be had within `wait`.
     fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused>;
 }
 

@@ -47,7 +47,6 @@ pub struct SuperviseSettings {
 
 impl SuperviseSettings {
     /// With the usual times.
-    #[must_use]
     pub fn new(job: JobId, claim: u64, trampoline: Vec<OsString>) -> SuperviseSettings {
         SuperviseSettings {
             job,

@@ -97,7 +97,6 @@ pub enum NotStarted {
 
 impl NotStarted {
     /// The exit status to end with, as shells have it: 127 for a program that is not there, else 126.
-    #[must_use]
     pub fn exit_code(&self) -> i32 {
         match self {
             NotStarted::Exec { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
@@ -120,7 +119,6 @@ impl NotStarted {
 
 /// Records this process as the attempt's command and becomes it. Returns only when that failed; why is
 /// then in the job's output too.
-#[must_use]
 pub fn exec_command(dir: &StateDir, request: &CommandRequest) -> NotStarted {
     unblock_all();
     let paths = match dir.paths.job(&request.job.to_string()) {

@@ -28,13 +28,11 @@ pub struct JobHolders {
 
 impl JobHolders {
     /// For a state directory.
-    #[must_use]
     pub fn new(dir: &StateDir, limits: FreshnessLimits) -> JobHolders {
         JobHolders { dir: dir.clone(), limits, queue: RefCell::default(), missed: Cell::default() }
     }
 
     /// Whether the attempt that this claim began is alive; unknown when the queue cannot be read.
-    #[must_use]
     pub fn liveness(&self, id: &JobId, claim: u64) -> JobLiveness {
         let Some(running) = self.running(id) else { return JobLiveness::Unknown };
         let (host, table) = (Host::this(), ProcessTable::new());

@@ -62,7 +62,6 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
 }
 
 /// A lock belongs to an attempt: when that is not the job's present one, it is over.
-#[must_use]
 pub fn liveness_of(look: &Look<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
     match running.iter().find(|j| j.id == *id && j.course().claim == Some(claim)) {
         None => JobLiveness::Over,

@@ -125,9 +125,6 @@ type Act = fn(&Shared, &PhaseContext) -> Result<PhaseOutcome, PhaseError>;
 
 impl Recovery {
     /// The sequence for a state directory.
-    ///
-    /// # Errors
-    /// When the declared dependencies make no order.
     pub fn new(dir: &StateDir, settings: Settings) -> Result<Recovery, GraphError> {
         let shared = Arc::new(Shared {
             dir: dir.clone(),
@@ -155,27 +152,23 @@ impl Recovery {
     }
 
     /// The same; its cleanups are worked on once, one try each.
-    #[must_use]
     pub fn cleaning_now(self, settings: &CleanupSettings) -> Recovery {
         *Shared::lock(&self.shared.cleaning) = Cleaning::Now(Box::new(settings.clone()));
         self
     }
 
     /// The same; orphans are looked for with these settings.
-    #[must_use]
     pub fn scanning(self, settings: &OrphanSettings) -> Recovery {
         *Shared::lock(&self.shared.scanning) = Some(settings.clone());
         self
     }
 
     /// The phases and what they wait for.
-    #[must_use]
     pub fn graph(&self) -> &PhaseGraph {
         &self.graph
     }
 
     /// The names of the phases, in the order in which they were declared.
-    #[must_use]
     pub fn phases(&self) -> Vec<&'static str> {
         self.graph.names()
     }
@@ -299,7 +292,6 @@ fn not_ended(error: &StartupError) -> Finding {
 }
 
 /// What a recovery's record says of the queue; `None` when it says nothing.
-#[must_use]
 pub fn recover_queue_of(record: &RecoveryRecord) -> Option<crate::queue::Recovered> {
     serde_json::from_value(record.details.get("queue")?.clone()).ok()
 }

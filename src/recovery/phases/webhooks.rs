@@ -54,7 +54,6 @@ fn outcome(found: &webhooks::Recovered) -> PhaseOutcome {
 
 /// The recoveries that came to their end, as far as receivers are told of them. None when their record
 /// cannot be read: the next recovery begins a new one.
-#[must_use]
 pub fn recovery_ends(dir: &StateDir) -> Vec<RecoveryEnd> {
     read_history(dir).unwrap_or_default().iter().filter_map(recovery_end).collect()
 }

@@ -165,19 +165,16 @@ const LOSSES: [&Entry; 10] = [
 ];
 
 /// Whether findings of this code tell of a loss.
-#[must_use]
 pub fn is_loss(code: &str) -> bool {
     LOSSES.iter().any(|entry| entry.code == code)
 }
 
 /// The entry of a code.
-#[must_use]
 pub fn find(code: &str) -> Option<&'static Entry> {
     ALL.iter().find(|e| e.code == code).copied()
 }
 
 /// The code that may have been meant by one that does not exist.
-#[must_use]
 pub fn suggest(code: &str) -> Option<&'static str> {
     let written = code.to_ascii_lowercase().replace(['_', ' '], "-");
     let contained = || ALL.iter().map(|e| e.code).find(|c| written.len() > 3 && c.contains(&written));

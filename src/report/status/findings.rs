@@ -355,7 +355,6 @@ fn starts_held_finding(held: &StartsHeld) -> Finding {
 }
 
 /// What keeps jobs from being started, and how to leave.
-#[must_use]
 pub fn safe_mode_finding(safe: &SafeMode) -> Finding {
     let sentence =
         format!("{}; no job is started until it is cleared or the phase is tried again", safe.sentence());

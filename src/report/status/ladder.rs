@@ -44,7 +44,6 @@ impl State {
     ];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             State::Healthy => "healthy",
@@ -59,7 +58,6 @@ impl State {
     }
 
     /// As the first line of a screen.
-    #[must_use]
     pub const fn headline(self) -> &'static str {
         match self {
             State::Healthy => "HEALTHY",
@@ -74,7 +72,6 @@ impl State {
     }
 
     /// Whether nobody has to be called: all is well, or will be, or can wait.
-    #[must_use]
     pub const fn is_well(self) -> bool {
         matches!(self, State::Healthy | State::Attention | State::Recovering)
     }

@@ -159,7 +159,6 @@ pub struct Gathered {
 
 impl Gathered {
     /// The same, with what is undelivered.
-    #[must_use]
     pub fn with_webhooks(mut self, webhooks: Option<crate::webhooks::Survey>) -> Gathered {
         self.webhooks = webhooks;
         self
@@ -167,7 +166,6 @@ impl Gathered {
 
     /// Reads it. A damaged file of the recovery costs at most itself: it becomes a finding. The queue is
     /// opened by the caller, who can tell that it can only be looked at.
-    #[must_use]
     pub fn read(dir: &StateDir, queue: Queue) -> Gathered {
         let cleanups = crate::report::cleanup::open(dir).ok();
         // A list that cannot be read protects nothing, and costs nothing but itself.
@@ -190,19 +188,16 @@ impl Gathered {
     }
 
     /// What is undelivered, if it was looked at and can be told.
-    #[must_use]
     pub fn survey(&self) -> Option<&crate::webhooks::Survey> {
         self.webhooks.as_ref()
     }
 
     /// The last recovery that came to its end, if that can be told.
-    #[must_use]
     pub fn last(&self) -> Option<&RecoveryRecord> {
         self.last.as_ref().ok()?.as_ref()
     }
 
     /// Health on one screen.
-    #[must_use]
     pub fn status(&self, daemon: Option<DaemonStatus>, limits: FreshnessLimits) -> Status {
         let unreadable: Vec<_> =
             self.last.as_ref().err().into_iter().chain(self.history.as_ref().err()).collect();
@@ -258,7 +253,6 @@ const STARTS: &str = "starts";
 
 impl Status {
     /// Puts it together.
-    #[must_use]
     pub fn new(sources: &Sources<'_>) -> Status {
         let raised = findings(sources);
         let mut reasons = reasons(&raised);

@@ -72,7 +72,6 @@ impl fmt::Display for Origin {
 
 impl Key {
     /// The variable that sets it.
-    #[must_use]
     pub fn variable(&self) -> String {
         format!("{ENVIRONMENT_PREFIX}{}", self.name.replace('.', "_").to_ascii_uppercase())
     }
@@ -92,7 +91,6 @@ pub struct Configuration {
 impl Configuration {
     /// The keys whose values are others than in `before`, in the order of the table. A secret file whose content alone
     /// is another is the same here.
-    #[must_use]
     pub fn changed_since(&self, before: &Configuration) -> Vec<&'static str> {
         let (now, then) = (&self.settings, &before.settings);
         let is_other = |key: &&Key| match key.name {
@@ -105,7 +103,6 @@ impl Configuration {
     }
 
     /// The lowest layer; see [`Settings::with_defaults`].
-    #[must_use]
     pub fn with_defaults(state_dir: Option<PathBuf>, workers: usize) -> Configuration {
         Configuration { settings: Settings::with_defaults(state_dir, workers), origins: BTreeMap::new() }
     }
@@ -167,9 +164,6 @@ impl Configuration {
     }
 
     /// Lays one flag over what is there.
-    ///
-    /// # Errors
-    /// For a wrong value, and for a key that does not exist.
     pub fn apply_flag(&mut self, key: &str, flag: &str, value: &OsStr) -> Result<(), ConfigError> {
         let origin = Origin::Flag { name: flag.to_owned() };
         match Key::named(key) {
@@ -189,9 +183,6 @@ impl Configuration {
     }
 
     /// Checks that the settings fit together; call it once all layers are applied.
-    ///
-    /// # Errors
-    /// [`ConfigError::Contradiction`]
     pub fn check(&self) -> Result<(), ConfigError> {
         match self.settings.contradiction() {
             Some((key, why)) => Err(ConfigError::Contradiction { origin: self.origin(key), key, why }),
@@ -200,13 +191,11 @@ impl Configuration {
     }
 
     /// The settings as they are after the layers applied so far.
-    #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Where a key's value comes from.
-    #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }

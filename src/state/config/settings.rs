@@ -183,7 +183,6 @@ impl Export {
     pub(super) const FORMS: &'static str = "all, none, names of variables, such as \"LANG,EDITOR\", or all and names, such as \"all,DEPLOY_TOKEN\"";
 
     /// The variables that are named, and not merely some of all.
-    #[must_use]
     pub fn named(&self) -> &[String] {
         match self {
             Export::All | Export::None => &[],
@@ -192,13 +191,11 @@ impl Export {
     }
 
     /// Whether that variable is named.
-    #[must_use]
     pub fn names(&self, name: &str) -> bool {
         self.named().iter().any(|named| named == name)
     }
 
     /// Whether others than those that are named go along.
-    #[must_use]
     pub fn takes_all(&self) -> bool {
         matches!(self, Export::All | Export::AllAnd(_))
     }
@@ -254,7 +251,6 @@ impl OnCrash {
         [("hold", OnCrash::Hold), ("requeue", OnCrash::Requeue), ("fail", OnCrash::Fail)];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             OnCrash::Hold => "hold",
@@ -279,7 +275,6 @@ impl OnOrphan {
         [("adopt", OnOrphan::Adopt), ("end", OnOrphan::End)];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             OnOrphan::Adopt => "adopt",
@@ -319,7 +314,6 @@ impl Settings {
     /// What holds when nothing is configured.
     ///
     /// `state_dir` and `workers` depend on user and machine, which the edge knows.
-    #[must_use]
     pub fn with_defaults(state_dir: Option<PathBuf>, workers: usize) -> Settings {
         Settings {
             state_dir,

@@ -112,14 +112,12 @@ impl ClientEnvironment {
     ];
 
     /// Those that `value` gives; empty ones count as not set.
-    #[must_use]
     pub fn new(value: impl Fn(&str) -> Option<OsString>) -> ClientEnvironment {
         let set = |name: &str| value(name).filter(|v| !v.is_empty()).map(|v| (name.to_owned(), v));
         ClientEnvironment(ClientEnvironment::VARIABLES.into_iter().filter_map(set).collect())
     }
 
     /// With the variables that a job was given on top.
-    #[must_use]
     pub fn with(&self, given: &BTreeMap<String, String>) -> ClientEnvironment {
         let mut all = self.0.clone();
         let ours = given.iter().filter(|(name, _)| ClientEnvironment::VARIABLES.contains(&name.as_str()));
@@ -137,7 +135,6 @@ impl ClientEnvironment {
     }
 
     /// Finds the engine, or all that it may be.
-    #[must_use]
     pub fn find(&self) -> FoundEngine {
         if let Some(host) = self.get("DOCKER_HOST") {
             return self.checked(&host.to_string_lossy(), AddressSource::Variable("DOCKER_HOST"), false);

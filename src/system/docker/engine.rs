@@ -86,9 +86,6 @@ impl Engine {
     }
 
     /// Connects, and agrees on a version.
-    ///
-    /// # Errors
-    /// [`EngineError::Unreachable`].
     pub fn connect(settings: &EngineSettings) -> Result<Engine, EngineError> {
         let unreachable = |why: String| EngineError::Unreachable { host: settings.host.clone(), why };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -113,9 +110,6 @@ impl Engine {
     /// The objects of a kind, all of them: those that stopped, and those of strangers too. Whose they are is
     /// decided by the caller, on the whole label and the whole name: the engine's own filter of names
     /// matches any part of one.
-    ///
-    /// # Errors
-    /// [`EngineError`].
     pub fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let docker = &self.docker;
         match kind {

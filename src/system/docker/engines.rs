@@ -20,7 +20,6 @@ pub enum EngineChoice {
 
 impl EngineChoice {
     /// What was found, each engine with these settings but for its address.
-    #[must_use]
     pub fn of(found: FoundEngine, settings: &EngineSettings) -> EngineChoice {
         let at = |host| EngineSettings { host, ..settings.clone() };
         match found {
@@ -49,9 +48,6 @@ impl Engines {
     }
 
     /// The objects of a kind, of all engines; see [`Engine::list`]. One that does not answer leaves the rest unknown.
-    ///
-    /// # Errors
-    /// [`EngineError`].
     pub fn list(&self, kind: DockerKind) -> Result<Vec<DockerObject>, EngineError> {
         let mut ids = HashSet::new();
         let mut all = Vec::new();

@@ -36,7 +36,6 @@ impl DockerKind {
     pub const ALL: [DockerKind; 3] = [DockerKind::Container, DockerKind::Network, DockerKind::Volume];
 
     /// As written.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             DockerKind::Container => "container",
@@ -86,19 +85,16 @@ pub struct DockerObject {
 
 impl DockerObject {
     /// `container:ID`, `network:ID`, `volume:NAME`.
-    #[must_use]
     pub fn object(&self) -> String {
         format!("{}:{}", self.kind.as_str(), self.id)
     }
 
     /// Whether a container lives; of what else there is it means nothing.
-    #[must_use]
     pub fn is_living(&self) -> bool {
         !matches!(self.state.as_deref(), Some("exited" | "created" | "dead" | "removing"))
     }
 
     /// Of a container: whether it ran, and does not live any more.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.state.as_deref(), Some("exited" | "dead" | "removing"))
     }

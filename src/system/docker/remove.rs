@@ -45,9 +45,6 @@ impl Engine {
 
     /// Whether an object is still what it was when it was listed: there, by its id, with the same labels.
     /// `None` when it is gone.
-    ///
-    /// # Errors
-    /// [`EngineError`].
     pub fn look_again(&self, object: &DockerObject) -> Result<Option<DockerObject>, EngineError> {
         Ok(self.list(object.kind)?.into_iter().find(|now| now.id == object.id))
     }
@@ -112,9 +109,6 @@ impl Engine {
     }
 
     /// Containers that are attached to a network.
-    ///
-    /// # Errors
-    /// [`EngineError`].
     pub fn attached(&self, network: &DockerObject) -> Result<Vec<String>, EngineError> {
         let options = Some(InspectNetworkOptions::default());
         let found = self.within("look at a network", self.docker.inspect_network(&network.id, options))?;

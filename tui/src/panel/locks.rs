@@ -28,7 +28,6 @@ pub struct Locks {
 
 impl Locks {
     /// Of a report.
-    #[must_use]
     pub fn new(locks: InspectedLocks) -> Locks {
         let mut order: Vec<usize> = (0..locks.locks.len()).collect();
         order.sort_by_key(|&row| urgency(&locks.locks[row].lock));

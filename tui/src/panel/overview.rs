@@ -39,7 +39,6 @@ pub struct Progress {
 
 impl Progress {
     /// Of a recovery that runs, or ran.
-    #[must_use]
     pub fn of(snapshot: &Snapshot, read_at: Timestamp) -> Progress {
         Progress {
             outcome: Some(snapshot.outcome),
@@ -53,26 +52,22 @@ impl Progress {
     }
 
     /// Whether it runs.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.outcome == Some(RecoveryOutcome::Running)
     }
 
     /// How long it has taken until now, milliseconds.
-    #[must_use]
     pub fn elapsed_ms(&self, now: Timestamp) -> u64 {
         let told = self.duration_ms.saturating_add(self.since_read(now));
         told.max(self.started_at.filter(|_| self.is_running()).map_or(0, |at| since(now, at)))
     }
 
     /// How long ago this was read, while it runs.
-    #[must_use]
     pub fn since_read(&self, now: Timestamp) -> u64 {
         if self.is_running() { since(now, self.read_at) } else { 0 }
     }
 
     /// How long a phase has taken until now, milliseconds: also one that hangs and tells nothing any more.
-    #[must_use]
     pub fn elapsed_of(&self, phase: &PhaseProgress, now: Timestamp) -> u64 {
         if phase.status != PhaseStatus::Running || !self.is_running() {
             return phase.duration_ms;
@@ -120,7 +115,6 @@ pub struct Overview {
 
 impl Overview {
     /// Of a report.
-    #[must_use]
     pub fn new(dashboard: Dashboard, besides: Besides) -> Overview {
         let recovery = dashboard.status.recovery.as_ref();
         let progress = Progress {
@@ -136,13 +130,11 @@ impl Overview {
     }
 
     /// The same, with a recovery that has gone on meanwhile.
-    #[must_use]
     pub fn gone_on(&self, progress: Progress) -> Overview {
         Overview::with(self.dashboard.clone(), self.besides, progress)
     }
 
     /// Only how far the recovery is.
-    #[must_use]
     pub fn of_progress(progress: Progress) -> Overview {
         Overview::with(None, Besides::default(), progress)
     }
@@ -170,31 +162,26 @@ impl Overview {
     }
 
     /// The whole report.
-    #[must_use]
     pub fn dashboard(&self) -> Option<&Dashboard> {
         self.dashboard.as_deref()
     }
 
     /// What there is beside the queue.
-    #[must_use]
     pub fn besides(&self) -> Besides {
         self.besides
     }
 
     /// Health on one screen.
-    #[must_use]
     pub fn status(&self) -> Option<&Status> {
         self.dashboard().map(|dashboard| &dashboard.status)
     }
 
     /// The recovery.
-    #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.progress
     }
 
     /// The word for how the whole stands, and how it looks.
-    #[must_use]
     pub fn state(&self) -> (&'static str, Tone) {
         if self.progress.is_running() {
             return ("RECOVERING", Tone::Busy);
@@ -210,7 +197,6 @@ impl Overview {
     }
 
     /// What is to be done next, as a command.
-    #[must_use]
     pub fn next(&self) -> Option<&str> {
         match self.progress.is_running() {
             true => None,

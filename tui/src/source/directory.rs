@@ -58,7 +58,6 @@ pub struct DirectorySource {
 impl DirectorySource {
     /// Reads nothing yet. By the settings of a recovery jobs are judged and phases declared, none is run; by those of
     /// a scan orphans are judged.
-    #[must_use]
     pub fn new(dir: StateDir, settings: Settings, scanning: OrphanSettings) -> DirectorySource {
         DirectorySource { dir, settings, scanning, queue: None }
     }
