@@ -13,7 +13,7 @@ use recovery_tui::view::Theme;
 use signal_hook::consts::{SIGHUP, SIGQUIT};
 
 use crate::error::{CliError, ErrorKind};
-use crate::hidden::own_program;
+use crate::internal::own_program;
 use crate::interruption::Interruption;
 use crate::output::Output;
 

@@ -10,7 +10,7 @@ use recovery::jobs::{leave_attempts_group, marks, supervisor_above};
 
 use crate::context::Context;
 use crate::error::{CliError, ErrorKind};
-use crate::hidden::own_program;
+use crate::internal::own_program;
 
 /// Which server this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,38 +9,38 @@
 
 mod absent;
 mod actor;
-mod cleaning;
+mod cleanup_wiring;
 mod cli;
 mod command;
 mod configuration;
 mod context;
+mod control_chars;
 mod dashboard;
 mod descriptors;
 mod error;
-mod hidden;
+mod history;
 mod host_end;
 mod http;
+mod internal;
 mod interruption;
 mod leave_job;
-mod live;
 mod masked;
 mod notice;
 mod output;
 mod paint;
-mod past;
 mod progress;
 mod remote;
-mod shield;
+mod settings;
 mod socket;
 mod surroundings;
 mod table;
 mod text;
-mod working;
+mod tui_recovery;
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     // Supervisors handle signals in their own way: before anything else takes them over.
-    hidden::run(&arguments).unwrap_or_else(|| {
+    internal::run(&arguments).unwrap_or_else(|| {
         surroundings::begin();
         cli::run(&arguments)
     })

@@ -11,9 +11,9 @@ use clap::builder::StyledStr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
+use crate::control_chars::ControlCharEscaper;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::paint::{ColorChoice, Paint, Tone};
-use crate::shield::Shield;
 use crate::table::printable;
 use crate::text::Text;
 
@@ -91,7 +91,7 @@ pub(crate) struct Output {
     /// A JSON document was printed; there must not be a second.
     document_printed: bool,
     failure: Option<io::Error>,
-    shield: Shield,
+    escaper: ControlCharEscaper,
 }
 
 impl std::fmt::Debug for Output {
@@ -117,7 +117,7 @@ impl Output {
             paint_notes: Paint::for_stream(color, &io::stderr()),
             document_printed: false,
             failure: None,
-            shield: Shield::default(),
+            escaper: ControlCharEscaper::default(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Output {
             paint_notes: Paint::fixed(colors.1),
             document_printed: false,
             failure: None,
-            shield: Shield::default(),
+            escaper: ControlCharEscaper::default(),
         }
     }
 
@@ -228,7 +228,7 @@ impl Output {
     /// Bytes that somebody else's program printed: as they are, unless a terminal would obey them.
     pub(crate) fn foreign_bytes(&mut self, bytes: &[u8]) {
         if self.streams.stdout_is_terminal {
-            let shown = self.shield.shown(bytes);
+            let shown = self.escaper.shown(bytes);
             self.bytes(&shown);
         } else {
             self.bytes(bytes);

@@ -19,7 +19,7 @@ use super::cleanup_archive::{ArchiveArgs, cmd_archive};
 use super::job_ids::find_to_change;
 use super::jobs::PageArgs;
 use super::retry_cleanup::find_cleanup;
-use crate::cleaning::cleaning;
+use crate::cleanup_wiring::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::output::WithError;

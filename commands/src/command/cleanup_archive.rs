@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::jobs::PageArgs;
-use crate::cleaning::archive_retention;
+use crate::cleanup_wiring::archive_retention;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::table::{Cell, Table};

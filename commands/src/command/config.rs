@@ -6,13 +6,13 @@ use recovery::state::suggest::closest;
 use recovery::system::docker::{AddressSource, FoundEngine};
 use serde::Serialize;
 
-use crate::cleaning::docker_client;
+use crate::cleanup_wiring::docker_client;
 use crate::configuration::our_variables;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::settings::delivering;
 use crate::table::{Cell, Table};
-use crate::working::delivering;
 
 /// Variables of ours that are no settings: two that name files, and what jobs get.
 const OTHER_VARIABLES: [&str; 6] = [

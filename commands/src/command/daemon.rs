@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::daemon_guard::Guard;
 use super::daemon_reload::Hangup;
-use crate::cleaning::{cleaning, scanning_at_start};
+use crate::cleanup_wiring::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::descriptors;
 use crate::error::{CliError, Ending};
@@ -30,7 +30,7 @@ use crate::interruption::Interruption;
 use crate::leave_job::{Server as Leaving, leave_job};
 use crate::notice::Notice;
 use crate::progress;
-use crate::working::{cancellable, delivering, pauses, recovering, retention, run_options, scheduling};
+use crate::settings::{cancellable, delivering, pauses, recovering, retention, run_options, scheduling};
 
 /// Recover, then run and watch jobs, in the foreground; SIGTERM or SIGINT ends it and leaves the jobs running
 #[derive(Debug, Args)]

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::job_ids::{find_to_change, no_such_job};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
+use crate::settings::judging;
 use crate::text::Text;
-use crate::working::judging;
 
 /// Cancel jobs: queued ones are over at once, running ones are ended
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use recovery::state::human;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::past::{last_recovery, past_recoveries};
+use crate::history::{last_recovery, past_recoveries};
 
 pub(super) fn metrics(context: &mut Context) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;

@@ -8,11 +8,11 @@ use recovery::queue::Queue;
 use recovery::state::{StateDir, human};
 use serde::Serialize;
 
-use crate::cleaning::cleaning;
+use crate::cleanup_wiring::cleaning;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::settings::{judging, retention};
 use crate::text::Text;
-use crate::working::{judging, retention};
 
 /// Remove jobs that are over, with workspace, output and record
 ///

@@ -8,8 +8,8 @@ use super::jobs_status::liveness_tone;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::settings::judging;
 use crate::text::Text;
-use crate::working::judging;
 
 pub(super) fn sentinels(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;

@@ -6,11 +6,11 @@ use recovery::state::{Timestamp, human};
 use super::jobs::{PageArgs, status_of, tone_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::history::last_recovery;
 use crate::paint::Tone;
-use crate::past::last_recovery;
+use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::judging;
 
 pub(super) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;

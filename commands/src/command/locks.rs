@@ -10,11 +10,11 @@ use super::jobs::PageArgs;
 use super::locks_stale::{StaleArgs, detect_stale};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::history::last_recovery;
 use crate::paint::Tone;
-use crate::past::last_recovery;
+use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::judging;
 
 /// Show repository locks: who has them, who waits, what the last recovery did
 #[derive(Debug, Args)]

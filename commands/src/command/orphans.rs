@@ -12,7 +12,7 @@ use super::jobs::PageArgs;
 use super::locks::holders;
 use super::orphans_trash::{RestoreArgs, empty, restore};
 use super::scan::kind;
-use crate::cleaning::scanning;
+use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;

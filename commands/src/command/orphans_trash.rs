@@ -7,7 +7,7 @@ use recovery::state::{StateDir, human};
 use serde::Serialize;
 
 use super::job_ids::whole;
-use crate::cleaning::scanning;
+use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;

@@ -9,16 +9,16 @@ use recovery::report::{Finding, catalogue};
 use recovery::startup::StartedBy;
 use recovery::state::human;
 
-use crate::cleaning::{cleaning, scanning_at_start};
+use crate::cleanup_wiring::{cleaning, scanning_at_start};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::live::{self, FullScreen};
 use crate::output::reader_of_stdout_is_gone;
 use crate::paint::Tone;
 use crate::progress;
+use crate::settings::{cancellable_when, recovering, run_options};
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::{cancellable_when, recovering, run_options};
+use crate::tui_recovery::{self, FullScreen};
 
 /// Run the recovery sequence: queue, locks, jobs; what is damaged is mended or named
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ pub(crate) fn cmd_recover(context: &mut Context, args: &RecoverArgs) -> Result<E
     // `recover | head -1`: nobody would see what it comes to. The next one goes on where it was.
     let is_in_vain = reader_is_watched(context);
     let (mut record, _) = cancellable_when(&interruption, &cancel, is_in_vain, || {
-        live::run(&mut context.output, &dir, recovery, options, full_screen)
+        tui_recovery::run(&mut context.output, &dir, recovery, options, full_screen)
     })?;
     if let Some(repair) = repair {
         let from = repair.source.map_or_else(|| "nowhere: it is new".to_owned(), |p| p.display().to_string());

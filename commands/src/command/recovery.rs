@@ -11,11 +11,11 @@ use super::jobs::PageArgs;
 use super::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::history::{last_recovery, past_recoveries};
 use crate::paint::Tone;
-use crate::past::{last_recovery, past_recoveries};
+use crate::settings::{judging, recovering};
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::{judging, recovering};
 
 /// Look at recoveries: how the present one stands, phase by phase, and how the past ones went
 #[derive(Debug, Args)]

@@ -15,9 +15,9 @@ use super::job_ids::no_such_job;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;
+use crate::settings::{delivering, judging};
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::{delivering, judging};
 
 /// Mend damage: in the queue's files, in jobs that ended unseen, in repository locks, in the log of deliveries
 ///

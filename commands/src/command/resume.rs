@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::job_ids::find_to_change;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
+use crate::settings::judging;
 use crate::text::Text;
-use crate::working::judging;
 
 /// Queue the next attempt of crashed, failed, timed-out or cancelled jobs
 ///

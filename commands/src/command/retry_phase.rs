@@ -18,10 +18,10 @@ use recovery::state::{StateDir, human};
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::live;
 use crate::paint::Tone;
+use crate::settings::{cancellable, recovering, run_options};
 use crate::text::Text;
-use crate::working::{cancellable, recovering, run_options};
+use crate::tui_recovery;
 
 /// Try a phase of the recovery again, and what waits for it
 ///
@@ -175,8 +175,9 @@ fn run_here(
     let options = RunOptions { only, ..run_options(context, "retry", &[], None)? };
     let cancel = options.cancel.clone();
     let interruption = context.interruption.clone();
-    let (record, _) =
-        cancellable(&interruption, &cancel, || live::run(&mut context.output, dir, recovery, options, None))?;
+    let (record, _) = cancellable(&interruption, &cancel, || {
+        tui_recovery::run(&mut context.output, dir, recovery, options, None)
+    })?;
     done(&record.snapshot, phase, "this process")
 }
 

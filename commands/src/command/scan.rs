@@ -15,7 +15,7 @@ use recovery::state::{StateDir, human};
 use super::locks::holders;
 use super::scan_textfile::write_textfile;
 use super::status::status_of;
-use crate::cleaning::scanning;
+use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::text::{Text, tone_of};

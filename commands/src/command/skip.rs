@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::working::recovering;
+use crate::settings::recovering;
 
 /// Pass a recovery phase over, before or while it runs
 ///

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::jobs::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::history::{last_recovery, past_recoveries};
 use crate::paint::Tone;
-use crate::past::{last_recovery, past_recoveries};
 use crate::table::{Cell, Table};
 use crate::text::Text;
 

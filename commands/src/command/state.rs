@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
+use crate::settings::delivering;
 use crate::text::Text;
-use crate::working::delivering;
 
 /// Show which state directory this is, and make one of its own out of a copy
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use recovery::webhooks::Survey;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::settings::{delivering, judging};
 use crate::text::Text;
-use crate::working::{delivering, judging};
 
 /// Show health on one screen: state, what is the matter, what to do
 #[derive(Debug, Args)]

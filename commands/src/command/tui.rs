@@ -14,12 +14,12 @@ use recovery_tui::{
 };
 use serde::Serialize;
 
-use crate::cleaning::scanning;
+use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::dashboard::{OwnCommands, Signals, has_terminal, theme};
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::remote::WatchedDaemon;
-use crate::working::recovering;
+use crate::settings::recovering;
 
 /// Watch and steer everything in the terminal: what is wrong, what is happening, what to press
 ///

@@ -13,7 +13,7 @@ use super::webhooks_pending::{PendingArgs, pending, recovered};
 use super::webhooks_test::{TestArgs, test};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::working::delivering;
+use crate::settings::delivering;
 
 /// Show, send, test and give up deliveries of webhooks
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending};
-use crate::working::delivering;
+use crate::settings::delivering;
 
 /// Deliver what is due now, without a daemon; what waits for its next try is left
 #[derive(Debug, Args)]

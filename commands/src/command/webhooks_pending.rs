@@ -11,8 +11,8 @@ use super::jobs::PageArgs;
 use super::webhooks::survey;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
+use crate::history::last_recovery;
 use crate::paint::Tone;
-use crate::past::last_recovery;
 use crate::table::{Cell, Table};
 
 /// Show what is undelivered, parked deliveries included, and how each endpoint does

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::working::delivering;
+use crate::settings::delivering;
 
 /// Send one test delivery at once; exits with 1 when it does not arrive, 12 when the address is denied
 #[derive(Debug, Args)]

@@ -8,9 +8,9 @@ use super::jobs_status::liveness_tone;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::settings::judging;
 use crate::table::{Cell, Table};
 use crate::text::Text;
-use crate::working::judging;
 
 pub(super) fn why_job(context: &mut Context, id: &str) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;

@@ -10,8 +10,8 @@ use super::why::render_past;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;
+use crate::settings::judging;
 use crate::text::Text;
-use crate::working::judging;
 
 pub(super) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending, CliError> {
     let dir = context.state_dir()?;

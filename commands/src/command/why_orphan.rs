@@ -7,7 +7,7 @@ use recovery::state::human;
 use super::job_ids::whole;
 use super::locks::holders;
 use super::why::render_past;
-use crate::cleaning::scanning;
+use crate::cleanup_wiring::scanning;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;

@@ -18,8 +18,8 @@ use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::leave_job::{Server, leave_job};
 use crate::paint::Tone;
+use crate::settings::{cancellable, recovering, run_options, scheduling};
 use crate::text::Text;
-use crate::working::{cancellable, recovering, run_options, scheduling};
 
 /// Run queued jobs without a daemon
 #[derive(Debug, Args)]

@@ -24,9 +24,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::answer::{Answer, guard};
+use super::auth::Principal;
 use super::body::Input;
 use super::events::{RaisedAtTheEnd, Received, dismissed};
-use super::gate::Asker;
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
@@ -65,7 +65,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     let (head, body) = request.into_parts();
     let id = shared.next_request_id();
     let started = match admitted(&shared, &head).await {
-        Ok(asker) => start(&shared, &head, asker, body).await,
+        Ok(principal) => start(&shared, &head, principal, body).await,
         Err(problem) => Err(problem),
     };
     let mut response = match started {
@@ -81,11 +81,16 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
     response
 }
 
-async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> Result<Received, Problem> {
-    let slot = shared.pool.follow(asker.role).ok_or_else(|| {
+async fn start(
+    shared: &Arc<Shared>,
+    head: &Head,
+    principal: Principal,
+    body: Body,
+) -> Result<Received, Problem> {
+    let slot = shared.pool.follow(principal.role).ok_or_else(|| {
         Problem::new(503, "busy", "too many commands", "other clients' commands go on").retry_after(1)
     })?;
-    let (line, rest) = shared.bodies.command(body, asker.role).await?;
+    let (line, rest) = shared.bodies.command(body, principal.role).await?;
     let asked: CommandRequest = serde_json::from_slice(&line)
         .map_err(|e| Problem::malformed(format!("the first line is no command: {e}")))?;
     let keeps_all = asked.arguments.iter().any(|word| word == "--all-or-nothing");
@@ -93,7 +98,7 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
     let (tell, mut frames) = mpsc::channel(FRAMES);
     let gone = Arc::new(AtomicBool::new(false));
     let at_the_end = RaisedAtTheEnd(gone.clone());
-    let (with, of_client, by) = (shared.clone(), gone.clone(), asker.clone());
+    let (with, of_client, by) = (shared.clone(), gone.clone(), principal.clone());
     let carried = tokio::task::spawn_blocking(move || {
         let _slot = slot;
         let status = carry_out(&with, &by, &asked, input, &tell, of_client);
@@ -105,7 +110,7 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
         // Who may not ask any more is as one who has left.
         tokio::select! {
             _ = carried => {}
-            () = dismissed(&shared, &head, &asker) => gone.store(true, Ordering::SeqCst),
+            () = dismissed(&shared, &head, &principal) => gone.store(true, Ordering::SeqCst),
         }
     });
     // Proxies made with Go's server (Caddy) end an answer that begins while they still look whether the request goes on:
@@ -117,7 +122,7 @@ async fn start(shared: &Arc<Shared>, head: &Head, asker: Asker, body: Body) -> R
 /// The exit status.
 fn carry_out(
     shared: &Shared,
-    asker: &Asker,
+    principal: &Principal,
     asked: &CommandRequest,
     input: Input,
     tell: &mpsc::Sender<Bytes>,
@@ -139,7 +144,7 @@ fn carry_out(
             return cli::status_of(&mut output, Err(CliError::new(kind, error.render().to_string())));
         }
     };
-    if let Err(refused) = may(asker, &globals, &command) {
+    if let Err(refused) = may(principal, &globals, &command) {
         return cli::status_of(&mut output, Err(refused));
     }
     let mut loaded = shared.loaded();
@@ -148,8 +153,8 @@ fn carry_out(
     {
         return cli::status_of(&mut output, Err(e.into()));
     }
-    let invoker = asker.invoker(&arguments[1..]);
-    let sees_output = asker.sees_output;
+    let invoker = principal.invoker(&arguments[1..]);
+    let sees_output = principal.sees_output;
     let client = Client { input: Box::new(input), folder: asked.folder.clone(), sees_output };
     let interruption = Interruption::remote(gone);
     let mut context =
@@ -159,7 +164,7 @@ fn carry_out(
 }
 
 /// Whether this client may give this command here.
-fn may(asker: &Asker, globals: &Globals, command: &Command) -> Result<(), CliError> {
+fn may(principal: &Principal, globals: &Globals, command: &Command) -> Result<(), CliError> {
     if globals.state_dir.is_some() || globals.config.is_some() || globals.url.is_some() {
         let message = "a daemon has one state directory and one configuration: its own";
         return Err(CliError::new(ErrorKind::Usage, message));
@@ -168,7 +173,7 @@ fn may(asker: &Asker, globals: &Globals, command: &Command) -> Result<(), CliErr
         let message = format!("'{}' works where it is given, not through a daemon", command.word());
         return Err(CliError::new(ErrorKind::Usage, message).code("not-through-a-daemon"));
     }
-    if asker.role == Role::Viewer && command.changes() {
+    if principal.role == Role::Viewer && command.changes() {
         let message = format!("the viewer's token is for looking, not for '{}'", command.word());
         return Err(
             CliError::new(ErrorKind::NotAuthorised, message).hint("show the token in daemon/admin.token")

@@ -16,7 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::gate::Peer;
+use super::auth::Peer;
 use super::places::{Busy, Holder, Kind, Place, Places};
 use super::server::LAST_WORDS;
 use super::watched_stream::WatchedStream;

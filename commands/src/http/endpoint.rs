@@ -154,8 +154,8 @@ impl Endpoint {
         Endpoint { pages: true, ..self }
     }
 
-    /// Whose answer may be given again, see [`super::kept`].
-    pub(super) const fn kept(self) -> Endpoint {
+    /// Whose answer may be given again, see [`super::response_cache`].
+    pub(super) const fn cached(self) -> Endpoint {
         Endpoint { is_kept: true, ..self }
     }
 

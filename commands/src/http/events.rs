@@ -27,7 +27,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, guard};
-use super::gate::{Asker, tell_role};
+use super::auth::{Principal, tell_role};
 use super::metrics::Observed;
 use super::problem::Problem;
 use super::server::Shared;
@@ -189,20 +189,20 @@ fn event_of(seq: u64, record: &Record) -> (u64, Bytes) {
 
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
-    let asker = admitted(&shared, &head).await;
-    let begun = match &asker {
-        Ok(asker) => place(&head).map(|place| (asker, place)),
+    let principal = admitted(&shared, &head).await;
+    let begun = match &principal {
+        Ok(principal) => place(&head).map(|place| (principal, place)),
         Err(problem) => Err(problem.clone()),
     };
     let mut response = match begun {
         Err(problem) => Answer::from(problem).respond(&head.headers, false),
-        Ok((asker, place)) => {
+        Ok((principal, place)) => {
             let (tell, events) = mpsc::channel(4);
-            let (with, asker) = (shared.clone(), asker.clone());
+            let (with, principal) = (shared.clone(), principal.clone());
             tokio::spawn(async move {
                 tokio::select! {
                     _ = stream(&with, place, tell) => {}
-                    () = dismissed(&with, &head, &asker) => {}
+                    () = dismissed(&with, &head, &principal) => {}
                 }
             });
             let mut response =
@@ -214,8 +214,8 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request<Bo
         }
     };
     guard(response.headers_mut(), &shared.next_request_id());
-    if let Ok(asker) = &asker {
-        tell_role(response.headers_mut(), asker);
+    if let Ok(principal) = &principal {
+        tell_role(response.headers_mut(), principal);
     }
     response
 }
@@ -229,8 +229,9 @@ fn place(head: &Head) -> Result<Option<u64>, Problem> {
 }
 
 /// Waits until the client may not listen any more: what it showed to be let in does not count now, or it may see less.
-pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head, asker: &Asker) {
-    let may_as_before = |now: &Asker| now.role == asker.role && now.sees_output >= asker.sees_output;
+pub(super) async fn dismissed(shared: &Arc<Shared>, head: &Head, principal: &Principal) {
+    let may_as_before =
+        |now: &Principal| now.role == principal.role && now.sees_output >= principal.sees_output;
     while admitted(shared, head).await.is_ok_and(|now| may_as_before(&now)) {
         tokio::time::sleep(ADMITTED_EVERY).await;
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use super::gate::Asker;
+use super::auth::Principal;
 use crate::cli::{self, Globals};
 use crate::configuration::Loaded;
 use crate::context::{Client, Context};
@@ -52,7 +52,7 @@ impl Carried {
 }
 
 /// Carries out the words behind the program's name.
-pub(super) fn carry_out(loaded: Loaded, asker: &Asker, words: Vec<OsString>) -> Carried {
+pub(super) fn carry_out(loaded: Loaded, principal: &Principal, words: Vec<OsString>) -> Carried {
     let arguments: Vec<OsString> = std::iter::once("recoveryctl".into()).chain(words).collect();
     match cli::parse(&arguments) {
         Err(error) => {
@@ -60,7 +60,7 @@ pub(super) fn carry_out(loaded: Loaded, asker: &Asker, words: Vec<OsString>) -> 
             Carried { ended, document: Vec::new() }
         }
         Ok((globals, command)) => {
-            let by = (asker, &arguments[1..]);
+            let by = (principal, &arguments[1..]);
             with_context(loaded, globals, command.word(), by, |context| cli::dispatch(context, command))
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn with_context(
     loaded: Loaded,
     globals: Globals,
     word: &'static str,
-    (asker, words): (&Asker, &[OsString]),
+    (principal, words): (&Principal, &[OsString]),
     act: impl FnOnce(&mut Context) -> Result<Ending, CliError>,
 ) -> Carried {
     let (stdout, stderr) = (Kept::default(), Kept::default());
@@ -83,8 +83,8 @@ pub(super) fn with_context(
     };
     let output = Output::remote((true, false, 0), Streams::default(), (false, false), to);
     let interruption = Interruption::remote(Arc::new(AtomicBool::new(false)));
-    let client = Client { input: Box::new(io::empty()), folder: None, sees_output: asker.sees_output };
-    let invoker = asker.invoker(words);
+    let client = Client { input: Box::new(io::empty()), folder: None, sees_output: principal.sees_output };
+    let invoker = principal.invoker(words);
     let mut context = Context::remote(output, interruption, globals, word, invoker, (loaded, client));
     let mut ended = act(&mut context);
     if let Err(failed) = context.output.finish() {

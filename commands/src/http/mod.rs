@@ -9,16 +9,17 @@
 //!
 //! - [`listen`]: where it listens; [`connections`]: each served one request after the other; [`places`]: whose place is
 //!   whose, and when it is over; [`server`]: what all requests share.
-//! - [`gate`]: who asks, and what they may; [`authority`]: for whom a request is, and which site made it.
-//! - [`serving`]: one request from its head to its answer; [`body`]: how much of its body is read; [`reads`]: requests
-//!   that ask the same share an answer that was begun after each of them came; [`kept`]: an answer is given again while
-//!   nothing has changed; [`keyed`]: requests that are sent again.
+//! - [`auth`]: who asks, and what they may; [`authority`]: for whom a request is, and which site made it.
+//! - [`serving`]: one request from its head to its answer; [`body`]: how much of its body is read; [`single_flight`]: requests
+//!   that ask the same share an answer that was begun after each of them came; [`response_cache`]: an answer is given again while
+//!   nothing has changed; [`idempotency`]: requests that are sent again.
 //! - [`command`]: a whole command line, for `--url` and `--socket`; its other end is `remote/`.
 //! - [`page`]: the web dashboard; it asks the same endpoints as everybody else.
 //!
 //! Nothing that touches a disk runs on the threads that serve connections: it runs on a bounded pool.
 
 mod answer;
+mod auth;
 mod authority;
 mod base_path;
 mod body;
@@ -27,9 +28,7 @@ mod connections;
 mod endpoint;
 mod events;
 mod execute;
-mod gate;
-mod kept;
-mod keyed;
+mod idempotency;
 mod listen;
 mod metrics;
 mod openapi;
@@ -37,11 +36,12 @@ mod page;
 mod places;
 mod probes;
 mod problem;
-mod reads;
 mod request;
 mod resources;
+mod response_cache;
 mod server;
 mod serving;
+mod single_flight;
 mod stage;
 mod watched_stream;
 

@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, Request, Response, header};
 use axum::routing::get;
 
 use super::answer::{Answer, guard};
-use super::gate::check_host;
+use super::auth::check_host;
 use super::problem::Problem;
 use super::server::Shared;
 

@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{Answer, guard};
+use super::auth::{Principal, check_host_of_probe};
 use super::endpoint::{Endpoint, Method};
 use super::execute::carry_out;
-use super::gate::{Asker, check_host_of_probe};
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::{admitted, not_made, serve};
@@ -177,7 +177,7 @@ async fn ready(shared: &Arc<Shared>) -> Answer {
         async move { Some(readiness(&with).await) }
     };
     // However many ask, without any token: one look at a time.
-    shared.reads.share("/readyz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
+    shared.single_flight.share("/readyz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
 }
 
 async fn readiness(shared: &Arc<Shared>) -> Answer {
@@ -210,13 +210,13 @@ async fn healthy(shared: &Arc<Shared>) -> Answer {
         let with = with.clone();
         async move { Some(health(&with).await) }
     };
-    shared.reads.share("/healthz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
+    shared.single_flight.share("/healthz".to_owned(), make).await.unwrap_or_else(|| not_made().into())
 }
 
 async fn health(shared: &Arc<Shared>) -> Answer {
     let with = shared.clone();
     let looked = shared.pool.run(move || {
-        let carried = carry_out(with.loaded(), &Asker::probe(), vec!["--json".into(), "health".into()]);
+        let carried = carry_out(with.loaded(), &Principal::probe(), vec!["--json".into(), "health".into()]);
         let status = if matches!(carried.ended, Ok(Ending::Done)) { 200 } else { 503 };
         match &carried.ended {
             Ok(_) => Answer::json(status, carried.document),

@@ -13,16 +13,16 @@ use recovery::state::StateDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::answer::Answer;
+use super::auth::{Principal, not_readable};
 use super::body::Bodies;
 use super::connections::{self, Connections};
 use super::events::Feed;
-use super::gate::{Asker, not_readable};
-use super::kept::KeptAnswers;
 use super::listen::Listeners;
 use super::metrics::{Observed, Traffic};
 use super::places::Places;
 use super::problem::Problem;
-use super::reads::Reads;
+use super::response_cache::ResponseCache;
+use super::single_flight::SingleFlight;
 use super::stage::Stage;
 use crate::configuration::Loaded;
 
@@ -55,9 +55,9 @@ pub(super) struct Shared {
     pub(super) stage: watch::Sender<Stage>,
     pub(super) pool: Pool,
     pub(super) bodies: Bodies,
-    pub(super) reads: Reads<Answer>,
-    token_reads: Reads<Result<Tokens, Problem>>,
-    pub(super) kept: Arc<KeptAnswers>,
+    pub(super) single_flight: SingleFlight<Answer>,
+    token_reads: SingleFlight<Result<Tokens, Problem>>,
+    pub(super) response_cache: Arc<ResponseCache>,
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
     pub(super) observed: Arc<Observed>,
@@ -125,7 +125,7 @@ impl Shared {
     pub(super) fn tell(
         &self,
         id: &str,
-        asker: Option<&Asker>,
+        principal: Option<&Principal>,
         head: &Head,
         path: &'static str,
         status: u16,
@@ -133,7 +133,7 @@ impl Shared {
     ) {
         self.traffic.count(head.method.as_str(), path, status, took);
         if let Some(log) = &self.log {
-            let who = asker.map_or_else(|| "nobody".to_owned(), Asker::name);
+            let who = principal.map_or_else(|| "nobody".to_owned(), Principal::name);
             let target = head.uri.path();
             log(&format!("{id} {who} {} {target} {status} {} ms", head.method, took.as_millis()));
         }
@@ -218,9 +218,9 @@ impl Server {
             stage: watch::Sender::new(Stage::Recovering),
             pool: Pool::new(),
             bodies: Bodies::new(),
-            reads: Reads::new(),
-            token_reads: Reads::new(),
-            kept: Arc::default(),
+            single_flight: SingleFlight::new(),
+            token_reads: SingleFlight::new(),
+            response_cache: Arc::default(),
             feed: Feed::new(Arc::clone(&observed)),
             traffic: Traffic::default(),
             observed,
@@ -266,7 +266,7 @@ impl Server {
     /// Uses another configuration from the next request on.
     pub(crate) fn reload(&self, loaded: Loaded) {
         *self.shared.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
-        self.shared.kept.forget();
+        self.shared.response_cache.forget();
     }
 }
 

@@ -14,10 +14,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::answer::{Answer, guard};
+use super::auth::{Peer, Principal, bearer_of, check_host, shown_token, tell_role, user_at_socket};
 use super::endpoint::{Act, DRY_RUN, Endpoint};
 use super::execute::{Carried, carry_out, with_context};
-use super::gate::{Asker, Peer, bearer_of, check_host, shown_token, tell_role, user_at_socket};
-use super::keyed;
+use super::idempotency;
 use super::places::{Kind, Place};
 use super::problem::Problem;
 use super::request::{Given, Parts, decoded};
@@ -41,39 +41,39 @@ pub(super) async fn serve(
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     let id = shared.next_request_id();
-    let (asker, answer) = match admitted(&shared, &head).await {
-        Ok(asker) => {
-            let answer = answer(&shared, endpoint, &head, body, &asker).await;
-            (Some(asker), answer.unwrap_or_else(Answer::from))
+    let (principal, answer) = match admitted(&shared, &head).await {
+        Ok(principal) => {
+            let answer = answer(&shared, endpoint, &head, body, &principal).await;
+            (Some(principal), answer.unwrap_or_else(Answer::from))
         }
         Err(problem) => (None, problem.into()),
     };
     let mut response = answer.respond(&head.headers, !endpoint.method.changes());
     guard(response.headers_mut(), &id);
-    if let Some(asker) = &asker {
-        tell_role(response.headers_mut(), asker);
+    if let Some(principal) = &principal {
+        tell_role(response.headers_mut(), principal);
     }
     let status = response.status().as_u16();
-    shared.tell(&id, asker.as_ref(), &head, endpoint.path, status, begun.elapsed());
+    shared.tell(&id, principal.as_ref(), &head, endpoint.path, status, begun.elapsed());
     response
 }
 
 /// Who asks, if they may ask anything at all.
-pub(super) async fn admitted(shared: &Arc<Shared>, head: &Head) -> Result<Asker, Problem> {
+pub(super) async fn admitted(shared: &Arc<Shared>, head: &Head) -> Result<Principal, Problem> {
     let peer = head.extensions.get::<Peer>().copied();
     let peer = peer.ok_or_else(|| Problem::new(500, "internal", "internal", "nobody knows who asks"))?;
     check_host(peer, head, &shared.hosts())?;
-    let asker = match peer {
+    let principal = match peer {
         Peer::Socket { uid } => user_at_socket(uid)?,
         Peer::Tcp(_) => {
             let token = shown_token(&head.headers)?;
-            let asker = bearer_of(&shared.tokens().await?, token, peer)?;
-            take_place(head, asker.role)?;
-            asker
+            let principal = bearer_of(&shared.tokens().await?, token, peer)?;
+            take_place(head, principal.role)?;
+            principal
         }
     };
-    let sees_output = shared.shows_output_to(asker.role);
-    Ok(asker.seeing_output(sees_output))
+    let sees_output = shared.shows_output_to(principal.role);
+    Ok(principal.seeing_output(sees_output))
 }
 
 /// The connection is from now on one of those that have shown this role's token.
@@ -96,14 +96,14 @@ async fn answer(
     endpoint: &'static Endpoint,
     head: &Head,
     body: Body,
-    asker: &Asker,
+    principal: &Principal,
 ) -> Result<Answer, Problem> {
-    if endpoint.method.changes() && asker.role == Role::Viewer {
+    if endpoint.method.changes() && principal.role == Role::Viewer {
         let detail = "the viewer's token is for looking";
         return Err(Problem::new(403, "not-authorised", "not authorised", detail)
             .next("show the token in daemon/admin.token"));
     }
-    if endpoint.shows_output && !asker.sees_output {
+    if endpoint.shows_output && !principal.sees_output {
         return Err(Problem::of(&output_withheld(), None));
     }
     let whole = if endpoint.method.changes() { Some(shared.bodies.whole(body).await?) } else { None };
@@ -118,9 +118,9 @@ async fn answer(
                 .retry_after(1)
                 .next("recoveryctl recovery phases"));
         }
-        write(shared, endpoint, head, (given, body), asker).await
+        write(shared, endpoint, head, (given, body), principal).await
     } else {
-        look(shared, endpoint, head, given, asker).await
+        look(shared, endpoint, head, given, principal).await
     }
 }
 
@@ -137,29 +137,29 @@ async fn look(
     endpoint: &'static Endpoint,
     head: &Head,
     given: Given,
-    asker: &Asker,
+    principal: &Principal,
 ) -> Result<Answer, Problem> {
     let asked = head.uri.path_and_query().map_or("", |p| p.as_str());
     // Who sees less shares no answer with those who see more.
-    let question = format!("{} {asked}", asker.sees_output);
+    let question = format!("{} {asked}", principal.sees_output);
     let Act::Command(words) = endpoint.act else { return Err(not_made()) };
     let line = given.command_line(endpoint, words);
-    let (with, asker) = (shared.clone(), asker.clone());
+    let (with, principal) = (shared.clone(), principal.clone());
     let make = move || {
-        let (with, asker, line) = (with.clone(), asker.clone(), line.clone());
+        let (with, principal, line) = (with.clone(), principal.clone(), line.clone());
         let looked = async move {
             let shared = with.clone();
             let of = with.clone();
-            let make = move || answer_of(carry_out(of.loaded(), &asker, line.clone()), 200).tagged();
+            let make = move || answer_of(carry_out(of.loaded(), &principal, line.clone()), 200).tagged();
             let look = move || match endpoint.is_kept {
-                true => with.kept.answer(&with.dir, endpoint.path, make),
+                true => with.response_cache.answer(&with.dir, endpoint.path, make),
                 false => make(),
             };
             shared.pool.run(look).await
         };
         async move { looked.await.ok() }
     };
-    let answer = shared.reads.share(question, make).await.ok_or_else(not_made)?;
+    let answer = shared.single_flight.share(question, make).await.ok_or_else(not_made)?;
     Ok(match wants_text(head) && endpoint.path.ends_with("/output") {
         true => output_alone(answer),
         false => answer,
@@ -185,18 +185,18 @@ async fn write(
     endpoint: &'static Endpoint,
     head: &Head,
     (given, body): (Given, Bytes),
-    asker: &Asker,
+    principal: &Principal,
 ) -> Result<Answer, Problem> {
     let key = head.headers.get("idempotency-key").map(|value| value.to_str().map(str::to_owned));
     let key = match key {
-        Some(Ok(key)) if keyed::is_key(&key) => Some(key),
+        Some(Ok(key)) if idempotency::is_key(&key) => Some(key),
         Some(_) => {
-            let detail = format!("an Idempotency-Key has 1 to {} visible characters", keyed::LONGEST);
+            let detail = format!("an Idempotency-Key has 1 to {} visible characters", idempotency::LONGEST);
             return Err(Problem::invalid(detail));
         }
         None => None,
     };
-    let (with, asker) = (shared.clone(), asker.clone());
+    let (with, principal) = (shared.clone(), principal.clone());
     let target = format!("{} {}", head.method, head.uri);
     let carried = shared.pool.run_write(move || {
         let loaded = with.loaded();
@@ -204,9 +204,10 @@ async fn write(
         // What is written from here on would go into another directory than the one that was asked.
         with.dir.disk.check_its_home().map_err(|e| Problem::of(&CliError::from(e), None))?;
         let book = with.book()?;
-        let write = Write { dir: &with.dir, loaded, asker: &asker, endpoint, given, body, book, target };
+        let write =
+            Write { dir: &with.dir, loaded, principal: &principal, endpoint, given, body, book, target };
         Ok(match key.filter(|_| !dry_run) {
-            Some(key) => keyed::carry_out(&write, &key),
+            Some(key) => idempotency::carry_out(&write, &key),
             None => write.carry_out(),
         })
     });
@@ -218,7 +219,7 @@ async fn write(
 pub(super) struct Write<'a> {
     pub(super) dir: &'a StateDir,
     loaded: Loaded,
-    asker: &'a Asker,
+    principal: &'a Principal,
     pub(super) endpoint: &'static Endpoint,
     pub(super) given: Given,
     body: Bytes,
@@ -230,7 +231,7 @@ impl Write<'_> {
     /// What makes two requests the same: who may do it, method, path, query, body.
     pub(super) fn identity(&self) -> Vec<u8> {
         let mut digest = Sha256::new();
-        for part in [self.asker.role.as_str().as_bytes(), self.target.as_bytes(), &self.body] {
+        for part in [self.principal.role.as_str().as_bytes(), self.target.as_bytes(), &self.body] {
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }
@@ -248,7 +249,7 @@ impl Write<'_> {
     pub(super) fn command(&self) -> Answer {
         let Act::Command(words) = self.endpoint.act else { return not_made().into() };
         let line = self.given.command_line(self.endpoint, words);
-        answer_of(carry_out(self.loaded.clone(), self.asker, line), 200)
+        answer_of(carry_out(self.loaded.clone(), self.principal, line), 200)
     }
 
     /// A job enters the queue.
@@ -267,9 +268,10 @@ impl Write<'_> {
         };
         // The command itself may hold secrets: the trail gets the words that make it, not what it is.
         let words = ["submit".into()];
-        let carried = with_context(self.loaded.clone(), globals, "submit", (self.asker, &words), |context| {
-            submit_json(context, &body, pinned, may_be_in)
-        });
+        let carried =
+            with_context(self.loaded.clone(), globals, "submit", (self.principal, &words), |context| {
+                submit_json(context, &body, pinned, may_be_in)
+            });
         let made = if self.given.is_on(DRY_RUN) { 200 } else { 201 };
         let members = carried.members();
         let mut answer = answer_of(carried, made);

@@ -15,8 +15,8 @@ use super::render::render;
 use super::stage::Stage;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
-use crate::live::{self, FullScreen};
-use crate::working::{cancellable, recovery_settings};
+use crate::settings::{cancellable, recovery_settings};
+use crate::tui_recovery::{self, FullScreen};
 
 /// See a real crash and a real recovery, in a temporary directory that is removed afterwards
 ///
@@ -144,7 +144,7 @@ fn recover(context: &mut Context, stage: &Stage, facts: &mut Facts, tui: bool) -
     let scanning = OrphanSettings::new(actor);
     let full_screen = tui.then(|| FullScreen { settings, scanning, interruption: interruption.clone() });
     let (record, queue) = cancellable(&interruption, &cancel, || {
-        live::run(&mut context.output, &stage.dir, recovery, options, full_screen)
+        tui_recovery::run(&mut context.output, &stage.dir, recovery, options, full_screen)
     })?;
     if let Some(interrupted) = interruption.requested() {
         return Err(interrupted);

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::cast::{COUNT_TO, COUNTED_BEFORE, LOCK_HOLDER, LOCKED_REPOSITORY, Role, WORKERS};
 use crate::configuration::our_variables;
 use crate::error::{CliError, ErrorKind};
-use crate::hidden::own_program;
+use crate::internal::own_program;
 use crate::interruption::Interruption;
 
 /// After this long the demonstration gives up: something does not happen at all.

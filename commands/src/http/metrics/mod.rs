@@ -16,8 +16,8 @@ use axum::http::{Request, Response};
 use serde_json::Value;
 
 use super::answer::{Answer, guard};
+use super::auth::Principal;
 use super::execute::carry_out;
-use super::gate::Asker;
 use super::server::Shared;
 use super::serving::admitted;
 
@@ -61,10 +61,11 @@ impl Traffic {
 pub(super) async fn serve(Extract(shared): Extract<Arc<Shared>>, request: Request<Body>) -> Response<Body> {
     let (head, _) = request.into_parts();
     let answer = match admitted(&shared, &head).await {
-        Ok(asker) => {
+        Ok(principal) => {
             let with = shared.clone();
             let former = head.uri.query().is_some_and(|query| query.split('&').any(|p| p == "former=true"));
-            let made = shared.pool.run(move || Answer::text(200, TEXT, exposition(&with, &asker, former)));
+            let made =
+                shared.pool.run(move || Answer::text(200, TEXT, exposition(&with, &principal, former)));
             made.await.unwrap_or_else(Answer::from)
         }
         Err(problem) => problem.into(),
@@ -81,10 +82,10 @@ const FORMER: &[(&[&str], &str)] = &[
     (&["recovery", "metrics"], "recovery"),
 ];
 
-fn exposition(shared: &Shared, asker: &Asker, former: bool) -> String {
+fn exposition(shared: &Shared, principal: &Principal, former: bool) -> String {
     let report = |words: &[&str]| {
         let line = std::iter::once("--json").chain(words.iter().copied()).map(Into::into).collect();
-        carry_out(shared.loaded(), asker, line).members().map(Value::Object)
+        carry_out(shared.loaded(), principal, line).members().map(Value::Object)
     };
     let mut text = Text::default();
     figures::write(&mut text, &shared.dir, &report);

@@ -119,7 +119,7 @@ fn all_headers() -> Value {
             "schema": { "type": "string", "enum": ["true"] },
         },
         "Recoveryctl-Role": {
-            "description": "As what the asker was admitted; not there when nobody was",
+            "description": "As what the principal was admitted; not there when nobody was",
             "schema": { "type": "string", "enum": ["admin", "viewer"] },
         },
         "Retry-After": {

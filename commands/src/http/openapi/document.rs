@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{Schemas, components};
-use super::beside;
+use super::fixed_routes;
 use super::job::job_request;
 use super::operation::operation;
 use crate::http::resources;
@@ -19,7 +19,7 @@ pub(in crate::http) fn description() -> Value {
             .collect();
         paths.insert(path.to_owned(), operations.into());
     }
-    for (path, operation) in beside::operations(&mut schemas) {
+    for (path, operation) in fixed_routes::operations(&mut schemas) {
         paths.insert(path.to_owned(), json!({ "get": operation }));
     }
     let mut components = components(schemas);

@@ -11,8 +11,8 @@
 //! `docs/openapi.json` is the snapshot; `tests/http/described.rs` holds real answers against it.
 
 mod answer;
-mod beside;
 mod document;
+mod fixed_routes;
 mod job;
 mod operation;
 mod request;

@@ -22,7 +22,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         &["recovery", "dashboard"],
         "Everything at once, of one moment",
     )
-    .kept(),
+    .cached(),
     get::<RecoveryMetrics>(
         "/api/admin/recovery/metrics",
         &["recovery", "metrics"],

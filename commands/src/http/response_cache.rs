@@ -23,7 +23,7 @@ const LONGEST_MEANWHILE: Duration = Duration::from_secs(3);
 /// From this age on another one is made beside, so that nobody waits for it.
 const FRESH: Duration = Duration::from_millis(400);
 
-struct Kept {
+struct CachedResponse {
     answer: Answer,
     mark: Mark,
     made: Instant,
@@ -31,18 +31,18 @@ struct Kept {
 
 /// The last answer of each endpoint that keeps one, by its path.
 #[derive(Default)]
-pub(super) struct KeptAnswers {
-    answers: Mutex<HashMap<&'static str, Kept>>,
+pub(super) struct ResponseCache {
+    answers: Mutex<HashMap<&'static str, CachedResponse>>,
     /// Those of which another one is being made beside.
     renewing: Mutex<HashSet<&'static str>>,
     /// Counts the configurations: an answer by an earlier one is not kept.
     configurations: AtomicU64,
 }
 
-impl KeptAnswers {
+impl ResponseCache {
     /// The one that is kept, or a new one. Touches the disk.
     pub(super) fn answer(
-        self: &Arc<KeptAnswers>,
+        self: &Arc<ResponseCache>,
         dir: &StateDir,
         path: &'static str,
         make: impl Fn() -> Answer + Send + 'static,
@@ -70,7 +70,7 @@ impl KeptAnswers {
         let is_current = self.configurations.load(Ordering::SeqCst) == configuration;
         // What changed a moment ago may change again without another mark.
         if answer.status == 200 && mark.is_settled() && is_current {
-            answers.insert(path, Kept { answer: answer.clone(), mark, made });
+            answers.insert(path, CachedResponse { answer: answer.clone(), mark, made });
         }
         answer
     }
@@ -93,7 +93,7 @@ impl KeptAnswers {
 }
 
 /// Says so at its end, also when making the answer broke off.
-struct Renewed<'a>(&'a KeptAnswers, &'static str);
+struct Renewed<'a>(&'a ResponseCache, &'static str);
 
 impl Drop for Renewed<'_> {
     fn drop(&mut self) {
@@ -120,7 +120,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir =
             StateDir::open_or_create(&folder.path().join("state"), Disk::real(), Clock::system()).unwrap();
-        let (kept, made) = (Arc::new(KeptAnswers::default()), Arc::new(AtomicU32::new(0)));
+        let (kept, made) = (Arc::new(ResponseCache::default()), Arc::new(AtomicU32::new(0)));
         let ask = || {
             let made = made.clone();
             let number = move || made.fetch_add(1, Ordering::SeqCst).to_string();

@@ -20,7 +20,7 @@ use recovery::webhooks;
 pub(crate) use self::delivery_settings::delivering;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::hidden::{keeper_command, supervisor_command};
+use crate::internal::{keeper_command, supervisor_command};
 use crate::interruption::Interruption;
 use crate::surroundings::environment_of_jobs;
 
@@ -42,7 +42,7 @@ pub(crate) fn judging(context: &mut Context) -> Result<RecoverSettings, CliError
         blame: recovery::jobs::Blame::default(),
         requeue: RequeuePauses { first: jobs.requeue_pause, longest: jobs.requeue_pause_max },
         keeper: keeper_command(jobs.output_limit),
-        keep: crate::cleaning::keep_rules(settings),
+        keep: crate::cleanup_wiring::keep_rules(settings),
     })
 }
 

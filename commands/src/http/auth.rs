@@ -39,22 +39,22 @@ impl Peer {
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(super) struct Asker {
+pub(super) struct Principal {
     pub(super) role: Role,
     /// Whether what jobs print is shown.
     pub(super) sees_output: bool,
     peer: Peer,
 }
 
-impl Asker {
+impl Principal {
     /// A probe, which shows no token and is told next to nothing.
-    pub(super) fn probe() -> Asker {
+    pub(super) fn probe() -> Principal {
         let peer = Peer::Socket { uid: rustix::process::geteuid().as_raw() };
-        Asker { role: Role::Viewer, sees_output: false, peer }
+        Principal { role: Role::Viewer, sees_output: false, peer }
     }
 
-    pub(super) fn seeing_output(self, sees_output: bool) -> Asker {
-        Asker { sees_output, ..self }
+    pub(super) fn seeing_output(self, sees_output: bool) -> Principal {
+        Principal { sees_output, ..self }
     }
 
     /// As the audit trail names it.
@@ -80,18 +80,18 @@ impl Asker {
 ///
 /// # Errors
 /// 401 for one that is not valid.
-pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Asker, Problem> {
+pub(super) fn bearer_of(tokens: &Tokens, token: &str, peer: Peer) -> Result<Principal, Problem> {
     let role = tokens.role_of(token).ok_or_else(|| unauthorised("the token is not valid"))?;
-    Ok(Asker { role, sees_output: role == Role::Admin, peer })
+    Ok(Principal { role, sees_output: role == Role::Admin, peer })
 }
 
 /// Who asks over the socket.
 ///
 /// # Errors
 /// 403 for another user's process.
-pub(super) fn user_at_socket(uid: u32) -> Result<Asker, Problem> {
+pub(super) fn user_at_socket(uid: u32) -> Result<Principal, Problem> {
     if uid == 0 || uid == rustix::process::geteuid().as_raw() {
-        return Ok(Asker { role: Role::Admin, sees_output: true, peer: Peer::Socket { uid } });
+        return Ok(Principal { role: Role::Admin, sees_output: true, peer: Peer::Socket { uid } });
     }
     let detail = format!("the socket is for the daemon's own user, not for user {uid}");
     Err(Problem::new(403, "not-authorised", "not authorised", detail))
@@ -141,8 +141,8 @@ pub(super) fn check_host_of_probe(head: &Head, names: &[String]) -> Result<(), P
 }
 
 /// Tells who asked what they are: the dashboard offers no changes to whom they would be refused.
-pub(super) fn tell_role(headers: &mut HeaderMap, asker: &Asker) {
-    headers.insert("recoveryctl-role", HeaderValue::from_static(asker.role.as_str()));
+pub(super) fn tell_role(headers: &mut HeaderMap, principal: &Principal) {
+    headers.insert("recoveryctl-role", HeaderValue::from_static(principal.role.as_str()));
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 /// Shows control characters as text. Works on bytes, so that a character may come in two parts.
 #[derive(Debug, Default)]
-pub(crate) struct Shield {
+pub(crate) struct ControlCharEscaper {
     /// The last byte was the first of a character that may be a control character (U+0080 to U+009F).
     pending: bool,
 }
 
-impl Shield {
+impl ControlCharEscaper {
     /// The bytes as a terminal may have them: line feeds, tabs and carriage returns stay, other control
     /// characters are written as `\x1b`.
     pub(crate) fn shown(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -41,17 +41,17 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
-        let mut shield = Shield::default();
-        assert_eq!(shield.shown(b"a\x1b[31mb\n\tc\r\x07\x7f"), b"a\\x1b[31mb\n\tc\r\\x07\\x7f");
-        assert_eq!(shield.shown("é ¢ 日\u{9b}x".as_bytes()), "é ¢ 日\\x9bx".as_bytes());
+        let mut escaper = ControlCharEscaper::default();
+        assert_eq!(escaper.shown(b"a\x1b[31mb\n\tc\r\x07\x7f"), b"a\\x1b[31mb\n\tc\r\\x07\\x7f");
+        assert_eq!(escaper.shown("é ¢ 日\u{9b}x".as_bytes()), "é ¢ 日\\x9bx".as_bytes());
     }
 
     #[test]
     fn a_character_in_two_parts_is_one() {
         for (text, expected) in [("\u{9b}", "\\x9b"), ("¢", "¢")] {
-            let mut shield = Shield::default();
-            let mut shown = shield.shown(&text.as_bytes()[..1]);
-            shown.extend(shield.shown(&text.as_bytes()[1..]));
+            let mut escaper = ControlCharEscaper::default();
+            let mut shown = escaper.shown(&text.as_bytes()[..1]);
+            shown.extend(escaper.shown(&text.as_bytes()[1..]));
             assert_eq!(shown, expected.as_bytes());
         }
     }

@@ -14,13 +14,13 @@ type Waiting<T> = HashMap<String, Vec<oneshot::Sender<T>>>;
 
 /// The answers that are being made.
 #[derive(Debug)]
-pub(super) struct Reads<T> {
+pub(super) struct SingleFlight<T> {
     waiting: Arc<Mutex<Waiting<T>>>,
 }
 
-impl<T: Clone + Send + 'static> Reads<T> {
-    pub(super) fn new() -> Reads<T> {
-        Reads { waiting: Arc::default() }
+impl<T: Clone + Send + 'static> SingleFlight<T> {
+    pub(super) fn new() -> SingleFlight<T> {
+        SingleFlight { waiting: Arc::default() }
     }
 
     /// The answer to a question; `make` makes one, away from the threads that serve connections. `None` when it
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn who_comes_during_an_answer_gets_the_next_one() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let (made, reads) = (Arc::new(AtomicU32::new(0)), Arc::new(Reads::<u32>::new()));
+        let (made, reads) = (Arc::new(AtomicU32::new(0)), Arc::new(SingleFlight::<u32>::new()));
         let (gate_open, gate) = tokio::sync::watch::channel(false);
         let ask = |made: Arc<AtomicU32>, gate: tokio::sync::watch::Receiver<bool>| {
             let reads = reads.clone();
