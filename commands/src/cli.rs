@@ -1,11 +1,10 @@
 //! The command line: global flags, the commands, and the match that runs them.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapKind;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::audit::{AuditArgs, cmd_audit};
 use crate::command::cleanup::{CleanupArgs, cmd_cleanup};
@@ -19,7 +18,8 @@ use crate::command::health::{HealthArgs, cmd_health, plugin_line};
 use crate::command::import::{ImportArgs, cmd_import};
 use crate::command::init::{InitArgs, cmd_init};
 use crate::command::jobs::{JobsArgs, cmd_jobs};
-use crate::command::lock::{LockArgs, cmd_lock};
+use crate::command::locks::lock::{LockArgs, cmd_lock};
+use crate::command::locks::release::{ReleaseArgs, cmd_release};
 use crate::command::locks::{LocksArgs, cmd_locks};
 use crate::command::man::{ManArgs, cmd_man};
 use crate::command::openapi::{OpenapiArgs, cmd_openapi};
@@ -27,7 +27,6 @@ use crate::command::orphans::{OrphansArgs, cmd_orphans};
 use crate::command::queue::{QueueArgs, cmd_queue};
 use crate::command::recover::{RecoverArgs, cmd_recover};
 use crate::command::recovery::{RecoveryArgs, cmd_recovery};
-use crate::command::release::{ReleaseArgs, cmd_release};
 use crate::command::repair::{RepairArgs, cmd_repair};
 use crate::command::resume::{ResumeArgs, cmd_resume};
 use crate::command::retry::{RetryArgs, cmd_retry};
@@ -44,6 +43,7 @@ use crate::command::why::{WhyArgs, cmd_why};
 use crate::command::work::{RunArgs, WorkArgs, cmd_run, cmd_work};
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind, status_table};
+use crate::globals::Globals;
 use crate::interruption::Interruption;
 use crate::output::Output;
 use crate::paint::ColorChoice;
@@ -60,59 +60,6 @@ pub(crate) struct Cli {
     globals: Globals,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Flags of every command, before or after its word.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Globals {
-    /// The state directory [env: RECOVERYCTL_STATE_DIR]
-    ///
-    /// Without it: the configured one, else /var/lib/recoveryctl for root and the XDG state folder
-    /// (~/.local/state/recoveryctl) otherwise.
-    #[arg(long, global = true, value_name = "DIR")]
-    pub(crate) state_dir: Option<PathBuf>,
-    /// The configuration file [env: RECOVERYCTL_CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Print exactly one JSON document
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Print results and errors only
-    #[arg(short, long, global = true)]
-    pub(crate) quiet: bool,
-    /// Tell more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-    /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
-    pub(crate) color: ColorChoice,
-    /// Answer yes to every question
-    #[arg(long, global = true)]
-    pub(crate) yes: bool,
-    /// Show what would be done and change nothing
-    #[arg(long, global = true)]
-    pub(crate) dry_run: bool,
-    /// Why it is done, for the audit trail
-    #[arg(long, global = true, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    /// Ask the daemon at this address, http://HOST:PORT, instead of the state directory
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "socket")]
-    pub(crate) url: Option<String>,
-    /// Ask the daemon behind this unix socket instead of the state directory
-    #[arg(long, global = true, value_name = "PATH")]
-    pub(crate) socket: Option<PathBuf>,
-    /// With --url: the file that holds the token to show
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// How long to wait for a lock, such as 30s [default: 10s]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = duration_text)]
-    pub(crate) lock_wait: Option<String>,
-}
-
-/// Checked here for the message of a wrong flag, read with the other layers.
-fn duration_text(text: &str) -> Result<String, recovery::state::BadUnit> {
-    recovery::state::parse_duration(text).map(|_| text.to_owned())
 }
 
 #[derive(Debug, Subcommand)]

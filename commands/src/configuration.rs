@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use recovery::state::config::{Configuration, ENVIRONMENT_PREFIX};
 use recovery::state::{check_file, check_way};
 
-use crate::cli::Globals;
 use crate::error::{CliError, ErrorKind, exposed};
+use crate::globals::Globals;
 
 /// The configuration, and the file that it was read from.
 #[derive(Debug, Clone)]

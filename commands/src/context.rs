@@ -15,9 +15,9 @@ use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
 
 use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
-use crate::cli::Globals;
 use crate::configuration::{self, Loaded, Reader};
 use crate::error::{CliError, ErrorKind};
+use crate::globals::Globals;
 use crate::interruption::Interruption;
 use crate::output::Output;
 

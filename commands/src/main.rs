@@ -5,8 +5,6 @@
 //! [`output::Output::report`], and returns an [`error::Ending`] or a [`error::CliError`], which the edge
 //! turns into an exit status.
 
-#![allow(dead_code)] // The frame offers more than each command takes.
-
 mod absent;
 mod actor;
 mod cleanup_wiring;
@@ -18,6 +16,7 @@ mod control_chars;
 mod dashboard;
 mod descriptors;
 mod error;
+mod globals;
 mod history;
 mod host_end;
 mod http;

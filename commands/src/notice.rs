@@ -80,11 +80,6 @@ impl Notice {
         tell(&state);
     }
 
-    /// How it stands.
-    pub(crate) fn status(&self, status: &str) {
-        tell(&[NotifyState::Status(status)]);
-    }
-
     /// Called by the loop that works, in every round: so a loop that hangs is noticed.
     pub(crate) fn turned(&self) {
         if let Some(turns) = &self.turns {

@@ -154,11 +154,6 @@ impl Output {
         self.streams.are_remote
     }
 
-    /// Whether the result's document was written.
-    pub(crate) fn has_document(&self) -> bool {
-        self.document_printed
-    }
-
     /// Whether nobody reads the results any more: the other end of the pipe is closed, the terminal is lost. Found
     /// out without writing, so that a command that waits can end then. A file always has a reader.
     pub(crate) fn reader_is_gone(&self) -> bool {
@@ -254,13 +249,6 @@ impl Output {
     pub(crate) fn note(&mut self, line: &str) {
         if !self.quiet {
             self.stderr_line(&printable(line));
-        }
-    }
-
-    /// A line for those who gave `-v`.
-    pub(crate) fn detail(&mut self, line: &str) {
-        if self.verbose > 0 {
-            self.note(line);
         }
     }
 

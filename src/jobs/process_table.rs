@@ -138,11 +138,6 @@ impl ProcessTable {
         ProcessTable::default()
     }
 
-    /// Whether the scan was made.
-    pub fn was_scanned(&self) -> bool {
-        self.scan.get().is_some()
-    }
-
     /// The real name of a state directory; found out once for all its jobs.
     pub(crate) fn real_root(&self, root: &Path) -> PathBuf {
         let (named, real) = self.real_root.get_or_init(|| (root.to_owned(), real_name(root)));

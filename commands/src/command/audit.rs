@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::report::audit::{AuditEntry, AuditFilter, AuditReport};
 use recovery::state::{Timestamp, parse_duration};
 
-use super::jobs::PageArgs;
+use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::paint::Tone;

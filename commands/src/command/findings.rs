@@ -13,9 +13,9 @@ use recovery::state::{StateDir, parse_duration};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::job_ids::{NotUnique, unique};
-use super::jobs::PageArgs;
-use super::status::status_of;
+use crate::command::jobs::ids::{NotUnique, unique};
+use crate::command::page::PageArgs;
+use crate::command::status::status_of;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 

@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::report::health::Health;
 use recovery::report::status::State;
 
-use super::status::{ending, status_of};
+use crate::command::status::{ending, status_of};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 

@@ -7,8 +7,8 @@ use recovery::report::recovery::{Phases, RecoveryHistory, RecoveryMetrics};
 use recovery::startup::StartedBy;
 use recovery::state::{StateDir, Timestamp, human};
 
-use super::jobs::PageArgs;
-use super::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
+use crate::command::page::PageArgs;
+use crate::command::status::{StatusArgs, cmd_status, daemon_of, ending, gathered, render as render_status};
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::history::{last_recovery, past_recoveries};

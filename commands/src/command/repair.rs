@@ -11,7 +11,7 @@ use recovery::state::{StateDir, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::job_ids::no_such_job;
+use crate::command::jobs::ids::no_such_job;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::paint::Tone;

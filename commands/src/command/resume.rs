@@ -6,7 +6,7 @@ use recovery::queue::{JobId, Queue, QueueState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::job_ids::find_to_change;
+use crate::command::jobs::ids::find_to_change;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorDocument, ErrorKind};
 use crate::settings::judging;

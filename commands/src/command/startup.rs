@@ -10,7 +10,7 @@ use recovery::state::{Timestamp, human};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::jobs::PageArgs;
+use crate::command::page::PageArgs;
 use crate::context::Context;
 use crate::error::{CliError, Ending};
 use crate::history::{last_recovery, past_recoveries};

@@ -12,8 +12,8 @@ use recovery::startup::{StartedBy, safe_mode};
 use recovery::state::{StateDir, Timestamp, human};
 use serde::Serialize;
 
-use super::job_ids::find_to_change;
-use super::recover::ending;
+use crate::command::jobs::ids::find_to_change;
+use crate::command::recover::ending;
 use crate::context::Context;
 use crate::error::{CliError, Ending, ErrorKind};
 use crate::leave_job::{Server, leave_job};

@@ -30,9 +30,10 @@ use super::events::{RaisedAtTheEnd, Received, dismissed};
 use super::problem::Problem;
 use super::server::Shared;
 use super::serving::admitted;
-use crate::cli::{self, Command, Globals};
+use crate::cli::{self, Command};
 use crate::context::{Client, Context};
 use crate::error::{CliError, ErrorKind};
+use crate::globals::Globals;
 use crate::interruption::Interruption;
 use crate::output::{Output, RemoteStreams, Streams};
 

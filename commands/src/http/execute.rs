@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::auth::Principal;
-use crate::cli::{self, Globals};
+use crate::cli;
 use crate::configuration::Loaded;
 use crate::context::{Client, Context};
 use crate::error::{CliError, Ending};
+use crate::globals::Globals;
 use crate::interruption::Interruption;
 use crate::output::{Output, RemoteStreams, Streams};
 

@@ -24,7 +24,7 @@ use super::request::{Given, Parts, decoded};
 use super::server::Shared;
 use super::stage::recovered;
 use crate::cli;
-use crate::command::jobs_output::output_withheld;
+use crate::command::jobs::output::output_withheld;
 use crate::command::submit::submit_json;
 use crate::configuration::Loaded;
 use crate::error::CliError;

@@ -11,8 +11,9 @@ use recovery::state::{check_file, check_way, human};
 use serde_json::Value;
 
 use super::connect::{Target, next_part};
-use crate::cli::{Command, Globals};
+use crate::cli::Command;
 use crate::error::{CliError, ErrorKind, exposed};
+use crate::globals::Globals;
 use crate::http::frames::{CommandRequest, QUESTION, STATUS, STDERR, STDOUT};
 use crate::output::Output;
 

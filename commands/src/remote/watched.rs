@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::connect::{Target, next_part};
 use super::forward::{refused, target};
-use crate::cli::Globals;
 use crate::error::{CliError, ErrorKind};
+use crate::globals::Globals;
 
 /// How long the daemon may take until it answers, and between two parts of its answer.
 const ANSWER_TIME: Duration = Duration::from_secs(15);

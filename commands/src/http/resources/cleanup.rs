@@ -4,8 +4,8 @@ use recovery::archive::Archive;
 use recovery::report::cleanup::{ArchiveList, CleanupList, CleanupState, CompletedList};
 
 use crate::command::cleanup::StartReport;
-use crate::command::cleanup_archive::{PrunedReport, RestoredReport};
-use crate::command::retry_cleanup::RetryCleanupReport;
+use crate::command::cleanup::archive::{PrunedReport, RestoredReport};
+use crate::command::retry::cleanup::RetryCleanupReport;
 use crate::http::endpoint::{Endpoint, Shape, To, get, member, part, post, required};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[

@@ -6,8 +6,8 @@ use recovery::report::jobs::{JobDetail, JobList};
 use recovery::report::reattachment::JobsStatus;
 use recovery::report::sentinels::Sentinels;
 
-use crate::command::jobs_cancel::CancelReport;
-use crate::command::jobs_output::OutputReport;
+use crate::command::jobs::cancel::CancelReport;
+use crate::command::jobs::output::OutputReport;
 use crate::command::resume::ResumeAnswer;
 use crate::command::submit::SubmitReport;
 use crate::http::endpoint::{Act, Endpoint, Shape, To, get, member, part, post, query, required};

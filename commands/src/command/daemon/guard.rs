@@ -1,0 +1,88 @@
+//! Sees to it that SIGTERM is obeyed whatever the daemon's loop does. Every file is safe at every instruction, and
+//! jobs are their supervisors': a daemon that hangs may end at any moment.
+
+use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use recovery::startup::TurnWriter;
+use recovery::state::{StateDir, human};
+
+use crate::command::daemon::stderr::tell;
+use crate::error::{CliError, ErrorKind};
+use crate::interruption::Interruption;
+
+/// A loop that was told to end and has not turned for so long hangs. Less than TimeoutStopSec of the unit.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So many threads a daemon has at its start.
+const THREADS: usize = 8;
+
+/// Told of every turn of the loop.
+pub(crate) struct Guard {
+    begun: Instant,
+    /// Milliseconds from `begun` to the last turn.
+    turned: Arc<AtomicU64>,
+    writer: Option<TurnWriter>,
+}
+
+impl Guard {
+    /// Begins to watch.
+    pub(crate) fn start(dir: &StateDir, interruption: &Interruption) -> Result<Guard, CliError> {
+        let no_threads = |e: std::io::Error| {
+            let error = CliError::new(ErrorKind::Failed, format!("cannot make the threads of a daemon: {e}"));
+            error
+                .code("no-threads")
+                .hint("raise the limit of processes (ulimit -u, TasksMax) and start it again")
+        };
+        try_threads().map_err(no_threads)?;
+        let (begun, turned) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        let (watched, interruption) = (turned.clone(), interruption.clone());
+        let watch = move || watch(begun, &watched, &interruption);
+        std::thread::Builder::new().name("guard".to_owned()).spawn(watch).map_err(no_threads)?;
+        // A disk that refuses is told by others; then others cannot tell that this daemon hangs.
+        Ok(Guard { begun, turned, writer: TurnWriter::open(dir).ok() })
+    }
+
+    /// The loop, or a recovery, gets on.
+    pub(crate) fn turned(&self) {
+        self.turned.store(millis(self.begun.elapsed()), Ordering::Relaxed);
+        if let Some(writer) = &self.writer {
+            writer.turned();
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn watch(begun: Instant, turned: &AtomicU64, interruption: &Interruption) {
+    let mut asked: Option<Instant> = None;
+    loop {
+        std::thread::sleep(LOOK_EVERY);
+        if interruption.signal().is_none() {
+            continue;
+        }
+        let asked = *asked.get_or_insert_with(Instant::now);
+        let last = begun + Duration::from_millis(turned.load(Ordering::Relaxed));
+        if last.max(asked).elapsed() >= PATIENCE {
+            tell(&format!("ended by force: told to end, and nothing moved for {}", human::span(PATIENCE)));
+            exit(i32::from(ErrorKind::Failed.status()));
+        }
+    }
+}
+
+/// Makes as many threads at once as a daemon will need, and lets them go.
+fn try_threads() -> std::io::Result<()> {
+    let gate = std::sync::RwLock::new(());
+    let held = gate.write();
+    std::thread::scope(|scope| {
+        let wait = || drop(gate.read());
+        let one = |_| std::thread::Builder::new().spawn_scoped(scope, wait).map(drop);
+        let made = (0..THREADS).try_for_each(one);
+        drop(held);
+        made
+    })
+}

@@ -1,0 +1,136 @@
+//! SIGHUP: the daemon reads its configuration anew. Requests are answered by it from then on, and what works is given
+//! it with its next round; which keys have changed, and which of them count only after a restart, is told in the
+//! daemon's log and in the audit trail. A configuration that cannot be used is told, and the old one kept.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use recovery::audit::{self, Entry};
+use recovery::daemon::Rules;
+use recovery::queue::Actor;
+use recovery::state::StateDir;
+
+use crate::command::daemon::rules::rules;
+use crate::command::daemon::stderr::tell;
+use crate::configuration::{self, Loaded, Reader};
+use crate::context::Context;
+use crate::error::{CliError, ErrorKind};
+use crate::globals::Globals;
+use crate::http::Server;
+use crate::interruption::Interruption;
+use crate::output::{Output, RemoteStreams, Streams};
+
+/// What a daemon has taken hold of when it comes up: its folder, its address, how its queue's log is written.
+const AT_START: &[&str] = &["state_dir", "lock_wait", "daemon.listen", "queue.segment_bytes"];
+
+/// The signal, and what it led to.
+pub(crate) struct Hangup {
+    came: Arc<AtomicBool>,
+    globals: Globals,
+    interruption: Interruption,
+    actor: Actor,
+    dir: StateDir,
+    /// Given on the command line: then the configuration's do not count.
+    workers: Option<usize>,
+    loaded: RefCell<Loaded>,
+    rules: RefCell<Option<Rules>>,
+}
+
+impl Hangup {
+    pub(crate) fn install(
+        context: &mut Context,
+        dir: &StateDir,
+        workers: Option<usize>,
+    ) -> Result<Hangup, CliError> {
+        let came = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, came.clone())
+            .map_err(|e| CliError::new(ErrorKind::Failed, format!("cannot handle signals: {e}")))?;
+        Ok(Hangup {
+            came,
+            globals: context.globals().clone(),
+            interruption: context.interruption.clone(),
+            actor: context.actor(),
+            dir: dir.clone(),
+            workers,
+            loaded: RefCell::new(context.configuration()?.clone()),
+            rules: RefCell::default(),
+        })
+    }
+
+    /// What the daemon is to work by from now on, when there is anything new.
+    pub(crate) fn rules(&self) -> Option<Rules> {
+        self.rules.borrow_mut().take()
+    }
+
+    /// Reads the configuration anew when the signal has come.
+    pub(crate) fn answer(&self, server: Option<&Server>) {
+        if !self.came.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        match self.read_anew() {
+            Ok((loaded, rules)) => {
+                self.tell_changes(&loaded);
+                self.rules.replace(Some(rules));
+                let served = self.at_its_place(loaded.clone());
+                self.loaded.replace(loaded);
+                match (served, server) {
+                    (Ok(served), Some(server)) => server.reload(served),
+                    (Ok(_), None) => {}
+                    (Err(e), _) => tell(&format!("warning: requests go by the old one: {}", e.message())),
+                }
+            }
+            Err(e) => tell(&format!(
+                "warning: the configuration cannot be used, the old one stays: {}",
+                e.message()
+            )),
+        }
+    }
+
+    fn read_anew(&self) -> Result<(Loaded, Rules), CliError> {
+        let is_root = rustix::process::getuid().is_root();
+        let loaded = configuration::load(&self.globals, Reader { is_root, is_server: true })?;
+        let mut context = self.context(loaded.clone());
+        let rules = rules(&mut context, &self.dir, self.workers)?;
+        Ok((loaded, rules))
+    }
+
+    /// Requests are about this daemon's state directory, wherever the next one is to be.
+    fn at_its_place(&self, mut loaded: Loaded) -> Result<Loaded, CliError> {
+        let root = self.dir.paths.root().as_os_str();
+        loaded.configuration.apply_flag("state_dir", "--state-dir", root)?;
+        Ok(loaded)
+    }
+
+    /// One that writes nowhere.
+    fn context(&self, loaded: Loaded) -> Context {
+        let to = RemoteStreams {
+            stdout: Box::new(io::sink()),
+            stderr: Box::new(io::sink()),
+            question: Box::new(|_| {}),
+        };
+        let output = Output::remote((false, true, 0), Streams::default(), (false, false), to);
+        Context::new(output, self.interruption.clone(), self.globals.clone(), "daemon").configured(loaded)
+    }
+
+    fn tell_changes(&self, new: &Loaded) {
+        let changed = new.configuration.changed_since(&self.loaded.borrow().configuration);
+        let (later, now): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|key| self.is_later(key));
+        let list = |keys: &[&str]| if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+        let mut detail = format!("changed: {}", list(&now));
+        if !later.is_empty() {
+            detail.push_str(&format!("; not before a restart: {}", list(&later)));
+        }
+        tell(&format!("the configuration was read anew; {detail}"));
+        let object = "configuration".to_owned();
+        let entry = Entry::done(self.dir.clock.now(), &self.actor, "reload", object, detail);
+        if let Err(e) = audit::record(&self.dir, &entry) {
+            tell(&format!("warning: {e}: {}", e.source));
+        }
+    }
+
+    fn is_later(&self, key: &str) -> bool {
+        AT_START.contains(&key) || (key == "daemon.workers" && self.workers.is_some())
+    }
+}

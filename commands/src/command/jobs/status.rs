@@ -1,0 +1,92 @@
+//! `jobs status`: what runs, and what the last recovery made of what was running.
+
+use recovery::report::reattachment::{JobStanding, JobsStatus};
+use recovery::state::{Timestamp, human};
+
+use crate::command::jobs::tone::{status_of, tone_of};
+use crate::command::page::PageArgs;
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::history::last_recovery;
+use crate::paint::Tone;
+use crate::settings::judging;
+use crate::table::{Cell, Table};
+use crate::text::Text;
+
+pub(crate) fn status(context: &mut Context, page: &PageArgs) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let limits = judging(context)?.limits;
+    let (queue, last) = (context.queue_to_look(&dir)?, last_recovery(&mut context.output, &dir));
+    let report = JobsStatus::new(&dir, queue.state(), last.as_ref(), limits, &page.page())?;
+    let now = dir.clock.now();
+    context.output.report(&report, |text| render(text, &report, now));
+    if report.total == 0 {
+        context.output.note("no job runs");
+    }
+    Ok(Ending::Done)
+}
+
+fn render(text: &mut Text, report: &JobsStatus, now: Timestamp) {
+    let last = &report.reattachment;
+    if let Some(at) = last.at {
+        let c = &last.counts;
+        text.line(format!(
+            "last recovery {}: {} found running, {} re-attached, {} finished while away, {} crashed, {} unknown",
+            human::ago(now, at),
+            c.found,
+            c.reattached,
+            c.finished_while_away,
+            c.crashed,
+            c.unknown
+        ));
+    }
+    if !report.jobs.is_empty() {
+        text.gap();
+        text.table(&table(&report.jobs, now));
+    }
+    if !report.findings.is_empty() {
+        text.gap();
+        text.findings(&report.findings);
+    }
+}
+
+fn table(jobs: &[JobStanding], now: Timestamp) -> Table {
+    let mut table = Table::new(&[
+        "JOB",
+        "STATUS",
+        ">TRY",
+        "LIVENESS",
+        ">HEARTBEAT",
+        ">PID",
+        ">MEMORY",
+        ">CPU",
+        "REPOSITORY",
+        "STARTED",
+        "RECOVERED",
+    ]);
+    for job in jobs {
+        table.row([
+            Cell::from(&job.job_id),
+            Cell::toned(job.status, status_of(job.status).map_or(Tone::Plain, tone_of)),
+            Cell::from(job.attempt.to_string()),
+            Cell::toned(job.liveness, liveness_tone(job.liveness)),
+            Cell::from(job.heartbeat_at.map_or_else(String::new, |at| human::ago(now, at))),
+            Cell::from(job.pid.map_or_else(String::new, |pid| pid.to_string())),
+            Cell::from(job.memory_bytes.map_or_else(String::new, |n| format!("{} MiB", n >> 20))),
+            Cell::from(job.cpu_ms.map_or_else(String::new, human::duration)),
+            Cell::from(job.repository.as_deref().unwrap_or_default()),
+            Cell::from(job.started_at.map_or_else(String::new, |at| human::ago(now, at))),
+            Cell::from(job.recovered.as_deref().unwrap_or_default().replace('_', " ")),
+        ]);
+    }
+    table
+}
+
+/// The tone of a liveness.
+pub(crate) fn liveness_tone(liveness: &str) -> Tone {
+    match liveness {
+        "alive" => Tone::Good,
+        "unknown" => Tone::Bad,
+        _ => Tone::Warning,
+    }
+}

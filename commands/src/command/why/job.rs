@@ -1,0 +1,62 @@
+//! `why job:ID`.
+
+use recovery::report::why_job::WhyJob;
+
+use crate::command::jobs::ids::find_or_lost;
+use crate::command::jobs::status::liveness_tone;
+use crate::command::jobs::tone::{status_of, tone_of};
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::paint::Tone;
+use crate::settings::judging;
+use crate::table::{Cell, Table};
+use crate::text::Text;
+
+pub(crate) fn why_job(context: &mut Context, id: &str) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let settings = judging(context)?;
+    let queue = context.queue_to_look(&dir)?;
+    let job = find_or_lost(&dir, queue.state(), id)?;
+    let report = WhyJob::of(&dir, queue.state(), job, &settings);
+    context.output.report(&report, |text| render(text, &report));
+    Ok(Ending::Done)
+}
+
+fn render(text: &mut Text, report: &WhyJob) {
+    let tone = status_of(report.status).map_or(Tone::Plain, tone_of);
+    text.toned(tone, format!("{}  {}", report.object, report.status.replace('_', " ")));
+    text.line(format!("  {}", report.because));
+    if let Some(verdict) = report.verdict {
+        let liveness = report.liveness.unwrap_or_default();
+        text.gap();
+        text.toned(liveness_tone(liveness), format!("{liveness} ({})", verdict.replace('_', " ")));
+        for (number, piece) in (1..).zip(&report.evidence) {
+            text.line(format!("  {number}. [{}] {}", piece.kind, piece.detail));
+        }
+    }
+    if let Some(at) = report.proven_at {
+        text.gap();
+        text.line(format!("proven at {at}:"));
+        for (number, piece) in (1..).zip(&report.evidence) {
+            text.line(format!("  {number}. {}", piece.detail));
+        }
+    }
+    if !report.processes.is_empty() {
+        text.gap();
+        let mut table = Table::new(&["ROLE", ">PID", "STATE", ">USER", "COMMAND"]);
+        for process in &report.processes {
+            table.row([
+                Cell::from(process.role),
+                Cell::from(process.pid.to_string()),
+                Cell::from(process.state),
+                Cell::from(process.uid.map_or_else(String::new, |uid| uid.to_string())),
+                Cell::from(process.command_line.join(" ").chars().take(60).collect::<String>()),
+            ]);
+        }
+        text.table(&table);
+    }
+    if !report.findings.is_empty() {
+        text.gap();
+        text.findings(&report.findings);
+    }
+}

@@ -1,0 +1,67 @@
+//! `why lock:REPO`.
+
+use recovery::locks::{LockRefused, inspect};
+use recovery::repair::would_repair_lock;
+use recovery::report::shell_word;
+use recovery::report::why_lock::WhyLock;
+
+use crate::command::locks::holders::holders;
+use crate::command::locks::show::{no_such_lock, tone_of};
+use crate::command::why::past::render_past;
+use crate::context::Context;
+use crate::error::{CliError, Ending};
+use crate::paint::Tone;
+use crate::settings::judging;
+use crate::text::Text;
+
+pub(crate) fn why_lock(context: &mut Context, repository: &str) -> Result<Ending, CliError> {
+    let dir = context.state_dir()?;
+    let holders = holders(context, &dir)?;
+    let info = inspect(&dir, repository, &|id, claim| holders.liveness(id, claim))
+        .map_err(LockRefused::from)?
+        .ok_or_else(|| no_such_lock(repository))?;
+    let repair = would_repair_lock(&dir, &judging(context)?, repository)?;
+    let queue = context.queue_to_look(&dir)?;
+    let report = WhyLock::of(&dir, info, queue.state(), repair)?;
+    context.output.report(&report, |text| render(text, &report));
+    if report.verdict == "unknown" {
+        // Both refuse what can be proven to live.
+        let can_repair = report.repair.as_ref().is_some_and(|repair| repair.action.is_some());
+        let out = match &report.lock.lock.job_id {
+            _ if can_repair => "repair locks".to_owned(),
+            Some(job) => format!(
+                "repair jobs --assume-dead {} --reason 'known to be over'",
+                shell_word(&job.to_string())
+            ),
+            None => format!("release {} --force", shell_word(repository)),
+        };
+        context.output.hint(&format!("recoveryctl {out}"));
+    }
+    Ok(Ending::Done)
+}
+
+fn render(text: &mut Text, report: &WhyLock) {
+    text.toned(tone_of(report.verdict), format!("{}  {}", report.object, report.verdict));
+    for (number, piece) in (1..).zip(&report.evidence) {
+        text.line(format!("  {number}. {piece}"));
+    }
+    render_past(text, &report.past);
+    let about = &report.lock.lock;
+    let copy = report.copy.as_ref();
+    text.fields(&[
+        ("holder", about.holder.clone()),
+        ("lock id", about.lock_id.clone()),
+        ("fencing number", about.token.map(|n| n.to_string())),
+        ("number in the lock file", copy.and_then(|c| c.token).map(|n| n.to_string())),
+        ("last grant there", copy.and_then(|c| c.holder.clone())),
+        ("running job", report.running_job.clone()),
+        ("waiting", (!about.waiting.is_empty()).then(|| about.waiting.join(", "))),
+        ("file", Some(report.lock.file.clone())),
+    ]);
+    if let Some(repair) = &report.repair {
+        text.gap();
+        let act = repair.action.unwrap_or("nothing, only you can decide");
+        text.toned(Tone::Warning, format!("repair would do: {act}: {}", repair.reason));
+        repair.evidence.iter().for_each(|piece| text.toned(Tone::Faint, format!("  - {piece}")));
+    }
+}
