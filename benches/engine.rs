@@ -18,7 +18,7 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
 use recovery::locks::JobLiveness;
-use recovery::orphans::{OrphanKind, OrphanSettings, Request, World, execute, scan};
+use recovery::orphans::{OrphanKind, OrphanSettings, Request, ScanContext, execute, scan};
 use recovery::queue::{Actor, Queue};
 use recovery::state::StateDir;
 use recovery::system::docker::{EngineChoice, EngineSettings, LABEL_JOB, LABEL_STATE};
@@ -127,7 +127,7 @@ fn our_time(dir: &StateDir, host: &str) -> Duration {
     let liveness = |_: &recovery::queue::JobId, _: u64| JobLiveness::Unknown;
     let mut queue = Queue::open(dir).expect("a queue");
     let begun = Instant::now();
-    let world = World::look(dir, &settings, &queue).expect("a look");
+    let world = ScanContext::look(dir, &settings, &queue).expect("a look");
     let plan = scan(&world, &liveness, &[OrphanKind::Container], Vec::new()).expect("a plan");
     assert_eq!(plan.candidates.len(), EACH);
     drop(world);

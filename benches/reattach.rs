@@ -60,7 +60,7 @@ fn id(n: usize) -> JobId {
 fn write_files(dir: &StateDir, job: &Job, supervisor: ProcessIdentity, command: ProcessIdentity) {
     let paths = dir.paths.job(&job.id.to_string()).expect("paths");
     std::fs::create_dir_all(&paths.workspace).expect("a workspace");
-    let claim = job.course().claim.expect("a claim");
+    let claim = job.run_state().claim.expect("a claim");
     let words = vec!["/bin/sleep".to_owned(), "60".to_owned()];
     let sentinel = Sentinel {
         interrupted: None,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use recovery::durable::Disk;
 use recovery::durable::tree::remove_tree;
-use recovery::orphans::{OrphanKind, OrphanSettings, World, scan};
+use recovery::orphans::{OrphanKind, OrphanSettings, ScanContext, scan};
 use recovery::queue::{Actor, Queue};
 use recovery::state::{Clock, StateDir};
 
@@ -100,7 +100,7 @@ fn scanning(jobs: usize) {
             assert!(find.status().unwrap().success());
         }));
         ours.push(timed(|| {
-            let world = World::look(&dir, &settings, &queue).unwrap();
+            let world = ScanContext::look(&dir, &settings, &queue).unwrap();
             let unknown = |_: &_, _| recovery::locks::JobLiveness::Unknown;
             let plan = scan(&world, &unknown, &[OrphanKind::JobDirectory], Vec::new()).unwrap();
             assert_eq!(plan.candidates.len(), jobs);

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use recovery::queue::{Callback, JobSpec, Operation, Queue, Submission, append};
 use recovery::state::{Secret, StateDir};
-use recovery::webhooks::{Agenda, BreakerSettings, DeliveryLog, Deriver, Engine, Limits, Settings};
+use recovery::webhooks::{
+    BreakerSettings, DeliveryLog, DeliveryScheduler, Deriver, Engine, Limits, Settings,
+};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use standardwebhooks::Webhook;
 use support::table::{Target, heading, row};
@@ -194,13 +196,13 @@ fn pending(root: &Path) {
     let mut deriver = Deriver::new(dir.identity.state_id, &[], &since);
     let breaker =
         BreakerSettings { failures: 5, pause: Duration::from_secs(30), pause_max: Duration::from_secs(600) };
-    let mut agenda = Agenda::new(Limits { per_endpoint: 1, strict_order: false, breaker });
+    let mut scheduler = DeliveryScheduler::new(Limits { per_endpoint: 1, strict_order: false, breaker });
     for job in queue.state().jobs() {
         for delivery in deriver.of_job(job) {
-            agenda.add(Arc::new(delivery), Some(begun));
+            scheduler.add(Arc::new(delivery), Some(begun));
         }
     }
-    assert!(agenda.next(Instant::now()).is_some());
+    assert!(scheduler.next(Instant::now()).is_some());
     let took = begun.elapsed();
     let after = memory(std::process::id(), "VmRSS").expect("its memory");
     println!("{} {}", took.as_micros(), after.saturating_sub(before));

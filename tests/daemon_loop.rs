@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use recovery::cleanup::CleanupSettings;
-use recovery::daemon::{DaemonSettings, Listening, Rules, SchedulerSettings, known_daemon, serve};
+use recovery::daemon::{DaemonConfig, DaemonSettings, Listening, SchedulerSettings, known_daemon, serve};
 use recovery::durable::Disk;
 use recovery::jobs::{FreshnessLimits, RecoverSettings};
 use recovery::orphans::OrphanSettings;
@@ -24,7 +24,7 @@ fn actor() -> Actor {
 }
 
 fn settings() -> DaemonSettings {
-    let rules = Rules {
+    let config = DaemonConfig {
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
@@ -49,7 +49,7 @@ fn settings() -> DaemonSettings {
         pauses: Vec::new(),
     };
     DaemonSettings {
-        rules,
+        config,
         run: RunOptions::default(),
         trouble: Arc::new(|_| ()),
         listen: Box::new(|_| Ok(Listening::default())),

@@ -10,7 +10,7 @@ use recovery::jobs::marks;
 use recovery::locks::{JobLiveness, LockGrant, LockHolder, LockRefused, LockRequest, try_acquire};
 use recovery::queue::{self, Actor, JobId, JobSpec, Operation, Queue, Submission};
 use recovery::repair::{AdoptError, adopt_as_new};
-use recovery::state::{Clock, Standing, StateDir, StateError};
+use recovery::state::{Clock, DirectoryOrigin, StateDir, StateError};
 
 struct World {
     folder: tempfile::TempDir,
@@ -84,7 +84,7 @@ fn ask_for_lock(dir: &StateDir) -> Result<LockGrant, LockRefused> {
 }
 
 fn is_copy(dir: &StateDir) -> bool {
-    matches!(dir.standing, Standing::Copied { .. })
+    matches!(dir.origin, DirectoryOrigin::Copied { .. })
 }
 
 /// Everything that is in a folder, with content and times.
@@ -113,7 +113,7 @@ fn copy_is_read_and_not_written_however_it_was_made() {
     for name in ["copied", "packed"] {
         let before = listing(&world.path(name));
         let copy = world.open(name);
-        assert!(is_copy(&copy), "{name}: {:?}", copy.standing);
+        assert!(is_copy(&copy), "{name}: {:?}", copy.origin);
         assert_eq!(names(&copy), ["one"], "{name}");
         let refused = queue::append(&copy, &Actor::default(), &[]).unwrap_err();
         let source = &refused.disk().unwrap().source;
@@ -122,7 +122,7 @@ fn copy_is_read_and_not_written_however_it_was_made() {
         assert_eq!(before, listing(&world.path(name)), "{name}");
     }
     let original = world.open("state");
-    assert_eq!((original.standing.clone(), original.identity.incarnation), (Standing::Own, 1));
+    assert_eq!((original.origin.clone(), original.identity.incarnation), (DirectoryOrigin::Own, 1));
     submit(&original, "two");
 }
 
@@ -135,14 +135,14 @@ fn rename_link_and_reopening_are_no_copies_and_begin_no_incarnation() {
     std::os::unix::fs::symlink(world.path("moved"), world.path("link")).unwrap();
     for name in ["moved", "link", "moved"] {
         let dir = world.open(name);
-        assert_eq!((&dir.standing, dir.identity.incarnation), (&Standing::Own, 1), "{name}");
+        assert_eq!((&dir.origin, dir.identity.incarnation), (&DirectoryOrigin::Own, 1), "{name}");
         assert_eq!(dir.past, made.past, "{name}");
         submit(&dir, &format!("{name}-{}", names(&dir).len()));
     }
     // From where it is now a copy is one all the same.
     world.copy("moved", "state");
     assert!(is_copy(&world.open("state")));
-    assert_eq!(world.open("moved").standing, Standing::Own);
+    assert_eq!(world.open("moved").origin, DirectoryOrigin::Own);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn directory_of_an_earlier_version_is_recorded_without_a_word() {
         let text = std::fs::read_to_string(made.paths.identity()).unwrap();
         std::fs::write(made.paths.identity(), text.replace(",\"incarnation\":1", "")).unwrap();
         let dir = world.open("state");
-        assert_eq!((&dir.standing, dir.identity.incarnation), (&Standing::Own, 1), "{damage:?}");
+        assert_eq!((&dir.origin, dir.identity.incarnation), (&DirectoryOrigin::Own, 1), "{damage:?}");
         assert!(dir.paths.place().exists() && dir.past.restored.is_none());
         let kept = dir.quarantine().notes().len();
         assert_eq!(kept > 0, damage.is_some(), "{damage:?}");
@@ -174,7 +174,7 @@ fn backup_in_the_place_of_the_original_begins_an_incarnation_with_higher_numbers
     submit(&made, "two");
     world.put_back();
     let restored = world.open("state");
-    assert_eq!(restored.standing, Standing::Own);
+    assert_eq!(restored.origin, DirectoryOrigin::Own);
     assert!(restored.identity.incarnation > 1);
     assert_eq!(restored.identity.state_id, made.identity.state_id);
     let told = restored.past.restored.clone().unwrap();
@@ -197,7 +197,7 @@ fn move_to_another_folder_by_copying_is_no_copy_once_the_original_is_gone() {
     world.copy("state", "elsewhere");
     std::fs::remove_dir_all(world.path("state")).unwrap();
     let dir = world.open("elsewhere");
-    assert!(dir.standing == Standing::Own && dir.identity.incarnation > 1, "{:?}", dir.standing);
+    assert!(dir.origin == DirectoryOrigin::Own && dir.identity.incarnation > 1, "{:?}", dir.origin);
     submit(&dir, "two");
     assert_eq!(names(&dir), ["one", "two"]);
 }
@@ -254,14 +254,14 @@ fn adopted_copy_is_a_directory_of_its_own() {
     assert_eq!((&would.crashed, &would.released), (&done.crashed, &done.released));
     assert_eq!((done.crashed.len(), &done.released[..]), (1, &["web".to_owned()][..]));
     let again = world.open("copied");
-    assert_eq!((&again.identity, &again.standing), (&adopted.identity, &Standing::Own));
+    assert_eq!((&again.identity, &again.origin), (&adopted.identity, &DirectoryOrigin::Own));
     assert_ne!(again.identity.state_id, original.identity.state_id);
     assert_eq!(again.past.copied_from.as_ref().unwrap().state_id, original.identity.state_id);
     let queue = Queue::open(&again).unwrap();
     assert!(queue.replayed().is_clean(), "{:?}", queue.replayed());
     let runs = queue.state().get(&"runs".parse().unwrap()).unwrap();
     assert_eq!(runs.status.as_str(), "crashed");
-    assert!(runs.course().reason.as_deref().unwrap().starts_with("copied"));
+    assert!(runs.run_state().reason.as_deref().unwrap().starts_with("copied"));
     assert_eq!(names(&again), ["waits", "runs", "later"]);
     assert!(grant(&again).token > held.token + 1_000_000);
     // The original has not noticed.
@@ -319,12 +319,12 @@ fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_los
     world.put_back();
     let (faults, disk) = Faults::new(EIO, Refuse::From(0));
     let mut restored = StateDir::open(&world.path("state"), disk, Clock::system()).unwrap();
-    assert!(matches!(restored.standing, Standing::Restored { .. }), "it can be looked at");
+    assert!(matches!(restored.origin, DirectoryOrigin::Restored { .. }), "it can be looked at");
     let refused = recovery::jobs::notice_restore(&mut restored).unwrap_err();
     assert!(matches!(refused, StateError::NotNoted { .. }), "{refused:?}");
     faults.set(Refuse::Nothing);
     assert!(!recovery::jobs::notice_restore(&mut restored).unwrap());
-    assert!(restored.standing == Standing::Own && restored.identity.incarnation > 1);
+    assert!(restored.origin == DirectoryOrigin::Own && restored.identity.incarnation > 1);
     assert!(restored.may_have_survivors() && restored.clone().may_have_survivors());
     // What a recovery finds out is known to all that have the same directory open.
     restored.clone().note_told(false).unwrap();
@@ -334,7 +334,7 @@ fn restore_that_cannot_be_written_down_is_an_error_and_not_the_time_that_was_los
 /// Of another incarnation's group nothing is known but its name: it may be any job's, on any repository.
 #[test]
 fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
-    use recovery::jobs::{ProcessTable, life_of};
+    use recovery::jobs::{ProcessTable, living_of};
     let world = World::new();
     let made = world.backed_up();
     let name = format!("recoveryctl-{}-41", made.identity.state_id);
@@ -346,7 +346,7 @@ fn group_of_the_time_that_was_lost_is_any_jobs_and_works_on_any_repository() {
     let mut child = child.unwrap();
     world.put_back();
     let restored = world.open("state");
-    let life = life_of(&restored, &"one".parse().unwrap(), &ProcessTable::new());
+    let life = living_of(&restored, &"one".parse().unwrap(), &ProcessTable::new());
     let table = ProcessTable::new();
     let unnamed = table.unnamed_survivors(&restored);
     let refused = ask_for_lock(&restored);

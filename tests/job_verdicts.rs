@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use recovery::durable::{Disk, FileLock};
 use recovery::jobs::{
-    CancelOutcome, CommandRecord, Condition, ExitRecord, FreshnessLimits, Judgement, Liveness, Look,
-    ProcessTable, RecoverSettings, Sentinel, Settled, Settlement, Verdict, cancel, judge, marks, reattach,
-    record, resume,
+    CancelOutcome, CommandRecord, Condition, ExitRecord, FreshnessLimits, JudgeContext, Judgement, Liveness,
+    ProcessTable, Reconciled, Reconciliation, RecoverSettings, Sentinel, Verdict, cancel, judge, marks,
+    reattach, record, resume,
 };
 use recovery::queue::{
     Actor, Adopted, AfterCrash, CrashPolicy, End, Job, JobDocument, JobId, JobSpec, JobStatus, Operation,
@@ -77,7 +77,7 @@ impl World {
     /// A sentinel as this process would have written it, changed by `change`, with a fresh heartbeat.
     fn sentinel(&self, job: &Job, change: impl FnOnce(&mut Sentinel)) -> JobPaths {
         let paths = self.paths(job);
-        let claim = job.course().claim.unwrap();
+        let claim = job.run_state().claim.unwrap();
         let mut sentinel = Sentinel::of_this_process(job, claim, vec!["true".into()], None, self.clock.now());
         sentinel.supervisor = gone();
         change(&mut sentinel);
@@ -98,10 +98,13 @@ impl World {
 
     fn judge(&self, job: &Job) -> Judgement {
         let (host, table) = (Host::this(), ProcessTable::new());
-        judge(&Look { dir: &self.dir, host: &host, table: &table, limits: FreshnessLimits::default() }, job)
+        judge(
+            &JudgeContext { dir: &self.dir, host: &host, table: &table, limits: FreshnessLimits::default() },
+            job,
+        )
     }
 
-    fn reattach(&mut self) -> Vec<Settled> {
+    fn reattach(&mut self) -> Vec<Reconciled> {
         reattach(&self.dir, &mut self.queue, &settings(), &mut |_, _| true).unwrap().jobs
     }
 
@@ -110,7 +113,7 @@ impl World {
             version: 1,
             job_id: job.id.clone(),
             attempt: job.attempt,
-            claim: job.course().claim.unwrap(),
+            claim: job.run_state().claim.unwrap(),
             outcome: Outcome::Exited,
             exit_code: Some(exit_code),
             signal: None,
@@ -225,7 +228,7 @@ fn held_by_the_supervisor_of_the_sentinel_is_supervised() {
     let judgement = world.judge(&job);
     assert_eq!(judgement.verdict, Verdict::Stalled);
     assert!(said(&judgement, "clock skew"), "{judgement:?}");
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Reattached));
 }
 
 #[test]
@@ -260,7 +263,7 @@ fn folders_in_the_place_of_both_records_are_damage_that_proves_nothing() {
     std::fs::create_dir(paths.sentinel()).unwrap();
     std::fs::create_dir(paths.command()).unwrap();
     assert_eq!(world.judge(&job).liveness(), Liveness::Unknown);
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Unknown { .. }));
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Unknown { .. }));
     assert_eq!(world.job("a").status, JobStatus::Running);
 }
 
@@ -281,9 +284,9 @@ fn free_after_a_reboot_is_dead_whatever_has_those_pids_now() {
     assert_eq!(judgement.liveness(), expected, "{judgement:?}");
     if expected == Liveness::Dead {
         assert_eq!(judgement.verdict, Verdict::DeadByReboot);
-        assert_eq!(world.reattach()[0].settlement, Settlement::Crashed { then: AfterCrash::Hold });
+        assert_eq!(world.reattach()[0].reconciliation, Reconciliation::Crashed { then: AfterCrash::Hold });
         assert_eq!(world.job("a").status, JobStatus::Crashed);
-        assert!(world.job("a").course().reason.as_deref().unwrap().contains("started anew"));
+        assert!(world.job("a").run_state().reason.as_deref().unwrap().contains("started anew"));
     }
 }
 
@@ -311,7 +314,7 @@ fn another_boot_id_proves_no_death_while_the_recorded_process_lives() {
             "{boot_id} {booted_at:?}: {judgement:?}"
         );
         assert!(judgement.conditions.contains(&Condition::BootIdentityDiffers), "{judgement:?}");
-        assert_eq!(world.reattach()[0].settlement, Settlement::Reattached);
+        assert_eq!(world.reattach()[0].reconciliation, Reconciliation::Reattached);
     }
     // So does a process that bears the job's marks.
     let marked = Living::marked(&job, world.dir.paths.root());
@@ -352,7 +355,7 @@ fn free_and_from_elsewhere_is_unknown() {
     world.sentinel(&job, |s| s.host.pid_namespace = other.inode());
     let judgement = world.judge(&job);
     assert!(matches!(&judgement.verdict, Verdict::Unknown { why } if why.contains("namespace")));
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Unknown { .. }));
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Unknown { .. }));
     assert_eq!(world.job("a").status, JobStatus::Running);
 }
 
@@ -363,10 +366,10 @@ fn free_with_a_living_command_is_an_orphan_and_stays_running() {
     let command = Living::unmarked();
     world.sentinel(&job, |s| s.command = Some(command.identity()));
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Reattached));
     // Recorded by the command itself, before its supervisor could name it.
     let paths = world.sentinel(&job, |_| {});
-    let mut record = CommandRecord::of_this_process(job.id.clone(), 1, job.course().claim.unwrap());
+    let mut record = CommandRecord::of_this_process(job.id.clone(), 1, job.run_state().claim.unwrap());
     record.command = command.identity();
     record.write(&world.dir.disk, &paths.command()).unwrap();
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
@@ -433,11 +436,14 @@ fn free_and_all_gone_is_ended_with_an_exit_record_else_crashed() {
     assert!(is_orphan_of(&world.judge(&job).verdict, left.identity()), "not all was seen gone");
     drop(left);
     assert_eq!(world.judge(&job).verdict, Verdict::Ended(Box::new(exit.clone())));
-    let settled = &world.reattach()[0];
-    assert_eq!(settled.settlement, Settlement::FinishedWhileAway { exit_code: Some(3), signal: None });
+    let reconciled = &world.reattach()[0];
+    assert_eq!(
+        reconciled.reconciliation,
+        Reconciliation::FinishedWhileAway { exit_code: Some(3), signal: None }
+    );
     let job = world.job("a");
-    assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(3)));
-    assert_eq!(job.course().finished_at, Some(exit.finished_at), "when it ended, not when it was found");
+    assert_eq!((job.status, job.run_state().exit_code), (JobStatus::Failed, Some(3)));
+    assert_eq!(job.run_state().finished_at, Some(exit.finished_at), "when it ended, not when it was found");
 }
 
 #[test]
@@ -448,9 +454,9 @@ fn free_without_a_trace_was_never_started_and_waits_again() {
     let running = Living::marked(&job, world.dir.paths.root());
     assert!(is_orphan_of(&world.judge(&job).verdict, running.identity()), "its files were removed");
     drop(running);
-    assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack);
+    assert_eq!(world.reattach()[0].reconciliation, Reconciliation::GivenBack);
     let job = world.job("a");
-    assert_eq!((job.status, job.attempt, job.course().claim), (JobStatus::Queued, 1, None));
+    assert_eq!((job.status, job.attempt, job.run_state().claim), (JobStatus::Queued, 1, None));
 }
 
 /// A process whose arguments are these and which bears no mark: a script of the name of the first.
@@ -466,7 +472,7 @@ fn free_without_a_file_and_with_a_process_called_for_the_claim_is_alive() {
     let job = world.claimed("a");
     let scripts = tempfile::tempdir().unwrap();
     let root = world.dir.paths.root().to_owned();
-    let (own, other) = (job.course().claim.unwrap().to_string(), "77");
+    let (own, other) = (job.run_state().claim.unwrap().to_string(), "77");
     let call = |word: &str, root: &Path, id: &str, claim: &str| {
         let root = root.to_str().unwrap();
         let arguments = [word, "--state-dir", root, "--heartbeat-ms", "9", "--job", id, "--claim", claim];
@@ -489,10 +495,10 @@ fn free_without_a_file_and_with_a_process_called_for_the_claim_is_alive() {
         let judgement = world.judge(&job);
         assert_eq!(judgement.verdict, Verdict::Unidentified, "{word} {root:?}");
         assert!(said(&judgement, &ours.identity().pid.to_string()), "{judgement:?}");
-        assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
-        assert_eq!(world.job("a").course().claim, job.course().claim);
+        assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Reattached));
+        assert_eq!(world.job("a").run_state().claim, job.run_state().claim);
     }
-    assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack);
+    assert_eq!(world.reattach()[0].reconciliation, Reconciliation::GivenBack);
 }
 
 #[test]
@@ -506,7 +512,7 @@ fn free_with_a_process_that_writes_the_removed_output_is_an_orphan() {
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
     std::fs::remove_dir_all(world.dir.paths.attempts()).unwrap();
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()), "its files were removed");
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Reattached));
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Reattached));
     assert_eq!(world.job("a").status, JobStatus::Running);
     drop(command);
     assert_eq!(world.judge(&job).verdict, Verdict::NeverStarted);
@@ -521,8 +527,8 @@ fn free_with_an_output_alone_is_unknown() {
     assert_eq!(world.judge(&job).verdict, Verdict::NeverStarted, "a lock is taken before anything is begun");
     std::fs::write(paths.output(), "").unwrap();
     assert_eq!(world.judge(&job).liveness(), Liveness::Unknown);
-    assert!(matches!(world.reattach()[0].settlement, Settlement::Unknown { .. }));
-    assert_eq!(world.job("a").course().claim, job.course().claim);
+    assert!(matches!(world.reattach()[0].reconciliation, Reconciliation::Unknown { .. }));
+    assert_eq!(world.job("a").run_state().claim, job.run_state().claim);
 }
 
 #[test]
@@ -537,12 +543,12 @@ fn a_second_attempt_that_never_started_waits_again() {
     world.reattach();
     assert_eq!(world.claim("a").attempt, 2);
     // Killed before a supervisor was there, and while it moved the first attempt's files away.
-    assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack);
+    assert_eq!(world.reattach()[0].reconciliation, Reconciliation::GivenBack);
     std::fs::create_dir_all(paths.attempt(1)).unwrap();
     for file in [paths.output(), paths.command(), paths.sentinel()] {
         world.claim("a");
         std::fs::rename(&file, paths.attempt(1).join(file.file_name().unwrap())).unwrap();
-        assert_eq!(world.reattach()[0].settlement, Settlement::GivenBack, "{file:?}");
+        assert_eq!(world.reattach()[0].reconciliation, Reconciliation::GivenBack, "{file:?}");
     }
     assert_eq!(world.job("a").attempt, 2);
 }
@@ -569,7 +575,8 @@ fn a_claim_is_found_after_the_end_of_the_job_before_it() {
             world.sentinel(&first, |s| s.command = Some(living.identity()));
         }
         let mut second = world.job("second");
-        second.course = Some(Box::new(recovery::queue::Course { claim: Some(90), ..Default::default() }));
+        second.run_state =
+            Some(Box::new(recovery::queue::RunState { claim: Some(90), ..Default::default() }));
         world.sentinel(&second, |s| s.command = Some(living.identity()));
         let report = reattach(&world.dir, &mut world.queue, &settings(), &mut |_, _| true).unwrap();
         let status = |id: &str| world.job(id).status;
@@ -591,7 +598,7 @@ fn damaged_files_are_kept_and_judged_by_what_is_left() {
     let paths = world.sentinel(&job, |_| {});
     std::fs::write(paths.sentinel(), "").unwrap();
     let command = Living::unmarked();
-    let mut record = CommandRecord::of_this_process(job.id.clone(), 1, job.course().claim.unwrap());
+    let mut record = CommandRecord::of_this_process(job.id.clone(), 1, job.run_state().claim.unwrap());
     record.command = command.identity();
     record.write(&world.dir.disk, &paths.command()).unwrap();
     assert!(is_orphan_of(&world.judge(&job).verdict, command.identity()));
@@ -608,9 +615,9 @@ fn damaged_files_are_kept_and_judged_by_what_is_left() {
     world.reattach();
     assert!(paths.command().exists() && paths.sentinel().exists(), "that they are there is evidence");
     record.write(&world.dir.disk, &paths.command()).unwrap();
-    let settled = &world.reattach()[0];
-    assert!(matches!(settled.settlement, Settlement::Crashed { .. }));
-    assert_eq!(settled.quarantined.len(), 1);
+    let reconciled = &world.reattach()[0];
+    assert!(matches!(reconciled.reconciliation, Reconciliation::Crashed { .. }));
+    assert_eq!(reconciled.quarantined.len(), 1);
     assert!(!paths.sentinel().exists());
 }
 
@@ -631,7 +638,7 @@ fn neither_clock_nor_heartbeat_makes_a_verdict() {
 
 fn adopted(world: &mut World, id: &str, adopted: Adopted) -> Job {
     let spec = serde_json::value::to_raw_value(&JobSpec::default()).unwrap();
-    let course = recovery::queue::Course { adopted: Some(adopted), ..Default::default() };
+    let run = recovery::queue::RunState { adopted: Some(adopted), ..Default::default() };
     let document = JobDocument {
         job_id: id.parse().unwrap(),
         status: JobStatus::Running,
@@ -641,7 +648,7 @@ fn adopted(world: &mut World, id: &str, adopted: Adopted) -> Job {
         repository: None,
         submitted_at: Timestamp::from_millis(NOW),
         not_before: None,
-        course: Some(Box::new(course)),
+        run_state: Some(Box::new(run)),
         spec,
     };
     append(&world.dir, &actor(), &[Operation::Restore { document: Box::new(document), keeps_place: false }])
@@ -672,7 +679,7 @@ fn a_job_that_was_taken_over_is_known_by_pid_start_and_boot() {
     assert_eq!(world.judge(&rebooted).verdict, Verdict::DeadByReboot);
     std::fs::write(&output, "did it\nExit code: 7\n").unwrap();
     world.reattach();
-    let status = |id: &str| (world.job(id).status, world.job(id).course().exit_code);
+    let status = |id: &str| (world.job(id).status, world.job(id).run_state().exit_code);
     assert_eq!(status("living"), (JobStatus::Running, None));
     assert_eq!(status("reused"), (JobStatus::Failed, Some(7)));
     assert_eq!(status("rebooted"), (JobStatus::Failed, Some(7)));
@@ -705,8 +712,8 @@ fn a_crash_is_followed_by_the_jobs_policy() {
     world.reattach();
     assert_eq!(world.job("hold").status, JobStatus::Crashed);
     let failed = world.job("fail");
-    assert_eq!((failed.status, failed.course().reason.as_deref()), (JobStatus::Failed, Some("crashed")));
-    assert!(failed.course().attempts[0].reason.as_ref().is_some_and(|r| r.contains("vanished")));
+    assert_eq!((failed.status, failed.run_state().reason.as_deref()), (JobStatus::Failed, Some("crashed")));
+    assert!(failed.run_state().attempts[0].reason.as_ref().is_some_and(|r| r.contains("vanished")));
     assert_eq!((world.job("requeue").status, world.job("requeue").attempt), (JobStatus::Queued, 2));
     let job = world.claim("requeue");
     world.sentinel(&job, |_| {});
@@ -752,7 +759,8 @@ fn an_attempt_whose_claim_the_log_has_lost_is_found() {
     let lost = |id: &str, claim: u64| {
         let mut job = world.job(id);
         job.status = JobStatus::Running;
-        job.course = Some(Box::new(recovery::queue::Course { claim: Some(claim), ..Default::default() }));
+        job.run_state =
+            Some(Box::new(recovery::queue::RunState { claim: Some(claim), ..Default::default() }));
         job
     };
     let (living, ended, crashed) = (lost("living", 90), lost("ended", 91), lost("crashed", 92));
@@ -765,7 +773,7 @@ fn an_attempt_whose_claim_the_log_has_lost_is_found() {
     world.sentinel(&crashed, |_| {});
     world.reattach();
     let status = |id: &str| world.job(id).status;
-    assert_eq!((status("living"), world.job("living").course().claim), (JobStatus::Running, Some(90)));
+    assert_eq!((status("living"), world.job("living").run_state().claim), (JobStatus::Running, Some(90)));
     assert_eq!(status("ended"), JobStatus::Succeeded);
     assert_eq!(status("crashed"), JobStatus::Crashed);
     assert_eq!(status("older"), JobStatus::Queued);
@@ -825,7 +833,7 @@ fn an_end_that_somebody_else_recorded_is_not_recorded_twice() {
     let end: End = exit.to_end();
     append(&world.dir, &actor(), &[Operation::End(end)]).unwrap();
     assert!(world.reattach().is_empty());
-    assert_eq!(world.job("a").course().attempts.len(), 1);
+    assert_eq!(world.job("a").run_state().attempts.len(), 1);
 }
 
 #[test]
@@ -850,7 +858,7 @@ fn records_are_written_anew_when_missing_damaged_or_behind() {
     let (documents, damaged) = record::read_those(&world.dir, |_| true).unwrap();
     assert_eq!((documents.len(), damaged), (4, vec![path("stranger")]));
     let behind = documents.iter().find(|d| d.job_id == behind).unwrap();
-    assert!(behind.course.as_ref().unwrap().cancel_requested);
+    assert!(behind.run_state.as_ref().unwrap().cancel_requested);
     let again = record::rebuild(&world.dir, world.queue.state(), &mut |_, _| {}).unwrap();
     assert!(again.written.is_empty() && again.damaged.is_empty());
 }

@@ -11,7 +11,8 @@ use recovery::jobs::RecoverSettings;
 use recovery::queue::{Actor, JobStatus, Queue};
 use recovery::recovery::{Recovery, RecoveryOutcome, RunOptions, Settings};
 use recovery::startup::{
-    Beginning, Detection, StartedBy, Startup, StartupError, StartupOutcome, cleanup_log, history, safe_mode,
+    Detection, StartOptions, StartedBy, Startup, StartupError, StartupOutcome, cleanup_log, history,
+    safe_mode,
 };
 use recovery::state::{Clock, LAYOUT_VERSION, StateDir, StateError};
 
@@ -110,7 +111,7 @@ fn a_migration_goes_on_wherever_it_died() {
         let root = layout_1(folder.path());
         let (faults, disk) = Faults::new(EIO, Refuse::From(effect));
         let dir = StateDir::open(&root, disk, Clock::system()).unwrap();
-        let begun = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default());
+        let begun = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default());
         drop(begun); // As killed there: nothing more reaches the disk.
         let is_through = faults.seen() <= effect;
         let looked = history(&open(&root)).unwrap();

@@ -130,7 +130,7 @@ fn running_in_layout_2(root: &Path) -> StateDir {
     let job = job(&Queue::open(&dir).unwrap(), "runs");
     let workspace = dir.paths.jobs().join("runs");
     std::fs::create_dir(&workspace).unwrap();
-    let claim = job.course().claim.unwrap();
+    let claim = job.run_state().claim.unwrap();
     let sentinel = Sentinel::of_this_process(&job, claim, vec!["true".into()], None, dir.clock.now());
     sentinel.write(&dir.disk, &workspace.join("sentinel.json")).unwrap();
     std::fs::write(workspace.join("output.log"), "printed").unwrap();

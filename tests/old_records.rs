@@ -48,11 +48,11 @@ fn records_of_the_log_without_newer_members() {
     let sent_back = job("sent-back");
     let pause = Timestamp::from_millis(1_772_357_407_000);
     assert_eq!((sent_back.status, sent_back.attempt), (JobStatus::Queued, 1));
-    assert_eq!((sent_back.not_before, sent_back.course().failed_starts), (Some(pause), 0));
+    assert_eq!((sent_back.not_before, sent_back.run_state().failed_starts), (Some(pause), 0));
     assert!(sent_back.keeps_its_turn(pause.plus_millis(-1)));
     // Without `attempt`: the one after the attempt that was begun.
     let again = job("again");
-    assert_eq!((again.status, again.attempt, again.course().fresh), (JobStatus::Queued, 2, true));
+    assert_eq!((again.status, again.attempt, again.run_state().fresh), (JobStatus::Queued, 2, true));
     // Without `after_crash`: on hold.
     assert_eq!((job("held").status, job("held").priority), (JobStatus::Crashed, 5));
     // Without `keeps_place`: at the end of the line.

@@ -78,6 +78,6 @@ fn a_checkpoint_and_a_follower() {
     assert_eq!(follower.state().get(&id).unwrap().status, JobStatus::Running);
     let fresh = Queue::open(&dir).unwrap();
     assert_eq!(fresh.replayed().method, Method::Snapshot);
-    assert_eq!(fresh.state().get(&id).unwrap().course().claim, Some(7));
+    assert_eq!(fresh.state().get(&id).unwrap().run_state().claim, Some(7));
     assert!(fresh.replayed().is_clean(), "{:?}", fresh.replayed().log);
 }

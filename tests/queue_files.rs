@@ -286,7 +286,7 @@ fn every_job_is_claimed_once_however_many_claim() {
                         })
                         .unwrap();
                     let Some(job) = job else { break };
-                    assert_eq!(queue.state().get(&job).unwrap().course().claim, Some(numbers[0]));
+                    assert_eq!(queue.state().get(&job).unwrap().run_state().claim, Some(numbers[0]));
                     claimed.lock().unwrap().push(job);
                 }
                 assert!(queue.replayed().refused.is_empty());

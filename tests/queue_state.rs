@@ -220,7 +220,7 @@ fn a_cancelled_job_does_not_run_again() {
     for crash in [false, true] {
         let mut state = with(JobStatus::Running);
         state.apply(3, cancel()).unwrap();
-        assert!(state.get(&id("j")).unwrap().course().cancel_requested);
+        assert!(state.get(&id("j")).unwrap().run_state().cancel_requested);
         let operation = if crash {
             let after_crash = Some(AfterCrash::Requeue { not_before: at() });
             Operation::End(End { after_crash, ..end("j", 1, 2, Outcome::Crashed) })
@@ -257,7 +257,7 @@ fn no_attempt_number_is_skipped() {
     state.apply(8, record(Operation::End(end("j", 2, 7, Outcome::Signaled)))).unwrap();
     let job = state.get(&id("j")).unwrap();
     assert_eq!((job.status, job.next_attempt()), (JobStatus::Failed, 3));
-    let attempts: Vec<u32> = job.course().attempts.iter().map(|a| a.attempt).collect();
+    let attempts: Vec<u32> = job.run_state().attempts.iter().map(|a| a.attempt).collect();
     assert_eq!(attempts, [1, 2]);
     // A log from before numbers were written goes on as it went then.
     state.apply(9, resume(None)).unwrap();
@@ -309,7 +309,7 @@ fn check(state: &QueueState) {
             JobStatus::Cancelled => &mut counts.cancelled,
         };
         *count += 1;
-        assert_eq!(job.course().claim.is_some(), job.status == JobStatus::Running, "{}", job.id);
+        assert_eq!(job.run_state().claim.is_some(), job.status == JobStatus::Running, "{}", job.id);
         assert_eq!(state.get(&job.id).unwrap().place, job.place);
     }
     assert_eq!(state.counts(), counts);
@@ -372,7 +372,7 @@ fn one_operation() -> impl Strategy<Value = Operation> {
 
 /// Names the job's present claim where the operation needs one, mostly.
 fn aim(operation: Operation, state: &QueueState, seq: u64) -> Operation {
-    let claim = |job: &JobId| state.get(job).and_then(|j| j.course().claim).unwrap_or(seq);
+    let claim = |job: &JobId| state.get(job).and_then(|j| j.run_state().claim).unwrap_or(seq);
     let attempt = |job: &JobId, n: u32| state.get(job).map_or(n, |j| if n == 3 { 3 } else { j.attempt });
     match operation {
         Operation::Claim { job, attempt: n } => Operation::Claim { attempt: attempt(&job, n), job },
@@ -463,13 +463,10 @@ fn interrupted_job_follows_its_crash_policy_whatever_its_exit_status() {
         };
         state.apply(3, record(Operation::End(end))).unwrap();
         let job = state.get(&id("j")).unwrap();
-        let course = job.course();
-        assert_eq!(
-            (job.status, job.attempt, course.reason.as_deref()),
-            (status, attempt, Some("interrupted"))
-        );
-        assert_eq!(course.ended_by, Some(ended_by()));
-        assert_eq!(course.attempts[0].reason.as_deref(), Some("interrupted by a test"));
+        let run = job.run_state();
+        assert_eq!((job.status, job.attempt, run.reason.as_deref()), (status, attempt, Some("interrupted")));
+        assert_eq!(run.ended_by, Some(ended_by()));
+        assert_eq!(run.attempts[0].reason.as_deref(), Some("interrupted by a test"));
         check(&state);
     }
 }
@@ -492,7 +489,7 @@ fn cancel_that_came_after_the_commands_own_end_says_so() {
         let end = End { by_itself, exit_code, ..end("j", 1, 2, outcome) };
         state.apply(4, record(Operation::End(end))).unwrap();
         let job = state.get(&id("j")).unwrap();
-        (job.status, job.course().reason.clone(), job.course().ended_by.clone().map(|ended| ended.by))
+        (job.status, job.run_state().reason.clone(), job.run_state().ended_by.clone().map(|ended| ended.by))
     };
     let too_late = Some("it ended by itself before the cancel reached it".to_owned());
     assert_eq!(ended(true, Outcome::Exited, Some(0)), (JobStatus::Succeeded, too_late.clone(), None));

@@ -10,7 +10,7 @@ use crate::common::{ENOSPC, Faults, Refuse};
 use recovery::durable::{Disk, FileLock};
 use recovery::queue::JobId;
 use recovery::startup::{
-    Beginning, Detection, STARTUPS_KEPT, StartedBy, Startup, StartupError, StartupOutcome, clean_up,
+    Detection, STARTUPS_KEPT, StartOptions, StartedBy, Startup, StartupError, StartupOutcome, clean_up,
     cleanup_log, clear, consecutive_aborts, detect, history, remove_half_made, safe_mode,
 };
 use recovery::state::{Clock, StateDir, Timestamp};
@@ -186,13 +186,13 @@ fn a_damaged_record_costs_itself_and_is_kept_in_quarantine() {
     std::fs::write(&path, text.replace(&ids[1], &"0".repeat(36))).unwrap();
     let kept: Vec<String> = history(&dir).unwrap().into_iter().map(|e| e.startup_id).collect();
     assert_eq!(kept, [ids[0].clone(), ids[2].clone()]);
-    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default()).unwrap();
+    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default()).unwrap();
     assert_eq!(met.damage.len(), 1);
     startup.finish(StartupOutcome::Completed, 0).unwrap();
     assert_eq!(dir.quarantine().notes().len(), 1);
     assert_eq!(history(&dir).unwrap().len(), 3);
     assert!(cleanup_log(&dir).unwrap().iter().any(|a| a.action == "drop_damaged_record"));
-    let (_, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default()).unwrap();
+    let (_, met) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default()).unwrap();
     assert!(met.damage.is_empty());
 }
 
@@ -239,7 +239,7 @@ fn three_aborts_within_ten_minutes_are_a_crash_loop_until_it_is_cleared() {
 
     // A daemon comes up, and again: it stays so, also long after.
     for _ in 0..2 {
-        let (startup, met) = Startup::begin_in(&dir, StartedBy::Daemon, Beginning::default()).unwrap();
+        let (startup, met) = Startup::begin_in(&dir, StartedBy::Daemon, StartOptions::default()).unwrap();
         startup.enter_safe_mode(&met.safe_mode.unwrap()).unwrap();
         startup.finish_in_safe_mode().unwrap();
     }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use recovery::durable::{Disk, is_held};
 use recovery::jobs::{
-    CancelOutcome, CommandRecord, CommandRequest, ExitRecord, FreshnessLimits, HeldRepository, Judgement,
-    Look, Output, ProcessTable, RecoverSettings, RepositoryGate, RepositoryRefused, Sentinel, Stored,
-    SuperviseSettings, Supervised, Surroundings, Verdict, Visit, cancel, exec_command, judge, reattach,
-    record, resume, supervise,
+    CancelOutcome, CommandRecord, CommandRequest, ExitRecord, FreshnessLimits, HeldRepository, JudgeContext,
+    Judgement, Output, ProcessTable, RecoverSettings, RepositoryLocker, RepositoryRefused, RepositoryRequest,
+    Sentinel, Stored, SuperviseSettings, Supervised, SupervisorHooks, Verdict, cancel, exec_command, judge,
+    reattach, record, resume, supervise,
 };
 use recovery::queue::{
     Actor, CrashPolicy, Job, JobId, JobSpec, JobStatus, Operation, Outcome, Queue, Submission, append,
@@ -86,9 +86,13 @@ struct Gate;
 
 struct Held;
 
-impl RepositoryGate for Gate {
-    fn take(&self, _: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
-        match visit.repository {
+impl RepositoryLocker for Gate {
+    fn take(
+        &self,
+        _: &StateDir,
+        request: &RepositoryRequest<'_>,
+    ) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
+        match request.repository {
             "free" => Ok(Box::new(Held)),
             other => Err(RepositoryRefused { why: format!("{other} is held by somebody") }),
         }
@@ -125,8 +129,11 @@ fn be_supervisor(arguments: &[OsString]) -> ExitCode {
         ..SuperviseSettings::new(job, claim, trampoline)
     };
     let notice = |text: &str| eprintln!("{text}");
-    match supervise(&dir, &settings, &Surroundings { gate: &Gate, notice: &notice, host_is_ending: &|| None })
-    {
+    match supervise(
+        &dir,
+        &settings,
+        &SupervisorHooks { gate: &Gate, notice: &notice, host_is_ending: &|| None },
+    ) {
         Ok(Supervised::Ended { .. }) => ExitCode::SUCCESS,
         Ok(Supervised::ClaimLost { .. }) => ExitCode::from(20),
         Ok(Supervised::GivenBack { .. }) => ExitCode::from(21),
@@ -224,7 +231,10 @@ impl World {
     fn judge(&mut self, id: &str) -> Judgement {
         let job = self.job(id);
         let (host, table) = (Host::this(), ProcessTable::new());
-        judge(&Look { dir: &self.dir, host: &host, table: &table, limits: FreshnessLimits::default() }, &job)
+        judge(
+            &JudgeContext { dir: &self.dir, host: &host, table: &table, limits: FreshnessLimits::default() },
+            &job,
+        )
     }
 
     fn command(&self, id: &str) -> ProcessIdentity {
@@ -295,7 +305,7 @@ fn an_attempt_runs_and_its_end_is_recorded() {
     let claim = world.claim("a/b");
     assert_eq!(world.start("a/b", claim).code(), 0);
     let job = world.job("a/b");
-    assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(3)));
+    assert_eq!((job.status, job.run_state().exit_code), (JobStatus::Failed, Some(3)));
     let output = world.output("a/b");
     let paths = world.paths("a/b");
     let workspace = paths.workspace.display().to_string();
@@ -311,7 +321,7 @@ fn an_attempt_runs_and_its_end_is_recorded() {
     assert_eq!(sentinel.command, Some(world.command("a/b")), "it recorded itself, and stayed that process");
     assert!(!is_held(&paths.sentinel_lock()).unwrap());
     let document = record::read(&world.dir, &job.id).unwrap().whole().unwrap().clone();
-    assert_eq!((document.status, document.course.unwrap().exit_code), (JobStatus::Failed, Some(3)));
+    assert_eq!((document.status, document.run_state.unwrap().exit_code), (JobStatus::Failed, Some(3)));
 }
 
 fn what_cannot_be_started_ends_as_in_a_shell() {
@@ -327,7 +337,7 @@ fn what_cannot_be_started_ends_as_in_a_shell() {
         let claim = world.claim(id);
         assert_eq!(world.start(id, claim).code(), 0, "{id}");
         let job = world.job(id);
-        assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(code)), "{id}");
+        assert_eq!((job.status, job.run_state().exit_code), (JobStatus::Failed, Some(code)), "{id}");
         let output = world.output(id);
         assert!(output.contains("recoveryctl: cannot run"), "{id}: {output}");
     }
@@ -393,7 +403,7 @@ fn a_second_supervisor_runs_nothing() {
     let script = format!("echo >> {}; while ! test -e {}; do sleep 0.01; done", ran.display(), go.display());
     let mut first = world.begin("a", &script);
     world.command("a");
-    let claim = world.job("a").course().claim.unwrap();
+    let claim = world.job("a").run_state().claim.unwrap();
     assert_eq!(world.start("a", claim).code(), 22, "the lock is held");
     std::fs::write(&go, "").unwrap();
     assert_eq!(first.code(), 0);
@@ -428,7 +438,7 @@ fn cancel_in_the_log_alone_ends_the_job() {
     assert_eq!(supervisor.code(), 0);
     let job = world.job("a");
     assert_eq!((job.status, presence(process)), (JobStatus::Cancelled, Presence::Gone));
-    assert_eq!(job.course().ended_by.as_ref().unwrap().by, "test");
+    assert_eq!(job.run_state().ended_by.as_ref().unwrap().by, "test");
     assert_eq!(world.exit("a").signal, Some(9), "deaf to SIGTERM");
 }
 
@@ -450,8 +460,8 @@ fn signal_without_a_wish_interrupts_the_job() {
         assert_eq!(supervisor.code(), 0);
         let job = world.job("a");
         assert_eq!((job.status, job.attempt), (JobStatus::Queued, 2), "{signal:?}");
-        assert_eq!(job.course().reason.as_deref(), Some("interrupted"));
-        let ended_by = job.course().ended_by.clone().unwrap();
+        assert_eq!(job.run_state().reason.as_deref(), Some("interrupted"));
+        let ended_by = job.run_state().ended_by.clone().unwrap();
         assert_eq!((ended_by.pid, ended_by.signal), (Some(std::process::id()), Some(signal.as_raw())));
         assert_eq!(world.exit("a").exit_code, Some(0));
         std::fs::remove_file(&started).unwrap();
@@ -484,9 +494,9 @@ fn command_that_ends_before_its_supervisor_is_signalled_is_interrupted() {
         let _ = signal_process(own, Signal::TERM);
         assert_eq!(supervisor.code(), 0);
         let job = world.job("a");
-        let reason = job.course().reason.as_deref();
+        let reason = job.run_state().reason.as_deref();
         assert_eq!((job.status, reason), (JobStatus::Crashed, Some("interrupted")), "{script}");
-        let ended_by = job.course().ended_by.clone().unwrap();
+        let ended_by = job.run_state().ended_by.clone().unwrap();
         assert_eq!((ended_by.pid, ended_by.signal), (Some(std::process::id()), Some(15)), "{script}");
         let exit = world.exit("a");
         assert_eq!((exit.exit_code, exit.signal), (exit_code, signal), "{script}");
@@ -505,7 +515,7 @@ fn end_that_nothing_asked_for_is_recorded_at_once() {
         let begun = Instant::now();
         assert_eq!(supervisor.code(), 0);
         let job = world.job("a");
-        assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(3)));
+        assert_eq!((job.status, job.run_state().exit_code), (JobStatus::Failed, Some(3)));
         begun.elapsed()
     };
     let pause = Duration::from_millis(400);
@@ -534,8 +544,8 @@ fn supervisor_killed_while_interrupted_leaves_that_word() {
         world.status("a") != JobStatus::Running
     });
     let job = world.job("a");
-    assert_eq!((job.status, job.course().reason.as_deref()), (JobStatus::Crashed, Some("interrupted")));
-    assert_eq!(job.course().ended_by.as_ref().unwrap().signal, Some(15));
+    assert_eq!((job.status, job.run_state().reason.as_deref()), (JobStatus::Crashed, Some("interrupted")));
+    assert_eq!(job.run_state().ended_by.as_ref().unwrap().signal, Some(15));
 }
 
 /// Any process of the job may have sent it.
@@ -545,7 +555,7 @@ fn signal_to_the_command_alone_is_the_commands_end() {
     assert_eq!(supervisor.code(), 0);
     let job = world.job("a");
     assert_eq!(
-        (job.status, job.course().signal, &job.course().ended_by),
+        (job.status, job.run_state().signal, &job.run_state().ended_by),
         (JobStatus::Failed, Some(15), &None)
     );
 }
@@ -657,7 +667,7 @@ fn without_its_repository_the_claim_is_given_back() {
     let job = world.job("a");
     assert_eq!((job.status, job.attempt), (JobStatus::Queued, 1));
     assert!(job.not_before.is_some());
-    let last = job.course().history.last().unwrap().reason.clone();
+    let last = job.run_state().history.last().unwrap().reason.clone();
     assert_eq!(last.as_deref(), Some("taken is held by somebody"));
     assert!(!ran.exists());
 }

@@ -11,7 +11,7 @@ use recovery::jobs::{marks, notice_restore};
 use recovery::locks::Caller;
 use recovery::queue::{Actor, JobId, Queue};
 use recovery::state::config::Settings;
-use recovery::state::{Clock, IdentityRepair, Standing, StateDir, StateError};
+use recovery::state::{Clock, DirectoryOrigin, IdentityRepair, StateDir, StateError};
 
 use crate::absent::{self, Expecting, is_inside_job_of};
 use crate::actor::Invoker;
@@ -214,8 +214,8 @@ impl Context {
     pub(crate) fn refuse_in_a_copy(&mut self) -> Result<(), CliError> {
         let path = self.state_path()?;
         match StateDir::open(&path, Disk::real(), Clock::system()) {
-            Ok(dir) => match dir.standing {
-                Standing::Copied { of, .. } => {
+            Ok(dir) => match dir.origin {
+                DirectoryOrigin::Copied { of, .. } => {
                     let root = dir.paths.root().to_owned();
                     Err(CliError::from(&NotHome::Copy { root, of }))
                 }

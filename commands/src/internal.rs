@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use recovery::daemon::LockGate;
+use recovery::daemon::JobLocker;
 use recovery::durable::{Disk, has_weakness};
 use recovery::jobs::{
-    CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, Surroundings, exec_command,
-    keep_output, not_begun, supervise,
+    CommandRequest, HOST_TOO_WEAK, RequeuePauses, SuperviseSettings, Supervised, SupervisorHooks,
+    exec_command, keep_output, not_begun, supervise,
 };
 use recovery::queue::JobId;
 use recovery::state::config::JobSettings;
@@ -202,7 +202,7 @@ fn run_supervise(args: SuperviseArgs) -> ExitCode {
     };
     let job = args.job;
     let notice = |line: &str| tell(&format!("job {job}: {line}"));
-    let surroundings = Surroundings { gate: &LockGate, notice: &notice, host_is_ending: &end_of_host };
+    let surroundings = SupervisorHooks { gate: &JobLocker, notice: &notice, host_is_ending: &end_of_host };
     match supervise(&dir, &settings, &surroundings) {
         Ok(Supervised::NotStarted { why, of_host }) => {
             tell(&format!("job {job}: {why}"));

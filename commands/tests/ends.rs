@@ -497,7 +497,7 @@ fn first_process_of_a_container_interrupts_its_jobs_before_it_ends() {
     wait_for("the container to end", || daemon.child.try_wait().unwrap().is_some());
     let job = scene.job("saves");
     assert_eq!((job.status, job.attempt), (JobStatus::Queued, 2));
-    assert_eq!(job.course().reason.as_deref(), Some("interrupted"));
+    assert_eq!(job.run_state().reason.as_deref(), Some("interrupted"));
     assert!(scene.job_file("saves", "checkpoint").exists());
 }
 

@@ -56,7 +56,7 @@ fn jobs(place: &Place) -> Vec<Job> {
 fn stands(place: &Place, n: u32) -> (JobStatus, Option<i32>) {
     let jobs = jobs(place);
     let job = jobs.iter().find(|j| j.id.to_string() == id(n)).unwrap();
-    (job.status, job.course().exit_code)
+    (job.status, job.run_state().exit_code)
 }
 
 #[test]

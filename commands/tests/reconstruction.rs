@@ -209,7 +209,7 @@ fn a_running_job_that_everybody_forgot_is_re_attached() {
     assert_eq!((&shown["status"], &shown["repository"]), (&json!("running"), &json!("web")));
     scene.open_gate("open");
     scene.wait_for_status("lives", JobStatus::Failed);
-    assert_eq!(scene.job("lives").course().exit_code, Some(7));
+    assert_eq!(scene.job("lives").run_state().exit_code, Some(7));
     assert_eq!(scene.witnessed("lives"), ["began"]);
 }
 

@@ -29,7 +29,7 @@ pub struct Orders {
     /// The sync that fails, counted from 1 in each process; 0 for none. The operation is tried once more.
     pub failing_sync: u64,
     /// A fault of the library that is switched on.
-    pub mutation: Option<String>,
+    pub bug: Option<String>,
     /// Whether the operation may be refused: it was begun before.
     pub may_be_refused: bool,
 }
@@ -123,8 +123,8 @@ impl Player {
 
 fn run_arguments(operation: &Operation, world: &Path, events: &Path, orders: &Orders) -> Vec<OsString> {
     let fail = orders.failing_sync.to_string();
-    let mutation = orders.mutation.clone().unwrap_or_default();
-    vec!["run".into(), operation.name.into(), world.into(), events.into(), fail.into(), mutation.into()]
+    let bug = orders.bug.clone().unwrap_or_default();
+    vec!["run".into(), operation.name.into(), world.into(), events.into(), fail.into(), bug.into()]
 }
 
 /// Plays, when the arguments (without the program's name) say so; else `None`.
@@ -181,11 +181,11 @@ fn run(
     world: &Path,
     events: &Path,
     failing_sync: u64,
-    mutation: &str,
+    bug: &str,
 ) -> Result<ExitCode, Error> {
-    crate::mutations::switch_on(mutation)?;
+    crate::seeded_bugs::switch_on(bug)?;
     let recorder = Arc::new(Recorder::to_file(world, events, failing_sync)?);
-    let stage = Stage::recorded(world, events, recorder.clone(), mutation);
+    let stage = Stage::recorded(world, events, recorder.clone(), bug);
     let mut result = (operation.run)(&stage);
     if result.is_err() && failing_sync != 0 {
         // A caller who is told of a failure tries again.

@@ -10,12 +10,12 @@ use crate::case::{Base, Case, Objects, Shown, judge, keep};
 use crate::event::Event;
 use crate::image::{Detail, Random, disks};
 use crate::moments::{Moment, moments};
-use crate::mutations::Turn;
 use crate::nested::follow;
 use crate::operations::Operation;
+use crate::parallel_map::parallel_map;
 use crate::play::{Orders, Player, Recording};
 use crate::record::Recorder;
-use crate::side_by_side::side_by_side;
+use crate::seeded_bugs::Turn;
 
 /// How much to try.
 #[derive(Debug, Clone)]
@@ -200,7 +200,7 @@ pub fn run_operation(
     progress: &(dyn Fn(Step) + Sync),
 ) -> Result<Report, Error> {
     // Of whatever is recovered here: what is played has its own.
-    let _turn = Turn::with(orders.mutation.as_deref().unwrap_or_default())?;
+    let _turn = Turn::with(orders.bug.as_deref().unwrap_or_default())?;
     let place = scratch()?;
     let recorded = place.path().join("recorded");
     let base = player.prepare(operation, &recorded)?;
@@ -383,7 +383,7 @@ impl Run<'_> {
         let starts: Vec<Random> = (0..self.limits.chains).map(|_| self.random.fork()).collect();
         (self.progress)(Step::Planned(starts.len()));
         let (base, place, progress) = (&self.base, self.place, self.progress);
-        let results = side_by_side(&starts, self.limits.workers, |worker, start| {
+        let results = parallel_map(&starts, self.limits.workers, |worker, start| {
             let world = place.join(format!("worker-{worker}"));
             let followed = follow(&world, base, moments, boot_id, start.clone());
             progress(Step::Tried);
@@ -513,7 +513,7 @@ impl Run<'_> {
         let stop = AtomicBool::new(false);
         let (base, place, progress) = (&self.base, self.place, self.progress);
         let stop_at_first = self.limits.stop_at_first;
-        let results = side_by_side(&wanted, self.limits.workers, |worker, &index| {
+        let results = parallel_map(&wanted, self.limits.workers, |worker, &index| {
             if stop_at_first && stop.load(Ordering::SeqCst) {
                 return None;
             }

@@ -12,7 +12,7 @@ use recovery::recovery::read_history;
 use recovery::startup::history;
 use recovery::state::StateDir;
 use recovery::state::names::decode;
-use recovery::webhooks::{Course, Standing, Survey};
+use recovery::webhooks::{DeliveryProgress, DeliveryState, Survey};
 
 use crate::recovering::with_causes;
 
@@ -70,7 +70,7 @@ impl View {
             status: job.status.as_str().to_owned(),
             attempt: job.attempt,
             place: (job.place.seq, job.place.index),
-            exit_code: job.course().exit_code,
+            exit_code: job.run_state().exit_code,
         });
         let mut jobs: Vec<SeenJob> = jobs.collect();
         jobs.sort();
@@ -148,17 +148,17 @@ fn acts(dir: &StateDir) -> Result<(Vec<String>, Vec<String>), String> {
 
 fn deliveries(dir: &StateDir, queue: &Queue) -> Result<Vec<(String, String)>, String> {
     let survey = Survey::take(dir, queue.state(), &[], &[]).map_err(|e| with_causes(&e))?;
-    let standing = |course: Option<&Course>| match course.map(|c| c.standing) {
+    let standing = |progress: Option<&DeliveryProgress>| match progress.map(|c| c.standing) {
         None => "pending",
-        Some(Standing::InFlight { .. }) => "in_flight",
-        Some(Standing::Waiting { .. }) => "waiting",
-        Some(Standing::Parked { .. }) => "parked",
+        Some(DeliveryState::InFlight { .. }) => "in_flight",
+        Some(DeliveryState::Waiting { .. }) => "waiting",
+        Some(DeliveryState::Parked { .. }) => "parked",
     };
     let with_callback = queue.state().jobs().filter(|j| j.spec().is_ok_and(|s| !s.callbacks.is_empty()));
     let stands = |id: &str| {
         let found =
             survey.undelivered.iter().find(|u| u.delivery.job_id().is_some_and(|j| j.to_string() == id));
-        found.map_or("settled", |u| standing(u.course.as_ref()))
+        found.map_or("settled", |u| standing(u.progress.as_ref()))
     };
     Ok(with_callback
         .map(|job| job.id.to_string())

@@ -2,5 +2,5 @@
 //! a change costs.
 
 mod images;
-mod mutations;
+mod seeded_bugs;
 mod shutdown;

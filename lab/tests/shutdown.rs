@@ -27,7 +27,7 @@ fn shut_down(kind: Kind, extent: &Extent) -> Option<Vec<Tally>> {
 
 fn nothing_is_lost_on(kind: Kind) {
     let operations = SAMPLE.map(str::to_owned).to_vec();
-    let extent = Extent { moments: 4, operations, mutation: None };
+    let extent = Extent { moments: 4, operations, bug: None };
     let Some(rows) = shut_down(kind, &extent) else { return };
     assert_eq!(rows.len(), SAMPLE.len(), "{rows:?}");
     for row in rows {
@@ -49,8 +49,8 @@ fn an_xfs_that_loses_power_loses_nothing_acknowledged() {
 /// It can fail: what is acknowledged before its sync is gone.
 #[test]
 fn an_early_acknowledgement_is_noticed() {
-    let mutation = Some("AcknowledgeBeforeSync".to_owned());
-    let extent = Extent { moments: u64::MAX, operations: vec!["submit".to_owned()], mutation };
+    let bug = Some("AcknowledgeBeforeSync".to_owned());
+    let extent = Extent { moments: u64::MAX, operations: vec!["submit".to_owned()], bug };
     let Some(rows) = shut_down(Kind::Ext4, &extent) else { return };
     assert!(!rows[0].failures.is_empty(), "{rows:?}");
     let is_lost = |failure: &String| failure.contains("was acknowledged and is not there");

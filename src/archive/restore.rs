@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, symlinkat, utimensat};
 use super::keep::{WORKSPACE, names_of};
 use super::store::{Archive, ArchiveForm, read_note};
 use super::tar::{Entry, Kind, Reader};
-use crate::durable::{Disk, DiskError, Tried};
+use crate::durable::{Disk, DiskError, IoContext};
 
 /// Read and written at a time.
 const BLOCK: usize = 256 << 10;
@@ -72,7 +72,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
     if archive.form == ArchiveForm::Bundles {
         return Err(RestoreError::Bundles { path: archive.path.clone() });
     }
-    let file = crate::durable::plain::open(&archive.path).tried("open", &archive.path)?;
+    let file = crate::durable::plain::open(&archive.path).context("open", &archive.path)?;
     match disk.create_dir(to) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             return Err(RestoreError::Taken { path: to.to_owned() });
@@ -102,7 +102,7 @@ pub fn restore(disk: &Disk, archive: &Archive, to: &Path) -> Result<Restored, Re
                     Err(e)
                         if e.kind() == io::ErrorKind::AlreadyExists
                             && path.read_link().is_ok_and(|there| there.as_os_str() == target) => {}
-                    made => made.tried("make the link", &path)?,
+                    made => made.context("make the link", &path)?,
                 }
                 let _ = utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW); // As below.
             }
@@ -270,7 +270,7 @@ fn make_above(disk: &Disk, top: &Path, path: &Path) -> Result<(), DiskError> {
         match above.symlink_metadata() {
             Ok(found) if found.is_dir() => {}
             Ok(_) => {
-                return Err(io::Error::from(io::ErrorKind::NotADirectory)).tried("make the folder", above);
+                return Err(io::Error::from(io::ErrorKind::NotADirectory)).context("make the folder", above);
             }
             Err(_) => missing.push(above),
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::note::{ArchiveSource, FORMAT, Note, Repository};
 use crate::audit::{AuditError, Entry, Trail};
 use crate::durable::tree::{TreeIdentity, measure_tree, remove_tree};
-use crate::durable::{DiskError, Tried, read_optional};
+use crate::durable::{DiskError, IoContext, read_optional};
 use crate::queue::Actor;
 use crate::state::{StateDir, Timestamp, human};
 
@@ -96,7 +96,7 @@ pub(super) fn has_archive_of(
         Ok(found) if found.is_file() => found.len(),
         Ok(_) => return Ok(false),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(e) => return Err(e).tried("look at", &file),
+        Err(e) => return Err(e).context("look at", &file),
     };
     let note = read_note(&folder.join(format!("{archive_id}.json")))?;
     // Another folder's may have got the same id since.
@@ -110,10 +110,10 @@ fn kept_files(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(e).tried("list", &folder),
+            Err(e) => return Err(e).context("list", &folder),
         };
         for entry in entries {
-            found.push(entry.tried("list", &folder)?.path());
+            found.push(entry.context("list", &folder)?.path());
         }
     }
     Ok(found)
@@ -143,7 +143,7 @@ fn read(path: &Path) -> Result<Option<Archive>, DiskError> {
     let found = match path.symlink_metadata() {
         Ok(found) => found,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).tried("look at", path),
+        Err(e) => return Err(e).context("look at", path),
     };
     let made_at = found.modified().map(Timestamp::from).unwrap_or_default();
     if found.is_dir() {
@@ -227,7 +227,7 @@ pub fn remove(dir: &StateDir, archive: &Archive) -> Result<(), DiskError> {
         let removed = remove_tree(&dir.disk, &archive.path, &())?;
         let whole = removed.is_complete();
         let why = || std::io::Error::other("some of its files cannot be removed");
-        return if whole { Ok(()) } else { Err(why()).tried("remove", &archive.path) };
+        return if whole { Ok(()) } else { Err(why()).context("remove", &archive.path) };
     }
     // The work before what is said of it: alone it can still be listed.
     for path in [archive.path.clone(), folder.join(format!("{}.json", archive.archive_id))] {

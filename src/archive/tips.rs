@@ -170,7 +170,7 @@ pub(super) fn read_names(folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<(), 
     packed.read(folder)?;
     let mut loose = Loose::default();
     walk_below(folder, c"refs", &mut loose)?;
-    if let Some(why) = loose.strange {
+    if let Some(why) = loose.undecodable {
         return Err(why);
     }
     packed.names.extend(loose.found);
@@ -261,7 +261,7 @@ pub(super) fn walk_below(
 #[derive(Default)]
 struct Loose {
     found: BTreeMap<Vec<u8>, Id>,
-    strange: Option<String>,
+    undecodable: Option<String>,
 }
 
 impl Visitor for Loose {
@@ -284,10 +284,10 @@ impl Visitor for Loose {
                 }
                 // refs/remotes/origin/HEAD names another name, which is read itself.
                 None if content.starts_with(b"ref: refs/") => {}
-                None => self.strange = Some(format!("{} cannot be understood", text(&full))),
+                None => self.undecodable = Some(format!("{} cannot be understood", text(&full))),
             },
             Ok(None) => {}
-            Err(why) => self.strange = Some(why),
+            Err(why) => self.undecodable = Some(why),
         }
         Ok(())
     }
@@ -318,9 +318,9 @@ pub(super) fn read_heads(folder: BorrowedFd<'_>, tips: &mut Tips) -> Result<Opti
 
 /// What the reflogs below a repository's `logs/` name, of entries not older than `since` (seconds since the epoch).
 pub(super) fn read_logs(folder: BorrowedFd<'_>, since: i64, tips: &mut Tips) -> Result<(), String> {
-    let mut logs = Logs { since, tips, strange: None };
+    let mut logs = Logs { since, tips, undecodable: None };
     walk_below(folder, c"logs", &mut logs)?;
-    logs.strange.map_or(Ok(()), Err)
+    logs.undecodable.map_or(Ok(()), Err)
 }
 
 /// When a repository was cloned: the first entry of HEAD's log says so, also in a copy. `None` when it does not.
@@ -335,7 +335,7 @@ pub(super) fn cloned_at(folder: BorrowedFd<'_>) -> Option<i64> {
 struct Logs<'a> {
     since: i64,
     tips: &'a mut Tips,
-    strange: Option<String>,
+    undecodable: Option<String>,
 }
 
 impl Logs<'_> {
@@ -373,7 +373,7 @@ impl Visitor for Logs<'_> {
 
     fn entry(&mut self, folder: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<(), Unread> {
         if let Err(why) = self.read(folder, name, path) {
-            self.strange = Some(why);
+            self.undecodable = Some(why);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::entry::Entry;
 use crate::durable::DiskError;
 use crate::durable::log::{Damage, DamageKind, Log, LogError, Position, ReadRequest};
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 use crate::state::StateDir;
 use crate::system::Host;
 
@@ -171,7 +171,7 @@ pub fn read(dir: &StateDir) -> Result<TrailRead, AuditError> {
             // it would come to light after the next power loss. Where the lock is held, the writer lives.
             let _ = log.locked(|_| Ok::<(), LogError>(()));
             let end = log.end();
-            if !Mutation::ShowBeforeSync.is_on() {
+            if !SeededBug::ShowBeforeSync.is_on() {
                 log.commit(end.last_seq).map_err(failed)?;
             }
             Some(end)

@@ -221,7 +221,7 @@ impl Work<'_> {
         let ownership = Ownership { state_id: &state_id, names: &self.cleaner.settings.names };
         let (job, since) = (self.record.job_id.to_string(), self.record.submitted_at);
         let queue = self.cleaner.queue();
-        let ended_at = queue.state().get(&self.record.job_id).and_then(|job| job.course().finished_at);
+        let ended_at = queue.state().get(&self.record.job_id).and_then(|job| job.run_state().finished_at);
         let time = JobTime { submitted_at: since, ended_at };
         let is_of = |o: &DockerObject| ownership.is_of(o, &job, since, queue.state()) || named.name(o, time);
         objects.into_iter().filter(is_of).collect()

@@ -77,7 +77,7 @@ impl<'a> Leftovers<'a> {
             return Left::OnlyFiles;
         }
         let named = NamedByWorkspace::of(&workspace, objects, &|_| false);
-        let time = JobTime { submitted_at: job.submitted_at, ended_at: job.course().finished_at };
+        let time = JobTime { submitted_at: job.submitted_at, ended_at: job.run_state().finished_at };
         let is_named = |o: &&DockerObject| named.name(o, time) || (o.is_living() && named.mounts(o));
         match objects.iter().find(is_named) {
             Some(o) => Left::Something(format!(

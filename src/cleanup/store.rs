@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::record::{CleanupRecord, FORMAT};
-use crate::durable::{DiskError, Tried, create, is_held, read_optional, replace};
+use crate::durable::{DiskError, IoContext, create, is_held, read_optional, replace};
 use crate::state::StateDir;
 use crate::state::names::encode;
 
 /// The file of a cleanup.
 pub(super) fn path(dir: &StateDir, id: &str) -> Result<PathBuf, DiskError> {
     let name = encode(id).map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e));
-    let name = name.tried("name the file of a cleanup in", &dir.paths.cleanup())?;
+    let name = name.context("name the file of a cleanup in", &dir.paths.cleanup())?;
     Ok(dir.paths.cleanup().join(format!("{name}.json")))
 }
 
@@ -64,7 +64,7 @@ fn read_all(dir: &StateDir) -> Result<Vec<(PathBuf, Option<CleanupRecord>)>, Dis
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).tried("list", &folder),
+        Err(e) => return Err(e).context("list", &folder),
     };
     let files = entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "json"));
     let mut found = Vec::new();

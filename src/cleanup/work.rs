@@ -8,7 +8,7 @@ use super::run::{Cleaner, CleanupError};
 use super::{completed, store};
 use crate::durable::LockError;
 use crate::in_use::Use;
-use crate::jobs::{Grip, ProcessTable, grip, life_of};
+use crate::jobs::{JobLockGuard, ProcessTable, living_of, lock_job_files};
 
 /// Why a phase did not come to its end.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub(super) struct Work<'a> {
     /// Whether phases are tried whose next try is yet to come.
     at_once: bool,
     /// Held while anything of the job is removed.
-    grip: Option<Grip>,
+    guard: Option<JobLockGuard>,
 }
 
 impl<'a> Work<'a> {
@@ -68,7 +68,7 @@ impl<'a> Work<'a> {
         at_once: bool,
         report: &'a (dyn Fn(&CleanupRecord) + Sync),
     ) -> Work<'a> {
-        Work { cleaner, record, report, at_once, grip: None }
+        Work { cleaner, record, report, at_once, guard: None }
     }
 
     /// Does what can be done now.
@@ -83,7 +83,7 @@ impl<'a> Work<'a> {
             self.run_phases()?;
             self.record.under_way = false;
         }
-        self.grip = None;
+        self.guard = None;
         if self.record.is_over() {
             completed::enter(&self.cleaner.dir, &self.record)?;
             store::remove(&self.cleaner.dir, &self.record.cleanup_id)?;
@@ -205,9 +205,9 @@ impl<'a> Work<'a> {
             return Err(Halt::Stopped);
         }
         let dir = &self.cleaner.dir;
-        if self.grip.is_none() && !self.files_are_taken() {
-            match grip(dir, &self.record.job_id) {
-                Ok(grip) => self.grip = Some(grip),
+        if self.guard.is_none() && !self.files_are_taken() {
+            match lock_job_files(dir, &self.record.job_id) {
+                Ok(guard) => self.guard = Some(guard),
                 Err(LockError::Held { .. }) => {
                     return Err(Halt::NotYet("its sentinel.lock is held: something of it lives".to_owned()));
                 }
@@ -218,7 +218,7 @@ impl<'a> Work<'a> {
         if self.files_are_taken() {
             return Ok(()); // What is left to do is in the trash.
         }
-        let life = life_of(dir, &self.record.job_id, &ProcessTable::new());
+        let life = living_of(dir, &self.record.job_id, &ProcessTable::new());
         if let Some(process) = life.processes.first() {
             let why = format!("process {} of the job lives", process.pid);
             return Err(Halt::NotYet(why));
@@ -324,7 +324,7 @@ impl<'a> Work<'a> {
 
     /// Lets go of the job: its workspace is in the trash.
     pub(super) fn let_go(&mut self) {
-        self.grip = None;
+        self.guard = None;
     }
 }
 

@@ -118,7 +118,7 @@ impl Deliveries {
             self.backlog = all_ended(queue);
         }
         let Some(Started { feed, since }) = &self.started else { return false };
-        match queue.take_turned() {
+        match queue.drain_changed() {
             None => self.backlog = all_ended(queue),
             Some(turned) => self.backlog.extend(turned),
         }
@@ -145,8 +145,8 @@ impl Deliveries {
 /// The jobs that have come to an end at least once.
 fn all_ended(queue: &mut Queue) -> Vec<JobId> {
     // From now on every change is told.
-    let _ = queue.take_turned();
-    let ended = queue.state().jobs().filter(|j| j.course.is_some());
+    let _ = queue.drain_changed();
+    let ended = queue.state().jobs().filter(|j| j.run_state.is_some());
     ended.map(|j| j.id.clone()).collect()
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::orphans::left_of_limit;
-use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Verdict, judge};
+use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Verdict, judge};
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::StateDir;
 use crate::system::{Host, signal_process};
@@ -42,7 +42,7 @@ impl Limits {
     pub(super) fn see_to(&mut self, dir: &StateDir, state: &QueueState, limits: FreshnessLimits) {
         self.jobs.retain(|id, limit| {
             let job = state.get(id).filter(|job| job.status == JobStatus::Running);
-            job.is_some_and(|job| job.course().claim == limit.claim)
+            job.is_some_and(|job| job.run_state().claim == limit.claim)
         });
         let now = Instant::now();
         let due: Vec<&Job> = state.running().filter(|job| self.is_due(job, now)).collect();
@@ -50,7 +50,7 @@ impl Limits {
             return;
         }
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir, host: &host, table: &table, limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits };
         for job in due {
             let judgement = judge(&look, job);
             let left = left_of_limit(job, &judgement, &[]);
@@ -74,7 +74,7 @@ impl Limits {
         }
         let limit = job.spec().ok().and_then(|spec| spec.timeout_ms).map(Duration::from_millis);
         let next = limit.and_then(|limit| now.checked_add(limit.min(LONGEST) + MOMENT));
-        self.jobs.insert(job.id.clone(), Limit { claim: job.course().claim, next, pause: MOMENT });
+        self.jobs.insert(job.id.clone(), Limit { claim: job.run_state().claim, next, pause: MOMENT });
         false
     }
 }

@@ -4,20 +4,20 @@
 //! runs it without a daemon. [`serve`] is the daemon itself. Ending it, however it ends, touches no job:
 //! supervisors are processes of their own.
 
-mod again;
-mod answered;
 mod choice;
 mod cleaning;
 mod deliveries;
 mod draining;
 mod exits;
-mod gate;
+mod idempotency;
 mod info;
+mod job_locker;
 mod limits;
-mod needs;
 mod occupied;
 mod orphans;
+mod phase_retry;
 mod prune;
+mod removal_blockers;
 mod restarts;
 mod retention;
 mod scans;
@@ -31,13 +31,13 @@ mod watch;
 mod wishes;
 mod working;
 
-pub use answered::{AnswerBook, KeptAnswer, Known, OpenKey};
 pub use deliveries::Trouble;
 pub use draining::Ending;
-pub use gate::LockGate;
+pub use idempotency::{IdempotencyStore, Known, OpenKey, StoredAnswer};
 pub use info::{DaemonInfo, known_daemon, running_daemon};
-pub use needs::{CleanupNeed, Needs};
+pub use job_locker::JobLocker;
 pub use prune::{CleanedPrune, CleanedPruneError, PruneCleanup, prune_cleaned, would_prune_cleaned};
+pub use removal_blockers::{CleanupNeed, RemovalBlockers};
 pub use scheduler::{Scheduler, SchedulerSettings, WorkError};
-pub use serve::{DaemonError, DaemonSettings, Listen, Listening, Rules, serve};
+pub use serve::{DaemonConfig, DaemonError, DaemonSettings, Listen, Listening, serve};
 pub use tokens::{Role, Tokens, make_tokens, rotate_token};

@@ -47,7 +47,7 @@ impl Orphans {
 
 fn reason_to_end(job: &Job, left: Option<Duration>, settings: &RecoverSettings) -> Option<OrphanEnd> {
     match () {
-        () if job.course().cancel_requested => Some(OrphanEnd::Cancelled),
+        () if job.run_state().cancel_requested => Some(OrphanEnd::Cancelled),
         () if left.is_some_and(|left| left.is_zero()) => Some(OrphanEnd::TimedOut),
         () if settings.on_orphan == OnOrphan::End => Some(OrphanEnd::Policy),
         () => None,
@@ -92,7 +92,7 @@ mod tests {
         let mut job = samples::queued("a", &spec);
         for days in [-400, 0, 400] {
             let claimed = crate::state::Clock::system().now().plus_millis(days * 24 * 60 * 60 * 1000);
-            job.course_mut().started_at = Some(claimed);
+            job.run_state_mut().started_at = Some(claimed);
             for command in [Some(ProcessIdentity::this()), None] {
                 let left = time_left(&job, &judged(&job, command)).unwrap();
                 let used = Duration::from_secs(7_200) - left;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::needs::{CleanupNeed, Needs, waits_for_cleanup};
+use super::removal_blockers::{CleanupNeed, RemovalBlockers, waits_for_cleanup};
 use crate::cleanup::{
     Cleaner, CleanupError, CleanupRecord, CleanupSettings, CleanupStatus, CreateRefused, list,
 };
@@ -70,7 +70,7 @@ pub fn prune_cleaned(
     stop: &(dyn Fn() -> bool + Sync),
     told: &(dyn Fn(&CleanupRecord) + Sync),
 ) -> Result<CleanedPrune, CleanedPruneError> {
-    let mut needs = Needs::new(dir, cleanup);
+    let mut needs = RemovalBlockers::new(dir, cleanup);
     let looked = would_prune(dir, queue, retention, &|job| needs.of(job), settings);
     let pending = looked.kept.iter().filter(|kept| waits_for_cleanup(kept));
     let jobs = pending.filter_map(|kept| queue.state().get(&kept.job_id.parse().ok()?));
@@ -88,7 +88,7 @@ pub fn would_prune_cleaned(
     cleanup: &CleanupSettings,
     settings: &RecoverSettings,
 ) -> CleanedPrune {
-    let needs = Needs::new(dir, cleanup);
+    let needs = RemovalBlockers::new(dir, cleanup);
     let cleanups = RefCell::new(Vec::new());
     let needed = |job: &Job| {
         let need = needs.of(job)?;
@@ -97,7 +97,7 @@ pub fn would_prune_cleaned(
             CleanupNeed::Open(id, how) => (Some(id), how),
             CleanupNeed::Met | CleanupNeed::Parked(..) | CleanupNeed::Unknown(_) => return Some(need),
         };
-        if !super::needs::is_for_cleanup(need.0) {
+        if !super::removal_blockers::is_for_cleanup(need.0) {
             return Some(need);
         }
         let (job_id, status) = (job.id.clone(), CleanupStatus::Pending);

@@ -8,7 +8,7 @@ use std::io;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::needs::{Needs, waits_for_cleanup};
+use super::removal_blockers::{RemovalBlockers, waits_for_cleanup};
 use crate::cleanup::CleanupSettings;
 use crate::durable::DiskError;
 use crate::in_use::JobsAtWork;
@@ -167,7 +167,7 @@ fn look(
 ) -> io::Result<JoinHandle<Looked>> {
     let (dir, cleanup, settings) = (dir.clone(), cleanup.clone(), settings.clone());
     Builder::new().name("retention".to_owned()).spawn(move || {
-        let mut needs = Needs::new(&dir, &cleanup);
+        let mut needs = RemovalBlockers::new(&dir, &cleanup);
         let needed = |job: &Job| needs.of(job);
         let report = would_prune_these(&dir, jobs.iter(), at_work, &retention, &needed, &settings);
         let by_id: HashMap<String, &Job> = jobs.iter().map(|job| (job.id.to_string(), job)).collect();

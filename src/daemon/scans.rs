@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::serve::Rules;
+use super::serve::DaemonConfig;
 use crate::archive;
 use crate::jobs::FreshnessLimits;
-use crate::orphans::{OrphanSettings, World, empty_trash, rescan};
+use crate::orphans::{OrphanSettings, ScanContext, empty_trash, rescan};
 use crate::queue::Queue;
 use crate::recovery::JobHolders;
 use crate::state::StateDir;
@@ -21,14 +21,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Scanning(Mutex<(OrphanSettings, FreshnessLimits)>);
 
 impl Scanning {
-    pub(super) fn new(rules: &Rules) -> Scanning {
-        Scanning(Mutex::new((rules.orphans.clone(), rules.recovery.jobs.limits)))
+    pub(super) fn new(config: &DaemonConfig) -> Scanning {
+        Scanning(Mutex::new((config.orphans.clone(), config.recovery.jobs.limits)))
     }
 
     /// Other settings from the next look on.
-    pub(super) fn take_over(&self, rules: &Rules) {
+    pub(super) fn take_over(&self, config: &DaemonConfig) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            (rules.orphans.clone(), rules.recovery.jobs.limits);
+            (config.orphans.clone(), config.recovery.jobs.limits);
     }
 }
 
@@ -56,7 +56,7 @@ fn look(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let queue = Queue::open_to_look(dir)?;
     let holders = JobHolders::new(dir, limits);
-    let world = World::look(dir, settings, &queue)?;
+    let world = ScanContext::look(dir, settings, &queue)?;
     rescan(&world, &|id, claim| holders.liveness(id, claim))?;
     empty_trash(dir, settings, false)?;
     archive::prune(dir, settings.archives, &settings.actor)?;

@@ -20,8 +20,8 @@ use crate::durable::log::LogError;
 use crate::durable::{DiskError, FileLock, Holder, Taken, has_weakness};
 use crate::jobs::record::RecordError;
 use crate::jobs::{
-    Blame, Look, ProcessTable, RecoverError, RecoverSettings, Retention, Settled, Settlement, Verdict,
-    after_failed_start, given_back_for_host, record, remind, settle,
+    Blame, JudgeContext, ProcessTable, Reconciled, Reconciliation, RecoverError, RecoverSettings, Retention,
+    Verdict, after_failed_start, given_back_for_host, reconcile, record, remind,
 };
 use crate::locks::{self, Availability, LockOutcome};
 use crate::queue::{JobId, JobStatus, Operation, Queue, QueueError};
@@ -225,7 +225,7 @@ impl Scheduler {
     pub(super) fn interrupt_jobs(&self) -> Duration {
         let settings = &self.settings.jobs;
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
+        let look = JudgeContext { dir: &self.dir, host: &host, table: &table, limits: settings.limits };
         for job in self.queue.state().running() {
             let _ = remind(&look, job);
         }
@@ -279,8 +279,8 @@ impl Scheduler {
             self.starts.ended(&self.dir, &ended, self.queue.state());
         }
         self.starts.look(&self.dir, &self.supervisors);
-        let settled = self.settle_the_lost()?;
-        self.starts.settled_elsewhere(self.queue.state());
+        let reconciled = self.reconcile_lost()?;
+        self.starts.reconciled_elsewhere(self.queue.state());
         self.carry_out_wishes();
         self.limits.see_to(&self.dir, self.queue.state(), self.settings.jobs.limits);
         let started = self.start_jobs()?;
@@ -288,7 +288,7 @@ impl Scheduler {
         self.retainer.step(&self.dir, &mut self.queue, &self.settings.jobs)?;
         self.checkpoint_if_due()?;
         let more = self.follower.as_mut().is_some_and(|follow| follow(&mut self.queue));
-        Ok(changed || !ended.is_empty() || settled || started || more)
+        Ok(changed || !ended.is_empty() || reconciled || started || more)
     }
 
     /// Jobs that ended and asked for it. Derived from the queue, so what cannot be written now is written
@@ -298,7 +298,7 @@ impl Scheduler {
         let _ = self.cleanups.enter_missing(&self.dir, self.queue.state(), by);
     }
 
-    fn settle_the_lost(&mut self) -> Result<bool, WorkError> {
+    fn reconcile_lost(&mut self) -> Result<bool, WorkError> {
         let supervisors = &self.supervisors;
         let others = self.queue.state().running().filter(|j| !supervisors.watches(&j.id));
         let due = self.watch.due(&self.dir, others);
@@ -311,23 +311,23 @@ impl Scheduler {
         for (jobs, blame) in [(others, Blame::Job), (of_host, Blame::Host)] {
             let jobs: Vec<JobId> = jobs;
             let settings = RecoverSettings { blame, ..self.settings.jobs.clone() };
-            for job in settle(&self.dir, &mut self.queue, &jobs, &settings, &mut |_, _| true)? {
-                changed |= self.settled(&job)?;
+            for job in reconcile(&self.dir, &mut self.queue, &jobs, &settings, &mut |_, _| true)? {
+                changed |= self.reconciled(&job)?;
             }
         }
         Ok(changed)
     }
 
     /// True when the job is not under way any more.
-    fn settled(&mut self, job: &Settled) -> Result<bool, WorkError> {
+    fn reconciled(&mut self, job: &Reconciled) -> Result<bool, WorkError> {
         self.watch_on(job);
         let id = &job.job_id;
         let is_unbegun =
-            matches!(job.settlement, Settlement::Unknown { .. }) && self.give_back_unbegun(id)?;
-        let is_over =
-            is_unbegun || !matches!(job.settlement, Settlement::Reattached | Settlement::Unknown { .. });
+            matches!(job.reconciliation, Reconciliation::Unknown { .. }) && self.give_back_unbegun(id)?;
+        let is_over = is_unbegun
+            || !matches!(job.reconciliation, Reconciliation::Reattached | Reconciliation::Unknown { .. });
         let never_started = is_unbegun || job.judgement.verdict == Verdict::NeverStarted;
-        let last = self.queue.state().get(id).and_then(|job| job.course().history.last());
+        let last = self.queue.state().get(id).and_then(|job| job.run_state().history.last());
         let why = last.and_then(|turn| turn.reason.clone()).unwrap_or_default();
         self.starts.judged(&self.dir, id, never_started, &why);
         if is_over {
@@ -353,12 +353,12 @@ impl Scheduler {
     }
 
     /// A job that was judged, and lives, is watched by what the judgement has found.
-    fn watch_on(&mut self, settled: &Settled) {
-        let Some(job) = self.queue.state().get(&settled.job_id) else { return };
-        let left = time_left(job, &settled.judgement);
-        self.watch.judged(settled, left);
-        let is_orphan = matches!(settled.judgement.verdict, Verdict::OrphanedProcess { .. });
-        if is_orphan && settled.settlement == Settlement::Reattached {
+    fn watch_on(&mut self, reconciled: &Reconciled) {
+        let Some(job) = self.queue.state().get(&reconciled.job_id) else { return };
+        let left = time_left(job, &reconciled.judgement);
+        self.watch.judged(reconciled, left);
+        let is_orphan = matches!(reconciled.judgement.verdict, Verdict::OrphanedProcess { .. });
+        if is_orphan && reconciled.reconciliation == Reconciliation::Reattached {
             self.orphans.see_to(&self.dir, job, left, &self.settings.jobs);
         }
     }
@@ -373,7 +373,8 @@ impl Scheduler {
     /// Whether the lock is free now. Whatever else is wrong with it, the next recovery says so.
     fn recover_lock(&self, repository: &str) -> bool {
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
+        let look =
+            JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.settings.jobs.limits };
         let running: Vec<_> = self.queue.state().running().cloned().collect();
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
         match locks::recover_one(&self.dir, repository, &liveness) {
@@ -515,7 +516,7 @@ impl Scheduler {
     fn give_back(&mut self, id: &JobId, claim: u64, why: &str, is_of_host: bool) -> Result<(), WorkError> {
         let (now, most) = (self.dir.clock.now(), self.settings.jobs.start_tries);
         self.queue.transact(&self.settings.jobs.actor, |state| {
-            let job = state.get(id).filter(|job| job.course().claim == Some(claim));
+            let job = state.get(id).filter(|job| job.run_state().claim == Some(claim));
             let given_back = job.map(|job| {
                 if is_of_host {
                     given_back_for_host(job, why)

@@ -1,4 +1,4 @@
-//! The daemon's life: its lock, its recovery (or safe mode), then jobs until it is told to end.
+//! The life of a daemon: its lock, its recovery (or safe mode), then jobs until it is told to end.
 
 use std::cell::RefCell;
 use std::io;
@@ -18,10 +18,10 @@ use crate::startup::{SafeMode, StartedBy, Startup, StartupError, safe_mode};
 use crate::state::StateDir;
 use crate::webhooks;
 
-use super::again::Again;
 use super::deliveries::Trouble;
 use super::draining::Ending;
 use super::info::DaemonInfo;
+use super::phase_retry::PhaseRetry;
 use super::restarts::Restarts;
 use super::scheduler::{SchedulerSettings, WorkError};
 use super::working::work;
@@ -29,22 +29,22 @@ use super::working::work;
 /// How a daemon works.
 pub struct DaemonSettings {
     /// By what.
-    pub rules: Rules,
+    pub config: DaemonConfig,
     /// How it watches its own recovery.
     pub run: RunOptions,
     /// Who hears what keeps it from recording deliveries.
     pub trouble: Trouble,
     /// Begins to listen; called once nobody else is the daemon, before anything is recovered.
     pub listen: Listen,
-    /// Asked in each round of the loop that works: other rules from now on.
-    pub reload: Box<dyn Fn() -> Option<Rules>>,
+    /// Asked in each round of the loop that works: a new configuration to go on with.
+    pub reload: Box<dyn Fn() -> Option<DaemonConfig>>,
     /// How it ends.
     pub ending: Ending,
 }
 
 /// What a daemon works by; others can be given to it while it works.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct DaemonConfig {
     /// How it recovers, and tries phases again.
     pub recovery: Settings,
     /// The pauses before a phase's second, third … try.
@@ -130,7 +130,7 @@ fn described(holder: Option<&Holder>) -> String {
 }
 
 /// Recovers, calls `ready`, and runs jobs until `stop` says so. Then running jobs are waited for as long as is
-/// configured ([`Rules::drain_timeout`]), and left to their supervisors; see [`Ending`].
+/// configured ([`DaemonConfig::drain_timeout`]), and left to their supervisors; see [`Ending`].
 ///
 /// After a crash loop ([`crate::startup::SafeMode`]) it comes up in safe mode instead: `ready` is called without a
 /// record, and nothing is recovered or started until a phase is tried again or the startups are cleared; then `ready`
@@ -144,10 +144,10 @@ pub fn serve(
     let lock = Arc::new(take_lock(dir)?);
     // What a killed daemon left would say that jobs are taken while this one still recovers.
     DaemonInfo::remove(dir)?;
-    let DaemonSettings { rules, run, trouble, listen, reload, ending } = settings;
+    let DaemonSettings { config, run, trouble, listen, reload, ending } = settings;
     let listening = listen(dir).map_err(DaemonError::Listen)?;
-    let again = Again { dir, rules: RefCell::new(rules), run, lock: lock.clone() };
-    let served = serve_on(&again, listening, &Life { trouble, reload, ending, stop }, ready);
+    let again = PhaseRetry { dir, config: RefCell::new(config), run, lock: lock.clone() };
+    let served = serve_on(&again, listening, &DaemonHooks { trouble, reload, ending, stop }, ready);
     match lock.check_its_name(&dir.disk) {
         Ok(()) => {
             DaemonInfo::remove(dir)?;
@@ -159,9 +159,9 @@ pub fn serve(
 }
 
 /// What tells a daemon to go on, otherwise or no more, and whom it tells its trouble.
-pub(super) struct Life<'a> {
+pub(super) struct DaemonHooks<'a> {
     pub(super) trouble: Trouble,
-    pub(super) reload: Box<dyn Fn() -> Option<Rules>>,
+    pub(super) reload: Box<dyn Fn() -> Option<DaemonConfig>>,
     pub(super) ending: Ending,
     pub(super) stop: &'a dyn Fn() -> bool,
 }
@@ -184,9 +184,9 @@ fn announced<T>(dir: &StateDir, info: &DaemonInfo, recover: impl FnOnce() -> T) 
 }
 
 fn serve_on(
-    again: &Again<'_>,
+    again: &PhaseRetry<'_>,
     Listening { address, socket }: Listening,
-    life: &Life<'_>,
+    hooks: &DaemonHooks<'_>,
     ready: &mut dyn FnMut(&DaemonInfo, Option<&RecoveryRecord>),
 ) -> Result<(), DaemonError> {
     let dir = again.dir;
@@ -207,7 +207,7 @@ fn serve_on(
             let info = info(true, true);
             info.write(dir)?;
             ready(&info, None);
-            match again.when_asked_in_safe_mode(life.stop)? {
+            match again.when_asked_in_safe_mode(hooks.stop)? {
                 Some(recovered) => recovered,
                 None => return Ok(()),
             }
@@ -225,12 +225,17 @@ fn serve_on(
     let info = info(false, true);
     info.write(dir)?;
     ready(&info, Some(&record));
-    work_on(queue, again, info, life)
+    work_on(queue, again, info, hooks)
 }
 
 /// Works; a panic in the loop ends that round of it and of all beside it, and after a pause they are begun again with
 /// the queue as it is on disk.
-fn work_on(queue: Queue, again: &Again<'_>, info: DaemonInfo, life: &Life<'_>) -> Result<(), DaemonError> {
+fn work_on(
+    queue: Queue,
+    again: &PhaseRetry<'_>,
+    info: DaemonInfo,
+    hooks: &DaemonHooks<'_>,
+) -> Result<(), DaemonError> {
     let restarts = Restarts::new(again.dir, info);
     let mut queue = Some(queue);
     loop {
@@ -238,10 +243,10 @@ fn work_on(queue: Queue, again: &Again<'_>, info: DaemonInfo, life: &Life<'_>) -
             Some(queue) => queue,
             None => Queue::open(again.dir)?,
         };
-        if let Ok(worked) = catch_unwind(AssertUnwindSafe(|| work(this_round, again, life, &restarts))) {
+        if let Ok(worked) = catch_unwind(AssertUnwindSafe(|| work(this_round, again, hooks, &restarts))) {
             return worked;
         }
-        restarts.one_more(life.stop);
+        restarts.one_more(hooks.stop);
     }
 }
 

@@ -69,9 +69,9 @@ impl Starts {
         waits.map(|(job, _)| job.clone()).collect()
     }
 
-    /// Forgets the supervisors whose claims are settled, by whichever scheduler or recovery: nothing is to be learnt of
+    /// Forgets the supervisors whose claims are reconciled, by whichever scheduler or recovery: nothing is to be learnt of
     /// them any more, and nobody is to wait for it.
-    pub(super) fn settled_elsewhere(&mut self, state: &QueueState) {
+    pub(super) fn reconciled_elsewhere(&mut self, state: &QueueState) {
         self.lost.retain(|job, lost| is_under_way(state, job, lost.claim));
     }
 
@@ -171,7 +171,7 @@ impl Starts {
 
 /// Whether a job runs by this very claim.
 fn is_under_way(state: &QueueState, job: &JobId, claim: u64) -> bool {
-    state.get(job).is_some_and(|j| j.status == JobStatus::Running && j.course().claim == Some(claim))
+    state.get(job).is_some_and(|j| j.status == JobStatus::Running && j.run_state().claim == Some(claim))
 }
 
 #[cfg(test)]
@@ -204,8 +204,8 @@ mod tests {
         Gone { job: id(name), claim, blames_host: false }
     }
 
-    /// As long as nobody has settled it, a start whose supervisor is gone may still tell whose fault others were; a
-    /// recovery by another process may settle it, and then nobody waits for it any more.
+    /// As long as nobody has reconciled it, a start whose supervisor is gone may still tell whose fault others were; a
+    /// recovery by another process may reconcile it, and then nobody waits for it any more.
     #[test]
     fn lost_start_is_kept_until_its_claim_is_settled_and_no_longer() {
         let folder = tempfile::tempdir().unwrap();
@@ -221,17 +221,17 @@ mod tests {
 
         let lost = claimed(&mut queue, "lost");
         starts.ended(&dir, &[gone("lost", lost)], queue.state());
-        starts.settled_elsewhere(queue.state());
+        starts.reconciled_elsewhere(queue.state());
         assert_eq!(starts.left_unbegun(&dir, &id("lost")).map(|lost| lost.claim), Some(lost));
         assert_eq!(starts.in_suspense(&dir, &none), BTreeSet::from([id("failed")]));
         assert_eq!(starts.blamed_on_host(&[id("lost")]), BTreeSet::from([id("lost")]), "two in a row");
 
-        // Settled and claimed again by another scheduler: it runs, but not by this claim.
+        // Reconciled and claimed again by another scheduler: it runs, but not by this claim.
         given_back(&mut queue, "lost", lost);
         let again = Operation::Claim { job: id("lost"), attempt: 1 };
         queue.transact(&Actor::default(), |_| (vec![again], ())).unwrap();
         assert_eq!(queue.state().get(&id("lost")).unwrap().status, JobStatus::Running);
-        starts.settled_elsewhere(queue.state());
+        starts.reconciled_elsewhere(queue.state());
         assert!(starts.left_unbegun(&dir, &id("lost")).is_none());
         assert!(starts.in_suspense(&dir, &none).is_empty(), "nobody waits for ever");
         assert!(starts.blamed_on_host(&[id("lost")]).is_empty());

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::jobs::{HOST_TOO_WEAK, marks};
 use crate::queue::JobId;
 use crate::state::StateDir;
@@ -43,7 +43,7 @@ pub(super) fn can_start(program: &[OsString]) -> Result<(), DiskError> {
         return Ok(());
     };
     let looked = rustix::fs::access(binary, rustix::fs::Access::EXEC_OK);
-    looked.map_err(io::Error::from).tried("start a supervisor with", binary)
+    looked.map_err(io::Error::from).context("start a supervisor with", binary)
 }
 
 impl Supervisors {
@@ -62,7 +62,7 @@ impl Supervisors {
         let log = dir.disk.open_append(&log_path)?;
         let Some((binary, arguments)) = program.split_first() else {
             return Err(io::Error::from(io::ErrorKind::InvalidInput))
-                .tried("start a supervisor for", &log_path);
+                .context("start a supervisor for", &log_path);
         };
         let child = Command::new(binary)
             .args(arguments)
@@ -78,7 +78,7 @@ impl Supervisors {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .tried("start the supervisor", binary.as_ref())?;
+            .context("start the supervisor", binary.as_ref())?;
         self.children.insert(job.clone(), Started { child, claim, at: Instant::now() });
         Ok(())
     }

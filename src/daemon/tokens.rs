@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::durable::{DiskError, Tried, replace};
+use crate::durable::{DiskError, IoContext, replace};
 use crate::state::StateDir;
 
 /// Random bytes in a token.
@@ -72,7 +72,7 @@ pub fn rotate_token(dir: &StateDir, role: Role) -> Result<(), DiskError> {
         dir.quarantine().take_other(&path, "a folder in a token's place", &dir.clock.now().to_string())?;
     }
     let mut random = [0; BYTES];
-    getrandom::fill(&mut random).map_err(io::Error::from).tried("make a token for", &path)?;
+    getrandom::fill(&mut random).map_err(io::Error::from).context("make a token for", &path)?;
     let mut text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     text.push('\n');
     replace(&dir.disk, &path, text.as_bytes())

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::exits::{Exits, Notice};
 use crate::durable::is_held;
-use crate::jobs::{Sentinel, Settled, Settlement, Verdict};
+use crate::jobs::{Reconciled, Reconciliation, Sentinel, Verdict};
 use crate::queue::{Job, JobId};
 use crate::state::StateDir;
 use crate::system::{Presence, ProcessIdentity, presence};
@@ -103,7 +103,7 @@ impl Watch {
     }
 
     fn is_due(&mut self, dir: &StateDir, job: &Job, now: Instant) -> bool {
-        let claim = job.course().claim;
+        let claim = job.run_state().claim;
         let is_known = self.jobs.get(&job.id).is_some_and(|w| w.claim.is_none_or(|c| Some(c) == claim));
         if !is_known {
             self.forget(&job.id);
@@ -111,7 +111,7 @@ impl Watch {
         }
         let Some(watched) = self.jobs.get_mut(&job.id) else { return false };
         watched.claim = claim;
-        if watched.is_orphan && job.course().cancel_requested {
+        if watched.is_orphan && job.run_state().cancel_requested {
             let at = watched.last.map_or(now, |last| last + GRACE);
             watched.look_no_later_than(at);
         }
@@ -136,24 +136,25 @@ impl Watch {
             Some(Notice::Impossible) => (Vec::new(), now + TIMED_PAUSE),
             None => (Vec::new(), now + GRACE),
         };
-        let watched = Watched { claim: job.course().claim, tokens, next, last: None, is_orphan: false };
+        let watched = Watched { claim: job.run_state().claim, tokens, next, last: None, is_orphan: false };
         if let Some(before) = self.jobs.insert(job.id.clone(), watched) {
             self.exits.forget(&before.tokens);
         }
     }
 
     /// Takes note of a judgement; `time_left` is what a job without its supervisor may still take.
-    pub(super) fn judged(&mut self, settled: &Settled, time_left: Option<Duration>) {
-        let id = &settled.job_id;
-        let is_running = matches!(settled.settlement, Settlement::Reattached | Settlement::Unknown { .. });
+    pub(super) fn judged(&mut self, reconciled: &Reconciled, time_left: Option<Duration>) {
+        let id = &reconciled.job_id;
+        let is_running =
+            matches!(reconciled.reconciliation, Reconciliation::Reattached | Reconciliation::Unknown { .. });
         let Some(before) = self.jobs.remove(id) else { return };
         self.exits.forget(&before.tokens);
         if !is_running {
             return;
         }
-        let (processes, pause, is_orphan) = match &settled.judgement.verdict {
+        let (processes, pause, is_orphan) = match &reconciled.judgement.verdict {
             Verdict::Supervised | Verdict::Stalled => {
-                let supervisor = settled.judgement.sentinel.whole().map(|s| s.supervisor);
+                let supervisor = reconciled.judgement.sentinel.whole().map(|s| s.supervisor);
                 (supervisor.into_iter().collect(), REASSURANCE, false)
             }
             Verdict::Adopted { process } => (vec![*process], REASSURANCE, false),
@@ -161,10 +162,10 @@ impl Watch {
                 // Nothing tells when those end that cannot be seen.
                 let longest = if processes.is_empty() { UNKNOWN_PAUSE } else { ORPHAN_PAUSE };
                 let pause = time_left.map_or(longest, |left| left.min(longest));
-                (worth_watching(processes, settled.judgement.command), pause, true)
+                (worth_watching(processes, reconciled.judgement.command), pause, true)
             }
             Verdict::OtherIncarnation { processes } => {
-                (worth_watching(processes, settled.judgement.command), ORPHAN_PAUSE, false)
+                (worth_watching(processes, reconciled.judgement.command), ORPHAN_PAUSE, false)
             }
             Verdict::Unknown { .. } => (Vec::new(), UNKNOWN_PAUSE, false),
             _ => (Vec::new(), TIMED_PAUSE, false),
@@ -208,19 +209,19 @@ fn worth_watching(processes: &[ProcessIdentity], command: Option<ProcessIdentity
     }
 }
 
-/// The process that the job's life hangs on, as far as its files name one.
+/// The process that the job's life depends on, as far as its files name one.
 fn head_of(dir: &StateDir, job: &Job) -> Option<ProcessIdentity> {
-    if let Some(adopted) = &job.course().adopted {
+    if let Some(adopted) = &job.run_state().adopted {
         return Some(ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time });
     }
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let sentinel = Sentinel::read(&paths.sentinel()).ok()?;
-    let own = sentinel.whole().filter(|s| Some(s.claim) == job.course().claim)?;
+    let own = sentinel.whole().filter(|s| Some(s.claim) == job.run_state().claim)?;
     crate::system::Host::this().shares_processes_with(&own.host).then_some(own.supervisor)
 }
 
 fn seems_to_live(dir: &StateDir, job: &Job) -> bool {
-    if let Some(adopted) = &job.course().adopted {
+    if let Some(adopted) = &job.run_state().adopted {
         let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
         return presence(process) != Presence::Gone;
     }

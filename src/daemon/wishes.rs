@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::jobs::{Look, ProcessTable, RecoverSettings, remind};
+use crate::jobs::{JudgeContext, ProcessTable, RecoverSettings, remind};
 use crate::queue::{Job, JobId, QueueState};
 use crate::state::StateDir;
 use crate::system::Host;
@@ -38,21 +38,21 @@ impl Wishes {
         state: &QueueState,
         settings: &RecoverSettings,
     ) -> Vec<Job> {
-        let owed: Vec<&Job> = state.running().filter(|job| job.course().cancel_requested).collect();
-        self.told.retain(|id, told| owed.iter().any(|j| j.id == *id && j.course().claim == told.claim));
+        let owed: Vec<&Job> = state.running().filter(|job| job.run_state().cancel_requested).collect();
+        self.told.retain(|id, told| owed.iter().any(|j| j.id == *id && j.run_state().claim == told.claim));
         let now = Instant::now();
         let due: Vec<&Job> = owed.into_iter().filter(|job| self.is_due(job, now)).collect();
         if due.is_empty() {
             return Vec::new();
         }
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
         let is_alone = |job: &&&Job| remind(&look, job);
         due.iter().filter(is_alone).map(|job| (*job).clone()).collect()
     }
 
     fn is_due(&mut self, job: &Job, now: Instant) -> bool {
-        let claim = job.course().claim;
+        let claim = job.run_state().claim;
         let first = || Told { claim, next: now + FIRST, pause: FIRST };
         let told = self.told.entry(job.id.clone()).or_insert_with(first);
         if now < told.next {

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::lock::{is_named, try_exclusive, unlock};
 use super::replace::TEMPORARY_PREFIX;
 
@@ -52,7 +52,7 @@ pub fn remove_abandoned(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError
 
 #[track_caller]
 fn remove_unlocked(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
-    let seen = std::fs::symlink_metadata(path).tried("look at", path)?;
+    let seen = std::fs::symlink_metadata(path).context("look at", path)?;
     if !seen.is_file() {
         return Ok(Abandoned::Gone);
     }
@@ -61,7 +61,7 @@ fn remove_unlocked(disk: &Disk, path: &Path) -> Result<Abandoned, DiskError> {
     if (seen.dev(), seen.ino()) != (opened.dev(), opened.ino()) {
         return Ok(Abandoned::Gone);
     }
-    if !try_exclusive(file.as_file()).tried("lock", path)? {
+    if !try_exclusive(file.as_file()).context("lock", path)? {
         return Ok(Abandoned::InUse);
     }
     let removed = if is_named(file.as_file(), path) {

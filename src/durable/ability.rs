@@ -15,7 +15,7 @@ use std::io;
 use std::path::Path;
 
 use super::disk::Disk;
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::lock::try_exclusive;
 use super::replace::{TEMPORARY_PREFIX, Temporary};
 use super::shared_page::SharedPage;
@@ -65,7 +65,7 @@ impl Trial<'_> {
         let name = tempfile::Builder::new()
             .prefix(TEMPORARY_PREFIX)
             .make_in(self.folder, |path| Ok(path.to_owned()))
-            .tried("choose a name in", self.folder)
+            .context("choose a name in", self.folder)
             .or_unable("make a file")?;
         let (target, name) = name.into_parts();
         // The name is made, and goes, through the seam.

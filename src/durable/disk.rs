@@ -16,10 +16,10 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::home::Home;
-use super::mutation::Mutation;
 use super::regular::open_carefully;
+use super::seeded_bug::SeededBug;
 
 /// So often a file is opened, or made, that comes and goes meanwhile.
 const MOST_TRIES: u32 = 100;
@@ -133,7 +133,7 @@ impl Disk {
     /// # Errors
     /// With [`super::NotHome`] when another folder has it, or nothing is there.
     pub fn check_its_home(&self) -> Result<(), DiskError> {
-        self.home.as_ref().map_or(Ok(()), |home| home.check_itself().tried("work in", home.root()))
+        self.home.as_ref().map_or(Ok(()), |home| home.check_itself().context("work in", home.root()))
     }
 
     fn check_home(&self, path: &Path) -> io::Result<()> {
@@ -175,7 +175,7 @@ impl Disk {
             OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
         })
         .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
-        .tried("create", path)
+        .context("create", path)
     }
 
     /// As [`Disk::create_new`], with the file flocked before it has its name, so that nobody ever sees it
@@ -191,7 +191,7 @@ impl Disk {
             }
         })
         .map(|(file, locked)| (DiskFile { file, path: path.to_owned(), disk: self.clone() }, locked))
-        .tried("create", path)
+        .context("create", path)
     }
 
     /// Makes a named pipe.
@@ -205,7 +205,7 @@ impl Disk {
         self.perform(&Effect::Create { path }, || {
             mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).map_err(io::Error::from)
         })
-        .tried("create the pipe", path)
+        .context("create the pipe", path)
     }
 
     /// Makes a symbolic link. Nothing of ours follows it.
@@ -215,7 +215,7 @@ impl Disk {
     #[track_caller]
     pub fn create_link(&self, target: &Path, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::Create { path }, || Ok(rustix::fs::symlink(target, path)?))
-            .tried("make the link", path)
+            .context("make the link", path)
     }
 
     /// Opens an existing file for reading and writing. A link is not followed.
@@ -227,7 +227,7 @@ impl Disk {
         self.check_home(path)
             .and_then(|()| open_carefully(path, OFlags::RDWR, Mode::empty()))
             .map(|file| DiskFile { file, path: path.to_owned(), disk: self.clone() })
-            .tried("open for writing", path)
+            .context("open for writing", path)
     }
 
     /// Opens a file for reading and writing and makes it, with owner-only permissions, when it is not
@@ -247,7 +247,7 @@ impl Disk {
                 other => return other,
             }
         }
-        Err(io::Error::other("it comes and goes")).tried("open for writing", path)
+        Err(io::Error::other("it comes and goes")).context("open for writing", path)
     }
 
     /// Opens a file so that every write lands at its end, also when others write; makes it when absent.
@@ -259,7 +259,7 @@ impl Disk {
     pub fn open_append(&self, path: &Path) -> Result<File, DiskError> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
         self.perform(&Effect::Create { path }, || open_carefully(path, flags, Mode::RUSR | Mode::WUSR))
-            .tried("open for appending", path)
+            .context("open for appending", path)
     }
 
     /// Renames; with `replace` an existing target is replaced, without it that is `AlreadyExists`.
@@ -274,7 +274,7 @@ impl Disk {
         self.perform(&Effect::Rename { from, to, replace }, || {
             if replace { std::fs::rename(from, to) } else { super::noreplace::rename((CWD, from), (CWD, to)) }
         })
-        .tried("rename into place", to)
+        .context("rename into place", to)
     }
 
     /// Removes a file's name.
@@ -283,7 +283,7 @@ impl Disk {
     /// `NotFound` when it is already gone; otherwise what the system says.
     #[track_caller]
     pub fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).tried("remove", path)
+        self.perform(&Effect::RemoveFile { path }, || std::fs::remove_file(path)).context("remove", path)
     }
 
     /// Removes a name in an open folder. `path` is asked for only when somebody watches.
@@ -328,7 +328,7 @@ impl Disk {
     #[track_caller]
     pub fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::CreateDir { path }, || std::fs::DirBuilder::new().mode(0o700).create(path))
-            .tried("make the folder", path)
+            .context("make the folder", path)
     }
 
     /// Makes a folder unless it is there, and its name durable: the process that made it may have been killed before it
@@ -355,7 +355,7 @@ impl Disk {
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                         let is_none = io::Error::from(io::ErrorKind::NotADirectory);
-                        return Err(is_none).tried("make the folder", path);
+                        return Err(is_none).context("make the folder", path);
                     }
                     Err(e) => return Err(e),
                 }
@@ -364,7 +364,7 @@ impl Disk {
                 around.push(parent(path));
             }
         }
-        if !Mutation::NoFolderSyncForNewFolder.is_on() {
+        if !SeededBug::NoFolderSyncForNewFolder.is_on() {
             for folder in around {
                 match self.sync_dir(folder) {
                     // Nothing was made, and who may not write here looks all the same.
@@ -380,14 +380,14 @@ impl Disk {
     #[track_caller]
     pub fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::RemoveDir { path }, || std::fs::remove_dir(path))
-            .tried("remove the folder", path)
+            .context("remove the folder", path)
     }
 
     /// Makes the names in a folder durable.
     #[track_caller]
     pub fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.perform(&Effect::SyncDir { path }, || crate::durable::plain::open(path)?.sync_all())
-            .tried("sync the folder", path)
+            .context("sync the folder", path)
     }
 
     /// Makes everything durable that was written to the file system a folder is on: one call for many
@@ -397,7 +397,7 @@ impl Disk {
         self.perform(&Effect::SyncFilesystem { path }, || {
             Ok(rustix::fs::syncfs(crate::durable::plain::open(path)?)?)
         })
-        .tried("sync the file system of", path)
+        .context("sync the file system of", path)
     }
 
     /// Sets permissions.
@@ -406,7 +406,7 @@ impl Disk {
         self.perform(&Effect::SetMode { path, mode }, || {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         })
-        .tried("set the permissions of", path)
+        .context("set the permissions of", path)
     }
 }
 
@@ -469,7 +469,7 @@ impl DiskFile {
 
     /// Length, identity and times.
     pub fn metadata(&self) -> Result<Metadata, DiskError> {
-        self.file.metadata().tried("look at", &self.path)
+        self.file.metadata().context("look at", &self.path)
     }
 
     /// Writes all bytes at an offset.
@@ -482,7 +482,7 @@ impl DiskFile {
             .perform(&Effect::Write { path: &self.path, offset, bytes }, || {
                 self.file.write_all_at(bytes, offset)
             })
-            .tried("write to", &self.path)
+            .context("write to", &self.path)
     }
 
     /// Sets the length.
@@ -490,7 +490,7 @@ impl DiskFile {
     pub fn truncate(&self, len: u64) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Truncate { path: &self.path, len }, || self.file.set_len(len))
-            .tried("set the length of", &self.path)
+            .context("set the length of", &self.path)
     }
 
     /// Reserves room up to `len`, which then reads as zeros; false where the file system cannot.
@@ -510,7 +510,7 @@ impl DiskFile {
                     Err(e) => Err(e.into()),
                 }
             })
-            .tried("reserve room for", &self.path)
+            .context("reserve room for", &self.path)
     }
 
     /// Gives the room of the first `len` bytes back; they read as zeros then, and the length stays.
@@ -525,7 +525,7 @@ impl DiskFile {
                 let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                 fallocate(&self.file, hole, 0, len).map_err(io::Error::from)
             })
-            .tried("give back the room of", &self.path)
+            .context("give back the room of", &self.path)
     }
 
     /// Makes content durable (fdatasync).
@@ -536,7 +536,7 @@ impl DiskFile {
     pub fn sync_data(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: true }, || self.file.sync_data())
-            .tried("sync", &self.path)
+            .context("sync", &self.path)
     }
 
     /// Makes content and times durable (fsync).
@@ -544,7 +544,7 @@ impl DiskFile {
     pub fn sync(&self) -> Result<(), DiskError> {
         self.disk
             .perform(&Effect::Sync { path: &self.path, data_only: false }, || self.file.sync_all())
-            .tried("sync", &self.path)
+            .context("sync", &self.path)
     }
 
     /// Sets the modification time to the system's present time, in about 5 µs.
@@ -557,6 +557,6 @@ impl DiskFile {
                 let times = Timestamps { last_access: now, last_modification: now };
                 futimens(&self.file, &times).map_err(io::Error::from)
             })
-            .tried("touch", &self.path)
+            .context("touch", &self.path)
     }
 }

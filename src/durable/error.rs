@@ -50,13 +50,13 @@ impl DiskError {
 }
 
 /// Adds what was tried, and on what, to an I/O result.
-pub(crate) trait Tried<T> {
+pub(crate) trait IoContext<T> {
     /// Names the action and the path.
-    fn tried(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
+    fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError>;
 }
 
-impl<T> Tried<T> for io::Result<T> {
-    fn tried(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, DiskError> {
         self.map_err(|source| DiskError { action, path: path.to_owned(), source })
     }
 }
@@ -70,6 +70,6 @@ pub fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     match crate::durable::plain::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).tried("read", path),
+        Err(e) => Err(e).context("read", path),
     }
 }

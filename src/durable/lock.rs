@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, DiskFile};
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::home::{NotHome, leads_nowhere};
 use super::regular::{open_regular, read_regular};
 use super::replace::Temporary;
@@ -89,7 +89,7 @@ impl FileLock {
         let mut pause = Duration::from_micros(200);
         loop {
             let file = disk.open_or_create(path)?;
-            if try_exclusive(file.as_file()).tried("lock", path)? {
+            if try_exclusive(file.as_file()).context("lock", path)? {
                 if is_named(file.as_file(), path) {
                     return Ok(FileLock { file, owner: std::process::id() });
                 }
@@ -99,7 +99,7 @@ impl FileLock {
                 if tries < MOST_TRIES {
                     continue;
                 }
-                return Err(io::Error::other("it is exchanged all the time")).tried("lock", path)?;
+                return Err(io::Error::other("it is exchanged all the time")).context("lock", path)?;
             }
             let waited = begun.elapsed();
             if waited >= wait {
@@ -124,16 +124,16 @@ impl FileLock {
         let (begun, mut tries) = (Instant::now(), 0);
         loop {
             let file = disk.open(path)?;
-            let opened = file.as_file().metadata().tried("look at", path)?;
+            let opened = file.as_file().metadata().context("look at", path)?;
             if !may_lock(file.as_file(), &opened) {
                 return Ok(Taken::NotTried);
             }
-            let mut is_ours = try_exclusive(file.as_file()).tried("lock", path)?;
-            if !is_ours && !try_shared(file.as_file()).tried("lock", path)? {
+            let mut is_ours = try_exclusive(file.as_file()).context("lock", path)?;
+            if !is_ours && !try_shared(file.as_file()).context("lock", path)? {
                 return Ok(Taken::Held);
             }
             // The same descriptor: the shared lock becomes an exclusive one.
-            is_ours = is_ours || try_exclusive(file.as_file()).tried("lock", path)?;
+            is_ours = is_ours || try_exclusive(file.as_file()).context("lock", path)?;
             if is_ours {
                 if is_same(&opened, path) {
                     return Ok(Taken::Ours(FileLock { file, owner: std::process::id() }));
@@ -143,7 +143,7 @@ impl FileLock {
                 if tries < MOST_TRIES {
                     continue;
                 }
-                return Err(io::Error::other("it is exchanged all the time")).tried("lock", path);
+                return Err(io::Error::other("it is exchanged all the time")).context("lock", path);
             }
             if begun.elapsed() >= grace {
                 return Ok(Taken::Held);
@@ -164,7 +164,7 @@ impl FileLock {
         if !content.is_empty() {
             temporary.file.write_at(content, 0)?;
         }
-        try_exclusive(temporary.file.as_file()).tried("lock", path)?;
+        try_exclusive(temporary.file.as_file()).context("lock", path)?;
         match temporary.publish(path, false) {
             Ok(file) => Ok(Some(FileLock { file, owner: std::process::id() })),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(None),
@@ -195,14 +195,14 @@ impl FileLock {
             Err(e) => leads_nowhere(&e),
         };
         let left = NotHome::Emptied { root: home.root().to_owned(), file: path.to_owned() };
-        if is_left { Err(io::Error::other(left)).tried("work in", home.root()) } else { Ok(()) }
+        if is_left { Err(io::Error::other(left)).context("work in", home.root()) } else { Ok(()) }
     }
 
     /// Whether what this process starts from here on gets the locked descriptor, and so keeps the lock with it.
     pub(crate) fn share_with_children(&self, is_shared: bool) -> Result<(), DiskError> {
         use rustix::io::{FdFlags, fcntl_setfd};
         let flags = if is_shared { FdFlags::empty() } else { FdFlags::CLOEXEC };
-        fcntl_setfd(self.file.as_file(), flags).map_err(io::Error::from).tried("share", self.file.path())
+        fcntl_setfd(self.file.as_file(), flags).map_err(io::Error::from).context("share", self.file.path())
     }
 
     /// Closes it without unlocking: who has the descriptor too keeps the lock.
@@ -257,7 +257,7 @@ impl LockFile {
     /// Takes the lock if no other process has it. Threads of this process share the descriptor and so
     /// the lock: they must exclude each other by other means.
     pub(crate) fn try_acquire(&self) -> Result<Option<HeldFile<'_>>, DiskError> {
-        let got = try_exclusive(self.file.as_file()).tried("lock", self.file.path())?;
+        let got = try_exclusive(self.file.as_file()).context("lock", self.file.path())?;
         Ok(got.then(|| HeldFile { file: &self.file, owner: std::process::id() }))
     }
 
@@ -301,8 +301,8 @@ impl Drop for HeldFile<'_> {
 /// # Errors
 /// When the file cannot be opened (`NotFound` included) or the file system cannot lock.
 pub fn is_held(path: &Path) -> Result<bool, DiskError> {
-    let file = open_regular(path).tried("open", path)?;
-    probe(&file).tried("probe the lock", path)
+    let file = open_regular(path).context("open", path)?;
+    probe(&file).context("probe the lock", path)
 }
 
 /// As [`is_held`], on a file that is open already.
@@ -325,7 +325,7 @@ pub fn holder_of(path: &Path) -> Option<Holder> {
 /// Locks an open file, for as long as it, or a duplicate of it in whichever process, is open; false when another
 /// open file has the lock.
 pub(crate) fn try_lock(file: &DiskFile) -> Result<bool, DiskError> {
-    try_exclusive(file.as_file()).tried("lock", file.path())
+    try_exclusive(file.as_file()).context("lock", file.path())
 }
 
 /// Locks a file that was just made; false when another process locked it first or took its name away.

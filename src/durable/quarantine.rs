@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::regular::{is_not_regular, read_regular};
 use super::replace::replace;
 
@@ -52,7 +52,7 @@ impl Quarantine {
     /// What the system says; that it is no regular file, or too long for a copy.
     #[track_caller]
     pub fn keep_file(&self, path: &Path, reason: &str, at: &str) -> Result<PathBuf, DiskError> {
-        let bytes = read_regular(path, LONGEST_COPY).tried("read", path)?;
+        let bytes = read_regular(path, LONGEST_COPY).context("read", path)?;
         self.keep(path, None, &bytes, reason, at)
     }
 

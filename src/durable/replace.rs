@@ -11,9 +11,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, DiskFile, parent};
-use super::error::{DiskError, Tried};
+use super::error::{DiskError, IoContext};
 use super::lock::{claim_new, unlock};
-use super::mutation::Mutation;
+use super::seeded_bug::SeededBug;
 
 /// How the name of every temporary file begins, so that startup can tell what a crash left.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
@@ -68,7 +68,7 @@ pub fn create_many<E: From<DiskError>>(
     if written.is_empty() {
         return Ok(0);
     }
-    if !Mutation::NoSyncOfManyFiles.is_on() {
+    if !SeededBug::NoSyncOfManyFiles.is_on() {
         disk.sync_filesystem(folder)?;
     }
     publish(Unpublished { disk, folder, written })
@@ -114,13 +114,13 @@ fn place(
 ) -> Result<DiskFile, DiskError> {
     let temporary = Temporary::new(disk, parent(path))?;
     let mut out = BufWriter::with_capacity(1 << 16, Appender { file: &temporary.file, at: 0 });
-    fill(&mut out).and_then(|()| out.flush()).tried("write", path)?;
+    fill(&mut out).and_then(|()| out.flush()).context("write", path)?;
     drop(out);
-    if !Mutation::RenameBeforeSync.is_on() {
+    if !SeededBug::RenameBeforeSync.is_on() {
         temporary.file.sync()?;
     }
     let file = temporary.publish(path, replace)?;
-    if Mutation::RenameBeforeSync.is_on() {
+    if SeededBug::RenameBeforeSync.is_on() {
         file.sync()?;
     }
     unlock(file.as_file());
@@ -142,7 +142,7 @@ impl Temporary {
             let made = tempfile::Builder::new()
                 .prefix(TEMPORARY_PREFIX)
                 .make_in(folder, |path| disk.create_locked(path, 0o600).map_err(|e| e.source));
-            let ((file, is_locked), name) = made.tried("make a temporary file in", folder)?.into_parts();
+            let ((file, is_locked), name) = made.context("make a temporary file in", folder)?.into_parts();
             if is_locked || claim_new(file.as_file(), &name) {
                 return Ok(Temporary { file, name, disk: disk.clone() });
             }
@@ -157,7 +157,7 @@ impl Temporary {
         self.disk.rename(&self.name, path, replace)?;
         // From here on the temporary name is gone; nothing to remove.
         let _ = self.name.keep();
-        if !Mutation::NoFolderSyncAfterRename.is_on() {
+        if !SeededBug::NoFolderSyncAfterRename.is_on() {
             self.disk.sync_dir(parent(path))?;
         }
         Ok(self.file)

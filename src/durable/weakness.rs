@@ -52,7 +52,7 @@ pub fn has_weakness(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::error::{DiskError, Tried};
+    use crate::durable::error::{DiskError, IoContext};
     use std::path::Path;
 
     fn error(code: Errno) -> io::Error {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn weakness_is_found_among_the_causes() {
-        let refused = |code| -> Result<(), DiskError> { Err(error(code)).tried("open", Path::new("/x")) };
+        let refused = |code| -> Result<(), DiskError> { Err(error(code)).context("open", Path::new("/x")) };
         assert!(has_weakness(&refused(Errno::MFILE).unwrap_err()));
         assert!(!has_weakness(&refused(Errno::ISDIR).unwrap_err()));
     }

@@ -11,8 +11,8 @@ use super::legacy::LegacyJob;
 use super::outcome::{Judgement, Verdict};
 use super::template::{CommandTemplate, Values};
 use crate::queue::{
-    Adopted, Attempt, Course, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobDocument, JobId, JobSpec, JobStatus,
-    Place, Transition,
+    Adopted, Attempt, CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobDocument, JobId, JobSpec, JobStatus, Place,
+    RunState, Transition,
 };
 use crate::state::{Timestamp, names};
 
@@ -62,7 +62,7 @@ impl Source<'_> {
             repository: self.repository().map(Arc::from),
             submitted_at: self.submitted_at(),
             not_before: None,
-            course: Some(Box::new(self.course())),
+            run_state: Some(Box::new(self.run_state())),
             spec,
         }
     }
@@ -116,13 +116,13 @@ impl Source<'_> {
         })
     }
 
-    fn course(&self) -> Course {
+    fn run_state(&self) -> RunState {
         let status = self.status();
         let started_at = self.started_at();
         let finished_at = status.is_over().then(|| self.finished_at());
         let has_output = started_at.is_some() || status == JobStatus::Running;
         let adopted = self.adopted();
-        Course {
+        RunState {
             started_at,
             finished_at,
             exit_code: self.exit_code(),
@@ -134,7 +134,7 @@ impl Source<'_> {
             history: self.history(started_at, finished_at),
             attempts: self.attempts(started_at, finished_at),
             adopted,
-            ..Course::default()
+            ..RunState::default()
         }
     }
 

@@ -274,19 +274,19 @@ impl<'a> Examiner<'a> {
         source: &Source<'_>,
         judgement: &Judgement,
     ) -> ImportedJob {
-        let course = document.course.clone().unwrap_or_default();
+        let run = document.run_state.clone().unwrap_or_default();
         ImportedJob {
             job_id: found.id.clone(),
             action: JobAction::Imported,
             status: document.status,
             position: None,
-            exit_code: course.exit_code,
-            pid: course.adopted.as_ref().map(|a| a.pid),
-            reason: course.reason,
+            exit_code: run.exit_code,
+            pid: run.adopted.as_ref().map(|a| a.pid),
+            reason: run.reason,
             title: source.job.title.clone(),
             repository: document.repository.as_deref().map(str::to_owned),
             evidence: judgement.evidence.clone(),
-            reconstructed: course.reconstructed,
+            reconstructed: run.reconstructed,
             staging: self.workspace.staging_folder(found).map(|path| shown(&path)),
         }
     }

@@ -266,19 +266,19 @@ fn places(jobs: &[ImportedJob], queue: &Queue) -> BTreeMap<JobId, usize> {
 }
 
 fn unchanged(job: &Job, staging: Option<String>) -> ImportedJob {
-    let course = job.course();
+    let run = job.run_state();
     ImportedJob {
         job_id: job.id.clone(),
         action: JobAction::Unchanged,
         status: job.status,
         position: None,
-        exit_code: course.exit_code,
-        pid: course.adopted.as_ref().map(|a| a.pid),
-        reason: course.reason.clone(),
+        exit_code: run.exit_code,
+        pid: run.adopted.as_ref().map(|a| a.pid),
+        reason: run.reason.clone(),
         title: job.spec().ok().and_then(|spec| spec.title),
         repository: job.repository.as_deref().map(str::to_owned),
         evidence: Vec::new(),
-        reconstructed: course.reconstructed.clone(),
+        reconstructed: run.reconstructed.clone(),
         staging,
     }
 }

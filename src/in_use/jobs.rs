@@ -38,7 +38,7 @@ pub struct JobsAtWork {
     /// By device and inode of everything that a job's paths pass: a folder has several names.
     jobs: HashMap<(u64, u64), Vec<AtWork>>,
     /// Whose requests cannot be understood.
-    strange: Vec<JobId>,
+    undecodable: Vec<JobId>,
 }
 
 impl JobsAtWork {
@@ -54,8 +54,8 @@ impl JobsAtWork {
         let workspaces = names_of_workspaces(dir);
         for job in state.jobs().filter(|job| comes(job.status)) {
             let Some(paths) = paths_of(dir, &workspaces, job) else {
-                if at_work.strange.len() < 2 {
-                    at_work.strange.push(job.id.clone());
+                if at_work.undecodable.len() < 2 {
+                    at_work.undecodable.push(job.id.clone());
                 }
                 continue;
             };
@@ -79,7 +79,7 @@ impl JobsAtWork {
 
     /// A job, other than `own`, that refers to a folder.
     pub fn in_folder(&self, folder: &Path, own: Option<&JobId>) -> Option<Use> {
-        if let Some(id) = self.strange.iter().find(|id| Some(*id) != own) {
+        if let Some(id) = self.undecodable.iter().find(|id| Some(*id) != own) {
             return Some(Use::unseen(format!(
                 "what job {id} refers to cannot be told: its request is not understood"
             )));
@@ -304,7 +304,7 @@ mod tests {
         let mut job = Job::new("b".parse().unwrap(), at, Timestamp::from_millis(1), &JobSpec::default());
         job.raw_spec = "{\"command\":\"a /b\"}".into();
         assert_eq!(paths_of(&dir, &[], &job), None);
-        let strange = JobsAtWork { strange: vec![job.id.clone()], ..JobsAtWork::default() };
+        let strange = JobsAtWork { undecodable: vec![job.id.clone()], ..JobsAtWork::default() };
         assert!(
             strange.in_folder(&root, None).is_some() && strange.in_folder(&root, Some(&job.id)).is_none()
         );

@@ -4,22 +4,22 @@
 //! line of their output, `Exit code: N`, how they ended.
 
 use super::conditions::Condition;
-use super::evidence::{Evidence, Judgement, Look, blank};
+use super::evidence::{Evidence, JudgeContext, Judgement, blank};
 use super::exit_record::ExitRecord;
 use super::output::exit_line;
 use super::stored::DOCUMENT_VERSION;
 use super::verdict::Verdict;
 use crate::queue::{Adopted, Job, Outcome};
 use crate::state::Timestamp;
-use crate::system::{Presence, ProcessIdentity, SAME_START_SECONDS, sight};
+use crate::system::{Presence, ProcessIdentity, SAME_START_SECONDS, probe_process};
 
 /// What became of a job that was taken over; `Unknown` for one that was not.
-pub(crate) fn judge_adopted(look: &Look<'_>, job: &Job) -> Judgement {
-    let Some(adopted) = job.course().adopted.as_ref() else {
+pub(crate) fn judge_adopted(look: &JudgeContext<'_>, job: &Job) -> Judgement {
+    let Some(adopted) = job.run_state().adopted.as_ref() else {
         return blank(job, Verdict::Unknown { why: "it was not taken over".to_owned() });
     };
     let process = ProcessIdentity { pid: adopted.pid, start_time: adopted.start_time };
-    let sighting = sight(process);
+    let sighting = probe_process(process);
     let started = adopted.booted_at.zip(look.host.booted_at);
     let is_same_start = started.is_some_and(|(then, now)| then.abs_diff(now) <= SAME_START_SECONDS);
     // The id alone proves no other boot while a process with that PID and start time lives.
@@ -66,14 +66,14 @@ fn outcome_of(job: &Job, adopted: &Adopted, is_this_boot: bool, evidence: &mut V
 }
 
 fn exit_record(job: &Job, adopted: &Adopted, code: i32) -> ExitRecord {
-    let started_at = job.course().started_at.unwrap_or(job.submitted_at);
+    let started_at = job.run_state().started_at.unwrap_or(job.submitted_at);
     // The exit line is the last thing written.
     let written = std::fs::metadata(&adopted.output).and_then(|m| m.modified()).map(Timestamp::from);
     ExitRecord {
         version: DOCUMENT_VERSION,
         job_id: job.id.clone(),
         attempt: job.attempt,
-        claim: job.course().claim.unwrap_or(0),
+        claim: job.run_state().claim.unwrap_or(0),
         outcome: Outcome::Exited,
         exit_code: Some(code),
         signal: None,

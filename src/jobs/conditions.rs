@@ -6,7 +6,7 @@ use super::sentinel::{Freshness, FreshnessLimits, Heartbeat};
 use crate::queue::Job;
 use crate::state::Timestamp;
 use crate::system::{
-    Hindrance, Presence, ProcessIdentity, Sighting, command_line, hindrance_of, other_user_of, presence,
+    Hindrance, Presence, ProcessIdentity, ProcessProbe, command_line, hindrance_of, other_user_of, presence,
 };
 
 /// One thing that is not as it should be.
@@ -130,7 +130,7 @@ const CANCEL_PATIENCE_MS: i64 = 60_000;
 
 /// Whether the job's end has been owed for too long.
 pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
-    let cancel = job.course().cancel.as_ref().filter(|_| job.course().cancel_requested)?;
+    let cancel = job.run_state().cancel.as_ref().filter(|_| job.run_state().cancel_requested)?;
     let age_ms = now.millis_since(cancel.at);
     (age_ms >= CANCEL_PATIENCE_MS).then_some(Condition::CancelPending { age_ms })
 }
@@ -139,8 +139,8 @@ pub(super) fn pending_cancel(job: &Job, now: Timestamp) -> Option<Condition> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) heartbeat: Option<Heartbeat>,
-    pub(super) supervisor: Option<(ProcessIdentity, Sighting)>,
-    pub(super) command: Option<(ProcessIdentity, Sighting)>,
+    pub(super) supervisor: Option<(ProcessIdentity, ProcessProbe)>,
+    pub(super) command: Option<(ProcessIdentity, ProcessProbe)>,
     /// The user that the command was started as.
     pub(super) uid: Option<u32>,
     /// Whether it was recorded under another boot id.

@@ -20,7 +20,7 @@ use super::stored::Stored;
 use super::verdict::{Liveness, LockFact, Verdict};
 use crate::durable::{FileLock, Taken};
 use crate::queue::{Job, JobId};
-use crate::state::{JobPaths, Standing, StateDir, Word};
+use crate::state::{DirectoryOrigin, JobPaths, StateDir, Word};
 use crate::system::{Host, LocalDevice, ProcessIdentity};
 
 /// One piece of evidence.
@@ -72,7 +72,7 @@ impl Judgement {
 
 /// Who looks, and how.
 #[derive(Debug)]
-pub struct Look<'a> {
+pub struct JudgeContext<'a> {
     /// The state directory.
     pub dir: &'a StateDir,
     /// This machine.
@@ -85,7 +85,7 @@ pub struct Look<'a> {
 
 /// What became of the job's present attempt. Takes the lock for no longer than a moment and changes
 /// nothing.
-pub fn judge(look: &Look<'_>, job: &Job) -> Judgement {
+pub fn judge(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     match at_first_sight(look, job) {
         FirstSight::Judged(judgement) => *judgement,
         FirstSight::Free { paths, how } => inspect(look, job, paths, LockFact::Free, how),
@@ -93,11 +93,11 @@ pub fn judge(look: &Look<'_>, job: &Job) -> Judgement {
 }
 
 /// As [`judge`], for the one who holds `sentinel.lock` exclusively.
-pub(crate) fn judge_locked(look: &Look<'_>, job: &Job) -> Judgement {
+pub(crate) fn judge_locked(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     if let Some(judgement) = of_a_copy(look, job) {
         return judgement;
     }
-    if job.course().adopted.is_some() {
+    if job.run_state().adopted.is_some() {
         return super::adopted::judge_adopted(look, job);
     }
     match look.dir.paths.job(&job.id.to_string()) {
@@ -118,12 +118,12 @@ pub(crate) enum FirstSight {
 }
 
 /// Looks at the lock; only when that is held, or of no use, at the rest too.
-pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
+pub(crate) fn at_first_sight(look: &JudgeContext<'_>, job: &Job) -> FirstSight {
     let judged = |judgement| FirstSight::Judged(Box::new(judgement));
     if let Some(judgement) = of_a_copy(look, job) {
         return judged(judgement);
     }
-    if job.course().adopted.is_some() {
+    if job.run_state().adopted.is_some() {
         return judged(super::adopted::judge_adopted(look, job));
     }
     let paths = match look.dir.paths.job(&job.id.to_string()) {
@@ -139,12 +139,12 @@ pub(crate) fn at_first_sight(look: &Look<'_>, job: &Job) -> FirstSight {
 /// As [`at_first_sight`], for the one who is to decide: where nobody holds the lock it is taken at once,
 /// when that is possible.
 pub(crate) fn take_or_judge(
-    look: &Look<'_>,
+    look: &JudgeContext<'_>,
     job: &Job,
     local: &LocalDevice,
     grace: Duration,
 ) -> (FirstSight, Option<FileLock>) {
-    let paths = look.dir.paths.job(&job.id.to_string()).ok().filter(|_| job.course().adopted.is_none());
+    let paths = look.dir.paths.job(&job.id.to_string()).ok().filter(|_| job.run_state().adopted.is_none());
     let Some(paths) = paths else { return (at_first_sight(look, job), None) };
     // Before any flock: on some network file systems it blocks for ever.
     let is_local = |file: &File, metadata: &Metadata| local.has(file, metadata);
@@ -159,7 +159,7 @@ pub(crate) fn take_or_judge(
     }
 }
 
-fn inspect(look: &Look<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: String) -> Judgement {
+fn inspect(look: &JudgeContext<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: String) -> Judgement {
     match Files::read(look, job, &paths, &lock) {
         Err(e) => unknown(job, format!("{e}: {}", e.source)),
         Ok(files) => Inspection::new(look, job, paths, files).conclude(lock, how),
@@ -167,8 +167,8 @@ fn inspect(look: &Look<'_>, job: &Job, paths: JobPaths, lock: LockFact, how: Str
 }
 
 /// In a copy of a state directory whatever runs belongs to the original, and is for that one to judge.
-fn of_a_copy(look: &Look<'_>, job: &Job) -> Option<Judgement> {
-    let Standing::Copied { of, .. } = &look.dir.standing else { return None };
+fn of_a_copy(look: &JudgeContext<'_>, job: &Job) -> Option<Judgement> {
+    let DirectoryOrigin::Copied { of, .. } = &look.dir.origin else { return None };
     let why = format!("this state directory is a copy: what runs belongs to the original, {}", of.display());
     Some(unknown(job, why))
 }
@@ -183,7 +183,7 @@ pub(crate) fn blank(job: &Job, verdict: Verdict) -> Judgement {
     Judgement {
         job_id: job.id.clone(),
         attempt: job.attempt,
-        claim: job.course().claim,
+        claim: job.run_state().claim,
         verdict,
         evidence: Vec::new(),
         lock_held: false,

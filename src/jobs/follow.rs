@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
 use super::output::{Output, read_part};
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::queue::{Job, JobStatus};
 use crate::state::StateDir;
 
@@ -71,11 +71,11 @@ impl Follower {
 
     fn read_open(&mut self, output: &Output, most: u64) -> Result<Vec<u8>, DiskError> {
         let Some(file) = &mut self.file else { return Ok(Vec::new()) };
-        let len = file.metadata().tried("look at", &output.path)?.len();
+        let len = file.metadata().context("look at", &output.path)?.len();
         if len < self.offset {
             self.offset = 0;
         }
-        let (from, part) = read_part(file, output, self.offset, most).tried("read", &output.path)?;
+        let (from, part) = read_part(file, output, self.offset, most).context("read", &output.path)?;
         self.offset = from + part.len() as u64;
         Ok(part)
     }
@@ -88,7 +88,8 @@ impl Follower {
 
 /// A job that was cancelled before its next attempt began prints nothing in it.
 fn has_begun(job: &Job) -> bool {
-    job.status == JobStatus::Running || job.course().attempts.last().is_some_and(|a| a.attempt == job.attempt)
+    job.status == JobStatus::Running
+        || job.run_state().attempts.last().is_some_and(|a| a.attempt == job.attempt)
 }
 
 fn open(output: &Output) -> Result<Option<File>, DiskError> {

@@ -15,9 +15,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::grip::life_of;
+use super::lock_guard::living_of;
 use super::process_table::ProcessTable;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, replace};
+use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, replace};
 use crate::queue::JobId;
 use crate::state::names::decode;
 use crate::state::{ATTEMPT_FILES, EARLIER, JobPaths, StateDir};
@@ -96,7 +96,7 @@ pub fn move_attempts(dir: &StateDir, go_on: &mut dyn FnMut() -> bool) -> Result<
 fn folders_of_jobs(folder: &Path, prefix: &str) -> Result<Vec<JobId>, DiskError> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", folder)?,
+        entries => entries.context("list", folder)?,
     };
     let folders = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let named =
@@ -138,7 +138,7 @@ fn move_files(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Result<Step, 
         Some(Err(LockError::Held { .. })) => return Ok(Step::Lives),
         Some(Err(LockError::Disk(e))) if !crate::durable::is_not_regular(&e.source) => return Err(e),
         _ => {
-            let life = life_of(dir, id, table);
+            let life = living_of(dir, id, table);
             if !life.processes.is_empty() || life.doubt.is_some() {
                 return Ok(Step::Lives);
             }
@@ -197,7 +197,7 @@ fn move_earlier(disk: &Disk, old: &JobPaths, filling: &Path) -> Result<(), DiskE
     if !taken.is_dir() {
         return Ok(());
     }
-    for entry in std::fs::read_dir(&taken).tried("list", &taken)?.flatten() {
+    for entry in std::fs::read_dir(&taken).context("list", &taken)?.flatten() {
         let is_number = entry.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
         if is_number && is_our_folder(&entry.path()) {
             disk.rename(&entry.path(), &filling.join(entry.file_name()), false)?;

@@ -12,7 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::sentinel::Sentinel;
-use crate::durable::{DiskError, Tried, open_regular, open_theirs};
+use crate::durable::{DiskError, IoContext, open_regular, open_theirs};
 use crate::queue::Job;
 use crate::state::StateDir;
 use crate::state::names::BadName;
@@ -35,8 +35,8 @@ impl Output {
     /// The output of the present attempt, or of an earlier one.
     pub fn of(dir: &StateDir, job: &Job, attempt: Option<u32>) -> Result<Output, BadName> {
         let paths = dir.paths.job(&job.id.to_string())?;
-        let course = job.course();
-        let foreign = course.output.as_ref().or_else(|| course.adopted.as_ref().map(|a| &a.output));
+        let run = job.run_state();
+        let foreign = run.output.as_ref().or_else(|| run.adopted.as_ref().map(|a| &a.output));
         let attempt = attempt.unwrap_or(job.attempt);
         // The first attempt of a job that was taken over was another server's.
         let is_there = |path: &Path| path.symlink_metadata().is_ok();
@@ -59,7 +59,7 @@ impl Output {
     /// system's reason; otherwise what the system says.
     pub(super) fn open(&self) -> Result<File, DiskError> {
         let file = if self.has_exit_line { open_theirs(&self.path) } else { open_regular(&self.path) };
-        file.tried("open", &self.path)
+        file.context("open", &self.path)
     }
 
     /// Where the job's own output ends in the file: before the exit line, if there is one.
@@ -69,11 +69,11 @@ impl Output {
     /// output.
     pub fn len(&self) -> Result<u64, DiskError> {
         let file = self.open()?;
-        let len = file.metadata().tried("look at", &self.path)?.len();
+        let len = file.metadata().context("look at", &self.path)?.len();
         if !self.has_exit_line {
             return Ok(len);
         }
-        let cut = find_exit_line(&file, len).tried("read", &self.path)?;
+        let cut = find_exit_line(&file, len).context("read", &self.path)?;
         Ok(cut.map_or(len, |(at, _)| at))
     }
 
@@ -81,7 +81,7 @@ impl Output {
     /// an output limit.
     pub fn kept_from(&self, offset: u64) -> Result<u64, DiskError> {
         let file = self.open()?;
-        Ok(offset.max(beginning(&file).tried("read", &self.path)?))
+        Ok(offset.max(beginning(&file).context("read", &self.path)?))
     }
 
     /// Whether the job printed nothing.
@@ -95,7 +95,7 @@ impl Output {
     /// `NotFound` when nothing was printed; otherwise what the system says.
     pub fn read_from(&self, offset: u64, most: u64) -> Result<Vec<u8>, DiskError> {
         let mut file = self.open()?;
-        Ok(read_part(&mut file, self, offset, most).tried("read", &self.path)?.1)
+        Ok(read_part(&mut file, self, offset, most).context("read", &self.path)?.1)
     }
 
     /// The last `most` bytes as text; empty when nothing was printed.
@@ -143,9 +143,9 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 /// # Errors
 /// `NotFound` when there is no file; otherwise what the system says.
 pub fn exit_line(path: &Path) -> Result<Option<i32>, DiskError> {
-    let file = open_theirs(path).tried("open", path)?;
-    let len = file.metadata().tried("look at", path)?.len();
-    Ok(find_exit_line(&file, len).tried("read", path)?.map(|(_, code)| code))
+    let file = open_theirs(path).context("open", path)?;
+    let len = file.metadata().context("look at", path)?.len();
+    Ok(find_exit_line(&file, len).context("read", path)?.map(|(_, code)| code))
 }
 
 /// Where the exit line begins, and what it says.

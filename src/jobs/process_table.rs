@@ -15,7 +15,8 @@ use super::kinship::Tokens;
 use super::marks;
 use super::survivors::{Survivor, of_attempts};
 use super::traces::{
-    Errand, PrintsTo, in_present_layout, is_keeper, job_of_output, kept_by, outputs_of, pipes, real_name,
+    PrintsTo, SupervisorInvocation, in_present_layout, is_keeper, job_of_output, kept_by, outputs_of, pipes,
+    real_name,
 };
 use crate::queue::JobId;
 use crate::state::{Identity, StateDir, StatePaths};
@@ -46,7 +47,7 @@ struct Scan {
     /// The pipes that are emptied into an output.
     kept: HashMap<PathBuf, Vec<u64>>,
     /// Supervisors, and processes that are about to become commands.
-    errands: Vec<(usize, Errand)>,
+    invocations: Vec<(usize, SupervisorInvocation)>,
     /// Whether `/proc` shows the processes of other users.
     shows_all: bool,
 }
@@ -171,9 +172,12 @@ impl ProcessTable {
         let scan = self.scan();
         let id = wanted.job.to_string();
         let marked = scan.by_job.get(id.as_bytes()).into_iter().flatten().copied();
-        let errands =
-            scan.errands.iter().filter(|(_, errand)| errand.job == id.as_bytes()).map(|(at, _)| *at);
-        let others = marked.chain(errands).map(|at| &scan.processes[at]);
+        let invocations = scan
+            .invocations
+            .iter()
+            .filter(|(_, invocation)| invocation.job == id.as_bytes())
+            .map(|(at, _)| *at);
+        let others = marked.chain(invocations).map(|at| &scan.processes[at]);
         distinct(
             others.filter(|seen| seen.owner(wanted) == Owner::OtherIncarnation).map(|seen| seen.identity),
         )
@@ -186,15 +190,16 @@ impl ProcessTable {
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
         let root = dir.paths.as_known(dir.paths.root());
         let named = scan.by_job.iter().flat_map(|(job, at)| at.iter().map(move |at| (job.as_slice(), *at)));
-        let errands = scan.errands.iter().map(|(at, errand)| (errand.job.as_slice(), *at));
+        let invocations = scan.invocations.iter().map(|(at, invocation)| (invocation.job.as_slice(), *at));
         let mut found: BTreeMap<JobId, LivingJob> = BTreeMap::new();
-        for (name, at) in named.chain(errands) {
+        for (name, at) in named.chain(invocations) {
             let Some(job) = std::str::from_utf8(name).ok().and_then(|name| name.parse::<JobId>().ok()) else {
                 continue;
             };
             let seen = &scan.processes[at];
-            let errand = scan.errands.iter().find(|(of, _)| *of == at).map(|(_, errand)| errand);
-            let named = errand.map(|errand| errand.state_dir.as_path());
+            let invocation =
+                scan.invocations.iter().find(|(of, _)| *of == at).map(|(_, invocation)| invocation);
+            let named = invocation.map(|invocation| invocation.state_dir.as_path());
             let owner = seen.owner_by(named, &root, &state_id, &mark);
             if owner == Owner::Foreign {
                 continue;
@@ -203,7 +208,7 @@ impl ProcessTable {
             living.is_of_other_incarnation |= owner == Owner::OtherIncarnation;
             living.repositories.extend(seen.repository());
             // A supervisor is not told of it by its environment.
-            living.tells_repository |= errand.is_none() && seen.tells_jobs_repository();
+            living.tells_repository |= invocation.is_none() && seen.tells_jobs_repository();
             if !living.processes.contains(&seen.identity) {
                 living.processes.push(seen.identity);
             }
@@ -236,11 +241,11 @@ impl ProcessTable {
     pub(crate) fn supervised_claims(&self, dir: &StateDir) -> Vec<(ProcessIdentity, JobId, u64)> {
         let scan = self.scan();
         let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
-        let ours = scan.errands.iter().filter_map(|(at, errand)| {
+        let ours = scan.invocations.iter().filter_map(|(at, invocation)| {
             let seen = &scan.processes[*at];
-            let owner = seen.owner_by(Some(&errand.state_dir), dir.paths.root(), &state_id, &mark);
-            let job = std::str::from_utf8(&errand.job).ok()?.parse().ok()?;
-            (owner == Owner::Ours && seen.has_mark()).then_some((seen.identity, job, errand.claim))
+            let owner = seen.owner_by(Some(&invocation.state_dir), dir.paths.root(), &state_id, &mark);
+            let job = std::str::from_utf8(&invocation.job).ok()?.parse().ok()?;
+            (owner == Owner::Ours && seen.has_mark()).then_some((seen.identity, job, invocation.claim))
         });
         ours.collect()
     }
@@ -270,10 +275,10 @@ impl ProcessTable {
     pub(crate) fn attendants(&self, wanted: &Wanted<'_>) -> Vec<ProcessIdentity> {
         let scan = self.scan();
         let id = wanted.job.to_string();
-        let ours = scan.errands.iter().filter(|(at, errand)| {
-            errand.job == id.as_bytes()
-                && wanted.claim.is_none_or(|claim| claim == errand.claim)
-                && scan.processes[*at].is_of(Some(&errand.state_dir), wanted)
+        let ours = scan.invocations.iter().filter(|(at, invocation)| {
+            invocation.job == id.as_bytes()
+                && wanted.claim.is_none_or(|claim| claim == invocation.claim)
+                && scan.processes[*at].is_of(Some(&invocation.state_dir), wanted)
         });
         ours.map(|&(at, _)| scan.processes[at].identity).collect()
     }
@@ -441,7 +446,7 @@ impl Scan {
         for pipe in pipes(pid) {
             self.by_pipe.entry(pipe).or_default().push(at);
         }
-        self.errands.extend(Errand::of(pid).map(|errand| (at, errand)));
+        self.invocations.extend(SupervisorInvocation::of(pid).map(|invocation| (at, invocation)));
         let (identity, parent, session) = (stat.identity, stat.parent, stat.session);
         self.processes.push(Seen { identity, parent, session, marks });
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::record_text::{read_record, says, text_of, understand};
 use super::stored::Stored;
-use crate::durable::{DiskError, Tried, create_many, read_optional, replace};
-use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, knowing_removed, records_since};
+use crate::durable::{DiskError, IoContext, create_many, read_optional, replace};
+use crate::queue::{Job, JobDocument, JobId, QueueError, QueueState, records_since, with_jobs_removed_since};
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
@@ -82,7 +82,7 @@ pub struct Waiting {
 
 /// The next jobs in line that have not begun, for [`write_waiting`].
 pub fn waiting(state: &QueueState) -> Waiting {
-    let unbegun = state.queued().filter(|job| job.course.is_none());
+    let unbegun = state.queued().filter(|job| job.run_state.is_none());
     let documents = unbegun.take(WAITING_WITH_RECORD).map(Job::to_document).collect();
     Waiting { documents, seq: state.last_seq() }
 }
@@ -131,7 +131,7 @@ pub fn write_waiting(
 /// so would one that is made while the job is being removed.
 fn make(dir: &StateDir, files: &[(PathBuf, Vec<u8>)], seq: u64) -> Result<usize, RecordError> {
     create_many(&dir.disk, &dir.paths.jobs(), files, |files| {
-        let made = knowing_removed(dir, seq, |removed| {
+        let made = with_jobs_removed_since(dir, seq, |removed| {
             let paths = removed.iter().filter_map(|id| dir.paths.job(&id.to_string()).ok());
             let records: HashSet<PathBuf> = paths.map(|paths| paths.record).collect();
             files.publish(|path| !records.contains(path))
@@ -168,7 +168,7 @@ pub fn rebuild(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Rebuilt, DiskError> {
     let mut rebuilt = Rebuilt::default();
-    let begun: Vec<&Job> = state.jobs().filter(|job| job.course.is_some()).collect();
+    let begun: Vec<&Job> = state.jobs().filter(|job| job.run_state.is_some()).collect();
     let total = begun.len() as u64;
     for job in begun {
         if let Err((path, why)) = rebuild_one(dir, job, &mut rebuilt) {
@@ -194,7 +194,7 @@ fn rebuild_one(dir: &StateDir, job: &Job, rebuilt: &mut Rebuilt) -> Result<(), (
         return Ok(());
     }
     // A scheduler that claims a job writes its record before anything is started.
-    if found.is_none() && (!job.course().attempts.is_empty() || paths.sentinel().exists()) {
+    if found.is_none() && (!job.run_state().attempts.is_empty() || paths.sentinel().exists()) {
         rebuilt.missing.push(job.id.clone());
     }
     if let Some(reason) = found.and_then(|text| understand(&text).err()) {
@@ -222,7 +222,7 @@ pub fn outdated(dir: &StateDir, state: &QueueState) -> Vec<(JobId, &'static str)
         };
         Some((job.id.clone(), why))
     };
-    state.jobs().filter(|job| job.course.is_some()).filter_map(wrong).collect()
+    state.jobs().filter(|job| job.run_state.is_some()).filter_map(wrong).collect()
 }
 
 /// The records of those jobs that can be understood, in the order of their places, and the paths of those
@@ -255,7 +255,7 @@ fn list(dir: &StateDir) -> Result<Vec<(Option<JobId>, PathBuf)>, DiskError> {
     let folder = dir.paths.jobs();
     let entries = match std::fs::read_dir(&folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", &folder)?,
+        entries => entries.context("list", &folder)?,
     };
     let mut records: Vec<_> = entries.flatten().filter_map(|e| named(&e.path())).collect();
     records.sort_by(|a, b| a.1.cmp(&b.1));

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::fence;
+use super::cgroup_name;
 use super::process_table::ProcessTable;
 use super::sentinel::Sentinel;
 use crate::state::names::decode;
@@ -24,7 +24,7 @@ pub fn notice_restore(dir: &mut StateDir) -> Result<bool, StateError> {
     }
     dir.settle()?;
     let supervised = ProcessTable::new().supervised_claims(dir);
-    let fenced = fence::living_claims(dir);
+    let fenced = cgroup_name::living_claims(dir);
     if supervised.is_empty() && fenced.is_empty() {
         return Ok(false);
     }

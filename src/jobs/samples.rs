@@ -7,7 +7,7 @@ use crate::state::Timestamp;
 pub(crate) fn job(id: &str, claim: u64) -> Job {
     let mut job = queued(id, &JobSpec { command: vec!["true".to_owned()], ..JobSpec::default() });
     job.status = JobStatus::Running;
-    job.course_mut().claim = Some(claim);
+    job.run_state_mut().claim = Some(claim);
     job
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn queued(id: &str, spec: &JobSpec) -> Job {
         repository: None,
         submitted_at: Timestamp::from_millis(1_000),
         not_before: None,
-        course: None,
+        run_state: None,
         raw_spec: serde_json::to_string(spec).unwrap().into(),
     }
 }

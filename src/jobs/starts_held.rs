@@ -66,8 +66,8 @@ const BEGINS_WITHIN_MS: i64 = 60_000;
 pub fn hanging_starts(dir: &StateDir, state: &QueueState) -> Vec<(JobId, i64)> {
     let now = dir.clock.now();
     let of = |job: &crate::queue::Job| {
-        let (course, since) = (job.course(), now.millis_since(job.course().started_at?));
-        let claim = course.claim.filter(|_| course.adopted.is_none() && since >= BEGINS_WITHIN_MS)?;
+        let (run, since) = (job.run_state(), now.millis_since(job.run_state().started_at?));
+        let claim = run.claim.filter(|_| run.adopted.is_none() && since >= BEGINS_WITHIN_MS)?;
         (has_begun(dir, &job.id, claim) == Some(false)).then(|| (job.id.clone(), since))
     };
     state.running().filter_map(of).collect()

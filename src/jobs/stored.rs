@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{Disk, DiskError, Tried, is_not_regular, open_regular, read_at_most, replace};
+use crate::durable::{Disk, DiskError, IoContext, is_not_regular, open_regular, read_at_most, replace};
 
 /// The version that these files bear. A reader takes what it knows from a later one.
 pub(crate) const DOCUMENT_VERSION: u32 = 1;
@@ -59,13 +59,13 @@ pub(crate) fn read_stored_with_time<T: DeserializeOwned>(
         Stored::Missing => return Ok((Stored::Missing, None)),
         Stored::Damaged { reason } => return Ok((Stored::Damaged { reason }, None)),
     };
-    let metadata = file.metadata().tried("look at", path)?;
-    Ok((read_and_parse(file).tried("read", path)?, metadata.modified().ok()))
+    let metadata = file.metadata().context("look at", path)?;
+    Ok((read_and_parse(file).context("read", path)?, metadata.modified().ok()))
 }
 
 pub(crate) fn read_stored<T: DeserializeOwned>(path: &Path) -> Result<Stored<T>, DiskError> {
     match open(path)? {
-        Stored::Whole(file) => read_and_parse(file).tried("read", path),
+        Stored::Whole(file) => read_and_parse(file).context("read", path),
         Stored::Missing => Ok(Stored::Missing),
         Stored::Damaged { reason } => Ok(Stored::Damaged { reason }),
     }
@@ -77,7 +77,7 @@ fn open(path: &Path) -> Result<Stored<File>, DiskError> {
         Ok(file) => Ok(Stored::Whole(file)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(Stored::Missing),
         Err(e) if is_not_regular(&e) => Ok(Stored::Damaged { reason: e.to_string() }),
-        Err(e) => Err(e).tried("open", path),
+        Err(e) => Err(e).context("open", path),
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use super::fence::{self, Populated};
+use super::cgroup_name::{self, Populated};
 use super::marks;
 use super::traces::{job_of_output, outputs_of};
 use crate::queue::{JobId, QueueState};
@@ -56,12 +56,12 @@ pub(super) fn of_attempts(dir: &StateDir) -> Vec<Survivor> {
     if !dir.may_have_survivors() {
         return Vec::new();
     }
-    among(dir, &fence::populated(dir))
+    among(dir, &cgroup_name::populated(dir))
 }
 
 /// The same, among the groups that have processes.
 pub(crate) fn among(dir: &StateDir, populated: &[Populated]) -> Vec<Survivor> {
-    fence::of_other_incarnations(dir, populated).map(of_attempt).collect()
+    cgroup_name::of_other_incarnations(dir, populated).map(of_attempt).collect()
 }
 
 fn of_attempt(group: &Cgroup) -> Survivor {

@@ -35,19 +35,19 @@ const STREAMS: [u32; 2] = [1, 2];
 
 /// For whom a supervisor, or a process that is about to become a command, was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Errand {
+pub(super) struct SupervisorInvocation {
     pub(super) job: Vec<u8>,
     pub(super) claim: u64,
     pub(super) state_dir: PathBuf,
 }
 
-impl Errand {
-    /// The errand of a process; `None` when it has another one, or may not be looked at.
-    pub(super) fn of(pid: u32) -> Option<Errand> {
-        Errand::parse(&crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?)
+impl SupervisorInvocation {
+    /// The invocation of a process; `None` when it has another one, or may not be looked at.
+    pub(super) fn of(pid: u32) -> Option<SupervisorInvocation> {
+        SupervisorInvocation::parse(&crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?)
     }
 
-    fn parse(command_line: &[u8]) -> Option<Errand> {
+    fn parse(command_line: &[u8]) -> Option<SupervisorInvocation> {
         let mut arguments = command_line.split(|&b| b == 0).skip(1);
         let word = arguments.next()?;
         if !WORDS.contains(&word) {
@@ -64,7 +64,11 @@ impl Errand {
             }
         }
         let claim = std::str::from_utf8(claim?).ok()?.parse().ok()?;
-        Some(Errand { job: job?.to_vec(), claim, state_dir: Path::new(OsStr::from_bytes(state_dir?)).into() })
+        Some(SupervisorInvocation {
+            job: job?.to_vec(),
+            claim,
+            state_dir: Path::new(OsStr::from_bytes(state_dir?)).into(),
+        })
     }
 }
 
@@ -78,7 +82,7 @@ pub fn supervisor_above() -> Option<u32> {
             return None;
         }
         let arguments = crate::durable::plain::read(format!("/proc/{pid}/cmdline")).ok()?;
-        if Errand::of(pid).is_some() && arguments.split(|&b| b == 0).nth(1) == Some(WORDS[0]) {
+        if SupervisorInvocation::of(pid).is_some() && arguments.split(|&b| b == 0).nth(1) == Some(WORDS[0]) {
             return Some(pid);
         }
     }
@@ -99,7 +103,7 @@ pub(super) fn is_keeper(pid: u32) -> bool {
 
 /// Whether a process was started by a server for a job, and not by anybody else: its streams are the server's.
 pub(crate) fn serves_a_job(pid: u32) -> bool {
-    Errand::of(pid).is_some() || is_keeper(pid)
+    SupervisorInvocation::of(pid).is_some() || is_keeper(pid)
 }
 
 /// The pipes that a process prints into.
@@ -178,17 +182,17 @@ fn without_removal(file: PathBuf) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Option<Errand> {
-        Errand::parse(arguments.join("\0").as_bytes())
+    fn parse(arguments: &[&str]) -> Option<SupervisorInvocation> {
+        SupervisorInvocation::parse(arguments.join("\0").as_bytes())
     }
 
     #[test]
     fn only_our_own_words_with_all_that_is_needed_are_an_errand() {
         let named = ["--state-dir", "/s", "--heartbeat-ms", "5", "--job", "a", "--claim", "7"];
         let call = |word: &str| parse(&[&["recoveryctl", word], &named[..], &["--", "--job", "b"]].concat());
-        let errand = Errand { job: b"a".to_vec(), claim: 7, state_dir: "/s".into() };
-        assert_eq!(call("supervise"), Some(errand.clone()));
-        assert_eq!(call("exec-command"), Some(errand));
+        let invocation = SupervisorInvocation { job: b"a".to_vec(), claim: 7, state_dir: "/s".into() };
+        assert_eq!(call("supervise"), Some(invocation.clone()));
+        assert_eq!(call("exec-command"), Some(invocation));
         assert_eq!(call("submit"), None);
         assert_eq!(parse(&["recoveryctl", "supervise", "--job", "a", "--claim", "7"]), None);
         assert_eq!(parse(&["recoveryctl", "supervise", "--state-dir", "/s", "--job", "a"]), None);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::availability::{Availability, availability};
 use super::grant::{Granting, LockGrant, LockRefused, LockRequest};
 use super::held_by::HeldBy;
+use super::inspector::LockInspector;
 use super::line::{Ticket, TicketNote};
-use super::look::Look;
 use super::metadata::LockHolder;
-use super::sight::{LOOK_GRACE, Sight, see};
+use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::verdict::{JobLiveness, LockVerdict};
 use crate::durable::LockError;
 use crate::queue::JobId;
@@ -128,7 +128,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Not on a network file system, where a flock may block and nothing is granted.
     fn draw_ticket(&self) -> Result<Option<Drawn>, LockRefused> {
-        if Look::new(self.dir, self.request.job_liveness).is_on_network() {
+        if LockInspector::new(self.dir, self.request.job_liveness).is_on_network() {
             return Ok(None);
         }
         let behind = self.request.queue.map_or(0, QueuedJobs::end);
@@ -164,9 +164,9 @@ impl Asking<'_> {
     }
 
     fn attempt(&self, place: Option<&Drawn>) -> Result<Attempt, LockRefused> {
-        let look = Look::new(self.dir, self.request.job_liveness);
-        let Sight { flock, metadata, judgement } =
-            see(self.dir, &look, self.repository, self.paths, LOOK_GRACE)?;
+        let look = LockInspector::new(self.dir, self.request.job_liveness);
+        let LockProbe { flock, metadata, judgement } =
+            probe(self.dir, &look, self.repository, self.paths, PROBE_WAIT)?;
         match (judgement.verdict, flock) {
             (LockVerdict::Unknown { why }, _) => Err(self.unavailable(why, judgement.evidence)),
             (verdict @ (LockVerdict::Free | LockVerdict::Stale), Some(flock)) => {

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::metadata::{LockMetadata, MetadataRead, parse as parse_metadata};
-use crate::durable::{DiskError, DiskFile, Tried};
+use crate::durable::{DiskError, DiskFile, IoContext};
 use crate::state::Timestamp;
 
 const LENGTH: usize = 30;
@@ -38,7 +38,7 @@ pub(super) fn read(file: &DiskFile) -> Result<Stored, DiskError> {
     if length < LENGTH as u64 {
         return Ok(Stored::Damaged);
     }
-    file.as_file().read_exact_at(&mut bytes, 0).tried("read", file.path())?;
+    file.as_file().read_exact_at(&mut bytes, 0).context("read", file.path())?;
     Ok(parse(&bytes).map_or(Stored::Damaged, Stored::Number))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::state::names::decode;
 
 /// The repositories with a flock target or metadata, in order of their names. The name comes from the
@@ -13,11 +13,11 @@ pub(super) fn repositories(folder: &Path) -> Result<BTreeSet<String>, DiskError>
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(e) => return Err(e).tried("list", folder),
+        Err(e) => return Err(e).context("list", folder),
     };
     let mut names = BTreeSet::new();
     for entry in entries {
-        let entry = entry.tried("list", folder)?;
+        let entry = entry.context("list", folder)?;
         names.extend(entry.file_name().to_str().and_then(repository_of));
     }
     Ok(names)

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held};
+use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};
 use crate::state::{LockPaths, StateDir, Timestamp};
 use crate::system::ProcessIdentity;
 
@@ -164,9 +164,9 @@ fn tickets(line: &Path) -> Result<Vec<(u64, PathBuf)>, DiskError> {
 fn entries(line: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let entries = match std::fs::read_dir(line) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", line)?,
+        entries => entries.context("list", line)?,
     };
-    entries.map(|entry| Ok(entry.tried("list", line)?.path())).collect()
+    entries.map(|entry| Ok(entry.context("list", line)?.path())).collect()
 }
 
 #[cfg(test)]

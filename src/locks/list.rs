@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fencing::{self, Stored};
 use super::folder::repositories;
-use super::look::Look;
+use super::inspector::LockInspector;
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata};
 use super::recover::look_at_many;
 use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
@@ -66,7 +66,7 @@ impl LockInfo {
 /// All locks that ever were granted, in order of the repositories' names.
 pub fn list(dir: &StateDir, job_liveness: &JobLivenessOf<'_>) -> Result<Vec<LockInfo>, DiskError> {
     let names = repositories(&dir.paths.locks())?;
-    let look = Look::new(dir, job_liveness);
+    let look = LockInspector::new(dir, job_liveness);
     Ok(names.iter().filter_map(|name| inspect_with(dir, &look, name).ok().flatten()).collect())
 }
 
@@ -92,10 +92,14 @@ pub fn inspect(
     repository: &str,
     job_liveness: &JobLivenessOf<'_>,
 ) -> Result<Option<LockInfo>, BadName> {
-    inspect_with(dir, &Look::new(dir, job_liveness), repository)
+    inspect_with(dir, &LockInspector::new(dir, job_liveness), repository)
 }
 
-fn inspect_with(dir: &StateDir, look: &Look<'_>, repository: &str) -> Result<Option<LockInfo>, BadName> {
+fn inspect_with(
+    dir: &StateDir,
+    look: &LockInspector<'_>,
+    repository: &str,
+) -> Result<Option<LockInfo>, BadName> {
     let paths = dir.paths.lock(repository)?;
     let flock = match is_held(&paths.flock) {
         Ok(true) => Flock::Held,

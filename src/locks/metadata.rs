@@ -26,7 +26,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::mutation::{Mutation, write_in_place};
+use crate::durable::seeded_bug::{SeededBug, write_in_place};
 use crate::durable::{Disk, DiskError, FileLock, LockError, read_optional, replace};
 use crate::queue::JobId;
 use crate::state::{LockPaths, StateStamp, Timestamp};
@@ -214,7 +214,7 @@ impl LockMetadata {
     /// Replaces the file durably. The caller holds a [`writing`] lock.
     pub(super) fn write(&self, disk: &Disk, path: &Path) -> Result<(), DiskError> {
         let text = self.to_bytes();
-        if Mutation::LockMetadataInPlace.is_on() {
+        if SeededBug::LockMetadataInPlace.is_on() {
             return write_in_place(disk, path, &text);
         }
         replace(disk, path, &text)

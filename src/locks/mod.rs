@@ -16,16 +16,16 @@ mod fencing;
 mod folder;
 mod grant;
 mod held_by;
+mod inspector;
 mod line;
 mod list;
-mod look;
 mod metadata;
+mod probe;
 mod recover;
 mod release;
 mod repair;
 mod run_under;
 mod scan;
-mod sight;
 mod stale;
 mod verdict;
 

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::fencing::last_grant;
 use super::folder::repositories;
+use super::inspector::LockInspector;
 use super::line::sweep_line;
-use super::look::Look;
 use super::metadata::{LockMetadata, MetadataRead, ReleaseNote, read_metadata, writing};
-use super::sight::{LOOK_GRACE, Sight, see};
+use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
 use crate::durable::DiskError;
 use crate::queue::{Actor, JobId};
@@ -114,8 +114,8 @@ pub(super) fn look_at_many<'a>(
     job_liveness: &'a JobLivenessOf<'a>,
     names: &[String],
     goes_on: &mut dyn FnMut() -> bool,
-) -> Look<'a> {
-    let mut look = Look::new(dir, job_liveness);
+) -> LockInspector<'a> {
+    let mut look = LockInspector::new(dir, job_liveness);
     let read = names.iter().take_while(|_| goes_on()).filter_map(|name| {
         let paths = dir.paths.lock(name).ok()?;
         match read_metadata(&paths.metadata, name) {
@@ -139,21 +139,21 @@ pub fn recover_one(
     if !paths.flock.exists() && !paths.metadata.exists() {
         return Ok(None);
     }
-    let look = Look::new(dir, job_liveness);
+    let look = LockInspector::new(dir, job_liveness);
     Ok(recover_with(dir, &look, repository, &paths))
 }
 
 fn recover_with(
     dir: &StateDir,
-    look: &Look<'_>,
+    look: &LockInspector<'_>,
     repository: &str,
     paths: &LockPaths,
 ) -> Option<RecoveredLock> {
     let recovering = Recovering { dir, repository, paths };
     // Tickets of the dead count for nothing, also while they are there.
     let _ = sweep_line(dir, paths);
-    match see(dir, look, repository, paths, LOOK_GRACE) {
-        Ok(Sight { metadata, judgement, flock }) => {
+    match probe(dir, look, repository, paths, PROBE_WAIT) {
+        Ok(LockProbe { metadata, judgement, flock }) => {
             let recovered = recovering.conclude(&metadata, judgement);
             drop(flock);
             recovered

@@ -18,11 +18,11 @@
 
 use super::fencing;
 use super::held_by::HeldBy;
-use super::look::Look;
+use super::inspector::LockInspector;
 use super::metadata::{
     LockHolder, LockMetadata, LockState, MetadataRead, ReleaseNote, read_metadata, writing,
 };
-use super::sight::{LOOK_GRACE, Sight, see};
+use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::verdict::{Flock, JobLivenessOf, Judgement, LockVerdict};
 use crate::durable::{DiskError, FileLock, LockError, is_held};
 use crate::queue::Actor;
@@ -115,9 +115,9 @@ pub fn release(
     if !paths.flock.exists() && !paths.metadata.exists() {
         return Err(ReleaseRefused::NotHeld { repository: repository.to_owned() });
     }
-    let look = Look::new(dir, job_liveness);
+    let look = LockInspector::new(dir, job_liveness);
     let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor };
-    let Sight { flock, metadata, judgement } = see(dir, &look, repository, &paths, LOOK_GRACE)?;
+    let LockProbe { flock, metadata, judgement } = probe(dir, &look, repository, &paths, PROBE_WAIT)?;
     release.decide(flock.as_ref(), &metadata, judgement)
 }
 
@@ -133,7 +133,7 @@ pub fn would_release(
     if !paths.flock.exists() && !paths.metadata.exists() {
         return Err(ReleaseRefused::NotHeld { repository: repository.to_owned() });
     }
-    let look = Look::new(dir, job_liveness);
+    let look = LockInspector::new(dir, job_liveness);
     let actor = Actor::default();
     let release = Releasing { dir, repository, paths: &paths, lock_id, force, actor: &actor };
     let flock = match look.is_on_network() {

@@ -10,11 +10,11 @@
 
 use super::fencing::{self, Stored, last_grant};
 use super::folder::repositories;
-use super::look::Look;
+use super::inspector::LockInspector;
 use super::metadata::{LockHolder, LockMetadata, LockState, MetadataRead, read_metadata, writing};
+use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::recover::{give_back, look_at_many, with_cause};
 use super::scan::processes_given;
-use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{Flock, JobLiveness, JobLivenessOf, LockVerdict};
 use crate::durable::{DiskError, DiskFile, FileLock, is_held};
 use crate::queue::{Actor, JobId};
@@ -103,10 +103,15 @@ pub fn plan_repair(dir: &StateDir, jobs: JobWitness<'_>) -> Result<Vec<LockRepai
 
 /// As [`plan_repair`], for one repository.
 pub fn plan_one(dir: &StateDir, repository: &str, jobs: JobWitness<'_>) -> Option<LockRepair> {
-    plan_with(dir, &Look::new(dir, jobs.liveness), jobs, repository)
+    plan_with(dir, &LockInspector::new(dir, jobs.liveness), jobs, repository)
 }
 
-fn plan_with(dir: &StateDir, look: &Look<'_>, jobs: JobWitness<'_>, repository: &str) -> Option<LockRepair> {
+fn plan_with(
+    dir: &StateDir,
+    look: &LockInspector<'_>,
+    jobs: JobWitness<'_>,
+    repository: &str,
+) -> Option<LockRepair> {
     let paths = dir.paths.lock(repository).ok()?;
     let flock = match is_held(&paths.flock) {
         Ok(true) => Flock::Held,
@@ -127,9 +132,9 @@ pub fn repair(
     actor: &Actor,
 ) -> Result<Option<LockRepair>, DiskError> {
     let Ok(paths) = dir.paths.lock(repository) else { return Ok(None) };
-    let look = Look::new(dir, jobs.liveness);
+    let look = LockInspector::new(dir, jobs.liveness);
     let case = Case { dir, look: &look, jobs, repository, paths: &paths };
-    let Sight { flock, metadata, .. } = see(dir, &look, repository, &paths, LOOK_GRACE)?;
+    let LockProbe { flock, metadata, .. } = probe(dir, &look, repository, &paths, PROBE_WAIT)?;
     let state = match (&flock, look.is_on_network()) {
         (Some(_), _) => Flock::Free,
         (None, true) => Flock::Unusable("it is on a network file system".to_owned()),
@@ -156,7 +161,7 @@ struct Plan {
 
 struct Case<'a> {
     dir: &'a StateDir,
-    look: &'a Look<'a>,
+    look: &'a LockInspector<'a>,
     jobs: JobWitness<'a>,
     repository: &'a str,
     paths: &'a LockPaths,

@@ -5,10 +5,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::inspector::LockInspector;
 use super::list::{LockInfo, list};
-use super::look::Look;
+use super::probe::{LockProbe, PROBE_WAIT, probe};
 use super::recover::{give_back, look_at_many};
-use super::sight::{LOOK_GRACE, Sight, see};
 use super::verdict::{JobLivenessOf, LockVerdict};
 use crate::durable::DiskError;
 use crate::queue::Actor;
@@ -103,13 +103,13 @@ pub fn release_stale<E>(
 /// The evidence of the second look.
 fn release_one(
     dir: &StateDir,
-    look: &Look<'_>,
+    look: &LockInspector<'_>,
     lock: &StaleLock,
     actor: &Actor,
 ) -> Result<Vec<String>, String> {
     let paths = dir.paths.lock(&lock.repository).map_err(|e| e.to_string())?;
-    let Sight { flock: _flock, metadata, judgement } =
-        see(dir, look, &lock.repository, &paths, LOOK_GRACE).map_err(|e| format!("{e}: {}", e.source))?;
+    let LockProbe { flock: _flock, metadata, judgement } =
+        probe(dir, look, &lock.repository, &paths, PROBE_WAIT).map_err(|e| format!("{e}: {}", e.source))?;
     match (&judgement.verdict, metadata.whole()) {
         (LockVerdict::Stale, Some(m)) if Some(&m.lock_id) == lock.lock_id.as_ref() => {
             give_back(dir, &paths, m, &judgement.evidence, Some(actor))?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::candidate::Check;
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::archive::{ArchiveSource, KeepRequest, has_work_below};
 use crate::durable::is_held;
 use crate::in_use::Use;
@@ -11,7 +11,7 @@ use crate::queue::JobId;
 use crate::state::human;
 use crate::system::docker::DockerKind;
 
-impl World<'_> {
+impl ScanContext<'_> {
     /// Whether a job that the queue does not show could still be one.
     pub(super) fn queue_complete(&self) -> Check {
         match self.queue.replayed().may_lack_jobs() {

@@ -2,7 +2,7 @@
 
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::scan::Scanned;
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::queue::JobId;
 use crate::report::{Finding, catalogue};
 use crate::state::names::decode;
@@ -16,7 +16,7 @@ fn kind_of(kind: DockerKind) -> OrphanKind {
     }
 }
 
-impl World<'_> {
+impl ScanContext<'_> {
     pub(super) fn scan_docker(&self, wanted: &dyn Fn(OrphanKind) -> bool, scanned: &mut Scanned) {
         let objects = match self.objects() {
             Ok(objects) => objects,
@@ -56,7 +56,7 @@ impl World<'_> {
 
     /// Since it was made, and since its job was over.
     pub(super) fn age_of_object(&self, object: &DockerObject, id: &JobId) -> Option<i64> {
-        let over = self.job(id).and_then(|j| j.course().finished_at);
+        let over = self.job(id).and_then(|j| j.run_state().finished_at);
         let since = over.into_iter().chain(object.created_at).max()?;
         // The engine tells whole seconds, of its own clock.
         Some(self.now.millis_since(since).max(0))

@@ -8,12 +8,12 @@ use super::folders::SeenFolder;
 use super::log::{LogEntry, OrphanLog};
 use super::saved::{plan, save};
 use super::scan::alone;
+use super::scan_context::{OrphanSettings, ScanContext};
 use super::trash::{self, TrashError};
-use super::world::{OrphanSettings, World};
 use crate::durable::log::LogError;
 use crate::durable::tree::{TakeError, TreeIdentity, TreeSize, measure_tree};
 use crate::durable::{Abandoned, DiskError, LockError, remove_abandoned};
-use crate::jobs::{Grip, grip};
+use crate::jobs::{JobLockGuard, lock_job_files};
 use crate::locks::{self, JobLivenessOf, LockOutcome};
 use crate::queue::{JobId, Queue, QueueError};
 use crate::state::StateDir;
@@ -260,9 +260,9 @@ impl Work<'_> {
         // Before a lock file is made in a folder, which changes its age.
         let ages: Vec<Option<TreeSize>> = candidates.iter().map(size_of).collect();
         let first = self.judged(candidates.into_iter().zip(ages).collect(), queue, job_liveness, false)?;
-        let (mut held, mut grips) = (Vec::new(), Vec::new());
+        let (mut held, mut guards) = (Vec::new(), Vec::new());
         for (candidate, size) in first {
-            match self.hold(&candidate, &mut grips) {
+            match self.hold(&candidate, &mut guards) {
                 Ok(()) => held.push((candidate, size)),
                 Err(LockError::Held { .. }) => {
                     let check = Check::is("lock-free", false, "sentinel.lock is held: something lives there");
@@ -295,7 +295,7 @@ impl Work<'_> {
         job_liveness: &JobLivenessOf<'_>,
         own: bool,
     ) -> Result<Vec<(Candidate, Option<TreeSize>)>, ExecuteError> {
-        let world = World::look(self.dir, self.settings, queue)?;
+        let world = ScanContext::look(self.dir, self.settings, queue)?;
         let mut passed = Vec::new();
         for (candidate, size) in candidates {
             match checks_again(&world, job_liveness, &candidate, size, own)? {
@@ -310,14 +310,14 @@ impl Work<'_> {
     }
 
     /// The lock of the job whose folder it is, while that is judged and taken away.
-    fn hold(&self, candidate: &Candidate, grips: &mut Vec<(JobId, Grip)>) -> Result<(), LockError> {
+    fn hold(&self, candidate: &Candidate, guards: &mut Vec<(JobId, JobLockGuard)>) -> Result<(), LockError> {
         let Target::Tree { job: Some(id), .. } = &candidate.what else { return Ok(()) };
         let is_there = self.dir.paths.job(&id.to_string()).is_ok_and(|paths| paths.sentinel_lock().exists());
         // A dry run makes no lock file.
-        if grips.iter().any(|(held, _)| held == id) || !is_there && self.executed.dry_run {
+        if guards.iter().any(|(held, _)| held == id) || !is_there && self.executed.dry_run {
             return Ok(());
         }
-        grips.push((id.clone(), grip(self.dir, id)?));
+        guards.push((id.clone(), lock_job_files(self.dir, id)?));
         Ok(())
     }
 
@@ -370,9 +370,9 @@ impl Work<'_> {
     /// Objects of one kind, together: checked in one picture that is a moment old, with the locks of their
     /// jobs held.
     fn docker(&mut self, candidates: Vec<Candidate>, queue: &mut Queue) -> Result<(), ExecuteError> {
-        let grips = self.grips(&candidates);
+        let guards = self.guards(&candidates);
         queue.refresh()?;
-        let world = World::look(self.dir, self.settings, queue)?;
+        let world = ScanContext::look(self.dir, self.settings, queue)?;
         let mut going: Vec<(Candidate, DockerObject)> = Vec::new();
         for candidate in candidates {
             let Target::Docker { object } = &candidate.what else { continue };
@@ -381,7 +381,7 @@ impl Work<'_> {
                 Some((now, checks)) => {
                     let job = job_of(&candidate);
                     let ours = |c: &Check| {
-                        c.check == "lock-free" && grips.iter().any(|(id, _)| Some(id) == job.as_ref())
+                        c.check == "lock-free" && guards.iter().any(|(id, _)| Some(id) == job.as_ref())
                     };
                     match checks.into_iter().find(|c| c.passed != Some(true) && !ours(c)) {
                         Some(check) => self.refused(candidate, check)?,
@@ -396,23 +396,23 @@ impl Work<'_> {
         if let Some(Ok((engine, _))) = &world.engine {
             self.remove_objects(engine, &going)?;
         }
-        drop(grips);
+        drop(guards);
         Ok(())
     }
 
     /// The locks of the workspaces of jobs that are over: what is resumed meanwhile waits for us.
-    fn grips(&self, candidates: &[Candidate]) -> Vec<(JobId, Grip)> {
-        let mut grips: Vec<(JobId, Grip)> = Vec::new();
+    fn guards(&self, candidates: &[Candidate]) -> Vec<(JobId, JobLockGuard)> {
+        let mut guards: Vec<(JobId, JobLockGuard)> = Vec::new();
         for candidate in candidates {
             let Some(id) = job_of(candidate) else { continue };
             let attempts = self.dir.paths.job(&id.to_string()).map(|paths| paths.attempts);
             // Without that folder nothing has begun; one is not made for this.
-            if grips.iter().any(|(held, _)| *held == id) || !attempts.is_ok_and(|folder| folder.is_dir()) {
+            if guards.iter().any(|(held, _)| *held == id) || !attempts.is_ok_and(|folder| folder.is_dir()) {
                 continue;
             }
-            grips.extend(grip(self.dir, &id).ok().map(|grip| (id, grip)));
+            guards.extend(lock_job_files(self.dir, &id).ok().map(|guard| (id, guard)));
         }
-        grips
+        guards
     }
 
     fn remove_objects(
@@ -457,7 +457,7 @@ pub(super) fn identity_check(is_same: bool, what: &str) -> Check {
 
 /// What is seen now; `None` when it is gone.
 pub(super) fn checks_again(
-    world: &World<'_>,
+    world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     candidate: &Candidate,
     size: Option<TreeSize>,

@@ -3,7 +3,7 @@
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::execute::{checks_again, size_of};
 use super::saved::plan;
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::durable::DiskError;
 use crate::locks::JobLivenessOf;
 use crate::state::Timestamp;
@@ -47,7 +47,7 @@ pub struct Explained {
 /// Looks for it among the last scan's candidates and the engine's objects, and judges it by what `world` sees.
 /// `None` when there is no such thing.
 pub fn explain(
-    world: &World<'_>,
+    world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     asked: Asked<'_>,
 ) -> Result<Option<Explained>, ExplainError> {
@@ -88,7 +88,7 @@ fn is_named(object: &DockerObject, name: &str) -> bool {
     object.id == name || object.name == name || (name.len() >= SHORT_ID && object.id.starts_with(name))
 }
 
-impl World<'_> {
+impl ScanContext<'_> {
     /// An object of the engine that the last scan did not make a candidate: in use, or a stranger's.
     fn unplanned(&self, kind: OrphanKind, name: &str) -> Result<Option<Candidate>, ExplainError> {
         let wanted = match kind {

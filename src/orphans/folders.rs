@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::scan::Scanned;
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::durable::tree::{TreeIdentity, walk_tree};
-use crate::durable::{DiskError, TEMPORARY_PREFIX, Tried};
+use crate::durable::{DiskError, IoContext, TEMPORARY_PREFIX};
 use crate::in_use::Use;
 use crate::jobs::{Sentinel, Stored};
 use crate::queue::{JobId, JobStatus};
 use crate::state::names::decode;
-use crate::system::side_by_side;
+use crate::system::parallel_map;
 
 /// How the name of a folder that is being made begins.
 const STAGING_PREFIX: &str = ".staging-";
@@ -50,7 +50,7 @@ fn understood(name: &str, is_dir: bool) -> Entry {
     }
 }
 
-impl World<'_> {
+impl ScanContext<'_> {
     /// Every kind of folder, in one pass over `jobs/`.
     pub(super) fn scan_folders(
         &self,
@@ -59,7 +59,7 @@ impl World<'_> {
     ) -> Result<(), DiskError> {
         let jobs = self.dir.paths.jobs();
         let mut found: Vec<(OrphanKind, PathBuf, Option<JobId>)> = Vec::new();
-        for entry in std::fs::read_dir(&jobs).tried("list", &jobs)?.flatten() {
+        for entry in std::fs::read_dir(&jobs).context("list", &jobs)?.flatten() {
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
             let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
             match understood(&name, is_dir) {
@@ -86,7 +86,7 @@ impl World<'_> {
         }
         self.scan_attempts(wanted, scanned, &mut found)?;
         found.retain(|(kind, _, _)| wanted(*kind));
-        for candidate in side_by_side(found, |(kind, path, job)| self.folder_candidate(kind, path, job)) {
+        for candidate in parallel_map(found, |(kind, path, job)| self.folder_candidate(kind, path, job)) {
             scanned.candidates.extend(candidate?);
         }
         Ok(())
@@ -103,7 +103,7 @@ impl World<'_> {
         let entries = match std::fs::read_dir(&folder) {
             // Of layout 2, before its next startup.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.tried("list", &folder)?,
+            entries => entries.context("list", &folder)?,
         };
         for entry in entries.flatten() {
             let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());

@@ -32,8 +32,8 @@ mod log;
 mod others;
 mod saved;
 mod scan;
+mod scan_context;
 mod trash;
-mod world;
 
 pub use candidate::{Candidate, Check, OrphanKind, Plan, Target};
 pub use execute::{ExecuteError, Executed, Failed, Refused, Request, execute};
@@ -41,5 +41,5 @@ pub use explain::{Asked, ExplainError, Explained, OrphanVerdict, explain};
 pub use log::{LogEntry, entries};
 pub use saved::plan;
 pub use scan::{ScanError, rehearse, rescan, scan};
+pub use scan_context::{OrphanSettings, ScanContext};
 pub use trash::{Emptied, TrashError, Trashed, empty_trash, restore, trashed};
-pub use world::{OrphanSettings, World};

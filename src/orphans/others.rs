@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::candidate::{Candidate, Check, OrphanKind, Target};
 use super::scan::Scanned;
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::durable::{DiskError, is_held, is_temporary_name};
 use crate::jobs::marks;
 use crate::locks::{self, JobLivenessOf, LockInfo, LockVerdict};
 use crate::queue::JobId;
 use crate::system::{ProcessIdentity, environment_of, process_stat};
 
-impl World<'_> {
+impl ScanContext<'_> {
     pub(super) fn scan_locks(
         &self,
         job_liveness: &JobLivenessOf<'_>,

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, FINDING_PREFIX, OrphanKind, Plan};
 use crate::durable::sealed::{self, Proof};
-use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::report::Finding;
 use crate::state::{StateDir, Timestamp};
-use crate::system::side_by_side;
+use crate::system::parallel_map;
 
 /// So many candidates are written by one thread at a time.
 const SHARE: usize = 256;
@@ -59,7 +59,7 @@ struct Stored {
 /// Saves a plan. What this version does not understand is not replaced: it is kept in quarantine.
 pub(super) fn save(dir: &StateDir, plan: &Plan) -> Result<(), DiskError> {
     let path = dir.paths.orphans_plan();
-    let text = text_of(plan).map_err(io::Error::from).tried("write", &path)?;
+    let text = text_of(plan).map_err(io::Error::from).context("write", &path)?;
     if read_optional(&path)?.is_some_and(|text| !is_known(&text)) {
         let why = "it is no plan that this version understands";
         dir.quarantine().keep_file(&path, why, &dir.clock.now().to_string())?;
@@ -89,7 +89,7 @@ fn text_of(plan: &Plan) -> serde_json::Result<Vec<u8>> {
     let mut text = serde_json::to_vec(&head)?;
     text.truncate(text.len().saturating_sub(1));
     text.extend_from_slice(b",\"candidates\":[");
-    let shares = side_by_side(candidates.chunks(SHARE).collect(), |share: &[Candidate]| {
+    let shares = parallel_map(candidates.chunks(SHARE).collect(), |share: &[Candidate]| {
         let list = serde_json::to_vec(share)?;
         Ok(list.get(1..list.len().saturating_sub(1)).unwrap_or_default().to_vec())
     });

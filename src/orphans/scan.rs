@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::candidate::{Candidate, OrphanKind, Plan};
 use super::execute::PLAN_LASTS_MS;
 use super::saved::{plan, save};
-use super::world::World;
+use super::scan_context::ScanContext;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::locks::JobLivenessOf;
 use crate::report::Finding;
@@ -49,7 +49,7 @@ pub(super) fn alone(dir: &StateDir) -> Result<FileLock, LockError> {
 /// # Errors
 /// [`ScanError`]; the plan before is then still there.
 pub fn scan(
-    world: &World<'_>,
+    world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,
@@ -62,7 +62,7 @@ pub fn scan(
 
 /// [`scan`] as a rehearsal: what it would find. The saved plan stays as it is.
 pub fn rehearse(
-    world: &World<'_>,
+    world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,
@@ -72,7 +72,7 @@ pub fn rehearse(
 
 /// [`scan`] of all kinds, which leaves the saved plan alone when it says the same and is new enough: a
 /// recovery that finds nothing new changes nothing. What it finds counts as told to nobody.
-pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
+pub fn rescan(world: &ScanContext<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Plan, ScanError> {
     let _alone = alone(world.dir)?;
     let found = look(world, job_liveness, &[], Vec::new())?;
     let saved = plan(world.dir)?;
@@ -90,7 +90,7 @@ pub fn rescan(world: &World<'_>, job_liveness: &JobLivenessOf<'_>) -> Result<Pla
 }
 
 fn look(
-    world: &World<'_>,
+    world: &ScanContext<'_>,
     job_liveness: &JobLivenessOf<'_>,
     kinds: &[OrphanKind],
     damage: Vec<Finding>,

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::candidate::{Candidate, OrphanKind};
 use super::log::{LogEntry, OrphanLog};
 use super::scan::alone;
-use super::world::OrphanSettings;
+use super::scan_context::OrphanSettings;
 use crate::archive::{ArchiveSource, CannotKeep, Judged, KeepRequest, keep_noted};
 use crate::durable::log::LogError;
 use crate::durable::tree::{
     TakeError, TreeIdentity, put_back, remove_tree, rename_to_delete, take_into_trash,
 };
-use crate::durable::{DiskError, LockError, Tried, read_optional, replace};
+use crate::durable::{DiskError, IoContext, LockError, read_optional, replace};
 use crate::in_use::TrashInUse;
 use crate::queue::{Actor, JobId};
 use crate::state::{StateDir, Timestamp};
@@ -192,7 +192,7 @@ pub fn trashed(dir: &StateDir) -> Result<Vec<Trashed>, DiskError> {
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).tried("list", &folder),
+        Err(e) => return Err(e).context("list", &folder),
     };
     let mut found: Vec<Trashed> = Vec::new();
     let has = |slot: &Path| [WHAT, GOING].iter().any(|name| slot.join(name).symlink_metadata().is_ok());

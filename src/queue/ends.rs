@@ -29,7 +29,7 @@ pub struct JobEnd {
 impl Job {
     /// All ends of the job, in their order. A crash after which it was queued again at once is none.
     pub fn ends(&self) -> Vec<JobEnd> {
-        let history = &self.course().history;
+        let history = &self.run_state().history;
         let goes_on = |next: Option<&Transition>| {
             next.is_some_and(|t| t.by.is_none() && t.reason.as_deref() == Some(REQUEUED))
         };
@@ -41,7 +41,7 @@ impl Job {
 
     fn end_of(&self, t: &Transition) -> JobEnd {
         let is_its = |a: &&Attempt| (a.attempt, a.status, a.finished_at) == (t.attempt, t.status, t.at);
-        let attempt = self.course().attempts.iter().find(is_its);
+        let attempt = self.run_state().attempts.iter().find(is_its);
         JobEnd {
             attempt: t.attempt,
             status: t.status,
@@ -74,7 +74,7 @@ mod tests {
             1,
             Operation::Submit(Submission { job: job.clone(), priority: 0, repository: None, spec }),
         );
-        assert_eq!(state.take_turned(), None);
+        assert_eq!(state.drain_changed(), None);
         let end = |attempt, claim, outcome, after_crash| {
             Operation::End(End {
                 job: job.clone(),
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(ends[..1], first, "a later resume changes nothing about an end");
         assert_eq!(ends.len(), 2);
         assert_eq!((ends[1].attempt, ends[1].exit_code), (3, Some(7)));
-        assert!(state.take_turned().unwrap().contains(&job));
-        assert_eq!(state.take_turned(), Some(Vec::new()));
+        assert!(state.drain_changed().unwrap().contains(&job));
+        assert_eq!(state.drain_changed(), Some(Vec::new()));
     }
 }

@@ -19,12 +19,12 @@ impl Job {
     ) {
         self.status = status;
         let attempt = self.attempt;
-        self.course_mut().history.push(Transition { at, status, attempt, reason, by });
+        self.run_state_mut().history.push(Transition { at, status, attempt, reason, by });
     }
 
     /// The end of the present attempt; how it counts, and whether the next one was queued.
     pub(super) fn finish(&mut self, at: Timestamp, end: End) -> (JobStatus, bool) {
-        let cancelled = self.course().cancel_requested;
+        let cancelled = self.run_state().cancel_requested;
         let status = status_of(&end, cancelled);
         let finished_at = end.ended_at.unwrap_or(at);
         // What the policy made of it is the job's reason; what happened is its attempt's.
@@ -37,36 +37,36 @@ impl Job {
         };
         let too_late = (cancelled && is_by_itself(&end)).then(|| TOO_LATE.to_owned());
         let reason = end.reason.or(too_late).or_else(|| in_a_word.clone());
-        let course = self.course_mut();
-        course.started_at = end.started_at.or(course.started_at);
-        course.ended_by = match status {
-            JobStatus::Cancelled => end.ended_by.or_else(|| course.cancel.clone()),
+        let run = self.run_state_mut();
+        run.started_at = end.started_at.or(run.started_at);
+        run.ended_by = match status {
+            JobStatus::Cancelled => end.ended_by.or_else(|| run.cancel.clone()),
             _ => end.ended_by,
         };
         if end.outcome != Outcome::NotStarted {
-            course.attempts.push(Attempt {
+            run.attempts.push(Attempt {
                 attempt: end.attempt,
                 status,
-                started_at: course.started_at,
+                started_at: run.started_at,
                 finished_at,
                 exit_code: end.exit_code,
                 signal: end.signal,
                 reason: reason.clone(),
-                ended_by: course.ended_by.clone(),
+                ended_by: run.ended_by.clone(),
                 evidence: end.evidence,
             });
         }
-        (course.exit_code, course.signal) = (end.exit_code, end.signal);
-        course.reason = in_a_word.or_else(|| reason.clone());
-        course.finished_at = Some(finished_at);
-        (course.claim, course.adopted, course.fresh) = (None, None, false);
+        (run.exit_code, run.signal) = (end.exit_code, end.signal);
+        run.reason = in_a_word.or_else(|| reason.clone());
+        run.finished_at = Some(finished_at);
+        (run.claim, run.adopted, run.fresh) = (None, None, false);
         if end.outcome == Outcome::NotStarted {
-            course.started_at = None;
-            course.failed_starts += 1;
+            run.started_at = None;
+            run.failed_starts += 1;
         } else {
-            course.failed_starts = 0;
+            run.failed_starts = 0;
         }
-        let by = self.course().ended_by.as_ref().map(|ended| ended.by.clone());
+        let by = self.run_state().ended_by.as_ref().map(|ended| ended.by.clone());
         self.turn(status, finished_at, reason, by);
         let Some(AfterCrash::Requeue { not_before }) =
             end.after_crash.filter(|_| status == JobStatus::Crashed)
@@ -75,7 +75,7 @@ impl Job {
         };
         self.attempt += 1;
         self.not_before = Some(not_before);
-        self.course_mut().finished_at = None;
+        self.run_state_mut().finished_at = None;
         self.turn(JobStatus::Queued, at, Some(REQUEUED.to_owned()), None);
         (status, true)
     }

@@ -167,7 +167,7 @@ pub struct Adopted {
 /// What only jobs that were started, ended or taken over have.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Course {
+pub struct RunState {
     /// When the present, or last, attempt was begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
@@ -241,7 +241,7 @@ pub struct Job {
     /// Not to be started before.
     pub not_before: Option<Timestamp>,
     /// What only started or ended jobs have.
-    pub course: Option<Box<Course>>,
+    pub run_state: Option<Box<RunState>>,
     /// What was asked for, as JSON; see [`Job::spec`].
     pub(crate) raw_spec: Box<str>,
 }
@@ -263,7 +263,7 @@ impl Job {
             repository: None,
             submitted_at,
             not_before: None,
-            course: None,
+            run_state: None,
             raw_spec,
         }
     }
@@ -278,11 +278,11 @@ impl Job {
 
     /// The attempt that a resume would begin: the present one as long as it was not begun.
     pub fn next_attempt(&self) -> u32 {
-        let course = self.course();
+        let run = self.run_state();
         // A job that was taken over from another server has begun and has no attempts. One whose supervisor
         // never came up has an attempt that was not begun.
-        let is_present = course.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
-        let begun = course.started_at.is_some() && is_present;
+        let is_present = run.attempts.last().is_none_or(|last| last.attempt >= self.attempt);
+        let begun = run.started_at.is_some() && is_present;
         self.attempt.saturating_add(u32::from(begun))
     }
 
@@ -297,7 +297,7 @@ impl Job {
     pub fn clock_was_ahead(&self, now: Timestamp) -> Option<i64> {
         let until = self.not_before.filter(|_| self.status == JobStatus::Queued)?;
         // Its time and the end of its pause were taken from the same clock.
-        let length = until.millis_since(self.course().history.last()?.at).max(0);
+        let length = until.millis_since(self.run_state().history.last()?.at).max(0);
         let excess = until.millis_since(now) - length;
         (excess > CLOCK_TOLERANCE_MS).then_some(excess)
     }
@@ -306,14 +306,14 @@ impl Job {
     /// because its supervisor could not come up, lets others go before; one that was sent back only because
     /// the repository was not to be had keeps its turn.
     pub fn keeps_its_turn(&self, now: Timestamp) -> bool {
-        let course = self.course();
-        let was_sent_back = course.started_at.is_none() && course.failed_starts == 0;
+        let run = self.run_state();
+        let was_sent_back = run.started_at.is_none() && run.failed_starts == 0;
         was_sent_back || self.pauses_until(now).is_none()
     }
 
-    /// The course, empty for a job that has none yet.
-    pub fn course(&self) -> &Course {
-        static NONE: Course = Course {
+    /// The run state, empty for a job that has none yet.
+    pub fn run_state(&self) -> &RunState {
+        static NONE: RunState = RunState {
             started_at: None,
             finished_at: None,
             exit_code: None,
@@ -332,11 +332,11 @@ impl Job {
             history: Vec::new(),
             attempts: Vec::new(),
         };
-        self.course.as_deref().unwrap_or(&NONE)
+        self.run_state.as_deref().unwrap_or(&NONE)
     }
 
-    pub(crate) fn course_mut(&mut self) -> &mut Course {
-        self.course.get_or_insert_with(Box::default)
+    pub(crate) fn run_state_mut(&mut self) -> &mut RunState {
+        self.run_state.get_or_insert_with(Box::default)
     }
 
     /// Its written form.
@@ -350,7 +350,7 @@ impl Job {
             repository: self.repository.clone(),
             submitted_at: self.submitted_at,
             not_before: self.not_before,
-            course: self.course.clone(),
+            run_state: self.run_state.clone(),
             // The text was JSON when the record's checksum was made.
             spec: RawValue::from_string(self.raw_spec.to_string())
                 .unwrap_or_else(|_| RawValue::NULL.to_owned()),
@@ -381,8 +381,8 @@ pub struct JobDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
     /// What only started or ended jobs have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub course: Option<Box<Course>>,
+    #[serde(rename = "course", default, skip_serializing_if = "Option::is_none")]
+    pub run_state: Option<Box<RunState>>,
     /// What was asked for.
     pub spec: Box<RawValue>,
 }
@@ -398,7 +398,7 @@ impl From<JobDocument> for Job {
             repository: d.repository,
             submitted_at: d.submitted_at,
             not_before: d.not_before,
-            course: d.course,
+            run_state: d.run_state,
             raw_spec: d.spec.into(),
         }
     }

@@ -34,7 +34,7 @@ pub use callback_url::masked_url;
 pub use ends::JobEnd;
 pub use export::{Exported, exported};
 pub use id::JobId;
-pub use job::{Adopted, Attempt, Course, Job, JobDocument, JobStatus, Place, Transition};
+pub use job::{Adopted, Attempt, Job, JobDocument, JobStatus, Place, RunState, Transition};
 pub use open::{Method, Replayed, replay};
 pub use operators::{entries_of, is_by_operator, operator_records};
 pub(crate) use record::INTERRUPTED;
@@ -45,8 +45,8 @@ pub use snapshot::{SNAPSHOT_VERSION, SnapshotError, SnapshotFile, SnapshotHeader
 pub use spec::{CrashPolicy, DEFAULT_MAX_ATTEMPTS, JobSpec};
 pub use state::{Counts, QueueState, Refusal, Totals};
 pub use store::{
-    Checkpoint, Queue, QueueError, RecordsBehind, append, knowing_removed, open_log, records_behind,
-    records_since,
+    Checkpoint, Queue, QueueError, RecordsBehind, append, open_log, records_behind, records_since,
+    with_jobs_removed_since,
 };
 pub use submit::{Entered, JobExists, SubmitError, Submitter, Together};
 pub use wire::BadRecord;

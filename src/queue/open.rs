@@ -10,7 +10,7 @@ use super::record::Record;
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::{QueueState, Refusal};
 use crate::durable::log::{Position, ReadRequest, ReadSummary, SegmentFile, read};
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::state::StateDir;
 
 /// Bytes of a record of a submission, more or less.
@@ -50,7 +50,7 @@ pub struct Replayed {
     /// Records that do not fit the state before them.
     pub refused: Vec<(u64, Refusal)>,
     /// Records that cannot be understood though their checksum is right.
-    pub strange: Vec<(u64, String)>,
+    pub undecodable: Vec<(u64, String)>,
 }
 
 impl Replayed {
@@ -58,7 +58,7 @@ impl Replayed {
     pub fn may_lack_jobs(&self) -> bool {
         !self.log.missing.is_empty()
             || self.log.damaged_records() > 0
-            || !self.strange.is_empty()
+            || !self.undecodable.is_empty()
             || self.lost_horizon()
     }
 
@@ -73,7 +73,7 @@ impl Replayed {
             && self.log.missing.is_empty()
             && self.damaged_snapshots.is_empty()
             && self.refused.is_empty()
-            && self.strange.is_empty()
+            && self.undecodable.is_empty()
     }
 
     /// Applies a line of the log.
@@ -85,7 +85,7 @@ impl Replayed {
         match applied {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => self.refused.push((seq, refusal)),
-            Err(why) => self.strange.push((seq, why.to_string())),
+            Err(why) => self.undecodable.push((seq, why.to_string())),
         }
         self.state.pass(seq);
     }
@@ -132,7 +132,7 @@ fn newest_usable_snapshot(dir: &StateDir) -> Result<Replayed, DiskError> {
             }
             Err(SnapshotError::Damaged { why, .. }) => replayed.damaged_snapshots.push((file, why)),
             Err(SnapshotError::Disk(e)) if e.is_not_found() => {}
-            Err(SnapshotError::Disk(e)) => return Err(e.source).tried(e.action, &e.path),
+            Err(SnapshotError::Disk(e)) => return Err(e.source).context(e.action, &e.path),
         }
     }
     Ok(replayed)

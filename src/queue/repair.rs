@@ -86,9 +86,9 @@ pub fn recover(dir: &StateDir) -> Result<Repaired, QueueError> {
         duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         at,
     };
-    let Replayed { refused, strange, .. } = replayed;
+    let Replayed { refused, undecodable, .. } = replayed;
     let mut unfit: Vec<(u64, String)> = refused.iter().map(|(seq, r)| (*seq, r.to_string())).collect();
-    unfit.extend(strange.iter().cloned());
+    unfit.extend(undecodable.iter().cloned());
     Ok(Repaired {
         recovered,
         damage: pass.damage,
@@ -130,7 +130,7 @@ pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
     let mut pass = if first.damage.iter().any(torn) { whole_log(dir)? } else { first.clone() };
     pass.damage.retain(|d| !torn(d) || first.damage.contains(d));
     let replayed = replay(dir, None)?;
-    let Replayed { state, log, mut damaged_snapshots, refused, strange, snapshot_seq, .. } = replayed;
+    let Replayed { state, log, mut damaged_snapshots, refused, undecodable, snapshot_seq, .. } = replayed;
     let state_id = dir.identity.state_id.to_string();
     for file in SnapshotFile::list(&dir.paths.queue())?.into_iter().filter(|s| s.seq < snapshot_seq) {
         match file.check(&state_id) {
@@ -141,7 +141,7 @@ pub fn examine(dir: &StateDir) -> Result<Examined, QueueError> {
         }
     }
     let mut unfit: Vec<(u64, String)> = refused.iter().map(|(seq, r)| (*seq, r.to_string())).collect();
-    unfit.extend(strange);
+    unfit.extend(undecodable);
     Ok(Examined { state, damage: pass.damage, missing: log.missing, damaged_snapshots, refused: unfit })
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::job::JobDocument;
 use super::state::{QueueState, Totals};
 use crate::durable::log::{decode, encode};
-use crate::durable::{Disk, DiskError, Tried, replace_with};
+use crate::durable::{Disk, DiskError, IoContext, replace_with};
 use crate::state::Timestamp;
 
 /// The version of this format.
@@ -73,11 +73,11 @@ impl SnapshotFile {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e).tried("list", folder),
+            Err(e) => return Err(e).context("list", folder),
         };
         let mut found = Vec::new();
         for entry in entries {
-            let entry = entry.tried("list", folder)?;
+            let entry = entry.context("list", folder)?;
             let name = entry.file_name();
             let number = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
             if let Some(seq) = number.filter(|n| n.len() == 20).and_then(|n| n.parse().ok()) {
@@ -185,7 +185,7 @@ struct Lines {
 
 impl Lines {
     fn open(path: &Path) -> Result<Lines, SnapshotError> {
-        let file = crate::durable::plain::open(path).tried("open", path)?;
+        let file = crate::durable::plain::open(path).context("open", path)?;
         Ok(Lines { path: path.to_owned(), file: BufReader::with_capacity(1 << 16, file), line: Vec::new() })
     }
 
@@ -194,7 +194,7 @@ impl Lines {
     }
 
     fn is_at_end(&mut self) -> Result<bool, SnapshotError> {
-        Ok(self.file.fill_buf().tried("read", &self.path)?.is_empty())
+        Ok(self.file.fill_buf().context("read", &self.path)?.is_empty())
     }
 
     fn parse<T: serde::de::DeserializeOwned>(&mut self, number: u64) -> Result<T, SnapshotError> {
@@ -210,7 +210,7 @@ impl Lines {
         let longest = crate::durable::log::LONGEST_LINE;
         io::Read::take(&mut self.file, longest)
             .read_until(b'\n', &mut self.line)
-            .tried("read", &self.path)?;
+            .context("read", &self.path)?;
         match decode(&self.line) {
             Some(frame) if frame.seq == number && frame.len == self.line.len() => Ok(frame.payload),
             _ => Err(SnapshotError::Damaged {

@@ -182,7 +182,7 @@ impl QueueState {
 
     /// The jobs that entered or changed their status since the last call, each perhaps several times.
     /// `None` when that is not known: at the first call, and when the queue was read anew meanwhile.
-    pub fn take_turned(&mut self) -> Option<Vec<JobId>> {
+    pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
         self.turned.replace(Vec::new())
     }
 
@@ -318,11 +318,11 @@ impl QueueState {
         self.totals.started += 1;
         self.change(id, |job| {
             job.not_before = None;
-            let course = job.course_mut();
-            course.started_at = Some(at);
-            course.claim = Some(claim);
-            (course.finished_at, course.exit_code, course.signal, course.reason) = (None, None, None, None);
-            course.ended_by = None;
+            let run = job.run_state_mut();
+            run.started_at = Some(at);
+            run.claim = Some(claim);
+            (run.finished_at, run.exit_code, run.signal, run.reason) = (None, None, None, None);
+            run.ended_by = None;
             job.turn(JobStatus::Running, at, None, None);
         });
     }
@@ -336,17 +336,17 @@ impl QueueState {
         not_before: Option<Timestamp>,
         failed_start: bool,
     ) -> Result<(), Refusal> {
-        let cancelled = self.claimed(id, claim, "given back")?.course().cancel_requested;
+        let cancelled = self.claimed(id, claim, "given back")?.run_state().cancel_requested;
         self.totals.finished.queued += 1;
         self.change(id, |job| {
             job.not_before = not_before;
-            let course = job.course_mut();
-            (course.started_at, course.claim) = (None, None);
-            course.failed_starts = if failed_start { course.failed_starts + 1 } else { 0 };
+            let run = job.run_state_mut();
+            (run.started_at, run.claim) = (None, None);
+            run.failed_starts = if failed_start { run.failed_starts + 1 } else { 0 };
             let status = if cancelled { JobStatus::Cancelled } else { JobStatus::Queued };
             if cancelled {
-                course.finished_at = Some(at);
-                course.reason = Some(reason.clone());
+                run.finished_at = Some(at);
+                run.reason = Some(reason.clone());
             }
             job.turn(status, at, Some(reason), None);
         });
@@ -355,7 +355,7 @@ impl QueueState {
 
     fn end(&mut self, at: Timestamp, end: End) -> Result<(), Refusal> {
         let job = self.jobs.get(&end.job).ok_or_else(|| Refusal::NoSuchJob(end.job.clone()))?;
-        if job.status == JobStatus::Queued && job.attempt == end.attempt && job.course().claim.is_none() {
+        if job.status == JobStatus::Queued && job.attempt == end.attempt && job.run_state().claim.is_none() {
             // The claim's record was lost; that the attempt has ended is certain all the same, also
             // when another job has its repository by now.
             self.start(&end.job, end.claim, end.ended_at.unwrap_or(at));
@@ -385,19 +385,19 @@ impl QueueState {
                 *self.totals.finished.of(JobStatus::Cancelled) += 1;
                 self.change(id, |job| {
                     job.not_before = None;
-                    job.course_mut().finished_at = Some(at);
-                    job.course_mut().reason = Some(why.clone().unwrap_or_else(|| "cancelled".to_owned()));
+                    job.run_state_mut().finished_at = Some(at);
+                    job.run_state_mut().reason = Some(why.clone().unwrap_or_else(|| "cancelled".to_owned()));
                     job.turn(JobStatus::Cancelled, at, why, by);
                 });
                 Ok(())
             }
             JobStatus::Running => {
                 self.change(id, |job| {
-                    let course = job.course_mut();
-                    course.cancel_requested = true;
+                    let run = job.run_state_mut();
+                    run.cancel_requested = true;
                     // The first one counts: from then on the end is owed.
                     let by = by.unwrap_or_default();
-                    course.cancel.get_or_insert(EndedBy { at, by, signal: None, pid: None, uid: None });
+                    run.cancel.get_or_insert(EndedBy { at, by, signal: None, pid: None, uid: None });
                 });
                 Ok(())
             }
@@ -407,19 +407,19 @@ impl QueueState {
 
     fn resume(&mut self, id: &JobId, at: Timestamp, wish: Wish) -> Result<(), Refusal> {
         let job = self.jobs.get(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
-        let begun_once = job.attempt.saturating_add(u32::from(job.course().started_at.is_some()));
+        let begun_once = job.attempt.saturating_add(u32::from(job.run_state().started_at.is_some()));
         let next = wish.attempt.unwrap_or(begun_once);
         if !job.status.is_resumable() || next.checked_sub(job.attempt).is_none_or(|skipped| skipped > 1) {
             return Err(illegal(job, "resumed"));
         }
         self.totals.resumed += 1;
         self.change(id, |job| {
-            let course = job.course_mut();
-            course.fresh = wish.fresh;
-            course.cancel_requested = false;
-            (course.cancel, course.ended_by) = (None, None);
-            (course.finished_at, course.claim, course.adopted, course.output) = (None, None, None, None);
-            course.failed_starts = 0;
+            let run = job.run_state_mut();
+            run.fresh = wish.fresh;
+            run.cancel_requested = false;
+            (run.cancel, run.ended_by) = (None, None);
+            (run.finished_at, run.claim, run.adopted, run.output) = (None, None, None, None);
+            run.failed_starts = 0;
             job.attempt = next;
             let why = wish.why.unwrap_or_else(|| "resumed".to_owned());
             job.turn(JobStatus::Queued, at, Some(why), wish.by);
@@ -429,7 +429,7 @@ impl QueueState {
 
     fn rebuilt(&mut self, id: &JobId, from: Vec<String>) -> Result<(), Refusal> {
         let job = self.jobs.get_mut(id).ok_or_else(|| Refusal::NoSuchJob(id.clone()))?;
-        job.course_mut().reconstructed = Some(from);
+        job.run_state_mut().reconstructed = Some(from);
         Ok(())
     }
 
@@ -439,8 +439,8 @@ impl QueueState {
         if !keeps_place {
             job.place = Place { seq, index: 0 };
         }
-        if job.status == JobStatus::Running && job.course().claim.is_none() {
-            job.course_mut().claim = Some(seq);
+        if job.status == JobStatus::Running && job.run_state().claim.is_none() {
+            job.run_state_mut().claim = Some(seq);
         }
         self.enter(job)?;
         self.totals.restored += 1;
@@ -463,7 +463,7 @@ impl QueueState {
         if job.status != JobStatus::Running {
             return Err(illegal(job, wanted));
         }
-        if job.course().claim != Some(claim) {
+        if job.run_state().claim != Some(claim) {
             return Err(Refusal::OldClaim { job: id.clone(), claim });
         }
         Ok(job)

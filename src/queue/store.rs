@@ -10,7 +10,7 @@ use super::record::{Actor, Operation, Record};
 use super::snapshot::{SnapshotError, SnapshotFile};
 use super::state::QueueState;
 use crate::durable::log::{Log, LogError, LogOptions, Position, ReadRequest, read};
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::StateDir;
 
@@ -145,7 +145,7 @@ pub fn records_behind(dir: &StateDir, from: Position, job: &JobId) -> Result<Rec
 /// Acts under the append lock, told which jobs left the queue with a record after `seq`: a process that
 /// removes jobs, and their files, holds it meanwhile, so that a removal is over now or begins after the act.
 #[track_caller]
-pub fn knowing_removed<T>(
+pub fn with_jobs_removed_since<T>(
     dir: &StateDir,
     seq: u64,
     act: impl FnOnce(&HashSet<JobId>) -> T,
@@ -287,7 +287,7 @@ impl Queue {
     pub fn open(dir: &StateDir) -> Result<Queue, QueueError> {
         let log = open_log(dir)?;
         let until = log.end();
-        if !Mutation::ShowBeforeSync.is_on() {
+        if !SeededBug::ShowBeforeSync.is_on() {
             log.commit(until.last_seq)?;
         }
         let access = Access::Log(Box::new(log));
@@ -331,9 +331,9 @@ impl Queue {
         &self.replayed.state
     }
 
-    /// See [`QueueState::take_turned`].
-    pub fn take_turned(&mut self) -> Option<Vec<JobId>> {
-        self.replayed.state.take_turned()
+    /// See [`QueueState::drain_changed`].
+    pub fn drain_changed(&mut self) -> Option<Vec<JobId>> {
+        self.replayed.state.drain_changed()
     }
 
     /// How it was read, and what was wrong.
@@ -427,7 +427,7 @@ impl Queue {
         let state_id = self.dir.identity.state_id.to_string();
         let now = self.dir.clock.now();
         self.replayed.state.count_checkpoint();
-        if Mutation::RemoveSegmentsBeforeSnapshot.is_on() {
+        if SeededBug::RemoveSegmentsBeforeSnapshot.is_on() {
             self.log()?.rotate()?;
             self.log()?.remove_until(self.replayed.state.last_seq())?;
         }

@@ -13,7 +13,7 @@ use super::id::JobId;
 use super::record::{Actor, Operation, Submission};
 use super::request::CheckedRequest;
 use super::store::{Queue, QueueError, append};
-use crate::durable::{DiskError, FileLock, Tried};
+use crate::durable::{DiskError, FileLock, IoContext};
 use crate::state::StateDir;
 use crate::state::names::BadName;
 
@@ -196,7 +196,7 @@ fn may_exist(path: &Path) -> Result<bool, DiskError> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).tried("look at", path),
+        Err(e) => Err(e).context("look at", path),
     }
 }
 

@@ -27,9 +27,9 @@ use super::phases::{Recovery, Settings};
 use super::run::{RunError, RunOptions};
 use super::{GraphError, RecoveryOutcome, read_current};
 use crate::durable::tree::remove_tree;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Tried, is_held};
+use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, is_held};
 use crate::state::names::decode;
-use crate::state::{ATTEMPT_FILES, CHECKPOINT, Standing, StateDir, StateError, StatePaths};
+use crate::state::{ATTEMPT_FILES, CHECKPOINT, DirectoryOrigin, StateDir, StateError, StatePaths};
 
 /// How often a copy is begun again because somebody wrote meanwhile.
 const COPIES: usize = 5;
@@ -131,7 +131,7 @@ pub fn rehearse(
     let folder = tempfile::Builder::new()
         .prefix(PREFIX)
         .tempdir_in(place)
-        .tried("make a temporary folder in", place)?;
+        .context("make a temporary folder in", place)?;
     let _in_use = FileLock::try_acquire(&Disk::real(), &folder.path().join(IN_USE))?;
     let (before, root) = consistent_copy(dir, folder.path())?;
     let live = held_locks(dir.paths.root(), &before)?;
@@ -139,7 +139,7 @@ pub fn rehearse(
         disk: Disk::real(),
         // It stands for the original.
         place: dir.place.clone(),
-        standing: Standing::Own,
+        origin: DirectoryOrigin::Own,
         ..StateDir::open(&root, Disk::real(), dir.clock.clone())?
     };
     let copy = StateDir { paths: copy.paths.of_copy(dir.paths.root().to_owned()), ..copy };
@@ -237,10 +237,10 @@ fn hash_folder(
 }
 
 fn hash_file(path: &Path) -> Result<(String, u64), DiskError> {
-    let mut file = crate::durable::open_regular(path).tried("read", path)?;
+    let mut file = crate::durable::open_regular(path).context("read", path)?;
     let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 16], 0);
     loop {
-        match file.read(&mut buffer).tried("read", path)? {
+        match file.read(&mut buffer).context("read", path)? {
             0 => return Ok((hex(&hash.finalize()), bytes)),
             n => {
                 hash.update(&buffer[..n]);
@@ -256,12 +256,12 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The entries of a folder; none when it is gone.
 fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, DiskError> {
-    let listed = std::fs::read_dir(folder).and_then(Iterator::collect).tried("list", folder);
+    let listed = std::fs::read_dir(folder).and_then(Iterator::collect).context("list", folder);
     Ok(gone_is_none(listed)?.unwrap_or_default())
 }
 
 fn kind_of(entry: &std::fs::DirEntry, path: &Path) -> Result<Option<std::fs::FileType>, DiskError> {
-    gone_is_none(entry.file_type().tried("look at", path))
+    gone_is_none(entry.file_type().context("look at", path))
 }
 
 /// What others remove meanwhile is no failure.
@@ -339,12 +339,12 @@ fn copy_length(disk: &Disk, entry: &std::fs::DirEntry, to: &Path) -> Result<(), 
 /// Shares the blocks where the file system can, copies them elsewhere; the times come along, for heartbeats
 /// are times.
 fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
-    let mut source = crate::durable::open_regular(from).tried("read", from)?;
+    let mut source = crate::durable::open_regular(from).context("read", from)?;
     let copy = disk.create_new(to, 0o600)?;
     if rustix::fs::ioctl_ficlone(copy.as_file(), &source).is_err() {
         let (mut buffer, mut at) = (vec![0; 1 << 16], 0);
         loop {
-            match source.read(&mut buffer).tried("read", from)? {
+            match source.read(&mut buffer).context("read", from)? {
                 0 => break,
                 n => copy.write_at(&buffer[..n], at)?,
             }
@@ -355,7 +355,7 @@ fn copy_file(disk: &Disk, from: &Path, to: &Path) -> Result<(), DiskError> {
         let times = std::fs::FileTimes::new().set_modified(m.modified()?).set_accessed(m.accessed()?);
         copy.as_file().set_times(times)
     });
-    times.tried("set the times of", to)
+    times.context("set the times of", to)
 }
 
 /// The lock files that somebody holds, without those that are held for moments.

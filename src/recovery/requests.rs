@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::snapshot::{PhaseStatus, RecoveryOutcome, read_current};
-use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
 /// What is asked.
@@ -259,7 +259,7 @@ pub(super) fn any(dir: &StateDir) -> Result<bool, DiskError> {
     match std::fs::read_dir(&folder) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e).tried("list", &folder),
+        Err(e) => Err(e).context("list", &folder),
     }
 }
 

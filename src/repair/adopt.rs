@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::durable::log::{LogError, reassign};
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::locks::{self, JobLiveness, LockState, lock_names, read_metadata};
 use crate::queue::{Actor, AfterCrash, End, Job, JobId, Operation, Outcome, Queue, QueueError};
 use crate::recovery::recovery_ends;
@@ -117,7 +117,7 @@ fn copied(job: &Job) -> End {
     End {
         job: job.id.clone(),
         attempt: job.attempt,
-        claim: job.course().claim.unwrap_or(0),
+        claim: job.run_state().claim.unwrap_or(0),
         outcome: Outcome::Crashed,
         exit_code: None,
         signal: None,
@@ -157,7 +157,7 @@ fn reassign_all(dir: &StateDir, from: Uuid, to: Uuid) -> Result<(), DiskError> {
     for folder in folders {
         let entries = match std::fs::read_dir(&folder) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            entries => entries.and_then(Iterator::collect::<Result<Vec<_>, _>>).tried("list", &folder)?,
+            entries => entries.and_then(Iterator::collect::<Result<Vec<_>, _>>).context("list", &folder)?,
         };
         for path in entries.iter().map(std::fs::DirEntry::path) {
             if path.extension().is_some_and(|e| e == "log") && path.is_file() {

@@ -2,7 +2,7 @@
 
 use super::action::{JobsCondition, Left, RepairAction};
 use super::run::{RepairError, RepairSettings};
-use crate::jobs::{Liveness, Settled, Settlement, reattach, record, would_settle};
+use crate::jobs::{Liveness, Reconciled, Reconciliation, reattach, record, would_reconcile};
 use crate::queue::Queue;
 use crate::report::shell_word;
 use crate::state::StateDir;
@@ -14,14 +14,14 @@ pub(super) fn look(
     let queue = Queue::open(dir)?;
     let mut condition = JobsCondition::default();
     let (mut actions, mut left) = (Vec::new(), Vec::new());
-    for job in would_settle(dir, queue.state(), &settings.jobs) {
+    for job in would_reconcile(dir, queue.state(), &settings.jobs) {
         condition.running += 1;
         match job.judgement.liveness() {
             Liveness::Alive => condition.alive += 1,
             Liveness::Dead => condition.over += 1,
             Liveness::Unknown => condition.unknown += 1,
         }
-        actions.extend(of_settlement(&job));
+        actions.extend(of_reconciliation(&job));
         left.extend(of_unknown(&job));
     }
     let outdated = record::outdated(dir, queue.state());
@@ -45,29 +45,33 @@ pub(super) fn mend(dir: &StateDir, settings: &RepairSettings) -> Result<(), Repa
     Ok(())
 }
 
-fn of_settlement(job: &Settled) -> Option<RepairAction> {
+fn of_reconciliation(job: &Reconciled) -> Option<RepairAction> {
     let evidence = job.judgement.evidence.iter().map(|e| e.detail.clone()).collect::<Vec<_>>().join("; ");
-    let (action, detail) = match &job.settlement {
-        Settlement::FinishedWhileAway { exit_code, signal } => {
+    let (action, detail) = match &job.reconciliation {
+        Reconciliation::FinishedWhileAway { exit_code, signal } => {
             let how = exit_code
                 .map(|code| format!("exit status {code}"))
                 .or_else(|| signal.map(|signal| format!("signal {signal}")));
             ("record-end", format!("record how it ended: {}", how.unwrap_or_else(|| "unknown".to_owned())))
         }
-        Settlement::Crashed { .. } => {
+        Reconciliation::Crashed { .. } => {
             ("record-crash", "record that it crashed; its policy says what follows".to_owned())
         }
-        Settlement::NotStarted => ("record-crash", "record that it could not be started".to_owned()),
-        Settlement::GivenBack => ("give-claim-back", "put it back in its place, it never started".to_owned()),
-        Settlement::Reattached | Settlement::Unknown { .. } | Settlement::Overtaken => return None,
+        Reconciliation::NotStarted => ("record-crash", "record that it could not be started".to_owned()),
+        Reconciliation::GivenBack => {
+            ("give-claim-back", "put it back in its place, it never started".to_owned())
+        }
+        Reconciliation::Reattached | Reconciliation::Unknown { .. } | Reconciliation::Overtaken => {
+            return None;
+        }
     };
     let mut action = RepairAction::new(action, format!("job:{}", job.job_id), evidence, detail);
     action.is_in_queue_log = true;
     Some(action)
 }
 
-fn of_unknown(job: &Settled) -> Option<Left> {
-    let Settlement::Unknown { why } = &job.settlement else { return None };
+fn of_unknown(job: &Reconciled) -> Option<Left> {
+    let Reconciliation::Unknown { why } = &job.reconciliation else { return None };
     let id = shell_word(&job.job_id.to_string());
     Some(Left {
         object: format!("job:{}", job.job_id),

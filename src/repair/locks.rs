@@ -78,7 +78,7 @@ fn with_witness<T>(
 
 fn running_on(dir: &StateDir, holders: &JobHolders, repository: &str) -> Option<RunningHolder> {
     let job = holders.with_queue(|state| state.holder_of(repository).cloned())??;
-    let claim = job.course().claim?;
+    let claim = job.run_state().claim?;
     let paths = dir.paths.job(&job.id.to_string()).ok()?;
     let sentinel = match Sentinel::read(&paths.sentinel()) {
         Ok(Stored::Whole(sentinel)) if sentinel.claim == claim => Some(sentinel),

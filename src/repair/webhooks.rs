@@ -6,7 +6,7 @@ use crate::durable::is_held;
 use crate::queue::Queue;
 use crate::recovery::recovery_ends;
 use crate::state::{StateDir, human};
-use crate::webhooks::{DeliveryLog, Problems, Standing, recover};
+use crate::webhooks::{DeliveryLog, DeliveryState, Problems, recover};
 
 pub(super) fn look(
     dir: &StateDir,
@@ -35,8 +35,8 @@ pub(super) fn look(
             next: "recoveryctl repair webhooks".to_owned(),
         });
     }
-    for (id, course) in log.state().courses() {
-        if matches!(course.standing, Standing::InFlight { .. }) {
+    for (id, progress) in log.state().in_progress() {
+        if matches!(progress.standing, DeliveryState::InFlight { .. }) {
             condition.in_flight += 1;
             if !is_delivering {
                 actions.push(RepairAction::new(

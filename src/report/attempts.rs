@@ -45,12 +45,12 @@ pub struct AttemptReport {
 impl AttemptReport {
     /// All attempts of a job that have begun, the first one first.
     pub fn all(dir: &StateDir, job: &Job) -> Vec<AttemptReport> {
-        let course = job.course();
-        let mut all: Vec<AttemptReport> = course.attempts.iter().map(|a| ended(dir, job, a)).collect();
+        let run = job.run_state();
+        let mut all: Vec<AttemptReport> = run.attempts.iter().map(|a| ended(dir, job, a)).collect();
         if job.status == JobStatus::Running {
             all.push(AttemptReport {
                 status: job.status.as_str(),
-                started_at: course.started_at,
+                started_at: run.started_at,
                 ..blank(dir, job, job.attempt)
             });
         }

@@ -65,18 +65,18 @@ impl FailedJobs {
 }
 
 fn report(dir: &StateDir, job: &Job, shows_output: bool) -> FailedJob {
-    let course = job.course();
+    let run = job.run_state();
     FailedJob {
         job_id: job.id.to_string(),
         status: job.status.as_str(),
         reason: reason(job),
-        exit_code: course.exit_code,
-        signal: course.signal,
+        exit_code: run.exit_code,
+        signal: run.signal,
         attempt: job.attempt,
         max_attempts: job.spec().map_or(0, |spec| spec.max_attempts),
         repository: job.repository.as_deref().map(str::to_owned),
-        started_at: course.started_at,
-        finished_at: course.finished_at,
+        started_at: run.started_at,
+        finished_at: run.finished_at,
         resumable: job.status.is_resumable(),
         checkpoint: CheckpointFile::of(dir, job),
         output_tail: if shows_output { output_tail(dir, job) } else { String::new() },
@@ -84,8 +84,8 @@ fn report(dir: &StateDir, job: &Job, shows_output: bool) -> FailedJob {
 }
 
 fn reason(job: &Job) -> String {
-    let course = job.course();
-    match (&course.reason, course.exit_code, course.signal) {
+    let run = job.run_state();
+    match (&run.reason, run.exit_code, run.signal) {
         (Some(reason), ..) => reason.clone(),
         (None, Some(code), _) => format!("exit status {code}"),
         (None, None, Some(signal)) => format!("signal {signal}"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::locks::InspectedLock;
 use crate::durable::DiskError;
-use crate::jobs::{FreshnessLimits, Look, ProcessTable};
+use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable};
 use crate::locks::{self, JobLiveness, LockInfo, LockVerdict};
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::recovery::liveness_of;
@@ -46,6 +46,6 @@ pub(super) fn with_liveness<T>(
 ) -> T {
     let running: Vec<Job> = state.running().cloned().collect();
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: FreshnessLimits::default() };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: FreshnessLimits::default() };
     look_at(&|id, claim| liveness_of(&look, &running, id, claim))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::catalogue;
 use super::finding::Finding;
 use crate::jobs::{
-    Condition, FreshnessLimits, Judgement, Liveness, LivingJob, Look, ProcessTable, Users, Verdict,
+    Condition, FreshnessLimits, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, Users, Verdict,
     Withstanding, judge,
 };
 use crate::locks::OtherTimes;
@@ -64,7 +64,7 @@ pub fn is_of_the_moment(finding: &Finding) -> bool {
 /// What is the matter with the jobs that run, as a look at each of them shows now.
 pub fn of_running(dir: &StateDir, state: &QueueState, limits: FreshnessLimits) -> Vec<Finding> {
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits };
     state.running().flat_map(|job| of_look(&judge(&look, job))).collect()
 }
 
@@ -308,13 +308,13 @@ pub fn of_failed_starts(state: &QueueState) -> Vec<Finding> {
 
 /// The same of one job.
 pub fn of_failed_start(job: &Job) -> Option<Finding> {
-    let is_failing = job.status == JobStatus::Queued && job.course().failed_starts >= FAILING;
+    let is_failing = job.status == JobStatus::Queued && job.run_state().failed_starts >= FAILING;
     is_failing.then(|| start_failing(job)).or_else(|| is_not_started(job).then(|| not_started(job)))
 }
 
 /// Whether the job was given up because no supervisor came up for it.
 pub fn is_not_started(job: &Job) -> bool {
-    job.status == JobStatus::Crashed && job.course().failed_starts > 0
+    job.status == JobStatus::Crashed && job.run_state().failed_starts > 0
 }
 
 /// Queued jobs whose pause was made by a clock that was ahead; the first of them by name.
@@ -341,12 +341,12 @@ pub fn of_clock(state: &QueueState, now: Timestamp) -> Vec<Finding> {
 
 fn start_failing(job: &Job) -> Finding {
     let last =
-        job.course().history.iter().rev().find_map(|t| t.reason.as_deref()).unwrap_or("no reason known");
-    let sentence = format!("it failed to start {} times in a row: {last}", job.course().failed_starts);
+        job.run_state().history.iter().rev().find_map(|t| t.reason.as_deref()).unwrap_or("no reason known");
+    let sentence = format!("it failed to start {} times in a row: {last}", job.run_state().failed_starts);
     Finding::new(&catalogue::JOB_START_FAILING, format!("job:{}", job.id), sentence)
 }
 
 fn not_started(job: &Job) -> Finding {
-    let reason = job.course().reason.as_deref().unwrap_or("its supervisor did not come up");
+    let reason = job.run_state().reason.as_deref().unwrap_or("its supervisor did not come up");
     Finding::new(&catalogue::JOB_NOT_STARTED, format!("job:{}", job.id), reason.to_owned())
 }

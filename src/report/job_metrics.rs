@@ -69,7 +69,7 @@ fn durations(history: &[HistoryEntry]) -> Vec<u64> {
 }
 
 fn died_after_reattach(state: &QueueState, history: &[HistoryEntry]) -> u64 {
-    let attempts = state.jobs().flat_map(|job| &job.course().attempts);
+    let attempts = state.jobs().flat_map(|job| &job.run_state().attempts);
     attempts.filter(|a| has_died(a) && was_reattached(a, history)).count() as u64
 }
 

@@ -10,7 +10,7 @@ use super::attempts::AttemptReport;
 use super::job_findings::{ConditionReport, conditions_of};
 use super::page::{BadCursor, Page, cut};
 use super::queue::waiting_for;
-use crate::jobs::{FreshnessLimits, Look, ProcessTable, judge};
+use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable, judge};
 use crate::queue::{Callback, CrashPolicy, EndedBy, Job, JobId, JobSpec, JobStatus, QueueState, Transition};
 use crate::state::Word;
 use crate::state::{StateDir, Timestamp};
@@ -84,13 +84,13 @@ impl JobList {
 
 /// A job in a line.
 pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSummary {
-    let course = job.course();
+    let run = job.run_state();
     let queued = job.status == JobStatus::Queued;
     // Of an attempt that has not begun there is nothing to tell yet; that of the one before is among the attempts.
     let has_begun = job.status == JobStatus::Running
-        || !queued && course.attempts.last().is_none_or(|last| last.attempt == job.attempt);
-    let (started_at, finished_at) = (course.started_at.filter(|_| has_begun), course.finished_at);
-    let (exit_code, signal) = (course.exit_code.filter(|_| has_begun), course.signal.filter(|_| has_begun));
+        || !queued && run.attempts.last().is_none_or(|last| last.attempt == job.attempt);
+    let (started_at, finished_at) = (run.started_at.filter(|_| has_begun), run.finished_at);
+    let (exit_code, signal) = (run.exit_code.filter(|_| has_begun), run.signal.filter(|_| has_begun));
     JobSummary {
         job_id: job.id.to_string(),
         status: job.status.as_str(),
@@ -105,7 +105,7 @@ pub fn summary(state: &QueueState, held: &BTreeSet<String>, job: &Job) -> JobSum
         finished_at: finished_at.filter(|_| !queued),
         exit_code,
         signal,
-        reason: course.reason.clone(),
+        reason: run.reason.clone(),
         title: job.spec().ok().and_then(|s| s.title),
     }
 }
@@ -177,7 +177,7 @@ impl JobDetail {
         lock: Value,
     ) -> JobDetail {
         let spec: JobSpec = job.spec().unwrap_or_default();
-        let course = job.course();
+        let run = job.run_state();
         let mut summary = summary(state, held, job);
         summary.position = (1..).zip(state.queued()).find(|(_, j)| j.id == job.id).map(|(n, _)| n);
         JobDetail {
@@ -190,14 +190,14 @@ impl JobDetail {
             max_attempts: spec.max_attempts,
             auto_cleanup: spec.auto_cleanup,
             resumable: job.status.is_resumable(),
-            cancel_requested: course.cancel_requested,
-            cancel: course.cancel.clone(),
-            ended_by: course.ended_by.clone(),
+            cancel_requested: run.cancel_requested,
+            cancel: run.cancel.clone(),
+            ended_by: run.ended_by.clone(),
             conditions: conditions(dir, job),
             history: history(job),
             attempts: AttemptReport::all(dir, job),
-            reconstructed: course.reconstructed.clone(),
-            source: course.source.clone(),
+            reconstructed: run.reconstructed.clone(),
+            source: run.source.clone(),
             lock,
             callbacks: spec.callbacks.iter().map(Callback::masked).collect(),
             checkpoint: CheckpointFile::of(dir, job),
@@ -215,12 +215,15 @@ fn conditions(dir: &StateDir, job: &Job) -> Vec<ConditionReport> {
         return Vec::new();
     }
     let (host, table) = (Host::this(), ProcessTable::new());
-    conditions_of(&judge(&Look { dir, host: &host, table: &table, limits: FreshnessLimits::default() }, job))
+    conditions_of(&judge(
+        &JudgeContext { dir, host: &host, table: &table, limits: FreshnessLimits::default() },
+        job,
+    ))
 }
 
 /// Every change of status, the submission first.
 fn history(job: &Job) -> Vec<Transition> {
     let entered =
         Transition { at: job.submitted_at, status: JobStatus::Queued, attempt: 1, reason: None, by: None };
-    std::iter::once(entered).chain(job.course().history.iter().cloned()).collect()
+    std::iter::once(entered).chain(job.run_state().history.iter().cloned()).collect()
 }

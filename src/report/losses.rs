@@ -19,19 +19,19 @@ const QUEUE: &str = "queue";
 
 /// What the files of the logs tell.
 #[derive(Debug, Clone, Default)]
-pub struct Look {
+pub struct LossCheck {
     /// What they have lost, as far as nobody has mended them.
     pub findings: Vec<Finding>,
     /// Their last records.
     marks: Vec<(&'static str, u64)>,
 }
 
-impl Look {
+impl LossCheck {
     /// Looks. Changes nothing.
-    pub fn take(dir: &StateDir, known: &Losses) -> Look {
+    pub fn take(dir: &StateDir, known: &Losses) -> LossCheck {
         // The copy's files are its original's.
         if dir.is_copy() {
-            return Look::default();
+            return LossCheck::default();
         }
         match checked(dir) {
             Ok(trail) => {
@@ -40,17 +40,17 @@ impl Look {
                 if marked > trail.last_seq {
                     missing.push((trail.last_seq + 1, marked));
                 }
-                Look {
+                LossCheck {
                     findings: damage_findings(dir, &trail.damage, &missing),
                     marks: vec![(AUDIT, trail.last_seq)],
                 }
             }
-            Err(e) => Look { findings: vec![unreadable(&e)], marks: Vec::new() },
+            Err(e) => LossCheck { findings: vec![unreadable(&e)], marks: Vec::new() },
         }
     }
 
     /// The same, with the last record of the queue as it was read: it may have lost its end, or all of it.
-    pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> Look {
+    pub fn at_queue(mut self, dir: &StateDir, known: &Losses, last_seq: u64) -> LossCheck {
         let marked = known.marks.get(QUEUE).copied().unwrap_or(0);
         if marked > last_seq && !dir.is_copy() {
             let sentence =
@@ -67,7 +67,7 @@ impl Look {
     }
 
     /// The same, with what somebody else has found.
-    pub fn with(mut self, findings: &[Finding]) -> Look {
+    pub fn with(mut self, findings: &[Finding]) -> LossCheck {
         self.findings.extend(findings.iter().filter(|f| f.tells_of_loss()).cloned());
         self
     }
@@ -113,7 +113,7 @@ fn gap_in(sentence: &str) -> Option<(u64, u64)> {
 }
 
 /// Everything that is lost: what is on the list and not acknowledged, and what is seen now and on no list.
-pub fn open(known: &Losses, look: &Look) -> Vec<Finding> {
+pub fn open(known: &Losses, look: &LossCheck) -> Vec<Finding> {
     let mut all: Vec<Finding> = known.open().map(of_loss).collect();
     let is_unknown = |f: &&Finding| known.known(&found(f)).is_none();
     all.extend(look.findings.iter().filter(is_unknown).cloned());

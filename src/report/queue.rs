@@ -10,7 +10,7 @@ use super::finding::Finding;
 use super::jobs::{JobSummary, summary};
 use super::page::{BadCursor, Page, cut};
 use crate::durable::log::{DamageKind, Log, Position, ReadRequest, SegmentFile, read};
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::queue::{Counts, Job, Queue, QueueState, Recovered, Replayed};
 use crate::recovery::{HistoryEntry, PhaseStatus, RecoveryRecord};
 use crate::state::{StateDir, Timestamp};
@@ -190,7 +190,7 @@ pub fn findings(replayed: &Replayed) -> Vec<Finding> {
         found.push(mend(Finding::new(&catalogue::SNAPSHOT_DAMAGED, object, why.clone())));
     }
     let refused = replayed.refused.iter().map(|(seq, why)| (seq, why.to_string()));
-    let strange = replayed.strange.iter().map(|(seq, why)| (seq, why.clone()));
+    let strange = replayed.undecodable.iter().map(|(seq, why)| (seq, why.clone()));
     for (seq, why) in refused.chain(strange) {
         let sentence = format!("record {seq} changes nothing: {why}");
         found.push(mend(Finding::new(&catalogue::LOG_RECORD_REFUSED, format!("record:{seq}"), sentence)));
@@ -215,12 +215,12 @@ impl QueueMetrics {
         let totals = state.totals();
         let (mut waits, mut runs) = (Vec::new(), Vec::new());
         for job in state.jobs() {
-            let course = job.course();
-            let Some(started) = course.started_at else { continue };
+            let run = job.run_state();
+            let Some(started) = run.started_at else { continue };
             if job.attempt == 1 {
                 waits.push(started.millis_since(job.submitted_at).max(0));
             }
-            if let Some(finished) = course.finished_at {
+            if let Some(finished) = run.finished_at {
                 runs.push(finished.millis_since(started).max(0));
             }
         }
@@ -338,7 +338,7 @@ impl WalStatus {
                 Position { segment: segment.first_seq, offset: here.unwrap_or(u64::MAX), last_seq: u64::MAX };
             let request = ReadRequest { folder: &folder, state_id: Some(&state_id), from, until: Some(end) };
             let summary = read(request, |_, _| {})?;
-            let bytes = std::fs::metadata(&segment.path).tried("look at", &segment.path)?.len();
+            let bytes = std::fs::metadata(&segment.path).context("look at", &segment.path)?.len();
             let damaged = summary.damage.iter().filter(|d| d.kind != DamageKind::TornTail).count() as u64;
             status.bytes += bytes;
             status.torn_bytes += summary.torn_bytes();

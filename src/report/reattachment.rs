@@ -10,7 +10,8 @@ use super::finding::Finding;
 use super::job_findings::of_look;
 use super::page::{BadCursor, Page, cut};
 use crate::jobs::{
-    Freshness, FreshnessLimits, Judgement, Liveness, Look, ProcessTable, Reattachment, SettledJob, judge,
+    Freshness, FreshnessLimits, JudgeContext, Judgement, Liveness, ProcessTable, Reattachment, ReconciledJob,
+    judge,
 };
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::recovery::RecoveryRecord;
@@ -100,23 +101,24 @@ impl JobsStatus {
         limits: FreshnessLimits,
         page: &Page,
     ) -> Result<JobsStatus, BadCursor> {
-        let settled: Vec<SettledJob> = last.and_then(|l| detail(l, "jobs_settled")).unwrap_or_default();
-        let settled: HashMap<&JobId, &SettledJob> = settled.iter().map(|s| (&s.job_id, s)).collect();
+        let reconciled: Vec<ReconciledJob> = last.and_then(|l| detail(l, "jobs_settled")).unwrap_or_default();
+        let reconciled: HashMap<&JobId, &ReconciledJob> = reconciled.iter().map(|s| (&s.job_id, s)).collect();
         let running: BTreeSet<&JobId> = state.running().map(|job| &job.id).collect();
-        let ids = running.iter().copied().chain(settled.keys().copied().filter(|id| !running.contains(id)));
+        let ids =
+            running.iter().copied().chain(reconciled.keys().copied().filter(|id| !running.contains(id)));
         let mut jobs: Vec<&Job> = ids.filter_map(|id| state.get(id)).collect();
         jobs.sort_by_key(|job| job.place);
         let total = jobs.len() as u64;
         let (part, next_cursor) = cut(jobs, page, |job| job.place)?;
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir, host: &host, table: &table, limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits };
         let judged: Vec<(&Job, Judgement)> = part.into_iter().map(|job| (job, judge(&look, job))).collect();
         let usage = usage_of(&judged.iter().filter_map(|(_, j)| living_command(j)).collect::<Vec<_>>());
         let jobs = judged
             .iter()
             .map(|(job, judgement)| {
                 let usage = living_command(judgement).and_then(|command| usage.get(&command.pid));
-                standing(job, judgement, settled.get(&job.id).copied(), usage)
+                standing(job, judgement, reconciled.get(&job.id).copied(), usage)
             })
             .collect();
         let running = judged.iter().filter(|(job, _)| job.status == JobStatus::Running);
@@ -132,7 +134,7 @@ fn living_command(judgement: &Judgement) -> Option<ProcessIdentity> {
 fn standing(
     job: &Job,
     judgement: &Judgement,
-    settled: Option<&SettledJob>,
+    reconciled: Option<&ReconciledJob>,
     usage: Option<&Usage>,
 ) -> JobStanding {
     let supervisor = judgement.sentinel.whole().filter(|s| s.attempt == job.attempt).map(|s| s.supervisor);
@@ -149,9 +151,9 @@ fn standing(
         pid: judgement.command.filter(|_| !is_dead).map(|c| c.pid),
         supervisor_pid: supervisor.filter(|_| !is_dead).map(|s| s.pid),
         repository: job.repository.as_deref().map(str::to_owned),
-        started_at: job.course().started_at,
-        reattached: settled.is_some_and(|s| s.outcome == "reattached" && s.attempt == job.attempt),
-        recovered: settled.map(|s| s.outcome.clone()),
+        started_at: job.run_state().started_at,
+        reattached: reconciled.is_some_and(|s| s.outcome == "reattached" && s.attempt == job.attempt),
+        recovered: reconciled.map(|s| s.outcome.clone()),
         memory_bytes: usage.map(|u| u.memory_bytes),
         cpu_ms: usage.map(|u| u.cpu_ms),
     }

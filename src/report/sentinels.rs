@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::page::{BadCursor, Page, cut_counted};
 use crate::durable::DiskError;
-use crate::jobs::{FreshnessLimits, Judgement, Look, ProcessTable, Sentinel, jobs_with_files, judge};
+use crate::jobs::{FreshnessLimits, JudgeContext, Judgement, ProcessTable, Sentinel, jobs_with_files, judge};
 use crate::queue::{Job, JobDocument, JobId, JobStatus, Place, QueueState};
 use crate::state::{StateDir, Timestamp};
 use crate::system::Host;
@@ -82,7 +82,7 @@ impl Sentinels {
         let total = ids.len() as u64;
         let (part, next_cursor) = cut_counted(ids, page)?;
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir, host: &host, table: &table, limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits };
         let sentinels = part.iter().map(|id| report(&look, state, id)).collect();
         Ok(Sentinels { sentinels, total, next_cursor })
     }
@@ -96,7 +96,7 @@ fn with_sentinel(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
     Ok(ids)
 }
 
-fn report(look: &Look<'_>, state: &QueueState, id: &JobId) -> SentinelReport {
+fn report(look: &JudgeContext<'_>, state: &QueueState, id: &JobId) -> SentinelReport {
     let path = look.dir.paths.job(&id.to_string()).map(|paths| paths.sentinel());
     let said = path.as_ref().ok().and_then(|p| Sentinel::read(p).ok()?.whole().cloned());
     let judgement = judge(look, &attempt_of(state.get(id), id, said.as_ref()));
@@ -110,9 +110,9 @@ fn report(look: &Look<'_>, state: &QueueState, id: &JobId) -> SentinelReport {
 /// The attempt that the sentinel tells of, which need not be the job's present one.
 fn attempt_of(job: Option<&Job>, id: &JobId, said: Option<&Sentinel>) -> Job {
     let mut job = job.cloned().unwrap_or_else(|| unknown_job(id, said));
-    if let Some(said) = said.filter(|s| s.job_id == *id && job.course().adopted.is_none()) {
+    if let Some(said) = said.filter(|s| s.job_id == *id && job.run_state().adopted.is_none()) {
         job.attempt = said.attempt;
-        job.course_mut().claim = Some(said.claim);
+        job.run_state_mut().claim = Some(said.claim);
     }
     job
 }
@@ -128,7 +128,7 @@ fn unknown_job(id: &JobId, said: Option<&Sentinel>) -> Job {
         repository: None,
         submitted_at: said.map_or_else(Timestamp::default, |s| s.started_at),
         not_before: None,
-        course: None,
+        run_state: None,
         spec: RawValue::NULL.to_owned(),
     })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::catalogue;
 use super::finding::Finding;
-use crate::state::{Standing, StateDir, Timestamp};
+use crate::state::{DirectoryOrigin, StateDir, Timestamp};
 
 /// What a state directory is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -62,8 +62,8 @@ impl StateReport {
             why: None,
             adopted_at: Some(from.at),
         });
-        let copied_from = match &dir.standing {
-            Standing::Copied { of, why } => Some(CopiedFromReport {
+        let copied_from = match &dir.origin {
+            DirectoryOrigin::Copied { of, why } => Some(CopiedFromReport {
                 path: of.clone(),
                 id: dir.identity.state_id,
                 why: Some(why.clone()),
@@ -94,7 +94,7 @@ impl StateReport {
 /// What is the matter with a state directory as a whole. That it went back in time is told until a recovery has
 /// told it.
 pub fn findings(dir: &StateDir) -> Vec<Finding> {
-    if let Standing::Copied { of, why } = &dir.standing {
+    if let DirectoryOrigin::Copied { of, why } = &dir.origin {
         let sentence = format!("it is a copy of {}: {why}; it is only read", of.display());
         return vec![Finding::new(&catalogue::STATE_DIRECTORY_COPIED, "state", sentence)];
     }

@@ -13,8 +13,8 @@ use crate::queue::masked_url;
 use crate::recovery::RecoveryRecord;
 use crate::state::{Timestamp, Word, human};
 use crate::webhooks::{
-    Circuit, Delivery, DeliveryId, DeliveryState, FoundDelivery, PastAttempt, Problems, Recovered, Refusal,
-    Standing, Survey, Undelivered, Was,
+    Circuit, Delivery, DeliveryId, DeliveryLogState, DeliveryState, FoundDelivery, PastAttempt, Problems,
+    Recovered, Refusal, Survey, Undelivered, Was,
 };
 
 /// So many parked deliveries are named one by one.
@@ -46,12 +46,12 @@ impl DeliveryStatus {
         }
     }
 
-    fn of(standing: Option<Standing>) -> DeliveryStatus {
+    fn of(standing: Option<DeliveryState>) -> DeliveryStatus {
         match standing {
             None => DeliveryStatus::Pending,
-            Some(Standing::InFlight { .. }) => DeliveryStatus::InFlight,
-            Some(Standing::Waiting { .. }) => DeliveryStatus::Waiting,
-            Some(Standing::Parked { .. }) => DeliveryStatus::Parked,
+            Some(DeliveryState::InFlight { .. }) => DeliveryStatus::InFlight,
+            Some(DeliveryState::Waiting { .. }) => DeliveryStatus::Waiting,
+            Some(DeliveryState::Parked { .. }) => DeliveryStatus::Parked,
         }
     }
 }
@@ -111,7 +111,7 @@ impl DeliveryTotals {
 }
 
 fn status_of(u: &Undelivered) -> DeliveryStatus {
-    DeliveryStatus::of(u.course.as_ref().map(|c| c.standing))
+    DeliveryStatus::of(u.progress.as_ref().map(|c| c.standing))
 }
 
 /// An undelivered delivery.
@@ -137,12 +137,12 @@ pub struct PendingDelivery {
 
 impl PendingDelivery {
     fn of(u: &Undelivered, survey: &Survey) -> PendingDelivery {
-        let Undelivered { delivery, course } = u;
-        let not_before = survey.wishes.get(&delivery.target.endpoint).copied();
-        let next_try_at = match course.as_ref().map(|c| c.standing) {
+        let Undelivered { delivery, progress } = u;
+        let not_before = survey.retry_after.get(&delivery.target.endpoint).copied();
+        let next_try_at = match progress.as_ref().map(|c| c.standing) {
             None => not_before,
-            Some(Standing::Waiting { next_try_at }) => Some(next_try_at).max(not_before),
-            Some(Standing::InFlight { .. } | Standing::Parked { .. }) => None,
+            Some(DeliveryState::Waiting { next_try_at }) => Some(next_try_at).max(not_before),
+            Some(DeliveryState::InFlight { .. } | DeliveryState::Parked { .. }) => None,
         };
         PendingDelivery {
             delivery_id: delivery.id,
@@ -151,10 +151,10 @@ impl PendingDelivery {
             url: delivery.target.shown(),
             endpoint: delivery.target.name.clone(),
             at: delivery.at,
-            attempts: course.as_ref().map_or(0, |c| c.attempts),
+            attempts: progress.as_ref().map_or(0, |c| c.attempts),
             status: status_of(u),
             next_try_at,
-            last_error: course.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+            last_error: progress.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
         }
     }
 }
@@ -227,7 +227,7 @@ fn by_endpoint(survey: &Survey) -> Vec<EndpointLine> {
     }
     let named = lines.into_iter().map(|(endpoint, line)| EndpointLine {
         endpoint: endpoint.to_owned(),
-        not_before: survey.wishes.get(endpoint).copied(),
+        not_before: survey.retry_after.get(endpoint).copied(),
         circuit: if line.open_until.is_some() { "open" } else { "closed" },
         ..line
     });
@@ -271,11 +271,11 @@ fn circuit_finding(endpoint: &str, circuit: &Circuit, due: &HashSet<&str>, now: 
 }
 
 fn parked_finding(u: &Undelivered) -> Finding {
-    let said = u.course.as_ref().and_then(|c| c.last_error.as_deref()).unwrap_or("no reason is known");
+    let said = u.progress.as_ref().and_then(|c| c.last_error.as_deref()).unwrap_or("no reason is known");
     let whom = u.delivery.target.shown();
     let object = format!("webhook:{}", u.delivery.id);
-    match u.course.as_ref().map(|c| c.standing) {
-        Some(Standing::Parked { refused: true }) => {
+    match u.progress.as_ref().map(|c| c.standing) {
+        Some(DeliveryState::Parked { refused: true }) => {
             Finding::new(&catalogue::WEBHOOK_REFUSED, object, format!("nothing was sent to {whom}: {said}"))
         }
         _ => Finding::new(&catalogue::WEBHOOK_PARKED, object, format!("{whom}: {said}")),
@@ -337,7 +337,7 @@ impl RecoveredDeliveries {
     /// only has the attempts in `tried`.
     pub fn new(
         last: Option<&RecoveryRecord>,
-        now: &DeliveryState,
+        now: &DeliveryLogState,
         tried: &[PastAttempt],
         page: &Page,
     ) -> Result<RecoveredDeliveries, BadCursor> {
@@ -372,20 +372,20 @@ impl RecoveredDeliveries {
 
 fn recovered(
     found: FoundDelivery,
-    now: &DeliveryState,
+    now: &DeliveryLogState,
     attempts: &HashMap<DeliveryId, u32>,
 ) -> RecoveredDelivery {
-    let course = now.course(found.delivery_id);
+    let progress = now.progress(found.delivery_id);
     let status = if now.is_discarded(found.delivery_id) {
         DeliveryStatus::Discarded
     } else if now.is_settled(found.delivery_id) {
         DeliveryStatus::Delivered
     } else {
-        DeliveryStatus::of(course.map(|c| c.standing))
+        DeliveryStatus::of(progress.map(|c| c.standing))
     };
     // It cannot have arrived untried, whatever the log still has.
     let least = found.attempts.max(u32::from(status == DeliveryStatus::Delivered));
-    let known = course.map(|c| c.attempts).or_else(|| attempts.get(&found.delivery_id).copied());
+    let known = progress.map(|c| c.attempts).or_else(|| attempts.get(&found.delivery_id).copied());
     RecoveredDelivery {
         delivery_id: found.delivery_id,
         job_id: found.job_id,
@@ -395,7 +395,7 @@ fn recovered(
         attempts: known.unwrap_or(0).max(least),
         was: found.was,
         status,
-        last_error: course.and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+        last_error: progress.and_then(|c| c.last_error.as_deref().map(str::to_owned)),
     }
 }
 

@@ -10,11 +10,11 @@ use super::job_findings::{of_failed_start, of_look, of_other_incarnations};
 use super::queue::waiting_for;
 use crate::durable::is_held;
 use crate::jobs::{
-    Evidence, Judgement, Liveness, LivingJob, Look, ProcessTable, RecoverSettings, Verdict, judge,
+    Evidence, JudgeContext, Judgement, Liveness, LivingJob, ProcessTable, RecoverSettings, Verdict, judge,
 };
 use crate::queue::{Job, JobId, JobStatus, QueueState};
 use crate::state::{StateDir, Timestamp, Word, human};
-use crate::system::{Host, Presence, ProcessIdentity, command_line, sight, user_of};
+use crate::system::{Host, Presence, ProcessIdentity, command_line, probe_process, user_of};
 
 /// Why a job is where it is.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -67,7 +67,7 @@ impl WhyJob {
     /// Of one job; one that runs is judged now.
     pub fn of(dir: &StateDir, state: &QueueState, job: &Job, settings: &RecoverSettings) -> WhyJob {
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
         let judgement = (job.status == JobStatus::Running).then(|| judge(&look, job));
         let judged = judgement.as_ref();
         let mut findings: Vec<Finding> = match dir.is_copy() {
@@ -105,13 +105,13 @@ impl WhyJob {
 
 /// What proved the end of its last attempt, which nobody saw.
 fn of_the_last_end(job: &Job) -> Vec<Evidence> {
-    let pieces = job.course().attempts.last().into_iter().flat_map(|attempt| &attempt.evidence);
+    let pieces = job.run_state().attempts.last().into_iter().flat_map(|attempt| &attempt.evidence);
     pieces.map(|piece| Evidence { kind: "proof", detail: piece.clone() }).collect()
 }
 
 /// When that was seen.
 fn proven_at(job: &Job) -> Option<Timestamp> {
-    job.course().attempts.last().filter(|a| !a.evidence.is_empty()).map(|a| a.finished_at)
+    job.run_state().attempts.last().filter(|a| !a.evidence.is_empty()).map(|a| a.finished_at)
 }
 
 /// What lives from before a backup was put back and keeps this job, of those that wait, from starting.
@@ -139,7 +139,7 @@ fn because(dir: &StateDir, state: &QueueState, job: &Job, judgement: Option<&Jud
     match (job.status, judgement) {
         (_, Some(judgement)) => of_running(judgement).to_owned(),
         (JobStatus::Queued, _) => of_queued(dir, state, job),
-        _ => job.course().reason.clone().unwrap_or_else(|| of_ended(job)),
+        _ => job.run_state().reason.clone().unwrap_or_else(|| of_ended(job)),
     }
 }
 
@@ -160,7 +160,7 @@ fn of_running(judgement: &Judgement) -> &'static str {
 
 fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
     if let Some(until) = job.pauses_until(dir.clock.now()) {
-        let last = job.course().history.iter().rev().find_map(|t| t.reason.as_deref());
+        let last = job.run_state().history.iter().rev().find_map(|t| t.reason.as_deref());
         let why = last.map_or_else(String::new, |why| format!(": {why}"));
         return format!("it waits until {until}{why}");
     }
@@ -183,7 +183,7 @@ fn of_queued(dir: &StateDir, state: &QueueState, job: &Job) -> String {
 }
 
 fn of_ended(job: &Job) -> String {
-    match (job.course().exit_code, job.course().signal) {
+    match (job.run_state().exit_code, job.run_state().signal) {
         (Some(code), _) => format!("its command ended with exit status {code}"),
         (None, Some(signal)) => format!("signal {signal} ended its command"),
         (None, None) => "its attempt has ended".to_owned(),
@@ -204,7 +204,7 @@ fn processes(judgement: &Judgement) -> Vec<JobProcess> {
 }
 
 fn shown(role: &'static str, process: ProcessIdentity) -> JobProcess {
-    let sighting = sight(process);
+    let sighting = probe_process(process);
     let state = match sighting.presence {
         Presence::Alive if sighting.is_stopped => "stopped",
         Presence::Alive => "alive",

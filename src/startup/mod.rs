@@ -33,4 +33,4 @@ pub use layout_1::Migrated;
 pub use log::{STARTUPS_KEPT, StartupLog, StartupRecord, clear};
 pub use marker::{Marker, StartedBy};
 pub use misplaced::put_misplaced_away;
-pub use under_way::{Beginning, Met, Startup, StartupError};
+pub use under_way::{StartOptions, StartReport, Startup, StartupError};

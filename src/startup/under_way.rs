@@ -13,7 +13,7 @@ use super::layout_1::{Migrated, migrate};
 use super::log::{StartupLog, StartupRecord, Writer};
 use super::marker::{Marker, MarkerRead, StartedBy, read};
 use crate::durable::log::{Damage, LogError};
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
 use crate::state::{LAYOUT_VERSION, StateDir, StateError};
 
@@ -68,7 +68,7 @@ impl StartupError {
 
 /// What a startup is to be.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Beginning<'a> {
+pub struct StartOptions<'a> {
     /// The phase that it enters with the first write of its marker.
     pub phase: Option<&'a str>,
     /// The recovery that runs in it.
@@ -79,7 +79,7 @@ pub struct Beginning<'a> {
 
 /// What a startup met when it began.
 #[derive(Debug)]
-pub struct Met {
+pub struct StartReport {
     /// How the one before ended.
     pub detection: Detection,
     /// The layout that was brought up to date.
@@ -118,7 +118,7 @@ impl Startup {
     /// # Errors
     /// [`StartupError::Running`] while another process is at it.
     pub fn begin(dir: &StateDir, by: StartedBy) -> Result<(Startup, Detection), StartupError> {
-        let (startup, met) = Startup::begin_in(dir, by, Beginning::default())?;
+        let (startup, met) = Startup::begin_in(dir, by, StartOptions::default())?;
         Ok((startup, met.detection))
     }
 
@@ -126,8 +126,8 @@ impl Startup {
     pub fn begin_in(
         dir: &StateDir,
         by: StartedBy,
-        beginning: Beginning<'_>,
-    ) -> Result<(Startup, Met), StartupError> {
+        beginning: StartOptions<'_>,
+    ) -> Result<(Startup, StartReport), StartupError> {
         dir.disk.ensure_dir(&dir.paths.startup())?;
         let lock = match FileLock::acquire(&dir.disk, &dir.paths.startup_lock(), LOOK_GRACE) {
             Ok(lock) => lock,
@@ -145,13 +145,13 @@ impl Startup {
         };
         // Who holds the lock is a hint for people.
         let _ = lock.describe(&holder);
-        if Mutation::MarkerBeforeHistory.is_on() {
+        if SeededBug::MarkerBeforeHistory.is_on() {
             marker.write(dir)?;
         }
         // A full disk must not keep anybody from starting: cleaning up may be what makes room on it.
         let (writer, met, unrecorded) = match settle_previous(dir) {
             Ok((writer, met)) => (Some(writer), met, None),
-            Err(e) if e.refused_change().is_some() => (None, Met::by_looking(dir)?, Some(e)),
+            Err(e) if e.refused_change().is_some() => (None, StartReport::by_looking(dir)?, Some(e)),
             Err(e) => return Err(e),
         };
         let id = marker.startup_id.clone();
@@ -249,7 +249,7 @@ impl Startup {
         }
     }
 
-    fn acts_of_beginning(&self, met: &Met) -> Vec<CleanupEntry> {
+    fn acts_of_beginning(&self, met: &StartReport) -> Vec<CleanupEntry> {
         let mut acts = Vec::new();
         let cut = self.under_way().writer.as_ref().map_or(0, Writer::cut_bytes);
         if cut > 0 {
@@ -339,9 +339,9 @@ impl Startup {
     }
 }
 
-impl Met {
+impl StartReport {
     /// Where nothing can be written.
-    fn by_looking(dir: &StateDir) -> Result<Met, StartupError> {
+    fn by_looking(dir: &StateDir) -> Result<StartReport, StartupError> {
         let log = match StartupLog::read(dir) {
             // What cannot be read tells nothing; that it cannot be written either is told by the phase.
             Err(e) if e.is_refused_change() => StartupLog::default(),
@@ -354,13 +354,19 @@ impl Met {
             _ => None,
         };
         let safe_mode = SafeMode::of(&log, left, dir.clock.now());
-        Ok(Met { detection, migrated: None, damage: Vec::new(), damaged_files: Vec::new(), safe_mode })
+        Ok(StartReport {
+            detection,
+            migrated: None,
+            damage: Vec::new(),
+            damaged_files: Vec::new(),
+            safe_mode,
+        })
     }
 }
 
 /// The log learns of an aborted startup before its marker is overwritten; a crash in between repeats that,
 /// and the startup's id keeps it from being counted twice.
-fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
+fn settle_previous(dir: &StateDir) -> Result<(Writer, StartReport), StartupError> {
     let writer = Writer::open(dir)?;
     let marker = read(&dir.paths.startup_marker())?;
     if !matches!(marker, MarkerRead::Missing) {
@@ -387,7 +393,7 @@ fn settle_previous(dir: &StateDir) -> Result<(Writer, Met), StartupError> {
     let safe_mode = SafeMode::of(&log, left, dir.clock.now());
     writer.trim(&log)?;
     let (damage, damaged_files) = (log.damage, log.damaged_files);
-    Ok((writer, Met { detection, migrated, damage, damaged_files, safe_mode }))
+    Ok((writer, StartReport { detection, migrated, damage, damaged_files, safe_mode }))
 }
 
 fn remove_marker(dir: &StateDir) -> Result<(), DiskError> {

@@ -12,10 +12,10 @@ use super::clock::Clock;
 use super::exposure::{Exposed, check_file, check_way};
 use super::identity::{Identity, LAYOUT_VERSION};
 use super::paths::{JobPaths, StatePaths};
-use super::place::{Past, Place, Standing, record_here};
+use super::place::{DirectoryOrigin, Past, Place, record_here};
 use crate::durable::log::LogOptions;
 use crate::durable::tree::is_on_one_mount;
-use crate::durable::{Disk, DiskError, FileLock, LockError, Quarantine, Tried, Unable, try_abilities};
+use crate::durable::{Disk, DiskError, FileLock, IoContext, LockError, Quarantine, Unable, try_abilities};
 
 /// Why a state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,7 @@ pub struct StateDir {
     /// Which folder it is.
     pub place: Place,
     /// What it is, seen from what is recorded of that.
-    pub standing: Standing,
+    pub origin: DirectoryOrigin,
     /// What is recorded of its past.
     pub past: Past,
     /// Whether processes of another incarnation may live: shared by all clones, for a recovery finds it out, and
@@ -179,7 +179,7 @@ impl StateDir {
             Some(identity) => identity,
             None => lost_identity(&paths)?,
         };
-        StateDir::settled(paths, identity, disk, clock)
+        StateDir::with_origin(paths, identity, disk, clock)
     }
 
     /// Opens one that exists, for one who puts something in.
@@ -305,7 +305,7 @@ fn check_abilities(disk: &Disk, root: &Path) -> Result<(), StateError> {
 }
 
 fn absolute(root: &Path) -> Result<PathBuf, StateError> {
-    Ok(std::path::absolute(root).tried("find the path of", root)?)
+    Ok(std::path::absolute(root).context("find the path of", root)?)
 }
 
 fn check_way_to(root: &Path) -> Result<(), StateError> {
@@ -335,7 +335,7 @@ fn check_folder(root: &Path) -> Result<(), StateError> {
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
             return Err(StateError::NotAFolder { path: root.to_owned() });
         }
-        Err(e) => return Err(e).tried("look at", root).map_err(StateError::from),
+        Err(e) => return Err(e).context("look at", root).map_err(StateError::from),
     };
     if !metadata.is_dir() {
         return Err(StateError::NotAFolder { path: root.to_owned() });
@@ -379,7 +379,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<OsString>, StateError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.and_then(|names| names.map(|n| n.map(|n| n.file_name())).collect()),
     };
-    Ok(listed.tried("list", folder)?)
+    Ok(listed.context("list", folder)?)
 }
 
 /// Refuses a folder with anything in it that an interrupted creation would not have left.
@@ -434,7 +434,7 @@ fn create(root: &Path, disk: Disk, clock: Clock) -> Result<StateDir, StateError>
     let place = Place::of(paths.root())?;
     record_here(&paths, &identity, &place, clock.now(), None).write(&disk, &paths)?;
     identity.write(&disk, &paths.identity())?;
-    StateDir::settled(paths, identity, disk, clock)
+    StateDir::with_origin(paths, identity, disk, clock)
 }
 
 fn missing_ancestors(root: &Path) -> Vec<PathBuf> {

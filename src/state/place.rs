@@ -42,7 +42,7 @@ use super::clock::Timestamp;
 use super::directory::StateError;
 use super::identity::Identity;
 use super::paths::StatePaths;
-use crate::durable::{Disk, Tried, read_optional, replace, sealed};
+use crate::durable::{Disk, IoContext, read_optional, replace, sealed};
 
 /// The attribute of the folder that tells the highest incarnation it has had.
 const ATTRIBUTE: &str = "user.recoveryctl.incarnation";
@@ -69,7 +69,7 @@ impl Place {
     /// The place of a folder.
     pub fn of(folder: &Path) -> Result<Place, StateError> {
         use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(folder).tried("look at", folder)?;
+        let metadata = std::fs::metadata(folder).context("look at", folder)?;
         Ok(Place {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -235,7 +235,7 @@ fn noted_on_folder(root: &Path) -> Option<u64> {
 
 /// What a state directory is, seen from its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum DirectoryOrigin {
     /// Itself.
     Own,
     /// Itself; the record is to be written anew, for there is none, or it names another path.
@@ -255,18 +255,18 @@ pub enum Standing {
 }
 
 /// Decides by the table of this page.
-pub(super) fn standing_of(
+pub(super) fn origin_of(
     paths: &StatePaths,
     identity: &Identity,
     here: &Place,
     record: Option<&PlaceRecord>,
-) -> Standing {
+) -> DirectoryOrigin {
     // A record of another identity came with files of another directory: it tells nothing of this one.
     let Some(record) = record.filter(|record| record.state_id == identity.state_id) else {
-        return Standing::Unrecorded;
+        return DirectoryOrigin::Unrecorded;
     };
     let own = real_path(paths.root());
-    let copied = |(of, _): (PathBuf, Place), why: &str| Standing::Copied { of, why: why.to_owned() };
+    let copied = |(of, _): (PathBuf, Place), why: &str| DirectoryOrigin::Copied { of, why: why.to_owned() };
     let original = original_of(record, &own, identity, here);
     if here.is(&record.place) == Some(false) {
         return match original {
@@ -283,19 +283,19 @@ pub(super) fn standing_of(
 }
 
 /// Of a folder that is not the recorded one, where no other is seen that could be.
-fn standing_elsewhere(record: &PlaceRecord, own: &PathBuf) -> Standing {
+fn standing_elsewhere(record: &PlaceRecord, own: &PathBuf) -> DirectoryOrigin {
     let machine_id = machine_id();
     let before = record.paths.first().cloned().unwrap_or_default();
     if !machine_id.is_empty() && !record.machine_id.is_empty() && machine_id != record.machine_id {
         let why = "it was made on another machine".to_owned();
-        return Standing::Copied { of: before, why };
+        return DirectoryOrigin::Copied { of: before, why };
     }
     let why = match record.paths.contains(own) {
         true => "another folder has its path than the one that is recorded in it: a backup was put back"
             .to_owned(),
         false => format!("it was copied here from {}, where it is no more", before.display()),
     };
-    Standing::Restored { why }
+    DirectoryOrigin::Restored { why }
 }
 
 fn standing_of_the_recorded(
@@ -304,17 +304,17 @@ fn standing_of_the_recorded(
     here: &Place,
     record: &PlaceRecord,
     own: &PathBuf,
-) -> Standing {
+) -> DirectoryOrigin {
     let noted = noted_on_folder(root).unwrap_or(0);
     if noted > identity.incarnation {
         let why =
             format!("the folder has had incarnation {noted}, and its files are of {}", identity.incarnation);
-        return Standing::Restored { why };
+        return DirectoryOrigin::Restored { why };
     }
     let is_settled = record.paths.contains(own)
         && record.incarnation == identity.incarnation
         && here.device == record.place.device;
-    if is_settled { Standing::Own } else { Standing::Unrecorded }
+    if is_settled { DirectoryOrigin::Own } else { DirectoryOrigin::Unrecorded }
 }
 
 fn real_path(root: &Path) -> PathBuf {

@@ -16,7 +16,7 @@ use super::directory::{LOCK_WAIT, StateDir, StateError, entries};
 use super::identity::Identity;
 use super::paths::StatePaths;
 use super::place::PlaceRecord;
-use crate::durable::{Disk, FileLock, Quarantine, Tried, log};
+use crate::durable::{Disk, FileLock, IoContext, Quarantine, log};
 
 /// The longest first line that is looked for, in bytes; real ones have about 200.
 const LONGEST_FIRST_LINE: u64 = 4096;
@@ -57,7 +57,7 @@ impl StateDir {
 }
 
 fn rebuild_identity(root: &Path, disk: &Disk, clock: &Clock) -> Result<Option<IdentityRepair>, StateError> {
-    let paths = StatePaths::new(std::path::absolute(root).tried("find the path of", root)?);
+    let paths = StatePaths::new(std::path::absolute(root).context("find the path of", root)?);
     let _mending = FileLock::acquire(disk, &paths.state_lock(), LOCK_WAIT)?;
     let now = clock.now();
     let damage = match Identity::read(&paths.identity()) {

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use super::StatePaths;
 use super::paths::{ATTEMPT_FILES, EARLIER};
-use crate::durable::{Disk, DiskError, Tried, replace_with};
+use crate::durable::{Disk, DiskError, IoContext, replace_with};
 
 /// Folders in which nothing is written in place.
 const NOT_WRITTEN: [&str; 4] = ["archive", "quarantine", "trash", "git"];
@@ -46,7 +46,7 @@ pub(super) fn unshare(disk: &Disk, paths: &StatePaths) -> Result<(), DiskError> 
 fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskError> {
     let found = match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.tried("look at", path)?,
+        found => found.context("look at", path)?,
     };
     if found.is_dir() {
         let is_written = !NOT_WRITTEN.iter().any(|name| path.file_name() == Some(OsStr::new(name)));
@@ -64,7 +64,7 @@ fn unshare_all(disk: &Disk, paths: &StatePaths, path: &Path) -> Result<(), DiskE
 }
 
 fn is_folder(entry: &DirEntry) -> Result<bool, DiskError> {
-    entry.file_type().map(|kind| kind.is_dir()).tried("look at", &entry.path())
+    entry.file_type().map(|kind| kind.is_dir()).context("look at", &entry.path())
 }
 
 /// The entries of a folder; one that is not there has none.
@@ -74,10 +74,10 @@ fn each_entry(
 ) -> Result<(), DiskError> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.tried("list", folder)?,
+        entries => entries.context("list", folder)?,
     };
     // First all names: files are exchanged for others while their folder is read.
-    let entries = entries.collect::<io::Result<Vec<_>>>().tried("list", folder)?;
+    let entries = entries.collect::<io::Result<Vec<_>>>().context("list", folder)?;
     entries.iter().try_for_each(each)
 }
 

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::directory::StateDir;
 use super::exposure::{Exposed, check_file, check_way};
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 
 /// Hexadecimal digits of a token.
 const DIGITS: usize = 64;
@@ -76,12 +76,12 @@ impl StateDir {
             return Ok(Err(exposed.into()));
         }
         match self.open_folder(folder) {
-            Ok(opened) => match check_file(folder, &opened.metadata().tried("look at", folder)?) {
+            Ok(opened) => match check_file(folder, &opened.metadata().context("look at", folder)?) {
                 Ok(()) => text_of(&opened, file, fits),
                 Err(exposed) => Ok(Err(exposed.into())),
             },
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(Err(Distrust::Missing)),
-            Err(e) => Err(io::Error::from(e)).tried("open", folder),
+            Err(e) => Err(io::Error::from(e)).context("open", folder),
         }
     }
 
@@ -109,13 +109,13 @@ fn text_of(
         Err(Errno::NOENT) => return Ok(Err(Distrust::Missing)),
         // A link; a socket.
         Err(Errno::LOOP | Errno::NXIO) => return Ok(Err(Distrust::NotAFile)),
-        Err(e) => return Err(io::Error::from(e)).tried("open", file),
+        Err(e) => return Err(io::Error::from(e)).context("open", file),
     };
-    if let Err(distrust) = check(&opened.metadata().tried("look at", file)?) {
+    if let Err(distrust) = check(&opened.metadata().context("look at", file)?) {
         return Ok(Err(distrust));
     }
     let mut text = Vec::new();
-    opened.take(LONGEST).read_to_end(&mut text).tried("read", file)?;
+    opened.take(LONGEST).read_to_end(&mut text).context("read", file)?;
     let text = std::str::from_utf8(text.trim_ascii()).ok().filter(|text| fits(text));
     Ok(text.map(str::to_owned).ok_or(Distrust::Content("secret")))
 }

@@ -2,7 +2,7 @@
 
 use super::cgroup;
 use super::process::process_stat;
-use super::sighting::user_of;
+use super::process_probe::user_of;
 
 /// What stands in the way of a process's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

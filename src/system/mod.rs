@@ -13,13 +13,13 @@ mod hindrance;
 mod host;
 pub mod inherited;
 mod limits;
+mod parallel_map;
 mod process;
+mod process_probe;
 mod process_table;
 mod restricted;
 mod search_path;
 mod settling;
-mod side_by_side;
-mod sighting;
 mod tool;
 mod usage;
 
@@ -34,16 +34,16 @@ pub use hindrance::{Hindrance, hindrance_of};
 pub(crate) use host::SAME_START_SECONDS;
 pub use host::{Host, Relation};
 pub use limits::{BadLimit, Confinement, Limit};
+pub(crate) use parallel_map::parallel_map;
 pub use process::{
     Presence, ProcessIdentity, ProcessStat, command_line, end_process, environment_of, leads_a_session,
     marked_processes, open_pidfd, presence, process_stat, signal_process, start_time,
 };
+pub use process_probe::{ProcessProbe, other_user_of, probe_process, user_of};
 pub use process_table::{ProcessEntry, descendants, process_table};
 pub(crate) use restricted::Restricted;
 pub use search_path::{NoProgram, SearchPath};
 pub(crate) use settling::look_when_settled;
-pub(crate) use side_by_side::side_by_side;
-pub use sighting::{Sighting, other_user_of, sight, user_of};
 pub(crate) use tool::wait as wait_for_tool;
 pub use tool::{Tool, ToolEnd, ToolRan, run_tool};
 pub use usage::{Usage, usage_of};

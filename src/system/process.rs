@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::boot_clock::unshifted;
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 
 /// A process that cannot be confused with a later one of the same PID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +53,7 @@ pub enum Presence {
 pub fn presence(process: ProcessIdentity) -> Presence {
     match Stat::read(process.pid) {
         Ok(stat) if stat.is_dead() => Presence::Gone,
-        Ok(stat) if stat.start_time != process.start_time && !Mutation::TrustPidAlone.is_on() => {
+        Ok(stat) if stat.start_time != process.start_time && !SeededBug::TrustPidAlone.is_on() => {
             Presence::Gone
         }
         Ok(_) => Presence::Alive,

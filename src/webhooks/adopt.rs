@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::derive::{Deriver, RecoveryEnd};
 use super::log::{DeliveryLog, DeliveryLogError};
-use super::record::{Course, Operation, Standing};
+use super::record::{DeliveryProgress, DeliveryState, Operation};
 use super::settings::Endpoint;
 use crate::queue::QueueState;
 use crate::state::StateDir;
@@ -36,7 +36,7 @@ pub fn hold_for_another(
         let mut is_done = false;
         let mut pair = |old: Vec<super::Delivery>, new: Vec<super::Delivery>| {
             for (old, new) in old.iter().zip(&new) {
-                is_done |= state.course(new.id).is_some() || state.is_settled(new.id);
+                is_done |= state.progress(new.id).is_some() || state.is_settled(new.id);
                 if state.is_settled(old.id) { settled.push(new.id) } else { open.push(new.id) }
             }
         };
@@ -46,13 +46,13 @@ pub fn hold_for_another(
         if is_done || open.is_empty() && settled.is_empty() {
             return (Vec::new(), 0);
         }
-        let course = Course {
+        let progress = DeliveryProgress {
             attempts: 1,
             tries: 0,
-            standing: Standing::Parked { refused: false },
+            standing: DeliveryState::Parked { refused: false },
             last_error: Some(HELD.into()),
         };
-        let kept = open.iter().map(|&delivery| Operation::Kept { delivery, course: course.clone() });
+        let kept = open.iter().map(|&delivery| Operation::Kept { delivery, progress: progress.clone() });
         let settled = settled
             .chunks(A_RECORD)
             .map(|ids| Operation::KeptSettled { deliveries: ids.to_vec(), discarded: false });

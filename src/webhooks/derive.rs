@@ -46,7 +46,7 @@ impl<'a> Deriver<'a> {
     /// What a job's ends have to be told, and to whom.
     pub fn of_job(&mut self, job: &Job) -> Vec<Delivery> {
         let with_callbacks = has_callbacks(job);
-        if job.course.is_none() || (!with_callbacks && self.endpoints.is_empty()) {
+        if job.run_state.is_none() || (!with_callbacks && self.endpoints.is_empty()) {
             return Vec::new();
         }
         let spec = if with_callbacks { job.spec().unwrap_or_default() } else { JobSpec::default() };
@@ -108,7 +108,7 @@ impl<'a> Deriver<'a> {
 
 /// The ids of all that could follow from a job's ends, for endpoints of any of these names.
 pub(super) fn ids_of_job(state_id: Uuid, job: &Job, endpoints: &[&String]) -> Vec<DeliveryId> {
-    if job.course.is_none() {
+    if job.run_state.is_none() {
         return Vec::new();
     }
     let callbacks = if has_callbacks(job) { job.spec().map_or(0, |s| s.callbacks.len()) } else { 0 };

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::agenda::{Agenda, Health, Limits};
 use super::answer::{Meaning, meaning_of, retry_after};
 use super::breaker::{BreakerSettings, Change};
+use super::concurrency_limit::ConcurrencyLimit;
 use super::delivery::{Delivery, DeliveryId};
 use super::log::{DeliveryLog, DeliveryLogError};
 use super::own_secret::make_own_secret;
-use super::places::Places;
-use super::record::{Attempted, Operation, Outcome, Standing};
+use super::record::{Attempted, DeliveryState, Operation, Outcome};
 use super::schedule::{chance, pause_after};
+use super::scheduler::{DeliveryScheduler, Health, Limits};
 use super::sender::{Answer, Sender, prepare};
 use super::settings::Settings;
 use crate::durable::{DiskError, FileLock, Holder, LockError};
@@ -95,13 +95,13 @@ pub struct Engine {
     dir: StateDir,
     settings: Arc<Settings>,
     log: DeliveryLog,
-    agenda: Agenda,
+    scheduler: DeliveryScheduler,
     sender: Arc<Sender>,
     inbox: UnboundedReceiver<Message>,
     outbox: UnboundedSender<Message>,
     /// Ends of attempts that are not in the log yet; nothing new begins before, or without, them.
     unrecorded: Vec<Operation>,
-    places: Places,
+    places: ConcurrencyLimit,
     is_dirty: bool,
     is_syncing: bool,
     synced: Option<Instant>,
@@ -136,24 +136,24 @@ impl Engine {
                 pause_max: settings.breaker_pause_max,
             },
         };
-        let mut agenda = Agenda::new(limits);
+        let mut scheduler = DeliveryScheduler::new(limits);
         let (now, at) = (Instant::now(), dir.clock.now());
         for (endpoint, circuit) in log.state().circuits() {
             let rest = bounded(circuit.open_until.millis_since(at), settings.breaker_pause_max);
-            agenda.restore_circuit(endpoint, circuit.failures, now + rest);
+            scheduler.restore_circuit(endpoint, circuit.failures, now + rest);
         }
-        for (endpoint, until) in log.state().wishes().iter().filter(|(_, until)| **until > at) {
-            agenda.restore_wish(endpoint, now + bounded(until.millis_since(at), settings.retry_after_max));
+        for (endpoint, until) in log.state().retry_after().iter().filter(|(_, until)| **until > at) {
+            scheduler.restore_wish(endpoint, now + bounded(until.millis_since(at), settings.retry_after_max));
         }
         let (outbox, inbox) = unbounded_channel();
         let feed = Feed(outbox.clone());
-        let places = Places::new(settings.concurrency);
+        let places = ConcurrencyLimit::new(settings.concurrency);
         let engine = Engine {
             dir: dir.clone(),
             sender: Arc::new(Sender::new(&settings)),
             settings: Arc::new(settings),
             log,
-            agenda,
+            scheduler,
             inbox,
             outbox,
             unrecorded: Vec::new(),
@@ -213,14 +213,14 @@ impl Engine {
     }
 
     fn is_idle(&self) -> bool {
-        let is_due = self.agenda.next_time().is_some_and(|t| t <= Instant::now());
-        self.agenda.in_flight() == 0 && self.unrecorded.is_empty() && !is_due && self.inbox.is_empty()
+        let is_due = self.scheduler.next_time().is_some_and(|t| t <= Instant::now());
+        self.scheduler.in_flight() == 0 && self.unrecorded.is_empty() && !is_due && self.inbox.is_empty()
     }
 
     /// Waits for the first message, then takes all that are there.
     async fn rest(&mut self) {
         let now = Instant::now();
-        let until_due = self.agenda.next_time().map_or(LOOK, |t| t.saturating_duration_since(now));
+        let until_due = self.scheduler.next_time().map_or(LOOK, |t| t.saturating_duration_since(now));
         let longest = if self.places.free(now) > 0 { until_due.min(LOOK) } else { LOOK };
         if let Ok(Some(message)) = tokio::time::timeout(longest, self.inbox.recv()).await {
             self.take(message);
@@ -246,17 +246,17 @@ impl Engine {
         let (now, at) = (Instant::now(), self.dir.clock.now());
         for delivery in deliveries {
             let id = delivery.id;
-            if self.log.state().is_settled(id) || self.agenda.knows(id) || self.has_just_ended(id) {
+            if self.log.state().is_settled(id) || self.scheduler.knows(id) || self.has_just_ended(id) {
                 continue;
             }
-            let due = match self.log.state().course(id).map(|c| c.standing) {
-                Some(Standing::Parked { .. }) => None,
-                Some(Standing::Waiting { next_try_at }) => {
+            let due = match self.log.state().progress(id).map(|c| c.standing) {
+                Some(DeliveryState::Parked { .. }) => None,
+                Some(DeliveryState::Waiting { next_try_at }) => {
                     Some(now + bounded(next_try_at.millis_since(at), self.settings.longest_pause()))
                 }
-                Some(Standing::InFlight { .. }) | None => Some(now),
+                Some(DeliveryState::InFlight { .. }) | None => Some(now),
             };
-            self.agenda.add(Arc::new(delivery), due);
+            self.scheduler.add(Arc::new(delivery), due);
         }
     }
 
@@ -269,8 +269,8 @@ impl Engine {
     /// What other processes have asked for.
     fn follow(&mut self) -> Result<(), DeliveryLogError> {
         if self.log.is_behind() {
-            let agenda = &mut self.agenda;
-            self.log.refresh(&mut |operation| heed(agenda, operation))?;
+            let scheduler = &mut self.scheduler;
+            self.log.refresh(&mut |operation| heed(scheduler, operation))?;
         }
         Ok(())
     }
@@ -279,13 +279,13 @@ impl Engine {
     /// on the wire.
     fn advance(&mut self) -> Result<(), DeliveryLogError> {
         let now = Instant::now();
-        let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.agenda.next(now)).collect();
-        let attempt = |id| self.log.state().course(id).map_or(0, |c| c.attempts) + 1;
+        let chosen: Vec<_> = (0..self.places.free(now)).map_while(|_| self.scheduler.next(now)).collect();
+        let attempt = |id| self.log.state().progress(id).map_or(0, |c| c.attempts) + 1;
         let attempts: Vec<u32> = chosen.iter().map(|d| attempt(d.id)).collect();
         let begins = chosen.iter().zip(&attempts);
         let begins = begins.map(|(d, n)| Operation::Begin { delivery: d.id, attempt: *n });
         if let Err(e) = self.write(begins.collect()) {
-            chosen.iter().for_each(|d| self.agenda.try_again(d.id, now));
+            chosen.iter().for_each(|d| self.scheduler.try_again(d.id, now));
             return Err(e);
         }
         for (delivery, attempt) in chosen.into_iter().zip(attempts) {
@@ -299,16 +299,16 @@ impl Engine {
         if self.unrecorded.is_empty() && begins.is_empty() {
             return Ok(());
         }
-        let agenda = &mut self.agenda;
+        let scheduler = &mut self.scheduler;
         let operations = self.unrecorded.iter().cloned().chain(begins).collect();
-        self.log.decide(&mut |operation| heed(agenda, operation), |_, _| (operations, ()))?;
+        self.log.decide(&mut |operation| heed(scheduler, operation), |_, _| (operations, ()))?;
         self.unrecorded.clear();
         self.is_dirty = true;
         Ok(())
     }
 
     fn compact_if_due(&mut self) -> Result<(), DeliveryLogError> {
-        let size = self.log.state().courses().len() as u64;
+        let size = self.log.state().in_progress().len() as u64;
         let is_long = self.log.records_since_compaction() >= self.settings.compact_records.max(size / 2);
         let retention = self.settings.retention();
         if is_long || self.log.is_worth_shortening(retention, self.dir.clock.now()) {
@@ -340,7 +340,7 @@ impl Engine {
         self.places.give_back(begun, delivery.id);
         let asked = answer.retry_after.as_deref();
         let asked = asked.and_then(|v| retry_after(v, at, self.settings.retry_after_max));
-        let tries = self.log.state().course(delivery.id).map_or(1, |c| c.tries);
+        let tries = self.log.state().progress(delivery.id).map_or(1, |c| c.tries);
         let pause = pause_after(tries, &self.settings.pauses, asked, chance);
         let (outcome, error) = judge(&answer, pause.is_some(), tries);
         match outcome {
@@ -364,12 +364,12 @@ impl Engine {
         });
         self.unrecorded.push(operation);
         match (outcome, pause) {
-            (Outcome::Delivered, _) => self.agenda.delivered(delivery.id),
-            (Outcome::Retry, Some(pause)) => self.agenda.try_again(delivery.id, now + pause),
-            _ => self.agenda.park(delivery.id),
+            (Outcome::Delivered, _) => self.scheduler.delivered(delivery.id),
+            (Outcome::Retry, Some(pause)) => self.scheduler.try_again(delivery.id, now + pause),
+            _ => self.scheduler.park(delivery.id),
         }
         let endpoint = &delivery.target.endpoint;
-        let change = self.agenda.learn(endpoint, health(&answer), asked.map(|a| now + a), now);
+        let change = self.scheduler.learn(endpoint, health(&answer), asked.map(|a| now + a), now);
         self.note_circuit(endpoint, change, at, error);
     }
 
@@ -405,25 +405,25 @@ impl Engine {
     /// Lets attempts under way come to their end for a moment; the others are pending again.
     async fn finish(mut self) -> Result<Delivered, EngineError> {
         let until = Instant::now() + LAST_WAIT;
-        while self.agenda.in_flight() > 0 && Instant::now() < until {
+        while self.scheduler.in_flight() > 0 && Instant::now() < until {
             self.rest().await;
             self.write(Vec::new())?;
         }
         settle(&mut self.log, &self.settings)?;
         self.log.commit()?;
-        self.done.left = self.agenda.pending() as u64;
+        self.done.left = self.scheduler.pending() as u64;
         Ok(self.done)
     }
 }
 
 /// Another process has written something.
-fn heed(agenda: &mut Agenda, operation: &Operation) {
+fn heed(scheduler: &mut DeliveryScheduler, operation: &Operation) {
     match operation {
         Operation::Retry { deliveries, .. } => {
             let now = Instant::now();
-            deliveries.iter().for_each(|id| agenda.retry(*id, now));
+            deliveries.iter().for_each(|id| scheduler.retry(*id, now));
         }
-        Operation::Discard { deliveries, .. } => deliveries.iter().for_each(|id| agenda.forget(*id)),
+        Operation::Discard { deliveries, .. } => deliveries.iter().for_each(|id| scheduler.forget(*id)),
         _ => {}
     }
 }
@@ -487,7 +487,7 @@ pub(super) fn settle(
     settings: &Settings,
 ) -> Result<Vec<DeliveryId>, DeliveryLogError> {
     log.decide(&mut |_| {}, |state, _| {
-        let lost = state.courses().filter(|(_, c)| matches!(c.standing, Standing::InFlight { .. }));
+        let lost = state.in_progress().filter(|(_, c)| matches!(c.standing, DeliveryState::InFlight { .. }));
         let lost: Vec<DeliveryId> = lost.map(|(id, _)| id).collect();
         let new = settings.endpoints.iter().filter(|e| !state.endpoints().contains_key(&e.name));
         let mut operations: Vec<_> = new.map(|e| Operation::Endpoint { name: e.name.clone() }).collect();

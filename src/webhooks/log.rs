@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DeliveryId;
-use super::past::{PastAttempt, Retention, Stock, attempts_in};
+use super::attempt_retention::{AttemptCounts, PastAttempt, Retention, attempts_in};
 use super::record::{DELIVERY_LOG_VERSION, Operation, Record};
-use super::state::{DeliveryState, Refusal};
+use super::state::{DeliveryLogState, Refusal};
 use crate::durable::log::{
     Damage, DamageKind, Log, LogError, LogOptions, Position, ReadRequest, ReadSummary, read,
 };
@@ -134,7 +134,7 @@ impl DeliveryView {
     }
 
     /// What it says.
-    pub fn state(&self) -> &DeliveryState {
+    pub fn state(&self) -> &DeliveryLogState {
         &self.0.state
     }
 
@@ -147,15 +147,15 @@ impl DeliveryView {
 /// A pass over the records.
 #[derive(Debug, Default)]
 struct Pass {
-    state: DeliveryState,
+    state: DeliveryLogState,
     problems: Problems,
     /// Where the newest whole compaction begins.
     compacted: u64,
     begun: u64,
     records: u64,
-    stock: Stock,
+    counts: AttemptCounts,
     /// What a compaction that is being read keeps.
-    kept: Stock,
+    kept: AttemptCounts,
 }
 
 impl Pass {
@@ -176,9 +176,9 @@ impl Pass {
         self.records += 1;
         let at = record.at;
         match &record.operation {
-            Operation::CompactionBegin => (self.begun, self.kept) = (seq, Stock::default()),
+            Operation::CompactionBegin => (self.begun, self.kept) = (seq, AttemptCounts::default()),
             Operation::KeptAttempt { ended_at, .. } => self.kept.has(*ended_at),
-            Operation::Attempted(_) => self.stock.gets(at),
+            Operation::Attempted(_) => self.counts.gets(at),
             _ => {}
         }
         let is_end = matches!(record.operation, Operation::CompactionEnd { .. });
@@ -186,7 +186,7 @@ impl Pass {
             Ok(()) if is_end => {
                 self.compacted = self.begun;
                 self.records = 0;
-                self.stock = self.kept.compacted(at);
+                self.counts = self.kept.compacted(at);
                 self.problems.refused.clear();
                 true
             }
@@ -211,12 +211,14 @@ impl Pass {
 fn kept_attempts(
     past: Vec<PastAttempt>,
     shown: Vec<PastAttempt>,
-    state: &DeliveryState,
+    state: &DeliveryLogState,
     now: Timestamp,
 ) -> impl Iterator<Item = Operation> {
     let counts = move |a: &PastAttempt| {
         let wish = a.attempted.wish();
-        wish.is_some_and(|(endpoint, until)| until > now && state.wishes().get(&endpoint) == Some(&until))
+        wish.is_some_and(|(endpoint, until)| {
+            until > now && state.retry_after().get(&endpoint) == Some(&until)
+        })
     };
     past.into_iter().filter(counts).chain(shown).map(move |mut a| {
         // One that an operator has passed over, or that a later one replaced, must not come back.
@@ -297,7 +299,7 @@ impl DeliveryLog {
     }
 
     /// What the log says.
-    pub fn state(&self) -> &DeliveryState {
+    pub fn state(&self) -> &DeliveryLogState {
         &self.pass.state
     }
 
@@ -314,7 +316,7 @@ impl DeliveryLog {
     /// Whether so much of the past is in it that is not to be shown any more that it is worth a compaction.
     pub fn is_worth_shortening(&self, retention: Retention, now: Timestamp) -> bool {
         let settled = self.pass.state.settled().len() as u64;
-        self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.stock, settled, now)
+        self.pass.problems.unknown.is_empty() && retention.is_exceeded(&self.pass.counts, settled, now)
     }
 
     /// The log behind it.
@@ -353,7 +355,7 @@ impl DeliveryLog {
     pub fn decide<T>(
         &mut self,
         seen: &mut dyn FnMut(&Operation),
-        decide: impl FnOnce(&DeliveryState, Timestamp) -> (Vec<Operation>, T),
+        decide: impl FnOnce(&DeliveryLogState, Timestamp) -> (Vec<Operation>, T),
     ) -> Result<T, DeliveryLogError> {
         let log = self.log.clone();
         log.locked(|locked| {

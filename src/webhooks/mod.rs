@@ -2,7 +2,7 @@
 //!
 //! A [`Delivery`] is derived from the record of what happened ([`Deriver`]) and never written itself, so
 //! nothing is lost between two files. What was tried is in the delivery log ([`DeliveryLog`]); together
-//! they say what is left to do ([`Agenda`]). [`Engine`] does it.
+//! they say what is left to do ([`DeliveryScheduler`]). [`Engine`] does it.
 //!
 //! **Files**: `webhooks/log/`, see [`mod@record`] for its form; `webhooks/deliver.lock`, held by the
 //! process that delivers, so that an attempt under way whose sender lives is never taken for a lost one.
@@ -16,20 +16,20 @@
 
 mod addresses;
 mod adopt;
-mod agenda;
 mod answer;
+mod attempt_retention;
 mod breaker;
+mod concurrency_limit;
 mod delivery;
 mod derive;
 mod engine;
 mod log;
 mod own_secret;
-mod past;
 mod place;
-mod places;
 pub mod record;
 mod recover;
 mod schedule;
+mod scheduler;
 mod sender;
 mod settings;
 mod signature;
@@ -40,22 +40,22 @@ mod template;
 
 pub use addresses::{AddressRules, Refused};
 pub use adopt::hold_for_another;
-pub use agenda::{Agenda, Health, Limits};
 pub use answer::{Meaning, meaning_of, retry_after};
+pub use attempt_retention::{PastAttempt, Retention, attempts_in};
 pub use breaker::{Breaker, BreakerSettings, Change};
 pub use delivery::{Delivery, DeliveryId, Event, Facts, JobFacts, RecoveryFacts};
 pub use derive::{Deriver, RecoveryEnd};
 pub use engine::{Delivered, Engine, EngineError, Feed, deliver_test};
 pub use log::{DeliveryLog, DeliveryLogError, DeliveryView, Problems};
 pub use own_secret::{make_own_secret, own_secret};
-pub use past::{PastAttempt, Retention, attempts_in};
-pub use record::{Attempted, Course, Outcome, Standing};
+pub use record::{Attempted, DeliveryProgress, DeliveryState, Outcome};
 pub use recover::{FoundDelivery, Recovered, Was, recover};
 pub use schedule::{Chance, chance, pause_after};
+pub use scheduler::{DeliveryScheduler, Health, Limits};
 pub use sender::{Answer, Prepared, Sender, prepare};
 pub use settings::{Endpoint, Settings};
 pub use signature::signature;
-pub use state::{Circuit, DeliveryState, Refusal};
+pub use state::{Circuit, DeliveryLogState, Refusal};
 pub use survey::{Survey, Undelivered, undelivered};
 pub use target::{Target, Targets, endpoint_of};
 pub use template::{body_of, fill};

@@ -10,7 +10,7 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::durable::{DiskError, Tried, replace};
+use crate::durable::{DiskError, IoContext, replace};
 use crate::state::{Secret, StateDir};
 
 /// Random bytes in a secret.
@@ -35,9 +35,9 @@ pub fn make_own_secret(dir: &StateDir) -> Result<Secret, DiskError> {
         dir.quarantine().take_other(&path, "a folder in a secret's place", &dir.clock.now().to_string())?;
     }
     let mut random = [0; BYTES];
-    getrandom::fill(&mut random).map_err(io::Error::from).tried("make a secret for", &path)?;
+    getrandom::fill(&mut random).map_err(io::Error::from).context("make a secret for", &path)?;
     let text = format!("whsec_{}\n", STANDARD.encode(random));
     replace(&dir.disk, &path, text.as_bytes())?;
     let made = Secret::parse(&text).ok_or_else(|| io::Error::other("what was made is no secret"));
-    made.tried("make a secret for", &path)
+    made.context("make a secret for", &path)
 }

@@ -82,7 +82,7 @@ impl Attempted {
 /// Where an undelivered delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "standing")]
-pub enum Standing {
+pub enum DeliveryState {
     /// An attempt is under way, or was when its sender died.
     InFlight {
         /// Since when.
@@ -102,14 +102,14 @@ pub enum Standing {
 
 /// What is known of an undelivered delivery that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Course {
+pub struct DeliveryProgress {
     /// Attempts begun, over everything.
     pub attempts: u32,
     /// Attempts since it was last set free by an operator; interrupted ones do not count.
     pub tries: u32,
     /// Where it stands.
     #[serde(flatten)]
-    pub standing: Standing,
+    pub standing: DeliveryState,
     /// What the last attempt that ended said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<Box<str>>,
@@ -182,7 +182,7 @@ pub enum Operation {
         delivery: DeliveryId,
         /// What is known of it.
         #[serde(flatten)]
-        course: Course,
+        progress: DeliveryProgress,
     },
     /// Part of a compaction: deliveries that have arrived or were given up.
     KeptSettled {

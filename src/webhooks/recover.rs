@@ -10,7 +10,7 @@ use super::delivery::{DeliveryId, Event};
 use super::derive::{Deriver, RecoveryEnd, ids_of_job, ids_of_recovery};
 use super::engine::{EngineError, settle, take_lock};
 use super::log::{DeliveryLog, Problems};
-use super::record::Standing;
+use super::record::DeliveryState;
 use super::settings::Settings;
 use super::survey::{Undelivered, undelivered_of};
 use crate::durable::LockError;
@@ -112,12 +112,12 @@ pub fn recover(
 fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> Recovered {
     let mut found = Recovered { total: undelivered.len() as u64, ..Recovered::default() };
     for u in undelivered {
-        let was = match u.course.as_ref().map(|c| c.standing) {
+        let was = match u.progress.as_ref().map(|c| c.standing) {
             _ if lost.contains(&u.delivery.id) => Was::InFlight,
             None => Was::Pending,
-            Some(Standing::InFlight { .. }) => Was::InFlight,
-            Some(Standing::Waiting { .. }) => Was::Waiting,
-            Some(Standing::Parked { .. }) => Was::Parked,
+            Some(DeliveryState::InFlight { .. }) => Was::InFlight,
+            Some(DeliveryState::Waiting { .. }) => Was::Waiting,
+            Some(DeliveryState::Parked { .. }) => Was::Parked,
         };
         *match was {
             Was::Pending => &mut found.pending,
@@ -131,9 +131,9 @@ fn counted(undelivered: &[Undelivered], lost: &HashSet<DeliveryId>) -> Recovered
                 job_id: u.delivery.job_id().map(ToString::to_string),
                 event: u.delivery.event,
                 url: u.delivery.target.shown(),
-                attempts: u.course.as_ref().map_or(0, |c| c.attempts),
+                attempts: u.progress.as_ref().map_or(0, |c| c.attempts),
                 was,
-                last_error: u.course.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
+                last_error: u.progress.as_ref().and_then(|c| c.last_error.as_deref().map(str::to_owned)),
             });
         }
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::addresses::AddressRules;
+use super::attempt_retention::Retention;
 use super::delivery::Event;
-use super::past::Retention;
 use super::place::Place;
 use super::target::{Target, endpoint_of};
 use crate::state::Secret;

@@ -1,12 +1,12 @@
 //! What the delivery log says, and the one function that changes it.
 //!
-//! [`DeliveryState::apply`] is total: every record in every state either changes the state or is refused
+//! [`DeliveryLogState::apply`] is total: every record in every state either changes the state or is refused
 //! with the reason, and nothing else has a say. A delivery that the log does not know was never tried.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::delivery::DeliveryId;
-use super::record::{Attempted, Course, Operation, Outcome, Record, Standing};
+use super::record::{Attempted, DeliveryProgress, DeliveryState, Operation, Outcome, Record};
 use crate::state::Timestamp;
 
 /// Why a record changed nothing.
@@ -50,14 +50,14 @@ pub struct Circuit {
 
 /// What the log says.
 #[derive(Debug, Default)]
-pub struct DeliveryState {
-    courses: HashMap<DeliveryId, Course>,
+pub struct DeliveryLogState {
+    in_progress: HashMap<DeliveryId, DeliveryProgress>,
     settled: HashSet<DeliveryId>,
     /// Of these, those that were given up.
     discarded: HashSet<DeliveryId>,
     circuits: BTreeMap<String, Circuit>,
     /// Endpoints that asked to be left alone, and until when.
-    wishes: BTreeMap<String, Timestamp>,
+    retry_after: BTreeMap<String, Timestamp>,
     endpoints: BTreeMap<String, Timestamp>,
     compaction: Option<Box<Compaction>>,
 }
@@ -65,14 +65,14 @@ pub struct DeliveryState {
 /// A compaction that is being read: it counts when it is whole.
 #[derive(Debug, Default)]
 struct Compaction {
-    state: DeliveryState,
+    state: DeliveryLogState,
     records: u64,
 }
 
-impl DeliveryState {
+impl DeliveryLogState {
     /// What is known of an undelivered delivery that was tried.
-    pub fn course(&self, id: DeliveryId) -> Option<&Course> {
-        self.courses.get(&id)
+    pub fn progress(&self, id: DeliveryId) -> Option<&DeliveryProgress> {
+        self.in_progress.get(&id)
     }
 
     /// Whether it has arrived, or an operator has given it up.
@@ -86,8 +86,8 @@ impl DeliveryState {
     }
 
     /// The deliveries that were tried and have not arrived.
-    pub fn courses(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &Course)> {
-        self.courses.iter().map(|(id, course)| (*id, course))
+    pub fn in_progress(&self) -> impl ExactSizeIterator<Item = (DeliveryId, &DeliveryProgress)> {
+        self.in_progress.iter().map(|(id, progress)| (*id, progress))
     }
 
     /// The deliveries that have arrived or were given up, as far back as the log goes.
@@ -101,8 +101,8 @@ impl DeliveryState {
     }
 
     /// Until when endpoints asked to be left alone (`Retry-After`); that may be over.
-    pub fn wishes(&self) -> &BTreeMap<String, Timestamp> {
-        &self.wishes
+    pub fn retry_after(&self) -> &BTreeMap<String, Timestamp> {
+        &self.retry_after
     }
 
     /// Since when each endpoint that was ever configured is told of things.
@@ -183,21 +183,21 @@ impl DeliveryState {
         if self.settled.contains(&id) {
             return Err(Refusal::Settled(id));
         }
-        let standing = Standing::InFlight { since: at };
-        match self.courses.get_mut(&id) {
+        let standing = DeliveryState::InFlight { since: at };
+        match self.in_progress.get_mut(&id) {
             None => {
-                let course = Course { attempts: attempt, tries: 1, standing, last_error: None };
-                self.courses.insert(id, course);
+                let progress = DeliveryProgress { attempts: attempt, tries: 1, standing, last_error: None };
+                self.in_progress.insert(id, progress);
                 Ok(())
             }
-            Some(Course { standing: Standing::Parked { .. }, .. }) => Err(Refusal::Parked(id)),
-            Some(course) if attempt <= course.attempts => {
+            Some(DeliveryProgress { standing: DeliveryState::Parked { .. }, .. }) => Err(Refusal::Parked(id)),
+            Some(progress) if attempt <= progress.attempts => {
                 Err(Refusal::OtherAttempt { delivery: id, attempt })
             }
-            Some(course) => {
-                course.attempts = attempt;
-                course.tries += 1;
-                course.standing = standing;
+            Some(progress) => {
+                progress.attempts = attempt;
+                progress.tries += 1;
+                progress.standing = standing;
                 Ok(())
             }
         }
@@ -207,22 +207,22 @@ impl DeliveryState {
         let Attempted { delivery: id, attempt, outcome, error, next_try_at, .. } = attempted;
         if outcome == Outcome::Delivered {
             // That it has arrived is certain, whatever else was lost.
-            self.courses.remove(&id);
+            self.in_progress.remove(&id);
             self.settled.insert(id);
             return Ok(());
         }
         if self.settled.contains(&id) {
             return Err(Refusal::Settled(id));
         }
-        let course = self
-            .courses
+        let progress = self
+            .in_progress
             .get_mut(&id)
-            .filter(|c| c.attempts == attempt && matches!(c.standing, Standing::InFlight { .. }));
-        let course = course.ok_or(Refusal::OtherAttempt { delivery: id, attempt })?;
-        course.last_error = error.map(Into::into);
-        course.standing = match (outcome, next_try_at) {
-            (Outcome::Retry, Some(next_try_at)) => Standing::Waiting { next_try_at },
-            (outcome, _) => Standing::Parked { refused: outcome == Outcome::Refused },
+            .filter(|c| c.attempts == attempt && matches!(c.standing, DeliveryState::InFlight { .. }));
+        let progress = progress.ok_or(Refusal::OtherAttempt { delivery: id, attempt })?;
+        progress.last_error = error.map(Into::into);
+        progress.standing = match (outcome, next_try_at) {
+            (Outcome::Retry, Some(next_try_at)) => DeliveryState::Waiting { next_try_at },
+            (outcome, _) => DeliveryState::Parked { refused: outcome == Outcome::Refused },
         };
         Ok(())
     }
@@ -230,13 +230,13 @@ impl DeliveryState {
     /// The newest wish of an endpoint counts; those that are over are of no use.
     fn note_wish(&mut self, wish: Option<(String, Timestamp)>, at: Timestamp) {
         if let Some((endpoint, until)) = wish {
-            self.wishes.retain(|_, until| *until > at);
-            self.wishes.insert(endpoint, until);
+            self.retry_after.retain(|_, until| *until > at);
+            self.retry_after.insert(endpoint, until);
         }
     }
 
     fn ask_again(&mut self, endpoint: &str, at: Timestamp) {
-        self.wishes.remove(endpoint);
+        self.retry_after.remove(endpoint);
         if let Some(circuit) = self.circuits.get_mut(endpoint) {
             circuit.open_until = circuit.open_until.min(at);
         }
@@ -244,11 +244,11 @@ impl DeliveryState {
 
     /// Not its fault: the try does not count.
     fn interrupted(&mut self, id: DeliveryId, at: Timestamp) {
-        if let Some(course) = self.courses.get_mut(&id)
-            && let Standing::InFlight { .. } = course.standing
+        if let Some(progress) = self.in_progress.get_mut(&id)
+            && let DeliveryState::InFlight { .. } = progress.standing
         {
-            course.tries = course.tries.saturating_sub(1);
-            course.standing = Standing::Waiting { next_try_at: at };
+            progress.tries = progress.tries.saturating_sub(1);
+            progress.standing = DeliveryState::Waiting { next_try_at: at };
         }
     }
 
@@ -257,8 +257,8 @@ impl DeliveryState {
     /// # Errors
     /// [`Refusal`], with the reason.
     pub fn check_discard(&self, id: DeliveryId) -> Result<(), Refusal> {
-        match self.courses.get(&id).map(|c| c.standing) {
-            Some(Standing::InFlight { .. }) => Err(Refusal::InFlight(id)),
+        match self.in_progress.get(&id).map(|c| c.standing) {
+            Some(DeliveryState::InFlight { .. }) => Err(Refusal::InFlight(id)),
             _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
             _ => Ok(()),
         }
@@ -266,7 +266,7 @@ impl DeliveryState {
 
     fn discard(&mut self, id: DeliveryId) -> Result<(), Refusal> {
         self.check_discard(id)?;
-        self.courses.remove(&id);
+        self.in_progress.remove(&id);
         self.settled.insert(id);
         self.discarded.insert(id);
         Ok(())
@@ -274,9 +274,9 @@ impl DeliveryState {
 
     fn retry(&mut self, id: DeliveryId, at: Timestamp) -> Result<(), Refusal> {
         self.check_retry(id)?;
-        if let Some(course) = self.courses.get_mut(&id) {
-            course.tries = 0;
-            course.standing = Standing::Waiting { next_try_at: at };
+        if let Some(progress) = self.in_progress.get_mut(&id) {
+            progress.tries = 0;
+            progress.standing = DeliveryState::Waiting { next_try_at: at };
         }
         Ok(())
     }
@@ -286,11 +286,11 @@ impl DeliveryState {
     /// # Errors
     /// [`Refusal`], with the reason.
     pub fn check_retry(&self, id: DeliveryId) -> Result<(), Refusal> {
-        match self.courses.get(&id).map(|c| c.standing) {
+        match self.in_progress.get(&id).map(|c| c.standing) {
             _ if self.settled.contains(&id) => Err(Refusal::Settled(id)),
             None => Err(Refusal::NeverTried(id)),
-            Some(Standing::InFlight { .. }) => Err(Refusal::InFlight(id)),
-            Some(Standing::Waiting { .. } | Standing::Parked { .. }) => Ok(()),
+            Some(DeliveryState::InFlight { .. }) => Err(Refusal::InFlight(id)),
+            Some(DeliveryState::Waiting { .. } | DeliveryState::Parked { .. }) => Ok(()),
         }
     }
 
@@ -299,7 +299,7 @@ impl DeliveryState {
         compaction.records += 1;
         let state = &mut compaction.state;
         match operation {
-            Operation::Kept { delivery, course } => drop(state.courses.insert(delivery, course)),
+            Operation::Kept { delivery, progress } => drop(state.in_progress.insert(delivery, progress)),
             Operation::KeptSettled { deliveries, discarded } => {
                 if discarded {
                     state.discarded.extend(&deliveries);
@@ -320,7 +320,7 @@ impl DeliveryState {
         }
         // Circuits are of the moment; the compacting process has them still.
         let circuits = std::mem::take(&mut self.circuits);
-        *self = DeliveryState { circuits, ..state };
+        *self = DeliveryLogState { circuits, ..state };
         Ok(())
     }
 
@@ -330,8 +330,8 @@ impl DeliveryState {
         let endpoints = self.endpoints.iter();
         let endpoints =
             endpoints.map(|(name, since)| Operation::KeptEndpoint { name: name.clone(), since: *since });
-        let courses = self.courses.iter();
-        let courses = courses.map(|(id, c)| Operation::Kept { delivery: *id, course: c.clone() });
+        let in_progress = self.in_progress.iter();
+        let in_progress = in_progress.map(|(id, c)| Operation::Kept { delivery: *id, progress: c.clone() });
         let wanted = self.settled().filter(|id| is_wanted(*id));
         let (discarded, arrived): (Vec<_>, Vec<_>) = wanted.partition(|id| self.is_discarded(*id));
         let settled = |ids: &[DeliveryId], discarded| {
@@ -339,7 +339,7 @@ impl DeliveryState {
             pieces.map(|deliveries| Operation::KeptSettled { deliveries, discarded }).collect::<Vec<_>>()
         };
         let settled = [settled(&arrived, false), settled(&discarded, true)].concat();
-        endpoints.chain(courses).chain(settled).collect()
+        endpoints.chain(in_progress).chain(settled).collect()
     }
 }
 
@@ -387,36 +387,36 @@ mod tests {
 
     #[test]
     fn a_course_from_begin_to_end() {
-        let mut state = DeliveryState::default();
+        let mut state = DeliveryLogState::default();
         assert_eq!(state.apply(record(0, retry(1))), Err(Refusal::NeverTried(id(1))));
         state.apply(record(1, begin(1, 1))).unwrap();
         assert_eq!(state.apply(record(1, retry(1))), Err(Refusal::InFlight(id(1))));
         state.apply(record(2, attempted(1, 1, Outcome::Retry))).unwrap();
-        let course = state.course(id(1)).unwrap();
-        assert_eq!((course.attempts, course.tries), (1, 1));
-        assert_eq!(course.standing, Standing::Waiting { next_try_at: at(9_000) });
+        let progress = state.progress(id(1)).unwrap();
+        assert_eq!((progress.attempts, progress.tries), (1, 1));
+        assert_eq!(progress.standing, DeliveryState::Waiting { next_try_at: at(9_000) });
         state.apply(record(3, begin(1, 2))).unwrap();
         state.apply(record(4, Operation::Interrupted { deliveries: vec![id(1), id(2)] })).unwrap();
-        let course = state.course(id(1)).unwrap();
-        assert_eq!((course.attempts, course.tries), (2, 1), "an interrupted try does not count");
-        assert_eq!(course.standing, Standing::Waiting { next_try_at: at(4) });
+        let progress = state.progress(id(1)).unwrap();
+        assert_eq!((progress.attempts, progress.tries), (2, 1), "an interrupted try does not count");
+        assert_eq!(progress.standing, DeliveryState::Waiting { next_try_at: at(4) });
         let stale = attempted(1, 2, Outcome::Parked);
         assert_eq!(state.apply(record(5, stale)), Err(Refusal::OtherAttempt { delivery: id(1), attempt: 2 }));
         state.apply(record(6, begin(1, 3))).unwrap();
         state.apply(record(7, attempted(1, 3, Outcome::Parked))).unwrap();
         assert_eq!(state.apply(record(8, begin(1, 4))), Err(Refusal::Parked(id(1))));
         state.apply(record(9, retry(1))).unwrap();
-        assert_eq!(state.course(id(1)).unwrap().tries, 0);
+        assert_eq!(state.progress(id(1)).unwrap().tries, 0);
         state.apply(record(10, begin(1, 4))).unwrap();
         state.apply(record(11, attempted(1, 4, Outcome::Delivered))).unwrap();
-        assert!(state.is_settled(id(1)) && state.course(id(1)).is_none());
+        assert!(state.is_settled(id(1)) && state.progress(id(1)).is_none());
         assert_eq!(state.apply(record(12, begin(1, 5))), Err(Refusal::Settled(id(1))));
         assert_eq!(state.apply(record(13, retry(1))), Err(Refusal::Settled(id(1))));
     }
 
     #[test]
     fn an_endpoint_is_left_alone_as_it_asked_last_until_an_operator_asks_again() {
-        let mut state = DeliveryState::default();
+        let mut state = DeliveryLogState::default();
         let asks = |n, attempt, until| {
             let mut operation = attempted(n, attempt, Outcome::Retry);
             if let Operation::Attempted(attempted) = &mut operation {
@@ -426,12 +426,12 @@ mod tests {
         };
         state.apply(record(1, begin(1, 1))).unwrap();
         state.apply(record(2, asks(1, 1, 500))).unwrap();
-        assert_eq!(state.wishes()["http://x"], at(500));
+        assert_eq!(state.retry_after()["http://x"], at(500));
         assert!(state.apply(record(3, asks(1, 7, 900))).is_err());
-        assert_eq!(state.wishes()["http://x"], at(500), "a record that is refused changes nothing");
+        assert_eq!(state.retry_after()["http://x"], at(500), "a record that is refused changes nothing");
         state.apply(record(4, begin(2, 1))).unwrap();
         state.apply(record(5, asks(2, 1, 300))).unwrap();
-        assert_eq!(state.wishes()["http://x"], at(300));
+        assert_eq!(state.retry_after()["http://x"], at(300));
         let circuit = |open_until| Operation::Circuit {
             endpoint: "http://x".to_owned(),
             failures: 5,
@@ -446,7 +446,7 @@ mod tests {
             why: None,
         };
         state.apply(record(7, retry)).unwrap();
-        assert!(state.wishes().is_empty());
+        assert!(state.retry_after().is_empty());
         assert_eq!(state.circuits()["http://x"].open_until, at(7), "it is probed");
     }
 
@@ -465,7 +465,7 @@ mod tests {
         ]
     }
 
-    fn seen(state: &DeliveryState) -> (Vec<Operation>, bool) {
+    fn seen(state: &DeliveryLogState) -> (Vec<Operation>, bool) {
         let mut kept = state.kept(&|_| true);
         for operation in &mut kept {
             if let Operation::KeptSettled { deliveries, .. } = operation {
@@ -481,7 +481,7 @@ mod tests {
         fn what_has_arrived_stays_so_and_a_refusal_changes_nothing(
             operations in prop::collection::vec(operation(), 0..60)
         ) {
-            let mut state = DeliveryState::default();
+            let mut state = DeliveryLogState::default();
             let mut arrived = HashSet::new();
             for (n, operation) in operations.into_iter().enumerate() {
                 let before = seen(&state);
@@ -509,7 +509,7 @@ mod tests {
 
         #[test]
         fn a_compaction_says_the_same(operations in prop::collection::vec(operation(), 0..60)) {
-            let mut state = DeliveryState::default();
+            let mut state = DeliveryLogState::default();
             for (n, operation) in operations.into_iter().enumerate() {
                 let _ = state.apply(record(i64::try_from(n).unwrap(), operation)); // Refusals are part of it.
             }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::delivery::Delivery;
 use super::derive::{Deriver, RecoveryEnd, ids_of_job};
 use super::log::{DeliveryLog, DeliveryLogError, DeliveryView, Problems};
-use super::record::{Course, Standing};
+use super::record::{DeliveryProgress, DeliveryState};
 use super::settings::Endpoint;
-use super::state::{Circuit, DeliveryState};
+use super::state::{Circuit, DeliveryLogState};
 use crate::queue::{Job, QueueState};
 use crate::state::{StateDir, Timestamp};
 
@@ -17,18 +17,18 @@ pub struct Undelivered {
     /// Which.
     pub delivery: Delivery,
     /// What is known of it; `None` when it was never tried.
-    pub course: Option<Course>,
+    pub progress: Option<DeliveryProgress>,
 }
 
 impl Undelivered {
     /// Whether it would be sent now: nobody asked for a pause, and none is left of its own.
     pub fn is_due(&self, survey: &Survey) -> bool {
         let endpoint = &self.delivery.target.endpoint;
-        let own = self.course.as_ref().and_then(|c| match c.standing {
-            Standing::Waiting { next_try_at, .. } => Some(next_try_at),
+        let own = self.progress.as_ref().and_then(|c| match c.standing {
+            DeliveryState::Waiting { next_try_at, .. } => Some(next_try_at),
             _ => None,
         });
-        let wished = survey.wishes.get(endpoint).copied();
+        let wished = survey.retry_after.get(endpoint).copied();
         let circuit = survey.circuits.get(endpoint).map(|c| c.open_until);
         let is_over = |until: Timestamp| until <= survey.at;
         !self.is_parked() && [own, wished, circuit].into_iter().flatten().all(is_over)
@@ -36,7 +36,7 @@ impl Undelivered {
 
     /// Whether it waits for an operator.
     pub fn is_parked(&self) -> bool {
-        self.course.as_ref().is_some_and(|c| matches!(c.standing, Standing::Parked { .. }))
+        self.progress.as_ref().is_some_and(|c| matches!(c.standing, DeliveryState::Parked { .. }))
     }
 }
 
@@ -50,7 +50,7 @@ pub struct Survey {
     /// The endpoints to which nothing is sent for a while.
     pub circuits: BTreeMap<String, Circuit>,
     /// The endpoints that asked to be left alone, and until when.
-    pub wishes: BTreeMap<String, Timestamp>,
+    pub retry_after: BTreeMap<String, Timestamp>,
     /// What is wrong with the delivery log.
     pub problems: Problems,
 }
@@ -67,17 +67,17 @@ impl Survey {
         recoveries: &[RecoveryEnd],
     ) -> Result<Survey, DeliveryLogError> {
         let log = DeliveryLog::open_if_any(dir)?;
-        let nothing = DeliveryState::default();
+        let nothing = DeliveryLogState::default();
         let state = log.as_ref().map_or(&nothing, DeliveryView::state);
         let mut derived = Deriver::new(dir.identity.state_id, endpoints, state.endpoints());
         let mut undelivered = undelivered_of(&mut derived, state, queue, recoveries);
         undelivered.sort_by_key(|u| u.delivery.order());
         let at = dir.clock.now();
-        let wishes = state.wishes().iter().filter(|(_, until)| **until > at);
+        let retry_after = state.retry_after().iter().filter(|(_, until)| **until > at);
         Ok(Survey {
             at,
             undelivered,
-            wishes: wishes.map(|(endpoint, until)| (endpoint.clone(), *until)).collect(),
+            retry_after: retry_after.map(|(endpoint, until)| (endpoint.clone(), *until)).collect(),
             circuits: state.circuits().clone(),
             problems: log.as_ref().map(|l| l.problems().clone()).unwrap_or_default(),
         })
@@ -87,14 +87,14 @@ impl Survey {
 /// What follows and has not arrived, in no order.
 pub(super) fn undelivered_of(
     deriver: &mut Deriver<'_>,
-    state: &DeliveryState,
+    state: &DeliveryLogState,
     queue: &QueueState,
     recoveries: &[RecoveryEnd],
 ) -> Vec<Undelivered> {
     let mut found = Vec::new();
     let mut take = |deliveries: Vec<Delivery>| {
         let open = deliveries.into_iter().filter(|d| !state.is_settled(d.id));
-        found.extend(open.map(|d| Undelivered { course: state.course(d.id).cloned(), delivery: d }));
+        found.extend(open.map(|d| Undelivered { progress: state.progress(d.id).cloned(), delivery: d }));
     };
     queue.jobs().for_each(|job| take(deriver.of_job(job)));
     recoveries.iter().for_each(|end| take(deriver.of_recovery(end)));
@@ -105,7 +105,7 @@ pub(super) fn undelivered_of(
 /// stay in the queue, for they follow from it. An operator can give parked ones up.
 pub fn undelivered(
     dir: &StateDir,
-    state: &DeliveryState,
+    state: &DeliveryLogState,
     since: &BTreeMap<String, Timestamp>,
     job: &Job,
 ) -> usize {
@@ -113,6 +113,6 @@ pub fn undelivered(
     // What was tried for an endpoint is to come to its end, even if it is configured no more.
     let names: Vec<&String> = since.keys().collect();
     let tried = ids_of_job(dir.identity.state_id, job, &names);
-    let tried = tried.into_iter().filter(|id| !of_callbacks.contains(id) && state.course(*id).is_some());
+    let tried = tried.into_iter().filter(|id| !of_callbacks.contains(id) && state.progress(*id).is_some());
     of_callbacks.iter().filter(|id| !state.is_settled(**id)).count() + tried.count()
 }

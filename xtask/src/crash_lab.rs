@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Where images are kept on which something does not hold.
     #[arg(long, value_name = "DIR", default_value = "target/crash-lab")]
     keep: PathBuf,
-    /// With a fault of the library switched on; see `recovery::durable::mutation`.
+    /// With a fault of the library switched on; see `recovery::durable::seeded_bug`.
     #[arg(long, value_name = "NAME")]
     mutation: Option<String>,
     /// What is random follows from it; without it another each time, which is printed.
@@ -81,7 +81,7 @@ impl Context<'_> {
     }
 
     /// The only operation that is wanted, and the fault of the library that is switched on.
-    pub(crate) fn operation_and_mutation(&self) -> (Option<String>, Option<String>) {
+    pub(crate) fn operation_and_bug(&self) -> (Option<String>, Option<String>) {
         (self.arguments.operation.clone(), self.arguments.mutation.clone())
     }
 
@@ -180,7 +180,7 @@ fn crash_images(context: &Context<'_>) -> Result<(), Error> {
         let limits = Limits { keep: Some(arguments.keep.clone()), ..limits };
         let number = arguments.image.as_ref().map(|number| number.parse()).transpose()?;
         let which = number.map_or(Which::All, Which::One);
-        let orders = Orders { mutation: arguments.mutation.clone(), ..Orders::default() };
+        let orders = Orders { bug: arguments.mutation.clone(), ..Orders::default() };
         let progress = |step| match step {
             Step::Planned(disks) => context.bar.inc_length(disks as u64),
             Step::Tried => context.bar.inc(1),

@@ -10,7 +10,7 @@ use crate::crash_lab::Context;
 use crate::real_binary::row;
 
 pub(crate) fn shut_down(context: &Context<'_>) -> Result<(), Error> {
-    let (operation, mutation) = context.operation_and_mutation();
+    let (operation, bug) = context.operation_and_bug();
     let operations = match operation {
         Some(name) => vec![name],
         None if context.is_full() => Vec::new(),
@@ -21,7 +21,7 @@ pub(crate) fn shut_down(context: &Context<'_>) -> Result<(), Error> {
         (_, true) => 8,
         _ => 4,
     };
-    let extent = Extent { moments, operations, mutation };
+    let extent = Extent { moments, operations, bug };
     let (player, bar) = (&context.player, &context.bar);
     let last = Mutex::new(Vec::new());
     let progress = |name: &str, moments: u64| {

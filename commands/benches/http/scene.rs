@@ -110,7 +110,7 @@ fn sentinel(dir: &StateDir, job: &Job) -> PathBuf {
 fn take(dir: &StateDir, job: &Job) -> (FileLock, Option<LockGrant>) {
     let paths = dir.paths.job(&job.id.to_string()).expect("paths");
     std::fs::create_dir_all(&paths.workspace).expect("a workspace");
-    let (own, claim) = (ProcessIdentity::this(), job.course().claim.expect("a claim"));
+    let (own, claim) = (ProcessIdentity::this(), job.run_state().claim.expect("a claim"));
     let words = vec!["/bin/sleep".to_owned(), "600".to_owned()];
     let sentinel = Sentinel {
         interrupted: None,

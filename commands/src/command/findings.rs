@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use recovery::audit::{Entry, Trail};
 use recovery::losses::{Losses, Mute, mute, unmute};
 use recovery::report::findings::{FindingFilter, FindingGroup, FindingList};
-use recovery::report::losses::{Look, acknowledged};
+use recovery::report::losses::{LossCheck, acknowledged};
 use recovery::report::{Finding, Severity, catalogue};
 use recovery::state::{StateDir, parse_duration};
 use schemars::JsonSchema;
@@ -181,7 +181,7 @@ fn acknowledge(context: &mut Context, args: &AckArgs) -> Result<Ending, CliError
     let status = status_of(context)?;
     let dir = context.state_dir()?;
     let before = acknowledged(&Losses::read(&dir)?);
-    let look = Look::take(&dir, &Losses::read(&dir)?).with(&status.findings);
+    let look = LossCheck::take(&dir, &Losses::read(&dir)?).with(&status.findings);
     let dry_run = context.is_dry_run();
     let (meant, refused) = match args.all {
         true => (status.findings.iter().filter(|f| f.tells_of_loss()).collect(), Vec::new()),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 use recovery::audit::{Entry, Trail};
-use recovery::jobs::{AssumeRefused, Settlement, assume_dead};
+use recovery::jobs::{AssumeRefused, Reconciliation, assume_dead};
 use recovery::queue::{JobId, Queue};
 use recovery::repair::{Part, RepairReport, RepairSettings, repair};
 use recovery::state::{StateDir, human};
@@ -156,9 +156,9 @@ fn declare_dead(
     }
     let mut assumed = Vec::new();
     for id in ids {
-        let settlement = assume_dead(dir, &mut queue, &id, &settings.jobs, settings.dry_run)?;
-        let outcome = settlement.map_err(|e| refused(&id, &e))?;
-        assumed.push(AssumedDead { job_id: id.to_string(), outcome: Settlement::as_str(&outcome) });
+        let reconciliation = assume_dead(dir, &mut queue, &id, &settings.jobs, settings.dry_run)?;
+        let outcome = reconciliation.map_err(|e| refused(&id, &e))?;
+        assumed.push(AssumedDead { job_id: id.to_string(), outcome: Reconciliation::as_str(&outcome) });
     }
     Ok(assumed)
 }

@@ -191,8 +191,8 @@ fn report(
             job_id: id.to_string(),
             status: job.status.as_str(),
             attempt: job.attempt,
-            exit_code: job.course().exit_code,
-            signal: job.course().signal,
+            exit_code: job.run_state().exit_code,
+            signal: job.run_state().signal,
         })
     };
     let (held, now) = (held_repositories(dir, state)?, dir.clock.now());

@@ -1,10 +1,10 @@
 //! Requests with an `Idempotency-Key`: sent again, they are answered as before, and not done again.
 //!
-//! What could be done twice is pinned before it is done (see [`recovery::daemon::AnswerBook`]): the id of the
+//! What could be done twice is pinned before it is done (see [`recovery::daemon::IdempotencyStore`]): the id of the
 //! job that a submission makes, the attempts that a resume begins, the grant that a release gives back. All
 //! other writes change nothing when they are done again.
 
-use recovery::daemon::{KeptAnswer, Known, OpenKey};
+use recovery::daemon::{Known, OpenKey, StoredAnswer};
 use recovery::locks::LockRefused;
 use recovery::queue::{JobId, Queue};
 use recovery::report::jobs::CheckpointFile;
@@ -61,7 +61,7 @@ fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> A
     let answer = carry_out_pinned(write, pins, again);
     // What failed by a fault of ours, or came too early, may go well when it is sent again.
     if answer.status < 500 {
-        let kept = KeptAnswer {
+        let kept = StoredAnswer {
             status: answer.status,
             content_type: answer.content_type.to_owned(),
             body: String::from_utf8_lossy(&answer.body).into_owned(),
@@ -73,7 +73,7 @@ fn finish(write: &Write<'_>, open: &OpenKey<'_>, pins: &Value, again: bool) -> A
     answer
 }
 
-fn replayed(kept: KeptAnswer) -> Answer {
+fn replayed(kept: StoredAnswer) -> Answer {
     let content_type = match kept.content_type.as_str() {
         "application/problem+json" => "application/problem+json",
         _ => "application/json",

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::request::Parts as Head;
-use recovery::daemon::{AnswerBook, Role, Tokens};
+use recovery::daemon::{IdempotencyStore, Role, Tokens};
 use recovery::durable::DiskError;
 use recovery::state::StateDir;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -61,7 +61,7 @@ pub(super) struct Shared {
     pub(super) feed: Feed,
     pub(super) traffic: Traffic,
     pub(super) observed: Arc<Observed>,
-    book: OnceLock<AnswerBook>,
+    book: OnceLock<IdempotencyStore>,
     requests: AtomicU64,
     log: Option<RequestLog>,
 }
@@ -110,11 +110,11 @@ impl Shared {
     }
 
     /// The answers that were kept; opened when the first write comes.
-    pub(super) fn book(&self) -> Result<&AnswerBook, Problem> {
+    pub(super) fn book(&self) -> Result<&IdempotencyStore, Problem> {
         if let Some(book) = self.book.get() {
             return Ok(book);
         }
-        let opened = AnswerBook::open(&self.dir).map_err(|e: DiskError| {
+        let opened = IdempotencyStore::open(&self.dir).map_err(|e: DiskError| {
             Problem::new(507, "disk", "kept answers cannot be opened", format!("{e}: {}", e.source))
         })?;
         // Another request may have been quicker: its book is as good.

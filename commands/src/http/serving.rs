@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::request::Parts as Head;
 use axum::http::{Request, Response, header};
 use hyper::body::Bytes;
-use recovery::daemon::{AnswerBook, Role};
+use recovery::daemon::{IdempotencyStore, Role};
 use recovery::queue::JobId;
 use recovery::state::StateDir;
 use serde_json::Value;
@@ -223,7 +223,7 @@ pub(super) struct Write<'a> {
     pub(super) endpoint: &'static Endpoint,
     pub(super) given: Given,
     body: Bytes,
-    pub(super) book: &'a AnswerBook,
+    pub(super) book: &'a IdempotencyStore,
     target: String,
 }
 

@@ -10,7 +10,7 @@ use crate::crash::scene::{Scene, wait_for};
 const GATED: &str = "echo began >> $W/$RECOVERYCTL_JOB_ID; until [ -e $W/open ]; do sleep 0.02; done";
 
 fn ending(job: &Job) -> (JobStatus, Option<i32>, Option<i32>) {
-    (job.status, job.course().exit_code, job.course().signal)
+    (job.status, job.run_state().exit_code, job.run_state().signal)
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn resuming_with_and_without_the_checkpoint() {
     scene.work();
     assert_eq!(scene.witnessed("job"), ["1 0 ", "2 1 step-1", "3 0 "]);
     let job = scene.job("job");
-    assert_eq!((job.attempt, job.course().attempts.len()), (3, 3));
+    assert_eq!((job.attempt, job.run_state().attempts.len()), (3, 3));
     let refused = scene.run(&["--json", "resume", "nobody"]);
     assert_ne!(refused.status, 0);
 }
@@ -158,7 +158,7 @@ fn attempts_run_out() {
     for attempt in 1..=2 {
         wait_for("the attempt", || scene.witnessed("job").len() == attempt);
         scene.kill_all_of("job");
-        wait_for("the crash to be seen", || scene.job("job").course().attempts.len() == attempt);
+        wait_for("the crash to be seen", || scene.job("job").run_state().attempts.len() == attempt);
     }
     let job = scene.job("job");
     assert_eq!((job.status, job.attempt), (JobStatus::Crashed, 2), "{job:?}");

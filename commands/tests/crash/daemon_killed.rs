@@ -87,7 +87,7 @@ fn an_end_that_only_the_exit_file_tells_of_is_recorded_by_recovery() {
     let counts = recovered.reattachment();
     assert_eq!((&counts["finished_while_away"], &counts["reattached"]), (&1.into(), &4.into()), "{counts}");
     let job = scene.job("three");
-    assert_eq!((job.status, job.course().exit_code), (JobStatus::Failed, Some(7)));
+    assert_eq!((job.status, job.run_state().exit_code), (JobStatus::Failed, Some(7)));
     assert_they_end(&scene, &FIVE);
 }
 

@@ -94,7 +94,7 @@ impl Case {
         let wanted: BTreeMap<String, JobStatus> = wanted.map(|(id, s)| ((*id).to_owned(), *s)).collect();
         assert_eq!(found, wanted, "{}", self.name);
         if !self.lost.contains(&"bad") {
-            assert_eq!(scene.job("bad").course().exit_code, Some(3), "{}", self.name);
+            assert_eq!(scene.job("bad").run_state().exit_code, Some(3), "{}", self.name);
         }
         let waiting: Vec<String> = queue.state().queued().map(|j| j.id.to_string()).collect();
         let in_order: Vec<&str> =
@@ -281,7 +281,7 @@ fn one_snapshot_after_another() {
         let found: Vec<_> = queue.state().jobs().map(|j| (j.id.to_string(), j.status)).collect();
         let wanted: Vec<_> = JOBS.iter().map(|(id, status)| ((*id).to_owned(), *status)).collect();
         assert_eq!(found, wanted);
-        assert!(queue.state().jobs().all(|j| j.course().reconstructed.is_none()));
+        assert!(queue.state().jobs().all(|j| j.run_state().reconstructed.is_none()));
     }
 }
 

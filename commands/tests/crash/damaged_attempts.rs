@@ -24,7 +24,7 @@ fn assert_it_ends_by_itself(scene: &Scene) {
     let _daemon = scene.daemon(2);
     scene.open_gate("open");
     scene.wait_for_status("job", JobStatus::Failed);
-    assert_eq!(scene.job("job").course().exit_code, Some(4));
+    assert_eq!(scene.job("job").run_state().exit_code, Some(4));
     assert_eq!(scene.witnessed("job"), ["began", "went on"]);
     scene.wait_for_status("next", JobStatus::Succeeded);
     assert_eq!(scene.witnessed("next"), ["ran"]);

@@ -107,7 +107,7 @@ fn assert_queue_is_what_was_printed(scene: &Scene, printed: &[Vec<String>], want
     }
     for job in jobs {
         assert_eq!((job.status, job.attempt), (JobStatus::Succeeded, 1), "{job:?}");
-        assert_eq!(job.course().attempts.len(), 1, "{job:?}");
+        assert_eq!(job.run_state().attempts.len(), 1, "{job:?}");
         assert_eq!(scene.witnessed(&job.id.to_string()), ["ran"], "{}", job.id);
     }
 }

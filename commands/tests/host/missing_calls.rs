@@ -59,7 +59,7 @@ fn jobs_locks_and_removals_work_where_system_calls_are_missing() {
             let job = scene.job("twice");
             job.attempt == 2 && job.status == JobStatus::Failed
         });
-        assert_eq!(scene.job("twice").course().exit_code, Some(5), "{what}");
+        assert_eq!(scene.job("twice").run_state().exit_code, Some(5), "{what}");
         run(&scene.place, refused, &["lock", "other", "--wait", "0s", "--", "true"]).ends_with(0);
         scene.submit("goes", &["--auto-cleanup"], "mkdir -p a/b/c; echo x > a/b/c/file");
         scene.wait_for_status("goes", JobStatus::Succeeded);

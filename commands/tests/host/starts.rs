@@ -36,9 +36,9 @@ fn daemon_of_a_copy(scene: &Scene) -> (Daemon, PathBuf) {
 
 fn assert_nothing_was_spent(scene: &Scene, id: &str) {
     let job = scene.job(id);
-    let course = job.course();
-    assert_eq!((job.status, job.attempt, course.attempts.len()), (JobStatus::Succeeded, 1, 1), "{job:?}");
-    assert!(course.history.iter().all(|turn| turn.status != JobStatus::Crashed), "{job:?}");
+    let run = job.run_state();
+    assert_eq!((job.status, job.attempt, run.attempts.len()), (JobStatus::Succeeded, 1, 1), "{job:?}");
+    assert!(run.history.iter().all(|turn| turn.status != JobStatus::Crashed), "{job:?}");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn queue_waits_while_program_is_missing_and_goes_on_by_itself() {
     assert_eq!(status["state"], "degraded");
     assert!(status["status"].as_str().unwrap().contains("no job is started"), "{status}");
     assert_eq!(scene.run(&["health"]).status, 3);
-    assert!(scene.queue().state().jobs().all(|job| job.course().history.is_empty()), "not even claimed");
+    assert!(scene.queue().state().jobs().all(|job| job.run_state().history.is_empty()), "not even claimed");
     std::fs::rename(&away, &program).unwrap();
     for id in ["a", "b", "c", "d"] {
         scene.wait_for_status(id, JobStatus::Succeeded);
@@ -114,8 +114,8 @@ fn what_a_command_names_wrongly_is_still_its_own_failure() {
         scene.run(&["submit", "--id", id, "--", command]).ends_with(0);
         scene.wait_for_status(id, JobStatus::Failed);
     }
-    assert_eq!(scene.job("missing").course().exit_code, Some(127));
-    assert_eq!(scene.job("forbidden").course().exit_code, Some(126));
+    assert_eq!(scene.job("missing").run_state().exit_code, Some(127));
+    assert_eq!(scene.job("forbidden").run_state().exit_code, Some(126));
     let output = scene.run(&["jobs", "output", "missing"]).ends_with(0).stdout;
     assert!(output.contains("/no/such/program"), "{output}");
     assert!(!has_finding(&scene, "host-cannot-start"));

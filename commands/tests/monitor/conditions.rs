@@ -120,7 +120,7 @@ fn a_zombie_is_no_end_until_its_supervisor_says_so() {
     is(&scene, "stalled", "job-zombie");
     assert_eq!(scene.status("it"), JobStatus::Running);
     goes_on(&scene, supervisor, JobStatus::Failed);
-    assert_eq!(scene.job("it").course().signal, Some(9));
+    assert_eq!(scene.job("it").run_state().signal, Some(9));
 }
 
 #[test]

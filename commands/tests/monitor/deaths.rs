@@ -58,7 +58,7 @@ fn every_death_is_recorded_at_once() {
     kill_at_once(scene.command_of("command"));
     let took = until(&scene, "command", JobStatus::Failed);
     assert!(took < PROMPT, "a killed command: {took:?}");
-    assert_eq!(scene.job("command").course().signal, Some(9));
+    assert_eq!(scene.job("command").run_state().signal, Some(9));
 
     let (supervisor, command) = (scene.supervisor_of("both"), scene.command_of("both"));
     kill_at_once(supervisor);
@@ -77,7 +77,7 @@ fn every_death_is_recorded_at_once() {
     kill_at_once(command);
     let took = until(&scene, "later", JobStatus::Crashed);
     assert!(took < PROMPT, "an adopted command: {took:?}");
-    let reason = scene.job("later").course().reason.clone().unwrap();
+    let reason = scene.job("later").run_state().reason.clone().unwrap();
     assert!(reason.contains("exit status is unknown"), "{reason}");
     assert_eq!(scene.witnessed("later"), ["began"], "it was not started again");
     let metrics = scene.json(&["jobs", "metrics"], 0);
@@ -100,7 +100,7 @@ fn a_job_without_its_supervisor_is_ended_where_that_is_the_policy() {
     kill(scene.supervisor_of("alone"));
     wait_for("the second attempt", || scene.witnessed("alone").len() == 2);
     assert_ne!(ProcessIdentity::of(command.pid), Some(command));
-    let first = scene.job("alone").course().attempts[0].clone();
+    let first = scene.job("alone").run_state().attempts[0].clone();
     assert_eq!(first.status, JobStatus::Crashed);
     assert!(first.reason.unwrap().contains("by policy"));
     scene.open_gate("open-alone");

@@ -34,9 +34,9 @@ fn after_so_many_failed_starts_a_job_waits_for_an_operator() {
     assert!(codes(&status).contains(&"job-not-started".to_owned()), "{status}");
     assert!(!codes(&status).contains(&"job-crashed".to_owned()), "one finding says it: {status}");
     let job = scene.job("wrong");
-    assert_eq!(job.course().failed_starts, 4);
-    assert!(job.course().reason.as_ref().unwrap().contains("4 times in a row"), "{job:?}");
-    let claims = job.course().history.iter().filter(|t| t.status == JobStatus::Running);
+    assert_eq!(job.run_state().failed_starts, 4);
+    assert!(job.run_state().reason.as_ref().unwrap().contains("4 times in a row"), "{job:?}");
+    let claims = job.run_state().history.iter().filter(|t| t.status == JobStatus::Running);
     let at: Vec<_> = claims.map(|t| t.at).collect();
     assert_eq!(at.len(), 4);
     let pauses: Vec<i64> = at.windows(2).map(|w| w[1].millis_since(w[0])).collect();
@@ -44,6 +44,6 @@ fn after_so_many_failed_starts_a_job_waits_for_an_operator() {
     scene.wait_for_status("right", JobStatus::Succeeded);
     // An operator may try again, from the same attempt.
     scene.json(&["resume", "wrong"], 0);
-    wait_for("another start", || scene.job("wrong").course().failed_starts > 0);
+    wait_for("another start", || scene.job("wrong").run_state().failed_starts > 0);
     assert_eq!(scene.job("wrong").attempt, 1);
 }

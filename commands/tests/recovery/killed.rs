@@ -59,7 +59,7 @@ fn a_kill_in_each_phase_is_told_and_the_next_start_completes() {
         // What the killed one had done was done once.
         assert_eq!(scene.status("done"), JobStatus::Succeeded);
         assert_eq!(scene.status("gone"), JobStatus::Crashed);
-        assert_eq!(scene.job("gone").course().attempts.len(), 1, "{phase}");
+        assert_eq!(scene.job("gone").run_state().attempts.len(), 1, "{phase}");
         assert_eq!(scene.json(&["locks", "active"], 0)["total"], 0, "{phase}");
         scene.work();
         assert_eq!(scene.witnessed("waits"), ["ran"], "{phase}");

@@ -3,7 +3,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
-use recovery::daemon::{AnswerBook, KeptAnswer, Known, Role, make_tokens};
+use recovery::daemon::{IdempotencyStore, Known, Role, StoredAnswer, make_tokens};
 use recovery::state::{Clock, StateDir};
 use recovery::webhooks::make_own_secret;
 use serde_json::json;
@@ -75,7 +75,7 @@ fn old_answer(stage: &Stage) -> Result<(), Error> {
 fn answers(stage: &Stage) -> Result<(), Error> {
     // A request that is tried again writes what it wrote before, and its time is in it.
     let dir = StateDir { clock: Clock::fixed("2026-03-01T09:30:00.000Z".parse()?), ..stage.dir()? };
-    let book = AnswerBook::open(&dir)?;
+    let book = IdempotencyStore::open(&dir)?;
     for (key, is_answered) in [("begun", false), ("answered", true)] {
         let open = book.take(key, b"request").ok_or("the key is in use")?;
         // A failed sync may be tried again: what is known then is this very request.
@@ -86,7 +86,7 @@ fn answers(stage: &Stage) -> Result<(), Error> {
         open.begin(&pins)?;
         if is_answered {
             let (content_type, body) = ("application/json".to_owned(), "{}\n".to_owned());
-            open.answer(&pins, &KeptAnswer { status: 200, content_type, body, location: None })?;
+            open.answer(&pins, &StoredAnswer { status: 200, content_type, body, location: None })?;
         }
         drop(open);
         stage.acknowledge(newest(&dir)?);

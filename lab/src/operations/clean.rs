@@ -8,7 +8,7 @@ use recovery::cleanup::{
     Cleaner, CleanupRequest, CleanupSettings, Created, PhaseName, Source, create, retry, skip,
 };
 use recovery::locks::JobLiveness;
-use recovery::orphans::{OrphanSettings, Request, World, empty_trash, execute, restore, scan, trashed};
+use recovery::orphans::{OrphanSettings, Request, ScanContext, empty_trash, execute, restore, scan, trashed};
 use recovery::queue::{JobId, Queue};
 use recovery::system::docker::EngineChoice;
 
@@ -101,7 +101,7 @@ fn remove_strays(stage: &Stage) -> Result<(), Error> {
     let over = |_: &JobId, _: u64| JobLiveness::Over;
     let mut queue = Queue::open(&dir)?;
     let remove = |queue: &mut Queue| -> Result<_, Error> {
-        scan(&World::look(&dir, &settings, queue)?, &over, &[], Vec::new())?;
+        scan(&ScanContext::look(&dir, &settings, queue)?, &over, &[], Vec::new())?;
         let done = execute(&dir, queue, &settings, &over, &Request::default(), &mut |_, _| {})?;
         if !done.failed.is_empty() {
             return Err(format!("not all could be removed: {:?}", done.failed).into());

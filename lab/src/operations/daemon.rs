@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use recovery::cleanup::CleanupSettings;
-use recovery::daemon::{DaemonSettings, Rules, SchedulerSettings, serve};
+use recovery::daemon::{DaemonConfig, DaemonSettings, SchedulerSettings, serve};
 use recovery::jobs::RecoverSettings;
 use recovery::orphans::OrphanSettings;
 use recovery::queue::{Job, JobStatus, Queue};
@@ -32,7 +32,7 @@ fn jobs(stage: &Stage) -> Result<(), Error> {
 }
 
 fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
-    let rules = Rules {
+    let config = DaemonConfig {
         recovery: Settings {
             by: StartedBy::Daemon,
             jobs: RecoverSettings::new(actor()),
@@ -58,7 +58,7 @@ fn settings(supervisor: Vec<OsString>) -> DaemonSettings {
         pauses: Vec::new(),
     };
     DaemonSettings {
-        rules,
+        config,
         run: RunOptions::default(),
         trouble: std::sync::Arc::new(|_| ()),
         // Nobody asks it anything.

@@ -4,7 +4,7 @@ use recovery::jobs::record;
 use recovery::locks::acquire_for_job;
 use recovery::queue::{CrashPolicy, Queue};
 use recovery::recovery::{RecoveryOutcome, request_skip};
-use recovery::startup::{Beginning, StartedBy, Startup};
+use recovery::startup::{StartOptions, StartedBy, Startup};
 
 use super::queue::damage_oldest;
 use super::supervisor::{endless, kill_at_work, run_job};
@@ -249,6 +249,6 @@ fn recover_reused(stage: &Stage) -> Result<(), Error> {
 }
 
 /// In the phase that it dies in.
-fn beginning() -> Beginning<'static> {
-    Beginning { phase: Some("jobs"), ..Beginning::default() }
+fn beginning() -> StartOptions<'static> {
+    StartOptions { phase: Some("jobs"), ..StartOptions::default() }
 }

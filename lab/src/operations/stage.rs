@@ -22,19 +22,19 @@ pub struct Stage {
     disk: Disk,
     recorder: Option<Arc<Recorder>>,
     pub(super) events: PathBuf,
-    pub(super) mutation: String,
+    pub(super) bug: String,
 }
 
 impl Stage {
     pub(crate) fn unrecorded(world: &Path) -> Stage {
-        let (disk, events, mutation) = (Disk::real(), PathBuf::new(), String::new());
-        Stage { world: world.to_owned(), disk, recorder: None, events, mutation }
+        let (disk, events, bug) = (Disk::real(), PathBuf::new(), String::new());
+        Stage { world: world.to_owned(), disk, recorder: None, events, bug }
     }
 
-    pub(crate) fn recorded(world: &Path, events: &Path, recorder: Arc<Recorder>, mutation: &str) -> Stage {
+    pub(crate) fn recorded(world: &Path, events: &Path, recorder: Arc<Recorder>, bug: &str) -> Stage {
         let disk = Disk::observed(recorder.clone());
         let (world, events) = (world.to_owned(), events.to_owned());
-        Stage { world, disk, recorder: Some(recorder), events, mutation: mutation.to_owned() }
+        Stage { world, disk, recorder: Some(recorder), events, bug: bug.to_owned() }
     }
 
     /// The folder that all happens in; the state directory is `state` in it.

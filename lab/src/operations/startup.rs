@@ -4,7 +4,7 @@
 use recovery::durable::replace;
 use recovery::recovery::{Asking, request_retry_of_daemon, request_skip, withdraw_retry};
 use recovery::startup::{
-    Beginning, StartedBy, Startup, StartupOutcome, clean_up, clear, history, remove_half_made,
+    StartOptions, StartedBy, Startup, StartupOutcome, clean_up, clear, history, remove_half_made,
 };
 use recovery::state::StateDir;
 
@@ -31,7 +31,7 @@ fn one_that_died(stage: &Stage) -> Result<(), Error> {
 
 fn startup(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
-    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default())?;
+    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default())?;
     if !met.detection.is_aborted() {
         return Err("the startup before was not seen to have died".into());
     }
@@ -68,7 +68,7 @@ fn three_that_died(stage: &Stage) -> Result<(), Error> {
 
 fn safe_mode(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
-    let (startup, met) = Startup::begin_in(&dir, StartedBy::Daemon, Beginning::default())?;
+    let (startup, met) = Startup::begin_in(&dir, StartedBy::Daemon, StartOptions::default())?;
     acknowledge_history(stage, &dir)?;
     let safe = met.safe_mode.ok_or("three that died are no crash loop")?;
     startup.enter_safe_mode(&safe)?;
@@ -109,7 +109,7 @@ fn migrate(stage: &Stage) -> Result<(), Error> {
     let dir = stage.dir()?;
     // They were there before: at every moment they must be.
     acknowledge_history(stage, &dir)?;
-    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default())?;
+    let (startup, met) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default())?;
     let migrated = met.migrated.ok_or("nothing was migrated")?;
     if (migrated.from, migrated.records) != (1, 4) {
         return Err(format!("{migrated:?}").into());
@@ -131,7 +131,7 @@ fn damaged_layout_1(stage: &Stage) -> Result<(), Error> {
 fn migrate_damaged(stage: &Stage) -> Result<(), Error> {
     stage.acknowledge(Fact::job("a", 1, &["queued"]));
     let dir = stage.dir()?;
-    let (startup, _) = Startup::begin_in(&dir, StartedBy::Recover, Beginning::default())?;
+    let (startup, _) = Startup::begin_in(&dir, StartedBy::Recover, StartOptions::default())?;
     let entry = startup.finish(StartupOutcome::Completed, 0)?;
     stage.acknowledge(Fact::Startup { id: entry.startup_id });
     Ok(())

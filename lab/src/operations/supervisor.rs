@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use recovery::durable::Disk;
 use recovery::jobs::{
-    CommandRecord, CommandRequest, HeldRepository, RepositoryGate, RepositoryRefused, SuperviseSettings,
-    Supervised, Surroundings, Visit, exec_command, supervise,
+    CommandRecord, CommandRequest, HeldRepository, RepositoryLocker, RepositoryRefused, RepositoryRequest,
+    SuperviseSettings, Supervised, SupervisorHooks, exec_command, supervise,
 };
 use recovery::locks::{LockGrant, acquire_for_job};
 use recovery::state::StateDir;
@@ -24,7 +24,7 @@ use crate::recovering;
 
 /// The program that is a supervisor, but for which job and claim.
 pub(super) fn program(stage: &Stage) -> Vec<OsString> {
-    let place = [stage.world().as_os_str(), stage.events.as_os_str(), stage.mutation.as_ref()];
+    let place = [stage.world().as_os_str(), stage.events.as_os_str(), stage.bug.as_ref()];
     let own: [&OsStr; 3] = ["/proc/self/exe".as_ref(), PLAY.as_ref(), "supervise".as_ref()];
     own.into_iter().chain(place).map(OsStr::to_owned).collect()
 }
@@ -100,11 +100,11 @@ pub(super) fn kill_at_work(stage: &Stage, job: &str, claim: u64) -> Result<(), E
 
 /// `WORLD EVENTS MUTATION`: where, and into which recording.
 fn surroundings(arguments: &[OsString]) -> Result<(PathBuf, StateDir), Error> {
-    let [world, events, mutation] = arguments.get(..3).ok_or("an argument is missing")? else {
+    let [world, events, bug] = arguments.get(..3).ok_or("an argument is missing")? else {
         return Err("an argument is missing".into());
     };
     let world = PathBuf::from(world);
-    crate::mutations::switch_on(mutation.to_str().unwrap_or_default())?;
+    crate::seeded_bugs::switch_on(bug.to_str().unwrap_or_default())?;
     let disk = match events.is_empty() {
         true => Disk::real(),
         false => Disk::observed(Arc::new(Recorder::to_file(&world, Path::new(events), 0)?)),
@@ -131,7 +131,7 @@ pub(crate) fn supervise_as_told(arguments: &[OsString]) -> Result<ExitCode, Erro
     match supervise(
         &dir,
         &settings,
-        &Surroundings { gate: &Gate, notice: &|_| {}, host_is_ending: &|| None },
+        &SupervisorHooks { gate: &Gate, notice: &|_| {}, host_is_ending: &|| None },
     )? {
         Supervised::Ended { .. } | Supervised::GivenBack { .. } => Ok(ExitCode::SUCCESS),
         lost @ (Supervised::ClaimLost { .. } | Supervised::NotStarted { .. }) => {
@@ -162,9 +162,13 @@ struct Gate;
 
 struct Held(LockGrant);
 
-impl RepositoryGate for Gate {
-    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
-        acquire_for_job(dir, visit.repository, visit.job, visit.attempt, visit.claim, visit.wait)
+impl RepositoryLocker for Gate {
+    fn take(
+        &self,
+        dir: &StateDir,
+        request: &RepositoryRequest<'_>,
+    ) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
+        acquire_for_job(dir, request.repository, request.job, request.attempt, request.claim, request.wait)
             .map(|grant| Box::new(Held(grant)) as Box<dyn HeldRepository>)
             .map_err(|e| RepositoryRefused { why: e.to_string() })
     }

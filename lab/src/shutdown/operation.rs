@@ -9,10 +9,10 @@ use super::plug::{Hand, wait_until};
 use crate::check::check;
 use crate::event::Event;
 use crate::facts::Fact;
-use crate::mutations::Turn;
 use crate::operations::{self, Operation};
 use crate::play::{Orders, Player};
 use crate::record::Recorder;
+use crate::seeded_bugs::Turn;
 use crate::tree::Tree;
 use crate::{Error, Tally};
 
@@ -27,7 +27,7 @@ pub struct Extent {
     /// The operations; none for all.
     pub operations: Vec<String>,
     /// A fault of the library that is switched on.
-    pub mutation: Option<String>,
+    pub bug: Option<String>,
 }
 
 /// What came of it.
@@ -143,7 +143,7 @@ impl Bench<'_> {
 
     /// Plays until it ends or the power does.
     fn play(&self, operation: &Operation) -> Result<(), Error> {
-        let orders = Orders { mutation: self.extent.mutation.clone(), ..Orders::default() };
+        let orders = Orders { bug: self.extent.bug.clone(), ..Orders::default() };
         let mut process = self.player.begin(operation, &self.world, &self.recording, &orders)?;
         let is_over = wait_until(|| Ok(self.hand.is_pulled() || process.try_wait()?.is_some()))?;
         end_others(self.hand.id())?;

@@ -30,7 +30,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::open::Objects;
 use crate::durable::tree::open_top;
-use crate::durable::{Disk, DiskError, Tried, replace};
+use crate::durable::{Disk, DiskError, IoContext, replace};
 use crate::state::human;
 use crate::system::git::{GitProgram, SETTINGS};
 use crate::system::{Author, Restricted, SearchPath, ToolEnd, wait_for_tool};
@@ -83,11 +83,11 @@ impl<'a> Git<'a> {
         for (path, mode) in
             [(home, 0o755), (&objects, 0o755), (&refs, 0o755), (&head, 0o644), (&config, 0o644)]
         {
-            if path.metadata().tried("look at", path)?.permissions().mode() & 0o777 != mode {
+            if path.metadata().context("look at", path)?.permissions().mode() & 0o777 != mode {
                 disk.set_mode(path, mode)?;
             }
         }
-        let opened = open_top(home).tried("open", home)?;
+        let opened = open_top(home).context("open", home)?;
         let time_limit = BASE_TIME + Duration::from_secs(bytes / BYTES_PER_SECOND);
         Ok(Git { program: GitProgram::find(search, opened), time_limit, ..Git::absent(scratch, "", stop) })
     }

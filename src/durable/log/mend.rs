@@ -12,9 +12,9 @@ use super::read::{Damage, DamageKind};
 use super::segment::{SegmentFile, SegmentHeader};
 use super::write::{Log, OpenSegment, Writer};
 use crate::durable::disk::parent;
-use crate::durable::error::{Tried, read_optional};
-use crate::durable::mutation::Mutation;
+use crate::durable::error::{IoContext, read_optional};
 use crate::durable::replace::replace;
+use crate::durable::seeded_bug::SeededBug;
 use crate::durable::shared_page::End;
 
 /// A cheap look when a log is opened: there is no later segment, the file is as long as the page says, a line ends
@@ -30,7 +30,7 @@ pub(super) fn end_is_plausible(log: &Log) -> Result<bool, LogError> {
     let path = SegmentFile::named(&log.options.folder, end.segment).path;
     let Ok(file) = crate::durable::plain::open(&path) else { return Ok(false) };
     let mut around = [0; 2];
-    let read = file.read_at(&mut around, end.tail.saturating_sub(1)).tried("read", &path)?;
+    let read = file.read_at(&mut around, end.tail.saturating_sub(1)).context("read", &path)?;
     let behind = read == 2 && around[1] != 0;
     // The end is looked at once more last: a writer publishes it before it takes its mark away.
     Ok(around[0] == b'\n' && (!behind || log.page.is_writing() || log.page.end() != end))
@@ -74,7 +74,7 @@ pub(super) fn rebuild(log: &Log, writer: &mut Writer) -> Result<(), LogError> {
     last.read_from(0, &mut content)?;
     let (found, goes_on) = look_at_last(log, last, &content)?;
     let file = log.disk.open(&last.path)?;
-    if !Mutation::ShowBeforeSync.is_on() {
+    if !SeededBug::ShowBeforeSync.is_on() {
         file.sync_data()?;
     }
     log.disk.sync_dir(&log.options.folder)?;
@@ -181,7 +181,7 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
             Item::Damaged { .. } => {}
             Item::Torn { offset, len } => {
                 let from = usize::try_from(offset - end.tail).unwrap_or(0);
-                if Mutation::KeepTornTail.is_on() {
+                if SeededBug::KeepTornTail.is_on() {
                     return Ok(End { tail: offset + len, ..mended });
                 }
                 let torn = &content[from..from + usize::try_from(len).unwrap_or(0)];
@@ -195,7 +195,7 @@ fn mend_tail(log: &Log, segment: &SegmentFile, content: &[u8], end: End) -> Resu
 
 fn cut(log: &Log, segment: &SegmentFile, offset: u64, torn: &[u8]) -> Result<(), LogError> {
     let reason = "the end of the log, half written";
-    if !Mutation::NoQuarantineOfTornTail.is_on() {
+    if !SeededBug::NoQuarantineOfTornTail.is_on() {
         log.options.quarantine.keep(&segment.path, Some(offset), torn, reason, &(log.options.stamp)())?;
     }
     log.cut_bytes.fetch_add(torn.len() as u64, Ordering::Relaxed);
@@ -239,7 +239,7 @@ fn rewrite_suspects(
 
 /// What cannot be read goes to quarantine. A torn end was kept when it was cut.
 pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> {
-    if Mutation::DropDamageWithoutQuarantine.is_on() {
+    if SeededBug::DropDamageWithoutQuarantine.is_on() {
         return Ok(());
     }
     let at = (log.options.stamp)();
@@ -261,7 +261,7 @@ pub(super) fn keep_damage(log: &Log, damage: &[Damage]) -> Result<(), LogError> 
 /// Before a segment is removed: what in it is no record goes to quarantine, for a damaged record may be all
 /// that is left of something.
 pub(super) fn keep_unreadable(log: &Log, segment: &SegmentFile) -> Result<(), LogError> {
-    if Mutation::DropDamageWithoutQuarantine.is_on() {
+    if SeededBug::DropDamageWithoutQuarantine.is_on() {
         return Ok(());
     }
     let mut content = Vec::new();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Frame};
 use crate::durable::disk::{Disk, DiskFile};
-use crate::durable::error::{DiskError, Tried};
+use crate::durable::error::{DiskError, IoContext};
 use crate::durable::replace::{Temporary, replace};
 
 /// The version of the framing, in every header.
@@ -43,7 +43,7 @@ impl SegmentHeader {
 /// What the system says; it is then as it was.
 #[track_caller]
 pub fn reassign(disk: &Disk, path: &Path, from: &str, to: &str) -> Result<bool, DiskError> {
-    let content = crate::durable::plain::read(path).tried("read", path)?;
+    let content = crate::durable::plain::read(path).context("read", path)?;
     let Some(Frame { seq: 0, payload, len }) = frame::decode(&content) else { return Ok(false) };
     let Ok(mut header) = serde_json::from_slice::<serde_json::Value>(payload) else { return Ok(false) };
     if header["state_id"] != from {
@@ -80,11 +80,11 @@ impl SegmentFile {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e).tried("list", folder),
+            Err(e) => return Err(e).context("list", folder),
         };
         let mut segments = Vec::new();
         for entry in entries {
-            let entry = entry.tried("list", folder)?;
+            let entry = entry.context("list", folder)?;
             let name = entry.file_name();
             let number = name.to_str().and_then(|n| n.strip_suffix(".log")).filter(|n| n.len() == 20);
             if let Some(first_seq) = number.and_then(|n| n.parse().ok()) {
@@ -99,14 +99,14 @@ impl SegmentFile {
     pub fn read_from(&self, offset: u64, buffer: &mut Vec<u8>) -> Result<(), DiskError> {
         use std::io::{Seek, SeekFrom};
         buffer.clear();
-        let mut file = crate::durable::plain::open(&self.path).tried("open", &self.path)?;
-        let len = file.metadata().tried("look at", &self.path)?.len();
+        let mut file = crate::durable::plain::open(&self.path).context("open", &self.path)?;
+        let len = file.metadata().context("look at", &self.path)?.len();
         if offset >= len {
             return Ok(());
         }
         buffer.reserve_exact(usize::try_from(len - offset).unwrap_or(0));
-        file.seek(SeekFrom::Start(offset)).tried("read", &self.path)?;
-        file.read_to_end(buffer).tried("read", &self.path)?;
+        file.seek(SeekFrom::Start(offset)).context("read", &self.path)?;
+        file.read_to_end(buffer).context("read", &self.path)?;
         Ok(())
     }
 

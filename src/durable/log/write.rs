@@ -15,9 +15,9 @@ use super::read::{Damage, Position};
 use super::segment::{LOG_VERSION, SegmentFile, SegmentHeader};
 use super::{LogError, LogOptions};
 use crate::durable::disk::{Disk, DiskFile};
-use crate::durable::error::{DiskError, Tried};
+use crate::durable::error::{DiskError, IoContext};
 use crate::durable::lock::{HeldFile, LockFile};
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 use crate::durable::shared_page::{End, SharedPage};
 
 /// How long a follower sleeps at most before it looks whether its leader is dead.
@@ -102,7 +102,7 @@ impl Log {
                 page_file.write_at(&[0; SharedPage::LEN as usize], 0)?;
             }
         }
-        let page = SharedPage::map(page_file.as_file()).tried("map", &page_path)?;
+        let page = SharedPage::map(page_file.as_file()).context("map", &page_path)?;
         let mut log = Log {
             disk: disk.clone(),
             options,
@@ -166,7 +166,7 @@ impl Log {
     #[track_caller]
     pub fn append<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<u64, LogError> {
         let first = self.locked(|locked| locked.append(payloads))?;
-        if Mutation::AcknowledgeBeforeSync.is_on() {
+        if SeededBug::AcknowledgeBeforeSync.is_on() {
             return Ok(first);
         }
         self.commit((first + payloads.len() as u64).saturating_sub(1))?;
@@ -351,7 +351,7 @@ impl Log {
     /// After a failed sync the kernel has marked the pages clean: trying again would "succeed" without
     /// anything being on disk. So nobody acknowledges anything until the log was verified.
     pub(super) fn poison(&self, cause: DiskError) -> LogError {
-        if !Mutation::ForgetFailedSync.is_on() {
+        if !SeededBug::ForgetFailedSync.is_on() {
             self.poisoned.store(true, Ordering::Release);
             self.page.set_poisoned(true);
         }
@@ -498,7 +498,7 @@ impl Locked<'_> {
     fn begin_segment(&mut self, end: End) -> Result<(), LogError> {
         let mut leaving = self.writer.current.take();
         let old = OpenSegment::find(&mut leaving, self.log, end.segment)?;
-        if !Mutation::NoSyncBeforeNextSegment.is_on() {
+        if !SeededBug::NoSyncBeforeNextSegment.is_on() {
             old.sync_data().map_err(|e| self.log.poison(e))?;
         }
         self.log.publish_synced(end)?;

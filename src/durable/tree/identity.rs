@@ -7,7 +7,7 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Statx, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
-use crate::durable::error::{DiskError, Tried};
+use crate::durable::error::{DiskError, IoContext};
 
 /// What tells it apart.
 pub(super) const IDENTITY: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
@@ -30,7 +30,7 @@ impl TreeIdentity {
         match look(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(identity) => Ok(Some(identity)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).tried("look at", path),
+            Err(e) => Err(e).context("look at", path),
         }
     }
 

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::disk::{Disk, Effect, parent};
-use crate::durable::error::{DiskError, Tried};
+use crate::durable::error::{DiskError, IoContext};
 use crate::durable::noreplace::MISSING;
 
 /// The rest waits on the disk: four threads deleted more than twice as fast as one on two cores.
@@ -97,13 +97,13 @@ impl Progress for () {
 pub fn remove_tree(disk: &Disk, top: &Path, progress: &dyn Progress) -> Result<Removed, DiskError> {
     let folder = parent(top);
     let Some(name) = top.file_name().and_then(c_name) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput)).tried("remove", top);
+        return Err(io::Error::from(io::ErrorKind::InvalidInput)).context("remove", top);
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let base = match open(folder, flags, Mode::empty()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(Removed::default()),
-        Err(e) => return Err(io::Error::from(e)).tried("open", folder),
+        Err(e) => return Err(io::Error::from(e)).context("open", folder),
     };
     let trash = Arc::new(Folder {
         fd: base,

@@ -2,7 +2,7 @@
 
 use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::evidence::Look;
+use crate::jobs::evidence::JudgeContext;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::sentinel::{Heartbeat, Sentinel};
 use crate::jobs::stored::{Stored, read_stored_with_time};
@@ -21,14 +21,14 @@ impl Files {
     /// Reads them. While a supervisor holds the lock, and its sentinel names the command, the others can
     /// tell nothing more and are not looked for.
     pub(super) fn read(
-        look: &Look<'_>,
+        look: &JudgeContext<'_>,
         job: &Job,
         paths: &JobPaths,
         lock: &LockFact,
     ) -> Result<Files, DiskError> {
         let (sentinel, beaten) = read_stored_with_time::<Sentinel>(&paths.sentinel())?;
         // Until the supervisor of this attempt writes its own, the sentinel of the one before is there.
-        let is_of_another_attempt = sentinel.whole().is_some_and(|s| Some(s.claim) != job.course().claim);
+        let is_of_another_attempt = sentinel.whole().is_some_and(|s| Some(s.claim) != job.run_state().claim);
         let beaten = beaten.filter(|_| !is_of_another_attempt);
         let heartbeat = beaten.map(|at| Heartbeat::at(at.into(), look.dir.clock.now()));
         let is_told = *lock == LockFact::Held && sentinel.whole().is_some_and(|s| s.command.is_some());

@@ -4,11 +4,11 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::files::Files;
-use super::{Evidence, Judgement, Look, blank};
+use super::{Evidence, JudgeContext, Judgement, blank};
+use crate::jobs::cgroup_name;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::conditions::{Condition, Seen, cannot_end, conditions, hindered, pending_cancel};
 use crate::jobs::exit_record::ExitRecord;
-use crate::jobs::fence;
 use crate::jobs::process_table::Wanted;
 use crate::jobs::sentinel::{Freshness, Sentinel};
 use crate::jobs::stored::Stored;
@@ -16,10 +16,12 @@ use crate::jobs::traces::real_output;
 use crate::jobs::verdict::{Begun, Facts, Liveness, LockFact, Origin, Verdict, decide, origin_of};
 use crate::queue::Job;
 use crate::state::{JobPaths, StateStamp, human};
-use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, Sighting, presence, sight};
+use crate::system::{
+    Cgroup, Host, Presence, ProcessIdentity, ProcessProbe, Relation, presence, probe_process,
+};
 
 pub(super) struct Inspection<'a> {
-    look: &'a Look<'a>,
+    look: &'a JudgeContext<'a>,
     job: &'a Job,
     paths: JobPaths,
     files: Files,
@@ -27,7 +29,12 @@ pub(super) struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    pub(super) fn new(look: &'a Look<'a>, job: &'a Job, paths: JobPaths, files: Files) -> Inspection<'a> {
+    pub(super) fn new(
+        look: &'a JudgeContext<'a>,
+        job: &'a Job,
+        paths: JobPaths,
+        files: Files,
+    ) -> Inspection<'a> {
         Inspection { look, job, paths, files, evidence: Vec::with_capacity(8) }
     }
 
@@ -75,7 +82,7 @@ impl<'a> Inspection<'a> {
         let by = self.sentinel()?.uid;
         let mut processes = self.sentinel()?.cannot_end.clone();
         if let Verdict::OrphanedProcess { processes: found } = verdict
-            && self.job.course().cancel_requested
+            && self.job.run_state().cancel_requested
         {
             processes.extend(hindered(found, by).into_iter().filter(|p| !self.is_known_to_withstand(p)));
         }
@@ -101,7 +108,8 @@ impl<'a> Inspection<'a> {
 
     /// Whether a file is of the claim that began the attempt: by its number, and by the incarnation that it bears.
     fn is_of_claim(&self, claim: u64, stamp: Option<&StateStamp>) -> bool {
-        self.job.course().claim.is_none_or(|own| own == claim) && self.look.dir.is_of_our_time(claim, stamp)
+        self.job.run_state().claim.is_none_or(|own| own == claim)
+            && self.look.dir.is_of_our_time(claim, stamp)
     }
 
     fn sentinel(&self) -> Option<&Sentinel> {
@@ -121,7 +129,7 @@ impl<'a> Inspection<'a> {
     /// The control group of the attempt, if its command joined one.
     fn group(&self) -> Option<Cgroup> {
         let record = self.command_record()?;
-        fence::recorded(self.look.dir, record.claim, record.cgroup.as_deref())
+        cgroup_name::recorded(self.look.dir, record.claim, record.cgroup.as_deref())
     }
 
     fn command(&self) -> Option<ProcessIdentity> {
@@ -136,7 +144,7 @@ impl<'a> Inspection<'a> {
         // Of another boot by its id alone: a process with that PID and start time says otherwise.
         let is_here =
             matches!(relation, Some(Relation::Here { .. } | Relation::EarlierBoot { is_proven: false }));
-        let sighted = |process: ProcessIdentity| (process, sight(process));
+        let sighted = |process: ProcessIdentity| (process, probe_process(process));
         let supervisor = self.sentinel().map(|s| s.supervisor).filter(|_| is_here).map(sighted);
         let is_settled = exit.as_ref().is_some_and(|exit| exit.tree_empty);
         let is_searched = lock == LockFact::Free && !is_settled;
@@ -250,12 +258,12 @@ impl<'a> Inspection<'a> {
     fn look_for_processes(
         &mut self,
         supervisor: Option<ProcessIdentity>,
-        command: Option<(ProcessIdentity, Sighting)>,
+        command: Option<(ProcessIdentity, ProcessProbe)>,
         facts: &mut Facts,
     ) {
         match command {
-            Some((process, Sighting { presence: Presence::Alive, .. })) => facts.survivors.push(process),
-            Some((process, Sighting { presence: Presence::Hidden, .. })) => {
+            Some((process, ProcessProbe { presence: Presence::Alive, .. })) => facts.survivors.push(process),
+            Some((process, ProcessProbe { presence: Presence::Hidden, .. })) => {
                 facts.doubt = Some(format!("process {} may not be looked at", process.pid));
             }
             _ => {}
@@ -350,7 +358,7 @@ impl<'a> Inspection<'a> {
             mark: &mark,
             output: &output,
             output_pipe: self.sentinel().and_then(|s| s.output_pipe),
-            claim: self.job.course().claim,
+            claim: self.job.run_state().claim,
             is_begun,
             supervisor,
             uid: self.uid(),
@@ -386,7 +394,7 @@ impl<'a> Inspection<'a> {
     }
 }
 
-fn described(sighting: &Sighting) -> &'static str {
+fn described(sighting: &ProcessProbe) -> &'static str {
     match sighting.presence {
         Presence::Alive if sighting.is_stopped => "lives and is stopped",
         Presence::Alive => "lives",

@@ -1,13 +1,13 @@
 //! The state of `sentinel.lock`, in words too.
 
-use super::Look;
+use super::JudgeContext;
 use crate::durable::{is_held, is_not_regular};
 use crate::jobs::verdict::LockFact;
 use crate::state::JobPaths;
 use crate::system::is_network;
 
 /// Looks at a job's lock.
-pub(super) fn state_of_lock(look: &Look<'_>, paths: &JobPaths) -> (LockFact, String) {
+pub(super) fn state_of_lock(look: &JudgeContext<'_>, paths: &JobPaths) -> (LockFact, String) {
     // Before any flock: on some network file systems it blocks for ever.
     if let Some(fact) = on_a_network(&look.dir.paths.as_known(&paths.attempts)) {
         return fact;

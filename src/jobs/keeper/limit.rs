@@ -8,7 +8,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use crate::durable::{DiskError, DiskFile, Tried};
+use crate::durable::{DiskError, DiskFile, IoContext};
 use crate::jobs::output::beginning;
 use crate::state::format_size;
 
@@ -60,7 +60,7 @@ impl OutputLimit {
 /// The first beginning of a line from here on, if there is one near.
 fn line_behind(file: &DiskFile, offset: u64) -> Result<u64, DiskError> {
     let mut bytes = vec![0; LINE_REACH];
-    let got = file.as_file().read_at(&mut bytes, offset).tried("read", file.path())?;
+    let got = file.as_file().read_at(&mut bytes, offset).context("read", file.path())?;
     let line = bytes[..got].iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
     Ok(offset + line as u64)
 }

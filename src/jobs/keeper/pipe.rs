@@ -10,7 +10,7 @@ use std::process::Stdio;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{Mode, OFlags};
 
-use crate::durable::{Disk, DiskError, Tried};
+use crate::durable::{Disk, DiskError, IoContext};
 use crate::state::JobPaths;
 
 /// What a pipe holds, in bytes, where the system allows it: enough that a command which prints as fast as it can
@@ -81,12 +81,12 @@ fn named(disk: &Disk, path: &Path) -> Result<(File, OwnedFd), DiskError> {
     disk.create_fifo(path)?;
     let open = |flags: OFlags| {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).tried("open", path)
+        rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).context("open", path)
     };
     let opened = open(OFlags::RDWR).and_then(|writer| Ok((File::from(open(OFlags::RDONLY)?), writer)));
     disk.remove_file(path)?;
     let (reader, writer) = opened?;
-    rustix::fs::fcntl_setfl(&writer, OFlags::empty()).map_err(io::Error::from).tried("set up", path)?;
+    rustix::fs::fcntl_setfl(&writer, OFlags::empty()).map_err(io::Error::from).context("set up", path)?;
     Ok((reader, writer))
 }
 

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::durable::{Disk, DiskError, DiskFile, Tried, replace_with};
+use crate::durable::{Disk, DiskError, DiskFile, IoContext, replace_with};
 use crate::jobs::output::beginning;
 
 /// Read at a time, in bytes.
@@ -23,7 +23,7 @@ pub(super) fn put_back(disk: &Disk, file: &DiskFile, path: &Path) -> Result<bool
         Ok(named) => Some(named),
         // Not there, or the folder is none any more: making it says so then.
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
-        Err(e) => return Err(e).tried("look at", path),
+        Err(e) => return Err(e).context("look at", path),
     };
     let is_there = named.as_ref().is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino()));
     // Where nothing was printed and nothing has the name, there is nothing to put back.

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 
 use super::put_back::put_back;
 use super::stream::start;
-use crate::durable::{Disk, DiskError, DiskFile, Tried, is_held, try_lock};
+use crate::durable::{Disk, DiskError, DiskFile, IoContext, is_held, try_lock};
 use crate::jobs::traces::is_keeper;
 use crate::queue::JobId;
 use crate::state::JobPaths;
@@ -55,7 +55,7 @@ pub(in crate::jobs) fn reattach(
     if !try_lock(&file)? {
         return Ok(()); // Somebody else was faster.
     }
-    let mut keeper = start(program, job, &pipe, &file).tried("start the keeper of", &output)?;
+    let mut keeper = start(program, job, &pipe, &file).context("start the keeper of", &output)?;
     // It lives as long as the job. Where no thread can be made, it stays a zombie until this process ends.
     let _ = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || keeper.wait());
     Ok(())
@@ -85,7 +85,7 @@ fn take_over(
     kept: &DiskFile,
     output: &Path,
 ) -> Result<bool, DiskError> {
-    let signal = |signal: Signal| signal_process(keeper, signal).tried("signal the keeper of", output);
+    let signal = |signal: Signal| signal_process(keeper, signal).context("signal the keeper of", output);
     let is_at_rest = |is_so: fn(&ProcessStat) -> bool| {
         let begun = Instant::now();
         loop {

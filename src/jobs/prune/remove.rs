@@ -9,7 +9,7 @@ use super::retention::{Retention, ended_at};
 use super::trash::{TrashEmptied, delete_slots, slot_names, slots, slots_without_job};
 use crate::durable::{DiskError, FileLock};
 use crate::in_use::{InUse, JobsAtWork};
-use crate::jobs::evidence::{Look, judge, judge_locked};
+use crate::jobs::evidence::{JudgeContext, judge, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::recover::{RecoverSettings, lock_job};
 use crate::jobs::verdict::{Liveness, Verdict};
@@ -120,7 +120,7 @@ pub fn would_prune_these<'a>(
     settings: &RecoverSettings,
 ) -> PruneReport {
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let in_use = InUse::with_jobs(dir, at_work);
     let mut report = PruneReport::default();
     for job in jobs {
@@ -170,7 +170,7 @@ pub fn prune_some(
     let jobs: Vec<Job> = ids.iter().filter_map(|id| queue.state().get(id)).cloned().collect();
     let host = Host::this();
     let first_table = ProcessTable::new();
-    let first = Look { dir, host: &host, table: &first_table, limits: settings.limits };
+    let first = JudgeContext { dir, host: &host, table: &first_table, limits: settings.limits };
     let in_use = InUse::look(dir, queue.state());
     let mut leaving = Vec::new();
     for job in jobs {
@@ -187,7 +187,7 @@ pub fn prune_some(
     dir.disk.ensure_dir(&dir.paths.trash())?;
     // The second look, with the locks held and a new picture of all processes.
     let table = ProcessTable::new();
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let in_use = InUse::look(dir, queue.state()).looked();
     let (_, result) = queue.transact(&settings.actor, |state| {
         let mut moved = Vec::new();
@@ -235,7 +235,7 @@ fn removal(jobs: &[JobId]) -> Vec<Operation> {
 
 /// What refers to a job is asked last: of one that lives, or that may be resumed, nobody asks it.
 fn check(
-    look: &Look<'_>,
+    look: &JudgeContext<'_>,
     in_use: &InUse,
     job: &Job,
     retention: &Retention,
@@ -247,7 +247,7 @@ fn check(
     needed(job).map_or(Ok(()), |(code, detail)| Err(kept(job, code, detail)))
 }
 
-fn check_gone(look: &Look<'_>, job: &Job) -> Result<(), KeptJob> {
+fn check_gone(look: &JudgeContext<'_>, job: &Job) -> Result<(), KeptJob> {
     of_judgement(job, judge(look, job))
 }
 
@@ -262,7 +262,7 @@ fn check_unused(in_use: &InUse, new: Option<&JobsAtWork>, dir: &StateDir, job: &
 }
 
 /// Takes the lock of a job of which nothing lives; none for one that no attempt was ever begun of.
-fn lock_attempts(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
+fn lock_attempts(look: &JudgeContext<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob> {
     let has_attempts = look.dir.paths.job(&job.id.to_string()).is_ok_and(|paths| paths.attempts.exists());
     if !has_attempts {
         return Ok(None);
@@ -271,7 +271,7 @@ fn lock_attempts(look: &Look<'_>, job: &Job) -> Result<Option<FileLock>, KeptJob
     locked.map(Some).map_err(|e| kept(job, "job-still-alive", e.to_string()))
 }
 
-fn recheck(look: &Look<'_>, job: &Job, is_locked: bool) -> Result<(), KeptJob> {
+fn recheck(look: &JudgeContext<'_>, job: &Job, is_locked: bool) -> Result<(), KeptJob> {
     let judgement = if is_locked { judge_locked(look, job) } else { judge(look, job) };
     of_judgement(job, judgement)
 }

@@ -45,8 +45,8 @@ impl Retention {
 }
 
 pub(super) fn ended_at(job: &Job) -> Timestamp {
-    let course = job.course();
-    course.finished_at.or_else(|| Some(course.history.last()?.at)).unwrap_or(job.submitted_at)
+    let run = job.run_state();
+    run.finished_at.or_else(|| Some(run.history.last()?.at)).unwrap_or(job.submitted_at)
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
         for (n, days) in ended_days_ago.iter().enumerate() {
             let mut job = samples::queued(&format!("j{n}"), &JobSpec::default());
             job.status = JobStatus::Succeeded;
-            job.course_mut().finished_at = Some(now.plus_millis(-days * DAY_MS));
+            job.run_state_mut().finished_at = Some(now.plus_millis(-days * DAY_MS));
             state.load(job.to_document());
         }
         state.load(samples::queued("waits", &JobSpec::default()).to_document());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveSource, KeepRequest, KeepRules, keep};
 use crate::durable::tree::{remove_tree, rename_to_delete};
-use crate::durable::{DiskError, Tried, read_regular};
+use crate::durable::{DiskError, IoContext, read_regular};
 use crate::in_use::TrashInUse;
 use crate::queue::{Job, QueueState};
 use crate::state::StateDir;
@@ -35,7 +35,7 @@ pub fn slots(dir: &StateDir) -> Result<Vec<PathBuf>, DiskError> {
     let folder = dir.paths.trash();
     let mut slots: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.tried("list", &folder)?.flatten().map(|e| e.path()).collect(),
+        entries => entries.context("list", &folder)?.flatten().map(|e| e.path()).collect(),
     };
     slots.sort();
     Ok(slots)

@@ -6,9 +6,9 @@
 //! finds it; then the end is recorded. Killed in between, the next recovery records it.
 
 use super::policy::after_crash;
-use super::settle::{RecoverError, RecoverSettings, Settlement, crashed, lock_job, settlement_of};
+use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, crashed, lock_job, reconciliation_of};
 use crate::durable::{DiskError, LockError};
-use crate::jobs::evidence::{Look, judge, judge_locked};
+use crate::jobs::evidence::{JudgeContext, judge, judge_locked};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::stored::DOCUMENT_VERSION;
@@ -46,14 +46,14 @@ pub fn assume_dead(
     id: &JobId,
     settings: &RecoverSettings,
     dry_run: bool,
-) -> Result<Result<Settlement, AssumeRefused>, RecoverError> {
+) -> Result<Result<Reconciliation, AssumeRefused>, RecoverError> {
     queue.refresh()?;
     let Some(job) = queue.state().get(id).cloned() else { return Ok(Err(AssumeRefused::NoSuchJob)) };
     if job.status != JobStatus::Running {
         return Ok(Err(AssumeRefused::NotRunning { status: job.status }));
     }
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let alive = |verdict: &Verdict| Ok(Err(AssumeRefused::Alive { why: verdict.as_str().replace('_', " ") }));
     let mut judgement = judge(&look, &job);
     if judgement.liveness() == Liveness::Alive {
@@ -68,19 +68,19 @@ pub fn assume_dead(
             Err(LockError::Disk(e)) => return Err(e.into()),
         }
         let table = ProcessTable::new();
-        judgement = judge_locked(&Look { table: &table, ..look }, &job);
+        judgement = judge_locked(&JudgeContext { table: &table, ..look }, &job);
         if judgement.liveness() == Liveness::Alive {
             return alive(&judgement.verdict);
         }
     }
     let now = dir.clock.now();
-    let (settlement, operation) = match &judgement.verdict {
+    let (reconciliation, operation) = match &judgement.verdict {
         Verdict::Unknown { why } => {
             let reason = format!("declared dead by an operator; {why}");
             let then = after_crash(&job, now, settings.requeue);
-            crashed(&job, job.course().claim.unwrap_or(0), &reason, then)
+            crashed(&job, job.run_state().claim.unwrap_or(0), &reason, then)
         }
-        _ => settlement_of(dir, &job, &judgement, now, settings),
+        _ => reconciliation_of(dir, &job, &judgement, now, settings),
     };
     if !dry_run {
         if let (Verdict::Unknown { .. }, Some(Operation::End(end))) = (&judgement.verdict, &operation) {
@@ -88,13 +88,13 @@ pub fn assume_dead(
         }
         queue.transact(&settings.actor, |state| {
             let is_unchanged = state.get(id).is_some_and(|now| {
-                now.status == JobStatus::Running && now.course().claim == job.course().claim
+                now.status == JobStatus::Running && now.run_state().claim == job.run_state().claim
             });
             let operations: Vec<Operation> = operation.filter(|_| is_unchanged).into_iter().collect();
             (operations, ())
         })?;
     }
-    Ok(Ok(settlement))
+    Ok(Ok(reconciliation))
 }
 
 fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError> {
@@ -111,7 +111,7 @@ fn write_decision(dir: &StateDir, job: &Job, end: &End) -> Result<(), DiskError>
         reason: end.reason.clone(),
         ended_by: None,
         by_itself: false,
-        started_at: job.course().started_at.unwrap_or(now),
+        started_at: job.run_state().started_at.unwrap_or(now),
         finished_at: now,
         tree_empty: true,
         leftovers_ended: 0,

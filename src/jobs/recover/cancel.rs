@@ -3,13 +3,13 @@
 use rustix::process::Signal;
 
 use super::orphan::{OrphanEnd, end_orphan};
-use super::settle::{RecoverError, RecoverSettings, Settlement, settle};
-use crate::jobs::evidence::{Judgement, Look, judge};
+use super::reconcile::{Reconciliation, RecoverError, RecoverSettings, reconcile};
+use crate::jobs::evidence::{JudgeContext, Judgement, judge};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::Verdict;
 use crate::queue::{Job, JobId, JobStatus, Operation, Queue};
 use crate::state::StateDir;
-use crate::system::{Host, side_by_side, signal_process};
+use crate::system::{Host, parallel_map, signal_process};
 
 /// What came of a cancellation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn end_running(
 ) -> Result<CancelOutcome, RecoverError> {
     let recorded = |why: &str| Ok(CancelOutcome::Recorded { why: why.to_owned() });
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let judgement = judge(&look, job);
     match &judgement.verdict {
         Verdict::Supervised | Verdict::Stalled => tell_supervisor(&judgement),
@@ -109,10 +109,11 @@ fn end_running(
             recorded("not all of its processes could be ended")
         }
         _ => {
-            let settled = settle(dir, queue, std::slice::from_ref(&job.id), settings, &mut |_, _| true)?;
-            match settled.first().map(|s| &s.settlement) {
-                Some(Settlement::Reattached) => recorded("it is being started"),
-                Some(Settlement::Unknown { why }) => recorded(why),
+            let reconciled =
+                reconcile(dir, queue, std::slice::from_ref(&job.id), settings, &mut |_, _| true)?;
+            match reconciled.first().map(|s| &s.reconciliation) {
+                Some(Reconciliation::Reattached) => recorded("it is being started"),
+                Some(Reconciliation::Unknown { why }) => recorded(why),
                 _ => Ok(CancelOutcome::WasOver),
             }
         }
@@ -121,7 +122,7 @@ fn end_running(
 
 /// Reminds a running job's supervisor that its end is wanted; true when nobody supervises it, and the caller is
 /// to end it.
-pub fn remind(look: &Look<'_>, job: &Job) -> bool {
+pub fn remind(look: &JudgeContext<'_>, job: &Job) -> bool {
     let judgement = judge(look, job);
     match &judgement.verdict {
         Verdict::Adopted { .. } | Verdict::OrphanedProcess { .. } => return true,
@@ -138,9 +139,9 @@ pub(super) fn carry_out(dir: &StateDir, jobs: &[Job], settings: &RecoverSettings
         return;
     }
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let alone: Vec<&Job> = jobs.iter().filter(|job| remind(&look, job)).collect();
-    side_by_side(alone, |job| {
+    parallel_map(alone, |job| {
         // What could not be ended, or recorded, stays owed.
         if let Ok(mut queue) = Queue::open(dir) {
             let _ = end_orphan(dir, &mut queue, job, OrphanEnd::Cancelled, settings);

@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::remains::jobs_with_files;
-use super::settle::lock_job;
+use super::reconcile::lock_job;
+use super::reconstruct::jobs_with_files;
 use crate::durable::DiskError;
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;

@@ -2,9 +2,9 @@
 //!
 //! Without this, a damaged `claim` record would let a job that runs, or has run, start again.
 
-use super::remains::jobs_with_files;
-use super::settle::{RecoverError, RecoverSettings, lock_job, settlement_of};
-use crate::jobs::evidence::{Judgement, Look, judge, judge_locked};
+use super::reconcile::{RecoverError, RecoverSettings, lock_job, reconciliation_of};
+use super::reconstruct::jobs_with_files;
+use crate::jobs::evidence::{JudgeContext, Judgement, judge, judge_locked};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::Sentinel;
@@ -57,10 +57,10 @@ fn find(
     claim: u64,
 ) -> Result<bool, RecoverError> {
     let mut claimed = job.clone();
-    claimed.course_mut().claim = Some(claim);
+    claimed.run_state_mut().claim = Some(claim);
     let host = Host::this();
-    let look = |table: &ProcessTable, judge: fn(&Look<'_>, &Job) -> Judgement| {
-        judge(&Look { dir, host: &host, table, limits: settings.limits }, &claimed)
+    let look = |table: &ProcessTable, judge: fn(&JudgeContext<'_>, &Job) -> Judgement| {
+        judge(&JudgeContext { dir, host: &host, table, limits: settings.limits }, &claimed)
     };
     let mut judgement = look(&ProcessTable::new(), judge);
     let lock = match judgement.liveness() {
@@ -73,7 +73,7 @@ fn find(
     if lock.is_some() {
         judgement = look(&ProcessTable::new(), judge_locked);
     }
-    let operation = settlement_of(dir, &claimed, &judgement, dir.clock.now(), settings).1;
+    let operation = reconciliation_of(dir, &claimed, &judgement, dir.clock.now(), settings).1;
     let is_waiting =
         |now: Option<&Job>| now.is_some_and(|n| n.status == JobStatus::Queued && n.attempt == job.attempt);
     let (_, is_recorded) = queue.transact(&settings.actor, |state| {

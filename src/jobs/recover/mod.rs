@@ -11,10 +11,10 @@ mod lost;
 mod orphan;
 mod policy;
 mod reattach;
-mod remains;
+mod reconcile;
+mod reconciled_job;
+mod reconstruct;
 mod resume;
-mod settle;
-mod settled_job;
 
 pub use assume::{AssumeRefused, assume_dead};
 pub use cancel::{CancelOutcome, Cancellation, cancel, remind};
@@ -23,10 +23,12 @@ pub use orphan::{OrphanEnd, end_orphan};
 pub use policy::{RequeuePauses, after_crash};
 pub(crate) use policy::{after_failed_start, given_back_for_host};
 pub use reattach::{Reattachment, reattach};
-pub(crate) use remains::jobs_with_files;
-pub use remains::{Remains, remains};
+pub(crate) use reconcile::lock_job;
+pub(super) use reconcile::put_away_what_is_no_lock;
+pub use reconcile::{
+    Blame, OnOrphan, Reconciled, Reconciliation, RecoverError, RecoverSettings, reconcile, would_reconcile,
+};
+pub use reconciled_job::ReconciledJob;
+pub(crate) use reconstruct::jobs_with_files;
+pub use reconstruct::{ReconstructedJob, reconstruct};
 pub use resume::{ResumeRefused, ResumeReport, Resumed, resume, would_resume};
-pub(crate) use settle::lock_job;
-pub(super) use settle::put_away_what_is_no_lock;
-pub use settle::{Blame, OnOrphan, RecoverError, RecoverSettings, Settled, Settlement, settle, would_settle};
-pub use settled_job::SettledJob;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::policy::{RequeuePauses, after_crash};
-use super::settle::{RecoverError, RecoverSettings, lock_job};
-use crate::jobs::evidence::{Judgement, Look, judge_locked};
-use crate::jobs::fence;
+use super::reconcile::{RecoverError, RecoverSettings, lock_job};
+use crate::jobs::cgroup_name;
+use crate::jobs::evidence::{JudgeContext, Judgement, judge_locked};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::verdict::{Liveness, Verdict};
 use crate::queue::{End, Job, Operation, Outcome, Queue};
@@ -45,7 +45,7 @@ pub fn end_orphan(
     let host = Host::this();
     for _ in 0..ROUNDS {
         let table = ProcessTable::new();
-        let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+        let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
         let judgement = judge_locked(&look, job);
         let processes = match &judgement.verdict {
             Verdict::OrphanedProcess { processes } => processes.clone(),
@@ -77,7 +77,7 @@ fn only_hindered_are_left(processes: &[ProcessIdentity]) -> bool {
 
 fn group_of(dir: &StateDir, judgement: &Judgement) -> Option<Cgroup> {
     let sentinel = judgement.sentinel.whole()?;
-    fence::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
+    cgroup_name::recorded(dir, sentinel.claim, sentinel.cgroup.as_deref())
 }
 
 /// SIGTERM to all, and SIGKILL to those that are left after the grace, and to the whole group. Those of a group that
@@ -116,13 +116,13 @@ fn record_end(
     why: OrphanEnd,
     settings: &RecoverSettings,
 ) -> Result<(), RecoverError> {
-    let claim = job.course().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or(0);
     let end = match verdict {
         Verdict::Ended(exit) => End { claim, attempt: job.attempt, ..exit.to_end() },
         _ => end_of(dir, job, claim, why, settings.requeue),
     };
     queue.transact(&settings.actor, |state| {
-        let is_unchanged = state.get(&job.id).is_some_and(|now| now.course().claim == Some(claim));
+        let is_unchanged = state.get(&job.id).is_some_and(|now| now.run_state().claim == Some(claim));
         (is_unchanged.then_some(Operation::End(end)).into_iter().collect(), ())
     })?;
     Ok(())

@@ -76,8 +76,8 @@ pub(super) fn start_pause_ms(failed: u32) -> i64 {
 /// What is recorded about a claim whose supervisor could not come up: it is given back, to be tried again
 /// later; after `most` times in a row the job is crashed, and waits for an operator.
 pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32) -> Operation {
-    let claim = job.course().claim.unwrap_or(0);
-    let failed = job.course().failed_starts + 1;
+    let claim = job.run_state().claim.unwrap_or(0);
+    let failed = job.run_state().failed_starts + 1;
     if failed < most {
         let pause = start_pause_ms(failed);
         let not_before = (pause > 0).then(|| now.plus_millis(pause));
@@ -104,7 +104,7 @@ pub(crate) fn after_failed_start(job: &Job, why: &str, now: Timestamp, most: u32
 /// What is recorded about a claim that the host was too weak to start: it is given back, and counts against
 /// nobody. When it is tried again is the scheduler's decision.
 pub(crate) fn given_back_for_host(job: &Job, why: &str) -> Operation {
-    let claim = job.course().claim.unwrap_or(0);
+    let claim = job.run_state().claim.unwrap_or(0);
     let reason = why.to_owned();
     Operation::Unclaim { job: job.id.clone(), claim, reason, not_before: None, failed_start: false }
 }
@@ -170,11 +170,11 @@ mod tests {
         let at = Timestamp::from_millis(5);
         let tried = |job: &Job| after_failed_start(job, "why", at, 3);
         assert!(matches!(tried(&job), Operation::Unclaim { not_before: None, failed_start: true, .. }));
-        job.course_mut().failed_starts = 1;
+        job.run_state_mut().failed_starts = 1;
         assert!(
             matches!(tried(&job), Operation::Unclaim { not_before: Some(t), .. } if t == at.plus_millis(1_000))
         );
-        job.course_mut().failed_starts = 2;
+        job.run_state_mut().failed_starts = 2;
         let Operation::End(end) = tried(&job) else { panic!("it goes on for ever") };
         assert_eq!((end.outcome, end.claim), (Outcome::NotStarted, 7));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cancel::carry_out;
 use super::lost::find_lost_claims;
-use super::settle::{RecoverError, RecoverSettings, Settled, Settlement, settle};
+use super::reconcile::{Reconciled, Reconciliation, RecoverError, RecoverSettings, reconcile};
 use crate::queue::{Job, JobId, Queue};
 use crate::state::StateDir;
 
@@ -35,7 +35,7 @@ pub struct Reattachment {
     pub duration_ms: u64,
     /// Job by job.
     #[serde(skip)]
-    pub jobs: Vec<Settled>,
+    pub jobs: Vec<Reconciled>,
 }
 
 /// Judges every running job and records what became of it. `progress` is told how many of how many were
@@ -53,7 +53,7 @@ pub fn reattach(
     let (first, mut goes_on) = (running.len() as u64, progress(0, running.len() as u64));
     let mut jobs = Vec::new();
     if goes_on {
-        jobs = settle(dir, queue, &running, settings, &mut |done, total| {
+        jobs = reconcile(dir, queue, &running, settings, &mut |done, total| {
             goes_on = progress(done, total);
             goes_on
         })?;
@@ -62,15 +62,15 @@ pub fn reattach(
     let found = if goes_on { find_lost_claims(dir, queue, settings)? } else { Vec::new() };
     if !found.is_empty() {
         let total = first + found.len() as u64;
-        jobs.extend(settle(dir, queue, &found, settings, &mut |done, _| progress(first + done, total))?);
+        jobs.extend(reconcile(dir, queue, &found, settings, &mut |done, _| progress(first + done, total))?);
     }
-    let is_owed = |s: &&Settled| matches!(s.settlement, Settlement::Reattached);
+    let is_owed = |s: &&Reconciled| matches!(s.reconciliation, Reconciliation::Reattached);
     let attached = jobs.iter().filter(is_owed).filter_map(|s| queue.state().get(&s.job_id));
-    let owed: Vec<Job> = attached.filter(|job| job.course().cancel_requested).cloned().collect();
+    let owed: Vec<Job> = attached.filter(|job| job.run_state().cancel_requested).cloned().collect();
     carry_out(dir, &owed, settings);
     let mut summary = Reattachment { claims_found: found.len() as u64, ..Reattachment::default() };
     for job in &jobs {
-        *summary.count_of(&job.settlement) += 1;
+        *summary.count_of(&job.reconciliation) += 1;
     }
     // Overtaken: another process saw to it, and counts it.
     summary.found = summary.reattached
@@ -85,15 +85,15 @@ pub fn reattach(
 }
 
 impl Reattachment {
-    fn count_of(&mut self, settlement: &Settlement) -> &mut u64 {
-        match settlement {
-            Settlement::Reattached => &mut self.reattached,
-            Settlement::FinishedWhileAway { .. } => &mut self.finished_while_away,
-            Settlement::Crashed { .. } => &mut self.crashed,
-            Settlement::GivenBack => &mut self.given_back,
-            Settlement::NotStarted => &mut self.not_started,
-            Settlement::Unknown { .. } => &mut self.unknown,
-            Settlement::Overtaken => &mut self.found,
+    fn count_of(&mut self, reconciliation: &Reconciliation) -> &mut u64 {
+        match reconciliation {
+            Reconciliation::Reattached => &mut self.reattached,
+            Reconciliation::FinishedWhileAway { .. } => &mut self.finished_while_away,
+            Reconciliation::Crashed { .. } => &mut self.crashed,
+            Reconciliation::GivenBack => &mut self.given_back,
+            Reconciliation::NotStarted => &mut self.not_started,
+            Reconciliation::Unknown { .. } => &mut self.unknown,
+            Reconciliation::Overtaken => &mut self.found,
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::settle::{RecoverError, RecoverSettings};
-use crate::jobs::evidence::{Judgement, Look, judge};
+use super::reconcile::{RecoverError, RecoverSettings};
+use crate::jobs::evidence::{JudgeContext, Judgement, judge};
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::prune::is_in_trash;
 use crate::jobs::verdict::{Liveness, Verdict};
@@ -119,14 +119,14 @@ fn survivors(
     settings: &RecoverSettings,
 ) -> HashMap<JobId, ResumeRefused> {
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let over = ids.iter().filter_map(|id| queue.state().get(id)).filter(|job| job.status.is_resumable());
     let judged = over.map(|job| (job.id.clone(), judge_when_left(&look, job)));
     judged.filter_map(|(id, judgement)| Some((id, refusal_of(&judgement)?))).collect()
 }
 
 /// Waits for a supervisor that has recorded the end and is about to leave.
-fn judge_when_left(look: &Look<'_>, job: &Job) -> Judgement {
+fn judge_when_left(look: &JudgeContext<'_>, job: &Job) -> Judgement {
     let begun = Instant::now();
     loop {
         let judgement = judge(look, job);

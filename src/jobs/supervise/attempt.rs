@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
-use super::claim::{Decisions, Standing};
+use super::claim::{ClaimStatus, Decisions};
 use super::finish::{record_end, with_causes};
+use super::heartbeat_writer::HeartbeatWriter;
 use super::peak::Peak;
-use super::pulse::Pulse;
 use super::repository::HeldRepository;
 use super::run::give_back;
-use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings};
+use super::settings::{SuperviseError, SuperviseSettings, Supervised, SupervisorHooks};
 use super::signals::Signals;
 use super::stage::Plan;
 use super::start_report::{ReportReader, StartFailure};
 use super::trampoline::{NotStarted, tell};
 use super::tree::{Step, Tree};
 use super::watch::{Cause, CommandEnd, Watch, wait_for};
-use crate::durable::{FileLock, Home, Tried, is_weakness, try_lock};
+use crate::durable::{FileLock, Home, IoContext, is_weakness, try_lock};
 use crate::jobs::command_record::CommandRecord;
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::{OutputPipe, OutputStream};
@@ -41,7 +41,7 @@ const PUT_BACK_TRIES: u32 = 30;
 pub(super) struct Attempt<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) settings: &'a SuperviseSettings,
-    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) surroundings: &'a SupervisorHooks<'a>,
     pub(super) paths: &'a JobPaths,
     pub(super) job: &'a Job,
     pub(super) plan: Plan,
@@ -59,8 +59,9 @@ impl Attempt<'_> {
     ) -> Result<Supervised, SuperviseError> {
         let pipe = OutputPipe::new(&self.dir.disk, self.paths);
         let sentinel = self.sentinel(repository.as_deref(), pipe.as_ref().ok().map(OutputPipe::id));
-        let mut pulse = Pulse::new(self.dir, self.paths, sentinel, lock, self.settings.heartbeat);
-        if let Err(e) = pulse.begin() {
+        let mut heartbeat =
+            HeartbeatWriter::new(self.dir, self.paths, sentinel, lock, self.settings.heartbeat);
+        if let Err(e) = heartbeat.begin() {
             self.return_repository(repository);
             self.withdraw()?;
             return Err(e.into());
@@ -68,15 +69,15 @@ impl Attempt<'_> {
         // A cancel is recorded first, and then the sentinel is looked for: one of us sees the other.
         let looked = decisions.look();
         let asked = self.signals.asked();
-        if looked.is_err() || asked.is_some() || *decisions.standing() != Standing::Current {
+        if looked.is_err() || asked.is_some() || *decisions.standing() != ClaimStatus::Current {
             self.return_repository(repository);
             // Nothing was begun, and nothing is to look as if it had been.
             self.dir.disk.remove_file(&self.paths.sentinel())?;
             self.remove_group();
             looked?;
             return match (decisions.standing(), asked) {
-                (Standing::Lost(why), _) => Ok(Supervised::ClaimLost { why: why.clone() }),
-                (Standing::Current, Some(asked)) => {
+                (ClaimStatus::Lost(why), _) => Ok(Supervised::ClaimLost { why: why.clone() }),
+                (ClaimStatus::Current, Some(asked)) => {
                     let by = asked.ended_by(self.dir.clock.now()).by;
                     give_back(self.dir, self.settings, &format!("interrupted before it started: {by}"), None)
                 }
@@ -84,20 +85,21 @@ impl Attempt<'_> {
             };
         }
         let tree = Tree::new(Kinship::new(self.dir, &self.job.id), self.group.as_ref());
-        let (end, peak) = match self.run_command(&mut pulse, pipe, repository.as_deref(), decisions, &tree) {
-            Ok(ended) => ended,
-            Err(StartFailure { why, of_host }) => {
-                self.return_repository(repository);
-                self.withdraw()?;
-                return Ok(Supervised::NotStarted { why, of_host });
-            }
-        };
-        let leftovers = self.end_leftovers(&mut pulse, &tree, &end, &peak);
-        self.finish_output(&mut pulse);
+        let (end, peak) =
+            match self.run_command(&mut heartbeat, pipe, repository.as_deref(), decisions, &tree) {
+                Ok(ended) => ended,
+                Err(StartFailure { why, of_host }) => {
+                    self.return_repository(repository);
+                    self.withdraw()?;
+                    return Ok(Supervised::NotStarted { why, of_host });
+                }
+            };
+        let leftovers = self.end_leftovers(&mut heartbeat, &tree, &end, &peak);
+        self.finish_output(&mut heartbeat);
         self.remove_group();
-        let exit = self.exit_record(&pulse, &end, &peak, leftovers, true);
+        let exit = self.exit_record(&heartbeat, &end, &peak, leftovers, true);
         let end = self.end_of(&exit);
-        record_end(self.dir, self.paths, &exit, &end, &mut pulse, self.signals, self.surroundings)?;
+        record_end(self.dir, self.paths, &exit, &end, &mut heartbeat, self.signals, self.surroundings)?;
         self.return_repository(repository);
         let dir = self.dir.followed().unwrap_or_else(|| self.dir.clone());
         if let Err(e) = record::advance(&dir, &self.job.id, self.settings.claim) {
@@ -141,13 +143,13 @@ impl Attempt<'_> {
     /// A command that cannot be started by its own fault has ended with 126 or 127, as with a shell.
     fn run_command(
         &self,
-        pulse: &mut Pulse<'_>,
+        heartbeat: &mut HeartbeatWriter<'_>,
         pipe: io::Result<OutputPipe>,
         repository: Option<&dyn HeldRepository>,
         decisions: &mut Decisions<'_>,
         tree: &Tree<'_>,
     ) -> Result<(CommandEnd, Peak), StartFailure> {
-        let (child, report) = match self.start(pulse, pipe, repository) {
+        let (child, report) = match self.start(heartbeat, pipe, repository) {
             Ok(started) => started,
             Err(why) => {
                 if let Some(failure) = why.failure() {
@@ -158,7 +160,7 @@ impl Attempt<'_> {
             }
         };
         let identity = start_time(child).map(|start_time| ProcessIdentity { pid: child, start_time });
-        if let Err(e) = pulse.command_started(identity) {
+        if let Err(e) = heartbeat.command_started(identity) {
             (self.surroundings.notice)(&format!(
                 "the sentinel does not name the command: {}",
                 with_causes(&e)
@@ -175,7 +177,7 @@ impl Attempt<'_> {
             command,
             signals,
             decisions,
-            pulse,
+            heartbeat,
             surroundings,
             clock,
             time_limit,
@@ -189,7 +191,7 @@ impl Attempt<'_> {
 
     fn start(
         &self,
-        pulse: &mut Pulse<'_>,
+        heartbeat: &mut HeartbeatWriter<'_>,
         pipe: io::Result<OutputPipe>,
         repository: Option<&dyn HeldRepository>,
     ) -> Result<(u32, ReportReader), NotStarted> {
@@ -198,7 +200,7 @@ impl Attempt<'_> {
             let program = format!("the command in {}", folder.display());
             return Err(NotStarted::Exec { program, source });
         }
-        let pipe = pipe.tried("make a pipe for", &self.paths.output())?;
+        let pipe = pipe.context("make a pipe for", &self.paths.output())?;
         let (mut process, report) =
             self.plan.process(self.dir, self.paths, self.job, self.settings, &pipe)?;
         if let (Some(held), Some(name)) = (repository, &self.job.repository) {
@@ -210,7 +212,7 @@ impl Attempt<'_> {
             Ok(child) => {
                 let SuperviseSettings { output_limit, keeper, .. } = self.settings;
                 let (pipe, job) = (pipe.into_reader(), self.job.id.clone());
-                pulse.keep_output(OutputStream::new(pipe, output, *output_limit, keeper.clone(), job));
+                heartbeat.keep_output(OutputStream::new(pipe, output, *output_limit, keeper.clone(), job));
                 Ok((child.id(), report))
             }
             Err(e) if is_of_arguments(&e) => {
@@ -225,51 +227,63 @@ impl Attempt<'_> {
 
     /// Ends what the command has left behind. The attempt is not over before all of it has gone; until then its
     /// exit status is kept for the process that takes over after a supervisor that is killed.
-    fn end_leftovers(&self, pulse: &mut Pulse<'_>, tree: &Tree<'_>, end: &CommandEnd, peak: &Peak) -> u32 {
+    fn end_leftovers(
+        &self,
+        heartbeat: &mut HeartbeatWriter<'_>,
+        tree: &Tree<'_>,
+        end: &CommandEnd,
+        peak: &Peak,
+    ) -> u32 {
         let (signals, notice) = (self.signals, self.surroundings.notice);
         tree.end(self.settings.kill_grace, |step| match step {
-            Step::Wait(longest) => wait_for(signals, &[], pulse, notice, longest),
-            Step::Withstand(processes) => self.withstand(pulse, processes, end, peak),
+            Step::Wait(longest) => wait_for(signals, &[], heartbeat, notice, longest),
+            Step::Withstand(processes) => self.withstand(heartbeat, processes, end, peak),
         })
     }
 
-    fn withstand(&self, pulse: &mut Pulse<'_>, processes: &[ProcessIdentity], end: &CommandEnd, peak: &Peak) {
+    fn withstand(
+        &self,
+        heartbeat: &mut HeartbeatWriter<'_>,
+        processes: &[ProcessIdentity],
+        end: &CommandEnd,
+        peak: &Peak,
+    ) {
         if !self.dir.is_still_itself() {
             return;
         }
-        let exit = self.exit_record(pulse, end, peak, 0, false);
+        let exit = self.exit_record(heartbeat, end, peak, 0, false);
         let told =
-            pulse.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
+            heartbeat.withstanding(processes).and_then(|()| exit.write(&self.dir.disk, &self.paths.exit()));
         if let Err(e) = told {
             (self.surroundings.notice)(&format!("what cannot be ended is not recorded: {e}: {}", e.source));
         }
     }
 
     /// Nobody prints any more: what is left in the pipe is moved, however long the disk refuses it.
-    fn finish_output(&self, pulse: &mut Pulse<'_>) {
+    fn finish_output(&self, heartbeat: &mut HeartbeatWriter<'_>) {
         let notice = self.surroundings.notice;
-        while let Err(e) = pulse.finish_output() {
+        while let Err(e) = heartbeat.finish_output() {
             notice(&format!("the output cannot be written yet: {e}: {}", e.source));
-            wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
+            wait_for(self.signals, &[], heartbeat, notice, Duration::from_secs(1));
         }
         for _ in 0..PUT_BACK_TRIES {
-            match self.put_back_output(pulse) {
+            match self.put_back_output(heartbeat) {
                 Ok(()) => return,
                 Err(why) => notice(&format!("the output that the job removed cannot be put back: {why}")),
             }
-            wait_for(self.signals, &[], pulse, notice, Duration::from_secs(1));
+            wait_for(self.signals, &[], heartbeat, notice, Duration::from_secs(1));
         }
     }
 
     /// The directory may have been moved, and another one may have its path.
-    fn put_back_output(&self, pulse: &Pulse<'_>) -> Result<(), String> {
+    fn put_back_output(&self, heartbeat: &HeartbeatWriter<'_>) -> Result<(), String> {
         let followed = self.dir.followed();
         let dir = followed.as_ref().unwrap_or(self.dir);
         if !is_of_this_attempt(dir) {
             return Ok(());
         }
         let paths = dir.paths.job(&self.job.id.to_string()).map_err(|e| e.to_string())?;
-        let done = pulse.put_back_output(&dir.disk, &paths.output());
+        let done = heartbeat.put_back_output(&dir.disk, &paths.output());
         done.map(drop).map_err(|e| format!("{e}: {}", e.source))
     }
 
@@ -281,7 +295,7 @@ impl Attempt<'_> {
 
     fn exit_record(
         &self,
-        pulse: &Pulse<'_>,
+        heartbeat: &HeartbeatWriter<'_>,
         end: &CommandEnd,
         peak: &Peak,
         leftovers_ended: u32,
@@ -310,7 +324,7 @@ impl Attempt<'_> {
                 Cause::Itself | Cause::TimeLimit => None,
             },
             by_itself,
-            started_at: command.and_then(|c| c.started_at).unwrap_or(pulse.sentinel().started_at),
+            started_at: command.and_then(|c| c.started_at).unwrap_or(heartbeat.sentinel().started_at),
             finished_at: self.dir.clock.now(),
             tree_empty,
             leftovers_ended,

@@ -21,7 +21,7 @@ const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// How a claim stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ClaimStatus {
     /// It is the present one.
     Current,
     /// It is the present one, and somebody wants the job's end.
@@ -31,36 +31,36 @@ pub(super) enum Standing {
 }
 
 /// The standing that a claim has after these records, which come after those that led to `standing`.
-fn after(standing: Standing, records: &[(u64, Record)], claim: u64) -> Standing {
+fn after(standing: ClaimStatus, records: &[(u64, Record)], claim: u64) -> ClaimStatus {
     records.iter().fold(standing, |standing, (seq, record)| match (&standing, &record.operation) {
-        (Standing::Lost(_), _) => standing,
-        (Standing::Current, Operation::Cancel { .. }) => {
+        (ClaimStatus::Lost(_), _) => standing,
+        (ClaimStatus::Current, Operation::Cancel { .. }) => {
             let by = record.actor.by.clone();
-            Standing::Cancelled(EndedBy { at: record.at, by, signal: None, pid: None, uid: None })
+            ClaimStatus::Cancelled(EndedBy { at: record.at, by, signal: None, pid: None, uid: None })
         }
         (_, Operation::Unclaim { claim: other, .. }) if *other == claim => {
-            Standing::Lost(format!("it was given back (record {seq})"))
+            ClaimStatus::Lost(format!("it was given back (record {seq})"))
         }
         (_, Operation::End(end)) if end.claim == claim => {
-            Standing::Lost(format!("its attempt has ended (record {seq})"))
+            ClaimStatus::Lost(format!("its attempt has ended (record {seq})"))
         }
         _ => standing,
     })
 }
 
-fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<Standing, SuperviseError> {
+fn standing_in_queue(dir: &StateDir, job: &JobId, claim: u64) -> Result<ClaimStatus, SuperviseError> {
     let queue = Queue::open(dir)?;
     Ok(match queue.state().get(job) {
-        None => Standing::Lost("there is no such job".to_owned()),
-        Some(job) if job.status != JobStatus::Running || job.course().claim != Some(claim) => {
-            Standing::Lost(format!("the job is {} by claim {:?}", job.status, job.course().claim))
+        None => ClaimStatus::Lost("there is no such job".to_owned()),
+        Some(job) if job.status != JobStatus::Running || job.run_state().claim != Some(claim) => {
+            ClaimStatus::Lost(format!("the job is {} by claim {:?}", job.status, job.run_state().claim))
         }
-        Some(job) if job.course().cancel_requested => {
+        Some(job) if job.run_state().cancel_requested => {
             let nobody =
                 EndedBy { at: dir.clock.now(), by: String::new(), signal: None, pid: None, uid: None };
-            Standing::Cancelled(job.course().cancel.clone().unwrap_or(nobody))
+            ClaimStatus::Cancelled(job.run_state().cancel.clone().unwrap_or(nobody))
         }
-        Some(_) => Standing::Current,
+        Some(_) => ClaimStatus::Current,
     })
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Decisions<'a> {
     dir: &'a StateDir,
     job: &'a JobId,
     claim: u64,
-    standing: Standing,
+    standing: ClaimStatus,
     reached: Position,
     watch: Option<OwnedFd>,
     is_changed: bool,
@@ -95,7 +95,7 @@ impl<'a> Decisions<'a> {
         let from = Position { last_seq: claim.saturating_sub(1), ..Position::default() };
         let behind = records_behind(dir, from, job)?;
         let standing = match behind.records.split_first() {
-            Some((first, later)) if begins(first, claim) => after(Standing::Current, later, claim),
+            Some((first, later)) if begins(first, claim) => after(ClaimStatus::Current, later, claim),
             _ => standing_in_queue(dir, job, claim)?,
         };
         let (reached, looked) = (behind.reached, Instant::now());
@@ -104,15 +104,15 @@ impl<'a> Decisions<'a> {
     }
 
     /// What was found by the last look.
-    pub(super) fn standing(&self) -> &Standing {
+    pub(super) fn standing(&self) -> &ClaimStatus {
         &self.standing
     }
 
     /// Who wants the job's end, by the last look.
     pub(super) fn cancelled(&self) -> Option<&EndedBy> {
         match &self.standing {
-            Standing::Cancelled(by) => Some(by),
-            Standing::Current | Standing::Lost(_) => None,
+            ClaimStatus::Cancelled(by) => Some(by),
+            ClaimStatus::Current | ClaimStatus::Lost(_) => None,
         }
     }
 
@@ -177,9 +177,9 @@ pub(super) fn claimed_job(dir: &StateDir, id: &JobId, claim: u64) -> Result<Opti
         return Ok(Some(job.clone().into()));
     }
     let queue = Queue::open(dir)?;
-    Ok(queue.state().get(id).filter(|job| job.course().claim == Some(claim)).cloned())
+    Ok(queue.state().get(id).filter(|job| job.run_state().claim == Some(claim)).cloned())
 }
 
 fn is_of_claim(document: &JobDocument, id: &JobId, claim: u64) -> bool {
-    document.job_id == *id && document.course.as_ref().is_some_and(|c| c.claim == Some(claim))
+    document.job_id == *id && document.run_state.as_ref().is_some_and(|c| c.claim == Some(claim))
 }

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::pulse::Pulse;
-use super::settings::{SuperviseError, Surroundings};
+use super::heartbeat_writer::HeartbeatWriter;
+use super::settings::{SuperviseError, SupervisorHooks};
 use super::signals::Signals;
 use super::watch::wait_for;
 use crate::durable::DiskError;
@@ -28,9 +28,9 @@ pub(super) fn record_end(
     paths: &JobPaths,
     exit: &ExitRecord,
     end: &End,
-    pulse: &mut Pulse<'_>,
+    heartbeat: &mut HeartbeatWriter<'_>,
     signals: &Signals,
-    surroundings: &Surroundings<'_>,
+    surroundings: &SupervisorHooks<'_>,
 ) -> Result<(), SuperviseError> {
     let mut pause = FIRST_PAUSE;
     let mut is_written = false;
@@ -61,7 +61,7 @@ pub(super) fn record_end(
             let path = dir.paths.root().to_owned();
             return Err(SuperviseError::StateGone { job: exit.job_id.clone(), path });
         }
-        rest(pause, pulse, signals, surroundings.notice);
+        rest(pause, heartbeat, signals, surroundings.notice);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -86,10 +86,10 @@ fn write_exit(dir: &StateDir, paths: &JobPaths, exit: &ExitRecord, notice: &dyn 
     }
 }
 
-fn rest(pause: Duration, pulse: &mut Pulse<'_>, signals: &Signals, notice: &dyn Fn(&str)) {
+fn rest(pause: Duration, heartbeat: &mut HeartbeatWriter<'_>, signals: &Signals, notice: &dyn Fn(&str)) {
     let begun = std::time::Instant::now();
     while let Some(left) = pause.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        wait_for(signals, &[], pulse, notice, left);
+        wait_for(signals, &[], heartbeat, notice, left);
     }
 }
 

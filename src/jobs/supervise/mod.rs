@@ -16,8 +16,8 @@
 mod attempt;
 mod claim;
 mod finish;
+mod heartbeat_writer;
 mod peak;
-mod pulse;
 mod repository;
 mod run;
 mod settings;
@@ -28,7 +28,7 @@ mod trampoline;
 mod tree;
 mod watch;
 
-pub use repository::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
+pub use repository::{HeldRepository, RepositoryLocker, RepositoryRefused, RepositoryRequest};
 pub use run::supervise;
-pub use settings::{HOST_TOO_WEAK, SuperviseError, SuperviseSettings, Supervised, Surroundings};
+pub use settings::{HOST_TOO_WEAK, SuperviseError, SuperviseSettings, Supervised, SupervisorHooks};
 pub use trampoline::{CommandRequest, NotStarted, exec_command, not_begun};

@@ -12,14 +12,18 @@ pub struct RepositoryRefused {
 }
 
 /// Gives repositories to jobs.
-pub trait RepositoryGate {
+pub trait RepositoryLocker {
     /// Takes the repository's lock in the name of a job's attempt.
-    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused>;
+    fn take(
+        &self,
+        dir: &StateDir,
+        request: &RepositoryRequest<'_>,
+    ) -> Result<Box<dyn HeldRepository>, RepositoryRefused>;
 }
 
 /// Who wants which repository, and for how long it waits.
 #[derive(Debug, Clone, Copy)]
-pub struct Visit<'a> {
+pub struct RepositoryRequest<'a> {
     /// Which repository.
     pub repository: &'a str,
     /// Which job.

@@ -1,16 +1,16 @@
 //! A supervisor's way from its start to its leave.
 
 use super::attempt::Attempt;
-use super::claim::{Decisions, Standing, claimed_job};
+use super::claim::{ClaimStatus, Decisions, claimed_job};
 use super::finish::actor;
-use super::repository::{HeldRepository, Visit};
-use super::settings::{SuperviseError, SuperviseSettings, Supervised, Surroundings, SystemTried};
+use super::repository::{HeldRepository, RepositoryRequest};
+use super::settings::{SuperviseError, SuperviseSettings, Supervised, SupervisorHooks, SystemContext};
 use super::signals::Signals;
 use super::stage::{Plan, clear_away, make_workspace};
 use crate::durable::{FileLock, LockError, is_not_regular};
 use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::recover::put_away_what_is_no_lock;
-use crate::jobs::{fence, record};
+use crate::jobs::{cgroup_name, record};
 use crate::queue::{Job, Operation, append};
 use crate::state::{JobPaths, StateDir, Timestamp};
 use crate::system::Cgroup;
@@ -27,9 +27,9 @@ const LOCK_TRIES: u32 = 10;
 pub fn supervise(
     dir: &StateDir,
     settings: &SuperviseSettings,
-    surroundings: &Surroundings<'_>,
+    surroundings: &SupervisorHooks<'_>,
 ) -> Result<Supervised, SuperviseError> {
-    let signals = Signals::catch().system_tried("catch signals")?;
+    let signals = Signals::catch().system_context("catch signals")?;
     detach()?;
     let mut paths = dir.paths.job(&settings.job.to_string())?;
     if paths.is_of_layout_2() {
@@ -39,9 +39,9 @@ pub fn supervise(
     let lock = take_lock(dir, &paths, settings)?;
     let mut decisions = Decisions::follow(dir, &settings.job, settings.claim, settings.watch_log)?;
     match decisions.standing() {
-        Standing::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
-        Standing::Cancelled(_) => return give_back(dir, settings, "cancelled before it started", None),
-        Standing::Current => {}
+        ClaimStatus::Lost(why) => return Ok(Supervised::ClaimLost { why: why.clone() }),
+        ClaimStatus::Cancelled(_) => return give_back(dir, settings, "cancelled before it started", None),
+        ClaimStatus::Current => {}
     }
     let Some(job) = claimed_job(dir, &settings.job, settings.claim)? else {
         return Ok(Supervised::ClaimLost { why: "the job is not in the queue by this claim".to_owned() });
@@ -66,7 +66,7 @@ pub fn supervise(
 
 /// A control group for the attempt. Where none can be made, sessions and marks have to do.
 fn make_group(dir: &StateDir, settings: &SuperviseSettings) -> Option<Cgroup> {
-    settings.cgroup.then(|| Cgroup::create(&fence::name(dir, settings.claim)).ok()).flatten()
+    settings.cgroup.then(|| Cgroup::create(&cgroup_name::name(dir, settings.claim)).ok()).flatten()
 }
 
 /// An own session, so that nothing sent to the starter's group or terminal arrives here, and part as
@@ -76,11 +76,11 @@ fn detach() -> Result<(), SuperviseError> {
     match rustix::process::setsid() {
         Err(Errno::PERM) if crate::system::leads_a_session() => (),
         opened => {
-            opened.system_tried("open a session (a supervisor must not lead a group)")?;
+            opened.system_context("open a session (a supervisor must not lead a group)")?;
         }
     }
     // Any PID switches it on.
-    rustix::process::set_child_subreaper(Some(own)).system_tried("become the reaper of the job's processes")
+    rustix::process::set_child_subreaper(Some(own)).system_context("become the reaper of the job's processes")
 }
 
 /// Published locked for a first attempt; nobody sees it unlocked while its supervisor lives.
@@ -115,18 +115,18 @@ fn take_lock(
 fn take_repository(
     dir: &StateDir,
     settings: &SuperviseSettings,
-    surroundings: &Surroundings<'_>,
+    surroundings: &SupervisorHooks<'_>,
     job: &Job,
 ) -> Result<Option<Box<dyn HeldRepository>>, String> {
     let Some(repository) = job.repository.as_deref() else { return Ok(None) };
-    let visit = Visit {
+    let request = RepositoryRequest {
         repository,
         job: &job.id,
         attempt: job.attempt,
         claim: settings.claim,
         wait: settings.repository_wait,
     };
-    surroundings.gate.take(dir, &visit).map(Some).map_err(|e| e.to_string())
+    surroundings.gate.take(dir, &request).map(Some).map_err(|e| e.to_string())
 }
 
 pub(super) fn give_back(

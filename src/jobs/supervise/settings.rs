@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use super::repository::RepositoryGate;
+use super::repository::RepositoryLocker;
 use crate::durable::{DiskError, LockError};
 use crate::jobs::recover::RequeuePauses;
 use crate::queue::{JobId, QueueError};
@@ -67,9 +67,9 @@ impl SuperviseSettings {
 }
 
 /// What a supervisor needs from outside this module.
-pub struct Surroundings<'a> {
+pub struct SupervisorHooks<'a> {
     /// Gives repositories to jobs.
-    pub gate: &'a dyn RepositoryGate,
+    pub gate: &'a dyn RepositoryLocker,
     /// Told of troubles that do not stop the supervisor: a sentence each.
     pub notice: &'a dyn Fn(&str),
     /// Asked about a command that died of a signal: what ends this machine, container or session just now, in
@@ -167,12 +167,12 @@ pub enum SuperviseError {
     },
 }
 
-pub(super) trait SystemTried<T> {
-    fn system_tried(self, action: &'static str) -> Result<T, SuperviseError>;
+pub(super) trait SystemContext<T> {
+    fn system_context(self, action: &'static str) -> Result<T, SuperviseError>;
 }
 
-impl<T, E: Into<io::Error>> SystemTried<T> for Result<T, E> {
-    fn system_tried(self, action: &'static str) -> Result<T, SuperviseError> {
+impl<T, E: Into<io::Error>> SystemContext<T> for Result<T, E> {
+    fn system_context(self, action: &'static str) -> Result<T, SuperviseError> {
         self.map_err(|e| SuperviseError::System { action, source: e.into() })
     }
 }

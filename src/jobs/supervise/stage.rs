@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::settings::{SuperviseError, SuperviseSettings};
 use super::start_report::ReportReader;
-use crate::durable::{Disk, DiskError, Tried};
+use crate::durable::{Disk, DiskError, IoContext};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::keeper::OutputPipe;
 use crate::jobs::marks;
@@ -30,7 +30,7 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(job: &Job, paths: &JobPaths) -> Result<Plan, SuperviseError> {
         let spec = job.spec().map_err(|source| SuperviseError::Spec { job: job.id.clone(), source })?;
-        let resumed = job.attempt > 1 && !job.course().fresh && paths.has_checkpoint();
+        let resumed = job.attempt > 1 && !job.run_state().fresh && paths.has_checkpoint();
         let other = spec.resume_command.as_ref().filter(|_| resumed);
         let command = other.unwrap_or(&spec.command).clone();
         let folder = spec.cwd.clone().unwrap_or_else(|| paths.workspace.clone());
@@ -54,8 +54,8 @@ impl Plan {
                 source,
             });
         };
-        let end = || output.end_of_command().tried("make a pipe for", &paths.output());
-        let (report, reported) = ReportReader::pipe().tried("make a pipe beside", &paths.output())?;
+        let end = || output.end_of_command().context("make a pipe for", &paths.output());
+        let (report, reported) = ReportReader::pipe().context("make a pipe beside", &paths.output())?;
         let mut process = Command::new(program);
         process
             .args(first)
@@ -99,7 +99,7 @@ pub(super) fn make_workspace(disk: &Disk, paths: &JobPaths) -> Result<(), DiskEr
     match disk.create_dir(&paths.workspace) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists && is_folder(&paths.workspace) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            return Err(std::io::Error::from(ErrorKind::NotADirectory)).tried("work in", &paths.workspace);
+            return Err(std::io::Error::from(ErrorKind::NotADirectory)).context("work in", &paths.workspace);
         }
         made => made?,
     }
@@ -129,7 +129,7 @@ pub(super) fn clear_away(disk: &Disk, paths: &JobPaths, job: &Job, claim: u64) -
     let named = sentinel.whole().map(|s| s.attempt).or_else(|| exit.whole().map(|e| e.attempt));
     let folder = paths.attempt(named.unwrap_or_else(|| job.attempt.saturating_sub(1)));
     let mut leaving = vec![paths.output(), paths.exit(), paths.command()];
-    if job.course().fresh {
+    if job.run_state().fresh {
         leaving.push(paths.checkpoint());
     }
     leaving.push(paths.sentinel());

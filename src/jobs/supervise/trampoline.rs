@@ -15,8 +15,8 @@ use super::signals::unblock_all;
 use super::start_report::{Report, StartFailure};
 use crate::durable::is_weakness;
 use crate::durable::{Disk, DiskError};
+use crate::jobs::cgroup_name;
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::fence;
 use crate::jobs::stored::Stored;
 use crate::queue::JobId;
 use crate::state::names::BadName;
@@ -198,7 +198,7 @@ fn record(dir: &StateDir, paths: &JobPaths, request: &CommandRequest) -> Result<
 /// The group that this process is in now; `None` when it could not join: what it does not say proves
 /// nothing later.
 fn join(dir: &StateDir, request: &CommandRequest) -> Option<PathBuf> {
-    let group = fence::recorded(dir, request.claim, request.cgroup.as_deref())?;
+    let group = cgroup_name::recorded(dir, request.claim, request.cgroup.as_deref())?;
     group.join().ok().map(|()| group.path().to_owned())
 }
 

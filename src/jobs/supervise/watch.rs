@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, kill_process_group};
 
 use super::claim::Decisions;
+use super::heartbeat_writer::HeartbeatWriter;
 use super::peak::Peak;
-use super::pulse::Pulse;
-use super::settings::Surroundings;
+use super::settings::SupervisorHooks;
 use super::signals::Signals;
 use super::tree::{KILL_WAIT, Tree, reap};
 use crate::queue::EndedBy;
@@ -52,8 +52,8 @@ pub(super) struct Watch<'a, 'd, 'p> {
     pub(super) command: Pid,
     pub(super) signals: &'a Signals,
     pub(super) decisions: &'a mut Decisions<'d>,
-    pub(super) pulse: &'a mut Pulse<'p>,
-    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) heartbeat: &'a mut HeartbeatWriter<'p>,
+    pub(super) surroundings: &'a SupervisorHooks<'a>,
     pub(super) clock: &'a Clock,
     pub(super) time_limit: Option<Duration>,
     pub(super) kill_grace: Duration,
@@ -133,7 +133,7 @@ impl Watch<'_, '_, '_> {
         }
         let by = asked?.ended_by(self.clock.now());
         // Written at once: what ends the machine may not leave us the time to record the end.
-        if let Err(e) = self.pulse.interrupted(by.clone()) {
+        if let Err(e) = self.heartbeat.interrupted(by.clone()) {
             self.notice(&format!("the sentinel does not say by whom it was interrupted: {e}: {}", e.source));
         }
         Some(Cause::Outside(by))
@@ -142,8 +142,8 @@ impl Watch<'_, '_, '_> {
     /// The command does not go: the sentinel tells it.
     fn withstand(&mut self) {
         let left = self.tree.members();
-        if left != self.pulse.sentinel().cannot_end
-            && let Err(e) = self.pulse.withstanding(&left)
+        if left != self.heartbeat.sentinel().cannot_end
+            && let Err(e) = self.heartbeat.withstanding(&left)
         {
             self.notice(&format!("the sentinel does not say what cannot be ended: {e}: {}", e.source));
         }
@@ -168,7 +168,7 @@ impl Watch<'_, '_, '_> {
     fn wait(&mut self, pidfd: Option<BorrowedFd<'_>>, longest: Duration) {
         let longest = longest.min(self.decisions.until_next()).min(self.peak.until_next());
         let others: Vec<BorrowedFd<'_>> = pidfd.into_iter().chain(self.decisions.changes()).collect();
-        wait_for(self.signals, &others, self.pulse, self.surroundings.notice, longest);
+        wait_for(self.signals, &others, self.heartbeat, self.surroundings.notice, longest);
     }
 
     fn conclude(
@@ -223,23 +223,23 @@ fn handles_requests_to_end(pid: Pid) -> bool {
 pub(super) fn wait_for(
     signals: &Signals,
     others: &[BorrowedFd<'_>],
-    pulse: &mut Pulse<'_>,
+    heartbeat: &mut HeartbeatWriter<'_>,
     notice: &dyn Fn(&str),
     longest: Duration,
 ) {
-    let timeout = longest.min(pulse.until_next());
+    let timeout = longest.min(heartbeat.until_next());
     let timeout = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(timeout.subsec_nanos()),
     };
-    let output = pulse.waited();
+    let output = heartbeat.waited();
     let mut waited = vec![PollFd::new(signals, PollFlags::IN)];
     waited.extend(others.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
     waited.extend(output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
     // Interrupted by a signal is as good as woken by it.
     let _ = poll(&mut waited, Some(&timeout));
     signals.drain();
-    if let Err(e) = pulse.beat_if_due() {
+    if let Err(e) = heartbeat.beat_if_due() {
         notice(&format!("{e}: {}", e.source));
     }
 }

@@ -181,7 +181,7 @@ proptest! {
         prop_assert_eq!((raw.at, &raw.job, raw.priority), (at, &s.job, s.priority));
         prop_assert_eq!(raw.repository.as_deref(), s.repository.as_deref());
         let short = replayed(&payload);
-        prop_assert!(short.refused.is_empty() && short.strange.is_empty(), "{:?}", short.strange);
+        prop_assert!(short.refused.is_empty() && short.undecodable.is_empty(), "{:?}", short.undecodable);
         let short = jobs_of(&short.state);
         let mut full = QueueState::default();
         full.apply(1, Record::from_line(&payload).unwrap()).unwrap();
@@ -218,7 +218,7 @@ fn a_line_with_its_members_in_another_order_takes_the_full_parser() {
     assert!(RawSubmission::parse(line).is_none());
     let replayed = replayed(line);
     let (documents, specs) = jobs_of(&replayed.state);
-    assert_eq!((documents.len(), replayed.strange.len()), (1, 0));
+    assert_eq!((documents.len(), replayed.undecodable.len()), (1, 0));
     assert_eq!(specs[0].as_ref().unwrap().command, ["a"]);
 }
 
@@ -233,7 +233,7 @@ fn a_record_of_a_later_version_is_strange_and_counts_as_passed() {
     for line in lines {
         let mut replayed = Replayed::default();
         replayed.apply(5, line);
-        let Replayed { refused, strange, state, .. } = replayed;
-        assert_eq!((refused.len(), strange.len(), state.last_seq()), (0, 1, 5));
+        let Replayed { refused, undecodable, state, .. } = replayed;
+        assert_eq!((refused.len(), undecodable.len(), state.last_seq()), (0, 1, 5));
     }
 }

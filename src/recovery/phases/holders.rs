@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::locks::liveness_of;
 use crate::durable::is_held;
-use crate::jobs::{FreshnessLimits, Look, ProcessTable};
+use crate::jobs::{FreshnessLimits, JudgeContext, ProcessTable};
 use crate::locks::{JobLiveness, LockHolder, QueuedJobs, job_goes_first, read_metadata};
 use crate::queue::{Job, JobId, JobStatus, Queue, QueueState};
 use crate::state::StateDir;
@@ -36,7 +36,7 @@ impl JobHolders {
     pub fn liveness(&self, id: &JobId, claim: u64) -> JobLiveness {
         let Some(running) = self.running(id) else { return JobLiveness::Unknown };
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir: &self.dir, host: &host, table: &table, limits: self.limits };
+        let look = JudgeContext { dir: &self.dir, host: &host, table: &table, limits: self.limits };
         liveness_of(&look, &running, id, claim)
     }
 
@@ -80,11 +80,11 @@ impl JobHolders {
         let metadata = read_metadata(&paths.metadata, repository);
         let named = metadata.whole().map(|m| &m.holder);
         let has_taken = matches!(named, Some(LockHolder::Job { job_id, claim, .. })
-            if *job_id == running.id && Some(*claim) == running.course().claim);
+            if *job_id == running.id && Some(*claim) == running.run_state().claim);
         if has_taken {
             return Stand::HasTaken;
         }
-        match self.liveness(&running.id, running.course().claim.unwrap_or(0)) {
+        match self.liveness(&running.id, running.run_state().claim.unwrap_or(0)) {
             JobLiveness::Unknown => Stand::Unknown,
             _ => Stand::AboutToTake,
         }

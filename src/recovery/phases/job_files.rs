@@ -59,7 +59,7 @@ fn tell_records(shared: &Shared, queue: &mut Queue, lost: &[JobId]) -> Result<()
     let from = || vec!["queue log".to_owned()];
     let rebuilt = |job: &JobId| Operation::Rebuilt { job: job.clone(), from: from() };
     // One that was rebuilt from less keeps saying so.
-    let is_told = |job: &crate::queue::Job| job.course().reconstructed.is_some();
+    let is_told = |job: &crate::queue::Job| job.run_state().reconstructed.is_some();
     let tells = |id: &&JobId, state: &QueueState| state.get(id).is_some_and(|job| !is_told(job));
     queue
         .transact(&shared.settings.jobs.actor, |state| {

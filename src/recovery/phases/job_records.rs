@@ -77,8 +77,8 @@ fn restore_unknown(
 }
 
 fn reconstructed(mut document: JobDocument) -> JobDocument {
-    let course = document.course.get_or_insert_with(Box::default);
-    course.reconstructed = Some(vec!["job record".to_owned()]);
+    let run = document.run_state.get_or_insert_with(Box::default);
+    run.reconstructed = Some(vec!["job record".to_owned()]);
     document
 }
 
@@ -109,8 +109,8 @@ fn catch_up(
 /// The operations that bring a waiting job where its record says that it was; `None` when the record says
 /// no more than the queue does.
 fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
-    let course = document.course.as_deref()?;
-    let is_later = course.history.len() > job.course().history.len() && document.attempt == job.attempt;
+    let run = document.run_state.as_deref()?;
+    let is_later = run.history.len() > job.run_state().history.len() && document.attempt == job.attempt;
     if job.status != JobStatus::Queued || !is_later {
         return None;
     }
@@ -118,14 +118,14 @@ fn what_was_lost(job: &Job, document: &JobDocument) -> Option<Vec<Operation>> {
     match document.status {
         JobStatus::Queued => None,
         JobStatus::Running => {
-            Some(vec![Operation::Found { job: id, attempt: document.attempt, claim: course.claim? }])
+            Some(vec![Operation::Found { job: id, attempt: document.attempt, claim: run.claim? }])
         }
         JobStatus::Cancelled => Some(vec![Operation::Cancel { job: id }]),
         over => {
-            let last = course.attempts.last().filter(|a| a.attempt == document.attempt)?;
+            let last = run.attempts.last().filter(|a| a.attempt == document.attempt)?;
             let (outcome, after_crash) = match over {
                 JobStatus::TimedOut => (Outcome::TimedOut, None),
-                JobStatus::Crashed if course.reason.as_deref() == Some(INTERRUPTED) => {
+                JobStatus::Crashed if run.reason.as_deref() == Some(INTERRUPTED) => {
                     (Outcome::Interrupted, Some(AfterCrash::Hold))
                 }
                 JobStatus::Crashed => (Outcome::Crashed, Some(AfterCrash::Hold)),

@@ -4,7 +4,7 @@
 use super::job_files::{check_ended, rebuild_records};
 use super::sequence::Shared;
 use crate::jobs::{
-    Judgement, Reattachment, Settled, SettledJob, Settlement, finish_removals, reattach, sweep,
+    Judgement, Reattachment, Reconciled, ReconciledJob, Reconciliation, finish_removals, reattach, sweep,
 };
 use crate::queue::{AfterCrash, INTERRUPTED, JobId, JobStatus, Queue};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
@@ -45,7 +45,7 @@ fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
     sweep(&shared.dir, || {
         refreshed = queue.refresh();
         // What cannot be read now protects all of them.
-        let of_running = queue.state().running().filter_map(|job| job.course().claim);
+        let of_running = queue.state().running().filter_map(|job| job.run_state().claim);
         of_running.collect()
     });
     refreshed.map(drop).map_err(|e| PhaseError::failed("read the queue", e))
@@ -54,8 +54,8 @@ fn sweep_groups(shared: &Shared, queue: &mut Queue) -> Result<(), PhaseError> {
 /// What reports of this recovery, and of all of them, are made from.
 fn keep(context: &PhaseContext, found: &Reattachment) {
     context.detail("jobs", serde_json::to_value(found).unwrap_or_default());
-    let settled: Vec<SettledJob> = found.jobs.iter().map(SettledJob::of).collect();
-    context.detail("jobs_settled", serde_json::to_value(settled).unwrap_or_default());
+    let reconciled: Vec<ReconciledJob> = found.jobs.iter().map(ReconciledJob::of).collect();
+    context.detail("jobs_settled", serde_json::to_value(reconciled).unwrap_or_default());
     let totals = [
         ("jobs.found", found.found),
         ("jobs.reattached", found.reattached),
@@ -77,27 +77,27 @@ fn outcome(found: &Reattachment, queue: &Queue) -> PhaseOutcome {
         found.unknown
     ));
     for job in &found.jobs {
-        outcome.findings.extend(of_interruption(job, queue).or_else(|| of_settlement(job)));
+        outcome.findings.extend(of_interruption(job, queue).or_else(|| of_reconciliation(job)));
         outcome.findings.extend(of_evidence(&job.judgement));
-        if let Settlement::Unknown { why } = &job.settlement {
+        if let Reconciliation::Unknown { why } = &job.reconciliation {
             outcome.degraded.push(DegradedResource { object: object(job), why: why.clone() });
         }
     }
     outcome
 }
 
-fn object(job: &Settled) -> String {
+fn object(job: &Reconciled) -> String {
     format!("job:{}", job.job_id)
 }
 
 /// A crash of which is known what ended the job.
-fn of_interruption(settled: &Settled, queue: &Queue) -> Option<Finding> {
-    let Settlement::Crashed { then } = settled.settlement else { return None };
-    let course = queue.state().get(&settled.job_id)?.course();
-    let by = course.ended_by.as_ref().filter(|_| course.reason.as_deref() == Some(INTERRUPTED))?;
-    let sentence = format!("attempt {} was interrupted by {}; {}", settled.attempt, by.by, next(then));
-    let finding = Finding::new(&catalogue::JOB_INTERRUPTED, object(settled), sentence);
-    Some(with_way(finding, then, &settled.job_id))
+fn of_interruption(reconciled: &Reconciled, queue: &Queue) -> Option<Finding> {
+    let Reconciliation::Crashed { then } = reconciled.reconciliation else { return None };
+    let run = queue.state().get(&reconciled.job_id)?.run_state();
+    let by = run.ended_by.as_ref().filter(|_| run.reason.as_deref() == Some(INTERRUPTED))?;
+    let sentence = format!("attempt {} was interrupted by {}; {}", reconciled.attempt, by.by, next(then));
+    let finding = Finding::new(&catalogue::JOB_INTERRUPTED, object(reconciled), sentence);
+    Some(with_way(finding, then, &reconciled.job_id))
 }
 
 /// Only what stays crashed can be resumed.
@@ -110,32 +110,32 @@ fn with_way(finding: Finding, then: AfterCrash, job: &JobId) -> Finding {
     }
 }
 
-fn of_settlement(job: &Settled) -> Option<Finding> {
+fn of_reconciliation(job: &Reconciled) -> Option<Finding> {
     let attempt = job.attempt;
-    let (entry, sentence) = match &job.settlement {
-        Settlement::FinishedWhileAway { exit_code: Some(code), .. } => (
+    let (entry, sentence) = match &job.reconciliation {
+        Reconciliation::FinishedWhileAway { exit_code: Some(code), .. } => (
             &catalogue::JOB_FINISHED_WHILE_AWAY,
             format!("attempt {attempt} had ended with exit status {code}"),
         ),
-        Settlement::FinishedWhileAway { signal, .. } => {
+        Reconciliation::FinishedWhileAway { signal, .. } => {
             let how =
                 signal.map_or_else(|| "without an exit status".to_owned(), |s| format!("by signal {s}"));
             (&catalogue::JOB_FINISHED_WHILE_AWAY, format!("attempt {attempt} had ended {how}"))
         }
-        Settlement::Crashed { then } => (
+        Reconciliation::Crashed { then } => (
             &catalogue::JOB_CRASHED,
             format!("attempt {attempt} vanished without an exit record; {}", next(*then)),
         ),
-        Settlement::NotStarted => (
+        Reconciliation::NotStarted => (
             &catalogue::JOB_NOT_STARTED,
             "no supervisor came up for it, as often as that was tried".to_owned(),
         ),
-        Settlement::Unknown { .. } => return None, // Told with the judgement.
-        Settlement::Reattached | Settlement::GivenBack | Settlement::Overtaken => return None,
+        Reconciliation::Unknown { .. } => return None, // Told with the judgement.
+        Reconciliation::Reattached | Reconciliation::GivenBack | Reconciliation::Overtaken => return None,
     };
     let finding = Finding::new(entry, object(job), sentence);
-    Some(match job.settlement {
-        Settlement::Crashed { then } => with_way(finding, then, &job.job_id),
+    Some(match job.reconciliation {
+        Reconciliation::Crashed { then } => with_way(finding, then, &job.job_id),
         _ => finding,
     })
 }
@@ -159,15 +159,17 @@ fn of_evidence(judgement: &Judgement) -> Vec<Finding> {
 
 /// Jobs that would have been tried again, had they not used up their attempts.
 fn exhausted(found: &Reattachment, queue: &Queue) -> Vec<Finding> {
-    let crashed =
-        found.jobs.iter().filter(|j| matches!(j.settlement, Settlement::Crashed { then: AfterCrash::Hold }));
+    let crashed = found
+        .jobs
+        .iter()
+        .filter(|j| matches!(j.reconciliation, Reconciliation::Crashed { then: AfterCrash::Hold }));
     crashed
-        .filter_map(|settled| {
-            let job = queue.state().get(&settled.job_id).filter(|j| j.status == JobStatus::Crashed)?;
+        .filter_map(|reconciled| {
+            let job = queue.state().get(&reconciled.job_id).filter(|j| j.status == JobStatus::Crashed)?;
             let spec = job.spec().ok()?;
             (spec.on_crash == crate::queue::CrashPolicy::Requeue).then(|| {
                 let sentence = format!("it crashed in the last of its {} attempts", spec.max_attempts);
-                Finding::new(&catalogue::JOB_ATTEMPTS_EXHAUSTED, object(settled), sentence)
+                Finding::new(&catalogue::JOB_ATTEMPTS_EXHAUSTED, object(reconciled), sentence)
             })
         })
         .collect()

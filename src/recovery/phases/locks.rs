@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::sequence::Shared;
 use crate::audit::{AuditError, Entry, Trail};
-use crate::jobs::{Liveness, Look, ProcessTable, judge};
+use crate::jobs::{JudgeContext, Liveness, ProcessTable, judge};
 use crate::locks::{JobLiveness, LockOutcome, LocksRecovered, RecoveredLock, recover_all};
 use crate::queue::{Job, JobId};
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
@@ -18,7 +18,8 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         Ok(queue.state().running().cloned().collect())
     })?;
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
+    let look =
+        JudgeContext { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
     // By id: there may be as many locks as jobs.
     let by_id: HashMap<&JobId, &Job> = running.iter().map(|job| (&job.id, job)).collect();
     let liveness = |id: &JobId, claim: u64| {
@@ -62,8 +63,8 @@ fn enter(shared: &Shared, recovered: &LocksRecovered) -> Result<(), AuditError> 
 }
 
 /// A lock belongs to an attempt: when that is not the job's present one, it is over.
-pub fn liveness_of(look: &Look<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
-    match running.iter().find(|j| j.id == *id && j.course().claim == Some(claim)) {
+pub fn liveness_of(look: &JudgeContext<'_>, running: &[Job], id: &JobId, claim: u64) -> JobLiveness {
+    match running.iter().find(|j| j.id == *id && j.run_state().claim == Some(claim)) {
         None => JobLiveness::Over,
         Some(job) => match judge(look, job).liveness() {
             Liveness::Alive => JobLiveness::Alive,

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::sequence::record_losses;
 use crate::durable::log::{Damage, DamageKind};
-use crate::jobs::{RecoverSettings, Remains, record, remains};
+use crate::jobs::{ReconstructedJob, RecoverSettings, reconstruct, record};
 use crate::queue::{JobDocument, JobId, Operation, Repaired};
 use crate::recovery::PhaseError;
 use crate::report::{Finding, catalogue};
@@ -50,13 +50,13 @@ fn rebuild(
     settings: &RecoverSettings,
     repaired: &mut Repaired,
 ) -> Result<Vec<Finding>, PhaseError> {
-    let found = remains(dir, repaired.queue.state(), settings)
+    let found = reconstruct(dir, repaired.queue.state(), settings)
         .map_err(|e| PhaseError::failed("look at workspaces without a job", e))?;
     let (mut findings, mut documents) = (Vec::new(), Vec::new());
     for one in found {
         match one {
-            Remains::Rebuilt(document) => documents.push(document),
-            Remains::Alive { job, detail } => {
+            ReconstructedJob::Rebuilt(document) => documents.push(document),
+            ReconstructedJob::Alive { job, detail } => {
                 let sentence = format!("its record is lost and something of it lives: {detail}");
                 let object = format!("job:{job}");
                 findings.push(Finding::new(&catalogue::JOB_ORPHANED_PROCESS, object, sentence));
@@ -86,7 +86,7 @@ fn rebuild(
 }
 
 fn reconstructed(document: &JobDocument) -> Finding {
-    let from = document.course.as_ref().and_then(|c| c.reconstructed.as_ref());
+    let from = document.run_state.as_ref().and_then(|c| c.reconstructed.as_ref());
     let from = from.map_or_else(String::new, |from| from.join("; "));
     let knows_command = from.split("; ").any(|piece| piece == "sentinel");
     let lost = match knows_command {

@@ -2,7 +2,7 @@
 //!
 //! `startup` → `queue` → `jobs` → `locks` → `cleanup` → `orphans`, and `webhooks` after `jobs`. `startup`
 //! and `queue` must be over before anything is judged. `jobs` holds the sentinel's lock of every job that it
-//! settles, which looks like a living supervisor to all that ask meanwhile: so the repositories' locks are
+//! reconciles, which looks like a living supervisor to all that ask meanwhile: so the repositories' locks are
 //! judged after it.
 
 mod cleanup;

@@ -3,8 +3,8 @@
 
 use super::locks::liveness_of;
 use super::sequence::Shared;
-use crate::jobs::{Look, ProcessTable};
-use crate::orphans::{OrphanSettings, ScanError, World, rescan};
+use crate::jobs::{JudgeContext, ProcessTable};
+use crate::orphans::{OrphanSettings, ScanContext, ScanError, rescan};
 use crate::queue::{Job, JobId};
 use crate::recovery::{PhaseContext, PhaseError, PhaseOutcome};
 use crate::state::human;
@@ -18,9 +18,14 @@ pub(super) fn run(shared: &Shared, context: &PhaseContext) -> Result<PhaseOutcom
         queue.refresh().map_err(|e| PhaseError::failed("read the queue", e))?;
         let running: Vec<Job> = queue.state().running().cloned().collect();
         let (host, table) = (Host::this(), ProcessTable::new());
-        let look = Look { dir: &shared.dir, host: &host, table: &table, limits: shared.settings.jobs.limits };
+        let look = JudgeContext {
+            dir: &shared.dir,
+            host: &host,
+            table: &table,
+            limits: shared.settings.jobs.limits,
+        };
         let liveness = |id: &JobId, claim: u64| liveness_of(&look, &running, id, claim);
-        let world = World::look(&shared.dir, &settings, queue)
+        let world = ScanContext::look(&shared.dir, &settings, queue)
             .map_err(|e| PhaseError::failed("look for what could own something", e))?;
         let plan = match rescan(&world, &liveness) {
             Ok(plan) => plan,

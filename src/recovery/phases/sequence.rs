@@ -15,9 +15,9 @@ use crate::recovery::{
     GraphError, Phase, PhaseContext, PhaseError, PhaseGraph, PhaseOutcome, RecoveryOutcome, RecoveryRecord,
     RunError, RunOptions, run,
 };
-use crate::report::losses::Look;
+use crate::report::losses::LossCheck;
 use crate::report::{Finding, catalogue};
-use crate::startup::{Beginning, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
+use crate::startup::{StartOptions, StartedBy, Startup, StartupError, StartupOutcome, put_misplaced_away};
 use crate::state::StateDir;
 
 /// How a state directory is to be recovered.
@@ -107,7 +107,7 @@ impl Shared {
             return Ok(Some(startup));
         }
         let retried = self.retried.get().map_or(&[][..], Vec::as_slice);
-        let beginning = Beginning { phase: Some(phase), recovery_id: Some(recovery_id), retried };
+        let beginning = StartOptions { phase: Some(phase), recovery_id: Some(recovery_id), retried };
         // The phase `startup` tells of it; where that is carried over, one that cannot begin is no reason
         // not to mend what can be mended.
         *slot = Startup::begin_in(&self.dir, self.settings.by, beginning).ok().map(|(s, _)| Arc::new(s));
@@ -212,7 +212,7 @@ pub(super) fn record_losses(
     findings: &[Finding],
     end_of_queue: Option<u64>,
 ) -> Result<(), PhaseError> {
-    let mut look = Look::take(dir, &known_losses(dir)?).with(findings);
+    let mut look = LossCheck::take(dir, &known_losses(dir)?).with(findings);
     end_of_queue.into_iter().for_each(|last_seq| look.mark_queue(last_seq));
     match look.record(dir, by) {
         Err(e) if e.refused_change().is_none() => {
@@ -224,7 +224,7 @@ pub(super) fn record_losses(
 
 /// That the queue's log ends before the number that was noted of it.
 pub(super) fn lost_end(dir: &StateDir, last_seq: u64) -> Result<Vec<Finding>, PhaseError> {
-    Ok(Look::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
+    Ok(LossCheck::default().at_queue(dir, &known_losses(dir)?, last_seq).findings)
 }
 
 /// The last record of the queue that a recovery noted; 0 when there was none.

@@ -8,7 +8,7 @@ use crate::jobs::{ProcessTable, move_attempts};
 use crate::locks::OtherTimes;
 use crate::recovery::{DegradedResource, PhaseContext, PhaseError, PhaseOutcome};
 use crate::report::{self, Finding, catalogue};
-use crate::startup::{Beginning, Cleanup, Detection, Met, Migrated, Startup, clean_up};
+use crate::startup::{Cleanup, Detection, Migrated, StartOptions, StartReport, Startup, clean_up};
 use crate::state::{LAYOUT_VERSION, human};
 
 const PHASE: &str = "startup";
@@ -112,7 +112,7 @@ fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseE
         return Ok(startup);
     }
     let retried = shared.retried.get().map_or(&[][..], Vec::as_slice);
-    let beginning = Beginning { phase: Some(PHASE), recovery_id: Some(context.recovery_id()), retried };
+    let beginning = StartOptions { phase: Some(PHASE), recovery_id: Some(context.recovery_id()), retried };
     let (startup, met) = Startup::begin_in(&shared.dir, shared.settings.by, beginning)
         .map_err(|e| PhaseError::failed("begin the startup", e))?;
     report(context, &met);
@@ -121,7 +121,7 @@ fn begin(shared: &Shared, context: &PhaseContext) -> Result<Arc<Startup>, PhaseE
     Ok(startup)
 }
 
-fn report(context: &PhaseContext, met: &Met) {
+fn report(context: &PhaseContext, met: &StartReport) {
     report_aborted(context, &met.detection);
     if let Some(Migrated { from, records }) = met.migrated {
         let sentence = format!(

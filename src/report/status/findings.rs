@@ -390,6 +390,6 @@ fn crashed_finding(job: &Job) -> Finding {
         let sentence = format!("it crashed in the last of its {} attempts", spec.max_attempts);
         return Finding::new(&catalogue::JOB_ATTEMPTS_EXHAUSTED, object, sentence);
     }
-    let reason = job.course().reason.as_deref().unwrap_or("its process vanished without an exit record");
+    let reason = job.run_state().reason.as_deref().unwrap_or("its process vanished without an exit record");
     Finding::new(&catalogue::JOB_CRASHED, object, format!("attempt {}: {reason}", job.attempt))
 }

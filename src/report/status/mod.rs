@@ -15,7 +15,7 @@ use self::findings::findings;
 use self::ladder::reasons;
 use super::catalogue;
 use super::finding::Finding;
-use super::losses::Look;
+use super::losses::LossCheck;
 use super::webhooks::DeliveryCounts;
 use crate::archive;
 use crate::durable::DiskError;
@@ -122,7 +122,7 @@ pub struct Sources<'a> {
     /// What is known to be lost, and what does not count for a while.
     pub losses: &'a Losses,
     /// What the files of the logs tell to be lost.
-    pub look: &'a Look,
+    pub look: &'a LossCheck,
     /// The crash loop that keeps jobs from being started.
     pub safe_mode: Option<&'a SafeMode>,
     /// Why that cannot be told.
@@ -154,7 +154,7 @@ pub struct Gathered {
     webhooks: Option<crate::webhooks::Survey>,
     starts_held: Option<StartsHeld>,
     losses: Losses,
-    look: Look,
+    look: LossCheck,
 }
 
 impl Gathered {
@@ -172,7 +172,7 @@ impl Gathered {
         let losses = Losses::read(dir)
             .unwrap_or_else(|e| Losses { damaged: Some(format!("{e}: {}", e.source)), ..Losses::default() });
         Gathered {
-            look: Look::take(dir, &losses).at_queue(dir, &losses, queue.state().last_seq()),
+            look: LossCheck::take(dir, &losses).at_queue(dir, &losses, queue.state().last_seq()),
             losses,
             dir: dir.clone(),
             current: read_current(dir),

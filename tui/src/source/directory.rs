@@ -6,7 +6,7 @@ use std::sync::Arc;
 use recovery::daemon::known_daemon;
 use recovery::durable::is_held;
 use recovery::locks;
-use recovery::orphans::{self, Asked, OrphanSettings, World, explain};
+use recovery::orphans::{self, Asked, OrphanSettings, ScanContext, explain};
 use recovery::queue::{Job, JobId, Queue, QueueState};
 use recovery::recovery::{
     JobHolders, Recovery, Settings, read_current, read_history, read_last, recovery_ends,
@@ -240,7 +240,7 @@ impl DirectorySource {
     fn why_orphan(&mut self, id: &str) -> Result<Arc<dyn Document>, String> {
         let holders = self.holders();
         self.with_queue(|this, queue| {
-            let world = World::look(&this.dir, &this.scanning, queue).map_err(|e| sentence(&e))?;
+            let world = ScanContext::look(&this.dir, &this.scanning, queue).map_err(|e| sentence(&e))?;
             let liveness = |id: &JobId, claim| holders.liveness(id, claim);
             let explained = explain(&world, &liveness, Asked::Candidate(id)).map_err(|e| sentence(&e))?;
             let why = match explained {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::layout::shows_summary;
-use super::table::{particulars, side_by_side};
+use super::table::{columns, particulars};
 use super::theme::Theme;
 use crate::listing::Tone;
 use crate::model::{Model, Overlay, PromptKind, View};
@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
 fn standing(model: &Model, room: usize, theme: Theme) -> Vec<Span<'static>> {
     let is_low = model.view != View::Overview && model.overlays.is_empty() && !shows_summary(model);
     let cells = if is_low { particulars(model.list(), model) } else { Vec::new() };
-    let (mut line, left) = side_by_side(&cells, room, theme);
+    let (mut line, left) = columns(&cells, room, theme);
     let keys = keys(model, left);
     if line.is_empty() || width(&keys) <= left {
         line.push(Span::styled(fit(&keys, left), theme.tone(Tone::Quiet)));

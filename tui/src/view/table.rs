@@ -54,7 +54,7 @@ fn summary(list: &ListState, model: &Model, area: Rect, theme: Theme) -> Line<'s
     if let Some(data) = &list.data {
         cells.extend(data.summary(model.now));
     }
-    Line::from(side_by_side(&cells, area.width.into(), theme).0)
+    Line::from(columns(&cells, area.width.into(), theme).0)
 }
 
 /// Why the list is not newer, and what narrows it.
@@ -77,7 +77,7 @@ pub(super) fn particulars<'a>(list: &ListState, model: &Model) -> Vec<Cell<'a>> 
 }
 
 /// As many of them as there is room for, and the room that is left.
-pub(super) fn side_by_side(cells: &[Cell<'_>], room: usize, theme: Theme) -> (Vec<Span<'static>>, usize) {
+pub(super) fn columns(cells: &[Cell<'_>], room: usize, theme: Theme) -> (Vec<Span<'static>>, usize) {
     let (mut spans, mut room) = (Vec::new(), room);
     for cell in cells.iter().filter(|cell| !cell.text.is_empty()) {
         let text = fit(&cell.text, room);

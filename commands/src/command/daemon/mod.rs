@@ -1,8 +1,8 @@
 //! `daemon`: recovers, then runs and watches jobs until it is told to end.
 
+mod config;
 mod guard;
 mod reload;
-mod rules;
 mod stderr;
 
 use std::io;
@@ -19,9 +19,9 @@ use recovery::recovery::{RecoveryOutcome, RecoveryRecord};
 use recovery::state::config::USUAL_ADDRESS;
 use serde::Serialize;
 
+use crate::command::daemon::config::config;
 use crate::command::daemon::guard::Guard;
 use crate::command::daemon::reload::Hangup;
-use crate::command::daemon::rules::rules;
 use crate::command::daemon::stderr::{tell, trouble_to_stderr};
 use crate::context::Context;
 use crate::descriptors;
@@ -130,11 +130,11 @@ pub(crate) fn cmd_daemon(context: &mut Context, args: &DaemonArgs) -> Result<End
     let listen = listener(context, args, server.clone())?;
     let reload = hangup.clone();
     let settings = DaemonSettings {
-        rules: rules(context, &dir, args.workers.map(usize::from))?,
+        config: config(context, &dir, args.workers.map(usize::from))?,
         run,
         trouble: trouble_to_stderr(),
         listen,
-        reload: Box::new(move || reload.rules()),
+        reload: Box::new(move || reload.config()),
         ending: ending(&context.interruption, &notice),
     };
     let interruption = context.interruption.clone();

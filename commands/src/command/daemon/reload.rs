@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use recovery::audit::{self, Entry};
-use recovery::daemon::Rules;
+use recovery::daemon::DaemonConfig;
 use recovery::queue::Actor;
 use recovery::state::StateDir;
 
-use crate::command::daemon::rules::rules;
+use crate::command::daemon::config::config;
 use crate::command::daemon::stderr::tell;
 use crate::configuration::{self, Loaded, Reader};
 use crate::context::Context;
@@ -35,7 +35,7 @@ pub(crate) struct Hangup {
     /// Given on the command line: then the configuration's do not count.
     workers: Option<usize>,
     loaded: RefCell<Loaded>,
-    rules: RefCell<Option<Rules>>,
+    config: RefCell<Option<DaemonConfig>>,
 }
 
 impl Hangup {
@@ -55,13 +55,13 @@ impl Hangup {
             dir: dir.clone(),
             workers,
             loaded: RefCell::new(context.configuration()?.clone()),
-            rules: RefCell::default(),
+            config: RefCell::default(),
         })
     }
 
     /// What the daemon is to work by from now on, when there is anything new.
-    pub(crate) fn rules(&self) -> Option<Rules> {
-        self.rules.borrow_mut().take()
+    pub(crate) fn config(&self) -> Option<DaemonConfig> {
+        self.config.borrow_mut().take()
     }
 
     /// Reads the configuration anew when the signal has come.
@@ -70,9 +70,9 @@ impl Hangup {
             return;
         }
         match self.read_anew() {
-            Ok((loaded, rules)) => {
+            Ok((loaded, config)) => {
                 self.tell_changes(&loaded);
-                self.rules.replace(Some(rules));
+                self.config.replace(Some(config));
                 let served = self.at_its_place(loaded.clone());
                 self.loaded.replace(loaded);
                 match (served, server) {
@@ -88,12 +88,12 @@ impl Hangup {
         }
     }
 
-    fn read_anew(&self) -> Result<(Loaded, Rules), CliError> {
+    fn read_anew(&self) -> Result<(Loaded, DaemonConfig), CliError> {
         let is_root = rustix::process::getuid().is_root();
         let loaded = configuration::load(&self.globals, Reader { is_root, is_server: true })?;
         let mut context = self.context(loaded.clone());
-        let rules = rules(&mut context, &self.dir, self.workers)?;
-        Ok((loaded, rules))
+        let config = config(&mut context, &self.dir, self.workers)?;
+        Ok((loaded, config))
     }
 
     /// Requests are about this daemon's state directory, wherever the next one is to be.

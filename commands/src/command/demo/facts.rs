@@ -88,7 +88,7 @@ impl JobFact {
             job_id: job.id.to_string(),
             status: job.status,
             attempt: job.attempt,
-            exit_code: job.course().exit_code,
+            exit_code: job.run_state().exit_code,
             claim: None,
         }
     }

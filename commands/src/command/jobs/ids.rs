@@ -56,7 +56,7 @@ fn look_up<'a>(
         |job: &&Job| matches!(job.status, JobStatus::Failed | JobStatus::TimedOut | JobStatus::Crashed);
     let found = match text {
         "@last" => state.jobs().max_by_key(|job| job.place),
-        "@last-failed" => state.jobs().filter(is_failed).max_by_key(|job| job.course().finished_at),
+        "@last-failed" => state.jobs().filter(is_failed).max_by_key(|job| job.run_state().finished_at),
         _ if text.len() < SHORTEST => None,
         _ => {
             let begins = |job: &&Job| job.id.to_string().starts_with(text) && may_be_short(&job.id);

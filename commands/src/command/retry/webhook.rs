@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::queue::Actor;
 use recovery::report::webhooks::RetryReport;
 use recovery::webhooks::record::Operation;
-use recovery::webhooks::{DeliveryId, DeliveryState};
+use recovery::webhooks::{DeliveryId, DeliveryLogState};
 
 use crate::command::webhooks::choose::{Choice, choose, describe, ending};
 use crate::context::Context;
@@ -27,7 +27,7 @@ pub(crate) fn retry_webhook(context: &mut Context, args: &WebhookArgs) -> Result
         ids: &args.deliveries,
         all_parked: args.all_parked,
         action: "retry",
-        check: DeliveryState::check_retry,
+        check: DeliveryLogState::check_retry,
         operation: |deliveries: Vec<DeliveryId>, endpoints, Actor { by, why }: Actor| Operation::Retry {
             deliveries,
             endpoints,

@@ -5,7 +5,7 @@ mod textfile;
 use std::path::PathBuf;
 
 use clap::Args;
-use recovery::orphans::{OrphanKind, Plan, World, plan, rehearse, scan};
+use recovery::orphans::{OrphanKind, Plan, ScanContext, plan, rehearse, scan};
 use recovery::queue::Queue;
 use recovery::report::cleanup::CleanupState;
 use recovery::report::orphans::ScanReport;
@@ -78,7 +78,7 @@ fn make_plan(context: &mut Context, dir: &StateDir, kinds: &[OrphanKind]) -> Res
     let is_new = |f: &Finding| !known.contains(&(f.code.to_string(), f.object.clone()));
     let of_files = |f: &Finding| f.tells_of_loss() || f.code == catalogue::LOCK_UNAVAILABLE.code;
     damage.extend(status_of(context)?.findings.into_iter().filter(|f| of_files(f) && is_new(f)));
-    let world = World::look(dir, &settings, &queue)?;
+    let world = ScanContext::look(dir, &settings, &queue)?;
     let make = if context.is_dry_run() { rehearse } else { scan };
     make(&world, &liveness, kinds, damage).map_err(|e| match e {
         recovery::orphans::ScanError::Lock(error) => error.into(),

@@ -4,7 +4,7 @@ use clap::Args;
 use recovery::queue::Actor;
 use recovery::report::webhooks::DiscardReport;
 use recovery::webhooks::record::Operation;
-use recovery::webhooks::{DeliveryId, DeliveryState};
+use recovery::webhooks::{DeliveryId, DeliveryLogState};
 
 use crate::command::webhooks::choose::{Choice, choose, describe, ending};
 use crate::context::Context;
@@ -30,7 +30,7 @@ pub(crate) fn discard(context: &mut Context, args: &DiscardArgs) -> Result<Endin
         ids: &args.deliveries,
         all_parked: args.all_parked,
         action: "discard",
-        check: DeliveryState::check_discard,
+        check: DeliveryLogState::check_discard,
         operation: |deliveries: Vec<DeliveryId>, _, Actor { by, why }: Actor| Operation::Discard {
             deliveries,
             by,

@@ -5,7 +5,7 @@ use clap::builder::PossibleValuesParser;
 use recovery::durable::is_held;
 use recovery::report::webhooks::{DeliveryStatus, PendingDeliveries, RecoveredDeliveries};
 use recovery::state::{StateDir, human};
-use recovery::webhooks::{DeliveryLog, DeliveryState, DeliveryView, attempts_in};
+use recovery::webhooks::{DeliveryLog, DeliveryLogState, DeliveryView, attempts_in};
 
 use crate::command::page::PageArgs;
 use crate::command::webhooks::survey::survey;
@@ -78,7 +78,7 @@ pub(crate) fn recovered(context: &mut Context, page: &PageArgs) -> Result<Ending
     let dir = context.state_dir()?;
     let last = last_recovery(&mut context.output, &dir);
     let log = DeliveryLog::open_if_any(&dir)?;
-    let nothing = DeliveryState::default();
+    let nothing = DeliveryLogState::default();
     let now = log.as_ref().map_or(&nothing, DeliveryView::state);
     let tried = attempts_in(&dir)?;
     let report = RecoveredDeliveries::new(last.as_ref(), now, &tried, &page.page())?;

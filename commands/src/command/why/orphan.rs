@@ -1,6 +1,6 @@
 //! `why orphan:ID`, `why container:NAME` and the other kinds of orphans.
 
-use recovery::orphans::{Asked, ExplainError, World, explain, plan};
+use recovery::orphans::{Asked, ExplainError, ScanContext, explain, plan};
 use recovery::report::why_orphan::WhyOrphan;
 use recovery::state::human;
 
@@ -18,7 +18,7 @@ pub(crate) fn why_orphan(context: &mut Context, object: &str, asked: Asked<'_>) 
     let settings = scanning(context)?;
     let holders = holders(context, &dir)?;
     let queue = context.queue_to_look(&dir)?;
-    let world = World::look(&dir, &settings, &queue)?;
+    let world = ScanContext::look(&dir, &settings, &queue)?;
     let known = plan(&dir)?;
     let ids = known.iter().flat_map(|plan| plan.candidates.iter().map(|c| &*c.id));
     let whole_id = match asked {

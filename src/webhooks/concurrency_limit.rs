@@ -17,7 +17,7 @@ const MOST: usize = 1024;
 
 /// The places of attempts.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConcurrencyLimit {
     places: usize,
     most: usize,
     /// Attempts that hold a place, by their begin.
@@ -26,10 +26,10 @@ pub(super) struct Places {
     taken: usize,
 }
 
-impl Places {
-    pub(super) fn new(places: usize) -> Places {
+impl ConcurrencyLimit {
+    pub(super) fn new(places: usize) -> ConcurrencyLimit {
         let most = places.saturating_mul(SLOW_TOO).min(MOST).max(places);
-        Places { places, most, held: BTreeSet::new(), taken: 0 }
+        ConcurrencyLimit { places, most, held: BTreeSet::new(), taken: 0 }
     }
 
     /// How many attempts may begin now.
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn slow_attempts_give_their_place_up_until_there_are_too_many() {
-        let (mut places, begin) = (Places::new(2), Instant::now());
+        let (mut places, begin) = (ConcurrencyLimit::new(2), Instant::now());
         let mut now = begin;
         for round in 0..8 {
             assert_eq!(places.free(now), 2, "round {round}");
@@ -84,7 +84,7 @@ mod tests {
     fn there_are_never_less_places_than_configured() {
         let now = Instant::now();
         for (configured, most) in [(1, 8), (32, 256), (200, 1024), (2000, 2000)] {
-            let mut places = Places::new(configured);
+            let mut places = ConcurrencyLimit::new(configured);
             assert_eq!((places.free(now), places.most), (configured, most));
         }
     }

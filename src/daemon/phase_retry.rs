@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::serve::{DaemonError, Rules};
+use super::serve::{DaemonConfig, DaemonError};
 use crate::durable::FileLock;
 use crate::queue::Queue;
 use crate::recovery::{
@@ -26,22 +26,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) type Recovered = (RecoveryRecord, Option<Queue>);
 
 /// How to recover, as often as it is asked for.
-pub(super) struct Again<'a> {
+pub(super) struct PhaseRetry<'a> {
     pub(super) dir: &'a StateDir,
-    pub(super) rules: RefCell<Rules>,
+    pub(super) config: RefCell<DaemonConfig>,
     pub(super) run: RunOptions,
     /// The daemon's.
     pub(super) lock: Arc<FileLock>,
 }
 
-impl Again<'_> {
+impl PhaseRetry<'_> {
     fn sequence(&self) -> Result<Recovery, GraphError> {
-        let rules = self.rules.borrow();
-        Ok(Recovery::new(self.dir, rules.recovery.clone())?.scanning(&rules.orphans))
+        let config = self.config.borrow();
+        Ok(Recovery::new(self.dir, config.recovery.clone())?.scanning(&config.orphans))
     }
 
     fn options(&self) -> RunOptions {
-        RunOptions { pauses: self.rules.borrow().pauses.clone(), ..self.run.clone() }
+        RunOptions { pauses: self.config.borrow().pauses.clone(), ..self.run.clone() }
     }
 
     /// The whole sequence.
@@ -50,7 +50,7 @@ impl Again<'_> {
     }
 
     fn wanted(&self) -> Result<Vec<RetryWanted>, DaemonError> {
-        let phases = Recovery::new(self.dir, self.rules.borrow().recovery.clone())?.phases();
+        let phases = Recovery::new(self.dir, self.config.borrow().recovery.clone())?.phases();
         Ok(retries_wanted(self.dir, &phases)?)
     }
 
@@ -115,12 +115,12 @@ impl Again<'_> {
 
 /// Looks for requests, but not more often than they are worth.
 pub(super) struct Looks<'a> {
-    again: &'a Again<'a>,
+    again: &'a PhaseRetry<'a>,
     last: Cell<Instant>,
 }
 
 impl<'a> Looks<'a> {
-    pub(super) fn new(again: &'a Again<'a>) -> Looks<'a> {
+    pub(super) fn new(again: &'a PhaseRetry<'a>) -> Looks<'a> {
         Looks { again, last: Cell::new(Instant::now()) }
     }
 

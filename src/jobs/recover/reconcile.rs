@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::policy::{RequeuePauses, after_crash, after_failed_start, given_back_for_host};
 use crate::archive::KeepRules;
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 use crate::durable::{DiskError, FileLock, LockError, is_not_regular};
-use crate::jobs::evidence::{FirstSight, Judgement, Look, blank, judge, judge_locked, take_or_judge};
-use crate::jobs::fence;
+use crate::jobs::cgroup_name;
+use crate::jobs::evidence::{FirstSight, JudgeContext, Judgement, blank, judge, judge_locked, take_or_judge};
 use crate::jobs::keeper;
 use crate::jobs::layout_2::move_attempts_of;
 use crate::jobs::process_table::ProcessTable;
@@ -20,7 +20,7 @@ use crate::queue::{
     Actor, AfterCrash, End, EndedBy, Job, JobId, JobStatus, Operation, Outcome, Queue, QueueError, QueueState,
 };
 use crate::state::{JobPaths, StateDir, Timestamp};
-use crate::system::side_by_side;
+use crate::system::parallel_map;
 use crate::system::{Host, LocalDevice};
 
 /// Jobs that are judged with their locks held at the same time: each takes a descriptor.
@@ -113,7 +113,7 @@ pub enum RecoverError {
 
 /// What was done about a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
+pub enum Reconciliation {
     /// It lives: it is watched on.
     Reattached,
     /// It had ended; the end is recorded now.
@@ -141,30 +141,30 @@ pub enum Settlement {
     Overtaken,
 }
 
-impl Settlement {
+impl Reconciliation {
     /// In one word.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Settlement::Reattached => "reattached",
-            Settlement::FinishedWhileAway { .. } => "finished_while_away",
-            Settlement::Crashed { .. } => "crashed",
-            Settlement::GivenBack => "given_back",
-            Settlement::NotStarted => "not_started",
-            Settlement::Unknown { .. } => "unknown",
-            Settlement::Overtaken => "overtaken",
+            Reconciliation::Reattached => "reattached",
+            Reconciliation::FinishedWhileAway { .. } => "finished_while_away",
+            Reconciliation::Crashed { .. } => "crashed",
+            Reconciliation::GivenBack => "given_back",
+            Reconciliation::NotStarted => "not_started",
+            Reconciliation::Unknown { .. } => "unknown",
+            Reconciliation::Overtaken => "overtaken",
         }
     }
 }
 
 /// A job that was judged, and what was done about it.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub struct Reconciled {
     /// Which job.
     pub job_id: JobId,
     /// Which attempt.
     pub attempt: u32,
     /// What was done.
-    pub settlement: Settlement,
+    pub reconciliation: Reconciliation,
     /// Why.
     pub judgement: Judgement,
     /// Damaged files of it that are in quarantine now.
@@ -177,36 +177,36 @@ pub struct Settled {
 ///
 /// # Errors
 /// When the queue cannot be changed; what one job's files refuse is that job's `Unknown`.
-pub fn settle(
+pub fn reconcile(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],
     settings: &RecoverSettings,
     progress: &mut dyn FnMut(u64, u64) -> bool,
-) -> Result<Vec<Settled>, RecoverError> {
+) -> Result<Vec<Reconciled>, RecoverError> {
     queue.refresh()?;
-    let mut settled = Vec::with_capacity(ids.len());
+    let mut reconciled = Vec::with_capacity(ids.len());
     let mut looked_at = 0;
     for batch in ids.chunks(batch()) {
-        settled.extend(settle_batch(dir, queue, batch, settings)?);
+        reconciled.extend(reconcile_batch(dir, queue, batch, settings)?);
         looked_at += batch.len();
         if !progress(looked_at as u64, ids.len() as u64) {
             break;
         }
     }
-    Ok(settled)
+    Ok(reconciled)
 }
 
-/// What [`settle`] would do about every running job, at first sight. Changes nothing.
-pub fn would_settle(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Settled> {
+/// What [`reconcile`] would do about every running job, at first sight. Changes nothing.
+pub fn would_reconcile(dir: &StateDir, state: &QueueState, settings: &RecoverSettings) -> Vec<Reconciled> {
     let (host, table) = (Host::this(), ProcessTable::new());
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let now = dir.clock.now();
     let running = state.running().map(|job| {
         let judgement = judge(&look, job);
-        let (settlement, _) = settlement_of(dir, job, &judgement, now, settings);
+        let (reconciliation, _) = reconciliation_of(dir, job, &judgement, now, settings);
         let (job_id, attempt) = (job.id.clone(), job.attempt);
-        Settled { job_id, attempt, settlement, judgement, quarantined: Vec::new() }
+        Reconciled { job_id, attempt, reconciliation, judgement, quarantined: Vec::new() }
     });
     running.collect()
 }
@@ -228,9 +228,9 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     /// The lock decides at once about most jobs that live. Where it is free it is taken before anything
     /// else is looked at, so that what is seen then stays true.
-    fn begin(look: &Look<'_>, job: &'a Job, local: &LocalDevice) -> Case<'a> {
-        let (sight, lock) = take_or_judge(look, job, local, LOOK_GRACE);
-        if let FirstSight::Judged(judgement) = sight {
+    fn begin(look: &JudgeContext<'_>, job: &'a Job, local: &LocalDevice) -> Case<'a> {
+        let (seen, lock) = take_or_judge(look, job, local, LOOK_GRACE);
+        if let FirstSight::Judged(judgement) = seen {
             return Case { job, judgement: *judgement, lock: None };
         }
         let (verdict, lock) = match lock.map_or_else(|| lock_job(look.dir, &job.id), Ok) {
@@ -243,7 +243,7 @@ impl<'a> Case<'a> {
     }
 
     /// The look that counts, with the lock held and a picture of all processes that is newer than that.
-    fn look_again(&mut self, look: &Look<'_>) {
+    fn look_again(&mut self, look: &JudgeContext<'_>) {
         if self.lock.is_some() {
             self.judgement = judge_locked(look, self.job);
         }
@@ -251,14 +251,14 @@ impl<'a> Case<'a> {
 
     fn decide(self, dir: &StateDir, now: Timestamp, settings: &RecoverSettings) -> Decided {
         let Case { job, judgement, lock } = self;
-        let (settlement, operation) = settlement_of(dir, job, &judgement, now, settings);
-        Decided { settlement, operation, judgement, lock }
+        let (reconciliation, operation) = reconciliation_of(dir, job, &judgement, now, settings);
+        Decided { reconciliation, operation, judgement, lock }
     }
 }
 
 /// What is to be done about a job, with its lock held until that is recorded.
 struct Decided {
-    settlement: Settlement,
+    reconciliation: Reconciliation,
     operation: Option<Operation>,
     judgement: Judgement,
     lock: Option<FileLock>,
@@ -297,22 +297,22 @@ pub(in crate::jobs) fn put_away_what_is_no_lock(dir: &StateDir, paths: &JobPaths
     }
 }
 
-fn settle_batch(
+fn reconcile_batch(
     dir: &StateDir,
     queue: &mut Queue,
     ids: &[JobId],
     settings: &RecoverSettings,
-) -> Result<Vec<Settled>, RecoverError> {
+) -> Result<Vec<Reconciled>, RecoverError> {
     let host = Host::this();
     let table = ProcessTable::new();
-    let look = Look { dir, host: &host, table: &table, limits: settings.limits };
+    let look = JudgeContext { dir, host: &host, table: &table, limits: settings.limits };
     let local = LocalDevice::default();
     let jobs = ids.iter().filter_map(|id| queue.state().get(id));
     let running: Vec<&Job> = jobs.filter(|job| job.status == JobStatus::Running).collect();
-    let cases = side_by_side(running, |job| Case::begin(&look, job, &local));
+    let cases = parallel_map(running, |job| Case::begin(&look, job, &local));
     // Nothing has asked for the table so far: it is made when all locks are held.
     let now = dir.clock.now();
-    let looked_at = side_by_side(cases, |mut case| {
+    let looked_at = parallel_map(cases, |mut case| {
         case.look_again(&look);
         case
     });
@@ -323,16 +323,16 @@ fn settle_batch(
         // The same failure at a second, different job is no failure of the jobs.
         settings.blame = Blame::Host;
     }
-    let mut decided = side_by_side(looked_at, |case| case.decide(dir, now, &settings));
+    let mut decided = parallel_map(looked_at, |case| case.decide(dir, now, &settings));
     record(queue, &mut decided, &settings.actor)?;
     // The locks go only after this: damaged files are moved while nobody writes them.
-    Ok(side_by_side(decided, |decided| {
+    Ok(parallel_map(decided, |decided| {
         let quarantined = quarantine(dir, &decided);
-        remove_fence(dir, &decided);
+        remove_cgroup(dir, &decided);
         keep_output_of(dir, &decided, &table, &settings.keeper);
-        let Decided { settlement, judgement, .. } = decided;
+        let Decided { reconciliation, judgement, .. } = decided;
         let (job_id, attempt) = (judgement.job_id.clone(), judgement.attempt);
-        Settled { job_id, attempt, settlement, judgement, quarantined }
+        Reconciled { job_id, attempt, reconciliation, judgement, quarantined }
     }))
 }
 
@@ -348,11 +348,11 @@ fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(
             let Judgement { job_id, claim, .. } = &one.judgement;
             let is_unchanged = state
                 .get(job_id)
-                .is_some_and(|now| now.status == JobStatus::Running && now.course().claim == *claim);
+                .is_some_and(|now| now.status == JobStatus::Running && now.run_state().claim == *claim);
             if is_unchanged {
                 operations.push(operation);
             } else {
-                one.settlement = Settlement::Overtaken;
+                one.reconciliation = Reconciliation::Overtaken;
             }
         }
         (operations, ())
@@ -361,14 +361,14 @@ fn record(queue: &mut Queue, decided: &mut [Decided], actor: &Actor) -> Result<(
 }
 
 /// What is to be recorded about a running job.
-pub(super) fn settlement_of(
+pub(super) fn reconciliation_of(
     dir: &StateDir,
     job: &Job,
     judgement: &Judgement,
     now: Timestamp,
     settings: &RecoverSettings,
-) -> (Settlement, Option<Operation>) {
-    let (settlement, operation) = settled_as(dir, job, judgement, now, settings);
+) -> (Reconciliation, Option<Operation>) {
+    let (reconciliation, operation) = reconciled_as(dir, job, judgement, now, settings);
     // What proved it is gone when somebody asks.
     let operation = operation.map(|operation| match operation {
         Operation::End(end) if matches!(end.outcome, Outcome::Crashed | Outcome::Interrupted) => {
@@ -377,50 +377,50 @@ pub(super) fn settlement_of(
         }
         other => other,
     });
-    (settlement, operation)
+    (reconciliation, operation)
 }
 
-fn settled_as(
+fn reconciled_as(
     dir: &StateDir,
     job: &Job,
     judgement: &Judgement,
     now: Timestamp,
     settings: &RecoverSettings,
-) -> (Settlement, Option<Operation>) {
-    let claim = job.course().claim.unwrap_or(0);
+) -> (Reconciliation, Option<Operation>) {
+    let claim = job.run_state().claim.unwrap_or(0);
     let then = after_crash(job, now, settings.requeue);
     let crashed = |reason| match interruption(job, judgement) {
         Some(by) => interrupted(job, claim, by, then),
         None => crashed(job, claim, reason, then),
     };
     match &judgement.verdict {
-        Verdict::Unknown { why } => (Settlement::Unknown { why: why.clone() }, None),
-        Verdict::Ended(_) if Mutation::IgnoreExitRecord.is_on() => {
+        Verdict::Unknown { why } => (Reconciliation::Unknown { why: why.clone() }, None),
+        Verdict::Ended(_) if SeededBug::IgnoreExitRecord.is_on() => {
             crashed("its processes vanished without an exit record")
         }
         Verdict::Ended(exit) if exit.outcome == Outcome::Interrupted => {
             let end = End { claim, attempt: job.attempt, after_crash: Some(then), ..exit.to_end() };
-            (Settlement::Crashed { then }, Some(Operation::End(end)))
+            (Reconciliation::Crashed { then }, Some(Operation::End(end)))
         }
         Verdict::Ended(exit) => {
             let (exit_code, signal) = (exit.exit_code, exit.signal);
             let end = End { claim, attempt: job.attempt, ..exit.to_end() };
-            (Settlement::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
+            (Reconciliation::FinishedWhileAway { exit_code, signal }, Some(Operation::End(end)))
         }
         Verdict::NeverStarted if settings.blame == Blame::Host => {
             let why = why_not_started(dir, &job.id);
-            (Settlement::GivenBack, Some(given_back_for_host(job, &why)))
+            (Reconciliation::GivenBack, Some(given_back_for_host(job, &why)))
         }
         Verdict::NeverStarted => {
             let why = why_not_started(dir, &job.id);
             let operation = after_failed_start(job, &why, now, settings.start_tries);
             let is_over = matches!(operation, Operation::End(_));
-            (if is_over { Settlement::NotStarted } else { Settlement::GivenBack }, Some(operation))
+            (if is_over { Reconciliation::NotStarted } else { Reconciliation::GivenBack }, Some(operation))
         }
         Verdict::Crashed if is_restored(dir, claim) => crashed(RESTORED),
         Verdict::Crashed => crashed(VANISHED),
         Verdict::DeadByReboot => crashed("the machine was started anew while it ran"),
-        _ => (Settlement::Reattached, None),
+        _ => (Reconciliation::Reattached, None),
     }
 }
 
@@ -432,20 +432,20 @@ fn is_restored(dir: &StateDir, claim: u64) -> bool {
 /// What was ending the attempt from outside when its supervisor was last heard of.
 fn interruption<'a>(job: &Job, judgement: &'a Judgement) -> Option<&'a EndedBy> {
     let own =
-        judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.course().claim);
+        judgement.sentinel.whole().filter(|s| s.job_id == job.id && Some(s.claim) == job.run_state().claim);
     own?.interrupted.as_ref()
 }
 
-fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Settlement, Option<Operation>) {
+fn interrupted(job: &Job, claim: u64, by: &EndedBy, then: AfterCrash) -> (Reconciliation, Option<Operation>) {
     let reason = format!("interrupted by {}; its supervisor was killed before it ended", by.by);
-    let (settlement, operation) = crashed(job, claim, &reason, then);
+    let (reconciliation, operation) = crashed(job, claim, &reason, then);
     let operation = operation.map(|operation| match operation {
         Operation::End(end) => {
             Operation::End(End { outcome: Outcome::Interrupted, ended_by: Some(by.clone()), ..end })
         }
         other => other,
     });
-    (settlement, operation)
+    (reconciliation, operation)
 }
 
 /// In words, with what the last supervisor for it said, if it came as far as that.
@@ -475,7 +475,7 @@ pub(super) fn crashed(
     claim: u64,
     reason: &str,
     then: AfterCrash,
-) -> (Settlement, Option<Operation>) {
+) -> (Reconciliation, Option<Operation>) {
     let end = End {
         job: job.id.clone(),
         attempt: job.attempt,
@@ -491,7 +491,7 @@ pub(super) fn crashed(
         by_itself: false,
         evidence: Vec::new(),
     };
-    (Settlement::Crashed { then }, Some(Operation::End(end)))
+    (Reconciliation::Crashed { then }, Some(Operation::End(end)))
 }
 
 /// Damaged files go to quarantine: moved when the attempt is over, else copied: it may still write them,
@@ -534,10 +534,10 @@ fn keep_output_of(dir: &StateDir, decided: &Decided, table: &ProcessTable, progr
 }
 
 /// The control group of an attempt that is over goes; its supervisor could not see to it.
-fn remove_fence(dir: &StateDir, decided: &Decided) {
+fn remove_cgroup(dir: &StateDir, decided: &Decided) {
     let sentinel = decided.judgement.sentinel.whole();
     let sentinel = sentinel.filter(|_| decided.is_over() && decided.lock.is_some());
-    let group = sentinel.and_then(|s| fence::recorded(dir, s.claim, s.cgroup.as_deref()));
+    let group = sentinel.and_then(|s| cgroup_name::recorded(dir, s.claim, s.cgroup.as_deref()));
     if let Some(group) = group {
         // One that is left is empty, and costs nothing.
         let _ = group.remove();
@@ -546,6 +546,9 @@ fn remove_fence(dir: &StateDir, decided: &Decided) {
 
 impl Decided {
     fn is_over(&self) -> bool {
-        matches!(self.settlement, Settlement::Crashed { .. } | Settlement::FinishedWhileAway { .. })
+        matches!(
+            self.reconciliation,
+            Reconciliation::Crashed { .. } | Reconciliation::FinishedWhileAway { .. }
+        )
     }
 }

@@ -11,16 +11,16 @@ use super::directory::{LOCK_WAIT, SEGMENT_BYTES, StateDir, StateError};
 use super::identity::Identity;
 use super::paths::StatePaths;
 use super::place::{
-    CopiedFrom, Past, Place, PlaceRecord, Restored, Standing, StateStamp, next_incarnation, record_here,
-    standing_of,
+    CopiedFrom, DirectoryOrigin, Past, Place, PlaceRecord, Restored, StateStamp, next_incarnation, origin_of,
+    record_here,
 };
 use crate::durable::log::{self, Position, ReadRequest};
-use crate::durable::{Disk, FileLock, Home, Tried};
+use crate::durable::{Disk, FileLock, Home, IoContext};
 
 impl StateDir {
     /// The directory as it stands; see [`super::place`] for what is told from what. What has to be written down
     /// is, where that is possible: a disk that cannot be written keeps nobody from looking.
-    pub(super) fn settled(
+    pub(super) fn with_origin(
         paths: StatePaths,
         identity: Identity,
         disk: Disk,
@@ -28,13 +28,13 @@ impl StateDir {
     ) -> Result<StateDir, StateError> {
         let is_of_layout_2 = identity.may_have_attempts_in_workspaces();
         let paths = if is_of_layout_2 { paths.of_layout_2() } else { paths };
-        let home = Home::open(paths.root()).tried("look at", paths.root())?;
+        let home = Home::open(paths.root()).context("look at", paths.root())?;
         let place = Place::of(paths.root())?;
         let record = PlaceRecord::read(&paths.place());
-        let standing = standing_of(&paths, &identity, &place, record.as_ref());
+        let origin = origin_of(&paths, &identity, &place, record.as_ref());
         let past = record.filter(|r| r.state_id == identity.state_id).map(|r| r.past()).unwrap_or_default();
-        let home = match &standing {
-            Standing::Copied { of, .. } => home.copy_of(of.clone()),
+        let home = match &origin {
+            DirectoryOrigin::Copied { of, .. } => home.copy_of(of.clone()),
             _ => home,
         };
         let disk = disk.at_home(home);
@@ -44,7 +44,7 @@ impl StateDir {
             paths,
             identity,
             place,
-            standing,
+            origin,
             past,
             has_survivors,
             disk,
@@ -52,9 +52,9 @@ impl StateDir {
             lock_wait,
             segment_bytes,
         };
-        match dir.standing {
-            Standing::Own | Standing::Copied { .. } => {}
-            Standing::Unrecorded | Standing::Restored { .. } => match dir.write_down() {
+        match dir.origin {
+            DirectoryOrigin::Own | DirectoryOrigin::Copied { .. } => {}
+            DirectoryOrigin::Unrecorded | DirectoryOrigin::Restored { .. } => match dir.write_down() {
                 Err(e) if !is_refusal(&e) => return Err(e),
                 // Who only looks can do so; who acts on what it sees calls `settle`.
                 _ => {}
@@ -66,9 +66,9 @@ impl StateDir {
     /// Writes down that a backup was put back, where that was not possible when the directory was opened. Until it is
     /// written, the directory passes for the incarnation that was lost: who judges or starts something calls this.
     pub fn settle(&mut self) -> Result<(), StateError> {
-        match self.standing {
-            Standing::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
-            Standing::Own | Standing::Unrecorded | Standing::Copied { .. } => Ok(()),
+        match self.origin {
+            DirectoryOrigin::Restored { .. } => self.write_down().map_err(|e| self.not_noted(e)),
+            DirectoryOrigin::Own | DirectoryOrigin::Unrecorded | DirectoryOrigin::Copied { .. } => Ok(()),
         }
     }
 
@@ -87,13 +87,13 @@ impl StateDir {
             let (why, at) = ("the record of which folder this is cannot be understood", self.clock.now());
             self.quarantine().keep_file(&self.paths.place(), why, &at.to_string())?;
         }
-        self.standing = standing_of(&self.paths, &self.identity, &self.place, before.as_ref());
+        self.origin = origin_of(&self.paths, &self.identity, &self.place, before.as_ref());
         let now = self.clock.now();
         let mut record = record_here(&self.paths, &self.identity, &self.place, now, before);
-        match &self.standing {
-            Standing::Own | Standing::Copied { .. } => return Ok(()),
-            Standing::Unrecorded => {}
-            Standing::Restored { why } => {
+        match &self.origin {
+            DirectoryOrigin::Own | DirectoryOrigin::Copied { .. } => return Ok(()),
+            DirectoryOrigin::Unrecorded => {}
+            DirectoryOrigin::Restored { why } => {
                 super::shared_files::unshare(&self.disk, &self.paths)?;
                 record.restored = Some(self.restored_now(why));
                 self.begin_incarnation(&mut record)?;
@@ -101,7 +101,7 @@ impl StateDir {
         }
         record.write(&self.disk, &self.paths)?;
         self.remember(record.past());
-        self.standing = Standing::Own;
+        self.origin = DirectoryOrigin::Own;
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl StateDir {
 
     /// Whether this directory is a copy of another one, which nobody has made a directory of its own.
     pub fn is_copy(&self) -> bool {
-        matches!(self.standing, Standing::Copied { .. })
+        matches!(self.origin, DirectoryOrigin::Copied { .. })
     }
 
     /// Begins a new incarnation, because something shows that the files went back in time: what acted for the
@@ -202,7 +202,7 @@ impl StateDir {
 
     /// The same directory, when it is a copy, for the one who makes another one of it: it may be written.
     pub fn to_be_adopted(&self) -> Option<StateDir> {
-        let Standing::Copied { .. } = &self.standing else { return None };
+        let DirectoryOrigin::Copied { .. } = &self.origin else { return None };
         let home = Home::open(self.paths.root()).ok()?;
         let disk = self.disk.clone().at_home(home);
         Some(StateDir { disk, ..self.clone() })
@@ -240,7 +240,7 @@ impl StateDir {
     /// Writes the identity of a copy that is another state directory from now on. The caller has given its logs
     /// the new id, and holds [`StateDir::lock_identity`].
     pub fn become_another(&mut self, state_id: Uuid) -> Result<(), StateError> {
-        let Standing::Copied { of, .. } = self.standing.clone() else { return Ok(()) };
+        let DirectoryOrigin::Copied { of, .. } = self.origin.clone() else { return Ok(()) };
         let (original, now) = (self.identity.state_id, self.clock.now());
         let incarnation = next_incarnation(self.paths.root(), &self.identity, now);
         let identity = Identity { state_id, incarnation, ..self.identity.clone() };
@@ -248,7 +248,7 @@ impl StateDir {
         record.copied_from = Some(CopiedFrom { path: of, state_id: original, at: now });
         identity.write(&self.disk, &self.paths.identity())?;
         record.write(&self.disk, &self.paths)?;
-        (self.identity, self.standing) = (identity, Standing::Own);
+        (self.identity, self.origin) = (identity, DirectoryOrigin::Own);
         self.remember(record.past());
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::state::{JobPaths, StateDir};
 use crate::system::ProcessIdentity;
 
 /// A supervisor's sign of life.
-pub(super) struct Pulse<'a> {
+pub(super) struct HeartbeatWriter<'a> {
     dir: &'a StateDir,
     paths: &'a JobPaths,
     sentinel: Sentinel,
@@ -32,17 +32,17 @@ pub(super) struct Pulse<'a> {
     output: Option<OutputStream>,
 }
 
-impl<'a> Pulse<'a> {
-    /// Keeps the lock; nothing is written before [`Pulse::begin`].
+impl<'a> HeartbeatWriter<'a> {
+    /// Keeps the lock; nothing is written before [`HeartbeatWriter::begin`].
     pub(super) fn new(
         dir: &'a StateDir,
         paths: &'a JobPaths,
         sentinel: Sentinel,
         lock: FileLock,
         interval: Duration,
-    ) -> Pulse<'a> {
+    ) -> HeartbeatWriter<'a> {
         let last = Instant::now();
-        Pulse { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None }
+        HeartbeatWriter { dir, paths, sentinel, file: None, locks: vec![lock], interval, last, output: None }
     }
 
     /// Writes the sentinel durably.

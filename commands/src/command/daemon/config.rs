@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use recovery::daemon::Rules;
+use recovery::daemon::DaemonConfig;
 use recovery::startup::StartedBy;
 use recovery::state::StateDir;
 
@@ -11,12 +11,12 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::settings::{delivering, pauses, recovering, retention, scheduling};
 
-pub(crate) fn rules(
+pub(crate) fn config(
     context: &mut Context,
     dir: &StateDir,
     workers: Option<usize>,
-) -> Result<Rules, CliError> {
-    Ok(Rules {
+) -> Result<DaemonConfig, CliError> {
+    Ok(DaemonConfig {
         recovery: recovering(context, StartedBy::Daemon, false)?,
         pauses: pauses(context)?,
         retention: Some(retention(context)?),

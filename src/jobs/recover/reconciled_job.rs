@@ -2,30 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settle::Settled;
+use super::reconcile::Reconciled;
 use crate::queue::JobId;
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettledJob {
+pub struct ReconciledJob {
     /// Which job.
     pub job_id: JobId,
     /// Which attempt.
     pub attempt: u32,
     /// The claim that began it.
     pub claim: Option<u64>,
-    /// What was done, as [`super::Settlement::as_str`] says it.
+    /// What was done, as [`super::Reconciliation::as_str`] says it.
     pub outcome: String,
 }
 
-impl SettledJob {
+impl ReconciledJob {
     /// Of a job that was judged.
-    pub fn of(settled: &Settled) -> SettledJob {
-        SettledJob {
-            job_id: settled.job_id.clone(),
-            attempt: settled.attempt,
-            claim: settled.judgement.claim,
-            outcome: settled.settlement.as_str().to_owned(),
+    pub fn of(reconciled: &Reconciled) -> ReconciledJob {
+        ReconciledJob {
+            job_id: reconciled.job_id.clone(),
+            attempt: reconciled.attempt,
+            claim: reconciled.judgement.claim,
+            outcome: reconciled.reconciliation.as_str().to_owned(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::state::StateDir;
 use crate::system::{Cgroup, Host, Presence, ProcessIdentity, Relation, is_network, presence};
 
 /// One look at the world, from which any number of locks can be judged.
-pub(super) struct Look<'a> {
+pub(super) struct LockInspector<'a> {
     here: Host,
     network: Option<&'static str>,
     jobs: &'a JobLivenessOf<'a>,
@@ -23,17 +23,17 @@ pub(super) struct Look<'a> {
     covered: Option<HashSet<String>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> LockInspector<'a> {
     /// A look that scans the processes when, and if, a verdict first needs it.
-    pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> Look<'a> {
+    pub(super) fn new(dir: &StateDir, jobs: &'a JobLivenessOf<'a>) -> LockInspector<'a> {
         let network = is_network(&dir.paths.locks());
         let state_id = dir.identity.state_id.to_string();
-        Look { here: Host::this(), network, jobs, state_id, scan: OnceLock::new(), covered: None }
+        LockInspector { here: Host::this(), network, jobs, state_id, scan: OnceLock::new(), covered: None }
     }
 
     /// A new look with the same questions.
-    pub(super) fn anew(&self, dir: &StateDir) -> Look<'a> {
-        Look::new(dir, self.jobs)
+    pub(super) fn anew(&self, dir: &StateDir) -> LockInspector<'a> {
+        LockInspector::new(dir, self.jobs)
     }
 
     /// Whether flocks prove nothing here, and may block.
@@ -43,7 +43,7 @@ impl<'a> Look<'a> {
 
     /// Takes the one scan that all of these locks share. A scan proves something about a lock only when
     /// its holder, which alone can start the marked command, was gone before; so that is found out
-    /// first, and [`Look::covers`] tells for which grants the scan counts.
+    /// first, and [`LockInspector::covers`] tells for which grants the scan counts.
     pub(super) fn scan_for(&mut self, locks: impl Iterator<Item = LockMetadata>) {
         let covered: HashSet<String> = locks.filter(|m| self.needs_scan(m)).map(|m| m.lock_id).collect();
         if !covered.is_empty() {

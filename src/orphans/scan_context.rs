@@ -8,7 +8,7 @@ use crate::archive::{KeepRules, Retention};
 use crate::cleanup;
 use crate::durable::DiskError;
 use crate::in_use::InUse;
-use crate::jobs::{Life, ProcessTable, life_of};
+use crate::jobs::{Living, ProcessTable, living_of};
 use crate::queue::{Actor, Job, JobId, Queue};
 use crate::state::{StateDir, Timestamp};
 use crate::system::docker::{DockerKind, DockerObject, EngineChoice, EngineError, Engines};
@@ -58,7 +58,7 @@ impl OrphanSettings {
 pub(super) type Answer = Result<(Engines, Vec<DockerObject>), EngineError>;
 
 /// One picture of everything that may own something.
-pub struct World<'a> {
+pub struct ScanContext<'a> {
     pub(super) dir: &'a StateDir,
     pub(super) settings: &'a OrphanSettings,
     pub(super) queue: &'a Queue,
@@ -76,18 +76,18 @@ pub struct World<'a> {
     pub(super) engine: Option<Answer>,
 }
 
-impl<'a> World<'a> {
+impl<'a> ScanContext<'a> {
     /// Looks anew, at a queue that has just been followed. With `docker`, asks the engine as well.
     pub fn look(
         dir: &'a StateDir,
         settings: &'a OrphanSettings,
         queue: &'a Queue,
-    ) -> Result<World<'a>, DiskError> {
+    ) -> Result<ScanContext<'a>, DiskError> {
         let cleaning = cleanup::list(dir)?.into_iter().map(|c| c.job_id).collect();
         let engine = (settings.engine != EngineChoice::None).then(|| ask(&settings.engine));
         let root = dir.paths.root();
         let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-        Ok(World {
+        Ok(ScanContext {
             dir,
             settings,
             queue,
@@ -105,8 +105,8 @@ impl<'a> World<'a> {
         self.queue.state().get(id)
     }
 
-    pub(super) fn life(&self, id: &JobId) -> Life {
-        life_of(self.dir, id, &self.table)
+    pub(super) fn life(&self, id: &JobId) -> Living {
+        living_of(self.dir, id, &self.table)
     }
 
     pub(super) fn is_cleaned_up(&self, id: &JobId) -> bool {

@@ -76,7 +76,7 @@ struct Endpoint {
     /// It asked to be left alone until then.
     not_before: Option<Instant>,
     served: Option<Instant>,
-    /// Where it stands in [`Agenda::due`].
+    /// Where it stands in [`DeliveryScheduler::due`].
     indexed: Option<Instant>,
 }
 
@@ -99,7 +99,7 @@ struct Held {
 
 /// All that is undelivered.
 #[derive(Debug)]
-pub struct Agenda {
+pub struct DeliveryScheduler {
     limits: Limits,
     held: HashMap<DeliveryId, Held>,
     endpoints: HashMap<Arc<str>, Endpoint>,
@@ -108,10 +108,10 @@ pub struct Agenda {
     parked: usize,
 }
 
-impl Agenda {
+impl DeliveryScheduler {
     /// An empty one.
-    pub fn new(limits: Limits) -> Agenda {
-        Agenda {
+    pub fn new(limits: Limits) -> DeliveryScheduler {
+        DeliveryScheduler {
             limits,
             held: HashMap::new(),
             endpoints: HashMap::new(),
@@ -270,7 +270,7 @@ impl Agenda {
 
     /// Changes an endpoint and keeps its place in the index.
     fn change(&mut self, name: &str, act: impl FnOnce(&mut Endpoint, &mut HashMap<DeliveryId, Held>)) {
-        let Agenda { limits, held, endpoints, due, .. } = self;
+        let DeliveryScheduler { limits, held, endpoints, due, .. } = self;
         let known = endpoints.get_key_value(name).map(|(name, _)| name.clone());
         let name: Arc<str> = known.unwrap_or_else(|| name.into());
         let endpoint = endpoints.entry(name.clone()).or_insert_with(|| Endpoint {
@@ -323,87 +323,87 @@ mod tests {
         Limits { per_endpoint, strict_order, breaker }
     }
 
-    fn ats(agenda: &mut Agenda, now: Instant) -> Vec<i64> {
-        std::iter::from_fn(|| agenda.next(now)).map(|d| d.at.as_millis()).collect()
+    fn ats(scheduler: &mut DeliveryScheduler, now: Instant) -> Vec<i64> {
+        std::iter::from_fn(|| scheduler.next(now)).map(|d| d.at.as_millis()).collect()
     }
 
     #[test]
     fn one_at_a_time_an_endpoint_in_order_and_endpoints_in_turn() {
-        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let all: Vec<_> =
             (1..=6).map(|n| delivery(n, if n < 4 { "http://a/" } else { "http://b/" })).collect();
-        all.iter().rev().for_each(|d| agenda.add(d.clone(), Some(now)));
-        agenda.add(all[0].clone(), Some(now));
-        assert_eq!(ats(&mut agenda, now), [1, 4]);
-        agenda.delivered(all[0].id);
-        assert_eq!(ats(&mut agenda, now), [2]);
-        agenda.try_again(all[1].id, now + S);
-        assert_eq!(ats(&mut agenda, now), [3], "one that waits for its next try holds up nobody");
-        assert_eq!((agenda.in_flight(), agenda.pending()), (2, 5));
-        agenda.delivered(all[2].id);
-        assert_eq!(agenda.next_time(), Some(now + S));
-        assert_eq!(ats(&mut agenda, now + S), [2]);
+        all.iter().rev().for_each(|d| scheduler.add(d.clone(), Some(now)));
+        scheduler.add(all[0].clone(), Some(now));
+        assert_eq!(ats(&mut scheduler, now), [1, 4]);
+        scheduler.delivered(all[0].id);
+        assert_eq!(ats(&mut scheduler, now), [2]);
+        scheduler.try_again(all[1].id, now + S);
+        assert_eq!(ats(&mut scheduler, now), [3], "one that waits for its next try holds up nobody");
+        assert_eq!((scheduler.in_flight(), scheduler.pending()), (2, 5));
+        scheduler.delivered(all[2].id);
+        assert_eq!(scheduler.next_time(), Some(now + S));
+        assert_eq!(ats(&mut scheduler, now + S), [2]);
     }
 
     #[test]
     fn in_strict_order_the_oldest_holds_up_the_others_until_it_is_parked() {
-        let (mut agenda, now) = (Agenda::new(limits(5, true)), Instant::now());
+        let (mut scheduler, now) = (DeliveryScheduler::new(limits(5, true)), Instant::now());
         let all: Vec<_> = (1..=3).map(|n| delivery(n, "http://a/")).collect();
-        all.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
-        assert_eq!(ats(&mut agenda, now), [1]);
-        agenda.try_again(all[0].id, now + S);
-        assert!(ats(&mut agenda, now).is_empty());
-        assert_eq!(ats(&mut agenda, now + S), [1]);
-        agenda.park(all[0].id);
-        assert_eq!((ats(&mut agenda, now + S), agenda.parked()), (vec![2], 1));
-        agenda.retry(all[0].id, now + S);
-        agenda.delivered(all[1].id);
-        assert_eq!((ats(&mut agenda, now + S), agenda.parked()), (vec![1], 0));
+        all.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut scheduler, now), [1]);
+        scheduler.try_again(all[0].id, now + S);
+        assert!(ats(&mut scheduler, now).is_empty());
+        assert_eq!(ats(&mut scheduler, now + S), [1]);
+        scheduler.park(all[0].id);
+        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked()), (vec![2], 1));
+        scheduler.retry(all[0].id, now + S);
+        scheduler.delivered(all[1].id);
+        assert_eq!((ats(&mut scheduler, now + S), scheduler.parked()), (vec![1], 0));
     }
 
     #[test]
     fn a_dead_endpoint_is_probed_by_one_and_the_others_go_on() {
-        let (mut agenda, now) = (Agenda::new(limits(4, false)), Instant::now());
+        let (mut scheduler, now) = (DeliveryScheduler::new(limits(4, false)), Instant::now());
         let dead: Vec<_> = (1..=5).map(|n| delivery(n, "http://dead/")).collect();
-        dead.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
-        assert_eq!(ats(&mut agenda, now), [1, 2, 3, 4]);
+        dead.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut scheduler, now), [1, 2, 3, 4]);
         for d in &dead[..2] {
-            agenda.learn("http://dead", Health::Fails, None, now);
-            agenda.try_again(d.id, now + S);
+            scheduler.learn("http://dead", Health::Fails, None, now);
+            scheduler.try_again(d.id, now + S);
         }
         for d in &dead[2..4] {
-            assert_eq!(agenda.learn("http://dead", Health::Fails, None, now), Change::None);
-            agenda.try_again(d.id, now + S);
+            assert_eq!(scheduler.learn("http://dead", Health::Fails, None, now), Change::None);
+            scheduler.try_again(d.id, now + S);
         }
-        agenda.add(delivery(9, "http://alive/"), Some(now));
-        assert_eq!(ats(&mut agenda, now + 9 * S), [9]);
-        assert_eq!(ats(&mut agenda, now + 10 * S), [5], "a single probe");
-        assert_eq!(agenda.learn("http://dead", Health::Answers, None, now + 10 * S), Change::Closed);
-        agenda.delivered(dead[4].id);
-        assert_eq!(ats(&mut agenda, now + 10 * S), [1, 2, 3, 4]);
+        scheduler.add(delivery(9, "http://alive/"), Some(now));
+        assert_eq!(ats(&mut scheduler, now + 9 * S), [9]);
+        assert_eq!(ats(&mut scheduler, now + 10 * S), [5], "a single probe");
+        assert_eq!(scheduler.learn("http://dead", Health::Answers, None, now + 10 * S), Change::Closed);
+        scheduler.delivered(dead[4].id);
+        assert_eq!(ats(&mut scheduler, now + 10 * S), [1, 2, 3, 4]);
     }
 
     #[test]
     fn an_operators_retry_passes_an_open_circuit() {
-        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let (one, two) = (delivery(1, "http://a/"), delivery(2, "http://a/"));
-        agenda.add(one.clone(), None);
-        agenda.add(two, Some(now));
-        agenda.restore_circuit("http://a", 7, now + 60 * S);
-        assert!(ats(&mut agenda, now).is_empty());
-        agenda.retry(one.id, now);
-        assert_eq!(ats(&mut agenda, now).len(), 1);
+        scheduler.add(one.clone(), None);
+        scheduler.add(two, Some(now));
+        scheduler.restore_circuit("http://a", 7, now + 60 * S);
+        assert!(ats(&mut scheduler, now).is_empty());
+        scheduler.retry(one.id, now);
+        assert_eq!(ats(&mut scheduler, now).len(), 1);
     }
 
     #[test]
     fn who_asks_to_be_left_alone_is() {
-        let (mut agenda, now) = (Agenda::new(limits(1, false)), Instant::now());
+        let (mut scheduler, now) = (DeliveryScheduler::new(limits(1, false)), Instant::now());
         let all: Vec<_> = (1..=2).map(|n| delivery(n, "http://a/")).collect();
-        all.iter().for_each(|d| agenda.add(d.clone(), Some(now)));
-        assert_eq!(ats(&mut agenda, now), [1]);
-        agenda.learn("http://a", Health::NotKnown, Some(now + 5 * S), now);
-        agenda.try_again(all[0].id, now + 5 * S);
-        assert!(ats(&mut agenda, now + 4 * S).is_empty());
-        assert_eq!(ats(&mut agenda, now + 5 * S), [2]);
+        all.iter().for_each(|d| scheduler.add(d.clone(), Some(now)));
+        assert_eq!(ats(&mut scheduler, now), [1]);
+        scheduler.learn("http://a", Health::NotKnown, Some(now + 5 * S), now);
+        scheduler.try_again(all[0].id, now + 5 * S);
+        assert!(ats(&mut scheduler, now + 4 * S).is_empty());
+        assert_eq!(ats(&mut scheduler, now + 5 * S), [2]);
     }
 }

@@ -5,32 +5,32 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use recovery::durable::mutation::{self, Mutation};
+use recovery::durable::seeded_bug::{self, SeededBug};
 
 use crate::Error;
 
 /// Switches a fault on for the life of this process; an empty name switches none on.
 pub(crate) fn switch_on(name: &str) -> Result<(), Error> {
-    mutation::switch_on(find(name)?);
+    seeded_bug::switch_on(find(name)?);
     Ok(())
 }
 
-fn find(name: &str) -> Result<Option<Mutation>, Error> {
+fn find(name: &str) -> Result<Option<SeededBug>, Error> {
     if name.is_empty() {
         return Ok(None);
     }
     if cfg!(not(debug_assertions)) {
         return Err(
-            "a laboratory that is built for release has no mutations: run it without --release".into()
+            "a laboratory that is built for release has no seeded bugs: run it without --release".into()
         );
     }
-    let found = Mutation::ALL.iter().copied().find(|m| m.name() == name);
-    Ok(Some(found.ok_or_else(|| format!("no such mutation: {name}"))?))
+    let found = SeededBug::ALL.iter().copied().find(|m| m.name() == name);
+    Ok(Some(found.ok_or_else(|| format!("no such seeded bug: {name}"))?))
 }
 
 /// Who works with which fault in this process.
 struct Turns {
-    fault: Option<Mutation>,
+    fault: Option<SeededBug>,
     at_work: usize,
 }
 
@@ -55,7 +55,7 @@ impl Turn {
         let mut turns = TURN_OVER.wait_while(turns(), is_others).unwrap_or_else(PoisonError::into_inner);
         turns.fault = fault;
         turns.at_work += 1;
-        mutation::switch_on(fault);
+        seeded_bug::switch_on(fault);
         Ok(Turn(()))
     }
 }
@@ -65,7 +65,7 @@ impl Drop for Turn {
         let mut turns = turns();
         turns.at_work -= 1;
         if turns.at_work == 0 {
-            mutation::switch_on(None);
+            seeded_bug::switch_on(None);
             TURN_OVER.notify_all();
         }
     }

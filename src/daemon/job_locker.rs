@@ -1,16 +1,20 @@
 //! Gives repositories to jobs: where the modules of jobs and of locks meet.
 
-use crate::jobs::{HeldRepository, RepositoryGate, RepositoryRefused, Visit};
+use crate::jobs::{HeldRepository, RepositoryLocker, RepositoryRefused, RepositoryRequest};
 use crate::locks::{LockGrant, acquire_for_job};
 use crate::state::StateDir;
 
 /// The locks of a state directory, as a supervisor sees them.
 #[derive(Debug, Clone, Copy)]
-pub struct LockGate;
+pub struct JobLocker;
 
-impl RepositoryGate for LockGate {
-    fn take(&self, dir: &StateDir, visit: &Visit<'_>) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
-        let Visit { repository, job, attempt, claim, wait } = *visit;
+impl RepositoryLocker for JobLocker {
+    fn take(
+        &self,
+        dir: &StateDir,
+        request: &RepositoryRequest<'_>,
+    ) -> Result<Box<dyn HeldRepository>, RepositoryRefused> {
+        let RepositoryRequest { repository, job, attempt, claim, wait } = *request;
         match acquire_for_job(dir, repository, job, attempt, claim, wait) {
             Ok(grant) => Ok(Box::new(Held(grant))),
             Err(refused) => Err(RepositoryRefused { why: refused.to_string() }),

@@ -18,7 +18,7 @@ const CLEANUP_PENDING: &str = "job-cleanup-pending";
 /// What still refers to jobs that are over. Deliveries follow from the jobs in the queue, so those that are
 /// undelivered keep theirs. The delivery log, the cleanups and the Docker engine are read once: what arrives
 /// later only keeps a job longer.
-pub struct Needs<'a> {
+pub struct RemovalBlockers<'a> {
     dir: &'a StateDir,
     cleanup: &'a CleanupSettings,
     leftovers: Leftovers<'a>,
@@ -41,11 +41,11 @@ pub enum CleanupNeed {
     Unknown(String),
 }
 
-impl<'a> Needs<'a> {
+impl<'a> RemovalBlockers<'a> {
     /// Of the jobs of a state directory.
-    pub fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> Needs<'a> {
+    pub fn new(dir: &'a StateDir, cleanup: &'a CleanupSettings) -> RemovalBlockers<'a> {
         let leftovers = Leftovers::new(dir, cleanup);
-        Needs { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
+        RemovalBlockers { dir, cleanup, leftovers, deliveries: OnceCell::new(), cleanups: OnceCell::new() }
     }
 
     /// Why a job that is over is not to go yet: a code and the reason in words.

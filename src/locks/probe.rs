@@ -5,17 +5,17 @@
 
 use std::time::Duration;
 
-use super::look::Look;
+use super::inspector::LockInspector;
 use super::metadata::{MetadataRead, read_metadata};
 use super::verdict::{Flock, Judgement};
 use crate::durable::{DiskError, FileLock, LockError};
 use crate::state::{LockPaths, StateDir};
 
 /// Somebody who merely looks holds the flock for less than this.
-pub(super) const LOOK_GRACE: Duration = Duration::from_millis(20);
+pub(super) const PROBE_WAIT: Duration = Duration::from_millis(20);
 
 /// What was seen.
-pub(super) struct Sight {
+pub(super) struct LockProbe {
     /// The flock, when it was free.
     pub(super) flock: Option<FileLock>,
     pub(super) metadata: MetadataRead,
@@ -24,13 +24,13 @@ pub(super) struct Sight {
 
 /// Looks, waiting at most `wait` for the flock, which is not even tried on a network file system: it may
 /// block there.
-pub(super) fn see(
+pub(super) fn probe(
     dir: &StateDir,
-    look: &Look<'_>,
+    look: &LockInspector<'_>,
     repository: &str,
     paths: &LockPaths,
     wait: Duration,
-) -> Result<Sight, DiskError> {
+) -> Result<LockProbe, DiskError> {
     let (flock, state) = if look.is_on_network() {
         (None, Flock::Unusable("it is on a network file system".to_owned()))
     } else {
@@ -46,6 +46,6 @@ pub(super) fn see(
         // Its holder was alive when the processes were scanned, and may be gone now.
         false => look.anew(dir).judge(state, &metadata),
     };
-    let judgement = Look::unless_used_by_others(dir, repository, judgement);
-    Ok(Sight { flock, metadata, judgement })
+    let judgement = LockInspector::unless_used_by_others(dir, repository, judgement);
+    Ok(LockProbe { flock, metadata, judgement })
 }

@@ -96,17 +96,17 @@ impl Retention {
 
     /// Whether a compaction is worth what it costs: when there are twice as many attempts as may stay, or when
     /// some are too many or too old and the last compaction was a while ago.
-    pub(super) fn is_exceeded(self, stock: &Stock, settled: u64, now: Timestamp) -> bool {
+    pub(super) fn is_exceeded(self, counts: &AttemptCounts, settled: u64, now: Timestamp) -> bool {
         let entries = self.entries as u64;
-        let extra = stock.attempts.saturating_sub(entries);
+        let extra = counts.attempts.saturating_sub(entries);
         let worth = entries.max(FEW).max(settled / SETTLED_AN_ATTEMPT);
         // Only what came since the last compaction can make the next one shorten anything.
-        if extra.min(stock.fresh) > worth {
+        if extra.min(counts.fresh) > worth {
             return true;
         }
-        let Some(oldest) = stock.oldest else { return false };
+        let Some(oldest) = counts.oldest else { return false };
         let pause = i64::try_from(self.keep.clamp(SELDOM, OFTEN).as_millis()).unwrap_or(i64::MAX);
-        let passed = now.millis_since(stock.compacted_at.unwrap_or(oldest));
+        let passed = now.millis_since(counts.compacted_at.unwrap_or(oldest));
         // Where the clock was set back nobody knows how long ago that was.
         (extra > 0 || oldest < self.since(now)) && !(0..pause).contains(&passed)
     }
@@ -114,7 +114,7 @@ impl Retention {
 
 /// How many attempts the log has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stock {
+pub(super) struct AttemptCounts {
     attempts: u64,
     /// Of these, those since the last compaction.
     fresh: u64,
@@ -122,7 +122,7 @@ pub(super) struct Stock {
     compacted_at: Option<Timestamp>,
 }
 
-impl Stock {
+impl AttemptCounts {
     /// A compaction has kept an attempt.
     pub(super) fn has(&mut self, ended_at: Timestamp) {
         self.attempts += 1;
@@ -136,8 +136,8 @@ impl Stock {
     }
 
     /// What a compaction kept is all there is.
-    pub(super) fn compacted(self, at: Timestamp) -> Stock {
-        Stock { fresh: 0, compacted_at: Some(at), ..self }
+    pub(super) fn compacted(self, at: Timestamp) -> AttemptCounts {
+        AttemptCounts { fresh: 0, compacted_at: Some(at), ..self }
     }
 }
 
@@ -151,40 +151,43 @@ mod tests {
         Timestamp::from_millis(ms)
     }
 
-    fn stock(attempts: u64, every_ms: i64) -> Stock {
-        let mut stock = Stock::default();
-        (0..attempts).for_each(|n| stock.gets(at(i64::try_from(n).unwrap() * every_ms)));
-        stock
+    fn counts(attempts: u64, every_ms: i64) -> AttemptCounts {
+        let mut counts = AttemptCounts::default();
+        (0..attempts).for_each(|n| counts.gets(at(i64::try_from(n).unwrap() * every_ms)));
+        counts
     }
 
     #[test]
     fn twice_as_many_as_may_stay_are_worth_a_compaction() {
         let some = Retention { keep: Duration::from_secs(3600), entries: 1000 };
-        assert!(!some.is_exceeded(&stock(2000, 0), 0, at(1)));
-        assert!(some.is_exceeded(&stock(2001, 0), 0, at(1)));
+        assert!(!some.is_exceeded(&counts(2000, 0), 0, at(1)));
+        assert!(some.is_exceeded(&counts(2001, 0), 0, at(1)));
         assert!(
-            !some.is_exceeded(&stock(2001, 0), 20_000, at(1)),
+            !some.is_exceeded(&counts(2001, 0), 20_000, at(1)),
             "a compaction would write more than it drops"
         );
         let few = Retention { entries: 7, ..some };
-        assert!(!few.is_exceeded(&stock(107, 0), 0, at(1)));
-        assert!(few.is_exceeded(&stock(108, 0), 0, at(1)));
+        assert!(!few.is_exceeded(&counts(107, 0), 0, at(1)));
+        assert!(few.is_exceeded(&counts(108, 0), 0, at(1)));
         // What a compaction keeps, for whatever reason, is no reason for another one.
-        assert!(!few.is_exceeded(&stock(5000, 0).compacted(at(1)), 0, at(2)));
+        assert!(!few.is_exceeded(&counts(5000, 0).compacted(at(1)), 0, at(2)));
     }
 
     #[test]
     fn what_is_too_old_goes_after_a_day_or_as_soon_as_it_is_to_be_kept() {
         let long = Retention { keep: Duration::from_secs(30 * 24 * 3600), entries: 10_000 };
         let month = 30 * DAY_MS;
-        assert!(!long.is_exceeded(&stock(10, 1000), 0, at(month)));
-        assert!(long.is_exceeded(&stock(10, 1000), 0, at(month + 1)));
-        let compacted = stock(10, 1000).compacted(at(month));
+        assert!(!long.is_exceeded(&counts(10, 1000), 0, at(month)));
+        assert!(long.is_exceeded(&counts(10, 1000), 0, at(month + 1)));
+        let compacted = counts(10, 1000).compacted(at(month));
         assert!(!long.is_exceeded(&compacted, 0, at(month + DAY_MS - 1)));
         assert!(long.is_exceeded(&compacted, 0, at(month + DAY_MS)));
         let short = Retention { keep: Duration::from_secs(5), entries: 7 };
-        assert!(!short.is_exceeded(&stock(8, 0), 0, at(59_999)));
-        assert!(short.is_exceeded(&stock(1, 0), 0, at(60_000)));
-        assert!(!short.is_exceeded(&Stock::default().compacted(at(0)), 0, at(DAY_MS)), "there is nothing");
+        assert!(!short.is_exceeded(&counts(8, 0), 0, at(59_999)));
+        assert!(short.is_exceeded(&counts(1, 0), 0, at(60_000)));
+        assert!(
+            !short.is_exceeded(&AttemptCounts::default().compacted(at(0)), 0, at(DAY_MS)),
+            "there is nothing"
+        );
     }
 }

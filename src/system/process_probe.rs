@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::durable::mutation::Mutation;
+use crate::durable::seeded_bug::SeededBug;
 
 use super::process::{Presence, ProcessIdentity, is_no_process, presence_unseen, process_stat};
 
 /// A process as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ProcessProbe {
     /// Whether it lives.
     pub presence: Presence,
     /// It lives, but a signal or a debugger keeps it from running.
@@ -20,21 +20,21 @@ pub struct Sighting {
 }
 
 /// Looks at exactly this process; a successor of the same PID is not taken for it.
-pub fn sight(process: ProcessIdentity) -> Sighting {
+pub fn probe_process(process: ProcessIdentity) -> ProcessProbe {
     let nothing =
-        Sighting { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
+        ProcessProbe { presence: Presence::Gone, is_stopped: false, is_zombie: false, is_succeeded: false };
     // The cheapest question first: most processes that are asked about after a crash are gone.
     if is_no_process(process.pid) {
         return nothing;
     }
     match process_stat(process.pid) {
-        Ok(stat) if stat.identity != process && !Mutation::TrustPidAlone.is_on() => {
-            Sighting { is_succeeded: true, ..nothing }
+        Ok(stat) if stat.identity != process && !SeededBug::TrustPidAlone.is_on() => {
+            ProcessProbe { is_succeeded: true, ..nothing }
         }
-        Ok(stat) if stat.is_dead => Sighting { is_zombie: true, ..nothing },
-        Ok(stat) => Sighting { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
+        Ok(stat) if stat.is_dead => ProcessProbe { is_zombie: true, ..nothing },
+        Ok(stat) => ProcessProbe { presence: Presence::Alive, is_stopped: stat.is_stopped, ..nothing },
         // Gone, or hidden by the mount options of /proc.
-        Err(_) => Sighting { presence: presence_unseen(process), ..nothing },
+        Err(_) => ProcessProbe { presence: presence_unseen(process), ..nothing },
     }
 }
 
@@ -76,19 +76,19 @@ mod tests {
     fn stopped_zombie_successor_and_user_are_seen() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let process = ProcessIdentity { pid: child.id(), start_time: start_time(child.id()).unwrap() };
-        assert_eq!(sight(process).presence, Presence::Alive);
+        assert_eq!(probe_process(process).presence, Presence::Alive);
         let own = rustix::process::geteuid().as_raw();
         assert_eq!(other_user_of(process.pid, own), None);
         assert_eq!(other_user_of(process.pid, own + 1), Some(own));
         let successor = ProcessIdentity { start_time: process.start_time - 1, ..process };
-        assert!(sight(successor).is_succeeded);
+        assert!(probe_process(successor).is_succeeded);
         assert!(signal_process(process, Signal::STOP).unwrap());
-        wait_for("the stop", || sight(process).is_stopped);
-        assert_eq!(sight(process).presence, Presence::Alive);
+        wait_for("the stop", || probe_process(process).is_stopped);
+        assert_eq!(probe_process(process).presence, Presence::Alive);
         assert!(signal_process(process, Signal::KILL).unwrap());
-        wait_for("the zombie", || sight(process).is_zombie);
-        assert_eq!(sight(process).presence, Presence::Gone);
+        wait_for("the zombie", || probe_process(process).is_zombie);
+        assert_eq!(probe_process(process).presence, Presence::Gone);
         child.wait().unwrap();
-        assert!(!sight(process).is_zombie);
+        assert!(!probe_process(process).is_zombie);
     }
 }

@@ -9,7 +9,7 @@ use crate::system::ProcessIdentity;
 
 /// A job's `sentinel.lock`, held exclusively. Where there was none before, there is none afterwards.
 #[derive(Debug)]
-pub struct Grip {
+pub struct JobLockGuard {
     _lock: FileLock,
     made: Option<(Disk, JobPaths)>,
 }
@@ -18,13 +18,13 @@ pub struct Grip {
 ///
 /// # Errors
 /// [`LockError::Held`] when a supervisor, or somebody else who judges the job, holds it.
-pub fn grip(dir: &StateDir, id: &JobId) -> Result<Grip, LockError> {
+pub fn lock_job_files(dir: &StateDir, id: &JobId) -> Result<JobLockGuard, LockError> {
     let paths = dir.paths.job(&id.to_string()).ok();
     let made = paths.filter(|paths| !paths.attempts.exists()).map(|paths| (dir.disk.clone(), paths));
-    lock_job(dir, id).map(|lock| Grip { _lock: lock, made })
+    lock_job(dir, id).map(|lock| JobLockGuard { _lock: lock, made })
 }
 
-impl Drop for Grip {
+impl Drop for JobLockGuard {
     fn drop(&mut self) {
         let Some((disk, paths)) = &self.made else { return };
         let lock = paths.sentinel_lock();
@@ -39,7 +39,7 @@ impl Drop for Grip {
 
 /// What of a job lives, whatever the queue says of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Life {
+pub struct Living {
     /// Processes that bear its mark, write to its output, or were called to supervise it.
     pub processes: Vec<ProcessIdentity>,
     /// Why one may have been missed.
@@ -48,8 +48,8 @@ pub struct Life {
 
 /// Looks for living processes of a job, in whichever attempt. `table` is a picture of one moment: to
 /// act on it, make a new one.
-pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
-    let Ok(paths) = dir.paths.job(&id.to_string()) else { return Life::default() };
+pub fn living_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Living {
+    let Ok(paths) = dir.paths.job(&id.to_string()) else { return Living::default() };
     let output = paths.output();
     let (state_id, mark) = (dir.identity.state_id.to_string(), dir.mark());
     let wanted = Wanted {
@@ -88,5 +88,5 @@ pub fn life_of(dir: &StateDir, id: &JobId, table: &ProcessTable) -> Life {
     }
     processes.sort_by_key(|p| p.pid);
     processes.dedup();
-    Life { processes, doubt }
+    Living { processes, doubt }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Tries each of them, by so many workers; `attempt` is given the worker's number and may leave one out. What
 /// came of them, in their order.
-pub(crate) fn side_by_side<T: Sync, R: Send>(
+pub(crate) fn parallel_map<T: Sync, R: Send>(
     all: &[T],
     workers: usize,
     attempt: impl Fn(usize, &T) -> Option<R> + Sync,

@@ -10,7 +10,7 @@ const FEW: usize = 64;
 const MOST: usize = 16;
 
 /// Calls `act` with every item; the results are in the order of the items.
-pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, act: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(crate) fn parallel_map<T: Send, R: Send>(items: Vec<T>, act: impl Fn(T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
     if items.len() < FEW || threads < 2 {
         return items.into_iter().map(act).collect();
@@ -56,7 +56,7 @@ mod tests {
     fn results_are_in_the_order_of_the_items() {
         for count in [0, 1, FEW - 1, FEW, 10 * FEW + 7] {
             let items: Vec<usize> = (0..count).collect();
-            let doubled = side_by_side(items.clone(), |n| 2 * n);
+            let doubled = parallel_map(items.clone(), |n| 2 * n);
             assert_eq!(doubled, items.iter().map(|n| 2 * n).collect::<Vec<_>>());
         }
     }

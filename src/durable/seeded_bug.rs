@@ -13,7 +13,7 @@ use super::error::DiskError;
 /// A fault. Each is asked for at one place, which the name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 #[allow(missing_docs)] // As above.
-pub enum Mutation {
+pub enum SeededBug {
     NoFolderSyncAfterRename,
     RenameBeforeSync,
     NoSyncOfManyFiles,
@@ -32,9 +32,9 @@ pub enum Mutation {
     MarkerBeforeHistory,
 }
 
-impl Mutation {
+impl SeededBug {
     /// All of them.
-    pub const ALL: &[Mutation] = <Mutation as VariantArray>::VARIANTS;
+    pub const ALL: &[SeededBug] = <SeededBug as VariantArray>::VARIANTS;
 
     /// Its name, for arguments and reports.
     pub fn name(self) -> String {
@@ -66,11 +66,11 @@ pub(crate) fn write_in_place(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(
 }
 
 /// Switches one fault on, or all off, in this process. Built for release, there is none.
-pub fn switch_on(mutation: Option<Mutation>) {
+pub fn switch_on(bug: Option<SeededBug>) {
     #[cfg(debug_assertions)]
-    ACTIVE.store(mutation.map_or(0, |m| m as usize + 1), Ordering::Relaxed);
+    ACTIVE.store(bug.map_or(0, |m| m as usize + 1), Ordering::Relaxed);
     #[cfg(not(debug_assertions))]
-    let _ = mutation;
+    let _ = bug;
 }
 
 #[cfg(debug_assertions)]

@@ -8,19 +8,19 @@
 
 use std::path::Path;
 
-use super::settle::RecoverSettings;
+use super::reconcile::RecoverSettings;
 use crate::archive::{KeepRules, git_states};
 use crate::durable::tree::shown;
-use crate::durable::{DiskError, Tried};
+use crate::durable::{DiskError, IoContext};
 use crate::jobs::command_record::CommandRecord;
-use crate::jobs::evidence::{Look, judge};
+use crate::jobs::evidence::{JudgeContext, judge};
 use crate::jobs::exit_record::ExitRecord;
 use crate::jobs::process_table::ProcessTable;
 use crate::jobs::sentinel::Sentinel;
 use crate::jobs::stored::Stored;
 use crate::jobs::verdict::Liveness;
 use crate::queue::{
-    Attempt, Course, CrashPolicy, Job, JobDocument, JobId, JobSpec, JobStatus, Outcome, Place, QueueState,
+    Attempt, CrashPolicy, Job, JobDocument, JobId, JobSpec, JobStatus, Outcome, Place, QueueState, RunState,
     Transition,
 };
 use crate::state::names::decode;
@@ -30,8 +30,8 @@ use crate::system::Host;
 /// What is left of a job that is none any more.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // There are few, and they are short-lived.
-pub enum Remains {
-    /// The job as far as it can be told; `course.reconstructed` says from what.
+pub enum ReconstructedJob {
+    /// The job as far as it can be told; `run_state.reconstructed` says from what.
     Rebuilt(JobDocument),
     /// Something of it lives, and nothing tells which attempt that is: to be looked at again later.
     Alive {
@@ -43,20 +43,20 @@ pub enum Remains {
 }
 
 /// Looks at what there is of every job that `state` does not know.
-pub fn remains(
+pub fn reconstruct(
     dir: &StateDir,
     state: &QueueState,
     settings: &RecoverSettings,
-) -> Result<Vec<Remains>, DiskError> {
+) -> Result<Vec<ReconstructedJob>, DiskError> {
     let ids: Vec<JobId> = jobs_with_files(dir)?.into_iter().filter(|id| state.get(id).is_none()).collect();
     let table = ProcessTable::new();
-    let look = Look { dir, host: &Host::this(), table: &table, limits: settings.limits };
-    let mut found: Vec<Remains> =
+    let look = JudgeContext { dir, host: &Host::this(), table: &table, limits: settings.limits };
+    let mut found: Vec<ReconstructedJob> =
         ids.iter().filter_map(|id| of_workspace(&look, id, &settings.keep)).collect();
     // In the order in which they were begun: that is all that is left of the line.
     found.sort_by_key(|r| match r {
-        Remains::Rebuilt(document) => document.submitted_at,
-        Remains::Alive { .. } => Timestamp::default(),
+        ReconstructedJob::Rebuilt(document) => document.submitted_at,
+        ReconstructedJob::Alive { .. } => Timestamp::default(),
     });
     Ok(found)
 }
@@ -67,7 +67,7 @@ pub(crate) fn jobs_with_files(dir: &StateDir) -> Result<Vec<JobId>, DiskError> {
     for folder in [dir.paths.jobs(), dir.paths.attempts()] {
         let entries = match std::fs::read_dir(&folder) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            entries => entries.tried("list", &folder)?,
+            entries => entries.context("list", &folder)?,
         };
         let folders = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
         ids.extend(folders.filter_map(|e| decode(e.file_name().to_str()?)?.parse::<JobId>().ok()));
@@ -87,7 +87,7 @@ struct Files {
     from: Vec<String>,
 }
 
-fn of_workspace(look: &Look<'_>, id: &JobId, rules: &KeepRules) -> Option<Remains> {
+fn of_workspace(look: &JudgeContext<'_>, id: &JobId, rules: &KeepRules) -> Option<ReconstructedJob> {
     let paths = look.dir.paths.job(&id.to_string()).ok()?;
     let files = Files::read(look.dir, &paths, id, rules);
     if files.from.is_empty() {
@@ -95,15 +95,15 @@ fn of_workspace(look: &Look<'_>, id: &JobId, rules: &KeepRules) -> Option<Remain
     }
     let document = files.document(&paths, id, look.dir.clock.now());
     if document.status == JobStatus::Running {
-        return Some(Remains::Rebuilt(document));
+        return Some(ReconstructedJob::Rebuilt(document));
     }
     let judgement = judge(look, &Job::from(document.clone()));
     if judgement.liveness() == Liveness::Alive {
         let seen = judgement.evidence.into_iter().filter(|e| matches!(e.kind, "lock" | "processes"));
         let detail = seen.map(|e| e.detail).collect::<Vec<_>>().join("; ");
-        return Some(Remains::Alive { job: id.clone(), detail });
+        return Some(ReconstructedJob::Alive { job: id.clone(), detail });
     }
-    Some(Remains::Rebuilt(document))
+    Some(ReconstructedJob::Rebuilt(document))
 }
 
 impl Files {
@@ -162,12 +162,12 @@ impl Files {
         let mut job = Job::new(id.clone(), Place { seq: 0, index: 0 }, submitted_at, &spec);
         job.attempt = attempt;
         job.repository = sentinel.and_then(|s| s.repository.as_deref()).map(Into::into);
-        job.course = Some(Box::new(Course {
+        job.run_state = Some(Box::new(RunState {
             started_at: started_at.or(Some(submitted_at)),
             claim: claimed.map(|(_, claim)| claim),
             reconstructed: Some(self.from.clone()),
             attempts,
-            ..Course::default()
+            ..RunState::default()
         }));
         job.status = JobStatus::Running;
         if claimed.is_none() {
@@ -181,13 +181,13 @@ impl Files {
 fn crash(job: &mut Job, now: Timestamp) {
     let (attempt, status) = (job.attempt, JobStatus::Crashed);
     let reason = Some("its record was lost, and nothing tells how it ended".to_owned());
-    let course = job.course.get_or_insert_with(Box::default);
-    course.finished_at = Some(now);
-    course.reason.clone_from(&reason);
-    course.attempts.push(Attempt {
+    let run = job.run_state.get_or_insert_with(Box::default);
+    run.finished_at = Some(now);
+    run.reason.clone_from(&reason);
+    run.attempts.push(Attempt {
         attempt,
         status,
-        started_at: course.started_at,
+        started_at: run.started_at,
         finished_at: now,
         exit_code: None,
         signal: None,
@@ -195,7 +195,7 @@ fn crash(job: &mut Job, now: Timestamp) {
         ended_by: None,
         evidence: Vec::new(),
     });
-    course.history.push(Transition { at: now, status, attempt, reason, by: None });
+    run.history.push(Transition { at: now, status, attempt, reason, by: None });
     job.status = status;
 }
 

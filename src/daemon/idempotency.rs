@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::durable::{DiskError, Tried, read_optional, replace};
+use crate::durable::{DiskError, IoContext, read_optional, replace};
 use crate::state::{StateDir, Timestamp};
 
 /// Answers are kept for so long.
@@ -22,7 +22,7 @@ const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// An answer, as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptAnswer {
+pub struct StoredAnswer {
     /// HTTP status.
     pub status: u16,
     /// Media type of the body.
@@ -41,25 +41,25 @@ struct KeptRequest {
     at: Timestamp,
     pins: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    answer: Option<KeptAnswer>,
+    answer: Option<StoredAnswer>,
 }
 
 /// What is known of a key.
 #[derive(Debug)]
 pub enum Known {
-    /// Nothing: go on with [`AnswerBook::begin`].
+    /// Nothing: go on with [`IdempotencyStore::begin`].
     Nothing,
     /// It was begun, and nobody knows how it ended; these are its pins.
     Unfinished(Value),
     /// It was answered.
-    Answered(KeptAnswer),
+    Answered(StoredAnswer),
     /// The key was used for another request.
     OtherRequest,
 }
 
 /// The answers of one state directory. One process at a time has it: the daemon.
 #[derive(Debug)]
-pub struct AnswerBook {
+pub struct IdempotencyStore {
     dir: StateDir,
     /// Keys of requests that are being carried out.
     open: Mutex<HashSet<String>>,
@@ -68,17 +68,17 @@ pub struct AnswerBook {
 /// A key, while its request is carried out: nobody else has it.
 #[derive(Debug)]
 pub struct OpenKey<'a> {
-    book: &'a AnswerBook,
+    book: &'a IdempotencyStore,
     name: String,
     request: String,
 }
 
-impl AnswerBook {
+impl IdempotencyStore {
     /// Of a state directory; removes what is too old.
-    pub fn open(dir: &StateDir) -> Result<AnswerBook, DiskError> {
+    pub fn open(dir: &StateDir) -> Result<IdempotencyStore, DiskError> {
         let folder = dir.paths.answered();
         dir.disk.ensure_dir(&folder)?;
-        let book = AnswerBook { dir: dir.clone(), open: Mutex::default() };
+        let book = IdempotencyStore { dir: dir.clone(), open: Mutex::default() };
         book.forget_the_old()?;
         Ok(book)
     }
@@ -94,7 +94,7 @@ impl AnswerBook {
     pub fn forget_the_old(&self) -> Result<usize, DiskError> {
         let (folder, now) = (self.dir.paths.answered(), self.dir.clock.now());
         let mut removed = 0;
-        for entry in std::fs::read_dir(&folder).tried("read", &folder)?.flatten() {
+        for entry in std::fs::read_dir(&folder).context("read", &folder)?.flatten() {
             let path = entry.path();
             // By the file's own time: what cannot be read goes as well, in its time.
             let Ok(Ok(written)) = entry.metadata().map(|m| m.modified()) else { continue };
@@ -138,12 +138,12 @@ impl OpenKey<'_> {
     ///
     /// # Errors
     /// What the system says; the request counts as unfinished then.
-    pub fn answer(&self, pins: &Value, answer: &KeptAnswer) -> Result<(), DiskError> {
+    pub fn answer(&self, pins: &Value, answer: &StoredAnswer) -> Result<(), DiskError> {
         let bytes = self.text(pins, Some(answer.clone()));
         replace(&self.book.dir.disk, &self.path(), &bytes)
     }
 
-    fn text(&self, pins: &Value, answer: Option<KeptAnswer>) -> Vec<u8> {
+    fn text(&self, pins: &Value, answer: Option<StoredAnswer>) -> Vec<u8> {
         let (request, at) = (self.request.clone(), self.book.dir.clock.now());
         serde_json::to_vec(&KeptRequest { request, at, pins: pins.clone(), answer }).unwrap_or_default()
     }
